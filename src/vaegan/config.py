@@ -1,0 +1,248 @@
+"""Settings of a training: typed, complete, checked before anything is done. No torch here.
+
+Every setting has a range and a one-line description; these descriptions are the help of ``vaegan train``.
+All losses are nats per image (sums over dimensions, means over the batch), so all loss weights live on that
+scale, whatever the batch size.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Kind = Literal["ae", "vae", "gan", "vae-dis-l", "vaegan"]
+PARTS = ("encoder", "decoder", "discriminator")
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown names are refused, values are frozen."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class DataSettings(Settings):
+    """Where images come from and how they are prepared."""
+
+    source: str = "digits"
+    """Name of a source (see `vaegan data`) or a path: folder, .zip, .npy or .npz."""
+    root: Path | None = None
+    """Folder that holds the official files of a named source; they are downloaded into it if missing."""
+    size: PositiveInt | None = None
+    """Height and width the images are resized to; the source's own if not set."""
+    channels: Literal[1, 3] | None = None
+    """1 for grey, 3 for colour; the source's own if not set."""
+    crop: Literal["center", "none"] = "center"
+    """'center' cuts the largest centred square before resizing, 'none' squeezes the whole image."""
+    crop_size: PositiveInt | None = None
+    """Side in pixels of the centred square to cut, for images with a margin to remove; largest if not set."""
+    flip: bool = False
+    """Mirror each training image left to right with probability one half."""
+    held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    """Share of a folder's or an array's images held out, chosen by a hash of the file name (or index)."""
+    max_bad: Share = 0.05
+    """Share of unreadable files past which the run stops before training."""
+    limit: PositiveInt | None = None
+    """Use only so many training images (the first ones, for quick trials)."""
+    workers: PositiveInt | None = None
+    """Processes that decode images; the number of cores if not set."""
+    cache: Path | None = None
+    """Folder for decoded images; ~/.cache/vaegan if not set."""
+
+
+class PartSettings(Settings):
+    """One network: convolutions (none in an MLP), then dense layers."""
+
+    channels: tuple[PositiveInt, ...] = ()
+    """Width of each convolution, from the image (or from the first map) on; empty in an MLP."""
+    strides: tuple[PositiveInt, ...] | None = None
+    """Stride of each convolution; 2 each if not set. The decoder upsamples by it."""
+    kernel: PositiveInt = 5
+    """Side of the convolution kernels."""
+    hidden: tuple[PositiveInt, ...] = ()
+    """Width of each dense layer between convolutions and output (in the decoder: between z and the first map)."""
+    norm: Literal["none", "batch", "group", "layer"] = "batch"
+    """Normalisation behind each layer but the last."""
+    norm_first_layer: bool = True
+    """Whether the first layer is normalised too."""
+    activation: Literal["relu", "leaky", "elu", "silu", "gelu", "tanh"] = "relu"
+    """Non-linearity behind each layer but the last ('leaky' has slope 0.2)."""
+    order: Literal["norm-first", "activation-first"] = "norm-first"
+    """Whether the norm comes before or after the activation."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of units dropped behind each dense layer in training."""
+
+
+class DecoderSettings(PartSettings):
+    """The decoder: dense layers, a first map, upsampling convolutions, an output convolution."""
+
+    first_channels: PositiveInt = 256
+    """Channels of the first map, which a dense layer makes out of z."""
+    output_kernel: PositiveInt = 5
+    """Kernel of the last convolution, which makes the image."""
+
+
+class DiscriminatorSettings(PartSettings):
+    """The discriminator."""
+
+    spectral_norm: bool = False
+    """Divide each weight by its largest singular value (Miyato et al., arXiv:1802.05957)."""
+    minibatch_features: Annotated[int, Field(ge=0)] = 0
+    """Features of minibatch discrimination (Salimans et al., arXiv:1606.03498) before the output; 0 for none."""
+
+
+class ModelSettings(Settings):
+    """What is trained."""
+
+    kind: Kind = "vaegan"
+    """Autoencoder, VAE, GAN, VAE with a frozen discriminator's layer as metric, or VAE/GAN."""
+    network: Literal["mlp", "conv"] = "conv"
+    """Family of the three networks."""
+    latent_dim: PositiveInt = 20
+    """Dimensions of z."""
+    output: Literal["tanh", "sigmoid", "linear"] = "tanh"
+    """Last non-linearity of the decoder; 'tanh' networks see images as [-1, 1], the others as [0, 1]."""
+    init: Literal["paper", "dcgan", "torch"] = "paper"
+    """First weights: 'paper' U(+-1/sqrt(3 fan_in)), 'dcgan' N(0, 0.02), 'torch' PyTorch's own."""
+    encoder: PartSettings = PartSettings()
+    decoder: DecoderSettings = DecoderSettings()
+    discriminator: DiscriminatorSettings = DiscriminatorSettings()
+
+
+class LossSettings(Settings):
+    """Losses and their weights, in nats per image."""
+
+    gamma: NonNegativeFloat = 1.0
+    """Decoder descends gamma * L_llike - L_GAN; on the scale of the summed feature error."""
+    encoder_llike_weight: NonNegativeFloat = 1.0
+    """Encoder descends L_prior * kl_weight + L_llike * this (1 in the paper)."""
+    adversarial_weight: NonNegativeFloat = 1.0
+    """Weight of the adversarial loss at the decoder."""
+    adversarial: Literal["minimax", "non-saturating", "hinge"] = "minimax"
+    """Form of L_GAN: minimax is the paper's Algorithm 1."""
+    fakes: Literal["both", "prior", "reconstructions"] = "both"
+    """Which fakes L_GAN sees: samples from the prior, reconstructions, or both (the paper)."""
+    real_weight: NonNegativeFloat = 1.0
+    """Weight of -log D(x) in the discriminator's loss; the decoder does not see it."""
+    prior_weight: NonNegativeFloat = 1.0
+    """Weight of -log(1 - D(x_p)) in the discriminator's loss; the decoder does not see it."""
+    reconstruction_weight: NonNegativeFloat = 1.0
+    """Weight of -log(1 - D(x_tilde)) in the discriminator's loss; the decoder does not see it."""
+    likelihood: Literal["feature", "gaussian", "gaussian-learned", "bernoulli"] = "feature"
+    """L_llike: in the discriminator's layer l (the paper), or in pixels on the [0, 1] scale."""
+    pixel_variance: PositiveFloat = 1.0
+    """Variance of the pixel Gaussian, images in [0, 1]; where learned, the value it starts from."""
+    feature_layer: str = "auto"
+    """Layer l: name of any module of the discriminator; 'auto' is its last convolution before the norm."""
+    metric: Path | None = None
+    """Run whose trained discriminator is the frozen metric of 'vae-dis-l'."""
+    kl_weight: NonNegativeFloat = 1.0
+    """Weight of L_prior = KL(q(z|x) || N(0, I)) at the encoder, which the schedule multiplies."""
+    kl_schedule: Literal[
+        "constant", "inverse-batch", "inverse-latent", "linear", "sigmoid", "cyclic", "exponential"
+    ] = "constant"
+    """How the KL weight moves: 1, 1/B, 1/z, ramps over kl_epochs, or sigmoid(epoch)."""
+    kl_epochs: PositiveFloat = 10.0
+    """Length in epochs of the ramp (linear), of a cycle (cyclic), or scale of the growth (exponential)."""
+    free_bits: NonNegativeFloat = 0.0
+    """Nats per latent dimension that cost nothing (Kingma et al., arXiv:1606.04934)."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    """Real images get the target 1 - this (one-sided; Salimans et al., arXiv:1606.03498)."""
+    label_noise: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    """Width of uniform noise that moves each target of the discriminator inwards."""
+    label_flip: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    """Share of images whose targets are exchanged in the discriminator's loss."""
+    gate: bool = False
+    """Balance gate of the authors' code: skip a part's step while it is too far ahead."""
+    gate_equilibrium: NonNegativeFloat = 0.68
+    """Mean cross entropy around which the gate balances."""
+    gate_margin: NonNegativeFloat = 0.35
+    """Distance from the equilibrium at which the gate closes."""
+    r1_weight: NonNegativeFloat = 0.0
+    """Weight of the R1 penalty, half the squared gradient at real images (Mescheder et al., arXiv:1801.04406)."""
+    r1_every: PositiveInt = 16
+    """Steps between R1 penalties, each weighted by this number (Karras et al., arXiv:1912.04958)."""
+
+
+class OptimSettings(Settings):
+    """The optimisers, one for each part."""
+
+    name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    """Algorithm; rmsprop with 3e-4 is the paper's."""
+    lr: PositiveFloat = 3e-4
+    """Learning rate."""
+    encoder_lr: PositiveFloat | None = None
+    """Learning rate of the encoder, if it differs."""
+    decoder_lr: PositiveFloat | None = None
+    """Learning rate of the decoder, if it differs."""
+    discriminator_lr: PositiveFloat | None = None
+    """Learning rate of the discriminator, if it differs."""
+    beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    """Adam's first decay, SGD's momentum."""
+    beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
+    """Adam's second decay, RMSProp's decay."""
+    eps: PositiveFloat = 1e-8
+    """Added to the root of the second moment."""
+    weight_decay: NonNegativeFloat = 0.0
+    """L2 penalty (adam, rmsprop, sgd) or decoupled decay (adamw)."""
+    clip: PositiveFloat | None = None
+    """Longest gradient, for each part by itself; longer ones are scaled down."""
+    schedule: Literal["constant", "linear", "cosine", "anneal"] = "constant"
+    """How the learning rate falls over the run; 'anneal' is the authors' start - (t/T)^0.75 (start - stop)."""
+    final_lr_factor: Share = 0.0
+    """Learning rate at the end of the run, as a factor of the first."""
+    warmup_images: Annotated[int, Field(ge=0)] = 0
+    """Images over which the learning rate rises from 0."""
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Decay per step of the averaged decoder and encoder that are saved and shown; 0 for none."""
+
+
+class TrainSettings(Settings):
+    """How long, how often, how."""
+
+    epochs: PositiveFloat = 20.0
+    """Passes over the training images."""
+    images: PositiveInt | None = None
+    """Stop after so many images seen, whatever `epochs` says."""
+    batch_size: PositiveInt = 64
+    """Images of one step, over all processes."""
+    snapshot_epochs: PositiveFloat = 1.0
+    """Epochs between snapshots: grids, held-out losses, checkpoint."""
+    log_images: PositiveInt | None = None
+    """Images between records of metrics.jsonl; about 50 a snapshot if not set."""
+    keep: PositiveInt = 3
+    """Checkpoints kept."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 is autocast; 'auto' takes what this device computes faster (measured for a moment at the start)."""
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    """Layout of convolution weights and images; 'auto' as above."""
+    compile: bool = False
+    """Compile the networks with torch.compile."""
+    sync_batchnorm: bool = False
+    """Batch statistics over all processes instead of each one's share."""
+    tensorboard: bool = True
+    """Write TensorBoard files too, where the extra is installed."""
+    held_out_images: PositiveInt = 1000
+    """Held-out images on which losses are computed at a snapshot."""
+
+
+class Config(Settings):
+    """Everything that decides a training."""
+
+    recipe: str = "digits"
+    """Name of the recipe these settings started from."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of all randomness: the same seed, settings and device give the same run."""
+    device: str = "auto"
+    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best there is."""
+    on_nan: Literal["stop", "rollback"] = "stop"
+    """When a loss or gradient is not finite: stop, or go back to the last good checkpoint with half the step."""
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    optim: OptimSettings = OptimSettings()
+    train: TrainSettings = TrainSettings()
