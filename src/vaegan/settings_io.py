@@ -1,0 +1,150 @@
+"""Settings from and to the outside: overrides by dotted name, YAML files, mistakes told in one line.
+
+A setting's name is its path in `Config`, such as ``loss.kl_weight``; hyphens count as underscores. Values
+go through pydantic's normal (lax) mode: a text such as ``1e-3``, no number to YAML, becomes one.
+"""
+
+from __future__ import annotations
+
+import os
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from .config import Config
+from .errors import UserError, nearest
+from .files import write_text
+
+FORMAT = 1
+"""Version of the settings file; a file of a newer one is refused."""
+SHORT = {"data": "data.source"}
+"""Short names of settings."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 60
+
+
+def setting_names(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every setting, in order."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from setting_names(kind, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
+    """Return ``config`` with some settings changed, checked as a whole.
+
+    Args:
+        config: the settings to start from.
+        overrides: values by dotted name (``"loss.gamma"``); ``"data"`` is short for ``"data.source"``.
+
+    Raises:
+        UserError: for a name that is no setting (with the nearest) or a value that is not allowed.
+    """
+    values = config.model_dump()
+    known = list(setting_names())
+    for given, value in overrides.items():
+        name = str(given).replace("-", "_")
+        name = SHORT.get(name, name)
+        if name not in known:
+            raise UserError(_unknown(str(given), known))
+        *groups, last = name.split(".")
+        place = values
+        for group in groups:
+            place = place[group]
+        place[last] = os.fspath(value) if isinstance(value, Path) else value
+    return checked(Config, values)
+
+
+def checked(model: type[_Model], values: Mapping[str, Any], spell: Callable[[str], str] = str) -> _Model:
+    """Return ``model`` made of ``values``.
+
+    Args:
+        model: `Config` or another pydantic model.
+        values: nested mapping of its fields.
+        spell: how a dotted name is shown in a message.
+
+    Raises:
+        UserError: one line for the first value that is not allowed.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise UserError(explain(error, setting_names(model), spell)) from error
+
+
+def explain(error: ValidationError, known: Iterator[str], spell: Callable[[str], str] = str) -> str:
+    """Return one line that says which setting is wrong, its value, and what it must be."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    if first["type"] == "invalid_key":
+        return _unknown(str(first["input"]), list(known))
+    if first["type"] in ("extra_forbidden", "model_type"):
+        return _unknown(name, list(known))
+    if first["type"] == "missing":
+        return f"{spell(name)}: missing; give it a value"
+    must = first["msg"].replace("Input should be", "must be").split(", unable to")[0]
+    line = f"{spell(name)}: {_repr.repr(first['input'])} is not allowed: {must}"
+    return " ".join(line.split())
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    inside = [other for other in known if other.startswith(name.replace("-", "_") + ".")]
+    if inside:
+        return f"{name} is a group of settings; name one of them, such as {inside[0]}"
+    hint = nearest(name, known) or "; `vaegan train --help` lists them"
+    return f"unknown setting {_repr.repr(name)}{hint}"
+
+
+def dump_yaml(config: Config, path: Path) -> None:
+    """Write all settings to ``path`` in one piece, with the version of the format.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
+    values = {"format": FORMAT, **config.model_dump(mode="json")}
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def load_yaml(path: Path) -> Config:
+    """Read settings from a file; those that it does not name keep their defaults.
+
+    Raises:
+        UserError: if the file is missing, no YAML, of a newer version, or names an unknown setting or a value
+            that is not allowed; the line starts with the path.
+    """
+    values = _read_mapping(path)
+    version = values.pop("format", FORMAT)
+    if not isinstance(version, int) or version > FORMAT:
+        raise UserError(
+            f"{path}: written by a newer vaegan (format {version}, this one reads {FORMAT}); upgrade vaegan"
+        )
+    try:
+        return checked(Config, values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _read_mapping(path: Path) -> dict[Any, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte, a file that is no UTF-8
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise UserError(
+            f"cannot read settings {path}: {reason}; give a settings file or a run folder"
+        ) from error
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{where}: not YAML; correct the file or start from a recipe") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: no settings in it; write lines such as 'seed: 1', or start from a recipe")
+    return values

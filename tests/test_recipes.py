@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from vaegan.config import Config
+from vaegan.errors import UserError
+from vaegan.recipes import RECIPES, config_for
+from vaegan.settings_io import dump_yaml, load_yaml, setting_names, with_settings
+
+NAMES = list(setting_names())
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
+def test_a_recipe_names_itself_and_tells_its_story(recipe):
+    assert RECIPES[recipe.name] is recipe
+    assert recipe.config.recipe == recipe.name
+    for text in (recipe.summary, recipe.data, recipe.origin):
+        assert text
+        assert "\n" not in text
+        assert len(text) < 100
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_yaml_round_trip(name, tmp_path):
+    config = with_settings(RECIPES[name].config, {"data": "123", "data.root": tmp_path, "optim.lr": 1e-5})
+    dump_yaml(config, tmp_path / "config.yaml")
+    assert load_yaml(tmp_path / "config.yaml") == config
+
+
+def test_the_file_is_complete(tmp_path):
+    dump_yaml(Config(), tmp_path / "config.yaml")
+    values = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert values.pop("format") == 1
+    found = []
+
+    def walk(tree, prefix=""):
+        for key, value in tree.items():
+            walk(value, f"{prefix}{key}.") if isinstance(value, dict) else found.append(prefix + key)
+
+    walk(values)
+    assert found == NAMES
+
+
+def test_overrides_by_dotted_name():
+    config = config_for(
+        "mnist-conv", {"loss.gamma": 3, "data": "lfw", "train.batch-size": "12", "optim.lr": "1e-3"}
+    )
+    assert (config.loss.gamma, config.data.source, config.train.batch_size) == (3.0, "lfw", 12)
+    assert config.optim.lr == 1e-3
+    assert config.model == RECIPES["mnist-conv"].config.model
+
+
+def test_yaml_reads_a_number_that_yaml_takes_for_text(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("optim:\n  lr: 1e-3\n  clip: 2\n")
+    config = load_yaml(path)
+    assert (config.optim.lr, config.optim.clip) == (1e-3, 2.0)
+    assert config.model == Config().model
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"loss.gamma": -1}, "loss.gamma: -1 is not allowed: must be greater than or equal to 0"),
+        ({"loss.gama": 1}, "unknown setting 'loss.gama' (perhaps you meant 'loss.gamma')"),
+        ({"qqqq": 1}, "unknown setting 'qqqq'; `vaegan train --help` lists them"),
+        ({"loss": 1}, "loss is a group of settings; name one of them, such as loss.gamma"),
+        ({"loss.gamma": "x"}, "loss.gamma: 'x' is not allowed: must be a valid number"),
+        ({"loss.gamma": float("nan")}, "loss.gamma: nan is not allowed: must be a finite number"),
+        (
+            {"model.kind": "vea"},
+            "model.kind: 'vea' is not allowed: must be 'ae', 'vae', 'gan', 'vae-dis-l' or 'vaegan'",
+        ),
+        (
+            {"model.encoder.channels": (8, 0)},
+            "model.encoder.channels: 0 is not allowed: must be greater than 0",
+        ),
+        ({"data.channels": 2}, "data.channels: 2 is not allowed: must be 1 or 3"),
+        (
+            {"seed": 1.5},
+            "seed: 1.5 is not allowed: must be a valid integer, got a number with a fractional part",
+        ),
+    ],
+)
+def test_mistakes_are_told_in_one_line(overrides, message):
+    with pytest.raises(UserError) as caught:
+        config_for("digits", overrides)
+    assert str(caught.value) == message
+
+
+def test_an_unknown_recipe_names_the_nearest():
+    with pytest.raises(UserError, match=r"unknown recipe 'mnist-conf' \(perhaps you meant 'mnist-conv'\)"):
+        config_for("mnist-conf")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"loss: [", "line 1: not YAML"),
+        (b"", "no settings in it"),
+        (b"- 1", "no settings in it"),
+        (b"\xff\xfe\x00", "not a text file"),
+        (b"format: 99\nnew_thing: 1", "newer vaegan"),
+        (b"format: x", "newer vaegan"),
+        (b"loss:\n  gama: 1", "unknown setting 'loss.gama' (perhaps you meant 'loss.gamma')"),
+        (b"loss:\n  gamma: -1", "loss.gamma: -1 is not allowed: must be greater than or equal to 0"),
+        (b"loss: 3", "loss is a group of settings; name one of them, such as loss.gamma"),
+        (b"3: 3", "unknown setting '3'"),
+        (b"seed: !!python/object:os.system x", "not YAML"),
+    ],
+)
+def test_bad_settings_files(content, message, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        load_yaml(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_settings_file(tmp_path):
+    with pytest.raises(UserError, match="No such file or directory; give a settings file"):
+        load_yaml(tmp_path / "none.yaml")
+    with pytest.raises(UserError, match="cannot read settings"):
+        load_yaml(Path("a\0b"))
+
+
+values = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers()), st.binary(),
+    st.dictionaries(st.text(), st.integers(), max_size=2), st.just(10**400), st.just(object()),
+)  # fmt: skip
+
+
+def outcome(call, *args):
+    """What ``call`` returns, or the line of its UserError; any other exception passes."""
+    try:
+        return call(*args)
+    except UserError as error:
+        return str(error)
+
+
+@given(st.dictionaries(st.sampled_from([*NAMES, "data", "loss", "nonsense"]) | st.text(), values, max_size=4))
+@example({"loss.gamma": 10**400})
+@example({"seed": 10**400})
+def test_any_overrides_give_settings_or_one_line(overrides):
+    result = outcome(config_for, "digits", overrides)
+    if isinstance(result, str):
+        assert result
+        assert "\n" not in result
+    else:
+        assert Config.model_validate(result.model_dump()) == result
+
+
+@given(
+    st.recursive(
+        values, lambda inner: st.dictionaries(st.sampled_from(["loss", "gamma", "format", "data"]), inner)
+    )
+)
+def test_any_yaml_gives_settings_or_one_line(tmp_path_factory, tree):
+    path = tmp_path_factory.mktemp("yaml") / "c.yaml"
+    try:
+        path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    except (yaml.YAMLError, UnicodeEncodeError):
+        assume(False)
+    result = outcome(load_yaml, path)
+    assert isinstance(result, Config) or (result and "\n" not in result)
