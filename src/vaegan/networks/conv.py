@@ -1,0 +1,210 @@
+"""Convolution networks for images of any size: the paper's family (arXiv:1512.09300, Table 1).
+
+encoder        convolutions ``conv1``, ... | flatten | dense layers ``dense1``, ... | linear ``head``
+decoder        dense layers | dense ``first`` map | upsampling convolutions ``up1``, ... | convolution ``output``
+discriminator  as the encoder, with a linear ``output``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from .blocks import ConvBlock, DenseBlock, dense_blocks, needs_bias
+from .geometry import Size, layer_strides, map_sizes, same_padding, transposed_padding
+from .trio import Decoder, Discriminator, Encoder, ImageShape, logit_layers
+
+
+def convolution(inputs: int, outputs: int, size: Size, kernel: int, stride: int, bias: bool) -> nn.Conv2d:
+    """Return a convolution that makes ``ceil(size / stride)`` pixels of ``size`` (height, width)."""
+    if stride == 1:
+        return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2 if kernel % 2 else "same", bias=bias)
+    padding = (same_padding(size[0], kernel, stride), same_padding(size[1], kernel, stride))
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias)
+
+
+def upsampling(
+    inputs: int, outputs: int, size: Size, target: Size, kernel: int, stride: int, bias: bool
+) -> nn.Conv2d | nn.ConvTranspose2d:
+    """Return a convolution that makes exactly ``target`` pixels of ``size``; a plain one at stride 1."""
+    if stride == 1:
+        return convolution(inputs, outputs, size, kernel, 1, bias)
+    padding, extra = zip(
+        *(transposed_padding(n, m, kernel, stride) for n, m in zip(size, target, strict=True)), strict=True
+    )
+    return nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, extra, bias=bias)
+
+
+def _down_blocks(
+    image_shape: ImageShape,
+    channels: Sequence[int],
+    strides: Sequence[int] | None,
+    kernel: int,
+    norm: str,
+    norm_first_layer: bool,
+    activation: str,
+    order: str,
+) -> tuple[dict[str, nn.Module], int]:
+    """Return the blocks ``conv1``, ... ``flatten`` and the number of features that come out."""
+    strides = layer_strides(channels, strides)
+    sizes = map_sizes(image_shape[1:], strides)
+    inputs = image_shape[0]
+    blocks: dict[str, nn.Module] = {}
+    for i, outputs in enumerate(channels):
+        own_norm = norm if norm_first_layer or i > 0 else "none"
+        conv = convolution(inputs, outputs, sizes[i], kernel, strides[i], needs_bias(own_norm, order))
+        blocks[f"conv{i + 1}"] = ConvBlock(conv, own_norm, activation, order)
+        inputs = outputs
+    blocks["flatten"] = nn.Flatten()
+    return blocks, inputs * sizes[-1][0] * sizes[-1][1]
+
+
+class ConvEncoder(Encoder):
+    """Convolutions, dense layers, a linear ``head``.
+
+    Args:
+        image_shape: ``(C, H, W)``, any size.
+        latent_dim: dimensions Z of the code.
+        channels: width of each convolution.
+        strides: stride of each convolution; 2 each if not given.
+        kernel: side of the kernels, odd or even.
+        hidden: width of each dense layer behind the convolutions.
+        norm: 'none', 'batch', 'group' or 'layer', behind each layer but the head.
+        norm_first_layer: whether ``conv1`` has a norm too.
+        activation: 'relu', 'leaky', 'elu', 'silu', 'gelu' or 'tanh'.
+        order: 'norm-first' or 'activation-first'.
+        dropout: share of units dropped behind each dense layer in training.
+        variational: whether the head gives ``(mu, logvar)`` or a plain code.
+
+    Raises:
+        UserError: if the strides do not fit the channels or the image's size.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        latent_dim: int,
+        *,
+        channels: Sequence[int],
+        strides: Sequence[int] | None = None,
+        kernel: int = 5,
+        hidden: Sequence[int] = (),
+        norm: str = "batch",
+        norm_first_layer: bool = True,
+        activation: str = "relu",
+        order: str = "norm-first",
+        dropout: float = 0.0,
+        variational: bool = True,
+    ) -> None:
+        layers, features = _down_blocks(
+            image_shape, channels, strides, kernel, norm, norm_first_layer, activation, order
+        )
+        layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
+        layers["head"] = nn.Linear((features, *hidden)[-1], 2 * latent_dim if variational else latent_dim)
+        super().__init__(layers, variational)
+
+
+class ConvDecoder(Decoder):
+    """Dense layers, a dense layer that makes the first map, upsampling convolutions, a convolution to the image.
+
+    Args:
+        image_shape: ``(C, H, W)``, any size; it comes out exactly.
+        latent_dim: dimensions Z of the code.
+        output: 'tanh', 'sigmoid' or 'linear'.
+        channels: width of each upsampling convolution, from the first map on.
+        strides: factor by which each of them upsamples; 2 each if not given.
+        kernel: side of their kernels, odd or even.
+        hidden: width of each dense layer between z and the first map; dropout is behind these.
+        first_channels: channels of the first map.
+        output_kernel: side of the last convolution's kernel.
+        norm: see `ConvEncoder`.
+        norm_first_layer: whether the first dense layer has a norm too.
+        activation: see `ConvEncoder`.
+        order: see `ConvEncoder`.
+        dropout: see `ConvEncoder`.
+
+    Raises:
+        UserError: if the strides do not fit the channels or the image's size.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        latent_dim: int,
+        output: str = "tanh",
+        *,
+        channels: Sequence[int],
+        strides: Sequence[int] | None = None,
+        kernel: int = 5,
+        hidden: Sequence[int] = (),
+        first_channels: int = 256,
+        output_kernel: int = 5,
+        norm: str = "batch",
+        norm_first_layer: bool = True,
+        activation: str = "relu",
+        order: str = "norm-first",
+        dropout: float = 0.0,
+    ) -> None:
+        strides = layer_strides(channels, strides)
+        sizes = map_sizes(image_shape[1:], strides[::-1])[::-1]
+        layers = dense_blocks(latent_dim, hidden, norm, activation, order, dropout, norm_first_layer)
+        first_shape = (first_channels, *sizes[0])
+        features = first_channels * sizes[0][0] * sizes[0][1]
+        first_norm = norm if norm_first_layer or hidden else "none"
+        layers["first"] = DenseBlock((latent_dim, *hidden)[-1], features, first_norm, activation, order)
+        layers["unflatten"] = nn.Unflatten(1, first_shape)
+        inputs, bias = first_channels, needs_bias(norm, order)
+        for i, outputs in enumerate(channels):
+            conv = upsampling(inputs, outputs, sizes[i], sizes[i + 1], kernel, strides[i], bias)
+            layers[f"up{i + 1}"] = ConvBlock(conv, norm, activation, order)
+            inputs = outputs
+        layers["output"] = convolution(inputs, image_shape[0], sizes[-1], output_kernel, 1, bias=True)
+        super().__init__(layers, output)
+
+
+class ConvDiscriminator(Discriminator):
+    """Convolutions, dense layers, a linear ``output`` that is the logit.
+
+    Layer l is the last convolution before its norm and non-linearity, as in the authors' code.
+
+    Args:
+        image_shape: ``(C, H, W)``, any size.
+        channels: width of each convolution; this and the next eight arguments are those of `ConvEncoder`.
+        strides: see there.
+        kernel: see there.
+        hidden: see there.
+        norm: see there.
+        norm_first_layer: see there; the paper's discriminator has none behind its first convolution.
+        activation: see there.
+        order: see there.
+        dropout: see there.
+        spectral_norm: whether each weight is divided by its largest singular value.
+        minibatch_features: features of minibatch discrimination before the output; 0 for none.
+
+    Raises:
+        UserError: if the strides do not fit the channels or the image's size.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        *,
+        channels: Sequence[int],
+        strides: Sequence[int] | None = None,
+        kernel: int = 5,
+        hidden: Sequence[int] = (),
+        norm: str = "batch",
+        norm_first_layer: bool = True,
+        activation: str = "relu",
+        order: str = "norm-first",
+        dropout: float = 0.0,
+        spectral_norm: bool = False,
+        minibatch_features: int = 0,
+    ) -> None:
+        layers, features = _down_blocks(
+            image_shape, channels, strides, kernel, norm, norm_first_layer, activation, order
+        )
+        layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
+        layers |= logit_layers((features, *hidden)[-1], minibatch_features)
+        super().__init__(layers, f"conv{len(channels)}.conv", spectral_norm)

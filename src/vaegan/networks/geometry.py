@@ -1,0 +1,73 @@
+"""How large the maps are: whole-number arithmetic of strides and paddings.
+
+A convolution of stride s makes ``ceil(n / s)`` of n pixels ("same" padding), whatever the kernel; the decoder goes
+the same sizes backwards, so that an image of any size comes out exactly: 28 -> 14 -> 7 -> 4 -> 7 -> 14 -> 28.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import UserError
+
+Size = tuple[int, int]
+
+
+def layer_strides(channels: Sequence[int], strides: Sequence[int] | None) -> tuple[int, ...]:
+    """Return one stride for each convolution, 2 if not given.
+
+    Raises:
+        UserError: if there is no convolution, or not one stride for each.
+    """
+    if not channels:
+        raise UserError(
+            "channels is empty, but a conv network needs one width for each convolution, like 64,128,256"
+        )
+    if strides is None:
+        return (2,) * len(channels)
+    if len(strides) != len(channels):
+        raise UserError(
+            f"strides has {len(strides)} numbers for the {len(channels)} convolutions of channels; give one for each"
+        )
+    return tuple(strides)
+
+
+def map_sizes(size: Size, strides: Sequence[int]) -> list[Size]:
+    """Return height and width of the image ``size`` and of the map behind each stride, largest first.
+
+    Raises:
+        UserError: if a map that is one pixel high or wide should shrink further.
+    """
+    sizes = [size]
+    for i, stride in enumerate(strides, start=1):
+        height, width = sizes[-1]
+        if stride > 1 and min(height, width) == 1:
+            raise UserError(
+                f"strides {','.join(map(str, strides))} are too many for images of {size[0]}x{size[1]}: "
+                f"before layer {i} the map is {height}x{width}; use fewer layers, strides of 1, or larger images"
+            )
+        sizes.append((-(-height // stride), -(-width // stride)))
+    return sizes
+
+
+def same_padding(size: int, kernel: int, stride: int) -> int:
+    """Return the padding on both sides with which ``ceil(size / stride)`` pixels come out of a convolution.
+
+    An even kernel at stride 1 has no such padding (it needs one more pixel on one side).
+    """
+    if kernel % 2:
+        return kernel // 2
+    outputs = -(-size // stride)
+    missing = (outputs - 1) * stride + kernel - size
+    return max(0, (missing + 1) // 2)
+
+
+def transposed_padding(size: int, target: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return padding and output padding with which a transposed convolution makes ``target`` pixels of ``size``.
+
+    ``target = (size - 1) stride - 2 padding + kernel + output_padding``; ``size`` is ``ceil(target / stride)``.
+    With kernel 5 and stride 2 this is the paper's padding 2 and output padding 1 for even targets.
+    """
+    share = target - (size - 1) * stride
+    padding = max(0, (kernel - share + 1) // 2)
+    return padding, share - kernel + 2 * padding

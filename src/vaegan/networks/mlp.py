@@ -1,0 +1,118 @@
+"""Networks of dense layers alone: the image is a vector of its ``C H W`` values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import nn
+
+from .blocks import dense_blocks
+from .trio import Decoder, Discriminator, Encoder, ImageShape, logit_layers
+
+
+class MLPEncoder(Encoder):
+    """Dense layers ``dense1``, ``dense2``, ..., then a linear ``head``.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        latent_dim: dimensions Z of the code.
+        hidden: width of each dense layer.
+        norm: 'none', 'batch', 'group' or 'layer', behind each dense layer.
+        norm_first_layer: whether ``dense1`` has a norm too.
+        activation: 'relu', 'leaky', 'elu', 'silu', 'gelu' or 'tanh'.
+        order: 'norm-first' or 'activation-first'.
+        dropout: share of units dropped behind each dense layer in training.
+        variational: whether the head gives ``(mu, logvar)`` or a plain code.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        latent_dim: int,
+        *,
+        hidden: Sequence[int] = (),
+        norm: str = "batch",
+        norm_first_layer: bool = True,
+        activation: str = "relu",
+        order: str = "norm-first",
+        dropout: float = 0.0,
+        variational: bool = True,
+    ) -> None:
+        widths = (prod(image_shape), *hidden)
+        layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+        layers |= dense_blocks(widths[0], hidden, norm, activation, order, dropout, norm_first_layer)
+        layers["head"] = nn.Linear(widths[-1], 2 * latent_dim if variational else latent_dim)
+        super().__init__(layers, variational)
+
+
+class MLPDecoder(Decoder):
+    """Dense layers ``dense1``, ``dense2``, ..., then a linear ``output`` that is the image.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        latent_dim: dimensions Z of the code.
+        output: 'tanh', 'sigmoid' or 'linear'.
+        hidden: width of each dense layer; the other arguments are those of `MLPEncoder`.
+        norm: see there.
+        norm_first_layer: see there.
+        activation: see there.
+        order: see there.
+        dropout: see there.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        latent_dim: int,
+        output: str = "tanh",
+        *,
+        hidden: Sequence[int] = (),
+        norm: str = "batch",
+        norm_first_layer: bool = True,
+        activation: str = "relu",
+        order: str = "norm-first",
+        dropout: float = 0.0,
+    ) -> None:
+        widths = (latent_dim, *hidden)
+        layers = dense_blocks(latent_dim, hidden, norm, activation, order, dropout, norm_first_layer)
+        layers["output"] = nn.Linear(widths[-1], prod(image_shape))
+        layers["unflatten"] = nn.Unflatten(1, tuple(image_shape))
+        super().__init__(layers, output)
+
+
+class MLPDiscriminator(Discriminator):
+    """Dense layers ``dense1``, ``dense2``, ..., then a linear ``output`` that is the logit.
+
+    Layer l is the last dense layer before its norm and non-linearity.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        hidden: width of each dense layer; the next five arguments are those of `MLPEncoder`.
+        norm: see there.
+        norm_first_layer: see there.
+        activation: see there.
+        order: see there.
+        dropout: see there.
+        spectral_norm: whether each weight is divided by its largest singular value.
+        minibatch_features: features of minibatch discrimination before the output; 0 for none.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        *,
+        hidden: Sequence[int] = (),
+        norm: str = "batch",
+        norm_first_layer: bool = True,
+        activation: str = "relu",
+        order: str = "norm-first",
+        dropout: float = 0.0,
+        spectral_norm: bool = False,
+        minibatch_features: int = 0,
+    ) -> None:
+        widths = (prod(image_shape), *hidden)
+        layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
+        layers |= dense_blocks(widths[0], hidden, norm, activation, order, dropout, norm_first_layer)
+        layers |= logit_layers(widths[-1], minibatch_features)
+        super().__init__(layers, f"dense{len(hidden)}.linear" if hidden else "output", spectral_norm)

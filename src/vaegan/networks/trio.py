@@ -1,0 +1,110 @@
+"""The three parts, whatever they are made of: named layers in a row, and what comes out at the end.
+
+encoder        x -> (mu, logvar), or z of a plain autoencoder
+decoder        z -> logits -> x_tilde in the network's range
+discriminator  x -> logit of "x is real"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from .blocks import check_name
+from .minibatch import MinibatchDiscrimination
+
+ImageShape = tuple[int, int, int]
+OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "linear": lambda x: x,
+}
+
+
+class _Row(nn.Sequential):
+    """Named layers applied one after the other; any of them can be hooked by its name."""
+
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def through(self, x: Tensor) -> Tensor:
+        """Return the last layer's output."""
+        for layer in self:
+            x = layer(x)
+        return x
+
+
+class Encoder(_Row):
+    """Layers that end in ``(B, 2 Z)``, which are mu and logvar, or in ``(B, Z)`` if not variational."""
+
+    def __init__(self, layers: Mapping[str, nn.Module], variational: bool = True) -> None:
+        super().__init__(layers)
+        self.variational = variational
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor] | Tensor:
+        """Return ``(mu, logvar)``, each ``(B, Z)``, of images ``(B, C, H, W)``; or ``z`` if not variational."""
+        codes = self.through(x)
+        if not self.variational:
+            return codes
+        mu, logvar = codes.chunk(2, dim=1)
+        return mu, logvar
+
+
+class Decoder(_Row):
+    """Layers that end in ``(B, C, H, W)``, then the output non-linearity."""
+
+    def __init__(self, layers: Mapping[str, nn.Module], output: str = "tanh") -> None:
+        super().__init__(layers)
+        self.output_name = check_name("output", output, OUTPUTS)
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Return the image ``(B, C, H, W)`` before the output non-linearity."""
+        return self.through(z)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return the image ``(B, C, H, W)`` of codes ``(B, Z)``: in (-1, 1) of 'tanh', in (0, 1) of 'sigmoid'."""
+        return OUTPUTS[self.output_name](self.logits(z))
+
+
+class Discriminator(_Row):
+    """Layers that end in ``(B, 1)``, the logit.
+
+    Attributes:
+        default_feature_layer: name of the layer l whose output the likelihood compares, if none is named.
+        couples_images: whether in training an image's logit depends on the other images of the batch.
+    """
+
+    def __init__(
+        self, layers: Mapping[str, nn.Module], default_feature_layer: str, spectral_norm: bool = False
+    ) -> None:
+        super().__init__(layers)
+        self.default_feature_layer = default_feature_layer
+        coupling = (nn.modules.batchnorm._BatchNorm, MinibatchDiscrimination)
+        self.couples_images = any(isinstance(module, coupling) for module in self.modules())
+        if spectral_norm:
+            add_spectral_norm(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits ``(B,)`` of images ``(B, C, H, W)``; positive means real."""
+        return self.through(x).squeeze(1)
+
+
+def logit_layers(inputs: int, minibatch_features: int) -> dict[str, nn.Module]:
+    """Return a discriminator's last layers: minibatch discrimination if any, and the logit."""
+    layers: dict[str, nn.Module] = {}
+    if minibatch_features:
+        layers["minibatch"] = MinibatchDiscrimination(inputs, minibatch_features)
+    layers["output"] = nn.Linear(inputs + minibatch_features, 1)
+    return layers
+
+
+def add_spectral_norm(network: nn.Module) -> None:
+    """Divide every convolution's and dense layer's weight by its largest singular value (arXiv:1802.05957)."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            parametrizations.spectral_norm(module)
