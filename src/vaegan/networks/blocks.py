@@ -3,8 +3,8 @@
     norm-first:        y = activation(norm(W x))           (no bias: the norm would take it away again)
     activation-first:  y = norm(activation(W x + b))
 
-Each stage is a named module (``conv`` or ``linear``, ``norm``, ``activation``, ``dropout``), present even where it
-does nothing, so that a forward hook can take the features of any stage of any network by the same name.
+Each stage is a named module (``conv`` or ``linear``, ``norm``, ``activation``, ``dropout``), present even where
+it does nothing, so that a forward hook can take the features of any stage of any network by the same name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "tanh": torch.tanh,
 }
-# Only where the derivative can be had from the result alone, so that autograd allows the argument to be overwritten.
+# Where the derivative can be had from the result alone, so that autograd lets the argument be overwritten.
 IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu_,
     "leaky": lambda x: F.leaky_relu_(x, LEAKY_SLOPE),
@@ -97,8 +97,8 @@ class Block(nn.Module):
     def _finish(self, y: Tensor, layer: nn.Module) -> Tensor:
         """Apply norm and non-linearity to ``y``, the output of ``layer``.
 
-        The non-linearity overwrites its argument, which saves memory traffic, unless somebody hooked the layer or
-        the norm: the tensor that a hook took must keep its values.
+        The non-linearity overwrites its argument, which saves memory traffic, unless somebody hooked the layer
+        or the norm: the tensor that a hook took must keep its values.
         """
         overwrite = not (layer._forward_hooks or self.norm._forward_hooks)
         if self.order == "norm-first":
@@ -107,7 +107,7 @@ class Block(nn.Module):
 
 
 class ConvBlock(Block):
-    """A convolution (plain or transposed) with norm and non-linearity: ``(B, C, H, W) -> (B, C', H', W')``."""
+    """A convolution, plain or transposed, with norm and non-linearity: ``(B, C, H, W) -> (B, C', H', W')``."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ def dense_blocks(
     dropout: float,
     norm_first_layer: bool = True,
 ) -> dict[str, nn.Module]:
-    """Return blocks ``dense1``, ``dense2``, ... of the widths ``hidden``; the first one without norm if so asked."""
+    """Return blocks ``dense1``, ``dense2``, ... of the widths ``hidden``; if so asked, the first has no norm."""
     blocks: dict[str, nn.Module] = {}
     for i, outputs in enumerate(hidden, start=1):
         own_norm = norm if norm_first_layer or i > 1 else "none"

@@ -1,7 +1,7 @@
 """Convolution networks for images of any size: the paper's family (arXiv:1512.09300, Table 1).
 
 encoder        convolutions ``conv1``, ... | flatten | dense layers ``dense1``, ... | linear ``head``
-decoder        dense layers | dense ``first`` map | upsampling convolutions ``up1``, ... | convolution ``output``
+decoder        dense layers | dense ``first`` map | upsampling ``up1``, ... | convolution ``output``
 discriminator  as the encoder, with a linear ``output``
 """
 
@@ -106,7 +106,7 @@ class ConvEncoder(Encoder):
 
 
 class ConvDecoder(Decoder):
-    """Dense layers, a dense layer that makes the first map, upsampling convolutions, a convolution to the image.
+    """Dense layers, a dense layer that makes the first map, upsampling convolutions, an output convolution.
 
     Args:
         image_shape: ``(C, H, W)``, any size; it comes out exactly.

@@ -1,7 +1,7 @@
 """How large the maps are: whole-number arithmetic of strides and paddings.
 
-A convolution of stride s makes ``ceil(n / s)`` of n pixels ("same" padding), whatever the kernel; the decoder goes
-the same sizes backwards, so that an image of any size comes out exactly: 28 -> 14 -> 7 -> 4 -> 7 -> 14 -> 28.
+A convolution of stride s makes ``ceil(n / s)`` of n pixels ("same" padding), whatever the kernel; the decoder
+goes the same sizes backwards, so that an image of any size comes out exactly: 28, 14, 7, 4, then 7, 14, 28.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def layer_strides(channels: Sequence[int], strides: Sequence[int] | None) -> tup
         return (2,) * len(channels)
     if len(strides) != len(channels):
         raise UserError(
-            f"strides has {len(strides)} numbers for the {len(channels)} convolutions of channels; give one for each"
+            f"strides has {len(strides)} numbers, channels has {len(channels)}; give one stride for each convolution"
         )
     return tuple(strides)
 
@@ -44,7 +44,7 @@ def map_sizes(size: Size, strides: Sequence[int]) -> list[Size]:
         if stride > 1 and min(height, width) == 1:
             raise UserError(
                 f"strides {','.join(map(str, strides))} are too many for images of {size[0]}x{size[1]}: "
-                f"before layer {i} the map is {height}x{width}; use fewer layers, strides of 1, or larger images"
+                f"stride {i} meets a map of {height}x{width}; use fewer layers, strides of 1, or larger images"
             )
         sizes.append((-(-height // stride), -(-width // stride)))
     return sizes
@@ -63,9 +63,9 @@ def same_padding(size: int, kernel: int, stride: int) -> int:
 
 
 def transposed_padding(size: int, target: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return padding and output padding with which a transposed convolution makes ``target`` pixels of ``size``.
+    """Return padding and output padding with which a transposed convolution makes ``target`` of ``size`` pixels.
 
-    ``target = (size - 1) stride - 2 padding + kernel + output_padding``; ``size`` is ``ceil(target / stride)``.
+    ``target = (size - 1) stride - 2 padding + kernel + output_padding``, ``size = ceil(target / stride)``.
     With kernel 5 and stride 2 this is the paper's padding 2 and output padding 1 for even targets.
     """
     share = target - (size - 1) * stride

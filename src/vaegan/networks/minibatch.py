@@ -4,8 +4,8 @@ Each image's features f are mapped to a matrix of rows M_b = (f T)_b; with its n
 
     o_b(i) = sum_j exp(-|M_b(i) - M_b(j)|_1)
 
-(Salimans et al., "Improved techniques for training GANs", arXiv:1606.03498, section 3.2). A generator that always
-makes the same image has large o and is found out by it.
+(Salimans et al., "Improved techniques for training GANs", arXiv:1606.03498, section 3.2). A generator that
+always makes the same image has large o and is found out by it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class MinibatchDiscrimination(nn.Module):
         self.linear = nn.Linear(inputs, num_features * row_dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``(B, inputs + num_features)``: ``x`` of shape ``(B, inputs)`` and its closeness to the batch."""
+        """Return ``x`` of shape ``(B, inputs)`` with its closeness to the batch: ``(B, inputs + num_features)``."""
         # The distances are small differences: in the weights' precision, also under autocast.
         rows = self.linear(x).to(self.linear.weight.dtype).unflatten(1, (self.num_features, self.row_dim))
         distances = (rows.unsqueeze(0) - rows.unsqueeze(1)).abs().sum(dim=3)

@@ -47,7 +47,7 @@ class Encoder(_Row):
         self.variational = variational
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor] | Tensor:
-        """Return ``(mu, logvar)``, each ``(B, Z)``, of images ``(B, C, H, W)``; or ``z`` if not variational."""
+        """Return ``(mu, logvar)``, each ``(B, Z)``, of images ``(B, C, H, W)``; ``z`` if not variational."""
         codes = self.through(x)
         if not self.variational:
             return codes
@@ -67,7 +67,7 @@ class Decoder(_Row):
         return self.through(z)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return the image ``(B, C, H, W)`` of codes ``(B, Z)``: in (-1, 1) of 'tanh', in (0, 1) of 'sigmoid'."""
+        """Return images ``(B, C, H, W)`` of codes ``(B, Z)``: in (-1, 1) with 'tanh', (0, 1) with 'sigmoid'."""
         return OUTPUTS[self.output_name](self.logits(z))
 
 
@@ -104,7 +104,7 @@ def logit_layers(inputs: int, minibatch_features: int) -> dict[str, nn.Module]:
 
 
 def add_spectral_norm(network: nn.Module) -> None:
-    """Divide every convolution's and dense layer's weight by its largest singular value (arXiv:1802.05957)."""
-    for module in network.modules():
+    """Divide each convolution's and dense layer's weight by its largest singular value (arXiv:1802.05957)."""
+    for module in list(network.modules()):
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             parametrizations.spectral_norm(module)
