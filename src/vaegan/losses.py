@@ -22,6 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def wide(tensor: Tensor) -> Tensor:
+    """Return ``tensor`` in float32 or wider; losses are never summed in half precision."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
 def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, exp(logvar)) || N(0, 1)) of every dimension (Kingma & Welling, arXiv:1312.6114, appendix B).
 
@@ -62,7 +67,7 @@ def gaussian_feature_loss(features: Tensor, target: Tensor) -> Tensor:
     Returns:
         Nats per image, (B,).
     """
-    return 0.5 * (features.float() - target.detach().float()).square().flatten(1).sum(1)
+    return 0.5 * (wide(features) - wide(target.detach())).square().flatten(1).sum(1)
 
 
 def gaussian_pixel_loss(x_tilde: Tensor, x: Tensor, log_variance: Tensor | float = 0.0) -> Tensor:
@@ -76,8 +81,8 @@ def gaussian_pixel_loss(x_tilde: Tensor, x: Tensor, log_variance: Tensor | float
     Returns:
         Nats per image, (B,); may be negative, being the log of a density.
     """
-    log_variance = torch.as_tensor(log_variance, dtype=torch.float32, device=x.device)
-    error = (x_tilde - x).float().square().flatten(1)
+    log_variance = torch.as_tensor(log_variance, device=x.device)
+    error = (wide(x_tilde) - wide(x)).square().flatten(1)
     return 0.5 * (error.sum(1) * torch.exp(-log_variance) + error.shape[1] * (math.log(2 * math.pi) + log_variance))
 
 
@@ -91,7 +96,11 @@ def bernoulli_loss(logits: Tensor, x: Tensor) -> Tensor:
     Returns:
         Nats per image, (B,).
     """
-    return F.binary_cross_entropy_with_logits(logits.float(), x.float(), reduction="none").flatten(1).sum(1)
+    return (
+        F.binary_cross_entropy_with_logits(wide(logits), wide(x).to(wide(logits).dtype), reduction="none")
+        .flatten(1)
+        .sum(1)
+    )
 
 
 @dataclass(frozen=True)
@@ -127,9 +136,7 @@ ADVERSARIAL_FORMS: dict[str, AdversarialForm] = {
     form.name: form
     for form in (
         # Goodfellow et al., arXiv:1406.2661, eq. 1; the paper's Algorithm 1.
-        AdversarialForm(
-            "minimax", _cross_entropy, _cross_entropy, lambda a: -F.softplus(a), negated=True
-        ),
+        AdversarialForm("minimax", _cross_entropy, _cross_entropy, lambda a: -F.softplus(a), negated=True),
         # Goodfellow et al., arXiv:1406.2661, section 3: Dec descends -log D, which does not fade when Dis wins.
         AdversarialForm("non-saturating", _cross_entropy, _cross_entropy, lambda a: F.softplus(-a)),
         # Lim & Ye, arXiv:1705.02894; Miyato et al., arXiv:1802.05957, eq. 16 and 17.
@@ -139,7 +146,7 @@ ADVERSARIAL_FORMS: dict[str, AdversarialForm] = {
 
 
 def r1_penalty(logits: Tensor, x: Tensor) -> Tensor:
-    """R1: half the squared norm of the gradient of D's logit at real images (Mescheder et al., arXiv:1801.04406, eq. 9).
+    """R1: half the squared norm of the gradient of D's logit at real images (arXiv:1801.04406, eq. 9).
 
     Args:
         logits: Dis(x), (B,), computed from ``x`` with gradients on.
@@ -149,4 +156,4 @@ def r1_penalty(logits: Tensor, x: Tensor) -> Tensor:
         A scalar, mean over the batch; differentiable with respect to Dis.
     """
     (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
-    return 0.5 * slope.float().square().flatten(1).sum(1).mean()
+    return 0.5 * wide(slope).square().flatten(1).sum(1).mean()

@@ -1,4 +1,4 @@
-"""How weights and learning rates move while images are seen: pure functions of progress, so a resume needs no state."""
+"""How weights and learning rates move: pure functions of images seen, so a resume needs no state."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ KL_SCHEDULES: dict[str, Callable[[KLContext], float]] = {
     "sigmoid": _sigmoid_of_epoch,
     # Fu et al., arXiv:1903.10145: a ramp over the first half of each cycle, then 1.
     "cyclic": _cyclic,
-    # Grows e-fold in each `length` of epochs from 1/100 on, without bound: here to be shown failing (a ramp must saturate).
+    # Grows e-fold in each `length` of epochs from 1/100 on, without bound; here to be shown failing.
     "exponential": lambda c: 0.01 * math.exp(min(c.epoch / c.length, 80.0)),
 }
 

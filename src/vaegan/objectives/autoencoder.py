@@ -1,0 +1,129 @@
+r"""AE, VAE and VAE_Dis_l: one loss for encoder and decoder.
+
+    AE          L_llike
+    VAE         kl_weight L_prior + L_llike, in pixels                (Kingma & Welling, arXiv:1312.6114)
+    VAE_Dis_l   the same with L_llike in layer l of a frozen, earlier trained Dis  (arXiv:1512.09300, section 4.1)
+
+As in `vaegan`, ``gamma`` weighs L_llike at the decoder and ``encoder_llike_weight`` at the encoder; both are 1 by
+default, which makes the sum above one loss for both. A step costs 3e + 3d, and 3s more for VAE_Dis_l.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..losses import prior_loss, wide
+from .likelihoods import GaussianPixels, Likelihood
+from .passes import Critic, draws_random_numbers, evaluation_mode, seeded
+from .step import Losses, Noise, StepResult, gradients_of, leaf, trainable
+from .vaegan import Autocast
+
+
+class AutoencoderObjective:
+    """Losses of models that reconstruct and play no game.
+
+    Args:
+        encoder: (B, C, H, W) -> mu, logvar, each (B, Z); or z alone, then there is no prior (AE).
+        decoder: (B, Z) -> (B, C, H, W).
+        likelihood: how reconstructions are compared; Gaussian pixels if None.
+        metric: frozen discriminator for a likelihood in features; it is put into evaluation and gets no gradient.
+        feature_layer: layer l of ``metric``, by name.
+        gamma: weight of L_llike at the decoder.
+        encoder_llike_weight: weight of L_llike at the encoder.
+        kl_weight: weight of L_prior.
+        free_bits: nats per latent dimension that cost nothing.
+        autocast: makes the context in which forward passes run.
+
+    Raises:
+        UserError: if the likelihood needs features and there is no metric.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        *,
+        likelihood: Likelihood | None = None,
+        metric: nn.Module | None = None,
+        feature_layer: str = "auto",
+        gamma: float = 1.0,
+        encoder_llike_weight: float = 1.0,
+        kl_weight: float = 1.0,
+        free_bits: float = 0.0,
+        autocast: Autocast = contextlib.nullcontext,
+    ) -> None:
+        self.likelihood: Likelihood = likelihood or GaussianPixels()
+        self.parts: dict[str, nn.Module] = {"encoder": encoder, "decoder": decoder}
+        if isinstance(self.likelihood, nn.Module) and trainable(self.likelihood):
+            self.parts["likelihood"] = self.likelihood
+        self.weights = {name: trainable(part) for name, part in self.parts.items()}
+        if self.likelihood.in_features and metric is None:
+            raise UserError(
+                "loss.likelihood feature: this kind of model has no discriminator to take features from; choose "
+                "gaussian or bernoulli, or train 'vae-dis-l' with loss.metric, a run that has a discriminator"
+            )
+        self.critic = Critic(metric.requires_grad_(False).eval(), feature_layer) if metric is not None else None
+        self.gamma, self.encoder_llike_weight = gamma, encoder_llike_weight
+        self.kl_weight, self.free_bits, self.autocast = kl_weight, free_bits, autocast
+        self._random = any(draws_random_numbers(part) for part in self.parts.values())
+
+    def step(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, record: bool = False) -> StepResult:
+        """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range."""
+        z, z_leaf, kl, llike = self._forward(x, noise)
+        weights = {name: list(self.weights.get(name, [])) for name in ("encoder", "decoder", "likelihood")}
+        of_z, *rest = gradients_of([llike], [z_leaf, *weights["decoder"], *weights["likelihood"]])
+        of_dec, of_likelihood = rest[: len(weights["decoder"])], rest[len(weights["decoder"]) :]
+        if self.gamma != 1.0:
+            of_dec = [self.gamma * g for g in of_dec]
+        climbs: list[Tensor | None] = [self.encoder_llike_weight * of_z]
+        outputs = [z]
+        if kl is not None:
+            outputs.append(kl)
+            climbs.append(torch.full_like(kl, self.kl_weight * kl_factor))
+        gradients = {"encoder": gradients_of(outputs, weights["encoder"], climbs), "decoder": of_dec}
+        if of_likelihood:
+            gradients["likelihood"] = of_likelihood
+        routes = {"encoder/llike": (self.encoder_llike_weight * of_z).norm()} if record else {}
+        return StepResult(self._losses(kl, llike, kl_factor), gradients, routes)
+
+    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0) -> Losses:
+        """The losses of held-out images (B, C, H, W), with the networks in evaluation."""
+        with torch.no_grad(), evaluation_mode([self.parts["encoder"], self.parts["decoder"]]):
+            _, _, kl, llike = self._forward(x, noise)
+        return self._losses(kl, llike, kl_factor)
+
+    def _forward(self, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """Z with Enc's graph, its cut copy, L_prior if there is one, and L_llike from the copy on."""
+        masks = seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
+        with self.autocast(), masks:
+            code = self.parts["encoder"](x)
+            kl = None
+            if isinstance(code, Tensor):
+                z = code
+            else:
+                mu, logvar = (wide(t) for t in code)
+                z = mu + torch.exp(0.5 * logvar) * noise.eps
+                kl = prior_loss(mu, logvar, self.free_bits)
+            z_leaf = leaf(z)
+            y = self.likelihood.decode(self.parts["decoder"], z_leaf)
+            output, target = y, x
+            if self.likelihood.in_features:
+                assert self.critic is not None
+                _, output = self.critic(self.likelihood.image(y))
+                with torch.no_grad():
+                    _, target = self.critic(x)
+        return z, z_leaf, kl, self.likelihood.loss(output, target).mean()
+
+    def _losses(self, kl: Tensor | None, llike: Tensor, kl_factor: float) -> Losses:
+        """All losses by part, detached."""
+        llike = llike.detach()
+        encoder = {"llike": llike, "total": self.encoder_llike_weight * llike}
+        if kl is not None:
+            kl = kl.detach()
+            total = self.kl_weight * kl_factor * kl + encoder["total"]
+            encoder = {"kl": kl, "llike": llike, "total": total}
+        return {"encoder": encoder, "decoder": {"llike": llike, "total": self.gamma * llike}}

@@ -1,0 +1,88 @@
+r"""GAN: the decoder against the discriminator, on samples from the prior (Goodfellow et al., arXiv:1406.2661).
+
+    Dec descends   L_adv(D(x_p))        (minimax: log(1 - D(x_p)))
+    Dis descends   -log D(x) - log(1 - D(x_p))
+
+A step costs 3d + 6s, or one s more where `game` says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from .game import Game
+from .passes import Critic, draws_random_numbers, evaluation_mode, seeded
+from .step import Losses, Noise, StepResult, gradients_of, leaf, trainable
+from .vaegan import Autocast
+
+
+class GANObjective:
+    """Routes of a GAN.
+
+    Args:
+        decoder: the generator, (B, Z) -> (B, C, H, W).
+        discriminator: (B, C, H, W) -> logits (B,).
+        game: form, weights and targets of L_GAN.
+        autocast: makes the context in which forward passes run.
+    """
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        discriminator: nn.Module,
+        *,
+        game: Game | None = None,
+        autocast: Autocast = contextlib.nullcontext,
+    ) -> None:
+        self.parts: dict[str, nn.Module] = {"decoder": decoder, "discriminator": discriminator}
+        self.weights = {name: trainable(part) for name, part in self.parts.items()}
+        self.critic = Critic(discriminator, "logit")
+        self.game, self.autocast = game or Game(), autocast
+        self._random = any(draws_random_numbers(part) for part in self.parts.values())
+
+    def step(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, record: bool = False) -> StepResult:
+        """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range."""
+        x_p, x_p_leaf, logits = self._forward(x, noise)
+        of_dis, at_fakes = self.game.gradients(self.parts["discriminator"], logits, {"prior": x_p_leaf}, noise)
+        of_dec = gradients_of([x_p], list(self.weights["decoder"]), [at_fakes["prior"]])
+        routes = {}
+        if record:
+            routes["decoder/adversarial-prior"] = at_fakes["prior"].float().norm()
+            routes |= {f"discriminator/logit-{kind}": a.detach().float().mean() for kind, a in logits.items()}
+        return StepResult(self._losses(logits, noise), {"decoder": of_dec, "discriminator": of_dis}, routes)
+
+    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0) -> Losses:
+        """The losses of held-out images (B, C, H, W), in evaluation (see `passes.evaluation_mode`)."""
+        with torch.no_grad(), evaluation_mode([self.parts["decoder"]], self.parts["discriminator"]):
+            return self._losses(self._forward(x, noise)[2], noise)
+
+    def _forward(self, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """x_p with Dec's graph, its cut copy, and Dis's logits of x and of the copy."""
+
+        def masks() -> AbstractContextManager[None]:
+            return seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
+
+        with self.autocast():
+            with masks():
+                x_p = self.parts["decoder"](noise.z_p)
+            x_p_leaf = leaf(x_p)
+            with masks():
+                real, _ = self.critic(x)
+            with masks():
+                fake, _ = self.critic(x_p_leaf)
+        return x_p, x_p_leaf, {"real": real, "prior": fake}
+
+    def _losses(self, logits: dict[str, Tensor], noise: Noise) -> Losses:
+        """All losses by part, detached."""
+        logits = {kind: a.detach() for kind, a in logits.items()}
+        terms = {kind: self.game.discriminator_loss(kind, a, noise) for kind, a in logits.items()}
+        total = torch.stack([self.game.weight(kind) * term for kind, term in terms.items()]).sum()
+        adversarial = self.game.decoder_loss(logits["prior"])
+        return {
+            "decoder": {"adversarial": adversarial, "total": adversarial},
+            "discriminator": {**terms, "total": total},
+        }

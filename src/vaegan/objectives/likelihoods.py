@@ -1,0 +1,122 @@
+"""L_llike: what counts as similar. In pixels, or in the discriminator's layer l.
+
+A likelihood says which raw output of the decoder its loss is written in (logits for Bernoulli), how that output
+becomes an image in the network's range, and the loss per image in nats.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..losses import bernoulli_loss, gaussian_feature_loss, gaussian_pixel_loss
+
+
+class Likelihood(Protocol):
+    """How reconstructions are compared with their originals."""
+
+    in_features: bool
+    """Whether the loss is taken in Dis_l (``loss`` gets features) or in pixels (it gets raw outputs and images)."""
+
+    def decode(self, decoder: nn.Module, z: Tensor) -> Tensor:
+        """Raw output y of the decoder, (B, C, H, W)."""
+        ...
+
+    def image(self, y: Tensor) -> Tensor:
+        """The image in the network's range that y stands for, (B, C, H, W)."""
+        ...
+
+    def loss(self, y: Tensor, target: Tensor) -> Tensor:
+        """Nats per image, (B,)."""
+        ...
+
+
+class FeatureLikelihood(nn.Module):
+    """The paper's: Gaussian with unit variance in layer l of the discriminator (eq. 7)."""
+
+    in_features = True
+
+    def decode(self, decoder: nn.Module, z: Tensor) -> Tensor:
+        """The decoder's image."""
+        out: Tensor = decoder(z)
+        return out
+
+    def image(self, y: Tensor) -> Tensor:
+        """The image itself."""
+        return y
+
+    def loss(self, y: Tensor, target: Tensor) -> Tensor:
+        """Half the squared distance of features ``y`` to the real image's features ``target``, (B,)."""
+        return gaussian_feature_loss(y, target)
+
+
+class GaussianPixels(nn.Module):
+    """Gaussian in pixels on the [0, 1] scale, whatever the network's range, with fixed or learned variance.
+
+    A learned variance is one number for all pixels (Rybkin et al., arXiv:2006.13202); it belongs to no network, and
+    its gradient is that of the unweighted L_llike.
+
+    Args:
+        image_range: lowest and highest value inside the network.
+        variance: variance of a pixel; where learned, the first value.
+        learned: whether it is trained.
+    """
+
+    in_features = False
+
+    def __init__(
+        self, image_range: tuple[float, float] = (0.0, 1.0), variance: float = 1.0, *, learned: bool = False
+    ) -> None:
+        super().__init__()
+        self.low, self.scale = image_range[0], image_range[1] - image_range[0]
+        log_variance = torch.tensor(math.log(variance))
+        self.log_variance: Tensor
+        if learned:
+            self.log_variance = nn.Parameter(log_variance)
+        else:
+            self.register_buffer("log_variance", log_variance)
+
+    def decode(self, decoder: nn.Module, z: Tensor) -> Tensor:
+        """The decoder's image."""
+        out: Tensor = decoder(z)
+        return out
+
+    def image(self, y: Tensor) -> Tensor:
+        """The image itself."""
+        return y
+
+    def loss(self, y: Tensor, target: Tensor) -> Tensor:
+        """-log N(x | x_tilde, variance) of images ``target`` in nats, (B,)."""
+        return gaussian_pixel_loss((y - self.low) / self.scale, (target - self.low) / self.scale, self.log_variance)
+
+
+class BernoulliPixels(nn.Module):
+    """Bernoulli in pixels, from the decoder's logits; for networks with a sigmoid at their end."""
+
+    in_features = False
+
+    def decode(self, decoder: nn.Module, z: Tensor) -> Tensor:
+        """The decoder's logits.
+
+        Raises:
+            UserError: if the decoder has none.
+        """
+        if not hasattr(decoder, "logits"):
+            raise UserError(
+                "loss.likelihood bernoulli: this decoder has no method logits(z), the values before its sigmoid; "
+                "add it or use 'gaussian'"
+            )
+        out: Tensor = decoder.logits(z)
+        return out
+
+    def image(self, y: Tensor) -> Tensor:
+        """Sigmoid of the logits."""
+        return torch.sigmoid(y)
+
+    def loss(self, y: Tensor, target: Tensor) -> Tensor:
+        """Binary cross entropy of images ``target`` in nats, (B,)."""
+        return bernoulli_loss(y, target)

@@ -1,0 +1,115 @@
+"""Passing a batch through a part: with named features caught, equal dropout masks, and chosen batch statistics."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..errors import UserError, nearest
+
+
+class Critic:
+    """A discriminator together with the features of its layer l.
+
+    Args:
+        discriminator: any module, (B, C, H, W) -> logits (B,) or (B, 1).
+        layer: name of a submodule whose output is Dis_l; ``"logit"`` for the logit itself; ``"auto"`` for the module's
+            own ``default_feature_layer``.
+
+    Raises:
+        UserError: if the discriminator has no module of that name.
+    """
+
+    def __init__(self, discriminator: nn.Module, layer: str = "auto") -> None:
+        self.discriminator = discriminator
+        self.layer = str(getattr(discriminator, "default_feature_layer", "logit")) if layer == "auto" else layer
+        self._caught: Tensor | None = None
+        if self.layer != "logit":
+            names = [name for name, _ in discriminator.named_modules() if name]
+            if self.layer not in names:
+                raise UserError(
+                    f"loss.feature-layer: the discriminator has no layer '{self.layer}'{nearest(self.layer, names)}; "
+                    f"it has {', '.join(names)}"
+                )
+            discriminator.get_submodule(self.layer).register_forward_hook(self._catch)
+
+    def _catch(self, module: nn.Module, inputs: object, output: Tensor) -> None:
+        self._caught = output
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits (B,) and the features of layer l (B, ...), both in the precision the network computes in."""
+        logits = self.discriminator(x).flatten()
+        if logits.shape[0] != x.shape[0]:
+            raise UserError(
+                f"the discriminator gave {logits.shape[0]} logits for {x.shape[0]} images; it must give one per image"
+            )
+        features, self._caught = (logits if self._caught is None else self._caught), None
+        return logits, features
+
+
+def couples_images(module: nn.Module) -> bool:
+    """Whether one image's output may depend on the others of its batch.
+
+    Our networks say so themselves by the attribute ``couples_images``; an unknown module is taken to couple, which
+    is always right and costs two more passes in some forms of the game.
+    """
+    return bool(getattr(module, "couples_images", True))
+
+
+def draws_random_numbers(module: nn.Module) -> bool:
+    """Whether the module has dropout."""
+    return any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in module.modules())
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Run a block with torch's global generator at ``seed``, and put the generator back as it was."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Run a block in which batch norms use the batch's statistics without adding them to the running ones.
+
+    The authors' code keeps the decoder's running statistics those of reconstructions alone.
+    """
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+@contextlib.contextmanager
+def evaluation_mode(networks: Iterable[nn.Module], discriminator: nn.Module | None = None) -> Iterator[None]:
+    """Put networks into evaluation, as users will run them, and put them back.
+
+    The discriminator keeps the statistics of each batch in its batch norms (without adding them to the running ones):
+    so it is trained and so its losses compare with those of training.
+    """
+    modules = [*networks, *([discriminator] if discriminator is not None else [])]
+    modes = [(m, m.training) for module in modules for m in module.modules()]
+    for module in modules:
+        module.eval()
+    with contextlib.ExitStack() as stack:
+        if discriminator is not None:
+            stack.enter_context(frozen_statistics(discriminator))
+            for m in discriminator.modules():
+                if isinstance(m, _BatchNorm):
+                    m.train()
+        try:
+            yield
+        finally:
+            for m, mode in modes:
+                m.training = mode

@@ -1,0 +1,203 @@
+r"""VAE/GAN: three losses, three parts, one forward pass (arXiv:1512.09300, Algorithm 1).
+
+    Enc descends   kl_weight L_prior + encoder_llike_weight L_llike
+    Dec descends   gamma L_llike + adversarial_weight L_adv       (minimax: L_adv = -L_GAN)
+    Dis descends   L_GAN
+
+All three gradients are taken at the same parameters. The graph is cut at z, x_tilde and x_p, and gradients are carried
+over the cuts by hand, so that each product of the chain rule is made once: with e, d, s for one forward pass of Enc,
+Dec and Dis, a step costs 3e + 7d + 10s; see `game` for the two cases.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..losses import prior_loss, wide
+from .game import FAKES, Game
+from .likelihoods import FeatureLikelihood, Likelihood
+from .passes import Critic, draws_random_numbers, evaluation_mode, frozen_statistics, seeded
+from .step import Losses, Noise, StepResult, gradients_of, leaf, trainable
+
+Autocast = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass
+class _Forward:
+    """One forward pass: graphs end at ``z_leaf``, ``y_leaf`` and in ``fakes``."""
+
+    z: Tensor
+    z_leaf: Tensor
+    y: Tensor
+    y_leaf: Tensor
+    x_p: Tensor | None
+    fakes: dict[str, Tensor]
+    logits: dict[str, Tensor]
+    kl: Tensor
+    llike: Tensor
+
+
+class VAEGANObjective:
+    """Routes of VAE/GAN.
+
+    Args:
+        encoder: (B, C, H, W) -> mu, logvar, each (B, Z).
+        decoder: (B, Z) -> (B, C, H, W).
+        discriminator: (B, C, H, W) -> logits (B,).
+        likelihood: how reconstructions are compared; the paper's if None.
+        game: form, weights and targets of L_GAN.
+        fakes: which fakes L_GAN sees: ``both`` (the paper), ``prior`` or ``reconstructions``.
+        gamma: weight of L_llike at the decoder, on the scale of nats per image.
+        adversarial_weight: weight of the adversarial loss at the decoder.
+        encoder_llike_weight: weight of L_llike at the encoder (1 in the paper).
+        kl_weight: weight of L_prior at the encoder.
+        free_bits: nats per latent dimension that cost nothing.
+        feature_layer: layer l, by name; see `passes.Critic`.
+        autocast: makes the context in which forward passes run, e.g. bf16 autocast.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        discriminator: nn.Module,
+        *,
+        likelihood: Likelihood | None = None,
+        game: Game | None = None,
+        fakes: str = "both",
+        gamma: float = 1.0,
+        adversarial_weight: float = 1.0,
+        encoder_llike_weight: float = 1.0,
+        kl_weight: float = 1.0,
+        free_bits: float = 0.0,
+        feature_layer: str = "auto",
+        autocast: Autocast = contextlib.nullcontext,
+    ) -> None:
+        self.likelihood: Likelihood = likelihood or FeatureLikelihood()
+        self.parts: dict[str, nn.Module] = {"encoder": encoder, "decoder": decoder, "discriminator": discriminator}
+        if isinstance(self.likelihood, nn.Module) and trainable(self.likelihood):
+            self.parts["likelihood"] = self.likelihood
+        self.weights = {name: trainable(part) for name, part in self.parts.items()}
+        self.critic = Critic(discriminator, feature_layer)
+        self.game = game or Game()
+        self.kinds = {"both": FAKES, "prior": ("prior",), "reconstructions": ("reconstruction",)}[fakes]
+        self.gamma, self.adversarial_weight = gamma, adversarial_weight
+        self.encoder_llike_weight, self.kl_weight, self.free_bits = encoder_llike_weight, kl_weight, free_bits
+        self.autocast = autocast
+        self._random = any(draws_random_numbers(part) for part in self.parts.values())
+
+    def step(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, record: bool = False) -> StepResult:
+        """Losses and gradients of one batch.
+
+        Args:
+            x: real images in the network's range, (B, C, H, W).
+            noise: of this step.
+            kl_factor: what the schedule multiplies ``kl_weight`` with.
+            record: also give the norms of single routes.
+        """
+        f = self._forward(x, noise)
+        of_y, *of_likelihood = gradients_of([f.llike], [f.y_leaf, *self.weights.get("likelihood", [])], retain=True)
+        of_dis, at_fakes = self.game.gradients(self.parts["discriminator"], f.logits, f.fakes, noise)
+        of_dec, of_z, routes = self._decoder_gradients(f, of_y, at_fakes, record=record)
+        of_enc = gradients_of(
+            [f.z, f.kl],
+            list(self.weights["encoder"]),
+            [self.encoder_llike_weight * of_z, torch.full_like(f.kl, self.kl_weight * kl_factor)],
+        )
+        gradients = {"encoder": of_enc, "decoder": of_dec, "discriminator": of_dis}
+        if of_likelihood:
+            gradients["likelihood"] = of_likelihood
+        if record:
+            routes["encoder/llike"] = (self.encoder_llike_weight * of_z).norm()
+            routes |= {f"discriminator/logit-{kind}": a.detach().float().mean() for kind, a in f.logits.items()}
+        return StepResult(self._losses(f, noise, kl_factor), gradients, routes)
+
+    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0) -> Losses:
+        """The losses of held-out images (B, C, H, W), in evaluation (see `passes.evaluation_mode`)."""
+        networks = [self.parts["encoder"], self.parts["decoder"]]
+        with torch.no_grad(), evaluation_mode(networks, self.parts["discriminator"]):
+            return self._losses(self._forward(x, noise), noise, kl_factor)
+
+    def _forward(self, x: Tensor, noise: Noise) -> _Forward:
+        """The one forward pass: Enc once, Dec on z and z_p, Dis on x, x_tilde and x_p."""
+        encoder, decoder = self.parts["encoder"], self.parts["decoder"]
+
+        def masks() -> AbstractContextManager[None]:
+            # The same dropout masks in each pass: x and x_tilde must be compared by the same features.
+            return seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
+
+        with self.autocast():
+            with masks():
+                mu, logvar = (wide(t) for t in encoder(x))
+            z = mu + torch.exp(0.5 * logvar) * noise.eps
+            z_leaf = leaf(z)
+            with masks():
+                y = self.likelihood.decode(decoder, z_leaf)
+            y_leaf = leaf(y)
+            fakes = {"reconstruction": self.likelihood.image(y_leaf)}
+            x_p = None
+            if "prior" in self.kinds:
+                with masks(), frozen_statistics(decoder):
+                    x_p = decoder(noise.z_p)
+                fakes["prior"] = leaf(x_p)
+            logits: dict[str, Tensor] = {}
+            with masks():
+                logits["real"], target = self.critic(x)
+            features = y_leaf
+            if "reconstruction" in self.kinds or self.likelihood.in_features:
+                with masks():
+                    a, caught = self.critic(fakes["reconstruction"])
+                if "reconstruction" in self.kinds:
+                    logits["reconstruction"] = a
+                if self.likelihood.in_features:
+                    features = caught
+            if x_p is not None:
+                with masks():
+                    logits["prior"], _ = self.critic(fakes["prior"])
+        llike = self.likelihood.loss(features, target if self.likelihood.in_features else x).mean()
+        kl = prior_loss(mu, logvar, self.free_bits)
+        fakes = {kind: fakes[kind] for kind in self.kinds}
+        return _Forward(z, z_leaf, y, y_leaf, x_p, fakes, logits, kl, llike)
+
+    def _decoder_gradients(
+        self, f: _Forward, of_y: Tensor, at_fakes: dict[str, Tensor], *, record: bool
+    ) -> tuple[list[Tensor], Tensor, dict[str, Tensor]]:
+        """Dec's weight gradients (both losses), the gradient of L_llike alone at z, and the norms of both routes."""
+        (of_z,) = gradients_of([f.y], [f.z_leaf], [of_y], retain=True)
+        outputs, cotangents = [f.y], [self.gamma * of_y]
+        routes = {"decoder/llike": cotangents[0].float().norm()} if record else {}
+        if "reconstruction" in at_fakes:
+            climb = self.adversarial_weight * at_fakes["reconstruction"]
+            if f.fakes["reconstruction"] is not f.y_leaf:  # Bernoulli: back through the sigmoid
+                (climb,) = gradients_of([f.fakes["reconstruction"]], [f.y_leaf], [climb])
+            cotangents[0] = cotangents[0] + climb
+            if record:
+                routes["decoder/adversarial-reconstruction"] = climb.float().norm()
+        if f.x_p is not None:
+            outputs.append(f.x_p)
+            cotangents.append(self.adversarial_weight * at_fakes["prior"])
+            if record:
+                routes["decoder/adversarial-prior"] = cotangents[1].float().norm()
+        return gradients_of(outputs, list(self.weights["decoder"]), list(cotangents)), of_z, routes
+
+    def _losses(self, f: _Forward, noise: Noise, kl_factor: float) -> Losses:
+        """All losses by part, detached; ``total`` is what the part descends."""
+        game = self.game
+        logits = {kind: a.detach() for kind, a in f.logits.items()}
+        kl, llike = f.kl.detach(), f.llike.detach()
+        terms = {kind: game.discriminator_loss(kind, a, noise) for kind, a in logits.items()}
+        adversarial = torch.stack([game.decoder_loss(logits[kind]) for kind in self.kinds]).sum()
+        weighted = torch.stack([game.weight(kind) * term for kind, term in terms.items()]).sum()
+        encoder = self.kl_weight * kl_factor * kl + self.encoder_llike_weight * llike
+        decoder = self.gamma * llike + self.adversarial_weight * adversarial
+        return {
+            "encoder": {"kl": kl, "llike": llike, "total": encoder},
+            "decoder": {"llike": llike, "adversarial": adversarial, "total": decoder},
+            "discriminator": {**terms, "total": weighted},
+        }

@@ -1,0 +1,66 @@
+"""One optimiser per part, in the fastest exact form that torch has for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def make_optimiser(
+    name: str,
+    parameters: Sequence[nn.Parameter],
+    *,
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> torch.optim.Optimizer:
+    """Make the optimiser of one part.
+
+    Args:
+        name: ``adam``, ``adamw``, ``rmsprop`` (decay ``beta2``) or ``sgd`` (momentum ``beta1``).
+        parameters: what it steps.
+        lr: learning rate.
+        beta1: first decay or momentum.
+        beta2: second decay.
+        eps: added to the root of the second moment.
+        weight_decay: L2 penalty, decoupled in ``adamw``.
+    """
+    parameters = list(parameters)
+    if name == "adam":
+        return torch.optim.Adam(
+            parameters, lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=_can_fuse(parameters)
+        )
+    if name == "adamw":
+        return torch.optim.AdamW(
+            parameters, lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=_can_fuse(parameters)
+        )
+    if name == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr, alpha=beta2, eps=eps, weight_decay=weight_decay, foreach=True)
+    assert name == "sgd", name
+    return torch.optim.SGD(
+        parameters, lr, momentum=beta1, weight_decay=weight_decay, fused=_can_fuse(parameters)
+    )
+
+
+def _can_fuse(parameters: Sequence[nn.Parameter]) -> bool:
+    return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
+
+
+def assign_gradients(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> None:
+    """Give each parameter its gradient, laid out in memory as the parameter is (fused optimisers rely on it)."""
+    for p, g in zip(parameters, gradients, strict=True):
+        if g.dtype != p.dtype or g.stride() != p.stride():
+            g = torch.empty_like(p).copy_(g)
+        p.grad = g
+
+
+def clip_gradients(gradients: Sequence[Tensor], longest: float | None) -> Tensor:
+    """Return the gradient's length over all tensors; where it exceeds ``longest``, scale them down in place."""
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
+    if longest is not None:
+        torch._foreach_mul_(list(gradients), torch.clamp(longest / (norm + 1e-12), max=1.0))
+    return norm

@@ -1,0 +1,381 @@
+"""Routes: each part's gradient equals one computed separately from the plain loss, and no other loss touches it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaegan.errors import UserError
+from vaegan.objectives import (
+    AutoencoderObjective,
+    BernoulliPixels,
+    FeatureLikelihood,
+    Game,
+    GANObjective,
+    GaussianPixels,
+    Noise,
+    VAEGANObjective,
+)
+
+B, Z, SIDE = 6, 3, 8
+FORMS = ("minimax", "non-saturating", "hinge")
+
+
+class Encoder(nn.Module):
+    """A user's own network: convolution, batch norm, dropout, dense heads."""
+
+    def __init__(self, norm: bool, dropout: float, variational: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, 2, 1)
+        self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(4 * 16, 2 * Z if variational else Z)
+        self.variational = variational
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        h = self.head(self.dropout(F.silu(self.norm(self.conv(x)))).flatten(1))
+        return tuple(h.chunk(2, 1)) if self.variational else h
+
+
+class Decoder(nn.Module):
+    def __init__(self, norm: bool, dropout: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(Z, 4 * 16)
+        self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.conv = nn.ConvTranspose2d(4, 1, 4, 2, 1)
+
+    def logits(self, z: Tensor) -> Tensor:
+        return self.conv(self.dropout(F.silu(self.norm(self.dense(z).view(-1, 4, 4, 4)))))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.sigmoid(self.logits(z))
+
+
+class Discriminator(nn.Module):
+    def __init__(self, norm: bool, dropout: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 5, 3, 2, 1)
+        self.norm = nn.BatchNorm2d(5) if norm else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(5 * 16, 1)
+        self.couples_images = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.dropout(F.silu(self.norm(self.conv(x)))).flatten(1))
+
+
+def make(norm: bool, dropout: float, variational: bool = True) -> tuple[Encoder, Decoder, Discriminator]:
+    torch.manual_seed(3)
+    return (
+        Encoder(norm, dropout, variational).double(),
+        Decoder(norm, dropout).double(),
+        Discriminator(norm, dropout).double(),
+    )
+
+
+def inputs() -> tuple[Tensor, Noise]:
+    g = torch.Generator().manual_seed(5)
+    x = torch.rand(B, 1, SIDE, SIDE, generator=g, dtype=torch.float64)
+    eps, z_p = torch.randn(2, B, Z, generator=g, dtype=torch.float64)
+    return x, Noise(eps, z_p, torch.rand(3, 2, B, generator=g, dtype=torch.float64), seed=11)
+
+
+def bce(a: Tensor, target: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(a, target)
+
+
+def plain_discriminator(form: str, a: Tensor, target: Tensor) -> Tensor:
+    if form == "hinge":
+        return (target * F.relu(1 - a) + (1 - target) * F.relu(1 + a)).mean()
+    return bce(a, target)
+
+
+def plain_decoder(form: str, a: Tensor) -> Tensor:
+    ones = torch.ones_like(a)
+    return {
+        "minimax": lambda: -bce(a, 0 * ones),
+        "non-saturating": lambda: bce(a, ones),
+        "hinge": lambda: -a.mean(),
+    }[form]()
+
+
+def seeded_call(module: Callable[[Tensor], Tensor], seed: int, x: Tensor) -> Tensor:
+    torch.manual_seed(seed)
+    return module(x)
+
+
+def plain_vaegan(
+    nets: tuple[Encoder, Decoder, Discriminator],
+    form: str,
+    x: Tensor,
+    noise: Noise,
+    *,
+    pixels: str | None = None,
+    weights: tuple[float, float, float] = (1, 1, 1),
+    targets: tuple[Tensor, Tensor, Tensor] | None = None,
+    kinds: tuple[str, ...] = ("reconstruction", "prior"),
+    gamma: float = 0.3,
+    llike_weight: float = 1.0,
+    kl_weight: float = 1.0,
+) -> dict[str, Tensor]:
+    """Algorithm 1 written down plainly: one full graph, three losses."""
+    enc, dec, dis = nets
+    caught: list[Tensor] = []
+    handle = dis.conv.register_forward_hook(lambda m, i, o: caught.append(o))
+    mu, logvar = seeded_call(enc, noise.seed, x)
+    z = mu + torch.exp(logvar / 2) * noise.eps
+    torch.manual_seed(noise.seed)
+    y = dec.logits(z)
+    x_tilde = torch.sigmoid(y)
+    x_p = seeded_call(dec, noise.seed, noise.z_p)
+    a, a_tilde, a_p = (seeded_call(dis, noise.seed, image).flatten() for image in (x, x_tilde, x_p))
+    handle.remove()
+    kl = (
+        torch.distributions.kl_divergence(
+            torch.distributions.Normal(mu, torch.exp(logvar / 2)), torch.distributions.Normal(torch.zeros_like(mu), 1.0)
+        ).sum()
+        / B
+    )
+    if pixels == "bernoulli":
+        llike = F.binary_cross_entropy(x_tilde, x, reduction="sum") / B
+    elif pixels == "gaussian":
+        llike = -torch.distributions.Normal(x_tilde, 0.2**0.5).log_prob(x).sum() / B
+    else:
+        llike = 0.5 * F.mse_loss(caught[1], caught[0].detach(), reduction="sum") / B
+    one = torch.ones_like(a)
+    t, t_tilde, t_p = targets or (one, 0 * one, 0 * one)
+    fakes = {"reconstruction": (a_tilde, t_tilde, weights[1]), "prior": (a_p, t_p, weights[2])}
+    dis_loss = weights[0] * plain_discriminator(form, a, t)
+    dec_loss = gamma * llike
+    for kind in kinds:
+        logit, target, weight = fakes[kind]
+        dis_loss = dis_loss + weight * plain_discriminator(form, logit, target)
+        dec_loss = dec_loss + plain_decoder(form, logit)
+    return {"encoder": kl_weight * kl + llike_weight * llike, "decoder": dec_loss, "discriminator": dis_loss}
+
+
+def separately(
+    nets: tuple[nn.Module, ...], losses: Callable[[tuple[nn.Module, ...]], dict[str, Tensor]]
+) -> dict[str, list[Tensor]]:
+    """Each part's gradient from its own copy of everything."""
+    found = {}
+    for index, name in enumerate(("encoder", "decoder", "discriminator")):
+        copies = copy.deepcopy(nets)
+        loss = losses(copies)
+        if name in loss and copies[index] is not None:
+            loss[name].backward()
+            found[name] = [p.grad if p.grad is not None else torch.zeros_like(p) for p in copies[index].parameters()]
+    return found
+
+
+def assert_same(got: dict[str, list[Tensor]], wanted: dict[str, list[Tensor]]) -> None:
+    assert set(got) == set(wanted)
+    for part, gradients in wanted.items():
+        assert len(got[part]) == len(gradients)
+        scale = max(float(g.abs().max()) for g in gradients)
+        assert scale > 1e-4, f"the reference gradient of {part} is nothing"
+        for ours, reference in zip(got[part], gradients, strict=True):
+            torch.testing.assert_close(ours, reference, rtol=1e-6, atol=1e-9 * scale)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("norm", "dropout"), [(False, 0.0), (True, 0.0), (True, 0.4), (False, 0.4)])
+@pytest.mark.parametrize("fakes", ["both", "prior", "reconstructions"])
+def test_vaegan_routes(form: str, norm: bool, dropout: float, fakes: str) -> None:
+    nets, (x, noise) = make(norm, dropout), inputs()
+    kinds = {"both": ("reconstruction", "prior"), "prior": ("prior",), "reconstructions": ("reconstruction",)}[fakes]
+    reference = separately(nets, lambda n: plain_vaegan(n, form, x, noise, kinds=kinds))
+    objective = VAEGANObjective(*nets, game=Game(form), gamma=0.3, feature_layer="conv", fakes=fakes)
+    assert_same(objective.step(x, noise).gradients, reference)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("norm", [False, True])
+def test_vaegan_routes_with_weights_and_moved_targets(form: str, norm: bool) -> None:
+    nets, (x, noise) = make(norm, 0.0), inputs()
+    game = Game(form, 0.5, 0.7, 2.0, label_smoothing=0.1, label_noise=0.2, label_flip=0.3)
+    u = noise.uniform
+    moved = [0.9 - 0.2 * u[0, 0], 0.2 * u[1, 0], 0.2 * u[2, 0]]
+    targets = tuple(torch.where(u[i, 1] < 0.3, 1 - t, t) for i, t in enumerate(moved))
+    assert sum(int((u[i, 1] < 0.3).sum()) for i in range(3)) > 0
+    kwargs = {"weights": (0.5, 0.7, 2.0), "targets": targets, "llike_weight": 5.0, "kl_weight": 0.6}
+    reference = separately(nets, lambda n: plain_vaegan(n, form, x, noise, **kwargs))
+    objective = VAEGANObjective(
+        *nets, game=game, gamma=0.3, feature_layer="conv", encoder_llike_weight=5.0, kl_weight=0.3
+    )
+    assert_same(objective.step(x, noise, kl_factor=2.0).gradients, reference)
+
+
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("pixels", ["bernoulli", "gaussian"])
+def test_vaegan_routes_with_pixel_likelihoods(form: str, norm: bool, pixels: str) -> None:
+    nets, (x, noise) = make(norm, 0.0), inputs()
+    reference = separately(nets, lambda n: plain_vaegan(n, form, x, noise, pixels=pixels))
+    likelihood = BernoulliPixels() if pixels == "bernoulli" else GaussianPixels(variance=0.2)
+    objective = VAEGANObjective(*nets, game=Game(form), gamma=0.3, likelihood=likelihood)
+    assert_same(objective.step(x, noise).gradients, reference)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_routes_hold_where_the_discriminator_is_sure(form: str) -> None:
+    """Logits of +-40 and, in the hinge form, fakes whose discriminator loss is flat."""
+    nets, (x, noise) = make(False, 0.0), inputs()
+    with torch.no_grad():
+        nets[2].out.weight *= 300
+        nets[2].out.bias -= 40
+    reference = separately(nets, lambda n: plain_vaegan(n, form, x, noise))
+    objective = VAEGANObjective(*nets, game=Game(form), gamma=0.3, feature_layer="conv")
+    got = objective.step(x, noise).gradients
+    for part in ("encoder", "decoder"):
+        assert_same({part: got[part]}, {part: reference[part]})
+    for ours, wanted in zip(got["discriminator"], reference["discriminator"], strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("norm", "dropout"), [(False, 0.0), (True, 0.4)])
+def test_gan_routes(form: str, norm: bool, dropout: float) -> None:
+    nets, (x, noise) = make(norm, dropout), inputs()
+
+    def plain(n: tuple[Encoder, Decoder, Discriminator]) -> dict[str, Tensor]:
+        x_p = seeded_call(n[1], noise.seed, noise.z_p)
+        a, a_p = (seeded_call(n[2], noise.seed, image).flatten() for image in (x, x_p))
+        one = torch.ones_like(a)
+        dis = plain_discriminator(form, a, one) + plain_discriminator(form, a_p, 0 * one)
+        return {"decoder": plain_decoder(form, a_p), "discriminator": dis}
+
+    objective = GANObjective(nets[1], nets[2], game=Game(form))
+    assert_same(objective.step(x, noise).gradients, separately(nets, plain))
+
+
+@pytest.mark.parametrize("kind", ["ae", "vae", "vae-bernoulli", "vae-dis-l"])
+@pytest.mark.parametrize(("norm", "dropout"), [(False, 0.0), (True, 0.4)])
+def test_autoencoder_routes(kind: str, norm: bool, dropout: float) -> None:
+    nets, (x, noise) = make(norm, dropout, variational=kind != "ae"), inputs()
+
+    def plain(n: tuple[Encoder, Decoder, Discriminator]) -> dict[str, Tensor]:
+        torch.manual_seed(noise.seed)
+        code = n[0](x)
+        z, kl = code, 0.0
+        if kind != "ae":
+            mu, logvar = code
+            z = mu + torch.exp(logvar / 2) * noise.eps
+            kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum() / B
+        x_tilde = n[1](z)
+        if kind == "vae-bernoulli":
+            llike = F.binary_cross_entropy(x_tilde, x, reduction="sum") / B
+        elif kind == "vae-dis-l":
+            metric = n[2].eval()
+            layer = nn.Sequential(metric.conv)
+            llike = 0.5 * F.mse_loss(layer(x_tilde), layer(x).detach(), reduction="sum") / B
+        else:
+            llike = -torch.distributions.Normal(x_tilde, 1.0).log_prob(x).sum() / B
+        return {"encoder": kl + llike, "decoder": llike}
+
+    likelihood = {"vae-bernoulli": BernoulliPixels(), "vae-dis-l": FeatureLikelihood()}.get(kind, GaussianPixels())
+    metric = copy.deepcopy(nets[2]) if kind == "vae-dis-l" else None
+    reference = separately(nets, plain)
+    before = copy.deepcopy(metric.state_dict()) if metric else {}
+    objective = AutoencoderObjective(nets[0], nets[1], likelihood=likelihood, metric=metric, feature_layer="conv")
+    result = objective.step(x, noise)
+    assert_same(result.gradients, reference)
+    if metric:
+        assert all(torch.equal(v, metric.state_dict()[k]) for k, v in before.items()), "the metric must stay frozen"
+        assert not any(p.requires_grad for p in metric.parameters())
+
+
+def test_learned_variance_has_a_route_of_its_own() -> None:
+    nets, (x, noise) = make(False, 0.0), inputs()
+    objective = AutoencoderObjective(nets[0], nets[1], likelihood=GaussianPixels(variance=0.5, learned=True), gamma=7.0)
+    got = objective.step(x, noise).gradients["likelihood"]
+    mu, logvar = nets[0](x)
+    x_tilde = nets[1](mu + torch.exp(logvar / 2) * noise.eps).detach()
+    log_variance = torch.tensor(0.5).log().requires_grad_()
+    loss = -torch.distributions.Normal(x_tilde.float(), torch.exp(log_variance / 2)).log_prob(x.float()).sum() / B
+    torch.testing.assert_close(got[0], torch.autograd.grad(loss, log_variance)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_each_part_is_untouched_by_losses_that_are_not_its_own() -> None:
+    """Turning one loss off or up changes the gradients of just the parts that read it."""
+    x, noise = inputs()
+
+    def gradients(**settings: float) -> dict[str, list[Tensor]]:
+        real_weight = settings.pop("real_weight", 1.0)
+        game = Game(real_weight=real_weight)
+        return VAEGANObjective(*make(True, 0.4), game=game, feature_layer="conv", **settings).step(x, noise).gradients
+
+    base = gradients()
+    readers = {
+        "kl_weight": {"encoder"},
+        "gamma": {"decoder"},
+        "adversarial_weight": {"decoder"},
+        "encoder_llike_weight": {"encoder"},
+        "real_weight": {"discriminator"},
+    }
+    for setting, parts in readers.items():
+        moved = gradients(**{setting: 3.0})
+        for part in base:
+            same = all(torch.equal(a, b) for a, b in zip(base[part], moved[part], strict=True))
+            assert same == (part not in parts), f"{setting} at {part}"
+
+
+def test_losses_are_nats_per_image_and_the_same_in_evaluation() -> None:
+    nets, (x, noise) = make(False, 0.0), inputs()
+    objective = VAEGANObjective(*nets, gamma=0.3, feature_layer="conv")
+    reference = plain_vaegan(nets, "minimax", x, noise)
+    trained, evaluated = objective.step(x, noise).losses, objective.evaluate(x, noise)
+    for part, loss in reference.items():
+        assert trained[part]["total"].item() == pytest.approx(loss.item(), rel=1e-9)
+        assert evaluated[part]["total"].item() == pytest.approx(loss.item(), rel=1e-9)
+
+
+def test_evaluation_leaves_modes_and_statistics_alone() -> None:
+    nets, (x, noise) = make(True, 0.4), inputs()
+    nets[1].norm.eval()
+    before = [{k: v.clone() for k, v in net.state_dict().items() if "running" in k} for net in nets]
+    VAEGANObjective(*nets, feature_layer="conv").evaluate(x, noise)
+    for net, values in zip(nets, before, strict=True):
+        assert values, "no statistics to look at"
+        assert all(torch.equal(net.state_dict()[k], v) for k, v in values.items())
+        assert net.training
+    assert not nets[1].norm.training
+    assert all(net.norm.momentum == 0.1 for net in nets)
+
+
+def test_decoder_keeps_the_statistics_of_reconstructions() -> None:
+    nets, (x, noise) = make(True, 0.0), inputs()
+    alone = copy.deepcopy(nets)
+    mu, logvar = alone[0](x)
+    alone[1](mu + torch.exp(logvar / 2) * noise.eps)
+    VAEGANObjective(*nets, feature_layer="conv").step(x, noise)
+    torch.testing.assert_close(nets[1].norm.running_mean, alone[1].norm.running_mean)
+    torch.testing.assert_close(nets[1].norm.running_var, alone[1].norm.running_var)
+
+
+def test_global_random_state_is_left_as_it_was() -> None:
+    nets, (x, noise) = make(True, 0.4), inputs()
+    state = torch.get_rng_state()
+    VAEGANObjective(*nets, feature_layer="conv").step(x, noise)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_noise_does_not_depend_on_the_number_of_processes() -> None:
+    whole = Noise.draw(8, 3, seed=1, images=64)
+    shares = [Noise.draw(8, 3, seed=1, images=64, rank=rank, world_size=2) for rank in (0, 1)]
+    for name in ("eps", "z_p"):
+        assert torch.equal(torch.cat([getattr(s, name) for s in shares]), getattr(whole, name))
+    assert torch.equal(torch.cat([s.uniform for s in shares], 2), whole.uniform)
+    assert not torch.equal(Noise.draw(8, 3, seed=1, images=72).eps, whole.eps)
+    assert not torch.equal(Noise.draw(8, 3, seed=2, images=64).eps, whole.eps)
+
+
+def test_unknown_layer_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"no layer 'conf' .perhaps you meant 'conv'"):
+        VAEGANObjective(*make(False, 0.0), feature_layer="conf")
