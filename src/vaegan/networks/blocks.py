@@ -3,8 +3,8 @@
     norm-first:        y = activation(norm(W x))           (no bias: the norm would take it away again)
     activation-first:  y = norm(activation(W x + b))
 
-Each stage is a named module (``conv`` or ``linear``, ``norm``, ``activation``, ``dropout``), present even where
-it does nothing, so that a forward hook can take the features of any stage of any network by the same name.
+Each stage is a named module (``conv`` or ``linear``, ``norm``, ``activation``, ``dropout``), present even
+where it does nothing, so that a hook can take the features of any stage of any network by the same name.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..errors import UserError, nearest
 
 LEAKY_SLOPE = 0.2
 MAX_GROUPS = 32
+MIN_GROUP_CHANNELS = 4
 NORMS = ("none", "batch", "group", "layer")
 ORDERS = ("norm-first", "activation-first")
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -63,7 +64,7 @@ class Activation(nn.Module):
 
 
 def map_norm(name: str, channels: int) -> nn.Module:
-    """Return the norm of maps ``(B, C, H, W)``; 'layer' takes all of an image, 'group' 32 groups or fewer."""
+    """Return the norm of maps ``(B, C, H, W)``; 'layer' takes all of an image, 'group' up to 32 groups of channels."""
     if check_name("norm", name, NORMS) == "batch":
         return nn.BatchNorm2d(channels)
     if name == "group":
@@ -97,8 +98,8 @@ class Block(nn.Module):
     def _finish(self, y: Tensor, layer: nn.Module) -> Tensor:
         """Apply norm and non-linearity to ``y``, the output of ``layer``.
 
-        The non-linearity overwrites its argument, which saves memory traffic, unless somebody hooked the layer
-        or the norm: the tensor that a hook took must keep its values.
+        The non-linearity overwrites its argument, which saves memory traffic, unless the layer or the norm is
+        hooked: the tensor that a forward hook took must keep its values.
         """
         overwrite = not (layer._forward_hooks or self.norm._forward_hooks)
         if self.order == "norm-first":
@@ -107,7 +108,7 @@ class Block(nn.Module):
 
 
 class ConvBlock(Block):
-    """A convolution, plain or transposed, with norm and non-linearity: ``(B, C, H, W) -> (B, C', H', W')``."""
+    """A convolution, plain or transposed, with norm and non-linearity: maps ``(B, C, H, W)`` to such."""
 
     def __init__(
         self,
@@ -154,7 +155,7 @@ def dense_blocks(
     dropout: float,
     norm_first_layer: bool = True,
 ) -> dict[str, nn.Module]:
-    """Return blocks ``dense1``, ``dense2``, ... of the widths ``hidden``; if so asked, the first has no norm."""
+    """Return blocks ``dense1``, ``dense2``, ... of widths ``hidden``; if so asked, the first has no norm."""
     blocks: dict[str, nn.Module] = {}
     for i, outputs in enumerate(hidden, start=1):
         own_norm = norm if norm_first_layer or i > 1 else "none"
@@ -164,5 +165,9 @@ def dense_blocks(
 
 
 def _num_groups(channels: int) -> int:
-    """Return the greatest divisor of ``channels`` that is at most 32."""
-    return max(groups for groups in range(1, MAX_GROUPS + 1) if channels % groups == 0)
+    """Return the greatest divisor of ``channels`` that makes at most 32 groups of at least 4 channels.
+
+    A group of one value would always be normalised to zero, and one of two to its signs.
+    """
+    most = max(1, min(MAX_GROUPS, channels // MIN_GROUP_CHANNELS))
+    return max(groups for groups in range(1, most + 1) if channels % groups == 0)

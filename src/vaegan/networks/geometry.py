@@ -20,15 +20,11 @@ def layer_strides(channels: Sequence[int], strides: Sequence[int] | None) -> tup
         UserError: if there is no convolution, or not one stride for each.
     """
     if not channels:
-        raise UserError(
-            "channels is empty, but a conv network needs one width for each convolution, like 64,128,256"
-        )
+        raise UserError("channels is empty, but a conv network needs one width for each convolution, like 64,128,256")
     if strides is None:
         return (2,) * len(channels)
     if len(strides) != len(channels):
-        raise UserError(
-            f"strides has {len(strides)} numbers, channels has {len(channels)}; give one stride for each convolution"
-        )
+        raise UserError(f"strides has {len(strides)} numbers, channels has {len(channels)}; give one per convolution")
     return tuple(strides)
 
 
@@ -44,7 +40,7 @@ def map_sizes(size: Size, strides: Sequence[int]) -> list[Size]:
         if stride > 1 and min(height, width) == 1:
             raise UserError(
                 f"strides {','.join(map(str, strides))} are too many for images of {size[0]}x{size[1]}: "
-                f"stride {i} meets a map of {height}x{width}; use fewer layers, strides of 1, or larger images"
+                f"number {i} meets a map of {height}x{width}; use fewer layers, strides of 1 or larger images"
             )
         sizes.append((-(-height // stride), -(-width // stride)))
     return sizes
@@ -63,7 +59,7 @@ def same_padding(size: int, kernel: int, stride: int) -> int:
 
 
 def transposed_padding(size: int, target: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return padding and output padding with which a transposed convolution makes ``target`` of ``size`` pixels.
+    """Return padding and output padding of a transposed convolution that makes ``target`` of ``size``.
 
     ``target = (size - 1) stride - 2 padding + kernel + output_padding``, ``size = ceil(target / stride)``.
     With kernel 5 and stride 2 this is the paper's padding 2 and output padding 1 for even targets.

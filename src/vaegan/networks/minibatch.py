@@ -30,7 +30,7 @@ class MinibatchDiscrimination(nn.Module):
         self.linear = nn.Linear(inputs, num_features * row_dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` of shape ``(B, inputs)`` with its closeness to the batch: ``(B, inputs + num_features)``."""
+        """Return ``x``, ``(B, inputs)``, with its closeness to the batch: ``(B, inputs + num_features)``."""
         # The distances are small differences: in the weights' precision, also under autocast.
         rows = self.linear(x).to(self.linear.weight.dtype).unflatten(1, (self.num_features, self.row_dim))
         distances = (rows.unsqueeze(0) - rows.unsqueeze(1)).abs().sum(dim=3)

@@ -67,7 +67,7 @@ class Decoder(_Row):
         return self.through(z)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Return images ``(B, C, H, W)`` of codes ``(B, Z)``: in (-1, 1) with 'tanh', (0, 1) with 'sigmoid'."""
+        """Return images ``(B, C, H, W)`` of codes ``(B, Z)``, in (-1, 1) of 'tanh', (0, 1) of 'sigmoid'."""
         return OUTPUTS[self.output_name](self.logits(z))
 
 
