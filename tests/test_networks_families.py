@@ -78,9 +78,17 @@ def test_mu_comes_first(family: str) -> None:
 
 @families
 def test_the_norm_of_the_first_layer_can_be_left_out(family: str) -> None:
-    for network in (encoder(family, norm_first_layer=False), discriminator(family, norm_first_layer=False)):
+    for make in (encoder, decoder, discriminator):
+        network = make(family, norm_first_layer=False)
         norms = [m for n, m in network.named_modules() if n.endswith(".norm")]
         assert [type(m) is nn.Identity for m in norms] == [True] + [False] * (len(norms) - 1)
+
+
+def test_the_first_layer_of_a_decoder_without_dense_layers_is_its_first_map() -> None:
+    network = decoder("conv", hidden=(), norm_first_layer=False)
+    assert isinstance(network.first.norm, nn.Identity)
+    assert network.first.linear.bias is not None
+    assert isinstance(network.up1.norm, nn.BatchNorm2d)
 
 
 @families
