@@ -34,6 +34,8 @@ class Recipe:
     """One line for listings."""
     data: str
     """What it is made for, in a few words."""
+    image_shape: tuple[int, int, int]
+    """(C, H, W) of these images."""
     origin: str
     """Where the values come from."""
     config: Config
@@ -115,9 +117,7 @@ def _ours(gamma: float) -> LossSettings:
 def _paper_loss(gamma: float, real_weight: float) -> LossSettings:
     """Minimax on both kinds of fakes, reals weighted r and fakes 1 - r together, with the balance gate."""
     fake = (1 - real_weight) / 2
-    return LossSettings(
-        gamma=gamma, real_weight=real_weight, prior_weight=fake, reconstruction_weight=fake, gate=True
-    )
+    return LossSettings(gamma=gamma, real_weight=real_weight, prior_weight=fake, reconstruction_weight=fake, gate=True)
 
 
 def _data(source: str, size: int | None = None, channels: Literal[1, 3] | None = None) -> DataSettings:
@@ -128,12 +128,13 @@ def _recipe(
     name: str,
     summary: str,
     data: str,
+    image_shape: tuple[int, int, int],
     origin: str,
     settings: tuple[DataSettings, ModelSettings, LossSettings, OptimSettings, TrainSettings],
 ) -> Recipe:
     data_, model, loss, optim, train = settings
     config = Config(recipe=name, data=data_, model=model, loss=loss, optim=optim, train=train)
-    return Recipe(name, summary, data, origin, config)
+    return Recipe(name, summary, data, image_shape, origin, config)
 
 
 _ALL = (
@@ -141,6 +142,7 @@ _ALL = (
         "digits",
         "small convolutional VAE/GAN, trained in a minute or two on a laptop",
         "8x8 grey digits",
+        (1, 8, 8),
         "ours: the paper's pattern scaled down to 8x8",
         (
             _data("digits"),
@@ -154,6 +156,7 @@ _ALL = (
         "mnist-mlp",
         "fully connected VAE/GAN, two layers of 512 in each part",
         "28x28 grey digits",
+        (1, 28, 28),
         "ours: the authors' MNIST network at half width, with Adam",
         (
             _data("mnist"),
@@ -167,6 +170,7 @@ _ALL = (
         "mnist-conv",
         "convolutional VAE/GAN for small grey images",
         "28x28 grey digits",
+        (1, 28, 28),
         "ours: the paper's pattern scaled down to 28x28",
         (
             _data("mnist"),
@@ -180,6 +184,7 @@ _ALL = (
         "conv-32",
         "the authors' 32x32 network, for any folder of images",
         "32x32 images",
+        (3, 32, 32),
         "network of the authors' code for CIFAR-10; loss and optimiser ours",
         (
             _data("cifar10", 32),
@@ -193,6 +198,7 @@ _ALL = (
         "conv-64",
         "the paper's 64x64 network, for any folder of images",
         "64x64 images",
+        (3, 64, 64),
         "network of arXiv:1512.09300, Table 1; loss and optimiser ours",
         (
             _data("celeba", 64),
@@ -206,6 +212,7 @@ _ALL = (
         "larsen-mnist",
         "the authors' MNIST network with the paper's loss and optimiser",
         "28x28 grey digits",
+        (1, 28, 28),
         "arXiv:1512.09300 and the authors' code: two layers of 1024, minimax, gate, RMSProp",
         (
             _data("mnist"),

@@ -1,0 +1,82 @@
+"""The command ``vaegan``: finds the command that is meant, runs it, turns whatever happens into an exit code.
+
+A command is one file of this folder and one entry in `COMMANDS`. The file has ``Options``, a class of settings
+whose fields are the command's options and whose docstring is its help; ``run(options)``; and, where what is not
+given depends on what is, ``defaults(options)``. Torch is imported inside ``run``, so that help comes at once.
+
+Exit codes: 0 done, 2 the user's mistake (one line), 130 interrupted, 1 our own mistake.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import UserError, nearest
+from . import log
+from .table import print_table
+
+COMMANDS = {
+    "train": "train a model; the same command again resumes",
+    "recipes": "what can be trained: named, complete settings",
+    "data": "where images can come from",
+    "sample": "new images from the prior",
+    "reconstruct": "originals beside their reconstructions",
+    "interpolate": "paths between images or codes",
+}
+"""Every command with its one line; `vaegan COMMAND` is in the file of that name."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``vaegan`` with these words (``sys.argv`` if None) and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    who = f"vaegan {words[0]}" if words and words[0] in COMMANDS else "vaegan"
+    try:
+        log.set_up()
+        _run(words, who)
+        sys.stdout.flush()
+        return 0
+    except UserError as error:
+        log.complain(who, str(error))
+        return 2
+    except KeyboardInterrupt:
+        log.complain(who, "interrupted")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has read enough. What is left in the buffer goes nowhere, also at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except Exception:
+        traceback.print_exc()
+        log.complain(who, "this is a mistake in vaegan, not yours; please report it with the lines above")
+        return 1
+
+
+def _run(words: list[str], who: str) -> None:
+    if not words or words[0] in ("-h", "--help", "help"):
+        _print_help()
+    elif words[0] in ("-V", "--version"):
+        print(f"vaegan {__version__}")
+    elif words[0] in COMMANDS:
+        from .parse import parse
+
+        command = importlib.import_module(f".{words[0]}", __name__)
+        options = parse(command.Options, words[1:], who, getattr(command, "defaults", None))
+        command.run(options)
+    else:
+        hint = nearest(words[0], COMMANDS) or "; `vaegan --help` lists them"
+        raise UserError(f"unknown command {words[0]!r}{hint}")
+
+
+def _print_help() -> None:
+    if not log.is_first_process():
+        return
+    print("usage: vaegan COMMAND [...]\n\nTrain, see and use VAE/GANs and their family (arXiv:1512.09300).\n")
+    print_table(("command", ""), list(COMMANDS.items()))
+    print("\n`vaegan COMMAND --help` tells more about each; `vaegan --version` tells the version.")

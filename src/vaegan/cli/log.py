@@ -1,0 +1,54 @@
+"""What the commands say: progress lines, warnings, mistakes; for a person on a terminal or for a log file.
+
+Progress goes to standard output, warnings and mistakes to standard error. Of several processes (torchrun) only
+the first reports progress; a mistake names the process if it is not the first.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+
+def is_first_process() -> bool:
+    """Return whether this is the process that prints."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def set_up() -> None:
+    """Send the lines of ``logging.getLogger("vaegan")`` to the streams as they are now."""
+    logger = logging.getLogger("vaegan")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+    logger.propagate = False
+    logger.setLevel(logging.INFO if is_first_process() else logging.ERROR)
+    progress = _progress_handler()
+    progress.addFilter(lambda record: record.levelno < logging.WARNING)
+    logger.addHandler(progress)
+    warnings = logging.StreamHandler(sys.stderr)
+    warnings.setLevel(logging.WARNING)
+    warnings.setFormatter(logging.Formatter("vaegan: %(levelname)s: %(message)s"))
+    logger.addHandler(warnings)
+
+
+def _progress_handler() -> logging.Handler:
+    """Return a handler that rich draws on a terminal, above any progress bar, and that writes lines elsewhere."""
+    if not sys.stdout.isatty():
+        return logging.StreamHandler(sys.stdout)
+    import rich
+    from rich.logging import RichHandler
+
+    return RichHandler(console=rich.get_console(), show_time=False, show_level=False, show_path=False)
+
+
+def complain(who: str, message: str) -> None:
+    """Tell a mistake in one line of standard error.
+
+    Args:
+        who: the command, such as ``vaegan train``.
+        message: what, where, what to do.
+    """
+    process = "" if is_first_process() else f" (process {os.environ['RANK']})"
+    line = f"{who}{process}: {' '.join(message.split())}"
+    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)

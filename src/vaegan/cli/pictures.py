@@ -1,0 +1,157 @@
+"""What the commands that make pictures have in common: options, a loaded model, chosen images, a place for output.
+
+Pictures nobody named a place for go to ``pictures/`` in the run folder and replace those of the last time; what
+the user names is only replaced with ``--overwrite``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from pydantic import Field, PositiveInt
+
+from ..config import DataSettings, Settings
+from ..errors import UserError
+from ..settings_io import load_yaml
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ..data.images import ImageSet
+    from ..models import Model
+
+_log = logging.getLogger("vaegan")
+
+
+class PictureOptions(Settings):
+    """Options of every command that makes pictures."""
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """Run folder, folder of a saved model, or id of a model on the hub."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: in RUN/pictures)")] = None
+    """.png is a grid, .gif a film, .npz arrays, a name without ending a folder of PNGs."""
+    overwrite: bool = False
+    """Replace what is there under the name given with --out."""
+    num: PositiveInt = 64
+    """How many."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of every random choice: the same seed gives the same pictures."""
+    device: str = "cpu"
+    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best there is."""
+    batch_size: PositiveInt = 256
+    """Images computed at a time."""
+
+
+class DataPictureOptions(PictureOptions):
+    """Options of a command that shows images of a data set as well."""
+
+    split: Literal["test", "train"] = "test"
+    """Held-out images or those trained on."""
+    data: DataSettings = DataSettings(source="")
+
+
+def data_of_run(options: DataPictureOptions) -> DataSettings:
+    """Return the data settings that the run was trained with; source '' if it is no run folder.
+
+    Raises:
+        UserError: if its config.yaml cannot be read.
+    """
+    path = Path(options.run) / "config.yaml"
+    return load_yaml(path).data if path.is_file() else options.data.model_copy(update={"source": ""})
+
+
+def output_of(options: PictureOptions, name: str) -> tuple[Path, bool]:
+    """Return where the pictures go and whether what is there may be replaced.
+
+    Args:
+        options: of the command.
+        name: of the file in ``pictures/`` if the user named none.
+
+    Raises:
+        UserError: if nothing can be written there.
+    """
+    from ..report.output import check_output
+
+    folder = Path(options.run) if Path(options.run).is_dir() else Path()
+    out = options.out or folder / "pictures" / name
+    overwrite = options.overwrite or options.out is None
+    check_output(out, overwrite)
+    return out, overwrite
+
+
+def load_model(options: PictureOptions) -> Model:
+    """Load the model to the device.
+
+    Raises:
+        UserError: if there is none, or no such device.
+    """
+    import torch
+
+    from ..models import load
+
+    name = options.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"--device: {name!r} is not there; try cpu or auto") from error
+    return load(options.run, device=name)
+
+
+def choose_images(options: DataPictureOptions, model: Model, num: int) -> tuple[ImageSet, NDArray[np.int64], Tensor]:
+    """Choose images of the data by the seed, prepared as the model wants them.
+
+    Returns:
+        The set, the chosen indices `(B,)`, and the images `(B, C, H, W)` in [0, 1]; B is ``num`` or, if there are
+        fewer, all there are.
+
+    Raises:
+        UserError: if no data is named or it cannot be opened.
+    """
+    import numpy as np
+    import torch
+
+    from ..data import open_data
+
+    settings = options.data
+    if not settings.source:
+        raise UserError(f"{options.run} does not say what it was trained on; name images with --data SOURCE")
+    channels, height, _ = model.image_shape
+    wanted: dict[str, Any] = {**dict(settings), "size": height, "channels": channels}
+    data = open_data(**wanted)
+    images = data.test if options.split == "test" else data.train
+    if len(images) < num:
+        _log.warning("there are only %d %s images, not %d", len(images), options.split, num)
+    chosen = np.random.default_rng(options.seed).permutation(len(images))[:num]
+    x = torch.from_numpy(images.images[np.sort(chosen)]).permute(0, 3, 1, 2).float() / 255
+    return images, np.sort(chosen), x
+
+
+def decode_to_bytes(model: Model, codes: Tensor, batch_size: int) -> NDArray[np.uint8]:
+    """Decode codes `(B, Z)` to uint8 `(B, H, W, C)`, holding only a batch of floats at a time."""
+    import numpy as np
+
+    from ..report.grid import to_uint8
+
+    chunks = _watched([codes[i : i + batch_size] for i in range(0, len(codes), batch_size)], "decoding")
+    return np.concatenate([to_uint8(model.decode(chunk, batch_size=batch_size)) for chunk in chunks])
+
+
+def _watched(chunks: list[Tensor], what: str) -> Iterable[Tensor]:
+    """Yield the chunks, on a terminal with a progress bar while there are many."""
+    from rich.progress import track
+
+    return track(chunks, what, transient=True, disable=len(chunks) < 10 or not sys.stdout.isatty())
+
+
+def say_where(num: int, what: str, out: Path) -> None:
+    """Tell what has been written, and where."""
+    _log.info("%d %s: %s", num, what if num > 1 else what.removesuffix("s"), out)
