@@ -1,0 +1,392 @@
+"""A trained model: its parts composed, used in public ranges, saved and loaded.
+
+The encoder gives q(z|x) = N(mu(x), diag exp(logvar(x))), the decoder x_tilde = Dec(z), the prior is N(0, I), and
+the discriminator tells real from made. A model of any kind is one `Model` that holds the parts it has; what needs
+a part that is missing says so.
+
+In public an image is float in [0, 1]. Inside the networks the range is `Model.image_range`: (low, high) maps as
+low + (high - low) x.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from . import __version__
+from .config import PARTS
+from .errors import UserError
+from .files import write_json, written_beside
+from .networks import PARTS_OF_KIND, build_parts
+
+FORMAT = 1
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+
+_KINDS = {
+    "ae": "a plain autoencoder",
+    "vae": "a VAE",
+    "gan": "a GAN",
+    "vae-dis-l": "a VAE with a discriminator's layer as metric",
+    "vaegan": "a VAE/GAN",
+}
+
+
+class Model(nn.Module):
+    """Encoder, decoder and discriminator, as far as the kind of model has them.
+
+    The networks are any modules: encoder `(B, C, H, W) -> (mu, logvar)`, each `(B, Z)` (or `-> z` in a plain
+    autoencoder), decoder `(B, Z) -> (B, C, H, W)`, discriminator `(B, C, H, W) -> (B,)` logits.
+
+    All methods that compute run in evaluation mode without gradients, `batch_size` images at a time, and leave each
+    module's mode as it was. They take tensors of any device and give tensors on the model's device.
+
+    Args:
+        encoder: network, or None.
+        decoder: network, or None.
+        discriminator: network, or None.
+        kind: 'ae', 'vae', 'gan', 'vae-dis-l' or 'vaegan'.
+        image_shape: (C, H, W).
+        latent_dim: Z, dimensions of a code.
+        image_range: values of black and white inside the networks.
+        architecture: arguments of `networks.build_parts` the parts were made with; None for user-made networks.
+        info: what else to remember (recipe, data, label names, seed, images seen ...), JSON-able.
+
+    Raises:
+        UserError: if the kind is unknown.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+        discriminator: nn.Module | None = None,
+        kind: str,
+        image_shape: Sequence[int],
+        latent_dim: int,
+        image_range: Sequence[float] = (-1.0, 1.0),
+        architecture: Mapping[str, Any] | None = None,
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if kind not in _KINDS:
+            raise UserError(f"unknown kind of model '{kind}'; there are {', '.join(_KINDS)}")
+        self.encoder = encoder
+        self.decoder = decoder
+        self.discriminator = discriminator
+        self.kind = kind
+        self.image_shape = tuple(image_shape)
+        self.latent_dim = latent_dim
+        self.image_range = (float(image_range[0]), float(image_range[1]))
+        self.architecture = None if architecture is None else dict(architecture)
+        self.info: dict[str, Any] = dict(info or {})
+
+    @classmethod
+    def from_architecture(cls, architecture: Mapping[str, Any], info: Mapping[str, Any] | None = None) -> Model:
+        """Build the networks by `networks.build_parts(**architecture)`, with fresh weights of torch's generator."""
+        return cls(
+            **build_parts(**architecture),
+            kind=architecture["kind"],
+            image_shape=architecture["image_shape"],
+            latent_dim=architecture["latent_dim"],
+            image_range=(-1.0, 1.0) if architecture["output"] == "tanh" else (0.0, 1.0),
+            architecture=architecture,
+            info=info,
+        )
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts there are, by name."""
+        return {name: part for name in PARTS if (part := getattr(self, name)) is not None}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's weights are."""
+        return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))
+
+    def to_network(self, x: Tensor) -> Tensor:
+        """Map images from [0, 1] to the networks' range."""
+        low, high = self.image_range
+        return x * (high - low) + low
+
+    def to_public(self, x: Tensor) -> Tensor:
+        """Map images from the networks' range to [0, 1], and clamp."""
+        low, high = self.image_range
+        return ((x - low) / (high - low)).clamp(0.0, 1.0)
+
+    def posterior(self, x: Tensor, *, batch_size: int = 256) -> tuple[Tensor, Tensor]:
+        """Return mu and logvar of q(z|x), each `(B, Z)`, of images `(B, C, H, W)` in [0, 1].
+
+        Raises:
+            UserError: if there is no encoder, it gives no distribution, or the images do not fit.
+        """
+        mu, *rest = self._encode(x, batch_size)
+        if not rest:
+            raise UserError(
+                f"this model is {_KINDS[self.kind]}: its encoder gives a code, not a distribution; "
+                "mu and logvar need a model of kind vae, vae-dis-l or vaegan"
+            )
+        return mu, rest[0]
+
+    def encode(self, x: Tensor, sample: bool = False, seed: int | None = None, *, batch_size: int = 256) -> Tensor:
+        """Return codes `(B, Z)` of images `(B, C, H, W)` in [0, 1].
+
+        Args:
+            x: images.
+            sample: draw z from q(z|x) instead of taking its mean mu.
+            seed: of the draw; taken from torch's global generator if None.
+            batch_size: images at a time.
+
+        Raises:
+            UserError: as `posterior`; a plain autoencoder can encode, but not draw.
+        """
+        if not sample:
+            return self._encode(x, batch_size)[0]
+        mu, logvar = self.posterior(x, batch_size=batch_size)
+        epsilon = _normal(tuple(mu.shape), seed).to(mu)
+        return mu + (0.5 * logvar).exp() * epsilon
+
+    def decode(self, z: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)`.
+
+        Raises:
+            UserError: if there is no decoder or the codes do not fit.
+        """
+        decoder = self._part("decoder", "decoding")
+        if z.ndim != 2 or z.shape[1] != self.latent_dim or not z.is_floating_point():
+            raise UserError(f"codes must be float (B, {self.latent_dim}), not {_described(z)}")
+        return self._in_batches(lambda z: (self.to_public(decoder(z)),), z, batch_size)[0]
+
+    def reconstruct(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return the decoded means of images `(B, C, H, W)` in [0, 1], in the same form."""
+        self._part("decoder", "reconstructing")
+        return self.decode(self.encode(x, batch_size=batch_size), batch_size=batch_size)
+
+    def sample_codes(self, num: int, seed: int | None = 0) -> Tensor:
+        """Draw codes `(num, Z)` from the prior N(0, I), the same on every device.
+
+        Raises:
+            UserError: if the model has no prior.
+        """
+        if self.kind == "ae":
+            raise UserError(
+                "this model is a plain autoencoder: nothing shaped its codes into a prior, so there is nothing to "
+                "sample from; train a model of kind vae, gan or vaegan, or decode codes of your own choice"
+            )
+        return _normal((num, self.latent_dim), seed).to(self.device)
+
+    def sample(self, num: int, seed: int | None = 0, *, batch_size: int = 256) -> Tensor:
+        """Return new images `(num, C, H, W)` in [0, 1], decoded from the prior.
+
+        Raises:
+            UserError: if the model has no prior or no decoder.
+        """
+        return self.decode(self.sample_codes(num, seed), batch_size=batch_size)
+
+    def discriminate(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return logits `(B,)`, positive for real, of images `(B, C, H, W)` in [0, 1].
+
+        Raises:
+            UserError: if there is no discriminator or the images do not fit.
+        """
+        discriminator = self._part("discriminator", "telling real from made")
+        self._check_images(x)
+        return self._in_batches(lambda x: (discriminator(self.to_network(x)),), x, batch_size)[0]
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.safetensors` and `config.json` into a folder, each beside and then renamed.
+
+        User-made networks are saved as well; `load` then asks for the networks to put the weights into.
+
+        Raises:
+            UserError: if the folder cannot be written.
+        """
+        folder = Path(folder)
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in self.state_dict().items()}
+        with written_beside(folder / WEIGHTS_NAME) as beside:
+            beside.write_bytes(safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()}))
+        description = {
+            "format": FORMAT,
+            "vaegan": __version__,
+            "kind": self.kind,
+            "image_shape": self.image_shape,
+            "latent_dim": self.latent_dim,
+            "image_range": self.image_range,
+            "architecture": self.architecture,
+            "info": self.info,
+        }
+        write_json(folder / CONFIG_NAME, description)
+
+    def _part(self, name: str, purpose: str) -> nn.Module:
+        part: nn.Module | None = getattr(self, name)
+        if part is None:
+            kinds = [kind for kind, parts in PARTS_OF_KIND.items() if name in parts]
+            raise UserError(
+                f"this model is {_KINDS[self.kind]} and has no {name}: {purpose} needs a model of kind "
+                f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+            )
+        return part
+
+    def _check_images(self, x: Tensor) -> None:
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape or not x.is_floating_point():
+            shape = ", ".join(map(str, self.image_shape))
+            raise UserError(f"images must be float (B, {shape}) in [0, 1], not {_described(x)}")
+
+    def _encode(self, x: Tensor, batch_size: int) -> tuple[Tensor, ...]:
+        encoder = self._part("encoder", "encoding")
+        self._check_images(x)
+
+        def codes(x: Tensor) -> tuple[Tensor, ...]:
+            output = encoder(self.to_network(x))
+            return output if isinstance(output, tuple) else (output,)
+
+        return self._in_batches(codes, x, batch_size)
+
+    def _in_batches(
+        self, function: Callable[[Tensor], tuple[Tensor, ...]], inputs: Tensor, batch_size: int
+    ) -> tuple[Tensor, ...]:
+        like = next(self.parameters(), torch.empty(0))
+        with _evaluating(self), torch.inference_mode():
+            outputs = [function(chunk.to(like)) for chunk in torch.split(inputs, batch_size)]
+        # Joined outside of inference mode, the results are ordinary tensors that may enter later training.
+        return tuple(torch.cat(chunks) for chunks in zip(*outputs, strict=True))
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    parts: Mapping[str, nn.Module] | None = None,
+) -> Model:
+    """Load a model, in evaluation mode.
+
+    Args:
+        path: a run folder, a folder that `Model.save` wrote, or the id `owner/name` of a model on the Hugging Face hub.
+        device: where to put it.
+        parts: networks by the names 'encoder', 'decoder', 'discriminator' to load the weights into, for user-made ones.
+
+    Raises:
+        UserError: if nothing is there, it is damaged, written by a newer version, or does not fit the networks.
+    """
+    folder = _find(path)
+    model = _rebuild(folder, parts)
+    tensors = _read_tensors(folder / WEIGHTS_NAME)
+    _check_tensors(model, tensors, folder)
+    model.load_state_dict(tensors)
+    return model.to(device).eval()
+
+
+def _find(path: str | Path) -> Path:
+    """Return the folder that holds `config.json`, of a run, a saved model or a model on the hub."""
+    folder = Path(path).expanduser()
+    for candidate in (folder, folder / "model"):
+        if (candidate / CONFIG_NAME).is_file():
+            return candidate
+    if (folder / "config.yaml").is_file():
+        raise UserError(f"run {folder} has no saved model yet; train it further, to its next snapshot")
+    if folder.exists():
+        raise UserError(f"{folder} is neither a run nor a saved model (no {CONFIG_NAME} in it or in its model folder)")
+    # 'runs/one' looks like a hub id as well, but where the folder 'runs' exists a run is meant.
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(path)) and not folder.parent.is_dir():
+        return _find(_download(str(path)))
+    raise UserError(
+        f"no run or saved model at {folder}; check the path, or train one with `vaegan train --out {folder}`"
+    )
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        wanted = [prefix + file for prefix in ("", "model/") for file in (CONFIG_NAME, WEIGHTS_NAME)]
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except Exception as error:  # the hub's client lets those of its transport through: any of them means the same
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"no run or saved model at {name}, and the hub did not give one of that name: {reason}"
+        ) from error
+
+
+def _rebuild(folder: Path, parts: Mapping[str, nn.Module] | None) -> Model:
+    """Return the model of a folder's `config.json`, with weights still to be loaded."""
+    path = folder / CONFIG_NAME
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if (version := int(config["format"])) > FORMAT:
+            raise UserError(
+                f"{folder} was written by a newer vaegan (format {version}, this one reads up to {FORMAT}): upgrade"
+            )
+        if parts is None and config["architecture"] is None:
+            raise UserError(f"{folder} holds the weights of user-made networks; give them: load(path, parts={{...}})")
+        if parts is None:
+            # Weights are drawn only to be overwritten: the caller's random state is no business of loading.
+            with torch.random.fork_rng(devices=[]):
+                return Model.from_architecture(config["architecture"], info=config["info"])
+        names = ("kind", "image_shape", "latent_dim", "image_range", "info")
+        arguments: dict[str, Any] = {**parts, **{name: config[name] for name in names}}
+        return Model(**arguments)
+    except UserError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged or no model's ({type(error).__name__}: {error}); take it from a copy"
+        ) from error
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; copy the whole folder of the model") from error
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is damaged ({error}); take it from a copy") from error
+
+
+def _check_tensors(model: Model, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    problems = {
+        "missing": [name for name in wanted if name not in tensors],
+        "too many": [name for name in tensors if name not in wanted],
+        "of another shape": [n for n, shape in wanted.items() if n in tensors and tensors[n].shape != shape],
+    }
+    told = [f"{what} {_some(names)}" for what, names in problems.items() if names]
+    if told:
+        raise UserError(f"the weights in {folder} do not fit its networks: {'; '.join(told)}")
+
+
+def _some(names: Sequence[str], num: int = 3) -> str:
+    more = f" and {len(names) - num} more" if len(names) > num else ""
+    return ", ".join(names[:num]) + more
+
+
+def _described(x: Tensor) -> str:
+    return f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
+
+
+def _normal(shape: tuple[int, ...], seed: int | None) -> Tensor:
+    """Draw from N(0, 1) on the CPU, so that a seed means the same numbers on every device."""
+    if seed is None:
+        seed = int(torch.randint(2**31, ()))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module and all inside it into evaluation mode, and afterwards each back into its own."""
+    modes = [(inner, inner.training) for inner in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for inner, training in modes:
+            inner.training = training
