@@ -1,0 +1,1 @@
+"""Pictures and files out of tensors and records; knows arrays, not models."""

@@ -1,0 +1,118 @@
+"""Many images as one picture.
+
+Floats become bytes by floor(255 x + 1/2), so that black, white and every byte read from a file come back exactly.
+Tiles are laid in rows behind thin grey lines, and small ones are enlarged by a whole factor without smoothing, so that
+a person sees the pixels that are there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Bytes = NDArray[np.uint8]
+
+LINE = 112
+_SEEN_WELL = 56
+_WIDEST = 2048
+
+
+def to_uint8(images: Tensor | NDArray[np.generic]) -> Bytes:
+    """Turn images into bytes with the channels last.
+
+    Args:
+        images: floats `(..., C, H, W)` in [0, 1] (what lies outside is clipped, NaN is black), or uint8
+            `(..., H, W, C)`, which pass as they are.
+
+    Returns:
+        uint8 `(..., H, W, C)`.
+    """
+    array = np.asarray(images) if isinstance(images, np.ndarray) else images.detach().cpu().numpy()
+    if array.dtype == np.uint8:
+        return array
+    result = np.empty((*array.shape[:-3], *array.shape[-2:], array.shape[-3]), dtype=np.uint8)
+    for one, out in zip(_groups(array), _groups(result), strict=True):
+        scaled = np.nan_to_num(one.astype(np.float32)).clip(0.0, 1.0) * np.float32(255.0)
+        out[...] = np.moveaxis(np.floor(scaled + np.float32(0.5)), -3, -1)
+    return result
+
+
+def grid(images: Bytes, columns: int | None = None, pad: int = 2, scale: int | None = None) -> Bytes:
+    """Lay images in rows.
+
+    The pixel (0, 0) of the image in row r and column c comes to `(pad + r (H scale + pad), pad + c (W scale + pad))`.
+
+    Args:
+        images: uint8 `(N, H, W, C)`, at least one.
+        columns: images of a row; near the square root of N if None.
+        pad: width of the lines in pixels.
+        scale: whole factor of enlargement; if None, small images get one that makes them about 56 pixels large.
+
+    Returns:
+        uint8 `(H', W', C)`.
+    """
+    num = len(images)
+    columns = min(num, columns or math.ceil(math.sqrt(num)))
+    order = np.full((math.ceil(num / columns), columns), -1)
+    order.flat[:num] = np.arange(num)
+    return _lay(images, order, np.zeros(len(order), dtype=int), pad, scale)
+
+
+def pairs(
+    originals: Bytes, reconstructions: Bytes, columns: int | None = None, pad: int = 2, scale: int | None = None
+) -> Bytes:
+    """Lay a row of originals, below it the row of their reconstructions, and so on, pair rows set apart.
+
+    Args:
+        originals: uint8 `(N, H, W, C)`.
+        reconstructions: their counterparts, of the same shape.
+        columns: pairs of a row; near the square root of 2 N if None.
+        pad: width of the lines in pixels; between two pairs of rows it is four times as wide.
+        scale: as in `grid`.
+
+    Returns:
+        uint8 `(H', W', C)`.
+    """
+    num = len(originals)
+    columns = min(num, columns or math.ceil(math.sqrt(2 * num)))
+    order = np.full((math.ceil(num / columns), 2, columns), -1)
+    for row in range(len(order)):
+        members = np.arange(row * columns, min(num, (row + 1) * columns))
+        order[row, :, : len(members)] = members, members + num
+    extra = 3 * pad * (np.arange(2 * len(order)) // 2)
+    return _lay(np.concatenate([originals, reconstructions]), order.reshape(-1, columns), extra, pad, scale)
+
+
+def _lay(images: Bytes, order: NDArray[np.int_], extra: NDArray[np.int_], pad: int, scale: int | None) -> Bytes:
+    """Put image `order[r, c]` (none where negative) into row r, moved down by `extra[r]`, and column c."""
+    rows, columns = order.shape
+    _, height, width, channels = images.shape
+    scale = scale or _fitting_scale(height, width, max(rows * height, columns * width))
+    height, width = height * scale, width * scale
+    picture = np.full(
+        (pad + rows * (height + pad) + extra[-1], pad + columns * (width + pad), channels), LINE, dtype=np.uint8
+    )
+    for (row, column), index in np.ndenumerate(order):
+        if index >= 0:
+            top, left = pad + row * (height + pad) + extra[row], pad + column * (width + pad)
+            tile = images[index].repeat(scale, axis=0).repeat(scale, axis=1)
+            picture[top : top + height, left : left + width] = tile
+    return picture
+
+
+def _fitting_scale(height: int, width: int, longest: int) -> int:
+    """Return the factor that makes a tile easy to see, but not the picture wider or higher than 2048 pixels."""
+    wanted = math.ceil(_SEEN_WELL / min(height, width))
+    return max(1, min(wanted, _WIDEST // longest))
+
+
+def _groups(array: NDArray[np.generic], size: int = 1024) -> list[NDArray[np.generic]]:
+    """Cut images `(..., a, b, c)` into views of at most `size` images, so that work on them needs little memory."""
+    flat = array.reshape(-1, *array.shape[-3:])
+    return [flat[i : i + size] for i in range(0, len(flat), size)]
