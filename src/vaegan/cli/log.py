@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import TextIO
 
 
 def is_first_process() -> bool:
@@ -26,16 +27,25 @@ def set_up() -> None:
     progress = _progress_handler()
     progress.addFilter(lambda record: record.levelno < logging.WARNING)
     logger.addHandler(progress)
-    warnings = logging.StreamHandler(sys.stderr)
+    warnings = _Lines(sys.stderr)
     warnings.setLevel(logging.WARNING)
-    warnings.setFormatter(logging.Formatter("vaegan: %(levelname)s: %(message)s"))
+    warnings.setFormatter(logging.Formatter("vaegan: %(message)s"))
     logger.addHandler(warnings)
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Plain lines; work goes on if nobody reads them any more."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, the name is logging's
+        """Ignore a closed pipe, report anything else."""
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
 
 
 def _progress_handler() -> logging.Handler:
     """Return a handler that rich draws on a terminal, above any progress bar, and that writes lines elsewhere."""
     if not sys.stdout.isatty():
-        return logging.StreamHandler(sys.stdout)
+        return _Lines(sys.stdout)
     import rich
     from rich.logging import RichHandler
 

@@ -26,6 +26,7 @@ from tyro.constructors import (
 from ..config import Config, DataSettings, Settings
 from ..errors import UserError, nearest
 from ..settings_io import checked
+from .log import is_first_process
 
 Inline = tyro.conf.arg(name="")
 """Mark of a group whose options have no prefix."""
@@ -67,7 +68,9 @@ def parse(
             if not wants_help:
                 raise
     if wants_help:
-        _run_tyro(options, ["--help"], prog, default)
+        if is_first_process():
+            _run_tyro(options, ["--help"], prog, default)
+        raise SystemExit(0)
     read = _read(options, given, prog, default)
     return checked(options, read.model_dump(), spell=lambda name: _spelled(options, name))
 
@@ -80,7 +83,8 @@ def _read(options: type[_Options], words: Sequence[str], prog: str, default: _Op
     """Return the options as tyro reads them, not yet checked."""
     refusal = io.StringIO()
     try:
-        with contextlib.redirect_stderr(refusal):
+        # With standard output captured too, tyro sees no terminal: neither colours nor drawn boxes.
+        with contextlib.redirect_stderr(refusal), contextlib.redirect_stdout(io.StringIO()):
             return _run_tyro(options, words, prog, default)
     except SystemExit as leaving:
         raise _RefusedError(_flattened(refusal.getvalue(), prog)) from leaving
@@ -211,6 +215,10 @@ _PLAIN = (
         r"^invalid choice (.*) for argument '(.*)'\. Expected one of \((.*)\)\.$",
         r"\2: \1 is not allowed: must be one of \3",
     ),
+    (r"no type matching (.*) could be instantiated from \[(.*?)\](\s|\.).*$", r"\2 is not allowed: must be \1"),
+    (r"\{None\}\|\{\[INT .*\]\}$", "whole numbers or none"),
+    (r"\{None\}\|INT$", "a whole number or none"),
+    (r"\{None\}\|FLOAT$", "a number or none"),
     (r"^Missing value for argument '(.*)'\. Expected .*$", r"\1: value missing; write \1 VALUE"),
     (r"^Missing from (.*): (\w+) .*$", r"\2 is missing; write \1 \2, see --help"),
     (r"^Unrecognized options: (.*)$", r"too many words: \1; options start with --, see --help"),
@@ -219,10 +227,10 @@ _PLAIN = (
 
 
 def _flattened(box: str, prog: str) -> str:
-    """Return the first paragraph of a box that tyro prints, as one line."""
-    rows = [row.strip("│| ") for row in box.splitlines() if not row.startswith(("╭", "╰", "+"))]
-    upto = next((i for i, row in enumerate(rows) if row and not row.strip("─-")), len(rows))
-    line = " ".join(" ".join(rows[:upto]).split())
+    """Return the first paragraph below the title of a box that tyro prints, as one line."""
+    rows = [row.strip() for row in box.splitlines()]
+    rules = [i for i, row in enumerate(rows) if row and not row.strip("-")] + [len(rows)] * 2
+    line = " ".join(" ".join(rows[rules[0] + 1 : rules[1]]).split())
     for pattern, plain in _PLAIN:
         line = re.sub(pattern, plain, line)
     return line or f"these words make no sense; `{prog} --help` lists the options"

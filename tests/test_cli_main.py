@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from vaegan import __version__, cli
+from vaegan.cli import COMMANDS, main
+from vaegan.errors import UserError
+
+FORBIDDEN = ("torch", "matplotlib", "sklearn", "PIL")
+
+
+def test_help_lists_every_command_with_a_line(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for name, line in COMMANDS.items():
+        assert any(row.startswith(name) and row.endswith(line) for row in out.splitlines())
+    assert main([]) == 0
+    assert capsys.readouterr().out == out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command(name, capsys):
+    assert main([name, "--help"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.startswith(f"usage: vaegan {name} ")
+    assert "\x1b" not in captured.out
+    assert len(captured.out.splitlines()[2]) > 20
+
+
+def test_help_comes_without_the_heavy_libraries():
+    code = "import sys; from vaegan.cli import COMMANDS, main; codes = [main([c, '-h']) for c in COMMANDS]; " \
+        f"print([name for name in {FORBIDDEN} if name in sys.modules], codes, file=sys.stderr)"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == f"[] {[0] * len(COMMANDS)}\n"
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"vaegan {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["trian"], "vaegan: unknown command 'trian' (perhaps you meant 'train')"),
+        (["xyz"], "vaegan: unknown command 'xyz'; `vaegan --help` lists them"),
+        (["recipes", "x"], "vaegan recipes: too many words: x; options start with --, see --help"),
+        (["data", "--num", "3"], "vaegan data: unknown option --num; --help lists them"),
+    ],
+)
+def test_one_line_and_exit_code_2(words, line, capsys):
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == line + "\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("two\nlines"), 2, "vaegan recipes: two lines"),
+        (KeyboardInterrupt(), 130, "vaegan recipes: interrupted"),
+        (UserError("surrogate \udc80"), 2, "vaegan recipes: surrogate \\udc80"),
+        (ZeroDivisionError("x"), 1, "vaegan recipes: this is a mistake in vaegan"),
+    ],
+)
+def test_whatever_happens_becomes_an_exit_code(error, code, line, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(cli, "_run", fail)
+    assert main(["recipes"]) == code
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith(line)
+    assert ("Traceback" in lines[0]) == (code == 1)
+    assert code == 1 or len(lines) == 1
+
+
+def test_only_the_first_process_prints(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    assert main(["--help"]) == main(["train", "--help"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["train", "nothing"]) == 2
+    assert capsys.readouterr().err.startswith("vaegan train (process 1): unknown recipe 'nothing'")
+
+
+def test_the_module_is_the_command_and_a_closed_pipe_is_no_trouble():
+    command = f"{sys.executable} -m vaegan train --help | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "usage: vaegan train [-h] [OPTIONS] [RECIPE]\n"
+
+
+def test_recipes_are_listed_with_their_parameters(capsys):
+    from vaegan.recipes import RECIPES
+
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(RECIPES)
+    # Two hidden layers of 1024 in each part, z of 128, by hand: weights, biases without a norm, two per norm.
+    encoder = 784 * 1024 + 2 * 1024 + 1024 * 1024 + 2 * 1024 + 1024 * 256 + 256
+    decoder = 128 * 1024 + 2 * 1024 + 1024 * 1024 + 2 * 1024 + 1024 * 784 + 784
+    discriminator = 784 * 1024 + 1024 + 1024 * 1024 + 2 * 1024 + 1024 + 1
+    assert f"{encoder + decoder + discriminator:,}" in lines[-1].split()
+
+
+def test_sources_are_listed(capsys):
+    assert main(["data"]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert {"digits", "mnist", "PATH"} <= set(names)
