@@ -172,7 +172,7 @@ def test_layers_are_the_tables(table: list[Layer], settings: dict[str, Any], par
             assert type(layer.norm) is row.norm
             assert layer.activation.name == row.activation
             assert layer.order == "norm-first"
-        assert type(weights) is row.kind
+        assert isinstance(weights, row.kind)
         if row.stride is not None:
             assert weights.kernel_size == (5, 5)
             assert weights.stride == (row.stride, row.stride)

@@ -13,6 +13,8 @@ from torch import nn
 
 from .blocks import ConvBlock, DenseBlock, dense_blocks, needs_bias
 from .geometry import Size, layer_strides, map_sizes, same_padding, transposed_padding
+from .narrow import NarrowConv2d
+from .reshape import Flatten, Unflatten
 from .trio import Decoder, Discriminator, Encoder, ImageShape, logit_layers
 
 
@@ -36,6 +38,11 @@ def upsampling(
     return nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, extra, bias=bias)
 
 
+def output_convolution(inputs: int, outputs: int, size: Size, kernel: int) -> nn.Conv2d:
+    """Return the convolution that makes the image: few channels, all pixels."""
+    return NarrowConv2d(inputs, outputs, kernel) if kernel % 2 else convolution(inputs, outputs, size, kernel, 1, True)
+
+
 def _down_blocks(
     image_shape: ImageShape,
     channels: Sequence[int],
@@ -56,7 +63,7 @@ def _down_blocks(
         conv = convolution(inputs, outputs, sizes[i], kernel, strides[i], needs_bias(own_norm, order))
         blocks[f"conv{i + 1}"] = ConvBlock(conv, own_norm, activation, order)
         inputs = outputs
-    blocks["flatten"] = nn.Flatten()
+    blocks["flatten"] = Flatten()
     return blocks, inputs * sizes[-1][0] * sizes[-1][1]
 
 
@@ -153,14 +160,15 @@ class ConvDecoder(Decoder):
         features = first_channels * sizes[0][0] * sizes[0][1]
         first_norm = norm if norm_first_layer or hidden else "none"
         layers["first"] = DenseBlock((latent_dim, *hidden)[-1], features, first_norm, activation, order)
-        layers["unflatten"] = nn.Unflatten(1, first_shape)
         inputs, bias = first_channels, needs_bias(norm, order)
+        maps: dict[str, nn.Module] = {}
         for i, outputs in enumerate(channels):
             conv = upsampling(inputs, outputs, sizes[i], sizes[i + 1], kernel, strides[i], bias)
-            layers[f"up{i + 1}"] = ConvBlock(conv, norm, activation, order)
+            maps[f"up{i + 1}"] = ConvBlock(conv, norm, activation, order)
             inputs = outputs
-        layers["output"] = convolution(inputs, image_shape[0], sizes[-1], output_kernel, 1, bias=True)
-        super().__init__(layers, output)
+        maps["output"] = output_convolution(inputs, image_shape[0], sizes[-1], output_kernel)
+        layers["unflatten"] = Unflatten(first_shape, behind=maps[next(iter(maps))])
+        super().__init__(layers | maps, output)
 
 
 class ConvDiscriminator(Discriminator):

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from .game import Game
 from .passes import Critic, draws_random_numbers, evaluation_mode, seeded
@@ -66,7 +67,7 @@ class GANObjective:
         def masks() -> AbstractContextManager[None]:
             return seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
 
-        with self.autocast():
+        with self.autocast(), parametrize.cached():  # spectral norm: the same weights in each pass
             with masks():
                 x_p = self.parts["decoder"](noise.z_p)
             x_p_leaf = leaf(x_p)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ..losses import prior_loss, wide
 from .game import FAKES, Game
@@ -132,7 +133,7 @@ class VAEGANObjective:
             # The same dropout masks in each pass: x and x_tilde must be compared by the same features.
             return seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
 
-        with self.autocast():
+        with self.autocast(), parametrize.cached():  # spectral norm: the same weights in each pass
             with masks():
                 mu, logvar = (wide(t) for t in encoder(x))
             z = mu + torch.exp(0.5 * logvar) * noise.eps

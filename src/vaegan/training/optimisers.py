@@ -41,9 +41,7 @@ def make_optimiser(
     if name == "rmsprop":
         return torch.optim.RMSprop(parameters, lr, alpha=beta2, eps=eps, weight_decay=weight_decay, foreach=True)
     assert name == "sgd", name
-    return torch.optim.SGD(
-        parameters, lr, momentum=beta1, weight_decay=weight_decay, fused=_can_fuse(parameters)
-    )
+    return torch.optim.SGD(parameters, lr, momentum=beta1, weight_decay=weight_decay, fused=_can_fuse(parameters))
 
 
 def _can_fuse(parameters: Sequence[nn.Parameter]) -> bool:
