@@ -1,0 +1,110 @@
+"""Batches addressed by images seen: an endless stream without state, so resuming needs one number.
+
+The stream is one permutation of all images after another, that of epoch e drawn from
+``default_rng((seed, e))``. The batch at ``images_seen`` is the stretch of B indices from there on, which may
+cross from one epoch into the next; rank r of R takes the r-th of R equal pieces. Flips are drawn for the whole
+batch from ``default_rng((seed, images_seen, 1))``, so neither images nor flips depend on the number of
+processes.
+"""
+
+from __future__ import annotations
+
+import mmap
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..errors import UserError
+from .images import ImageSet
+
+_MAPPED = 2**26  # bytes read from a map before the kernel is told to forget its pages
+
+
+def to_unit(batch: torch.Tensor) -> torch.Tensor:
+    """Turn uint8 images ``(B, H, W, C)`` into float ``(B, C, H, W)`` in [0, 1]; channels last in memory."""
+    return batch.permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
+
+
+class Batches:
+    """The endless stream of training batches.
+
+    Args:
+        images: N images, N may be smaller than the batch.
+        batch_size: B, over all processes.
+        seed: of the order and the flips.
+        rank: of this process.
+        world_size: number of processes.
+        flip: mirror each image left to right with probability one half.
+
+    Raises:
+        UserError: if the batch cannot be shared out evenly.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        batch_size: int,
+        *,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        flip: bool = False,
+    ) -> None:
+        if batch_size % world_size:
+            raise UserError(
+                f"--train.batch-size {batch_size} cannot be shared out evenly over {world_size} processes; "
+                f"make it a multiple of {world_size}"
+            )
+        self.batch_size = batch_size
+        self.seed = seed
+        self.flip = flip
+        self._images = np.asarray(images.images)  # a plain view: indexing np.memmap is slower
+        self._pages = _pages_of(images.images)
+        self._mapped_bytes = 0
+        share = batch_size // world_size
+        self._share = slice(rank * share, (rank + 1) * share)
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    def indices(self, images_seen: int) -> NDArray[np.int64]:
+        """Return the indices of the whole batch at ``images_seen``, int64 ``(B,)``."""
+        num_images = len(self._images)
+        pieces = []
+        start, stop = images_seen, images_seen + self.batch_size
+        while start < stop:
+            epoch, offset = divmod(start, num_images)
+            pieces.append(self._order(epoch)[offset : offset + stop - start])
+            start += len(pieces[-1])
+        return np.concatenate(pieces)
+
+    def at(self, images_seen: int) -> torch.Tensor:
+        """Return this rank's share of the batch at ``images_seen``, uint8 ``(B / world_size, H, W, C)``."""
+        batch = self._images.take(self.indices(images_seen)[self._share], axis=0)
+        if self.flip:
+            draws = np.random.default_rng((self.seed, images_seen, 1)).random(self.batch_size)
+            flipped = draws[self._share] < 0.5
+            batch[flipped] = batch[flipped, :, ::-1]
+        self._forget_pages(batch.nbytes)
+        return torch.from_numpy(batch)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the permutation of an epoch; the last two are kept."""
+        if epoch not in self._orders:
+            if len(self._orders) == 2:
+                del self._orders[next(iter(self._orders))]
+            self._orders[epoch] = np.random.default_rng((self.seed, epoch)).permutation(len(self._images))
+        return self._orders[epoch]
+
+    def _forget_pages(self, num_bytes: int) -> None:
+        """Now and then give back the pages of the map, which the system keeps cached; else they count as ours."""
+        self._mapped_bytes += num_bytes
+        if self._pages is not None and self._mapped_bytes > _MAPPED:
+            self._pages.madvise(mmap.MADV_DONTNEED)
+            self._mapped_bytes = 0
+
+
+def _pages_of(images: NDArray[np.uint8]) -> mmap.mmap | None:
+    """Return the map below a read-only `np.memmap`, where the system can be advised about it."""
+    pages = getattr(images, "_mmap", None)
+    readable = isinstance(images, np.memmap) and images.mode == "r"
+    return pages if readable and isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") else None

@@ -1,0 +1,174 @@
+"""Decoded images on disk: a folder with two .npy files and an index, whole or not there at all.
+
+An entry is written in a folder beside and renamed, so one that was cut short is never found, and of two
+processes that decode the same the slower throws its copy away. The index, written last, holds size and time of
+both arrays; if they do not fit, the entry is damaged and made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UserError
+from ..files import write_json
+
+log = logging.getLogger("vaegan")
+_DAY = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished entry.
+
+    Attributes:
+        train: uint8 ``(N, H, W, C)``, a read-only map.
+        test: likewise.
+        kept_train: int64 ``(N,)``, positions in the collection.
+        kept_test: likewise.
+        bad: names of files left out, and why.
+        fingerprint: hash of both arrays.
+    """
+
+    train: NDArray[np.uint8]
+    test: NDArray[np.uint8]
+    kept_train: NDArray[np.int64]
+    kept_test: NDArray[np.int64]
+    bad: list[tuple[str, str]]
+    fingerprint: str
+
+
+def pixel_hash(shape: tuple[int, ...]) -> hashlib._Hash:
+    """Return a hash to be fed with the bytes of images of ``shape`` ``(H, W, C)``."""
+    return hashlib.sha256(repr(tuple(shape)).encode())
+
+
+def fingerprint(train: hashlib._Hash, test: hashlib._Hash) -> str:
+    """Return one name for the content of both parts."""
+    return hashlib.sha256(train.digest() + test.digest()).hexdigest()[:32]
+
+
+class ArrayFile:
+    """A .npy file of uint8 that grows image by image and is complete when closed without an error."""
+
+    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
+        self.shape = shape
+        self.count = 0
+        self.hash = pixel_hash(shape)
+        self._file = path.open("wb")
+        self._write_header()
+
+    def append(self, images: NDArray[np.uint8]) -> None:
+        """Add ``images``, uint8 ``(n, H, W, C)``."""
+        content = images.tobytes()
+        self._file.write(content)
+        self.hash.update(content)
+        self.count += len(images)
+
+    def _write_header(self) -> None:
+        # NumPy pads the header so that a growing first axis does not lengthen it.
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self.shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def __enter__(self) -> ArrayFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file:
+            if error is None:
+                self._file.seek(0)
+                self._write_header()
+                self._file.flush()
+                os.fsync(self._file.fileno())
+
+
+def load(folder: Path) -> Entry | None:
+    """Return the entry in ``folder``; None if there is none, or a damaged one."""
+    if not folder.is_dir():
+        return None
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        arrays = [_load_array(folder / name, stamp) for name, stamp in index["files"].items()]
+        kept = [np.array(index[part], np.int64) for part in ("train", "test")]
+        bad = [(str(name), str(reason)) for name, reason in index["bad"]]
+        return Entry(arrays[0], arrays[1], kept[0], kept[1], bad, index["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("decoded images in %s are damaged (%s); decoding again", folder, error)
+        return None
+
+
+def make(folder: Path, write: Callable[[Path], dict[str, Any]]) -> Entry:
+    """Make the entry ``folder`` and return it.
+
+    Args:
+        folder: place of the entry.
+        write: is given an empty folder, writes ``train.npy`` and ``test.npy`` into it and returns the rest of
+            the index.
+
+    Raises:
+        UserError: if the place cannot be written or the disk is full.
+    """
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.{time.monotonic_ns()}.part")
+    try:
+        part.mkdir(parents=True)
+        _remove_old_parts(folder.parent)
+        index = write(part)
+        index["files"] = {name: _stamp(part / name) for name in ("train.npy", "test.npy")}
+        write_json(part / "index.json", index)
+        _publish(part, folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot keep decoded images in {folder.parent}: {error.strerror or error}; "
+            "free some space or choose another place with --data.cache"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    entry = load(folder)
+    if entry is None:
+        raise UserError(f"decoded images in {folder} were changed meanwhile; run the same command again")
+    return entry
+
+
+def _publish(part: Path, folder: Path) -> None:
+    """Rename ``part`` to ``folder``, unless another process put a good entry there first."""
+    if folder.exists() and load(folder) is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        part.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+
+
+def _remove_old_parts(parent: Path) -> None:
+    """Remove what killed processes left behind more than a day ago."""
+    for part in parent.glob(".*.part"):
+        with contextlib.suppress(FileNotFoundError):  # another process may rename or remove it
+            if time.time() - part.stat().st_mtime > _DAY:
+                shutil.rmtree(part, ignore_errors=True)
+
+
+def _stamp(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _load_array(path: Path, stamp: list[int]) -> NDArray[np.uint8]:
+    if _stamp(path) != stamp:
+        raise ValueError(f"{path.name} has changed")
+    return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]

@@ -1,0 +1,160 @@
+"""MNIST and the sets made in its form: four IDX files, found or downloaded, split as published.
+
+MNIST: LeCun, Cortes and Burges (1998), 60,000 + 10,000 handwritten digits, 28 x 28 grey. The checksums are those
+of the packed files as first published, which the mirrors still serve. Fashion-MNIST: Xiao, Rasul and Vollgraf,
+arXiv:1708.07747, the same numbers of clothes; the checksums are those of its README.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from .idx import read_idx
+from .images import ImageData, Options
+from .rows import collect_rows, open_rows
+
+log = logging.getLogger("vaegan")
+MIRROR = "VAEGAN_MIRROR"  # environment variable: a URL below which NAME/FILE is tried before all else
+_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+@dataclass(frozen=True)
+class IdxSet:
+    """A published data set of four IDX files.
+
+    Attributes:
+        name: of the source.
+        folder: what torchvision calls its folder.
+        urls: of the folders that hold the packed files; tried in turn.
+        checksums: of the packed files, in the order train images, train labels, test images, test labels.
+        label_names: name of each class.
+    """
+
+    name: str
+    folder: str
+    urls: tuple[str, ...]
+    checksums: tuple[str, str, str, str]
+    label_names: tuple[str, ...]
+
+    def open(self, options: Options) -> ImageData:
+        """Find or download the files, and open them.
+
+        Raises:
+            UserError: if the files are missing and cannot be downloaded, or are damaged.
+        """
+        paths = self._find(options)
+        train, train_labels, test, test_labels = (
+            read_idx(path, axes) for path, axes in zip(paths, (3, 1, 3, 1), strict=True)
+        )
+        for images, labels, path in ((train, train_labels, paths[1]), (test, test_labels, paths[3])):
+            if len(images) != len(labels) or labels.max(initial=0) >= len(self.label_names):
+                raise UserError(f"{path}: does not fit the images beside it; download both again")
+        if train.shape[1:] != test.shape[1:] or not (train.size and test.size):
+            raise UserError(f"{paths[2]}: does not fit {paths[0].name}; download both again")
+        stamps = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
+        collection = collect_rows(
+            np.concatenate((train, test))[..., None],
+            self.name,
+            " ".join(stamps),
+            np.concatenate((train_labels, test_labels)).astype(np.int64),
+            self.label_names,
+        )
+        parts = (np.arange(len(train)), np.arange(len(train), len(train) + len(test)))
+        return open_rows(self.name, collection, parts, options)
+
+    def _find(self, options: Options) -> list[Path]:
+        """Return the four files, those missing downloaded."""
+        root = options.root or Path.home() / ".cache" / "vaegan" / self.name
+        below = ("", self.name, "raw", f"{self.folder}/raw")
+        found = [
+            next((path for folder in below for path in _spellings(root / folder, file) if path.is_file()), None)
+            for file in _FILES
+        ]
+        missing = [file for file, path in zip(_FILES, found, strict=True) if path is None]
+        if missing:
+            log.info("downloading %s to %s", self.name, root)
+        return [path or self._download(i, root, missing) for i, path in enumerate(found)]
+
+    def _download(self, index: int, root: Path, missing: list[str]) -> Path:
+        """Download one file to ``root``; it is there only if its checksum is right."""
+        import pooch  # both take a moment to import
+        import requests
+
+        pooch.get_logger().setLevel(logging.WARNING)
+        file = f"{_FILES[index]}.gz"
+        mirror = os.environ.get(MIRROR)
+        urls = ([f"{mirror.rstrip('/')}/{self.name}"] if mirror else []) + list(self.urls)
+        for url in urls:
+            try:
+                downloader = pooch.HTTPDownloader(timeout=30)
+                checksum = self.checksums[index]
+                return Path(pooch.retrieve(f"{url}/{file}", checksum, file, root, downloader=downloader))
+            except requests.RequestException as error:
+                log.info("%s/%s: %s", url, file, error)
+            except ValueError as error:  # pooch's word for a wrong checksum
+                raise UserError(
+                    f"{url}/{file}: is not the published file (wrong checksum); "
+                    f"fetch it elsewhere and put it into {root}"
+                ) from error
+            except OSError as error:
+                raise UserError(
+                    f"cannot write {root / file}: {error.strerror or error}; choose another --data.root"
+                ) from error
+        names = ", ".join(f"{name}.gz" for name in missing)
+        raise UserError(
+            f"{self.name}: {names} not found in {root} and not to be downloaded now; "
+            f"fetch from {self.urls[0]} and put them there, or point --data.root at their folder"
+        )
+
+
+def _spellings(folder: Path, file: str) -> list[Path]:
+    """Return the names under which a file is passed on: packed or not, with a dot for the last hyphen but one."""
+    dotted = file.replace("-idx", ".idx")
+    return [folder / name for name in (file, f"{file}.gz", dotted, f"{dotted}.gz")]
+
+
+MNIST = IdxSet(
+    name="mnist",
+    folder="MNIST",
+    urls=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist",
+        "https://storage.googleapis.com/cvdf-datasets/mnist",
+    ),
+    checksums=(
+        "sha256:440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "sha256:3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "sha256:8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "sha256:f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+    label_names=tuple("0123456789"),
+)
+
+FASHION_MNIST = IdxSet(
+    name="fashion-mnist",
+    folder="FashionMNIST",
+    urls=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",),
+    checksums=(
+        "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "md5:25c81989df183df01b3e8a0aad5dffbe",
+        "md5:bef4ecab320f06d8554ea6380940ec79",
+        "md5:bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+    label_names=(
+        "t-shirt/top",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
+)

@@ -1,0 +1,144 @@
+"""Where images come from: named sources, and paths. A new source is one file and one entry in `SOURCES`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..errors import UserError, nearest
+from .arrays import list_array
+from .digits import open_digits
+from .images import Collection, ImageData, Options, Progress
+from .listing import list_folder, list_zip
+from .mnist import FASHION_MNIST, MNIST
+from .prepare import Positions, prepare_data
+from .rows import open_rows
+from .split import hashed_split
+
+_Open = Callable[[str, Collection, tuple[Positions, Positions], Options], ImageData]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A named source.
+
+    Attributes:
+        name: what the user calls it.
+        description: one line.
+        image_shape: ``(C, H, W)`` of its images.
+        needs_root: whether it reads files from ``root``.
+        open: makes the data set.
+    """
+
+    name: str
+    description: str
+    image_shape: tuple[int, int, int]
+    needs_root: bool
+    open: Callable[[Options], ImageData]
+
+
+_ALL = (
+    Source(
+        "digits",
+        "1,797 handwritten digits that scikit-learn carries; the embedded default",
+        (1, 8, 8),
+        False,
+        open_digits,
+    ),
+    Source("mnist", "60,000 + 10,000 handwritten digits (official IDX files)", (1, 28, 28), True, MNIST.open),
+    Source(
+        "fashion-mnist",
+        "60,000 + 10,000 pictures of clothes (official IDX files)",
+        (1, 28, 28),
+        True,
+        FASHION_MNIST.open,
+    ),
+)
+SOURCES = {source.name: source for source in _ALL}
+
+_FILES: dict[str, tuple[Callable[[Path], Collection], _Open]] = {
+    ".zip": (list_zip, prepare_data),
+    ".npy": (list_array, open_rows),
+    ".npz": (list_array, open_rows),
+}
+
+
+def open_data(
+    source: str | Path,
+    *,
+    root: Path | None = None,
+    size: int | None = None,
+    channels: Literal[1, 3] | None = None,
+    crop: Literal["center", "none"] = "center",
+    crop_size: int | None = None,
+    held_out: float = 0.1,
+    max_bad: float = 0.05,
+    limit: int | None = None,
+    workers: int | None = None,
+    cache: Path | None = None,
+    on_progress: Progress | None = None,
+) -> ImageData:
+    """Open a source, decoding it if that was not done before.
+
+    Args:
+        source: a name in `SOURCES`, or the path of a folder, .zip, .npy or .npz.
+        root: folder of a named source's official files; they are downloaded into it if missing.
+        size: height and width of the images; their own if None and all are alike.
+        channels: 1 or 3; 3 if None and any image has colour.
+        crop: 'center' cuts the largest centred square before resizing, 'none' squeezes.
+        crop_size: side in pixels of that square.
+        held_out: share of a path's images held out, by a hash of their names.
+        max_bad: share of unreadable files that are put up with.
+        limit: use only so many training images.
+        workers: processes that decode; the number of cores if None.
+        cache: folder for decoded images; ``~/.cache/vaegan`` if None.
+        on_progress: told ``(done, total)`` while images are decoded.
+
+    Raises:
+        UserError: if the source is unknown, missing, unreadable, or not what it should be.
+    """
+    options = Options(
+        None if root is None else Path(root).expanduser(),
+        size,
+        channels,
+        crop,
+        crop_size,
+        held_out,
+        max_bad,
+        limit,
+        workers,
+        None if cache is None else Path(cache).expanduser(),
+        on_progress,
+    )
+    if source in SOURCES:
+        return SOURCES[str(source)].open(options)
+    return _open_path(str(source), options)
+
+
+def _open_path(source: str, options: Options) -> ImageData:
+    path = Path(source).expanduser()
+    suffix = path.suffix.lower()
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        raise UserError(_missing(source, suffix, error)) from error
+    if not path.is_dir() and suffix not in _FILES:
+        raise UserError(f"{source}: neither a folder nor a file of kind .zip, .npy or .npz; give one of these")
+    list_images, open_images = (list_folder, prepare_data) if path.is_dir() else _FILES[suffix]
+    collection = list_images(path)
+    parts = hashed_split(collection.names, options.held_out, collection.where)
+    name = path.resolve().name if path.is_dir() else path.stem
+    return open_images(name, collection, parts, options)
+
+
+def _missing(source: str, suffix: str, error: OSError | ValueError) -> str:
+    if os.sep in source or source.startswith(("~", ".")) or suffix in _FILES:
+        reason = error.strerror if isinstance(error, OSError) else "no such file or folder"
+        return f"{source}: {reason or error}; give a folder of images, .zip, .npy or .npz"
+    return (
+        f"unknown data source '{source}'{nearest(source, SOURCES)}; known are {', '.join(SOURCES)}, "
+        "and paths of a folder, .zip, .npy or .npz"
+    )
