@@ -93,7 +93,8 @@ def _lay(images: Bytes, order: NDArray[np.int_], extra: NDArray[np.int_], pad: i
     """Put image `order[r, c]` (none where negative) into row r, moved down by `extra[r]`, and column c."""
     rows, columns = order.shape
     _, height, width, channels = images.shape
-    scale = scale or _fitting_scale(height, width, max(rows * height, columns * width))
+    lines = pad * (columns + 1), pad * (rows + 1) + extra[-1]
+    scale = scale or _fitting_scale(height, width, (columns, rows), lines)
     height, width = height * scale, width * scale
     picture = np.full(
         (pad + rows * (height + pad) + extra[-1], pad + columns * (width + pad), channels), LINE, dtype=np.uint8
@@ -106,10 +107,11 @@ def _lay(images: Bytes, order: NDArray[np.int_], extra: NDArray[np.int_], pad: i
     return picture
 
 
-def _fitting_scale(height: int, width: int, longest: int) -> int:
+def _fitting_scale(height: int, width: int, places: tuple[int, int], lines: tuple[int, int]) -> int:
     """Return the factor that makes a tile easy to see, but not the picture wider or higher than 2048 pixels."""
     wanted = math.ceil(_SEEN_WELL / min(height, width))
-    return max(1, min(wanted, _WIDEST // longest))
+    allowed = [(_WIDEST - line) // (num * side) for num, side, line in zip(places, (width, height), lines, strict=True)]
+    return max(1, min(wanted, *allowed))
 
 
 def _groups(array: NDArray[np.generic], size: int = 1024) -> list[NDArray[np.generic]]:
