@@ -24,6 +24,9 @@ from .config import (
 from .errors import UserError, nearest
 from .settings_io import with_settings
 
+YOURS = "your-images"
+"""Stands for the data of a recipe that has none of its own: no source, so training asks for one."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -187,7 +190,7 @@ _ALL = (
         (3, 32, 32),
         "network of the authors' code for CIFAR-10; loss and optimiser ours",
         (
-            _data("cifar10", 32),
+            _data(YOURS, 32),
             _conv((64, 128, 256), 256, (192, 128, 32), (32, 128, 192, 256), (1024, 512)),
             _ours(gamma=1e-3),
             _adam(),
@@ -201,7 +204,7 @@ _ALL = (
         (3, 64, 64),
         "network of arXiv:1512.09300, Table 1; loss and optimiser ours",
         (
-            _data("celeba", 64),
+            _data(YOURS, 64),
             _conv((64, 128, 256), 256, (256, 128, 32), (32, 128, 256, 256), (2048, 512)),
             _ours(gamma=1e-3),
             _adam(),

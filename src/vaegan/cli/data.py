@@ -15,7 +15,12 @@ def run(options: Options) -> None:
     """Print the sources, one line each."""
     from ..data import SOURCES
 
-    rows = [(name, source.summary) for name, source in SOURCES.items()]
-    rows.append(("PATH", "a folder of images (class subfolders become labels), .zip, .npy or .npz"))
+    rows = [(name, _size(source.image_shape), source.description) for name, source in SOURCES.items()]
+    rows.append(("PATH", "any", "a folder of images (class subfolders become labels), .zip, .npy or .npz"))
     if log.is_first_process():
-        print_table(("source", "what"), rows)
+        print_table(("source", "size", "what"), rows)
+
+
+def _size(image_shape: tuple[int, int, int]) -> str:
+    channels, height, width = image_shape
+    return f"{height}x{width} {'grey' if channels == 1 else 'colour'}"

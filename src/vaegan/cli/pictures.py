@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from pydantic import Field, PositiveInt
@@ -125,8 +125,7 @@ def choose_images(options: DataPictureOptions, model: Model, num: int) -> tuple[
     if not settings.source:
         raise UserError(f"{options.run} does not say what it was trained on; name images with --data SOURCE")
     channels, height, _ = model.image_shape
-    wanted: dict[str, Any] = {**dict(settings), "size": height, "channels": channels}
-    data = open_data(**wanted)
+    data = open_data(**settings.model_dump(exclude={"flip"}) | {"size": height, "channels": channels})
     images = data.test if options.split == "test" else data.train
     if len(images) < num:
         _log.warning("there are only %d %s images, not %d", len(images), options.split, num)

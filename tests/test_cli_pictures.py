@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vaegan.cli import main
+from vaegan.config import DataSettings
+from vaegan.data import open_data
+from vaegan.latent.interpolate import interpolate
+from vaegan.models import Model, load
+from vaegan.recipes import config_for
+from vaegan.report.grid import to_uint8
+from vaegan.settings_io import dump_yaml
+
+
+def make_run(folder: Path, kind: str = "vaegan") -> Path:
+    config = config_for("digits", {"model.kind": kind})
+    torch.manual_seed(0)
+    model = Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()})
+    model.save(folder / "model")
+    dump_yaml(config, folder / "config.yaml")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "digits")
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return dict(file)
+
+
+def command(*words) -> int:
+    return main([str(word) for word in words])
+
+
+def test_sample_streams_the_images_of_its_codes(run, tmp_path):
+    assert command("sample", run, "--out", tmp_path / "a.npz", "--num", 10, "--batch-size", 3, "--seed", 4) == 0
+    found = arrays(tmp_path / "a.npz")
+    model = load(run)
+    z = model.sample_codes(10, seed=4)
+    assert found.keys() == {"images", "codes"}
+    np.testing.assert_array_equal(found["codes"], z.numpy())
+    np.testing.assert_array_equal(found["images"], to_uint8(model.decode(z)))
+
+
+def test_many_samples(run, tmp_path):
+    assert command("sample", run / "model", "--out", tmp_path / "a.png", "--num", 10_000) == 0
+    with Image.open(tmp_path / "a.png") as image:
+        assert min(image.size) > 800
+
+
+def test_reconstruct_shows_held_out_images_of_the_runs_data(run, tmp_path):
+    assert command("reconstruct", run, "--out", tmp_path / "a.npz", "--num", 7) == 0
+    found = arrays(tmp_path / "a.npz")
+    test = open_data("digits").test
+    rows = [list(test.names).index(name) for name in found["names"]]
+    assert len(set(rows)) == 7
+    np.testing.assert_array_equal(found["originals"], test.images[rows])
+    np.testing.assert_array_equal(found["labels"], test.labels[rows])
+    x = torch.from_numpy(found["originals"]).permute(0, 3, 1, 2) / 255
+    model = load(run)
+    np.testing.assert_allclose(found["codes"], model.encode(x).numpy(), atol=1e-5)
+    assert np.abs(found["images"].astype(int) - to_uint8(model.reconstruct(x)).astype(int)).max() <= 1
+
+
+def test_reconstruct_other_images(run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (30, 12, 12, 3), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", images)
+    words = ("--data", tmp_path / "x.npy", "--data.cache", tmp_path / "cache", "--split", "train", "--num", 100)
+    assert command("reconstruct", run, *words, "--out", tmp_path / "a.npz") == 0
+    found = arrays(tmp_path / "a.npz")
+    assert found["originals"].shape == found["images"].shape
+    assert found["originals"].shape[1:] == (8, 8, 1)
+    assert 15 < len(found["images"]) < 30
+
+
+@pytest.mark.parametrize("how", ["linear", "spherical"])
+def test_interpolate_between_codes(how, run, tmp_path):
+    words = ("--between", "codes", "--num", 3, "--steps", 5, "--how", how, "--out", tmp_path / "a.npz")
+    assert command("interpolate", run, *words) == 0
+    model = load(run)
+    z = model.sample_codes(6)
+    expected = interpolate(z[:3], z[3:], 5, how).transpose(0, 1).reshape(15, -1)
+    np.testing.assert_array_equal(arrays(tmp_path / "a.npz")["codes"], expected.numpy())
+
+
+def test_a_film_goes_there_and_back(run, tmp_path):
+    assert command("interpolate", run, "--num", 2, "--steps", 4, "--out", tmp_path / "a.gif") == 0
+    with Image.open(tmp_path / "a.gif") as film:
+        frames = []
+        for i in range(film.n_frames):
+            film.seek(i)
+            frames.append(np.asarray(film.convert("RGB")))
+    assert len(frames) == 6
+    np.testing.assert_array_equal(frames[1], frames[5])
+    np.testing.assert_array_equal(frames[2], frames[4])
+    assert (frames[0] != frames[3]).any()
+
+
+def test_pictures_nobody_named_go_to_the_run_and_are_replaced(tmp_path, capsys):
+    run = make_run(tmp_path / "run")
+    for _ in range(2):
+        for name in ("sample", "reconstruct", "interpolate"):
+            assert command(name, run, "--num", 2) == 0
+            assert str(run / "pictures" / f"{name}.png") in capsys.readouterr().out
+    assert len(list((run / "pictures").iterdir())) == 3
+
+
+def test_a_gan_interpolates_between_codes_of_itself(tmp_path):
+    run = make_run(tmp_path / "gan", "gan")
+    assert command("interpolate", run, "--num", 2, "--steps", 3) == 0
+    assert (run / "pictures" / "interpolate.png").is_file()
+
+
+BAD = [
+    ("sample", "RUN is missing; write vaegan sample RUN, see --help"),
+    ("sample nowhere", "no run or saved model at nowhere; check the path"),
+    ("sample RUN --num 0", "--num: 0 is not allowed: must be greater than 0"),
+    ("sample RUN --num many", "--num: 'many' is not allowed: must be a whole number"),
+    ("sample RUN --nun 3", "unknown option --nun (perhaps you meant '--num')"),
+    ("sample RUN --device tpu9", "--device: 'tpu9' is not there; try cpu or auto"),
+    ("sample RUN --out a.jpg", "cannot tell from a.jpg what to write; end it in .png"),
+    ("sample RUN --out RUN/config.yaml", "cannot tell from"),
+    ("sample RUN/ae", "this model is a plain autoencoder"),
+    ("reconstruct RUN/gan", "this model is a GAN and has no encoder"),
+    ("reconstruct RUN --split tset", "--split: 'tset' is not allowed: must be one of 'test', 'train'"),
+    ("reconstruct RUN --data mnits", "unknown data source 'mnits' (perhaps you meant 'mnist')"),
+    ("reconstruct RUN --data none/here", "none/here: No such file or directory; give a folder of images"),
+    ("reconstruct RUN/model", "does not say what it was trained on; name images with --data SOURCE"),
+    ("interpolate RUN --steps 1", "--steps: 1 is not allowed: must be greater than or equal to 2"),
+    ("interpolate RUN --how cubic", "--how: 'cubic' is not allowed: must be one of 'linear', 'spherical'"),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), BAD, ids=[words for words, _ in BAD])
+def test_a_mistake_is_one_line_and_leaves_nothing(words, line, tmp_path, monkeypatch, capsys):
+    run = make_run(tmp_path / "run")
+    make_run(run / "gan", "gan")
+    make_run(run / "ae", "ae")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    words = words.replace("RUN", "run")
+    assert main(words.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"vaegan {words.split()[0]}: ")
+    assert line in captured.err
+    assert captured.err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_the_user_named_is_only_replaced_when_told(run, tmp_path, capsys):
+    out = tmp_path / "a.png"
+    out.write_bytes(b"precious")
+    assert command("sample", run, "--out", out) == 2
+    assert "exists; choose another name or allow it to be replaced (--overwrite)" in capsys.readouterr().err
+    assert out.read_bytes() == b"precious"
+    assert command("sample", run, "--out", out, "--overwrite") == 0
+    with Image.open(out) as image:
+        image.verify()
+
+
+def test_data_settings_of_the_run_are_the_defaults_in_its_help(tmp_path, capsys):
+    run = make_run(tmp_path / "run")
+    dump_yaml(config_for("digits", {"data.held-out": 0.375}), run / "config.yaml")
+    assert command("reconstruct", run, "--help") == 0
+    assert "(default: 0.375)" in capsys.readouterr().out
+    assert DataSettings().held_out != 0.375
