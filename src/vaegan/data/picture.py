@@ -17,7 +17,7 @@ from PIL import Image
 
 from .images import Look
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
 _ORIENTATION = 0x0112  # EXIF 2.3, table 4; values 5 to 8 exchange width and height
 _UPRIGHT = {

@@ -119,12 +119,8 @@ def open_data(
 
 
 def _open_path(source: str, options: Options) -> ImageData:
-    path = Path(source).expanduser()
+    path = _existing(source)
     suffix = path.suffix.lower()
-    try:
-        path.stat()
-    except (OSError, ValueError) as error:
-        raise UserError(_missing(source, suffix, error)) from error
     if not path.is_dir() and suffix not in _FILES:
         raise UserError(f"{source}: neither a folder nor a file of kind .zip, .npy or .npz; give one of these")
     list_images, open_images = (list_folder, prepare_data) if path.is_dir() else _FILES[suffix]
@@ -134,11 +130,19 @@ def _open_path(source: str, options: Options) -> ImageData:
     return open_images(name, collection, parts, options)
 
 
-def _missing(source: str, suffix: str, error: OSError | ValueError) -> str:
-    if os.sep in source or source.startswith(("~", ".")) or suffix in _FILES:
-        reason = error.strerror if isinstance(error, OSError) else "no such file or folder"
-        return f"{source}: {reason or error}; give a folder of images, .zip, .npy or .npz"
-    return (
-        f"unknown data source '{source}'{nearest(source, SOURCES)}; known are {', '.join(SOURCES)}, "
+def _existing(source: str) -> Path:
+    """Return the path that ``source`` is, or say what is wrong with it."""
+    try:
+        path = Path(source).expanduser()
+        path.stat()
+    except (OSError, ValueError, RuntimeError) as error:  # missing or too long; a zero byte; an unknown ~user
+        if os.sep in source or source.startswith(("~", ".")) or Path(source).suffix.lower() in _FILES:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise UserError(f"{source!r}: {reason}; give a folder of images, .zip, .npy or .npz") from error
+    else:
+        if source:
+            return path
+    raise UserError(
+        f"unknown data source {source!r}{nearest(source, SOURCES)}; known are {', '.join(SOURCES)}, "
         "and paths of a folder, .zip, .npy or .npz"
     )

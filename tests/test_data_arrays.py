@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vaegan.data import open_data, rows
+from vaegan.errors import UserError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3), np.uint8)
+
+
+def restored(data):
+    """Return all images and labels in the order of their names, which are indices."""
+    names = [int(name) for name in (*data.train.names, *data.test.names)]
+    images = np.concatenate([data.train.images, data.test.images])[np.argsort(names)]
+    labels = None
+    if data.train.labels is not None:
+        labels = np.concatenate([data.train.labels, data.test.labels])[np.argsort(names)]
+    return images, labels
+
+
+@pytest.fixture
+def opened(tmp_path):
+    def opened(path, **options):
+        return open_data(path, cache=tmp_path / "cache", **options)
+
+    return opened
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (PIXELS, PIXELS),
+        (PIXELS.transpose(0, 3, 1, 2), PIXELS),
+        (PIXELS[..., 0], PIXELS[..., :1]),
+        (PIXELS[..., :1], PIXELS[..., :1]),
+        (PIXELS[:, None, :, :, 0], PIXELS[..., :1]),
+        (PIXELS.astype(np.float32) / 255, PIXELS),
+        (PIXELS.astype(np.float64) / 255, PIXELS),
+        (np.asfortranarray(PIXELS), PIXELS),
+    ],
+)
+def test_shapes_and_types(tmp_path, opened, monkeypatch, given, expected, small):
+    if not small:
+        monkeypatch.setattr(rows, "_SMALL", 0)
+    np.save(tmp_path / "a.npy", given)
+    data = opened(tmp_path / "a.npy")
+    np.testing.assert_array_equal(restored(data)[0], expected)
+    assert data.image_shape == (expected.shape[3], 6, 6)
+    assert len(data.test) > 0
+    assert small or isinstance(data.train.images, np.memmap)
+
+
+def test_cached_or_not_the_fingerprint_is_the_same(tmp_path, opened, monkeypatch):
+    np.save(tmp_path / "a.npy", PIXELS)
+    direct = opened(tmp_path / "a.npy").fingerprint
+    monkeypatch.setattr(rows, "_SMALL", 0)
+    assert opened(tmp_path / "a.npy").fingerprint == direct
+
+
+def test_resized_cut_and_grey(tmp_path, opened):
+    np.save(tmp_path / "a.npy", np.full((10, 8, 12, 3), 90, np.uint8))
+    data = opened(tmp_path / "a.npy", size=5, channels=1)
+    assert data.image_shape == (1, 5, 5)
+    assert (data.train.images == 90).all()
+
+
+@pytest.mark.parametrize("keys", [("images", "labels"), ("x", "y")])
+def test_npz_with_labels(tmp_path, opened, keys):
+    labels = np.arange(40) % 3 + 5
+    np.savez(tmp_path / "a.npz", **{keys[0]: PIXELS, keys[1]: labels, "other": np.zeros(3)})
+    data = opened(tmp_path / "a.npz")
+    images, indices = restored(data)
+    np.testing.assert_array_equal(images, PIXELS)
+    np.testing.assert_array_equal(indices, labels - 5)
+    assert data.train.label_names == ("5", "6", "7")
+
+
+def test_npz_with_labels_as_text(tmp_path, opened):
+    words = np.array(["cat", "ape"] * 20)
+    np.savez(tmp_path / "a.npz", images=PIXELS, labels=words)
+    data = opened(tmp_path / "a.npz")
+    assert [data.train.label_names[i] for i in restored(data)[1]] == words.tolist()
+
+
+def test_npz_with_one_array_of_any_name(tmp_path, opened):
+    np.savez_compressed(tmp_path / "a.npz", faces=PIXELS)
+    np.testing.assert_array_equal(restored(opened(tmp_path / "a.npz"))[0], PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("array", "complaint"),
+    [
+        (PIXELS.astype(np.int32), "images are int32"),
+        (PIXELS[0, 0], "is not"),
+        (PIXELS.repeat(2, -1), "is not"),
+        (PIXELS[:0], "holds no images"),
+        (PIXELS[:1], "one image"),
+        (PIXELS.astype(np.float32), r"leave \[0, 1\]"),
+        (np.full((4, 3, 3), np.nan), r"leave \[0, 1\]"),
+        (np.array([{}]), "not a readable array"),
+    ],
+)
+def test_bad_arrays(tmp_path, opened, array, complaint):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(UserError, match=complaint) as caught:
+        opened(tmp_path / "a.npy")
+    assert str(caught.value).startswith(str(tmp_path / "a.npy"))
+    assert "\n" not in str(caught.value)
+    assert not any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
+
+
+def test_bad_npz(tmp_path, opened):
+    np.savez(tmp_path / "two.npz", a=PIXELS, b=PIXELS)
+    np.savez(tmp_path / "short.npz", images=PIXELS, labels=np.zeros(3, int))
+    np.savez(tmp_path / "real.npz", images=PIXELS, labels=np.zeros(40))
+    for name, complaint in (("two", "name the images"), ("short", "labels are"), ("real", "labels are")):
+        with pytest.raises(UserError, match=complaint):
+            opened(tmp_path / f"{name}.npz")
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x93NUMPY\x01\x00", b"PK\x03\x04"])
+def test_files_that_are_no_arrays(tmp_path, opened, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match="not a readable array"):
+        opened(tmp_path / name)
+
+
+def test_cut_files(tmp_path, opened):
+    np.save(tmp_path / "a.npy", PIXELS)
+    np.savez(tmp_path / "a.npz", PIXELS)
+    for name in ("a.npy", "a.npz"):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[:-1000])
+        with pytest.raises(UserError, match="not a readable array"):
+            opened(tmp_path / name)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from vaegan.config import DataSettings
+from vaegan.data import SOURCES, open_data
+from vaegan.errors import UserError
+
+
+def test_options_are_those_of_the_settings():
+    names = set(inspect.signature(open_data).parameters)
+    assert names - {"on_progress"} == set(DataSettings.model_fields) - {"flip"}
+    for name in names - {"on_progress", "source"}:
+        assert inspect.signature(open_data).parameters[name].default == DataSettings.model_fields[name].default
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_source_says_what_it_is(name):
+    source = SOURCES[name]
+    assert source.name == name
+    assert source.description
+    assert "\n" not in source.description
+
+
+def test_digits_are_scikit_learns():
+    data = open_data("digits")
+    assert data.image_shape == SOURCES["digits"].image_shape
+    values, labels = load_digits(return_X_y=True)
+    for part in (data.train, data.test):
+        index = np.array(part.names, int)
+        np.testing.assert_array_equal(part.labels, labels[index])
+        np.testing.assert_array_equal(part.images.reshape(-1, 64), np.round(values[index] * 255 / 16).astype(np.uint8))
+        assert np.bincount(part.labels).min() > 0.05 * len(part)
+    assert len(data.train) + len(data.test) == 1797
+    assert not set(data.train.names) & set(data.test.names)
+
+
+def test_digits_keep_their_own_split():
+    assert list(open_data("digits", held_out=0.5).test.names) == list(open_data("digits").test.names)
+    assert open_data("digits", limit=7).train.names == open_data("digits").train.names[:7]
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("mnits", "unknown data source 'mnits' .perhaps you meant 'mnist'"),
+        ("qqqqqqqq", "known are digits, mnist"),
+        ("./pictures", "No such file or folder|No such file or directory"),
+        ("faces.zip", "No such file"),
+        ("some/where", "No such file"),
+        ("x" * 5000, "unknown data source"),
+        ("a\0b/", "null byte|null character"),
+        ("a\nb", "unknown data source"),
+        ("~nobody-by-this-name/x", "home directory"),
+        ("", "unknown data source"),
+    ],
+)
+def test_sources_that_do_not_exist(tmp_path, monkeypatch, source, complaint):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=complaint) as caught:
+        open_data(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_of_another_kind(tmp_path):
+    (tmp_path / "x.tiff").write_bytes(b"")
+    with pytest.raises(UserError, match="neither a folder nor a file of kind"):
+        open_data(tmp_path / "x.tiff")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_unreadable_folder(tmp_path):
+    (tmp_path / "x").mkdir(mode=0)
+    with pytest.raises(UserError, match="Permission denied"):
+        open_data(tmp_path / "x")
+
+
+def test_unreadable_folder_is_told_in_one_line(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=f"{tmp_path}: Permission denied"):
+        open_data(tmp_path)
+
+
+def test_torch_is_not_imported():
+    code = "import sys, vaegan.data; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
