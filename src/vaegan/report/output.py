@@ -186,5 +186,7 @@ def _write_folder(out: Path, images: Bytes, originals: Bytes | None) -> None:
             f"cannot write {out}: {error.strerror or error}; free some space or choose another place"
         ) from error
     finally:
+        if old.exists() and not out.exists():
+            old.rename(out)
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from vaegan.errors import UserError
+from vaegan.models import Model, load
+from vaegan.networks import PARTS_OF_KIND
+
+SHAPE, Z = (3, 4, 5), 6
+
+
+class Encoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(60, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+        self.mu, self.logvar = nn.Linear(8, Z), nn.Linear(8, Z)
+
+    def forward(self, x):
+        h = self.body(x)
+        return self.mu(h), self.logvar(h)
+
+
+class Codes(Encoder):
+    def forward(self, x):
+        return self.mu(self.body(x))
+
+
+class Decoder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(Z, 8), nn.BatchNorm1d(8), nn.Linear(8, 60))
+
+    def forward(self, z):
+        return 2 * self.body(z).reshape(-1, *SHAPE)  # leaves (-1, 1), to be clamped
+
+
+class Discriminator(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(60, 1), nn.Flatten(0))
+
+
+def user_made(kind, **kwargs):
+    torch.manual_seed(0)
+    makers = {"encoder": Codes if kind == "ae" else Encoder, "decoder": Decoder, "discriminator": Discriminator}
+    parts = {name: makers[name]() for name in PARTS_OF_KIND[kind]}
+    for module in (inner for part in parts.values() for inner in part.modules()):
+        if isinstance(module, nn.BatchNorm1d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2.0)
+    return Model(**parts, kind=kind, image_shape=SHAPE, latent_dim=Z, **kwargs)
+
+
+def architecture(kind="vaegan", output="tanh", **kwargs):
+    part = {"hidden": [7], "norm": "batch"}
+    base = {"kind": kind, "network": "mlp", "image_shape": [1, 4, 4], "latent_dim": 3, "output": output}
+    return {**base, "init": "paper", "encoder": part, "decoder": part, "discriminator": part, **kwargs}
+
+
+@pytest.fixture
+def model():
+    return user_made("vaegan")
+
+
+@pytest.fixture
+def x():
+    return torch.rand(7, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def by_hand(model, part, value):
+    """Return what a part gives in evaluation mode, with its mode put back."""
+    network = model.parts[part]
+    with torch.no_grad():
+        return network.eval()(value)
+
+
+def test_codes_are_the_mean_of_the_posterior(model, x):
+    mu, logvar = by_hand(model, "encoder", 2 * x - 1)
+    torch.testing.assert_close(model.encode(x), mu)
+    torch.testing.assert_close(model.posterior(x), (mu, logvar))
+
+
+def test_a_drawn_code_is_mu_plus_sigma_epsilon(model, x):
+    mu, logvar = model.posterior(x)
+    epsilon = torch.randn(7, Z, generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(model.encode(x, sample=True, seed=5), mu + (logvar / 2).exp() * epsilon)
+    torch.manual_seed(3)
+    one, two = model.encode(x, sample=True), model.encode(x, sample=True)
+    assert not torch.equal(one, two)
+    torch.manual_seed(3)
+    assert torch.equal(model.encode(x, sample=True), one)
+
+
+@pytest.mark.parametrize("image_range", [(-1, 1), (0, 1)])
+def test_images_are_mapped_to_public_range_and_clamped(x, image_range):
+    model = user_made("vaegan", image_range=image_range)
+    z = 3 * torch.randn(9, Z, generator=torch.Generator().manual_seed(2))
+    raw = by_hand(model, "decoder", z)
+    assert raw.min() < image_range[0]
+    expected = ((raw + 1) / 2 if image_range == (-1, 1) else raw).clamp(0, 1)
+    torch.testing.assert_close(model.decode(z), expected)
+    network_x = 2 * x - 1 if image_range == (-1, 1) else x
+    torch.testing.assert_close(model.discriminate(x), by_hand(model, "discriminator", network_x))
+    torch.testing.assert_close(model.reconstruct(x), model.decode(model.encode(x)))
+
+
+def test_samples_come_from_the_seed(model):
+    z = model.sample_codes(8, seed=4)
+    assert torch.equal(z, torch.randn(8, Z, generator=torch.Generator().manual_seed(4)))
+    assert torch.equal(model.sample(8, seed=4), model.decode(z))
+    state = torch.get_rng_state()
+    model.sample(8, seed=4)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_batch_size_bounds_each_pass_and_changes_no_result(model, x):
+    sizes = []
+    model.decoder.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    whole = model.reconstruct(x)
+    torch.testing.assert_close(model.reconstruct(x, batch_size=3), whole)
+    assert sizes == [7, 3, 3, 1]
+    assert model.reconstruct(x[:0]).shape == (0, *SHAPE)
+
+
+def test_modes_and_running_statistics_stay_as_they_were(model, x):
+    model.train()
+    model.encoder.body.eval()
+    before = [module.training for module in model.modules()]
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.reconstruct(x)
+    model.discriminate(x)
+    with pytest.raises(UserError):
+        model.encode(x[:, :1])
+    assert [module.training for module in model.modules()] == before
+    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_results_may_enter_training(model, x):
+    z = model.encode(x)
+    assert not z.requires_grad
+    layer = nn.Linear(Z, 1)
+    layer(z).sum().backward()
+    torch.testing.assert_close(layer.weight.grad[0], z.sum(0))
+
+
+def test_inputs_move_to_the_models_type(model, x):
+    assert model.double().reconstruct(x).dtype == torch.float64
+    assert model.float().reconstruct(x.double()).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "told"),
+    [
+        ("gan", lambda m, x: m.encode(x), "a GAN and has no encoder: .*ae, vae, vae-dis-l or vaegan"),
+        ("gan", lambda m, x: m.reconstruct(x), "a GAN and has no encoder"),
+        ("vae", lambda m, x: m.discriminate(x), "a VAE and has no discriminator: .*gan, vae-dis-l or vaegan"),
+        ("ae", lambda m, x: m.sample(4), "a plain autoencoder: .*no.* sample from; train a model of kind vae"),
+        ("ae", lambda m, x: m.posterior(x), "not a distribution"),
+        ("ae", lambda m, x: m.encode(x, sample=True), "not a distribution"),
+        ("vae", lambda m, x: m.encode(x[0]), r"float \(B, 3, 4, 5\) in \[0, 1\], not float32 \(3, 4, 5\)"),
+        ("vae", lambda m, x: m.encode((255 * x).byte()), r"not uint8 \(7, 3, 4, 5\)"),
+        ("vae", lambda m, x: m.decode(x), r"codes must be float \(B, 6\), not"),
+    ],
+)
+def test_what_a_model_cannot_do_is_told(x, kind, call, told):
+    with pytest.raises(UserError, match=told) as error:
+        call(user_made(kind), x)
+    assert "\n" not in str(error.value)
+
+
+def test_a_plain_autoencoder_encodes_and_reconstructs(x):
+    model = user_made("ae")
+    torch.testing.assert_close(model.encode(x), by_hand(model, "encoder", 2 * x - 1))
+    assert model.reconstruct(x).shape == x.shape
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(UserError, match="unknown kind of model 'vqvae'; there are ae, vae"):
+        Model(kind="vqvae", image_shape=SHAPE, latent_dim=Z)
+
+
+@pytest.mark.parametrize("kind", PARTS_OF_KIND)
+@pytest.mark.parametrize("run", [False, True])
+def test_a_saved_model_is_the_same_one(tmp_path, kind, run):
+    model = Model.from_architecture(architecture(kind, "sigmoid"), info={"recipe": "r", "labels": ["a", "b"]})
+    folder = tmp_path / "model" if run else tmp_path
+    model.save(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    state = torch.get_rng_state()
+    loaded = load(str(tmp_path))
+    assert torch.equal(torch.get_rng_state(), state), "loading leaves the random state alone"
+    assert not loaded.training
+    assert (loaded.kind, loaded.latent_dim, loaded.image_shape) == (kind, 3, (1, 4, 4))
+    assert loaded.image_range == model.image_range == (0.0, 1.0)
+    assert loaded.info == {"recipe": "r", "labels": ["a", "b"]}
+    assert list(loaded.parts) == list(PARTS_OF_KIND[kind])
+    z = torch.randn(5, 3)
+    assert torch.equal(loaded.decode(z), model.decode(z))
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in loaded.state_dict().items())
+
+
+def test_spectral_norm_and_channels_last_are_saved(tmp_path):
+    conv = {"channels": [4, 4], "hidden": [5]}
+    decoder = {"channels": [4], "first_channels": 4, "strides": [2]}
+    made = architecture(network="conv", image_shape=[1, 8, 8], encoder=conv, decoder=decoder)
+    model = Model.from_architecture({**made, "discriminator": {**conv, "spectral_norm": True}})
+    model.to(memory_format=torch.channels_last).save(tmp_path)
+    x = torch.rand(3, 1, 8, 8)
+    loaded = load(tmp_path)
+    torch.testing.assert_close(loaded.discriminate(x), model.discriminate(x))
+    torch.testing.assert_close(loaded.reconstruct(x), model.reconstruct(x))
+
+
+def test_user_made_networks_are_saved_and_loaded_into_given_ones(tmp_path, model, x):
+    model.info["seed"] = 3
+    model.save(tmp_path)
+    with pytest.raises(UserError, match="user-made networks; give them: load"):
+        load(tmp_path)
+    loaded = load(tmp_path, parts=user_made("vaegan").parts)
+    assert torch.equal(loaded.reconstruct(x), model.eval().reconstruct(x))
+    assert loaded.info == {"seed": 3}
+    with pytest.raises(UserError, match=r"do not fit.*too many discriminator\.1\.bias, discriminator\.1\.weight"):
+        load(tmp_path, parts={"encoder": Encoder(), "decoder": Decoder()})
+
+
+class TestBadFolders:
+    @pytest.fixture
+    def saved(self, tmp_path):
+        Model.from_architecture(architecture()).save(tmp_path / "m")
+        return tmp_path / "m"
+
+    def refused(self, path, told):
+        with pytest.raises(UserError, match=told) as error:
+            load(path)
+        assert "\n" not in str(error.value)
+
+    def change(self, folder, **values):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **values}))
+
+    def test_nothing_there(self, tmp_path):
+        self.refused(tmp_path / "nowhere", "no run or saved model at .*nowhere")
+        self.refused(tmp_path, "neither a run nor a saved model")
+
+    def test_a_run_without_a_model_yet(self, tmp_path):
+        (tmp_path / "config.yaml").write_text("recipe: digits\n")
+        self.refused(tmp_path, "no saved model yet; train it further")
+
+    def test_newer_format(self, saved):
+        self.change(saved, format=2)
+        self.refused(saved, r"written by a newer vaegan \(format 2, this one reads up to 1\): upgrade")
+
+    @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": "x"}', "\x00"])
+    def test_damaged_description(self, saved, text):
+        (saved / "config.json").write_text(text)
+        self.refused(saved, r"config\.json is damaged")
+
+    def test_unknown_setting_of_a_network(self, saved):
+        self.change(saved, architecture={**architecture(), "colour": "red"})
+        self.refused(saved, r"config\.json is damaged .*colour")
+
+    def test_other_sizes_and_other_networks(self, saved):
+        self.change(saved, architecture=architecture(encoder={"hidden": [8], "norm": "batch"}))
+        self.refused(saved, r"do not fit its networks: of another shape encoder\.[^;]* and \d+ more")
+        self.change(saved, architecture=architecture(encoder={"hidden": [7, 7], "norm": "batch"}))
+        self.refused(saved, r"do not fit its networks: missing encoder\.")
+
+    @pytest.mark.parametrize("keep", [0, 7, 100, -1])
+    def test_cut_weights(self, saved, keep):
+        content = (saved / "model.safetensors").read_bytes()
+        (saved / "model.safetensors").write_bytes(content[:keep])
+        self.refused(saved, r"model\.safetensors is damaged")
+
+    def test_missing_weights(self, saved):
+        (saved / "model.safetensors").unlink()
+        self.refused(saved, r"model\.safetensors is missing")
+
+    def test_a_pickle_is_not_read(self, saved):
+        torch.save({"x": torch.ones(1)}, saved / "model.safetensors")
+        self.refused(saved, r"model\.safetensors is damaged")
+
+
+class TestHub:
+    @pytest.fixture
+    def asked(self, monkeypatch, tmp_path):
+        """A hub that holds 'someone/faces', a run; records the names asked for."""
+        Model.from_architecture(architecture()).save(tmp_path / "cache" / "model")
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        names = []
+
+        def snapshot_download(name, allow_patterns):
+            names.append(name)
+            if name != "someone/faces":
+                raise ConnectionError("offline\nand more")
+            assert "model/model.safetensors" in allow_patterns
+            return str(tmp_path / "cache")
+
+        monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+        return names
+
+    def test_a_name_that_is_no_path_is_fetched(self, asked):
+        assert load("someone/faces").kind == "vaegan"
+        assert asked == ["someone/faces"]
+
+    def test_what_the_hub_does_not_give_is_told_in_one_line(self, asked):
+        with pytest.raises(UserError, match=r"no run or saved model at some/one, and the hub .*: offline$"):
+            load("some/one")
+
+    def test_a_mistyped_run_is_not_asked_for(self, asked):
+        Path("runs").mkdir()
+        for path in ("runs/mnist", "mnist", "./some/one", "/some/one"):
+            with pytest.raises(UserError, match="no run or saved model"):
+                load(path)
+        assert asked == []
