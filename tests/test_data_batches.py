@@ -91,7 +91,7 @@ def test_uneven_shares_are_refused():
 
 
 def test_forgetting_pages_keeps_a_mapped_array_intact(tmp_path, monkeypatch):
-    monkeypatch.setattr(batches, "_MAPPED", 1000)
+    monkeypatch.setattr(batches, "_PIECE", 1000)
     pixels = np.random.default_rng(0).integers(0, 256, (500, 8, 8, 3), np.uint8)
     np.save(tmp_path / "a.npy", pixels)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
@@ -102,8 +102,7 @@ def test_forgetting_pages_keeps_a_mapped_array_intact(tmp_path, monkeypatch):
     np.testing.assert_array_equal(mapped, pixels)
 
 
-def test_changes_of_a_writable_map_are_never_forgotten(tmp_path, monkeypatch):
-    monkeypatch.setattr(batches, "_MAPPED", 0)
+def test_changes_of_a_writable_map_are_never_forgotten(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((10, 4, 4, 1), np.uint8))
     mapped = np.load(tmp_path / "a.npy", mmap_mode="c")
     mapped[:] = 7

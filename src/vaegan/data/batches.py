@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from .images import ImageSet
 
-_MAPPED = 2**26  # bytes read from a map before the kernel is told to forget its pages
+_PIECE = 2**20  # bytes read from a map before its pages are given back; each row may bring in far more than itself
 
 
 def to_unit(batch: torch.Tensor) -> torch.Tensor:
@@ -61,7 +61,6 @@ class Batches:
         self.flip = flip
         self._images = np.asarray(images.images)  # a plain view: indexing np.memmap is slower
         self._pages = _pages_of(images.images)
-        self._mapped_bytes = 0
         share = batch_size // world_size
         self._share = slice(rank * share, (rank + 1) * share)
         self._orders: dict[int, NDArray[np.int64]] = {}
@@ -79,12 +78,11 @@ class Batches:
 
     def at(self, images_seen: int) -> torch.Tensor:
         """Return this rank's share of the batch at ``images_seen``, uint8 ``(B / world_size, H, W, C)``."""
-        batch = self._images.take(self.indices(images_seen)[self._share], axis=0)
+        batch = self._read(self.indices(images_seen)[self._share])
         if self.flip:
             draws = np.random.default_rng((self.seed, images_seen, 1)).random(self.batch_size)
             flipped = draws[self._share] < 0.5
             batch[flipped] = batch[flipped, :, ::-1]
-        self._forget_pages(batch.nbytes)
         return torch.from_numpy(batch)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
@@ -95,12 +93,16 @@ class Batches:
             self._orders[epoch] = np.random.default_rng((self.seed, epoch)).permutation(len(self._images))
         return self._orders[epoch]
 
-    def _forget_pages(self, num_bytes: int) -> None:
-        """Now and then give back the pages of the map, which the system keeps cached; else they count as ours."""
-        self._mapped_bytes += num_bytes
-        if self._pages is not None and self._mapped_bytes > _MAPPED:
+    def _read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Copy images; pages of a map are given back to the system, which keeps them cached, as we go."""
+        if self._pages is None:
+            return self._images.take(indices, axis=0)
+        batch = np.empty((len(indices), *self._images.shape[1:]), np.uint8)
+        step = max(1, _PIECE // self._images[0].nbytes)
+        for i in range(0, len(indices), step):
+            batch[i : i + step] = self._images.take(indices[i : i + step], axis=0)
             self._pages.madvise(mmap.MADV_DONTNEED)
-            self._mapped_bytes = 0
+        return batch
 
 
 def _pages_of(images: NDArray[np.uint8]) -> mmap.mmap | None:
