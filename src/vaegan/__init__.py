@@ -1,3 +1,64 @@
-"""Image autoencoders whose idea of similar is learned (VAE/GAN, arXiv:1512.09300, and its family)."""
+"""Image autoencoders whose idea of similar is learned: VAE/GAN (arXiv:1512.09300) and its family.
+
+run = vaegan.train("mnist-conv", data="mnist")     the same as the command
+model = vaegan.load("runs/mnist-conv")             a torch.nn.Module
+x = model.sample(64, seed=0)                       (64, C, H, W) in [0, 1]
+z = model.encode(x); x_tilde = model.decode(z)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .errors import UserError
+    from .models import Model, load
+    from .training import RunFolder
+
+__all__ = ["Model", "UserError", "__version__", "load", "train"]
+
+
+def train(
+    recipe: str = "digits", *, data: str | None = None, out: str | Path | None = None, overwrite: bool = False,
+    **settings: Any,
+) -> RunFolder:  # fmt: skip
+    """Train, or go on where an earlier call stopped; the same as ``vaegan train``.
+
+    Args:
+        recipe: name of a recipe, see `vaegan.recipes.RECIPES`.
+        data: source or path of the images; the recipe's own if None.
+        out: run folder; ``runs/RECIPE`` if None.
+        overwrite: start anew where a run is there.
+        settings: any other settings by group, e.g. ``train={"epochs": 3}, seed=1``, or by dotted name,
+            e.g. ``**{"loss.gamma": 2.0}``.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UserError: if settings, data or folder do not do; one line with the remedy.
+    """
+    from .recipes import config_for
+    from .training import train as train_
+
+    overrides = {} if data is None else {"data.source": data}
+    for name, value in settings.items():
+        nested = isinstance(value, dict)
+        overrides |= {f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value}
+    return train_(config_for(recipe, overrides), Path(out or Path("runs") / recipe), overwrite=overwrite)
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch only when it is asked for."""
+    if name in ("Model", "load"):
+        from . import models
+
+        return getattr(models, name)
+    if name == "UserError":
+        from .errors import UserError
+
+        return UserError
+    raise AttributeError(f"module 'vaegan' has no attribute {name!r}")

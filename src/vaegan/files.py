@@ -36,7 +36,9 @@ def written_beside(path: Path) -> Iterator[Path]:
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror or error}; free some space or choose another place") from error
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another place"
+        ) from error
     except BaseException:
         beside.unlink(missing_ok=True)
         raise

@@ -138,9 +138,7 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte, a file that is no UTF-8
         reason = getattr(error, "strerror", None) or "not a text file"
-        raise UserError(
-            f"cannot read settings {path}: {reason}; give a settings file or a run folder"
-        ) from error
+        raise UserError(f"cannot read settings {path}: {reason}; give a settings file or a run folder") from error
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

@@ -1,0 +1,131 @@
+"""Several processes, one training: which one this is, averaging, and an orderly start and end.
+
+Gradients are averaged per part in one flat all-reduce, explicitly. Wrappers that hook backward passes
+(DistributedDataParallel, FSDP) expect one backward pass per step and mix up the routes of several.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together.
+
+    Attributes:
+        rank: of this process, 0 writes files and speaks.
+        size: number of processes.
+        local_rank: of this process on its machine; picks the GPU.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def average_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of any shapes and floating types by their means over all processes, in one all-reduce."""
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([t.detach().reshape(-1).to(tensors[0].dtype) for t in tensors])
+        dist.all_reduce(flat)
+        flat /= self.size
+        start = 0
+        for t in tensors:
+            t.detach().copy_(flat[start : start + t.numel()].view(t.shape))
+            start += t.numel()
+
+    def share_first(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrite tensors by those of the first process."""
+        if self.size > 1:
+            for t in tensors:
+                dense = t.detach().contiguous()
+                dist.broadcast(dense, 0)
+                t.detach().copy_(dense)
+
+    def share_bytes(self, data: bytes | None, device: torch.device) -> bytes | None:
+        """Give the first process's bytes (or None) to all."""
+        if self.size == 1:
+            return data
+        length = torch.tensor([-1 if data is None else len(data)], dtype=torch.int64, device=device)
+        dist.broadcast(length, 0)
+        if int(length) < 0:
+            return None
+        if self.is_first:
+            assert data is not None
+            buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device)
+        else:
+            buffer = torch.empty(int(length), dtype=torch.uint8, device=device)
+        dist.broadcast(buffer, 0)
+        return buffer.cpu().numpy().tobytes()
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether the flag is set in any process."""
+        if self.size == 1:
+            return flag
+        told = torch.tensor([float(flag)], device=device)
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+        return bool(told.item())
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextlib.contextmanager
+def joined(device_type: str) -> Iterator[World]:
+    """Join the processes that torchrun started (their number is in the environment), and leave in order.
+
+    Args:
+        device_type: ``cuda`` for NCCL, anything else for gloo.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1 or dist.is_initialized():
+        yield current()
+        return
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    failed = True
+    try:
+        yield current()
+        failed = False
+    finally:
+        # Gloo aborts now and then if tensors of pending work outlive the group.
+        gc.collect()
+        if not failed:
+            dist.barrier()
+        dist.destroy_process_group()
+
+
+def current() -> World:
+    """The world this process is in now."""
+    if not dist.is_initialized():
+        return World()
+    return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", dist.get_rank())))
+
+
+def load_bytes(data: bytes) -> Any:
+    """Read what `torch.save` wrote, as plain data and tensors only: nothing is unpickled."""
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+
+
+def read_everywhere(path: Path | None, world: World, device: torch.device) -> bytes | None:
+    """The bytes of the first process's file, for all processes, which may not see that disk."""
+    data = path.read_bytes() if world.is_first and path is not None else None
+    return world.share_bytes(data, device)

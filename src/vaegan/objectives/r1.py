@@ -1,0 +1,29 @@
+"""The R1 penalty's gradient: keeps Dis flat around real images, now and then with a weight to match."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..losses import r1_penalty
+from .passes import seeded
+from .step import gradients_of, trainable
+from .vaegan import Autocast
+
+
+def r1_gradients(
+    discriminator: nn.Module, x: Tensor, weight: float, *, autocast: Autocast, seed: int
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the penalty and ``weight`` times its gradient for each trainable parameter of Dis.
+
+    Args:
+        discriminator: Dis.
+        x: real images in the network's range, (B, C, H, W).
+        weight: of the penalty, the steps between penalties included.
+        autocast: makes the context of the forward pass.
+        seed: of dropout masks.
+    """
+    x = x.detach().requires_grad_()
+    with autocast(), seeded(seed, x.device):
+        logits = discriminator(x).flatten()
+    penalty = r1_penalty(logits, x)
+    return penalty.detach(), gradients_of([weight * penalty], list(trainable(discriminator)))

@@ -1,0 +1,190 @@
+"""The one place that turns settings into objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ..config import Config, LossSettings
+from ..errors import UserError
+from ..models import Model, load
+from ..objectives import (
+    AutoencoderObjective,
+    BernoulliPixels,
+    FeatureLikelihood,
+    Game,
+    GANObjective,
+    GaussianPixels,
+    Likelihood,
+    Objective,
+    VAEGANObjective,
+    trainable,
+)
+from ..objectives.gate import BalanceGate
+from ..objectives.vaegan import Autocast
+from .loop import LoopSettings
+from .optimisers import make_optimiser
+
+
+def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping[str, Any] | None = None) -> Model:
+    """Build the model with first weights drawn from the seed; torch's global generator is left as it was.
+
+    Args:
+        config: settings.
+        image_shape: (C, H, W) of the data.
+        info: what the model shall remember of its run.
+
+    Raises:
+        UserError: if the settings do not fit together.
+    """
+    m = config.model
+    if config.loss.likelihood == "bernoulli" and m.output != "sigmoid":
+        raise UserError(
+            f"loss.likelihood bernoulli needs images in (0, 1) from the decoder, not model.output {m.output}; "
+            "set --model.output sigmoid"
+        )
+    architecture = m.model_dump(mode="json") | {"image_shape": image_shape}
+    metric = load_metric(config) if m.kind == "vae-dis-l" else None
+    if metric is not None:
+        _check_metric(metric, config, image_shape)
+        assert metric.architecture is not None
+        architecture["discriminator"] = metric.architecture["discriminator"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = Model.from_architecture(architecture, info)
+    if metric is not None:
+        assert model.discriminator is not None
+        assert metric.discriminator is not None
+        model.discriminator.load_state_dict(metric.discriminator.state_dict())
+    return model
+
+
+def load_metric(config: Config) -> Model:
+    """Load the run whose discriminator is the frozen metric of VAE_Dis_l."""
+    if config.loss.metric is None:
+        raise UserError(
+            "model.kind vae-dis-l needs an earlier run with a discriminator; name it with --loss.metric RUN"
+        )
+    return load(config.loss.metric)
+
+
+def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, int]) -> None:
+    where = f"--loss.metric {config.loss.metric}"
+    if metric.discriminator is None or metric.architecture is None:
+        raise UserError(
+            f"{where}: this model has no discriminator of ours to measure with; name a run of a GAN or VAE/GAN"
+        )
+    theirs = (metric.architecture["network"], metric.architecture["output"], tuple(metric.image_shape))
+    ours = (config.model.network, config.model.output, tuple(image_shape))
+    if theirs != ours:
+        raise UserError(
+            f"{where}: its network, output and image shape are {theirs}, here they are {ours}; make them equal"
+        )
+
+
+def build_likelihood(loss: LossSettings, image_range: tuple[float, float]) -> Likelihood:
+    """Build L_llike."""
+    if loss.likelihood == "feature":
+        return FeatureLikelihood()
+    if loss.likelihood == "bernoulli":
+        return BernoulliPixels()
+    return GaussianPixels(image_range, loss.pixel_variance, learned=loss.likelihood == "gaussian-learned")
+
+
+def build_objective(config: Config, model: Model, autocast: Autocast) -> Objective:
+    """Build the objective of the model's kind on the model's parts, which stay where they are.
+
+    Raises:
+        UserError: if the settings do not fit together.
+    """
+    loss, device = config.loss, model.device
+    game = Game(
+        loss.adversarial,
+        loss.real_weight,
+        loss.reconstruction_weight,
+        loss.prior_weight,
+        loss.label_smoothing,
+        loss.label_noise,
+        loss.label_flip,
+    )
+    parts = model.parts
+    if model.kind == "gan":
+        return GANObjective(parts["decoder"], parts["discriminator"], game=game, autocast=autocast)
+    likelihood = build_likelihood(loss, model.image_range)
+    if isinstance(likelihood, torch.nn.Module):
+        likelihood.to(device)
+    shared: dict[str, Any] = {
+        "likelihood": likelihood,
+        "feature_layer": loss.feature_layer,
+        "encoder_llike_weight": loss.encoder_llike_weight,
+        "gamma": loss.gamma,
+        "kl_weight": loss.kl_weight,
+        "free_bits": loss.free_bits,
+        "autocast": autocast,
+    }
+    if model.kind == "vaegan":
+        return VAEGANObjective(
+            *(parts[name] for name in ("encoder", "decoder", "discriminator")),
+            game=game,
+            fakes=loss.fakes,
+            adversarial_weight=loss.adversarial_weight,
+            **shared,
+        )
+    metric = parts["discriminator"] if model.kind == "vae-dis-l" else None
+    return AutoencoderObjective(parts["encoder"], parts["decoder"], metric=metric, **shared)
+
+
+def build_optimisers(config: Config, objective: Objective) -> dict[str, torch.optim.Optimizer]:
+    """Build one optimiser per trained part."""
+    o = config.optim
+    rates = learning_rates(config)
+    return {
+        name: make_optimiser(
+            o.name,
+            trainable(part),
+            lr=rates.get(name, o.lr),
+            beta1=o.beta1,
+            beta2=o.beta2,
+            eps=o.eps,
+            weight_decay=o.weight_decay,
+        )
+        for name, part in objective.parts.items()
+    }
+
+
+def learning_rates(config: Config) -> dict[str, float]:
+    """Learning rate of each part."""
+    o = config.optim
+    rates = {"encoder": o.encoder_lr, "decoder": o.decoder_lr, "discriminator": o.discriminator_lr, "likelihood": None}
+    return {name: rate or o.lr for name, rate in rates.items()}
+
+
+def build_gate(config: Config) -> BalanceGate | None:
+    """Build the balance gate, where it is wanted and there are two to balance."""
+    wanted = config.loss.gate and config.model.kind in ("gan", "vaegan")
+    return BalanceGate(config.loss.gate_equilibrium, config.loss.gate_margin) if wanted else None
+
+
+def loop_settings(config: Config, model: Model, epoch_images: int) -> LoopSettings:
+    """Gather the numbers that steer the loop; the run's length is rounded up to whole batches."""
+    o, size = config.optim, config.train.batch_size
+    wanted = config.train.images or round(config.train.epochs * epoch_images)
+    return LoopSettings(
+        batch_size=size,
+        total_images=-(-wanted // size) * size,
+        epoch_images=epoch_images,
+        latent_dim=model.latent_dim,
+        image_range=model.image_range,
+        seed=config.seed,
+        lr=learning_rates(config),
+        lr_schedule=o.schedule,
+        final_lr_factor=o.final_lr_factor,
+        warmup_images=o.warmup_images,
+        kl_schedule=config.loss.kl_schedule,
+        kl_epochs=config.loss.kl_epochs,
+        clip=o.clip,
+        r1_weight=config.loss.r1_weight,
+        r1_every=config.loss.r1_every,
+    )

@@ -1,0 +1,256 @@
+"""The training loop: one forward pass, the gradients of all parts, then all steps; counted in images seen.
+
+The loop is a generator that yields a `Record` after each step. Logging, pictures and checkpoints live outside of it. All its
+randomness comes from the seed and the images seen, so its whole state is weights, optimisers, averages and a few numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..distributed import World
+from ..objectives import Noise, Objective, trainable
+from ..objectives.gate import BalanceGate
+from ..objectives.r1 import r1_gradients
+from ..objectives.step import Losses, StepResult
+from ..objectives.vaegan import Autocast
+from ..schedules import KLContext, kl_factor, lr_factor
+from .averages import Averages
+from .optimisers import assign_gradients, clip_gradients
+
+
+class NotFiniteError(ArithmeticError):
+    """A loss or a gradient is not a finite number.
+
+    Attributes:
+        step: number of the step, from 1.
+        part: which part's.
+        what: ``loss`` or ``gradient``.
+    """
+
+    def __init__(self, step: int, part: str, what: str) -> None:
+        super().__init__(f"the {what} of the {part} is not finite at step {step}")
+        self.step, self.part, self.what = step, part, what
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one step did.
+
+    Attributes:
+        images: images seen, this step's included.
+        steps: steps made, this one included.
+        epoch: images seen over images of the training set.
+        losses: part -> name -> scalar, nats per image, means over all processes.
+        gradients: part -> length of its gradient before clipping.
+        routes: norms of single routes and mean logits, where recorded.
+        skipped: parts that the balance gate held back.
+    """
+
+    images: int
+    steps: int
+    epoch: float
+    losses: Losses
+    gradients: dict[str, Tensor]
+    routes: dict[str, Tensor]
+    skipped: frozenset[str]
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """Numbers that steer the loop; the names are those of the settings.
+
+    Attributes:
+        batch_size: images per step over all processes.
+        total_images: where the run ends.
+        epoch_images: images of the training set.
+        latent_dim: Z.
+        image_range: values of black and white inside the networks.
+        seed: of all randomness.
+        lr: part -> learning rate.
+    """
+
+    batch_size: int
+    total_images: int
+    epoch_images: int
+    latent_dim: int
+    image_range: tuple[float, float]
+    seed: int = 0
+    lr: dict[str, float] = field(default_factory=dict)
+    lr_schedule: str = "constant"
+    final_lr_factor: float = 0.0
+    warmup_images: int = 0
+    kl_schedule: str = "constant"
+    kl_epochs: float = 10.0
+    clip: float | None = None
+    r1_weight: float = 0.0
+    r1_every: int = 16
+
+
+class Trainer:
+    """Everything that moves in a training.
+
+    Args:
+        objective: a batch -> losses and gradients.
+        optimisers: part -> optimiser of its trainable parameters.
+        batches: images seen -> this process's uint8 batch, (B, H, W, C).
+        settings: numbers.
+        device: where the networks are.
+        world: the processes that train together.
+        averages: averaged weights to keep up, if any.
+        gate: balance gate, if any.
+        autocast: context of forward passes, for the R1 penalty.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimisers: dict[str, torch.optim.Optimizer],
+        batches: Callable[[int], Tensor],
+        settings: LoopSettings,
+        *,
+        device: torch.device,
+        world: World | None = None,
+        averages: Averages | None = None,
+        gate: BalanceGate | None = None,
+        autocast: Autocast | None = None,
+    ) -> None:
+        self.objective, self.optimisers, self.batches, self.settings = objective, optimisers, batches, settings
+        self.device, self.world = device, world or World()
+        self.averages, self.gate, self.autocast = averages, gate, autocast
+        self.weights = {name: trainable(part) for name, part in objective.parts.items()}
+        self.images, self.steps, self.lr_scale = 0, 0, 1.0
+        # A look at each step's numbers makes a GPU wait, so there they are looked at together, now and then.
+        self._check_every = 1 if device.type == "cpu" else 20
+        self._unchecked: list[tuple[int, str, str, Tensor]] = []
+
+    def run(self, record_when: Callable[[int], bool] = lambda images: True) -> Iterator[Record]:
+        """Step until the run's end, yielding a record after each step.
+
+        Args:
+            record_when: whether to measure single routes in the step that starts after so many images.
+
+        Raises:
+            NotFiniteError: if a loss or gradient is not finite.
+        """
+        while self.images < self.settings.total_images:
+            yield self.step(record=record_when(self.images))
+        self.check_finite()
+
+    def step(self, *, record: bool = False) -> Record:
+        """One step of all parts."""
+        s = self.settings
+        x = self.network_range(self.batches(self.images))
+        noise = Noise.draw(
+            s.batch_size,
+            s.latent_dim,
+            seed=s.seed,
+            images=self.images,
+            rank=self.world.rank,
+            world_size=self.world.size,
+            device=self.device,
+        )
+        result = self.objective.step(x, noise, self.kl_factor(), record=record)
+        if s.r1_weight and "discriminator" in result.gradients and self.steps % s.r1_every == 0:
+            self._add_r1(result, x, noise.seed)
+        norms = {}
+        for part, gradients in result.gradients.items():
+            # One flat all-reduce per part, its losses carried along.
+            self.world.average_([*gradients, *result.losses.get(part, {}).values()])
+            norms[part] = clip_gradients(gradients, s.clip)
+            if part in result.losses:
+                self._unchecked.append((self.steps + 1, part, "loss", result.losses[part]["total"]))
+            self._unchecked.append((self.steps + 1, part, "gradient", norms[part]))
+        if (self.steps + 1) % self._check_every == 0:
+            self.check_finite()
+        skipped = self.gate.closed_to(result.losses) if self.gate else set()
+        self._step_optimisers({part: g for part, g in result.gradients.items() if part not in skipped})
+        self.images += s.batch_size
+        self.steps += 1
+        if self.averages:
+            self.averages.update(self.steps)
+        epoch = self.images / s.epoch_images
+        return Record(self.images, self.steps, epoch, result.losses, norms, result.routes, frozenset(skipped))
+
+    def network_range(self, batch: Tensor) -> Tensor:
+        """Bring uint8 images (B, H, W, C) to the device, as float (B, C, H, W) in the network's range."""
+        low, high = self.settings.image_range
+        x = batch.to(self.device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32)
+        return x.mul_((high - low) / 255.0).add_(low)
+
+    def kl_factor(self) -> float:
+        """What the KL schedule multiplies the weight with now."""
+        s = self.settings
+        context = KLContext(self.images / s.epoch_images, s.kl_epochs, s.batch_size, s.latent_dim)
+        return kl_factor(s.kl_schedule, context)
+
+    def check_finite(self) -> None:
+        """Look at all losses and gradient lengths not yet looked at.
+
+        Raises:
+            NotFiniteError: naming the first that is not finite.
+        """
+        if not self._unchecked:
+            return
+        finite = torch.isfinite(torch.stack([value.detach().float() for *_, value in self._unchecked])).tolist()
+        looked_at, self._unchecked = self._unchecked, []
+        for (step, part, what, _), good in zip(looked_at, finite, strict=True):
+            if not good:
+                raise NotFiniteError(step, part, what)
+
+    def state(self) -> dict[str, Any]:
+        """All that a later process needs to go on from here, as plain data and tensors."""
+        return {
+            "images": self.images,
+            "steps": self.steps,
+            "lr_scale": self.lr_scale,
+            "seed": self.settings.seed,
+            "parts": {name: part.state_dict() for name, part in self.objective.parts.items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "averages": {} if not self.averages else {n: p.state_dict() for n, p in self.averages.parts.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back, or on, to a `state`."""
+        self.images, self.steps, self.lr_scale = state["images"], state["steps"], state["lr_scale"]
+        self._unchecked = []
+        for name, part in self.objective.parts.items():
+            part.load_state_dict(state["parts"][name])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        if self.averages:
+            for name, part in self.averages.parts.items():
+                part.load_state_dict(state["averages"][name])
+
+    def average_buffers(self) -> None:
+        """Make running statistics equal in all processes: their means."""
+        for part in self.objective.parts.values():
+            self.world.average_([b for b in part.buffers() if b.is_floating_point()])
+
+    def _add_r1(self, result: StepResult, x: Tensor, seed: int) -> None:
+        s = self.settings
+        assert self.autocast is not None, "the R1 penalty needs the context of forward passes"
+        discriminator: nn.Module = self.objective.parts["discriminator"]
+        penalty, extra = r1_gradients(discriminator, x, s.r1_weight * s.r1_every, autocast=self.autocast, seed=seed)
+        result.gradients["discriminator"] = [
+            a + b for a, b in zip(result.gradients["discriminator"], extra, strict=True)
+        ]
+        result.routes["discriminator/r1"] = penalty
+
+    def _step_optimisers(self, gradients: dict[str, list[Tensor]]) -> None:
+        s = self.settings
+        factor = self.lr_scale * lr_factor(
+            s.lr_schedule, self.images, s.total_images, final=s.final_lr_factor, warmup=s.warmup_images
+        )
+        for part, of_part in gradients.items():
+            optimiser = self.optimisers[part]
+            for group in optimiser.param_groups:
+                group["lr"] = s.lr[part] * factor
+            assign_gradients(self.weights[part], of_part)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)

@@ -1,0 +1,154 @@
+"""A run folder: everything one training made. Opening one anew, or to go on; its records."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import Config
+from ..errors import UserError
+from ..files import write_text
+from ..models import Model, load
+from ..settings_io import dump_yaml, load_yaml, setting_names
+
+# Settings that a run may change when it goes on: they do not decide what a step does.
+FREE = {
+    "device", "on_nan", "data.root", "data.workers", "data.cache", "data.max_bad", "train.epochs", "train.images",
+    "train.keep", "train.snapshot_epochs", "train.log_images", "train.tensorboard", "train.held_out_images",
+}  # fmt: skip
+# Settings whose value in a run folder is what 'auto' or nothing was resolved to.
+RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channels", "train.log_images"}
+OURS = ("config.yaml", "metrics.jsonl", "checkpoints", "samples", "reconstructions", "samples.gif", "losses.png",
+        "model", "report.html", "tensorboard", "pictures")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run, and what can be had from it.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def config_path(self) -> Path:
+        """Resolved, complete settings."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON record per logging step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """States to go on from."""
+        return self.path / "checkpoints"
+
+    @property
+    def config(self) -> Config:
+        """The run's settings."""
+        return load_yaml(self.config_path)
+
+    def model(self) -> Model:
+        """The run's model, in evaluation, on the CPU."""
+        return load(self.path)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The records of metrics.jsonl; a line cut off by a crash is passed over."""
+        if not self.metrics_path.is_file():
+            return
+        with self.metrics_path.open(encoding="utf-8") as file:
+            for line in file:
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    continue
+
+    def keep_records(self, images: int) -> None:
+        """Drop records of more than ``images`` images: steps that a resumed run makes again."""
+        if self.metrics_path.is_file():
+            kept = [json.dumps(record) + "\n" for record in self.records() if record["images"] <= images]
+            write_text(self.metrics_path, "".join(kept))
+
+    def add_record(self, record: dict[str, Any]) -> None:
+        """Append a record.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
+        try:
+            with self.metrics_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {self.metrics_path}: {error.strerror}; free some space and go on") from error
+
+
+def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, Config | None]:
+    """Look at the folder of a run before anything is written.
+
+    Args:
+        out: the folder.
+        config: settings wanted now.
+        overwrite: start anew where a run is there.
+
+    Returns:
+        The folder, and the settings it was made with if the run is to go on.
+
+    Raises:
+        UserError: if the folder is not a run, or a run with other settings.
+    """
+    run = RunFolder(out)
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return run, None
+    if not out.is_dir():
+        raise UserError(f"--out {out} is a file; name a folder")
+    if not run.config_path.is_file():
+        raise UserError(f"--out {out} holds other things and is no run; name a new folder")
+    if overwrite:
+        return run, None
+    before = run.config
+    check_same(before, config, out)
+    return run, before
+
+
+def check_same(before: Config, now: Config, out: Path) -> None:
+    """Refuse to go on with settings that would change what the run is.
+
+    Raises:
+        UserError: naming the first setting that differs.
+    """
+    remedy = "continue with the old value, or take another --out, or start anew with --overwrite"
+    if before.recipe != now.recipe:
+        raise UserError(f"--out {out} is a run of recipe {before.recipe}, not {now.recipe}; {remedy}")
+    old, new = before.model_dump(), now.model_dump()
+    for name in setting_names():
+        if name in FREE:
+            continue
+        a, b = _at(old, name), _at(new, name)
+        if a != b and not (name in RESOLVED and b in ("auto", None)):
+            raise UserError(f"--out {out} is a run with {name.replace('_', '-')} {a}, not {b}; {remedy}")
+
+
+def start_run(run: RunFolder, config: Config) -> None:
+    """Make the folder, clear what an earlier run left, write the settings."""
+    if run.path.is_dir():
+        for name in OURS:
+            path = run.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    dump_yaml(config, run.config_path)
+
+
+def _at(values: dict[str, Any], name: str) -> Any:
+    for key in name.split("."):
+        values = values[key]
+    return values

@@ -1,0 +1,152 @@
+"""Snapshots: what a run shows of itself at a moment. Grids, held-out losses, the model, TensorBoard."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..models import Model
+from ..objectives import Noise
+from ..objectives.step import Losses
+from ..report.curves import draw_losses
+from ..report.film import film_of_folder
+from ..report.grid import grid, pairs, to_uint8
+from ..report.output import write_picture
+from .loop import Record, Trainer
+from .run_folder import RunFolder
+
+NUM_SAMPLES = 64
+NUM_PAIRS = 32
+_HELD_OUT = 2**40  # where the noise of held-out losses starts, counted in images; no run gets there
+
+
+class RunningMeans:
+    """Means of what the records since the last look held; numbers are read only then, so a GPU need not wait."""
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums: dict[tuple[str, ...], Tensor] = {}
+        self._counts: dict[tuple[str, ...], int] = defaultdict(int)
+        self._skipped: dict[str, int] = defaultdict(int)
+        self.steps = 0
+
+    def add(self, record: Record) -> None:
+        """Take in one step."""
+        self.steps += 1
+        for part, terms in record.losses.items():
+            for name, value in terms.items():
+                self._add(("losses", part, name), value)
+        for part, norm in record.gradients.items():
+            self._add(("gradients", part), norm)
+        for name, value in record.routes.items():
+            self._add(("routes", name), value)
+        for part in record.skipped:
+            self._skipped[part] += 1
+
+    def _add(self, key: tuple[str, ...], value: Tensor) -> None:
+        value = value.detach()
+        self._sums[key] = self._sums[key] + value if key in self._sums else value
+        self._counts[key] += 1
+
+    def take(self) -> dict[str, Any]:
+        """Return the means as nested plain numbers, and start anew."""
+        out: dict[str, Any] = {"losses": {}, "gradients": {}, "routes": {}}
+        for key, total in self._sums.items():
+            *path, last = key
+            place = out
+            for name in path:
+                place = place.setdefault(name, {})
+            place[last] = float(total) / self._counts[key]
+        if self._skipped:
+            out["skipped"] = {part: count / self.steps for part, count in self._skipped.items()}
+        self._clear()
+        return out
+
+
+def held_out_losses(trainer: Trainer, images: Tensor, batch_size: int) -> dict[str, dict[str, float]]:
+    """Mean losses on held-out images, with the same noise each time.
+
+    Args:
+        trainer: whose objective is evaluated, with its live weights.
+        images: uint8 (N, H, W, C).
+        batch_size: images at a time; a rest that does not fill a batch is left out, unless it is all there is.
+    """
+    size = min(batch_size, len(images))
+    totals: Losses = {}
+    starts = range(0, len(images) - size + 1, size)
+    for start in starts:
+        x = trainer.network_range(images[start : start + size])
+        noise = Noise.draw(
+            size,
+            trainer.settings.latent_dim,
+            seed=trainer.settings.seed,
+            images=_HELD_OUT + start,
+            device=trainer.device,
+        )
+        for part, terms in trainer.objective.evaluate(x, noise, trainer.kl_factor()).items():
+            for name, value in terms.items():
+                place = totals.setdefault(part, {})
+                place[name] = place.get(name, torch.zeros_like(value)) + value
+    return {p: {n: float(v) / len(starts) for n, v in terms.items()} for p, terms in totals.items()}
+
+
+class Pictures:
+    """Grids of fixed codes and fixed originals, one file per snapshot.
+
+    Args:
+        run: where they go.
+        originals: uint8 (N, H, W, C), held out.
+        seed: of the codes.
+        tensorboard: writer, if any.
+    """
+
+    def __init__(self, run: RunFolder, originals: Tensor, seed: int, tensorboard: Any = None) -> None:
+        self.run, self.seed, self.tensorboard = run, seed, tensorboard
+        self.originals = originals[:NUM_PAIRS]
+
+    def take(self, model: Model, images: int) -> None:
+        """Write the grids of this moment."""
+        name = f"{images:012d}.png"
+        if model.kind != "ae":
+            sheet = grid(to_uint8(model.sample(NUM_SAMPLES, seed=self.seed)))
+            self._write(self.run.path / "samples" / name, sheet, images)
+        if model.encoder is not None:
+            x = self.originals.permute(0, 3, 1, 2).float() / 255.0
+            sheet = pairs(self.originals.numpy(), to_uint8(model.reconstruct(x)), columns=8)
+            self._write(self.run.path / "reconstructions" / name, sheet, images)
+
+    def _write(self, path: Path, sheet: Any, images: int) -> None:
+        write_picture(path, sheet)
+        if self.tensorboard is not None:
+            self.tensorboard.add_image(path.parent.name, sheet, images, dataformats="HWC")
+
+    def finish(self) -> None:
+        """Write samples.gif and losses.png."""
+        film_of_folder(self.run.path / "samples", self.run.path / "samples.gif")
+        draw_losses(self.run.records(), self.run.path / "losses.png")
+
+
+def open_tensorboard(folder: Path, images: int) -> Any:
+    """Return a TensorBoard writer that goes on after ``images``; None where the extra is not installed."""
+    with contextlib.suppress(ImportError):
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(folder), purge_step=images)
+    return None
+
+
+def write_scalars(tensorboard: Any, record: dict[str, Any]) -> None:
+    """Write a record's losses, gradients and routes as scalars."""
+    for part, terms in record["losses"].items():
+        for name, value in terms.items():
+            tensorboard.add_scalar(f"{part}/{name}/{record['split']}", value, record["images"])
+    for group in ("gradients", "routes"):
+        for name, value in record.get(group, {}).items():
+            tensorboard.add_scalar(f"{group}/{name}", value, record["images"])

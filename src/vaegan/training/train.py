@@ -1,0 +1,381 @@
+"""``vaegan train``: from settings to a run folder, and on from where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config import Config
+from ..data import ImageData, open_data
+from ..data.batches import Batches
+from ..distributed import World, joined, read_everywhere
+from ..errors import UserError
+from ..models import Model
+from ..networks.sync_norm import synchronise_batch_norms
+from ..objectives import Objective
+from .averages import Averages
+from .build import build_gate, build_model, build_objective, build_optimisers, loop_settings
+from .checkpoint import newest_checkpoint, read_checkpoint, save_checkpoint
+from .device import autocast_for, choose_form, copies, layout_of, pick_device, tune_allocator
+from .loop import NotFiniteError, Trainer
+from .progress import Progress, show_progress
+from .run_folder import RunFolder, open_run, start_run
+from .signals import StopRequest, stop_on_signals
+from .snapshots import Pictures, RunningMeans, held_out_losses, open_tensorboard, write_scalars
+
+log = logging.getLogger("vaegan")
+
+RECORDS_PER_SNAPSHOT = 50
+MOST_ROLLBACKS = 8
+SIGNALS_EVERY = 10  # steps between asking the other processes whether they were told to stop
+
+
+def train(config: Config, out: Path, *, overwrite: bool = False) -> RunFolder:
+    """Train, or go on where an earlier call stopped.
+
+    Args:
+        config: settings.
+        out: run folder.
+        overwrite: start anew where a run is there.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UserError: if settings, data or folder do not do, or the run diverged; one line with the remedy.
+    """
+    device = pick_device(config.device)
+    tune_allocator()
+    with joined(device.type) as world:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        return _Run(config, out, device, world, overwrite=overwrite).go()
+
+
+class _Run:
+    """One call of `train` in one process."""
+
+    def __init__(self, config: Config, out: Path, device: torch.device, world: World, *, overwrite: bool) -> None:
+        self.device, self.world = device, world
+        if config.train.batch_size % world.size:
+            raise UserError(
+                f"--train.batch-size {config.train.batch_size} cannot be shared out evenly over {world.size} processes"
+            )
+        self.folder, before = open_run(out, config, overwrite=overwrite) if world.is_first else (RunFolder(out), None)
+        self.data = _open_data_once(config, world)
+        self.config = self._resolved(config, before)
+        self.goes_on = before is not None
+        info = {
+            "recipe": config.recipe,
+            "data": self.data.name,
+            "label_names": list(self.data.train.label_names),
+            "attribute_names": list(self.data.train.attribute_names),
+            "seed": config.seed,
+        }
+        self.model = build_model(self.config, self.data.image_shape, info)
+        self.config = self._with_form(self.config)
+        self.trainer, self.shown = self._assemble()
+        self.means = RunningMeans()
+        self.rollbacks = 0
+
+    def _resolved(self, config: Config, before: Config | None) -> Config:
+        """Settings with what this data and, if the run goes on, the run's first process made of 'auto'."""
+        channels, height, width = self.data.image_shape
+        data = config.data.model_copy(update={"size": height if height == width else None, "channels": channels})
+        per_snapshot = config.train.snapshot_epochs * len(self.data.train)
+        train_ = config.train.model_copy(
+            update={"log_images": config.train.log_images or max(1, round(per_snapshot / RECORDS_PER_SNAPSHOT))}
+        )
+        if before is not None:
+            form = {"precision": before.train.precision, "memory_format": before.train.memory_format}
+            train_ = train_.model_copy(update=form)
+        return config.model_copy(update={"data": data, "train": train_})
+
+    def _with_form(self, config: Config) -> Config:
+        """Settings with precision and memory format chosen; by the first process, for all."""
+        chosen = None
+        if self.world.is_first:
+            form = choose_form(
+                config.train.precision,
+                config.train.memory_format,
+                self._step_to_measure,
+                has_maps=config.model.network != "mlp",
+            )
+            chosen = " ".join(form).encode()
+        told = self.world.share_bytes(chosen, self.device)
+        assert told is not None
+        precision, memory_format = told.decode().split()
+        update = {"precision": precision, "memory_format": memory_format}
+        return config.model_copy(update={"train": config.train.model_copy(update=update)})
+
+    def _step_to_measure(self, precision: str, memory_format: str) -> Callable[[], object]:
+        """A training step on copies of the networks, on few images if many would take long."""
+        parts = copies(self.model.parts)
+        model = Model(
+            **parts,
+            kind=self.model.kind,
+            image_shape=self.model.image_shape,
+            latent_dim=self.model.latent_dim,
+            image_range=self.model.image_range,
+        )
+        model.to(device=self.device, memory_format=layout_of(memory_format))  # type: ignore[call-overload]
+        objective = build_objective(self.config, model, autocast_for(precision, self.device))
+        trainer = self._trainer(self.config, model, objective, World(), batch_size=min(self._share(), 32))
+        return lambda: trainer.step()
+
+    def _share(self) -> int:
+        return self.config.train.batch_size // self.world.size
+
+    def _assemble(self) -> tuple[Trainer, Model]:
+        """The trainer on the model's parts, and the model that is shown and saved (with averaged weights, if any)."""
+        t = self.config.train
+        self.model.to(device=self.device, memory_format=layout_of(t.memory_format))  # type: ignore[call-overload]
+        self.model.train()
+        if t.sync_batchnorm and self.world.size > 1:
+            for part in self.model.parts.values():
+                synchronise_batch_norms(part)
+        self.world.share_first([p.detach() for p in self.model.parameters()])
+        objective = build_objective(self.config, self.model, autocast_for(t.precision, self.device))
+        averages = None
+        averaged = {name: part for name, part in objective.parts.items() if name in ("encoder", "decoder")}
+        shown = dict(self.model.parts)
+        if self.config.optim.ema:
+            averages = Averages(averaged, self.config.optim.ema)
+            shown |= averages.parts
+        if t.compile:
+            for part in objective.parts.values():
+                part.compile()
+        trainer = self._trainer(self.config, self.model, objective, self.world, averages=averages)
+        return trainer, Model(
+            **shown,
+            kind=self.model.kind,
+            image_shape=self.model.image_shape,
+            latent_dim=self.model.latent_dim,
+            image_range=self.model.image_range,
+            architecture=self.model.architecture,
+            info=self.model.info,
+        )
+
+    def _trainer(
+        self,
+        config: Config,
+        model: Model,
+        objective: Objective,
+        world: World,
+        *,
+        averages: Averages | None = None,
+        batch_size: int | None = None,
+    ) -> Trainer:
+        if batch_size is not None:
+            config = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": batch_size})})
+        batches = Batches(
+            self.data.train,
+            config.train.batch_size,
+            seed=config.seed,
+            rank=world.rank,
+            world_size=world.size,
+            flip=config.data.flip,
+        )
+        return Trainer(
+            objective,
+            build_optimisers(config, objective),
+            batches.at,
+            loop_settings(config, model, len(self.data.train)),
+            device=self.device,
+            world=world,
+            averages=averages,
+            gate=build_gate(config),
+            autocast=autocast_for(config.train.precision, self.device),
+        )
+
+    def go(self) -> RunFolder:
+        """Start or go on, train, finish."""
+        if self.world.is_first and not self.goes_on:
+            start_run(self.folder, self.config)
+        state = self._newest_state()
+        if state is not None:
+            self.trainer.restore(state)
+        total = self.trainer.settings.total_images
+        if self.trainer.images >= total:
+            log.info(
+                "%s has already seen its %s images; for more, raise --train.epochs", self.folder.path, f"{total:,}"
+            )
+        self._announce(total)
+        if self.world.is_first:
+            self.folder.keep_records(self.trainer.images)
+        self._open_pictures()
+        if state is None:
+            self._save()
+        with stop_on_signals() as stop, show_progress(self.trainer.images, total, speaks=self.world.is_first) as bar:
+            stopped = self._train(bar, stop)
+        if self.world.is_first:
+            self.pictures.finish()
+            if self.tensorboard is not None:
+                self.tensorboard.close()
+            self._say_goodbye(stopped)
+        return self.folder
+
+    def _announce(self, total: int) -> None:
+        t = self.config.train
+        counts = ", ".join(
+            f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in self.model.parts.items()
+        )
+        shape = "x".join(map(str, self.data.image_shape))
+        log.info(
+            "%s: %s images of %s to train on, %s held out", self.data.name, f"{len(self.data.train):,}", shape,
+            f"{len(self.data.test):,}",
+        )  # fmt: skip
+        log.info("%s with parameters: %s", self.config.model.kind, counts)
+        log.info(
+            "%s %s images to %s, on %s in %s %s, batches of %d",
+            "going on after" if self.trainer.images else "training from",
+            f"{self.trainer.images:,}", f"{total:,}", self.device, t.precision, t.memory_format, t.batch_size,
+        )  # fmt: skip
+
+    def _open_pictures(self) -> None:
+        test = torch.from_numpy(self.data.test.images[: self.config.train.held_out_images])
+        self.held_out = test
+        self.tensorboard = None
+        if self.world.is_first and self.config.train.tensorboard:
+            self.tensorboard = open_tensorboard(self.folder.path / "tensorboard", self.trainer.images)
+        self.pictures = Pictures(self.folder, test, self.config.seed, self.tensorboard)
+
+    def _newest_state(self) -> dict[str, Any] | None:
+        path = newest_checkpoint(self.folder.checkpoints) if self.world.is_first else None
+        data = read_everywhere(path, self.world, self.device)
+        return None if data is None else read_checkpoint(data, str(path))
+
+    def _save(self) -> None:
+        """Write a checkpoint, after a look that all numbers are finite."""
+        self.trainer.check_finite()
+        self.trainer.average_buffers()
+        if self.world.is_first:
+            save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep)
+
+    def _train(self, bar: Progress, stop: StopRequest) -> bool:
+        """Train to the end or until asked to stop; whether it was asked."""
+        while True:
+            try:
+                return self._steps(bar, stop)
+            except NotFiniteError as error:
+                self._roll_back(error)
+
+    def _steps(self, bar: Progress, stop: StopRequest) -> bool:
+        trainer, log_images = self.trainer, self.config.train.log_images
+        assert log_images is not None
+        every = max(1, round(self.config.train.snapshot_epochs * len(self.data.train)))
+        size, total = self.config.train.batch_size, trainer.settings.total_images
+
+        def passes(mark: int, images: int) -> bool:
+            return images // mark != (images - size) // mark or images >= total
+
+        clock, seen = time.perf_counter(), 0
+        for record in trainer.run(record_when=lambda images: passes(log_images, images + size)):
+            self.means.add(record)
+            seen += size
+            bar.step(record.images)
+            if passes(log_images, record.images) and self.world.is_first:
+                seconds = time.perf_counter() - clock
+                clock, images_per_second, seen = time.perf_counter(), seen / seconds, 0
+                self._log(record.images, record.epoch, images_per_second, bar)
+            if passes(every, record.images):
+                before = time.perf_counter()
+                self._snapshot(record.images, record.epoch, bar)
+                clock += time.perf_counter() - before
+            elif self._asked_to_stop(stop, record.steps):
+                self._save()
+                return True
+        return False
+
+    def _asked_to_stop(self, stop: StopRequest, steps: int) -> bool:
+        if self.world.size == 1:
+            return bool(stop)
+        return steps % SIGNALS_EVERY == 0 and self.world.any(bool(stop), self.device)
+
+    def _log(self, images: int, epoch: float, images_per_second: float, bar: Progress) -> None:
+        trainer = self.trainer
+        record = {
+            "images": images,
+            "epoch": round(epoch, 6),
+            "split": "train",
+            **self.means.take(),
+            "kl_factor": trainer.kl_factor(),
+            "images_per_second": round(images_per_second, 2),
+        }
+        self.last_record = record
+        self.folder.add_record(record)
+        bar.losses(record)
+        if self.tensorboard is not None:
+            write_scalars(self.tensorboard, record)
+
+    def _snapshot(self, images: int, epoch: float, bar: Progress) -> None:
+        """Held-out losses, grids, model, checkpoint; the checkpoint last, so that a resume finds the rest."""
+        self.trainer.check_finite()
+        losses = held_out_losses(self.trainer, self.held_out, self.config.train.batch_size)
+        if self.world.is_first:
+            record = {"images": images, "epoch": round(epoch, 6), "split": "test", "losses": losses}
+            self.folder.add_record(record)
+            if self.tensorboard is not None:
+                write_scalars(self.tensorboard, record)
+            self.pictures.take(self.shown, images)
+            self.shown.info["images"] = images
+            self.shown.save(self.folder.path / "model")
+            bar.line(self.last_record, self.trainer.settings.total_images)
+        self._save()
+
+    def _roll_back(self, error: NotFiniteError) -> None:
+        """Go back to the last good checkpoint with half the step, or stop.
+
+        Raises:
+            UserError: if the run is to stop, or has gone back often enough.
+        """
+        path = newest_checkpoint(self.folder.checkpoints) if self.world.is_first else None
+        where = f"{error}; the last good checkpoint is {path}"
+        if self.config.on_nan == "stop":
+            raise UserError(f"{where}; lower --optim.lr, or go back by itself with --on-nan rollback")
+        self.rollbacks += 1
+        if self.rollbacks > MOST_ROLLBACKS:
+            raise UserError(f"{where}; going back {MOST_ROLLBACKS} times did not help: lower --optim.lr")
+        state = self._newest_state()
+        assert state is not None, "a run has a checkpoint from its start on"
+        scale = self.trainer.lr_scale / 2
+        self.trainer.restore(state)
+        self.trainer.lr_scale = scale
+        self.means = RunningMeans()
+        if self.world.is_first:
+            self.folder.keep_records(self.trainer.images)
+        log.warning("%s; going on from it with learning rates times %g", where, scale)
+
+    def _say_goodbye(self, stopped: bool) -> None:
+        path = self.folder.path
+        if stopped:
+            log.info(
+                "stopped after %s images, all saved; the same command goes on: %s", f"{self.trainer.images:,}", path
+            )
+            return
+        log.info("done: %s", path)
+        for name, what in (
+            ("samples", "new images, snapshot by snapshot"),
+            ("samples.gif", "the same as a film"),
+            ("reconstructions", "held-out originals above their reconstructions"),
+            ("losses.png", "losses of each part"),
+            ("model", "the model: vaegan.load reads it"),
+        ):
+            if (path / name).exists():
+                log.info("  %s  %s", path / name, what)
+
+
+def _open_data_once(config: Config, world: World) -> ImageData:
+    """Open the data; the first process of each machine decodes it, the others then find it decoded."""
+    arguments = config.data.model_dump(exclude={"flip"})
+    if world.local_rank == 0:
+        data = open_data(**arguments)
+        world.wait()
+        return data
+    world.wait()
+    return open_data(**arguments)
