@@ -104,6 +104,20 @@ class Model(nn.Module):
             info=info,
         )
 
+    def with_parts(self, parts: Mapping[str, nn.Module]) -> Model:
+        """Return the same model with other networks in the places that ``parts`` names, sharing the rest."""
+        return Model(
+            encoder=parts.get("encoder", self.encoder),
+            decoder=parts.get("decoder", self.decoder),
+            discriminator=parts.get("discriminator", self.discriminator),
+            kind=self.kind,
+            image_shape=self.image_shape,
+            latent_dim=self.latent_dim,
+            image_range=self.image_range,
+            architecture=self.architecture,
+            info=self.info,
+        )
+
     @property
     def parts(self) -> dict[str, nn.Module]:
         """The parts there are, by name."""

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 
-class OperationCounter(TorchDispatchMode):  # type: ignore[misc,unused-ignore]
+class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Context in which matrix products and convolutions are counted, forward and backward.
 
     Attributes:
@@ -22,7 +22,7 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[misc,unused-ignore]
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.by_operator: Counter[str] = Counter()
 
     @property
@@ -42,6 +42,7 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[misc,unused-ignore]
 
 def count_operations(call: Callable[[], object]) -> int:
     """Return the operations of one call."""
-    with OperationCounter() as counter:
+    counter = OperationCounter()
+    with counter:
         call()
     return counter.total

@@ -44,7 +44,7 @@ class Flatten(nn.Flatten):
 
     def forward(self, x: Tensor) -> Tensor:
         """Flatten ``x``; vectors stay as they are."""
-        out: Tensor = _ToVector.apply(x) if x.dim() == 4 else x.flatten(1)
+        out: Tensor = _ToVector.apply(x) if x.dim() == 4 else x.flatten(1)  # type: ignore[no-untyped-call]
         return out
 
 
@@ -64,7 +64,7 @@ class Unflatten(nn.Unflatten):
         """Unflatten ``x``."""
         weight = next(self._behind[0].parameters(), None) if self._behind[0] is not None else None
         layout = torch.contiguous_format if weight is None else _layout(weight)
-        out: Tensor = _ToMap.apply(x, tuple(self.unflattened_size), layout)
+        out: Tensor = _ToMap.apply(x, tuple(self.unflattened_size), layout)  # type: ignore[no-untyped-call]
         return out
 
 

@@ -43,7 +43,7 @@ class SyncBatchNorm(_BatchNorm):
         x = input if input.dtype == torch.float64 else input.float()
         others = [d for d in range(x.dim()) if d != 1]
         count = torch.tensor([x.numel() / x.shape[1]], dtype=x.dtype, device=x.device)
-        total = _Sum.apply(torch.cat([x.sum(others), x.square().sum(others), count]))
+        total = _Sum.apply(torch.cat([x.sum(others), x.square().sum(others), count]))  # type: ignore[no-untyped-call]
         num = total[-1]
         mean, square = total[: x.shape[1]] / num, total[x.shape[1] : -1] / num
         variance = (square - mean.square()).clamp(min=0.0)
@@ -54,14 +54,15 @@ class SyncBatchNorm(_BatchNorm):
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
                 self.running_var.lerp_((variance * num / (num - 1)).to(self.running_var.dtype), self.momentum)
         shape = [1, -1, *[1] * (x.dim() - 2)]
-        out = (x - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
+        out: Tensor = (x - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             out = out * self.weight.view(shape) + self.bias.view(shape)
-        return out.to(input.dtype)
+        out = out.to(input.dtype)
+        return out
 
 
 def synchronise_batch_norms(module: nn.Module) -> None:
     """Turn every batch norm of ``module`` into one over all processes, with the same weights and names."""
     for norm in module.modules():
         if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            norm.__class__ = SyncBatchNorm
+            norm.__class__ = SyncBatchNorm  # type: ignore[assignment]

@@ -105,12 +105,13 @@ class BernoulliPixels(nn.Module):
         Raises:
             UserError: if the decoder has none.
         """
-        if not hasattr(decoder, "logits"):
+        logits = getattr(decoder, "logits", None)
+        if logits is None:
             raise UserError(
                 "loss.likelihood bernoulli: this decoder has no method logits(z), the values before its sigmoid; "
                 "add it or use 'gaussian'"
             )
-        out: Tensor = decoder.logits(z)
+        out: Tensor = logits(z)
         return out
 
     def image(self, y: Tensor) -> Tensor:

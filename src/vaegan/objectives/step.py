@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -99,7 +100,11 @@ def trainable(module: nn.Module) -> list[nn.Parameter]:
 
 
 def gradients_of(
-    outputs: list[Tensor], inputs: list[Tensor], cotangents: list[Tensor | None] | None = None, *, retain: bool = False
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor | None] | None = None,
+    *,
+    retain: bool = False,
 ) -> list[Tensor]:
     """`torch.autograd.grad`, with zeros for inputs that the outputs do not depend on."""
     return list(

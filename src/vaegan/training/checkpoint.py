@@ -1,7 +1,7 @@
 """Checkpoints: all that a training needs to go on, in one file per moment, whole or not there at all.
 
-A checkpoint is `torch.save` of plain data and tensors, written beside, flushed and renamed, with its SHA-256 in a file next
-to it that is written first. Reading tries the newest and, where it is damaged, the one before, and says so.
+A checkpoint is `torch.save` of plain data and tensors, written beside, flushed and renamed, with its SHA-256 in a file
+next to it that is written first. Reading tries the newest and, where it is damaged, the one before, and says so.
 """
 
 from __future__ import annotations

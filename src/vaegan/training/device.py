@@ -52,7 +52,7 @@ def layout_of(memory_format: str) -> torch.memory_format:
 
 
 def tune_allocator() -> None:
-    """Let the C library keep freed memory: step after step asks for the same sizes, and new pages cost more than a copy.
+    """Let the C library keep freed memory: each step asks for the same sizes, and new pages cost more than a copy.
 
     Does nothing where there is no glibc.
     """

@@ -1,7 +1,8 @@
 """The training loop: one forward pass, the gradients of all parts, then all steps; counted in images seen.
 
-The loop is a generator that yields a `Record` after each step. Logging, pictures and checkpoints live outside of it. All its
-randomness comes from the seed and the images seen, so its whole state is weights, optimisers, averages and a few numbers.
+The loop is a generator that yields a `Record` after each step. Logging, pictures and checkpoints live outside of it.
+All its randomness comes from the seed and the images seen, so its whole state is weights, optimisers, averages and a
+few numbers.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def assign_gradients(parameters: Sequence[nn.Parameter], gradients: Sequence[Ten
 
 def clip_gradients(gradients: Sequence[Tensor], longest: float | None) -> Tensor:
     """Return the gradient's length over all tensors; where it exceeds ``longest``, scale them down in place."""
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
     if longest is not None:
         torch._foreach_mul_(list(gradients), torch.clamp(longest / (norm + 1e-12), max=1.0))
     return norm

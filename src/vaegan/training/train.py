@@ -115,14 +115,7 @@ class _Run:
 
     def _step_to_measure(self, precision: str, memory_format: str) -> Callable[[], object]:
         """A training step on copies of the networks, on few images if many would take long."""
-        parts = copies(self.model.parts)
-        model = Model(
-            **parts,
-            kind=self.model.kind,
-            image_shape=self.model.image_shape,
-            latent_dim=self.model.latent_dim,
-            image_range=self.model.image_range,
-        )
+        model = self.model.with_parts(copies(self.model.parts))
         model.to(device=self.device, memory_format=layout_of(memory_format))  # type: ignore[call-overload]
         objective = build_objective(self.config, model, autocast_for(precision, self.device))
         trainer = self._trainer(self.config, model, objective, World(), batch_size=min(self._share(), 32))
@@ -143,23 +136,15 @@ class _Run:
         objective = build_objective(self.config, self.model, autocast_for(t.precision, self.device))
         averages = None
         averaged = {name: part for name, part in objective.parts.items() if name in ("encoder", "decoder")}
-        shown = dict(self.model.parts)
+        shown = self.model
         if self.config.optim.ema:
             averages = Averages(averaged, self.config.optim.ema)
-            shown |= averages.parts
+            shown = self.model.with_parts(averages.parts)
         if t.compile:
             for part in objective.parts.values():
                 part.compile()
         trainer = self._trainer(self.config, self.model, objective, self.world, averages=averages)
-        return trainer, Model(
-            **shown,
-            kind=self.model.kind,
-            image_shape=self.model.image_shape,
-            latent_dim=self.model.latent_dim,
-            image_range=self.model.image_range,
-            architecture=self.model.architecture,
-            info=self.model.info,
-        )
+        return trainer, shown
 
     def _trainer(
         self,
