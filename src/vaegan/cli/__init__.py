@@ -27,6 +27,7 @@ COMMANDS = {
     "sample": "new images from the prior",
     "reconstruct": "originals beside their reconstructions",
     "interpolate": "paths between images or codes",
+    "attributes": "find attribute vectors, apply them, check that they work",
 }
 """Every command with its one line; `vaegan COMMAND` is in the file of that name."""
 

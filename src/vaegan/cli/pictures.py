@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 from pydantic import Field, PositiveInt
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ..data.images import ImageSet
+    from ..data.images import ImageData, ImageSet
     from ..models import Model
 
+_Step = TypeVar("_Step")
 _log = logging.getLogger("vaegan")
 
 
@@ -106,6 +108,53 @@ def load_model(options: PictureOptions) -> Model:
     return load(options.run, device=name)
 
 
+def open_images(options: DataPictureOptions, model: Model) -> ImageData:
+    """Open the data, prepared as the model wants its images.
+
+    Raises:
+        UserError: if no data is named or it cannot be opened.
+    """
+    from ..data import open_data
+
+    settings = options.data
+    if not settings.source:
+        raise UserError(f"{options.run} does not say what it was trained on; name images with --data SOURCE")
+    channels, height, _ = model.image_shape
+    return open_data(**settings.model_dump(exclude={"flip"}) | {"size": height, "channels": channels})
+
+
+def some_of(images: ImageSet, num: int, seed: int) -> ImageSet:
+    """Return `num` images (all, if there are not more), drawn by the seed, in the order they had."""
+    import numpy as np
+
+    if len(images) <= num:
+        return images
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:num])
+    return replace(
+        images,
+        images=images.images[chosen],
+        names=[images.names[i] for i in chosen],
+        labels=None if images.labels is None else images.labels[chosen],
+        attributes=None if images.attributes is None else images.attributes[chosen],
+    )
+
+
+def encode_to_codes(model: Model, images: ImageSet, batch_size: int) -> tuple[Tensor, Tensor | None]:
+    """Return mu and logvar (None of a plain autoencoder), each `(N, Z)`, of all images.
+
+    Raises:
+        UserError: if there is no encoder.
+    """
+    import torch
+
+    from ..latent.encode import encode_batches
+
+    num_batches = -(-len(images) // batch_size)
+    batches = encode_batches(model, images.images, batch_size=batch_size)
+    mu, logvar = zip(*watched(batches, num_batches, "encoding"), strict=True)
+    return torch.cat(mu), None if logvar[0] is None else torch.cat(logvar)
+
+
 def choose_images(options: DataPictureOptions, model: Model, num: int) -> tuple[ImageSet, NDArray[np.int64], Tensor]:
     """Choose images of the data by the seed, prepared as the model wants them.
 
@@ -119,13 +168,7 @@ def choose_images(options: DataPictureOptions, model: Model, num: int) -> tuple[
     import numpy as np
     import torch
 
-    from ..data import open_data
-
-    settings = options.data
-    if not settings.source:
-        raise UserError(f"{options.run} does not say what it was trained on; name images with --data SOURCE")
-    channels, height, _ = model.image_shape
-    data = open_data(**settings.model_dump(exclude={"flip"}) | {"size": height, "channels": channels})
+    data = open_images(options, model)
     images = data.test if options.split == "test" else data.train
     if len(images) < num:
         _log.warning("there are only %d %s images, not %d", len(images), options.split, num)
@@ -140,15 +183,16 @@ def decode_to_bytes(model: Model, codes: Tensor, batch_size: int) -> NDArray[np.
 
     from ..report.grid import to_uint8
 
-    chunks = _watched([codes[i : i + batch_size] for i in range(0, len(codes), batch_size)], "decoding")
-    return np.concatenate([to_uint8(model.decode(chunk, batch_size=batch_size)) for chunk in chunks])
+    chunks = [codes[i : i + batch_size] for i in range(0, len(codes), batch_size)]
+    decoded = (to_uint8(model.decode(chunk, batch_size=batch_size)) for chunk in chunks)
+    return np.concatenate(list(watched(decoded, len(chunks), "decoding")))
 
 
-def _watched(chunks: list[Tensor], what: str) -> Iterable[Tensor]:
-    """Yield the chunks, on a terminal with a progress bar while there are many."""
+def watched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:
+    """Yield the steps, `num` in all, on a terminal with a progress bar while there are many."""
     from rich.progress import track
 
-    return track(chunks, what, transient=True, disable=len(chunks) < 10 or not sys.stdout.isatty())
+    return track(steps, what, total=num, transient=True, disable=num < 10 or not sys.stdout.isatty())
 
 
 def say_where(num: int, what: str, out: Path) -> None:

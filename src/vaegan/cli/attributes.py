@@ -1,0 +1,227 @@
+"""``vaegan attributes``: vectors that put an attribute into an image; sheets, sweeps, and a check that they work."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import PositiveInt
+
+from ..errors import UserError
+from . import log
+from .pictures import (
+    DataPictureOptions,
+    choose_images,
+    data_of_run,
+    decode_to_bytes,
+    encode_to_codes,
+    load_model,
+    open_images,
+    output_of,
+    say_where,
+    some_of,
+    watched,
+)
+from .table import print_table
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..data.images import ImageData, ImageSet
+    from ..latent.attributes import AttributeVectors
+    from ..models import Model
+
+_log = logging.getLogger("vaegan")
+
+
+class Options(DataPictureOptions):
+    """Find the vector of each attribute (or label) in the codes of training images, and add it to other images.
+
+    The sheet has a row for each image: original, reconstruction, then with each attribute added. For one attribute
+    it is a sweep over strengths. The vectors are saved with the model. `--check` trains a classifier on the images
+    alone and tells how many held-out images it sees flip, what else changes, and what a random direction does.
+    """
+
+    num: PositiveInt = 8
+    """Images on the sheet."""
+    attribute: tuple[str, ...] = ()
+    """Names, with commas between; all attributes if not set, or all labels where there are no attributes."""
+    strength: tuple[float, ...] = ()
+    """How much to add, 1 is the difference between images with and without; 1, or -2 to 2 for one attribute."""
+    how: Literal["difference", "balanced", "linear"] = "difference"
+    """Difference of mean codes; 'balanced' weights images until the others are equal; 'linear' fits all at once."""
+    orthogonalise: bool = False
+    """Keep of each vector only what is at right angles to all others."""
+    images: PositiveInt = 20_000
+    """Training images, at most, to find the vectors from."""
+    save: bool = True
+    """Save the vectors with the model, where it is a local folder."""
+    check: bool = False
+    """Check each vector with a classifier; a table, and a JSON file beside the pictures."""
+    check_images: PositiveInt = 256
+    """Held-out images for the check."""
+    check_strength: tuple[float, ...] = (1.0, 2.0)
+    """Strengths of the check."""
+
+
+def defaults(options: Options) -> Options:
+    """Return options with the run's own data settings."""
+    return Options(run=options.run, data=data_of_run(options))
+
+
+def run(options: Options) -> None:
+    """Find, save, show, check."""
+    from ..report.sheet import write_sheet
+
+    out, overwrite = output_of(options, "attributes.png")
+    report = out.with_name(f"{out.stem}-check.json")
+    if options.check and report.exists() and not overwrite:
+        raise UserError(f"{report} exists; choose another --out or allow it to be replaced (--overwrite)")
+    model = load_model(options)
+    data = open_images(options, model)
+    names = _names(options, data)
+    train = some_of(data.train, options.images, options.seed)
+    vectors = _find(options, model, train, names)
+    shown = vectors.only(options.attribute) if options.attribute else vectors
+    if options.save:
+        _save(options, vectors)
+    images, columns, codes = _sheet(options, model, shown)
+    write_sheet(out, images, columns, codes=codes, overwrite=overwrite)
+    say_where(len(shown.names), "attribute vectors", out)
+    if options.check:
+        held_out = some_of(data.test, options.check_images, options.seed)
+        _check(options, model, vectors, shown, train, held_out, report)
+
+
+def _names(options: Options, data: ImageData) -> list[str]:
+    """Return the attributes to find vectors of: those known, and what the user names besides.
+
+    All attributes are found together, also where one is asked for, since vectors may depend on the others. Of two
+    labels the second alone says everything.
+    """
+    from ..data.known import known_attributes
+    from ..latent.attributes import find_attribute
+
+    _, known = known_attributes(data.train)
+    if not known:
+        raise UserError(
+            f"{data.name} has neither labels nor attributes; sort its images into a subfolder for each class, or put "
+            "an attributes.csv beside them"
+        )
+    for name in options.attribute:
+        find_attribute(known, name)
+    found = data.train.attribute_names or known
+    if not data.train.attribute_names and len(known) == 2:
+        found = options.attribute or known[1:]
+    return [*found, *(name for name in options.attribute if name not in found)]
+
+
+def _table(images: ImageSet, names: list[str] | tuple[str, ...]) -> Tensor:
+    """Return values `(N, A)` of these attributes."""
+    import torch
+
+    from ..data.known import known_attributes
+
+    values, known = known_attributes(images)
+    return torch.from_numpy(values[:, [known.index(name) for name in names]])
+
+
+def _find(options: Options, model: Model, train: ImageSet, names: list[str]) -> AttributeVectors:
+    from ..latent.attributes import find_vectors
+
+    mu, _ = encode_to_codes(model, train, options.batch_size)
+    return find_vectors(mu, _table(train, names), names, how=options.how, orthogonalise=options.orthogonalise)
+
+
+def _save(options: Options, vectors: AttributeVectors) -> None:
+    from ..report.vectors import find_model_folder, save_vectors
+
+    if not Path(options.run).is_dir():
+        _log.warning("%s is not a local folder: its vectors are not saved", options.run)
+        return
+    folder = find_model_folder(options.run)
+    save_vectors(folder, vectors)
+    _log.info("vectors of %d attributes saved with the model: %s", len(vectors.names), folder)
+
+
+def _sheet(options: Options, model: Model, vectors: AttributeVectors) -> tuple[Any, list[str], Tensor]:
+    """Return images `(R, K, H, W, C)`, K names of columns, codes `(R, K, Z)`."""
+    import numpy as np
+    import torch
+
+    from ..latent.attributes import sweep
+
+    images, chosen, x = choose_images(options, model, options.num)
+    z = model.encode(x, batch_size=options.batch_size)
+    single = len(vectors.names) == 1
+    strengths = options.strength or ((-2, -1.5, -1, -0.5, 0.5, 1, 1.5, 2) if single else (1,))
+    columns = ["original", "reconstruction"]
+    steps = [z, z]
+    for name, vector in zip(vectors.names, vectors.vectors, strict=True):
+        steps += sweep(z, vector, strengths)
+        columns += [_label(name, strength) for strength in strengths]
+    codes = torch.stack(steps, dim=1)
+    decoded = decode_to_bytes(model, codes.flatten(0, 1), options.batch_size)
+    shown = np.array(decoded.reshape(*codes.shape[:2], *decoded.shape[1:]))
+    shown[:, 0] = images.images[chosen]
+    return shown, columns, codes
+
+
+def _label(name: str, strength: float) -> str:
+    return f"+ {name}" if strength == 1 else f"{'+' if strength >= 0 else '-'} {abs(strength):g} {name}"
+
+
+def _check(
+    options: Options,
+    model: Model,
+    vectors: AttributeVectors,
+    shown: AttributeVectors,
+    train: ImageSet,
+    held_out: ImageSet,
+    report: Path,
+) -> None:
+    """Train a classifier of all attributes, look through it at those shown, print and write what it saw."""
+    import torch
+
+    from ..data.batches import to_unit
+    from ..files import write_json
+    from ..latent.attribute_check import check_vectors
+    from ..latent.attributes import has_attribute
+    from ..metrics.classifier import balanced_accuracy, train_classifier
+
+    _log.info("training a classifier on %d images", len(train))
+    targets, truth = (has_attribute(_table(part, vectors.names), vectors.thresholds) for part in (train, held_out))
+    classifier = train_classifier(torch.from_numpy(train.images), targets, seed=options.seed)
+    x = to_unit(torch.from_numpy(held_out.images))
+    accuracy = balanced_accuracy(classifier.predict(x), truth)
+
+    def predict(z: Tensor) -> Tensor:
+        parts = torch.split(z, options.batch_size)
+        return torch.cat([classifier.predict(model.decode(part).cpu()) for part in parts])
+
+    z = model.encode(x, batch_size=options.batch_size).cpu()
+    columns = [vectors.index(name) for name in shown.names]
+    effects = check_vectors(z, shown, predict, options.check_strength, columns=columns, seed=options.seed)
+    num = len(shown.names) * len(options.check_strength)
+    records = [asdict(effect) for effect in watched(effects, num, "checking")]
+    _print(records)
+    of_classifier = {name: _number(value) for name, value in zip(vectors.names, accuracy.tolist(), strict=True)}
+    write_json(report, {"num_images": len(z), "classifier_accuracy": of_classifier, "effects": records})
+    _log.info("check on %d held-out images: %s", len(z), report)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _print(records: list[dict[str, Any]]) -> None:
+    if log.is_first_process():
+        head = [name.replace("_", " ") for name in records[0]]
+        print_table(head, [[_cell(value) for value in record.values()] for record in records])
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else value if isinstance(value, str) else f"{value:.3g}"

@@ -1,0 +1,103 @@
+"""Sheets: rows and columns of images with their names at the edge, as figures in a paper have them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .grid import Bytes, grid
+from .output import check_output, write_images, write_picture
+
+_FONT_SIZE = 13
+_MARGIN = 4
+_PAPER = 255
+
+
+def sheet(
+    images: Bytes, columns: Sequence[str] = (), rows: Sequence[str] = (), pad: int = 2, scale: int | None = None
+) -> Bytes:
+    """Lay images in rows and columns with their names.
+
+    Args:
+        images: uint8 `(R, K, H, W, C)`.
+        columns: K names above, or none; those wider than an image are written upwards.
+        rows: R names to the left, or none.
+        pad: width of the lines in pixels.
+        scale: whole factor of enlargement; chosen as in `grid` if None.
+
+    Returns:
+        uint8 `(H', W', C)`; the grid is its right lower corner.
+    """
+    num_rows, num_columns = images.shape[:2]
+    picture = grid(images.reshape(-1, *images.shape[2:]), num_columns, pad, scale)
+    height, width = picture.shape[:2]
+    tops = [_text(name) for name in columns]
+    cell = (width - pad) // num_columns
+    if any(top.width > cell - pad for top in tops):
+        tops = [top.transpose(Image.Transpose.ROTATE_90) for top in tops]
+    sides = [_text(name) for name in rows]
+    left = max((side.width + 2 * _MARGIN for side in sides), default=0)
+    top = max((text.height + 2 * _MARGIN for text in tops), default=0)
+    page = Image.new("L", (left + width, top + height), _PAPER)
+    for index, text in enumerate(tops):
+        x = left + pad + index * cell + (cell - pad - text.width) // 2
+        page.paste(text, (x, top - _MARGIN - text.height))
+    cell = (height - pad) // num_rows
+    for index, text in enumerate(sides):
+        page.paste(text, (left - _MARGIN - text.width, top + pad + index * cell + (cell - pad - text.height) // 2))
+    canvas = np.repeat(np.asarray(page)[:, :, None], picture.shape[2], axis=2)
+    canvas[top:, left:] = picture
+    return canvas
+
+
+def write_sheet(
+    out: Path,
+    images: Bytes,
+    columns: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    *,
+    codes: Any = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a sheet in the form that the ending of ``out`` names: see `vaegan.report.output`.
+
+    Only a .png has the names at its edge; a .gif shows one column after another, a folder and an .npz hold row after
+    row, the .npz with names ``ROW / COLUMN``.
+
+    Args:
+        out: file or folder.
+        images: uint8 `(R, K, H, W, C)`.
+        columns: K names, or none.
+        rows: R names, or none.
+        codes: `(R, K, Z)`, or None; goes into .npz only.
+        overwrite: whether to replace what is there.
+
+    Raises:
+        UserError: as `check_output`, or if the disk is full.
+    """
+    check_output(out, overwrite)
+    if out.suffix.lower() == ".png":
+        write_picture(out, sheet(images, columns, rows))
+        return
+    names = [f"{row} / {column}" for row in rows for column in columns] if rows and columns else None
+    write_images(
+        out,
+        images.swapaxes(0, 1),
+        codes=None if codes is None else codes.swapaxes(0, 1),
+        names=names,
+        overwrite=overwrite,
+    )
+
+
+def _text(words: str) -> Image.Image:
+    """Return words as a grey image, dark on light, no larger than it must be."""
+    font = ImageFont.load_default(_FONT_SIZE)
+    left, _, right, _ = font.getbbox(words)
+    ascent, descent = 12, 4
+    image = Image.new("L", (max(1, round(right - left)), ascent + descent), _PAPER)
+    ImageDraw.Draw(image).text((-left, ascent), words, fill=20, font=font, anchor="ls")
+    return image

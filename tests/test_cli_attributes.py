@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vaegan.cli import main
+from vaegan.data import open_data
+from vaegan.errors import UserError
+from vaegan.latent.attributes import apply, find_vectors
+from vaegan.models import Model, load
+from vaegan.recipes import config_for
+from vaegan.report.grid import to_uint8
+from vaegan.report.vectors import load_vectors, save_vectors
+from vaegan.settings_io import dump_yaml
+
+
+def make_run(folder: Path, kind: str = "vaegan") -> Path:
+    config = config_for("digits", {"model.kind": kind})
+    torch.manual_seed(0)
+    Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()}).save(folder / "model")
+    dump_yaml(config, folder / "config.yaml")
+    return folder
+
+
+def command(*words) -> int:
+    return main(["attributes", *map(str, words)])
+
+
+def to_unit(images):
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 255
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path / "run")
+
+
+def expected_vectors(model, images, **settings):
+    labels = torch.eye(10)[torch.from_numpy(images.labels)]
+    return find_vectors(model.encode(to_unit(images.images)), labels, tuple("0123456789"), **settings)
+
+
+def test_vectors_of_labels_are_found_saved_and_applied(run, tmp_path):
+    assert command(run, "--num", 3, "--out", tmp_path / "a.npz", "--batch-size", 100) == 0
+    model, digits = load(run), open_data("digits")
+    found = load_vectors(run)
+    assert found.names == tuple("0123456789")
+    torch.testing.assert_close(found.vectors, expected_vectors(model, digits.train).vectors, atol=1e-4, rtol=1e-3)
+    with np.load(tmp_path / "a.npz") as file:
+        images, codes = file["images"].reshape(3, 12, 8, 8, 1), torch.from_numpy(file["codes"]).reshape(3, 12, -1)
+    assert all((digits.test.images == original).all((1, 2, 3)).any() for original in images[:, 0])
+    z = codes[:, 1]
+    torch.testing.assert_close(codes[:, 5], apply(z, found["3"], 1.0))
+    assert np.abs(images[:, 5].astype(int) - to_uint8(model.decode(codes[:, 5])).astype(int)).max() <= 1
+
+
+def test_one_attribute_is_a_sweep(run, tmp_path):
+    words = (run, "--attribute", "7", "--strength", "-1,0,2.5", "--num", 2)
+    assert command(*words, "--out", tmp_path / "a.npz") == 0
+    with np.load(tmp_path / "a.npz") as file:
+        codes = torch.from_numpy(file["codes"]).reshape(2, 5, -1)
+    vector = load_vectors(run)["7"]
+    for index, strength in enumerate((-1, 0, 2.5)):
+        torch.testing.assert_close(codes[:, 2 + index], apply(codes[:, 0], vector, strength))
+    assert command(*words) == 0
+    with Image.open(run / "pictures" / "attributes.png") as picture:
+        assert picture.width > picture.height
+
+
+def test_attributes_of_a_table_come_before_labels(run, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "images"
+    rows = ["file,light,size"]
+    for index in range(60):
+        path = folder / ("ab"[index % 2]) / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+        rows.append(f"{path.name},{index % 3 == 0:d},{rng.random()}")
+    words = (run, "--data", folder, "--data.cache", tmp_path / "cache", "--num", 2)
+    assert command(*words) == 0
+    assert load_vectors(run).names == ("b",)
+    (folder / "attributes.csv").write_text("\n".join(rows))
+    for how in ("balanced", "linear"):
+        assert command(*words, "--how", how, "--orthogonalise") == 0
+        found = load_vectors(run)
+        assert (found.names, found.how, found.orthogonalised) == (("light", "size"), how, True)
+    assert command(*words, "--attribute", "a,light") == 0
+    assert load_vectors(run).names == ("light", "size", "a")
+    assert command(*words, "--attribute", "lihgt") == 2
+    assert "no attribute 'lihgt' (perhaps you meant 'light'); there are light, size, a, b" in capsys.readouterr().err
+
+
+def test_check_is_a_table_and_json(run, tmp_path, capsys, monkeypatch):
+    from vaegan.metrics import classifier
+
+    real = classifier.train_classifier
+    monkeypatch.setattr(classifier, "train_classifier", lambda *a, **k: real(*a, **k, num_images=6000))
+    words = (run, "--check", "--check-images", 100, "--check-strength", "1,3", "--attribute", "0,1", "--num", 1)
+    assert command(*words, "--no-save", "--out", tmp_path / "a.png") == 2
+    assert command(*words, "--save", "no", "--out", tmp_path / "a.png") == 0
+    table = capsys.readouterr().out
+    assert "random flipped" in table
+    report = json.loads((tmp_path / "a-check.json").read_text())
+    assert report["num_images"] == 100
+    assert len(report["classifier_accuracy"]) == 10
+    assert min(report["classifier_accuracy"].values()) > 0.8
+    assert [(e["attribute"], e["strength"]) for e in report["effects"]] == [("0", 1), ("0", 3), ("1", 1), ("1", 3)]
+    assert not (run / "model" / "attributes.json").exists()
+    (tmp_path / "a.png").unlink()
+    assert command(*words, "--out", tmp_path / "a.png") == 2
+    assert "a-check.json exists" in capsys.readouterr().err
+
+
+def test_vectors_of_other_weights_are_refused(run):
+    model = load(run)
+    vectors = expected_vectors(model, open_data("digits").train)
+    save_vectors(run / "model", vectors)
+    torch.testing.assert_close(load_vectors(run / "model").vectors, vectors.vectors)
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    model.save(run / "model")
+    with pytest.raises(UserError, match="are of other weights; run `vaegan attributes` again"):
+        load_vectors(run)
+
+
+def test_missing_and_damaged_vectors(run):
+    with pytest.raises(UserError, match="has no attribute vectors; make them with"):
+        load_vectors(run)
+    save_vectors(run / "model", expected_vectors(load(run), open_data("digits").train))
+    (run / "model" / "attributes.safetensors").write_bytes(b"short")
+    with pytest.raises(UserError, match="damaged; make it again"):
+        load_vectors(run)
+
+
+def test_mistakes_are_one_line(tmp_path, capsys):
+    gan = make_run(tmp_path / "gan", "gan")
+    assert command(gan) == 2
+    assert "this model is a GAN and has no encoder" in capsys.readouterr().err
+    run = make_run(tmp_path / "run")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (9, 8, 8), dtype=np.uint8))
+    assert command(run, "--data", tmp_path / "x.npy") == 2
+    assert "x has neither labels nor attributes; sort its images into a subfolder" in capsys.readouterr().err

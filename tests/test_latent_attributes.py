@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LinearRegression
+
+from vaegan.data.images import ImageSet
+from vaegan.data.known import known_attributes
+from vaegan.errors import UserError
+from vaegan.latent.attribute_check import check_vectors
+from vaegan.latent.attributes import (
+    apply,
+    balancing_weights,
+    find_thresholds,
+    find_vectors,
+    has_attribute,
+    random_like,
+    sweep,
+)
+
+NAMES = ("hat", "beard", "age")
+
+
+@pytest.fixture
+def world():
+    """Codes moved by two correlated binary attributes and a continuous one, and by noise."""
+    rng = np.random.default_rng(0)
+    hat = rng.random(4000) < 0.3
+    beard = rng.random(4000) < np.where(hat, 0.8, 0.2)
+    age = rng.normal(40, 10, 4000)
+    attributes = np.stack([hat, beard, age], axis=1).astype(np.float32)
+    effects = rng.normal(size=(3, 6))
+    z = attributes * [1, 1, 0.1] @ effects + 0.1 * rng.normal(size=(4000, 6))
+    return torch.from_numpy(z).float(), torch.from_numpy(attributes), torch.from_numpy(effects).float()
+
+
+def test_difference_of_means_by_hand(world):
+    z, attributes, _ = world
+    found = find_vectors(z, attributes, NAMES)
+    for row, column in enumerate(attributes.numpy().T):
+        with_ = column > (0.5 if row < 2 else np.median(column))
+        expected = z.numpy()[with_].mean(0) - z.numpy()[~with_].mean(0)
+        np.testing.assert_allclose(found.vectors[row].numpy(), expected, atol=1e-3)
+        assert abs(int(found.counts[row, 1]) - with_.sum()) <= 1
+    assert torch.equal(found["beard"], found.vectors[1])
+
+
+def test_linear_is_the_regression(world):
+    z, attributes, effects = world
+    found = find_vectors(z, attributes, NAMES, how="linear")
+    expected = LinearRegression().fit(attributes.numpy(), z.numpy()).coef_.T
+    age = attributes[:, 2]
+    expected[2] *= float(age[age > age.median()].mean() - age[age <= age.median()].mean())
+    np.testing.assert_allclose(found.vectors.numpy(), expected, atol=1e-4)
+    torch.testing.assert_close(found["hat"], effects[0], atol=0.03, rtol=0)
+
+
+def test_balanced_takes_the_beard_out_of_the_hat(world):
+    z, attributes, effects = world
+    plain = find_vectors(z, attributes, NAMES)["hat"]
+    balanced = find_vectors(z, attributes, NAMES, how="balanced")["hat"]
+    assert (plain - effects[0]).norm() > 0.5 * effects[1].norm()
+    torch.testing.assert_close(balanced, effects[0], atol=0.03, rtol=0)
+
+
+def test_balanced_with_one_other_binary_attribute_is_stratification():
+    # Weighted so that both groups hold each kind of the other alike: the mean of the differences within each kind.
+    rng = np.random.default_rng(1)
+    hat, beard = rng.random((2, 500)) < [[0.4], [0.6]]
+    beard ^= hat & (rng.random(500) < 0.5)
+    z = torch.from_numpy(rng.normal(size=(500, 3)) + np.outer(hat & beard, [1, 2, 3])).double()
+    found = find_vectors(z, torch.tensor(np.stack([hat, beard], 1)).float(), ("hat", "beard"), how="balanced")
+    share = (beard[hat].mean() + beard[~hat].mean()) / 2
+    cells = {(h, b): z.numpy()[(hat == h) & (beard == b)].mean(0) for h in (0, 1) for b in (0, 1)}
+    expected = share * (cells[1, 1] - cells[0, 1]) + (1 - share) * (cells[1, 0] - cells[0, 0])
+    np.testing.assert_allclose(found["hat"].numpy(), expected, atol=0.01)
+
+
+def test_balancing_weights_solve_their_equation():
+    c = torch.from_numpy(np.random.default_rng(0).normal(0.3, 1, (300, 4)))
+    w = balancing_weights(c, ridge=1e-12)
+    assert float(w.sum()) == pytest.approx(1.0)
+    torch.testing.assert_close(w @ c, torch.zeros(4).double(), atol=1e-8, rtol=0)
+    # Nearest to equal in entropy: log w is linear in c.
+    fit = LinearRegression().fit(c.numpy(), w.log().numpy())
+    assert fit.score(c.numpy(), w.log().numpy()) == pytest.approx(1.0)
+
+
+def test_balancing_weights_where_none_can_do_it_stay_finite():
+    w = balancing_weights(torch.rand(50, 2, generator=torch.Generator().manual_seed(0)).double() + 1)
+    assert torch.isfinite(w).all()
+    assert float(w.sum()) == pytest.approx(1.0)
+
+
+def test_no_other_attribute_needs_no_balance(world):
+    z, attributes, _ = world
+    one = attributes[:, :1]
+    expected = find_vectors(z, one, NAMES[:1]).vectors
+    torch.testing.assert_close(find_vectors(z, one, NAMES[:1], how="balanced").vectors, expected)
+
+
+def test_orthogonalised_vectors_by_qr(world):
+    z, attributes, _ = world
+    plain = find_vectors(z, attributes, NAMES).vectors.double().numpy()
+    found = find_vectors(z, attributes, NAMES, orthogonalise=True)
+    for row in range(3):
+        others, _ = np.linalg.qr(np.delete(plain, row, axis=0).T)
+        expected = plain[row] - others @ (others.T @ plain[row])
+        np.testing.assert_allclose(found.vectors[row].numpy(), expected, atol=1e-5)
+
+
+def test_vectors_that_are_mixtures_of_each_other_cannot_be_orthogonalised():
+    labels = torch.eye(3)[torch.arange(300) % 3]
+    z = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
+    assert torch.isfinite(find_vectors(z, labels, NAMES, how="linear").vectors).all()
+    with pytest.raises(UserError, match=r"'hat' is a mixture of the others'.*choose fewer"):
+        find_vectors(z, labels, NAMES, orthogonalise=True)
+
+
+@pytest.mark.parametrize("how", ["difference", "balanced", "linear"])
+def test_images_of_which_nothing_is_known_take_no_part(world, how):
+    z, attributes, _ = world
+    expected = find_vectors(z, attributes, NAMES, how=how)
+    more_z = torch.cat([z, 100 * torch.ones(50, 6)])
+    more = torch.cat([attributes, torch.full((50, 3), torch.nan)])
+    found = find_vectors(more_z, more, NAMES, how=how)
+    torch.testing.assert_close(found.vectors, expected.vectors, atol=1e-5, rtol=1e-4)
+    assert torch.equal(found.counts, expected.counts)
+
+
+def test_thresholds_by_hand():
+    nan = math.nan
+    attributes = torch.tensor([[-1, 1, 0, 5.0], [1, 2, 1, 5], [1, 3, 2, 5], [nan, 4, 2, 5], [1, 9, 2, nan]])
+    thresholds = find_thresholds(attributes)
+    assert thresholds[:3].tolist() == [0.0, 3.0, 1.5]
+    assert math.isnan(thresholds[3])
+    sides = has_attribute(attributes, thresholds)
+    assert sides[:, 1].tolist() == [0, 0, 0, 1, 1]
+    assert sides[:, 2].tolist() == [0, 0, 1, 1, 1]
+    assert sides[:3, 0].tolist() == [0, 1, 1]
+    assert sides[3, 0].isnan()
+
+
+def test_mistakes_are_told(world):
+    z, attributes, _ = world
+    with pytest.raises(UserError, match="'beard' is the same for all 4000 images"):
+        find_vectors(z, attributes * torch.tensor([1, 0, 1]), NAMES)
+    with pytest.raises(UserError, match=r"no attribute 'haat' \(perhaps you meant 'hat'\); there are hat, beard, age"):
+        find_vectors(z, attributes, NAMES)["haat"]
+    with pytest.raises(UserError, match="unknown way 'magic'"):
+        find_vectors(z, attributes, NAMES, how="magic")
+    with pytest.raises(UserError, match="none; choose fewer"):
+        find_vectors(z, torch.where(torch.arange(4000)[:, None] % 3 == torch.arange(3), torch.nan, attributes),
+                     NAMES, how="linear")  # fmt: skip
+
+
+def test_strength_one_is_the_whole_difference():
+    z, vector = torch.zeros(2, 3), torch.tensor([1.0, 2.0, 3.0])
+    assert apply(z, vector, 1).tolist() == [[1, 2, 3], [1, 2, 3]]
+    assert apply(z, vector, torch.tensor([1.0, -2.0])).tolist() == [[1, 2, 3], [-2, -4, -6]]
+    assert sweep(z, vector, (-1, 0, 2))[:, 0].tolist() == [[-1, -2, -3], [0, 0, 0], [2, 4, 6]]
+
+
+def test_random_direction_has_the_length_and_its_seed():
+    vector = torch.tensor([3.0, 4.0] + [0.0] * 98)
+    a, b = random_like(vector, 0), random_like(vector, 1)
+    assert float(a.norm()) == pytest.approx(5.0)
+    assert torch.equal(a, random_like(vector, 0))
+    assert abs(float(a @ b)) < 10
+
+
+def test_labels_are_attributes_of_zero_and_one():
+    images = ImageSet(
+        np.zeros((3, 2, 2, 1), np.uint8),
+        ["a", "b", "c"],
+        np.array([1, 0, 1]),
+        ("cat", "dog"),
+        np.array([[0.5], [np.nan], [2]], np.float32),
+        ("cat",),
+    )
+    values, names = known_attributes(images)
+    assert names == ("cat", "label cat", "dog")
+    np.testing.assert_array_equal(values, np.array([[0.5, 0, 1], [np.nan, 1, 0], [2, 0, 1]], np.float32))
+
+
+def test_the_check_counts_flips_by_hand():
+    # Three attributes: the signs of three code dimensions, seen without error. The first vector moves its own
+    # dimension by 2, the second also drags the third along.
+    z = torch.tensor([[-1.0, 5, 5, 0], [-3, 5, 5, 0], [1, 5, -1, 0], [5, -1, -0.5, 0]])
+    vectors = find_vectors(torch.eye(2, 4), torch.tensor([[0.0, 1], [1, 0]]), ("a", "b"))
+    object.__setattr__(vectors, "vectors", torch.tensor([[2.0, 0, 0, 0], [0, 2, 2, 0]]))
+    first, first2, second, _ = check_vectors(z, vectors, lambda z: (z[:, :3] > 0).float(), (1.0, 2.0))
+    assert (first.attribute, first.strength, first2.strength, second.attribute) == ("a", 1.0, 2.0, "b")
+    # Without: -1 flips, -3 does not. With: 1 flips, 5 does not.
+    assert (first.flipped, first.added, first.removed, first.own, first.others) == (0.5, 0.5, 0.5, 0.5, 0.0)
+    assert (first2.flipped, first2.added, first2.removed) == (0.75, 1.0, 0.5)
+    # The last image gets b (from -1 to 1) and its third dimension turns too; of eight other opinions one changes.
+    assert (second.flipped, second.added, second.removed, second.others) == (0.25, 1.0, 0.0, 1 / 8)
+
+
+def test_the_check_counts_nothing_where_there_is_nothing():
+    vectors = find_vectors(torch.eye(2, 4), torch.tensor([[0.0], [1.0]]), ("a",))
+    (effect,) = check_vectors(torch.ones(3, 4), vectors, lambda z: (z[:, :1] > 0).float(), (1.0,))
+    assert effect.added is None
+    assert effect.others is None
+    assert effect.removed == 0.0
