@@ -10,14 +10,19 @@ import contextlib
 import gc
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from .errors import UserError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,21 @@ class World:
         dist.all_reduce(told, dist.ReduceOp.MAX)
         return bool(told.item())
 
+    def together(self, work: Callable[[], T], device: torch.device) -> T:
+        """Do what may fail by the user's mistake; if it fails in one process, all of them stop.
+
+        Raises:
+            UserError: of this process, or one that says that another's tells more.
+        """
+        error = None
+        try:
+            result = work()
+        except UserError as failed:
+            error = failed
+        if self.any(error is not None, device):
+            raise error or UserError("stopped, as another process did; its message says why")
+        return result
+
     def wait(self) -> None:
         """Wait until all processes are here."""
         if self.size > 1:
@@ -100,7 +120,8 @@ def joined(device_type: str) -> Iterator[World]:
     if size == 1 or dist.is_initialized():
         yield current()
         return
-    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    # The others wait while the first process decodes images, which may take long.
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=timedelta(hours=4))
     failed = True
     try:
         yield current()
@@ -109,7 +130,7 @@ def joined(device_type: str) -> Iterator[World]:
         # Gloo aborts now and then if tensors of pending work outlive the group.
         gc.collect()
         if not failed:
-            dist.barrier()
+            current().wait()
         dist.destroy_process_group()
 
 

@@ -19,6 +19,8 @@ class Options(Settings):
 
     `vaegan recipes` lists the recipes. The defaults below are those of the recipe that is named:
     `vaegan train mnist-conv --help` shows that one's. A switch alone means True.
+
+    Ctrl-C and SIGTERM finish the step and save; the exit code is then 130 or 143.
     """
 
     recipe: Annotated[
@@ -52,7 +54,10 @@ def defaults(options: Options) -> Options:
 
 def run(options: Options) -> None:
     """Train."""
-    from ..training import train
+    from ..training import Stopped, train
 
     config = options.settings
-    train(config, options.out or Path("runs") / config.recipe, overwrite=options.overwrite)
+    try:
+        train(config, options.out or Path("runs") / config.recipe, overwrite=options.overwrite)
+    except Stopped as stopped:
+        raise SystemExit(stopped.exit_code) from stopped

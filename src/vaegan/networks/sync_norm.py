@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over processes, forward and backward."""
+    """Sum over processes, forward, backward, and backward through that (the R1 penalty needs it)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -25,9 +25,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        g = gradients[0].clone()
-        dist.all_reduce(g)
-        return g
+        return _Sum.apply(gradients[0])  # type: ignore[no-any-return, no-untyped-call]
 
 
 class SyncBatchNorm(_BatchNorm):

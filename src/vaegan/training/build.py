@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..config import Config, LossSettings
 from ..errors import UserError
@@ -59,6 +60,26 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
         assert metric.discriminator is not None
         model.discriminator.load_state_dict(metric.discriminator.state_dict())
     return model
+
+
+def check_batch_norm(config: Config, model: Model, num_images: int) -> None:
+    """Refuse batch norms in trained parts where a process sees too few images at a time.
+
+    Args:
+        config: settings.
+        model: from `build_model`.
+        num_images: over which statistics are taken in a step.
+
+    Raises:
+        UserError: if there is one image only.
+    """
+    for name, part in model.parts.items():
+        trained = config.model.kind != "vae-dis-l" or name != "discriminator"
+        if num_images == 1 and trained and any(isinstance(m, _BatchNorm) for m in part.modules()):
+            raise UserError(
+                f"batch norm in the {name} needs 2 images at least in each process, not 1; raise --train.batch-size "
+                f"or set --model.{name}.norm group"
+            )
 
 
 def load_metric(config: Config) -> Model:

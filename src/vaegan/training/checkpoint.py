@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ def checkpoint_path(folder: Path, images: int) -> Path:
 def save_checkpoint(folder: Path, state: State, keep: int) -> Path:
     """Write ``state`` (which has ``images``) and remove all but the newest ``keep`` checkpoints.
 
+    Checkpoints of more images are removed too: a run that has gone back and comes here does not lead to them.
+
     Raises:
         UserError: if it cannot be written; earlier checkpoints are then as they were.
     """
@@ -42,10 +45,17 @@ def save_checkpoint(folder: Path, state: State, keep: int) -> Path:
     write_text(_digest_path(path), hashlib.sha256(data).hexdigest() + "\n")
     with written_beside(path) as beside:
         beside.write_bytes(data)
-    for old in list_checkpoints(folder)[:-keep]:
-        old.unlink(missing_ok=True)
-        _digest_path(old).unlink(missing_ok=True)
+    paths = list_checkpoints(folder)
+    here = paths.index(path)
+    for other in paths[: max(0, here + 1 - keep)] + paths[here + 1 :]:
+        remove_checkpoint(other)
     return path
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint."""
+    path.unlink(missing_ok=True)
+    _digest_path(path).unlink(missing_ok=True)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -73,10 +83,14 @@ def read_checkpoint(data: bytes, where: str) -> State:
     """Read the bytes of a checkpoint.
 
     Raises:
-        UserError: if a newer version wrote it.
+        UserError: if a newer version wrote it, or something else did.
     """
-    state: State = load_bytes(data)
-    if state["format"] > FORMAT:
+    try:
+        state: State = load_bytes(data)
+        newer = state["format"] > FORMAT
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        raise UserError(f"{where} is no checkpoint of vaegan; remove it, or start anew with --overwrite") from error
+    if newer:
         raise UserError(
             f"{where} was written by a newer vaegan (format {state['format']}, this one reads up to {FORMAT}): upgrade"
         )

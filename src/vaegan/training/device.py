@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import os
 import time
 from collections.abc import Callable
 
@@ -18,20 +19,20 @@ log = logging.getLogger("vaegan")
 FORMS = (("fp32", "contiguous"), ("bf16", "contiguous"), ("bf16", "channels_last"), ("fp32", "channels_last"))
 
 
-def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """Return the device of ``name``, the best there is for ``auto``.
+def pick_device(name: str) -> torch.device:
+    """Return the device of ``name``, the best there is for ``auto``; of several GPUs this process's own.
 
     Raises:
         UserError: if there is no such device here.
     """
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))  # torchrun's: which of this machine's processes this is
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", local_rank % torch.cuda.device_count())
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        if device.type not in ("cpu", "meta"):
-            torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {name}: no such device here; use cpu, or auto for the best there is") from error
     if device.type == "cuda" and device.index is None:

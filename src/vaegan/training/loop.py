@@ -7,6 +7,7 @@ few numbers.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distributed import World
+from ..errors import UserError
 from ..objectives import Noise, Objective, trainable
 from ..objectives.gate import BalanceGate
 from ..objectives.r1 import r1_gradients
@@ -22,7 +24,7 @@ from ..objectives.step import Losses, StepResult
 from ..objectives.vaegan import Autocast
 from ..schedules import KLContext, kl_factor, lr_factor
 from .averages import Averages
-from .optimisers import assign_gradients, clip_gradients
+from .optimisers import assign_gradients, clip_gradients, laid_out
 
 
 class NotFiniteError(ArithmeticError):
@@ -31,7 +33,7 @@ class NotFiniteError(ArithmeticError):
     Attributes:
         step: number of the step, from 1.
         part: which part's.
-        what: ``loss`` or ``gradient``.
+        what: ``loss``, ``gradient`` or ``norm of the weights``.
     """
 
     def __init__(self, step: int, part: str, what: str) -> None:
@@ -73,14 +75,14 @@ class LoopSettings:
         latent_dim: Z.
         image_range: values of black and white inside the networks.
         seed: of all randomness.
-        lr: part -> learning rate.
+        lr: part -> learning rate that the schedule starts from; of a part not named, that of its optimiser.
     """
 
     batch_size: int
     total_images: int
     epoch_images: int
     latent_dim: int
-    image_range: tuple[float, float]
+    image_range: tuple[float, float] = (0.0, 1.0)
     seed: int = 0
     lr: dict[str, float] = field(default_factory=dict)
     lr_schedule: str = "constant"
@@ -99,13 +101,16 @@ class Trainer:
     Args:
         objective: a batch -> losses and gradients.
         optimisers: part -> optimiser of its trainable parameters.
-        batches: images seen -> this process's uint8 batch, (B, H, W, C).
+        batches: images seen -> this process's batch, uint8 (B, H, W, C) or float (B, C, H, W) in [0, 1].
         settings: numbers.
         device: where the networks are.
         world: the processes that train together.
         averages: averaged weights to keep up, if any.
         gate: balance gate, if any.
         autocast: context of forward passes, for the R1 penalty.
+
+    Raises:
+        UserError: if a part has no optimiser.
     """
 
     def __init__(
@@ -115,19 +120,25 @@ class Trainer:
         batches: Callable[[int], Tensor],
         settings: LoopSettings,
         *,
-        device: torch.device,
+        device: torch.device | str = "cpu",
         world: World | None = None,
         averages: Averages | None = None,
         gate: BalanceGate | None = None,
-        autocast: Autocast | None = None,
+        autocast: Autocast = contextlib.nullcontext,
     ) -> None:
+        if missing := [part for part in objective.parts if part not in optimisers]:
+            raise UserError(f"no optimiser for the {' and the '.join(missing)}; give each part its own")
         self.objective, self.optimisers, self.batches, self.settings = objective, optimisers, batches, settings
-        self.device, self.world = device, world or World()
+        self.device, self.world = torch.device(device), world or World()
         self.averages, self.gate, self.autocast = averages, gate, autocast
         self.weights = {name: trainable(part) for name, part in objective.parts.items()}
+        self._rates = {
+            part: [settings.lr.get(part, group["lr"]) for group in optimiser.param_groups]
+            for part, optimiser in optimisers.items()
+        }
         self.images, self.steps, self.lr_scale = 0, 0, 1.0
         # A look at each step's numbers makes a GPU wait, so there they are looked at together, now and then.
-        self._check_every = 1 if device.type == "cpu" else 20
+        self._check_every = 1 if self.device.type == "cpu" else 20
         self._unchecked: list[tuple[int, str, str, Tensor]] = []
 
     def run(self, record_when: Callable[[int], bool] = lambda images: True) -> Iterator[Record]:
@@ -159,18 +170,19 @@ class Trainer:
         result = self.objective.step(x, noise, self.kl_factor(), record=record)
         if s.r1_weight and "discriminator" in result.gradients and self.steps % s.r1_every == 0:
             self._add_r1(result, x, noise.seed)
-        norms = {}
-        for part, gradients in result.gradients.items():
+        norms, gradients = {}, {}
+        for part, of_part in result.gradients.items():
+            of_part = laid_out(self.weights[part], of_part)
             # One flat all-reduce per part, its losses carried along.
-            self.world.average_([*gradients, *result.losses.get(part, {}).values()])
-            norms[part] = clip_gradients(gradients, s.clip)
+            self.world.average_([*of_part, *result.losses.get(part, {}).values()])
+            norms[part], gradients[part] = clip_gradients(of_part, s.clip)
             if part in result.losses:
                 self._unchecked.append((self.steps + 1, part, "loss", result.losses[part]["total"]))
             self._unchecked.append((self.steps + 1, part, "gradient", norms[part]))
         if (self.steps + 1) % self._check_every == 0:
             self.check_finite()
         skipped = self.gate.closed_to(result.losses) if self.gate else set()
-        self._step_optimisers({part: g for part, g in result.gradients.items() if part not in skipped})
+        self._step_optimisers({part: g for part, g in gradients.items() if part not in skipped})
         self.images += s.batch_size
         self.steps += 1
         if self.averages:
@@ -179,10 +191,16 @@ class Trainer:
         return Record(self.images, self.steps, epoch, result.losses, norms, result.routes, frozenset(skipped))
 
     def network_range(self, batch: Tensor) -> Tensor:
-        """Bring uint8 images (B, H, W, C) to the device, as float (B, C, H, W) in the network's range."""
+        """Bring uint8 images (B, H, W, C), or float ones (B, C, H, W) in [0, 1], to the device.
+
+        Returns:
+            Float (B, C, H, W) in the network's range.
+        """
         low, high = self.settings.image_range
-        x = batch.to(self.device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32)
-        return x.mul_((high - low) / 255.0).add_(low)
+        x = batch.to(self.device, non_blocking=True)
+        if x.is_floating_point():
+            return x * (high - low) + low
+        return x.permute(0, 3, 1, 2).to(torch.float32).mul_((high - low) / 255.0).add_(low)
 
     def kl_factor(self) -> float:
         """What the KL schedule multiplies the weight with now."""
@@ -204,9 +222,19 @@ class Trainer:
             if not good:
                 raise NotFiniteError(step, part, what)
 
+    def check_weights(self) -> None:
+        """Look at all weights: one that a far too long step has just sent away shows in no loss yet.
+
+        Raises:
+            NotFiniteError: naming the first part whose weights, or their norm, are not finite.
+        """
+        for part, weights in self.weights.items():
+            if not torch.stack(torch._foreach_norm([w.detach() for w in weights])).isfinite().all():
+                raise NotFiniteError(self.steps, part, "norm of the weights")
+
     def state(self) -> dict[str, Any]:
-        """All that a later process needs to go on from here, as plain data and tensors."""
-        return {
+        """All that a later process needs to go on from here, as plain data and tensors on the CPU; a copy."""
+        state = {
             "images": self.images,
             "steps": self.steps,
             "lr_scale": self.lr_scale,
@@ -215,6 +243,7 @@ class Trainer:
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "averages": {} if not self.averages else {n: p.state_dict() for n, p in self.averages.parts.items()},
         }
+        return dict(_copied(state))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back, or on, to a `state`."""
@@ -223,19 +252,19 @@ class Trainer:
         for name, part in self.objective.parts.items():
             part.load_state_dict(state["parts"][name])
         for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+            optimiser.load_state_dict(_copied(state["optimisers"][name]))  # it would keep the tensors it is given
         if self.averages:
             for name, part in self.averages.parts.items():
                 part.load_state_dict(state["averages"][name])
 
     def average_buffers(self) -> None:
         """Make running statistics equal in all processes: their means."""
-        for part in self.objective.parts.values():
+        averaged = self.averages.parts.values() if self.averages else ()
+        for part in (*self.objective.parts.values(), *averaged):
             self.world.average_([b for b in part.buffers() if b.is_floating_point()])
 
     def _add_r1(self, result: StepResult, x: Tensor, seed: int) -> None:
         s = self.settings
-        assert self.autocast is not None, "the R1 penalty needs the context of forward passes"
         discriminator: nn.Module = self.objective.parts["discriminator"]
         penalty, extra = r1_gradients(discriminator, x, s.r1_weight * s.r1_every, autocast=self.autocast, seed=seed)
         result.gradients["discriminator"] = [
@@ -250,8 +279,19 @@ class Trainer:
         )
         for part, of_part in gradients.items():
             optimiser = self.optimisers[part]
-            for group in optimiser.param_groups:
-                group["lr"] = s.lr[part] * factor
+            for group, rate in zip(optimiser.param_groups, self._rates[part], strict=True):
+                group["lr"] = rate * factor
             assign_gradients(self.weights[part], of_part)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+
+
+def _copied(state: Any) -> Any:
+    """Copy nested plain data and tensors; tensors come to the CPU."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {name: _copied(value) for name, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(_copied(value) for value in state)
+    return state

@@ -48,17 +48,27 @@ def _can_fuse(parameters: Sequence[nn.Parameter]) -> bool:
     return all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
 
 
+def laid_out(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> list[Tensor]:
+    """Return the gradients, each in its parameter's precision and memory layout (fused optimisers rely on it)."""
+    return [
+        g if g.dtype == p.dtype and g.stride() == p.stride() else torch.empty_like(p, requires_grad=False).copy_(g)
+        for p, g in zip(parameters, gradients, strict=True)
+    ]
+
+
 def assign_gradients(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor]) -> None:
-    """Give each parameter its gradient, laid out in memory as the parameter is (fused optimisers rely on it)."""
-    for p, g in zip(parameters, gradients, strict=True):
-        if g.dtype != p.dtype or g.stride() != p.stride():
-            g = torch.empty_like(p).copy_(g)
+    """Give each parameter its gradient, `laid_out`."""
+    for p, g in zip(parameters, laid_out(parameters, gradients), strict=True):
         p.grad = g
 
 
-def clip_gradients(gradients: Sequence[Tensor], longest: float | None) -> Tensor:
-    """Return the gradient's length over all tensors; where it exceeds ``longest``, scale them down in place."""
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients))))
-    if longest is not None:
-        torch._foreach_mul_(list(gradients), torch.clamp(longest / (norm + 1e-12), max=1.0))
-    return norm
+def clip_gradients(gradients: Sequence[Tensor], longest: float | None) -> tuple[Tensor, list[Tensor]]:
+    """Return the gradient's length over all tensors, and the gradients, scaled down where it exceeds ``longest``.
+
+    Not in place: autograd gives two parameters that are added the same tensor.
+    """
+    gradients = list(gradients)
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    if longest is None:
+        return norm, gradients
+    return norm, list(torch._foreach_mul(gradients, torch.clamp(longest / (norm + 1e-12), max=1.0)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ FREE = {
 RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channels", "train.log_images"}
 OURS = ("config.yaml", "metrics.jsonl", "checkpoints", "samples", "reconstructions", "samples.gif", "losses.png",
         "model", "report.html", "tensorboard", "pictures")  # fmt: skip
+LEFTOVERS = ".*.part*"  # names that `files.written_beside` gives to what is not whole yet
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """States to go on from."""
         return self.path / "checkpoints"
+
+    @property
+    def curves_path(self) -> Path:
+        """Loss curves, the last thing that a run makes."""
+        return self.path / "losses.png"
 
     @property
     def config(self) -> Config:
@@ -105,7 +111,7 @@ def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, 
         UserError: if the folder is not a run, or a run with other settings.
     """
     run = RunFolder(out)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and all(_is_leftover(path) for path in out.iterdir())):
         return run, None
     if not out.is_dir():
         raise UserError(f"--out {out} is a file; name a folder")
@@ -137,15 +143,34 @@ def check_same(before: Config, now: Config, out: Path) -> None:
 
 
 def start_run(run: RunFolder, config: Config) -> None:
-    """Make the folder, clear what an earlier run left, write the settings."""
-    if run.path.is_dir():
-        for name in OURS:
-            path = run.path / name
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+    """Make the folder, clear what an earlier run left, write the settings.
+
+    Old settings stay until the new ones take their place, so that the folder is known as a run all the while.
+    """
+    clear_run(run, [name for name in OURS if name != run.config_path.name])
     dump_yaml(config, run.config_path)
+
+
+def clear_run(run: RunFolder, names: Sequence[str] = OURS) -> None:
+    """Remove what a run made, and nothing else."""
+    for name in names:
+        path = run.path / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    remove_leftovers(run)
+
+
+def remove_leftovers(run: RunFolder) -> None:
+    """Remove half-written files of a process that was killed."""
+    for folder in (run.path, *(run.path / name for name in OURS)):
+        for path in folder.glob(LEFTOVERS):
+            path.unlink()
+
+
+def _is_leftover(path: Path) -> bool:
+    return path.match(LEFTOVERS)
 
 
 def _at(values: dict[str, Any], name: str) -> Any:

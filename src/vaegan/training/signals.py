@@ -5,22 +5,57 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
+
+# torchrun passes a signal on to processes that a terminal's Ctrl-C has reached already; within so many seconds it is
+# the same one.
+ECHO_SECONDS = 1.0
+
+
+class Stopped(KeyboardInterrupt):
+    """A run was asked to stop and did, with everything saved.
+
+    Args:
+        number: of the signal that asked.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """What shells say of a process that a signal ended: 128 + its number."""
+        return 128 + self.number
 
 
 class StopRequest:
     """Whether somebody asked to stop.
 
     Attributes:
-        signal_name: of the signal that came, or None.
+        number: of the signal that came, or None.
     """
 
     def __init__(self) -> None:
-        self.signal_name: str | None = None
+        self.number: int | None = None
+        self._when = 0.0
 
     def __bool__(self) -> bool:
-        return self.signal_name is not None
+        return self.number is not None
+
+    def note(self, number: int, frame: FrameType | None = None) -> None:
+        """Take note of a signal.
+
+        Raises:
+            KeyboardInterrupt: if it is a Ctrl-C again.
+        """
+        now = time.monotonic()
+        if self.number is None:
+            self.number, self._when = number, now
+        elif number == signal.SIGINT and now - self._when > ECHO_SECONDS:
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -30,13 +65,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if request:
-            raise KeyboardInterrupt
-        request.signal_name = signal.Signals(number).name
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request.note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield request
     finally:

@@ -78,6 +78,8 @@ def held_out_losses(trainer: Trainer, images: Tensor, batch_size: int) -> dict[s
         images: uint8 (N, H, W, C).
         batch_size: images at a time; a rest that does not fill a batch is left out, unless it is all there is.
     """
+    if len(images) == 1 < batch_size:  # a batch norm needs two: the image counts twice
+        images = images.repeat(2, 1, 1, 1)
     size = min(batch_size, len(images))
     totals: Losses = {}
     starts = range(0, len(images) - size + 1, size)
@@ -134,11 +136,14 @@ class Pictures:
 
 
 def open_tensorboard(folder: Path, images: int) -> Any:
-    """Return a TensorBoard writer that goes on after ``images``; None where the extra is not installed."""
+    """Return a TensorBoard writer that goes on after ``images``, hiding what is there of later ones.
+
+    None where the extra is not installed.
+    """
     with contextlib.suppress(ImportError):
         from torch.utils.tensorboard import SummaryWriter
 
-        return SummaryWriter(str(folder), purge_step=images)
+        return SummaryWriter(str(folder), purge_step=images + 1)
     return None
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,14 +20,15 @@ from ..errors import UserError
 from ..models import Model
 from ..networks.sync_norm import synchronise_batch_norms
 from ..objectives import Objective
+from ..settings_io import dump_yaml
 from .averages import Averages
-from .build import build_gate, build_model, build_objective, build_optimisers, loop_settings
-from .checkpoint import newest_checkpoint, read_checkpoint, save_checkpoint
+from .build import build_gate, build_model, build_objective, build_optimisers, check_batch_norm, loop_settings
+from .checkpoint import list_checkpoints, newest_checkpoint, read_checkpoint, remove_checkpoint, save_checkpoint
 from .device import autocast_for, choose_form, copies, layout_of, pick_device, tune_allocator
 from .loop import NotFiniteError, Trainer
 from .progress import Progress, show_progress
-from .run_folder import RunFolder, open_run, start_run
-from .signals import StopRequest, stop_on_signals
+from .run_folder import RunFolder, clear_run, open_run, remove_leftovers, start_run
+from .signals import Stopped, StopRequest, stop_on_signals
 from .snapshots import Pictures, RunningMeans, held_out_losses, open_tensorboard, write_scalars
 
 log = logging.getLogger("vaegan")
@@ -48,13 +51,24 @@ def train(config: Config, out: Path, *, overwrite: bool = False) -> RunFolder:
 
     Raises:
         UserError: if settings, data or folder do not do, or the run diverged; one line with the remedy.
+        Stopped: if Ctrl-C or SIGTERM asked for it; everything is saved, and the same call goes on.
     """
     device = pick_device(config.device)
     tune_allocator()
-    with joined(device.type) as world:
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        return _Run(config, out, device, world, overwrite=overwrite).go()
+    try:
+        with joined(device.type) as world:
+            if device.type == "cuda":
+                torch.cuda.set_device(device)
+            stopped_by = _Run(config, out, device, world, overwrite=overwrite).go()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"cannot write to {out}: {error.strerror}; free some space, the same command goes on"
+        ) from error
+    if stopped_by is not None:
+        raise Stopped(stopped_by)
+    return RunFolder(out)
 
 
 class _Run:
@@ -66,8 +80,10 @@ class _Run:
             raise UserError(
                 f"--train.batch-size {config.train.batch_size} cannot be shared out evenly over {world.size} processes"
             )
-        self.folder, before = open_run(out, config, overwrite=overwrite) if world.is_first else (RunFolder(out), None)
-        self.data = _open_data_once(config, world)
+        self.folder, before = world.together(
+            lambda: open_run(out, config, overwrite=overwrite) if world.is_first else (RunFolder(out), None), device
+        )
+        self.data = self._open_data(config)
         self.config = self._resolved(config, before)
         self.goes_on = before is not None
         info = {
@@ -77,11 +93,20 @@ class _Run:
             "attribute_names": list(self.data.train.attribute_names),
             "seed": config.seed,
         }
-        self.model = build_model(self.config, self.data.image_shape, info)
+        self.model = world.together(lambda: build_model(self.config, self.data.image_shape, info), device)
+        check_batch_norm(config, self.model, config.train.batch_size if config.train.sync_batchnorm else self._share())
         self.config = self._with_form(self.config)
         self.trainer, self.shown = self._assemble()
         self.means = RunningMeans()
         self.rollbacks = 0
+        self.gone_back_to: Path | None = None
+
+    def _open_data(self, config: Config) -> ImageData:
+        """Open the data; the first process of each machine decodes it, the others then find it decoded."""
+        arguments = config.data.model_dump(exclude={"flip"})
+        decodes = self.world.local_rank == 0
+        data = self.world.together(lambda: open_data(**arguments) if decodes else None, self.device)
+        return self.world.together(lambda: data or open_data(**arguments), self.device)
 
     def _resolved(self, config: Config, before: Config | None) -> Config:
         """Settings with what this data and, if the run goes on, the run's first process made of 'auto'."""
@@ -178,24 +203,23 @@ class _Run:
             autocast=autocast_for(config.train.precision, self.device),
         )
 
-    def go(self) -> RunFolder:
-        """Start or go on, train, finish."""
-        if self.world.is_first and not self.goes_on:
-            start_run(self.folder, self.config)
-        state = self._newest_state()
-        if state is not None:
-            self.trainer.restore(state)
+    def go(self) -> int | None:
+        """Start or go on, train, finish; return the number of the signal that stopped the run, if one did."""
+        self._enter()
         total = self.trainer.settings.total_images
-        if self.trainer.images >= total:
+        if self.world.any(self.world.is_first and self._is_finished(), self.device):
+            unit = "epochs" if self.config.train.images is None else "images"
             log.info(
-                "%s has already seen its %s images; for more, raise --train.epochs", self.folder.path, f"{total:,}"
-            )
+                "%s is finished, %s images seen; for more, raise --train.%s",
+                self.folder.path, f"{self.trainer.images:,}", unit,
+            )  # fmt: skip
+            return None
         self._announce(total)
         if self.world.is_first:
             self.folder.keep_records(self.trainer.images)
+            if self.folder.config != self.config:  # settings that a run may change as it goes on
+                dump_yaml(self.config, self.folder.config_path)
         self._open_pictures()
-        if state is None:
-            self._save()
         with stop_on_signals() as stop, show_progress(self.trainer.images, total, speaks=self.world.is_first) as bar:
             stopped = self._train(bar, stop)
         if self.world.is_first:
@@ -203,7 +227,39 @@ class _Run:
             if self.tensorboard is not None:
                 self.tensorboard.close()
             self._say_goodbye(stopped)
-        return self.folder
+        return (stop.number or signal.SIGTERM) if stopped else None
+
+    def _enter(self) -> None:
+        """Make the folder with a first checkpoint, unless it is there; put the trainer where the newest one is."""
+        self.world.together(self._prepare_folder, self.device)
+        path = self._newest_checkpoint()
+        if path is None:
+            self._save()
+        else:
+            self._restore(path)
+
+    def _prepare_folder(self) -> None:
+        if not self.world.is_first:
+            return
+        if self.goes_on:
+            remove_leftovers(self.folder)
+            return
+        was_there = self.folder.path.exists()
+        try:
+            start_run(self.folder, self.config)
+            save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep)
+        except UserError:
+            clear_run(self.folder)
+            if not was_there:
+                self.folder.path.rmdir()
+            raise
+
+    def _is_finished(self) -> bool:
+        """Whether all is trained and drawn: the loss curves are the last thing that is made."""
+        if self.trainer.images < self.trainer.settings.total_images or not self.folder.curves_path.is_file():
+            return False
+        newest = list_checkpoints(self.folder.checkpoints)[-1]
+        return self.folder.curves_path.stat().st_mtime >= newest.stat().st_mtime
 
     def _announce(self, total: int) -> None:
         t = self.config.train
@@ -230,15 +286,25 @@ class _Run:
             self.tensorboard = open_tensorboard(self.folder.path / "tensorboard", self.trainer.images)
         self.pictures = Pictures(self.folder, test, self.config.seed, self.tensorboard)
 
-    def _newest_state(self) -> dict[str, Any] | None:
-        path = newest_checkpoint(self.folder.checkpoints) if self.world.is_first else None
+    def _newest_checkpoint(self) -> Path | None:
+        """The first process's newest checkpoint, for all to know."""
+        first, folder = self.world.is_first, self.folder.checkpoints
+        path = self.world.together(lambda: newest_checkpoint(folder) if first else None, self.device)
+        told = self.world.share_bytes(None if path is None else os.fsencode(path), self.device)
+        return None if told is None else Path(os.fsdecode(told))
+
+    def _restore(self, path: Path) -> None:
         data = read_everywhere(path, self.world, self.device)
-        return None if data is None else read_checkpoint(data, str(path))
+        assert data is not None
+        self.trainer.restore(read_checkpoint(data, str(path)))
+
+    def _check(self) -> None:
+        """See that all numbers are finite, and make running statistics those of all processes."""
+        self.trainer.check_finite()
+        self.trainer.check_weights()
+        self.trainer.average_buffers()
 
     def _save(self) -> None:
-        """Write a checkpoint, after a look that all numbers are finite."""
-        self.trainer.check_finite()
-        self.trainer.average_buffers()
         if self.world.is_first:
             save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep)
 
@@ -259,12 +325,17 @@ class _Run:
         def passes(mark: int, images: int) -> bool:
             return images // mark != (images - size) // mark or images >= total
 
+        def is_logged(images: int) -> bool:
+            # Each snapshot closes a window of means, so that a resumed run's windows are those of any other.
+            return passes(log_images, images) or passes(every, images)
+
         clock, seen = time.perf_counter(), 0
-        for record in trainer.run(record_when=lambda images: passes(log_images, images + size)):
+        for record in trainer.run(record_when=lambda images: is_logged(images + size)):
             self.means.add(record)
             seen += size
             bar.step(record.images)
-            if passes(log_images, record.images) and self.world.is_first:
+            stops = record.images < total and self._asked_to_stop(stop, record.steps)
+            if (stops or is_logged(record.images)) and self.world.is_first:
                 seconds = time.perf_counter() - clock
                 clock, images_per_second, seen = time.perf_counter(), seen / seconds, 0
                 self._log(record.images, record.epoch, images_per_second, bar)
@@ -272,8 +343,10 @@ class _Run:
                 before = time.perf_counter()
                 self._snapshot(record.images, record.epoch, bar)
                 clock += time.perf_counter() - before
-            elif self._asked_to_stop(stop, record.steps):
+            elif stops:
+                self._check()
                 self._save()
+            if stops:
                 return True
         return False
 
@@ -300,7 +373,7 @@ class _Run:
 
     def _snapshot(self, images: int, epoch: float, bar: Progress) -> None:
         """Held-out losses, grids, model, checkpoint; the checkpoint last, so that a resume finds the rest."""
-        self.trainer.check_finite()
+        self._check()
         losses = held_out_losses(self.trainer, self.held_out, self.config.train.batch_size)
         if self.world.is_first:
             record = {"images": images, "epoch": round(epoch, 6), "split": "test", "losses": losses}
@@ -319,22 +392,32 @@ class _Run:
         Raises:
             UserError: if the run is to stop, or has gone back often enough.
         """
-        path = newest_checkpoint(self.folder.checkpoints) if self.world.is_first else None
+        path = self._newest_checkpoint()
+        assert path is not None, "a run has a checkpoint from its start on"
         where = f"{error}; the last good checkpoint is {path}"
         if self.config.on_nan == "stop":
             raise UserError(f"{where}; lower --optim.lr, or go back by itself with --on-nan rollback")
         self.rollbacks += 1
         if self.rollbacks > MOST_ROLLBACKS:
             raise UserError(f"{where}; going back {MOST_ROLLBACKS} times did not help: lower --optim.lr")
-        state = self._newest_state()
-        assert state is not None, "a run has a checkpoint from its start on"
         scale = self.trainer.lr_scale / 2
-        self.trainer.restore(state)
+        self._restore(self._still_good(path))
         self.trainer.lr_scale = scale
         self.means = RunningMeans()
         if self.world.is_first:
             self.folder.keep_records(self.trainer.images)
-        log.warning("%s; going on from it with learning rates times %g", where, scale)
+        log.warning(
+            "%s; going on after %s images with learning rates times %g", error, f"{self.trainer.images:,}", scale
+        )
+
+    def _still_good(self, newest: Path) -> Path:
+        """The newest checkpoint, or the one before if the newest has led to the same end already."""
+        if newest == self.gone_back_to and self.world.is_first and len(list_checkpoints(newest.parent)) > 1:
+            remove_checkpoint(newest)
+        path = self._newest_checkpoint()
+        assert path is not None, "the oldest checkpoint stays"
+        self.gone_back_to = path
+        return path
 
     def _say_goodbye(self, stopped: bool) -> None:
         path = self.folder.path
@@ -353,14 +436,3 @@ class _Run:
         ):
             if (path / name).exists():
                 log.info("  %s  %s", path / name, what)
-
-
-def _open_data_once(config: Config, world: World) -> ImageData:
-    """Open the data; the first process of each machine decodes it, the others then find it decoded."""
-    arguments = config.data.model_dump(exclude={"flip"})
-    if world.local_rank == 0:
-        data = open_data(**arguments)
-        world.wait()
-        return data
-    world.wait()
-    return open_data(**arguments)
