@@ -16,7 +16,7 @@ from vaegan.errors import UserError
 
 def test_options_are_those_of_the_settings():
     names = set(inspect.signature(open_data).parameters)
-    assert names - {"on_progress"} == set(DataSettings.model_fields) - {"flip"}
+    assert names - {"on_progress"} == set(DataSettings().opening())
     for name in names - {"on_progress", "source"}:
         assert inspect.signature(open_data).parameters[name].default == DataSettings.model_fields[name].default
 

@@ -8,7 +8,7 @@ scale, whatever the batch size.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -23,6 +23,23 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+
+class AugmentSettings(Settings):
+    """How training images are changed a little each time they are seen; 0 for not at all."""
+
+    shift: NonNegativeFloat = 0.0
+    """Standard deviation of the shift in each direction, in pixels."""
+    scale: NonNegativeFloat = 0.0
+    """Standard deviation of the logarithm of the size."""
+    rotation: NonNegativeFloat = 0.0
+    """Standard deviation of the angle, in radians."""
+    gamma: NonNegativeFloat = 0.0
+    """Standard deviation of the logarithm of the brightness' exponent."""
+    contrast: NonNegativeFloat = 0.0
+    """Standard deviation of the logarithm of the contrast."""
+    hue: NonNegativeFloat = 0.0
+    """Standard deviation of the hue's turn, as a share of the full circle; colour images only."""
 
 
 class DataSettings(Settings):
@@ -42,6 +59,7 @@ class DataSettings(Settings):
     """Side in pixels of the centred square to cut, for images with a margin to remove; largest if not set."""
     flip: bool = False
     """Mirror each training image left to right with probability one half."""
+    augment: AugmentSettings = AugmentSettings()
     held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Share of a folder's or an array's images held out, chosen by a hash of the file name (or index)."""
     max_bad: Share = 0.05
@@ -52,6 +70,10 @@ class DataSettings(Settings):
     """Processes that decode images; the number of cores if not set."""
     cache: Path | None = None
     """Folder for decoded images; ~/.cache/vaegan if not set."""
+
+    def opening(self) -> dict[str, Any]:
+        """The settings that decide what is opened, as arguments of `data.open_data`; the others change batches."""
+        return self.model_dump(exclude={"flip", "augment"})
 
 
 class PartSettings(Settings):

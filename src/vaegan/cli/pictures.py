@@ -94,18 +94,10 @@ def load_model(options: PictureOptions) -> Model:
     Raises:
         UserError: if there is none, or no such device.
     """
-    import torch
-
     from ..models import load
+    from ..training.device import pick_device
 
-    name = options.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"--device: {name!r} is not there; try cpu or auto") from error
-    return load(options.run, device=name)
+    return load(options.run, device=pick_device(options.device))
 
 
 def open_images(options: DataPictureOptions, model: Model) -> ImageData:
@@ -120,7 +112,7 @@ def open_images(options: DataPictureOptions, model: Model) -> ImageData:
     if not settings.source:
         raise UserError(f"{options.run} does not say what it was trained on; name images with --data SOURCE")
     channels, height, _ = model.image_shape
-    return open_data(**settings.model_dump(exclude={"flip"}) | {"size": height, "channels": channels})
+    return open_data(**settings.opening() | {"size": height, "channels": channels})
 
 
 def some_of(images: ImageSet, num: int, seed: int) -> ImageSet:

@@ -37,6 +37,9 @@ class Batches:
         world_size: number of processes.
         flip: mirror each image left to right with probability one half.
 
+    Attributes:
+        share: which of the batch is this rank's.
+
     Raises:
         UserError: if the batch cannot be shared out evenly.
     """
@@ -62,7 +65,7 @@ class Batches:
         self._images = np.asarray(images.images)  # a plain view: indexing np.memmap is slower
         self._pages = _pages_of(images.images)
         share = batch_size // world_size
-        self._share = slice(rank * share, (rank + 1) * share)
+        self.share = slice(rank * share, (rank + 1) * share)
         self._orders: dict[int, NDArray[np.int64]] = {}
 
     def indices(self, images_seen: int) -> NDArray[np.int64]:
@@ -78,10 +81,10 @@ class Batches:
 
     def at(self, images_seen: int) -> torch.Tensor:
         """Return this rank's share of the batch at ``images_seen``, uint8 ``(B / world_size, H, W, C)``."""
-        batch = self._read(self.indices(images_seen)[self._share])
+        batch = self._read(self.indices(images_seen)[self.share])
         if self.flip:
             draws = np.random.default_rng((self.seed, images_seen, 1)).random(self.batch_size)
-            flipped = draws[self._share] < 0.5
+            flipped = draws[self.share] < 0.5
             batch[flipped] = batch[flipped, :, ::-1]
         return torch.from_numpy(batch)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..config import Config, LossSettings
+from ..data import ImageSet
+from ..data.augment import Augment, AugmentedBatches
+from ..data.batches import Batches
+from ..distributed import World
 from ..errors import UserError
 from ..models import Model, load
 from ..objectives import (
@@ -180,6 +185,20 @@ def learning_rates(config: Config) -> dict[str, float]:
     o = config.optim
     rates = {"encoder": o.encoder_lr, "decoder": o.decoder_lr, "discriminator": o.discriminator_lr, "likelihood": None}
     return {name: rate or o.lr for name, rate in rates.items()}
+
+
+def build_batches(config: Config, images: ImageSet, world: World, device: torch.device) -> Callable[[int], Tensor]:
+    """Build the stream of this process's training batches: images seen -> images, augmented where it is wanted."""
+    batches = Batches(
+        images,
+        config.train.batch_size,
+        seed=config.seed,
+        rank=world.rank,
+        world_size=world.size,
+        flip=config.data.flip,
+    )
+    augment = Augment(**config.data.augment.model_dump())
+    return AugmentedBatches(batches, augment, device).at if augment.does_something else batches.at
 
 
 def build_gate(config: Config) -> BalanceGate | None:

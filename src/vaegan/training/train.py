@@ -14,7 +14,6 @@ import torch
 
 from ..config import Config
 from ..data import ImageData, open_data
-from ..data.batches import Batches
 from ..distributed import World, joined, read_everywhere
 from ..errors import UserError
 from ..models import Model
@@ -22,7 +21,15 @@ from ..networks.sync_norm import synchronise_batch_norms
 from ..objectives import Objective
 from ..settings_io import dump_yaml
 from .averages import Averages
-from .build import build_gate, build_model, build_objective, build_optimisers, check_batch_norm, loop_settings
+from .build import (
+    build_batches,
+    build_gate,
+    build_model,
+    build_objective,
+    build_optimisers,
+    check_batch_norm,
+    loop_settings,
+)
 from .checkpoint import list_checkpoints, newest_checkpoint, read_checkpoint, remove_checkpoint, save_checkpoint
 from .device import autocast_for, choose_form, copies, layout_of, pick_device, tune_allocator
 from .loop import NotFiniteError, Trainer
@@ -103,7 +110,7 @@ class _Run:
 
     def _open_data(self, config: Config) -> ImageData:
         """Open the data; the first process of each machine decodes it, the others then find it decoded."""
-        arguments = config.data.model_dump(exclude={"flip"})
+        arguments = config.data.opening()
         decodes = self.world.local_rank == 0
         data = self.world.together(lambda: open_data(**arguments) if decodes else None, self.device)
         return self.world.together(lambda: data or open_data(**arguments), self.device)
@@ -183,18 +190,10 @@ class _Run:
     ) -> Trainer:
         if batch_size is not None:
             config = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": batch_size})})
-        batches = Batches(
-            self.data.train,
-            config.train.batch_size,
-            seed=config.seed,
-            rank=world.rank,
-            world_size=world.size,
-            flip=config.data.flip,
-        )
         return Trainer(
             objective,
             build_optimisers(config, objective),
-            batches.at,
+            build_batches(config, self.data.train, world, self.device),
             loop_settings(config, model, len(self.data.train)),
             device=self.device,
             world=world,

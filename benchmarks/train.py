@@ -1,0 +1,103 @@
+"""`vaegan train` end to end against its bare step, in turn: what pictures, checkpoints, data and records cost.
+
+    python benchmarks/train.py [--recipe mnist-conv] [--root DIR] [--epochs 1] [--rounds 3]
+
+Each round trains the recipe for some epochs into a temporary folder, exactly as the command does, and reads how long that took
+from the first step to the end; then makes as many bare steps (objective and optimisers on one batch that is already there) on
+the same network in the same number format. Prints images/s of both and their ratio. Without `--root` the images are random ones
+of the recipe's shape and number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vaegan.objectives import Noise
+from vaegan.recipes import config_for
+from vaegan.training import train
+from vaegan.training.build import build_model, build_objective, build_optimisers
+from vaegan.training.device import autocast_for, layout_of
+from vaegan.training.optimisers import assign_gradients
+
+Config = type(config_for("digits"))
+
+
+def end_to_end(config: Config, folder: Path) -> float:
+    """Images/s of a whole training, the opening of data left out, everything after it counted."""
+    started: list[float] = []
+
+    class FirstLine(logging.Handler):
+        """Notes when training starts."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("training from"):
+                started.append(time.perf_counter())
+
+    logger, handler = logging.getLogger("vaegan"), FirstLine()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    run = train(config, folder)
+    end = time.perf_counter()
+    logger.removeHandler(handler)
+    images = max(record["images"] for record in run.records())
+    return images / (end - started[0])
+
+
+def bare(config: Config, image_shape: tuple[int, int, int], num_steps: int) -> float:
+    """Images/s of steps alone."""
+    model = build_model(config, image_shape).train()
+    model.to(memory_format=layout_of(config.train.memory_format))
+    objective = build_objective(config, model, autocast_for(config.train.precision, torch.device("cpu")))
+    optimisers = build_optimisers(config, objective)
+    size = config.train.batch_size
+    x = torch.rand(size, *image_shape).contiguous(memory_format=layout_of(config.train.memory_format))
+    begin = time.perf_counter()
+    for i in range(num_steps):
+        result = objective.step(x, Noise.draw(size, model.latent_dim, seed=0, images=i * size))
+        for part, gradients in result.gradients.items():
+            assign_gradients(objective.weights[part], gradients)
+            optimisers[part].step()
+            optimisers[part].zero_grad()
+    return num_steps * size / (time.perf_counter() - begin)
+
+
+def main() -> None:
+    """Measure a recipe."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="mnist-conv")
+    parser.add_argument("--root", type=Path)
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        overrides = {"train.epochs": options.epochs, "data.root": options.root}
+        if options.root is None:
+            path = Path(name) / "images.npy"
+            np.save(path, np.random.default_rng(0).integers(0, 256, (60_000, 28, 28, 1), dtype=np.uint8))
+            overrides |= {"data.source": str(path)}
+        whole, alone = [], []
+        for round_ in range(options.rounds):
+            folder = Path(name) / str(round_)
+            whole.append(end_to_end(config_for(options.recipe, overrides), folder))
+            config = train(config_for(options.recipe, overrides), folder).config
+            size = config.data.size
+            assert size is not None
+            steps = round(options.epochs * 60_000 / config.train.batch_size)
+            alone.append(bare(config, (config.data.channels or 1, size, size), min(steps, 200)))
+            print(f"round {round_ + 1}: train {whole[-1]:.0f} images/s, bare step {alone[-1]:.0f}", flush=True)
+    form = f"{config.train.precision} {config.train.memory_format}"
+    a, b = statistics.median(whole), statistics.median(alone)
+    print(f"\n| recipe | form | vaegan train, images/s | bare step, images/s | ratio |\n|---|---|---|---|---|")
+    print(f"| {options.recipe}, {options.epochs:g} epochs | {form} | {a:.0f} | {b:.0f} | {a / b:.3f} |")
+
+
+if __name__ == "__main__":
+    main()

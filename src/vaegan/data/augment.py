@@ -1,0 +1,123 @@
+"""Augmentation: each training image moved, turned and recoloured a little, another way each time it is seen.
+
+The authors' code shifts by N(0, 2 px), scales and turns by N(0, 0.01), changes gamma and contrast by factors
+exp(N(0, 0.05)) and the hue by N(0, 0.01) of a full turn, per image. The draws are made for the whole batch from the
+seed and the images seen, so they depend neither on the number of processes nor on what was drawn before.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .batches import Batches, to_unit
+
+# RGB -> YIQ (NTSC, as in FCC 1953): luma, and two axes of colour in whose plane a hue is an angle.
+_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_NUM_DRAWS = 7
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How far images are changed; all zero leaves them as they are.
+
+    Attributes:
+        shift: standard deviation of the shift in each direction, in pixels.
+        scale: of the logarithm of the size.
+        rotation: of the angle, in radians.
+        gamma: of the logarithm of the exponent.
+        contrast: of the logarithm of the contrast.
+        hue: of the hue's turn, as a share of the full circle; colour images only.
+    """
+
+    shift: float = 0.0
+    scale: float = 0.0
+    rotation: float = 0.0
+    gamma: float = 0.0
+    contrast: float = 0.0
+    hue: float = 0.0
+
+    @property
+    def does_something(self) -> bool:
+        """Whether any of them is not zero."""
+        return any((self.shift, self.scale, self.rotation, self.gamma, self.contrast, self.hue))
+
+    def draw(self, batch_size: int, *, seed: int, images: int, share: slice = slice(None)) -> Tensor:
+        """Draw N(0, 1) for the batch that starts after ``images`` images: (7, B), cut to ``share`` of the batch."""
+        state = np.random.SeedSequence((seed, images, 2)).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(state[0]) >> 1)
+        return torch.randn(_NUM_DRAWS, batch_size, generator=generator)[:, share]
+
+    def __call__(self, x: Tensor, draws: Tensor) -> Tensor:
+        """Change images.
+
+        Args:
+            x: (B, C, H, W) in [0, 1].
+            draws: of `draw`, (7, B).
+
+        Returns:
+            (B, C, H, W) in [0, 1].
+        """
+        draws = draws.to(x)
+        if self.shift or self.scale or self.rotation:
+            x = self._moved(x, *draws[:4])
+        if self.gamma:
+            x = x.clamp(min=0.0) ** _per_image(torch.exp(self.gamma * draws[4]))
+        if self.contrast:
+            mean = x.mean((1, 2, 3), keepdim=True)
+            x = mean + (x - mean) * _per_image(torch.exp(self.contrast * draws[5]))
+        if self.hue and x.shape[1] == 3:
+            x = _turn_hue(x, 2.0 * math.pi * self.hue * draws[6])
+        return x.clamp(0.0, 1.0)
+
+    def _moved(self, x: Tensor, right: Tensor, down: Tensor, larger: Tensor, turned: Tensor) -> Tensor:
+        """Shift, scale and turn about the centre; the border's pixels go on outside of it."""
+        height, width = x.shape[2:]
+        shrink, angle = torch.exp(-self.scale * larger), self.rotation * turned
+        cos, sin = shrink * torch.cos(angle), shrink * torch.sin(angle)
+        # Sampling positions in [-1, 1]; the sides' ratio keeps a turn a turn where images are not square.
+        rows = [
+            torch.stack([cos, -sin * height / width, -2.0 * self.shift * right / width], 1),
+            torch.stack([sin * width / height, cos, -2.0 * self.shift * down / height], 1),
+        ]
+        where = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
+        return F.grid_sample(x, where, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+class AugmentedBatches:
+    """The stream of `batches.Batches`, augmented on the device.
+
+    Args:
+        batches: the stream.
+        augment: what is done to its images.
+        device: where it is done.
+    """
+
+    def __init__(self, batches: Batches, augment: Augment, device: torch.device | str = "cpu") -> None:
+        self.batches, self.augment, self.device = batches, augment, device
+
+    def at(self, images_seen: int) -> Tensor:
+        """Return this rank's share of the batch at ``images_seen``, float (b, C, H, W) in [0, 1]."""
+        x = to_unit(self.batches.at(images_seen).to(self.device, non_blocking=True))
+        size, seed = self.batches.batch_size, self.batches.seed
+        return self.augment(x, self.augment.draw(size, seed=seed, images=images_seen, share=self.batches.share))
+
+
+def _per_image(values: Tensor) -> Tensor:
+    return values.view(-1, 1, 1, 1)
+
+
+def _turn_hue(x: Tensor, angle: Tensor) -> Tensor:
+    """Turn the colours of RGB images by an angle per image around the grey axis."""
+    to_yiq = _YIQ.to(x)
+    cos, sin, zero, one = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
+    turn = torch.stack(
+        [torch.stack([one, zero, zero], 1), torch.stack([zero, cos, -sin], 1), torch.stack([zero, sin, cos], 1)], 1
+    )
+    matrix = torch.linalg.inv(to_yiq) @ turn @ to_yiq
+    return torch.einsum("bij,bjhw->bihw", matrix, x)
