@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from .images import Look
-from .picture import Reader, Target, look_at, prepare
+from .picture import ChunkReader, Reader, Target, look_at, prepare
 
 CHUNK = 64
 FEW = 256  # fewer images than this are decoded here: starting workers would take longer
@@ -50,8 +50,10 @@ class Decoded:
     bad: list[tuple[int, str]]
 
 
-def decode_chunk(reader: Reader, keys: Sequence[Any], target: Target) -> Decoded:
+def decode_chunk(reader: Reader | ChunkReader, keys: Sequence[Any], target: Target) -> Decoded:
     """Decode the images of ``keys``; one that cannot be read is told, not raised."""
+    if isinstance(reader, ChunkReader):
+        return Decoded(reader.read(keys, target), list(range(len(keys))), [])
     images = np.empty((len(keys), *target.shape), np.uint8)
     kept: list[int] = []
     bad: list[tuple[int, str]] = []

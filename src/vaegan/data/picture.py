@@ -8,8 +8,9 @@ reduction, so nothing aliases.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,14 @@ class Reader(Protocol):
 
     def open(self, key: Any) -> Image.Image:
         """Open the image that ``key`` stands for; it may not be decoded yet."""
+
+
+@runtime_checkable
+class ChunkReader(Protocol):
+    """Makes finished images, many at once, instead of opening single ones."""
+
+    def read(self, keys: Sequence[Any], target: Target) -> NDArray[np.uint8]:
+        """Return the images that ``keys`` stand for, uint8 ``(n, H, W, C)``."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,13 @@ from typing import Literal
 from ..errors import UserError, nearest
 from .arrays import list_array
 from .digits import open_digits
+from .faces import FACES_SOURCE
 from .images import Collection, ImageData, Options, Progress
 from .listing import list_folder, list_zip
 from .mnist import FASHION_MNIST, MNIST
 from .prepare import Positions, prepare_data
 from .rows import open_rows
+from .shapes import SHAPES_SOURCE
 from .split import hashed_split
 
 _Open = Callable[[str, Collection, tuple[Positions, Positions], Options], ImageData]
@@ -47,6 +49,20 @@ _ALL = (
         (1, 8, 8),
         False,
         open_digits,
+    ),
+    Source(
+        "shapes",
+        "squares, ellipses, triangles, hearts drawn from known factors; any size and number, 20,000 + 2,000 if not set",
+        (3, 64, 64),
+        False,
+        SHAPES_SOURCE.open,
+    ),
+    Source(
+        "shapes-faces",
+        "cartoon faces drawn from 16 known attributes; any size and number, 20,000 + 2,000 if not set",
+        (3, 64, 64),
+        False,
+        FACES_SOURCE.open,
     ),
     Source("mnist", "60,000 + 10,000 handwritten digits (official IDX files)", (1, 28, 28), True, MNIST.open),
     Source(
