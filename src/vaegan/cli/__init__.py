@@ -28,6 +28,7 @@ COMMANDS = {
     "reconstruct": "originals beside their reconstructions",
     "interpolate": "paths between images or codes",
     "attributes": "find attribute vectors, apply them, check that they work",
+    "cluster": "clusters of codes: galleries, a map, scores against labels",
 }
 """Every command with its one line; `vaegan COMMAND` is in the file of that name."""
 

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vaegan.cli import main
+from vaegan.data import open_data
+from vaegan.metrics.clustering import SCORES
+from vaegan.models import Model, load
+from vaegan.recipes import config_for
+from vaegan.settings_io import dump_yaml
+
+
+def make_run(folder: Path, kind: str = "vaegan") -> Path:
+    config = config_for("digits", {"model.kind": kind})
+    torch.manual_seed(0)
+    Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()}).save(folder / "model")
+    dump_yaml(config, folder / "config.yaml")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "digits")
+
+
+def command(*words) -> int:
+    return main(["cluster", *map(str, words)])
+
+
+def test_everything_is_written_and_the_scores_are_those_of_the_clusters(run, tmp_path, capsys):
+    out = tmp_path / "c"
+    assert command(run, "--out", out, "--split", "train", "--num", 300, "--k", 4, "--gallery", 5) == 0
+    with np.load(out / "clusters.npz") as file:
+        found = dict(file)
+    train = open_data("digits").train
+    rows = [list(train.names).index(name) for name in found["names"]]
+    x = torch.from_numpy(train.images[rows]).permute(0, 3, 1, 2) / 255
+    np.testing.assert_allclose(found["codes"], load(run).encode(x).numpy(), atol=1e-4)
+    report = json.loads((out / "clusters.json").read_text())
+    assert report["sizes"] == np.bincount(found["clusters"], minlength=4).tolist()
+    (scores,) = report["scores"]
+    for name, score in SCORES.items():
+        assert scores[name] == pytest.approx(score(found["clusters"], train.labels[rows]))
+    for name in ("gallery.png", "map.png"):
+        with Image.open(out / name) as picture:
+            assert min(picture.size) > 200
+    assert f"{scores['nmi']:.3f}" in capsys.readouterr().out
+
+
+def test_baselines_over_seeds_have_intervals(run, capsys):
+    words = ("--num", 200, "--k", 3, "--baselines", "--repeats", 3, "--restarts", 1, "--map", "none", "--seed", 5)
+    assert command(run, *words, "--how", "mixture") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:4]] == ["points", "codes", "pixels", "PCA"]
+    assert all(line.count("±") == 4 for line in lines[1:4])
+    report = json.loads((run / "pictures" / "cluster" / "clusters.json").read_text())
+    values = [score["ari"] for score in report["scores"] if score["points"] == "pixels"]
+    assert [score["seed"] for score in report["scores"]] == [5, 6, 7] * 3
+    # t of 2 degrees of freedom at 97.5 % is 4.303.
+    expected = f"{np.mean(values):.3f} ± {4.303 * np.std(values, ddof=1) / 3**0.5:.3f}"
+    assert expected in lines[2]
+    assert not (run / "pictures" / "cluster" / "map.png").exists()
+
+
+def test_images_without_labels_have_clusters_but_no_scores(run, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (80, 8, 8), dtype=np.uint8))
+    words = ("--data", tmp_path / "x.npy", "--split", "train", "--k", 2, "--out", tmp_path / "c")
+    assert command(run, *words) == 0
+    assert "points" not in capsys.readouterr().out
+    assert (tmp_path / "c" / "map.png").is_file()
+    assert command(run, *words) == 2
+    assert "exists; choose another name or allow it to be replaced (--overwrite)" in capsys.readouterr().err
+    assert command(run, *words, "--overwrite") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--num 5", "5 images are too few for 10 clusters"),
+        ("--k 0", "--k: 0 is not allowed: must be greater than 0"),
+        ("--out c.png", "--out c.png: this command makes several files; name a folder"),
+        ("--map umap", "--map: 'umap' is not allowed: must be one of 'pca', 'tsne', 'none'"),
+    ],
+)
+def test_mistakes_are_one_line(words, told, run, capsys):
+    assert command(run, *words.split()) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_gan_has_no_codes(tmp_path, capsys):
+    assert command(make_run(tmp_path / "gan", "gan")) == 2
+    assert "this model is a GAN and has no encoder" in capsys.readouterr().err

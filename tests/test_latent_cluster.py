@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.metrics import adjusted_rand_score
+
+from vaegan.errors import UserError
+from vaegan.latent.cluster import ALGORITHMS, kmeans, mixture, principal_components
+from vaegan.latent.maps import pca_map, tsne_map
+
+
+@pytest.fixture(scope="module")
+def groups():
+    """Three clouds of very unequal spread in 5 dimensions, one of them stretched."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(300, 5, generator=generator)
+    truth = torch.arange(300) % 3
+    centres = torch.tensor([[0.0, 0, 0, 0, 0], [9, 0, 0, 0, 0], [0, 9, 0, 0, 0]])
+    noise[truth == 1] *= torch.tensor([1, 3, 1, 1, 1])
+    return centres[truth] + noise, truth, centres
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_groups_are_found(algorithm, groups):
+    z, truth, centres = groups
+    found = algorithm(z, 3)
+    assert adjusted_rand_score(truth, found.assignment) > 0.95
+    assert torch.cdist(found.centres, centres).min(0).values.max() < 0.6
+    torch.testing.assert_close(found.distances, (z - found.centres[found.assignment]).norm(dim=1))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
+def test_a_seed_gives_the_same_clusters(algorithm):
+    z = torch.randn(200, 4, generator=torch.Generator().manual_seed(1))
+    a, b, c = (algorithm(z, 6, seed=seed, restarts=1) for seed in (0, 0, 1))
+    assert torch.equal(a.assignment, b.assignment)
+    assert not torch.equal(a.assignment, c.assignment)
+
+
+def test_kmeans_is_at_rest():
+    # Each point is with its nearest centre, each centre is the mean of its points.
+    z = torch.from_numpy(load_digits().data).float()
+    found = kmeans(z, 10, restarts=2)
+    assert (torch.cdist(z, found.centres).argmin(1) == found.assignment).float().mean() > 0.999
+    means = torch.stack([z[found.assignment == k].mean(0) for k in range(10)])
+    torch.testing.assert_close(means, found.centres, atol=0.05, rtol=0)
+
+
+def test_more_restarts_never_fit_worse():
+    z = torch.randn(300, 8, generator=torch.Generator().manual_seed(2))
+    errors = [float(kmeans(z, 12, restarts=restarts).distances.square().sum()) for restarts in (1, 20)]
+    assert errors[1] <= errors[0]
+
+
+def test_mixture_tells_clouds_of_one_centre_apart_where_kmeans_cannot():
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(600, 2, generator=generator)
+    truth = torch.arange(600) % 2
+    z[truth == 1] *= 20
+    assert adjusted_rand_score(truth, mixture(z, 2, seed=1).assignment) > 0.8
+    assert adjusted_rand_score(truth, kmeans(z, 2).assignment) < 0.2
+
+
+def test_nearest_come_first(groups):
+    z, _, _ = groups
+    found = kmeans(z, 3)
+    for cluster in range(3):
+        nearest = found.nearest(cluster, 5)
+        members = np.flatnonzero(found.assignment.numpy() == cluster)
+        assert nearest.tolist() == sorted(members, key=lambda i: float(found.distances[i]))[:5]
+    assert len(found.nearest(0, 1000)) == int((found.assignment == 0).sum())
+
+
+def test_principal_components_by_svd():
+    x = (
+        torch.randn(50, 6, generator=torch.Generator().manual_seed(0)).double()
+        @ torch.diag(torch.arange(1.0, 7)).double()
+    )
+    u, s, _ = np.linalg.svd((x - x.mean(0)).numpy(), full_matrices=False)
+    np.testing.assert_allclose(principal_components(x, 3).abs().numpy(), np.abs(u * s)[:, :3], rtol=1e-4, atol=1e-5)
+    assert principal_components(x, 99).shape == (50, 6)
+    assert pca_map(x).shape == (50, 2)
+
+
+def test_too_few_points():
+    with pytest.raises(UserError, match="3 images are too few for 4 clusters"):
+        kmeans(torch.zeros(3, 2), 4)
+
+
+def test_tsne_without_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openTSNE", None)
+    with pytest.raises(UserError, match=r"pip install 'vaegan\[tsne\]'"):
+        tsne_map(torch.zeros(5, 3))
+
+
+def test_tsne_hands_over_codes_and_seed(monkeypatch):
+    asked = {}
+
+    class TSNE:
+        def __init__(self, **settings):
+            asked.update(settings)
+
+        def fit(self, z):
+            return z[:, :2]
+
+    monkeypatch.setitem(sys.modules, "openTSNE", types.SimpleNamespace(TSNE=TSNE))
+    z = torch.randn(20, 3)
+    torch.testing.assert_close(tsne_map(z, seed=5), z[:, :2])
+    assert asked["random_state"] == 5
+    assert asked["perplexity"] < 20
+
+
+def test_tsne_keeps_groups_together(groups):
+    pytest.importorskip("openTSNE", reason="the extra tsne is not installed")
+    z, truth, _ = groups
+    places = tsne_map(z, seed=0)
+    nearest = torch.cdist(places, places).fill_diagonal_(torch.inf).argmin(1)
+    assert (truth[nearest] == truth).float().mean() > 0.95
+    assert torch.equal(places, tsne_map(z, seed=0))

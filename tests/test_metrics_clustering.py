@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from vaegan.metrics.clustering import (
+    SCORES,
+    adjusted_rand_index,
+    contingency,
+    matched_accuracy,
+    normalised_mutual_information,
+    purity,
+)
+
+
+@pytest.fixture(params=[(4, 4), (6, 3), (2, 5)])
+def assigned(request):
+    num_clusters, num_labels = request.param
+    rng = np.random.default_rng(num_clusters)
+    labels = rng.integers(0, num_labels, 300)
+    clusters = np.where(rng.random(300) < 0.5, labels % num_clusters, rng.integers(0, num_clusters, 300))
+    return clusters, labels
+
+
+def test_nmi_and_ari_are_those_of_scikit_learn(assigned):
+    clusters, labels = assigned
+    expected = metrics.normalized_mutual_info_score(labels, clusters)
+    assert normalised_mutual_information(clusters, labels) == pytest.approx(expected)
+    assert adjusted_rand_index(clusters, labels) == pytest.approx(metrics.adjusted_rand_score(labels, clusters))
+
+
+def test_matched_accuracy_is_the_best_of_all_matches(assigned):
+    clusters, labels = assigned
+    table = metrics.cluster.contingency_matrix(clusters, labels)
+    np.testing.assert_array_equal(contingency(clusters, labels), table)
+    table = table if len(table) <= len(table.T) else table.T
+    matches = itertools.permutations(range(table.shape[1]), len(table))
+    best = max(sum(table[k, c] for k, c in enumerate(match)) for match in matches)
+    assert matched_accuracy(clusters, labels) == pytest.approx(best / len(labels))
+
+
+def test_by_hand():
+    # Cluster 5 has labels 0 0 1, cluster 9 has 1 1 1 2: both would like label 1.
+    clusters, labels = [5, 5, 5, 9, 9, 9, 9], [0, 0, 1, 1, 1, 1, 2]
+    assert purity(clusters, labels) == pytest.approx(5 / 7)
+    assert matched_accuracy(clusters, labels) == pytest.approx(5 / 7)
+    assert matched_accuracy([0, 0, 1, 1], [3, 3, 3, 8]) == pytest.approx(3 / 4)
+    assert purity([0, 0, 1, 1], [3, 3, 3, 3]) == 1.0
+    assert matched_accuracy([0, 0, 1, 1], [3, 3, 3, 3]) == 0.5
+
+
+@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
+def test_equal_but_for_names_is_best(score):
+    labels = np.random.default_rng(0).integers(0, 5, 100)
+    assert score((labels + 3) % 5 * 10, labels) == pytest.approx(1.0)
+    assert score(np.zeros(7), np.ones(7)) == 1.0
