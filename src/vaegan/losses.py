@@ -37,6 +37,7 @@ def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     Returns:
         Nats, (B, Z), at least 0.
     """
+    mu, logvar = wide(mu), wide(logvar)
     return 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar)
 
 
@@ -61,13 +62,13 @@ def gaussian_feature_loss(features: Tensor, target: Tensor) -> Tensor:
     """L_llike in layer l: -log N(target | features, I) without its constant, half the squared distance (eq. 7).
 
     Args:
-        features: Dis_l(x_tilde), (B, ...).
-        target: Dis_l(x), (B, ...); no gradient goes through it.
+        features: Dis_l(x_tilde), (B, ...), or logits (B,).
+        target: Dis_l(x), likewise; no gradient goes through it.
 
     Returns:
         Nats per image, (B,).
     """
-    return 0.5 * (wide(features) - wide(target.detach())).square().flatten(1).sum(1)
+    return 0.5 * (wide(features) - wide(target.detach())).square().reshape(len(target), -1).sum(1)
 
 
 def gaussian_pixel_loss(x_tilde: Tensor, x: Tensor, log_variance: Tensor | float = 0.0) -> Tensor:
@@ -81,8 +82,8 @@ def gaussian_pixel_loss(x_tilde: Tensor, x: Tensor, log_variance: Tensor | float
     Returns:
         Nats per image, (B,); may be negative, being the log of a density.
     """
-    log_variance = torch.as_tensor(log_variance, device=x.device)
     error = (wide(x_tilde) - wide(x)).square().flatten(1)
+    log_variance = torch.as_tensor(log_variance, dtype=error.dtype, device=error.device)
     return 0.5 * (error.sum(1) * torch.exp(-log_variance) + error.shape[1] * (math.log(2 * math.pi) + log_variance))
 
 

@@ -73,12 +73,8 @@ class GaussianPixels(nn.Module):
     ) -> None:
         super().__init__()
         self.low, self.scale = image_range[0], image_range[1] - image_range[0]
-        log_variance = torch.tensor(math.log(variance))
-        self.log_variance: Tensor
-        if learned:
-            self.log_variance = nn.Parameter(log_variance)
-        else:
-            self.register_buffer("log_variance", log_variance)
+        log_variance = math.log(variance)
+        self.log_variance: Tensor | float = nn.Parameter(torch.tensor(log_variance)) if learned else log_variance
 
     def decode(self, decoder: nn.Module, z: Tensor) -> Tensor:
         """The decoder's image."""
