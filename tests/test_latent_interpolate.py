@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vaegan.errors import UserError
-from vaegan.latent.interpolate import interpolate
+from vaegan.latent.interpolate import interpolate, interpolate_square
 
 
 @pytest.fixture
@@ -77,3 +77,30 @@ def test_each_pair_of_a_batch_goes_its_own_way(ends):
 def test_mistakes_are_told(a, b, num, how, told):
     with pytest.raises(UserError, match=told):
         interpolate(a, b, num, how)
+
+
+def test_a_square_has_its_corners_exactly():
+    corners = torch.randn(4, 3, 7, generator=torch.Generator().manual_seed(1))
+    for how in ("linear", "spherical"):
+        square = interpolate_square(corners, 5, how)
+        assert square.shape == (5, 5, 3, 7)
+        for corner, found in zip(corners, (square[0, 0], square[0, 4], square[4, 0], square[4, 4]), strict=True):
+            assert torch.equal(found, corner)
+
+
+def test_a_straight_square_is_bilinear():
+    a, b, c, d = corners = torch.randn(4, 2, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    square = interpolate_square(corners, 5)
+    for row in range(5):
+        for column in range(5):
+            v, u = row / 4, column / 4
+            expected = (1 - v) * ((1 - u) * a + u * b) + v * ((1 - u) * c + u * d)
+            torch.testing.assert_close(square[row, column], expected)
+
+
+def test_a_spherical_square_is_made_of_spherical_paths():
+    corners = torch.randn(4, 2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    square = interpolate_square(corners, 4, "spherical")
+    torch.testing.assert_close(square[:, 0], interpolate(corners[0], corners[2], 4, "spherical"))
+    torch.testing.assert_close(square[:, 3], interpolate(corners[1], corners[3], 4, "spherical"))
+    torch.testing.assert_close(square[2], interpolate(square[2, 0], square[2, 3], 4, "spherical"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PositiveInt
@@ -21,18 +22,24 @@ if TYPE_CHECKING:
 
     from ..models import Model
 
+_log = logging.getLogger("vaegan")
+
 
 class Options(DataPictureOptions):
-    """Walk between codes and show what lies on the way: a row for each path, or a film there and back (.gif)."""
+    """Walk between codes and show what lies on the way: a row for each path, or a film there and back (.gif).
+
+    Tells how smooth the paths are in their images: detour is the length over the straight way between both ends (a
+    cross-fade has 1), the largest step is in units of the mean one (1 is constant speed).
+    """
 
     num: PositiveInt = 8
-    """Paths."""
+    """Paths, a row each; a square between four has --steps of them, and there are as many squares as it takes."""
     steps: Annotated[int, Field(ge=2)] = 10
-    """Images on each path, both ends included."""
+    """Images on each path (and on each side of a square), both ends included."""
     how: Literal["linear", "spherical"] = "linear"
     """'linear' goes straight, 'spherical' turns at constant speed and keeps the length of the codes."""
-    between: Literal["images", "codes"] | None = None
-    """Ends of the paths: images of the data or random codes; images if not set and there is an encoder."""
+    between: Literal["images", "codes", "four"] | None = None
+    """Images of the data, random codes, or squares between four images; images if not set and there is an encoder."""
 
 
 def defaults(options: Options) -> Options:
@@ -41,28 +48,44 @@ def defaults(options: Options) -> Options:
 
 
 def run(options: Options) -> None:
-    """Write the paths and say where they are."""
+    """Write the paths, say where they are and how smooth."""
     import numpy as np
+    import torch
 
-    from ..latent.interpolate import interpolate
+    from ..latent.smoothness import smoothness
     from ..report.output import write_images
 
     out, overwrite = output_of(options, "interpolate.png")
     model = load_model(options)
-    ends = _ends(options, model)
-    num = len(ends) // 2
-    codes = interpolate(ends[:num], ends[num : 2 * num], options.steps, options.how)
+    codes = _codes(options, model)
     flat = decode_to_bytes(model, codes.flatten(0, 1), options.batch_size)
-    images = flat.reshape(options.steps, num, *flat.shape[1:])
+    images = flat.reshape(*codes.shape[:2], *flat.shape[1:])
+    found = smoothness(torch.from_numpy(images))
     if out.suffix.lower() == ".gif":
         images = np.concatenate([images, images[-2:0:-1]])
     write_images(out, images, codes=codes, overwrite=overwrite)
-    say_where(num, "paths", out)
+    say_where(images.shape[1], "paths", out)
+    detour, largest = (float(values.mean()) for values in (found.detour, found.largest))
+    _log.info("smoothness: detour %.2f, largest step %.2f of the mean", detour, largest)
 
 
-def _ends(options: Options, model: Model) -> Tensor:
-    """Return codes `(2 N, Z)`: the first N are where the paths start, the others where they end."""
+def _codes(options: Options, model: Model) -> Tensor:
+    """Return codes `(T, N, Z)` of N paths; of a square each row is one, square below square."""
+    from ..latent.interpolate import interpolate, interpolate_square
+
+    if options.between == "four":
+        corners = _ends(options, model, 4 * -(-options.num // options.steps))
+        num = len(corners) // 4
+        square = interpolate_square(corners[: 4 * num].reshape(4, num, -1), options.steps, options.how)
+        return square.permute(1, 2, 0, 3).flatten(1, 2)
+    ends = _ends(options, model, 2 * options.num)
+    num = len(ends) // 2
+    return interpolate(ends[:num], ends[num : 2 * num], options.steps, options.how)
+
+
+def _ends(options: Options, model: Model, num: int) -> Tensor:
+    """Return `num` codes (fewer, if there are not so many images) of images, or random ones."""
     if options.between == "codes" or (options.between is None and model.encoder is None):
-        return model.sample_codes(2 * options.num, options.seed)
-    _, _, x = choose_images(options, model, 2 * options.num)
+        return model.sample_codes(num, options.seed)
+    _, _, x = choose_images(options, model, num)
     return model.encode(x, batch_size=options.batch_size)

@@ -4,7 +4,7 @@ Straight: z(t) = (1 - t) a + t b. Codes of the prior N(0, I) in many dimensions 
 a straight line cuts through its rarely visited inside. The spherical path turns at constant speed instead, by the angle
 theta between a and b (Shoemake 1985, "Animating rotation with quaternion curves"; for latent codes White,
 arXiv:1609.04468): its direction is sin((1 - t) theta)/sin(theta) a/|a| + sin(t theta)/sin(theta) b/|b|, and its length
-goes evenly from |a| to |b|.
+goes evenly from |a| to |b|. A square between four codes is made of such paths: first down both sides, then across.
 """
 
 from __future__ import annotations
@@ -44,6 +44,25 @@ def interpolate(a: Tensor, b: Tensor, num: int, how: How = "linear") -> Tensor:
     path = _PATHS[how](a, b, t)
     path[0], path[-1] = a, b
     return path
+
+
+def interpolate_square(corners: Tensor, num: int, how: How = "linear") -> Tensor:
+    """Return `num` by `num` codes between each four, the four included exactly.
+
+    Args:
+        corners: codes `(4, B, Z)`: left upper, right upper, left lower, right lower.
+        num: codes on each side, at least 2.
+        how: 'linear' (bilinear) or 'spherical'.
+
+    Returns:
+        Codes `(rows, columns, B, Z)`.
+
+    Raises:
+        UserError: as `interpolate`.
+    """
+    left, right = (interpolate(corners[i], corners[i + 2], num, how).flatten(0, 1) for i in (0, 1))
+    across = interpolate(left, right, num, how)
+    return across.reshape(num, num, *corners.shape[1:]).transpose(0, 1)
 
 
 def _linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
