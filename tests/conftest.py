@@ -1,0 +1,66 @@
+"""What several test files share: a tiny training, the command in this process, and real processes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+TINY = (
+    "--device cpu --train.precision fp32 --train.memory-format contiguous --train.tensorboard false "
+    "--train.batch-size 16 --train.epochs 1 --model.latent-dim 4 "
+    "--model.encoder.channels 4,8 --model.encoder.hidden 16 "
+    "--model.decoder.channels 8,4 --model.decoder.first-channels 8 "
+    "--model.discriminator.channels 4,8,8 --model.discriminator.hidden 16"
+)
+
+
+@pytest.fixture(scope="session")
+def images_file(tmp_path_factory):
+    """A .npy of 110 grey 8x8 images, bright blobs at random places; about a tenth is held out."""
+    rng = np.random.default_rng(0)
+    row, column = np.mgrid[:8, :8]
+    centres = rng.uniform(2, 6, (110, 2))
+    squares = (row - centres[:, :1, None]) ** 2 + (column - centres[:, 1:, None]) ** 2
+    path = tmp_path_factory.mktemp("images") / "blobs.npy"
+    np.save(path, (255 * np.exp(-squares / 4)).astype(np.uint8))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(images_file):
+    """Words behind ``vaegan train`` for a training of a second."""
+    return ["--data", str(images_file), *TINY.split()]
+
+
+@pytest.fixture
+def command():
+    """Run ``vaegan`` with these words in this process; the log goes to the streams that pytest captures."""
+    from vaegan.cli import main
+
+    logger = logging.getLogger("vaegan")
+    before = logger.handlers[:], logger.propagate, logger.level
+    yield lambda *words: main([str(word) for word in words])
+    logger.handlers[:], logger.propagate = before[:2]
+    logger.setLevel(before[2])
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """Environment of child processes: one thread, so that they repeat each other bit for bit wherever they run."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def python(environment):
+    """Run Python with these arguments as a process of its own, and wait for its end."""
+
+    def run(*arguments, timeout=240):
+        words = [sys.executable, *map(str, arguments)]
+        return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+
+    return run

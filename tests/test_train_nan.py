@@ -1,0 +1,116 @@
+"""A run that diverges: stopped with a line that says where, or taken back to go on with smaller steps."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from vaegan.objectives import VAEGANObjective
+from vaegan.training.train import MOST_ROLLBACKS
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """Let a part's gradient be infinite in some steps: give it a function of the step's number that says the part."""
+
+    def poison(part_of):
+        step, count = VAEGANObjective.step, iter(range(1, 10**6))
+
+        def poisoned_step(*arguments, **named):
+            result = step(*arguments, **named)
+            if part := part_of(next(count)):
+                result.gradients[part][0].view(-1)[0] = torch.inf
+            return result
+
+        monkeypatch.setattr(VAEGANObjective, "step", poisoned_step)
+
+    return poison
+
+
+def records(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def checkpoints(run):
+    return sorted(path.name for path in (run / "checkpoints").iterdir())
+
+
+def test_the_line_names_step_part_and_last_good_checkpoint(command, tiny, tmp_path, poisoned, capsys):
+    poisoned(lambda count: "decoder" if count == 6 else None)
+    words = ["train", *tiny, "--out", tmp_path, "--train.snapshot-epochs", "0.5"]
+    assert command(*words) == 2
+    captured = capsys.readouterr()
+    good = tmp_path / "checkpoints" / "000000000064.pt"
+    assert captured.err == (
+        f"vaegan train: the gradient of the decoder is not finite at step 6; the last good checkpoint is {good}; "
+        "lower --optim.lr, or go back by itself with --on-nan rollback\n"
+    )
+    assert all(torch.isfinite(p).all() for p in torch.load(good)["parts"]["decoder"].values())
+    assert command(*words, "--on-nan", "rollback") == 0  # the step is not poisoned again
+    assert records(tmp_path)[-1]["images"] == 112
+
+
+@pytest.mark.parametrize("recipe", [[], ["--model.kind", "vae", "--loss.likelihood", "gaussian"]])
+def test_a_huge_learning_rate_stops_the_run(command, tiny, tmp_path, capsys, recipe):
+    assert command("train", *tiny, *recipe, "--out", tmp_path, "--optim.lr", "1e30") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "is not finite at step 2; the last good checkpoint is" in err
+    assert checkpoints(tmp_path) == ["000000000000.pt", "000000000000.sha256"]
+
+
+def test_a_checkpoint_never_holds_weights_that_a_step_has_sent_away(command, tiny, tmp_path, capsys):
+    words = ["--optim.lr", "1e30", "--train.snapshot-epochs", "0.15", "--data.limit", "100"]  # after each step
+    assert command("train", *tiny, *words, "--out", tmp_path) == 2
+    assert "the norm of the weights of the encoder is not finite at step 1;" in capsys.readouterr().err
+    assert checkpoints(tmp_path) == ["000000000000.pt", "000000000000.sha256"]
+
+
+def test_rollback_halves_the_step_until_the_cause_is_gone(command, tiny, tmp_path, capsys):
+    # Plain gradient descent on a sum over pixels: it diverges above some rate and converges below.
+    words = ["--model.kind", "ae", "--loss.likelihood", "gaussian", "--loss.gamma", "100", "--optim.name", "sgd"]
+    words += ["--optim.lr", "1e18", "--train.epochs", "8", "--model.encoder.norm", "none"]
+    words += ["--model.decoder.norm", "none", "--model.output", "linear"]
+    words[words.index("1e18")] = "0.1"
+    assert command("train", *tiny, *words, "--out", tmp_path / "stop") == 2
+    capsys.readouterr()
+    assert command("train", *tiny, *words, "--out", tmp_path / "run", "--on-nan", "rollback") == 0
+    captured = capsys.readouterr()
+    warnings = captured.err.splitlines()
+    assert 1 <= len(warnings) <= MOST_ROLLBACKS
+    for i, line in enumerate(warnings, start=1):
+        assert line.startswith("vaegan: the ")
+        assert line.endswith(f"with learning rates times {0.5**i:g}")
+    state = torch.load(max((tmp_path / "run" / "checkpoints").glob("[0-9]*.pt")))
+    assert state["lr_scale"] == 0.5 ** len(warnings)
+    assert state["optimisers"]["decoder"]["param_groups"][0]["lr"] == pytest.approx(0.1 * state["lr_scale"])
+    seen = [(record["images"], record["split"]) for record in records(tmp_path / "run")]
+    assert seen == sorted(set(seen), key=lambda key: (key[0], key[1] == "test"))
+    losses = [record["losses"]["decoder"]["llike"] for record in records(tmp_path / "run") if record["split"] == "test"]
+    assert losses[-1] < losses[0]
+
+
+def test_rollback_gives_up_in_one_line(command, tiny, tmp_path, poisoned, capsys):
+    poisoned(lambda count: "discriminator")
+    assert command("train", *tiny, "--out", tmp_path, "--on-nan", "rollback") == 2
+    *warnings, last = capsys.readouterr().err.splitlines()
+    assert len(warnings) == MOST_ROLLBACKS == 8
+    assert last == (
+        "vaegan train: the gradient of the discriminator is not finite at step 1; the last good checkpoint is "
+        f"{tmp_path / 'checkpoints' / '000000000000.pt'}; going back 8 times did not help: lower --optim.lr"
+    )
+
+
+def test_rollback_goes_further_back_where_the_newest_checkpoint_leads_nowhere(
+    command, tiny, tmp_path, poisoned, capsys
+):
+    poisoned(lambda count: "encoder" if count in (5, 6) else None)  # step 5, and at once after going back
+    words = ["--train.snapshot-epochs", "0.3", "--on-nan", "rollback"]
+    assert command("train", *tiny, *words, "--out", tmp_path) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert "going on after 64 images with learning rates times 0.5" in first
+    assert "going on after 32 images with learning rates times 0.25" in second
+    images = [record["images"] for record in records(tmp_path) if record["split"] == "test"]
+    assert images == [32, 64, 96, 112]

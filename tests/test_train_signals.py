@@ -1,0 +1,103 @@
+"""Ctrl-C and SIGTERM: the step is finished, everything is saved, one line says how to go on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+# Trains, and gets a signal in the middle of the step after so many images.
+SIGNALLED = """
+import os, sys
+from vaegan.cli import main
+from vaegan.objectives import VAEGANObjective
+
+number, steps = int(sys.argv[1]), int(sys.argv[2])
+step, count = VAEGANObjective.step, 0
+
+def signalled(*arguments, **named):
+    global count
+    count += 1
+    result = step(*arguments, **named)
+    if count == steps:
+        os.kill(os.getpid(), number)
+    return result
+
+VAEGANObjective.step = signalled
+sys.exit(main(["train", *sys.argv[3:]]))
+"""
+WORDS = "--train.epochs 2 --optim.ema 0.9 --train.log-images 48 --loss.adversarial minimax".split()
+
+
+def newest_state(run):
+    return torch.load(max((run / "checkpoints").glob("[0-9]*.pt")), weights_only=True)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, code, python, command, tiny, tmp_path, capsys):
+    out = tmp_path / "run"
+    words = [*tiny, *WORDS, "--out", out]
+    done = python("-c", SIGNALLED, int(number), 5, *words)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert done.stdout.splitlines()[-1] == f"stopped after 80 images, all saved; the same command goes on: {out}"
+    assert newest_state(out)["images"] == 80
+    assert (out / "losses.png").is_file()
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [record["images"] for record in records] == [48, 80]
+
+    assert command("train", *words) == 0
+    assert "going on after 80 images to 208" in capsys.readouterr().out
+    assert command("train", *tiny, *WORDS, "--out", tmp_path / "whole") == 0
+    state, whole = newest_state(out), newest_state(tmp_path / "whole")
+    assert state["images"] == whole["images"] == 208
+    for part, weights in whole["averages"].items():
+        for name, tensor in weights.items():
+            torch.testing.assert_close(state["averages"][part][name], tensor)
+
+
+def test_a_signal_from_outside(environment, tiny, tmp_path):
+    words = [*tiny, "--train.epochs", "100000", "--train.snapshot-epochs", "50000", "--train.log-images", "16"]
+    child = [sys.executable, "-m", "vaegan", "train", *words, "--out", str(tmp_path)]
+    with subprocess.Popen(child, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (tmp_path / "metrics.jsonl").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert out.splitlines()[-1].startswith("stopped after ")
+    assert newest_state(tmp_path)["images"] > 0
+
+
+def test_a_signal_in_the_last_step_changes_nothing(python, tiny, tmp_path):
+    done = python("-c", SIGNALLED, int(signal.SIGTERM), 7, *tiny, "--out", tmp_path)
+    assert done.returncode == 0
+    assert "done: " in done.stdout
+
+
+def test_the_library_raises_and_leaves_the_handlers_as_they_were(tiny, tmp_path, monkeypatch):
+    import os
+
+    from vaegan.cli import train
+    from vaegan.cli.parse import parse
+    from vaegan.objectives import VAEGANObjective
+    from vaegan.training import Stopped
+    from vaegan.training import train as train_
+
+    step = VAEGANObjective.step
+
+    def signalled(*arguments, **named):
+        os.kill(os.getpid(), signal.SIGINT)
+        return step(*arguments, **named)
+
+    config = parse(train.Options, tiny, "vaegan train", train.defaults).settings
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(VAEGANObjective, "step", signalled)
+    with pytest.raises(Stopped, match="SIGINT"):
+        train_(config, tmp_path)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert newest_state(tmp_path)["images"] == 16
