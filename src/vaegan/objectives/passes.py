@@ -27,6 +27,7 @@ class Critic:
     def __init__(self, discriminator: nn.Module, layer: str = "auto") -> None:
         self.discriminator = discriminator
         self.layer = str(getattr(discriminator, "default_feature_layer", "logit")) if layer == "auto" else layer
+        self._catching = False
         self._caught: Tensor | None = None
         if self.layer != "logit":
             names = [name for name, _ in discriminator.named_modules() if name]
@@ -38,11 +39,16 @@ class Critic:
             discriminator.get_submodule(self.layer).register_forward_hook(self._catch)
 
     def _catch(self, module: nn.Module, inputs: object, output: Tensor) -> None:
-        self._caught = output
+        if self._catching:  # not when others pass images through the discriminator
+            self._caught = output
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B,) and the features of layer l (B, ...), both in the precision the network computes in."""
-        logits = self.discriminator(x).flatten()
+        self._catching = True
+        try:
+            logits = self.discriminator(x).flatten()
+        finally:
+            self._catching = False
         if logits.shape[0] != x.shape[0]:
             raise UserError(
                 f"the discriminator gave {logits.shape[0]} logits for {x.shape[0]} images; it must give one per image"
