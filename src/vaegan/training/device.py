@@ -16,7 +16,8 @@ from ..objectives.vaegan import Autocast
 
 log = logging.getLogger("vaegan")
 
-FORMS = (("fp32", "contiguous"), ("bf16", "contiguous"), ("bf16", "channels_last"), ("fp32", "channels_last"))
+# Plainest first: that is what is taken where nothing else is worth it.
+FORMS = (("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous"), ("bf16", "channels_last"))
 
 
 def pick_device(name: str) -> torch.device:
@@ -33,8 +34,8 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name}: no such device here; use cpu, or auto for the best there is") from error
+    except (RuntimeError, AssertionError, ImportError) as error:
+        raise UserError(f"--device: {name!r} is not there; try cpu or auto") from error
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", local_rank % torch.cuda.device_count())
     return device

@@ -1,0 +1,135 @@
+"""Devices by name, and the choice of precision and layout by measuring (here with a clock of our own)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from vaegan.errors import UserError
+from vaegan.training import device as device_module
+from vaegan.training.device import FORMS, autocast_for, choose_form, copies, layout_of, pick_device
+
+THERE = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+ABSENT = ["tpu9", "", "cpu and more", "meta", *[name for name, there in THERE.items() if not there]]
+
+
+def test_cpu_and_auto() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    best = pick_device("auto").type
+    if torch.cuda.is_available():
+        assert best == "cuda"
+    elif not torch.backends.mps.is_available():
+        assert best == "cpu"
+
+
+@pytest.mark.parametrize("name", ABSENT)
+def test_what_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        pick_device(name)
+    assert str(caught.value) == f"--device: {name!r} is not there; try cpu or auto"
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_each_process_of_a_machine_has_its_own_gpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device: torch.ones(shape))
+    found = []
+    for local_rank in ("0", "1", "2"):
+        monkeypatch.setenv("LOCAL_RANK", local_rank)
+        found.append(pick_device(name))
+    assert found == [torch.device("cuda", i) for i in (0, 1, 0)]
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+
+
+class Workshop:
+    """Steps that take as long as they are told to, on a clock that only they move."""
+
+    def __init__(self, seconds: dict[tuple[str, str], float], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds, self.now = seconds, 0.0
+        self.calls: list[tuple[str, str]] = []
+        monkeypatch.setattr(device_module.time, "perf_counter", lambda: self.now)
+
+    def make_step(self, precision: str, memory_format: str) -> Callable[[], object]:
+        form = (precision, memory_format)
+
+        def step() -> None:
+            # The first call warms up, and takes ten times as long.
+            self.now += self.seconds[form] * (1 if form in self.calls else 10)
+            self.calls.append(form)
+
+        return step
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("has_maps", [False, True])
+def test_fixed_choices_are_not_measured(form: tuple[str, str], has_maps: bool) -> None:
+    def refuse(precision: str, memory_format: str) -> Callable[[], object]:
+        raise AssertionError("there is nothing to choose")
+
+    assert choose_form(*form, refuse, has_maps=has_maps) == form
+
+
+@pytest.mark.parametrize("fastest", FORMS)
+def test_the_fastest_form_is_chosen(fastest: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Workshop(dict.fromkeys(FORMS, 0.3) | {fastest: 0.2}, monkeypatch)
+    assert choose_form("auto", "auto", shop.make_step, has_maps=True) == fastest
+    assert set(shop.calls) == set(FORMS)
+
+
+def test_a_little_faster_is_not_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Workshop(dict.fromkeys(FORMS, 0.3) | {("bf16", "contiguous"): 0.28}, monkeypatch)
+    assert choose_form("auto", "auto", shop.make_step, has_maps=True) == ("fp32", "contiguous")
+
+
+@pytest.mark.parametrize(
+    ("precision", "memory_format", "has_maps", "measured"),
+    [
+        ("auto", "auto", False, {("fp32", "contiguous"), ("bf16", "contiguous")}),
+        ("auto", "channels_last", True, {("fp32", "channels_last"), ("bf16", "channels_last")}),
+        ("bf16", "auto", True, {("bf16", "contiguous"), ("bf16", "channels_last")}),
+        ("fp32", "auto", False, set()),
+    ],
+)
+def test_only_what_is_left_open_is_measured(
+    precision: str,
+    memory_format: str,
+    has_maps: bool,
+    measured: set[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = Workshop(dict.fromkeys(FORMS, 0.3), monkeypatch)
+    chosen = choose_form(precision, memory_format, shop.make_step, has_maps=has_maps)
+    assert set(shop.calls) == measured
+    assert chosen[0] == ("fp32" if precision == "auto" else precision)
+    assert chosen[1] == ("contiguous" if memory_format == "auto" else memory_format)
+
+
+def test_slow_steps_are_measured_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Workshop(dict.fromkeys(FORMS, 60.0), monkeypatch)
+    choose_form("auto", "auto", shop.make_step, has_maps=True)
+    assert len(shop.calls) == 2 * len(FORMS)
+
+
+def test_autocast_and_layout_by_their_names() -> None:
+    x, w = torch.ones(2, 3), torch.ones(3, 4)
+    with autocast_for("bf16", torch.device("cpu"))():
+        assert (x @ w).dtype == torch.bfloat16
+    with autocast_for("fp32", torch.device("cpu"))():
+        assert (x @ w).dtype == torch.float32
+    assert layout_of("channels_last") == torch.channels_last
+    assert layout_of("contiguous") == torch.contiguous_format
+
+
+def test_copies_share_nothing() -> None:
+    parts: dict[str, nn.Module] = {"encoder": nn.Linear(2, 2), "decoder": nn.BatchNorm1d(2)}
+    copied = copies(parts)
+    assert list(copied) == list(parts)
+    for name, part in parts.items():
+        for key, tensor in part.state_dict().items():
+            theirs = copied[name].state_dict()[key]
+            assert torch.equal(theirs, tensor)
+            assert theirs.data_ptr() != tensor.data_ptr()
