@@ -1,0 +1,110 @@
+"""Files are whole or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from vaegan.errors import UserError
+from vaegan.files import write_json, write_text, written_beside
+
+needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.txt"
+    with written_beside(path) as beside:
+        beside.write_text("half")
+        assert not path.exists()
+        assert beside.parent == path.parent
+        assert beside.suffix == path.suffix
+        beside.write_text("whole")
+    assert path.read_text() == "whole"
+    assert names(path.parent) == {"a.txt"}
+
+
+def fail_after_half(path: Path, failure: BaseException) -> None:
+    with written_beside(path) as beside:
+        beside.write_text("half")
+        raise failure
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("ours"), KeyboardInterrupt(), UserError("theirs")])
+def test_a_failure_inside_leaves_what_was_there(tmp_path: Path, failure: BaseException) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(type(failure)) as caught:
+        fail_after_half(path, failure)
+    assert caught.value is failure
+    assert path.read_text() == "old"
+    assert names(tmp_path) == {"a.txt"}
+
+
+def test_a_failure_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="ours"), written_beside(tmp_path / "a.txt"):
+        raise RuntimeError("ours")
+    assert names(tmp_path) == set()
+
+
+def write_to_full_disk(path: Path) -> None:
+    with written_beside(path) as beside:
+        beside.symlink_to("/dev/full")
+        beside.write_bytes(b"x" * 100_000)
+
+
+@needs_dev_full
+def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(UserError) as caught:
+        write_to_full_disk(path)
+    wanted = f"cannot write {path}: No space left on device; free some space or choose another place"
+    assert str(caught.value) == wanted
+    assert path.read_text() == "old"
+    assert names(tmp_path) == {"a.txt"}
+    assert Path("/dev/full").exists()
+
+
+def test_a_disk_that_fills_up_while_flushing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    write_text(tmp_path / "a.txt", "old")
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(UserError, match="No space left on device; free some space"):
+        write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names(tmp_path) == {"a.txt"}
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot make folder .*file.*; choose another place"):
+        write_text(tmp_path / "file" / "a.txt", "new")
+    assert names(tmp_path) == {"file"}
+
+
+def test_it_is_flushed_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, flushed = tmp_path / "a.txt", []
+
+    def note(descriptor: int) -> None:
+        flushed.append((os.fstat(descriptor).st_ino, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_text(path, "new")
+    assert flushed[0] == (path.stat().st_ino, False)
+
+
+def test_json_and_text_come_back(tmp_path: Path) -> None:
+    value = {"name": "grün", "numbers": [1, 2.5, None]}
+    write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
+    write_text(tmp_path / "a.txt", "grün\n")
+    assert (tmp_path / "a.txt").read_bytes() == "grün\n".encode()
