@@ -1,0 +1,151 @@
+"""One process is a world too: nothing changes in it. And the group of one, with real all-reduces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from vaegan.distributed import World, current, joined, load_bytes, read_everywhere
+from vaegan.errors import UserError
+from vaegan.networks.sync_norm import SyncBatchNorm, synchronise_batch_norms
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def group_of_one(tmp_path: Path) -> Iterator[None]:
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_alone_nothing_changes() -> None:
+    world = current()
+    assert world == World(rank=0, size=1, local_rank=0)
+    assert world.is_first
+    tensors = [torch.randn(3, 2, generator=torch.Generator().manual_seed(0)), torch.tensor(4.0)]
+    before = [t.clone() for t in tensors]
+    world.average_(tensors)
+    world.average_([])
+    world.share_first(tensors)
+    world.wait()
+    assert all(torch.equal(t, b) for t, b in zip(tensors, before, strict=True))
+    for data in (None, b"", b"some bytes"):
+        assert world.share_bytes(data, CPU) == data
+    assert world.any(True, CPU)
+    assert not world.any(False, CPU)
+
+
+def test_alone_a_mistake_is_ones_own() -> None:
+    def fail() -> None:
+        raise UserError("here")
+
+    assert World().together(lambda: 3, CPU) == 3
+    with pytest.raises(UserError, match="here"):
+        World().together(fail, CPU)
+
+
+def test_joining_alone_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined("cpu") as world:
+        assert world == World()
+        assert not dist.is_initialized()
+
+
+def test_bytes_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert read_everywhere(tmp_path / "a", World(), CPU) == b"abc"
+    assert read_everywhere(None, World(), CPU) is None
+
+
+def test_tensors_come_back_from_bytes(tmp_path: Path) -> None:
+    torch.save({"a": torch.arange(3), "b": [1, "two"]}, tmp_path / "a.pt")
+    back = load_bytes((tmp_path / "a.pt").read_bytes())
+    assert torch.equal(back["a"], torch.arange(3))
+    assert back["b"] == [1, "two"]
+
+
+@pytest.mark.usefixtures("group_of_one")
+def test_averaging_keeps_shapes_types_and_layouts() -> None:
+    world = World(rank=0, size=2)  # of which one is here: means are halves
+    tensors = [
+        torch.arange(24.0).view(2, 3, 2, 2).to(memory_format=torch.channels_last),
+        torch.arange(6.0, dtype=torch.float64).view(2, 3).t(),
+        torch.tensor(5.0, dtype=torch.bfloat16),
+        nn.Parameter(torch.ones(3)),
+    ]
+    wanted = [t.detach().clone() / 2 for t in tensors]
+    strides = [t.stride() for t in tensors]
+    world.average_(tensors)
+    for t, w, stride in zip(tensors, wanted, strides, strict=True):
+        assert t.dtype == w.dtype
+        assert t.stride() == stride
+        torch.testing.assert_close(t.detach(), w)
+
+
+@pytest.mark.usefixtures("group_of_one")
+def test_sharing_through_a_group() -> None:
+    world = World(rank=0, size=2)
+    for data in (None, b"x", bytes(range(256)) * 1000):
+        assert world.share_bytes(data, CPU) == data
+    map_ = torch.arange(24.0).view(2, 3, 2, 2).to(memory_format=torch.channels_last)
+    before = map_.clone()
+    world.share_first([map_])
+    assert torch.equal(map_, before)
+    assert world.any(True, CPU)
+    assert not world.any(False, CPU)
+
+
+def norms(maps: bool) -> tuple[nn.Module, nn.Module, Tensor]:
+    """A batch norm, the same one made into ours, and a batch."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(*((6, 4, 3, 3) if maps else (6, 4)), generator=g, dtype=torch.float64)
+    plain = nn.Sequential((nn.BatchNorm2d if maps else nn.BatchNorm1d)(4)).double()
+    ours = nn.Sequential((nn.BatchNorm2d if maps else nn.BatchNorm1d)(4)).double()
+    with torch.no_grad():
+        for name, p in plain.named_parameters():
+            p.copy_(torch.randn(4, generator=g, dtype=torch.float64))
+            ours.get_parameter(name).copy_(p)
+    synchronise_batch_norms(ours)
+    assert isinstance(ours[0], SyncBatchNorm)
+    assert list(ours.state_dict()) == list(plain.state_dict())
+    return plain, ours, 3 * x + 1
+
+
+def assert_same(plain: nn.Module, ours: nn.Module, x: Tensor) -> None:
+    g = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
+    found = []
+    for norm in (plain, ours):
+        inputs = x.clone().requires_grad_()
+        out = norm(inputs)
+        found.append([out, *torch.autograd.grad(out, [inputs, *norm.parameters()], g)])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(b, a)
+    for name, buffer in plain.named_buffers():
+        if buffer.is_floating_point():
+            torch.testing.assert_close(ours.get_buffer(name), buffer)
+
+
+@pytest.mark.parametrize("maps", [False, True])
+def test_synchronised_norm_in_evaluation_is_batch_norm(maps: bool) -> None:
+    plain, ours, x = norms(maps)
+    for norm in (plain, ours):
+        norm(x)  # without a group it is batch norm in training too
+        norm.eval()
+    assert_same(plain, ours, x)
+
+
+@pytest.mark.parametrize("maps", [False, True])
+@pytest.mark.usefixtures("group_of_one")
+def test_synchronised_norm_over_one_process_is_batch_norm(maps: bool) -> None:
+    plain, ours, x = norms(maps)
+    assert_same(plain, ours, x)
+    assert_same(plain, ours, 2 * x)
+    plain.eval()
+    ours.eval()
+    assert_same(plain, ours, x)
