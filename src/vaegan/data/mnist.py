@@ -8,7 +8,6 @@ arXiv:1708.07747, the same numbers of clothes; the checksums are those of its RE
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,10 @@ import numpy as np
 from ..errors import UserError
 from .idx import read_idx
 from .images import ImageData, Options
+from .official import download, find, root_of, stamp
 from .rows import collect_rows, open_rows
 
 log = logging.getLogger("vaegan")
-MIRROR = "VAEGAN_MIRROR"  # environment variable: a URL below which NAME/FILE is tried before all else
 _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
@@ -57,11 +56,10 @@ class IdxSet:
                 raise UserError(f"{path}: does not fit the images beside it; download both again")
         if train.shape[1:] != test.shape[1:] or not (train.size and test.size):
             raise UserError(f"{paths[2]}: does not fit {paths[0].name}; download both again")
-        stamps = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
         collection = collect_rows(
             np.concatenate((train, test))[..., None],
             self.name,
-            " ".join(stamps),
+            stamp(paths),
             np.concatenate((train_labels, test_labels)).astype(np.int64),
             self.label_names,
         )
@@ -70,53 +68,22 @@ class IdxSet:
 
     def _find(self, options: Options) -> list[Path]:
         """Return the four files, those missing downloaded."""
-        root = options.root or Path.home() / ".cache" / "vaegan" / self.name
+        root = root_of(self.name, options)
         below = ("", self.name, "raw", f"{self.folder}/raw")
-        found = [
-            next((path for folder in below for path in _spellings(root / folder, file) if path.is_file()), None)
-            for file in _FILES
-        ]
-        missing = [file for file, path in zip(_FILES, found, strict=True) if path is None]
+        found = [find(root, below, _spellings(file)) for file in _FILES]
+        missing = [f"{file}.gz" for file, path in zip(_FILES, found, strict=True) if path is None]
         if missing:
             log.info("downloading %s to %s", self.name, root)
-        return [path or self._download(i, root, missing) for i, path in enumerate(found)]
-
-    def _download(self, index: int, root: Path, missing: list[str]) -> Path:
-        """Download one file to ``root``; it is there only if its checksum is right."""
-        import pooch  # both take a moment to import
-        import requests
-
-        pooch.get_logger().setLevel(logging.WARNING)
-        file = f"{_FILES[index]}.gz"
-        mirror = os.environ.get(MIRROR)
-        urls = ([f"{mirror.rstrip('/')}/{self.name}"] if mirror else []) + list(self.urls)
-        for url in urls:
-            try:
-                downloader = pooch.HTTPDownloader(timeout=30)
-                checksum = self.checksums[index]
-                return Path(pooch.retrieve(f"{url}/{file}", checksum, file, root, downloader=downloader))
-            except requests.RequestException as error:
-                log.info("%s/%s: %s", url, file, error)
-            except ValueError as error:  # pooch's word for a wrong checksum
-                raise UserError(
-                    f"{url}/{file}: is not the published file (wrong checksum); "
-                    f"fetch it elsewhere and put it into {root}"
-                ) from error
-            except OSError as error:
-                raise UserError(
-                    f"cannot write {root / file}: {error.strerror or error}; choose another --data.root"
-                ) from error
-        names = ", ".join(f"{name}.gz" for name in missing)
-        raise UserError(
-            f"{self.name}: {names} not found in {root} and not to be downloaded now; "
-            f"fetch from {self.urls[0]} and put them there, or point --data.root at their folder"
-        )
+        return [
+            path or download(self.name, f"{file}.gz", checksum, root, urls=self.urls, missing=missing)
+            for file, checksum, path in zip(_FILES, self.checksums, found, strict=True)
+        ]
 
 
-def _spellings(folder: Path, file: str) -> list[Path]:
+def _spellings(file: str) -> list[str]:
     """Return the names under which a file is passed on: packed or not, with a dot for the last hyphen but one."""
     dotted = file.replace("-idx", ".idx")
-    return [folder / name for name in (file, f"{file}.gz", dotted, f"{dotted}.gz")]
+    return [file, f"{file}.gz", dotted, f"{dotted}.gz"]
 
 
 MNIST = IdxSet(

@@ -10,12 +10,15 @@ from typing import Literal
 
 from ..errors import UserError, nearest
 from .arrays import list_array
+from .celeba import open_celeba
 from .digits import open_digits
 from .faces import FACES_SOURCE
 from .images import Collection, ImageData, Options, Progress
+from .lfw import open_lfw
 from .listing import list_folder, list_zip
 from .mnist import FASHION_MNIST, MNIST
 from .prepare import Positions, prepare_data
+from .records import CIFAR10, STL10
 from .rows import open_rows
 from .shapes import SHAPES_SOURCE
 from .split import hashed_split
@@ -72,6 +75,24 @@ _ALL = (
         True,
         FASHION_MNIST.open,
     ),
+    Source(
+        "cifar10", "50,000 + 10,000 small photographs of ten classes (binary version)", (3, 32, 32), True, CIFAR10.open
+    ),
+    Source(
+        "stl10",
+        "105,000 + 8,000 photographs, most without a label (binary version)",
+        (3, 96, 96),
+        True,
+        STL10.open,
+    ),
+    Source(
+        "celeba",
+        "182,637 + 19,962 aligned faces with 40 attributes, cut as in the paper; fetched by hand",
+        (3, 64, 64),
+        True,
+        open_celeba,
+    ),
+    Source("lfw", "13,233 faces with 73 attributes; people are held out whole", (3, 64, 64), True, open_lfw),
 )
 SOURCES = {source.name: source for source in _ALL}
 
