@@ -48,5 +48,5 @@ def test_squares_between_four_images(run, tmp_path, capsys):
 
 
 def test_one_square_is_the_default(run, tmp_path):
-    assert main(["interpolate", str(run), "--between", "four", "--steps", "4", "--out", str(tmp_path / "a")]) == 0
-    assert len(list((tmp_path / "a").iterdir())) == 16
+    assert main(["interpolate", str(run), "--between", "four", "--out", str(tmp_path / "a")]) == 0
+    assert len(list((tmp_path / "a").iterdir())) == 100

@@ -27,6 +27,7 @@ COMMANDS = {
     "sample": "new images from the prior",
     "reconstruct": "originals beside their reconstructions",
     "interpolate": "paths between images or codes",
+    "encode": "codes of a whole source to a file",
     "attributes": "find attribute vectors, apply them, check that they work",
     "cluster": "clusters of codes: galleries, a map, scores against labels",
 }

@@ -45,4 +45,5 @@ def smoothness(images: Tensor) -> Smoothness:
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.vector_norm((a.double() - b.double()).flatten(1), dim=1)
+    squares: Tensor = (a.double() - b.double()).square().flatten(1).sum(1)
+    return squares.sqrt()

@@ -1,0 +1,164 @@
+"""Codes of many images on disk: shard after shard, so that what is finished is kept when something stops it.
+
+A shard is an .npz of equally long arrays; a folder of shards has an ``index.json`` that says what they are codes of.
+Shards are joined to one .npz or .parquet one at a time, so memory does not grow with their number.
+
+| array | what |
+|---|---|
+| codes | float32 (N, Z), mu |
+| logvar | float32 (N, Z), log variances, where the encoder gives them |
+| names | text (N,), of the images |
+| split | text (N,), train or test |
+| labels, attributes | int64 (N,), float32 (N, A), where known |
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UserError
+from ..files import write_json, written_beside
+
+INDEX_NAME = "index.json"
+
+
+def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool) -> None:
+    """Make a folder ready for shards of what ``index`` describes; finished ones of the same are kept.
+
+    Args:
+        folder: of the shards; made if missing.
+        index: JSON-able, all that decides what is in the shards.
+        restart: whether shards of something else may be removed.
+
+    Raises:
+        UserError: if other things are in the folder, or it cannot be written.
+    """
+    path = folder / INDEX_NAME
+    if folder.is_dir() and any(folder.iterdir()) and not path.is_file():
+        raise UserError(f"folder {folder} holds other things; choose a new one")
+    if path.is_file() and _read_index(path) != json.loads(json.dumps(index)):
+        if not restart:
+            raise UserError(
+                f"{folder} holds codes of other images or another model; choose a new folder or --overwrite"
+            )
+        for shard in folder.glob("shard-*.npz"):
+            shard.unlink()
+    write_json(path, index)
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Return where a shard is or will be."""
+    return folder / f"shard-{number:05d}.npz"
+
+
+def write_shard(path: Path, arrays: Mapping[str, NDArray[Any] | None]) -> None:
+    """Write a shard in one piece, without the arrays that are None.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    given: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
+    with written_beside(path) as beside:
+        np.savez(beside, **given)
+
+
+def join_npz(shards: Sequence[Path], out: Path, extra: Mapping[str, NDArray[Any]]) -> None:
+    """Join shards to one .npz, an array at a time and a shard at a time.
+
+    Args:
+        shards: at least one, all with the same arrays.
+        out: the file, written beside and then renamed.
+        extra: more arrays to put in as they are.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    with np.load(shards[0]) as first:
+        names = list(first)
+    with written_beside(out) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for name in names:
+            looks = [(array.shape, array.dtype) for array in (_read(path, name) for path in shards)]
+            shape = (sum(shape[0] for shape, _ in looks), *looks[0][0][1:])
+            dtype = np.result_type(*(dtype for _, dtype in looks))  # texts of different length
+            with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                descr = np.lib.format.dtype_to_descr(dtype)
+                header = {"descr": descr, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(member, header)
+                for path in shards:
+                    member.write(_read(path, name).astype(dtype).tobytes())
+        for name, array in extra.items():
+            with file.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, array)
+
+
+def join_parquet(
+    shards: Sequence[Path], out: Path, label_names: Sequence[str] = (), attribute_names: Sequence[str] = ()
+) -> None:
+    """Join shards to one Parquet file, a row for each image, a row group for each shard.
+
+    Its columns: name, split, label (text), codes and logvar (lists of Z floats), and one for each attribute, called
+    ``attribute NAME``.
+
+    Raises:
+        UserError: if pyarrow is not installed or the file cannot be written.
+    """
+    pyarrow, parquet = import_pyarrow()
+
+    with written_beside(out) as beside:
+        writer = None
+        for path in shards:
+            with np.load(path) as arrays:
+                table = pyarrow.table(_columns(pyarrow, dict(arrays), label_names, attribute_names))
+            writer = writer or parquet.ParquetWriter(beside, table.schema)
+            writer.write_table(table)
+        assert writer is not None
+        writer.close()
+
+
+def import_pyarrow() -> tuple[Any, Any]:
+    """Return ``pyarrow`` and ``pyarrow.parquet``.
+
+    Raises:
+        UserError: if they are not installed.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UserError("Parquet files need pyarrow: pip install 'vaegan[parquet]', or end --out in .npz") from error
+    return pyarrow, parquet
+
+
+def _columns(
+    pyarrow: Any, arrays: dict[str, NDArray[Any]], label_names: Sequence[str], attribute_names: Sequence[str]
+) -> dict[str, Any]:
+    columns: dict[str, Any] = {"name": arrays["names"].tolist(), "split": arrays["split"].tolist()}
+    if "labels" in arrays:
+        columns["label"] = [label_names[label] for label in arrays["labels"]]
+    for name in ("codes", "logvar"):
+        if name in arrays:
+            flat = pyarrow.array(arrays[name].reshape(-1))
+            columns[name] = pyarrow.FixedSizeListArray.from_arrays(flat, arrays[name].shape[1])
+    for index, name in enumerate(attribute_names):
+        columns[f"attribute {name}"] = pyarrow.array(arrays["attributes"][:, index], from_pandas=True)
+    return columns
+
+
+def _read(path: Path, name: str) -> NDArray[Any]:
+    with np.load(path) as arrays:
+        array: NDArray[Any] = arrays[name]
+    return array
+
+
+def _read_index(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None

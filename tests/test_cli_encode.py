@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vaegan.cli import main
+from vaegan.data import open_data
+from vaegan.latent import encode
+from vaegan.models import Model, load
+from vaegan.recipes import config_for
+from vaegan.settings_io import dump_yaml
+
+
+def make_run(folder: Path, kind: str = "vaegan") -> Path:
+    config = config_for("digits", {"model.kind": kind})
+    torch.manual_seed(0)
+    Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()}).save(folder / "model")
+    dump_yaml(config, folder / "config.yaml")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path / "run")
+
+
+def command(*words) -> int:
+    return main(["encode", *map(str, words)])
+
+
+def arrays(path):
+    with np.load(path) as file:
+        return dict(file)
+
+
+def check(found, run, splits=("train", "test")):
+    digits = open_data("digits")
+    parts = [getattr(digits, split) for split in splits]
+    assert found["names"].tolist() == [name for part in parts for name in part.names]
+    assert found["split"].tolist() == [split for split, part in zip(splits, parts, strict=True) for _ in part.names]
+    np.testing.assert_array_equal(found["labels"], np.concatenate([part.labels for part in parts]))
+    x = torch.from_numpy(np.concatenate([part.images for part in parts])).permute(0, 3, 1, 2) / 255
+    mu, logvar = load(run).posterior(x)
+    np.testing.assert_allclose(found["codes"], mu.numpy(), atol=1e-4)
+    np.testing.assert_allclose(found["logvar"], logvar.numpy(), atol=1e-4)
+
+
+def test_codes_of_the_whole_source_in_one_file(run, tmp_path, capsys):
+    out = tmp_path / "a.npz"
+    assert command(run, "--out", out, "--shard", 500, "--batch-size", 128) == 0
+    check(arrays(out), run)
+    assert arrays(out)["label_names"].tolist() == list("0123456789")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".a")] == []
+    assert command(run, "--out", out) == 2
+    assert "exists; choose another name" in capsys.readouterr().err
+    assert command(run) == 0
+    assert command(run) == 0
+    check(arrays(run / "pictures" / "codes.npz"), run)
+
+
+def test_stopped_work_goes_on_behind_the_last_shard(run, tmp_path, monkeypatch):
+    real, asked = encode.encode_images, []
+
+    def failing(model, images, **settings):
+        if len(images) > 1:
+            asked.append(len(images))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return real(model, images, **settings)
+
+    monkeypatch.setattr(encode, "encode_images", failing)
+    words = (run, "--out", tmp_path / "a.npz", "--shard", 600)
+    assert command(*words) == 130
+    assert not (tmp_path / "a.npz").exists()
+    assert command(*words) == 0
+    num = [len(open_data("digits").train.names), len(open_data("digits").test.names)]
+    assert asked == [600, 600, num[0] - 1200, num[0] - 1200, num[1]]
+    check(arrays(tmp_path / "a.npz"), run)
+
+
+def test_shards_of_another_model_are_not_mixed_in(run, tmp_path, capsys):
+    out = tmp_path / "codes"
+    assert command(run, "--out", out, "--split", "test", "--shard", 100) == 0
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["index.json", "shard-00000.npz", "shard-00001.npz", "shard-00002.npz"]
+    found = [arrays(out / name) for name in names[1:]]
+    check({key: np.concatenate([part[key] for part in found]) for key in found[0]}, run, ("test",))
+    model = load(run)
+    with torch.no_grad():
+        next(model.encoder.parameters()).add_(0.5)
+    model.save(run / "model")
+    assert command(run, "--out", out, "--split", "test", "--shard", 100) == 2
+    assert "holds codes of other images or another model; choose a new folder or --overwrite" in capsys.readouterr().err
+    assert command(run, "--out", out, "--split", "test", "--shard", 100, "--overwrite") == 0
+    assert np.abs(arrays(out / "shard-00000.npz")["codes"] - found[0]["codes"]).max() > 1e-3
+
+
+def test_a_plain_autoencoder_has_no_log_variances(tmp_path):
+    run = make_run(tmp_path / "ae", "ae")
+    assert command(run, "--out", tmp_path / "a.npz", "--num", 20) == 0
+    found = arrays(tmp_path / "a.npz")
+    assert found["codes"].shape[0] == 40
+    assert "logvar" not in found
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("RUN --out a.csv", "cannot tell from a.csv what to write; end it in .npz, .parquet or nothing"),
+        ("RUN --split half", "--split: 'half' is not allowed: must be one of 'all', 'test', 'train'"),
+        ("GAN", "this model is a GAN and has no encoder"),
+    ],
+)
+def test_mistakes_are_one_line(words, told, run, tmp_path, capsys):
+    gan = make_run(tmp_path / "gan", "gan")
+    assert command(*words.replace("RUN", str(run)).replace("GAN", str(gan)).split()) == 2
+    assert told in capsys.readouterr().err
+    assert not (gan / "pictures").exists()

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from vaegan.errors import UserError
+from vaegan.report.codes import join_npz, join_parquet, open_shards, shard_path, write_shard
+
+
+def arrays(num, start=0):
+    rng = np.random.default_rng(start)
+    return {
+        "codes": rng.normal(size=(num, 3)).astype(np.float32),
+        "logvar": None,
+        "names": np.array([f"{10 ** (i + start)}.png" for i in range(num)]),
+        "split": np.full(num, "train"),
+        "labels": rng.integers(0, 2, num),
+        "attributes": np.where(rng.random((num, 1)) < 0.5, np.nan, 1.5).astype(np.float32),
+    }
+
+
+@pytest.fixture
+def shards(tmp_path):
+    paths = []
+    for number, num in enumerate((4, 4, 1)):
+        paths.append(shard_path(tmp_path / "shards", number))
+        write_shard(paths[-1], arrays(num, 4 * number))
+    return paths
+
+
+def joined(name):
+    return np.concatenate([arrays(num, 4 * number)[name] for number, num in enumerate((4, 4, 1))])
+
+
+def test_shards_join_to_the_whole(shards, tmp_path):
+    join_npz(shards, tmp_path / "a.npz", {"label_names": np.array(["cat", "dog"])})
+    with np.load(tmp_path / "a.npz") as file:
+        found = dict(file)
+    assert found.keys() == {"codes", "names", "split", "labels", "attributes", "label_names"}
+    for name in ("codes", "names", "split", "labels", "attributes"):
+        np.testing.assert_array_equal(found[name], joined(name))
+        assert found[name].dtype == joined(name).dtype
+    assert found["label_names"].tolist() == ["cat", "dog"]
+
+
+def test_a_table_for_parquet(shards, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
+    join_parquet(shards, tmp_path / "a.parquet", ("cat", "dog"), ("age",))
+    table = parquet.read_table(tmp_path / "a.parquet").to_pydict()
+    assert table["name"] == joined("names").tolist()
+    assert table["label"] == [("cat", "dog")[label] for label in joined("labels")]
+    np.testing.assert_array_equal(np.array(table["codes"], np.float32), joined("codes"))
+    ages = [None if np.isnan(age) else age for age in joined("attributes")[:, 0].tolist()]
+    assert table["attribute age"] == ages
+    assert parquet.ParquetFile(tmp_path / "a.parquet").num_row_groups == 3
+
+
+def test_parquet_without_the_extra(shards, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match=r"pip install 'vaegan\[parquet\]'"):
+        join_parquet(shards, tmp_path / "a.parquet")
+    assert not (tmp_path / "a.parquet").exists()
+
+
+def test_finished_shards_of_the_same_are_kept_of_others_not(tmp_path):
+    folder = tmp_path / "shards"
+    open_shards(folder, {"model": "a"}, restart=False)
+    write_shard(shard_path(folder, 0), arrays(2))
+    open_shards(folder, {"model": "a"}, restart=True)
+    assert shard_path(folder, 0).is_file()
+    with pytest.raises(UserError, match="holds codes of other images or another model"):
+        open_shards(folder, {"model": "b"}, restart=False)
+    assert shard_path(folder, 0).is_file()
+    open_shards(folder, {"model": "b"}, restart=True)
+    assert not shard_path(folder, 0).exists()
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path):
+    (tmp_path / "precious.txt").write_text("x")
+    with pytest.raises(UserError, match="holds other things; choose a new one"):
+        open_shards(tmp_path, {}, restart=True)
+    assert (tmp_path / "precious.txt").is_file()
