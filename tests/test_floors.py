@@ -1,0 +1,124 @@
+"""Imports run one way: each module imports only what stands above it in the table of CONTRIBUTING.md.
+
+The order is that of reading: row by row, and within a row from left to right. Modules of one folder may import each
+other. The doors, ``vaegan`` itself and ``vaegan.__main__``, may import anything; of ``vaegan`` only its version is
+there for all.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "vaegan"
+DOORS = ("__init__", "__main__")
+
+
+def read_order(table: str) -> list[str]:
+    """Names of the first column, in the order of reading; folders without their slash."""
+    rows = re.findall(r"^\| (`[^|]*`) \|", table, flags=re.MULTILINE)
+    return [name.rstrip("/") for row in rows for name in re.findall(r"`([\w/]+)`", row)]
+
+
+def section(title: str) -> str:
+    """One section of CONTRIBUTING.md."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+ORDER = read_order(section("Floors"))
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports_of(path: Path, source: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Line and module (below vaegan; empty for vaegan itself) of every import of ours, wherever it stands."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    inside = parts[:-1]  # the folder that a single dot means
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                top, *rest = name.name.split(".")
+                if top == "vaegan":
+                    yield node.lineno, tuple(rest)
+        elif isinstance(node, ast.ImportFrom):
+            module = tuple((node.module or "").split(".")) if node.module else ()
+            if node.level:
+                base = inside[: len(inside) - (node.level - 1)] + module
+            elif module[:1] == ("vaegan",):
+                base = module[1:]
+            else:
+                continue
+            for name in node.names:
+                # `from . import log` names a module, `from .log import set_up` what is in one.
+                yield node.lineno, base if base else (() if name.name == "__version__" else (name.name,))
+
+
+def mistakes_of(path: Path, source: str) -> list[str]:
+    """What is wrong with a file's imports, one line each."""
+    relative = path.relative_to(PACKAGE)
+    own = relative.with_suffix("").parts[0]
+    if own in DOORS and len(relative.parts) == 1:
+        return []
+    found = []
+    for line, module in imports_of(path, source):
+        if not module:
+            continue
+        floor = module[0]
+        where = f"src/vaegan/{relative}:{line}"
+        if floor not in ORDER:
+            found.append(f"{where} imports {'.'.join(module)}, which is on no floor")
+        elif floor != own and ORDER.index(floor) > ORDER.index(own):
+            found.append(f"{where} imports {'.'.join(module)}, but {floor} stands below {own} in CONTRIBUTING.md")
+    return found
+
+
+def test_the_table_is_read() -> None:
+    assert ORDER[:3] == ["errors", "files", "config"]
+    assert ORDER[-1] == "cli"
+    assert len(set(ORDER)) == len(ORDER)
+
+
+@pytest.mark.parametrize("name", sorted({p.relative_to(PACKAGE).parts[0].removesuffix(".py") for p in FILES}))
+def test_everything_is_on_a_floor(name: str) -> None:
+    assert name in (*ORDER, *DOORS), f"put vaegan.{name} into a row of the table 'Floors' in CONTRIBUTING.md"
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_every_floor_is_there(name: str) -> None:
+    assert (PACKAGE / name / "__init__.py").is_file() or (PACKAGE / f"{name}.py").is_file()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_look_up_the_table_only(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if own not in (*ORDER, *DOORS):
+        pytest.skip(f"{own} is on no floor, which is said elsewhere")
+    assert mistakes_of(path, path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "number"),
+    [
+        ("from ..losses import wide", 0),
+        ("from .step import leaf", 0),
+        ("from . import step", 0),
+        ("from .. import __version__", 0),
+        ("import torch\nfrom os import path", 0),
+        ("from ..training.loop import Trainer", 1),
+        ("def f():\n    from ..cli import main", 1),
+        ("if TYPE_CHECKING:\n    from ..latent import interpolate", 1),
+        ("from vaegan.report.grid import grid", 1),
+        ("from vaegan import cli", 1),
+        ("import vaegan.cli.parse", 1),
+        ("from .. import training, losses, report", 2),
+        ("from ..nowhere import thing", 1),
+        ("from vaegan import train", 1),
+    ],
+)
+def test_forbidden_imports_are_seen_wherever_they_stand(source: str, number: int) -> None:
+    assert len(mistakes_of(PACKAGE / "objectives" / "made_up.py", source)) == number
