@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..losses import r1_penalty
-from .passes import seeded
+from .passes import frozen_statistics, seeded
 from .step import gradients_of, trainable
 from .vaegan import Autocast
 
@@ -23,7 +23,7 @@ def r1_gradients(
         seed: of dropout masks.
     """
     x = x.detach().requires_grad_()
-    with autocast(), seeded(seed, x.device):
+    with autocast(), seeded(seed, x.device), frozen_statistics(discriminator):  # x was counted in the step
         logits = discriminator(x).flatten()
     penalty = r1_penalty(logits, x)
     return penalty.detach(), gradients_of([weight * penalty], list(trainable(discriminator)))
