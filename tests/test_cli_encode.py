@@ -67,8 +67,8 @@ def test_stopped_work_goes_on_behind_the_last_shard(run, tmp_path, monkeypatch):
     def failing(model, images, **settings):
         if len(images) > 1:
             asked.append(len(images))
-        if len(asked) == 3:
-            raise KeyboardInterrupt
+            if len(asked) == 3:
+                raise KeyboardInterrupt
         return real(model, images, **settings)
 
     monkeypatch.setattr(encode, "encode_images", failing)

@@ -13,7 +13,6 @@ from vaegan.errors import UserError
 from vaegan.latent.attribute_check import check_vectors
 from vaegan.latent.attributes import (
     apply,
-    balancing_weights,
     find_thresholds,
     find_vectors,
     has_attribute,
@@ -77,22 +76,6 @@ def test_balanced_with_one_other_binary_attribute_is_stratification():
     cells = {(h, b): z.numpy()[(hat == h) & (beard == b)].mean(0) for h in (0, 1) for b in (0, 1)}
     expected = share * (cells[1, 1] - cells[0, 1]) + (1 - share) * (cells[1, 0] - cells[0, 0])
     np.testing.assert_allclose(found["hat"].numpy(), expected, atol=0.01)
-
-
-def test_balancing_weights_solve_their_equation():
-    c = torch.from_numpy(np.random.default_rng(0).normal(0.3, 1, (300, 4)))
-    w = balancing_weights(c, ridge=1e-12)
-    assert float(w.sum()) == pytest.approx(1.0)
-    torch.testing.assert_close(w @ c, torch.zeros(4).double(), atol=1e-8, rtol=0)
-    # Nearest to equal in entropy: log w is linear in c.
-    fit = LinearRegression().fit(c.numpy(), w.log().numpy())
-    assert fit.score(c.numpy(), w.log().numpy()) == pytest.approx(1.0)
-
-
-def test_balancing_weights_where_none_can_do_it_stay_finite():
-    w = balancing_weights(torch.rand(50, 2, generator=torch.Generator().manual_seed(0)).double() + 1)
-    assert torch.isfinite(w).all()
-    assert float(w.sum()) == pytest.approx(1.0)
 
 
 def test_no_other_attribute_needs_no_balance(world):

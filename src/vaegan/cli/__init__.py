@@ -27,6 +27,8 @@ COMMANDS = {
     "sample": "new images from the prior",
     "reconstruct": "originals beside their reconstructions",
     "interpolate": "paths between images or codes",
+    "traverse": "one code dimension at a time, the most used first",
+    "nearest": "nearest training images of samples: are they copies?",
     "encode": "codes of a whole source to a file",
     "attributes": "find attribute vectors, apply them, check that they work",
     "cluster": "clusters of codes: galleries, a map, scores against labels",

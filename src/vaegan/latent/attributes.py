@@ -4,9 +4,7 @@ The vector of an attribute is the mean code of images with it minus the mean cod
 arXiv:1512.09300, section 4.2), so strength 1 goes from the one group's mean to the other's, however many images either
 has. Attributes that go together in the data (beard and male) go together in these vectors. Three remedies:
 
-* 'balanced': both groups are weighted until all other attributes have the same mean in both. The weights of a group
-  are w_i ~ exp(lambda . c_i) of the other attributes c_i, the ones nearest to equal in entropy (Hainmueller 2012,
-  "Entropy balancing for causal effects").
+* 'balanced': both groups are weighted until all other attributes have the same mean in both (see `balance`).
 * 'linear': least squares of the codes on all attributes at once, z = b_0 + sum_a y_a b_a; each b_a is the effect of
   its attribute while the others are held fixed.
 * orthogonalise: of each vector only what no other one has (its part at right angles to all of them) is kept.
@@ -22,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, nearest
+from .balance import balancing_weights
 
 How = Literal["difference", "balanced", "linear"]
 
@@ -200,41 +199,6 @@ def _balanced(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
         without, with_ = (balancing_weights(group - target) @ codes for codes, group in groups)
         vectors.append(with_ - without)
     return torch.stack(vectors)
-
-
-def balancing_weights(c: Tensor, ridge: float = 1e-3, num_steps: int = 50) -> Tensor:
-    """Return the weights nearest to equal under which each column of `c` has mean 0: w_i ~ exp(lambda . c_i).
-
-    lambda minimises `log mean exp(lambda . c) + ridge/2 |lambda|^2`, which is convex, by Newton's method. The ridge
-    keeps it finite where no weights can do it (all values of a column on one side of 0): then the mean comes as near
-    as weights go.
-
-    Args:
-        c: `(N, A)`, columns of size about 1.
-        ridge: see above.
-        num_steps: at most so many Newton steps.
-
-    Returns:
-        `(N,)`, positive, of sum 1.
-    """
-    lam = c.new_zeros(c.shape[1])
-
-    def value(lam: Tensor) -> Tensor:
-        return (c @ lam).logsumexp(0) + 0.5 * ridge * lam.square().sum()
-
-    for _ in range(num_steps):
-        w = (c @ lam).softmax(0)
-        mean = w @ c
-        gradient = mean + ridge * lam
-        if gradient.norm() < 1e-9:
-            break
-        hessian = (c * w[:, None]).T @ c - mean.outer(mean) + ridge * torch.ones_like(lam).diag()
-        step = torch.linalg.solve(hessian, gradient)
-        size = 1.0
-        while value(lam - size * step) > value(lam) - 1e-4 * size * (gradient @ step) and size > 1e-6:
-            size /= 2
-        lam = lam - size * step
-    return (c @ lam).softmax(0)
 
 
 def _orthogonalised(vectors: Tensor, names: Sequence[str]) -> Tensor:
