@@ -53,7 +53,7 @@ class Decoded:
 def decode_chunk(reader: Reader | ChunkReader, keys: Sequence[Any], target: Target) -> Decoded:
     """Decode the images of ``keys``; one that cannot be read is told, not raised."""
     if isinstance(reader, ChunkReader):
-        return Decoded(reader.read(keys, target), list(range(len(keys))), [])
+        return Decoded(reader.read_chunk(keys, target), list(range(len(keys))), [])
     images = np.empty((len(keys), *target.shape), np.uint8)
     kept: list[int] = []
     bad: list[tuple[int, str]] = []

@@ -85,7 +85,7 @@ class DrawingReader:
     def __init__(self, paint: Callable[[Floats, int], NDArray[np.uint8]]) -> None:
         self.paint = paint
 
-    def read(self, keys: Sequence[Floats], target: Target) -> NDArray[np.uint8]:
+    def read_chunk(self, keys: Sequence[Floats], target: Target) -> NDArray[np.uint8]:
         """Draw the factors ``keys`` as uint8 ``(n, H, W, C)``."""
         images = in_pieces(self.paint, np.stack(keys), target.height)
         return images if target.channels == 3 else (images @ _GREY + 0.5).astype(np.uint8)[..., None]

@@ -35,7 +35,7 @@ _MAX_FILE = 2**29  # bytes one file of a .zip may unpack to
 
 @dataclass(frozen=True)
 class File:
-    """A file of a folder or .zip.
+    """A file of a folder or archive.
 
     Attributes:
         name: relative, with '/' between its parts.
@@ -84,7 +84,7 @@ def list_folder(path: Path) -> Collection:
     """
     try:
         files = list(_walk(path, "", set()))
-        return _collection(path, files, FolderReader(), lambda file: Path(file.key).read_bytes())
+        return collect_files(path, files, FolderReader(), lambda file: Path(file.key).read_bytes())
     except OSError as error:
         raise UserError(f"{error.filename or path}: {error.strerror or error}; give a folder you can read") from error
 
@@ -101,11 +101,11 @@ def list_zip(path: Path) -> Collection:
             if any(info.flag_bits & 1 for info in infos):
                 raise UserError(f"{path}: is encrypted; unpack it with its password and give the folder")
             files = [
-                File(_plain(info.filename), i, f"{info.file_size} {info.CRC}")
+                File(plain_name(info.filename), i, f"{info.file_size} {info.CRC}")
                 for i, info in enumerate(infos)
                 if not info.is_dir()
             ]
-            return _collection(path, files, ZipReader(path), lambda file: archive.read(infos[file.key]))
+            return collect_files(path, files, ZipReader(path), lambda file: archive.read(infos[file.key]))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a readable .zip ({error}); copy or download it again") from error
     except OSError as error:
@@ -128,12 +128,23 @@ def _walk(folder: Path, prefix: str, seen: set[tuple[int, int]]) -> Iterator[Fil
                 yield File(name, entry.path, f"{stat.st_size} {stat.st_mtime_ns}")
 
 
-def _plain(name: str) -> str:
-    """Return a name of a .zip without parts that lead elsewhere."""
+def plain_name(name: str) -> str:
+    """Return a name in an archive without parts that lead elsewhere."""
     return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
 
 
-def _collection(path: Path, files: list[File], reader: Reader, read: Callable[[File], bytes]) -> Collection:
+def collect_files(path: Path, files: list[File], reader: Reader, read: Callable[[File], bytes]) -> Collection:
+    """Make a collection of the pictures among files.
+
+    Args:
+        path: of the folder or archive.
+        files: all that it holds.
+        reader: opens pictures by their keys.
+        read: returns the content of a file.
+
+    Raises:
+        UserError: if none is a picture, or the attributes are no table of numbers.
+    """
     files = sorted((file for file in files if not _is_hidden(file.name)), key=lambda file: file.name)
     pictures = [file for file in files if file.name.lower().endswith(SUFFIXES)]
     if not pictures:

@@ -43,7 +43,7 @@ class Reader(Protocol):
 class ChunkReader(Protocol):
     """Makes finished images, many at once, instead of opening single ones."""
 
-    def read(self, keys: Sequence[Any], target: Target) -> NDArray[np.uint8]:
+    def read_chunk(self, keys: Sequence[Any], target: Target) -> NDArray[np.uint8]:
         """Return the images that ``keys`` stand for, uint8 ``(n, H, W, C)``."""
 
 

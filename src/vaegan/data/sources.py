@@ -13,6 +13,7 @@ from .arrays import list_array
 from .celeba import open_celeba
 from .digits import open_digits
 from .faces import FACES_SOURCE
+from .hub import HUB, open_hub
 from .images import Collection, ImageData, Options, Progress
 from .lfw import open_lfw
 from .listing import list_folder, list_zip
@@ -21,6 +22,7 @@ from .prepare import Positions, prepare_data
 from .records import CIFAR10, STL10
 from .rows import open_rows
 from .shapes import SHAPES_SOURCE
+from .shards import is_pattern, list_shards
 from .split import hashed_split
 
 _Open = Callable[[str, Collection, tuple[Positions, Positions], Options], ImageData]
@@ -98,9 +100,11 @@ SOURCES = {source.name: source for source in _ALL}
 
 _FILES: dict[str, tuple[Callable[[Path], Collection], _Open]] = {
     ".zip": (list_zip, prepare_data),
+    ".tar": (list_shards, prepare_data),
     ".npy": (list_array, open_rows),
     ".npz": (list_array, open_rows),
 }
+_KINDS = "a folder of images, .zip, .tar, .npy or .npz"
 
 
 def open_data(
@@ -121,7 +125,8 @@ def open_data(
     """Open a source, decoding it if that was not done before.
 
     Args:
-        source: a name in `SOURCES`, or the path of a folder, .zip, .npy or .npz.
+        source: a name in `SOURCES`, ``hf:NAME`` (see `vaegan.data.hub`), or the path of a folder,
+            .zip, .npy, .npz or .tar (also a pattern of shards, see `vaegan.data.shards`).
         root: folder of a named source's official files; they are downloaded into it if missing.
         size: height and width of the images; their own if None and all are alike.
         channels: 1 or 3; 3 if None and any image has colour.
@@ -152,6 +157,8 @@ def open_data(
     )
     if source in SOURCES:
         return SOURCES[str(source)].open(options)
+    if str(source).startswith(HUB):
+        return open_hub(str(source), options)
     return _open_path(str(source), options)
 
 
@@ -159,7 +166,7 @@ def _open_path(source: str, options: Options) -> ImageData:
     path = _existing(source)
     suffix = path.suffix.lower()
     if not path.is_dir() and suffix not in _FILES:
-        raise UserError(f"{source}: neither a folder nor a file of kind .zip, .npy or .npz; give one of these")
+        raise UserError(f"{source}: neither a folder nor a file of kind .zip, .tar, .npy or .npz; give one of these")
     list_images, open_images = (list_folder, prepare_data) if path.is_dir() else _FILES[suffix]
     collection = list_images(path)
     parts = hashed_split(collection.names, options.held_out, collection.where)
@@ -173,13 +180,15 @@ def _existing(source: str) -> Path:
         path = Path(source).expanduser()
         path.stat()
     except (OSError, ValueError, RuntimeError) as error:  # missing or too long; a zero byte; an unknown ~user
+        if isinstance(error, FileNotFoundError) and is_pattern(source):
+            return path
         if os.sep in source or source.startswith(("~", ".")) or Path(source).suffix.lower() in _FILES:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise UserError(f"{source!r}: {reason}; give a folder of images, .zip, .npy or .npz") from error
+            raise UserError(f"{source!r}: {reason}; give {_KINDS}") from error
     else:
         if source:
             return path
     raise UserError(
         f"unknown data source {source!r}{nearest(source, SOURCES)}; known are {', '.join(SOURCES)}, "
-        "and paths of a folder, .zip, .npy or .npz"
+        f"hf:NAME of the Hugging Face hub, and paths: {_KINDS}"
     )

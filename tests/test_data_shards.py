@@ -1,0 +1,163 @@
+"""Shards of samples in .tar files, as webdataset writes them."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vaegan.data import open_data
+from vaegan.data.shards import expand
+from vaegan.errors import UserError
+
+
+def png(value: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (4, 4), value).save(file, "PNG")
+    return file.getvalue()
+
+
+def write(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as shard:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            shard.addfile(info, io.BytesIO(content))
+    return path
+
+
+def samples(first: int, num: int, *, classes: bool = True, known: bool = True) -> dict[str, bytes]:
+    """Sample i is a picture of grey i, of class i % 3 * 5, with attributes i and i is even."""
+    files = {}
+    for i in range(first, first + num):
+        files[f"{i:04}.png"] = png(i)
+        if classes:
+            files[f"{i:04}.cls"] = str(i % 3 * 5).encode()
+        if known:
+            files[f"{i:04}.json"] = json.dumps({"value": i, "even": i % 2 == 0, "text": "x", "deep": {}}).encode()
+    return files
+
+
+@pytest.fixture
+def opened(tmp_path):
+    def opened(source, **options):
+        return open_data(source, cache=tmp_path / "cache", workers=1, **options)
+
+    return opened
+
+
+def check(data, num: int) -> None:
+    assert len(data.train) + len(data.test) == num
+    assert data.train.label_names == ("0", "5", "10")
+    assert data.train.attribute_names == ("value", "even")
+    for part in (data.train, data.test):
+        values = part.images[:, 0, 0, 0].astype(int)
+        np.testing.assert_array_equal(part.labels, values % 3)
+        np.testing.assert_array_equal(part.attributes, np.stack([values, values % 2 == 0], 1))
+        assert [int(Path(name).stem) for name in part.names] == values.tolist()
+
+
+@pytest.mark.parametrize("pattern", ["s-{000..002}.tar", "s-*.tar", "s-{000,001,002}.tar", "s-00[0-2].tar"])
+def test_shards_of_a_pattern(tmp_path, opened, pattern):
+    for i in range(3):
+        write(tmp_path / f"s-{i:03}.tar", samples(20 * i, 20))
+    check(opened(tmp_path / pattern), 60)
+
+
+def test_one_shard(tmp_path, opened):
+    data = opened(write(tmp_path / "only.tar", samples(0, 30)))
+    check(data, 30)
+    assert data.name == "only"
+
+
+def test_expanding_in_order(tmp_path):
+    for name in ("b-9.tar", "b-10.tar", "b-11.tar", "b-20.tar", "b-21.tar"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in expand(f"{tmp_path}/b-{{9..11}}.tar")] == ["b-9.tar", "b-10.tar", "b-11.tar"]
+    both = expand(f"{tmp_path}/b-{{2,1}}{{0..1}}.tar")
+    assert [path.name for path in both] == ["b-20.tar", "b-21.tar", "b-10.tar", "b-11.tar"]
+
+
+def test_equal_names_in_two_shards_are_told_apart(tmp_path, opened):
+    for i, first in enumerate((10, 20)):
+        files = samples(first, 10)
+        write(tmp_path / f"s{i}.tar", {f"{int(n[:4]) - first:04}{n[4:]}": c for n, c in files.items()})
+    data = opened(tmp_path / "s{0..1}.tar")
+    for part in (data.train, data.test):
+        for name, image, value in zip(part.names, part.images, part.attributes[:, 0], strict=True):
+            shard, sample = name.split("/")
+            assert image[0, 0, 0] == value == 10 * (1 + int(shard[1])) + int(sample[:4])
+
+
+def test_plain_tar_of_class_folders(tmp_path, opened):
+    files = {f"./top/{'cat' if i % 2 else 'ape'}/{i}.png": png(i) for i in range(20)}
+    rows = "".join(f"{i}.png,{i}\n" for i in range(20))
+    data = opened(write(tmp_path / "a.tar", {**files, "./top/attributes.csv": f"file,age\n{rows}".encode()}))
+    assert data.train.label_names == ("ape", "cat")
+    np.testing.assert_array_equal(data.train.labels, data.train.images[:, 0, 0, 0] % 2)
+    np.testing.assert_array_equal(data.train.attributes[:, 0], data.train.images[:, 0, 0, 0])
+
+
+def test_unknown_attributes_are_nan(tmp_path, opened):
+    files = samples(0, 10, classes=False)
+    del files["0003.json"]
+    data = opened(write(tmp_path / "a.tar", files))
+    assert data.train.labels is None
+    for part in (data.train, data.test):
+        np.testing.assert_array_equal(np.isnan(part.attributes[:, 0]), part.images[:, 0, 0, 0] == 3)
+
+
+def test_a_changed_shard_is_read_again(tmp_path, opened):
+    write(tmp_path / "a.tar", samples(0, 10))
+    before = opened(tmp_path / "a.tar")
+    write(tmp_path / "a.tar", {name: png(99) if name.endswith("png") else c for name, c in samples(0, 10).items()})
+    after = opened(tmp_path / "a.tar")
+    assert before.fingerprint != after.fingerprint
+    assert (after.train.images == 99).all()
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({"a.txt": b""}, "no images found"),
+        ({**samples(0, 5), "0009.png": png(0)}, "some pictures have a .cls beside them and some have none"),
+        ({**samples(0, 5), "0000.cls": b"cat"}, "holds no whole number"),
+        ({**samples(0, 5), "0000.json": b"{"}, "a .json cannot be read"),
+        ({**samples(0, 5), "0000.json": b"\xff"}, "a .json cannot be read"),
+        ({**samples(0, 5), "0000.json": b"[1]"}, "a .json holds no object"),
+    ],
+)
+def test_bad_samples(tmp_path, opened, files, complaint):
+    with pytest.raises(UserError, match=complaint) as caught:
+        opened(write(tmp_path / "a.tar", files))
+    assert str(caught.value).startswith(str(tmp_path / "a.tar"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"no tar" * 1000, b"\x1f\x8b"])
+def test_bad_shards(tmp_path, opened, content):
+    (tmp_path / "a.tar").write_bytes(content)
+    with pytest.raises(UserError, match="not a readable") as caught:
+        opened(tmp_path / "a.tar")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["none.tar", "none-*.tar", "a-{0..1}.tar"])
+def test_missing_shards(tmp_path, opened, pattern):
+    write(tmp_path / "a-0.tar", samples(0, 5))
+    with pytest.raises(UserError, match=r"[Nn]o such file") as caught:
+        opened(tmp_path / pattern)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cut", [10400, 11000])  # in the last picture, in its header
+def test_cut_shard(tmp_path, opened, cut):
+    path = write(tmp_path / "a.tar", samples(0, 30, classes=False, known=False))
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(UserError, match="not a readable"):
+        opened(path)
