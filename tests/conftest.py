@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 
+# Before torch is imported: tests run side by side, and OpenMP threads that spin for work slow each other tenfold.
+# With one thread, child processes also repeat each other bit for bit wherever they run.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 
 TINY = (
     "--device cpu --train.precision fp32 --train.memory-format contiguous --train.tensorboard false "
-    "--train.batch-size 16 --train.epochs 1 --model.latent-dim 4 "
+    "--train.batch-size 16 --train.epochs 1 --train.snapshot-epochs 1 --model.latent-dim 4 "
     "--model.encoder.channels 4,8 --model.encoder.hidden 16 "
     "--model.decoder.channels 8,4 --model.decoder.first-channels 8 "
     "--model.discriminator.channels 4,8,8 --model.discriminator.hidden 16"
@@ -49,10 +53,18 @@ def command():
     logger.setLevel(before[2])
 
 
+@pytest.fixture
+def plain_curves(monkeypatch):
+    """Leave losses.png empty: drawing it takes longer than a tiny run."""
+    from vaegan.training import snapshots
+
+    monkeypatch.setattr(snapshots, "draw_losses", lambda records, path: path.touch())
+
+
 @pytest.fixture(scope="session")
 def environment():
-    """Environment of child processes: one thread, so that they repeat each other bit for bit wherever they run."""
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
+    """Environment of child processes."""
+    return dict(os.environ)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..config import Config
@@ -278,7 +279,7 @@ class _Run:
         )  # fmt: skip
 
     def _open_pictures(self) -> None:
-        test = torch.from_numpy(self.data.test.images[: self.config.train.held_out_images])
+        test = torch.from_numpy(np.array(self.data.test.images[: self.config.train.held_out_images]))
         self.held_out = test
         self.tensorboard = None
         if self.world.is_first and self.config.train.tensorboard:
