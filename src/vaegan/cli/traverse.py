@@ -65,7 +65,7 @@ def run(options: Options) -> None:
     codes = traverse(_start(options, model), dimensions[: options.num], values)
     flat = decode_to_bytes(model, codes.flatten(0, 1), options.batch_size)
     rows = [f"z{d}  KL {nats:.2f}" for d, nats in zip(dimensions.tolist(), kl.tolist(), strict=True)][: options.num]
-    columns = [f"{value:+.2g}" for value in values.tolist()]
+    columns = [f"{value:+.3g}" if value else "0" for value in values.tolist()]
     write_sheet(out, flat.reshape(*codes.shape[:2], *flat.shape[1:]), columns, rows, codes=codes, overwrite=overwrite)
     say_where(len(rows), "dimensions", out)
     used = int((kl > 0.01).sum())
