@@ -46,7 +46,8 @@ class DataSettings(Settings):
     """Where images come from and how they are prepared."""
 
     source: str = "digits"
-    """Name of a source (see `vaegan data`) or a path: folder, .zip, .npy or .npz."""
+    """Name of a source (see `vaegan data`), hf:NAME of a Hugging Face data set, or a path: folder, .zip, .tar shards
+    (also as a pattern), .npy or .npz."""
     root: Path | None = None
     """Folder that holds the official files of a named source; they are downloaded into it if missing."""
     size: PositiveInt | None = None
@@ -56,7 +57,8 @@ class DataSettings(Settings):
     crop: Literal["center", "none"] = "center"
     """'center' cuts the largest centred square before resizing, 'none' squeezes the whole image."""
     crop_size: PositiveInt | None = None
-    """Side in pixels of the centred square to cut, for images with a margin to remove; largest if not set."""
+    """Side in pixels of the centred square to cut, for images with a margin to remove; if not set the largest, in celeba
+    and lfw the paper's."""
     flip: bool = False
     """Mirror each training image left to right with probability one half."""
     augment: AugmentSettings = AugmentSettings()
@@ -65,7 +67,7 @@ class DataSettings(Settings):
     max_bad: Share = 0.05
     """Share of unreadable files past which the run stops before training."""
     limit: PositiveInt | None = None
-    """Use only so many training images (the first ones, for quick trials)."""
+    """Use only so many training images, for quick trials; of drawn sources also more than they have by themselves."""
     workers: PositiveInt | None = None
     """Processes that decode images; the number of cores if not set."""
     cache: Path | None = None

@@ -8,7 +8,7 @@ from .table import print_table
 
 
 class Options(Settings):
-    """List the sources of images that `--data` knows; any folder, .zip, .npy or .npz of images is one as well."""
+    """List the sources of images that `--data` knows; any folder, .zip, .tar, .npy or .npz of images is one as well."""
 
 
 def run(options: Options) -> None:
@@ -16,7 +16,8 @@ def run(options: Options) -> None:
     from ..data import SOURCES
 
     rows = [(name, _size(source.image_shape), source.description) for name, source in SOURCES.items()]
-    rows.append(("PATH", "any", "a folder of images (class subfolders become labels), .zip, .npy or .npz"))
+    rows.append(("PATH", "any", "a folder of images (class subfolders become labels), .zip, .tar shards, .npy or .npz"))
+    rows.append(("hf:NAME", "any", "a data set of the Hugging Face hub, by the extra 'hf'"))
     if log.is_first_process():
         print_table(("source", "size", "what"), rows)
 
