@@ -71,6 +71,12 @@ def test_a_gan_has_neighbours_in_pixels_alone(tmp_path, capsys):
     assert list(json.loads((gan / "pictures" / "nearest-distances.json").read_text())["figures"]) == ["pixels"]
 
 
+def test_the_command_leaves_the_hint_of_its_name_alone(run, capsys):
+    assert command("nearest", run, "--num", 1) == 0
+    assert command("nearset", run) == 2
+    assert "unknown command 'nearset' (perhaps you meant 'nearest')" in capsys.readouterr().err
+
+
 def test_traverse_sets_the_dimensions_with_most_kl(run, tmp_path, capsys):
     words = ("--num", 3, "--steps", 5, "--reach", 2, "--around", "origin", "--out", tmp_path / "a.npz")
     assert command("traverse", run, *words) == 0

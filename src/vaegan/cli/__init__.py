@@ -16,7 +16,8 @@ import traceback
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import UserError, nearest
+from ..errors import UserError
+from ..errors import nearest as nearest_word  # 'nearest' becomes the command of that name, once imported
 from . import log
 from .table import print_table
 
@@ -75,7 +76,7 @@ def _run(words: list[str], who: str) -> None:
         options = parse(command.Options, words[1:], who, getattr(command, "defaults", None))
         command.run(options)
     else:
-        hint = nearest(words[0], COMMANDS) or "; `vaegan --help` lists them"
+        hint = nearest_word(words[0], COMMANDS) or "; `vaegan --help` lists them"
         raise UserError(f"unknown command {words[0]!r}{hint}")
 
 

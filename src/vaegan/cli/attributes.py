@@ -171,7 +171,7 @@ def _sheet(options: Options, model: Model, vectors: AttributeVectors) -> tuple[A
 
 
 def _label(name: str, strength: float) -> str:
-    return f"+ {name}" if strength == 1 else f"{'+' if strength >= 0 else '-'} {abs(strength):g} {name}"
+    return f"+ {name}" if strength == 1 else f"{strength:+g} × {name}"
 
 
 def _check(
