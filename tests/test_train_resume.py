@@ -160,7 +160,9 @@ def test_a_kill_from_outside_at_no_special_moment(environment, tiny, python, uni
     command = [sys.executable, "-m", "vaegan", "train", *tiny, *words, "--out", str(out)]
     for num_records in (2, 9):
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-            while process.poll() is None and (not (path := out / "metrics.jsonl").exists() or lines(path) < num_records):
+            while process.poll() is None and (
+                not (path := out / "metrics.jsonl").exists() or lines(path) < num_records
+            ):
                 time.sleep(0.001)
             os.kill(process.pid, signal.SIGKILL)
     done = python(*command[1:])

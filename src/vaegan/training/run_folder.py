@@ -153,12 +153,11 @@ def start_run(run: RunFolder, config: Config) -> None:
 
 def clear_run(run: RunFolder, names: Sequence[str] = OURS) -> None:
     """Remove what a run made, and nothing else."""
-    for name in names:
-        path = run.path / name
+    for path in (run.path / name for name in names):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        elif path.exists():
+            path.unlink()
     remove_leftovers(run)
 
 

@@ -250,7 +250,7 @@ class _Run:
             save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep)
         except UserError:
             clear_run(self.folder)
-            if not was_there:
+            if not was_there and self.folder.path.is_dir():
                 self.folder.path.rmdir()
             raise
 

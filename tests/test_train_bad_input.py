@@ -1,0 +1,294 @@
+"""Mistakes around a training: one line that names them, exit code 2, nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vaegan.training import train
+from vaegan.training.checkpoint import FORMAT
+
+NO_NORM = "--model.encoder.norm none --model.decoder.norm none --model.discriminator.norm none"
+
+
+@pytest.fixture
+def refused(command, capsys, tmp_path):
+    """Run ``vaegan train`` and return the one line that refuses it; nothing may be left in ``tmp_path / "out"``."""
+
+    def run(*words, leaves_nothing=True):
+        capsys.readouterr()
+        assert command("train", *words) == 2
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1, captured.err
+        if leaves_nothing:
+            assert not (tmp_path / "out").exists()
+        return captured.err.removeprefix("vaegan train: ").rstrip("\n")
+
+    return run
+
+
+@pytest.fixture
+def run(command, tiny, tmp_path, capsys, plain_curves):
+    """A finished run and the words that made it."""
+    out = tmp_path / "run"
+    words = [*tiny, "--out", out, "--train.snapshot-epochs", "0.5"]
+    assert command("train", *words) == 0
+    capsys.readouterr()
+    return out, words
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--seed 1 digts", "unknown recipe 'digts' (perhaps you meant 'digits')"),
+        ("--data digit", "unknown data source 'digit' (perhaps you meant 'digits'); known are digits,"),
+        ("--data nowhere/images", "'nowhere/images': No such file or directory; give a folder of images"),
+        ("--train.batchsize 3", "unknown option --train.batchsize (perhaps you meant '--train.batch-size')"),
+        ("--train.batch-size 0", "--train.batch-size: 0 is not allowed: must be greater than 0"),
+        ("--train.epochs many", "--train.epochs: 'many' is not allowed: must be a number"),
+        ("--device gpu", "--device: 'gpu' is not there; try cpu or auto"),
+        ("--device meta", "--device: 'meta' is not there; try cpu or auto"),
+        ("--device cuda:99", "--device: 'cuda:99' is not there; try cpu or auto"),
+        ("--model.kind vae", "loss.likelihood feature: this kind of model has no discriminator"),
+        ("--model.kind vae-dis-l", "model.kind vae-dis-l needs an earlier run with a discriminator"),
+        ("--model.kind vae-dis-l --loss.metric none/here", "no run or saved model at none/here"),
+        ("--loss.feature-layer conv9.conv", "loss.feature-layer: the discriminator has no layer 'conv9.conv'"),
+        ("--loss.likelihood bernoulli", "loss.likelihood bernoulli needs images in (0, 1) from the decoder"),
+        ("--train.batch-size 1", "batch norm in the encoder needs 2 images at least in each process, not 1"),
+        ("--model.encoder.strides 2,2,2", "model.encoder: strides has 3 numbers, channels has 2"),
+    ],
+)
+def test_settings_that_do_not_do(words, line, refused, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert refused(*tiny, *words.split(), "--out", tmp_path / "out").startswith(line)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_image_at_a_time_trains_without_batch_norm(command, tiny, tmp_path, plain_curves):
+    words = ["--train.batch-size", "1", "--train.images", "3", *NO_NORM.split(), "--out", tmp_path]
+    assert command("train", *tiny, *words) == 0
+
+
+def folder_of(path, good, bad):
+    path.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(good):
+        Image.fromarray(rng.integers(0, 255, (8, 8)).astype(np.uint8)).save(path / f"{i}.png")
+    for i in range(bad):
+        (path / f"bad{i}.png").write_bytes(b"\x89PNG but not really")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "line"),
+    [
+        (0, 0, "no images"),
+        (0, 3, "none of its 3 images can be read"),
+        (30, 3, "unreadable of 33 images"),
+        (1, 0, "one image only"),
+    ],
+)
+def test_folders_that_do_not_do(good, bad, line, refused, tiny, tmp_path):
+    data = folder_of(tmp_path / "data", good, bad)
+    words = [*tiny, "--data", data, "--data.cache", tmp_path / "cache", "--out", tmp_path / "out"]
+    told = refused(*words)
+    assert line in told
+    assert str(data) in told
+
+
+def test_a_few_bad_files_are_counted_and_named(command, tiny, tmp_path, capsys, plain_curves):
+    data = folder_of(tmp_path / "data", 60, 1)
+    words = [*tiny, "--data", data, "--data.cache", tmp_path / "cache", "--out", tmp_path / "out"]
+    assert command("train", *words) == 0
+    err = capsys.readouterr().err
+    assert "bad0.png" in err
+    assert err.count("\n") <= 2
+
+
+def test_out_is_a_file(refused, tiny, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    told = refused(*tiny, "--out", tmp_path / "file")
+    assert told == f"--out {tmp_path / 'file'} is a file; name a folder"
+    assert refused(*tiny, "--out", tmp_path / "file" / "run").startswith(f"cannot make folder {tmp_path / 'file'}")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("words", [[], ["--overwrite"]])
+def test_a_folder_that_is_no_run_is_never_touched(words, refused, tiny, tmp_path):
+    folder = tmp_path / "mine"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "000000000001.pt").write_text("mine")
+    before = contents(folder)
+    told = refused(*tiny, *words, "--out", folder)
+    assert told == f"--out {folder} holds other things and is no run; name a new folder"
+    assert contents(folder) == before
+
+
+def test_a_run_of_other_settings_is_left_alone(run, refused, tmp_path):
+    out, words = run
+    before = contents(out)
+    remedy = "; continue with the old value, or take another --out, or start anew with --overwrite"
+    assert refused("mnist-mlp", *words) == f"--out {out} is a run of recipe digits, not mnist-mlp{remedy}"
+    told = refused(*words, "--loss.gamma", "3")
+    assert told == f"--out {out} is a run with loss.gamma 0.01, not 3.0{remedy}"
+    told = refused(*words, "--train.precision", "bf16")
+    assert told == f"--out {out} is a run with train.precision fp32, not bf16{remedy}"
+    assert refused(*words, "--seed", "1") == f"--out {out} is a run with seed 0, not 1{remedy}"
+    assert contents(out) == before
+
+
+def test_a_run_of_a_newer_version_is_left_alone(run, refused):
+    out, words = run
+    settings = (out / "config.yaml").read_text()
+    (out / "config.yaml").write_text(settings.replace("format: 1", "format: 99") + "something: new\n")
+    assert "written by a newer vaegan (format 99, this one reads 1); upgrade" in refused(*words)
+    (out / "config.yaml").write_text(settings)
+    path = max((out / "checkpoints").glob("[0-9]*.pt"))
+    torch.save({**torch.load(path), "format": FORMAT + 1}, path)
+    rewrite_digest(path)
+    assert f"{path} was written by a newer vaegan (format {FORMAT + 1}" in refused(*words)
+
+
+def rewrite_digest(path):
+    path.with_suffix(".sha256").write_text(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(run, command, capsys):
+    out, words = run
+    whole = contents(out)
+    newest = max((out / "checkpoints").glob("[0-9]*.pt"))
+    damage(newest)
+    assert command("train", *words) == 0
+    captured = capsys.readouterr()
+    assert captured.err == f"vaegan: checkpoint {newest} is damaged; going back to the one before\n"
+    assert "going on after 64 images to 112" in captured.out
+    again = contents(out)
+    assert again.keys() == whole.keys()
+    assert again[Path("model/model.safetensors")] == whole[Path("model/model.safetensors")]
+
+
+HARMS = {
+    "changed": damage,
+    "empty": lambda path: path.write_bytes(b""),
+    "no digest": lambda path: path.with_suffix(".sha256").unlink(),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
+def test_all_checkpoints_damaged(harm, run, command, capsys):
+    out, words = run
+    for path in (out / "checkpoints").glob("[0-9]*.pt"):
+        harm(path)
+    assert command("train", *words) == 2
+    *warnings, last = capsys.readouterr().err.splitlines()
+    assert len(warnings) == 3
+    where = out / "checkpoints"
+    assert last == f"vaegan train: all checkpoints in {where} are damaged; start anew with --overwrite or another --out"
+
+
+def test_a_finished_run_says_so_and_changes_nothing(run, command, capsys):
+    out, words = run
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in out.rglob("*")}
+    assert command("train", *words) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{out} is finished, 112 images seen; for more, raise --train.epochs\n"
+    assert captured.err == ""
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in out.rglob("*")} == before
+
+
+def test_more_epochs_go_on_where_it_ended(run, command, tmp_path, capsys):
+    out, words = run
+    assert command("train", *words, "--train.epochs", "2") == 0
+    assert "going on after 112 images to 208" in capsys.readouterr().out
+    assert "epochs: 2.0" in (out / "config.yaml").read_text()
+    assert command("train", *words, "--train.epochs", "2", "--out", tmp_path / "whole") == 0
+    weights = Path("model/model.safetensors")
+    assert (out / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
+
+
+def test_overwrite_starts_anew_and_spares_what_is_not_ours(run, command, capsys):
+    out, words = run
+    (out / "notes.txt").write_text("mine")
+    before = contents(out)
+    assert command("train", *words, "--overwrite", "--seed", "5") == 0
+    assert "training from 0 images to 112" in capsys.readouterr().out
+    after = contents(out)
+    assert after.keys() == before.keys()
+    assert after[Path("notes.txt")] == b"mine"
+    assert after[Path("model/model.safetensors")] != before[Path("model/model.safetensors")]
+
+
+def full_disk_for(monkeypatch, what):
+    """Let the disk be full for files whose path has ``what`` in it."""
+    write = Path.write_bytes
+
+    def fail(path, data):
+        if what in str(path):
+            write(path, data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+
+
+def test_a_disk_full_from_the_start_leaves_nothing(refused, tiny, tmp_path, monkeypatch):
+    full_disk_for(monkeypatch, "checkpoints")
+    told = refused(*tiny, "--out", tmp_path / "out")
+    path = tmp_path / "out" / "checkpoints" / "000000000000.pt"
+    assert told == f"cannot write {path}: No space left on device; free some space or choose another place"
+
+
+def test_a_disk_that_fills_up_keeps_the_last_checkpoint(refused, command, tiny, tmp_path, monkeypatch, plain_curves):
+    words = [*tiny, "--out", tmp_path / "run"]
+    with monkeypatch.context() as patch:
+        full_disk_for(patch, "000000000112")
+        assert "No space left on device" in refused(*words)
+    assert not list((tmp_path / "run").rglob(".*"))
+    assert command("train", *words) == 0
+
+
+def test_a_disk_full_for_tensorboard_alone(refused, tiny, tmp_path, monkeypatch):
+    module = sys.modules[train.__module__]
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "write_scalars", fail)
+    monkeypatch.setattr(module, "open_tensorboard", lambda *_: object())
+    told = refused(*tiny, "--train.tensorboard", "true", "--out", tmp_path / "run")
+    out = tmp_path / "run"
+    assert told == f"cannot write to {out}: No space left on device; free some space, the same command goes on"
+
+
+def test_a_metric_that_does_not_fit(run, refused, tiny, tmp_path):
+    metric, _ = run
+    words = [*tiny, "--model.kind", "vae-dis-l", "--loss.metric", metric, "--out", tmp_path / "out"]
+    told = refused(*words, "--data.size", "12", "--data.cache", tmp_path / "cache")
+    assert told.startswith(f"--loss.metric {metric}: its network, output and image shape are")
+    shutil.rmtree(metric / "model")
+    assert refused(*words) == f"run {metric} has no saved model yet; train it further, to its next snapshot"
+
+
+def test_a_mistake_as_a_process_of_its_own(python, tmp_path):
+    done = python("-m", "vaegan", "train", "--data", tmp_path / "none.zip", "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

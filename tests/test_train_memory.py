@@ -1,0 +1,76 @@
+"""Memory of a training: it grows neither with steps nor with the data set."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+MIB = 2**20
+
+# Trains, and prints after chosen numbers of steps how much memory is in use: of its own, and of mapped files.
+WATCHED = """
+import sys
+from vaegan.cli import main
+from vaegan.training.loop import Trainer
+
+at = [int(number) for number in sys.argv[1].split(",")]
+step = Trainer.step
+
+def watched(trainer, **named):
+    result = step(trainer, **named)
+    if result.steps in at:
+        with open("/proc/self/status") as file:
+            kib = dict(line.split()[:2] for line in file if line.startswith("Rss"))
+        print("memory", result.steps, kib["RssAnon:"], kib["RssFile:"])
+    return result
+
+Trainer.step = watched
+sys.exit(main(["train", *sys.argv[2:]]))
+"""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads memory in use from /proc"),
+]
+
+
+def memory(text):
+    """Bytes in use by number of steps: (own, mapped from files)."""
+    rows = [line.split()[1:] for line in text.splitlines() if line.startswith("memory ")]
+    return {int(steps): (1024 * int(own), 1024 * int(mapped)) for steps, own, mapped in rows}
+
+
+def test_memory_does_not_grow_with_steps(python, tiny, tmp_path):
+    words = [
+        "--train.images",
+        16 * 700,
+        "--train.snapshot-epochs",
+        "10",
+        "--train.log-images",
+        "16",
+        "--train.keep",
+        "1",
+    ]
+    done = python("-c", WATCHED, "200,700", *tiny, *words, "--optim.ema", "0.9", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    used = memory(done.stdout)
+    assert used[700][0] - used[200][0] < 4 * MIB
+
+
+def test_a_large_array_is_read_batch_by_batch(python, tiny, tmp_path):
+    path = tmp_path / "many.npy"
+    # 100,000 images of 64x64: 1.2 GB, of which the disk holds nothing but the header.
+    many = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(100_000, 64, 64, 3))
+    size = many.nbytes
+    many[:256] = np.random.default_rng(0).integers(0, 255, (256, 64, 64, 3))
+    del many
+    words = ["--data", path, "--data.cache", tmp_path / "cache", "--train.images", 16 * 100, "--train.keep", "1"]
+    done = python("-c", WATCHED, "1,100", *tiny, *words, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "90," in done.stdout or "89," in done.stdout
+    used = memory(done.stdout)
+    assert size > 1000 * MIB
+    assert sum(used[100]) < 900 * MIB
+    assert sum(used[100]) - sum(used[1]) < 64 * MIB

@@ -1,0 +1,184 @@
+"""Two real processes that train as one."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import vaegan
+
+# Rounds of two processes each; every one of them trains with these words and leaves as any process does. They are
+# forked, so that what takes long to import is imported once.
+ROUNDS = """
+import os, socket, sys
+import matplotlib.backends.backend_agg, matplotlib.figure
+import torch._dynamo
+import vaegan.training.train
+from vaegan.cli import main
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+codes = []
+for number in range(int(sys.argv[1])):
+    port, children = free_port(), []
+    for rank in range(2):
+        children.append(os.fork())
+        if children[-1] == 0:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+                           "MASTER_PORT": str(port)}
+            sys.exit(main(["train", *(word.replace("ROUND", str(number)) for word in sys.argv[2:])]))
+    codes.append([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+print("codes", codes)
+"""
+
+# Trains with two processes and, beside it, the same with one on the whole batch.
+TWO_AND_ONE = """
+import contextlib, sys
+import torch
+import torch.distributed as dist
+from vaegan.data import open_data
+from vaegan.data.batches import Batches
+from vaegan.distributed import World, joined
+from vaegan.networks.sync_norm import synchronise_batch_norms
+from vaegan.recipes import config_for
+from vaegan.training import Trainer
+from vaegan.training.build import build_model, build_objective, build_optimisers, loop_settings
+
+def make(config, data, world):
+    model = build_model(config, data.image_shape).train()
+    if world.size > 1:
+        for part in model.parts.values():
+            synchronise_batch_norms(part)
+    objective = build_objective(config, model, contextlib.nullcontext)
+    batches = Batches(data.train, 16, seed=0, rank=world.rank, world_size=world.size, flip=True)
+    return Trainer(objective, build_optimisers(config, objective), batches.at,
+                   loop_settings(config, model, len(data.train)), device=torch.device("cpu"), world=world,
+                   autocast=contextlib.nullcontext)
+
+def train_both(norm, world):
+    small = {"model.encoder.channels": (4,), "model.decoder.channels": (4,), "model.decoder.first_channels": 4,
+             "model.discriminator.channels": (4, 4), "model.discriminator.strides": (1, 2)}
+    config = config_for("digits", small | {
+        "train.batch_size": 16, "optim.name": "sgd", "optim.lr": 0.05, "optim.beta1": 0.5, "loss.gamma": 0.1,
+        "loss.adversarial": "minimax", "loss.r1_weight": 1.0, "loss.r1_every": 2, "loss.label_flip": 0.1,
+        **{f"model.{part}.norm": norm for part in ("encoder", "decoder", "discriminator")},
+        **{f"model.{part}.hidden": (8,) for part in ("encoder", "discriminator")},
+    })
+    data = open_data(sys.argv[1])
+    two, one = make(config, data, world), make(config, data, World())
+    start = {name: p.detach().clone() for name, part in one.objective.parts.items() for p in part.parameters()}
+    for _ in range(3):
+        a, b = two.step(), one.step()
+        for part, terms in b.losses.items():
+            for name, value in terms.items():
+                torch.testing.assert_close(a.losses[part][name], value, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(a.gradients[part], b.gradients[part], rtol=1e-3, atol=1e-5)
+    for name, part in one.objective.parts.items():
+        state = two.objective.parts[name].state_dict()
+        assert not torch.equal(start[name], list(part.parameters())[-1])
+        for key, tensor in part.state_dict().items():
+            if key.endswith("num_batches_tracked"):
+                continue
+            where = f"{norm} {name} {key}"
+            torch.testing.assert_close(state[key], tensor, rtol=1e-3, atol=1e-5, msg=lambda text: f"{where} {text}")
+            others = [torch.empty_like(tensor) for _ in range(world.size)]
+            dist.all_gather(others, state[key].contiguous())
+            assert torch.equal(others[0], others[1]), where
+
+with joined("cpu") as world:
+    assert world.size == 2
+    train_both("none", world)
+    train_both("batch", world)
+    print(f"rank {world.rank} agrees")
+"""
+NO_NORM = "--model.encoder.norm none --model.decoder.norm none --model.discriminator.norm none"
+
+
+def torchrun():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
+
+
+def records(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_two_processes_step_as_one_on_the_whole_batch(python, images_file, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(TWO_AND_ONE)
+    done = python(*torchrun(), script, images_file)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == ["rank 0 agrees", "rank 1 agrees"]
+
+
+@pytest.mark.slow
+def test_torchrun_trains_stops_in_order_and_resumes(environment, python, command, tiny, tmp_path, capsys):
+    words = [*tiny, *NO_NORM.split(), "--loss.adversarial", "minimax", "--optim.name", "sgd", "--optim.lr", "0.01"]
+    words += ["--train.snapshot-epochs", "50000", "--train.log-images", "160", "--train.keep", "9"]
+    out = ["--out", str(tmp_path / "run")]
+    child = [sys.executable, *torchrun(), "-m", "vaegan", "train", *words, *out, "--train.epochs", "100000"]
+    with subprocess.Popen(child, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        told, complaints = process.communicate(timeout=120)
+    assert len(re.findall(r"stopped after [\d,]+ images, all saved", told)) == 1, complaints
+    assert told.count("training from 0 images") == 1  # the other process is silent
+    images = torch.load(max((tmp_path / "run" / "checkpoints").glob("[0-9]*.pt")))["images"]
+    assert images > 0
+
+    total = ["--train.images", str(images + 160)]
+    done = python(*torchrun(), "-m", "vaegan", "train", *words, *out, *total)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"going on after {images:,} images to {images + 160:,}") == 1
+    assert done.stdout.count("done: ") == 1
+    assert command("train", *words, "--out", tmp_path / "one", *total) == 0
+    two, one = vaegan.load(tmp_path / "run").state_dict(), vaegan.load(tmp_path / "one").state_dict()
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=1e-2, atol=1e-4)
+    seen = [(record["images"], record["split"]) for record in records(tmp_path / "run")]
+    assert len(seen) == len(set(seen))
+
+
+@pytest.mark.slow
+def test_an_orderly_end_ten_times_in_a_row(python, tiny, tmp_path):
+    words = ["--train.images", "64", "--train.snapshot-epochs", "0.3", "--train.sync-batchnorm", "true"]
+    done = python("-c", ROUNDS, 10, *tiny, *words, "--optim.ema", "0.9", "--out", tmp_path / "ROUND")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == f"codes {[[0, 0]] * 10}", done.stderr
+    assert not re.search("abort|terminate|Traceback", done.stderr), done.stderr
+    states = [torch.load(tmp_path / str(i) / "checkpoints" / "000000000064.pt")["parts"] for i in (0, 9)]
+    for part, weights in states[0].items():
+        assert all(torch.equal(tensor, states[1][part][name]) for name, tensor in weights.items())
+
+
+def test_a_mistake_ends_both_processes_with_a_line_each(python, tiny, tmp_path):
+    done = python("-c", ROUNDS, 1, *tiny, "--train.batch-size", "15", "--out", tmp_path / "run")
+    assert done.stdout == "codes [[2, 2]]\n"
+    line = "--train.batch-size 15 cannot be shared out evenly over 2 processes"
+    ends = sorted(done.stderr.splitlines())
+    assert [end.split(": ")[0] for end in ends] == ["vaegan train (process 1)", "vaegan train"]
+    assert all(line in end for end in ends)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("mine")
+    done = python("-c", ROUNDS, 1, *tiny, "--out", tmp_path / "mine")
+    assert done.stdout == "codes [[2, 2]]\n"
+    assert sorted(done.stderr.splitlines()) == [
+        "vaegan train (process 1): stopped, as another process did; its message says why",
+        f"vaegan train: --out {tmp_path / 'mine'} holds other things and is no run; name a new folder",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
