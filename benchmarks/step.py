@@ -2,10 +2,11 @@
 
     python benchmarks/step.py [--cases mlp conv28 paper64] [--rounds 9]
 
-Both sides train the same networks on the same batch with Adam. The peers' step is the plain one that is found in published
-VAE/GANs: float32, torch's own modules and default optimisers, one forward pass, then for each part's loss a full backward pass
-over the retained graph, then three steps. Ours is what `vaegan train` does: `VAEGANObjective`, in the number format and memory
-layout named in the row. Prints medians over the rounds, and the counted operations (two per multiply-add) per image.
+Both sides train the same networks on the same batch with Adam. The peers' step is the plain one that is found in
+published VAE/GANs: float32, torch's own modules and default optimisers, one forward pass, then for each part's loss a
+full backward pass over the retained graph, then three steps. Ours is what `vaegan train` does: `VAEGANObjective`, in
+the number format and memory layout named in the row. Prints medians over the rounds, and the counted operations (two
+per multiply-add) per image.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ def networks(case: Case) -> tuple[nn.Module, nn.Module, nn.Module]:
 
 def batch(case: Case) -> Tensor:
     """One batch in [-1, 1]."""
-    return torch.rand(case.batch_size, *case.architecture["image_shape"], generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return (
+        torch.rand(case.batch_size, *case.architecture["image_shape"], generator=torch.Generator().manual_seed(1)) * 2
+        - 1
+    )
 
 
 def peers_step(case: Case) -> Step:
@@ -117,7 +121,10 @@ def floor(case: Case) -> float:
 
 def measure(case: Case, rounds: int) -> None:
     """Print the rows of one network."""
-    sides: dict[str, Step] = {"peers: three backwards, fp32": peers_step(case), "ours, fp32": our_step(case, "fp32", "contiguous")}
+    sides: dict[str, Step] = {
+        "peers: three backwards, fp32": peers_step(case),
+        "ours, fp32": our_step(case, "fp32", "contiguous"),
+    }
     sides["ours, bf16"] = our_step(case, "bf16", "contiguous")
     if case.architecture["network"] == "conv":
         sides["ours, bf16 channels_last"] = our_step(case, "bf16", "channels_last")

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaegan.errors import UserError
+from vaegan.losses import ADVERSARIAL_FORMS
 from vaegan.objectives import (
     AutoencoderObjective,
     BernoulliPixels,
@@ -23,7 +24,8 @@ from vaegan.objectives import (
 )
 
 B, Z, SIDE = 6, 3, 8
-FORMS = ("minimax", "non-saturating", "hinge")
+FORMS = ("minimax", "non-saturating", "hinge")  # each needs its plain formula below
+assert set(FORMS) == set(ADVERSARIAL_FORMS)
 
 
 class Encoder(nn.Module):

@@ -47,9 +47,7 @@ def test_the_file_is_complete(tmp_path):
 
 
 def test_overrides_by_dotted_name():
-    config = config_for(
-        "mnist-conv", {"loss.gamma": 3, "data": "lfw", "train.batch-size": "12", "optim.lr": "1e-3"}
-    )
+    config = config_for("mnist-conv", {"loss.gamma": 3, "data": "lfw", "train.batch-size": "12", "optim.lr": "1e-3"})
     assert (config.loss.gamma, config.data.source, config.train.batch_size) == (3.0, "lfw", 12)
     assert config.optim.lr == 1e-3
     assert config.model == RECIPES["mnist-conv"].config.model
@@ -157,11 +155,7 @@ def test_any_overrides_give_settings_or_one_line(overrides):
         assert Config.model_validate(result.model_dump()) == result
 
 
-@given(
-    st.recursive(
-        values, lambda inner: st.dictionaries(st.sampled_from(["loss", "gamma", "format", "data"]), inner)
-    )
-)
+@given(st.recursive(values, lambda inner: st.dictionaries(st.sampled_from(["loss", "gamma", "format", "data"]), inner)))
 def test_any_yaml_gives_settings_or_one_line(tmp_path_factory, tree):
     path = tmp_path_factory.mktemp("yaml") / "c.yaml"
     try:

@@ -57,8 +57,8 @@ class DataSettings(Settings):
     crop: Literal["center", "none"] = "center"
     """'center' cuts the largest centred square before resizing, 'none' squeezes the whole image."""
     crop_size: PositiveInt | None = None
-    """Side in pixels of the centred square to cut, for images with a margin to remove; if not set the largest, in celeba
-    and lfw the paper's."""
+    """Side in pixels of the centred square to cut, for images with a margin to remove; if not set the largest, and the
+    paper's in celeba and lfw."""
     flip: bool = False
     """Mirror each training image left to right with probability one half."""
     augment: AugmentSettings = AugmentSettings()
