@@ -1,0 +1,30 @@
+"""Recipes: named, complete settings, each with its origin; a file per origin. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..config import Config
+from ..errors import UserError, nearest
+from ..settings_io import with_settings
+from . import larsen, ours
+from .recipe import YOURS, Recipe
+
+__all__ = ["DEFAULT", "RECIPES", "YOURS", "Recipe", "config_for"]
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for origin in (ours, larsen) for recipe in origin.ALL}
+"""Every recipe by name; the first is the default."""
+DEFAULT = ours.ALL[0].name
+
+
+def config_for(name: str, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Return the settings of recipe ``name`` with ``overrides`` (see `settings_io.with_settings`).
+
+    Raises:
+        UserError: for an unknown recipe or setting (with the nearest name), or a value that is not allowed.
+    """
+    if name not in RECIPES:
+        hint = nearest(name, RECIPES) or "; `vaegan recipes` lists them"
+        raise UserError(f"unknown recipe {name!r}{hint}")
+    return with_settings(RECIPES[name].config, overrides or {})

@@ -1,0 +1,121 @@
+"""What a recipe is, and the small functions that recipes are written with. No torch here.
+
+All weights are on our scale, nats per image (sums over dimensions, means over the batch). Other code often takes means
+over dimensions, too: its weight w on the mean squared difference of D features, or `mean_feature_weight(w, D)` here,
+is a weight 2 w / D on our L_llike = 1/2 sum of squares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..config import (
+    Config,
+    DataSettings,
+    DecoderSettings,
+    DiscriminatorSettings,
+    LossSettings,
+    ModelSettings,
+    OptimSettings,
+    PartSettings,
+    TrainSettings,
+)
+
+YOURS = "your-images"
+"""Stands for the data of a recipe that has none of its own: no source, so training asks for one."""
+
+Settings = tuple[DataSettings, ModelSettings, LossSettings, OptimSettings, TrainSettings]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train: what, on which data, where its values come from."""
+
+    name: str
+    summary: str
+    """One line for listings."""
+    data: str
+    """What it is made for, in a few words."""
+    image_shape: tuple[int, int, int]
+    """(C, H, W) of these images."""
+    origin: str
+    """Where the values come from."""
+    config: Config
+    num_images: int = 10_000
+    """Training images of its data; assumed where it has none of its own. Expected times are reckoned with it."""
+    notes: tuple[str, ...] = ()
+    """What differs from the origin and why, what was unsaid there, what to try; a line each."""
+
+
+def recipe(
+    name: str,
+    summary: str,
+    data: str,
+    image_shape: tuple[int, int, int],
+    origin: str,
+    settings: Settings,
+    *,
+    num_images: int = 10_000,
+    notes: tuple[str, ...] = (),
+) -> Recipe:
+    """Return a recipe out of its groups of settings."""
+    data_, model, loss, optim, train = settings
+    config = Config(recipe=name, data=data_, model=model, loss=loss, optim=optim, train=train)
+    return Recipe(name, summary, data, image_shape, origin, config, num_images, notes)
+
+
+def data_of(source: str, size: int | None = None, channels: Literal[1, 3] | None = None, **more: Any) -> DataSettings:
+    """Return where images come from and how large they are; ``more`` are other settings of data."""
+    return DataSettings(source=source, size=size, channels=channels, **more)
+
+
+def mean_feature_weight(weight: float, num_features: int) -> float:
+    """Return the weight on L_llike that equals ``weight`` on the mean squared difference of ``num_features``."""
+    return 2.0 * weight / num_features
+
+
+def paper_conv(
+    encoder: tuple[int, ...],
+    first: int,
+    decoder: tuple[int, ...],
+    discriminator: tuple[int, ...],
+    hidden: tuple[int, int],
+    latent_dim: int = 128,
+) -> ModelSettings:
+    """The pattern of arXiv:1512.09300, Table 1, at any width.
+
+    Each encoder convolution halves the image, each of the decoder doubles it; the discriminator's first has
+    stride 1 and no norm.
+
+    Args:
+        encoder: channels of its convolutions.
+        first: channels of the map made out of z.
+        decoder: channels of its upsampling convolutions.
+        discriminator: channels of its convolutions.
+        hidden: widths of the dense layer in encoder and discriminator.
+        latent_dim: dimensions of z.
+    """
+    strides = (1,) + (2,) * (len(discriminator) - 1)
+    return ModelSettings(
+        network="conv",
+        latent_dim=latent_dim,
+        encoder=PartSettings(channels=encoder, hidden=hidden[:1]),
+        decoder=DecoderSettings(first_channels=first, channels=decoder),
+        discriminator=DiscriminatorSettings(
+            channels=discriminator, strides=strides, hidden=hidden[1:], norm_first_layer=False
+        ),
+    )
+
+
+def paper_mlp(width: int, num_layers: int, latent_dim: int) -> ModelSettings:
+    """Fully connected: ``num_layers`` hidden layers of ``width`` in each part."""
+    hidden = (width,) * num_layers
+    return ModelSettings(
+        network="mlp",
+        latent_dim=latent_dim,
+        output="sigmoid",
+        encoder=PartSettings(hidden=hidden),
+        decoder=DecoderSettings(hidden=hidden),
+        discriminator=DiscriminatorSettings(hidden=hidden, norm_first_layer=False),
+    )
