@@ -18,11 +18,13 @@ import vaegan
 # Rounds of two processes each; every one of them trains with these words and leaves as any process does. They are
 # forked, so that what takes long to import is imported once.
 ROUNDS = """
-import os, socket, sys
-import matplotlib.backends.backend_agg, matplotlib.figure
+import gc, os, socket, sys
 import torch._dynamo
 import vaegan.training.train
 from vaegan.cli import main
+from vaegan.training import snapshots
+
+snapshots.draw_losses = lambda records, path: path.touch()
 
 def free_port():
     with socket.socket() as s:
@@ -30,6 +32,7 @@ def free_port():
         return s.getsockname()[1]
 
 codes = []
+gc.freeze()
 for number in range(int(sys.argv[1])):
     port, children = free_port(), []
     for rank in range(2):
@@ -170,15 +173,14 @@ def test_a_mistake_ends_both_processes_with_a_line_each(python, tiny, tmp_path):
     done = python("-c", ROUNDS, 1, *tiny, "--train.batch-size", "15", "--out", tmp_path / "run")
     assert done.stdout == "codes [[2, 2]]\n"
     line = "--train.batch-size 15 cannot be shared out evenly over 2 processes"
-    ends = sorted(done.stderr.splitlines())
-    assert [end.split(": ")[0] for end in ends] == ["vaegan train (process 1)", "vaegan train"]
-    assert all(line in end for end in ends)
+    assert done.stderr.count("\n") == 2  # two processes may write them into each other
+    assert f"vaegan train: {line}" in done.stderr
+    assert f"vaegan train (process 1): {line}" in done.stderr
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
     done = python("-c", ROUNDS, 1, *tiny, "--out", tmp_path / "mine")
     assert done.stdout == "codes [[2, 2]]\n"
-    assert sorted(done.stderr.splitlines()) == [
-        "vaegan train (process 1): stopped, as another process did; its message says why",
-        f"vaegan train: --out {tmp_path / 'mine'} holds other things and is no run; name a new folder",
-    ]
+    assert done.stderr.count("\n") == 2
+    assert f"vaegan train: --out {tmp_path / 'mine'} holds other things and is no run; name a new folder" in done.stderr
+    assert "vaegan train (process 1): stopped, as another process did; its message says why" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
