@@ -9,7 +9,7 @@ import torch
 
 from vaegan.config import DecoderSettings, LossSettings, ModelSettings, OptimSettings, PartSettings
 from vaegan.losses import ADVERSARIAL_FORMS
-from vaegan.networks import ACTIVATIONS, INITS, NETWORKS, NORMS, ORDERS, OUTPUTS, PARTS_OF_KIND
+from vaegan.networks import ACTIVATIONS, INITS, NETWORKS, NORMS, ORDERS, OUTPUTS, PADDINGS, PARTS_OF_KIND
 from vaegan.schedules import KL_SCHEDULES, LR_SCHEDULES
 from vaegan.training.build import build_likelihood
 from vaegan.training.optimisers import make_optimiser
@@ -25,6 +25,7 @@ from vaegan.training.optimisers import make_optimiser
         (PartSettings, "norm", NORMS),
         (PartSettings, "activation", ACTIVATIONS),
         (PartSettings, "order", ORDERS),
+        (PartSettings, "padding", PADDINGS),
         (DecoderSettings, "norm", NORMS),
         (LossSettings, "adversarial", ADVERSARIAL_FORMS),
         (LossSettings, "kl_schedule", KL_SCHEDULES),

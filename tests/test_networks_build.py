@@ -52,11 +52,11 @@ def test_kinds_and_families_are_those_of_the_settings() -> None:
 def test_takes_all_settings_as_json(network: str) -> None:
     own: dict[str, Any] = {"hidden": (8,), "norm": "group", "activation": "leaky", "dropout": 0.1}
     if network == "conv":
-        own |= {"channels": (4, 6), "strides": (1, 2), "kernel": 4}
+        own |= {"channels": (4, 6), "strides": (1, 2), "kernel": 4, "padding": "valid"}
     settings = ModelSettings(
         network=network,
         encoder=PartSettings(**own),
-        decoder=DecoderSettings(**own, first_channels=5, output_kernel=3),
+        decoder=DecoderSettings(**own, first_channels=5, output_kernel=3, output_stride=2),
         discriminator=DiscriminatorSettings(**own, spectral_norm=True, minibatch_features=2),
     )
     arguments = json.loads(json.dumps({**settings.model_dump(), "image_shape": (1, 8, 8)}))

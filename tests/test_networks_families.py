@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaegan.networks import NETWORKS, Decoder, Discriminator, Encoder
+from vaegan.networks import NETWORKS, PADDINGS, Decoder, Discriminator, Encoder
 
 WIDTHS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": (24, 16)},
@@ -49,12 +49,17 @@ def test_output_shapes(family: str, size: tuple[int, int], channels: int) -> Non
 
 
 @pytest.mark.parametrize("kernel", [3, 4, 5, 6])
-@pytest.mark.parametrize("strides", [(2, 2, 2), (1, 2, 1), (3, 2, 1)])
-def test_convolutions_of_any_kernel_and_stride_bring_28_back(kernel: int, strides: tuple[int, ...]) -> None:
-    own = {"channels": (4, 6, 8), "strides": strides, "kernel": kernel}
-    x = batch((1, 28, 28), 2)
-    mu, _ = encoder("conv", (1, 28, 28), **own)(x)
-    assert decoder("conv", (1, 28, 28), output_kernel=kernel, **own)(mu).shape == x.shape
+@pytest.mark.parametrize("strides", [(2, 2), (1, 2), (3, 1)])
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_convolutions_of_any_kernel_and_stride_bring_the_image_back(
+    kernel: int, strides: tuple[int, ...], padding: str
+) -> None:
+    own = {"channels": (4, 6), "strides": strides, "kernel": kernel, "padding": padding}
+    x = batch((1, 34, 34), 2)
+    mu, _ = encoder("conv", (1, 34, 34), **own)(x)
+    for output_stride in (1, 2):
+        back = decoder("conv", (1, 34, 34), output_kernel=kernel, output_stride=output_stride, **own)
+        assert back(mu).shape == x.shape
 
 
 @families

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vaegan.errors import UserError
 from vaegan.networks.conv import convolution, upsampling
-from vaegan.networks.geometry import layer_strides, map_sizes, same_padding, transposed_padding
+from vaegan.networks.geometry import layer_strides, map_sizes, same_padding, transposed_padding, valid_sizes
 
 
 def test_sizes_of_the_maps() -> None:
@@ -62,3 +62,31 @@ def test_too_many_strides_for_the_image() -> None:
     with pytest.raises(UserError, match=r"too many for images of 8x8: number 4 meets a map of 1x1"):
         map_sizes((8, 8), (2, 2, 2, 2))
     assert map_sizes((8, 8), (2, 2, 2, 1))[-1] == (1, 1)
+
+
+def test_sizes_without_padding() -> None:
+    # By hand: (28 - 4) / 2 + 1 = 13, (13 - 4) / 2 + 1 = 5.5, which is 5 on the way down and 6 on the way up.
+    assert valid_sizes((28, 28), (4, 4), (2, 2)) == [(28, 28), (13, 13), (5, 5)]
+    assert valid_sizes((28, 28), (4, 4), (2, 2), covering=True) == [(28, 28), (13, 13), (6, 6)]
+    assert valid_sizes((9, 7), (3, 3), (1, 2)) == [(9, 7), (7, 5), (3, 2)]
+    assert valid_sizes((9, 7), (3, 3), (1, 2), covering=True) == [(9, 7), (9, 7), (4, 3)]
+    assert transposed_padding(6, 13, kernel=4, stride=2) == (1, 1)
+    assert transposed_padding(13, 28, kernel=4, stride=2) == (0, 0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(height=st.integers(7, 40), width=st.integers(7, 40), kernel=st.integers(1, 7), stride=st.integers(1, 4))
+def test_sizes_without_padding_are_those_that_come_out(height: int, width: int, kernel: int, stride: int) -> None:
+    image = (height, width)
+    small = convolution(1, 1, image, kernel, stride, bias=True, padded=False)(torch.zeros(1, 1, *image))
+    assert valid_sizes(image, [kernel], [stride]) == [image, tuple(small.shape[2:])]
+    first = valid_sizes(image, [kernel], [stride], covering=True)[1]
+    up = upsampling(1, 1, first, image, kernel, stride, bias=True)
+    assert up(torch.zeros(1, 1, *first)).shape[2:] == image
+    if stride > 1:  # and a smaller map would not do
+        assert all((n - 2) * stride + kernel < whole for n, whole in zip(first, image, strict=True))
+
+
+def test_a_kernel_larger_than_the_map() -> None:
+    with pytest.raises(UserError, match=r"kernel of 4 pixels of convolution 2 meets a map of 3x3; use fewer layers"):
+        valid_sizes((8, 8), (4, 4), (2, 2))

@@ -87,6 +87,8 @@ class PartSettings(Settings):
     """Stride of each convolution; 2 each if not set. The decoder upsamples by it."""
     kernel: PositiveInt = 5
     """Side of the convolution kernels."""
+    padding: Literal["same", "valid"] = "same"
+    """'same' makes a map smaller by the stride alone, 'valid' by the kernel too; the decoder goes these sizes back."""
     hidden: tuple[PositiveInt, ...] = ()
     """Width of each dense layer between convolutions and output (in the decoder: between z and the first map)."""
     norm: Literal["none", "batch", "group", "layer"] = "batch"
@@ -108,6 +110,8 @@ class DecoderSettings(PartSettings):
     """Channels of the first map, which a dense layer makes out of z."""
     output_kernel: PositiveInt = 5
     """Kernel of the last convolution, which makes the image."""
+    output_stride: PositiveInt = 1
+    """Factor by which the last convolution upsamples."""
 
 
 class DiscriminatorSettings(PartSettings):

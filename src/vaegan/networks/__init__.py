@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .blocks import ACTIVATIONS, NORMS, ORDERS, Activation, ConvBlock, DenseBlock
 from .build import NETWORKS, PARTS_OF_KIND, Family, build_parts
-from .conv import ConvDecoder, ConvDiscriminator, ConvEncoder
+from .conv import PADDINGS, ConvDecoder, ConvDiscriminator, ConvEncoder
 from .initialise import INITS, initialise
 from .minibatch import MinibatchDiscrimination
 from .mlp import MLPDecoder, MLPDiscriminator, MLPEncoder
@@ -17,6 +17,7 @@ __all__ = [
     "NORMS",
     "ORDERS",
     "OUTPUTS",
+    "PADDINGS",
     "PARTS_OF_KIND",
     "Activation",
     "ConvBlock",

@@ -35,7 +35,7 @@ PARTS_OF_KIND = {
     "vaegan": ("encoder", "decoder", "discriminator"),
 }
 # Settings of a part that only convolutions have.
-CONV_ONLY = ("channels", "strides", "kernel", "first_channels", "output_kernel")
+CONV_ONLY = ("channels", "strides", "kernel", "padding", "first_channels", "output_kernel", "output_stride")
 
 
 def build_parts(

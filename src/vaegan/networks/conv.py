@@ -11,15 +11,21 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from .blocks import ConvBlock, DenseBlock, dense_blocks, needs_bias
-from .geometry import Size, layer_strides, map_sizes, same_padding, transposed_padding
+from .blocks import ConvBlock, DenseBlock, check_name, dense_blocks, needs_bias
+from .geometry import Size, layer_strides, map_sizes, same_padding, transposed_padding, valid_sizes
 from .narrow import NarrowConv2d
 from .reshape import Flatten, Unflatten
 from .trio import Decoder, Discriminator, Encoder, ImageShape, logit_layers
 
+PADDINGS = ("same", "valid")
 
-def convolution(inputs: int, outputs: int, size: Size, kernel: int, stride: int, bias: bool) -> nn.Conv2d:
-    """Return a convolution that makes ``ceil(size / stride)`` pixels of ``size`` (height, width)."""
+
+def convolution(
+    inputs: int, outputs: int, size: Size, kernel: int, stride: int, bias: bool, padded: bool = True
+) -> nn.Conv2d:
+    """Return a convolution that makes ``ceil(size / stride)`` pixels of ``size`` (height, width); fewer if unpadded."""
+    if not padded:
+        return nn.Conv2d(inputs, outputs, kernel, stride, bias=bias)
     if stride == 1:
         return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2 if kernel % 2 else "same", bias=bias)
     padding = (same_padding(size[0], kernel, stride), same_padding(size[1], kernel, stride))
@@ -48,6 +54,7 @@ def _down_blocks(
     channels: Sequence[int],
     strides: Sequence[int] | None,
     kernel: int,
+    padding: str,
     norm: str,
     norm_first_layer: bool,
     activation: str,
@@ -55,12 +62,14 @@ def _down_blocks(
 ) -> tuple[dict[str, nn.Module], int]:
     """Return the blocks ``conv1``, ... ``flatten`` and the number of features that come out."""
     strides = layer_strides(channels, strides)
-    sizes = map_sizes(image_shape[1:], strides)
+    padded = check_name("padding", padding, PADDINGS) == "same"
+    size, kernels = image_shape[1:], [kernel] * len(strides)
+    sizes = map_sizes(size, strides) if padded else valid_sizes(size, kernels, strides)
     inputs = image_shape[0]
     blocks: dict[str, nn.Module] = {}
     for i, outputs in enumerate(channels):
         own_norm = norm if norm_first_layer or i > 0 else "none"
-        conv = convolution(inputs, outputs, sizes[i], kernel, strides[i], needs_bias(own_norm, order))
+        conv = convolution(inputs, outputs, sizes[i], kernel, strides[i], needs_bias(own_norm, order), padded)
         blocks[f"conv{i + 1}"] = ConvBlock(conv, own_norm, activation, order)
         inputs = outputs
     blocks["flatten"] = Flatten()
@@ -76,6 +85,7 @@ class ConvEncoder(Encoder):
         channels: width of each convolution.
         strides: stride of each convolution; 2 each if not given.
         kernel: side of the kernels, odd or even.
+        padding: 'same' or 'valid' (see `geometry`).
         hidden: width of each dense layer behind the convolutions.
         norm: 'none', 'batch', 'group' or 'layer', behind each layer but the head.
         norm_first_layer: whether ``conv1`` has a norm too.
@@ -96,6 +106,7 @@ class ConvEncoder(Encoder):
         channels: Sequence[int],
         strides: Sequence[int] | None = None,
         kernel: int = 5,
+        padding: str = "same",
         hidden: Sequence[int] = (),
         norm: str = "batch",
         norm_first_layer: bool = True,
@@ -105,7 +116,7 @@ class ConvEncoder(Encoder):
         variational: bool = True,
     ) -> None:
         layers, features = _down_blocks(
-            image_shape, channels, strides, kernel, norm, norm_first_layer, activation, order
+            image_shape, channels, strides, kernel, padding, norm, norm_first_layer, activation, order
         )
         layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
         layers["head"] = nn.Linear((features, *hidden)[-1], 2 * latent_dim if variational else latent_dim)
@@ -122,9 +133,11 @@ class ConvDecoder(Decoder):
         channels: width of each upsampling convolution, from the first map on.
         strides: factor by which each of them upsamples; 2 each if not given.
         kernel: side of their kernels, odd or even.
+        padding: 'same' or 'valid' (see `geometry`).
         hidden: width of each dense layer between z and the first map; dropout is behind these.
         first_channels: channels of the first map.
         output_kernel: side of the last convolution's kernel.
+        output_stride: factor by which the last convolution upsamples; 2 or more make it a transposed one.
         norm: see `ConvEncoder`.
         norm_first_layer: whether the first dense layer has a norm too.
         activation: see `ConvEncoder`.
@@ -144,17 +157,23 @@ class ConvDecoder(Decoder):
         channels: Sequence[int],
         strides: Sequence[int] | None = None,
         kernel: int = 5,
+        padding: str = "same",
         hidden: Sequence[int] = (),
         first_channels: int = 256,
         output_kernel: int = 5,
+        output_stride: int = 1,
         norm: str = "batch",
         norm_first_layer: bool = True,
         activation: str = "relu",
         order: str = "norm-first",
         dropout: float = 0.0,
     ) -> None:
-        strides = layer_strides(channels, strides)
-        sizes = map_sizes(image_shape[1:], strides[::-1])[::-1]
+        strides = (*layer_strides(channels, strides), output_stride)
+        backwards, kernels = strides[::-1], (output_kernel, *[kernel] * len(channels))
+        if check_name("padding", padding, PADDINGS) == "same":
+            sizes = map_sizes(image_shape[1:], backwards)[::-1]
+        else:
+            sizes = valid_sizes(image_shape[1:], kernels, backwards, covering=True)[::-1]
         layers = dense_blocks(latent_dim, hidden, norm, activation, order, dropout, norm_first_layer)
         first_shape = (first_channels, *sizes[0])
         features = first_channels * sizes[0][0] * sizes[0][1]
@@ -166,7 +185,11 @@ class ConvDecoder(Decoder):
             conv = upsampling(inputs, outputs, sizes[i], sizes[i + 1], kernel, strides[i], bias)
             maps[f"up{i + 1}"] = ConvBlock(conv, norm, activation, order)
             inputs = outputs
-        maps["output"] = output_convolution(inputs, image_shape[0], sizes[-1], output_kernel)
+        if output_stride == 1:
+            maps["output"] = output_convolution(inputs, image_shape[0], sizes[-1], output_kernel)
+        else:
+            size, target = sizes[-2:]
+            maps["output"] = upsampling(inputs, image_shape[0], size, target, output_kernel, output_stride, bias=True)
         layers["unflatten"] = Unflatten(first_shape, behind=maps[next(iter(maps))])
         super().__init__(layers | maps, output)
 
@@ -178,9 +201,10 @@ class ConvDiscriminator(Discriminator):
 
     Args:
         image_shape: ``(C, H, W)``, any size.
-        channels: width of each convolution; this and the next eight arguments are those of `ConvEncoder`.
+        channels: width of each convolution; this and the next nine arguments are those of `ConvEncoder`.
         strides: see there.
         kernel: see there.
+        padding: see there.
         hidden: see there.
         norm: see there.
         norm_first_layer: see there; the paper's discriminator has none behind its first convolution.
@@ -201,6 +225,7 @@ class ConvDiscriminator(Discriminator):
         channels: Sequence[int],
         strides: Sequence[int] | None = None,
         kernel: int = 5,
+        padding: str = "same",
         hidden: Sequence[int] = (),
         norm: str = "batch",
         norm_first_layer: bool = True,
@@ -211,7 +236,7 @@ class ConvDiscriminator(Discriminator):
         minibatch_features: int = 0,
     ) -> None:
         layers, features = _down_blocks(
-            image_shape, channels, strides, kernel, norm, norm_first_layer, activation, order
+            image_shape, channels, strides, kernel, padding, norm, norm_first_layer, activation, order
         )
         layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
         layers |= logit_layers((features, *hidden)[-1], minibatch_features)

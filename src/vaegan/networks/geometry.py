@@ -2,6 +2,8 @@
 
 A convolution of stride s makes ``ceil(n / s)`` of n pixels ("same" padding), whatever the kernel; the decoder
 goes the same sizes backwards, so that an image of any size comes out exactly: 28, 14, 7, 4, then 7, 14, 28.
+With kernel k and no padding ("valid") it makes ``floor((n - k) / s) + 1``, and the decoder starts from the smallest map
+whose transposed convolution covers the image, ``ceil((n - k) / s) + 1``: with k = 4, 28, 13, 5, but 6, 13, 28.
 """
 
 from __future__ import annotations
@@ -46,6 +48,34 @@ def map_sizes(size: Size, strides: Sequence[int]) -> list[Size]:
     return sizes
 
 
+def valid_sizes(size: Size, kernels: Sequence[int], strides: Sequence[int], *, covering: bool = False) -> list[Size]:
+    """Return height and width of the image ``size`` and of the map behind each convolution without padding.
+
+    Args:
+        size: height and width of the image.
+        kernels: side of each kernel.
+        strides: of each convolution.
+        covering: round up, for maps that are to be upsampled to these sizes; there stride 1 keeps the size.
+
+    Raises:
+        UserError: if a kernel is larger than the map it meets.
+    """
+    sizes = [size]
+    for i, (kernel, stride) in enumerate(zip(kernels, strides, strict=True), start=1):
+        height, width = sizes[-1]
+        if covering and stride == 1:
+            sizes.append((height, width))
+            continue
+        if kernel > min(height, width):
+            raise UserError(
+                f"padding valid: the kernel of {kernel} pixels of convolution {i} meets a map of {height}x{width}; use "
+                "fewer layers, smaller kernels, larger images or padding same"
+            )
+        more = stride - 1 if covering else 0
+        sizes.append(((height - kernel + more) // stride + 1, (width - kernel + more) // stride + 1))
+    return sizes
+
+
 def same_padding(size: int, kernel: int, stride: int) -> int:
     """Return the padding on both sides with which ``ceil(size / stride)`` pixels come out of a convolution.
 
@@ -61,7 +91,8 @@ def same_padding(size: int, kernel: int, stride: int) -> int:
 def transposed_padding(size: int, target: int, kernel: int, stride: int) -> tuple[int, int]:
     """Return padding and output padding of a transposed convolution that makes ``target`` of ``size``.
 
-    ``target = (size - 1) stride - 2 padding + kernel + output_padding``, ``size = ceil(target / stride)``.
+    ``target = (size - 1) stride - 2 padding + kernel + output_padding``, with ``size = ceil(target / stride)`` or what
+    `valid_sizes` gives, which leaves at most ``stride - 1`` pixels to be padded.
     With kernel 5 and stride 2 this is the paper's padding 2 and output padding 1 for even targets.
     """
     share = target - (size - 1) * stride
