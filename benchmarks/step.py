@@ -22,7 +22,7 @@ from networks import CASES, Case
 from torch import Tensor, nn
 
 from vaegan.networks import build_parts
-from vaegan.networks.narrow import NarrowConv2d
+from vaegan.networks.narrow import NarrowConv2d, NarrowInputConv2d
 from vaegan.objectives import Noise, VAEGANObjective, trainable
 from vaegan.operations import count_operations
 from vaegan.training.device import autocast_for, layout_of, tune_allocator
@@ -52,7 +52,7 @@ def peers_step(case: Case) -> Step:
     parts = networks(case)
     for part in parts:
         for module in part.modules():
-            if isinstance(module, NarrowConv2d):  # torch's own convolution, as peers have it
+            if isinstance(module, (NarrowConv2d, NarrowInputConv2d)):  # torch's own convolution, as peers have it
                 module.__class__ = nn.Conv2d
     enc, dec, dis = parts
     optimisers = [torch.optim.Adam(part.parameters(), 1e-4) for part in parts]

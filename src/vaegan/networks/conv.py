@@ -13,7 +13,7 @@ from torch import nn
 
 from .blocks import ConvBlock, DenseBlock, check_name, dense_blocks, needs_bias
 from .geometry import Size, layer_strides, map_sizes, same_padding, transposed_padding, valid_sizes
-from .narrow import NarrowConv2d
+from .narrow import MOST_CHANNELS, NarrowConv2d, NarrowInputConv2d
 from .reshape import Flatten, Unflatten
 from .trio import Decoder, Discriminator, Encoder, ImageShape, logit_layers
 
@@ -27,8 +27,12 @@ def convolution(
     if not padded:
         return nn.Conv2d(inputs, outputs, kernel, stride, bias=bias)
     if stride == 1:
+        if kernel % 2 and min(inputs, outputs) <= MOST_CHANNELS:
+            return NarrowConv2d(inputs, outputs, kernel, bias)
         return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2 if kernel % 2 else "same", bias=bias)
     padding = (same_padding(size[0], kernel, stride), same_padding(size[1], kernel, stride))
+    if stride == 2 and inputs <= MOST_CHANNELS and padding[0] == padding[1]:
+        return NarrowInputConv2d(inputs, outputs, kernel, stride, padding, bias=bias)
     return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias)
 
 
@@ -42,11 +46,6 @@ def upsampling(
         *(transposed_padding(n, m, kernel, stride) for n, m in zip(size, target, strict=True)), strict=True
     )
     return nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, extra, bias=bias)
-
-
-def output_convolution(inputs: int, outputs: int, size: Size, kernel: int) -> nn.Conv2d:
-    """Return the convolution that makes the image: few channels, all pixels."""
-    return NarrowConv2d(inputs, outputs, kernel) if kernel % 2 else convolution(inputs, outputs, size, kernel, 1, True)
 
 
 def _down_blocks(
@@ -186,7 +185,7 @@ class ConvDecoder(Decoder):
             maps[f"up{i + 1}"] = ConvBlock(conv, norm, activation, order)
             inputs = outputs
         if output_stride == 1:
-            maps["output"] = output_convolution(inputs, image_shape[0], sizes[-1], output_kernel)
+            maps["output"] = convolution(inputs, image_shape[0], sizes[-1], output_kernel, 1, bias=True)
         else:
             size, target = sizes[-2:]
             maps["output"] = upsampling(inputs, image_shape[0], size, target, output_kernel, output_stride, bias=True)

@@ -1,19 +1,45 @@
-"""Recipes of our own: networks in the paper's pattern, with losses and optimisers that are steadier on small data."""
+"""Recipes of our own: networks in the paper's pattern, with losses and optimisers that are steadier on small data.
+
+What was measured on the way here, on MNIST, three epochs and one seed each, so no more than a direction: with batch norm
+in the discriminator, which then sees real and made images in batches of their own, it wins and the decoder dies; without,
+the two stay level. With gamma 0.1 the gradients of L_llike and L_GAN at x_tilde are of one size; the Frechet distance of
+reconstructions was 2.7 times as large with 0.01, 1.9 times with 1. A KL weight of 0.2 kept twice the nats of weight 1 in
+the code (23 for 12), and reconstructions became 2.4 times as near.
+"""
 
 from __future__ import annotations
 
-from ..config import LossSettings, OptimSettings, TrainSettings
+from ..config import DiscriminatorSettings, LossSettings, ModelSettings, OptimSettings, TrainSettings
 from .recipe import YOURS, data_of, paper_conv, paper_mlp, recipe
 
 
-def _adam() -> OptimSettings:
+def _adam(**changes: float | str) -> OptimSettings:
     """Adam with the short first memory that adversarial training likes (Radford et al., arXiv:1511.06434)."""
-    return OptimSettings(name="adam", lr=5e-4, beta1=0.5, beta2=0.99, ema=0.995)
+    values: dict[str, float | str] = {"lr": 5e-4, "beta1": 0.5, "beta2": 0.99, "ema": 0.995}
+    return OptimSettings.model_validate({"name": "adam", **values, **changes})
 
 
-def _loss(gamma: float) -> LossSettings:
+def _falling() -> OptimSettings:
+    """The same, with a rate that falls to a tenth."""
+    return _adam(schedule="cosine", final_lr_factor=0.1, ema=0.999)
+
+
+def _loss(gamma: float, kl_weight: float) -> LossSettings:
     """Non-saturating loss with one-sided label smoothing, steadier than minimax on small data."""
-    return LossSettings(gamma=gamma, adversarial="non-saturating", label_smoothing=0.1)
+    return LossSettings(gamma=gamma, kl_weight=kl_weight, adversarial="non-saturating", label_smoothing=0.1)
+
+
+def _without_norm(model: ModelSettings) -> ModelSettings:
+    """The same model with leaky units and no norm in the discriminator, so that it judges each image by itself."""
+    values = model.discriminator.model_dump() | {"norm": "none", "activation": "leaky"}
+    return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
+
+
+def _conv28() -> ModelSettings:
+    """Two halvings in each network; the discriminator, too, halves at once, which saves most of its cost."""
+    model = _without_norm(paper_conv((32, 64), 64, (64, 32), (32, 64), (256, 256), latent_dim=20))
+    values = model.discriminator.model_dump() | {"strides": None}
+    return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
 
 
 ALL = (
@@ -26,9 +52,9 @@ ALL = (
         (
             data_of("digits"),
             paper_conv((32, 64), 64, (64, 32), (32, 64, 64), (128, 128), latent_dim=16),
-            _loss(gamma=0.01),
+            _loss(gamma=0.1, kl_weight=0.5),
             _adam(),
-            TrainSettings(epochs=60, snapshot_epochs=5),
+            TrainSettings(epochs=100, snapshot_epochs=10),
         ),
         num_images=1_617,
     ),
@@ -40,10 +66,10 @@ ALL = (
         "ours: the authors' MNIST network at half width, with Adam",
         (
             data_of("mnist"),
-            paper_mlp(512, 2, 20),
-            _loss(gamma=0.01),
-            _adam(),
-            TrainSettings(epochs=20, batch_size=128),
+            _without_norm(paper_mlp(512, 2, 20)),
+            _loss(gamma=0.1, kl_weight=0.2),
+            _falling(),
+            TrainSettings(epochs=15, batch_size=128),
         ),
         num_images=60_000,
     ),
@@ -55,10 +81,10 @@ ALL = (
         "ours: the paper's pattern scaled down to 28x28",
         (
             data_of("mnist"),
-            paper_conv((32, 64), 64, (64, 32), (32, 64, 64), (256, 256), latent_dim=20),
-            _loss(gamma=0.01),
-            _adam(),
-            TrainSettings(epochs=5, batch_size=128),
+            _conv28(),
+            _loss(gamma=0.1, kl_weight=0.2),
+            _falling(),
+            TrainSettings(epochs=12, batch_size=128),
         ),
         num_images=60_000,
     ),
@@ -67,12 +93,12 @@ ALL = (
         "the authors' 32x32 network, for any folder of images",
         "32x32 images",
         (3, 32, 32),
-        "network of the authors' code for CIFAR-10; loss and optimiser ours",
+        "network of the authors' code for CIFAR-10, with no norm in the discriminator; loss and optimiser ours",
         (
             data_of(YOURS, 32),
-            paper_conv((64, 128, 256), 256, (192, 128, 32), (32, 128, 192, 256), (1024, 512)),
-            _loss(gamma=1e-3),
-            _adam(),
+            _without_norm(paper_conv((64, 128, 256), 256, (192, 128, 32), (32, 128, 192, 256), (1024, 512))),
+            _loss(gamma=0.1, kl_weight=0.2),
+            _falling(),
             TrainSettings(epochs=50),
         ),
     ),
@@ -81,12 +107,12 @@ ALL = (
         "the paper's 64x64 network, for any folder of images",
         "64x64 images",
         (3, 64, 64),
-        "network of arXiv:1512.09300, Table 1; loss and optimiser ours",
+        "network of arXiv:1512.09300, Table 1, with no norm in the discriminator; loss and optimiser ours",
         (
             data_of(YOURS, 64),
-            paper_conv((64, 128, 256), 256, (256, 128, 32), (32, 128, 256, 256), (2048, 512)),
-            _loss(gamma=1e-3),
-            _adam(),
+            _without_norm(paper_conv((64, 128, 256), 256, (256, 128, 32), (32, 128, 256, 256), (2048, 512))),
+            _loss(gamma=0.1, kl_weight=0.2),
+            _falling(),
             TrainSettings(epochs=20),
         ),
     ),

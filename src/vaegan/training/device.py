@@ -62,7 +62,7 @@ def tune_allocator() -> None:
 
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD: blocks up to 1 GiB come from the heap
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: large blocks come from the heap too, not each time as new pages
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap is not handed back
 
 
