@@ -61,4 +61,5 @@ def complain(who: str, message: str) -> None:
     """
     process = "" if is_first_process() else f" (process {os.environ['RANK']})"
     line = f"{who}{process}: {' '.join(message.split())}"
-    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    # In one write: lines of several processes do not run into each other.
+    sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
