@@ -40,7 +40,7 @@ def train(
 
     Raises:
         UserError: if settings, data or folder do not do; one line with the remedy.
-        KeyboardInterrupt: as `training.Stopped`, if Ctrl-C or SIGTERM asked for it; all is saved, the same call goes on.
+        KeyboardInterrupt: `training.Stopped`, if Ctrl-C or SIGTERM asked for it; all is saved, the same call goes on.
     """
     from .recipes import config_for
     from .training import train as train_
