@@ -25,6 +25,7 @@ LR_POINTS = {
     "constant": [(0, 1), (0.5, 1), (1, 1)],
     "linear": [(0, 1), (0.25, 0.8), (0.5, 0.6), (1, 0.2)],
     "cosine": [(0, 1), (1 / 3, 0.8), (0.5, 0.6), (2 / 3, 0.4), (1, 0.2)],
+    "plateau": [(0, 1), (0.5, 1), (1, 1)],
     "anneal": [(0, 1), (1 / 16, 0.9), (16 / 81, 1 - 0.8 * 8 / 27), (1, 0.2)],
 }
 UNMOVED, RISING = {"constant", "inverse-batch", "inverse-latent"}, {"linear", "sigmoid", "exponential"}
@@ -73,7 +74,7 @@ def test_lr_factor_falls_to_the_final_one_and_stays(name: str, final: float) -> 
     factors = [lr_factor(name, images, 1000, final=final) for images in range(0, 1300, 20)]
     assert factors[0] == 1
     assert all(b <= a + 1e-12 for a, b in itertools.pairwise(factors))
-    end = 1.0 if name == "constant" else final
+    end = 1.0 if name in ("constant", "plateau") else final
     assert factors[1000 // 20 :] == pytest.approx([end] * 15)
     assert [lr_factor(name, images, 1000, final=final) for images in range(1280, -1, -20)] == factors[::-1]
 

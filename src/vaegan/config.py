@@ -219,10 +219,15 @@ class OptimSettings(Settings):
     """L2 penalty (adam, rmsprop, sgd) or decoupled decay (adamw)."""
     clip: PositiveFloat | None = None
     """Longest gradient, for each part by itself; longer ones are scaled down."""
-    schedule: Literal["constant", "linear", "cosine", "anneal"] = "constant"
-    """How the learning rate falls over the run; 'anneal' is the authors' start - (t/T)^0.75 (start - stop)."""
+    schedule: Literal["constant", "linear", "cosine", "anneal", "plateau"] = "constant"
+    """How the learning rate falls over the run; 'anneal' is the authors' start - (t/T)^0.75 (start - stop), 'plateau'
+    lowers a part's rate where its held-out loss stays."""
     final_lr_factor: Share = 0.0
-    """Learning rate at the end of the run, as a factor of the first."""
+    """Learning rate at the end of the run, with 'plateau' the lowest, as a factor of the first."""
+    plateau_patience: PositiveInt = 6
+    """Snapshots without a lower held-out loss of a part after which 'plateau' lowers its rate."""
+    plateau_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    """What 'plateau' multiplies the rate by."""
     warmup_images: Annotated[int, Field(ge=0)] = 0
     """Images over which the learning rate rises from 0."""
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -236,6 +241,8 @@ class TrainSettings(Settings):
     """Passes over the training images."""
     images: PositiveInt | None = None
     """Stop after so many images seen, whatever `epochs` says."""
+    pretrain_epochs: NonNegativeFloat = 0.0
+    """Of these epochs, so many at the start train encoder (its mean code) and decoder as an autoencoder in pixels."""
     batch_size: PositiveInt = 64
     """Images of one step, over all processes."""
     snapshot_epochs: PositiveFloat = 1.0

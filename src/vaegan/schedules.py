@@ -60,6 +60,8 @@ LR_SCHEDULES: dict[str, Callable[[float, float], float]] = {
     "cosine": lambda progress, final: final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * progress)),
     # The authors' code: start - (t/T)^0.75 (start - stop).
     "anneal": lambda progress, final: 1.0 - progress**0.75 * (1.0 - final),
+    # Constant in itself: what held-out losses do to the rate of each part is kept in `training.plateau`.
+    "plateau": lambda progress, final: 1.0,
 }
 
 

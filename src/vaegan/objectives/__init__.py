@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .autoencoder import AutoencoderObjective
+from .autoencoder import AutoencoderObjective, MeanCode
 from .game import Game
 from .gan import GANObjective
 from .likelihoods import BernoulliPixels, FeatureLikelihood, GaussianPixels, Likelihood
@@ -17,6 +17,7 @@ __all__ = [
     "Game",
     "GaussianPixels",
     "Likelihood",
+    "MeanCode",
     "Noise",
     "Objective",
     "StepResult",

@@ -23,6 +23,20 @@ from .step import Losses, Noise, StepResult, gradients_of, leaf, trainable
 from .vaegan import Autocast
 
 
+class MeanCode(nn.Module):
+    """An encoder of (mu, logvar) as one of plain codes: mu."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return mu (B, Z) of images (B, C, H, W)."""
+        code = self.encoder(x)
+        mu: Tensor = code if isinstance(code, Tensor) else code[0]
+        return mu
+
+
 class AutoencoderObjective:
     """Losses of models that reconstruct and play no game.
 

@@ -24,6 +24,7 @@ from ..objectives import (
     GANObjective,
     GaussianPixels,
     Likelihood,
+    MeanCode,
     Objective,
     VAEGANObjective,
     trainable,
@@ -32,6 +33,7 @@ from ..objectives.gate import BalanceGate
 from ..objectives.vaegan import Autocast
 from .loop import LoopSettings
 from .optimisers import make_optimiser
+from .plateau import Plateau
 
 
 def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping[str, Any] | None = None) -> Model:
@@ -162,6 +164,20 @@ def build_objective(config: Config, model: Model, autocast: Autocast) -> Objecti
     return AutoencoderObjective(parts["encoder"], parts["decoder"], metric=metric, **shared)
 
 
+def build_pretraining(config: Config, model: Model, autocast: Autocast) -> Objective | None:
+    """Build the objective of pre-training, where it is wanted: an autoencoder of mean codes, in pixels.
+
+    Raises:
+        UserError: if the model has no encoder.
+    """
+    if not config.train.pretrain_epochs:
+        return None
+    if model.encoder is None or model.decoder is None:
+        raise UserError("train.pretrain-epochs trains an encoder, which model.kind gan does not have; set it to 0")
+    pixels = GaussianPixels(model.image_range)
+    return AutoencoderObjective(MeanCode(model.encoder), model.decoder, likelihood=pixels, autocast=autocast)
+
+
 def build_optimisers(config: Config, objective: Objective) -> dict[str, torch.optim.Optimizer]:
     """Build one optimiser per trained part."""
     o = config.optim
@@ -207,6 +223,12 @@ def build_gate(config: Config) -> BalanceGate | None:
     return BalanceGate(config.loss.gate_equilibrium, config.loss.gate_margin) if wanted else None
 
 
+def build_plateau(config: Config) -> Plateau | None:
+    """Build the factors on the rates, where the schedule is that of plateaus."""
+    o = config.optim
+    return Plateau(o.plateau_patience, o.plateau_factor, o.final_lr_factor) if o.schedule == "plateau" else None
+
+
 def loop_settings(config: Config, model: Model, epoch_images: int) -> LoopSettings:
     """Gather the numbers that steer the loop; the run's length is rounded up to whole batches."""
     o, size = config.optim, config.train.batch_size
@@ -227,4 +249,5 @@ def loop_settings(config: Config, model: Model, epoch_images: int) -> LoopSettin
         clip=o.clip,
         r1_weight=config.loss.r1_weight,
         r1_every=config.loss.r1_every,
+        pretrain_images=round(config.train.pretrain_epochs * epoch_images),
     )

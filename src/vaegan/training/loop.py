@@ -25,6 +25,7 @@ from ..objectives.vaegan import Autocast
 from ..schedules import KLContext, kl_factor, lr_factor
 from .averages import Averages
 from .optimisers import assign_gradients, clip_gradients, laid_out
+from .plateau import Plateau
 
 
 class NotFiniteError(ArithmeticError):
@@ -76,6 +77,7 @@ class LoopSettings:
         image_range: values of black and white inside the networks.
         seed: of all randomness.
         lr: part -> learning rate that the schedule starts from; of a part not named, that of its optimiser.
+        pretrain_images: images before the model's own objective takes over, if there is one to pre-train with.
     """
 
     batch_size: int
@@ -93,6 +95,7 @@ class LoopSettings:
     clip: float | None = None
     r1_weight: float = 0.0
     r1_every: int = 16
+    pretrain_images: int = 0
 
 
 class Trainer:
@@ -107,6 +110,8 @@ class Trainer:
         world: the processes that train together.
         averages: averaged weights to keep up, if any.
         gate: balance gate, if any.
+        plateau: factors on the rates, if any; its owner shows it held-out losses.
+        pretraining: objective of the first ``pretrain_images``, on parts of the same names and weights, if any.
         autocast: context of forward passes, for the R1 penalty.
 
     Raises:
@@ -124,13 +129,16 @@ class Trainer:
         world: World | None = None,
         averages: Averages | None = None,
         gate: BalanceGate | None = None,
+        plateau: Plateau | None = None,
+        pretraining: Objective | None = None,
         autocast: Autocast = contextlib.nullcontext,
     ) -> None:
         if missing := [part for part in objective.parts if part not in optimisers]:
             raise UserError(f"no optimiser for the {' and the '.join(missing)}; give each part its own")
         self.objective, self.optimisers, self.batches, self.settings = objective, optimisers, batches, settings
         self.device, self.world = torch.device(device), world or World()
-        self.averages, self.gate, self.autocast = averages, gate, autocast
+        self.averages, self.gate, self.plateau, self.autocast = averages, gate, plateau, autocast
+        self.pretraining = pretraining
         self.weights = {name: trainable(part) for name, part in objective.parts.items()}
         self._rates = {
             part: [settings.lr.get(part, group["lr"]) for group in optimiser.param_groups]
@@ -154,6 +162,13 @@ class Trainer:
             yield self.step(record=record_when(self.images))
         self.check_finite()
 
+    @property
+    def current(self) -> Objective:
+        """What the next step descends: the images seen alone decide whether it is still pre-training."""
+        if self.pretraining is not None and self.images < self.settings.pretrain_images:
+            return self.pretraining
+        return self.objective
+
     def step(self, *, record: bool = False) -> Record:
         """One step of all parts."""
         s = self.settings
@@ -167,7 +182,7 @@ class Trainer:
             world_size=self.world.size,
             device=self.device,
         )
-        result = self.objective.step(x, noise, self.kl_factor(), record=record)
+        result = self.current.step(x, noise, self.kl_factor(), record=record)
         if s.r1_weight and "discriminator" in result.gradients and self.steps % s.r1_every == 0:
             self._add_r1(result, x, noise.seed)
         norms, gradients = {}, {}
@@ -181,7 +196,8 @@ class Trainer:
             self._unchecked.append((self.steps + 1, part, "gradient", norms[part]))
         if (self.steps + 1) % self._check_every == 0:
             self.check_finite()
-        skipped = self.gate.closed_to(result.losses) if self.gate else set()
+        plays = "discriminator" in result.losses  # not in pre-training
+        skipped = self.gate.closed_to(result.losses) if self.gate and plays else set()
         self._step_optimisers({part: g for part, g in gradients.items() if part not in skipped})
         self.images += s.batch_size
         self.steps += 1
@@ -242,6 +258,7 @@ class Trainer:
             "parts": {name: part.state_dict() for name, part in self.objective.parts.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "averages": {} if not self.averages else {n: p.state_dict() for n, p in self.averages.parts.items()},
+            "plateau": self.plateau.state() if self.plateau else {},
         }
         return dict(_copied(state))
 
@@ -256,6 +273,8 @@ class Trainer:
         if self.averages:
             for name, part in self.averages.parts.items():
                 part.load_state_dict(state["averages"][name])
+        if self.plateau:
+            self.plateau.restore(state["plateau"])
 
     def average_buffers(self) -> None:
         """Make running statistics equal in all processes: their means."""
@@ -279,8 +298,9 @@ class Trainer:
         )
         for part, of_part in gradients.items():
             optimiser = self.optimisers[part]
+            own = factor * self.plateau.of(part) if self.plateau else factor
             for group, rate in zip(optimiser.param_groups, self._rates[part], strict=True):
-                group["lr"] = rate * factor
+                group["lr"] = rate * own
             assign_gradients(self.weights[part], of_part)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)

@@ -20,6 +20,8 @@ FREE = {
     "device", "on_nan", "data.root", "data.workers", "data.cache", "data.max_bad", "train.epochs", "train.images",
     "train.keep", "train.snapshot_epochs", "train.log_images", "train.tensorboard", "train.held_out_images",
 }  # fmt: skip
+# Of these, what a step depends on where snapshots decide the learning rates.
+OF_PLATEAUS = {"train.snapshot_epochs", "train.held_out_images"}
 # Settings whose value in a run folder is what 'auto' or nothing was resolved to.
 RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channels", "train.log_images"}
 OURS = ("config.yaml", "metrics.jsonl", "checkpoints", "samples", "reconstructions", "samples.gif", "losses.png",
@@ -134,8 +136,9 @@ def check_same(before: Config, now: Config, out: Path) -> None:
     if before.recipe != now.recipe:
         raise UserError(f"--out {out} is a run of recipe {before.recipe}, not {now.recipe}; {remedy}")
     old, new = before.model_dump(), now.model_dump()
+    free = FREE - OF_PLATEAUS if before.optim.schedule == "plateau" else FREE
     for name in setting_names():
-        if name in FREE:
+        if name in free:
             continue
         a, b = _at(old, name), _at(new, name)
         if a != b and not (name in RESOLVED and b in ("auto", None)):

@@ -74,7 +74,7 @@ def held_out_losses(trainer: Trainer, images: Tensor, batch_size: int) -> dict[s
     """Mean losses on held-out images, with the same noise each time.
 
     Args:
-        trainer: whose objective is evaluated, with its live weights.
+        trainer: whose current objective is evaluated, with its live weights.
         images: uint8 (N, H, W, C).
         batch_size: images at a time; a rest that does not fill a batch is left out, unless it is all there is.
     """
@@ -92,7 +92,7 @@ def held_out_losses(trainer: Trainer, images: Tensor, batch_size: int) -> dict[s
             images=_HELD_OUT + start,
             device=trainer.device,
         )
-        for part, terms in trainer.objective.evaluate(x, noise, trainer.kl_factor()).items():
+        for part, terms in trainer.current.evaluate(x, noise, trainer.kl_factor()).items():
             for name, value in terms.items():
                 place = totals.setdefault(part, {})
                 place[name] = place.get(name, torch.zeros_like(value)) + value

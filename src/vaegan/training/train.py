@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import signal
@@ -28,6 +29,8 @@ from .build import (
     build_model,
     build_objective,
     build_optimisers,
+    build_plateau,
+    build_pretraining,
     check_batch_norm,
     loop_settings,
 )
@@ -189,7 +192,10 @@ class _Run:
         averages: Averages | None = None,
         batch_size: int | None = None,
     ) -> Trainer:
-        if batch_size is not None:
+        autocast = autocast_for(config.train.precision, self.device)
+        pretraining = build_pretraining(config, model, autocast)
+        if batch_size is not None:  # to be measured: a step of the model's own objective
+            pretraining = None
             config = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": batch_size})})
         return Trainer(
             objective,
@@ -200,7 +206,9 @@ class _Run:
             world=world,
             averages=averages,
             gate=build_gate(config),
-            autocast=autocast_for(config.train.precision, self.device),
+            plateau=build_plateau(config),
+            pretraining=pretraining,
+            autocast=autocast,
         )
 
     def go(self) -> int | None:
@@ -322,8 +330,11 @@ class _Run:
         every = max(1, round(self.config.train.snapshot_epochs * len(self.data.train)))
         size, total = self.config.train.batch_size, trainer.settings.total_images
 
+        def is_mark(mark: int, images: int) -> bool:
+            return images // mark != (images - size) // mark
+
         def passes(mark: int, images: int) -> bool:
-            return images // mark != (images - size) // mark or images >= total
+            return is_mark(mark, images) or images >= total
 
         def is_logged(images: int) -> bool:
             # Each snapshot closes a window of means, so that a resumed run's windows are those of any other.
@@ -341,7 +352,8 @@ class _Run:
                 self._log(record.images, record.epoch, images_per_second, bar)
             if passes(every, record.images):
                 before = time.perf_counter()
-                self._snapshot(record.images, record.epoch, bar)
+                # An end that is no mark slows nothing down: a longer run would take no snapshot there.
+                self._snapshot(record.images, record.epoch, bar, is_mark=is_mark(every, record.images))
                 clock += time.perf_counter() - before
             elif stops:
                 self._check()
@@ -371,12 +383,13 @@ class _Run:
         if self.tensorboard is not None:
             write_scalars(self.tensorboard, record)
 
-    def _snapshot(self, images: int, epoch: float, bar: Progress) -> None:
+    def _snapshot(self, images: int, epoch: float, bar: Progress, *, is_mark: bool) -> None:
         """Held-out losses, grids, model, checkpoint; the checkpoint last, so that a resume finds the rest."""
         self._check()
         losses = held_out_losses(self.trainer, self.held_out, self.config.train.batch_size)
+        factors = self._rate_factors(losses, look=is_mark)
         if self.world.is_first:
-            record = {"images": images, "epoch": round(epoch, 6), "split": "test", "losses": losses}
+            record = {"images": images, "epoch": round(epoch, 6), "split": "test", "losses": losses, **factors}
             self.folder.add_record(record)
             if self.tensorboard is not None:
                 write_scalars(self.tensorboard, record)
@@ -385,6 +398,19 @@ class _Run:
             self.shown.save(self.folder.path / "model")
             bar.line(self.last_record, self.trainer.settings.total_images)
         self._save()
+
+    def _rate_factors(self, losses: dict[str, dict[str, float]], *, look: bool) -> dict[str, dict[str, float]]:
+        """Show held-out losses to the schedule of plateaus, if that is wanted; its factors, for the record."""
+        plateau = self.trainer.plateau
+        if plateau is None:
+            return {}
+        if look and self.trainer.current is self.trainer.objective:
+            totals = {part: terms["total"] for part, terms in losses.items()}
+            # The first process's, for all: processes that disagree in the last digit must not part ways.
+            told = self.world.share_bytes(json.dumps(totals).encode(), self.device)
+            assert told is not None
+            plateau.look(json.loads(told))
+        return {"rate_factors": {part: plateau.of(part) for part in losses}}
 
     def _roll_back(self, error: NotFiniteError) -> None:
         """Go back to the last good checkpoint with half the step, or stop.
