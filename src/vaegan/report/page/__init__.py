@@ -1,0 +1,33 @@
+"""A report: one self-contained HTML page out of sections, sections out of blocks.
+
+Python decides what is said and where each point of a drawing lies; the template lays it out. The page asks for nothing
+from outside, and its pictures are bounded in size, so it can be mailed and opens by a double click.
+"""
+
+from .blocks import Block, Facts, Fold, Note, Picture, Section, Strips, Table
+from .embed import picture, strips
+from .losses import losses_section
+from .places import draw_places
+from .render import render_page
+from .settings import settings_section
+from .snapshots import snapshots_section
+from .timing import timing_section
+
+__all__ = [
+    "Block",
+    "Facts",
+    "Fold",
+    "Note",
+    "Picture",
+    "Section",
+    "Strips",
+    "Table",
+    "draw_places",
+    "losses_section",
+    "picture",
+    "render_page",
+    "settings_section",
+    "snapshots_section",
+    "strips",
+    "timing_section",
+]

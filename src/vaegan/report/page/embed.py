@@ -1,0 +1,75 @@
+"""Pictures inside the page: as they are while that is small, else smaller, so that a page keeps its bound.
+
+A data URI holds the bytes of a file in base 64, 4 characters for 3 bytes. PNG keeps every pixel; where it is too long,
+WebP takes its place, at half and half the size again until it fits.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import TypeVar
+
+from PIL import Image
+
+from ..film import to_image
+from ..grid import Bytes, grid
+from .blocks import Picture, Strips
+
+PICTURE_LIMIT = 500_000
+"""Characters of one picture."""
+STRIPS_LIMIT = 1_500_000
+"""Characters of all rows of strips together."""
+_QUALITY = 88
+
+_Item = TypeVar("_Item")
+
+
+def data_uri(image: Image.Image, limit: int) -> str:
+    """Return an image as a data URI of at most `limit` characters, at full size if that is possible."""
+    uri = _encoded(image, "PNG")
+    if len(uri) <= limit:
+        return uri
+    image = image.convert("RGB")
+    while len(uri := _encoded(image, "WEBP")) > limit and max(image.size) > 1:
+        image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.LANCZOS)
+    return uri
+
+
+def picture(pixels: Bytes, alt: str, caption: str) -> Picture:
+    """Return uint8 `(H, W, C)` as a block."""
+    image = to_image(pixels)
+    return Picture(data_uri(image, PICTURE_LIMIT), image.size, alt, caption)
+
+
+def strips(
+    images: Bytes, caption: str, alts: Sequence[str], rows: Sequence[str] = (), columns: Sequence[str] = ()
+) -> Strips:
+    """Return uint8 `(R, K, H, W, C)` as rows of images.
+
+    Args:
+        images: R rows of K.
+        caption: what is seen.
+        alts: R descriptions.
+        rows: R names, or none.
+        columns: K short names, or none.
+    """
+    pictures = [to_image(grid(row, columns=len(row))) for row in images]
+    limit = STRIPS_LIMIT // len(pictures)
+    names = rows or [""] * len(pictures)
+    uris = [data_uri(image, limit) for image in pictures]
+    return Strips(list(zip(names, uris, alts, strict=True)), pictures[0].size, caption, columns)
+
+
+def evenly(items: Sequence[_Item], num: int) -> list[_Item]:
+    """Return `num` of the items (all, if there are not more), evenly, the first and the last among them."""
+    if len(items) <= num:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (num - 1))] for i in range(num)]
+
+
+def _encoded(image: Image.Image, form: str) -> str:
+    file = io.BytesIO()
+    image.save(file, form, quality=_QUALITY)  # PNG knows no quality and passes it over
+    return f"data:image/{form.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"

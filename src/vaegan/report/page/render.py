@@ -1,0 +1,33 @@
+"""From sections to a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ... import __version__
+from .blocks import Facts, Section
+
+_FOLDER = Path(__file__).parent
+
+
+def render_page(title: str, lead: str, facts: Facts, sections: Sequence[Section]) -> str:
+    """Return HTML that needs nothing from outside.
+
+    Args:
+        title: of the page.
+        lead: a sentence below the title.
+        facts: the most important numbers.
+        sections: in their order.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html.j2")
+    return page.render(title=title, lead=lead, facts=facts, sections=sections, version=__version__)
