@@ -1,0 +1,294 @@
+"""Sections of a report that need the model: a function each, and a line where something is missing.
+
+A function that cannot show its section, because the model has no encoder or the data no labels, raises `UserError`
+with the reason, and the page says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from .pictures import DataPictureOptions, decode_to_bytes, encode_to_codes, some_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ..data.images import ImageData, ImageSet
+    from ..latent.attributes import AttributeVectors
+    from ..latent.cluster import Clusters
+    from ..models import Model
+    from ..report.page import Block, Section
+
+NUM_SAMPLES = 64
+NUM_PAIRS = 32
+NUM_PATHS, NUM_STEPS = 8, 10
+NUM_DIMENSIONS, NUM_VALUES, REACH = 10, 7, 3.0
+NUM_ATTRIBUTES, NUM_FACES, FEWEST = 12, 10, 5
+NUM_MEMBERS = 12
+MOST_LABELS = 20
+
+
+@dataclass
+class Look:
+    """What there is to look at.
+
+    Attributes:
+        options: of the command.
+        found: the model, or None if the run has saved none yet.
+        data: the images, or None.
+        reason: why there are no images.
+        k: number of clusters, or None.
+    """
+
+    options: DataPictureOptions
+    found: Model | None
+    data: ImageData | None
+    reason: str
+    k: int | None
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        if self.found is None:
+            raise UserError("There is no model yet; training saves it with each snapshot.")
+        return self.found
+
+    @cached_property
+    def images(self) -> ImageSet:
+        """Some images of the split that was asked for."""
+        if self.data is None:
+            raise UserError(self.reason)
+        split = self.data.test if self.options.split == "test" else self.data.train
+        return some_of(split, self.options.num, self.options.seed)
+
+    @cached_property
+    def codes(self) -> tuple[Tensor, Tensor | None]:
+        """Means and log variances (None of a plain autoencoder), each `(N, Z)`, of these images."""
+        return encode_to_codes(self.model, self.images, self.options.batch_size)
+
+    @property
+    def whose(self) -> str:
+        """The split in words."""
+        return "held-out" if self.options.split == "test" else "training"
+
+    def decode(self, codes: Tensor) -> NDArray[np.uint8]:
+        """Return images uint8 `(R, K, H, W, C)` of codes `(R, K, Z)`."""
+        flat = decode_to_bytes(self.model, codes.flatten(0, 1), self.options.batch_size)
+        return flat.reshape(*codes.shape[:2], *flat.shape[1:])
+
+
+def model_sections(look: Look) -> list[Section]:
+    """Return all sections, in their order."""
+    from ..report.page import Note, Section
+
+    sections = []
+    for title, (function, text, is_half) in _SECTIONS.items():
+        try:
+            look.model  # noqa: B018, without a model nothing else needs to be said
+            sections.append(Section(title, function(look), text, is_half))
+        except UserError as error:
+            sections.append(Section(title, [Note(_sentence(str(error)))], "", is_half))
+    return sections
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _reconstructions(look: Look) -> list[Block]:
+    import torch
+
+    from ..data.batches import to_unit
+    from ..report.grid import pairs, to_uint8
+    from ..report.page import picture
+
+    model = look.model
+    if model.encoder is None:
+        model.encode(torch.zeros(1, *model.image_shape))  # says what is missing
+    images = some_of(look.images, NUM_PAIRS, look.options.seed)
+    x_tilde = model.reconstruct(to_unit(torch.from_numpy(images.images)), batch_size=look.options.batch_size)
+    caption = f"{len(images)} {look.whose} images, each above its reconstruction (the decoded mean of its code)."
+    sheet = pairs(images.images, to_uint8(x_tilde), columns=8)
+    return [picture(sheet, f"Rows of {look.whose} images above rows of their reconstructions", caption)]
+
+
+def _samples(look: Look) -> list[Block]:
+    from ..report.grid import grid
+    from ..report.page import picture
+
+    codes = look.model.sample_codes(NUM_SAMPLES, look.options.seed)
+    images = look.decode(codes[None])[0]
+    caption = f"{NUM_SAMPLES} images decoded from random codes of the prior N(0, I)."
+    return [picture(grid(images), f"A grid of {NUM_SAMPLES} new images", caption)]
+
+
+def _interpolation(look: Look) -> list[Block]:
+    import torch
+
+    from ..latent.interpolate import interpolate
+    from ..latent.smoothness import smoothness
+    from ..report.page import strips
+
+    ends, whose = _ends(look)
+    num = len(ends) // 2
+    images = look.decode(interpolate(ends[:num], ends[num : 2 * num], NUM_STEPS).transpose(0, 1))
+    found = smoothness(torch.from_numpy(images.swapaxes(0, 1).copy()))
+    detour, largest = (float(values.mean()) for values in (found.detour, found.largest))
+    caption = (
+        f"Each row is a straight path in {NUM_STEPS} steps from one code to another, of {whose}. The way through the "
+        f"images is {detour:.2f} times the straight one between both ends (a cross-fade has 1); the largest step is "
+        f"{largest:.2f} times the mean one (1 is constant speed)."
+    )
+    return [strips(images, caption, [f"Images along path {row + 1}" for row in range(num)])]
+
+
+def _ends(look: Look) -> tuple[Tensor, str]:
+    """Return codes to go between: of images where there are an encoder and images, else of the prior."""
+    if look.model.encoder is None or (look.data is None and look.model.kind != "ae"):
+        return look.model.sample_codes(2 * NUM_PATHS, look.options.seed), "the prior"
+    return look.codes[0][: 2 * NUM_PATHS], f"{look.whose} images"
+
+
+def _traversals(look: Look) -> list[Block]:
+    import torch
+
+    from ..latent.traversals import order_by_kl, traverse
+    from ..report.page import Facts, strips
+
+    look.model.posterior(torch.zeros(1, *look.model.image_shape))  # says what is missing, if anything is
+    mu, logvar = look.codes
+    assert logvar is not None
+    order, kl = order_by_kl(mu, logvar)
+    order, values = order[:NUM_DIMENSIONS], torch.linspace(-REACH, REACH, NUM_VALUES)
+    names = [f"z{d}, {nats:.2f} nats" for d, nats in zip(order.tolist(), kl.tolist(), strict=False)]
+    caption = (
+        f"Each row changes one dimension of the code of one {look.whose} image from −{REACH:g} to {REACH:g} (standard "
+        f"deviations of the prior), the others stay. At its left: the dimension and its KL to the prior, the mean over "
+        f"{len(mu):,} images."
+    )
+    facts = Facts(
+        [("KL of all dimensions", f"{float(kl.sum()):.2f} nats"), ("dimensions above 0.01 nats", _share(kl > 0.01))]
+    )
+    images = look.decode(traverse(mu[0], order, values))
+    alts = [f"Images as dimension {d} grows" for d in order.tolist()]
+    columns = [f"{value:+.3g}".replace("-", "−") if value else "0" for value in values.tolist()]
+    return [facts, strips(images, caption, alts, names, columns)]
+
+
+def _share(flags: Tensor) -> str:
+    return f"{int(flags.sum())} of {len(flags)}"
+
+
+def _attributes(look: Look) -> list[Block]:
+    import numpy as np
+    import torch
+
+    from ..latent.attributes import apply
+    from ..report.page import strips
+
+    if look.model.encoder is None:
+        look.model.encode(torch.zeros(1, *look.model.image_shape))  # says what is missing
+    z = look.codes[0][:NUM_FACES]  # without images this says why
+    vectors = _vectors(look)
+    images = look.decode(torch.stack([z, z, *(apply(z, vector, 1.0) for vector in vectors.vectors)]))
+    images = np.concatenate([look.images.images[None, : len(z)], images[1:]])
+    names = ["original", "reconstruction", *(f"+ {name}" for name in vectors.names)]
+    caption = (
+        f"Columns are {look.whose} images. Below each original and its reconstruction, the vector of an attribute or "
+        "label is added once to its code: the mean code of training images with it minus that of those without it."
+    )
+    return [strips(images, caption, [f"Row of images: {name}" for name in names], names)]
+
+
+def _vectors(look: Look) -> AttributeVectors:
+    """Find the vectors of up to `NUM_ATTRIBUTES` attributes (or labels) that enough images have and have not."""
+    import torch
+
+    from ..data.known import known_attributes
+    from ..latent.attributes import find_thresholds, find_vectors, has_attribute
+
+    assert look.data is not None
+    train = some_of(look.data.train, look.options.num, look.options.seed)
+    values, known = known_attributes(train)
+    if not known:
+        raise UserError("The data has neither labels nor attributes.")
+    table = torch.from_numpy(values)
+    if train.attribute_names:
+        table = table[:, : len(train.attribute_names)]
+    elif len(known) == 2:
+        table, known = table[:, 1:], known[1:]  # of two labels the second says everything
+    sides = has_attribute(table, find_thresholds(table))
+    enough = torch.minimum((sides == 0).sum(0), (sides == 1).sum(0)) >= FEWEST
+    columns = enough.nonzero()[:NUM_ATTRIBUTES, 0].tolist()
+    if not columns:
+        raise UserError("No attribute or label parts the images: each is almost the same for all.")
+    mu, _ = encode_to_codes(look.model, train, look.options.batch_size)
+    return find_vectors(mu, table[:, columns], [known[column] for column in columns])
+
+
+def _clusters(look: Look) -> list[Block]:
+    import numpy as np
+
+    from ..latent.cluster import kmeans
+    from ..latent.maps import pca_map
+    from ..metrics.clustering import SCORES
+    from ..report.page import Facts, draw_places, strips
+    from ..report.scatter import Grouping
+
+    mu, images = look.codes[0], look.images
+    num_labels = len(images.label_names) if images.labels is not None else 0
+    k = look.k or (num_labels if 2 <= num_labels <= MOST_LABELS else 10)
+    clusters = kmeans(mu, k, seed=look.options.seed)
+    shown = np.full((k, NUM_MEMBERS, *images.images.shape[1:]), 127, np.uint8)
+    for cluster in range(k):
+        nearest = clusters.nearest(cluster, NUM_MEMBERS).numpy()
+        shown[cluster, : len(nearest)] = images.images[nearest]
+    names = _names(clusters, images)
+    blocks: list[Block] = []
+    groupings = [Grouping("clusters", clusters.assignment.numpy(), [str(cluster) for cluster in range(k)])]
+    caption = f"k-means with {k} clusters on the codes of {len(mu):,} {look.whose} images"
+    if images.labels is not None:
+        scores = [(name, score(clusters.assignment, images.labels)) for name, score in SCORES.items()]
+        blocks.append(Facts([(_SCORE_NAMES[name], f"{value:.3f}") for name, value in scores]))
+        caption += "; of each the number of images and its most frequent label"
+        groupings.append(Grouping("labels", images.labels, images.label_names))
+    gallery = f"{caption}. Shown are the images nearest to its centre, the nearest first."
+    places = "The same codes on the plane of their two principal components; a dot for each image."
+    alt = f"Map of {len(mu)} codes on the plane of their two principal components"
+    alts = [f"Images of cluster {name}" for name in names]
+    return [*blocks, strips(shown, gallery, alts, names), draw_places(pca_map(mu).numpy(), groupings, places, alt)]
+
+
+_SCORE_NAMES = {"accuracy": "matched accuracy", "nmi": "NMI", "ari": "ARI", "purity": "purity"}
+
+
+def _names(clusters: Clusters, images: ImageSet) -> Sequence[str]:
+    """Return for each cluster its number, its size and its most frequent label."""
+    import numpy as np
+
+    names = []
+    for cluster in range(len(clusters.centres)):
+        members = (clusters.assignment == cluster).numpy()
+        name = f"{cluster}: {members.sum():,} images"
+        if images.labels is not None and members.any():
+            counts = np.bincount(images.labels[members], minlength=len(images.label_names))
+            name += f", {counts.max() / members.sum():.0%} “{images.label_names[counts.argmax()]}”"
+        names.append(name)
+    return names
+
+
+_SECTIONS: dict[str, tuple[Callable[[Look], list[Block]], str, bool]] = {
+    "Reconstructions": (_reconstructions, "", True),
+    "Samples": (_samples, "", True),
+    "Interpolation": (_interpolation, "", True),
+    "Traversals": (_traversals, "What single dimensions of the code do, the most used first.", True),
+    "Attributes": (_attributes, "Directions in the latent space that put something into an image.", False),
+    "Clusters": (_clusters, "Groups that the codes form by themselves; labels had no part in making them.", False),
+}
+"""Title, function, opening words of each section, and whether it may share a row."""

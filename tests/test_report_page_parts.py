@@ -1,0 +1,195 @@
+"""Axes, lines, dots, pictures and words of a report, against values computed by hand."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from vaegan.report.page import draw_places
+from vaegan.report.page.chart import BOTTOM, LEFT, RIGHT, TOP, draw_chart
+from vaegan.report.page.embed import data_uri, evenly, strips
+from vaegan.report.page.places import SIDE
+from vaegan.report.page.scale import Scale, fitting_scale, short
+from vaegan.report.page.settings import shown
+from vaegan.report.page.timing import duration, speeds, window_seconds
+from vaegan.report.scatter import Grouping
+
+
+@pytest.mark.parametrize(
+    ("scale", "values", "places"),
+    [
+        (Scale("linear", -1, 3), [-1, 0, 3], [0, 0.25, 1]),
+        (Scale("log", 0.01, 100), [0.01, 1, 10], [0, 0.5, 0.75]),
+        (Scale("asinh", -8, 8, 2.0), [-8, 0, 2], [0, 0.5, 0.5 + 0.5 * np.arcsinh(1) / np.arcsinh(4)]),
+    ],
+)
+def test_places(scale, values, places):
+    np.testing.assert_allclose(scale.place(values), places)
+
+
+@pytest.mark.parametrize(
+    ("scale", "ticks"),
+    [
+        (Scale("linear", 0, 30528), [0, 10000, 20000, 30000]),
+        (Scale("linear", -0.12, 0.31), [-0.1, 0, 0.1, 0.2, 0.3]),
+        (Scale("log", 0.5, 300), [1, 10, 100]),
+        (Scale("log", 3, 70), [5, 10, 20, 50]),
+        (Scale("log", 1e-9, 1e3), [1e-9, 1e-6, 1e-3, 1, 1e3]),
+        (Scale("asinh", -30, 500, 10.0), [-10, 0, 10, 100]),
+    ],
+)
+def test_ticks(scale, ticks):
+    assert scale.ticks() == pytest.approx(ticks)
+
+
+@given(st.lists(st.floats(-1e9, 1e9, allow_subnormal=False), min_size=1, max_size=20))
+def test_any_values_fit_on_their_axis(values):
+    scale = fitting_scale(values)
+    places = scale.place(values)
+    assert np.isfinite(places).all()
+    assert (places >= 0).all()
+    assert (places <= 1).all()
+    assert 1 <= len(scale.ticks()) <= 12
+    assert all(-1e-9 <= place <= 1 + 1e-9 for place in scale.place(scale.ticks()))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"), [([1, 29], "linear"), ([1, 200], "log"), ([0, 1, 200], "asinh"), ([-5, 5], "linear")]
+)
+def test_wild_values_get_a_bent_axis(values, kind):
+    assert fitting_scale(values).kind == kind
+    assert fitting_scale(np.abs(values), from_zero=True).low == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "0"),
+        (12000, "12k"),
+        (1.5e6, "1.5M"),
+        (0.02, "0.02"),
+        (1e-7, "1e-7"),
+        (-30, "−30"),
+        (1e15, "1e15"),
+        (999, "999"),
+    ],
+)
+def test_short_numbers(value, words):
+    assert short(value) == words
+
+
+def line(*values):
+    return np.arange(1.0, len(values) + 1), np.array(values, float)
+
+
+def numbers(path: str) -> list[tuple[float, float]]:
+    return [tuple(map(float, spot.split())) for spot in re.split("[ML]", path)[1:]]
+
+
+def test_a_line_goes_from_its_first_to_its_last_point():
+    chart = draw_chart("speed", "images/s", [("a", 3, False, line(0, 10, 5))], from_zero=True)
+    (drawn,) = chart.lines
+    expected = [
+        (LEFT + (RIGHT - LEFT) * x / 3, BOTTOM - (BOTTOM - TOP) * y / 10.5) for x, y in ((1, 0), (2, 10), (3, 5))
+    ]
+    np.testing.assert_allclose(numbers(drawn.path), expected, atol=0.051)
+    assert (drawn.last, drawn.faint, drawn.colour) == ("5", "", 3)
+    assert chart.points[0]["values"] == ["0", "10", "5"]
+    assert chart.points[0]["images"] == [1, 2, 3]
+
+
+def test_a_long_line_is_thinned_but_keeps_its_peak():
+    values = np.ones(20_000)
+    values[7777] = 9.0
+    chart = draw_chart("t", "u", [("a", 0, False, line(*values)), ("b", 0, True, line(1, 2))])
+    faint = numbers(chart.lines[0].faint)
+    assert len(faint) <= 240
+    assert len(numbers(chart.lines[0].path)) == 240
+    top = min(faint, key=lambda spot: spot[1])
+    assert top[0] == pytest.approx(LEFT + (RIGHT - LEFT) * 7778 / 20_000, abs=0.06)
+    assert chart.lines[1].is_dashed
+
+
+def test_values_that_are_not_finite_are_left_out():
+    chart = draw_chart("t", "u", [("a", 0, False, line(np.nan, 2, np.inf))])
+    assert chart.points[0]["values"] == ["2"]
+    assert len(numbers(chart.lines[0].path)) == 2  # a dot
+    assert draw_chart("t", "u", [("a", 0, False, line(np.nan))]) is None
+
+
+def test_dots_lie_where_the_points_are_and_none_is_lost():
+    points = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 2.0]])
+    groups = np.array([0, 1, 1])
+    drawn = draw_places(points, [Grouping("g", groups, ("a", "b")), Grouping("h", groups, tuple("x" * 21))], "", "")
+    (only,) = drawn.maps  # 21 groups are too many to tell apart
+    spots = {(group, spot) for group, path in only.paths for spot in re.findall(r"M(\d+) (\d+)h0", path)}
+    side = SIDE - 16
+    low, high = str(SIDE // 2 + side // 4), str(SIDE // 2 - side // 4)
+    assert spots == {(0, ("8", low)), (1, (str(SIDE - 8), low)), (1, (str(SIDE - 8), high))}
+
+
+def decoded(uri: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
+
+
+def test_a_small_picture_stays_and_a_large_one_shrinks_until_it_fits():
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 100, 3), dtype=np.uint8))
+    exact = data_uri(noise, 100_000)
+    assert exact.startswith("data:image/png;base64,")
+    np.testing.assert_array_equal(np.asarray(decoded(exact)), np.asarray(noise))
+    small = data_uri(noise, 5_000)
+    assert small.startswith("data:image/webp;base64,")
+    assert len(small) <= 5_000
+    assert decoded(small).size in [(50, 100), (25, 50)]
+
+
+def test_strips_share_their_bound(monkeypatch):
+    monkeypatch.setattr("vaegan.report.page.embed.STRIPS_LIMIT", 8_000)
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64, 3), dtype=np.uint8)
+    block = strips(images, "c", list("abcd"))
+    assert sum(len(uri) for _, uri, _ in block.rows) <= 8_000
+    assert block.size == (3 * 66 + 2, 68)
+
+
+def test_evenly():
+    assert evenly(range(101), 5) == [0, 25, 50, 75, 100]
+    assert evenly("abc", 5) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "–"), ((), "–"), (True, "yes"), (1e-08, "1e-08"), ((32, 64), "32, 64"), ("digits", "digits"),
+        ("/home/me/photos/", "…/photos"), (Path("/data/x"), "…/x"), ("C:\\Users\\me\\photos", "…/photos"),
+        ("~/pictures", "…/pictures"), (Path("runs/gan"), "runs/gan"), ("hf:ylecun/mnist", "hf:ylecun/mnist"),
+    ],
+)  # fmt: skip
+def test_values_of_settings(value, words):
+    assert shown(value) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.3512, "0.35 s"), (12.4, "12 s"), (59.7, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (9.97, "10 s")],
+)
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_each_window_took_its_images_over_its_speed():
+    records = [
+        {"images": 100, "images_per_second": 10.0},
+        {"images": 400, "images_per_second": 77.0},
+        {"images": 400, "images_per_second": 100.0},  # a resumed run made this step again
+        {"images": 400, "split": "test"},
+    ]
+    np.testing.assert_allclose(window_seconds(speeds(records)), [10, 3])
+    assert speeds([{"images": 5, "images_per_second": None}]) is None
