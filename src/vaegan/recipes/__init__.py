@@ -8,14 +8,28 @@ from typing import Any
 from ..config import Config
 from ..errors import UserError, nearest
 from ..settings_io import with_settings
-from . import larsen, ours
+from . import edchengg, kmeans, larsen, munjal, ours, shuntw, tang
 from .recipe import YOURS, Recipe
 
-__all__ = ["DEFAULT", "RECIPES", "YOURS", "Recipe", "config_for"]
+__all__ = ["DEFAULT", "RECIPES", "YOURS", "Recipe", "config_for", "named"]
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for origin in (ours, larsen) for recipe in origin.ALL}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for origin in (ours, larsen, shuntw, tang, edchengg, munjal, kmeans) for recipe in origin.ALL
+}
 """Every recipe by name; the first is the default."""
 DEFAULT = ours.ALL[0].name
+
+
+def named(name: str) -> Recipe:
+    """Return the recipe of that name.
+
+    Raises:
+        UserError: for an unknown one, with the nearest name.
+    """
+    if name not in RECIPES:
+        hint = nearest(name, RECIPES) or "; `vaegan recipes` lists them"
+        raise UserError(f"unknown recipe {name!r}{hint}")
+    return RECIPES[name]
 
 
 def config_for(name: str, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -24,7 +38,4 @@ def config_for(name: str, overrides: Mapping[str, Any] | None = None) -> Config:
     Raises:
         UserError: for an unknown recipe or setting (with the nearest name), or a value that is not allowed.
     """
-    if name not in RECIPES:
-        hint = nearest(name, RECIPES) or "; `vaegan recipes` lists them"
-        raise UserError(f"unknown recipe {name!r}{hint}")
-    return with_settings(RECIPES[name].config, overrides or {})
+    return with_settings(named(name).config, overrides or {})

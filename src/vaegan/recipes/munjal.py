@@ -1,0 +1,104 @@
+"""Recipes after PrateekMunjal/VAE_GAN (TensorFlow 1, 2018): convolutional VAE/GANs on MNIST and CelebA.
+
+L_l is the mean squared difference of the features of Dis's last convolution, flattened: D = 4 * 4 * 64 = 1,024 numbers
+for MNIST, 8 * 8 * 512 = 32,768 for CelebA. Dec descends gamma L_l and the non-saturating loss of both fakes, Enc w KL
+and gamma_2 L_l: gamma and gamma_2 are 100 and 100 for MNIST, 30 and 10 for CelebA, 2 / D times that on our sums. w is
+1/B almost always; 1/z or sigmoid(epoch) by `--loss.kl-schedule`.
+
+Mended: log(sigmoid) without care for its ends; an encoder left in training mode, and z drawn, where held-out images are
+reconstructed; an inference that asks for a setting its configuration lacks.
+"""
+
+from __future__ import annotations
+
+from ..config import (
+    DecoderSettings,
+    DiscriminatorSettings,
+    LossSettings,
+    ModelSettings,
+    OptimSettings,
+    PartSettings,
+    TrainSettings,
+)
+from .recipe import data_of, mean_feature_weight, recipe
+
+ORIGIN = "PrateekMunjal/VAE_GAN on GitHub"
+MNIST_FEATURES = 64 * 4 * 4
+CELEBA_FEATURES = 512 * 8 * 8
+ABOUT_KL = "KL weights it tried besides 1/B: --loss.kl-schedule inverse-latent (1/z) or sigmoid (of the epoch)"
+PRETRAINING = "its pre-training as an autoencoder: --train.pretrain-epochs 5"
+
+
+def _loss(decoder_weight: float, encoder_weight: float, num_features: int) -> LossSettings:
+    return LossSettings(
+        gamma=mean_feature_weight(decoder_weight, num_features),
+        encoder_llike_weight=mean_feature_weight(encoder_weight, num_features),
+        adversarial="non-saturating",
+        feature_layer="flatten",
+        kl_schedule="inverse-batch",
+    )
+
+
+MNIST = ModelSettings(
+    latent_dim=32,
+    output="sigmoid",
+    init="torch",
+    encoder=PartSettings(channels=(16, 32, 64), kernel=3, norm="none", activation="leaky"),
+    decoder=DecoderSettings(
+        first_channels=64, channels=(32, 16), kernel=3, output_kernel=3, output_stride=2, norm="none"
+    ),
+    discriminator=DiscriminatorSettings(channels=(16, 32, 64), kernel=3, norm="none", activation="leaky"),
+)
+CELEBA = ModelSettings(
+    latent_dim=128,
+    output="tanh",
+    init="torch",
+    encoder=PartSettings(channels=(64, 128, 256, 512), strides=(2, 2, 2, 1), order="activation-first"),
+    decoder=DecoderSettings(first_channels=512, channels=(256, 128, 64), order="activation-first"),
+    discriminator=DiscriminatorSettings(channels=(64, 128, 256, 512), strides=(2, 2, 2, 1), order="activation-first"),
+)
+
+ALL = (
+    recipe(
+        "munjal-mnist",
+        "small convolutional VAE/GAN without norms, KL weight 1/B",
+        "MNIST",
+        (1, 28, 28),
+        ORIGIN,
+        (
+            data_of("mnist"),
+            MNIST,
+            _loss(100.0, 100.0, MNIST_FEATURES),
+            OptimSettings(name="adam", lr=1e-3, beta1=0.5),
+            TrainSettings(epochs=200, batch_size=256, snapshot_epochs=5),
+        ),
+        num_images=60_000,
+        notes=(
+            "the third convolution is leaky here as the first two are; theirs is a plain ReLU",
+            ABOUT_KL,
+            PRETRAINING,
+        ),
+    ),
+    recipe(
+        "munjal-celeba64",
+        "convolutional VAE/GAN with batch norm behind the activation, KL weight 1/B",
+        "CelebA, 64x64",
+        (3, 64, 64),
+        ORIGIN,
+        (
+            data_of("celeba", 64, 3, crop_size=140),
+            CELEBA,
+            _loss(30.0, 10.0, CELEBA_FEATURES),
+            OptimSettings(name="adam", lr=3e-4, discriminator_lr=1e-4, beta1=0.5),
+            TrainSettings(epochs=100, batch_size=128),
+        ),
+        num_images=182_637,
+        notes=(
+            "trained on the parts for training and validation together, 182,637 images; theirs: 162,770",
+            "batch norm behind the activation works here, they found; --model.*.order norm-first puts it before",
+            ABOUT_KL,
+            PRETRAINING,
+        ),
+    ),
+)
+"""Recipes of this origin."""

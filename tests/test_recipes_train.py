@@ -1,0 +1,127 @@
+"""Every recipe trains a few steps on images of its size, with its real networks, and leaves all that it should."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import vaegan
+from vaegan.cli.recipes import in_words
+from vaegan.recipes import RECIPES
+from vaegan.settings_io import load_yaml
+from vaegan.training.expected import TWO_CORES, expected_seconds, operations_per_image
+
+# Seconds go by where checkpoints have hundreds of megabytes.
+HEAVY = {"conv-64", "larsen-celeba64", "larsen-lfw64", "larsen-stl64", "munjal-celeba64", "shuntw-faces64"}
+HEAVY |= {"tang-vaegan64"}
+FORM = ["--device", "cpu", "--train.precision", "fp32", "--train.memory-format", "contiguous"]
+LENGTH = ["--train.batch-size", "2", "--train.images", "6", "--train.log-images", "2", "--train.held-out-images", "2"]
+WORDS = [*FORM, *LENGTH, "--train.tensorboard", "false", "--train.keep", "1", "--data.held-out", "0.3"]
+GAME = {"real", "prior", "total"}
+TERMS = {
+    "ae": {"encoder": {"llike", "total"}, "decoder": {"llike", "total"}},
+    "vae": {"encoder": {"kl", "llike", "total"}, "decoder": {"llike", "total"}},
+    "gan": {"decoder": {"adversarial", "total"}, "discriminator": GAME},
+    "vaegan": {
+        "encoder": {"kl", "llike", "total"},
+        "decoder": {"llike", "adversarial", "total"},
+        "discriminator": GAME | {"reconstruction"},
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder that does not stay: pytest would keep those of the last three runs of the suite."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in RECIPES])
+def test_a_few_steps(name, command, folder, plain_curves):
+    recipe = RECIPES[name]
+    channels, height, width = recipe.image_shape
+    images = np.random.default_rng(0).integers(0, 256, (20, height, width, channels)).astype(np.uint8)
+    np.save(folder / "images.npy", images if channels == 3 else images[..., 0])
+    run = folder / "run"
+    assert command("train", name, *WORDS, "--data", folder / "images.npy", "--out", run) == 0
+    kind = recipe.config.model.kind
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    expected = {"config.yaml", "metrics.jsonl", "losses.png", "model/config.json", "model/model.safetensors"}
+    expected |= {"checkpoints/000000000006.pt", "checkpoints/000000000006.sha256"}
+    expected |= {"samples.gif", "samples/000000000006.png"} if kind != "ae" else set()
+    expected |= {"reconstructions/000000000006.png"} if kind != "gan" else set()
+    assert files == expected
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [(record["images"], record["split"]) for record in records] == [
+        (2, "train"), (4, "train"), (6, "train"), (6, "test"),
+    ]  # fmt: skip
+    for record in records:
+        assert {part: set(terms) for part, terms in record["losses"].items()} == TERMS[kind]
+        assert all(math.isfinite(value) for terms in record["losses"].values() for value in terms.values())
+    config = load_yaml(run / "config.yaml")
+    assert (config.recipe, config.model, config.loss, config.optim) == (
+        name, recipe.config.model, recipe.config.loss, recipe.config.optim,
+    )  # fmt: skip
+    model = vaegan.load(run)
+    assert model.image_shape == recipe.image_shape
+    if kind != "ae":
+        assert model.sample(1).isfinite().all()
+
+
+def test_operations_of_a_small_mlp_by_hand() -> None:
+    """A GAN of dense layers: 3 passes of Dec and 6 of Dis (see `objectives.gan`), two operations for each weight."""
+    config = RECIPES["mnist-gan"].config
+    dec = 100 * 256 + 256 * 512 + 512 * 1024 + 1024 * 784
+    dis = 784 * 1024 + 1024 * 512 + 512 * 256 + 256
+    # No norm couples Dis's images: nothing more is owed. Codes and x take no gradient: a pass of each first layer less.
+    wanted = 2 * (3 * dec - 100 * 256 + 6 * dis - 784 * 1024)
+    assert operations_per_image(config, (1, 28, 28)) == wanted
+    assert expected_seconds(config, (1, 28, 28), 60_000) == pytest.approx(wanted * 50 * 60_000 / TWO_CORES)
+    few = config.model_copy(update={"train": config.train.model_copy(update={"images": 1000})})
+    assert expected_seconds(few, (1, 28, 28), 60_000, speed=1e9) == pytest.approx(wanted * 1000 / 1e9)
+
+
+def test_counting_draws_no_random_number() -> None:
+    state = torch.get_rng_state()
+    assert operations_per_image(RECIPES["larsen-celeba64"].config, (3, 64, 64)) == pytest.approx(15.6e9, rel=0.01)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "1 min"), (89 * 60, "89 min"), (5400, "2 h"), (35.4 * 3600, "35 h"), (36 * 3600, "2 days"), (1e6, "12 days")],
+)
+def test_times_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+def test_the_list_and_a_story(command, capsys) -> None:
+    assert command("recipes") == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[:4] == ["recipe", "for", "size", "model"]
+    for line, recipe in zip(lines, RECIPES.values(), strict=True):
+        channels, height, width = recipe.image_shape
+        assert line.startswith(recipe.name + " ")
+        assert f" {height}x{width}x{channels} " in line
+        assert " about " in line
+    assert command("recipes", "--about", "edchengg-mnist") == 0
+    told = capsys.readouterr().out
+    assert "7,328,569 parameters" in told
+    assert "origin: edchengg/VAE_GAN" in told
+    assert "- mended: Dec's adversarial gradient" in told
+    assert command("recipes", "--about", "edcheng-mnist") == 2
+    assert "unknown recipe 'edcheng-mnist' (perhaps you meant 'edchengg-mnist')" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
+def test_notes_are_lines(recipe) -> None:
+    assert recipe.num_images > 1000
+    assert all(note and "\n" not in note for note in recipe.notes)
+    if not recipe.origin.startswith(("ours", "network of")):
+        assert recipe.notes
