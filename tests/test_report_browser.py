@@ -143,6 +143,8 @@ def test_nothing_is_wider_than_the_window(width, open_page):
     for fold in page.locator("summary").all():
         fold.click()
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    wide = "figures => figures.filter(figure => figure.scrollWidth > figure.clientWidth).length"
+    assert page.eval_on_selector_all("figure, section", wide) == 0
     narrow = page.eval_on_selector_all("figure svg text", "texts => texts.map(t => t.getBoundingClientRect().height)")
     assert min(narrow) > 9  # pixels: the marks of the axes can be read
 

@@ -253,6 +253,15 @@ def test_every_kind_of_model_has_a_page(kind, missing, tmp_path, capsys):
     assert len(found.all("section")) == len(SECTIONS)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")  # the share of variance of one point, which nobody asks for
+def test_codes_of_one_dimension_and_a_single_image(tmp_path):
+    run = make_run(tmp_path / "run", snapshots=1, **{"model.latent_dim": 1})
+    assert "z0, " in report(run, "--num", 50).text("traversals")
+    found = report(run, "--num", 1, "--k", 1)
+    assert "A path needs two images" in found.text("interpolation")
+    assert "0: 1 image, 100%" in found.text("clusters")
+
+
 def test_a_run_that_has_just_begun(run, tmp_path, capsys):
     folder = tmp_path / "run"
     folder.mkdir()

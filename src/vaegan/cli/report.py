@@ -56,7 +56,8 @@ def run(options: Options) -> None:
     from ..files import write_text
     from ..report.page import losses_section, render_page, settings_section, snapshots_section, timing_section
     from ..training.run_folder import RunFolder
-    from .report_sections import Look, model_sections
+    from .report_look import Look
+    from .report_sections import model_sections
 
     out = _out(options)
     folder = RunFolder(Path(options.run))
@@ -117,8 +118,9 @@ def _title(options: Options) -> str:
 def _lead(config: Config | None, model: Model | None, records: Sequence[dict[str, Any]]) -> str:
     from ..report.page.settings import shown
 
-    kind = _KINDS[config.model.kind if config else model.kind if model else ""]
-    words = f"{kind} on {shown(config.data.source)}" if config else kind
+    about = config.model if config else model
+    assert about is not None, "what is neither a run nor a model was refused before"
+    words = _KINDS[about.kind] + (f" on {shown(config.data.source)}" if config else "")
     if not records:
         return f"{words}."
     last = records[-1]

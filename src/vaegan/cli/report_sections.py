@@ -7,80 +7,27 @@ with the reason, and the page says it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from .pictures import DataPictureOptions, decode_to_bytes, encode_to_codes, some_of
+from .pictures import encode_to_codes, some_of
+from .report_look import Look, check_encoder
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    from ..data.images import ImageData, ImageSet
+    from ..data.images import ImageSet
     from ..latent.attributes import AttributeVectors
     from ..latent.cluster import Clusters
-    from ..models import Model
     from ..report.page import Block, Section
 
 NUM_SAMPLES = 64
 NUM_PAIRS = 32
-NUM_PATHS, NUM_STEPS = 8, 10
+NUM_PATHS, NUM_STEPS = 10, 10
 NUM_DIMENSIONS, NUM_VALUES, REACH = 10, 7, 3.0
 NUM_ATTRIBUTES, NUM_FACES, FEWEST = 12, 10, 5
 NUM_MEMBERS = 12
 MOST_LABELS = 20
-
-
-@dataclass
-class Look:
-    """What there is to look at.
-
-    Attributes:
-        options: of the command.
-        found: the model, or None if the run has saved none yet.
-        data: the images, or None.
-        reason: why there are no images.
-        k: number of clusters, or None.
-    """
-
-    options: DataPictureOptions
-    found: Model | None
-    data: ImageData | None
-    reason: str
-    k: int | None
-
-    @property
-    def model(self) -> Model:
-        """The model."""
-        if self.found is None:
-            raise UserError("There is no model yet; training saves it with each snapshot.")
-        return self.found
-
-    @cached_property
-    def images(self) -> ImageSet:
-        """Some images of the split that was asked for."""
-        if self.data is None:
-            raise UserError(self.reason)
-        split = self.data.test if self.options.split == "test" else self.data.train
-        return some_of(split, self.options.num, self.options.seed)
-
-    @cached_property
-    def codes(self) -> tuple[Tensor, Tensor | None]:
-        """Means and log variances (None of a plain autoencoder), each `(N, Z)`, of these images."""
-        return encode_to_codes(self.model, self.images, self.options.batch_size)
-
-    @property
-    def whose(self) -> str:
-        """The split in words."""
-        return "held-out" if self.options.split == "test" else "training"
-
-    def decode(self, codes: Tensor) -> NDArray[np.uint8]:
-        """Return images uint8 `(R, K, H, W, C)` of codes `(R, K, Z)`."""
-        flat = decode_to_bytes(self.model, codes.flatten(0, 1), self.options.batch_size)
-        return flat.reshape(*codes.shape[:2], *flat.shape[1:])
 
 
 def model_sections(look: Look) -> list[Section]:
@@ -108,11 +55,9 @@ def _reconstructions(look: Look) -> list[Block]:
     from ..report.grid import pairs, to_uint8
     from ..report.page import picture
 
-    model = look.model
-    if model.encoder is None:
-        model.encode(torch.zeros(1, *model.image_shape))  # says what is missing
+    check_encoder(look.model)
     images = some_of(look.images, NUM_PAIRS, look.options.seed)
-    x_tilde = model.reconstruct(to_unit(torch.from_numpy(images.images)), batch_size=look.options.batch_size)
+    x_tilde = look.model.reconstruct(to_unit(torch.from_numpy(images.images)), batch_size=look.options.batch_size)
     caption = f"{len(images)} {look.whose} images, each above its reconstruction (the decoded mean of its code)."
     sheet = pairs(images.images, to_uint8(x_tilde), columns=8)
     return [picture(sheet, f"Rows of {look.whose} images above rows of their reconstructions", caption)]
@@ -137,6 +82,8 @@ def _interpolation(look: Look) -> list[Block]:
 
     ends, whose = _ends(look)
     num = len(ends) // 2
+    if num == 0:
+        raise UserError("A path needs two images, and there is but one.")
     images = look.decode(interpolate(ends[:num], ends[num : 2 * num], NUM_STEPS).transpose(0, 1))
     found = smoothness(torch.from_numpy(images.swapaxes(0, 1).copy()))
     detour, largest = (float(values.mean()) for values in (found.detour, found.largest))
@@ -192,9 +139,8 @@ def _attributes(look: Look) -> list[Block]:
     from ..latent.attributes import apply
     from ..report.page import strips
 
-    if look.model.encoder is None:
-        look.model.encode(torch.zeros(1, *look.model.image_shape))  # says what is missing
-    z = look.codes[0][:NUM_FACES]  # without images this says why
+    check_encoder(look.model)
+    z = look.codes[0][:NUM_FACES]
     vectors = _vectors(look)
     images = look.decode(torch.stack([z, z, *(apply(z, vector, 1.0) for vector in vectors.vectors)]))
     images = np.concatenate([look.images.images[None, : len(z)], images[1:]])
@@ -234,6 +180,7 @@ def _vectors(look: Look) -> AttributeVectors:
 
 def _clusters(look: Look) -> list[Block]:
     import numpy as np
+    import torch
 
     from ..latent.cluster import kmeans
     from ..latent.maps import pca_map
@@ -241,6 +188,7 @@ def _clusters(look: Look) -> list[Block]:
     from ..report.page import Facts, draw_places, strips
     from ..report.scatter import Grouping
 
+    check_encoder(look.model)
     mu, images = look.codes[0], look.images
     num_labels = len(images.label_names) if images.labels is not None else 0
     k = look.k or (num_labels if 2 <= num_labels <= MOST_LABELS else 10)
@@ -259,10 +207,12 @@ def _clusters(look: Look) -> list[Block]:
         caption += "; of each the number of images and its most frequent label"
         groupings.append(Grouping("labels", images.labels, images.label_names))
     gallery = f"{caption}. Shown are the images nearest to its centre, the nearest first."
+    points = pca_map(mu)
+    points = torch.nn.functional.pad(points, (0, 2 - points.shape[1]))  # codes of one dimension lie on a line
     places = "The same codes on the plane of their two principal components; a dot for each image."
     alt = f"Map of {len(mu)} codes on the plane of their two principal components"
     alts = [f"Images of cluster {name}" for name in names]
-    return [*blocks, strips(shown, gallery, alts, names), draw_places(pca_map(mu).numpy(), groupings, places, alt)]
+    return [*blocks, strips(shown, gallery, alts, names), draw_places(points.numpy(), groupings, places, alt)]
 
 
 _SCORE_NAMES = {"accuracy": "matched accuracy", "nmi": "NMI", "ari": "ARI", "purity": "purity"}
@@ -275,7 +225,7 @@ def _names(clusters: Clusters, images: ImageSet) -> Sequence[str]:
     names = []
     for cluster in range(len(clusters.centres)):
         members = (clusters.assignment == cluster).numpy()
-        name = f"{cluster}: {members.sum():,} images"
+        name = f"{cluster}: {members.sum():,} image{'s' if members.sum() != 1 else ''}"
         if images.labels is not None and members.any():
             counts = np.bincount(images.labels[members], minlength=len(images.label_names))
             name += f", {counts.max() / members.sum():.0%} “{images.label_names[counts.argmax()]}”"

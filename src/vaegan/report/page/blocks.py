@@ -95,7 +95,6 @@ class Fold:
     kind: ClassVar[str] = "fold"
     title: str
     blocks: Sequence[Block]
-    is_open: bool = False
 
 
 @dataclass(frozen=True)

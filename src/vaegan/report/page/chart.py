@@ -114,14 +114,14 @@ def _draw(
         faint = svg_path(_across(x, images[kept]), _up(y, values[kept]))
         shown = running_mean(values, len(values) // 30 | 1)
     kept = np.array(evenly(range(len(shown)), _MOST_POINTS))
-    across, down = (np.round(places, 1) for places in (_across(x, images[kept]), _up(y, shown[kept])))
+    across, spots = (np.round(places, 1) for places in (_across(x, images[kept]), _up(y, values[kept])))
     points = {
         "x": across.tolist(),
-        "y": down.tolist(),
+        "y": spots.tolist(),
         "images": images[kept].astype(int).tolist(),
         "values": [f"{value:.4g}" for value in values[kept]],
     }
-    return Drawn(name, colour, svg_path(across, down), faint, dashed, points["values"][-1]), points
+    return Drawn(name, colour, svg_path(across, _up(y, shown[kept])), faint, dashed, points["values"][-1]), points
 
 
 def svg_path(across: NDArray[np.float64], down: NDArray[np.float64]) -> str:
