@@ -221,6 +221,7 @@ class _Run:
                 "%s is finished, %s images seen; for more, raise --train.%s",
                 self.folder.path, f"{self.trainer.images:,}", unit,
             )  # fmt: skip
+            self._list_what_is_there()
             return None
         self._announce(total)
         if self.world.is_first:
@@ -453,6 +454,11 @@ class _Run:
             )
             return
         log.info("done: %s", path)
+        self._list_what_is_there()
+
+    def _list_what_is_there(self) -> None:
+        """Say where the pictures and the model are."""
+        path = self.folder.path
         for name, what in (
             ("samples", "new images, snapshot by snapshot"),
             ("samples.gif", "the same as a film"),
