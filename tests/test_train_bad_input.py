@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from vaegan.recipes import config_for
 from vaegan.training import train
 from vaegan.training.checkpoint import FORMAT
 
@@ -142,7 +143,7 @@ def test_a_run_of_other_settings_is_left_alone(run, refused, tmp_path):
     remedy = "; continue with the old value, or take another --out, or start anew with --overwrite"
     assert refused("mnist-mlp", *words) == f"--out {out} is a run of recipe digits, not mnist-mlp{remedy}"
     told = refused(*words, "--loss.gamma", "3")
-    assert told == f"--out {out} is a run with loss.gamma 0.01, not 3.0{remedy}"
+    assert told == f"--out {out} is a run with loss.gamma {config_for('digits').loss.gamma}, not 3.0{remedy}"
     told = refused(*words, "--train.precision", "bf16")
     assert told == f"--out {out} is a run with train.precision fp32, not bf16{remedy}"
     assert refused(*words, "--seed", "1") == f"--out {out} is a run with seed 0, not 1{remedy}"
@@ -209,7 +210,9 @@ def test_a_finished_run_says_so_and_changes_nothing(run, command, capsys):
     before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in out.rglob("*")}
     assert command("train", *words) == 0
     captured = capsys.readouterr()
-    assert captured.out == f"{out} is finished, 112 images seen; for more, raise --train.epochs\n"
+    first, *there = captured.out.splitlines()
+    assert first == f"{out} is finished, 112 images seen; for more, raise --train.epochs"
+    assert [line.split()[0] for line in there][-1] == str(out / "model")
     assert captured.err == ""
     assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in out.rglob("*")} == before
 

@@ -125,7 +125,7 @@ def load_yaml(path: Path) -> Config:
     version = values.pop("format", FORMAT)
     if not isinstance(version, int) or version > FORMAT:
         raise UserError(
-            f"{path}: written by a newer vaegan (format {version}, this one reads {FORMAT}); upgrade vaegan"
+            f"{path}: written by a newer vaegan (format {version!r}, this one reads {FORMAT}); upgrade vaegan"
         )
     try:
         return checked(Config, values)
