@@ -62,7 +62,7 @@ ALL = (
             _adam(),
             TrainSettings(epochs=100, snapshot_epochs=10),
         ),
-        num_images=1_617,
+        num_images=1_524,
     ),
     recipe(
         "mnist-mlp",
