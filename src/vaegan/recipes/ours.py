@@ -60,7 +60,7 @@ ALL = (
             paper_conv((32, 64), 64, (64, 32), (32, 64, 64), (128, 128), latent_dim=16),
             _loss(gamma=0.1, kl_weight=0.5),
             _adam(),
-            TrainSettings(epochs=100, snapshot_epochs=10),
+            TrainSettings(epochs=60, snapshot_epochs=5),
         ),
         num_images=1_524,
     ),
