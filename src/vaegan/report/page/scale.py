@@ -77,8 +77,8 @@ def fitting_scale(values: ArrayLike, *, from_zero: bool = False) -> Scale:
         room = 0.05 * (high - low if high - low > 1e-9 * abs(high) else abs(high)) or 1.0
         return Scale("linear", low - room, high + room)
     if low > 0:
-        room = (high / low) ** 0.04
-        return Scale("log", low / room, high * room)
+        room = high**0.04 / low**0.04  # the ratio itself may be larger than any float
+        return Scale("log", max(low / room, 5e-324), high * room)
     threshold = 10.0 ** math.floor(math.log10(max(small, large * 1e-4)))
     bent = np.arcsinh(np.array([low, high]) / threshold)
     ends = threshold * np.sinh(bent + 0.05 * np.ptp(bent) * np.array([-1, 1]))
