@@ -12,7 +12,8 @@ from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.errors import UserError
 from vaegan.latent.attributes import apply, find_vectors
-from vaegan.models import Model, load
+from vaegan.loading import load
+from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.report.grid import to_uint8
 from vaegan.report.vectors import load_vectors, save_vectors

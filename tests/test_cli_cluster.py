@@ -10,8 +10,9 @@ from PIL import Image
 
 from vaegan.cli import main
 from vaegan.data import open_data
+from vaegan.loading import load
 from vaegan.metrics.clustering import SCORES
-from vaegan.models import Model, load
+from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml
 

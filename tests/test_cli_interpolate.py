@@ -11,7 +11,8 @@ from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.latent.interpolate import interpolate_square
 from vaegan.latent.smoothness import smoothness
-from vaegan.models import Model, load
+from vaegan.loading import load
+from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml
 

@@ -11,7 +11,8 @@ from PIL import Image
 from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.latent.traversals import order_by_kl, traverse
-from vaegan.models import Model, load
+from vaegan.loading import load
+from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.report.grid import to_uint8
 from vaegan.settings_io import dump_yaml

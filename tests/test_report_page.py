@@ -21,8 +21,9 @@ from vaegan.cli import main
 from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.latent.cluster import kmeans
+from vaegan.loading import load
 from vaegan.metrics.clustering import SCORES
-from vaegan.models import Model, load
+from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.report.page import snapshots
 from vaegan.settings_io import dump_yaml, load_yaml

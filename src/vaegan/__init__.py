@@ -15,7 +15,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .errors import UserError
-    from .models import Model, load
+    from .loading import load
+    from .models import Model
     from .training import RunFolder
 
 __all__ = ["Model", "UserError", "__version__", "load", "train"]
@@ -54,10 +55,14 @@ def train(
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch only when it is asked for."""
-    if name in ("Model", "load"):
-        from . import models
+    if name == "Model":
+        from .models import Model
 
-        return getattr(models, name)
+        return Model
+    if name == "load":
+        from .loading import load
+
+        return load
     if name == "UserError":
         from .errors import UserError
 

@@ -94,7 +94,7 @@ def load_model(options: PictureOptions) -> Model:
     Raises:
         UserError: if there is none, or no such device.
     """
-    from ..models import load
+    from ..loading import load
     from ..training.device import pick_device
 
     return load(options.run, device=pick_device(options.device))

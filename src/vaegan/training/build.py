@@ -15,7 +15,8 @@ from ..data.augment import Augment, AugmentedBatches
 from ..data.batches import Batches
 from ..distributed import World
 from ..errors import UserError
-from ..models import Model, load
+from ..loading import load
+from ..models import Model
 from ..objectives import (
     AutoencoderObjective,
     BernoulliPixels,

@@ -12,7 +12,8 @@ from typing import Any
 from ..config import Config
 from ..errors import UserError
 from ..files import write_text
-from ..models import Model, load
+from ..loading import load
+from ..models import Model
 from ..settings_io import dump_yaml, load_yaml, setting_names
 
 # Settings that a run may change when it goes on: they do not decide what a step does.

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from vaegan.errors import UserError
+from vaegan.loading import load
+from vaegan.models import Model
+
+
+def architecture(**kwargs):
+    part = {"hidden": [7], "norm": "batch"}
+    base = {"kind": "vaegan", "network": "mlp", "image_shape": [1, 4, 4], "latent_dim": 3, "output": "tanh"}
+    return {**base, "init": "paper", "encoder": part, "decoder": part, "discriminator": part, **kwargs}
+
+
+class TestBadFolders:
+    @pytest.fixture
+    def saved(self, tmp_path):
+        Model.from_architecture(architecture()).save(tmp_path / "m")
+        return tmp_path / "m"
+
+    def refused(self, path, told):
+        with pytest.raises(UserError, match=told) as error:
+            load(path)
+        assert "\n" not in str(error.value)
+
+    def change(self, folder, **values):
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, **values}))
+
+    def test_nothing_there(self, tmp_path):
+        self.refused(tmp_path / "nowhere", "no run or saved model at .*nowhere")
+        self.refused(tmp_path, "neither a run nor a saved model")
+
+    def test_a_run_without_a_model_yet(self, tmp_path):
+        (tmp_path / "config.yaml").write_text("recipe: digits\n")
+        self.refused(tmp_path, "no saved model yet; train it further")
+
+    def test_newer_format(self, saved):
+        self.change(saved, format=2)
+        self.refused(saved, r"written by a newer vaegan \(format 2, this one reads up to 1\): upgrade")
+
+    @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": "x"}', "\x00"])
+    def test_damaged_description(self, saved, text):
+        (saved / "config.json").write_text(text)
+        self.refused(saved, r"config\.json is damaged")
+
+    def test_unknown_setting_of_a_network(self, saved):
+        self.change(saved, architecture={**architecture(), "colour": "red"})
+        self.refused(saved, r"config\.json is damaged .*colour")
+
+    def test_other_sizes_and_other_networks(self, saved):
+        self.change(saved, architecture=architecture(encoder={"hidden": [8], "norm": "batch"}))
+        self.refused(saved, r"do not fit its networks: of another shape encoder\.[^;]* and \d+ more")
+        self.change(saved, architecture=architecture(encoder={"hidden": [7, 7], "norm": "batch"}))
+        self.refused(saved, r"do not fit its networks: missing encoder\.")
+
+    @pytest.mark.parametrize("keep", [0, 7, 100, -1])
+    def test_cut_weights(self, saved, keep):
+        content = (saved / "model.safetensors").read_bytes()
+        (saved / "model.safetensors").write_bytes(content[:keep])
+        self.refused(saved, r"model\.safetensors is damaged")
+
+    def test_missing_weights(self, saved):
+        (saved / "model.safetensors").unlink()
+        self.refused(saved, r"model\.safetensors is missing")
+
+    def test_a_pickle_is_not_read(self, saved):
+        torch.save({"x": torch.ones(1)}, saved / "model.safetensors")
+        self.refused(saved, r"model\.safetensors is damaged")
+
+
+class TestHub:
+    @pytest.fixture
+    def asked(self, monkeypatch, tmp_path):
+        """A hub that holds 'someone/faces', a run; records the names asked for."""
+        Model.from_architecture(architecture()).save(tmp_path / "cache" / "model")
+        (tmp_path / "here").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+        names = []
+
+        def snapshot_download(name, allow_patterns):
+            names.append(name)
+            if name != "someone/faces":
+                raise ConnectionError("offline\nand more")
+            assert "model/model.safetensors" in allow_patterns
+            return str(tmp_path / "cache")
+
+        monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+        return names
+
+    def test_a_name_that_is_no_path_is_fetched(self, asked):
+        assert load("someone/faces").kind == "vaegan"
+        assert asked == ["someone/faces"]
+
+    def test_what_the_hub_does_not_give_is_told_in_one_line(self, asked):
+        with pytest.raises(UserError, match=r"no run or saved model at some/one, and the hub .*: offline$"):
+            load("some/one")
+
+    def test_a_mistyped_run_is_not_asked_for(self, asked):
+        Path("runs").mkdir()
+        for path in ("runs/mnist", "mnist", "./some/one", "/some/one"):
+            with pytest.raises(UserError, match="no run or saved model"):
+                load(path)
+        assert asked == []
