@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from PIL import Image
 
 from vaegan.recipes import config_for
-from vaegan.training import train
+from vaegan.training import journal
 from vaegan.training.checkpoint import FORMAT
 
 NO_NORM = "--model.encoder.norm none --model.decoder.norm none --model.discriminator.norm none"
@@ -269,13 +268,11 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint(refused, command, tiny, 
 
 
 def test_a_disk_full_for_tensorboard_alone(refused, tiny, tmp_path, monkeypatch):
-    module = sys.modules[train.__module__]
-
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "write_scalars", fail)
-    monkeypatch.setattr(module, "open_tensorboard", lambda *_: object())
+    monkeypatch.setattr(journal, "write_scalars", fail)
+    monkeypatch.setattr(journal, "open_tensorboard", lambda *_: object())
     told = refused(*tiny, "--train.tensorboard", "true", "--out", tmp_path / "run")
     out = tmp_path / "run"
     assert told == f"cannot write to {out}: No space left on device; free some space, the same command goes on"

@@ -1,0 +1,121 @@
+"""What a run writes of itself as it goes: metrics.jsonl, TensorBoard, pictures, the saved model, lines and bar.
+
+The first process alone writes; in the others a journal takes in steps and stays silent.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from torch import Tensor
+
+from ..config import Config
+from ..models import Model
+from .loop import Record, Trainer
+from .progress import Progress
+from .run_folder import RunFolder
+from .snapshots import Pictures, RunningMeans, open_tensorboard, write_scalars
+
+Terms = dict[str, dict[str, float]]
+
+
+class Journal:
+    """Opens behind the records that a run has.
+
+    Args:
+        folder: the run's.
+        config: its settings.
+        trainer: whose steps are noted; it stands where the run goes on.
+        shown: the model that is shown and saved.
+        held_out: images to reconstruct, uint8 (N, H, W, C).
+        bar: to show losses in.
+        writes: whether this process writes.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: Config,
+        trainer: Trainer,
+        shown: Model,
+        held_out: Tensor,
+        bar: Progress,
+        *,
+        writes: bool,
+    ) -> None:
+        self.folder, self.trainer, self.shown, self.bar, self.writes = folder, trainer, shown, bar, writes
+        self.tensorboard: Any = None
+        if writes and config.train.tensorboard:
+            self.tensorboard = open_tensorboard(folder.path / "tensorboard", trainer.images)
+        self.pictures = Pictures(folder, held_out, config.seed, self.tensorboard)
+        self._means = RunningMeans()
+        self._clock, self._seen = time.perf_counter(), 0
+        self._last: dict[str, Any] = {}
+
+    def add(self, record: Record) -> None:
+        """Take in one step."""
+        self._means.add(record)
+        self._seen += self.trainer.settings.batch_size
+        self.bar.step(record.images)
+
+    def forget(self) -> None:
+        """Start means and clock anew: the trainer has gone back."""
+        self._means = RunningMeans()
+        self._clock, self._seen = time.perf_counter(), 0
+
+    def pause(self, seconds: float) -> None:
+        """So much time went to something else than steps."""
+        self._clock += seconds
+
+    def log(self, images: int, epoch: float) -> None:
+        """Write the means since the last record."""
+        if not self.writes:
+            return
+        seconds = time.perf_counter() - self._clock
+        images_per_second = self._seen / seconds
+        self._clock, self._seen = time.perf_counter(), 0
+        record = {
+            "images": images,
+            "epoch": round(epoch, 6),
+            "split": "train",
+            **self._means.take(),
+            "kl_factor": self.trainer.kl_factor(),
+            "images_per_second": round(images_per_second, 2),
+        }
+        self._last = record
+        self._write(record)
+        self.bar.losses(record)
+
+    def snapshot(self, images: int, epoch: float, losses: Terms, rate_factors: dict[str, float] | None) -> None:
+        """Write held-out losses, grids and the model.
+
+        Args:
+            images: images seen.
+            epoch: the same in epochs.
+            losses: part -> name -> held-out loss.
+            rate_factors: part -> factor of the schedule of plateaus, where it is in use.
+        """
+        if not self.writes:
+            return
+        record: dict[str, Any] = {"images": images, "epoch": round(epoch, 6), "split": "test", "losses": losses}
+        if rate_factors is not None:
+            record["rate_factors"] = rate_factors
+        self._write(record)
+        self.pictures.take(self.shown, images)
+        self.shown.info["images"] = images
+        self.shown.save(self.folder.path / "model")
+        self.bar.line(self._last, self.trainer.settings.total_images)
+
+    def finish(self) -> None:
+        """Draw what the whole run goes into, and close."""
+        if not self.writes:
+            return
+        self.pictures.finish()
+        if self.tensorboard is not None:
+            self.tensorboard.close()
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self.folder.add_record(record)
+        if self.tensorboard is not None:
+            write_scalars(self.tensorboard, record)
