@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml
 
 
-def make_run(folder: Path, kind: str = "vaegan") -> Path:
-    config = config_for("digits", {"model.kind": kind})
+def make_run(folder: Path, **model) -> Path:
+    config = config_for("digits", {f"model.{name}": value for name, value in model.items()})
     torch.manual_seed(0)
     Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()}).save(folder / "model")
     dump_yaml(config, folder / "config.yaml")
@@ -28,6 +29,11 @@ def make_run(folder: Path, kind: str = "vaegan") -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("runs") / "digits")
+
+
+@pytest.fixture(scope="module")
+def run_of_dim(tmp_path_factory):
+    return cache(lambda dim: make_run(tmp_path_factory.mktemp("runs") / "small", latent_dim=dim))
 
 
 def command(*words) -> int:
@@ -95,5 +101,24 @@ def test_mistakes_are_one_line(words, told, run, capsys):
 
 
 def test_a_gan_has_no_codes(tmp_path, capsys):
-    assert command(make_run(tmp_path / "gan", "gan")) == 2
+    assert command(make_run(tmp_path / "gan", kind="gan")) == 2
     assert "this model is a GAN and has no encoder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "cluster --num 60 --k 3 --restarts 1",
+        "cluster --num 60 --k 3 --restarts 1 --how mixture",
+        "attributes --num 1 --images 200",
+        "traverse --images 50 --steps 3",
+        "interpolate --num 2 --how spherical",
+        "interpolate --num 2 --between four --steps 3",
+        "nearest --num 3 --held-out 9",
+        "report --num 50",
+    ],
+)
+def test_every_command_takes_codes_of_one_or_two_dimensions(dim, words, run_of_dim):
+    name, *options = words.split()
+    assert main([name, str(run_of_dim(dim)), *options]) == 0

@@ -14,10 +14,10 @@ from . import log
 from .folder import folder_of
 from .pictures import (
     DataPictureOptions,
-    data_of_run,
     encode_to_codes,
     load_model,
     open_images,
+    run_defaults,
     some_of,
     watched,
 )
@@ -60,9 +60,7 @@ class Options(DataPictureOptions):
     """Images of each cluster in the gallery, the nearest to its centre first."""
 
 
-def defaults(options: Options) -> Options:
-    """Return options with the run's own data settings."""
-    return Options(run=options.run, data=data_of_run(options))
+defaults = run_defaults
 
 
 def run(options: Options) -> None:
@@ -78,8 +76,7 @@ def run(options: Options) -> None:
     mu, _ = encode_to_codes(model, images, options.batch_size)
     runs = list(_runs(options, images, mu))
     first = runs[0][2]
-    names = _names(first, images)
-    _draw(options, folder, images, mu, first, names)
+    _draw(options, folder, images, mu, first)
     with written_beside(folder / "clusters.npz") as beside:
         np.savez_compressed(
             beside,
@@ -124,33 +121,15 @@ def _scores(clusters: Clusters, images: ImageSet) -> dict[str, float]:
     return {name: score(clusters.assignment.numpy(), images.labels) for name, score in SCORES.items()}
 
 
-def _names(clusters: Clusters, images: ImageSet) -> list[str]:
-    """Return a name for each cluster: its number, its size, and the most frequent label with its share."""
-    import numpy as np
-
-    names = []
-    for cluster in range(len(clusters.centres)):
-        members = (clusters.assignment == cluster).numpy()
-        name = f"{cluster}: {members.sum()}"
-        if images.labels is not None and members.any():
-            counts = np.bincount(images.labels[members], minlength=len(images.label_names))
-            name += f", {counts.max() / members.sum():.0%} {images.label_names[counts.argmax()]}"
-        names.append(name)
-    return names
-
-
-def _draw(options: Options, folder: Path, images: ImageSet, mu: Tensor, clusters: Clusters, names: list[str]) -> None:
-    import numpy as np
-
+def _draw(options: Options, folder: Path, images: ImageSet, mu: Tensor, clusters: Clusters) -> None:
     from ..latent.maps import MAPS
+    from ..report.gallery import cluster_names, gallery
     from ..report.output import write_picture
     from ..report.scatter import Grouping, draw_scatter
     from ..report.sheet import sheet
 
-    shown = np.full((options.k, options.gallery, *images.images.shape[1:]), 255, np.uint8)
-    for cluster in range(options.k):
-        nearest = clusters.nearest(cluster, options.gallery).numpy()
-        shown[cluster, : len(nearest)] = images.images[nearest]
+    names = cluster_names(clusters, images.labels, images.label_names)
+    shown = gallery(images.images, clusters, options.gallery, blank=255)
     places = None if options.map == "none" else MAPS[options.map](mu, options.seed)
     write_picture(folder / "gallery.png", sheet(shown, rows=names))
     if places is None:

@@ -6,7 +6,7 @@ with the reason, and the page says it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
@@ -16,9 +16,7 @@ from .report_look import Look, check_encoder
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..data.images import ImageSet
     from ..latent.attributes import AttributeVectors
-    from ..latent.cluster import Clusters
     from ..report.page import Block, Section
 
 NUM_SAMPLES = 64
@@ -179,12 +177,10 @@ def _vectors(look: Look) -> AttributeVectors:
 
 
 def _clusters(look: Look) -> list[Block]:
-    import numpy as np
-    import torch
-
     from ..latent.cluster import kmeans
     from ..latent.maps import pca_map
     from ..metrics.clustering import SCORES
+    from ..report.gallery import cluster_names, gallery
     from ..report.page import Facts, draw_places, strips
     from ..report.scatter import Grouping
 
@@ -193,11 +189,8 @@ def _clusters(look: Look) -> list[Block]:
     num_labels = len(images.label_names) if images.labels is not None else 0
     k = look.k or (num_labels if 2 <= num_labels <= MOST_LABELS else 10)
     clusters = kmeans(mu, k, seed=look.options.seed)
-    shown = np.full((k, NUM_MEMBERS, *images.images.shape[1:]), 127, np.uint8)
-    for cluster in range(k):
-        nearest = clusters.nearest(cluster, NUM_MEMBERS).numpy()
-        shown[cluster, : len(nearest)] = images.images[nearest]
-    names = _names(clusters, images)
+    shown = gallery(images.images, clusters, NUM_MEMBERS, blank=127)
+    names = cluster_names(clusters, images.labels, images.label_names)
     blocks: list[Block] = []
     groupings = [Grouping("clusters", clusters.assignment.numpy(), [str(cluster) for cluster in range(k)])]
     caption = f"k-means with {k} clusters on the codes of {len(mu):,} {look.whose} images"
@@ -206,31 +199,15 @@ def _clusters(look: Look) -> list[Block]:
         blocks.append(Facts([(_SCORE_NAMES[name], f"{value:.3f}") for name, value in scores]))
         caption += "; of each the number of images and its most frequent label"
         groupings.append(Grouping("labels", images.labels, images.label_names))
-    gallery = f"{caption}. Shown are the images nearest to its centre, the nearest first."
+    about = f"{caption}. Shown are the images nearest to its centre, the nearest first."
     points = pca_map(mu)
-    points = torch.nn.functional.pad(points, (0, 2 - points.shape[1]))  # codes of one dimension lie on a line
     places = "The same codes on the plane of their two principal components; a dot for each image."
     alt = f"Map of {len(mu)} codes on the plane of their two principal components"
     alts = [f"Images of cluster {name}" for name in names]
-    return [*blocks, strips(shown, gallery, alts, names), draw_places(points.numpy(), groupings, places, alt)]
+    return [*blocks, strips(shown, about, alts, names), draw_places(points.numpy(), groupings, places, alt)]
 
 
 _SCORE_NAMES = {"accuracy": "matched accuracy", "nmi": "NMI", "ari": "ARI", "purity": "purity"}
-
-
-def _names(clusters: Clusters, images: ImageSet) -> Sequence[str]:
-    """Return for each cluster its number, its size and its most frequent label."""
-    import numpy as np
-
-    names = []
-    for cluster in range(len(clusters.centres)):
-        members = (clusters.assignment == cluster).numpy()
-        name = f"{cluster}: {members.sum():,} image{'s' if members.sum() != 1 else ''}"
-        if images.labels is not None and members.any():
-            counts = np.bincount(images.labels[members], minlength=len(images.label_names))
-            name += f", {counts.max() / members.sum():.0%} “{images.label_names[counts.argmax()]}”"
-        names.append(name)
-    return names
 
 
 _SECTIONS: dict[str, tuple[Callable[[Look], list[Block]], str, bool]] = {

@@ -7,6 +7,7 @@ their sizes. It comes with the extra 'tsne' (openTSNE).
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UserError
@@ -14,8 +15,12 @@ from .cluster import principal_components
 
 
 def pca_map(z: Tensor, seed: int = 0) -> Tensor:
-    """Return places `(N, 2)` of codes `(N, Z)`: their two principal components (the seed changes nothing)."""
-    return principal_components(z, 2)
+    """Return places `(N, 2)` of codes `(N, Z)`: their two principal components (the seed changes nothing).
+
+    Codes of one dimension, or a single code, have but one component: they lie on a line, with 0 as second coordinate.
+    """
+    places = principal_components(z, 2)
+    return F.pad(places, (0, 2 - places.shape[1]))
 
 
 def tsne_map(z: Tensor, seed: int = 0) -> Tensor:
