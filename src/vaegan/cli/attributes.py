@@ -15,12 +15,12 @@ from . import log
 from .pictures import (
     DataPictureOptions,
     choose_images,
-    data_of_run,
     decode_to_bytes,
     encode_to_codes,
     load_model,
     open_images,
     output_of,
+    run_defaults,
     say_where,
     some_of,
     watched,
@@ -67,9 +67,7 @@ class Options(DataPictureOptions):
     """Strengths of the check."""
 
 
-def defaults(options: Options) -> Options:
-    """Return options with the run's own data settings."""
-    return Options(run=options.run, data=data_of_run(options))
+defaults = run_defaults
 
 
 def run(options: Options) -> None:

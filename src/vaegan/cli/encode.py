@@ -13,7 +13,7 @@ import tyro
 from pydantic import PositiveInt
 
 from ..errors import UserError
-from .pictures import DataPictureOptions, data_of_run, load_model, open_images, say_where, some_of, watched
+from .pictures import DataPictureOptions, load_model, open_images, run_defaults, say_where, some_of, watched
 
 if TYPE_CHECKING:
     from ..data.images import ImageData, ImageSet
@@ -42,9 +42,7 @@ class Options(DataPictureOptions):
     """Images of a shard."""
 
 
-def defaults(options: Options) -> Options:
-    """Return options with the run's own data settings."""
-    return Options(run=options.run, data=data_of_run(options))
+defaults = run_defaults
 
 
 def run(options: Options) -> None:

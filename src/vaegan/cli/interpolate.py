@@ -10,10 +10,10 @@ from pydantic import Field, PositiveInt
 from .pictures import (
     DataPictureOptions,
     choose_images,
-    data_of_run,
     decode_to_bytes,
     load_model,
     output_of,
+    run_defaults,
     say_where,
 )
 
@@ -42,9 +42,7 @@ class Options(DataPictureOptions):
     """Images of the data, random codes, or squares between four images; images if not set and there is an encoder."""
 
 
-def defaults(options: Options) -> Options:
-    """Return options with the run's own data settings."""
-    return Options(run=options.run, data=data_of_run(options))
+defaults = run_defaults
 
 
 def run(options: Options) -> None:

@@ -13,12 +13,12 @@ from ..errors import UserError
 from . import log
 from .pictures import (
     DataPictureOptions,
-    data_of_run,
     decode_to_bytes,
     encode_to_codes,
     load_model,
     open_images,
     output_of,
+    run_defaults,
     say_where,
     some_of,
     watched,
@@ -54,9 +54,7 @@ class Options(DataPictureOptions):
     """Images to look for neighbours among; the others are the measure."""
 
 
-def defaults(options: Options) -> Options:
-    """Return options with the run's own data settings."""
-    return Options(run=options.run, data=data_of_run(options))
+defaults = run_defaults
 
 
 def run(options: Options) -> None:

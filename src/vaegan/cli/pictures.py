@@ -59,6 +59,9 @@ class DataPictureOptions(PictureOptions):
     data: DataSettings = DataSettings(source="")
 
 
+_DataOptions = TypeVar("_DataOptions", bound=DataPictureOptions)
+
+
 def data_of_run(options: DataPictureOptions) -> DataSettings:
     """Return the data settings that the run was trained with; source '' if it is no run folder.
 
@@ -67,6 +70,11 @@ def data_of_run(options: DataPictureOptions) -> DataSettings:
     """
     path = Path(options.run) / "config.yaml"
     return load_yaml(path).data if path.is_file() else options.data.model_copy(update={"source": ""})
+
+
+def run_defaults(options: _DataOptions) -> _DataOptions:
+    """Return options with the run's own data settings: the ``defaults`` of a command that shows images."""
+    return type(options)(run=options.run, data=data_of_run(options))
 
 
 def output_of(options: PictureOptions, name: str) -> tuple[Path, bool]:
@@ -175,9 +183,13 @@ def decode_to_bytes(model: Model, codes: Tensor, batch_size: int) -> NDArray[np.
 
     from ..report.grid import to_uint8
 
-    chunks = [codes[i : i + batch_size] for i in range(0, len(codes), batch_size)]
-    decoded = (to_uint8(model.decode(chunk, batch_size=batch_size)) for chunk in chunks)
-    return np.concatenate(list(watched(decoded, len(chunks), "decoding")))
+    channels, height, width = model.image_shape
+    images = np.empty((len(codes), height, width, channels), np.uint8)
+    starts = range(0, len(codes), batch_size)
+    for start in watched(starts, len(starts), "decoding"):
+        chunk = slice(start, start + batch_size)
+        images[chunk] = to_uint8(model.decode(codes[chunk], batch_size=batch_size))
+    return images
 
 
 def watched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:

@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 
 from ..config import Config
 from ..errors import UserError
-from .pictures import DataPictureOptions, data_of_run, load_model, open_images
+from .pictures import DataPictureOptions, data_of_run, load_model, open_images, run_defaults
 
 if TYPE_CHECKING:
     from ..data.images import ImageData
@@ -46,9 +46,7 @@ class Options(DataPictureOptions):
     """Clusters; as many as there are labels if not set, and 10 without labels."""
 
 
-def defaults(options: Options) -> Options:
-    """Return options with the run's own data settings."""
-    return Options(run=options.run, data=data_of_run(options))
+defaults = run_defaults
 
 
 def run(options: Options) -> None:

@@ -10,12 +10,12 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from .pictures import (
     DataPictureOptions,
     choose_images,
-    data_of_run,
     decode_to_bytes,
     encode_to_codes,
     load_model,
     open_images,
     output_of,
+    run_defaults,
     say_where,
     some_of,
 )
@@ -46,9 +46,7 @@ class Options(DataPictureOptions):
     """Images, at most, over which the KL is the mean."""
 
 
-def defaults(options: Options) -> Options:
-    """Return options with the run's own data settings."""
-    return Options(run=options.run, data=data_of_run(options))
+defaults = run_defaults
 
 
 def run(options: Options) -> None:
