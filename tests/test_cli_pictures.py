@@ -15,6 +15,7 @@ from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.report.grid import to_uint8
+from vaegan.report.triptych import triptych
 from vaegan.settings_io import dump_yaml
 
 
@@ -80,6 +81,27 @@ def test_reconstruct_other_images(run, tmp_path):
     assert found["originals"].shape == found["images"].shape
     assert found["originals"].shape[1:] == (8, 8, 1)
     assert 15 < len(found["images"]) < 30
+
+
+def test_pairs_in_a_file_are_all_there_are(run, tmp_path):
+    test = open_data("digits").test
+    assert command("reconstruct", run, "--out", tmp_path / "pairs.npz", "--batch-size", 100) == 0
+    np.testing.assert_array_equal(arrays(tmp_path / "pairs.npz")["originals"], test.images)
+    assert command("reconstruct", run, "--out", tmp_path / "pairs") == 0
+    assert len(list((tmp_path / "pairs").glob("*_original.png"))) == len(test.images)
+
+
+def test_a_triptych_has_blocks_of_originals_reconstructions_and_new_images(run, tmp_path, capsys):
+    words = ("reconstruct", run, "--num", 5, "--seed", 3)
+    assert command(*words, "--out", tmp_path / "a.npz") == 0
+    assert command("sample", run, "--num", 5, "--seed", 3, "--out", tmp_path / "b.npz") == 0
+    pairs, new = arrays(tmp_path / "a.npz"), arrays(tmp_path / "b.npz")
+    assert command(*words, "--triptych") == 0
+    with Image.open(run / "pictures" / "triptych.png") as picture:
+        expected = triptych(pairs["originals"], pairs["images"], new["images"])
+        np.testing.assert_array_equal(np.asarray(picture), expected[:, :, 0])
+    assert command(*words, "--triptych", "--out", tmp_path / "a.gif") == 2
+    assert "a triptych is one picture; end its name in .png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", ["linear", "spherical"])

@@ -56,6 +56,7 @@ def test_a_few_steps(name, command, folder, plain_curves):
     expected |= {"checkpoints/000000000006.pt", "checkpoints/000000000006.sha256"}
     expected |= {"samples.gif", "samples/000000000006.png"} if kind != "ae" else set()
     expected |= {"reconstructions/000000000006.png"} if kind != "gan" else set()
+    expected |= {"triptychs/000000000006.png"} if kind not in ("ae", "gan") else set()
     assert files == expected
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [(record["images"], record["split"]) for record in records] == [

@@ -16,6 +16,7 @@ from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.recipes import config_for
 from vaegan.report.grid import grid, pairs, to_uint8
+from vaegan.report.triptych import triptych
 from vaegan.settings_io import load_yaml, setting_names
 
 GAN_TERMS = {"real", "prior", "total"}
@@ -74,12 +75,13 @@ def test_a_run_folder_holds_all_it_should(kind, of_kind):
     expected = {"config.yaml", "metrics.jsonl", "checkpoints", "losses.png", "model", "tensorboard"}
     expected |= {"samples", "samples.gif"} if kind != "ae" else set()
     expected |= {"reconstructions"} if kind != "gan" else set()
+    expected |= {"triptychs"} if kind not in ("ae", "gan") else set()
     assert set(files(run)) == expected
     assert files(run / "model") == ["config.json", "model.safetensors"]
     # 101 images in batches of 16: the epochs end in the 7th and 13th step.
     pictures = ["000000000112.png", "000000000208.png"]
     assert files(run / "checkpoints") == [f"{p[:12]}.{end}" for p in pictures for end in ("pt", "sha256")]
-    for folder in expected & {"samples", "reconstructions"}:
+    for folder in expected & {"samples", "reconstructions", "triptychs"}:
         assert files(run / folder) == pictures
 
 
@@ -142,6 +144,9 @@ def test_grids_show_fixed_codes_and_originals(of_kind):
     pictures = torch.from_numpy(originals).permute(0, 3, 1, 2) / 255
     expected = pairs(originals, to_uint8(vaegan.load(run).reconstruct(pictures)), columns=8)
     assert (np.asarray(Image.open(run / "reconstructions" / "000000000208.png")) == expected[:, :, 0]).all()
+    model = vaegan.load(run)
+    expected = triptych(originals, to_uint8(model.reconstruct(pictures)), to_uint8(model.sample(64, seed=0))[:9])
+    assert (np.asarray(Image.open(run / "triptychs" / "000000000208.png")) == expected[:, :, 0]).all()
 
 
 def test_the_film_and_the_curves(of_kind):

@@ -94,7 +94,7 @@ def _lay(images: Bytes, order: NDArray[np.int_], extra: NDArray[np.int_], pad: i
     rows, columns = order.shape
     _, height, width, channels = images.shape
     lines = pad * (columns + 1), pad * (rows + 1) + extra[-1]
-    scale = scale or _fitting_scale(height, width, (columns, rows), lines)
+    scale = scale or fitting_scale(height, width, (columns, rows), lines)
     height, width = height * scale, width * scale
     picture = np.full(
         (pad + rows * (height + pad) + extra[-1], pad + columns * (width + pad), channels), LINE, dtype=np.uint8
@@ -107,8 +107,15 @@ def _lay(images: Bytes, order: NDArray[np.int_], extra: NDArray[np.int_], pad: i
     return picture
 
 
-def _fitting_scale(height: int, width: int, places: tuple[int, int], lines: tuple[int, int]) -> int:
-    """Return the factor that makes a tile easy to see, but not the picture wider or higher than 2048 pixels."""
+def fitting_scale(height: int, width: int, places: tuple[int, int], lines: tuple[int, int]) -> int:
+    """Return the factor that makes a tile easy to see, but not the picture wider or higher than 2048 pixels.
+
+    Args:
+        height: of a tile.
+        width: of a tile.
+        places: tiles beside each other, and one below the other.
+        lines: pixels of all lines across the picture, and down it.
+    """
     wanted = math.ceil(_SEEN_WELL / min(height, width))
     allowed = [(_WIDEST - line) // (num * side) for num, side, line in zip(places, (width, height), lines, strict=True)]
     return max(1, min(wanted, *allowed))

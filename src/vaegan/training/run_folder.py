@@ -25,8 +25,8 @@ FREE = {
 OF_PLATEAUS = {"train.snapshot_epochs", "train.held_out_images"}
 # Settings whose value in a run folder is what 'auto' or nothing was resolved to.
 RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channels", "train.log_images"}
-OURS = ("config.yaml", "metrics.jsonl", "checkpoints", "samples", "reconstructions", "samples.gif", "losses.png",
-        "model", "report.html", "tensorboard", "pictures")  # fmt: skip
+OURS = ("config.yaml", "metrics.jsonl", "checkpoints", "samples", "reconstructions", "triptychs", "samples.gif",
+        "losses.png", "model", "report.html", "tensorboard", "pictures")  # fmt: skip
 LEFTOVERS = ".*.part*"  # names that `files.written_beside` gives to what is not whole yet
 
 

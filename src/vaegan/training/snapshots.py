@@ -17,6 +17,7 @@ from ..report.curves import draw_losses
 from ..report.film import film_of_folder
 from ..report.grid import grid, pairs, to_uint8
 from ..report.output import write_picture
+from ..report.triptych import triptych
 from .loop import Record, Trainer
 from .run_folder import RunFolder
 
@@ -116,13 +117,17 @@ class Pictures:
     def take(self, model: Model, images: int) -> None:
         """Write the grids of this moment."""
         name = f"{images:012d}.png"
+        samples, x_tilde, originals = None, None, self.originals.numpy()
         if model.kind != "ae":
-            sheet = grid(to_uint8(model.sample(NUM_SAMPLES, seed=self.seed)))
-            self._write(self.run.path / "samples" / name, sheet, images)
+            samples = to_uint8(model.sample(NUM_SAMPLES, seed=self.seed))
+            self._write(self.run.path / "samples" / name, grid(samples), images)
         if model.encoder is not None:
-            x = self.originals.permute(0, 3, 1, 2).float() / 255.0
-            sheet = pairs(self.originals.numpy(), to_uint8(model.reconstruct(x)), columns=8)
-            self._write(self.run.path / "reconstructions" / name, sheet, images)
+            x_tilde = to_uint8(model.reconstruct(self.originals.permute(0, 3, 1, 2).float() / 255.0))
+            self._write(self.run.path / "reconstructions" / name, pairs(originals, x_tilde, columns=8), images)
+        if samples is not None and x_tilde is not None:
+            self._write(
+                self.run.path / "triptychs" / name, triptych(originals, x_tilde, samples[: len(x_tilde)]), images
+            )
 
     def _write(self, path: Path, sheet: Any, images: int) -> None:
         write_picture(path, sheet)
