@@ -9,13 +9,12 @@ from sklearn.linear_model import LinearRegression
 
 from vaegan.data.images import ImageSet
 from vaegan.data.known import known_attributes
+from vaegan.data.thresholds import find_thresholds, has_attribute
 from vaegan.errors import UserError
 from vaegan.latent.attribute_check import check_vectors
 from vaegan.latent.attributes import (
     apply,
-    find_thresholds,
     find_vectors,
-    has_attribute,
     random_like,
     sweep,
 )

@@ -185,9 +185,9 @@ def _check(
     import torch
 
     from ..data.batches import to_unit
+    from ..data.thresholds import has_attribute
     from ..files import write_json
     from ..latent.attribute_check import check_vectors
-    from ..latent.attributes import has_attribute
     from ..metrics.classifier import balanced_accuracy, train_classifier
 
     _log.info("training a classifier on %d images", len(train))

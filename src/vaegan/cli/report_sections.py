@@ -155,7 +155,8 @@ def _vectors(look: Look) -> AttributeVectors:
     import torch
 
     from ..data.known import known_attributes
-    from ..latent.attributes import find_thresholds, find_vectors, has_attribute
+    from ..data.thresholds import find_thresholds, has_attribute
+    from ..latent.attributes import find_vectors
 
     assert look.data is not None
     train = some_of(look.data.train, look.options.num, look.options.seed)

@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..data.thresholds import find_thresholds, has_attribute
 from ..errors import UserError, nearest
 from .balance import balancing_weights
 
@@ -85,24 +86,6 @@ def find_attribute(names: Sequence[str], name: str) -> int:
     return list(names).index(name)
 
 
-def find_thresholds(attributes: Tensor) -> Tensor:
-    """Return what parts images with an attribute (above) from those without (at or below).
-
-    Args:
-        attributes: `(N, A)`, NaN where unknown.
-
-    Returns:
-        `(A,)`: half-way between the values of a binary attribute, the median of any other; where nothing lies above
-        the median, half-way to the next lower value. NaN where there are less than two values.
-    """
-    return torch.stack([_threshold(column[~column.isnan()]) for column in attributes.double().unbind(1)])
-
-
-def has_attribute(attributes: Tensor, thresholds: Tensor) -> Tensor:
-    """Return float32 `(N, A)`: 1 with the attribute, 0 without, NaN where unknown."""
-    return torch.where(attributes.isnan(), torch.nan, (attributes.double() > thresholds).float())
-
-
 def find_vectors(
     z: Tensor,
     attributes: Tensor,
@@ -159,15 +142,6 @@ def random_like(vector: Tensor, seed: int) -> Tensor:
     """Return a vector `(Z,)` of the same length in a random direction, evenly over all."""
     direction = torch.randn(vector.shape, generator=torch.Generator().manual_seed(seed)).to(vector)
     return direction.mul(vector.norm() / direction.norm())
-
-
-def _threshold(values: Tensor) -> Tensor:
-    distinct = torch.unique(values)
-    if len(distinct) < 2:
-        return values.new_tensor(torch.nan)
-    middle = (distinct[-2] + distinct[-1]) / 2
-    median = values.median()
-    return middle if len(distinct) == 2 or not (values > median).any() else median
 
 
 def _difference(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:

@@ -1,0 +1,149 @@
+"""Extractors that we train ourselves on the training images, kept on disk by what they were trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ..data.images import ImageData
+from ..errors import UserError
+from ..files import written_beside
+from .classifier import NUM_FEATURES, Classifier, fit
+from .tasks import Task, known_task, rotation_task
+
+log = logging.getLogger("vaegan")
+_VERSION = 1  # raise it when the same data begin to give another classifier
+TASKS = {"classifier": known_task, "rotations": rotation_task}
+"""What the extractors of these names were trained to tell."""
+
+
+class Learned:
+    """The second to last layer of a `Classifier`, as an extractor (see `features.FeatureExtractor`).
+
+    Args:
+        name: 'classifier' or 'rotations'.
+        classifier: trained.
+        image_shape: (C, H, W) of the images it takes.
+        label_names: of its first logits.
+        attribute_names: of those that follow.
+        device: where it computes.
+    """
+
+    dim = NUM_FEATURES
+
+    def __init__(
+        self,
+        name: str,
+        classifier: Classifier,
+        image_shape: tuple[int, int, int],
+        label_names: tuple[str, ...] = (),
+        attribute_names: tuple[str, ...] = (),
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.name = name
+        self.fingerprint = fingerprint_of(classifier)
+        self.image_shape = image_shape
+        self.label_names = list(label_names)
+        self.attribute_names = list(attribute_names)
+        self._classifier = classifier.to(device).eval()
+        self._device = device
+
+    @torch.inference_mode()
+    def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return the features `(B, 128)`, on the CPU, of images `(B, C, H, W)` in [0, 1].
+
+        Raises:
+            UserError: if these are not images like those it was trained on.
+        """
+        if tuple(x.shape[1:]) != self.image_shape:
+            raise UserError(
+                f"extractor '{self.name}' was trained on images {self.image_shape}, not {tuple(x.shape[1:])}; "
+                "open the data in the size of these images"
+            )
+        chunks = [self._classifier.features(part.to(self._device)).cpu() for part in torch.split(x, batch_size)]
+        return torch.cat(chunks) if chunks else torch.empty(0, self.dim)
+
+    def probabilities(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return the probability of each label `(B, K)`, on the CPU; (0, K) columns where no labels are known."""
+        return self.label_probabilities(self.features(x, batch_size=batch_size))
+
+    @torch.inference_mode()
+    def label_probabilities(self, features: Tensor) -> Tensor:
+        """Return the probability of each label `(B, K)` out of features `(B, 128)`, both on the CPU."""
+        logits: Tensor = self._classifier.head(features.to(self._device))
+        return logits[:, : len(self.label_names)].softmax(1).cpu()
+
+    @torch.inference_mode()
+    def attribute_probabilities(self, features: Tensor) -> Tensor:
+        """Return the probability of each attribute `(B, A)` out of features `(B, 128)`, both on the CPU."""
+        logits: Tensor = self._classifier.head(features.to(self._device))
+        return logits[:, len(self.label_names) :].sigmoid().cpu()
+
+
+def open_learned(name: str, data: ImageData, *, seed: int, folder: Path, device: torch.device | str = "cpu") -> Learned:
+    """Return the extractor of these data, trained now if it is not in ``folder``.
+
+    Args:
+        name: of a task in `TASKS`.
+        data: whose training images it is for.
+        seed: of the training.
+        folder: where such extractors are kept.
+        device: where it computes features; it is trained on the CPU.
+
+    Raises:
+        UserError: if ``folder`` cannot be written.
+    """
+    task = TASKS[name](data.train)
+    what = repr((_VERSION, name, data.fingerprint, task.digest, seed))
+    path = folder / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
+    classifier = _load(path, data, task) or _train(name, path, data, task, seed)
+    labels, attributes = task.label_names, task.attribute_names
+    return Learned(name, classifier, data.image_shape, labels, attributes, device)
+
+
+def num_images_for(num: int, image_shape: tuple[int, int, int]) -> int:
+    """Return how many images to train on: 180,000 of 28 x 28, fewer the larger they are, at most 60 passes."""
+    _, height, width = image_shape
+    affordable = int(180_000 * min(1.0, 1024 / (height * width)))
+    return max(min(affordable, 60 * num), 10_000)
+
+
+def fingerprint_of(network: torch.nn.Module) -> str:
+    """Return a hash of all weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode() + repr(tuple(tensor.shape)).encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _load(path: Path, data: ImageData, task: Task) -> Classifier | None:
+    if not path.is_file():
+        return None
+    with torch.random.fork_rng(devices=[]):
+        classifier = Classifier(data.image_shape, task.num_outputs)
+    try:
+        classifier.load_state_dict(safetensors.torch.load_file(path))
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        log.warning("%s is damaged (%s); training anew", path, type(error).__name__)
+        return None
+    return classifier
+
+
+def _train(name: str, path: Path, data: ImageData, task: Task, seed: int) -> Classifier:
+    num_images = num_images_for(len(data.train), data.image_shape)
+    what = "labels and attributes" if name == "classifier" else "quarter turns"
+    log.info("training a small network to tell %s, to compare images by: %d images", what, num_images)
+    start = time.perf_counter()
+    classifier = fit(task.loss, len(data.train), data.image_shape, task.num_outputs, seed=seed, num_images=num_images)
+    with written_beside(path) as beside:
+        beside.write_bytes(safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
+    log.info("trained in %.0f s, kept as %s", time.perf_counter() - start, path)
+    return classifier
