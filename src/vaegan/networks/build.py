@@ -49,6 +49,7 @@ def build_parts(
     encoder: Mapping[str, Any],
     decoder: Mapping[str, Any],
     discriminator: Mapping[str, Any],
+    condition_dim: int = 0,
 ) -> dict[str, nn.Module]:
     """Return the parts that a model of ``kind`` has: encoder, decoder, discriminator, in this order.
 
@@ -64,6 +65,7 @@ def build_parts(
         encoder: the encoder's other constructor arguments, like ``{"hidden": [1024, 1024]}``.
         decoder: the decoder's.
         discriminator: the discriminator's.
+        condition_dim: dimensions A of the condition c that every part takes besides; 0 for none.
 
     Raises:
         UserError: if the settings do not fit each other or the image's size.
@@ -79,6 +81,8 @@ def build_parts(
     parts: dict[str, nn.Module] = {}
     for name in PARTS_OF_KIND[kind]:
         settings = _without_convolutions(name, own[name]) if network == "mlp" else own[name]
+        if condition_dim:
+            settings = {**settings, "condition_dim": condition_dim}
         try:
             parts[name] = getattr(family, name)(image_shape=image_shape, **settings)
         except UserError as error:

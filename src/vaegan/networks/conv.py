@@ -92,6 +92,7 @@ class ConvEncoder(Encoder):
         order: 'norm-first' or 'activation-first'.
         dropout: share of units dropped behind each dense layer in training.
         variational: whether the head gives ``(mu, logvar)`` or a plain code.
+        condition_dim: dimensions A of the condition c that is joined to the flattened maps; 0 for none.
 
     Raises:
         UserError: if the strides do not fit the channels or the image's size.
@@ -113,10 +114,12 @@ class ConvEncoder(Encoder):
         order: str = "norm-first",
         dropout: float = 0.0,
         variational: bool = True,
+        condition_dim: int = 0,
     ) -> None:
         layers, features = _down_blocks(
             image_shape, channels, strides, kernel, padding, norm, norm_first_layer, activation, order
         )
+        features += condition_dim
         layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
         layers["head"] = nn.Linear((features, *hidden)[-1], 2 * latent_dim if variational else latent_dim)
         super().__init__(layers, variational)
@@ -142,6 +145,7 @@ class ConvDecoder(Decoder):
         activation: see `ConvEncoder`.
         order: see `ConvEncoder`.
         dropout: see `ConvEncoder`.
+        condition_dim: dimensions A of the condition c that is joined to z; 0 for none.
 
     Raises:
         UserError: if the strides do not fit the channels or the image's size.
@@ -166,6 +170,7 @@ class ConvDecoder(Decoder):
         activation: str = "relu",
         order: str = "norm-first",
         dropout: float = 0.0,
+        condition_dim: int = 0,
     ) -> None:
         strides = (*layer_strides(channels, strides), output_stride)
         backwards, kernels = strides[::-1], (output_kernel, *[kernel] * len(channels))
@@ -173,11 +178,12 @@ class ConvDecoder(Decoder):
             sizes = map_sizes(image_shape[1:], backwards)[::-1]
         else:
             sizes = valid_sizes(image_shape[1:], kernels, backwards, covering=True)[::-1]
-        layers = dense_blocks(latent_dim, hidden, norm, activation, order, dropout, norm_first_layer)
+        inputs = latent_dim + condition_dim
+        layers = dense_blocks(inputs, hidden, norm, activation, order, dropout, norm_first_layer)
         first_shape = (first_channels, *sizes[0])
         features = first_channels * sizes[0][0] * sizes[0][1]
         first_norm = norm if norm_first_layer or hidden else "none"
-        layers["first"] = DenseBlock((latent_dim, *hidden)[-1], features, first_norm, activation, order)
+        layers["first"] = DenseBlock((inputs, *hidden)[-1], features, first_norm, activation, order)
         inputs, bias = first_channels, needs_bias(norm, order)
         maps: dict[str, nn.Module] = {}
         for i, outputs in enumerate(channels):
@@ -212,6 +218,7 @@ class ConvDiscriminator(Discriminator):
         dropout: see there.
         spectral_norm: whether each weight is divided by its largest singular value.
         minibatch_features: features of minibatch discrimination before the output; 0 for none.
+        condition_dim: dimensions A of the condition c that is joined to the flattened maps; 0 for none.
 
     Raises:
         UserError: if the strides do not fit the channels or the image's size.
@@ -233,10 +240,12 @@ class ConvDiscriminator(Discriminator):
         dropout: float = 0.0,
         spectral_norm: bool = False,
         minibatch_features: int = 0,
+        condition_dim: int = 0,
     ) -> None:
         layers, features = _down_blocks(
             image_shape, channels, strides, kernel, padding, norm, norm_first_layer, activation, order
         )
+        features += condition_dim
         layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
         layers |= logit_layers((features, *hidden)[-1], minibatch_features)
         super().__init__(layers, f"conv{len(channels)}.conv", spectral_norm)

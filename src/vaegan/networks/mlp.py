@@ -24,6 +24,7 @@ class MLPEncoder(Encoder):
         order: 'norm-first' or 'activation-first'.
         dropout: share of units dropped behind each dense layer in training.
         variational: whether the head gives ``(mu, logvar)`` or a plain code.
+        condition_dim: dimensions A of the condition c that is joined to the image; 0 for none.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class MLPEncoder(Encoder):
         order: str = "norm-first",
         dropout: float = 0.0,
         variational: bool = True,
+        condition_dim: int = 0,
     ) -> None:
-        widths = (prod(image_shape), *hidden)
+        widths = (prod(image_shape) + condition_dim, *hidden)
         layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
         layers |= dense_blocks(widths[0], hidden, norm, activation, order, dropout, norm_first_layer)
         layers["head"] = nn.Linear(widths[-1], 2 * latent_dim if variational else latent_dim)
@@ -59,6 +61,7 @@ class MLPDecoder(Decoder):
         activation: see there.
         order: see there.
         dropout: see there.
+        condition_dim: dimensions A of the condition c that is joined to z; 0 for none.
     """
 
     def __init__(
@@ -73,9 +76,10 @@ class MLPDecoder(Decoder):
         activation: str = "relu",
         order: str = "norm-first",
         dropout: float = 0.0,
+        condition_dim: int = 0,
     ) -> None:
-        widths = (latent_dim, *hidden)
-        layers = dense_blocks(latent_dim, hidden, norm, activation, order, dropout, norm_first_layer)
+        widths = (latent_dim + condition_dim, *hidden)
+        layers = dense_blocks(widths[0], hidden, norm, activation, order, dropout, norm_first_layer)
         layers["output"] = nn.Linear(widths[-1], prod(image_shape))
         layers["unflatten"] = nn.Unflatten(1, tuple(image_shape))
         super().__init__(layers, output)
@@ -96,6 +100,7 @@ class MLPDiscriminator(Discriminator):
         dropout: see there.
         spectral_norm: whether each weight is divided by its largest singular value.
         minibatch_features: features of minibatch discrimination before the output; 0 for none.
+        condition_dim: dimensions A of the condition c that is joined to the image; 0 for none.
     """
 
     def __init__(
@@ -110,8 +115,9 @@ class MLPDiscriminator(Discriminator):
         dropout: float = 0.0,
         spectral_norm: bool = False,
         minibatch_features: int = 0,
+        condition_dim: int = 0,
     ) -> None:
-        widths = (prod(image_shape), *hidden)
+        widths = (prod(image_shape) + condition_dim, *hidden)
         layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
         layers |= dense_blocks(widths[0], hidden, norm, activation, order, dropout, norm_first_layer)
         layers |= logit_layers(widths[-1], minibatch_features)

@@ -3,6 +3,10 @@
 encoder        x -> (mu, logvar), or z of a plain autoencoder
 decoder        z -> logits -> x_tilde in the network's range
 discriminator  x -> logit of "x is real"
+
+A conditional network takes what is known about each image, c ``(B, A)``, besides: (x, c) or (z, c). It is joined as in
+arXiv:1512.09300, section 4.2, to what comes into the first dense layer of encoder and discriminator, and to z in the
+decoder: in each of them, to the first vectors in the row of layers.
 """
 
 from __future__ import annotations
@@ -32,9 +36,11 @@ class _Row(nn.Sequential):
         for name, layer in layers.items():
             self.add_module(name, layer)
 
-    def through(self, x: Tensor) -> Tensor:
-        """Return the last layer's output."""
+    def through(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the last layer's output; ``c`` is joined to the first vectors on the way."""
         for layer in self:
+            if c is not None and x.dim() == 2:
+                x, c = torch.cat([x, c.to(x.dtype)], dim=1), None
             x = layer(x)
         return x
 
@@ -46,9 +52,9 @@ class Encoder(_Row):
         super().__init__(layers)
         self.variational = variational
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor] | Tensor:
+    def forward(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor] | Tensor:
         """Return ``(mu, logvar)``, each ``(B, Z)``, of images ``(B, C, H, W)``; ``z`` if not variational."""
-        codes = self.through(x)
+        codes = self.through(x, c)
         if not self.variational:
             return codes
         mu, logvar = codes.chunk(2, dim=1)
@@ -62,13 +68,13 @@ class Decoder(_Row):
         super().__init__(layers)
         self.output_name = check_name("output", output, OUTPUTS)
 
-    def logits(self, z: Tensor) -> Tensor:
+    def logits(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the image ``(B, C, H, W)`` before the output non-linearity."""
-        return self.through(z)
+        return self.through(z, c)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return images ``(B, C, H, W)`` of codes ``(B, Z)``, in (-1, 1) of 'tanh', (0, 1) of 'sigmoid'."""
-        return OUTPUTS[self.output_name](self.logits(z))
+        return OUTPUTS[self.output_name](self.logits(z, c))
 
 
 class Discriminator(_Row):
@@ -89,9 +95,9 @@ class Discriminator(_Row):
         if spectral_norm:
             add_spectral_norm(self)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the logits ``(B,)`` of images ``(B, C, H, W)``; positive means real."""
-        return self.through(x).squeeze(1)
+        return self.through(x, c).squeeze(1)
 
 
 def logit_layers(inputs: int, minibatch_features: int) -> dict[str, nn.Module]:

@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..losses import prior_loss, wide
 from .likelihoods import GaussianPixels, Likelihood
 from .passes import Critic, draws_random_numbers, evaluation_mode, seeded
-from .step import Losses, Noise, StepResult, gradients_of, leaf, trainable
+from .step import Losses, Noise, StepResult, given, gradients_of, leaf, trainable
 from .vaegan import Autocast
 
 
@@ -30,9 +30,9 @@ class MeanCode(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *c: Tensor) -> Tensor:
         """Return mu (B, Z) of images (B, C, H, W)."""
-        code = self.encoder(x)
+        code = self.encoder(x, *c)
         mu: Tensor = code if isinstance(code, Tensor) else code[0]
         return mu
 
@@ -85,9 +85,11 @@ class AutoencoderObjective:
         self.kl_weight, self.free_bits, self.autocast = kl_weight, free_bits, autocast
         self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
-    def step(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, record: bool = False) -> StepResult:
+    def step(
+        self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
+    ) -> StepResult:
         """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range."""
-        z, z_leaf, kl, llike = self._forward(x, noise)
+        z, z_leaf, kl, llike = self._forward(x, noise, *given(c))
         weights = {name: list(self.weights.get(name, [])) for name in ("encoder", "decoder", "likelihood")}
         of_z, *rest = gradients_of([llike], [z_leaf, *weights["decoder"], *weights["likelihood"]])
         of_dec, of_likelihood = rest[: len(weights["decoder"])], rest[len(weights["decoder"]) :]
@@ -104,17 +106,17 @@ class AutoencoderObjective:
         routes = {"encoder/llike": (self.encoder_llike_weight * of_z).norm()} if record else {}
         return StepResult(self._losses(kl, llike, kl_factor), gradients, routes)
 
-    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0) -> Losses:
+    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
         """The losses of held-out images (B, C, H, W), with the networks in evaluation."""
         with torch.no_grad(), evaluation_mode([self.parts["encoder"], self.parts["decoder"]]):
-            _, _, kl, llike = self._forward(x, noise)
+            _, _, kl, llike = self._forward(x, noise, *given(c))
         return self._losses(kl, llike, kl_factor)
 
-    def _forward(self, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    def _forward(self, x: Tensor, noise: Noise, *c: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
         """Z with Enc's graph, its cut copy, L_prior if there is one, and L_llike from the copy on."""
         masks = seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
         with self.autocast(), masks:
-            code = self.parts["encoder"](x)
+            code = self.parts["encoder"](x, *c)
             kl = None
             if isinstance(code, Tensor):
                 z = code
@@ -123,13 +125,13 @@ class AutoencoderObjective:
                 z = mu + torch.exp(0.5 * logvar) * noise.eps
                 kl = prior_loss(mu, logvar, self.free_bits)
             z_leaf = leaf(z)
-            y = self.likelihood.decode(self.parts["decoder"], z_leaf)
+            y = self.likelihood.decode(self.parts["decoder"], z_leaf, *c)
             output, target = y, x
             if self.likelihood.in_features:
                 assert self.critic is not None
-                _, output = self.critic(self.likelihood.image(y))
+                _, output = self.critic(self.likelihood.image(y), *c)
                 with torch.no_grad():
-                    _, target = self.critic(x)
+                    _, target = self.critic(x, *c)
         return z, z_leaf, kl, self.likelihood.loss(output, target).mean()
 
     def _losses(self, kl: Tensor | None, llike: Tensor, kl_factor: float) -> Losses:

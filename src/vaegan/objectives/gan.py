@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 
 from .game import Game
 from .passes import Critic, draws_random_numbers, evaluation_mode, seeded
-from .step import Losses, Noise, StepResult, gradients_of, leaf, trainable
+from .step import Losses, Noise, StepResult, given, gradients_of, leaf, trainable
 from .vaegan import Autocast
 
 
@@ -45,9 +45,11 @@ class GANObjective:
         self.game, self.autocast = game or Game(), autocast
         self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
-    def step(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, record: bool = False) -> StepResult:
+    def step(
+        self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
+    ) -> StepResult:
         """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range."""
-        x_p, x_p_leaf, logits = self._forward(x, noise)
+        x_p, x_p_leaf, logits = self._forward(x, noise, *given(c))
         of_dis, at_fakes = self.game.gradients(self.parts["discriminator"], logits, {"prior": x_p_leaf}, noise)
         of_dec = gradients_of([x_p], list(self.weights["decoder"]), [at_fakes["prior"]])
         routes = {}
@@ -56,12 +58,12 @@ class GANObjective:
             routes |= {f"discriminator/logit-{kind}": a.detach().float().mean() for kind, a in logits.items()}
         return StepResult(self._losses(logits, noise), {"decoder": of_dec, "discriminator": of_dis}, routes)
 
-    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0) -> Losses:
+    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
         """The losses of held-out images (B, C, H, W), in evaluation (see `passes.evaluation_mode`)."""
         with torch.no_grad(), evaluation_mode([self.parts["decoder"]], self.parts["discriminator"]):
-            return self._losses(self._forward(x, noise)[2], noise)
+            return self._losses(self._forward(x, noise, *given(c))[2], noise)
 
-    def _forward(self, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _forward(self, x: Tensor, noise: Noise, *c: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """x_p with Dec's graph, its cut copy, and Dis's logits of x and of the copy."""
 
         def masks() -> AbstractContextManager[None]:
@@ -69,12 +71,12 @@ class GANObjective:
 
         with self.autocast(), parametrize.cached():  # spectral norm: the same weights in each pass
             with masks():
-                x_p = self.parts["decoder"](noise.z_p)
+                x_p = self.parts["decoder"](noise.z_p, *c)
             x_p_leaf = leaf(x_p)
             with masks():
-                real, _ = self.critic(x)
+                real, _ = self.critic(x, *c)
             with masks():
-                fake, _ = self.critic(x_p_leaf)
+                fake, _ = self.critic(x_p_leaf, *c)
         return x_p, x_p_leaf, {"real": real, "prior": fake}
 
     def _losses(self, logits: dict[str, Tensor], noise: Noise) -> Losses:

@@ -22,8 +22,8 @@ class Likelihood(Protocol):
     in_features: bool
     """Whether the loss is taken in Dis_l (``loss`` gets features) or in pixels (it gets raw outputs and images)."""
 
-    def decode(self, decoder: nn.Module, z: Tensor) -> Tensor:
-        """Raw output y of the decoder, (B, C, H, W)."""
+    def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
+        """Raw output y of the decoder, (B, C, H, W); of a conditional one, given c (B, A)."""
         ...
 
     def image(self, y: Tensor) -> Tensor:
@@ -40,9 +40,9 @@ class FeatureLikelihood(nn.Module):
 
     in_features = True
 
-    def decode(self, decoder: nn.Module, z: Tensor) -> Tensor:
+    def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
         """The decoder's image."""
-        out: Tensor = decoder(z)
+        out: Tensor = decoder(z, *c)
         return out
 
     def image(self, y: Tensor) -> Tensor:
@@ -76,9 +76,9 @@ class GaussianPixels(nn.Module):
         log_variance = math.log(variance)
         self.log_variance: Tensor | float = nn.Parameter(torch.tensor(log_variance)) if learned else log_variance
 
-    def decode(self, decoder: nn.Module, z: Tensor) -> Tensor:
+    def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
         """The decoder's image."""
-        out: Tensor = decoder(z)
+        out: Tensor = decoder(z, *c)
         return out
 
     def image(self, y: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class BernoulliPixels(nn.Module):
 
     in_features = False
 
-    def decode(self, decoder: nn.Module, z: Tensor) -> Tensor:
+    def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
         """The decoder's logits.
 
         Raises:
@@ -107,7 +107,7 @@ class BernoulliPixels(nn.Module):
                 "loss.likelihood bernoulli: this decoder has no method logits(z), the values before its sigmoid; "
                 "add it or use 'gaussian'"
             )
-        out: Tensor = logits(z)
+        out: Tensor = logits(z, *c)
         return out
 
     def image(self, y: Tensor) -> Tensor:

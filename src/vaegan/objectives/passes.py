@@ -16,7 +16,7 @@ class Critic:
     """A discriminator together with the features of its layer l.
 
     Args:
-        discriminator: any module, (B, C, H, W) -> logits (B,) or (B, 1).
+        discriminator: any module, (B, C, H, W) -> logits (B,) or (B, 1); a conditional one takes c (B, A) besides.
         layer: name of a submodule whose output is Dis_l; ``"logit"`` for the logit itself; ``"auto"`` for the module's
             own ``default_feature_layer``.
 
@@ -42,11 +42,11 @@ class Critic:
         if self._catching:  # not when others pass images through the discriminator
             self._caught = output
 
-    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, x: Tensor, *c: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B,) and the features of layer l (B, ...), both in the precision the network computes in."""
         self._catching = True
         try:
-            logits = self.discriminator(x).flatten()
+            logits = self.discriminator(x, *c).flatten()
         finally:
             self._catching = False
         if logits.shape[0] != x.shape[0]:

@@ -85,13 +85,23 @@ class Objective(Protocol):
     parts: dict[str, nn.Module]
     """The parts that are trained, by name."""
 
-    def step(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, record: bool = False) -> StepResult:
-        """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range; steps no optimiser."""
+    def step(
+        self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
+    ) -> StepResult:
+        """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range; steps no optimiser.
+
+        ``c`` (B, A) is what is known about each image, for conditional networks alone; others are never given any.
+        """
         ...
 
-    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0) -> Losses:
+    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
         """The same losses on held-out images, without gradients; see `passes.evaluation_mode`."""
         ...
+
+
+def given(c: Tensor | None) -> tuple[Tensor, ...]:
+    """Further arguments of a network: the condition ``c`` (B, A), or none."""
+    return () if c is None else (c,)
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:

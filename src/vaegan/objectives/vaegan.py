@@ -7,6 +7,9 @@ r"""VAE/GAN: three losses, three parts, one forward pass (arXiv:1512.09300, Algo
 All three gradients are taken at the same parameters. The graph is cut at z, x_tilde and x_p, and gradients are carried
 over the cuts by hand, so that each product of the chain rule is made once: with e, d, s for one forward pass of Enc,
 Dec and Dis, a step costs 3e + 7d + 10s; see `game` for the two cases.
+
+Conditional networks are given what is known about each image, c, in every pass (section 4.2). x_p is drawn under the c
+of the batch's images, as in conditional GANs (arXiv:1411.1784): so real and fake differ in their images alone.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from ..losses import prior_loss, wide
 from .game import FAKES, Game
 from .likelihoods import FeatureLikelihood, Likelihood
 from .passes import Critic, draws_random_numbers, evaluation_mode, frozen_statistics, seeded
-from .step import Losses, Noise, StepResult, gradients_of, leaf, trainable
+from .step import Losses, Noise, StepResult, given, gradients_of, leaf, trainable
 
 Autocast = Callable[[], AbstractContextManager[object]]
 
@@ -93,16 +96,19 @@ class VAEGANObjective:
         self.autocast = autocast
         self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
-    def step(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, record: bool = False) -> StepResult:
+    def step(
+        self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
+    ) -> StepResult:
         """Losses and gradients of one batch.
 
         Args:
             x: real images in the network's range, (B, C, H, W).
             noise: of this step.
             kl_factor: what the schedule multiplies ``kl_weight`` with.
+            c: conditions (B, A) of conditional networks; x_tilde and x_p share those of x.
             record: also give the norms of single routes.
         """
-        f = self._forward(x, noise)
+        f = self._forward(x, noise, *given(c))
         of_y, *of_likelihood = gradients_of([f.llike], [f.y_leaf, *self.weights.get("likelihood", [])], retain=True)
         of_dis, at_fakes = self.game.gradients(self.parts["discriminator"], f.logits, f.fakes, noise)
         of_dec, of_z, routes = self._decoder_gradients(f, of_y, at_fakes, record=record)
@@ -119,13 +125,13 @@ class VAEGANObjective:
             routes |= {f"discriminator/logit-{kind}": a.detach().float().mean() for kind, a in f.logits.items()}
         return StepResult(self._losses(f, noise, kl_factor), gradients, routes)
 
-    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0) -> Losses:
+    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
         """The losses of held-out images (B, C, H, W), in evaluation (see `passes.evaluation_mode`)."""
         networks = [self.parts["encoder"], self.parts["decoder"]]
         with torch.no_grad(), evaluation_mode(networks, self.parts["discriminator"]):
-            return self._losses(self._forward(x, noise), noise, kl_factor)
+            return self._losses(self._forward(x, noise, *given(c)), noise, kl_factor)
 
-    def _forward(self, x: Tensor, noise: Noise) -> _Forward:
+    def _forward(self, x: Tensor, noise: Noise, *c: Tensor) -> _Forward:
         """The one forward pass: Enc once, Dec on z and z_p, Dis on x, x_tilde and x_p."""
         encoder, decoder = self.parts["encoder"], self.parts["decoder"]
 
@@ -135,32 +141,32 @@ class VAEGANObjective:
 
         with self.autocast(), parametrize.cached():  # spectral norm: the same weights in each pass
             with masks():
-                mu, logvar = (wide(t) for t in encoder(x))
+                mu, logvar = (wide(t) for t in encoder(x, *c))
             z = mu + torch.exp(0.5 * logvar) * noise.eps
             z_leaf = leaf(z)
             with masks():
-                y = self.likelihood.decode(decoder, z_leaf)
+                y = self.likelihood.decode(decoder, z_leaf, *c)
             y_leaf = leaf(y)
             fakes = {"reconstruction": self.likelihood.image(y_leaf)}
             x_p = None
             if "prior" in self.kinds:
                 with masks(), frozen_statistics(decoder):
-                    x_p = decoder(noise.z_p)
+                    x_p = decoder(noise.z_p, *c)
                 fakes["prior"] = leaf(x_p)
             logits: dict[str, Tensor] = {}
             with masks():
-                logits["real"], target = self.critic(x)
+                logits["real"], target = self.critic(x, *c)
             features = y_leaf
             if "reconstruction" in self.kinds or self.likelihood.in_features:
                 with masks():
-                    a, caught = self.critic(fakes["reconstruction"])
+                    a, caught = self.critic(fakes["reconstruction"], *c)
                 if "reconstruction" in self.kinds:
                     logits["reconstruction"] = a
                 if self.likelihood.in_features:
                     features = caught
             if x_p is not None:
                 with masks():
-                    logits["prior"], _ = self.critic(fakes["prior"])
+                    logits["prior"], _ = self.critic(fakes["prior"], *c)
         llike = self.likelihood.loss(features, target if self.likelihood.in_features else x).mean()
         kl = prior_loss(mu, logvar, self.free_bits)
         fakes = {kind: fakes[kind] for kind in self.kinds}
