@@ -66,6 +66,16 @@ def test_takes_all_settings_as_json(network: str) -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("kind", PARTS_OF_KIND)
+def test_every_part_of_a_conditional_model_takes_the_condition(network: str, kind: str) -> None:
+    for name, part in built(network, kind=kind, condition_dim=2).items():
+        given = torch.randn(2, 3) if name == "decoder" else torch.randn(2, 1, 8, 8)
+        part(given, torch.randn(2, 2))
+        with pytest.raises(RuntimeError):
+            part(given)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("init", INITS)
 def test_weights_depend_on_the_seed_alone(network: str, init: str) -> None:
     def weights(seed: int) -> dict[str, torch.Tensor]:

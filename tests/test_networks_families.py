@@ -48,6 +48,27 @@ def test_output_shapes(family: str, size: tuple[int, int], channels: int) -> Non
     assert discriminator(family, shape)(x).shape == (3,)
 
 
+@families
+def test_a_condition_is_joined_at_the_first_dense_layer_and_to_z(family: str) -> None:
+    """Zero columns in the first dense weight, behind the others, and the network is the unconditional one."""
+    x, z, c = batch(), torch.randn(4, Z), torch.randn(4, 3)
+    for make, given in ((encoder, x), (decoder, z), (discriminator, x)):
+        plain, network = make(family).eval(), make(family, condition_dim=3).eval()
+        state, own = network.state_dict(), plain.state_dict()
+        (wider,) = [name for name in own if own[name].shape != state[name].shape]
+        assert wider == "dense1.linear.weight" or (make is decoder and wider == "first.linear.weight")
+        assert state[wider].shape[1] == own[wider].shape[1] + 3
+        columns = torch.cat([own[wider], torch.zeros(len(own[wider]), 3)], 1)
+        network.load_state_dict(own | {wider: columns})
+        torch.testing.assert_close(network(given, c), plain(given))
+        with torch.no_grad():
+            network.get_submodule(wider.removesuffix(".weight")).weight[:, -2] += 1
+        outputs = [network(given, other) for other in (c, c + torch.tensor([1.0, 0, 1]), c + torch.tensor([0, 1.0, 0]))]
+        first, same, changed = (torch.cat(out, 1) if isinstance(out, tuple) else out for out in outputs)
+        torch.testing.assert_close(first, same)
+        assert not torch.allclose(first, changed)
+
+
 @pytest.mark.parametrize("kernel", [3, 4, 5, 6])
 @pytest.mark.parametrize("strides", [(2, 2), (1, 2), (3, 1)])
 @pytest.mark.parametrize("padding", PADDINGS)

@@ -91,20 +91,23 @@ def settings_of(network: str, norm: str) -> dict[str, Any]:
 class Case:
     """Three networks, a batch, and the operations e, d, s of one forward pass of each."""
 
-    def __init__(self, network: str, norm: str, batch_size: int = 2, kind: str = "vaegan") -> None:
+    def __init__(
+        self, network: str, norm: str, batch_size: int = 2, kind: str = "vaegan", condition_dim: int = 0
+    ) -> None:
         torch.manual_seed(0)
         settings = settings_of(network, norm)
-        self.parts = build_parts(kind=kind, output="tanh", init="paper", **settings)
+        self.parts = build_parts(kind=kind, output="tanh", init="paper", condition_dim=condition_dim, **settings)
         self.x = torch.rand(batch_size, *settings["image_shape"]) * 2 - 1
         self.noise = Noise.draw(batch_size, settings["latent_dim"], seed=0, images=0)
+        self.c = torch.rand(batch_size, condition_dim) if condition_dim else None
         self.e, self.d, self.s = (
-            0 if part not in self.parts else count_operations(lambda part=part, given=given: self.parts[part](given))
-            for part, given in (("encoder", self.x), ("decoder", self.noise.z_p), ("discriminator", self.x))
+            0 if part not in self.parts else count_operations(lambda part=part, x=x: self.parts[part](x, self.c))
+            for part, x in (("encoder", self.x), ("decoder", self.noise.z_p), ("discriminator", self.x))
         )
         assert self.d > 0
 
     def assert_near(self, objective: Any, floor: int) -> None:
-        counted = count_operations(lambda: objective.step(self.x, self.noise))
+        counted = count_operations(lambda: objective.step(self.x, self.noise, c=self.c))
         assert BELOW * floor <= counted <= ABOVE * floor, f"{counted / floor:.3f} times the floor"
 
 
@@ -118,6 +121,15 @@ def test_vaegan_reaches_its_floor(network: str, norm: str, form: str) -> None:
     passes_of_dis = 12 if form != "minimax" and norm == "batch" else 10
     objective = VAEGANObjective(*case.parts.values(), game=Game(form), gamma=1e-3)
     case.assert_near(objective, 3 * case.e + 7 * case.d + passes_of_dis * case.s)
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv-28"])
+def test_conditional_models_reach_the_same_floors(network: str) -> None:
+    case = Case(network, "none", condition_dim=10)
+    encoder, decoder, discriminator = case.parts.values()
+    case.assert_near(VAEGANObjective(*case.parts.values()), 3 * case.e + 7 * case.d + 10 * case.s)
+    case.assert_near(GANObjective(decoder, discriminator), 3 * case.d + 6 * case.s)
+    case.assert_near(AutoencoderObjective(encoder, decoder), 3 * case.e + 3 * case.d)
 
 
 def test_recording_routes_costs_nothing() -> None:
