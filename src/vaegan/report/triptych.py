@@ -10,11 +10,11 @@ from .grid import Bytes, fitting_scale, grid
 from .sheet import sheet
 
 TITLES = ("originals", "reconstructions", "generations")
-_PAD = 2
+_PAD, _GAP = 2, 8
 
 
 def triptych(originals: Bytes, reconstructions: Bytes, generations: Bytes) -> Bytes:
-    """Lay three times as many images in three blocks side by side.
+    """Lay three times as many images in three blocks side by side, in full rows if these need not be long.
 
     Args:
         originals: uint8 `(N, H, W, C)`.
@@ -25,9 +25,10 @@ def triptych(originals: Bytes, reconstructions: Bytes, generations: Bytes) -> By
         uint8 `(H', W', C)`.
     """
     num, height, width, _ = originals.shape
-    columns = math.ceil(math.sqrt(num))
+    root = math.ceil(math.sqrt(num))
+    columns = next((columns for columns in range(root, 2 * root) if num % columns == 0), root)
     rows = math.ceil(num / columns)
     lines = 3 * _PAD * (columns + 1), _PAD * (rows + 1)
     scale = fitting_scale(height, width, (3 * columns, rows), lines)
     blocks = [grid(images, columns, _PAD, scale) for images in (originals, reconstructions, generations)]
-    return sheet(np.stack(blocks)[None], TITLES, pad=2 * _PAD, scale=1)
+    return sheet(np.stack(blocks)[None], TITLES, pad=_GAP, scale=1)
