@@ -52,7 +52,14 @@ def test_a_few_steps(name, command, folder, plain_curves):
     assert command("train", name, *WORDS, "--data", folder / "images.npy", "--out", run) == 0
     kind = recipe.config.model.kind
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-    expected = {"config.yaml", "metrics.jsonl", "losses.png", "model/config.json", "model/model.safetensors"}
+    expected = {
+        "config.yaml",
+        "data.json",
+        "metrics.jsonl",
+        "losses.png",
+        "model/config.json",
+        "model/model.safetensors",
+    }
     expected |= {"checkpoints/000000000006.pt", "checkpoints/000000000006.sha256"}
     expected |= {"samples.gif", "samples/000000000006.png"} if kind != "ae" else set()
     expected |= {"reconstructions/000000000006.png"} if kind != "gan" else set()

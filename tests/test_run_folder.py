@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vaegan.config import Config
+from vaegan.data import open_data
 from vaegan.errors import UserError
 from vaegan.recipes import config_for
 from vaegan.settings_io import setting_names
-from vaegan.training.run_folder import FREE, OURS, RESOLVED, RunFolder, open_run, start_run
+from vaegan.training.run_folder import FREE, OURS, RESOLVED, RunFolder, check_same_data, open_run, start_run
 
 
 def config(**changes: object) -> Config:
@@ -19,7 +22,7 @@ def config(**changes: object) -> Config:
 
 def started(path: Path, settings: Config | None = None) -> RunFolder:
     run = RunFolder(path)
-    start_run(run, settings or config())
+    start_run(run, settings or config(), open_data("digits"))
     return run
 
 
@@ -114,6 +117,22 @@ def test_starting_anew_clears_what_the_run_made_and_nothing_else(tmp_path: Path)
             (run.path / name / "file").write_text("old")
     (run.path / ".losses.7.part.png").write_text("half")
     (run.path / "notes.txt").write_text("mine")
-    start_run(run, config(seed=5))
-    assert {path.name for path in run.path.iterdir()} == {"config.yaml", "notes.txt"}
+    start_run(run, config(seed=5), open_data("digits"))
+    assert {path.name for path in run.path.iterdir()} == {"config.yaml", "data.json", "notes.txt"}
     assert run.config == config(seed=5)
+
+
+def test_other_images_are_refused(tmp_path: Path) -> None:
+    run, digits = started(tmp_path / "run"), open_data("digits")
+    check_same_data(run, digits)
+    told = json.loads(run.data_path.read_text())
+    assert told == {"name": "digits", "train": 1524, "test": 273, "fingerprint": digits.fingerprint}
+    changed = replace(digits, fingerprint="0" * 32)
+    with pytest.raises(
+        UserError, match=r"images of digits are not those that .*run was trained on; put the old ones back"
+    ):
+        check_same_data(run, changed)
+    run.data_path.unlink()  # as the message says, and as runs of old have none
+    check_same_data(run, changed)
+    with pytest.raises(UserError, match="not those"):
+        check_same_data(run, digits)

@@ -292,3 +292,17 @@ def test_a_mistake_as_a_process_of_its_own(python, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_does_not_go_on_with_changed_images(command, tiny, images_file, tmp_path, capsys):
+    mine = tmp_path / "mine.npy"
+    images = np.load(images_file)
+    np.save(mine, images)
+    words = ["train", *tiny, "--data", mine, "--data.cache", tmp_path / "cache", "--out", tmp_path / "run"]
+    assert command(*words, "--train.images", 32) == 0
+    images[7] = 255 - images[7]
+    np.save(mine, images)
+    capsys.readouterr()
+    assert command(*words, "--train.images", 48) == 2
+    assert "the images of mine are not those that" in capsys.readouterr().err
+    assert command(*words, "--train.images", 48, "--overwrite") == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
+from ..data import ImageData
 from ..errors import UserError
 from ..files import write_text
 from ..loading import load
@@ -25,8 +26,8 @@ FREE = {
 OF_PLATEAUS = {"train.snapshot_epochs", "train.held_out_images"}
 # Settings whose value in a run folder is what 'auto' or nothing was resolved to.
 RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channels", "train.log_images"}
-OURS = ("config.yaml", "metrics.jsonl", "checkpoints", "samples", "reconstructions", "triptychs", "samples.gif",
-        "losses.png", "model", "report.html", "tensorboard", "pictures")  # fmt: skip
+OURS = ("config.yaml", "data.json", "metrics.jsonl", "checkpoints", "samples", "reconstructions", "triptychs",
+        "samples.gif", "losses.png", "model", "report.html", "tensorboard", "pictures")  # fmt: skip
 LEFTOVERS = ".*.part*"  # names that `files.written_beside` gives to what is not whole yet
 
 
@@ -44,6 +45,11 @@ class RunFolder:
     def config_path(self) -> Path:
         """Resolved, complete settings."""
         return self.path / "config.yaml"
+
+    @property
+    def data_path(self) -> Path:
+        """What the run was trained on: name, number and hash of its images."""
+        return self.path / "data.json"
 
     @property
     def metrics_path(self) -> Path:
@@ -146,13 +152,34 @@ def check_same(before: Config, now: Config, out: Path) -> None:
             raise UserError(f"--out {out} is a run with {name.replace('_', '-')} {a}, not {b}; {remedy}")
 
 
-def start_run(run: RunFolder, config: Config) -> None:
-    """Make the folder, clear what an earlier run left, write the settings.
+def check_same_data(run: RunFolder, data: ImageData) -> None:
+    """Refuse to go on with other images than the run has seen; of a run that does not tell, note them now.
+
+    Raises:
+        UserError: if the images have changed.
+    """
+    if not run.data_path.is_file():
+        write_text(run.data_path, _described(data))
+    elif run.data_path.read_bytes() != _described(data).encode():
+        raise UserError(
+            f"the images of {data.name} are not those that {run.path} was trained on; put the old ones back, take "
+            f"another --out or start anew with --overwrite (or go on all the same: remove {run.data_path})"
+        )
+
+
+def _described(data: ImageData) -> str:
+    sizes = {"train": len(data.train), "test": len(data.test)}
+    return json.dumps({"name": data.name, **sizes, "fingerprint": data.fingerprint}, indent=2) + "\n"
+
+
+def start_run(run: RunFolder, config: Config, data: ImageData) -> None:
+    """Make the folder, clear what an earlier run left, write the settings and what the images are.
 
     Old settings stay until the new ones take their place, so that the folder is known as a run all the while.
     """
     clear_run(run, [name for name in OURS if name != run.config_path.name])
     dump_yaml(config, run.config_path)
+    write_text(run.data_path, _described(data))
 
 
 def clear_run(run: RunFolder, names: Sequence[str] = OURS) -> None:

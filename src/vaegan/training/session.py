@@ -61,7 +61,7 @@ class Session:
 
     def go(self) -> int | None:
         """Start or go on, train, finish; return the number of the signal that stopped the run, if one did."""
-        self.states.enter(goes_on=self.goes_on)
+        self.states.enter(self.data, goes_on=self.goes_on)
         total = self.trainer.settings.total_images
         if self.world.any(self.world.is_first and self._is_finished(), self.device):
             unit = "epochs" if self.config.train.images is None else "images"
@@ -200,6 +200,7 @@ class Session:
             ("samples", "new images, snapshot by snapshot"),
             ("samples.gif", "the same as a film"),
             ("reconstructions", "held-out originals above their reconstructions"),
+            ("triptychs", "originals, reconstructions and new images"),
             ("losses.png", "losses of each part"),
             ("model", "the model: vaegan.load reads it"),
         ):

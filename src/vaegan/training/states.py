@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 
 from ..config import Config
+from ..data import ImageData
 from ..distributed import World, read_everywhere
 from ..errors import UserError
 from .checkpoint import list_checkpoints, newest_checkpoint, read_checkpoint, remove_checkpoint, save_checkpoint
 from .loop import NotFiniteError, Trainer
-from .run_folder import RunFolder, clear_run, remove_leftovers, start_run
+from .run_folder import RunFolder, check_same_data, clear_run, remove_leftovers, start_run
 
 log = logging.getLogger("vaegan")
 
@@ -36,28 +37,29 @@ class States:
         self.rollbacks = 0
         self._gone_back_to: Path | None = None
 
-    def enter(self, *, goes_on: bool) -> None:
+    def enter(self, data: ImageData, *, goes_on: bool) -> None:
         """Make the folder with a first checkpoint, unless it is there; put the trainer where the newest one is.
 
         Raises:
-            UserError: if the folder cannot be written or no checkpoint can be read.
+            UserError: if the folder cannot be written, no checkpoint can be read, or the run had other images.
         """
-        self.world.together(lambda: self._prepare_folder(goes_on=goes_on), self.device)
+        self.world.together(lambda: self._prepare_folder(data, goes_on=goes_on), self.device)
         path = self._newest()
         if path is None:
             self.save()
         else:
             self._restore(path)
 
-    def _prepare_folder(self, *, goes_on: bool) -> None:
+    def _prepare_folder(self, data: ImageData, *, goes_on: bool) -> None:
         if not self.world.is_first:
             return
         if goes_on:
+            check_same_data(self.folder, data)
             remove_leftovers(self.folder)
             return
         was_there = self.folder.path.exists()
         try:
-            start_run(self.folder, self.config)
+            start_run(self.folder, self.config, data)
             self.save()
         except UserError:
             clear_run(self.folder)
