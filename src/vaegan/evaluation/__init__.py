@@ -1,0 +1,1 @@
+"""A model and data in, figures out: the metrics put together."""

@@ -1,0 +1,51 @@
+"""Two figures to tell by, while a model is trained, whether it gets better: in seconds, always of the same images."""
+
+from __future__ import annotations
+
+from ..metrics.features import FeatureExtractor
+from ..metrics.frechet import Moments, frechet_distance
+from ..models import Model
+from .streams import Images, batches_of, features_of, priors_of, reconstructions_of, samples_of
+
+
+def moments_of(images: Images, extractor: FeatureExtractor, batch_size: int = 256) -> Moments:
+    """Return mean and covariance of the features of images, bytes `(N, H, W, C)` or floats `(N, C, H, W)` in [0, 1]."""
+    return Moments(extractor.features(batch, batch_size=batch_size) for batch in batches_of(images, batch_size))
+
+
+def quick_scores(
+    model: Model,
+    images_held_out: Images,
+    extractor: FeatureExtractor,
+    num: int,
+    seed: int = 0,
+    prior: str = "normal",
+    *,
+    reference: Moments | None = None,
+    batch_size: int = 256,
+) -> dict[str, float]:
+    """Return the Fréchet distances of samples and of reconstructions to held-out images.
+
+    Args:
+        model: as far as it has the parts.
+        images_held_out: bytes `(N, H, W, C)` or floats `(N, C, H, W)` in [0, 1]; the first `num` are reconstructed.
+        extractor: of features.
+        num: samples and, at most, reconstructions.
+        seed: of the samples.
+        prior: that the samples come from.
+        reference: `moments_of(images_held_out, extractor)`, to be computed once for many calls.
+        batch_size: images at a time.
+
+    Returns:
+        'frechet_samples' where the model has the prior, 'frechet_reconstructions' where it has an encoder.
+    """
+    reference = reference or moments_of(images_held_out, extractor, batch_size)
+    scores = {}
+    if prior in priors_of(model):
+        samples = samples_of(model, num, seed, prior, batch_size)
+        scores["frechet_samples"] = frechet_distance(Moments(features_of(extractor, samples)), reference)
+    if model.encoder is not None and model.decoder is not None:
+        pairs = reconstructions_of(model, images_held_out[:num], batch_size)
+        made = features_of(extractor, (x_tilde for _, x_tilde in pairs))
+        scores["frechet_reconstructions"] = frechet_distance(Moments(made), reference)
+    return scores

@@ -1,0 +1,52 @@
+"""Images in batches, so that only a batch of floats is held at a time: of a data set, reconstructed, sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data.batches import to_unit
+from ..metrics.features import FeatureExtractor
+from ..models import Model
+
+Images = NDArray[np.uint8] | Tensor
+"""Bytes `(N, H, W, C)`, or floats in [0, 1] `(N, C, H, W)`."""
+
+
+def batches_of(images: Images, batch_size: int) -> Iterator[Tensor]:
+    """Yield images as float `(B, C, H, W)` in [0, 1], on the CPU."""
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        batch = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
+        yield to_unit(batch) if batch.dtype == torch.uint8 else batch.cpu()
+
+
+def reconstructions_of(model: Model, images: Images, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield originals and their reconstructions, float `(B, C, H, W)` in [0, 1], on the CPU."""
+    for x in batches_of(images, batch_size):
+        yield x, model.reconstruct(x, batch_size=batch_size).cpu()
+
+
+def samples_of(model: Model, num: int, seed: int, prior: str, batch_size: int) -> Iterator[Tensor]:
+    """Yield new images, float `(B, C, H, W)` in [0, 1], on the CPU.
+
+    Raises:
+        UserError: if the model has no such prior or no decoder.
+    """
+    codes = model.sample_codes(num, seed)
+    for z in torch.split(codes, batch_size):
+        yield model.decode(z, batch_size=batch_size).cpu()
+
+
+def priors_of(model: Model) -> list[str]:
+    """Return the names of the priors that a model can be sampled from; none without a decoder."""
+    return ["normal"] if model.decoder is not None and model.kind != "ae" else []
+
+
+def features_of(extractor: FeatureExtractor, batches: Iterable[Tensor]) -> Tensor:
+    """Return the features `(N, D)` of batches of images."""
+    return torch.cat([extractor.features(batch, batch_size=len(batch)) for batch in batches])

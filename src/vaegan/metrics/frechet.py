@@ -1,0 +1,106 @@
+"""Fréchet distance: how far two sets of images lie apart, as Gaussians fitted to their features.
+
+    d^2 = |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2)
+
+(Dowson and Landau 1982; of features of images, Heusel et al. 2017, "GANs trained by a two time-scale update rule",
+eq. 6, who write the square d^2, as is done here). It grows with fewer images, as means and covariances are off then:
+only figures of equal numbers may be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from .bootstrap import Interval, bootstrap_mean
+
+
+class Moments:
+    """Mean and covariance of rows that come in batches; float64, and stable however far the mean is from 0.
+
+    Batches are merged by Chan, Golub and LeVeque 1979, "Updating formulae and a pairwise algorithm for computing
+    sample variances".
+
+    Args:
+        features: rows `(B, D)` to begin with, or batches of such.
+
+    Attributes:
+        count: rows seen.
+        mean: `(D,)`.
+    """
+
+    def __init__(self, features: Tensor | Iterable[Tensor] = ()) -> None:
+        self.count = 0
+        self.mean = torch.empty(0, dtype=torch.float64)
+        self._scatter = torch.empty(0, 0, dtype=torch.float64)
+        for batch in [features] if isinstance(features, Tensor) else features:
+            self.add(batch)
+
+    def add(self, features: Tensor) -> None:
+        """Take in rows `(B, D)`."""
+        rows = features.detach().cpu().double()
+        if not len(rows):
+            return
+        mean = rows.mean(0)
+        rows = rows - mean
+        self._merge(len(rows), mean, rows.T @ rows)
+
+    def merge(self, other: Moments) -> None:
+        """Take in what another has seen."""
+        if other.count:
+            self._merge(other.count, other.mean, other._scatter)
+
+    def _merge(self, count: int, mean: Tensor, scatter: Tensor) -> None:
+        if not self.count:
+            self.count, self.mean, self._scatter = count, mean.clone(), scatter.clone()
+            return
+        total = self.count + count
+        difference = mean - self.mean
+        self._scatter = self._scatter + scatter + difference.outer(difference) * (self.count * count / total)
+        self.mean = self.mean + difference * (count / total)
+        self.count = total
+
+    @property
+    def covariance(self) -> Tensor:
+        """`(D, D)`, divided by one less than the count."""
+        return self._scatter / max(self.count - 1, 1)
+
+
+def frechet_distance(a: Moments, b: Moments) -> float:
+    """Return the (squared) Fréchet distance of two Gaussians, see the module; 0 or more, the same both ways."""
+    root = _power(b.covariance, 0.5)
+    common = torch.linalg.eigvalsh(root @ a.covariance @ root).clamp_min(0).sqrt().sum()
+    distance = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * common
+    return max(float(distance), 0.0)
+
+
+def frechet_interval(features: Tensor, reference: Moments, *, seed: int = 0, num_resamples: int = 1000) -> Interval:
+    """Return the Fréchet distance of features `(N, D)` to a reference, with its bootstrap interval.
+
+    Resampled features hold duplicates, which puts all their distances above the figure itself, the more the fewer
+    images there are; and each costs as much as the figure. So what is resampled is the distance's linear part, the mean
+    of the influence of each image (von Mises 1947): with d = mu - mu_ref and T = C_ref^1/2 (C_ref^1/2 C C_ref^1/2)^-1/2
+    C_ref^1/2, the linear map that carries the one Gaussian to the other, an image's is
+
+        2 d (f - mu) + (f - mu)^T (1 - T) (f - mu) - tr((1 - T) C).
+    """
+    moments = Moments(features)
+    value = frechet_distance(moments, reference)
+    root = _power(reference.covariance, 0.5)
+    transport = root @ _power(root @ moments.covariance @ root, -0.5) @ root
+    rest = torch.eye(len(root), dtype=torch.float64) - transport
+    rows = features.detach().cpu().double() - moments.mean
+    influence = 2 * rows @ (moments.mean - reference.mean) + ((rows @ rest) * rows).sum(1)
+    found = bootstrap_mean(influence - influence.mean(), seed=seed, num_resamples=num_resamples)
+    return Interval(value, max(value + found.low, 0.0), value + found.high)
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    """Return a power of a symmetric matrix without negative eigenvalues; what is 0 but for rounding stays 0."""
+    values, vectors = torch.linalg.eigh(matrix)
+    tiny = values.max().clamp_min(0) * len(values) * torch.finfo(values.dtype).eps
+    powers = torch.where(values > tiny, values.clamp_min(1e-300) ** exponent, 0.0)
+    result: Tensor = (vectors * powers) @ vectors.T
+    return result

@@ -1,0 +1,87 @@
+"""Precision and recall, density and coverage: are samples like real images, and do they cover them?
+
+Around each image of a set lies a ball that just reaches its k-th nearest neighbour in the same set; the union of all
+balls stands for where such images are.
+
+* Precision: share of samples in a ball of a real image. Recall: share of real images in a ball of a sample
+  (Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative models", eq. 1 and 2).
+* Density: in how many balls of real images a sample lies, on average, over k; 1 for real images, above if samples keep
+  to where real ones are dense. Coverage: share of real images in whose ball there is a sample
+  (Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", eq. 3 and 4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_AT_A_TIME = 2**24  # distances held at a time
+
+
+@dataclass(frozen=True)
+class Manifold:
+    """Balls around images.
+
+    Attributes:
+        features: `(N, D)`, the centres.
+        squared_radii: `(N,)`.
+        k: the neighbour that each ball reaches.
+    """
+
+    features: Tensor
+    squared_radii: Tensor
+    k: int
+
+    @classmethod
+    def of(cls, features: Tensor, k: int = 5) -> Manifold:
+        """Return the balls around features `(N, D)`; k is at most N - 1."""
+        k = min(k, len(features) - 1)
+        radii = [
+            # The nearest of all is the image itself.
+            squared_distances(part, features).topk(k + 1, dim=1, largest=False).values[:, -1]
+            for part in torch.split(features, _rows(features))
+        ]
+        return cls(features, torch.cat(radii), k)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What each image has to do with the other set; the mean of each is the figure of that name.
+
+    Attributes:
+        precision: `(M,)`, 1 for each sample in a ball of a real image, else 0.
+        recall: `(N,)`, 1 for each real image in a ball of a sample.
+        density: `(M,)`, real balls around each sample, over k.
+        coverage: `(N,)`, 1 for each real image in whose ball there is a sample.
+    """
+
+    precision: Tensor
+    recall: Tensor
+    density: Tensor
+    coverage: Tensor
+
+
+def overlap(real: Manifold, samples: Manifold) -> Overlap:
+    """Compare real images with samples, both with their balls."""
+    around = torch.zeros(len(samples.features), dtype=torch.float64)
+    covered, recalled = [], []
+    step = _rows(samples.features)
+    for start in range(0, len(real.features), step):
+        rows = slice(start, start + step)
+        distances = squared_distances(real.features[rows], samples.features)
+        inside = distances <= real.squared_radii[rows, None]
+        around += inside.sum(0)
+        covered.append(inside.any(1))
+        recalled.append((distances <= samples.squared_radii).any(1))
+    return Overlap((around > 0).double(), torch.cat(recalled).double(), around / real.k, torch.cat(covered).double())
+
+
+def squared_distances(x: Tensor, y: Tensor) -> Tensor:
+    """Return |x - y|^2 of rows `(N, D)` and `(M, D)`, as `(N, M)`; off by rounding, which is small for features."""
+    return (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T).clamp_min(0)
+
+
+def _rows(x: Tensor) -> int:
+    return max(1, _AT_A_TIME // len(x))
