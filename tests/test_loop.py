@@ -74,6 +74,16 @@ def assert_equal(a: dict[str, list[Tensor]], b: dict[str, list[Tensor]]) -> None
         assert all(torch.equal(t, u) for t, u in zip(tensors, b[part], strict=True)), part
 
 
+def test_gradients_are_handed_out_in_the_steps_that_ask() -> None:
+    trainer = vaegan(clip=0.01)
+    for record in trainer.run(keep_when=lambda images: images == 3 * B):
+        assert bool(record.kept) == (record.images == 4 * B)
+        for part, gradients in record.kept.items():
+            assert [g.shape for g in gradients] == [p.shape for p in trainer.objective.parts[part].parameters()]
+            length = torch.stack([g.norm() for g in gradients]).norm()
+            torch.testing.assert_close(length, record.gradients[part].clamp(max=0.01))
+
+
 def test_a_few_lines_train() -> None:
     encoder, decoder, _ = networks()
     objective = AutoencoderObjective(encoder, decoder)

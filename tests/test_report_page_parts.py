@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from vaegan.config import Config
 from vaegan.report.page import draw_places
 from vaegan.report.page.chart import BOTTOM, LEFT, RIGHT, TOP, draw_chart
 from vaegan.report.page.embed import data_uri, evenly, strips
 from vaegan.report.page.places import SIDE
 from vaegan.report.page.scale import Scale, fitting_scale, short
 from vaegan.report.page.settings import shown
-from vaegan.report.page.timing import duration, speeds, window_seconds
+from vaegan.report.page.timing import duration, speeds, timing_section, window_seconds
 from vaegan.report.scatter import Grouping
 
 
@@ -193,3 +194,9 @@ def test_each_window_took_its_images_over_its_speed():
     ]
     np.testing.assert_allclose(window_seconds(speeds(records)), [10, 3])
     assert speeds([{"images": 5, "images_per_second": None}]) is None
+
+
+@pytest.mark.parametrize(("device", "told"), [("cuda, H200", "cuda, H200"), (None, "auto")])
+def test_timing_names_the_device_that_auto_became(device, told):
+    facts = timing_section([], Config(), device).blocks[-1]
+    assert dict(facts.pairs)["device"] == told

@@ -174,6 +174,25 @@ def test_tensorboard_files_hold_scalars_and_images(of_kind):
     assert {"decoder/llike/test", "gradients/encoder", "routes/decoder/llike"} <= set(events.Tags()["scalars"])
 
 
+def test_tensorboard_files_hold_histograms_of_the_last_snapshot(of_kind):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = of_kind("vaegan")
+    events = accumulator.EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    state = torch.load(run / "checkpoints" / "000000000208.pt")
+    for part, weights in state["parts"].items():
+        named = dict(vaegan.load(run).parts[part].named_parameters())
+        for name in named:
+            last = events.Histograms(f"{part}/{name}/weight")[-1]
+            assert last.step == 208
+            assert last.histogram_value.num == weights[name].numel()
+            assert last.histogram_value.sum == pytest.approx(weights[name].sum().item(), rel=1e-4, abs=1e-5)
+        # The last step's gradients, by their length: the last record is of that step alone.
+        squares = sum(events.Histograms(f"{part}/{name}/gradient")[-1].histogram_value.sum_squares for name in named)
+        length = [r for r in records(run) if r["split"] == "train"][-1]["gradients"][part]
+        assert squares == pytest.approx(length**2, rel=1e-4)
+
+
 def test_tensorboard_keeps_what_was_before_a_resume(command, tiny, tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     for epochs in ("1", "2"):
@@ -192,6 +211,7 @@ def test_a_moved_run_is_loaded_and_sampled(of_kind, tmp_path):
     assert torch.equal(model.sample(3, seed=1), samples)
     assert model.info["images"] == 208
     assert (model.info["recipe"], model.info["data"], model.info["seed"]) == ("digits", "blobs", 0)
+    assert model.info["device"] == "cpu"
 
 
 def test_the_averaged_weights_are_those_saved_and_shown(command, tiny, tmp_path):

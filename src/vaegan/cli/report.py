@@ -69,7 +69,7 @@ def run(options: Options) -> None:
         losses_section(records),
         snapshots_section(folder.path, records),
         *model_sections(Look(options, model, data, reason, options.k)),
-        timing_section(records, config),
+        timing_section(records, config, model.info.get("device") if model else None),
     ]
     page = render_page(_title(options), _lead(config, model, records), _facts(config, model), sections)
     write_text(out, page)

@@ -28,7 +28,7 @@ from .build import (
     check_batch_norm,
     loop_settings,
 )
-from .device import autocast_for, choose_form, copies, layout_of
+from .device import autocast_for, choose_form, copies, describe_device, layout_of
 from .loop import Trainer
 
 RECORDS_PER_SNAPSHOT = 50
@@ -103,6 +103,7 @@ class _Assembly:
             "label_names": list(data.train.label_names),
             "attribute_names": list(data.train.attribute_names),
             "seed": config.seed,
+            "device": describe_device(device),
         }
         self.model = world.together(lambda: build_model(config, data.image_shape, info), device)
         check_batch_norm(config, self.model, config.train.batch_size if config.train.sync_batchnorm else self.share)

@@ -41,6 +41,11 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def describe_device(device: torch.device) -> str:
+    """Return what a reader calls it: ``cpu``, ``mps``, or ``cuda`` with the name of the GPU."""
+    return f"cuda, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+
+
 def autocast_for(precision: str, device: torch.device) -> Autocast:
     """Make contexts for forward passes in ``precision``: ``fp32`` or ``bf16``."""
     if precision == "fp32":

@@ -15,7 +15,8 @@ from ..models import Model
 from .loop import Record, Trainer
 from .progress import Progress
 from .run_folder import RunFolder
-from .snapshots import Pictures, RunningMeans, open_tensorboard, write_scalars
+from .snapshots import Pictures, RunningMeans
+from .tensorboard import open_tensorboard, write_histograms, write_scalars
 
 Terms = dict[str, dict[str, float]]
 
@@ -68,16 +69,25 @@ class Journal:
         """So much time went to something else than steps."""
         self._clock += seconds
 
-    def log(self, images: int, epoch: float) -> None:
-        """Write the means since the last record."""
+    @property
+    def wants_gradients(self) -> bool:
+        """Whether the gradients of a snapshot's step are of use."""
+        return self.tensorboard is not None
+
+    def log(self, step: Record) -> None:
+        """Write the means since the last record.
+
+        Args:
+            step: the last one taken in.
+        """
         if not self.writes:
             return
         seconds = time.perf_counter() - self._clock
         images_per_second = self._seen / seconds
         self._clock, self._seen = time.perf_counter(), 0
         record = {
-            "images": images,
-            "epoch": round(epoch, 6),
+            "images": step.images,
+            "epoch": round(step.epoch, 6),
             "split": "train",
             **self._means.take(),
             "kl_factor": self.trainer.kl_factor(),
@@ -87,21 +97,23 @@ class Journal:
         self._write(record)
         self.bar.losses(record)
 
-    def snapshot(self, images: int, epoch: float, losses: Terms, rate_factors: dict[str, float] | None) -> None:
+    def snapshot(self, step: Record, losses: Terms, rate_factors: dict[str, float] | None) -> None:
         """Write held-out losses, grids and the model.
 
         Args:
-            images: images seen.
-            epoch: the same in epochs.
+            step: the last one taken in.
             losses: part -> name -> held-out loss.
             rate_factors: part -> factor of the schedule of plateaus, where it is in use.
         """
         if not self.writes:
             return
-        record: dict[str, Any] = {"images": images, "epoch": round(epoch, 6), "split": "test", "losses": losses}
+        images, epoch = step.images, round(step.epoch, 6)
+        record: dict[str, Any] = {"images": images, "epoch": epoch, "split": "test", "losses": losses}
         if rate_factors is not None:
             record["rate_factors"] = rate_factors
         self._write(record)
+        if self.tensorboard is not None:
+            write_histograms(self.tensorboard, self.trainer.objective.parts, step.kept, images)
         self.pictures.take(self.shown, images)
         self.shown.info["images"] = images
         self.shown.save(self.folder.path / "model")

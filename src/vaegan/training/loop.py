@@ -54,6 +54,7 @@ class Record:
         gradients: part -> length of its gradient before clipping.
         routes: norms of single routes and mean logits, where recorded.
         skipped: parts that the balance gate held back.
+        kept: part -> the gradient that its optimiser got, a tensor per weight; empty unless it was asked for.
     """
 
     images: int
@@ -63,6 +64,7 @@ class Record:
     gradients: dict[str, Tensor]
     routes: dict[str, Tensor]
     skipped: frozenset[str]
+    kept: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,17 +151,22 @@ class Trainer:
         self._check_every = 1 if self.device.type == "cpu" else 20
         self._unchecked: list[tuple[int, str, str, Tensor]] = []
 
-    def run(self, record_when: Callable[[int], bool] = lambda images: True) -> Iterator[Record]:
+    def run(
+        self,
+        record_when: Callable[[int], bool] = lambda images: True,
+        keep_when: Callable[[int], bool] = lambda images: False,
+    ) -> Iterator[Record]:
         """Step until the run's end, yielding a record after each step.
 
         Args:
             record_when: whether to measure single routes in the step that starts after so many images.
+            keep_when: whether to hand out the gradients of that step.
 
         Raises:
             NotFiniteError: if a loss or gradient is not finite.
         """
         while self.images < self.settings.total_images:
-            yield self.step(record=record_when(self.images))
+            yield self.step(record=record_when(self.images), keep=keep_when(self.images))
         self.check_finite()
 
     @property
@@ -169,8 +176,13 @@ class Trainer:
             return self.pretraining
         return self.objective
 
-    def step(self, *, record: bool = False) -> Record:
-        """One step of all parts."""
+    def step(self, *, record: bool = False, keep: bool = False) -> Record:
+        """One step of all parts.
+
+        Args:
+            record: measure single routes.
+            keep: hand out the gradients; they take memory until the record is gone.
+        """
         s = self.settings
         x = self.network_range(self.batches(self.images))
         noise = Noise.draw(
@@ -204,7 +216,8 @@ class Trainer:
         if self.averages:
             self.averages.update(self.steps)
         epoch = self.images / s.epoch_images
-        return Record(self.images, self.steps, epoch, result.losses, norms, result.routes, frozenset(skipped))
+        kept = gradients if keep else {}
+        return Record(self.images, self.steps, epoch, result.losses, norms, result.routes, frozenset(skipped), kept)
 
     def network_range(self, batch: Tensor) -> Tensor:
         """Bring uint8 images (B, H, W, C), or float ones (B, C, H, W) in [0, 1], to the device.

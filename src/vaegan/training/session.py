@@ -18,7 +18,7 @@ from ..settings_io import dump_yaml
 from .assemble import assemble
 from .checkpoint import list_checkpoints
 from .journal import Journal, Terms
-from .loop import NotFiniteError
+from .loop import NotFiniteError, Record
 from .progress import show_progress
 from .run_folder import RunFolder, open_run
 from .signals import StopRequest, stop_on_signals
@@ -118,15 +118,18 @@ class Session:
             # Each snapshot closes a window of means, so that a resumed run's windows are those of any other.
             return passes(log_images, images) or passes(every, images)
 
-        for record in trainer.run(record_when=lambda images: is_logged(images + size)):
+        def keeps(images: int) -> bool:
+            return journal.wants_gradients and passes(every, images)
+
+        for record in trainer.run(lambda images: is_logged(images + size), lambda images: keeps(images + size)):
             journal.add(record)
             stops = record.images < total and self._asked_to_stop(stop, record.steps)
             if stops or is_logged(record.images):
-                journal.log(record.images, record.epoch)
+                journal.log(record)
             if passes(every, record.images):
                 before = time.perf_counter()
                 # An end that is no mark slows nothing down: a longer run would take no snapshot there.
-                self._snapshot(record.images, record.epoch, is_mark=is_mark(every, record.images))
+                self._snapshot(record, is_mark=is_mark(every, record.images))
                 journal.pause(time.perf_counter() - before)
             elif stops:
                 self._check()
@@ -146,11 +149,11 @@ class Session:
         self.trainer.check_weights()
         self.trainer.average_buffers()
 
-    def _snapshot(self, images: int, epoch: float, *, is_mark: bool) -> None:
+    def _snapshot(self, record: Record, *, is_mark: bool) -> None:
         """Held-out losses, grids, model, checkpoint; the checkpoint last, so that a resume finds the rest."""
         self._check()
         losses = held_out_losses(self.trainer, self.held_out, self.config.train.batch_size)
-        self.journal.snapshot(images, epoch, losses, self._rate_factors(losses, look=is_mark))
+        self.journal.snapshot(record, losses, self._rate_factors(losses, look=is_mark))
         self.states.save()
 
     def _rate_factors(self, losses: Terms, *, look: bool) -> dict[str, float] | None:

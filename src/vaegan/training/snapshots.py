@@ -1,8 +1,7 @@
-"""Snapshots: what a run shows of itself at a moment. Grids, held-out losses, the model, TensorBoard."""
+"""Snapshots: what a run shows of itself at a moment. Grids, held-out losses, means of records."""
 
 from __future__ import annotations
 
-import contextlib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -138,25 +137,3 @@ class Pictures:
         """Write samples.gif and losses.png."""
         film_of_folder(self.run.path / "samples", self.run.path / "samples.gif")
         draw_losses(self.run.records(), self.run.path / "losses.png")
-
-
-def open_tensorboard(folder: Path, images: int) -> Any:
-    """Return a TensorBoard writer that goes on after ``images``, hiding what is there of later ones.
-
-    None where the extra is not installed.
-    """
-    with contextlib.suppress(ImportError):
-        from torch.utils.tensorboard import SummaryWriter
-
-        return SummaryWriter(str(folder), purge_step=images + 1)
-    return None
-
-
-def write_scalars(tensorboard: Any, record: dict[str, Any]) -> None:
-    """Write a record's losses, gradients and routes as scalars."""
-    for part, terms in record["losses"].items():
-        for name, value in terms.items():
-            tensorboard.add_scalar(f"{part}/{name}/{record['split']}", value, record["images"])
-    for group in ("gradients", "routes"):
-        for name, value in record.get(group, {}).items():
-            tensorboard.add_scalar(f"{group}/{name}", value, record["images"])

@@ -18,9 +18,15 @@ from .blocks import Block, Facts, Note, Section
 from .chart import draw_chart
 
 
-def timing_section(records: Sequence[Mapping[str, Any]], config: Config | None) -> Section:
-    """Return speed over the run, time in all and per epoch, device and precision."""
-    pairs = [] if config is None else _settings(config)
+def timing_section(records: Sequence[Mapping[str, Any]], config: Config | None, device: str | None = None) -> Section:
+    """Return speed over the run, time in all and per epoch, device and precision.
+
+    Args:
+        records: of `metrics.jsonl`.
+        config: the run's settings, if it is known.
+        device: that it trained on last, where the settings say 'auto'.
+    """
+    pairs = [] if config is None else _settings(config, device or config.device)
     line = speeds(records)
     if line is None:
         blocks: list[Block] = [Note("No speed is recorded yet.")]
@@ -68,10 +74,10 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _settings(config: Config) -> list[tuple[str, str]]:
+def _settings(config: Config, device: str) -> list[tuple[str, str]]:
     t = config.train
     return [
-        ("device", config.device),
+        ("device", device),
         ("precision", t.precision),
         ("memory format", t.memory_format.replace("_", " ")),
         ("batch", f"{t.batch_size} images"),
