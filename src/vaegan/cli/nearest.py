@@ -39,7 +39,9 @@ class Options(DataPictureOptions):
     """Show samples beside the training images nearest to them, in pixels and, where there is an encoder, in codes.
 
     Distances are root mean square. Held-out images are the measure: a share 'nearer' of samples that lie nearer to
-    the training images than 95 % of the held-out images do is about 0.05 if nothing was copied.
+    the training images than 95 % of the held-out images do is about 0.05 if nothing was copied; 'farther', the
+    probability that a sample lies farther than a held-out image, is then about 0.5. C_T says the latter in standard
+    deviations of chance: below -3 something was copied.
     """
 
     num: PositiveInt = 64
@@ -63,7 +65,7 @@ def run(options: Options) -> None:
     import torch
 
     from ..files import write_json
-    from ..latent.nearest import novelty
+    from ..metrics.memorisation import memorisation
     from ..report.sheet import write_sheet
 
     out, overwrite = output_of(options, "nearest.png")
@@ -87,20 +89,20 @@ def run(options: Options) -> None:
     write_sheet(out, np.concatenate(sheet, axis=1), columns, [str(i) for i in order], overwrite=overwrite)
     say_where(len(order), "samples and their neighbours", out)
     figures = {
-        space: asdict(novelty(distances[: options.num, 0], distances[options.num :, 0]))
+        space: asdict(memorisation(distances[: options.num, 0], distances[options.num :, 0]))
         for space, (distances, _) in found.items()
     }
     write_json(report, {"figures": figures, "neighbours": _neighbours(found, options.num, references)})
     if log.is_first_process():
         rows = [[space, *(f"{value:.3g}" for value in values.values())] for space, values in figures.items()]
-        print_table(["distance in", "samples", "held out", "nearer"], rows)
+        print_table(["distance in", "samples", "held out", "nearer", "farther", "C_T"], rows)
 
 
 def _in_pixels(both: Tensor, references: ImageSet, options: Options) -> tuple[Tensor, Tensor]:
     import numpy as np
     import torch
 
-    from ..latent.nearest import find_nearest
+    from ..metrics.nearest import find_nearest
 
     step = max(1, _CHUNK // (4 * references.images[0].size))
     starts = range(0, len(references), step)
@@ -112,7 +114,7 @@ def _in_codes(model: Model, both: Tensor, references: ImageSet, options: Options
     import torch
 
     from ..latent.encode import encode_images
-    from ..latent.nearest import find_nearest
+    from ..metrics.nearest import find_nearest
 
     z, _ = encode_images(model, both.numpy(), batch_size=options.batch_size)
     mu, _ = encode_to_codes(model, references, options.batch_size)

@@ -1,0 +1,95 @@
+"""Distances of samples against those of held-out images: by scipy, scikit-learn and by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from scipy.stats import mannwhitneyu, norm
+from sklearn.metrics import roc_auc_score
+
+from vaegan.metrics.memorisation import copying_score, copying_score_by_cell, memorisation, placements
+from vaegan.metrics.nearest import find_nearest
+
+
+def distances(num: int, seed: int, shift: float = 0.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (shift + torch.randn(num, generator=generator, dtype=torch.float64)).exp()
+
+
+def scipy_score(samples: torch.Tensor, held_out: torch.Tensor) -> float:
+    p = mannwhitneyu(samples, held_out, use_continuity=False, method="asymptotic", alternative="less").pvalue
+    return float(norm.ppf(p))
+
+
+@pytest.mark.parametrize("shift", [-0.4, 0.0, 0.3])
+def test_score_and_probability_against_scipy_and_scikit_learn(shift: float) -> None:
+    samples, held_out = distances(150, 0, shift), distances(90, 1)
+    assert copying_score(samples, held_out) == pytest.approx(scipy_score(samples, held_out), abs=1e-9)
+    is_sample = [1] * 150 + [0] * 90
+    found = memorisation(samples, held_out)
+    assert found.farther == pytest.approx(roc_auc_score(is_sample, torch.cat([samples, held_out])))
+    assert found.c_t == copying_score(samples, held_out)
+
+
+def test_ties_count_half() -> None:
+    samples, held_out = torch.tensor([1.0, 2.0, 5.0]), torch.tensor([2.0, 2.0, 1.0, 3.0])
+    assert placements(samples, held_out).tolist() == [0.125, 0.5, 1.0]
+    auc = roc_auc_score([1] * 3 + [0] * 4, torch.cat([samples, held_out]))
+    assert memorisation(samples, held_out).farther == pytest.approx(auc)
+
+
+def test_cells_by_hand() -> None:
+    samples, held_out = distances(120, 0), distances(100, 1)
+    cells, others = torch.arange(120) % 3, torch.arange(100) % 4  # 40 samples in 0, 1, 2; 25 held-out in 0 to 3
+    cells[cells == 2] = torch.tensor([2] * 19 + [1] * 21)  # too few in 2
+    scores = [scipy_score(samples[cells == cell], held_out[others == cell]) for cell in (0, 1)]
+    assert copying_score_by_cell(samples, held_out, cells, others) == pytest.approx(sum(scores) / 2)
+    more = torch.where(others == 3, 0, others)  # cell 0 weighs 50, cell 1 weighs 25
+    scores = [scipy_score(samples[cells == cell], held_out[more == cell]) for cell in (0, 1)]
+    wanted = (2 * scores[0] + scores[1]) / 3
+    assert copying_score_by_cell(samples, held_out, cells, more) == pytest.approx(wanted)
+    assert math.isnan(copying_score_by_cell(samples, held_out, cells, others, fewest=1000))
+
+
+def test_copies_in_one_cell_do_not_hide_behind_poor_samples_in_another() -> None:
+    samples = torch.cat([distances(100, 0, -2.0), distances(100, 1, 2.0)])
+    held_out, cells = distances(200, 2), torch.arange(200) // 100
+    assert abs(copying_score(samples, held_out)) < 2
+    only_copies = copying_score_by_cell(samples[:100], held_out, cells[:100], cells)
+    assert only_copies < -8
+    assert only_copies == pytest.approx(copying_score(samples[:100], held_out[:100]))
+
+
+def test_copies_new_images_and_noise_are_told_apart() -> None:
+    generator = torch.Generator().manual_seed(0)
+    train, held_out, new = torch.randn(3, 400, 4, generator=generator)
+    copies = train[:100] + 0.01 * torch.randn(100, 4, generator=generator)
+    far = 3 * torch.randn(100, 4, generator=generator)
+    d = [find_nearest(x, [train], 1)[0][:, 0] for x in (held_out, new, copies, far)]
+    alike, copied, noise = (memorisation(samples, d[0]) for samples in d[1:])
+    assert alike.nearer == pytest.approx(0.05, abs=0.04)
+    assert alike.farther == pytest.approx(0.5, abs=0.06)
+    assert abs(alike.c_t) < 3
+    assert copied.nearer == 1.0
+    assert copied.farther < 0.01
+    assert copied.c_t < -10
+    assert noise.nearer < 0.05
+    assert noise.c_t > 8
+
+
+def test_figures_by_hand() -> None:
+    found = memorisation(torch.tensor([0.0, 1.0, 2.0, 9.0]), torch.arange(1.0, 22.0))
+    assert found.samples == 1.5
+    assert found.held_out == 11.0
+    assert found.nearer == 0.5  # below 2, the 5 % quantile
+    assert found.farther == pytest.approx((0 + 0.5 + 1.5 + 8.5) / 84)
+
+
+def test_one_of_each_and_all_the_same() -> None:
+    found = memorisation(torch.tensor([2.0]), torch.tensor([1.0]))
+    assert (found.farther, found.nearer) == (1.0, 0.0)
+    assert found.c_t == pytest.approx(0.5 / math.sqrt(3 / 12))
+    zeros = memorisation(torch.zeros(7), torch.zeros(5))
+    assert (zeros.farther, zeros.nearer, zeros.c_t) == (0.5, 0.0, 0.0)
