@@ -104,13 +104,23 @@ def test_check_is_a_table_and_json(run, tmp_path, capsys, monkeypatch):
     words = (run, "--check", "--check-images", 100, "--check-strength", "1,3", "--attribute", "0,1", "--num", 1)
     assert command(*words, "--no-save", "--out", tmp_path / "a.png") == 2
     assert command(*words, "--save", "no", "--out", tmp_path / "a.png") == 0
-    table = capsys.readouterr().out
-    assert "random flipped" in table
+    table = capsys.readouterr().out.splitlines()
     report = json.loads((tmp_path / "a-check.json").read_text())
-    assert report["num_images"] == 100
-    assert len(report["classifier_accuracy"]) == 10
-    assert min(report["classifier_accuracy"].values()) > 0.8
+    assert (report["num_images"], report["seed"]) == (100, 0)
+    bases = report["attributes"]
+    assert list(bases) == list("0123456789")
+    assert all(base["accuracy_on_originals"] > 0.8 for base in bases.values())
+    labels = open_data("digits").train.labels
+    assert bases["3"]["training_images_without_and_with"] == [(labels != 3).sum(), (labels == 3).sum()]
     assert [(e["attribute"], e["strength"]) for e in report["effects"]] == [("0", 1), ("0", 3), ("1", 1), ("1", 3)]
+    for effect in report["effects"]:
+        for push in (effect["vector"], effect["random"]):
+            assert 0 <= push["flipped"]["low"] <= push["flipped"]["value"] <= push["flipped"]["high"] <= 1
+            assert set(push["each_moved"]) == set("0123456789") - {effect["attribute"]}
+    flipped = report["effects"][2]["vector"]["flipped"]
+    (row,) = (row for row in table if row.split()[:2] == ["1", "1"])
+    assert f"{flipped['value']:.2f} ({flipped['low']:.2f} to {flipped['high']:.2f})" in row
+    assert f"{len(report['work']['by_share'])} of 2 attributes flip in at least 80 % of the images" in table[-2]
     assert not (run / "model" / "attributes.json").exists()
     (tmp_path / "a.png").unlink()
     assert command(*words, "--out", tmp_path / "a.png") == 2

@@ -11,7 +11,6 @@ from vaegan.data.images import ImageSet
 from vaegan.data.known import known_attributes
 from vaegan.data.thresholds import find_thresholds, has_attribute
 from vaegan.errors import UserError
-from vaegan.latent.attribute_check import check_vectors
 from vaegan.latent.attributes import (
     apply,
     find_vectors,
@@ -152,6 +151,9 @@ def test_random_direction_has_the_length_and_its_seed():
     assert float(a.norm()) == pytest.approx(5.0)
     assert torch.equal(a, random_like(vector, 0))
     assert abs(float(a @ b)) < 10
+    several = random_like(torch.stack([vector, 2 * vector]), 0)
+    assert several.norm(dim=1).tolist() == pytest.approx([5.0, 10.0])
+    assert abs(float(several[0] @ several[1])) < 20
 
 
 def test_labels_are_attributes_of_zero_and_one():
@@ -166,26 +168,3 @@ def test_labels_are_attributes_of_zero_and_one():
     values, names = known_attributes(images)
     assert names == ("cat", "label cat", "dog")
     np.testing.assert_array_equal(values, np.array([[0.5, 0, 1], [np.nan, 1, 0], [2, 0, 1]], np.float32))
-
-
-def test_the_check_counts_flips_by_hand():
-    # Three attributes: the signs of three code dimensions, seen without error. The first vector moves its own
-    # dimension by 2, the second also drags the third along.
-    z = torch.tensor([[-1.0, 5, 5, 0], [-3, 5, 5, 0], [1, 5, -1, 0], [5, -1, -0.5, 0]])
-    vectors = find_vectors(torch.eye(2, 4), torch.tensor([[0.0, 1], [1, 0]]), ("a", "b"))
-    object.__setattr__(vectors, "vectors", torch.tensor([[2.0, 0, 0, 0], [0, 2, 2, 0]]))
-    first, first2, second, _ = check_vectors(z, vectors, lambda z: (z[:, :3] > 0).float(), (1.0, 2.0))
-    assert (first.attribute, first.strength, first2.strength, second.attribute) == ("a", 1.0, 2.0, "b")
-    # Without: -1 flips, -3 does not. With: 1 flips, 5 does not.
-    assert (first.flipped, first.added, first.removed, first.own, first.others) == (0.5, 0.5, 0.5, 0.5, 0.0)
-    assert (first2.flipped, first2.added, first2.removed) == (0.75, 1.0, 0.5)
-    # The last image gets b (from -1 to 1) and its third dimension turns too; of eight other opinions one changes.
-    assert (second.flipped, second.added, second.removed, second.others) == (0.25, 1.0, 0.0, 1 / 8)
-
-
-def test_the_check_counts_nothing_where_there_is_nothing():
-    vectors = find_vectors(torch.eye(2, 4), torch.tensor([[0.0], [1.0]]), ("a",))
-    (effect,) = check_vectors(torch.ones(3, 4), vectors, lambda z: (z[:, :1] > 0).float(), (1.0,))
-    assert effect.added is None
-    assert effect.others is None
-    assert effect.removed == 0.0

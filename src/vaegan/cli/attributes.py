@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from ..errors import UserError
-from . import log
 from .pictures import (
     DataPictureOptions,
     choose_images,
@@ -23,9 +20,7 @@ from .pictures import (
     run_defaults,
     say_where,
     some_of,
-    watched,
 )
-from .table import print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +37,8 @@ class Options(DataPictureOptions):
 
     The sheet has a row for each image: original, reconstruction, then with each attribute added. For one attribute
     it is a sweep over strengths. The vectors are saved with the model. `--check` trains a classifier on the images
-    alone and tells how many held-out images it sees flip, what else changes, and what a random direction does.
+    alone and tells how many held-out images it sees flip, what else changes, and what a random direction does. An
+    attribute of more than two values is parted at its median: images above it have the attribute.
     """
 
     num: PositiveInt = 8
@@ -63,7 +59,7 @@ class Options(DataPictureOptions):
     """Check each vector with a classifier; a table, and a JSON file beside the pictures."""
     check_images: PositiveInt = 256
     """Held-out images for the check."""
-    check_strength: tuple[float, ...] = (1.0, 2.0)
+    check_strength: tuple[PositiveFloat, ...] = (0.5, 1.0, 1.5, 2.0)
     """Strengths of the check."""
 
 
@@ -73,6 +69,7 @@ defaults = run_defaults
 def run(options: Options) -> None:
     """Find, save, show, check."""
     from ..report.sheet import write_sheet
+    from .attributes_check import check
 
     out, overwrite = output_of(options, "attributes.png")
     report = out.with_name(f"{out.stem}-check.json")
@@ -91,7 +88,7 @@ def run(options: Options) -> None:
     say_where(len(shown.names), "attribute vectors", out)
     if options.check:
         held_out = some_of(data.test, options.check_images, options.seed)
-        _check(options, model, vectors, shown, train, held_out, report)
+        check(model, vectors, shown, train, held_out, report, options)
 
 
 def _names(options: Options, data: ImageData) -> list[str]:
@@ -117,21 +114,12 @@ def _names(options: Options, data: ImageData) -> list[str]:
     return [*found, *(name for name in options.attribute if name not in found)]
 
 
-def _table(images: ImageSet, names: list[str] | tuple[str, ...]) -> Tensor:
-    """Return values `(N, A)` of these attributes."""
-    import torch
-
-    from ..data.known import known_attributes
-
-    values, known = known_attributes(images)
-    return torch.from_numpy(values[:, [known.index(name) for name in names]])
-
-
 def _find(options: Options, model: Model, train: ImageSet, names: list[str]) -> AttributeVectors:
     from ..latent.attributes import find_vectors
+    from .attributes_check import values_of
 
     mu, _ = encode_to_codes(model, train, options.batch_size)
-    return find_vectors(mu, _table(train, names), names, how=options.how, orthogonalise=options.orthogonalise)
+    return find_vectors(mu, values_of(train, names), names, how=options.how, orthogonalise=options.orthogonalise)
 
 
 def _save(options: Options, vectors: AttributeVectors) -> None:
@@ -170,56 +158,3 @@ def _sheet(options: Options, model: Model, vectors: AttributeVectors) -> tuple[A
 
 def _label(name: str, strength: float) -> str:
     return f"+ {name}" if strength == 1 else f"{strength:+g} × {name}"
-
-
-def _check(
-    options: Options,
-    model: Model,
-    vectors: AttributeVectors,
-    shown: AttributeVectors,
-    train: ImageSet,
-    held_out: ImageSet,
-    report: Path,
-) -> None:
-    """Train a classifier of all attributes, look through it at those shown, print and write what it saw."""
-    import torch
-
-    from ..data.batches import to_unit
-    from ..data.thresholds import has_attribute
-    from ..files import write_json
-    from ..latent.attribute_check import check_vectors
-    from ..metrics.classifier import balanced_accuracy, train_classifier
-
-    _log.info("training a classifier on %d images", len(train))
-    targets, truth = (has_attribute(_table(part, vectors.names), vectors.thresholds) for part in (train, held_out))
-    classifier = train_classifier(torch.from_numpy(train.images), targets, seed=options.seed)
-    x = to_unit(torch.from_numpy(held_out.images))
-    accuracy = balanced_accuracy(classifier.predict(x), truth)
-
-    def predict(z: Tensor) -> Tensor:
-        parts = torch.split(z, options.batch_size)
-        return torch.cat([classifier.predict(model.decode(part).cpu()) for part in parts])
-
-    z = model.encode(x, batch_size=options.batch_size).cpu()
-    columns = [vectors.index(name) for name in shown.names]
-    effects = check_vectors(z, shown, predict, options.check_strength, columns=columns, seed=options.seed)
-    num = len(shown.names) * len(options.check_strength)
-    records = [asdict(effect) for effect in watched(effects, num, "checking")]
-    _print(records)
-    of_classifier = {name: _number(value) for name, value in zip(vectors.names, accuracy.tolist(), strict=True)}
-    write_json(report, {"num_images": len(z), "classifier_accuracy": of_classifier, "effects": records})
-    _log.info("check on %d held-out images: %s", len(z), report)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _print(records: list[dict[str, Any]]) -> None:
-    if log.is_first_process():
-        head = [name.replace("_", " ") for name in records[0]]
-        print_table(head, [[_cell(value) for value in record.values()] for record in records])
-
-
-def _cell(value: Any) -> str:
-    return "-" if value is None else value if isinstance(value, str) else f"{value:.3g}"

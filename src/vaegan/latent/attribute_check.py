@@ -1,9 +1,10 @@
 """Whether attribute vectors do what they should: a classifier looks at images moved along them.
 
 An image that the classifier sees without the attribute goes along the vector, one that it sees with it goes against
-it. The share of images of which it then says the opposite is the flip share; how far its opinion of all other
-attributes moves is what the vector does besides. A random direction of the same length is the control: flips there
-are what any push of that size would do.
+it. The share of images of which it then says the opposite is the flip share. What the vector does besides is told in
+the same unit: how far the share of images with another attribute moves, separately among the images that were pushed
+along and those pushed against, since both could cancel. A random direction of the same length for each image is the
+control: what moves there is what any push of that size would move.
 """
 
 from __future__ import annotations
@@ -14,34 +15,67 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..metrics.bootstrap import Interval
 from .attributes import AttributeVectors, apply, random_like
+
+NUM_DRAWS = 1000
+LEVEL = 0.95
+STRENGTHS = (1.0, 2.0)
+"""Between these a vector is to work."""
+LEAST_FLIPPED = 0.8
+MOST_BESIDES = 1 / 3
+
+
+@dataclass(frozen=True)
+class Push:
+    """What a push does to images, as shares of them in [0, 1]; None where there is nothing to count.
+
+    Attributes:
+        flipped: images whose attribute flips.
+        added: of those without it, the ones that get it.
+        removed: of those with it, the ones that lose it.
+        others_moved: how far the share of images with another attribute moves, up or down, from what it was: the mean
+            over both ways of pushing, each with the weight of its images, and over all other attributes.
+        others_flipped: images of which another attribute flips, the mean over all other attributes. Of attributes
+            that were parted at their median, and of what the classifier is unsure of, any push flips some.
+        each_moved: what `others_moved` is the mean of, by name.
+    """
+
+    flipped: Interval
+    added: Interval | None
+    removed: Interval | None
+    others_moved: Interval | None
+    others_flipped: Interval | None
+    each_moved: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a vector does at one strength; shares and probabilities in [0, 1], None where there is nothing to count.
+    """What a vector does at one strength.
 
     Attributes:
         attribute: its name.
         strength: in units of the vector.
-        flipped: share of images whose attribute flips.
-        added: share of those without it that get it.
-        removed: share of those with it that lose it.
-        own: mean change (absolute) of the attribute's own probability.
-        others: mean change (absolute) of the other attributes' probabilities.
-        random_flipped: share of images whose attribute flips along a random direction of the same length.
-        random_others: mean change of the others there.
+        vector: along it.
+        random: along random directions of the same length.
     """
 
     attribute: str
     strength: float
-    flipped: float
-    added: float | None
-    removed: float | None
-    own: float
-    others: float | None
-    random_flipped: float
-    random_others: float | None
+    vector: Push
+    random: Push
+
+    def works(self, *, singly: bool = False) -> bool:
+        """Whether the vector flips 80 % of the images at a strength of 1 to 2, and others a third as much at most.
+
+        Args:
+            singly: whether to count each image of which another attribute flips, instead of how far shares move.
+        """
+        others = self.vector.others_flipped if singly else self.vector.others_moved
+        besides = 0.0 if others is None else others.value
+        flipped = self.vector.flipped.value
+        is_meant = STRENGTHS[0] <= self.strength <= STRENGTHS[1]
+        return is_meant and flipped >= LEAST_FLIPPED and besides < MOST_BESIDES * flipped
 
 
 def check_vectors(
@@ -50,7 +84,7 @@ def check_vectors(
     predict: Callable[[Tensor], Tensor],
     strengths: Sequence[float],
     *,
-    columns: Sequence[int] | None = None,
+    known: Sequence[str],
     seed: int = 0,
 ) -> Iterator[Effect]:
     """Measure each vector at each strength.
@@ -58,44 +92,62 @@ def check_vectors(
     Args:
         z: codes `(B, Z)` of images that took no part in finding the vectors.
         vectors: to check.
-        predict: codes `(B, Z)` -> probabilities `(B, A')` of attributes in the images they decode to.
+        predict: codes `(B, Z)` -> probabilities `(B, A)` of attributes in the images they decode to.
         strengths: more than 0.
-        columns: where the vectors' attributes stand among the A' that ``predict`` knows; one after another if None.
-        seed: of the random directions, one for each attribute.
+        known: names of these A attributes, the vectors' among them.
+        seed: of the random directions, and of the draws that the intervals are made of.
 
     Yields:
-        An effect for each attribute and strength, attribute by attribute.
+        An effect for each attribute and strength, attribute by attribute. Intervals hold the middle 95 % of 1000 draws
+        of the images with replacement (see `vaegan.metrics.bootstrap`).
     """
-    before = predict(z)
-    columns = range(len(vectors.names)) if columns is None else columns
-    for row, (name, column) in enumerate(zip(vectors.names, columns, strict=True)):
-        has = before[:, column] > 0.5
-        sign = torch.where(has, -1.0, 1.0).to(z)
-        control = random_like(vectors.vectors[row], seed + row)
+    before = predict(z) > 0.5
+    draws = _draws(len(z), seed)
+    for row, name in enumerate(vectors.names):
+        column = list(known).index(name)
+        sign = torch.where(before[:, column], -1.0, 1.0).to(z)
+        control = random_like(vectors.vectors[row].expand(len(z), -1), seed + row)
         for strength in strengths:
-            after = predict(apply(z, vectors.vectors[row], strength * sign))
-            random = predict(apply(z, control, strength * sign))
-            flips = (after[:, column] > 0.5) != has
-            moved, others = _moved(before, after, column)
-            yield Effect(
-                name,
-                strength,
-                float(flips.float().mean()),
-                _share(flips[~has]),
-                _share(flips[has]),
-                moved,
-                others,
-                float(((random[:, column] > 0.5) != has).float().mean()),
-                _moved(before, random, column)[1],
-            )
+            pushes = [
+                _push(before, predict(apply(z, direction, strength * sign)) > 0.5, column, known, draws)
+                for direction in (vectors.vectors[row], control)
+            ]
+            yield Effect(name, strength, *pushes)
 
 
-def _moved(before: Tensor, after: Tensor, column: int) -> tuple[float, float | None]:
-    """Return the mean change of one column and of all others."""
-    change = (after - before).abs().mean(0)
-    others = torch.cat([change[:column], change[column + 1 :]])
-    return float(change[column]), _share(others)
+def _draws(num: int, seed: int) -> Tensor:
+    """Return how often each of `num` images counts, `(1 + NUM_DRAWS, num)`; in the first row each does once."""
+    drawn = torch.randint(num, (NUM_DRAWS, num), generator=torch.Generator().manual_seed(seed))
+    counts = torch.zeros(NUM_DRAWS, num, dtype=torch.float64)
+    counts.scatter_add_(1, drawn, torch.ones_like(counts))
+    return torch.cat([torch.ones(1, num, dtype=torch.float64), counts])
 
 
-def _share(values: Tensor) -> float | None:
-    return float(values.float().mean()) if len(values) else None
+def _push(before: Tensor, after: Tensor, column: int, known: Sequence[str], draws: Tensor) -> Push:
+    """Compare what is seen before and after, both bool `(B, A)`, over all draws."""
+    num = before.shape[0]
+    change = after.double() - before.double()
+    others = [index for index in range(len(known)) if index != column]
+    sides = [~before[:, column], before[:, column]]
+    moved_of_sides = [((draws * side) @ change).abs() for side in sides]
+    added, removed = (
+        _interval(moved[:, column] / (draws @ side.double())) if side.any() else None
+        for side, moved in zip(sides, moved_of_sides, strict=True)
+    )
+    moved = (moved_of_sides[0] + moved_of_sides[1]) / num
+    flipped = draws @ change.abs() / num
+    return Push(
+        _interval(flipped[:, column]),
+        added,
+        removed,
+        _interval(moved[:, others].mean(1)) if others else None,
+        _interval(flipped[:, others].mean(1)) if others else None,
+        {known[index]: float(moved[0, index]) for index in others},
+    )
+
+
+def _interval(figures: Tensor) -> Interval:
+    """Return the first figure with the interval of the others; draws without any image do not count."""
+    bounds = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=figures.dtype)
+    low, high = figures[1:].nanquantile(bounds).tolist()
+    return Interval(float(figures[0]), low, high)

@@ -126,7 +126,7 @@ def apply(z: Tensor, vector: Tensor, strength: float | Tensor) -> Tensor:
 
     Args:
         z: codes `(B, Z)`.
-        vector: `(Z,)`.
+        vector: `(Z,)`, or one for each code `(B, Z)`.
         strength: a number, or one for each code `(B,)`; 1 is the whole difference, less than 0 takes away.
     """
     strength = torch.as_tensor(strength, dtype=z.dtype, device=z.device)
@@ -139,9 +139,9 @@ def sweep(z: Tensor, vector: Tensor, strengths: Sequence[float]) -> Tensor:
 
 
 def random_like(vector: Tensor, seed: int) -> Tensor:
-    """Return a vector `(Z,)` of the same length in a random direction, evenly over all."""
+    """Return vectors of the same lengths as `(..., Z)`, each in a random direction of its own, evenly over all."""
     direction = torch.randn(vector.shape, generator=torch.Generator().manual_seed(seed)).to(vector)
-    return direction.mul(vector.norm() / direction.norm())
+    return direction.mul(vector.norm(dim=-1, keepdim=True) / direction.norm(dim=-1, keepdim=True))
 
 
 def _difference(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
