@@ -56,6 +56,7 @@ def check(
         report: the JSON file.
         options: of the command.
     """
+    import numpy as np
     import torch
 
     from ..data.batches import to_unit
@@ -66,13 +67,13 @@ def check(
 
     _log.info("training a classifier on %d images", len(train))
     targets, truth = (has_attribute(values_of(part, vectors.names), vectors.thresholds) for part in (train, held_out))
-    classifier = train_classifier(torch.from_numpy(train.images), targets, seed=options.seed)
+    classifier = train_classifier(torch.from_numpy(np.array(train.images)), targets, seed=options.seed)
 
     def predict(z: Tensor) -> Tensor:
         parts = torch.split(z, options.batch_size)
         return torch.cat([classifier.predict(model.decode(part).cpu()) for part in parts])
 
-    x = to_unit(torch.from_numpy(held_out.images))
+    x = to_unit(torch.from_numpy(np.array(held_out.images)))
     z = model.encode(x, batch_size=options.batch_size).cpu()
     unedited = predict(z)
     accuracies = [balanced_accuracy(seen, truth).tolist() for seen in (classifier.predict(x), unedited)]
