@@ -33,6 +33,7 @@ COMMANDS = {
     "encode": "codes of a whole source to a file",
     "attributes": "find attribute vectors, apply them, check that they work",
     "cluster": "clusters of codes: galleries, a map, scores against labels",
+    "evaluate": "a model in numbers: distances, coverage, reconstruction",
     "report": "one run as one self-contained HTML page",
 }
 """Every command with its one line; `vaegan COMMAND` is in the file of that name."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -124,19 +123,10 @@ def open_images(options: DataPictureOptions, model: Model) -> ImageData:
 
 
 def some_of(images: ImageSet, num: int, seed: int) -> ImageSet:
-    """Return `num` images (all, if there are not more), drawn by the seed, in the order they had."""
-    import numpy as np
+    """Return `num` images, see `data.images.some_of`, which would bring NumPy into the help."""
+    from ..data.images import some_of as some
 
-    if len(images) <= num:
-        return images
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:num])
-    return replace(
-        images,
-        images=images.images[chosen],
-        names=[images.names[i] for i in chosen],
-        labels=None if images.labels is None else images.labels[chosen],
-        attributes=None if images.attributes is None else images.attributes[chosen],
-    )
+    return some(images, num, seed)
 
 
 def encode_to_codes(model: Model, images: ImageSet, batch_size: int) -> tuple[Tensor, Tensor | None]:

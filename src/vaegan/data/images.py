@@ -7,7 +7,7 @@ read-only map of a file, so that a set may be larger than memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,3 +146,17 @@ class Collection:
             None if self.attributes is None else self.attributes[positions],
             self.attribute_names,
         )
+
+
+def some_of(images: ImageSet, num: int, seed: int) -> ImageSet:
+    """Return `num` images (all, if there are not more), drawn by the seed, in the order they had."""
+    if len(images) <= num:
+        return images
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:num])
+    return replace(
+        images,
+        images=images.images[chosen],
+        names=[images.names[i] for i in chosen],
+        labels=None if images.labels is None else images.labels[chosen],
+        attributes=None if images.attributes is None else images.attributes[chosen],
+    )

@@ -1,0 +1,106 @@
+"""``vaegan evaluate``: a model in numbers, as a table and as JSON."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from pydantic import PositiveInt
+
+from ..errors import UserError
+from . import log
+from .pictures import DataPictureOptions, data_of_run, load_model, open_images
+from .table import print_table
+
+if TYPE_CHECKING:
+    from ..evaluation.figures import Figures
+
+_log = logging.getLogger("vaegan")
+
+
+class Options(DataPictureOptions):
+    """Measure a model: samples of each prior and reconstructions against held-out images.
+
+    Prints a table and writes JSON. 'yardstick' is as many training images in place of samples: nothing can be nearer to
+    the held-out images than these, and frechet_ratio says how many times farther away something is. Intervals are of
+    95 %. Figures of different extractors or numbers of images are not to be compared.
+    """
+
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: RUN/evaluation.json)")] = (
+        None
+    )
+    """File for the JSON."""
+    num: PositiveInt = 10_000
+    """Samples, held-out images and training images, at most."""
+    split: Literal["test", "train"] = "test"
+    """Measure against held-out images, or those trained on."""
+    prior: str = "all"
+    """Prior to sample from: a name such as 'normal', several with commas, or 'all'."""
+    extractor: Literal["classifier", "rotations", "inception", "dinov2", "pixels"] | None = None
+    """What images are compared by; 'classifier' where labels or attributes are known, else 'rotations'."""
+    weights: Path | None = None
+    """File with the weights of the extractors inception and dinov2."""
+
+
+def defaults(options: Options) -> Options:
+    """Return options with the run's own data settings."""
+    return Options(run=options.run, data=data_of_run(options))
+
+
+def run(options: Options) -> None:
+    """Measure, write, print."""
+    from ..evaluation.evaluate import evaluate
+    from ..files import write_json
+    from ..metrics.features import open_extractor
+    from ..training.device import pick_device
+
+    out = _output(options)
+    model = load_model(options)
+    data = open_images(options, model)
+    cache = options.data.cache
+    device = pick_device(options.device)
+    extractor = open_extractor(options.extractor, data, cache=cache, weights=options.weights, device=device)
+    report = evaluate(
+        model,
+        data,
+        extractor=extractor,
+        num=options.num,
+        priors=None if options.prior == "all" else options.prior.split(","),
+        split=options.split,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        cache=cache,
+    )
+    write_json(out, report)
+    if log.is_first_process():
+        print_table(("of", "figure", "value", "low", "high", "images"), list(_rows(report)))
+    for what, why in report["left_out"].items():
+        _log.info("%s: left out, as %s", what, why)
+    _log.info("features of %s, %.0f s: %s", report["extractor"]["name"], report["seconds"], out)
+
+
+def _output(options: Options) -> Path:
+    """Return where the JSON goes.
+
+    Raises:
+        UserError: if it is no .json, or there and not to be replaced.
+    """
+    if options.out is None:
+        return (Path(options.run) if Path(options.run).is_dir() else Path()) / "evaluation.json"
+    if options.out.suffix != ".json":
+        raise UserError(f"--out {options.out}: this command writes JSON; give a name that ends in .json")
+    if options.out.exists() and not options.overwrite:
+        raise UserError(f"{options.out} exists; choose another name or allow it to be replaced (--overwrite)")
+    return options.out
+
+
+def _rows(report: dict[str, Any]) -> Iterator[list[str]]:
+    groups: dict[str, Figures] = {name: report[name] for name in ("yardstick", "reconstructions")}
+    groups |= {f"samples {prior}": figures for prior, figures in report["samples"].items()}
+    for group, figures in groups.items():
+        for name, figure in figures.items():
+            numbers = (figure["value"], figure["low"], figure["high"])
+            yield [group, name, *("-" if x is None else f"{x:.4g}" for x in numbers), str(figure["num"])]

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from vaegan.data import open_data
+from vaegan.data.images import some_of
+from vaegan.errors import UserError
+from vaegan.evaluation import bench as bench_module
+from vaegan.evaluation.bench import open_bench
+from vaegan.evaluation.distribution import Reference, distribution_figures
+from vaegan.evaluation.evaluate import evaluate
+from vaegan.evaluation.figures import figure, mean_figure
+from vaegan.evaluation.of_images import sample_figures
+from vaegan.metrics.bootstrap import Interval
+from vaegan.metrics.features import open_extractor
+from vaegan.metrics.frechet import Moments, frechet_distance
+from vaegan.models import Model
+from vaegan.recipes import config_for
+
+
+def make_model(kind="vaegan"):
+    config = config_for("digits", {"model.kind": kind})
+    torch.manual_seed(0)
+    return Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()})
+
+
+@pytest.fixture(scope="module")
+def data():
+    return open_data("digits")
+
+
+@pytest.fixture
+def bench(data, tmp_path):
+    return open_bench(data, open_extractor("pixels", data), num=200, batch_size=64, cache=tmp_path)
+
+
+def unit(images):
+    return torch.from_numpy(images.images).permute(0, 3, 1, 2).float() / 255
+
+
+def numbers(figures):
+    return {name: one["value"] for name, one in figures.items()}
+
+
+def test_every_figure_has_an_interval_around_it_a_count_and_the_seed():
+    rng = np.random.default_rng(0)
+    real, made = (torch.from_numpy(rng.normal(size=(300, 5))).float() for _ in range(2))
+    found = distribution_figures(made + 0.3, Reference(real), seed=7)
+    assert set(found) == {"frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"}
+    for one in found.values():
+        assert one["low"] <= one["value"] <= one["high"]
+        assert (one["num"] in (300,), one["seed"]) == (True, 7)
+    assert found["frechet_distance"]["value"] == pytest.approx(frechet_distance(Moments(made + 0.3), Moments(real)))
+    assert figure(float("nan"), 0, 1) == {"value": None, "low": None, "high": None, "num": 0, "seed": 1}
+    assert figure(Interval(1.0, 0.5, 2.0), 3, 1) == {"value": 1.0, "low": 0.5, "high": 2.0, "num": 3, "seed": 1}
+    assert mean_figure(torch.tensor([1.0, 2.0, 6.0]), 0)["value"] == 3.0
+
+
+def test_real_images_as_samples_have_the_figures_of_the_yardstick(bench):
+    found = sample_figures(torch.split(unit(bench.others), 32), bench)
+    assert found["frechet_ratio"]["value"] == pytest.approx(1, rel=1e-4)
+    for name, value in numbers(bench.yardstick).items():
+        assert found[name]["value"] == pytest.approx(value, rel=1e-3), name
+    noise = sample_figures([torch.rand(200, 1, 8, 8, generator=torch.Generator().manual_seed(0))], bench)
+    assert noise["frechet_ratio"]["value"] > 5
+    assert noise["precision"]["value"] < 0.1
+
+
+def test_features_of_real_images_are_kept_by_data_split_extractor_and_count(data, tmp_path, monkeypatch):
+    pixels = open_extractor("pixels", data)
+    first = open_bench(data, pixels, num=100, seed=1, cache=tmp_path)
+    expected = unit(some_of(data.test, 100, 1)).flatten(1)
+    assert torch.equal(first.reference.features, expected)
+    files = set((tmp_path / "features").iterdir())
+    assert len(files) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(bench_module, "features_of", lambda *_: pytest.fail("computed again"))
+        turned = open_bench(data, pixels, num=100, seed=1, split="train", cache=tmp_path)
+    assert torch.equal(turned.others_features, expected)
+    assert torch.equal(turned.reference.features, first.others_features)
+    open_bench(data, pixels, num=50, seed=1, cache=tmp_path)
+    other = open_extractor("pixels", data)
+    other.fingerprint = "another"
+    open_bench(data, other, num=100, seed=1, cache=tmp_path)
+    assert len(list((tmp_path / "features").iterdir())) == 6
+    for path in files:
+        path.write_bytes(path.read_bytes()[:500])
+    again = open_bench(data, pixels, num=100, seed=1, cache=tmp_path)
+    assert torch.equal(again.reference.features, expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_samples", "has_codes"),
+    [("vaegan", True, True), ("vae", True, True), ("gan", True, False), ("ae", False, True)],
+)
+def test_every_kind_of_model_is_measured_as_far_as_it_has_the_parts(kind, has_samples, has_codes, data, tmp_path):
+    model = make_model(kind)
+    report = evaluate(model, data, extractor=open_extractor("pixels", data), num=150, cache=tmp_path)
+    json.dumps(report, allow_nan=False)
+    assert list(report["samples"]) == (["normal"] if has_samples else [])
+    assert bool(report["reconstructions"]) == has_codes
+    assert report["yardstick"]["coverage"]["num"] == 150
+    assert ("reconstructions" in report["left_out"], "samples" in report["left_out"]) == (
+        not has_codes,
+        not has_samples,
+    )
+    if has_codes:
+        images = some_of(data.test, 150, 0)
+        x = unit(images)
+        x_tilde = model.reconstruct(x)
+        assert report["reconstructions"]["mse"]["value"] == pytest.approx(
+            float((x - x_tilde).square().mean()), rel=1e-4
+        )
+    if has_samples:
+        again = evaluate(model, data, extractor=open_extractor("pixels", data), num=150, seed=1, cache=tmp_path)
+        assert again["samples"]["normal"]["frechet_distance"] != report["samples"]["normal"]["frechet_distance"]
+
+
+def test_an_unknown_prior_is_told(data, tmp_path):
+    with pytest.raises(UserError, match=r"no prior 'norml' \(perhaps you meant 'normal'\); there are normal"):
+        evaluate(make_model(), data, extractor=open_extractor("pixels", data), priors=["norml"], cache=tmp_path)
+    with pytest.raises(UserError, match="no prior 'normal', nor any other"):
+        evaluate(make_model("ae"), data, extractor=open_extractor("pixels", data), priors=["normal"], cache=tmp_path)
