@@ -1,0 +1,1 @@
+"""What the studies share: runs trained once, measures, intervals and verdicts, pages."""

@@ -1,0 +1,75 @@
+"""The trainings that studies vary: small networks after our recipes, trained plainly.
+
+Claims about VAE/GANs are claims about plain training, so what our recipes do to steady it is left out: the rate is
+constant and no weights are averaged. The KL weight is 1 as in the paper, so that N(0, I) is what codes are drawn to.
+All runs compute in one number format, or speed of a moment would decide which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vaegan.config import Config
+from vaegan.recipes import config_for
+from vaegan.settings_io import with_settings
+
+PLAIN: dict[str, Any] = {
+    "optim.schedule": "constant",
+    "optim.ema": 0.0,
+    "train.precision": "bf16",
+    "train.memory_format": "channels_last",
+    "train.tensorboard": False,
+    "train.snapshot_epochs": 1e6,  # at the end of each stretch only
+    "train.held_out_images": 256,
+    "train.log_images": 20_000,
+    "train.keep": 1,
+}
+MLP_WIDTH = 512
+_MLP = {f"model.{part}.hidden": (MLP_WIDTH, MLP_WIDTH) for part in ("encoder", "decoder", "discriminator")}
+_CONV = {
+    "model.encoder.channels": (16, 32),
+    "model.encoder.hidden": (128,),
+    "model.decoder.first_channels": 32,
+    "model.decoder.channels": (32, 16),
+    "model.discriminator.channels": (16, 32),
+    "model.discriminator.hidden": (128,),
+}
+_FACES = {
+    "model.encoder.channels": (16, 32, 64),
+    "model.encoder.hidden": (256,),
+    "model.decoder.first_channels": 64,
+    "model.decoder.channels": (64, 32, 16),
+    "model.discriminator.channels": (16, 32, 64),
+    "model.discriminator.strides": None,
+    "model.discriminator.hidden": (256,),
+    "model.latent_dim": 64,
+}
+_KINDS: dict[str, dict[str, Any]] = {
+    "vaegan": {"model.kind": "vaegan"},
+    "gan": {"model.kind": "gan"},
+    "vae": {"model.kind": "vae", "model.output": "sigmoid", "loss.likelihood": "bernoulli", "loss.gamma": 1.0},
+    "ae": {"model.kind": "ae", "model.output": "sigmoid", "loss.likelihood": "bernoulli", "loss.gamma": 1.0},
+}
+
+
+def mlp(changes: Mapping[str, Any] | None = None, kind: str = "vaegan") -> Config:
+    """Recipe mnist-mlp, half as wide."""
+    return _config("mnist-mlp", _MLP, kind, changes)
+
+
+def conv(changes: Mapping[str, Any] | None = None, kind: str = "vaegan") -> Config:
+    """Recipe mnist-conv, half as wide."""
+    return _config("mnist-conv", _CONV, kind, changes)
+
+
+def faces(changes: Mapping[str, Any] | None = None, kind: str = "vaegan") -> Config:
+    """Recipe conv-32, a quarter as wide, on drawn faces; pixels of a VAE count as a Gaussian of variance 0.02."""
+    pixels = {"loss.likelihood": "gaussian", "loss.pixel_variance": 0.02} if kind in ("vae", "ae") else {}
+    data = {"data.source": "shapes-faces", "data.size": 32}
+    return _config("conv-32", _FACES | data, kind, pixels | dict(changes or {}))
+
+
+def _config(recipe: str, network: Mapping[str, Any], kind: str, changes: Mapping[str, Any] | None) -> Config:
+    own = {**PLAIN, **network, "loss.kl_weight": 1.0, "loss.encoder_llike_weight": 1.0, **_KINDS[kind]}
+    return with_settings(config_for(recipe), {**own, **(changes or {})})

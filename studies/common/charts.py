@@ -1,0 +1,137 @@
+"""Pictures of studies: every seed a dot, its mean a bar, the 95% interval a line; strips of images beside."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from vaegan.files import written_beside
+from vaegan.report.grid import grid, to_uint8
+
+from .results import Results
+from .statistics import interval
+
+COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280", "#718096", "#975a16")
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty matplotlib figure, in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure as PNG, beside and then renamed.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    with written_beside(path) as beside:
+        figure.savefig(beside, format="png")
+
+
+def panel(axes: Any, title: str, x: str = "", y: str = "") -> Any:
+    """Give axes their words and a plain frame."""
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_xlabel(x, fontsize=9)
+    axes.set_ylabel(y, fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def dots(axes: Any, results: Results, figure: str, variants: Sequence[str], images: int | None = None) -> None:
+    """Draw a figure of each variant in a column: seeds, mean, interval."""
+    for place, variant in enumerate(variants):
+        values = results.values(variant, figure, images)
+        mean, colour = interval(values), COLOURS[place % len(COLOURS)]
+        shift = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0]
+        axes.scatter(place + np.asarray(shift), values, s=22, color=colour, zorder=3, linewidths=0)
+        if mean.n:
+            axes.hlines(mean.mean, place - 0.28, place + 0.28, color=colour, lw=1.8)
+        if mean.n > 1:
+            axes.vlines(place, mean.low, mean.high, color=colour, lw=5, alpha=0.25)
+    axes.set_xticks(range(len(variants)), [_folded(variant) for variant in variants])
+    axes.set_xlim(-0.6, len(variants) - 0.4)
+
+
+def lines(
+    axes: Any,
+    x: Sequence[float],
+    series: Sequence[Sequence[float]],
+    label: str,
+    colour: str,
+    style: str = "-",
+    band: bool = True,
+) -> None:
+    """Draw each seed as a faint line, their mean as a strong one, the interval as a band.
+
+    Args:
+        axes: to draw on.
+        x: places.
+        series: for each place the values of all seeds.
+        label: in the legend.
+        colour: of all three.
+        style: of the line.
+        band: whether the interval is drawn.
+    """
+    middle = [interval(values) for values in series]
+    for run in zip(*series, strict=True):
+        axes.plot(x, run, style, color=colour, lw=0.7, alpha=0.45)
+    axes.plot(x, [one.mean for one in middle], style, color=colour, lw=2, marker="o", ms=3.5, label=label)
+    if band and all(math.isfinite(one.half) for one in middle):
+        axes.fill_between(x, [m.low for m in middle], [m.high for m in middle], color=colour, alpha=0.12, lw=0)
+
+
+def strip(images: Tensor, columns: int = 16) -> str:
+    """Return images `(N, C, H, W)` in [0, 1] in rows of ``columns``, as a PNG in base64."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(_plain(grid(to_uint8(images), columns=columns, pad=1, scale=1))).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def show_strip(axes: Any, picture: str, title: str) -> None:
+    """Show what `strip` made."""
+    from PIL import Image
+
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.set_axis_off()
+
+
+def strips(figure: Any, pictures: Sequence[tuple[str, str]], columns: int = 1) -> None:
+    """Fill a figure (or part of one) with titled strips."""
+    rows = -(-len(pictures) // columns)
+    for place, axes in zip(range(rows * columns), figure.subplots(rows, columns, squeeze=False).flat, strict=True):
+        if place < len(pictures):
+            show_strip(axes, pictures[place][1], pictures[place][0])
+        else:
+            axes.set_axis_off()
+
+
+def _plain(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return image[..., 0] if image.shape[-1] == 1 else image
+
+
+def _folded(words: str, width: int = 13) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(words, width, break_long_words=False))
+
+
+Draw = Callable[[Results], Any]
+"""From results to a figure."""

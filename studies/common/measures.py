@@ -1,0 +1,171 @@
+"""What is measured on a model, all through one eye: a classifier of the data's labels, trained on the data alone.
+
+Samples are decoded from N(0, I), the prior that the claims speak of. Fréchet distances, precision, recall, density and
+coverage are between the classifier's features of samples and of held-out images. They depend on how many there are, so
+they may be compared within a study only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaegan.config import Config
+from vaegan.data import ImageData, open_data
+from vaegan.models import Model
+
+from .runs import Figures
+
+NEIGHBOURS = 5
+"""k of precision, recall, density and coverage."""
+ACTIVE_FROM = 0.01
+"""Variance of a dimension's mean code over images from which it counts as used (Burda et al., arXiv:1509.00519)."""
+
+
+class Eye:
+    """Data, a classifier of them, and what it sees on held-out images.
+
+    Args:
+        config: whose data are meant.
+        num: samples and held-out images that are looked at.
+    """
+
+    def __init__(self, config: Config, num: int) -> None:
+        opening = config.data.opening()
+        self.data: ImageData = open_data(**{**opening, "limit": None if "shapes" not in opening["source"] else 20_000})
+        self.num = min(num, len(self.data.test))
+        self.tag = f"{self.data.fingerprint[:8]}-{self.num}"
+
+    @cached_property
+    def extractor(self) -> Any:
+        """The classifier; trained once, then kept in the cache of all extractors."""
+        from vaegan.metrics.features import open_extractor
+
+        return open_extractor("classifier", self.data, seed=0)
+
+    @cached_property
+    def x(self) -> Tensor:
+        """Held-out images `(N, C, H, W)`, evenly out of all there are."""
+        return images_of(self.data.test.images, self.rows(len(self.data.test)))
+
+    @property
+    def labels(self) -> Tensor:
+        """Their labels `(N,)`."""
+        assert self.data.test.labels is not None
+        return torch.from_numpy(np.asarray(self.data.test.labels)[self.rows(len(self.data.test))]).long()
+
+    @cached_property
+    def x_train(self) -> Tensor:
+        """As many training images, evenly out of all there are."""
+        return images_of(self.data.train.images, self.rows(len(self.data.train)))
+
+    @property
+    def labels_train(self) -> Tensor:
+        """Their labels `(N,)`."""
+        assert self.data.train.labels is not None
+        return torch.from_numpy(np.asarray(self.data.train.labels)[self.rows(len(self.data.train))]).long()
+
+    @cached_property
+    def features(self) -> Tensor:
+        """The classifier's features of the held-out images."""
+        return self.extractor.features(self.x)  # type: ignore[no-any-return]
+
+    def rows(self, length: int) -> np.ndarray[Any, Any]:
+        """Return the positions of the images that are looked at, out of so many."""
+        return np.linspace(0, length - 1, min(self.num, length)).round().astype(int)
+
+
+def images_of(images: np.ndarray[Any, Any], rows: np.ndarray[Any, Any]) -> Tensor:
+    """Return chosen uint8 images `(N, H, W, C)` as floats `(n, C, H, W)` in [0, 1]."""
+    return torch.from_numpy(np.asarray(images[rows])).permute(0, 3, 1, 2).float() / 255
+
+
+def of_samples(model: Model, eye: Eye) -> Figures:
+    """Quality and labels of images decoded from N(0, I)."""
+    return of_images(decode_normal(model, eye.num), eye)
+
+
+def decode_normal(model: Model, num: int, seed: int = 0) -> Tensor:
+    """Return images of codes drawn from N(0, I), also where the model has no prior."""
+    return model.decode(torch.randn(num, model.latent_dim, generator=torch.Generator().manual_seed(seed)))
+
+
+def of_images(x: Tensor, eye: Eye) -> Figures:
+    """Compare made images `(N, C, H, W)` with the held-out ones.
+
+    Returns:
+        ``frechet``; ``precision``, ``recall``, ``density``, ``coverage``; ``rarest`` (share of the label seen least),
+        ``entropy`` (nats) and ``kl`` (to the data's shares, nats) of labels, ``shares`` of each; ``sharpness``, 1 for
+        the data's; ``confidence``, the mean probability of the label that is seen.
+    """
+    features = eye.extractor.features(x)
+    probabilities = eye.extractor.label_probabilities(features)
+    shares = probabilities.argmax(1).bincount(minlength=probabilities.shape[1]).double() / len(x)
+    real = eye.labels.bincount(minlength=len(shares)).double() / len(eye.labels)
+    return {
+        "frechet": frechet(eye.features, features),
+        **neighbours(eye.features, features),
+        "rarest": float(shares.min()),
+        "entropy": float(-(shares * shares.clamp_min(1e-12).log()).sum()),
+        "kl": float((shares * (shares.clamp_min(1e-12) / real).log()).sum()),
+        "shares": shares.tolist(),
+        "sharpness": sharpness(x) / sharpness(eye.x),
+        "confidence": float(probabilities.amax(1).mean()),
+    }
+
+
+def of_reconstructions(model: Model, eye: Eye) -> Figures:
+    """Compare decoded mean codes of held-out images with these.
+
+    Returns:
+        ``mse`` in pixels of [0, 1]; ``feature_error``, half the squared distance of features (the classifier's);
+        ``frechet_rec``; ``sharpness_rec``, 1 for the data's.
+    """
+    x_tilde = model.reconstruct(eye.x)
+    features = eye.extractor.features(x_tilde)
+    return {
+        "mse": float((x_tilde - eye.x).square().mean()),
+        "feature_error": float(0.5 * (features - eye.features).square().sum(1).mean()),
+        "frechet_rec": frechet(eye.features, features),
+        "sharpness_rec": sharpness(x_tilde) / sharpness(eye.x),
+    }
+
+
+def of_codes(model: Model, eye: Eye) -> Figures:
+    """Look at the codes of held-out images.
+
+    Returns:
+        ``nats``, KL(q(z|x) || N(0, I)) per image; ``active``, dimensions whose mean code varies over images;
+        for codes drawn from q(z|x) and (``_mean``) for mean codes: ``knn``, share of images that their nearest
+        neighbours among as many training images give the right label, and ``silhouette`` of the labels.
+    """
+    mu, logvar = model.posterior(eye.x)
+    mu_train, logvar_train = model.posterior(eye.x_train)
+    z, z_train = drawn(mu, logvar, 1), drawn(mu_train, logvar_train, 2)
+    return {
+        "nats": float(0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1).mean()),
+        "active": int((mu.var(0) > ACTIVE_FROM).sum()),
+        "knn": knn_accuracy(z_train, eye.labels_train, z, eye.labels),
+        "silhouette": silhouette(z, eye.labels),
+        "knn_mean": knn_accuracy(mu_train, eye.labels_train, mu, eye.labels),
+        "silhouette_mean": silhouette(mu, eye.labels),
+    }
+
+
+def drawn(mu: Tensor, logvar: Tensor, seed: int) -> Tensor:
+    """Draw from q(z|x)."""
+    return mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def silhouette(z: Tensor, labels: Tensor) -> float:
+    """Mean silhouette of labels over at most 2,000 codes (Rousseeuw 1987); codes that are all alike have none: 0."""
+    from sklearn.metrics import silhouette_score
+
+    z, labels = z[:2000].double(), labels[:2000]
+    return float(silhouette_score(z.numpy(), labels.numpy())) if float(z.std(0).amax()) > 0 else 0.0

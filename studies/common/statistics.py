@@ -1,0 +1,101 @@
+"""Means over seeds with 95% intervals, and what may be said of them.
+
+With n seeds, mean m and standard deviation s the interval is m -+ t s / sqrt(n), t the 0.975 quantile of Student's
+distribution with n - 1 degrees of freedom: 4.3 for three seeds, so three must agree well to say anything. Two variants
+are compared by the differences of runs with the same seed, which share data order and first noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Answer = Literal["yes", "no", "unclear"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and how well it is known.
+
+    Attributes:
+        mean: of n values; NaN if there is none.
+        half: half the width of its 95% interval; infinite with one value.
+        n: how many values.
+    """
+
+    mean: float
+    half: float
+    n: int
+
+    @property
+    def low(self) -> float:
+        """Lower end."""
+        return self.mean - self.half
+
+    @property
+    def high(self) -> float:
+        """Upper end."""
+        return self.mean + self.half
+
+    def __str__(self) -> str:
+        if not self.n:
+            return "none"
+        if math.isinf(self.half):
+            return f"{number(self.mean)} (one run)"
+        digits = _decimals(self.half if self.half else self.mean)
+        return f"{self.mean:,.{digits}f} ± {self.half:,.{digits}f}"
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Return mean and 95% interval of values, one for each seed; those that are not finite are left out."""
+    from scipy.stats import t
+
+    kept = np.array([value for value in values if math.isfinite(value)])
+    n = len(kept)
+    if n < 2:
+        return Interval(float(kept[0]) if n else math.nan, math.inf, n)
+    half = float(t.ppf(0.975, n - 1) * kept.std(ddof=1) / math.sqrt(n))
+    return Interval(float(kept.mean()), half, n)
+
+
+def paired(a: Sequence[float], b: Sequence[float]) -> Interval:
+    """Return the interval of a - b, seed by seed; seeds where either is missing are left out."""
+    return interval([x - y for x, y in zip(a, b, strict=True)])
+
+
+def exceeds(difference: Interval, margin: float = 0.0) -> Answer:
+    """Whether a difference is above 0: yes if its whole interval is, no if all of it is below the margin.
+
+    Args:
+        difference: mean and interval.
+        margin: the least difference worth speaking of, not negative; one surely smaller counts as none.
+    """
+    if difference.low > 0 and difference.mean >= margin:
+        return "yes"
+    return "no" if difference.high < margin or difference.high <= 0 else "unclear"
+
+
+def spread_ratio(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
+    """Return s_a / s_b of two groups of values with its 95% interval (F distribution): ratio, low, high."""
+    from scipy.stats import f
+
+    (n, s), (m, r) = (((len(values)), float(np.std(values, ddof=1))) for values in (a, b))
+    ratio = (s / r) ** 2 if r else math.inf
+    low, high = f.ppf(0.025, n - 1, m - 1), f.ppf(0.975, n - 1, m - 1)
+    return math.sqrt(ratio), math.sqrt(ratio / high), math.sqrt(ratio / low)
+
+
+def number(value: float) -> str:
+    """Return a number with three digits that count."""
+    return f"{value:,.{_decimals(value) + 1}f}" if math.isfinite(value) else "–"
+
+
+def _decimals(value: float) -> int:
+    """Return how many decimals show two digits of a value that count."""
+    if not value or not math.isfinite(value):
+        return 2
+    return max(0, min(6, 1 - math.floor(math.log10(abs(value)))))

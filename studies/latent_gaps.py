@@ -1,0 +1,151 @@
+"""Claim 5: is an autoencoder's latent space full of gaps, and a VAE's continuous?"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from torch import Tensor
+
+from common.bases import conv
+from common.charts import dots, new_figure, panel, strip, strips
+from common.measures import Eye, decode_normal, of_images
+from common.page import table_of
+from common.results import Results, Statement
+from common.runs import Figures
+from common.statistics import exceeds
+from common.study import Lab, Study, run_study
+from vaegan.latent.interpolate import interpolate
+from vaegan.latent.smoothness import smoothness
+from vaegan.models import Model
+
+KINDS = {"AE": "ae", "VAE": "vae", "VAE/GAN": "vaegan"}
+PATH = 9
+MARGIN = 0.02
+
+
+def of_gaps(model: Model, eye: Eye) -> Figures:
+    """Look at images between codes and at images of random codes.
+
+    Returns:
+        ``normal``, ``fitted``: Fréchet distances of decoded N(0, I) and of a Gaussian with the codes' mean and
+        covariance; ``middle``, ``ends``: of decoded midpoints of two images' codes, and of the decoded codes;
+        ``middle_confidence``, ``ends_confidence``: mean probability of the digit that the classifier sees; ``drop``
+        between them; ``unsure``: the share of midpoints whose digit it sees with less than 0.9; ``leap``: largest over
+        mean step of a path (see `vaegan.latent.smoothness`).
+    """
+    z = model.encode(eye.x)
+    other = z.roll(1, 0)
+    ends = of_images(model.decode(z), eye)
+    between = model.decode(0.5 * (z + other))
+    middle = of_images(between, eye)
+    probabilities = eye.extractor.probabilities(between)
+    path = interpolate(z[:200], other[:200], PATH)
+    images = model.decode(path.flatten(0, 1)).unflatten(0, path.shape[:2])
+    return {
+        "normal": of_images(decode_normal(model, eye.num), eye)["frechet"],
+        "fitted": of_images(model.decode(fitted(z)), eye)["frechet"],
+        "ends": ends["frechet"],
+        "middle": middle["frechet"],
+        "ends_confidence": ends["confidence"],
+        "middle_confidence": middle["confidence"],
+        "drop": ends["confidence"] - middle["confidence"],
+        "unsure": float((probabilities.amax(1) < 0.9).float().mean()),
+        "leap": float(smoothness(images).largest.mean()),
+    }
+
+
+def fitted(z: Tensor, seed: int = 0) -> Tensor:
+    """Draw as many codes from a Gaussian with the mean and covariance of ``z``."""
+    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(torch.cov(z.double().T))
+    return (z.double().mean(0) + noise * values.clamp_min(0).sqrt() @ vectors.T).float()
+
+
+def collect(lab: Lab) -> None:
+    """Train the three kinds; draw random codes and paths of the first seed."""
+    for name, kind in KINDS.items():
+        config = conv(kind=kind)
+        lab.follow(name, config, lab.marks(1), {"gaps": of_gaps})
+        model, x = lab.moment(config, 0, lab.images).model(), lab.eye(lab.config(config, 0)).x
+        z = model.encode(x[:8])
+        paths = interpolate(z[0::2][:2], z[1::2][:2], 16).transpose(0, 1).flatten(0, 1)
+        lab.results.pictures[f"{name}: N(0, I)"] = strip(decode_normal(model, 32))
+        lab.results.pictures[f"{name}: from one digit to another"] = strip(model.decode(paths))
+
+
+def judge(results: Results) -> list[Statement]:
+    """Compare the AE with the VAE: random codes, then midpoints."""
+    normal = results.gap("AE", "VAE", "normal")
+    drop = results.gap("AE", "VAE", "drop")
+    return [
+        Statement.answered(
+            "Codes drawn from N(0, I) decode worse in an AE than in a VAE.",
+            exceeds(normal),
+            f"Fréchet distance {results.mean('AE', 'normal')} against {results.mean('VAE', 'normal')}, difference "
+            f"{normal}. With a Gaussian fitted to the codes: {results.mean('AE', 'fitted')} against "
+            f"{results.mean('VAE', 'fitted')}.",
+        ),
+        Statement.answered(
+            "Halfway between two codes an AE draws no digit more often than a VAE.",
+            exceeds(drop, MARGIN),
+            f"From the ends to the middle of a path the classifier's confidence falls by {results.mean('AE', 'drop')} in "
+            f"the AE and by {results.mean('VAE', 'drop')} in the VAE, difference {drop}; Fréchet distance of midpoints "
+            f"{results.mean('AE', 'middle')} against {results.mean('VAE', 'middle')}.",
+        ),
+    ]
+
+
+def table(results: Results) -> str:
+    """All figures."""
+    first = [
+        ("N(0, I)", "normal"),
+        ("Gaussian fitted to codes", "fitted"),
+        ("midpoints", "middle"),
+        ("reconstructions", "ends"),
+    ]
+    second = [
+        ("confidence at the ends", "ends_confidence"),
+        ("confidence at midpoints", "middle_confidence"),
+        ("midpoints below 0.9", "unsure"),
+        ("largest over mean step", "leap"),
+    ]
+    return f"{table_of(results, first, first='Fréchet distance of')}\n\n{table_of(results, second, first='paths of')}"
+
+
+def draw(results: Results) -> object:
+    """Three figures, then random codes and paths of each kind."""
+    figure = new_figure(11, 6.8)
+    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1))
+    normal, middle, drop = upper.subplots(1, 3)
+    dots(panel(normal, "Fréchet distance of decoded N(0, I)"), results, "normal", results.variants)
+    dots(panel(middle, "Fréchet distance of decoded midpoints"), results, "middle", results.variants)
+    dots(panel(drop, "Confidence lost halfway along a path"), results, "drop", results.variants)
+    normal.set_yscale("log")
+    for axes in (middle, drop):
+        axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+    strips(lower, list(results.pictures.items()), columns=2)
+    return figure
+
+
+STUDY = Study(
+    name="latent_gaps",
+    number=5,
+    title="Is an autoencoder's latent space full of gaps?",
+    claim="An AE's latent space has gaps, so that sampling or interpolating in it is meaningless; a VAE's is continuous.",
+    how=f"""AE, VAE (both with Bernoulli pixels) and VAE/GAN with the same convolutional encoder and decoder (recipe
+mnist-conv at half its width), KL weight 1. Mean codes of held-out digits are paired at random; paths between them are
+straight, of {PATH} codes. Confidence is the mean probability that a classifier trained on the data gives to the digit it
+sees.""",
+    rule=f"""First: the interval of the difference of Fréchet distances is above 0. Second: the interval of the difference of
+the losses of confidence is above 0 and its mean at least {MARGIN}. Refuted: all of it is below 0 (second: below
+{MARGIN}). Else unclear.""",
+    images=150_000,
+    collect=collect,
+    judge=judge,
+    table=table,
+    draw=draw,
+)
+
+if __name__ == "__main__":
+    sys.exit(run_study(STUDY))
