@@ -169,3 +169,31 @@ def silhouette(z: Tensor, labels: Tensor) -> float:
 
     z, labels = z[:2000].double(), labels[:2000]
     return float(silhouette_score(z.numpy(), labels.numpy())) if float(z.std(0).amax()) > 0 else 0.0
+
+
+def frechet(real: Tensor, made: Tensor) -> float:
+    from scipy.linalg import sqrtm
+    a,b=real.double(),made.double()
+    ca,cb=torch.cov(a.T).numpy(),torch.cov(b.T).numpy()
+    e=np.linalg.eigvals(ca@cb)
+    return float((a.mean(0)-b.mean(0)).square().sum()+np.trace(ca)+np.trace(cb)-2*np.sqrt(np.maximum(e.real,0)).sum())
+
+
+def neighbours(real: Tensor, made: Tensor) -> Figures:
+    k=NEIGHBOURS
+    rr=torch.cdist(real,real).kthvalue(k+1,1).values; mm=torch.cdist(made,made).kthvalue(k+1,1).values
+    d=torch.cdist(real,made)
+    return {"precision":float((d<=rr[:,None]).any(0).float().mean()),"recall":float((d<=mm[None]).any(1).float().mean()),
+     "density":float((d<=rr[:,None]).sum(0).float().mean()/k),"coverage":float((d.amin(1)<=rr).float().mean())}
+
+
+def sharpness(x: Tensor) -> float:
+    import torch.nn.functional as F
+    k=torch.tensor([[0.,1,0],[1,-4,1],[0,1,0]])[None,None]
+    c=x.mean(1,keepdim=True)
+    return float(F.conv2d(c,k).flatten(1).var(1).mean())
+
+
+def knn_accuracy(a,la,b,lb,k=10):
+    i=torch.cdist(b,a).topk(k,largest=False).indices
+    return float((la[i].mode(1).values==lb).float().mean())

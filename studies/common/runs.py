@@ -19,7 +19,8 @@ from typing import Any
 from vaegan.config import Config
 from vaegan.errors import UserError
 from vaegan.files import write_json
-from vaegan.models import Model, load
+from vaegan.loading import load
+from vaegan.models import Model
 from vaegan.settings_io import with_settings
 from vaegan.training.loop import NotFiniteError
 from vaegan.training.run_folder import FREE
