@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 
 import torch
-from torch import Tensor
-
 from common.bases import faces
 from common.charts import COLOURS, lines, new_figure, panel, strip, strips
 from common.measures import Eye, images_of
@@ -15,6 +13,8 @@ from common.results import Results, Statement
 from common.runs import Figures
 from common.statistics import exceeds, paired
 from common.study import Lab, Study, run_study
+from torch import Tensor
+
 from vaegan.latent.attribute_check import check_vectors
 from vaegan.latent.attributes import AttributeVectors, find_vectors, sweep
 from vaegan.models import Model
@@ -42,9 +42,9 @@ def of_vectors(model: Model, eye: Eye) -> Figures:
     """Measure all vectors at all strengths on held-out images, means over attributes.
 
     Returns:
-        For each strength S: ``flipped S``, ``random S``, the shares of images whose attribute flips along the vector and
-        along a random direction of its length; ``others S``, the mean change of the other attributes' probabilities;
-        for each attribute ``flipped NAME`` at strength 1.
+        For each strength S ``flipped S`` and ``random S``, the shares of images whose attribute flips along the vector
+        and along a random direction of its length, and ``others S``, the mean change of the other attributes'
+        probabilities; for each attribute ``flipped NAME`` at strength 1.
     """
 
     def predict(z: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ def _of_kind(results: Results, name: str) -> list[Statement]:
         Statement.answered(
             f"In a {name}, adding the vector at strength 1 gives (or takes) the attribute.",
             answer,
-            f"The classifier sees it flip in {flipped} of images, along a random direction of the same length in {random}; "
+            f"The classifier sees it flip in {flipped} of images, along a random direction of its length in {random}; "
             f"by attribute: {each}. The other attributes' probabilities move by {results.mean(name, 'others 1')}.",
         )
     ]
@@ -103,12 +103,18 @@ def _of_kind(results: Results, name: str) -> list[Statement]:
 def table_of_strengths(results: Results) -> str:
     """Shares at each strength, then each attribute at strength 1."""
     rows = [
-        [name, f"{strength:g}", *[results.mean(name, f"{figure} {strength:g}") for figure in ("flipped", "random", "others")]]
+        [
+            name,
+            f"{strength:g}",
+            *[results.mean(name, f"{figure} {strength:g}") for figure in ("flipped", "random", "others")],
+        ]
         for name in results.variants
         for strength in STRENGTHS
     ]
     header = ["model", "strength", "attribute flips", "flips along a random direction", "others' probabilities move"]
-    each = [[name, *[results.mean(name, f"flipped {attribute}") for attribute in ATTRIBUTES]] for name in results.variants]
+    each = [
+        [name, *[results.mean(name, f"flipped {attribute}") for attribute in ATTRIBUTES]] for name in results.variants
+    ]
     return f"{table(header, rows)}\n\n{table(['flips at strength 1', *ATTRIBUTES], each)}"
 
 
@@ -135,14 +141,14 @@ STUDY = Study(
     number=8,
     title="Does adding an attribute's vector give the attribute?",
     claim="The mean code of images with an attribute less that of those without, added to a code, gives the attribute.",
-    how=f"""VAE and VAE/GAN (recipe conv-32 at a quarter of its width) on drawn faces of 32x32 with known attributes, all
-independent. Vectors of {', '.join(ATTRIBUTES)} are differences of means over up to {NUM_CODES:,} training images; they are
-added to (or, where the attribute is there, taken from) the mean codes of {NUM_CHECKED} held-out images. A classifier
-trained on the data says whether the attribute flipped, against what it said of the reconstruction. The control is a random
-direction of the same length.""",
-    rule=f"""Confirmed: at strength 1 the interval of flips (mean of all attributes) is above {GIVEN}, and flips exceed those
-along the random direction (interval above 0, mean at least {MARGIN}). Refuted: the interval is below {GIVEN}, or no excess
-of {MARGIN}. Else unclear.""",
+    how=f"""VAE and VAE/GAN (recipe conv-32 at a quarter of its width) on drawn faces of 32x32 with known attributes,
+all independent. Vectors of {", ".join(ATTRIBUTES)} are differences of means over up to {NUM_CODES:,} training images;
+they are added to (or, where the attribute is there, taken from) the mean codes of {NUM_CHECKED} held-out images. A
+classifier trained on the data says whether the attribute flipped, against what it said of the reconstruction. The
+control is a random direction of the same length.""",
+    rule=f"""Confirmed: at strength 1 the interval of flips (mean of all attributes) is above {GIVEN}, and flips
+exceed those along the random direction (interval above 0, mean at least {MARGIN}). Refuted: the interval is below
+{GIVEN}, or no excess of {MARGIN}. Else unclear.""",
     images=60_000,
     collect=collect,
     judge=judge,

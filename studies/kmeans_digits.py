@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 
 import torch
-from torch import Tensor
-
 from common.bases import conv
 from common.charts import dots, new_figure, panel, strip, strips
 from common.measures import Eye
@@ -15,6 +13,8 @@ from common.results import Results, Statement
 from common.runs import Figures
 from common.statistics import Answer, exceeds
 from common.study import Lab, Study, run_study
+from torch import Tensor
+
 from vaegan.latent.cluster import Clusters, kmeans, principal_components
 from vaegan.metrics.clustering import SCORES, contingency
 from vaegan.models import Model
@@ -33,8 +33,9 @@ def of_points(z: Tensor, labels: Tensor, seed: int) -> tuple[Clusters, Figures]:
         how many labels are the most frequent one of some cluster.
     """
     found = kmeans(z, K, seed=seed, restarts=RESTARTS)
-    scores = {name: score(found.assignment, labels) for name, score in SCORES.items()}
-    table = contingency(found.assignment, labels)
+    clusters, digits = found.assignment.numpy(), labels.numpy()
+    scores = {name: score(clusters, digits) for name, score in SCORES.items()}
+    table = contingency(clusters, digits)
     return found, scores | {"digits": len(set(table.argmax(1).tolist()))}
 
 
@@ -57,7 +58,9 @@ def collect(lab: Lab) -> None:
     found, _ = of_points(model.encode(eye.x), eye.labels, 0)
     table = contingency(found.assignment, eye.labels)
     order = sorted(range(len(table)), key=lambda k: (int(table[k].argmax()), -int(table[k].max())))
-    nearest = torch.cat([found.nearest(cluster, 20)[:20] for cluster in order if (found.assignment == cluster).sum() >= 20])
+    nearest = torch.cat(
+        [found.nearest(cluster, 20)[:20] for cluster in order if (found.assignment == cluster).sum() >= 20]
+    )
     lab.results.pictures["VAE"] = strip(eye.x[nearest], columns=20)
     lab.results.extras["majorities"] = [int(table[k].argmax()) for k in order]
     lab.results.extras["components"] = f"{dim} components"
@@ -71,12 +74,13 @@ def judge(results: Results) -> list[Statement]:
         answer: Answer = "yes" if accuracy.low > FOUND and min(digits) == K else "unclear"
         if accuracy.high < FOUND or max(digits) < K:
             answer = "no"
+        told = ", ".join(f"{count:.0f}" for count in digits)
         statements.append(
             Statement.answered(
                 f"k-means with k = {K} on codes of a {name} finds the ten digits.".replace("a AE", "an AE"),
                 answer,
-                f"With one digit a cluster {accuracy} of held-out images are right (ARI {results.mean(name, 'ari')}); digits "
-                f"that are the majority of some cluster, by seed: {', '.join(f'{count:.0f}' for count in digits)}.",
+                f"With one digit a cluster {accuracy} of held-out images are right (ARI {results.mean(name, 'ari')}); "
+                f"digits that are the majority of some cluster, by seed: {told}.",
             )
         )
     gains = {base: results.gap("VAE", base, "accuracy") for base in ("pixels", results.extras["components"])}
@@ -84,7 +88,9 @@ def judge(results: Results) -> list[Statement]:
     told = "; ".join(f"{gain} above {base}" for base, gain in gains.items())
     all_alike: Answer = answers.pop() if len(answers) == 1 else "unclear"
     statements.append(
-        Statement.answered("A VAE's codes are better to cluster than raw pixels and principal components.", all_alike, f"{told}.")
+        Statement.answered(
+            "A VAE's codes are better to cluster than raw pixels and principal components.", all_alike, f"{told}."
+        )
     )
     return statements
 
@@ -112,7 +118,15 @@ def draw(results: Results) -> object:
     for axes in (accuracy, rand):
         axes.set_ylim(0, 1)
     majorities = ", ".join(map(str, results.extras["majorities"]))
-    strips(right, [(f"VAE, seed 0: a row per cluster, nearest to its centre;\nmost frequent digits {majorities}", results.pictures["VAE"])])
+    strips(
+        right,
+        [
+            (
+                f"VAE, seed 0: a row per cluster, nearest to its centre;\nmost frequent digits {majorities}",
+                results.pictures["VAE"],
+            )
+        ],
+    )
     return figure
 
 
@@ -121,12 +135,12 @@ STUDY = Study(
     number=7,
     title="Does k-means on codes find the digits?",
     claim="k-means with k = 10 on a VAE's codes finds the ten digits.",
-    how=f"""AE, VAE and VAE/GAN of study 5. k-means with {K} centres, the best of {RESTARTS} starts, on the mean codes of
-held-out digits; the same on their pixels and on as many principal components as z has dimensions (there a seed is that of
-k-means alone). Matched accuracy gives each cluster one digit and each digit one cluster, in the best way.""",
-    rule=f"""Finds: the interval of the matched accuracy is above {FOUND} and every digit has a cluster in which it is the
-most frequent, for every seed. Refuted: the interval is below {FOUND}, or some digit has none in any seed. Better: the
-interval of the difference is above 0 for both; refuted if below for both. Else unclear.""",
+    how=f"""AE, VAE and VAE/GAN of study 5. k-means with {K} centres, the best of {RESTARTS} starts, on the mean codes
+of held-out digits; the same on their pixels and on as many principal components as z has dimensions (there a seed is
+that of k-means alone). Matched accuracy gives each cluster one digit and each digit one cluster, in the best way.""",
+    rule=f"""Finds: the interval of the matched accuracy is above {FOUND} and every digit has a cluster in which it is
+the most frequent, for every seed. Refuted: the interval is below {FOUND}, or some digit has none in any seed. Better:
+the interval of the difference is above 0 for both; refuted if below for both. Else unclear.""",
     images=150_000,
     collect=collect,
     judge=judge,

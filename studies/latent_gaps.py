@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 
 import torch
-from torch import Tensor
-
 from common.bases import conv
 from common.charts import dots, new_figure, panel, strip, strips
 from common.measures import Eye, decode_normal, of_images
@@ -15,6 +13,8 @@ from common.results import Results, Statement
 from common.runs import Figures
 from common.statistics import exceeds
 from common.study import Lab, Study, run_study
+from torch import Tensor
+
 from vaegan.latent.interpolate import interpolate
 from vaegan.latent.smoothness import smoothness
 from vaegan.models import Model
@@ -89,9 +89,9 @@ def judge(results: Results) -> list[Statement]:
         Statement.answered(
             "Halfway between two codes an AE draws no digit more often than a VAE.",
             exceeds(drop, MARGIN),
-            f"From the ends to the middle of a path the classifier's confidence falls by {results.mean('AE', 'drop')} in "
-            f"the AE and by {results.mean('VAE', 'drop')} in the VAE, difference {drop}; Fréchet distance of midpoints "
-            f"{results.mean('AE', 'middle')} against {results.mean('VAE', 'middle')}.",
+            f"From the ends to the middle of a path the classifier's confidence falls by {results.mean('AE', 'drop')} "
+            f"in an AE and by {results.mean('VAE', 'drop')} in the VAE, difference {drop}; Fréchet distance of "
+            f"midpoints {results.mean('AE', 'middle')} against {results.mean('VAE', 'middle')}.",
         ),
     ]
 
@@ -132,14 +132,14 @@ STUDY = Study(
     name="latent_gaps",
     number=5,
     title="Is an autoencoder's latent space full of gaps?",
-    claim="An AE's latent space has gaps, so that sampling or interpolating in it is meaningless; a VAE's is continuous.",
+    claim="An AE's latent space has gaps, so sampling or interpolating in it is meaningless; a VAE's is continuous.",
     how=f"""AE, VAE (both with Bernoulli pixels) and VAE/GAN with the same convolutional encoder and decoder (recipe
 mnist-conv at half its width), KL weight 1. Mean codes of held-out digits are paired at random; paths between them are
-straight, of {PATH} codes. Confidence is the mean probability that a classifier trained on the data gives to the digit it
-sees.""",
-    rule=f"""First: the interval of the difference of Fréchet distances is above 0. Second: the interval of the difference of
-the losses of confidence is above 0 and its mean at least {MARGIN}. Refuted: all of it is below 0 (second: below
-{MARGIN}). Else unclear.""",
+straight, of {PATH} codes. Confidence is the mean probability that a classifier trained on the data gives to the digit
+it sees.""",
+    rule=f"""First: the interval of the difference of Fréchet distances is above 0. Second: the interval of the
+difference of the losses of confidence is above 0 and its mean at least {MARGIN}. Refuted: all of it is below 0
+(second: below {MARGIN}). Else unclear.""",
     images=150_000,
     collect=collect,
     judge=judge,

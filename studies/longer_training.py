@@ -19,6 +19,7 @@ TINY = "reconstruction weight 1e-8"
 NORMAL = "reconstruction weight 3"
 WEIGHTS = {TINY: 1e-8, NORMAL: 3.0}
 MARGIN = 0.01
+THERE = 0.03
 
 
 def collect(lab: Lab) -> None:
@@ -41,12 +42,15 @@ def _lost(results: Results, name: str) -> Statement:
     marks = results.marks(name)
     early, late = (results.values(name, "rarest", mark) for mark in (marks[FIRST], marks[-1]))
     loss = paired(early, late)
+    answer = exceeds(loss, MARGIN)
+    if answer == "no" and results.mean(name, "rarest", marks[FIRST]).mean < THERE:
+        answer = "unclear"
     reason = (
         f"The rarest digit's share of samples goes from {results.mean(name, 'rarest', marks[FIRST])} at "
         f"{marks[FIRST]:,} images to {results.mean(name, 'rarest', marks[-1])} at {marks[-1]:,}: {loss} lost; coverage "
         f"from {results.mean(name, 'coverage', marks[FIRST])} to {results.mean(name, 'coverage', marks[-1])}."
     )
-    return Statement.answered(f"With {name} digits are lost as training goes on.", exceeds(loss, MARGIN), reason)
+    return Statement.answered(f"With {name} digits are lost as training goes on.", answer, reason)
 
 
 def table_of_marks(results: Results) -> str:
@@ -89,15 +93,16 @@ STUDY = Study(
     name="longer_training",
     number=1,
     title="Does a VAE/GAN lose digits the longer it trains?",
-    claim="The longer a VAE/GAN trains, the rarer some digits become: mode collapse (seen at reconstruction weight 1e-8).",
-    how=f"""Fully connected VAE/GANs (recipe mnist-mlp, two layers of {512} in each part, constant rate, no averaged
+    claim="The longer a VAE/GAN trains, the rarer some digits become: mode collapse (seen at weight 1e-8).",
+    how=f"""Fully connected VAE/GANs (recipe mnist-mlp, two layers of 512 in each part, constant rate, no averaged
 weights, KL weight 1) on {LIMIT:,} digits, for {{epochs}} passes over them; the decoder's weight of the reconstruction
 (`loss.gamma`) is 1e-8 as published, where it knows next to nothing of reconstruction, or the recipe's 3. At each mark
-digits are decoded from N(0, I), and a classifier trained on the data says which they are. Of ten digits each is a tenth
-of the data, near enough.""",
-    rule=f"""Lost: the rarest digit's share fell from the second mark to the last by {MARGIN} at least in the mean, and the
-interval of the fall is above 0. Refuted if all of it is below {MARGIN}. Else unclear.""",
-    images=1_000_000,
+digits are decoded from N(0, I), and a classifier trained on the data says which they are. Of ten digits each is a
+tenth of the data, near enough.""",
+    rule=f"""Lost: the rarest digit's share fell from the second mark to the last by {MARGIN} at least in the mean,
+and the interval of the fall is above 0. Refuted if all of it is below {MARGIN}, unless that digit was rare already
+(share under {THERE}): unclear. Else unclear.""",
+    images=800_000,
     collect=collect,
     judge=judge,
     table=table_of_marks,

@@ -16,9 +16,7 @@ from common.study import Lab, Study, run_study
 LIMIT = 20_000
 FEATURES = 16
 LARGE, SMALL = 128, 32
-CELLS = {
-    f"{'with' if on else 'without'}, batch {size}": (on, size) for on in (False, True) for size in (LARGE, SMALL)
-}
+CELLS = {f"{'with' if on else 'without'}, batch {size}": (on, size) for on in (False, True) for size in (LARGE, SMALL)}
 ILL = 0.07
 MARGIN = 0.01
 
@@ -44,7 +42,10 @@ def judge(results: Results) -> list[Statement]:
     names = {cell: name for name, cell in CELLS.items()}
     plain = results.mean(names[False, LARGE], "rarest")
     remedies = {
-        "Minibatch discrimination": ([names[True, s] for s in (LARGE, SMALL)], [names[False, s] for s in (LARGE, SMALL)]),
+        "Minibatch discrimination": (
+            [names[True, s] for s in (LARGE, SMALL)],
+            [names[False, s] for s in (LARGE, SMALL)],
+        ),
         "A smaller batch": ([names[m, SMALL] for m in (False, True)], [names[m, LARGE] for m in (False, True)]),
     }
     statements = []
@@ -94,11 +95,11 @@ STUDY = Study(
     title="Do minibatch discrimination and smaller batches bring lost digits back?",
     claim="Minibatch discrimination and smaller batches cure the loss of digits.",
     how=f"""The fully connected VAE/GAN of study 1 at reconstruction weight 1e-8 on {LIMIT:,} digits, with and without
-{FEATURES} features of minibatch discrimination (Salimans et al., arXiv:1606.03498), in batches of {LARGE} and of {SMALL};
-as many images are seen in each, so the smaller batch makes four times the steps.""",
-    rule=f"""A remedy's effect is the mean change of the rarest digit's share over both states of the other remedy, seed by
-seed. Confirmed: its interval is above 0 and its mean at least {MARGIN}. Refuted: all of it is below {MARGIN}; but unclear
-where no digit is rare without remedies (share {ILL} or more), for there is nothing to cure. Else unclear.""",
+{FEATURES} features of minibatch discrimination (Salimans et al., arXiv:1606.03498), in batches of {LARGE} and of
+{SMALL}; as many images are seen in each, so the smaller batch makes four times the steps.""",
+    rule=f"""A remedy's effect is the mean change of the rarest digit's share over both states of the other remedy,
+seed by seed. Confirmed: its interval is above 0 and its mean at least {MARGIN}. Refuted: all of it is below {MARGIN};
+but unclear where no digit is rare without remedies (share {ILL} or more), there is nothing to cure. Else unclear.""",
     images=250_000,
     collect=collect,
     judge=judge,

@@ -7,21 +7,23 @@ they may be compared within a study only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vaegan.config import Config
 from vaegan.data import ImageData, open_data
+from vaegan.metrics.frechet import Moments, frechet_distance
+from vaegan.metrics.manifold import Manifold, overlap
 from vaegan.models import Model
 
 from .runs import Figures
 
+EXTRACTOR = "classifier"
 NEIGHBOURS = 5
 """k of precision, recall, density and coverage."""
 ACTIVE_FROM = 0.01
@@ -47,7 +49,7 @@ class Eye:
         """The classifier; trained once, then kept in the cache of all extractors."""
         from vaegan.metrics.features import open_extractor
 
-        return open_extractor("classifier", self.data, seed=0)
+        return open_extractor(EXTRACTOR, self.data, seed=0)
 
     @cached_property
     def x(self) -> Tensor:
@@ -75,6 +77,16 @@ class Eye:
     def features(self) -> Tensor:
         """The classifier's features of the held-out images."""
         return self.extractor.features(self.x)  # type: ignore[no-any-return]
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and covariance of these features."""
+        return Moments(self.features)
+
+    @cached_property
+    def manifold(self) -> Manifold:
+        """Balls around these features."""
+        return Manifold.of(self.features, NEIGHBOURS)
 
     def rows(self, length: int) -> np.ndarray[Any, Any]:
         """Return the positions of the images that are looked at, out of so many."""
@@ -105,12 +117,13 @@ def of_images(x: Tensor, eye: Eye) -> Figures:
         the data's; ``confidence``, the mean probability of the label that is seen.
     """
     features = eye.extractor.features(x)
+    made = Manifold.of(features, NEIGHBOURS)
     probabilities = eye.extractor.label_probabilities(features)
     shares = probabilities.argmax(1).bincount(minlength=probabilities.shape[1]).double() / len(x)
     real = eye.labels.bincount(minlength=len(shares)).double() / len(eye.labels)
     return {
-        "frechet": frechet(eye.features, features),
-        **neighbours(eye.features, features),
+        "frechet": frechet_distance(eye.moments, Moments(features)),
+        **{name: float(values.mean()) for name, values in vars(overlap(eye.manifold, made)).items()},
         "rarest": float(shares.min()),
         "entropy": float(-(shares * shares.clamp_min(1e-12).log()).sum()),
         "kl": float((shares * (shares.clamp_min(1e-12) / real).log()).sum()),
@@ -132,7 +145,7 @@ def of_reconstructions(model: Model, eye: Eye) -> Figures:
     return {
         "mse": float((x_tilde - eye.x).square().mean()),
         "feature_error": float(0.5 * (features - eye.features).square().sum(1).mean()),
-        "frechet_rec": frechet(eye.features, features),
+        "frechet_rec": frechet_distance(eye.moments, Moments(features)),
         "sharpness_rec": sharpness(x_tilde) / sharpness(eye.x),
     }
 
@@ -171,29 +184,15 @@ def silhouette(z: Tensor, labels: Tensor) -> float:
     return float(silhouette_score(z.numpy(), labels.numpy())) if float(z.std(0).amax()) > 0 else 0.0
 
 
-def frechet(real: Tensor, made: Tensor) -> float:
-    from scipy.linalg import sqrtm
-    a,b=real.double(),made.double()
-    ca,cb=torch.cov(a.T).numpy(),torch.cov(b.T).numpy()
-    e=np.linalg.eigvals(ca@cb)
-    return float((a.mean(0)-b.mean(0)).square().sum()+np.trace(ca)+np.trace(cb)-2*np.sqrt(np.maximum(e.real,0)).sum())
-
-
-def neighbours(real: Tensor, made: Tensor) -> Figures:
-    k=NEIGHBOURS
-    rr=torch.cdist(real,real).kthvalue(k+1,1).values; mm=torch.cdist(made,made).kthvalue(k+1,1).values
-    d=torch.cdist(real,made)
-    return {"precision":float((d<=rr[:,None]).any(0).float().mean()),"recall":float((d<=mm[None]).any(1).float().mean()),
-     "density":float((d<=rr[:,None]).sum(0).float().mean()/k),"coverage":float((d.amin(1)<=rr).float().mean())}
-
-
 def sharpness(x: Tensor) -> float:
-    import torch.nn.functional as F
-    k=torch.tensor([[0.,1,0],[1,-4,1],[0,1,0]])[None,None]
-    c=x.mean(1,keepdim=True)
-    return float(F.conv2d(c,k).flatten(1).var(1).mean())
+    """Mean variance of the Laplacian over an image's pixels (Pech-Pacheco et al. 2000); grey where in colour."""
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
+    return float(F.conv2d(x.mean(1, keepdim=True), kernel).flatten(1).var(1).mean())
 
 
-def knn_accuracy(a,la,b,lb,k=10):
-    i=torch.cdist(b,a).topk(k,largest=False).indices
-    return float((la[i].mode(1).values==lb).float().mean())
+def knn_accuracy(known: Tensor, labels: Tensor, asked: Tensor, right: Tensor, k: int = 10) -> float:
+    """Share of codes ``asked`` to which most of their k nearest ``known`` codes give the right label."""
+    nearest = torch.cat(
+        [torch.cdist(part, known).topk(min(k, len(known)), largest=False).indices for part in asked.split(512)]
+    )
+    return float((labels[nearest].mode(1).values == right).float().mean())

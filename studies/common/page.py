@@ -60,6 +60,7 @@ def write_page(study: Study, results: Results, statements: Sequence[Statement], 
     about = results.about
     verdicts = "\n".join(f"* **{s.word.capitalize()}**: {s.text} {s.reason}" for s in statements)
     changed = "".join(f" --set {name} {value}" for name, value in about["set"].items())
+    call = f"python studies/{study.name}.py"
     parts = [
         f"# {study.number}. {study.title}",
         f"**Claim.** {study.claim}",
@@ -68,7 +69,7 @@ def write_page(study: Study, results: Results, statements: Sequence[Statement], 
         f"![{study.title}](../images/studies/{study.name}.png)",
         "## Figures",
         study.table(results),
-        "Means over seeds with 95% intervals (Student's t); where runs are compared, differences are taken seed by seed.",
+        "Means over seeds with 95% intervals (Student's t). Runs are compared seed by seed.",
         "## How",
         study.how.format_map(Shown(about)),
         f"**Rule of the verdict.** {study.rule}",
@@ -77,8 +78,8 @@ def write_page(study: Study, results: Results, statements: Sequence[Statement], 
         f"{about['machine']}, {about['threads']} threads, torch {about['torch']} (less where another study had trained "
         "the same runs). This page, its table and its verdict are written by the script, from "
         f"[{study.name}.json]({study.name}.json):",
-        f"```\npython studies/{study.name}.py --data.root DIR --seeds {about['seeds']} --images {about['images']}{changed}\n"
-        f"python studies/{study.name}.py --redraw\n```",
+        f"```\n{call} --data.root DIR --seeds {about['seeds']} --images {about['images']}"
+        f"{changed}\n{call} --redraw\n```",
     ]
     write_text(path, "\n\n".join(parts) + "\n")
 

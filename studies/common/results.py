@@ -76,8 +76,7 @@ class Results:
         """Return a figure of each seed, in the order of seeds, NaN where missing; of the last mark if none is given."""
         images = max(self.marks(variant)) if images is None else images
         return [
-            math.nan if (value := row["figures"].get(figure)) is None else value
-            for row in self._of(variant, images)
+            math.nan if (value := row["figures"].get(figure)) is None else value for row in self._of(variant, images)
         ]
 
     def mean(self, variant: str, figure: str, images: int | None = None) -> Interval:

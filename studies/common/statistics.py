@@ -46,7 +46,7 @@ class Interval:
             return "none"
         if math.isinf(self.half):
             return f"{number(self.mean)} (one run)"
-        digits = _decimals(self.half if self.half else self.mean)
+        digits = _decimals(self.half) if self.half else _decimals(self.mean, 3)
         return f"{self.mean:,.{digits}f} ± {self.half:,.{digits}f}"
 
 
@@ -91,11 +91,11 @@ def spread_ratio(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, 
 
 def number(value: float) -> str:
     """Return a number with three digits that count."""
-    return f"{value:,.{_decimals(value) + 1}f}" if math.isfinite(value) else "–"
+    return f"{value:,.{_decimals(value, 3)}f}" if math.isfinite(value) else "–"
 
 
-def _decimals(value: float) -> int:
-    """Return how many decimals show two digits of a value that count."""
+def _decimals(value: float, digits: int = 2) -> int:
+    """Return how many decimals show so many digits of a value that count."""
     if not value or not math.isfinite(value):
         return 2
-    return max(0, min(6, 1 - math.floor(math.log10(abs(value)))))
+    return max(0, min(6, digits - 1 - math.floor(math.log10(abs(value)))))

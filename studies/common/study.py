@@ -116,9 +116,7 @@ class Lab:
         """Return a run of a variant's settings at a mark."""
         return self.runs.at(self.config(config, seed), images)
 
-    def follow(
-        self, variant: str, config: Config, marks: Sequence[int], measures: Mapping[str, Measure]
-    ) -> None:
+    def follow(self, variant: str, config: Config, marks: Sequence[int], measures: Mapping[str, Measure]) -> None:
         """Train a variant with every seed, and add a row of figures at each mark.
 
         Args:
@@ -144,7 +142,9 @@ class Lab:
         found: Figures = {}
         for name, measure in measures.items():
             found |= moment.figures(f"{name}-{eye.tag}", lambda model, measure=measure: measure(model, eye))  # type: ignore[misc]
-        told = ", ".join(f"{name} {value:.4g}" for name, value in list(found.items())[:4] if not isinstance(value, list))
+        told = ", ".join(
+            f"{name} {value:.4g}" for name, value in list(found.items())[:4] if not isinstance(value, list)
+        )
         self.say(f"{variant}, seed {seed}, {images:,} images ({time.perf_counter() - begin:.0f} s): {told}")
         return found
 
@@ -158,10 +158,7 @@ def run_study(study: Study, words: Sequence[str] | None = None) -> int:
     options = parse(study, words)
     page = options.docs / "studies" / f"{study.name}.json"
     try:
-        if options.redraw:
-            results = read_results(page)
-        else:
-            results = collect(study, options)
+        results = read_results(page) if options.redraw else collect(study, options)
         statements = study.judge(results)
         identity = {"number": study.number, "name": study.name, "title": study.title, "claim": study.claim}
         save_figure(study.draw(results), options.docs / "images" / "studies" / f"{study.name}.png")
@@ -206,5 +203,5 @@ def parse(study: Study, words: Sequence[str] | None) -> argparse.Namespace:
     add("--docs", type=Path, default=Path("docs"), metavar="DIR", help="where the page goes (%(default)s)")
     add("--redraw", action="store_true", help="draw the page again out of its JSON, without training")
     options = parser.parse_args(words)
-    options.set = {name: value for name, value in options.set}
+    options.set = dict(options.set)
     return options

@@ -1,0 +1,205 @@
+"""Studies: intervals, verdicts and tables on made-up figures, names of runs, and one study from end to end."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from vaegan.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch):
+    """Let the studies be imported as they are when run as scripts."""
+    monkeypatch.syspath_prepend(str(ROOT / "studies"))
+
+
+def made_up(**variants):
+    """Results with one figure, ``share``, of each variant and seed."""
+    from common.results import Results
+
+    results = Results()
+    for variant, values in variants.items():
+        for seed, value in enumerate(values):
+            results.add(variant, seed, 100, {} if value is None else {"share": value})
+    return results
+
+
+def test_the_interval_is_student_s():
+    from common.statistics import interval
+
+    values = [1.0, 2.0, 4.0, 4.5]
+    found = interval(values)
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert interval([3.0, math.nan]).half == math.inf
+    assert interval([]).n == 0
+
+
+def test_differences_are_taken_seed_by_seed():
+    results = made_up(a=[1.0, 2.0, 3.0], b=[0.5, 1.5, None])
+    gap = results.gap("a", "b", "share")
+    assert (gap.mean, gap.half, gap.n) == (0.5, 0.0, 2)
+    assert results.diverged("b") == 1
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "margin", "answer"),
+    [
+        (1.0, 0.5, 0.0, "yes"),
+        (1.0, 1.5, 0.0, "unclear"),
+        (-1.0, 0.5, 0.0, "no"),
+        (0.02, 0.01, 0.05, "no"),
+        (0.04, 0.03, 0.05, "unclear"),
+        (0.06, 0.05, 0.05, "yes"),
+        (1.0, math.inf, 0.0, "unclear"),
+        (math.nan, math.inf, 0.0, "unclear"),
+    ],
+)
+def test_a_difference_is_judged_by_its_whole_interval(mean, half, margin, answer):
+    from common.statistics import Interval, exceeds
+
+    assert exceeds(Interval(mean, half, 3), margin) == answer
+
+
+def test_the_ratio_of_spreads_has_the_interval_of_the_f_distribution():
+    from common.statistics import spread_ratio
+
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(400):
+        ratio, low, high = spread_ratio(rng.normal(0, 2, 5), rng.normal(0, 1, 4))
+        assert low < ratio < high
+        inside += low < 2 < high
+    assert 0.92 < inside / 400 < 0.98
+
+
+def test_numbers_show_what_counts():
+    from common.statistics import Interval, number
+
+    assert [number(value) for value in (12.345, 0.01234, 1234.5, math.nan)] == ["12.3", "0.0123", "1,234", "–"]
+    assert str(Interval(12.3456, 0.0234, 3)) == "12.346 ± 0.023"
+    assert str(Interval(12.3456, math.inf, 1)) == "12.3 (one run)"
+
+
+def test_a_table_is_markdown():
+    from common.page import table_of
+
+    lines = table_of(made_up(a=[1.0, 1.0], b=[2.0, 3.0]), [("share of it", "share")]).splitlines()
+    assert lines[:3] == ["| variant | share of it |", "| --- | ---: |", "| a | 1.00 ± 0.00 |"]
+    assert lines[3].startswith("| b | 2.5 ± 6.4")
+
+
+def test_a_run_s_name_follows_what_its_steps_depend_on(tmp_path):
+    from common.bases import mlp
+    from common.runs import run_name
+
+    name = run_name(mlp())
+    assert name == run_name(mlp({"train.images": 5, "data.root": tmp_path, "device": "cpu"}))
+    changed = {
+        run_name(mlp({setting: value})) for setting, value in (("seed", 1), ("loss.gamma", 2), ("data.limit", 9))
+    }
+    assert len(changed | {name}) == 4
+    assert name.startswith("vaegan-mlp-")
+
+
+def test_every_study_is_there_and_says_what_it_does():
+    from index import NAMES, studies
+
+    found = studies()
+    assert [study.number for study in found] == list(range(1, 10))
+    assert [study.name for study in found] == list(NAMES)
+    assert all(study.seeds >= 3 for study in found)
+    scripts = {path.stem for path in (ROOT / "studies").glob("*.py")}
+    assert scripts == {*NAMES, "index"}
+
+
+def test_lost_digits_are_told_from_kept_and_from_never_drawn_ones():
+    from longer_training import NORMAL, TINY, judge
+
+    def verdict(early, late):
+        from common.results import Results
+
+        results = Results()
+        for name in (TINY, NORMAL):
+            for seed in range(3):
+                for mark, share in ((1, early), (2, early), (3, late)):
+                    results.add(name, seed, mark, {"rarest": share + 0.001 * seed, "coverage": 0.5})
+        return judge(results)[0].word
+
+    assert verdict(0.08, 0.03) == "confirmed"
+    assert verdict(0.08, 0.079) == "refuted"
+    assert verdict(0.001, 0.001) == "unclear"
+
+
+def test_a_run_past_a_mark_is_trained_apart(tmp_path, plain_curves):
+    from common.bases import mlp
+    from common.runs import Runs
+
+    config = mlp({"data": "digits", "train.precision": "fp32", "train.batch_size": 64, "data.limit": 128})
+    runs = Runs(tmp_path)
+    late = runs.at(config, 200)
+    early = runs.at(config, 100)
+    weights = [next(moment.model().decoder.parameters()) for moment in (early, late, runs.at(config, 200))]
+    assert not weights[0].equal(weights[1])
+    assert weights[1].equal(weights[2])
+    assert [path.name for path in sorted(late.folder.parent.iterdir())] == ["000000100", "000000200", "run"]
+
+
+def test_a_diverged_run_is_a_result(tmp_path, plain_curves):
+    from common.bases import mlp
+    from common.runs import Diverged, Runs
+
+    config = mlp({"data": "digits", "train.precision": "fp32", "optim.lr": 1e30, "data.limit": 256})
+    for _ in range(2):
+        with pytest.raises(Diverged):
+            Runs(tmp_path).at(config, 512)
+
+
+def test_a_study_from_end_to_end_and_drawn_again(tmp_path, plain_curves, monkeypatch, capsys):
+    import common.measures
+    from common.study import run_study
+    from index import main
+    from kmeans_digits import STUDY
+
+    monkeypatch.setattr(common.measures, "EXTRACTOR", "pixels")
+    docs = tmp_path / "docs"
+    words = ["--data", "digits", "--seeds", "2", "--images", "256", "--samples", "200", "--docs", docs]
+    words += ["--work", tmp_path / "runs", "--set", "train.precision", "fp32", "--set", "model.latent_dim", "4"]
+    assert run_study(STUDY, list(map(str, words))) == 0
+    page = (docs / "studies/kmeans_digits.md").read_text(encoding="utf-8")
+    picture = docs / "images/studies/kmeans_digits.png"
+    assert picture.stat().st_size > 10_000
+    assert all((docs / "studies" / link).is_file() for link in re.findall(r"\]\(([^)]+)\)", page))
+    assert {"pixels", "4 components", "VAE/GAN"} <= set(re.findall(r"^\| ([^|]+?) \|", page, re.MULTILINE))
+    found = json.loads((docs / "studies/kmeans_digits.json").read_text(encoding="utf-8"))
+    assert {row["seed"] for row in found["rows"]} == {0, 1}
+    picture.unlink()
+    assert run_study(STUDY, ["--docs", str(docs), "--redraw"]) == 0
+    assert picture.is_file()
+    assert (docs / "studies/kmeans_digits.md").read_text(encoding="utf-8") == page
+    assert main(["--docs", str(docs)]) == 0
+    index = (docs / "studies/README.md").read_text(encoding="utf-8")
+    assert index.count("not run yet") == 8
+    assert all(f"**{statement['word']}**: {statement['text']}" in index for statement in found["statements"])
+    capsys.readouterr()
+
+
+def test_redrawing_what_was_not_run_is_a_mistake_in_one_line(tmp_path, capsys):
+    from common.results import read_results
+    from common.study import run_study
+    from norm_order import STUDY
+
+    assert run_study(STUDY, ["--docs", str(tmp_path), "--redraw"]) == 2
+    assert "run it without --redraw first" in capsys.readouterr().err
+    (tmp_path / "old.json").write_text('{"format": 0}')
+    with pytest.raises(UserError, match="another version"):
+        read_results(tmp_path / "old.json")
