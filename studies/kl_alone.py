@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import numpy as np
 from common.bases import conv
@@ -38,7 +39,7 @@ def collect(lab: Lab) -> None:
         lab.follow(name, config, lab.marks(1), {"codes": of_codes})
         eye = lab.eye(lab.config(config, 0))
         moment = lab.moment(config, 0, lab.images)
-        lab.results.extras[name] = moment.figures(f"points-{eye.tag}", lambda model, eye=eye: of_points(model, eye))
+        lab.results.extras[name] = moment.figures(f"points-{eye.tag}", partial(of_points, eye=eye))
         share = eye.labels.bincount().amax() / len(eye.labels)
         lab.results.extras["guess"] = float(share)
 

@@ -41,7 +41,7 @@ def of_gaps(model: Model, eye: Eye) -> Figures:
     middle = of_images(between, eye)
     probabilities = eye.extractor.probabilities(between)
     path = interpolate(z[:200], other[:200], PATH)
-    images = model.decode(path.flatten(0, 1)).unflatten(0, path.shape[:2])
+    images = model.decode(path.flatten(0, 1)).reshape(*path.shape[:2], *eye.x.shape[1:])
     return {
         "normal": of_images(decode_normal(model, eye.num), eye)["frechet"],
         "fitted": of_images(model.decode(fitted(z)), eye)["frechet"],
@@ -59,7 +59,8 @@ def fitted(z: Tensor, seed: int = 0) -> Tensor:
     """Draw as many codes from a Gaussian with the mean and covariance of ``z``."""
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     values, vectors = torch.linalg.eigh(torch.cov(z.double().T))
-    return (z.double().mean(0) + noise * values.clamp_min(0).sqrt() @ vectors.T).float()
+    codes: Tensor = z.double().mean(0) + noise * values.clamp_min(0).sqrt() @ vectors.T
+    return codes.float()
 
 
 def collect(lab: Lab) -> None:

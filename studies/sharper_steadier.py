@@ -10,7 +10,7 @@ from common.charts import COLOURS, dots, lines, new_figure, panel, strip, strips
 from common.measures import decode_normal, of_reconstructions, of_samples
 from common.page import table_of
 from common.results import Results, Statement
-from common.statistics import exceeds, interval, number, spread_ratio
+from common.statistics import Answer, exceeds, interval, number, spread_ratio
 from common.study import Lab, Study, run_study
 
 KINDS = {"VAE": "vae", "GAN": "gan", "VAE/GAN": "vaegan"}
@@ -42,7 +42,7 @@ def judge(results: Results) -> list[Statement]:
     mine, theirs = (results.values(kind, "frechet") for kind in ("VAE/GAN", "GAN"))
     ratio, low, high = spread_ratio(theirs, mine)
     moves = interval([a - b for a, b in zip(wander(results, "GAN"), wander(results, "VAE/GAN"), strict=True)])
-    steadier = "yes" if low > 1 else "no" if high < 1 else "unclear"
+    steadier: Answer = "yes" if low > 1 else "no" if high < 1 else "unclear"
     return [
         Statement.answered(
             "VAE/GAN's samples are sharper than a VAE's.",

@@ -25,6 +25,8 @@ PLAIN: dict[str, Any] = {
     "train.log_images": 20_000,
     "train.keep": 1,
 }
+SHARED_MARKS = (50_000, 100_000, 125_000, 150_000)
+"""Images seen at which several studies look at the same convolutional runs."""
 MLP_WIDTH = 512
 _MLP = {f"model.{part}.hidden": (MLP_WIDTH, MLP_WIDTH) for part in ("encoder", "decoder", "discriminator")}
 _CONV = {

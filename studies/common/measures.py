@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vaegan.config import Config
 from vaegan.data import ImageData, open_data
 from vaegan.metrics.frechet import Moments, frechet_distance
+from vaegan.metrics.label_shares import compare_labels
 from vaegan.metrics.manifold import Manifold, overlap
+from vaegan.metrics.sharpness import laplacian_variance
 from vaegan.models import Model
 
 from .runs import Figures
@@ -119,15 +120,14 @@ def of_images(x: Tensor, eye: Eye) -> Figures:
     features = eye.extractor.features(x)
     made = Manifold.of(features, NEIGHBOURS)
     probabilities = eye.extractor.label_probabilities(features)
-    shares = probabilities.argmax(1).bincount(minlength=probabilities.shape[1]).double() / len(x)
-    real = eye.labels.bincount(minlength=len(shares)).double() / len(eye.labels)
+    labels = compare_labels(probabilities, eye.labels)
     return {
         "frechet": frechet_distance(eye.moments, Moments(features)),
         **{name: float(values.mean()) for name, values in vars(overlap(eye.manifold, made)).items()},
-        "rarest": float(shares.min()),
-        "entropy": float(-(shares * shares.clamp_min(1e-12).log()).sum()),
-        "kl": float((shares * (shares.clamp_min(1e-12) / real).log()).sum()),
-        "shares": shares.tolist(),
+        "rarest": labels.rarest,
+        "entropy": labels.entropy,
+        "kl": labels.kl,
+        "shares": labels.samples.tolist(),
         "sharpness": sharpness(x) / sharpness(eye.x),
         "confidence": float(probabilities.amax(1).mean()),
     }
@@ -185,14 +185,13 @@ def silhouette(z: Tensor, labels: Tensor) -> float:
 
 
 def sharpness(x: Tensor) -> float:
-    """Mean variance of the Laplacian over an image's pixels (Pech-Pacheco et al. 2000); grey where in colour."""
-    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])[None, None]
-    return float(F.conv2d(x.mean(1, keepdim=True), kernel).flatten(1).var(1).mean())
+    """Mean variance of an image's Laplacian."""
+    return float(laplacian_variance(x).mean())
 
 
 def knn_accuracy(known: Tensor, labels: Tensor, asked: Tensor, right: Tensor, k: int = 10) -> float:
     """Share of codes ``asked`` to which most of their k nearest ``known`` codes give the right label."""
     nearest = torch.cat(
-        [torch.cdist(part, known).topk(min(k, len(known)), largest=False).indices for part in asked.split(512)]
+        [torch.cdist(part, known).topk(min(k, len(known)), largest=False).indices for part in torch.split(asked, 512)]
     )
     return float((labels[nearest].mode(1).values == right).float().mean())

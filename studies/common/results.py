@@ -60,7 +60,10 @@ class Results:
 
     def add(self, variant: str, seed: int, images: int, figures: Mapping[str, Any]) -> None:
         """Add the figures of one run at one moment: numbers, or lists of them."""
-        plain = {name: None if value != value else value for name, value in figures.items()}
+        plain = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in figures.items()
+        }
         self.rows.append({"variant": variant, "seed": seed, "images": images, "figures": plain})
 
     @property

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,14 @@ class Runs:
     def __init__(self, work: Path) -> None:
         self.work = work
 
-    def at(self, config: Config, images: int) -> Moment:
+    def at(self, config: Config, images: int, via: Sequence[int] = ()) -> Moment:
         """Return a run after so many images, trained as far as that if it was not before.
 
-        Marks of a run are asked for in rising order; one that was passed over costs a training of its own.
+        Args:
+            config: settings; how long they train is of no account.
+            images: the mark.
+            via: earlier marks to keep the model at on the way, for studies to come. A mark that was passed over costs a
+                training of its own, from the start.
 
         Raises:
             Diverged: if it came to nothing.
@@ -87,6 +91,9 @@ class Runs:
         if (folder / "diverged.json").is_file():
             raise Diverged(json.loads((folder / "diverged.json").read_text())["what"])
         if not (moment.folder / "config.json").is_file():
+            for mark in via:
+                if _farthest(folder) < mark < images:
+                    self.at(config, mark)
             self._train(config, folder, images).save(moment.folder)
         return moment
 

@@ -12,8 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -23,13 +24,19 @@ from vaegan.errors import UserError
 from vaegan.models import Model
 from vaegan.settings_io import with_settings
 
+from .bases import SHARED_MARKS
 from .charts import Draw, save_figure
 from .measures import Eye
 from .page import write_page
 from .results import Results, Statement, read_results
 from .runs import Diverged, Figures, Moment, Runs
 
-Measure = Callable[[Model, Eye], Figures]
+
+class Measure(Protocol):
+    """Looks at a model through an eye."""
+
+    def __call__(self, model: Model, eye: Eye) -> Figures:
+        """Return figures by name."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ class Lab:
 
     def moment(self, config: Config, seed: int, images: int) -> Moment:
         """Return a run of a variant's settings at a mark."""
-        return self.runs.at(self.config(config, seed), images)
+        return self.runs.at(self.config(config, seed), images, SHARED_MARKS if config.model.network == "conv" else ())
 
     def follow(self, variant: str, config: Config, marks: Sequence[int], measures: Mapping[str, Measure]) -> None:
         """Train a variant with every seed, and add a row of figures at each mark.
@@ -141,7 +148,7 @@ class Lab:
         eye = self.eye(self.config(config, seed))
         found: Figures = {}
         for name, measure in measures.items():
-            found |= moment.figures(f"{name}-{eye.tag}", lambda model, measure=measure: measure(model, eye))  # type: ignore[misc]
+            found |= moment.figures(f"{name}-{eye.tag}", partial(measure, eye=eye))
         told = ", ".join(
             f"{name} {value:.4g}" for name, value in list(found.items())[:4] if not isinstance(value, list)
         )
