@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import entropy
 
 from vaegan.data import open_data
 from vaegan.data.images import some_of
@@ -14,10 +16,14 @@ from vaegan.evaluation.bench import open_bench
 from vaegan.evaluation.distribution import Reference, distribution_figures
 from vaegan.evaluation.evaluate import evaluate
 from vaegan.evaluation.figures import figure, mean_figure
-from vaegan.evaluation.of_images import sample_figures
+from vaegan.evaluation.labels import label_figures
+from vaegan.evaluation.of_codes import code_figures
+from vaegan.evaluation.of_images import sample_figures, yardstick_figures
+from vaegan.metrics import learned
 from vaegan.metrics.bootstrap import Interval
 from vaegan.metrics.features import open_extractor
 from vaegan.metrics.frechet import Moments, frechet_distance
+from vaegan.metrics.sharpness import laplacian_variance
 from vaegan.models import Model
 from vaegan.recipes import config_for
 
@@ -125,3 +131,47 @@ def test_an_unknown_prior_is_told(data, tmp_path):
         evaluate(make_model(), data, extractor=open_extractor("pixels", data), priors=["norml"], cache=tmp_path)
     with pytest.raises(UserError, match="no prior 'normal', nor any other"):
         evaluate(make_model("ae"), data, extractor=open_extractor("pixels", data), priors=["normal"], cache=tmp_path)
+
+
+def test_labels_of_samples_are_counted_as_the_classifier_sees_them(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 3000)
+    extractor = open_extractor("classifier", data, cache=tmp_path)
+    bench = open_bench(data, extractor, num=1000, cache=tmp_path)
+    told = extractor.probabilities(unit(bench.images)).argmax(1)
+    few = torch.cat([torch.arange(len(told))[told == label][: 1 if label == 3 else 20] for label in range(10)])
+    found = label_figures(bench.reference.features[few], bench)
+    num = len(few)
+    assert found["missing_labels"]["value"] == 1
+    assert found["rarest_share"]["value"] == found["share of 3"]["value"] == pytest.approx(1 / num)
+    p, q = (np.bincount(labels, minlength=10) / len(labels) for labels in (told[few], told))
+    one = found["label_divergence"]
+    assert one["value"] == pytest.approx(entropy(p, q))
+    assert one["low"] < one["value"] < one["high"]
+    same = label_figures(bench.reference.features, bench)["label_divergence"]
+    assert (same["value"], same["low"]) == (pytest.approx(0, abs=1e-9), 0)
+    assert label_figures(torch.zeros(1, 64), open_bench(data, open_extractor("pixels", data), cache=tmp_path)) == {}
+
+
+def test_copies_of_training_images_are_found_and_held_out_images_are_none(bench):
+    train = unit(bench.data.train)[:200]
+    copies, held_out = (sample_figures([x], bench) for x in (train, unit(bench.data.test)))
+    assert copies["copies_nearer"]["value"] == 1
+    assert copies["copies_score"]["value"] < -10
+    assert held_out["copies_nearer"]["value"] == pytest.approx(0.05, abs=0.02)
+    assert held_out["copies_farther"]["value"] == pytest.approx(0.5)
+    x = unit(bench.data.test)[:20]
+    nearest = torch.cdist(x.flatten(1), unit(bench.data.train).flatten(1)).amin(1) / 8
+    torch.testing.assert_close(bench.to_training(x), nearest, atol=1e-5, rtol=1e-4)
+
+
+def test_codes_are_read_by_both_probes(data, bench):
+    found = code_figures(make_model(), bench)
+    assert found["linear_probe"]["value"] > 0.5 > found["probe_chance"]["value"]
+    assert found["neighbour_probe"]["num"] == len(bench.images)
+    with pytest.raises(UserError, match="no labels are known"):
+        code_figures(make_model(), replace(bench, images=replace(bench.images, labels=None)))
+
+
+def test_sharpness_of_the_yardstick_is_that_of_its_images(bench):
+    found = yardstick_figures(bench)
+    assert found["sharpness"]["value"] == pytest.approx(float(laplacian_variance(unit(bench.others)).mean()))

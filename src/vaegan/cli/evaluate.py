@@ -24,9 +24,10 @@ _log = logging.getLogger("vaegan")
 class Options(DataPictureOptions):
     """Measure a model: samples of each prior and reconstructions against held-out images.
 
-    Prints a table and writes JSON. 'yardstick' is as many training images in place of samples: nothing can be nearer to
-    the held-out images than these, and frechet_ratio says how many times farther away something is. Intervals are of
-    95 %. Figures of different extractors or numbers of images are not to be compared.
+    Prints a table and writes JSON, which also has the share of each label. 'yardstick' is as many training images in
+    place of samples: nothing can be nearer to the held-out images than these, and frechet_ratio says how many times
+    farther away something is. Intervals are of 95 %. Figures of different extractors or numbers of images are not to be
+    compared.
     """
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: RUN/evaluation.json)")] = (
@@ -98,9 +99,11 @@ def _output(options: Options) -> Path:
 
 
 def _rows(report: dict[str, Any]) -> Iterator[list[str]]:
-    groups: dict[str, Figures] = {name: report[name] for name in ("yardstick", "reconstructions")}
+    groups: dict[str, Figures] = {name: report[name] for name in ("yardstick", "reconstructions", "codes")}
     groups |= {f"samples {prior}": figures for prior, figures in report["samples"].items()}
     for group, figures in groups.items():
         for name, figure in figures.items():
+            if name.startswith("share of "):
+                continue
             numbers = (figure["value"], figure["low"], figure["high"])
             yield [group, name, *("-" if x is None else f"{x:.4g}" for x in numbers), str(figure["num"])]

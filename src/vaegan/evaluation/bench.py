@@ -14,16 +14,20 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from ..data.images import ImageData, ImageSet, Options, some_of
 from ..files import written_beside
-from ..metrics.features import FeatureExtractor
+from ..metrics.features import FeatureExtractor, Pixels
+from ..metrics.nearest import find_nearest
 from .distribution import Reference, distribution_figures
 from .figures import Figures
 from .streams import batches_of, features_of
 
 log = logging.getLogger("vaegan")
+NUM_COPIES = 1000  # images of which the nearest training image is looked for
+_CHUNK = 2**13
 _VERSION = 1  # raise it when the same extractor begins to give other features
 
 
@@ -57,6 +61,18 @@ class Bench:
     def num_samples(self) -> int:
         """How many samples to measure: as many as the yardstick has, as distances depend on the number."""
         return len(self.others)
+
+    def to_training(self, x: Tensor) -> Tensor:
+        """Return the distance `(B,)` in pixels of each image `(B, C, H, W)` to the nearest training image."""
+        pixels = Pixels(self.data.image_shape)
+        chunks = (pixels.features(batch) for batch in batches_of(self.data.train.images, _CHUNK))
+        return find_nearest(pixels.features(x), chunks, 1)[0][:, 0]
+
+    @cached_property
+    def held_out_to_training(self) -> Tensor:
+        """The same of held-out images, `(B,)`."""
+        images = some_of(self.data.test, NUM_COPIES, self.seed)
+        return self.to_training(torch.cat(list(batches_of(images.images, self.batch_size))))
 
     @cached_property
     def yardstick(self) -> Figures:

@@ -16,7 +16,8 @@ from ..metrics.features import FeatureExtractor, open_extractor
 from ..models import Model
 from .bench import open_bench
 from .figures import Figures
-from .of_images import reconstruction_figures, sample_figures
+from .of_codes import code_figures
+from .of_images import reconstruction_figures, sample_figures, yardstick_figures
 from .streams import priors_of, samples_of
 
 log = logging.getLogger("vaegan")
@@ -83,8 +84,9 @@ def evaluate(
         "data": {"name": data.name, "fingerprint": data.fingerprint, "split": split, "num": len(bench.images)},
         "extractor": {"name": extractor.name, "fingerprint": extractor.fingerprint},
         "seed": seed,
-        "yardstick": measured("yardstick", lambda: bench.yardstick),
+        "yardstick": measured("yardstick", lambda: yardstick_figures(bench)),
         "reconstructions": measured("reconstructions", lambda: reconstruction_figures(model, bench)),
+        "codes": measured("codes", lambda: code_figures(model, bench)),
         "samples": {prior: measured(f"samples of {prior}", partial(samples, prior)) for prior in chosen},
         "left_out": left_out,
         "seconds": round(time.perf_counter() - start, 1),

@@ -1,4 +1,4 @@
-"""Figures of images that a model made, wherever they come from."""
+"""Figures of images that a model made, wherever they come from, and of the yardstick's real ones."""
 
 from __future__ import annotations
 
@@ -9,12 +9,26 @@ import torch
 from torch import Tensor
 
 from ..metrics.bootstrap import Interval
+from ..metrics.memorisation import copying_score, placements
 from ..metrics.reconstruction import mean_squared_error, psnr, ssim
+from ..metrics.sharpness import gradient_magnitude, laplacian_variance
 from ..models import Model
-from .bench import Bench
+from .bench import NUM_COPIES, Bench
 from .distribution import distribution_figures
 from .figures import Figure, Figures, figure, mean_figure
-from .streams import features_of, reconstructions_of
+from .labels import label_figures
+from .streams import batches_of, reconstructions_of
+
+Rows = dict[str, list[Tensor]]
+"""Numbers per image by name, batch by batch."""
+
+
+def yardstick_figures(bench: Bench) -> Figures:
+    """Return figures of other real images, in place of samples."""
+    values: Rows = {}
+    for x in batches_of(bench.others.images, bench.batch_size):
+        _add(values, _sharpness(x))
+    return bench.yardstick | _means(values, bench.seed) | label_figures(bench.others_features, bench)
 
 
 def sample_figures(batches: Iterable[Tensor], bench: Bench) -> Figures:
@@ -24,7 +38,21 @@ def sample_figures(batches: Iterable[Tensor], bench: Bench) -> Figures:
         batches: float `(B, C, H, W)` in [0, 1], `bench.num_samples` in all if the ratio shall mean something.
         bench: real images.
     """
-    return _distribution(features_of(bench.extractor, batches), bench)
+    values: Rows = {}
+    features: list[Tensor] = []
+    first: list[Tensor] = []
+    for x in batches:
+        features.append(bench.extractor.features(x, batch_size=bench.batch_size))
+        _add(values, _sharpness(x))
+        if len(first) < NUM_COPIES:
+            first += list(x[: NUM_COPIES - len(first)])
+    found = torch.cat(features)
+    return (
+        _distribution(found, bench)
+        | label_figures(found, bench)
+        | _means(values, bench.seed)
+        | _copies(torch.stack(first), bench)
+    )
 
 
 def reconstruction_figures(model: Model, bench: Bench) -> Figures:
@@ -33,21 +61,49 @@ def reconstruction_figures(model: Model, bench: Bench) -> Figures:
     Raises:
         UserError: if the model has no encoder or no decoder.
     """
-    features, errors = [], []
+    values: Rows = {}
+    features = []
     for x, x_tilde in reconstructions_of(model, bench.images.images, bench.batch_size):
-        both = bench.extractor.features(torch.cat([x, x_tilde]), batch_size=bench.batch_size).chunk(2)
-        distances = mean_squared_error(both[1], both[0])
-        errors.append(torch.stack([mean_squared_error(x_tilde, x), psnr(x_tilde, x), ssim(x_tilde, x), distances]))
-        features.append(both[1])
-    names = ("mse", "psnr", "ssim", "feature_distance")
-    figures = {name: mean_figure(row, bench.seed) for name, row in zip(names, torch.cat(errors, 1), strict=True)}
-    return figures | _distribution(torch.cat(features), bench)
+        of_x, of_x_tilde = bench.extractor.features(torch.cat([x, x_tilde]), batch_size=bench.batch_size).chunk(2)
+        features.append(of_x_tilde)
+        errors = {"mse": mean_squared_error(x_tilde, x), "psnr": psnr(x_tilde, x), "ssim": ssim(x_tilde, x)}
+        _add(values, errors | {"feature_distance": mean_squared_error(of_x_tilde, of_x)} | _sharpness(x_tilde))
+    return _means(values, bench.seed) | _distribution(torch.cat(features), bench)
+
+
+def _sharpness(x: Tensor) -> dict[str, Tensor]:
+    return {"sharpness": laplacian_variance(x), "gradient": gradient_magnitude(x)}
+
+
+def _add(values: Rows, more: dict[str, Tensor]) -> None:
+    for name, row in more.items():
+        values.setdefault(name, []).append(row)
+
+
+def _means(values: Rows, seed: int) -> Figures:
+    return {name: mean_figure(torch.cat(rows), seed) for name, rows in values.items()}
 
 
 def _distribution(features: Tensor, bench: Bench) -> Figures:
     figures = distribution_figures(features, bench.reference, seed=bench.seed)
     ratio = _ratio(figures["frechet_distance"], bench.yardstick["frechet_distance"])
     return {"frechet_distance": figures.pop("frechet_distance"), "frechet_ratio": ratio, **figures}
+
+
+def _copies(x: Tensor, bench: Bench) -> Figures:
+    """Return how near the images are to the training images, measured by how near held-out ones are.
+
+    'copies_nearer' is the share of samples nearer than all but 5 % of the held-out images, 0.05 if nothing is copied;
+    'copies_farther' the probability that a sample lies farther than a held-out image, 0.5 if both lie alike;
+    'copies_score' the latter in standard deviations of chance (see `metrics.memorisation`).
+    """
+    distances, held_out = bench.to_training(x), bench.held_out_to_training
+    nearer = (distances < held_out.double().quantile(0.05)).double()
+    return {
+        "copies_nearer": mean_figure(nearer, bench.seed),
+        "copies_farther": mean_figure(placements(distances.double(), held_out.double()), bench.seed),
+        "copies_score": figure(copying_score(distances.double(), held_out.double()), len(x), bench.seed),
+    }
 
 
 def _ratio(one: Figure, other: Figure) -> Figure:
