@@ -68,7 +68,7 @@ def test_takes_all_settings_as_json(network: str) -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("kind", PARTS_OF_KIND)
 def test_every_part_of_a_conditional_model_takes_the_condition(network: str, kind: str) -> None:
-    for name, part in built(network, kind=kind, condition_dim=2).items():
+    for name, part in built(network, kind=kind, condition="labels", condition_dim=2).items():
         given = torch.randn(2, 3) if name == "decoder" else torch.randn(2, 1, 8, 8)
         part(given, torch.randn(2, 2))
         with pytest.raises(RuntimeError):
@@ -116,6 +116,7 @@ def test_spectral_norm_starts_from_the_initialised_weights() -> None:
         ),
         ("mlp", {"encoder": {"channels": [8]}}, "model.encoder.channels is given, but the network is mlp"),
         ("mlp", {"decoder": {"strides": [2]}}, "model.decoder.strides is given, but the network is mlp"),
+        ("mlp", {"condition": "labels"}, "model.condition labels does not go with 0 dimensions"),
         ("mlp", {"kind": "vegan"}, r"kind 'vegan' is unknown \(perhaps you meant 'vaegan'\)"),
         ("mlp", {"encoder": {"hidden": [8], "norm": "bath"}}, r"model.encoder: norm 'bath' is unknown \(perhaps"),
     ],

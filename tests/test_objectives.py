@@ -321,7 +321,7 @@ def make_conditional(network: str, norm: str, kind: str = "vaegan") -> tuple[tup
     part = {"hidden": [12], "norm": norm, **channels}
     made = build_parts(
         kind=kind, network=network, image_shape=(1, SIDE, SIDE), latent_dim=Z, output="sigmoid", init="torch",
-        encoder=part, decoder=part, discriminator=part, condition_dim=3,
+        encoder=part, decoder=part, discriminator=part, condition="attributes", condition_dim=3,
     )  # fmt: skip
     return tuple(part.double() for part in made.values()), torch.randn(B, 3, dtype=torch.float64)
 

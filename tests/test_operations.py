@@ -96,7 +96,14 @@ class Case:
     ) -> None:
         torch.manual_seed(0)
         settings = settings_of(network, norm)
-        self.parts = build_parts(kind=kind, output="tanh", init="paper", condition_dim=condition_dim, **settings)
+        self.parts = build_parts(
+            kind=kind,
+            output="tanh",
+            init="paper",
+            condition="labels" if condition_dim else "none",
+            condition_dim=condition_dim,
+            **settings,
+        )
         self.x = torch.rand(batch_size, *settings["image_shape"]) * 2 - 1
         self.noise = Noise.draw(batch_size, settings["latent_dim"], seed=0, images=0)
         self.c = torch.rand(batch_size, condition_dim) if condition_dim else None

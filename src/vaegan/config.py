@@ -134,6 +134,8 @@ class ModelSettings(Settings):
     """Dimensions of z."""
     output: Literal["tanh", "sigmoid", "linear"] = "tanh"
     """Last non-linearity of the decoder; 'tanh' networks see images as [-1, 1], the others as [0, 1]."""
+    condition: Literal["none", "labels", "attributes"] = "none"
+    """What all three networks are told about each image: its label, its attributes, or nothing."""
     init: Literal["paper", "dcgan", "torch"] = "paper"
     """First weights: 'paper' U(+-1/sqrt(3 fan_in)), 'dcgan' N(0, 0.02), 'torch' PyTorch's own."""
     encoder: PartSettings = PartSettings()

@@ -6,6 +6,9 @@ a part that is missing says so.
 
 In public an image is float in [0, 1]. Inside the networks the range is `Model.image_range`: (low, high) maps as
 low + (high - low) x.
+
+A conditional model is told what is known about each image, c: `Model.conditioning` makes it, and whatever computes
+takes it as `condition`.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from torch import Tensor, nn
 
 from . import __version__
 from .config import PARTS
+from .data.conditions import Conditioning
 from .errors import UserError
 from .files import write_json, written_beside
 from .networks import PARTS_OF_KIND, build_parts
@@ -56,7 +60,8 @@ class Model(nn.Module):
         latent_dim: Z, dimensions of a code.
         image_range: values of black and white inside the networks.
         architecture: arguments of `networks.build_parts` the parts were made with; None for user-made networks.
-        info: what else to remember (recipe, data, label names, seed, images seen ...), JSON-able.
+        info: what else to remember (recipe, data, label names, seed, images seen ...), JSON-able. A conditional model's
+            has `Conditioning.as_json()` under 'condition'; its networks take c `(B, A)` as second argument.
 
     Raises:
         UserError: if the kind is unknown.
@@ -125,6 +130,12 @@ class Model(nn.Module):
         """Where the model's weights are."""
         return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))
 
+    @property
+    def conditioning(self) -> Conditioning | None:
+        """What makes the conditions, of labels, attributes or images; None if the model takes none."""
+        plain = self.info.get("condition")
+        return None if plain is None else Conditioning.from_json(plain)
+
     def to_network(self, x: Tensor) -> Tensor:
         """Map images from [0, 1] to the networks' range."""
         low, high = self.image_range
@@ -135,13 +146,13 @@ class Model(nn.Module):
         low, high = self.image_range
         return ((x - low) / (high - low)).clamp(0.0, 1.0)
 
-    def posterior(self, x: Tensor, *, batch_size: int = 256) -> tuple[Tensor, Tensor]:
+    def posterior(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> tuple[Tensor, Tensor]:
         """Return mu and logvar of q(z|x), each `(B, Z)`, of images `(B, C, H, W)` in [0, 1].
 
         Raises:
-            UserError: if there is no encoder, it gives no distribution, or the images do not fit.
+            UserError: if there is no encoder, it gives no distribution, or images or condition do not fit.
         """
-        mu, *rest = self._encode(x, batch_size)
+        mu, *rest = self._encode(x, condition, batch_size)
         if not rest:
             raise UserError(
                 f"this model is {_KINDS[self.kind]}: its encoder gives a code, not a distribution; "
@@ -149,39 +160,50 @@ class Model(nn.Module):
             )
         return mu, rest[0]
 
-    def encode(self, x: Tensor, sample: bool = False, seed: int | None = None, *, batch_size: int = 256) -> Tensor:
+    def encode(
+        self,
+        x: Tensor,
+        sample: bool = False,
+        seed: int | None = None,
+        *,
+        condition: Tensor | None = None,
+        batch_size: int = 256,
+    ) -> Tensor:
         """Return codes `(B, Z)` of images `(B, C, H, W)` in [0, 1].
 
         Args:
             x: images.
             sample: draw z from q(z|x) instead of taking its mean mu.
             seed: of the draw; taken from torch's global generator if None.
+            condition: what is known about each image, `(B, A)`, for a conditional model alone.
             batch_size: images at a time.
 
         Raises:
             UserError: as `posterior`; a plain autoencoder can encode, but not draw.
         """
         if not sample:
-            return self._encode(x, batch_size)[0]
-        mu, logvar = self.posterior(x, batch_size=batch_size)
+            return self._encode(x, condition, batch_size)[0]
+        mu, logvar = self.posterior(x, condition=condition, batch_size=batch_size)
         epsilon = _normal(tuple(mu.shape), seed).to(mu)
         return mu + (0.5 * logvar).exp() * epsilon
 
-    def decode(self, z: Tensor, *, batch_size: int = 256) -> Tensor:
+    def decode(self, z: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
         """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)`.
 
         Raises:
-            UserError: if there is no decoder or the codes do not fit.
+            UserError: if there is no decoder or codes or condition do not fit.
         """
         decoder = self._part("decoder", "decoding")
         if z.ndim != 2 or z.shape[1] != self.latent_dim or not z.is_floating_point():
             raise UserError(f"codes must be float (B, {self.latent_dim}), not {_described(z)}")
-        return self._in_batches(lambda z: (self.to_public(decoder(z)),), z, batch_size)[0]
+        inputs = (z, *self._given(condition, len(z)))
+        return self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size)[0]
 
-    def reconstruct(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+    def reconstruct(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
         """Return the decoded means of images `(B, C, H, W)` in [0, 1], in the same form."""
         self._part("decoder", "reconstructing")
-        return self.decode(self.encode(x, batch_size=batch_size), batch_size=batch_size)
+        z = self.encode(x, condition=condition, batch_size=batch_size)
+        return self.decode(z, condition=condition, batch_size=batch_size)
 
     def sample_codes(self, num: int, seed: int | None = 0) -> Tensor:
         """Draw codes `(num, Z)` from the prior N(0, I), the same on every device.
@@ -196,23 +218,26 @@ class Model(nn.Module):
             )
         return _normal((num, self.latent_dim), seed).to(self.device)
 
-    def sample(self, num: int, seed: int | None = 0, *, batch_size: int = 256) -> Tensor:
+    def sample(
+        self, num: int, seed: int | None = 0, *, condition: Tensor | None = None, batch_size: int = 256
+    ) -> Tensor:
         """Return new images `(num, C, H, W)` in [0, 1], decoded from the prior.
 
         Raises:
-            UserError: if the model has no prior or no decoder.
+            UserError: if the model has no prior or no decoder, or the condition `(num, A)` does not fit.
         """
-        return self.decode(self.sample_codes(num, seed), batch_size=batch_size)
+        return self.decode(self.sample_codes(num, seed), condition=condition, batch_size=batch_size)
 
-    def discriminate(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+    def discriminate(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
         """Return logits `(B,)`, positive for real, of images `(B, C, H, W)` in [0, 1].
 
         Raises:
-            UserError: if there is no discriminator or the images do not fit.
+            UserError: if there is no discriminator or images or condition do not fit.
         """
         discriminator = self._part("discriminator", "telling real from made")
         self._check_images(x)
-        return self._in_batches(lambda x: (discriminator(self.to_network(x)),), x, batch_size)[0]
+        inputs = (x, *self._given(condition, len(x)))
+        return self._in_batches(lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size)[0]
 
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors` and `config.json` into a folder, each beside and then renamed.
@@ -253,22 +278,39 @@ class Model(nn.Module):
             shape = ", ".join(map(str, self.image_shape))
             raise UserError(f"images must be float (B, {shape}) in [0, 1], not {_described(x)}")
 
-    def _encode(self, x: Tensor, batch_size: int) -> tuple[Tensor, ...]:
+    def _given(self, condition: Tensor | None, num: int) -> tuple[Tensor, ...]:
+        """Return the networks' further inputs."""
+        conditioning = self.conditioning
+        if conditioning is None:
+            if condition is not None:
+                raise UserError("this model takes no condition; leave it out, or train one with --model.condition")
+            return ()
+        shape = (num, len(conditioning.names))
+        if condition is None or tuple(condition.shape) != shape:
+            told = "it has none" if condition is None else f"not {_described(condition)}"
+            raise UserError(
+                f"this model is told each image's {conditioning.kind}: it needs a condition {shape}, {told}; "
+                "model.conditioning makes one"
+            )
+        return (condition,)
+
+    def _encode(self, x: Tensor, condition: Tensor | None, batch_size: int) -> tuple[Tensor, ...]:
         encoder = self._part("encoder", "encoding")
         self._check_images(x)
 
-        def codes(x: Tensor) -> tuple[Tensor, ...]:
-            output = encoder(self.to_network(x))
+        def codes(x: Tensor, *c: Tensor) -> tuple[Tensor, ...]:
+            output = encoder(self.to_network(x), *c)
             return output if isinstance(output, tuple) else (output,)
 
-        return self._in_batches(codes, x, batch_size)
+        return self._in_batches(codes, (x, *self._given(condition, len(x))), batch_size)
 
     def _in_batches(
-        self, function: Callable[[Tensor], tuple[Tensor, ...]], inputs: Tensor, batch_size: int
+        self, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int
     ) -> tuple[Tensor, ...]:
         like = next(self.parameters(), torch.empty(0))
         with _evaluating(self), torch.inference_mode():
-            outputs = [function(chunk.to(like)) for chunk in torch.split(inputs, batch_size)]
+            batches = zip(*(torch.split(each, batch_size) for each in inputs), strict=True)
+            outputs = [function(*(each.to(like) for each in batch)) for batch in batches]
         # Joined outside of inference mode, the results are ordinary tensors that may enter later training.
         return tuple(torch.cat(chunks) for chunks in zip(*outputs, strict=True))
 

@@ -49,6 +49,7 @@ def build_parts(
     encoder: Mapping[str, Any],
     decoder: Mapping[str, Any],
     discriminator: Mapping[str, Any],
+    condition: str = "none",
     condition_dim: int = 0,
 ) -> dict[str, nn.Module]:
     """Return the parts that a model of ``kind`` has: encoder, decoder, discriminator, in this order.
@@ -65,13 +66,19 @@ def build_parts(
         encoder: the encoder's other constructor arguments, like ``{"hidden": [1024, 1024]}``.
         decoder: the decoder's.
         discriminator: the discriminator's.
-        condition_dim: dimensions A of the condition c that every part takes besides; 0 for none.
+        condition: what c is made of, which every part takes besides: 'labels', 'attributes', or 'none'.
+        condition_dim: dimensions A of c; 0 for none.
 
     Raises:
         UserError: if the settings do not fit each other or the image's size.
     """
     check_name("kind", kind, PARTS_OF_KIND)
     family = NETWORKS[check_name("network", network, NETWORKS)]
+    if (condition == "none") != (condition_dim == 0):
+        raise UserError(
+            f"model.condition {condition} does not go with {condition_dim} dimensions; give condition_dim, the number "
+            "of labels or attributes, and 0 for none"
+        )
     image_shape = (image_shape[0], image_shape[1], image_shape[2])
     own: dict[str, dict[str, Any]] = {
         "encoder": {"latent_dim": latent_dim, "variational": kind != "ae", **encoder},

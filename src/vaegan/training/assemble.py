@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from ..config import Config
 from ..data import ImageData, open_data
+from ..data.conditions import conditioning_of
 from ..distributed import World
 from ..models import Model
 from ..networks.sync_norm import synchronise_batch_norms
@@ -19,6 +21,7 @@ from ..objectives import Objective
 from .averages import Averages
 from .build import (
     build_batches,
+    build_conditions,
     build_gate,
     build_model,
     build_objective,
@@ -97,7 +100,7 @@ class _Assembly:
     def __init__(self, config: Config, data: ImageData, world: World, device: torch.device) -> None:
         self.data, self.world, self.device = data, world, device
         self.share = config.train.batch_size // world.size
-        info = {
+        info: dict[str, Any] = {
             "recipe": config.recipe,
             "data": data.name,
             "label_names": list(data.train.label_names),
@@ -105,6 +108,8 @@ class _Assembly:
             "seed": config.seed,
             "device": describe_device(device),
         }
+        if config.model.condition != "none":
+            info["condition"] = conditioning_of(data, config.model.condition).as_json()
         self.model = world.together(lambda: build_model(config, data.image_shape, info), device)
         check_batch_norm(config, self.model, config.train.batch_size if config.train.sync_batchnorm else self.share)
         self.config = self._with_form(config)
@@ -183,4 +188,5 @@ class _Assembly:
             plateau=build_plateau(config),
             pretraining=pretraining,
             autocast=autocast,
+            conditions=build_conditions(config, model, self.data.train, world),
         )

@@ -43,7 +43,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
     Args:
         config: settings.
         image_shape: (C, H, W) of the data.
-        info: what the model shall remember of its run.
+        info: what the model shall remember of its run; the conditions of a conditional model among it (see `Model`).
 
     Raises:
         UserError: if the settings do not fit together.
@@ -54,10 +54,11 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
             f"loss.likelihood bernoulli needs images in (0, 1) from the decoder, not model.output {m.output}; "
             "set --model.output sigmoid"
         )
-    architecture = m.model_dump(mode="json") | {"image_shape": image_shape}
+    told = tuple(info["condition"]["names"]) if info and m.condition != "none" else ()
+    architecture = m.model_dump(mode="json") | {"image_shape": image_shape, "condition_dim": len(told)}
     metric = load_metric(config) if m.kind == "vae-dis-l" else None
     if metric is not None:
-        _check_metric(metric, config, image_shape)
+        _check_metric(metric, config, image_shape, told)
         assert metric.architecture is not None
         architecture["discriminator"] = metric.architecture["discriminator"]
     with torch.random.fork_rng(devices=[]):
@@ -99,7 +100,7 @@ def load_metric(config: Config) -> Model:
     return load(config.loss.metric)
 
 
-def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, int]) -> None:
+def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, int], told: tuple[str, ...]) -> None:
     where = f"--loss.metric {config.loss.metric}"
     if metric.discriminator is None or metric.architecture is None:
         raise UserError(
@@ -110,6 +111,12 @@ def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, in
     if theirs != ours:
         raise UserError(
             f"{where}: its network, output and image shape are {theirs}, here they are {ours}; make them equal"
+        )
+    names = metric.conditioning.names if metric.conditioning else ()
+    if names != told:
+        raise UserError(
+            f"{where}: it is told {', '.join(names) or 'nothing'} of an image, here it is {', '.join(told) or 'nothing'}; "
+            "make --model.condition equal"
         )
 
 
@@ -206,7 +213,22 @@ def learning_rates(config: Config) -> dict[str, float]:
 
 def build_batches(config: Config, images: ImageSet, world: World, device: torch.device) -> Callable[[int], Tensor]:
     """Build the stream of this process's training batches: images seen -> images, augmented where it is wanted."""
-    batches = Batches(
+    batches = _batches(config, images, world)
+    augment = Augment(**config.data.augment.model_dump())
+    return AugmentedBatches(batches, augment, device).at if augment.does_something else batches.at
+
+
+def build_conditions(config: Config, model: Model, images: ImageSet, world: World) -> Callable[[int], Tensor] | None:
+    """Build the stream of conditions of the images in `build_batches`, if the model takes any: seen -> (b, A)."""
+    conditioning = model.conditioning
+    if conditioning is None:
+        return None
+    batches = _batches(config, images, world)
+    return lambda seen: conditioning.of_images(images, batches.indices(seen)[batches.share])
+
+
+def _batches(config: Config, images: ImageSet, world: World) -> Batches:
+    return Batches(
         images,
         config.train.batch_size,
         seed=config.seed,
@@ -214,8 +236,6 @@ def build_batches(config: Config, images: ImageSet, world: World, device: torch.
         world_size=world.size,
         flip=config.data.flip,
     )
-    augment = Augment(**config.data.augment.model_dump())
-    return AugmentedBatches(batches, augment, device).at if augment.does_something else batches.at
 
 
 def build_gate(config: Config) -> BalanceGate | None:

@@ -32,6 +32,7 @@ class Journal:
         held_out: images to reconstruct, uint8 (N, H, W, C).
         bar: to show losses in.
         writes: whether this process writes.
+        held_out_c: conditions (N, A) of these images, for a conditional model.
     """
 
     def __init__(
@@ -44,12 +45,13 @@ class Journal:
         bar: Progress,
         *,
         writes: bool,
+        held_out_c: Tensor | None = None,
     ) -> None:
         self.folder, self.trainer, self.shown, self.bar, self.writes = folder, trainer, shown, bar, writes
         self.tensorboard: Any = None
         if writes and config.train.tensorboard:
             self.tensorboard = open_tensorboard(folder.path / "tensorboard", trainer.images)
-        self.pictures = Pictures(folder, held_out, config.seed, self.tensorboard)
+        self.pictures = Pictures(folder, held_out, config.seed, self.tensorboard, held_out_c)
         self._means = RunningMeans()
         self._clock, self._seen = time.perf_counter(), 0
         self._last: dict[str, Any] = {}

@@ -115,6 +115,7 @@ class Trainer:
         plateau: factors on the rates, if any; its owner shows it held-out losses.
         pretraining: objective of the first ``pretrain_images``, on parts of the same names and weights, if any.
         autocast: context of forward passes, for the R1 penalty.
+        conditions: images seen -> conditions (b, A) of the images in this process's batch, for conditional networks.
 
     Raises:
         UserError: if a part has no optimiser.
@@ -134,13 +135,14 @@ class Trainer:
         plateau: Plateau | None = None,
         pretraining: Objective | None = None,
         autocast: Autocast = contextlib.nullcontext,
+        conditions: Callable[[int], Tensor] | None = None,
     ) -> None:
         if missing := [part for part in objective.parts if part not in optimisers]:
             raise UserError(f"no optimiser for the {' and the '.join(missing)}; give each part its own")
         self.objective, self.optimisers, self.batches, self.settings = objective, optimisers, batches, settings
         self.device, self.world = torch.device(device), world or World()
         self.averages, self.gate, self.plateau, self.autocast = averages, gate, plateau, autocast
-        self.pretraining = pretraining
+        self.pretraining, self.conditions = pretraining, conditions
         self.weights = {name: trainable(part) for name, part in objective.parts.items()}
         self._rates = {
             part: [settings.lr.get(part, group["lr"]) for group in optimiser.param_groups]
@@ -185,6 +187,8 @@ class Trainer:
         """
         s = self.settings
         x = self.network_range(self.batches(self.images))
+        c = None if self.conditions is None else self.conditions(self.images).to(self.device, non_blocking=True)
+        given = {} if c is None else {"c": c}
         noise = Noise.draw(
             s.batch_size,
             s.latent_dim,
@@ -194,9 +198,9 @@ class Trainer:
             world_size=self.world.size,
             device=self.device,
         )
-        result = self.current.step(x, noise, self.kl_factor(), record=record)
+        result = self.current.step(x, noise, self.kl_factor(), record=record, **given)
         if s.r1_weight and "discriminator" in result.gradients and self.steps % s.r1_every == 0:
-            self._add_r1(result, x, noise.seed)
+            self._add_r1(result, x, c, noise.seed)
         norms, gradients = {}, {}
         for part, of_part in result.gradients.items():
             of_part = laid_out(self.weights[part], of_part)
@@ -295,10 +299,11 @@ class Trainer:
         for part in (*self.objective.parts.values(), *averaged):
             self.world.average_([b for b in part.buffers() if b.is_floating_point()])
 
-    def _add_r1(self, result: StepResult, x: Tensor, seed: int) -> None:
+    def _add_r1(self, result: StepResult, x: Tensor, c: Tensor | None, seed: int) -> None:
         s = self.settings
         discriminator: nn.Module = self.objective.parts["discriminator"]
-        penalty, extra = r1_gradients(discriminator, x, s.r1_weight * s.r1_every, autocast=self.autocast, seed=seed)
+        weight = s.r1_weight * s.r1_every
+        penalty, extra = r1_gradients(discriminator, x, weight, autocast=self.autocast, seed=seed, c=c)
         result.gradients["discriminator"] = [
             a + b for a, b in zip(result.gradients["discriminator"], extra, strict=True)
         ]

@@ -77,9 +77,15 @@ class Session:
             if self.folder.config != self.config:  # settings that a run may change as it goes on
                 dump_yaml(self.config, self.folder.config_path)
         first = self.world.is_first
-        self.held_out = torch.from_numpy(np.array(self.data.test.images[: self.config.train.held_out_images]))
+        shown = slice(self.config.train.held_out_images)
+        self.held_out = torch.from_numpy(np.array(self.data.test.images[shown]))
+        conditioning = self.model.conditioning
+        self.held_out_c = None if conditioning is None else conditioning.of_images(self.data.test, shown)
         with stop_on_signals() as stop, show_progress(self.trainer.images, total, speaks=first) as bar:
-            self.journal = Journal(self.folder, self.config, self.trainer, self.shown, self.held_out, bar, writes=first)
+            self.journal = Journal(
+                self.folder, self.config, self.trainer, self.shown, self.held_out, bar,
+                writes=first, held_out_c=self.held_out_c,
+            )  # fmt: skip
             stopped = self._train(stop)
         self.journal.finish()
         if first:
@@ -152,7 +158,7 @@ class Session:
     def _snapshot(self, record: Record, *, is_mark: bool) -> None:
         """Held-out losses, grids, model, checkpoint; the checkpoint last, so that a resume finds the rest."""
         self._check()
-        losses = held_out_losses(self.trainer, self.held_out, self.config.train.batch_size)
+        losses = held_out_losses(self.trainer, self.held_out, self.config.train.batch_size, self.held_out_c)
         self.journal.snapshot(record, losses, self._rate_factors(losses, look=is_mark))
         self.states.save()
 

@@ -6,7 +6,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models import Model
@@ -22,6 +24,7 @@ from .run_folder import RunFolder
 
 NUM_SAMPLES = 64
 NUM_PAIRS = 32
+NUM_COLUMNS = 8
 _HELD_OUT = 2**40  # where the noise of held-out losses starts, counted in images; no run gets there
 
 
@@ -70,16 +73,19 @@ class RunningMeans:
         return out
 
 
-def held_out_losses(trainer: Trainer, images: Tensor, batch_size: int) -> dict[str, dict[str, float]]:
+def held_out_losses(
+    trainer: Trainer, images: Tensor, batch_size: int, c: Tensor | None = None
+) -> dict[str, dict[str, float]]:
     """Mean losses on held-out images, with the same noise each time.
 
     Args:
         trainer: whose current objective is evaluated, with its live weights.
         images: uint8 (N, H, W, C).
         batch_size: images at a time; a rest that does not fill a batch is left out, unless it is all there is.
+        c: conditions (N, A) of these images, for conditional networks.
     """
     if len(images) == 1 < batch_size:  # a batch norm needs two: the image counts twice
-        images = images.repeat(2, 1, 1, 1)
+        images, c = images.repeat(2, 1, 1, 1), None if c is None else c.repeat(2, 1)
     size = min(batch_size, len(images))
     totals: Losses = {}
     starts = range(0, len(images) - size + 1, size)
@@ -92,7 +98,8 @@ def held_out_losses(trainer: Trainer, images: Tensor, batch_size: int) -> dict[s
             images=_HELD_OUT + start,
             device=trainer.device,
         )
-        for part, terms in trainer.current.evaluate(x, noise, trainer.kl_factor()).items():
+        given = {} if c is None else {"c": c[start : start + size].to(trainer.device)}
+        for part, terms in trainer.current.evaluate(x, noise, trainer.kl_factor(), **given).items():
             for name, value in terms.items():
                 place = totals.setdefault(part, {})
                 place[name] = place.get(name, torch.zeros_like(value)) + value
@@ -102,31 +109,50 @@ def held_out_losses(trainer: Trainer, images: Tensor, batch_size: int) -> dict[s
 class Pictures:
     """Grids of fixed codes and fixed originals, one file per snapshot.
 
+    A conditional model shows a row of samples for each label, or samples under held-out attributes; in a triptych they
+    are under the originals' own.
+
     Args:
         run: where they go.
         originals: uint8 (N, H, W, C), held out.
         seed: of the codes.
         tensorboard: writer, if any.
+        c: conditions (N, A) of the originals, for a conditional model.
     """
 
-    def __init__(self, run: RunFolder, originals: Tensor, seed: int, tensorboard: Any = None) -> None:
+    def __init__(
+        self, run: RunFolder, originals: Tensor, seed: int, tensorboard: Any = None, c: Tensor | None = None
+    ) -> None:
         self.run, self.seed, self.tensorboard = run, seed, tensorboard
         self.originals = originals[:NUM_PAIRS]
+        self.c = None if c is None else c[:NUM_PAIRS]
 
     def take(self, model: Model, images: int) -> None:
         """Write the grids of this moment."""
         name = f"{images:012d}.png"
         samples, x_tilde, originals = None, None, self.originals.numpy()
         if model.kind != "ae":
-            samples = to_uint8(model.sample(NUM_SAMPLES, seed=self.seed))
-            self._write(self.run.path / "samples" / name, grid(samples), images)
+            samples = self._samples(model)
+            self._write(self.run.path / "samples" / name, grid(samples, columns=NUM_COLUMNS), images)
         if model.encoder is not None:
-            x_tilde = to_uint8(model.reconstruct(self.originals.permute(0, 3, 1, 2).float() / 255.0))
-            self._write(self.run.path / "reconstructions" / name, pairs(originals, x_tilde, columns=8), images)
+            x = self.originals.permute(0, 3, 1, 2).float() / 255.0
+            x_tilde = to_uint8(model.reconstruct(x, condition=self.c))
+            self._write(
+                self.run.path / "reconstructions" / name, pairs(originals, x_tilde, columns=NUM_COLUMNS), images
+            )
         if samples is not None and x_tilde is not None:
+            if self.c is not None:
+                samples = to_uint8(model.sample(len(x_tilde), seed=self.seed, condition=self.c))
             self._write(
                 self.run.path / "triptychs" / name, triptych(originals, x_tilde, samples[: len(x_tilde)]), images
             )
+
+    def _samples(self, model: Model) -> NDArray[np.uint8]:
+        conditioning = model.conditioning
+        if conditioning is None:
+            return to_uint8(model.sample(NUM_SAMPLES, seed=self.seed))
+        c = conditioning.in_rows(NUM_COLUMNS, NUM_SAMPLES)
+        return to_uint8(model.sample(len(c), seed=self.seed, condition=c))
 
     def _write(self, path: Path, sheet: Any, images: int) -> None:
         write_picture(path, sheet)

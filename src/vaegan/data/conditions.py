@@ -1,0 +1,172 @@
+"""What a conditional model is told about each image: a vector c of what is known (arXiv:1512.09300, section 4.2).
+
+    labels       c_k = 1 for the image's label k, else 0
+    attributes   c_a = (value_a - offset_a) / scale_a
+
+An attribute of two values becomes -1 and 1, any other gets mean 0 and standard deviation 1 over the training images.
+What is unknown (NaN) counts as the mean of the training images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..errors import UserError, nearest
+from .images import ImageData, ImageSet
+
+NUM_EXAMPLES = 64
+MOST_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """How c is made, for a data set.
+
+    Attributes:
+        kind: what is known: labels, or attributes.
+        names: of the labels or attributes, one for each dimension of c.
+        offset: of each attribute.
+        scale: of each attribute.
+        mean: of each attribute, as stored; what stands for an unknown one.
+        examples: attributes of some held-out images, as stored, unknown ones at their mean.
+    """
+
+    kind: Literal["labels", "attributes"]
+    names: tuple[str, ...]
+    offset: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    mean: tuple[float, ...] = ()
+    examples: tuple[tuple[float, ...], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(plain: Mapping[str, Any]) -> Conditioning:
+        """Return it from plain data, lists for tuples."""
+        values = {name: value if isinstance(value, str) else tuple(value) for name, value in plain.items()}
+        return Conditioning(**values | {"examples": tuple(map(tuple, plain["examples"]))})
+
+    def of_images(self, images: ImageSet, chosen: NDArray[np.int64] | slice = slice(None)) -> Tensor:
+        """Return c ``(B, A)`` of images.
+
+        Args:
+            images: that labels or attributes are known of.
+            chosen: which of them; all if not given.
+
+        Raises:
+            UserError: if their labels or attributes are not those the model was trained with.
+        """
+        if self.kind == "labels":
+            if images.labels is None or images.label_names != self.names:
+                raise UserError(self._unlike("labels", images.label_names))
+            return self._one_hot(torch.from_numpy(np.array(images.labels[chosen])))
+        if images.attributes is None or not set(self.names) <= set(images.attribute_names):
+            raise UserError(self._unlike("attributes", images.attribute_names))
+        columns = [images.attribute_names.index(name) for name in self.names]
+        return self._scaled(torch.from_numpy(images.attributes[chosen][:, columns]))
+
+    def of_labels(self, labels: Sequence[str | int]) -> Tensor:
+        """Return c ``(B, A)`` for labels, each a name or an index; a number that is a name counts as the name.
+
+        Raises:
+            UserError: if there is no such label, or the model knows attributes instead.
+        """
+        self._check("labels")
+        return self._one_hot(torch.tensor([self._index(str(label)) for label in labels]))
+
+    def of_attributes(self, values: Mapping[str, float], num: int) -> Tensor:
+        """Return c ``(num, A)`` with these attributes; the others are those of the examples, one after another.
+
+        Args:
+            values: name -> value, as stored in the data.
+            num: B.
+
+        Raises:
+            UserError: if there is no such attribute, or the model knows labels instead.
+        """
+        self._check("attributes")
+        rows = torch.tensor(self.examples)[torch.arange(num) % len(self.examples)]
+        for name, value in values.items():
+            rows[:, self._index(name)] = value
+        return self._scaled(rows)
+
+    def in_turn(self, num: int) -> Tensor:
+        """Return c ``(num, A)`` for images nothing else is said about: labels, or the examples, one after another."""
+        if self.kind == "labels":
+            return self._one_hot(torch.arange(num) % len(self.names))
+        return self.of_attributes({}, num)
+
+    def in_rows(self, columns: int, num: int) -> Tensor:
+        """Return c ``(B, A)`` for a grid: a row of ``columns`` for each of the first labels, or ``num`` examples."""
+        if self.kind == "labels":
+            return self.in_turn(min(len(self.names), MOST_ROWS)).repeat_interleave(columns, dim=0)
+        return self.in_turn(num)
+
+    def _one_hot(self, labels: Tensor) -> Tensor:
+        return torch.nn.functional.one_hot(labels, len(self.names)).float()
+
+    def _scaled(self, values: Tensor) -> Tensor:
+        values = torch.where(values.isnan(), torch.tensor(self.mean), values)
+        return (values - torch.tensor(self.offset)) / torch.tensor(self.scale)
+
+    def _index(self, name: str) -> int:
+        if name in self.names:
+            return self.names.index(name)
+        if self.kind == "labels" and name.isdecimal() and int(name) < len(self.names):
+            return int(name)
+        known = nearest(name, self.names) or f"; there are {', '.join(self.names)}"
+        raise UserError(f"the model knows no {self.kind.removesuffix('s')} '{name}'{known}")
+
+    def _check(self, kind: str) -> None:
+        if kind != self.kind:
+            raise UserError(f"the model is told {self.kind}, not {kind}; its {self.kind} are {', '.join(self.names)}")
+
+    def _unlike(self, kind: str, names: Sequence[str]) -> str:
+        there = f"the {kind} {', '.join(names)}" if names else f"no {kind}"
+        return (
+            f"the model is told the {kind} {', '.join(self.names)}, but these images have {there}; take others (--data)"
+        )
+
+
+def conditioning_of(data: ImageData, kind: Literal["labels", "attributes"]) -> Conditioning:
+    """Return how c is made of this data's labels or attributes.
+
+    Raises:
+        UserError: if it has none.
+    """
+    if kind == "labels":
+        if data.train.labels is None:
+            raise UserError(_missing(data.name, kind, "sort its images into a subfolder for each class"))
+        return Conditioning(kind, data.train.label_names)
+    if data.train.attributes is None:
+        raise UserError(_missing(data.name, kind, "put an attributes.csv beside its images"))
+    offset, scale, mean = zip(*map(_moments, data.train.attributes.T), strict=True)
+    source = data.test if len(data.test) else data.train
+    assert source.attributes is not None
+    examples = np.where(np.isnan(source.attributes), mean, source.attributes)[:NUM_EXAMPLES]
+    rows = tuple(tuple(float(f"{value:.6g}") for value in row) for row in examples)
+    return Conditioning(kind, data.train.attribute_names, offset, scale, mean, rows)
+
+
+def _moments(values: NDArray[np.float32]) -> tuple[float, float, float]:
+    """Return offset, scale and mean of one attribute."""
+    known = values[~np.isnan(values)].astype(np.float64)
+    if len(known) == 0:
+        return 0.0, 1.0, 0.0
+    low, high, mean = float(known.min()), float(known.max()), float(known.mean())
+    if low < high and bool(np.isin(known, (low, high)).all()):
+        return (low + high) / 2, (high - low) / 2, mean
+    return mean, float(known.std()) or 1.0, mean
+
+
+def _missing(name: str, kind: str, remedy: str) -> str:
+    return f"model.condition {kind}: {name} has no {kind}; {remedy}, or set --model.condition none"
