@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from PIL import Image
 
 TINY = (
     "--device cpu --train.precision fp32 --train.memory-format contiguous --train.tensorboard false "
@@ -39,6 +40,28 @@ def images_file(tmp_path_factory):
 def tiny(images_file):
     """Words behind ``vaegan train`` for a training of a second."""
     return ["--data", str(images_file), *TINY.split()]
+
+
+@pytest.fixture(scope="session")
+def told_images(tmp_path_factory):
+    """A folder of 110 such images of which labels and attributes are known.
+
+    The label is the half where the bright bar is, left or right; attributes are ``right`` (0 or 1), ``height`` (of the
+    bar, in rows from above) and ``unknown``, which no image says.
+    """
+    rng = np.random.default_rng(1)
+    folder = tmp_path_factory.mktemp("told")
+    rows = ["file,right,height,unknown"]
+    for i in range(110):
+        side, height = int(rng.integers(2)), int(rng.integers(6))
+        image = np.zeros((8, 8), np.uint8)
+        image[height : height + 3, 4 * side : 4 * side + 4] = 255
+        place = folder / ("left", "right")[side] / f"{i}.png"
+        place.parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(place)
+        rows.append(f"{i}.png,{side},{height if i % 10 else ''},")
+    (folder / "attributes.csv").write_text("\n".join(rows))
+    return folder
 
 
 @pytest.fixture

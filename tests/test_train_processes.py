@@ -59,22 +59,28 @@ from vaegan.training import Trainer
 from vaegan.training.build import build_model, build_objective, build_optimisers, loop_settings
 
 def make(config, data, world):
-    model = build_model(config, data.image_shape).train()
+    told = {} if config.model.condition == "none" else {"condition": {"names": ["left", "right"]}}
+    model = build_model(config, data.image_shape, told).train()
     if world.size > 1:
         for part in model.parts.values():
             synchronise_batch_norms(part)
     objective = build_objective(config, model, contextlib.nullcontext)
     batches = Batches(data.train, 16, seed=0, rank=world.rank, world_size=world.size, flip=True)
+
+    def halves(seen):  # of each image: how bright they are
+        return batches.at(seen).float().div(255).unflatten(2, (2, -1)).mean((1, 3, 4))
+
     return Trainer(objective, build_optimisers(config, objective), batches.at,
                    loop_settings(config, model, len(data.train)), device=torch.device("cpu"), world=world,
-                   autocast=contextlib.nullcontext)
+                   autocast=contextlib.nullcontext, conditions=halves if told else None)
 
-def train_both(norm, world):
+def train_both(norm, world, condition="none"):
     small = {"model.encoder.channels": (4,), "model.decoder.channels": (4,), "model.decoder.first_channels": 4,
              "model.discriminator.channels": (4, 4), "model.discriminator.strides": (1, 2)}
     config = config_for("digits", small | {
         "train.batch_size": 16, "optim.name": "sgd", "optim.lr": 0.05, "optim.beta1": 0.5, "loss.gamma": 0.1,
         "loss.adversarial": "minimax", "loss.r1_weight": 1.0, "loss.r1_every": 2, "loss.label_flip": 0.1,
+        "model.condition": condition,
         **{f"model.{part}.norm": norm for part in ("encoder", "decoder", "discriminator")},
         **{f"model.{part}.hidden": (8,) for part in ("encoder", "discriminator")},
     })
@@ -103,6 +109,7 @@ with joined("cpu") as world:
     assert world.size == 2
     train_both("none", world)
     train_both("batch", world)
+    train_both("none", world, "attributes")
     print(f"rank {world.rank} agrees")
 """
 NO_NORM = "--model.encoder.norm none --model.decoder.norm none --model.discriminator.norm none"

@@ -115,8 +115,8 @@ def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, in
     names = metric.conditioning.names if metric.conditioning else ()
     if names != told:
         raise UserError(
-            f"{where}: it is told {', '.join(names) or 'nothing'} of an image, here it is {', '.join(told) or 'nothing'}; "
-            "make --model.condition equal"
+            f"{where}: it is told {', '.join(names) or 'nothing'} of each image, here it is "
+            f"{', '.join(told) or 'nothing'}; make --model.condition equal"
         )
 
 
