@@ -5,11 +5,13 @@ something only within one extractor, whose name and fingerprint therefore stand 
 
 * 'classifier': a small network that we train to tell the data's labels and attributes; needs no download.
 * 'rotations': the same, trained to tell quarter turns, for images of which nothing is known.
+* 'inception', 'dinov2': published networks trained on photographs, for colour images of the usual kind.
 * 'pixels': the image itself, made at most 32 pixels wide and high.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -19,11 +21,13 @@ from torch import Tensor
 
 from ..data.images import ImageData, Options
 from ..errors import UserError, nearest
+from .dinov2 import DINOv2
+from .inception import Inception
 from .learned import TASKS, open_learned
 from .tasks import is_known
 
 _MOST_PIXELS = 32
-EXTRACTORS = ("classifier", "rotations", "pixels")
+EXTRACTORS = ("classifier", "rotations", "inception", "dinov2", "pixels")
 
 
 class FeatureExtractor(Protocol):
@@ -66,6 +70,9 @@ class Pixels:
         return torch.cat(shrunk) if shrunk else torch.empty(0, self.dim)
 
 
+_PUBLISHED: dict[str, Callable[..., FeatureExtractor]] = {"inception": Inception, "dinov2": DINOv2}
+
+
 def default_extractor(data: ImageData) -> str:
     """Return 'classifier' where labels or attributes are known, else 'rotations'."""
     return "classifier" if is_known(data.train) else "rotations"
@@ -97,6 +104,8 @@ def open_extractor(
     folder = Options(cache=cache).cache_folder / "extractors"
     if name == "pixels":
         return Pixels(data.image_shape)
+    if name in _PUBLISHED:
+        return _PUBLISHED[name](weights, Options(cache=cache).cache_folder / "weights", device)
     if name == "classifier" and not is_known(data.train):
         raise UserError(f"{data.name}: neither labels nor attributes are known to train a classifier on; use rotations")
     if name in TASKS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors
@@ -48,7 +49,7 @@ class Learned:
         device: torch.device | str = "cpu",
     ) -> None:
         self.name = name
-        self.fingerprint = fingerprint_of(classifier)
+        self.fingerprint = fingerprint_of(classifier.state_dict())
         self.image_shape = image_shape
         self.label_names = list(label_names)
         self.attribute_names = list(attribute_names)
@@ -115,10 +116,10 @@ def num_images_for(num: int, image_shape: tuple[int, int, int]) -> int:
     return max(min(affordable, 60 * num), 10_000)
 
 
-def fingerprint_of(network: torch.nn.Module) -> str:
-    """Return a hash of all weights."""
+def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
+    """Return a hash of weights and their names."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(name.encode() + repr(tuple(tensor.shape)).encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]

@@ -1,0 +1,205 @@
+"""Inception-v3, whose features the Fréchet distance was first made of, and published figures are of.
+
+The network is that of Szegedy et al. 2016, "Rethinking the Inception architecture", as it was trained for TensorFlow in
+December 2015 (2048 features of the last pooling; 1008 outputs, not used here). Weights come in the layout of the
+package pytorch-fid, whose names are those of torchvision. Compared with the latter, the means of pooling leave
+out what lies beyond the border, and the last block takes the maximum instead: so did the network of 2015.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .learned import fingerprint_of
+from .weights import Published, fitting, read_weights
+
+PUBLISHED = Published(
+    "inception",
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+    "6726825d",
+)
+NUM_FEATURES = 2048
+_SIDE = 299
+_AT_A_TIME = 32
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A convolution to be made: name, channels that come out, kernel, stride."""
+
+    name: str
+    num_out: int
+    kernel: tuple[int, int] = (1, 1)
+    stride: int = 1
+
+
+Branch = list[list[_Plan]]
+"""Convolutions one after another; two in one place stand side by side."""
+
+
+class _Conv(nn.Module):
+    """Convolution without bias, batch norm, ReLU."""
+
+    def __init__(self, num_in: int, num_out: int, kernel: tuple[int, int], stride: int = 1, pad: bool = True) -> None:
+        super().__init__()
+        padding = (kernel[0] // 2, kernel[1] // 2) if pad and stride == 1 else 0
+        self.conv = nn.Conv2d(num_in, num_out, kernel, stride, padding, bias=False)
+        self.bn = nn.BatchNorm2d(num_out, eps=0.001)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn(self.conv(x)), inplace=True)
+
+
+class _Mixed(nn.Module):
+    """Branches side by side, joined along the channels; the last one begins with pooling.
+
+    Args:
+        num_in: channels that come in.
+        branches: all but the last.
+        pool: 'mean' or 'max' of 3 x 3 at stride 1, or 'half', the maximum at stride 2.
+        pooled: channels of the convolution behind it; 0 for none.
+    """
+
+    def __init__(self, num_in: int, branches: list[Branch], pool: str, pooled: int = 0) -> None:
+        super().__init__()
+        for branch in branches:
+            width = num_in
+            for plans in branch:
+                for plan in plans:
+                    self.add_module(plan.name, _Conv(width, plan.num_out, plan.kernel, plan.stride))
+                width = plans[0].num_out
+        self._names = [[[plan.name for plan in plans] for plans in branch] for branch in branches]
+        self._pool = pool
+        self.branch_pool = _Conv(num_in, pooled, (1, 1)) if pooled else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = []
+        for branch in self._names:
+            y = x
+            for names in branch:
+                y = torch.cat([self.get_submodule(name)(y) for name in names], 1)
+            outputs.append(y)
+        if self._pool == "mean":
+            pooled = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        else:
+            pooled = F.max_pool2d(x, 3, 2) if self._pool == "half" else F.max_pool2d(x, 3, 1, 1)
+        return torch.cat([*outputs, self.branch_pool(pooled)], 1)
+
+
+def _row(name: str, *convs: tuple[int, tuple[int, int], int]) -> Branch:
+    """Return a branch of convolutions called NAME_1, NAME_2 ...; NAME if there is but one."""
+    several = len(convs) > 1
+    return [[_Plan(f"{name}_{i}" if several else name, *conv)] for i, conv in enumerate(convs, 1)]
+
+
+_1, _3, _5, _1X7, _7X1 = (1, 1), (3, 3), (5, 5), (1, 7), (7, 1)
+
+
+def _mixed_a(num_in: int, pooled: int) -> _Mixed:
+    fives, threes = _row("branch5x5", (48, _1, 1), (64, _5, 1)), ((64, _1, 1), (96, _3, 1), (96, _3, 1))
+    return _Mixed(num_in, [_row("branch1x1", (64, _1, 1)), fives, _row("branch3x3dbl", *threes)], "mean", pooled)
+
+
+def _mixed_b(num_in: int) -> _Mixed:
+    threes = ((64, _1, 1), (96, _3, 1), (96, _3, 2))
+    return _Mixed(num_in, [_row("branch3x3", (384, _3, 2)), _row("branch3x3dbl", *threes)], "half")
+
+
+def _mixed_c(num_in: int, width: int) -> _Mixed:
+    once = _row("branch7x7", (width, _1, 1), (width, _1X7, 1), (192, _7X1, 1))
+    twice = [(width, _1, 1), (width, _7X1, 1), (width, _1X7, 1), (width, _7X1, 1), (192, _1X7, 1)]
+    return _Mixed(num_in, [_row("branch1x1", (192, _1, 1)), once, _row("branch7x7dbl", *twice)], "mean", 192)
+
+
+def _mixed_d(num_in: int) -> _Mixed:
+    sevens = ((192, _1, 1), (192, _1X7, 1), (192, _7X1, 1), (192, _3, 2))
+    return _Mixed(num_in, [_row("branch3x3", (192, _1, 1), (320, _3, 2)), _row("branch7x7x3", *sevens)], "half")
+
+
+def _mixed_e(num_in: int, pool: str) -> _Mixed:
+    def split(name: str) -> list[_Plan]:
+        return [_Plan(f"{name}a", 384, (1, 3)), _Plan(f"{name}b", 384, (3, 1))]
+
+    once = [[_Plan("branch3x3_1", 384)], split("branch3x3_2")]
+    twice = [*_row("branch3x3dbl", (448, _1, 1), (384, _3, 1)), split("branch3x3dbl_3")]
+    return _Mixed(num_in, [_row("branch1x1", (320, _1, 1)), once, twice], pool, 192)
+
+
+class InceptionV3(nn.Module):
+    """Images `(B, 3, 299, 299)` in [-1, 1] to features `(B, 2048)`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        halved = nn.MaxPool2d(3, 2)
+        self.layers = nn.Sequential(
+            OrderedDict(
+                Conv2d_1a_3x3=_Conv(3, 32, _3, 2),
+                Conv2d_2a_3x3=_Conv(32, 32, _3, pad=False),
+                Conv2d_2b_3x3=_Conv(32, 64, _3),
+                pool_1=halved,
+                Conv2d_3b_1x1=_Conv(64, 80, _1),
+                Conv2d_4a_3x3=_Conv(80, 192, _3, pad=False),
+                pool_2=halved,
+                Mixed_5b=_mixed_a(192, 32),
+                Mixed_5c=_mixed_a(256, 64),
+                Mixed_5d=_mixed_a(288, 64),
+                Mixed_6a=_mixed_b(288),
+                Mixed_6b=_mixed_c(768, 128),
+                Mixed_6c=_mixed_c(768, 160),
+                Mixed_6d=_mixed_c(768, 160),
+                Mixed_6e=_mixed_c(768, 192),
+                Mixed_7a=_mixed_d(768),
+                Mixed_7b=_mixed_e(1280, "mean"),
+                Mixed_7c=_mixed_e(2048, "max"),
+            )
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the means over the last maps."""
+        features: Tensor = self.layers(x).mean((2, 3))
+        return features
+
+
+class Inception:
+    """Inception-v3 as an extractor (see `features.FeatureExtractor`).
+
+    Args:
+        weights: file of weights in the layout above, or None for one in `folder`.
+        folder: where weights are kept, downloaded if missing.
+        device: where it computes.
+
+    Raises:
+        UserError: if there are no weights, or others.
+    """
+
+    name = "inception"
+    dim = NUM_FEATURES
+
+    def __init__(self, weights: Path | None, folder: Path, device: torch.device | str = "cpu") -> None:
+        tensors = read_weights(PUBLISHED, weights, folder)
+        with torch.device("meta"):
+            network = InceptionV3()
+        wanted = network.layers.state_dict()
+        counters = {key: torch.zeros((), dtype=torch.long) for key in wanted if key.endswith("num_batches_tracked")}
+        found = fitting(tensors, {key: wanted[key] for key in wanted if key not in counters}, self.name)
+        network.layers.load_state_dict(found | counters, assign=True)
+        self.fingerprint = fingerprint_of(found)
+        self._network = network.to(device).eval()
+        self._device = device
+
+    @torch.inference_mode()
+    def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return features `(B, 2048)`, on the CPU, of images `(B, C, H, W)` in [0, 1], C 1 or 3."""
+
+        def of(part: Tensor) -> Tensor:
+            sized = F.interpolate(part.to(self._device), size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
+            features: Tensor = self._network(2 * sized.expand(-1, 3, -1, -1) - 1)
+            return features.cpu()
+
+        return torch.cat([of(part) for part in torch.split(x, min(batch_size, _AT_A_TIME))])
