@@ -1,0 +1,94 @@
+"""The codes of all images together: which dimensions they use, and how far they lie from the prior.
+
+The aggregated posterior q(z) = E_x q(z|x) is what the decoder was trained on; samples come from N(0, I) instead. Where
+the two differ, samples are decoded from codes that no image has (Hoffman & Johnson 2016, "ELBO surgery").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_AT_A_TIME = 2**22
+
+
+def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
+    """Which dimensions tell images apart: Var_x E_q[z] > 0.01 (Burda et al., arXiv:1509.00519, section 5.2).
+
+    Args:
+        mu: means of q(z|x), or codes of a plain autoencoder, `(N, Z)`.
+        threshold: variance over images from which on a dimension counts.
+
+    Returns:
+        bool `(Z,)`.
+    """
+    return mu.double().var(0, correction=0) > threshold
+
+
+@dataclass(frozen=True)
+class PriorGap:
+    """How far the aggregated posterior lies from N(0, I).
+
+    Attributes:
+        gaussian_kl: KL(N(m, S) || N(0, I)) in nats, m and S the mean and covariance of q(z). What of the gap is a
+            matter of place and spread; by chance alone about Z (Z + 3) / (4 N). Infinite if the codes lie in a plane of
+            fewer dimensions, as those of a plain autoencoder may.
+        sliced_wasserstein: distance of codes to N(0, I) along a random direction, root mean square (Bonneel et al.
+            2015, "Sliced and Radon Wasserstein barycenters"); in standard deviations of the prior. It sees the
+            shape as well.
+        by_chance: the same of as many codes drawn from N(0, I).
+    """
+
+    gaussian_kl: float
+    sliced_wasserstein: float
+    by_chance: float
+
+
+def prior_gap(mu: Tensor, logvar: Tensor | None, *, num_directions: int = 256, seed: int = 0) -> PriorGap:
+    """Measure how far codes lie from N(0, I).
+
+    Args:
+        mu: means of q(z|x), or codes of a plain autoencoder, `(N, Z)`.
+        logvar: log variances, `(N, Z)`; None of a plain autoencoder.
+        num_directions: random directions.
+        seed: of the directions and of the draws from q(z|x).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    mu = mu.double().cpu()
+    sigma = torch.zeros_like(mu) if logvar is None else (0.5 * logvar.double().cpu()).exp()
+    directions = torch.randn(num_directions, mu.shape[1], generator=generator, dtype=torch.float64)
+    directions /= directions.norm(dim=1, keepdim=True)
+    epsilon, prior = torch.randn(2, *mu.shape, generator=generator, dtype=torch.float64)
+    return PriorGap(
+        gaussian_kl=gaussian_kl_to_prior(mu.mean(0), torch.cov(mu.T, correction=0) + sigma.square().mean(0).diag()),
+        sliced_wasserstein=_sliced_wasserstein(mu + sigma * epsilon, directions),
+        by_chance=_sliced_wasserstein(prior, directions),
+    )
+
+
+def gaussian_kl_to_prior(mean: Tensor, covariance: Tensor) -> float:
+    """KL(N(m, S) || N(0, I)) = (tr S + |m|^2 - Z - log det S) / 2 in nats; infinite if S is singular or infinite.
+
+    Args:
+        mean: m, `(Z,)`.
+        covariance: S, `(Z, Z)`.
+    """
+    if not covariance.isfinite().all():
+        return torch.inf
+    spread = torch.linalg.eigvalsh(covariance)
+    floor = spread[-1] * len(mean) * torch.finfo(spread.dtype).eps
+    spread = torch.where(spread > floor, spread, 0)
+    return float(0.5 * (mean.square().sum() + (spread - 1 - spread.log()).sum()))
+
+
+def _sliced_wasserstein(z: Tensor, directions: Tensor) -> float:
+    """Root of the mean over directions of W_2^2 between codes `(N, Z)` and N(0, 1), by its quantiles."""
+    places = (torch.arange(len(z), dtype=torch.float64) + 0.5) / len(z)
+    quantiles = torch.special.ndtri(places)
+    squares = [
+        (some @ z.T).sort(dim=1).values.sub_(quantiles).square_().mean(1)
+        for some in torch.split(directions, max(1, _AT_A_TIME // len(z)))
+    ]
+    return float(torch.cat(squares).mean().sqrt())
