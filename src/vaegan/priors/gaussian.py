@@ -1,0 +1,82 @@
+"""p(z) = N(mean, covariance), the full covariance shrunk as far as few codes demand.
+
+The same affine map also whitens codes for the other priors: y = W^T (z - mean) has covariance I, and a density in y
+becomes one in z by log p(z) = log p(y) + log |det W|. The eigenvectors are ordered by variance, largest first.
+
+Shrinkage: Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices" (2004).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from .normal import log_normal
+from .prior import PlainPrior, Progress
+
+_FLOOR = 1e-4  # of the widest dimension's deviation; narrower ones are as good as constant
+
+
+class Gaussian(PlainPrior):
+    """A Gaussian with full covariance.
+
+    Args:
+        mean: `(Z,)`.
+        axes: `(Z, Z)`, orthonormal eigenvectors of the covariance in its columns.
+        scales: `(Z,)`, standard deviations along them, positive.
+    """
+
+    name = "gaussian"
+
+    def __init__(self, mean: Tensor, axes: Tensor, scales: Tensor) -> None:
+        self.mean, self.axes, self.scales = mean, axes, scales
+        self.latent_dim = len(mean)
+
+    @classmethod
+    def fit(cls, codes: Tensor, held_out: Tensor, *, seed: int, on_progress: Progress) -> Self:
+        """Fit mean and covariance; nothing is chosen or drawn."""
+        from sklearn.covariance import ledoit_wolf
+
+        z = codes.double()
+        deviations = z.std(0, correction=0)
+        # Shrunk in units of each dimension, so that narrow ones are not drowned by wide ones.
+        deviations = deviations.clamp(min=_FLOOR * max(float(deviations.max()), _FLOOR))
+        covariance, _ = ledoit_wolf((z / deviations).numpy())
+        eigenvalues, axes = torch.linalg.eigh(deviations[:, None] * torch.from_numpy(covariance) * deviations)
+        scales = eigenvalues.clamp(min=float(deviations.min()) ** 2 * _FLOOR).sqrt()
+        return cls(z.mean(0).float(), axes.flip(1).float(), scales.flip(0).float())
+
+    def whiten(self, z: Tensor) -> Tensor:
+        """Return y of codes z, both `(B, Z)`."""
+        mean, axes, scales = (t.to(z) for t in (self.mean, self.axes, self.scales))
+        return (z - mean) @ axes / scales
+
+    def unwhiten(self, y: Tensor) -> Tensor:
+        """Return codes z of y, both `(B, Z)`."""
+        mean, axes, scales = (t.to(y) for t in (self.mean, self.axes, self.scales))
+        return mean + (y * scales) @ axes.T
+
+    @property
+    def log_det(self) -> float:
+        """Log |det| of the map from z to y, to be added to log p(y)."""
+        return -float(self.scales.double().log().sum())
+
+    def _draw(self, num: int, generator: torch.Generator, labels: Tensor | None) -> Tensor:
+        return self.unwhiten(torch.randn((num, self.latent_dim), generator=generator))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return log N(z; mean, covariance), `(B,)`."""
+        return log_normal(self.whiten(z.double())) + self.log_det
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return mean, axes and scales."""
+        return {"mean": self.mean, "axes": self.axes, "scales": self.scales}
+
+    @classmethod
+    def restore(cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
+        """Return the Gaussian of these tensors."""
+        dim = int(description["latent_dim"])
+        return cls(tensors["mean"].reshape(dim), tensors["axes"].reshape(dim, dim), tensors["scales"].reshape(dim))

@@ -1,0 +1,120 @@
+"""p(z) = 1/N sum_i N(z; z_i, h^2 S_c(i)): a stored code, moved by a Gaussian with the covariance of its cluster.
+
+The clusters are those of k-means on whitened codes, S_c the covariance within each; one bandwidth h for all is chosen
+by held-out likelihood. (Kernels adapted to place, as in Silverman, "Density estimation" (1986), 5.3.)
+Stored codes are those of training images: what is decoded from near them is near those images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from .em import BLOCK, cluster
+from .gaussian import Gaussian
+from .prior import PlainPrior, Progress
+
+_BANDWIDTHS = tuple(0.1 * 1.25**i for i in range(12))  # 0.1 to 1.16
+_CLUSTERS = 50
+_CODES_EACH = 50  # codes that a cluster must have on average
+_STORED = 2**22  # numbers stored, at most
+_SCORED = 1000  # held-out codes by which the bandwidth is chosen
+_ROWS = 2000  # codes whose distances to the members of a cluster are held at a time
+
+
+class KernelDensity(PlainPrior):
+    """Kernels at stored codes.
+
+    Args:
+        whitening: from codes to whitened codes.
+        stored: whitened codes, `(N, Z)`.
+        clusters: int `(N,)`, the cluster of each.
+        factors: `(K, b, b)`, lower factors L of the clusters' covariances L L^T in the first b dimensions.
+        scales: `(K, Z - b)`, standard deviations in the others.
+        bandwidth: h, of which the kernels' standard deviations are multiples.
+    """
+
+    name = "kde"
+
+    def __init__(
+        self, whitening: Gaussian, stored: Tensor, clusters: Tensor, factors: Tensor, scales: Tensor, bandwidth: float
+    ) -> None:
+        self.whitening, self.bandwidth = whitening, bandwidth
+        self.stored, self.clusters, self.factors, self.scales = stored, clusters, factors, scales
+        self.latent_dim = whitening.latent_dim
+
+    @classmethod
+    def fit(cls, codes: Tensor, held_out: Tensor, *, seed: int, on_progress: Progress) -> Self:
+        """Store codes, find clusters and their covariances, choose the bandwidth."""
+        whitening = Gaussian.fit(codes, held_out, seed=seed, on_progress=on_progress)
+        y = whitening.whiten(codes.float())[: max(2, _STORED // codes.shape[1])].contiguous()
+        num = max(1, min(_CLUSTERS, len(y) // _CODES_EACH))
+        clusters, parts = cluster(y, num, block=min(y.shape[1], BLOCK), seed=seed)
+        factors = torch.linalg.cholesky(parts.covariances).float()
+        density = cls(whitening, y, clusters, factors, parts.variances.sqrt().float(), 1.0)
+        scores = density._log_probs(held_out[:_SCORED], _BANDWIDTHS).mean(0)
+        density.bandwidth = _BANDWIDTHS[int(scores.argmax())]
+        on_progress(f"bandwidth {density.bandwidth:.2f}: {float(scores.max()):.2f} nats per held-out code")
+        return density
+
+    @property
+    def components(self) -> str:
+        """How many kernels, and how wide."""
+        return f"{len(self.stored):,} kernels, bandwidth {self.bandwidth:.2f}"
+
+    def _draw(self, num: int, generator: torch.Generator, labels: Tensor | None) -> Tensor:
+        chosen = torch.randint(len(self.stored), (num,), generator=generator)
+        noise = self.bandwidth * torch.randn((num, self.latent_dim), generator=generator)
+        block, clusters, y = self.factors.shape[-1], self.clusters[chosen], self.stored[chosen]
+        y[:, block:] += noise[:, block:] * self.scales[clusters]
+        for k in set(clusters.tolist()):
+            of_k = clusters == k
+            y[of_k, :block] += noise[of_k, :block] @ self.factors[k].T
+        return self.whitening.unwhiten(y)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return log p(z), `(B,)`, from sums over all kernels."""
+        return self._log_probs(z, (self.bandwidth,))[:, 0]
+
+    def _log_probs(self, z: Tensor, bandwidths: Sequence[float]) -> Tensor:
+        """Return log p(z) with each of several bandwidths, `(B, H)`."""
+        y, dim = self.whitening.whiten(z.double()).float(), self.latent_dim
+        total = torch.full((len(y), len(bandwidths)), -math.inf, dtype=torch.float64)
+        for k, factor in enumerate(self.factors):
+            members = self._standardised(self.stored[self.clusters == k], k)
+            log_det = float(factor.diagonal().double().log().sum() + self.scales[k].double().log().sum())
+            for start in range(0, len(y), _ROWS):
+                rows = slice(start, start + _ROWS)
+                squares = torch.cdist(self._standardised(y[rows], k), members).square_()
+                for i, h in enumerate(bandwidths):
+                    kernels = (squares * (-0.5 / h**2)).logsumexp(1).double() - dim * math.log(h) - log_det
+                    total[rows, i] = torch.logaddexp(total[rows, i], kernels)
+        return total - 0.5 * dim * math.log(2 * math.pi) - math.log(len(self.stored)) + self.whitening.log_det
+
+    def _standardised(self, y: Tensor, k: int) -> Tensor:
+        """Return rows in which the covariance of cluster k is I."""
+        block = self.factors.shape[-1]
+        full = torch.linalg.solve_triangular(self.factors[k], y[:, :block].T, upper=False).T
+        return torch.cat([full, y[:, block:] / self.scales[k]], 1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the whitening's tensors, the stored codes, their clusters and the kernels."""
+        return {
+            **self.whitening.tensors(),
+            "stored": self.stored,
+            "clusters": self.clusters,
+            "factors": self.factors,
+            "kernel_scales": self.scales,
+            "bandwidth": torch.tensor(self.bandwidth, dtype=torch.float64),
+        }
+
+    @classmethod
+    def restore(cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
+        """Return the density of these tensors."""
+        stored, clusters, factors, scales = (tensors[n] for n in ("stored", "clusters", "factors", "kernel_scales"))
+        whitening = Gaussian.restore(tensors, description)
+        return cls(whitening, stored, clusters, factors, scales, float(tensors["bandwidth"]))

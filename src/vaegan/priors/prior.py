@@ -1,0 +1,150 @@
+"""What every prior over codes can do: be fitted, be drawn from, say how likely codes are, be written down."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Held-out log-likelihood: mean over codes that no fit has seen.
+
+    Attributes:
+        mean: nats per code.
+        half_width: of the 95 % interval of the mean (normal approximation), nats per code.
+        num: held-out codes.
+    """
+
+    mean: float
+    half_width: float
+    num: int
+
+    @classmethod
+    def of(cls, log_prob: Tensor) -> Score:
+        """Return the score of log-likelihoods `(B,)`; of less than two codes the interval is infinite."""
+        num = len(log_prob)
+        half = 1.96 * float(log_prob.double().std()) / num**0.5 if num > 1 else float("inf")
+        return cls(float(log_prob.double().mean()), half, num)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ± {self.half_width:.2f}"
+
+
+class Prior(abc.ABC):
+    """A distribution p(z), or p(z|label), over codes `(Z,)`.
+
+    Attributes:
+        name: by which it is chosen.
+        latent_dim: Z.
+        num_labels: labels it can be asked for; 0 if it knows none.
+        score: held-out log-likelihood, if it was fitted.
+        seconds: that fitting took, if it was fitted just now.
+    """
+
+    name: str
+    latent_dim: int
+    num_labels: int = 0
+    score: Score | None = None
+    seconds: float | None = None
+
+    def sample(self, num: int, *, seed: int | None, labels: Tensor | None = None) -> Tensor:
+        """Draw codes, float32 `(num, Z)` on the CPU.
+
+        Args:
+            num: how many.
+            seed: the same seed gives the same codes; taken from torch's global generator if None.
+            labels: int `(num,)`, the label of each; None for a draw over all labels.
+
+        Raises:
+            UserError: if labels are given that this prior does not know.
+        """
+        if labels is not None:
+            self._check_labels(num, labels)
+        return self._draw(num, seeded(seed), labels)
+
+    @abc.abstractmethod
+    def _draw(self, num: int, generator: torch.Generator, labels: Tensor | None) -> Tensor:
+        """Draw codes `(num, Z)`; labels are known ones."""
+
+    @abc.abstractmethod
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return log p(z) in nats, float64 `(B,)`, of codes `(B, Z)`."""
+
+    @property
+    def components(self) -> str:
+        """What it consists of, in a word or two."""
+        return ""
+
+    @abc.abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that was fitted."""
+
+    def description(self) -> dict[str, Any]:
+        """What else restoring it needs, JSON-able."""
+        return {
+            "kind": self.name,
+            "latent_dim": self.latent_dim,
+            "num_labels": self.num_labels,
+            "score": None if self.score is None else asdict(self.score),
+        }
+
+    def _check_labels(self, num: int, labels: Tensor) -> None:
+        if not self.num_labels:
+            raise UserError(f"the prior '{self.name}' was fitted without labels; fit it again with labels")
+        if labels.shape != (num,) or labels.is_floating_point():
+            raise UserError(f"labels must be whole numbers ({num},), one for each code, not {tuple(labels.shape)}")
+        if num and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_labels:
+            raise UserError(f"labels must lie in 0 to {self.num_labels - 1}")
+
+
+class PlainPrior(Prior):
+    """A prior that can be fitted to codes alone.
+
+    Attributes:
+        num_scored: held-out codes that its score is taken over, at most.
+    """
+
+    num_scored: ClassVar[int] = 10_000
+
+    @classmethod
+    @abc.abstractmethod
+    def fit(cls, codes: Tensor, held_out: Tensor, *, seed: int, on_progress: Progress) -> Self:
+        """Fit to codes.
+
+        Args:
+            codes: float `(N, Z)`, N at least 2.
+            held_out: float `(M, Z)`, by which sizes are chosen.
+            seed: of all random choices.
+            on_progress: told what is being done, a few words at a time.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def restore(cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
+        """Return the prior that gave these tensors and this description, without its score.
+
+        Raises:
+            KeyError, ValueError, RuntimeError: if they do not fit.
+        """
+
+
+def choose(shares: Tensor, num: int, generator: torch.Generator) -> Tensor:
+    """Draw int64 `(num,)`, the places of entries of `(K,)`, each as often as its share of their sum says."""
+    bounds = shares.double().cumsum(0)
+    drawn = torch.rand(num, generator=generator, dtype=torch.float64) * bounds[-1]
+    return torch.searchsorted(bounds, drawn, right=True).clamp(max=len(shares) - 1)
+
+
+def seeded(seed: int | None) -> torch.Generator:
+    """Return a generator on the CPU; its seed is taken from torch's global generator if None."""
+    return torch.Generator().manual_seed(int(torch.randint(2**31, ())) if seed is None else seed)

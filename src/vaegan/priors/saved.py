@@ -1,0 +1,82 @@
+"""Priors beside a model: their tensors in `priors.safetensors`, what else they are in `priors.json`.
+
+The description holds the checksum of the tensors' file, so that the two belong together or are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..files import write_json, written_beside
+from .by_label import ByLabel
+from .fit import PRIORS
+from .prior import PlainPrior, Prior, Score
+
+TENSORS_NAME = "priors.safetensors"
+DESCRIPTION_NAME = "priors.json"
+
+
+def save_priors(folder: Path, priors: Mapping[str, Prior]) -> None:
+    """Write priors into a folder, or remove those of an earlier time if there are none now.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    if not priors:
+        for name in (DESCRIPTION_NAME, TENSORS_NAME):
+            (folder / name).unlink(missing_ok=True)
+        return
+    tensors = {f"{name}/{key}": t for name, prior in priors.items() for key, t in prior.tensors().items()}
+    content = safetensors.torch.save({key: t.detach().contiguous().clone() for key, t in tensors.items()})
+    with written_beside(folder / TENSORS_NAME) as beside:
+        beside.write_bytes(content)
+    described = {name: prior.description() for name, prior in priors.items()}
+    write_json(folder / DESCRIPTION_NAME, {"sha256": hashlib.sha256(content).hexdigest(), "priors": described})
+
+
+def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
+    """Return the priors saved in a folder; none if there are none.
+
+    Args:
+        folder: of the model.
+        latent_dim: Z, dimensions that the model's codes have.
+
+    Raises:
+        UserError: if they are damaged or not this model's.
+    """
+    if not any((folder / name).exists() for name in (DESCRIPTION_NAME, TENSORS_NAME)):
+        return {}
+    remedy = f"take it from a copy, or delete both files and fit anew: vaegan priors {folder}"
+    try:
+        saved = json.loads((folder / DESCRIPTION_NAME).read_text(encoding="utf-8"))
+        content = (folder / TENSORS_NAME).read_bytes()
+        if hashlib.sha256(content).hexdigest() != saved["sha256"]:
+            raise ValueError(f"{TENSORS_NAME} is not the file that {DESCRIPTION_NAME} describes")
+        tensors = safetensors.torch.load(content)
+        priors: dict[str, Prior] = {}
+        for name, description in saved["priors"].items():
+            prefix = f"{name}/"
+            own = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+            kind = PRIORS[description["kind"]]
+            restore = ByLabel.restore_each if "of_labels" in description else _restore
+            prior = restore(kind, own, description)
+            prior.score = None if description["score"] is None else Score(**description["score"])
+            if prior.latent_dim != latent_dim:
+                raise ValueError(f"'{name}' has {prior.latent_dim} dimensions, the model's codes {latent_dim}")
+            priors[name] = prior
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise UserError(f"the priors in {folder} are damaged ({type(error).__name__}: {reason}); {remedy}") from error
+    return priors
+
+
+def _restore(kind: type[PlainPrior], tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Prior:
+    return kind.restore(tensors, description)

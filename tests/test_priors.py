@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import functools
+import json
+import math
+
+import pytest
+import torch
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
+
+from vaegan.errors import UserError
+from vaegan.priors import PRIORS, best_prior, fit_priors, load_priors, save_priors
+from vaegan.priors.em import Components, cluster, fit_components
+from vaegan.priors.flow import Flow
+from vaegan.priors.gaussian import Gaussian
+from vaegan.priors.kde import KernelDensity
+from vaegan.priors.prior import Score
+
+Z = 3
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def three_clusters(num=1500, seed=0):
+    """Codes around three far corners, of unlike widths, and the corner of each."""
+    labels = torch.randint(3, (num,), generator=torch.Generator().manual_seed(seed))
+    centres = torch.tensor([[4.0, 0.0, 0.0], [-4.0, 2.0, 0.0], [0.0, -4.0, 1.0]])
+    widths = torch.tensor([[0.5, 0.2, 1.0], [0.3, 0.6, 0.4], [1.0, 0.3, 0.2]])
+    return centres[labels] + widths[labels] * normal(num, Z, seed=seed + 1), labels
+
+
+@functools.cache
+def fitted(by_label=False):
+    """Every prior, fitted once to three clusters; the flow in few steps."""
+    codes, labels = three_clusters()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Flow.fit.__func__, "__kwdefaults__", {**Flow.fit.__func__.__kwdefaults__, "steps": 250})
+        return fit_priors(codes, names=list(PRIORS), seed=0, labels=labels if by_label else None, num_labels=3)
+
+
+def quiet(_):
+    pass
+
+
+class TestGaussian:
+    def test_likelihood_and_moments_are_those_of_the_codes(self):
+        codes = normal(4000, Z) @ normal(Z, Z, seed=1) + normal(Z, seed=2)
+        prior = Gaussian.fit(codes, codes, seed=0, on_progress=quiet)
+        reference = MultivariateNormal(codes.mean(0).double(), codes.T.cov(correction=0).double())
+        torch.testing.assert_close(prior.log_prob(codes), reference.log_prob(codes.double()), atol=0.1, rtol=0)
+        z = prior.sample(50_000, seed=3)
+        torch.testing.assert_close(z.T.cov(), codes.T.cov(), atol=0.1, rtol=0.03)
+
+    def test_whitened_codes_have_unit_covariance_and_come_back(self):
+        codes = normal(5000, Z) * torch.tensor([3.0, 0.01, 1.0]) + 5
+        prior = Gaussian.fit(codes, codes, seed=0, on_progress=quiet)
+        y = prior.whiten(codes)
+        torch.testing.assert_close(y.T.cov(), torch.eye(Z), atol=0.02, rtol=0)
+        torch.testing.assert_close(prior.unwhiten(y), codes)
+
+    def test_fewer_codes_than_dimensions_leave_a_proper_density(self):
+        codes = normal(20, 60)
+        prior = Gaussian.fit(codes, codes, seed=0, on_progress=quiet)
+        assert prior.log_prob(normal(5, 60, seed=1)).isfinite().all()
+        assert prior.scales.min() > 0.1
+
+
+def block_diagonal(components):
+    """The same mixture in torch.distributions."""
+    covariances = torch.stack(
+        [
+            torch.block_diag(block, variances.diag())
+            for block, variances in zip(components.covariances, components.variances, strict=True)
+        ]
+    ).double()
+    return MixtureSameFamily(
+        Categorical(components.weights.double()), MultivariateNormal(components.means.double(), covariances)
+    )
+
+
+class TestMixture:
+    @pytest.mark.parametrize("block", [1, 3, 5])
+    def test_joint_density_is_linear_in_monomials(self, block):
+        roots = normal(4, block, block, seed=1)
+        components = Components(
+            torch.tensor([0.1, 0.2, 0.3, 0.4]),
+            normal(4, 5, seed=2),
+            roots @ roots.mT + 0.1 * torch.eye(block),
+            normal(4, 5 - block, seed=3).exp(),
+        )
+        y = normal(50, 5)
+        ours = components.log_joint(y).logsumexp(1)
+        torch.testing.assert_close(ours, block_diagonal(components).log_prob(y.double()))
+
+    def test_expectation_maximisation_reaches_what_scikit_learn_does(self):
+        from sklearn.mixture import GaussianMixture
+
+        y, _ = three_clusters()
+        y = (y - y.mean(0)) / y.std(0)
+        ours = fit_components(y, 3, block=3, seed=0, tolerance=1e-5).log_joint(y).logsumexp(1).mean()
+        theirs = GaussianMixture(3, random_state=0, reg_covar=1e-3).fit(y.numpy()).score(y.numpy())
+        assert float(ours) == pytest.approx(theirs, abs=0.03)
+
+    def test_covariances_of_clusters_are_those_of_their_points_up_to_shrinkage(self):
+        y, _ = three_clusters(30_000)
+        found, parts = cluster(y, 3, block=2, seed=0)
+        for k in range(3):
+            of_k = y[found == k].double()
+            torch.testing.assert_close(parts.means[k], of_k.mean(0))
+            torch.testing.assert_close(parts.covariances[k], of_k[:, :2].T.cov(), atol=2e-3, rtol=0.02)
+            torch.testing.assert_close(parts.variances[k], of_k[:, 2:].var(0), atol=2e-3, rtol=0.02)
+
+    def test_draws_have_the_density_they_are_said_to_have(self):
+        prior = fitted()["mixture"]
+        z = prior.sample(20_000, seed=1)
+        codes, _ = three_clusters(20_000, seed=5)
+        torch.testing.assert_close(z.mean(0), codes.mean(0), atol=0.25, rtol=0)
+        torch.testing.assert_close(z.T.cov(), codes.T.cov(), atol=0.3, rtol=0.03)
+        assert float(prior.log_prob(z).mean()) == pytest.approx(float(prior.log_prob(codes).mean()), abs=0.1)
+
+    def test_one_gaussian_is_left_where_more_do_not_help(self):
+        prior = fit_priors(normal(600, Z), names=["mixture", "gaussian"], seed=0)
+        z = normal(9, Z, seed=1)
+        torch.testing.assert_close(prior["mixture"].log_prob(z), prior["gaussian"].log_prob(z))
+
+    def test_long_codes_have_full_covariances_in_the_leading_axes_only(self):
+        codes = torch.cat([three_clusters(900)[0], normal(900, 97, seed=4)], 1)
+        prior = fit_priors(codes, names=["mixture"], seed=0)["mixture"]
+        assert prior.parts.covariances.shape[1:] == (64, 64)
+        assert prior.sample(5, seed=0).shape == (5, 100)
+        assert prior.log_prob(codes).isfinite().all()
+
+
+def test_kernel_density_is_the_mean_of_its_kernels():
+    codes, _ = three_clusters(200)
+    prior = KernelDensity.fit(codes, codes[:50] + 0.1, seed=0, on_progress=quiet)
+    covariances = prior.bandwidth**2 * (prior.factors @ prior.factors.mT)[prior.clusters]
+    y = prior.whitening.whiten(codes.double())
+    kernels = MixtureSameFamily(
+        Categorical(torch.ones(200, dtype=torch.float64)),
+        MultivariateNormal(prior.stored.double(), covariances.double()),
+    )
+    torch.testing.assert_close(prior.log_prob(codes), kernels.log_prob(y) + prior.whitening.log_det, atol=1e-3, rtol=0)
+    torch.testing.assert_close(prior.sample(20_000, seed=1).T.cov(), kernels_covariance(prior), atol=0.4, rtol=0.05)
+
+
+def kernels_covariance(prior):
+    """Of codes: between stored ones, plus that of the kernels."""
+    inner = (prior.bandwidth**2 * (prior.factors @ prior.factors.mT)[prior.clusters]).mean(0)
+    root = (prior.whitening.axes * prior.whitening.scales).T
+    return root.T @ (prior.stored.T.cov(correction=0) + inner) @ root
+
+
+class TestFlow:
+    def test_its_density_integrates_to_one_and_says_how_its_draws_lie(self):
+        codes = torch.cat([normal(2000, 1) * 0.3 - 2, normal(2000, 1, seed=1) * 0.5 + 2])
+        prior = Flow.fit(codes, codes, seed=0, on_progress=quiet, steps=300)
+        grid = torch.linspace(-8, 8, 1601)[:, None]
+        density = prior.log_prob(grid).exp()
+        assert float(density.sum() * 0.01) == pytest.approx(1, abs=0.01)
+        z = prior.sample(20_000, seed=1)
+        for low, high in ((-8, -2), (-2, 0), (0, 2)):
+            inside = (grid[:, 0] >= low) & (grid[:, 0] < high)
+            drawn = ((z >= low) & (z < high)).float().mean()
+            assert float(density[inside].sum() * 0.01) == pytest.approx(float(drawn), abs=0.02)
+        assert 0.4 < float((z < 0).float().mean()) < 0.6
+        assert float(((z > -0.7) & (z < 0.3)).float().mean()) < 0.1
+
+    def test_many_dimensions_have_their_divergence_estimated(self, monkeypatch):
+        prior, codes = fitted()["flow"], three_clusters(300)[0]
+        exact = prior.log_prob(codes)
+        monkeypatch.setattr("vaegan.priors.flow._EXACT_UP_TO", 0)
+        estimated = prior.log_prob(codes)
+        assert not torch.equal(exact, estimated)
+        assert float((exact - estimated).mean()) == pytest.approx(0, abs=0.2)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+class TestEvery:
+    def test_the_seed_decides_and_the_global_generator_stays(self, name):
+        prior, state = fitted()[name], torch.get_rng_state()
+        z = prior.sample(7, seed=3)
+        assert (z.shape, z.dtype) == ((7, Z), torch.float32)
+        assert torch.equal(z, prior.sample(7, seed=3))
+        assert not torch.equal(z, prior.sample(7, seed=4))
+        assert torch.equal(torch.get_rng_state(), state)
+        assert prior.sample(0, seed=3).shape == (0, Z)
+
+    def test_fitting_again_gives_the_same(self, name):
+        codes, _ = three_clusters(200)
+        if name == "flow":
+            one, two = (Flow.fit(codes, codes, seed=1, on_progress=quiet, steps=5) for _ in range(2))
+        else:
+            one, two = (fit_priors(codes, names=[name], seed=1)[name] for _ in range(2))
+        assert torch.equal(one.sample(9, seed=0), two.sample(9, seed=0))
+
+    @pytest.mark.parametrize("by_label", [False, True])
+    def test_saved_and_loaded_it_is_the_same(self, tmp_path, name, by_label):
+        prior, codes = fitted(by_label)[name], three_clusters(20)[0]
+        save_priors(tmp_path, {name: prior})
+        loaded = load_priors(tmp_path, Z)[name]
+        assert torch.equal(loaded.sample(9, seed=0), prior.sample(9, seed=0))
+        torch.testing.assert_close(loaded.log_prob(codes), prior.log_prob(codes), atol=1e-3, rtol=1e-4)
+        assert (loaded.score, loaded.components, loaded.num_labels) == (prior.score, prior.components, prior.num_labels)
+
+    def test_labels_choose_what_is_drawn(self, name):
+        prior = fitted(by_label=True)[name]
+        z = prior.sample(300, seed=0, labels=torch.arange(300) % 3)
+        if name == "normal":
+            assert torch.equal(z, prior.sample(300, seed=0))
+            return
+        centres = torch.stack([z[k::3].mean(0) for k in range(3)])
+        expected = torch.tensor([[4.0, 0.0, 0.0], [-4.0, 2.0, 0.0], [0.0, -4.0, 1.0]])
+        torch.testing.assert_close(centres, expected, atol=0.9, rtol=0)
+        with pytest.raises(UserError, match="labels must lie in 0 to 2"):
+            prior.sample(1, seed=0, labels=torch.tensor([3]))
+        with pytest.raises(UserError, match=r"whole numbers \(2,\)"):
+            prior.sample(2, seed=0, labels=torch.tensor([0.5, 1.0]))
+        with pytest.raises(UserError, match=f"'{name}' was fitted without labels"):
+            fitted()[name].sample(1, seed=0, labels=torch.tensor([0]))
+
+    def test_the_score_is_the_likelihood_of_codes_left_out(self, name):
+        codes, _ = three_clusters(1000, seed=77)
+        prior = fitted()[name]
+        assert prior.score.num == 150
+        assert abs(prior.score.mean - float(prior.log_prob(codes).mean())) < 3 * prior.score.half_width
+
+
+def test_likelihood_over_labels_is_that_of_a_mixture_of_the_labels():
+    prior, (codes, labels) = fitted(by_label=True)["gaussian"], three_clusters()
+    parts = [Gaussian.fit(codes[labels == k], codes, seed=0, on_progress=quiet).log_prob(codes) for k in range(3)]
+    direct = torch.stack(parts).logsumexp(0) - math.log(3)
+    assert float((prior.log_prob(codes) - direct).abs().mean()) < 0.05
+
+
+def test_a_label_with_hardly_any_codes_gets_a_prior_of_all():
+    codes, labels = three_clusters(300)
+    labels[:2], labels[2:] = 2, labels[2:] % 2
+    prior = fit_priors(codes, names=["mixture"], labels=labels, num_labels=4, seed=0)["mixture"]
+    assert prior.sample(4, seed=0, labels=torch.tensor([0, 1, 2, 3])).isfinite().all()
+    assert prior.log_prob(codes).isfinite().all()
+
+
+def test_the_best_prior_has_the_highest_held_out_likelihood():
+    priors = fitted()
+    assert best_prior(priors) == max(priors, key=lambda name: priors[name].score.mean)
+    assert priors["mixture"].score.mean > priors["gaussian"].score.mean + 1 > priors["normal"].score.mean
+    assert best_prior({}) == "normal"
+    assert str(Score(-12.5, 0.25, 10)) == "-12.50 ± 0.25"
+
+
+def test_progress_is_told_and_seconds_are_counted():
+    told = []
+    priors = fit_priors(three_clusters(300)[0], names=["gaussian", "mixture"], seed=0, on_progress=told.append)
+    assert told
+    assert all(text.startswith("mixture: ") for text in told)
+    assert all(prior.seconds > 0 for prior in priors.values())
+
+
+@pytest.mark.parametrize(
+    ("codes", "names", "told"),
+    [
+        (normal(100, Z), ["mixtur"], r"unknown prior 'mixtur' \(perhaps you meant 'mixture'\); there are normal"),
+        (normal(19, Z), None, "only 19 codes to fit a prior to; 20 are needed"),
+        (normal(100, Z) / 0, None, "not finite"),
+    ],
+)
+def test_what_cannot_be_fitted_is_told(codes, names, told):
+    with pytest.raises(UserError, match=told) as error:
+        fit_priors(codes, names=names, seed=0)
+    assert "\n" not in str(error.value)
+
+
+def test_twenty_codes_are_enough_and_constant_ones_too():
+    for codes in (normal(20, 8), torch.ones(50, 8), torch.cat([normal(50, 2), torch.zeros(50, 6)], 1)):
+        for prior in fit_priors(codes, seed=0).values():
+            assert prior.sample(5, seed=0).isfinite().all()
+
+
+class TestSaved:
+    def refused(self, folder, told, dim=Z):
+        with pytest.raises(UserError, match=told) as error:
+            load_priors(folder, dim)
+        assert "\n" not in str(error.value)
+
+    @pytest.fixture
+    def saved(self, tmp_path):
+        save_priors(tmp_path, {name: fitted()[name] for name in ("gaussian", "mixture")})
+        return tmp_path
+
+    def test_none_are_saved_as_nothing_and_remove_those_before(self, saved):
+        save_priors(saved, {})
+        assert list(saved.iterdir()) == []
+        assert load_priors(saved, Z) == {}
+
+    @pytest.mark.parametrize("name", ["priors.safetensors", "priors.json"])
+    def test_missing_cut_and_exchanged_files_are_refused(self, saved, name):
+        content = (saved / name).read_bytes()
+        (saved / name).write_bytes(content[:-9])
+        self.refused(saved, "are damaged .*; take it from a copy, or delete both files and fit anew")
+        (saved / name).unlink()
+        self.refused(saved, "are damaged")
+        save_priors(saved, {"gaussian": fitted()["gaussian"]})
+        (saved / name).write_bytes(content)
+        self.refused(saved, "priors.safetensors is not the file that priors.json describes")
+
+    def test_priors_of_another_model_are_refused(self, saved):
+        self.refused(saved, "has 3 dimensions, the model's codes 5", dim=5)
+
+    @pytest.mark.parametrize(
+        "values", [{"kind": "spline"}, {"latent_dim": 4}, {"score": {"mean": 1}}, {"kind": "flow"}]
+    )
+    def test_descriptions_that_do_not_fit_are_refused(self, saved, values):
+        described = json.loads((saved / "priors.json").read_text())
+        described["priors"]["mixture"] |= values
+        (saved / "priors.json").write_text(json.dumps(described))
+        self.refused(saved, "are damaged")
