@@ -88,14 +88,14 @@ class DINOv2:
         patches = F.conv2d(x, kernel, t["patch_embed.proj.bias"], stride=kernel.shape[-1])
         places = t["pos_embed"][:, 1:]
         side = round(places.shape[1] ** 0.5)
-        places = places.transpose(1, 2).unflatten(2, (side, side))
+        places = places.transpose(1, 2).reshape(1, -1, side, side)
         if places.shape[2:] != patches.shape[2:]:
             places = F.interpolate(places, size=patches.shape[2:], mode="bicubic", align_corners=False)
         first = (t["cls_token"] + t["pos_embed"][:, :1]).expand(len(x), -1, -1)
         return torch.cat([first, (patches + places).flatten(2).transpose(1, 2)], 1)
 
     def _attention(self, x: Tensor, name: str) -> Tensor:
-        qkv = self._linear(x, name + "qkv").unflatten(2, (3, -1, _HEAD_DIM)).permute(2, 0, 3, 1, 4)
+        qkv = self._linear(x, name + "qkv").reshape(*x.shape[:2], 3, -1, _HEAD_DIM).permute(2, 0, 3, 1, 4)
         y = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
         return self._linear(y.transpose(1, 2).flatten(2), name + "proj")
 
