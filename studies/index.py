@@ -66,7 +66,7 @@ def index(docs: Path) -> str:
     calls = [call.removesuffix(" --data.root data/mnist") if "attribute" in call else call for call in calls]
     block = "\n".join(["```", *calls, "python studies/index.py", "```"])
     took = f"The pages above took {seconds / 60:.0f} minutes in all." if seconds else ""
-    parts = [INTRODUCTION, table(["question", "verdicts", ""], rows), HOW, block, took]
+    parts = [INTRODUCTION, table(["question", "verdicts", ""], rows, numbers=False), HOW, block, took]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

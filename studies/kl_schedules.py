@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from common.bases import mlp
-from common.charts import COLOURS, dots, new_figure, panel, strip, strips
+from common.charts import COLOURS, dots, logarithmic, new_figure, panel, strips
 from common.measures import decode_normal, of_codes, of_reconstructions, of_samples
 from common.page import table
 from common.results import Results, Statement
@@ -33,15 +34,13 @@ def collect(lab: Lab) -> None:
     context = mlp()
     size, latent = context.train.batch_size, context.model.latent_dim
     epochs = lab.images / LIMIT
-    lab.results.about |= {"epochs": round(epochs, 1), "latent": latent, "batch": size}
+    lab.results.about |= {"epochs": f"{epochs:g}", "latent": latent, "batch": size}
     steps = [epochs * step / 100 for step in range(101)]
     for name, (schedule, length) in SCHEDULES.items():
         config = mlp({"data.limit": LIMIT, "loss.kl_schedule": schedule, "loss.kl_epochs": length})
         lab.follow(name, config, lab.marks(1), measures)
         lab.results.extras[name] = [kl_factor(schedule, KLContext(at, length, size, latent)) for at in steps]
-        if lab.results.rows[-1]["figures"]:
-            model = lab.moment(config, lab.seeds[-1], lab.images).model()
-            lab.results.pictures[name] = strip(decode_normal(model, 16), columns=16)
+        lab.picture(name, config, partial(decode_normal, num=16))
 
 
 def judge(results: Results) -> list[Statement]:
@@ -100,7 +99,8 @@ def draw(results: Results) -> object:
     figure = new_figure(11, 7.4)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.25, 1))
     (curves, nats), (features, distance) = upper.subplots(2, 2)
-    panel(curves, "KL weight over training", "share of the run").set_yscale("log")
+    panel(curves, "KL weight over training", "share of the run")
+    curves.set_yscale("log")
     for place, name in enumerate(results.variants):
         values = results.extras[name]
         curves.plot([i / (len(values) - 1) for i in range(len(values))], values, color=COLOURS[place], label=name)
@@ -111,7 +111,7 @@ def draw(results: Results) -> object:
         (distance, "frechet", "Samples: Fréchet distance"),
     ):
         dots(panel(axes, title), results, column, results.variants)
-        axes.set_yscale("log")
+        logarithmic(axes)
     strips(lower, [(f"{name}: samples", picture) for name, picture in results.pictures.items()], columns=2)
     return figure
 

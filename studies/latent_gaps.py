@@ -6,7 +6,7 @@ import sys
 
 import torch
 from common.bases import conv
-from common.charts import dots, new_figure, panel, strip, strips
+from common.charts import dots, logarithmic, new_figure, panel, strip, strips
 from common.measures import Eye, decode_normal, of_images
 from common.page import table_of
 from common.results import Results, Statement
@@ -122,7 +122,7 @@ def draw(results: Results) -> object:
     dots(panel(normal, "Fréchet distance of decoded N(0, I)"), results, "normal", results.variants)
     dots(panel(middle, "Fréchet distance of decoded midpoints"), results, "middle", results.variants)
     dots(panel(drop, "Confidence lost halfway along a path"), results, "drop", results.variants)
-    normal.set_yscale("log")
+    logarithmic(normal)
     for axes in (middle, drop):
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     strips(lower, list(results.pictures.items()), columns=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from common.bases import conv
-from common.charts import dots, new_figure, panel, strip, strips
+from common.charts import dots, logarithmic, new_figure, panel, strips
 from common.measures import Eye, decode_normal, of_images, of_samples
 from common.page import table, table_of
 from common.results import Results, Statement
@@ -27,7 +27,7 @@ def collect(lab: Lab) -> None:
         changes |= {"model.discriminator.norm": norm, "model.discriminator.activation": activation}
         config = conv(changes)
         lab.follow(name, config, lab.marks(1), {"samples": of_samples})
-        lab.results.pictures[name] = strip(decode_normal(lab.moment(config, 0, lab.images).model(), 32))
+        lab.picture(name, config, decode_normal)
     eye = lab.eye(lab.config(conv(), 0))
     lab.results.extras["blank"] = blank(eye)
 
@@ -86,7 +86,7 @@ def draw(results: Results) -> object:
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.2, 1))
     distance, coverage = upper.subplots(1, 2)
     dots(panel(distance, "Fréchet distance of samples (dotted: makes images)"), results, "frechet", results.variants)
-    distance.set_yscale("log")
+    logarithmic(distance)
     distance.axhline(MAKES_IMAGES * results.extras["blank"], color="#888", lw=0.9, ls=":")
     dots(panel(coverage, "Coverage of held-out images"), results, "coverage", results.variants)
     strips(lower, [(f"{name}: samples", picture) for name, picture in results.pictures.items()], columns=2)

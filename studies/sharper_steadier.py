@@ -6,7 +6,7 @@ import sys
 from statistics import stdev
 
 from common.bases import conv
-from common.charts import COLOURS, dots, lines, new_figure, panel, strip, strips
+from common.charts import COLOURS, dots, images_axis, lines, logarithmic, new_figure, panel, strip, strips
 from common.measures import decode_normal, of_reconstructions, of_samples
 from common.page import table_of
 from common.results import Results, Statement
@@ -23,10 +23,9 @@ def collect(lab: Lab) -> None:
     for name, kind in KINDS.items():
         measures = {"samples": of_samples} | ({"reconstructions": of_reconstructions} if kind != "gan" else {})
         lab.follow(name, conv(kind=kind), lab.marks(*MARKS), measures)
-        moment = lab.moment(conv(kind=kind), 0, lab.images)
-        lab.results.pictures[name] = strip(decode_normal(moment.model(), 32))
+        lab.picture(f"{name}: samples", conv(kind=kind), decode_normal)
     x = lab.eye(lab.config(conv(), 0)).x
-    lab.results.pictures["data"] = strip(x[:32])
+    lab.results.pictures["held-out images"] = strip(x[:32])
 
 
 def wander(results: Results, variant: str) -> list[float]:
@@ -104,7 +103,8 @@ def draw(results: Results) -> object:
     figure = new_figure(11, 6.2)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.15, 1))
     way, sharp, coverage = upper.subplots(1, 3, width_ratios=(1.5, 1, 1))
-    panel(way, "Fréchet distance of samples, each seed", "training images", "lower is better").set_yscale("log")
+    logarithmic(panel(way, "Fréchet distance of samples, each seed"))
+    images_axis(way)
     for place, variant in enumerate(results.variants):
         marks = results.marks(variant)
         series = [results.values(variant, "frechet", mark) for mark in marks]
@@ -113,8 +113,7 @@ def draw(results: Results) -> object:
     dots(panel(sharp, "Sharpness of samples (data: 1)"), results, "sharpness", results.variants)
     sharp.axhline(1, color="#888", lw=0.8, ls=":")
     dots(panel(coverage, "Coverage of held-out images"), results, "coverage", results.variants)
-    names = {"data": "held-out images"} | {name: f"{name}, samples" for name in results.variants}
-    strips(lower, [(title, results.pictures[name]) for name, title in names.items()], columns=2)
+    strips(lower, list(results.pictures.items()), columns=2)
     return figure
 
 

@@ -51,6 +51,29 @@ def panel(axes: Any, title: str, x: str = "", y: str = "") -> Any:
     return axes
 
 
+def logarithmic(axes: Any) -> None:
+    """Make the upright scale logarithmic, with plain numbers beside it also within a decade."""
+    from matplotlib.ticker import LogFormatter, LogLocator
+
+    class Plain(LogFormatter):
+        """Writes 20, not 2 x 10^1."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,)))
+    axes.yaxis.set_major_formatter(Plain(minor_thresholds=(2, 1)))
+    axes.yaxis.set_minor_formatter(Plain(minor_thresholds=(2, 1)))
+    axes.tick_params(axis="y", which="both", labelsize=8)
+
+
+def images_axis(axes: Any) -> None:
+    """Write images seen as thousands."""
+    axes.set_xlabel("training images, in thousands", fontsize=9)
+    axes.xaxis.set_major_formatter(lambda x, pos: f"{x / 1000:g}")
+
+
 def dots(axes: Any, results: Results, figure: str, variants: Sequence[str], images: int | None = None) -> None:
     """Draw a figure of each variant in a column: seeds, mean, interval."""
     for place, variant in enumerate(variants):

@@ -104,7 +104,7 @@ def of_samples(model: Model, eye: Eye) -> Figures:
     return of_images(decode_normal(model, eye.num), eye)
 
 
-def decode_normal(model: Model, num: int, seed: int = 0) -> Tensor:
+def decode_normal(model: Model, num: int = 32, seed: int = 0) -> Tensor:
     """Return images of codes drawn from N(0, I), also where the model has no prior."""
     return model.decode(torch.randn(num, model.latent_dim, generator=torch.Generator().manual_seed(seed)))
 

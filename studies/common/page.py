@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 Cell = object
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Return a Markdown table; the first column is text, the others are numbers."""
-    ruler = ["---", *["---:"] * (len(header) - 1)]
+def table(header: Sequence[str], rows: Sequence[Sequence[Cell]], *, numbers: bool = True) -> str:
+    """Return a Markdown table; the first column is text, the others are numbers, or text as well."""
+    ruler = ["---", *["---:" if numbers else "---"] * (len(header) - 1)]
     return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in (header, ruler, *rows))
 
 

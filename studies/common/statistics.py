@@ -83,7 +83,8 @@ def spread_ratio(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, 
     """Return s_a / s_b of two groups of values with its 95% interval (F distribution): ratio, low, high."""
     from scipy.stats import f
 
-    (n, s), (m, r) = (((len(values)), float(np.std(values, ddof=1))) for values in (a, b))
+    finite = [[value for value in values if math.isfinite(value)] for values in (a, b)]
+    (n, s), (m, r) = ((len(values), float(np.std(values, ddof=1))) for values in finite)
     ratio = (s / r) ** 2 if r else math.inf
     low, high = f.ppf(0.025, n - 1, m - 1), f.ppf(0.975, n - 1, m - 1)
     return math.sqrt(ratio), math.sqrt(ratio / high), math.sqrt(ratio / low)

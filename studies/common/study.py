@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 import vaegan
 from vaegan.config import Config
@@ -25,7 +26,7 @@ from vaegan.models import Model
 from vaegan.settings_io import with_settings
 
 from .bases import SHARED_MARKS
-from .charts import Draw, save_figure
+from .charts import Draw, save_figure, strip
 from .measures import Eye
 from .page import write_page
 from .results import Results, Statement, read_results
@@ -135,6 +136,14 @@ class Lab:
         for seed in self.seeds:
             for images in marks:
                 self.results.add(variant, seed, images, self._figures(variant, config, seed, images, measures))
+
+    def picture(self, name: str, config: Config, make: Callable[[Model], Tensor], columns: int = 16) -> None:
+        """Keep images `(N, C, H, W)` that ``make`` gets out of the first seed's run at its end; none if it diverged."""
+        try:
+            model = self.moment(config, 0, self.images).model()
+        except Diverged:
+            return
+        self.results.pictures[name] = strip(make(model), columns)
 
     def _figures(
         self, variant: str, config: Config, seed: int, images: int, measures: Mapping[str, Measure]
