@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from statistics import fmean
+from typing import Any
 
 import torch
 from common.bases import faces
@@ -43,23 +45,26 @@ def of_vectors(model: Model, eye: Eye) -> Figures:
 
     Returns:
         For each strength S ``flipped S`` and ``random S``, the shares of images whose attribute flips along the vector
-        and along a random direction of its length, and ``others S``, the mean change of the other attributes'
-        probabilities; for each attribute ``flipped NAME`` at strength 1.
+        and along random directions of its length, and ``others S``, how far the share of images with another attribute
+        moves (see `vaegan.latent.attribute_check`); for each attribute ``flipped NAME`` at strength 1.
     """
 
     def predict(z: Tensor) -> Tensor:
         return eye.extractor.attribute_probabilities(eye.extractor.features(model.decode(z)))  # type: ignore[no-any-return]
 
-    names = list(eye.extractor.attribute_names)
-    columns = [names.index(name) for name in ATTRIBUTES]
     z = model.encode(eye.x[:NUM_CHECKED])
-    effects = list(check_vectors(z, vectors_of(model, eye), predict, STRENGTHS, columns=columns))
+    effects = list(check_vectors(z, vectors_of(model, eye), predict, STRENGTHS, known=eye.extractor.attribute_names))
     found: Figures = {}
     for strength in STRENGTHS:
         here = [effect for effect in effects if effect.strength == strength]
-        for name, value in (("flipped", "flipped"), ("random", "random_flipped"), ("others", "others")):
-            found[f"{name} {strength:g}"] = sum(getattr(effect, value) for effect in here) / len(here)
-    return found | {f"flipped {e.attribute}": e.flipped for e in effects if e.strength == 1.0}
+        figures: dict[str, list[Any]] = {
+            "flipped": [effect.vector.flipped for effect in here],
+            "random": [effect.random.flipped for effect in here],
+            "others": [effect.vector.others_moved for effect in here],
+        }
+        for name, values in figures.items():
+            found[f"{name} {strength:g}"] = fmean(value.value for value in values if value is not None)
+    return found | {f"flipped {e.attribute}": e.vector.flipped.value for e in effects if e.strength == 1.0}
 
 
 def collect(lab: Lab) -> None:
@@ -79,7 +84,7 @@ def collect(lab: Lab) -> None:
 
 
 def judge(results: Results) -> list[Statement]:
-    """Compare flips at strength 1 with flips along a random direction."""
+    """Compare flips at strength 1 with flips along random directions."""
     return [statement for name in KINDS for statement in _of_kind(results, name)]
 
 
@@ -94,8 +99,8 @@ def _of_kind(results: Results, name: str) -> list[Statement]:
         Statement.answered(
             f"In a {name}, adding the vector at strength 1 gives (or takes) the attribute.",
             answer,
-            f"The classifier sees it flip in {flipped} of images, along a random direction of its length in {random}; "
-            f"by attribute: {each}. The other attributes' probabilities move by {results.mean(name, 'others 1')}.",
+            f"The classifier sees it flip in {flipped} of images, along random directions of its length in {random}; "
+            f"by attribute: {each}. The shares of the other attributes move by {results.mean(name, 'others 1')}.",
         )
     ]
 
@@ -111,7 +116,7 @@ def table_of_strengths(results: Results) -> str:
         for name in results.variants
         for strength in STRENGTHS
     ]
-    header = ["model", "strength", "attribute flips", "flips along a random direction", "others' probabilities move"]
+    header = ["model", "strength", "attribute flips", "flips along random directions", "others' shares move"]
     each = [
         [name, *[results.mean(name, f"flipped {attribute}") for attribute in ATTRIBUTES]] for name in results.variants
     ]
@@ -123,8 +128,8 @@ def draw(results: Results) -> object:
     figure = new_figure(11, 7.6)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.35))
     flips, others = upper.subplots(1, 2)
-    panel(flips, "Share of images whose attribute flips (dashed: random direction)", "strength").set_ylim(0, 1)
-    panel(others, "Mean change of the other attributes' probabilities", "strength")
+    panel(flips, "Share of images whose attribute flips (dashed: random directions)", "strength").set_ylim(0, 1)
+    panel(others, "How far the other attributes' shares move", "strength")
     for place, name in enumerate(results.variants):
         for axes, column, style in ((flips, "flipped", "-"), (flips, "random", "--"), (others, "others", "-")):
             series = [results.values(name, f"{column} {strength:g}") for strength in STRENGTHS]
@@ -145,9 +150,9 @@ STUDY = Study(
 all independent. Vectors of {", ".join(ATTRIBUTES)} are differences of means over up to {NUM_CODES:,} training images;
 they are added to (or, where the attribute is there, taken from) the mean codes of {NUM_CHECKED} held-out images. A
 classifier trained on the data says whether the attribute flipped, against what it said of the reconstruction. The
-control is a random direction of the same length.""",
+control are random directions of the same length.""",
     rule=f"""Confirmed: at strength 1 the interval of flips (mean of all attributes) is above {GIVEN}, and flips
-exceed those along the random direction (interval above 0, mean at least {MARGIN}). Refuted: the interval is below
+exceed those along random directions (interval above 0, mean at least {MARGIN}). Refuted: the interval is below
 {GIVEN}, or no excess of {MARGIN}. Else unclear.""",
     images=60_000,
     collect=collect,

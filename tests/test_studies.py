@@ -193,6 +193,34 @@ def test_a_study_from_end_to_end_and_drawn_again(tmp_path, plain_curves, monkeyp
     capsys.readouterr()
 
 
+def test_vectors_are_measured_by_what_the_classifier_sees_flip():
+    """Codes that are the attributes themselves: along a vector of length one, each attribute flips and nothing else."""
+    from types import SimpleNamespace
+
+    import torch
+    from attribute_vectors import ATTRIBUTES, of_vectors
+
+    from vaegan.data import ImageSet
+
+    rng = np.random.default_rng(0)
+    attributes = rng.integers(0, 2, (400, len(ATTRIBUTES))).astype(np.float32)
+    images = (255 * attributes.astype(np.uint8))[:, None, :, None]
+    model = SimpleNamespace(encode=lambda x: x.flatten(1), decode=lambda z: z)
+    eye = SimpleNamespace(
+        data=SimpleNamespace(train=ImageSet(images, [], attributes=attributes, attribute_names=ATTRIBUTES)),
+        extractor=SimpleNamespace(
+            attribute_names=ATTRIBUTES, features=lambda x: x, attribute_probabilities=lambda f: (f - 0.1).clamp(0, 1)
+        ),
+        x=torch.from_numpy(attributes[:, None, None]),
+        rows=np.arange,
+    )
+    found = of_vectors(model, eye)
+    assert found["flipped 1"] == 1.0
+    assert found["flipped 0.25"] == 0.0
+    assert found["others 1"] < 0.1
+    assert found["random 1"] < 0.5
+
+
 def test_redrawing_what_was_not_run_is_a_mistake_in_one_line(tmp_path, capsys):
     from common.results import read_results
     from common.study import run_study

@@ -19,6 +19,7 @@ from vaegan.data import ImageData, open_data
 from vaegan.metrics.frechet import Moments, frechet_distance
 from vaegan.metrics.label_shares import compare_labels
 from vaegan.metrics.manifold import Manifold, overlap
+from vaegan.metrics.probes import neighbour_probe
 from vaegan.metrics.sharpness import laplacian_variance
 from vaegan.models import Model
 
@@ -164,9 +165,9 @@ def of_codes(model: Model, eye: Eye) -> Figures:
     return {
         "nats": float(0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1).mean()),
         "active": int((mu.var(0) > ACTIVE_FROM).sum()),
-        "knn": knn_accuracy(z_train, eye.labels_train, z, eye.labels),
+        "knn": knn_accuracy(z_train, z, eye),
         "silhouette": silhouette(z, eye.labels),
-        "knn_mean": knn_accuracy(mu_train, eye.labels_train, mu, eye.labels),
+        "knn_mean": knn_accuracy(mu_train, mu, eye),
         "silhouette_mean": silhouette(mu, eye.labels),
     }
 
@@ -174,6 +175,11 @@ def of_codes(model: Model, eye: Eye) -> Figures:
 def drawn(mu: Tensor, logvar: Tensor, seed: int) -> Tensor:
     """Draw from q(z|x)."""
     return mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def knn_accuracy(z_train: Tensor, z: Tensor, eye: Eye) -> float:
+    """Share of held-out codes to which their 10 nearest training codes give the right label."""
+    return float(neighbour_probe(z_train, eye.labels_train, z, eye.labels, k=10).float().mean())
 
 
 def silhouette(z: Tensor, labels: Tensor) -> float:
@@ -187,11 +193,3 @@ def silhouette(z: Tensor, labels: Tensor) -> float:
 def sharpness(x: Tensor) -> float:
     """Mean variance of an image's Laplacian."""
     return float(laplacian_variance(x).mean())
-
-
-def knn_accuracy(known: Tensor, labels: Tensor, asked: Tensor, right: Tensor, k: int = 10) -> float:
-    """Share of codes ``asked`` to which most of their k nearest ``known`` codes give the right label."""
-    nearest = torch.cat(
-        [torch.cdist(part, known).topk(min(k, len(known)), largest=False).indices for part in torch.split(asked, 512)]
-    )
-    return float((labels[nearest].mode(1).values == right).float().mean())
