@@ -38,3 +38,18 @@ def test_fewer_references_than_neighbours():
     found, where = find_nearest(torch.zeros(2, 3), [torch.ones(2, 3), 2 * torch.ones(1, 3)], 10)
     assert where.tolist() == [[0, 1, 2]] * 2
     assert found.tolist() == [[1, 1, 2]] * 2
+
+
+def test_what_all_have_in_common_takes_no_digits():
+    generator = torch.Generator().manual_seed(0)
+    references, queries = (5000 + torch.randn(size, 6, generator=generator) for size in (500, 20))
+    distances, indices = torch.cdist(queries.double(), references.double()).sort(dim=1)
+    found, where = find_nearest(queries, references.split(200), 3)
+    torch.testing.assert_close(found, (distances[:, :3] / 6**0.5).float(), rtol=0, atol=1e-3)
+    assert (where == indices[:, :3]).float().mean() > 0.98
+
+
+def test_all_the_same():
+    found, where = find_nearest(torch.full((3, 4), 0.1), [torch.full((40, 4), 0.1)], 2)
+    assert found.tolist() == [[0, 0]] * 3
+    assert (where.sort(dim=1).values.diff() > 0).all()

@@ -41,8 +41,11 @@ def _nearest_in(queries: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k nearest rows, found a block of queries at a time, so that memory stays flat."""
     num_candidates = min(k + _SPARE, len(rows))
     block = max(1, _BLOCK // max(len(rows), num_candidates * rows.shape[1]))
+    centre = rows.mean(0)  # what all have in common would take digits from what they differ in
+    rows = rows - centre
     lengths = rows.square().sum(1)
-    found = [_nearest_to(_rows(part), rows, lengths, k, num_candidates) for part in torch.split(queries, block)]
+    parts = torch.split(queries, block)
+    found = [_nearest_to(_rows(part) - centre, rows, lengths, k, num_candidates) for part in parts]
     distances, indices = zip(*found, strict=True)
     return torch.cat(distances), torch.cat(indices)
 
