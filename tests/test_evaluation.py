@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import entropy
+from torch.distributions import Normal, kl_divergence
 
 from vaegan.data import open_data
 from vaegan.data.images import some_of
@@ -19,6 +20,7 @@ from vaegan.evaluation.figures import figure, mean_figure
 from vaegan.evaluation.labels import label_figures
 from vaegan.evaluation.of_codes import code_figures
 from vaegan.evaluation.of_images import sample_figures, yardstick_figures
+from vaegan.evaluation.of_likelihood import likelihood_figures
 from vaegan.metrics import learned
 from vaegan.metrics.bootstrap import Interval
 from vaegan.metrics.features import open_extractor
@@ -175,3 +177,30 @@ def test_codes_are_read_by_both_probes(data, bench):
 def test_sharpness_of_the_yardstick_is_that_of_its_images(bench):
     found = yardstick_figures(bench)
     assert found["sharpness"]["value"] == pytest.approx(float(laplacian_variance(unit(bench.others)).mean()))
+
+
+def test_likelihood_is_that_of_a_gaussian_around_decoded_codes(data, bench):
+    model = make_model("vae")
+    found = likelihood_figures(model, bench)
+    x = unit(bench.images)
+    mu, logvar = model.posterior(x)
+    q = Normal(mu.double(), (0.5 * logvar.double()).exp())
+    kl = kl_divergence(q, Normal(0.0, 1.0)).sum(1)
+    assert found["kl"]["value"] == pytest.approx(float(kl.mean()), rel=1e-5)
+    generator = torch.Generator().manual_seed(0)
+    draws = [q.mean + q.stddev * torch.randn(mu.shape, generator=generator, dtype=torch.float64) for _ in range(20)]
+    errors = torch.stack([(model.decode(z.float()).double() - x).square().flatten(1) for z in draws])
+    deviation = (errors.mean() + 1 / 255**2 / 12).sqrt()
+    assert found["pixel_deviation"]["value"] == pytest.approx(float(deviation), rel=0.01)
+    nll = 64 * (0.5 + float(deviation.log()) + 0.5 * np.log(2 * np.pi))
+    assert found["nll"]["value"] == pytest.approx(nll, abs=0.5)
+    assert found["elbo"]["value"] == pytest.approx(-found["nll"]["value"] - found["kl"]["value"])
+    bits = -(found["elbo"]["value"] / 64 + np.log(1 / 255)) / np.log(2)
+    assert found["bits_per_dimension"]["value"] == pytest.approx(bits)
+    assert found["elbo"]["value"] < found["importance_bound"]["value"]
+    assert found["importance_bound"]["num"] == len(x)
+
+
+def test_a_plain_autoencoder_has_codes_but_no_likelihood(bench):
+    found = likelihood_figures(make_model("ae"), bench)
+    assert set(found) == {"active_units", "gap_kl", "gap_sliced", "gap_by_chance"}

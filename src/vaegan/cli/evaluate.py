@@ -99,7 +99,9 @@ def _output(options: Options) -> Path:
 
 
 def _rows(report: dict[str, Any]) -> Iterator[list[str]]:
-    groups: dict[str, Figures] = {name: report[name] for name in ("yardstick", "reconstructions", "codes")}
+    groups: dict[str, Figures] = {
+        name: report[name] for name in ("yardstick", "reconstructions", "likelihood", "codes")
+    }
     groups |= {f"samples {prior}": figures for prior, figures in report["samples"].items()}
     for group, figures in groups.items():
         for name, figure in figures.items():

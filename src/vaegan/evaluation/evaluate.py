@@ -18,6 +18,7 @@ from .bench import open_bench
 from .figures import Figures
 from .of_codes import code_figures
 from .of_images import reconstruction_figures, sample_figures, yardstick_figures
+from .of_likelihood import likelihood_figures
 from .streams import priors_of, samples_of
 
 log = logging.getLogger("vaegan")
@@ -86,6 +87,7 @@ def evaluate(
         "seed": seed,
         "yardstick": measured("yardstick", lambda: yardstick_figures(bench)),
         "reconstructions": measured("reconstructions", lambda: reconstruction_figures(model, bench)),
+        "likelihood": measured("likelihood", lambda: likelihood_figures(model, bench)),
         "codes": measured("codes", lambda: code_figures(model, bench)),
         "samples": {prior: measured(f"samples of {prior}", partial(samples, prior)) for prior in chosen},
         "left_out": left_out,
