@@ -129,6 +129,7 @@ def plain_vaegan(
     gamma: float = 0.3,
     llike_weight: float = 1.0,
     kl_weight: float = 1.0,
+    together: bool = False,
 ) -> dict[str, Tensor]:
     """Algorithm 1 written down plainly: one full graph, three losses."""
     enc, dec, dis = nets
@@ -140,7 +141,13 @@ def plain_vaegan(
     y = dec.logits(z)
     x_tilde = torch.sigmoid(y)
     x_p = seeded_call(dec, noise.seed, noise.z_p)
-    a, a_tilde, a_p = (seeded_call(dis, noise.seed, image).flatten() for image in (x, x_tilde, x_p))
+    if together:
+        shown = [x] + [{"reconstruction": x_tilde, "prior": x_p}[kind] for kind in kinds]
+        by_kind = dict(zip(("real", *kinds), dis(torch.cat(shown)).flatten().split(B), strict=True))
+        caught = list(caught[0].split(B))
+        a, a_tilde, a_p = (by_kind.get(kind, by_kind["real"]) for kind in ("real", "reconstruction", "prior"))
+    else:
+        a, a_tilde, a_p = (seeded_call(dis, noise.seed, image).flatten() for image in (x, x_tilde, x_p))
     handle.remove()
     kl = (
         torch.distributions.kl_divergence(
@@ -199,6 +206,31 @@ def test_vaegan_routes(form: str, norm: bool, dropout: float, fakes: str) -> Non
     reference = separately(nets, lambda n: plain_vaegan(n, form, x, noise, kinds=kinds))
     objective = VAEGANObjective(*nets, game=Game(form), gamma=0.3, feature_layer="conv", fakes=fakes)
     assert_same(objective.step(x, noise).gradients, reference)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("fakes", ["both", "reconstructions"])
+def test_vaegan_routes_of_a_joint_batch(form: str, norm: bool, fakes: str) -> None:
+    nets, (x, noise) = make(norm, 0.0), inputs()
+    kinds = ("reconstruction", "prior") if fakes == "both" else ("reconstruction",)
+    weights = (0.7, 1.3, 0.6)
+    reference = separately(nets, lambda n: plain_vaegan(n, form, x, noise, kinds=kinds, weights=weights, together=True))
+    objective = VAEGANObjective(
+        *nets, game=Game(form, *weights), gamma=0.3, feature_layer="conv", fakes=fakes, together=True
+    )
+    assert_same(objective.step(x, noise).gradients, reference)
+    apart = VAEGANObjective(*nets, game=Game(form, *weights), gamma=0.3, feature_layer="conv", fakes=fakes)
+    same = torch.allclose(
+        objective.step(x, noise).gradients["decoder"][0], apart.step(x, noise).gradients["decoder"][0]
+    )
+    assert same is not norm
+
+
+def test_a_joint_batch_updates_running_statistics_once() -> None:
+    nets, (x, noise) = make(True, 0.0), inputs()
+    VAEGANObjective(*nets, together=True, feature_layer="conv").step(x, noise)
+    assert int(nets[2].norm.num_batches_tracked) == 1
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -168,6 +168,8 @@ class LossSettings(Settings):
     """Variance of the pixel Gaussian, images in [0, 1]; where learned, the value it starts from."""
     feature_layer: str = "auto"
     """Layer l: name of any module of the discriminator; 'auto' is its last convolution before the norm."""
+    joint_batch: bool = False
+    """Whether Dis sees x, x_tilde and x_p as one batch, so that its batch norms share their statistics."""
     metric: Path | None = None
     """Run whose trained discriminator is the frozen metric of 'vae-dis-l'."""
     kl_weight: NonNegativeFloat = 1.0

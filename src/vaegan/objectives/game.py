@@ -3,7 +3,8 @@ r"""L_GAN and its two readers: the discriminator descends it, the decoder climbs
 Write a for Dis's logit of a fake, c = dL_dis/da and u = dL_dec/da. Dis's weights need the gradient that starts from c,
 the fake image the one that starts from u. One backward pass gives both when the second is a multiple of the first:
 
-* minimax: u = -c, for the whole batch, so the image's gradient is Dis's with its sign turned;
+* minimax: u = -c, for the whole batch, so the image's gradient is Dis's with its sign turned (unless the reals share
+  their batch statistics with the fakes, see `Critic.together`: their c would come along);
 * other forms, if no image's logit depends on another image: the gradient at image i is u_i / c_i times Dis's. Where c_i
   is (nearly) zero it is replaced by 2^-40 / B (2^-64 / B in float64): in Dis's weights that is below the last
   bit of the sum, and the image's gradient is exact;
@@ -15,11 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..losses import ADVERSARIAL_FORMS, AdversarialForm, wide
-from .passes import couples_images
-from .step import Noise, gradients_of, leaf
+from .passes import Critic, couples_images
+from .step import Noise, gradients_of, leaf, trainable
 
 FAKES = ("reconstruction", "prior")
 
@@ -76,12 +77,12 @@ class Game:
         return self._form.decoder(wide(logits)).mean()
 
     def gradients(
-        self, discriminator: nn.Module, logits: dict[str, Tensor], fakes: dict[str, Tensor], noise: Noise
+        self, critic: Critic, logits: dict[str, Tensor], fakes: dict[str, Tensor], noise: Noise
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Gradients of L_GAN for Dis's weights, and of the decoder's loss at the fake images.
 
         Args:
-            discriminator: Dis, whose trainable parameters take the first gradient.
+            critic: Dis, whose trainable parameters take the first gradient.
             logits: kind -> logits (B,), with their graph; ``real`` and the kinds of ``fakes``.
             fakes: kind -> image leaf (B, C, H, W) that the logits were computed from.
             noise: of this step.
@@ -89,17 +90,20 @@ class Game:
         Returns:
             One gradient per trainable parameter of Dis; kind -> gradient at that fake, of its mean loss.
         """
-        weights = [p for p in discriminator.parameters() if p.requires_grad]
+        weights = trainable(critic.discriminator)
+        couples = couples_images(critic.discriminator)
         kinds, images = list(fakes), list(fakes.values())
         cotangents = {kind: self._cotangent(kind, a, noise) for kind, a in logits.items()}
         climbs = {kind: self._decoder_cotangent(logits[kind]) for kind in kinds}
         clean = not self.label_noise and not self.label_flip and all(self.weight(kind) > 0 for kind in kinds)
         outputs = list(logits.values())
         outputs_of_fakes = [logits[kind] for kind in kinds]
-        if (self._form.negated and clean) or not couples_images(discriminator):
+        # Together, the reals' loss reaches the fakes as well, over the shared statistics.
+        negated = self._form.negated and clean and not (critic.together and couples)
+        if negated or not couples:
             factors: dict[str, Tensor | float] = {}
             for kind in kinds:
-                if self._form.negated and clean:
+                if negated:
                     factors[kind] = -1.0 / self.weight(kind)
                 else:
                     cotangents[kind], factors[kind] = _never_zero(cotangents[kind], climbs[kind], logits[kind].dtype)

@@ -28,6 +28,7 @@ class GANObjective:
         decoder: the generator, (B, Z) -> (B, C, H, W).
         discriminator: (B, C, H, W) -> logits (B,).
         game: form, weights and targets of L_GAN.
+        together: whether Dis sees x and x_p as one batch; see `passes.Critic`.
         autocast: makes the context in which forward passes run.
     """
 
@@ -37,11 +38,12 @@ class GANObjective:
         discriminator: nn.Module,
         *,
         game: Game | None = None,
+        together: bool = False,
         autocast: Autocast = contextlib.nullcontext,
     ) -> None:
         self.parts: dict[str, nn.Module] = {"decoder": decoder, "discriminator": discriminator}
         self.weights = {name: trainable(part) for name, part in self.parts.items()}
-        self.critic = Critic(discriminator, "logit")
+        self.critic = Critic(discriminator, "logit", together=together)
         self.game, self.autocast = game or Game(), autocast
         self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
@@ -50,7 +52,7 @@ class GANObjective:
     ) -> StepResult:
         """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range."""
         x_p, x_p_leaf, logits = self._forward(x, noise, *given(c))
-        of_dis, at_fakes = self.game.gradients(self.parts["discriminator"], logits, {"prior": x_p_leaf}, noise)
+        of_dis, at_fakes = self.game.gradients(self.critic, logits, {"prior": x_p_leaf}, noise)
         of_dec = gradients_of([x_p], list(self.weights["decoder"]), [at_fakes["prior"]])
         routes = {}
         if record:
@@ -73,11 +75,8 @@ class GANObjective:
             with masks():
                 x_p = self.parts["decoder"](noise.z_p, *c)
             x_p_leaf = leaf(x_p)
-            with masks():
-                real, _ = self.critic(x, *c)
-            with masks():
-                fake, _ = self.critic(x_p_leaf, *c)
-        return x_p, x_p_leaf, {"real": real, "prior": fake}
+            seen = self.critic.each({"real": x, "prior": x_p_leaf}, *c, masks=masks)
+        return x_p, x_p_leaf, {kind: a for kind, (a, _) in seen.items()}
 
     def _losses(self, logits: dict[str, Tensor], noise: Noise) -> Losses:
         """All losses by part, detached."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +20,15 @@ class Critic:
         discriminator: any module, (B, C, H, W) -> logits (B,) or (B, 1); a conditional one takes c (B, A) besides.
         layer: name of a submodule whose output is Dis_l; ``"logit"`` for the logit itself; ``"auto"`` for the module's
             own ``default_feature_layer``.
+        together: whether `each` passes all kinds of images as one batch, so that batch norms share their statistics
+            (the authors' code does; most others pass each kind by itself).
 
     Raises:
         UserError: if the discriminator has no module of that name.
     """
 
-    def __init__(self, discriminator: nn.Module, layer: str = "auto") -> None:
-        self.discriminator = discriminator
+    def __init__(self, discriminator: nn.Module, layer: str = "auto", *, together: bool = False) -> None:
+        self.discriminator, self.together = discriminator, together
         self.layer = str(getattr(discriminator, "default_feature_layer", "logit")) if layer == "auto" else layer
         self._catching = False
         self._caught: Tensor | None = None
@@ -55,6 +58,25 @@ class Critic:
             )
         features, self._caught = (logits if self._caught is None else self._caught), None
         return logits, features
+
+    def each(
+        self, images: dict[str, Tensor], *c: Tensor, masks: Callable[[], AbstractContextManager[None]]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Pass several batches of one size; ``masks`` makes the context of one pass.
+
+        Returns:
+            Kind -> logits (B,) and features (B, ...).
+        """
+        if not self.together:
+            found = {}
+            for kind, x in images.items():
+                with masks():
+                    found[kind] = self(x, *c)
+            return found
+        with masks():
+            logits, features = self(torch.cat(list(images.values())), *(torch.cat([t] * len(images)) for t in c))
+        pairs = zip(logits.chunk(len(images)), features.chunk(len(images)), strict=True)
+        return dict(zip(images, pairs, strict=True))
 
 
 def couples_images(module: nn.Module) -> bool:

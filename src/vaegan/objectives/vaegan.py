@@ -63,6 +63,7 @@ class VAEGANObjective:
         kl_weight: weight of L_prior at the encoder.
         free_bits: nats per latent dimension that cost nothing.
         feature_layer: layer l, by name; see `passes.Critic`.
+        together: whether Dis sees x, x_tilde and x_p as one batch; see `passes.Critic`.
         autocast: makes the context in which forward passes run, e.g. bf16 autocast.
     """
 
@@ -81,6 +82,7 @@ class VAEGANObjective:
         kl_weight: float = 1.0,
         free_bits: float = 0.0,
         feature_layer: str = "auto",
+        together: bool = False,
         autocast: Autocast = contextlib.nullcontext,
     ) -> None:
         self.likelihood: Likelihood = likelihood or FeatureLikelihood()
@@ -88,7 +90,7 @@ class VAEGANObjective:
         if isinstance(self.likelihood, nn.Module) and trainable(self.likelihood):
             self.parts["likelihood"] = self.likelihood
         self.weights = {name: trainable(part) for name, part in self.parts.items()}
-        self.critic = Critic(discriminator, feature_layer)
+        self.critic = Critic(discriminator, feature_layer, together=together)
         self.game = game or Game()
         self.kinds = {"both": FAKES, "prior": ("prior",), "reconstructions": ("reconstruction",)}[fakes]
         self.gamma, self.adversarial_weight = gamma, adversarial_weight
@@ -110,7 +112,7 @@ class VAEGANObjective:
         """
         f = self._forward(x, noise, *given(c))
         of_y, *of_likelihood = gradients_of([f.llike], [f.y_leaf, *self.weights.get("likelihood", [])], retain=True)
-        of_dis, at_fakes = self.game.gradients(self.parts["discriminator"], f.logits, f.fakes, noise)
+        of_dis, at_fakes = self.game.gradients(self.critic, f.logits, f.fakes, noise)
         of_dec, of_z, routes = self._decoder_gradients(f, of_y, at_fakes, record=record)
         of_enc = gradients_of(
             [f.z, f.kl],
@@ -153,21 +155,13 @@ class VAEGANObjective:
                 with masks(), frozen_statistics(decoder):
                     x_p = decoder(noise.z_p, *c)
                 fakes["prior"] = leaf(x_p)
-            logits: dict[str, Tensor] = {}
-            with masks():
-                logits["real"], target = self.critic(x, *c)
-            features = y_leaf
-            if "reconstruction" in self.kinds or self.likelihood.in_features:
-                with masks():
-                    a, caught = self.critic(fakes["reconstruction"], *c)
-                if "reconstruction" in self.kinds:
-                    logits["reconstruction"] = a
-                if self.likelihood.in_features:
-                    features = caught
-            if x_p is not None:
-                with masks():
-                    logits["prior"], _ = self.critic(fakes["prior"], *c)
-        llike = self.likelihood.loss(features, target if self.likelihood.in_features else x).mean()
+            shown = {"real": x} | {k: v for k, v in fakes.items() if k in self.kinds or self.likelihood.in_features}
+            seen = self.critic.each(shown, *c, masks=masks)
+        logits = {kind: a for kind, (a, _) in seen.items() if kind in ("real", *self.kinds)}
+        if self.likelihood.in_features:
+            llike = self.likelihood.loss(seen["reconstruction"][1], seen["real"][1]).mean()
+        else:
+            llike = self.likelihood.loss(y_leaf, x).mean()
         kl = prior_loss(mu, logvar, self.free_bits)
         fakes = {kind: fakes[kind] for kind in self.kinds}
         return _Forward(z, z_leaf, y, y_leaf, x_p, fakes, logits, kl, llike)

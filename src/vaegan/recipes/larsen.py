@@ -33,9 +33,16 @@ def _augmented(source: str, **more: Any) -> DataSettings:
 
 
 def _loss(gamma: float, real_weight: float) -> LossSettings:
-    """Minimax on both kinds of fakes, reals weighted r and fakes 1 - r together, with the balance gate."""
+    """Minimax on both kinds of fakes, reals weighted r and fakes 1 - r together, all one batch, with the gate."""
     fake = (1 - real_weight) / 2
-    return LossSettings(gamma=gamma, real_weight=real_weight, prior_weight=fake, reconstruction_weight=fake, gate=True)
+    return LossSettings(
+        gamma=gamma,
+        real_weight=real_weight,
+        prior_weight=fake,
+        reconstruction_weight=fake,
+        joint_batch=True,
+        gate=True,
+    )
 
 
 def _optim() -> OptimSettings:

@@ -54,6 +54,11 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
             f"loss.likelihood bernoulli needs images in (0, 1) from the decoder, not model.output {m.output}; "
             "set --model.output sigmoid"
         )
+    if config.loss.joint_batch and (m.discriminator.dropout or m.discriminator.minibatch_features):
+        raise UserError(
+            "loss.joint-batch shows the discriminator reals and fakes at once: that goes neither with dropout, whose "
+            "masks would differ, nor with minibatch discrimination; set --loss.joint-batch False"
+        )
     told = tuple(info["condition"]["names"]) if info and m.condition != "none" else ()
     architecture = m.model_dump(mode="json") | {"image_shape": image_shape, "condition_dim": len(told)}
     metric = load_metric(config) if m.kind == "vae-dis-l" else None
@@ -147,7 +152,8 @@ def build_objective(config: Config, model: Model, autocast: Autocast) -> Objecti
     )
     parts = model.parts
     if model.kind == "gan":
-        return GANObjective(parts["decoder"], parts["discriminator"], game=game, autocast=autocast)
+        networks = parts["decoder"], parts["discriminator"]
+        return GANObjective(*networks, game=game, together=loss.joint_batch, autocast=autocast)
     likelihood = build_likelihood(loss, model.image_range)
     if isinstance(likelihood, torch.nn.Module):
         likelihood.to(device)
@@ -166,6 +172,7 @@ def build_objective(config: Config, model: Model, autocast: Autocast) -> Objecti
             game=game,
             fakes=loss.fakes,
             adversarial_weight=loss.adversarial_weight,
+            together=loss.joint_batch,
             **shared,
         )
     metric = parts["discriminator"] if model.kind == "vae-dis-l" else None
