@@ -102,10 +102,15 @@ def numbers(name: str, model: Model, x: Tensor, noise: Noise) -> Numbers:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.train()
         critic = Critic(model.discriminator, RECIPES[name].config.loss.feature_layer)
-        real, features = critic(x)
-        prior, _ = critic(model.decoder(noise.z_p))
-        if model.encoder is not None:
-            tilde, features_tilde = critic(x_tilde)
+        x_p = model.decoder(noise.z_p)
+        if RECIPES[name].config.loss.joint_batch:
+            logits, of_all = critic(torch.cat([x, x_tilde, x_p]))
+            (real, tilde, prior), (features, features_tilde, _) = logits.split(len(x)), of_all.split(len(x))
+        else:
+            real, features = critic(x)
+            prior, _ = critic(x_p)
+            if model.encoder is not None:
+                tilde, features_tilde = critic(x_tilde)
     values = (x, x_tilde, mu, logvar, real, tilde, prior, features, features_tilde)
     return Numbers(*(value.double() for value in values))
 

@@ -65,7 +65,10 @@ def contents(folder):
         ("--model.kind vae-dis-l", "model.kind vae-dis-l needs an earlier run with a discriminator"),
         ("--model.kind vae-dis-l --loss.metric none/here", "no run or saved model at none/here"),
         ("--loss.feature-layer conv9.conv", "loss.feature-layer: the discriminator has no layer 'conv9.conv'"),
-        ("--loss.joint-batch True --model.discriminator.dropout 0.1", "that goes neither with dropout"),
+        (
+            "--loss.joint-batch True --model.discriminator.dropout 0.1",
+            "loss.joint-batch shows the discriminator reals and fakes at once",
+        ),
         ("--loss.likelihood bernoulli", "loss.likelihood bernoulli needs images in (0, 1) from the decoder"),
         ("--train.batch-size 1", "batch norm in the encoder needs 2 images at least in each process, not 1"),
         ("--model.encoder.strides 2,2,2", "model.encoder: strides has 3 numbers, channels has 2"),
