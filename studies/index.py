@@ -65,7 +65,11 @@ def index(docs: Path) -> str:
     calls = [f"python studies/{name}.py --data.root data/mnist" for name in NAMES]
     calls = [call.removesuffix(" --data.root data/mnist") if "attribute" in call else call for call in calls]
     block = "\n".join(["```", *calls, "python studies/index.py", "```"])
-    took = f"The pages above took {seconds / 60:.0f} minutes in all." if seconds else ""
+    took = (
+        f"The runs above trained for {seconds / 60:.0f} minutes in all, those that are shared counted in each study."
+        if seconds
+        else ""
+    )
     parts = [INTRODUCTION, table(["question", "verdicts", ""], rows, numbers=False), HOW, block, took]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from statistics import stdev
 
+import numpy as np
 from common.bases import conv
 from common.charts import COLOURS, dots, images_axis, lines, logarithmic, new_figure, panel, strip, strips
 from common.measures import decode_normal, of_reconstructions, of_samples
@@ -31,7 +32,12 @@ def collect(lab: Lab) -> None:
 def wander(results: Results, variant: str) -> list[float]:
     """Standard deviation of each seed's Fréchet distance over its later marks, relative to their mean."""
     runs = zip(*[results.values(variant, "frechet", mark) for mark in results.marks(variant)[1:]], strict=True)
-    return [stdev(run) / (sum(run) / len(run)) for run in runs]
+    return [float(np.std(run, ddof=1) / np.mean(run)) for run in runs]
+
+
+def spread(values: list[float]) -> float:
+    """Standard deviation of the values that are numbers."""
+    return float(np.std([value for value in values if math.isfinite(value)], ddof=1))
 
 
 def judge(results: Results) -> list[Statement]:
@@ -58,8 +64,8 @@ def judge(results: Results) -> list[Statement]:
         Statement.answered(
             "VAE/GAN ends more alike from seed to seed than a GAN.",
             steadier,
-            f"Standard deviation of the Fréchet distance over seeds: GAN {number(stdev(theirs))}, VAE/GAN "
-            f"{number(stdev(mine))}; ratio {number(ratio)}, interval {number(low)} to {number(high)} (F distribution).",
+            f"Standard deviation of the Fréchet distance over seeds: GAN {number(spread(theirs))}, VAE/GAN "
+            f"{number(spread(mine))}; ratio {number(ratio)}, interval {number(low)} to {number(high)} (F).",
         ),
         Statement.answered(
             "VAE/GAN moves less from one moment of training to the next than a GAN.",

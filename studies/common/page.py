@@ -74,9 +74,10 @@ def write_page(study: Study, results: Results, statements: Sequence[Statement], 
         study.how.format_map(Shown(about)),
         f"**Rule of the verdict.** {study.rule}",
         f"Source {about['source']}, {about['seeds']} seeds, {about['images']:,} training images a run, "
-        f"{about['samples']:,} samples against {about['samples']:,} held-out images; {about['seconds']:,} s on "
-        f"{about['machine']}, {about['threads']} threads, torch {about['torch']} (less where another study had trained "
-        "the same runs). This page, its table and its verdict are written by the script, from "
+        f"{about['samples']:,} samples against {about['samples']:,} held-out images. The runs, "
+        f"those shared with other studies counted, trained for {about['seconds']:,} s on {about['machine']}, "
+        f"{about['threads']} threads, torch {about['torch']}. The script writes this page, its "
+        "tables and its verdict from "
         f"[{study.name}.json]({study.name}.json):",
         f"```\n{call} --data.root DIR --seeds {about['seeds']} --images {about['images']}"
         f"{changed}\n{call} --redraw\n```",

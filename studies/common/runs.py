@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,12 @@ class Moment:
     def model(self) -> Model:
         """The model as it was."""
         return load(self.folder)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run trained to get here, by all calls together; what a stopped call did is not counted."""
+        marks = (path for path in self.folder.parent.glob("[0-9]*") if path.name <= self.folder.name)
+        return sum(float(json.loads((path / "seconds.json").read_text())) for path in marks)
 
     def figures(self, name: str, measure: Callable[[Model], Figures]) -> Figures:
         """Return what ``measure`` finds on the model, from an earlier time if there was one.
@@ -94,7 +101,10 @@ class Runs:
             for mark in via:
                 if _farthest(folder) < mark < images:
                     self.at(config, mark)
-            self._train(config, folder, images).save(moment.folder)
+            begin = time.perf_counter()
+            model = self._train(config, folder, images)
+            write_json(moment.folder / "seconds.json", time.perf_counter() - begin)
+            model.save(moment.folder)
         return moment
 
     def _train(self, config: Config, folder: Path, images: int) -> Model:

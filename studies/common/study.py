@@ -6,6 +6,7 @@ What a study says of itself, and the three functions it is made of, are a `Study
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import sys
@@ -84,12 +85,14 @@ class Lab:
         runs: of all studies.
         results: being filled.
         started: when, by `time.perf_counter`.
+        trained: seconds that the runs took, whenever they were trained.
     """
 
     options: argparse.Namespace
     runs: Runs
     results: Results = field(default_factory=Results)
     started: float = field(default_factory=time.perf_counter)
+    trained: float = 0.0
     _eyes: dict[str, Eye] = field(default_factory=dict)
 
     @property
@@ -136,6 +139,8 @@ class Lab:
         for seed in self.seeds:
             for images in marks:
                 self.results.add(variant, seed, images, self._figures(variant, config, seed, images, measures))
+            with contextlib.suppress(Diverged):
+                self.trained += self.moment(config, seed, marks[-1]).seconds
 
     def picture(self, name: str, config: Config, make: Callable[[Model], Tensor], columns: int = 16) -> None:
         """Keep images `(N, C, H, W)` that ``make`` gets out of the first seed's run at its end; none if it diverged."""
@@ -197,7 +202,7 @@ def collect(study: Study, options: argparse.Namespace) -> Results:
     about |= {"samples": min((eye.num for eye in lab._eyes.values()), default=options.samples)}
     marks = sorted({row["images"] for row in lab.results.rows})
     about |= {"marks": ", ".join(f"{mark:,}" for mark in marks)}
-    about |= {"set": dict(options.set), "seconds": round(time.perf_counter() - lab.started)}
+    about |= {"set": dict(options.set), "seconds": round(lab.trained)}
     about |= {"threads": torch.get_num_threads(), "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
     about |= {"torch": torch.__version__.split("+")[0], "vaegan": vaegan.__version__}
     return lab.results
