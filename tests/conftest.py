@@ -47,11 +47,11 @@ def told_images(tmp_path_factory):
     """A folder of 110 such images of which labels and attributes are known.
 
     The label is the half where the bright bar is, left or right; attributes are ``right`` (0 or 1), ``height`` (of the
-    bar, in rows from above) and ``unknown``, which no image says.
+    bar, in rows from above) and ``said``, 0 or 1 without a meaning; most images say nothing of the last.
     """
     rng = np.random.default_rng(1)
     folder = tmp_path_factory.mktemp("told")
-    rows = ["file,right,height,unknown"]
+    rows = ["file,right,height,said"]
     for i in range(110):
         side, height = int(rng.integers(2)), int(rng.integers(6))
         image = np.zeros((8, 8), np.uint8)
@@ -59,7 +59,7 @@ def told_images(tmp_path_factory):
         place = folder / ("left", "right")[side] / f"{i}.png"
         place.parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(place)
-        rows.append(f"{i}.png,{side},{height if i % 10 else ''},")
+        rows.append(f"{i}.png,{side},{height if i % 10 else ''},{i % 3 if i % 4 == 0 and i % 3 < 2 else ''}")
     (folder / "attributes.csv").write_text("\n".join(rows))
     return folder
 

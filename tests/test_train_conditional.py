@@ -44,7 +44,7 @@ def test_every_kind_trains_and_is_loaded(kind, command, tiny, told_images, tmp_p
     likelihood = [] if kind in ("gan", "vaegan") else ["--loss.likelihood", "gaussian"]
     assert command("train", *words(tiny, told_images, condition), "--model.kind", kind, *likelihood, "--out", out) == 0
     model = vaegan.load(out)
-    names = {"labels": ("left", "right"), "attributes": ("right", "height", "unknown")}[condition]
+    names = {"labels": ("left", "right"), "attributes": ("right", "height", "said")}[condition]
     assert model.conditioning is not None
     assert model.conditioning.names == names
     assert model.architecture["condition_dim"] == len(names)

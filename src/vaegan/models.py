@@ -18,13 +18,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from . import __version__
 from .config import PARTS
 from .data.conditions import Conditioning
+from .data.images import ImageSet
 from .errors import UserError
 from .files import write_json, written_beside
 from .networks import PARTS_OF_KIND, build_parts
@@ -135,6 +138,20 @@ class Model(nn.Module):
         """What makes the conditions, of labels, attributes or images; None if the model takes none."""
         plain = self.info.get("condition")
         return None if plain is None else Conditioning.from_json(plain)
+
+    def condition_of(self, images: ImageSet, chosen: NDArray[np.int64] | slice = slice(None)) -> Tensor | None:
+        """Return the condition `(B, A)` of images (those ``chosen``, or all); None if the model takes none.
+
+        Raises:
+            UserError: if their labels or attributes are not those the model was trained with.
+        """
+        conditioning = self.conditioning
+        return None if conditioning is None else conditioning.of_images(images, chosen)
+
+    def condition_in_turn(self, num: int) -> Tensor | None:
+        """Return a condition `(num, A)` where none is asked for: labels or held-out attributes in turn, or None."""
+        conditioning = self.conditioning
+        return None if conditioning is None else conditioning.in_turn(num)
 
     def to_network(self, x: Tensor) -> Tensor:
         """Map images from [0, 1] to the networks' range."""

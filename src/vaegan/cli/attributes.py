@@ -141,7 +141,8 @@ def _sheet(options: Options, model: Model, vectors: AttributeVectors) -> tuple[A
     from ..latent.attributes import sweep
 
     images, chosen, x = choose_images(options, model, options.num)
-    z = model.encode(x, batch_size=options.batch_size)
+    c = model.condition_of(images, chosen)
+    z = model.encode(x, condition=c, batch_size=options.batch_size)
     single = len(vectors.names) == 1
     strengths = options.strength or ((-2, -1.5, -1, -0.5, 0.5, 1, 1.5, 2) if single else (1,))
     columns = ["original", "reconstruction"]
@@ -150,7 +151,8 @@ def _sheet(options: Options, model: Model, vectors: AttributeVectors) -> tuple[A
         steps += sweep(z, vector, strengths)
         columns += [_label(name, strength) for strength in strengths]
     codes = torch.stack(steps, dim=1)
-    decoded = decode_to_bytes(model, codes.flatten(0, 1), options.batch_size)
+    told = None if c is None else c.repeat_interleave(len(steps), dim=0)
+    decoded = decode_to_bytes(model, codes.flatten(0, 1), options.batch_size, told)
     shown = np.array(decoded.reshape(*codes.shape[:2], *decoded.shape[1:]))
     shown[:, 0] = images.images[chosen]
     return shown, columns, codes

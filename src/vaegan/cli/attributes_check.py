@@ -70,11 +70,15 @@ def check(
     classifier = train_classifier(torch.from_numpy(np.array(train.images)), targets, seed=options.seed)
 
     def predict(z: Tensor) -> Tensor:
-        parts = torch.split(z, options.batch_size)
-        return torch.cat([classifier.predict(model.decode(part).cpu()) for part in parts])
+        parts = range(0, len(z), options.batch_size)
+        chunks = [slice(start, start + options.batch_size) for start in parts]
+        told = [None if c is None else c[chunk] for chunk in chunks]
+        decoded = (model.decode(z[chunk], condition=own) for chunk, own in zip(chunks, told, strict=True))
+        return torch.cat([classifier.predict(x.cpu()) for x in decoded])
 
     x = to_unit(torch.from_numpy(np.array(held_out.images)))
-    z = model.encode(x, batch_size=options.batch_size).cpu()
+    c = model.condition_of(held_out)
+    z = model.encode(x, condition=c, batch_size=options.batch_size).cpu()
     unedited = predict(z)
     accuracies = [balanced_accuracy(seen, truth).tolist() for seen in (classifier.predict(x), unedited)]
     bases = {

@@ -65,7 +65,9 @@ def run(options: Options) -> None:
         "label_names": list(data.train.label_names),
         "attribute_names": list(data.train.attribute_names),
     }
-    encode_images(model, sets[0][1].images[:1])  # what cannot be encoded shall leave no folder behind
+    first = sets[0][1]
+    one = slice(1)
+    encode_images(model, first.images[one], condition=model.condition_of(first, one))  # or leave no folder behind
     folder = out if out.suffix == "" else out.with_name(f".{out.name}.shards")
     open_shards(folder, index, restart=folder != out or options.overwrite)
     shards = _encode(options, model, sets, folder)
@@ -120,7 +122,8 @@ def _shard(options: Options, model: Model, name: str, images: ImageSet, part: sl
 
     from ..latent.encode import encode_images
 
-    mu, logvar = encode_images(model, images.images[part], batch_size=options.batch_size)
+    c = model.condition_of(images, part)
+    mu, logvar = encode_images(model, images.images[part], condition=c, batch_size=options.batch_size)
     return {
         "codes": mu.numpy(),
         "logvar": None if logvar is None else logvar.numpy(),

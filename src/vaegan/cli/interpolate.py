@@ -20,6 +20,7 @@ from .pictures import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..latent.interpolate import How
     from ..models import Model
 
 _log = logging.getLogger("vaegan")
@@ -55,8 +56,10 @@ def run(options: Options) -> None:
 
     out, overwrite = output_of(options, "interpolate.png")
     model = load_model(options)
-    codes = _codes(options, model)
-    flat = decode_to_bytes(model, codes.flatten(0, 1), options.batch_size)
+    ends, told = _ends(options, model)
+    codes = _paths(options, ends, options.how)
+    c = None if told is None else _paths(options, told, "linear").flatten(0, 1)
+    flat = decode_to_bytes(model, codes.flatten(0, 1), options.batch_size, c)
     images = flat.reshape(*codes.shape[:2], *flat.shape[1:])
     found = smoothness(torch.from_numpy(images))
     if out.suffix.lower() == ".gif":
@@ -67,23 +70,26 @@ def run(options: Options) -> None:
     _log.info("smoothness: detour %.2f, largest step %.2f of the mean", detour, largest)
 
 
-def _codes(options: Options, model: Model) -> Tensor:
-    """Return codes `(T, N, Z)` of N paths; of a square each row is one, square below square."""
+def _paths(options: Options, ends: Tensor, how: How) -> Tensor:
+    """Return codes `(T, N, Z)` of N paths between ends `(B, Z)`; of a square each row is one, square below square."""
     from ..latent.interpolate import interpolate, interpolate_square
 
     if options.between == "four":
-        corners = _ends(options, model, 4 * -(-options.num // options.steps))
-        num = len(corners) // 4
-        square = interpolate_square(corners[: 4 * num].reshape(4, num, -1), options.steps, options.how)
+        num = len(ends) // 4
+        square = interpolate_square(ends[: 4 * num].reshape(4, num, -1), options.steps, how)
         return square.permute(1, 2, 0, 3).flatten(1, 2)
-    ends = _ends(options, model, 2 * options.num)
     num = len(ends) // 2
-    return interpolate(ends[:num], ends[num : 2 * num], options.steps, options.how)
+    return interpolate(ends[:num], ends[num : 2 * num], options.steps, how)
 
 
-def _ends(options: Options, model: Model, num: int) -> Tensor:
-    """Return `num` codes (fewer, if there are not so many images) of images, or random ones."""
+def _ends(options: Options, model: Model) -> tuple[Tensor, Tensor | None]:
+    """Return codes `(B, Z)` of images (fewer, if there are not so many), or random ones; and what goes along with them.
+
+    The conditions `(B, A)` of a conditional model are walked between as well, always straight.
+    """
+    num = 4 * -(-options.num // options.steps) if options.between == "four" else 2 * options.num
     if options.between == "codes" or (options.between is None and model.encoder is None):
-        return model.sample_codes(num, options.seed)
-    _, _, x = choose_images(options, model, num)
-    return model.encode(x, batch_size=options.batch_size)
+        return model.sample_codes(num, options.seed), model.condition_in_turn(num)
+    images, chosen, x = choose_images(options, model, num)
+    c = model.condition_of(images, chosen)
+    return model.encode(x, condition=c, batch_size=options.batch_size), c

@@ -76,11 +76,12 @@ def run(options: Options) -> None:
     data = open_images(options, model)
     references, others = (data.train, data.test) if options.split == "train" else (data.test, data.train)
     held_out = some_of(others, options.held_out, options.seed)
-    samples = decode_to_bytes(model, model.sample_codes(options.num, options.seed), options.batch_size)
+    codes, told = model.sample_codes(options.num, options.seed), model.condition_in_turn(options.num)
+    samples = decode_to_bytes(model, codes, options.batch_size, told)
     both = torch.from_numpy(np.concatenate([samples, held_out.images]))
     found = {"pixels": _in_pixels(both, references, options)}
     if model.encoder is not None:
-        found["codes"] = _in_codes(model, both, references, options)
+        found["codes"] = _in_codes(model, both, _both(told, model.condition_of(held_out)), references, options)
     order = found["pixels"][0][: options.num, 0].argsort(stable=True)[: options.shown].numpy()
     columns, sheet = ["sample"], [samples[order][:, None]]
     for space, (distances, indices) in found.items():
@@ -110,13 +111,22 @@ def _in_pixels(both: Tensor, references: ImageSet, options: Options) -> tuple[Te
     return find_nearest(both, watched(chunks, len(starts), "comparing"), options.k)
 
 
-def _in_codes(model: Model, both: Tensor, references: ImageSet, options: Options) -> tuple[Tensor, Tensor]:
+def _both(told: Tensor | None, held_out: Tensor | None) -> Tensor | None:
+    """Return the conditions of samples and held-out images, one after another."""
+    import torch
+
+    return None if told is None or held_out is None else torch.cat([told, held_out])
+
+
+def _in_codes(
+    model: Model, both: Tensor, condition: Tensor | None, references: ImageSet, options: Options
+) -> tuple[Tensor, Tensor]:
     import torch
 
     from ..latent.encode import encode_images
     from ..metrics.nearest import find_nearest
 
-    z, _ = encode_images(model, both.numpy(), batch_size=options.batch_size)
+    z, _ = encode_images(model, both.numpy(), condition=condition, batch_size=options.batch_size)
     mu, _ = encode_to_codes(model, references, options.batch_size)
     return find_nearest(z, torch.split(mu, 2**14), options.k)
 

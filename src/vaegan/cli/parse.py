@@ -144,6 +144,11 @@ class _Option:
         return get_args(self.field.annotation) or (self.field.annotation,)
 
     @property
+    def is_repeated(self) -> bool:
+        """Whether its values add up when it is given several times."""
+        return tyro.conf.UseAppendAction in self.field.metadata
+
+    @property
     def takes_several(self) -> bool:
         """Whether it takes any number of values."""
         return any(get_origin(kind) is tuple for kind in (self.field.annotation, *self.kinds))
@@ -187,6 +192,9 @@ def _normalised(words: Sequence[str], options: type[Settings]) -> list[str]:
         if equals:
             queue.insert(0, value)
         values = _values_of(option, queue, bool(equals))
+        if option.is_repeated and values:
+            result += [f"{call}={value}" for value in values]
+            continue
         result += [call, *values] if not equals or len(values) != 1 else [f"{call}={values[0]}"]
     return result
 

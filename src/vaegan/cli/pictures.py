@@ -133,14 +133,14 @@ def encode_to_codes(model: Model, images: ImageSet, batch_size: int) -> tuple[Te
     """Return mu and logvar (None of a plain autoencoder), each `(N, Z)`, of all images.
 
     Raises:
-        UserError: if there is no encoder.
+        UserError: if there is no encoder, or the model is to be told what is not known of these images.
     """
     import torch
 
     from ..latent.encode import encode_batches
 
     num_batches = -(-len(images) // batch_size)
-    batches = encode_batches(model, images.images, batch_size=batch_size)
+    batches = encode_batches(model, images.images, condition=model.condition_of(images), batch_size=batch_size)
     mu, logvar = zip(*watched(batches, num_batches, "encoding"), strict=True)
     return torch.cat(mu), None if logvar[0] is None else torch.cat(logvar)
 
@@ -167,8 +167,8 @@ def choose_images(options: DataPictureOptions, model: Model, num: int) -> tuple[
     return images, np.sort(chosen), x
 
 
-def decode_to_bytes(model: Model, codes: Tensor, batch_size: int) -> NDArray[np.uint8]:
-    """Decode codes `(B, Z)` to uint8 `(B, H, W, C)`, holding only a batch of floats at a time."""
+def decode_to_bytes(model: Model, codes: Tensor, batch_size: int, condition: Tensor | None = None) -> NDArray[np.uint8]:
+    """Decode codes `(B, Z)`, under a condition `(B, A)`, to uint8 `(B, H, W, C)`, a batch of floats at a time."""
     import numpy as np
 
     from ..report.grid import to_uint8
@@ -178,7 +178,8 @@ def decode_to_bytes(model: Model, codes: Tensor, batch_size: int) -> NDArray[np.
     starts = range(0, len(codes), batch_size)
     for start in watched(starts, len(starts), "decoding"):
         chunk = slice(start, start + batch_size)
-        images[chunk] = to_uint8(model.decode(codes[chunk], batch_size=batch_size))
+        c = None if condition is None else condition[chunk]
+        images[chunk] = to_uint8(model.decode(codes[chunk], condition=c, batch_size=batch_size))
     return images
 
 

@@ -63,7 +63,7 @@ def run(options: Options) -> None:
         _log.warning("there are only %d %s images, not %d", len(images), options.split, options.num)
     images = some_of(images, options.num or (len(images) if holds_all else _SHOWN), options.seed)
     codes, _ = encode_to_codes(model, images, options.batch_size)
-    x_tilde = decode_to_bytes(model, codes, options.batch_size)
+    x_tilde = decode_to_bytes(model, codes, options.batch_size, model.condition_of(images))
     if options.triptych:
         _write_triptych(options, out, model, images, x_tilde)
         return
@@ -84,6 +84,6 @@ def _write_triptych(options: Options, out: Path, model: Model, images: ImageSet,
     from ..report.triptych import triptych
 
     codes = model.sample_codes(len(images), options.seed)
-    generations = decode_to_bytes(model, codes, options.batch_size)
+    generations = decode_to_bytes(model, codes, options.batch_size, model.condition_of(images))
     write_picture(out, triptych(images.images, x_tilde, generations))
     say_where(len(images), "originals, reconstructions and new images each", out)

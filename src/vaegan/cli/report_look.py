@@ -61,9 +61,10 @@ class Look:
         """The split in words."""
         return "held-out" if self.options.split == "test" else "training"
 
-    def decode(self, codes: Tensor) -> NDArray[np.uint8]:
-        """Return images uint8 `(R, K, H, W, C)` of codes `(R, K, Z)`."""
-        flat = decode_to_bytes(self.model, codes.flatten(0, 1), self.options.batch_size)
+    def decode(self, codes: Tensor, condition: Tensor | None) -> NDArray[np.uint8]:
+        """Return images uint8 `(R, K, H, W, C)` of codes `(R, K, Z)`, under a condition that expands to `(R, K, A)`."""
+        c = None if condition is None else condition.expand(*codes.shape[:2], -1).flatten(0, 1)
+        flat = decode_to_bytes(self.model, codes.flatten(0, 1), self.options.batch_size, c)
         return flat.reshape(*codes.shape[:2], *flat.shape[1:])
 
 
@@ -71,4 +72,4 @@ def check_encoder(model: Model) -> None:
     """Raise what the model says where it has no encoder, before the data is asked for."""
     import torch
 
-    model.encode(torch.zeros(1, *model.image_shape))
+    model.encode(torch.zeros(1, *model.image_shape), condition=model.condition_in_turn(1))

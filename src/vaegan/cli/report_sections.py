@@ -55,7 +55,8 @@ def _reconstructions(look: Look) -> list[Block]:
 
     check_encoder(look.model)
     images = some_of(look.images, NUM_PAIRS, look.options.seed)
-    x_tilde = look.model.reconstruct(to_unit(torch.from_numpy(images.images)), batch_size=look.options.batch_size)
+    x, c = to_unit(torch.from_numpy(images.images)), look.model.condition_of(images)
+    x_tilde = look.model.reconstruct(x, condition=c, batch_size=look.options.batch_size)
     caption = f"{len(images)} {look.whose} images, each above its reconstruction (the decoded mean of its code)."
     sheet = pairs(images.images, to_uint8(x_tilde), columns=8)
     return [picture(sheet, f"Rows of {look.whose} images above rows of their reconstructions", caption)]
@@ -66,8 +67,10 @@ def _samples(look: Look) -> list[Block]:
     from ..report.page import picture
 
     codes = look.model.sample_codes(NUM_SAMPLES, look.options.seed)
-    images = look.decode(codes[None])[0]
+    images = look.decode(codes[None], look.model.condition_in_turn(NUM_SAMPLES))[0]
     caption = f"{NUM_SAMPLES} images decoded from random codes of the prior N(0, I)."
+    if look.model.conditioning is not None:
+        caption += f" Each is told {_TOLD[look.model.conditioning.kind]}, one after another."
     return [picture(grid(images), f"A grid of {NUM_SAMPLES} new images", caption)]
 
 
@@ -78,11 +81,12 @@ def _interpolation(look: Look) -> list[Block]:
     from ..latent.smoothness import smoothness
     from ..report.page import strips
 
-    ends, whose = _ends(look)
+    ends, c, whose = _ends(look)
     num = len(ends) // 2
     if num == 0:
         raise UserError("A path needs two images, and there is but one.")
-    images = look.decode(interpolate(ends[:num], ends[num : 2 * num], NUM_STEPS).transpose(0, 1))
+    told = None if c is None else interpolate(c[:num], c[num : 2 * num], NUM_STEPS).transpose(0, 1)
+    images = look.decode(interpolate(ends[:num], ends[num : 2 * num], NUM_STEPS).transpose(0, 1), told)
     found = smoothness(torch.from_numpy(images.swapaxes(0, 1).copy()))
     detour, largest = (float(values.mean()) for values in (found.detour, found.largest))
     caption = (
@@ -93,11 +97,15 @@ def _interpolation(look: Look) -> list[Block]:
     return [strips(images, caption, [f"Images along path {row + 1}" for row in range(num)])]
 
 
-def _ends(look: Look) -> tuple[Tensor, str]:
-    """Return codes to go between: of images where there are an encoder and images, else of the prior."""
+def _ends(look: Look) -> tuple[Tensor, Tensor | None, str]:
+    """Return codes to go between, with their conditions: of images where there are some and an encoder, or the prior.
+
+    A conditional model goes from condition to condition as well.
+    """
+    num = 2 * NUM_PATHS
     if look.model.encoder is None or (look.data is None and look.model.kind != "ae"):
-        return look.model.sample_codes(2 * NUM_PATHS, look.options.seed), "the prior"
-    return look.codes[0][: 2 * NUM_PATHS], f"{look.whose} images"
+        return look.model.sample_codes(num, look.options.seed), look.model.condition_in_turn(num), "the prior"
+    return look.codes[0][:num], look.model.condition_of(look.images, slice(num)), f"{look.whose} images"
 
 
 def _traversals(look: Look) -> list[Block]:
@@ -106,7 +114,8 @@ def _traversals(look: Look) -> list[Block]:
     from ..latent.traversals import order_by_kl, traverse
     from ..report.page import Facts, strips
 
-    look.model.posterior(torch.zeros(1, *look.model.image_shape))  # says what is missing, if anything is
+    x = torch.zeros(1, *look.model.image_shape)
+    look.model.posterior(x, condition=look.model.condition_in_turn(1))  # says what is missing, if anything is
     mu, logvar = look.codes
     assert logvar is not None
     order, kl = order_by_kl(mu, logvar)
@@ -120,7 +129,7 @@ def _traversals(look: Look) -> list[Block]:
     facts = Facts(
         [("KL of all dimensions", f"{float(kl.sum()):.2f} nats"), ("dimensions above 0.01 nats", _share(kl > 0.01))]
     )
-    images = look.decode(traverse(mu[0], order, values))
+    images = look.decode(traverse(mu[0], order, values), look.model.condition_of(look.images, slice(1)))
     alts = [f"Images as dimension {d} grows" for d in order.tolist()]
     columns = [f"{value:+.3g}".replace("-", "−") if value else "0" for value in values.tolist()]
     return [facts, strips(images, caption, alts, names, columns)]
@@ -140,7 +149,8 @@ def _attributes(look: Look) -> list[Block]:
     check_encoder(look.model)
     z = look.codes[0][:NUM_FACES]
     vectors = _vectors(look)
-    images = look.decode(torch.stack([z, z, *(apply(z, vector, 1.0) for vector in vectors.vectors)]))
+    codes = torch.stack([z, z, *(apply(z, vector, 1.0) for vector in vectors.vectors)])
+    images = look.decode(codes, look.model.condition_of(look.images, slice(len(z))))
     images = np.concatenate([look.images.images[None, : len(z)], images[1:]])
     names = ["original", "reconstruction", *(f"+ {name}" for name in vectors.names)]
     caption = (
@@ -211,6 +221,7 @@ def _clusters(look: Look) -> list[Block]:
 _SCORE_NAMES = {"accuracy": "matched accuracy", "nmi": "NMI", "ari": "ARI", "purity": "purity"}
 
 
+_TOLD = {"labels": "a label", "attributes": "the attributes of a held-out image"}
 _SECTIONS: dict[str, tuple[Callable[[Look], list[Block]], str, bool]] = {
     "Reconstructions": (_reconstructions, "", True),
     "Samples": (_samples, "", True),

@@ -1,12 +1,31 @@
-"""``vaegan sample``: z ~ N(0, I), decoded."""
+"""``vaegan sample``: z ~ N(0, I), decoded; under the labels or attributes that a conditional model is asked for."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from ..errors import UserError
 from .pictures import PictureOptions, decode_to_bytes, load_model, output_of, say_where
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..models import Model
 
 
 class Options(PictureOptions):
-    """Draw new images from the prior of a trained model."""
+    """Draw new images from the prior of a trained model.
+
+    A model that was trained with --model.condition can be asked for labels or attributes. What is not asked for is
+    filled in: labels in turn, attributes as held-out images have them.
+    """
+
+    label: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Label of the images, a name or its number; several, repeated or with commas, get a row each."""
+    attribute: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Attribute of the images as NAME=VALUE, the value as in the data, such as smiling=1; may be repeated."""
 
 
 def run(options: Options) -> None:
@@ -15,7 +34,41 @@ def run(options: Options) -> None:
 
     out, overwrite = output_of(options, "sample.png")
     model = load_model(options)
-    codes = model.sample_codes(options.num, options.seed)
-    images = decode_to_bytes(model, codes, options.batch_size)
-    write_images(out, images, codes=codes, overwrite=overwrite)
-    say_where(options.num, "images", out)
+    num, columns = options.num, None
+    if len(options.label) > 1:
+        columns = -(-num // len(options.label))
+        num = columns * len(options.label)
+    c = _condition(options, model, num)
+    codes = model.sample_codes(num, options.seed)
+    images = decode_to_bytes(model, codes, options.batch_size, c)
+    labels = c.argmax(1) if c is not None and model.conditioning and model.conditioning.kind == "labels" else None
+    write_images(out, images, codes=codes, labels=labels, overwrite=overwrite, columns=columns)
+    say_where(num, "images", out)
+
+
+def _condition(options: Options, model: Model, num: int) -> Tensor | None:
+    """Return what the images are to show, `(num, A)`, if the model takes that.
+
+    Raises:
+        UserError: if it does not, or knows no such label or attribute.
+    """
+    conditioning = model.conditioning
+    if conditioning is None:
+        if options.label or options.attribute:
+            asked = "label" if options.label else "attribute"
+            raise UserError(f"--{asked}: this model is told none; train one with --model.condition {asked}s")
+        return None
+    if options.label:
+        asked_for = conditioning.of_labels(options.label)
+        return asked_for.repeat_interleave(num // len(asked_for), dim=0)
+    if options.attribute:
+        return conditioning.of_attributes(dict(map(_value, options.attribute)), num)
+    return conditioning.in_turn(num)
+
+
+def _value(words: str) -> tuple[str, float]:
+    name, _, value = words.rpartition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError as error:
+        raise UserError(f"--attribute {words}: write NAME=VALUE with a number, such as smiling=1") from error

@@ -60,8 +60,10 @@ def run(options: Options) -> None:
     model = load_model(options)
     dimensions, kl = _dimensions(options, model)
     values = torch.linspace(-options.reach, options.reach, options.steps)
-    codes = traverse(_start(options, model), dimensions[: options.num], values)
-    flat = decode_to_bytes(model, codes.flatten(0, 1), options.batch_size)
+    start, c = _start(options, model)
+    codes = traverse(start, dimensions[: options.num], values)
+    told = None if c is None else c.expand(codes.shape[0] * codes.shape[1], -1)
+    flat = decode_to_bytes(model, codes.flatten(0, 1), options.batch_size, told)
     rows = [f"z{d}  KL {nats:.2f}" for d, nats in zip(dimensions.tolist(), kl.tolist(), strict=True)][: options.num]
     columns = [f"{value:+.3g}" if value else "0" for value in values.tolist()]
     write_sheet(out, flat.reshape(*codes.shape[:2], *flat.shape[1:]), columns, rows, codes=codes, overwrite=overwrite)
@@ -80,7 +82,8 @@ def _dimensions(options: Options, model: Model) -> tuple[Tensor, Tensor]:
 
     from ..latent.traversals import order_by_kl
 
-    model.posterior(torch.zeros(1, *model.image_shape))  # says what is missing, if anything is
+    x = torch.zeros(1, *model.image_shape)
+    model.posterior(x, condition=model.condition_in_turn(1))  # says what is missing, if anything is
     data = open_images(options, model)
     images = some_of(data.test if options.split == "test" else data.train, options.images, options.seed)
     mu, logvar = encode_to_codes(model, images, options.batch_size)
@@ -88,10 +91,10 @@ def _dimensions(options: Options, model: Model) -> tuple[Tensor, Tensor]:
     return order_by_kl(mu, logvar)
 
 
-def _start(options: Options, model: Model) -> Tensor:
+def _start(options: Options, model: Model) -> tuple[Tensor, Tensor | None]:
+    """Return the code `(Z,)` to start from, and the condition `(1, A)` of the same image, if the model takes any."""
     import torch
 
-    if options.around == "origin":
-        return torch.zeros(model.latent_dim)
-    _, _, x = choose_images(options, model, 1)
-    return model.encode(x)[0]
+    images, chosen, x = choose_images(options, model, 1)
+    c = model.condition_of(images, chosen)
+    return torch.zeros(model.latent_dim) if options.around == "origin" else model.encode(x, condition=c)[0], c

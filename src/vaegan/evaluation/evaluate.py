@@ -76,7 +76,8 @@ def evaluate(
         return figures
 
     def samples(prior: str) -> Figures:
-        return sample_figures(samples_of(model, bench.num_samples, seed, prior, batch_size), bench)
+        c = model.condition_of(bench.others)
+        return sample_figures(samples_of(model, bench.num_samples, seed, prior, batch_size, c), bench)
 
     return {
         "format": FORMAT,

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..data.images import ImageSet
 from ..errors import UserError
+from ..latent.encode import encode_images
 from ..metrics.probes import linear_probe, neighbour_probe
 from ..models import Model
 from .bench import Bench
 from .figures import Figures, mean_figure
-from .streams import batches_of
 
 
 def code_figures(model: Model, bench: Bench) -> Figures:
@@ -37,4 +37,4 @@ def code_figures(model: Model, bench: Bench) -> Figures:
 
 
 def _codes(model: Model, images: ImageSet, batch_size: int) -> Tensor:
-    return torch.cat([model.encode(x, batch_size=batch_size).cpu() for x in batches_of(images.images, batch_size)])
+    return encode_images(model, images.images, condition=model.condition_of(images), batch_size=batch_size)[0]

@@ -63,7 +63,8 @@ def reconstruction_figures(model: Model, bench: Bench) -> Figures:
     """
     values: Rows = {}
     features = []
-    for x, x_tilde in reconstructions_of(model, bench.images.images, bench.batch_size):
+    c = model.condition_of(bench.images)
+    for x, x_tilde in reconstructions_of(model, bench.images.images, bench.batch_size, c):
         of_x, of_x_tilde = bench.extractor.features(torch.cat([x, x_tilde]), batch_size=bench.batch_size).chunk(2)
         features.append(of_x_tilde)
         errors = {"mse": mean_squared_error(x_tilde, x), "psnr": psnr(x_tilde, x), "ssim": ssim(x_tilde, x)}

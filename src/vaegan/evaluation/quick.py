@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from ..metrics.features import FeatureExtractor
 from ..metrics.frechet import Moments, frechet_distance
 from ..models import Model
@@ -22,6 +24,7 @@ def quick_scores(
     prior: str = "normal",
     *,
     reference: Moments | None = None,
+    condition: Tensor | None = None,
     batch_size: int = 256,
 ) -> dict[str, float]:
     """Return the Fréchet distances of samples and of reconstructions to held-out images.
@@ -34,6 +37,7 @@ def quick_scores(
         seed: of the samples.
         prior: that the samples come from.
         reference: `moments_of(images_held_out, extractor)`, to be computed once for many calls.
+        condition: what is known about the held-out images, `(N, A)`, for a conditional model; samples are told it too.
         batch_size: images at a time.
 
     Returns:
@@ -42,10 +46,10 @@ def quick_scores(
     reference = reference or moments_of(images_held_out, extractor, batch_size)
     scores = {}
     if prior in priors_of(model):
-        samples = samples_of(model, num, seed, prior, batch_size)
+        samples = samples_of(model, num, seed, prior, batch_size, condition)
         scores["frechet_samples"] = frechet_distance(Moments(features_of(extractor, samples)), reference)
     if model.encoder is not None and model.decoder is not None:
-        pairs = reconstructions_of(model, images_held_out[:num], batch_size)
+        pairs = reconstructions_of(model, images_held_out[:num], batch_size, condition)
         made = features_of(extractor, (x_tilde for _, x_tilde in pairs))
         scores["frechet_reconstructions"] = frechet_distance(Moments(made), reference)
     return scores

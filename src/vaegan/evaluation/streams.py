@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -25,21 +26,35 @@ def batches_of(images: Images, batch_size: int) -> Iterator[Tensor]:
         yield to_unit(batch) if batch.dtype == torch.uint8 else batch.cpu()
 
 
-def reconstructions_of(model: Model, images: Images, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield originals and their reconstructions, float `(B, C, H, W)` in [0, 1], on the CPU."""
-    for x in batches_of(images, batch_size):
-        yield x, model.reconstruct(x, batch_size=batch_size).cpu()
+def reconstructions_of(
+    model: Model, images: Images, batch_size: int, condition: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield originals and their reconstructions, float `(B, C, H, W)` in [0, 1], on the CPU.
+
+    A conditional model is given the ``condition`` `(N, A)` of the images.
+    """
+    for x, c in zip(batches_of(images, batch_size), _split(condition, batch_size), strict=False):
+        yield x, model.reconstruct(x, condition=c, batch_size=batch_size).cpu()
 
 
-def samples_of(model: Model, num: int, seed: int, prior: str, batch_size: int) -> Iterator[Tensor]:
+def samples_of(
+    model: Model, num: int, seed: int, prior: str, batch_size: int, condition: Tensor | None = None
+) -> Iterator[Tensor]:
     """Yield new images, float `(B, C, H, W)` in [0, 1], on the CPU.
+
+    A conditional model is given ``condition``, `(N, A)` of real images, for one sample after another, again and again.
 
     Raises:
         UserError: if the model has no such prior or no decoder.
     """
     codes = model.sample_codes(num, seed)
-    for z in torch.split(codes, batch_size):
-        yield model.decode(z, batch_size=batch_size).cpu()
+    c = None if condition is None else condition[torch.arange(num) % len(condition)]
+    for z, own in zip(torch.split(codes, batch_size), _split(c, batch_size), strict=False):
+        yield model.decode(z, condition=own, batch_size=batch_size).cpu()
+
+
+def _split(condition: Tensor | None, batch_size: int) -> Iterable[Tensor | None]:
+    return repeat(None) if condition is None else torch.split(condition, batch_size)
 
 
 def priors_of(model: Model) -> list[str]:
