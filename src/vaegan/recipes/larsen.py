@@ -138,7 +138,7 @@ ALL = (
         num_images=60_000,
         notes=(
             "the code has this network for an AE and a GAN; gamma and the KL weight are ours: layer l has 1,024 "
-            "numbers that differ by a nat or less in all, so with the weights of the larger images no code survives the KL",
+            "numbers that differ by a nat or less in all, and with the larger images' weights no code survives the KL",
             "no batch norm behind Dis's first layer, as in the convolutional ones",
         ),
     ),
