@@ -135,14 +135,11 @@ def encode_to_codes(model: Model, images: ImageSet, batch_size: int) -> tuple[Te
     Raises:
         UserError: if there is no encoder, or the model is to be told what is not known of these images.
     """
-    import torch
-
-    from ..latent.encode import encode_batches
+    from ..latent.encode import encode_batches, joined
 
     num_batches = -(-len(images) // batch_size)
     batches = encode_batches(model, images.images, condition=model.condition_of(images), batch_size=batch_size)
-    mu, logvar = zip(*watched(batches, num_batches, "encoding"), strict=True)
-    return torch.cat(mu), None if logvar[0] is None else torch.cat(logvar)
+    return joined(watched(batches, num_batches, "encoding"), len(images))
 
 
 def choose_images(options: DataPictureOptions, model: Model, num: int) -> tuple[ImageSet, NDArray[np.int64], Tensor]:

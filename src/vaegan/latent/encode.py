@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,5 +45,23 @@ def encode_images(
     model: Model, images: NDArray[np.uint8], *, condition: Tensor | None = None, batch_size: int = 256
 ) -> tuple[Tensor, Tensor | None]:
     """Return mu and logvar (None of a plain autoencoder), each `(N, Z)`; arguments as `encode_batches`."""
-    mu, logvar = zip(*encode_batches(model, images, condition=condition, batch_size=batch_size), strict=True)
-    return torch.cat(mu), None if logvar[0] is None else torch.cat(logvar)
+    return joined(encode_batches(model, images, condition=condition, batch_size=batch_size), len(images))
+
+
+def joined(batches: Iterable[tuple[Tensor, Tensor | None]], num: int) -> tuple[Tensor, Tensor | None]:
+    """Return what `encode_batches` yields of `num` images as a whole.
+
+    Each batch goes to its place at once: small tensors kept from batch to batch would lie scattered between the large
+    ones that come and go, and memory would grow with the number of images.
+    """
+    wholes: list[Tensor | None] = []
+    start = 0
+    for parts in batches:
+        wholes = wholes or [None if part is None else part.new_empty(num, part.shape[1]) for part in parts]
+        for whole, part in zip(wholes, parts, strict=True):
+            if whole is not None and part is not None:
+                whole[start : start + len(part)] = part
+        start += len(parts[0])
+    mu, logvar = wholes
+    assert mu is not None
+    return mu, logvar
