@@ -50,6 +50,15 @@ def test_operations_are_named_and_add_up() -> None:
     assert counter.total == 420
 
 
+def test_new_tensors_are_counted_and_views_are_not() -> None:
+    x = torch.randn(3, 5)
+    with OperationCounter() as counter:
+        y = x.T.clone()[:2]
+        torch.relu(y).add_(1)
+        torch.var_mean(y, dim=1)
+    assert (counter.num_calls, counter.num_elements) == (3, 15 + 6 + 4)
+
+
 def settings_of(network: str, norm: str) -> dict[str, Any]:
     """Arguments of `build_parts`; ``norm`` is that of the discriminator."""
     if network == "mlp":

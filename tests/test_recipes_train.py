@@ -14,7 +14,7 @@ import vaegan
 from vaegan.cli.recipes import in_words
 from vaegan.recipes import RECIPES
 from vaegan.settings_io import load_yaml
-from vaegan.training.expected import TWO_CORES, expected_seconds, operations_per_image
+from vaegan.training.expected import Machine, expected_seconds, work_of_step
 
 # Seconds go by where checkpoints have hundreds of megabytes.
 HEAVY = {"conv-64", "larsen-celeba64", "larsen-lfw64", "larsen-stl64", "munjal-celeba64", "shuntw-faces64"}
@@ -89,15 +89,31 @@ def test_operations_of_a_small_mlp_by_hand() -> None:
     dis = 784 * 1024 + 1024 * 512 + 512 * 256 + 256
     # No norm couples Dis's images: nothing more is owed. Codes and x take no gradient: a pass of each first layer less.
     wanted = 2 * (3 * dec - 100 * 256 + 6 * dis - 784 * 1024)
-    assert operations_per_image(config, (1, 28, 28)) == wanted
-    assert expected_seconds(config, (1, 28, 28), 60_000) == pytest.approx(wanted * 50 * 60_000 / TWO_CORES)
+    size = config.train.batch_size
+    work = work_of_step(config, (1, 28, 28))
+    assert work.operations == wanted * size
+    assert work.parameters == 2_948_113  # as `vaegan recipes` counts them
+    assert expected_seconds(config, (1, 28, 28), 60_000, Machine(1e-9, 0, 0, 0)) == pytest.approx(
+        wanted * 50 * 60_000 / 1e9
+    )
     few = config.model_copy(update={"train": config.train.model_copy(update={"images": 1000})})
-    assert expected_seconds(few, (1, 28, 28), 60_000, speed=1e9) == pytest.approx(wanted * 1000 / 1e9)
+    machine = Machine(1e-9, 2e-6, 3e-9, 4e-9)
+    a_step = 1e-9 * work.operations + 2e-6 * work.calls + 3e-9 * work.elements + 4e-9 * work.parameters
+    assert expected_seconds(few, (1, 28, 28), 60_000, machine) == pytest.approx(a_step * 1000 / size)
+
+
+@pytest.mark.parametrize(("name", "images_per_second"), [("mnist-mlp", 3430), ("mnist-conv", 1150), ("conv-64", 44)])
+def test_expected_times_are_near_those_measured(name: str, images_per_second: float) -> None:
+    recipe = RECIPES[name]
+    images = recipe.config.train.epochs * recipe.num_images
+    expected = images / expected_seconds(recipe.config, recipe.image_shape, recipe.num_images)
+    assert expected == pytest.approx(images_per_second, rel=0.3)
 
 
 def test_counting_draws_no_random_number() -> None:
     state = torch.get_rng_state()
-    assert operations_per_image(RECIPES["conv-64"].config, (3, 64, 64)) == pytest.approx(15.6e9, rel=0.01)
+    work = work_of_step(RECIPES["conv-64"].config, (3, 64, 64))
+    assert work.operations == pytest.approx(64 * 15.6e9, rel=0.01)
     assert torch.equal(torch.get_rng_state(), state)
 
 

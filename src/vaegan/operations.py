@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 
@@ -19,11 +21,14 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Attributes:
         by_operator: operator name -> operations.
+        num_calls: operators of any kind that made a new tensor.
+        num_elements: of the tensors that they made.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.by_operator: Counter[str] = Counter()
+        self.num_calls = self.num_elements = 0
 
     @property
     def total(self) -> int:
@@ -34,6 +39,9 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
+        if not any(returned.alias_info is not None for returned in func._schema.returns):  # neither view nor in place
+            self.num_calls += 1
+            self.num_elements += sum(tensor.numel() for tensor in tree_leaves(out) if isinstance(tensor, Tensor))
         packet = getattr(func, "_overloadpacket", func)
         if packet in flop_registry:
             self.by_operator[str(packet)] += int(flop_registry[packet](*args, **(kwargs or {}), out_val=out))

@@ -18,8 +18,8 @@ WIDTH = 110
 class Options(Settings):
     """List the recipes: named, complete settings that `vaegan train RECIPE` starts from.
 
-    The time is an estimate for two cores: the operations of all steps at 150 billion a second. Where a recipe has no
-    data of its own it is reckoned for 10,000 images.
+    The time is an estimate for two cores of a server, from counts of what a step does; other machines differ. Where a
+    recipe has no data of its own it is reckoned for 10,000 images.
     """
 
     about: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None

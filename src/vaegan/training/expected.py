@@ -1,47 +1,90 @@
-"""How long a training may take, reckoned before it starts: operations of a step over a machine's speed.
+"""How long a training may take, reckoned before it starts, from what a step does and how fast a machine does it.
 
-The operations are counted on tensors without memory, so this takes no time worth mentioning. It is an estimate: matrix
-products and convolutions alone are counted, and no machine is equally fast at all of them.
+    seconds = operations a + calls b + elements c + parameters d
+
+The operations are those of matrix products and convolutions, which large networks spend their time on. Small ones
+spend it on starting one operator after another (calls), narrow convolutions and norms on writing their results
+(elements), wide dense layers on their optimiser (parameters). All are counted on tensors without memory, so this takes
+no time worth mentioning. It is an estimate: no machine has four such constants.
 """
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 
 import torch
 
 from ..config import Config
 from ..models import Model
-from ..objectives import Noise
-from ..operations import count_operations
+from ..objectives import Noise, trainable
+from ..operations import OperationCounter
 from .build import build_objective
 
-TWO_CORES = 150e9
-"""Operations per second that two cores of a current server make of these networks' steps in float32."""
-_FEW = 2  # images; a step's operations grow with their number, and batch norm needs two
+
+@dataclass(frozen=True)
+class Work:
+    """What one training step does.
+
+    Attributes:
+        operations: two for each multiply-add of a product or convolution, forward and backward; penalties left out.
+        calls: operators that make a new tensor.
+        elements: of the tensors they make.
+        parameters: of all parts that are trained.
+    """
+
+    operations: int
+    calls: int
+    elements: int
+    parameters: int
 
 
-def operations_per_image(config: Config, image_shape: tuple[int, int, int]) -> float:
-    """Count the operations of a training step, per image.
+@dataclass(frozen=True)
+class Machine:
+    """Seconds that a machine takes for one of each that a `Work` counts."""
+
+    operation: float
+    call: float
+    element: float
+    parameter: float
+
+
+TWO_CORES = Machine(operation=1 / 900e9, call=45e-6, element=0.4e-9, parameter=1.5e-9)
+"""Two cores of a server with AVX-512 in bfloat16: fitted by hand to whole trainings of digits, mnist-mlp and mnist-conv
+and to steps of conv-64. `benchmarks/recipes.py` measures all recipes against it."""
+
+
+def work_of_step(config: Config, image_shape: tuple[int, int, int]) -> Work:
+    """Count what a training step does.
 
     Args:
         config: settings of any kind of model but 'vae-dis-l', whose networks are another run's.
         image_shape: (C, H, W).
-
-    Returns:
-        Two for each multiply-add, forward and backward, optimisers and penalties left out.
     """
-    latent_dim = config.model.latent_dim
+    size = config.train.batch_size
     with torch.device("meta"):
         model = Model.from_architecture(config.model.model_dump(mode="json") | {"image_shape": image_shape})
-        x, codes = torch.zeros(_FEW, *image_shape), torch.zeros(_FEW, latent_dim)
-        noise = Noise(codes, codes, torch.zeros(3, 2, _FEW), seed=0)
+        x, codes = torch.zeros(size, *image_shape), torch.zeros(size, config.model.latent_dim)
+        noise = Noise(codes, codes, torch.zeros(3, 2, size), seed=0)
         objective = build_objective(config, model.train(), contextlib.nullcontext)
-        return count_operations(lambda: objective.step(x, noise)) / _FEW
+        with OperationCounter() as counter:
+            objective.step(x, noise)
+    parameters = sum(weight.numel() for part in objective.parts.values() for weight in trainable(part))
+    return Work(counter.total, counter.num_calls, counter.num_elements, parameters)
+
+
+def seconds_per_step(work: Work, machine: Machine = TWO_CORES) -> float:
+    """Estimate how long a step takes."""
+    return (
+        work.operations * machine.operation
+        + work.calls * machine.call
+        + work.elements * machine.element
+        + work.parameters * machine.parameter
+    )
 
 
 def expected_seconds(
-    config: Config, image_shape: tuple[int, int, int], num_images: int, speed: float = TWO_CORES
+    config: Config, image_shape: tuple[int, int, int], num_images: int, machine: Machine = TWO_CORES
 ) -> float:
     """Estimate how long a training takes.
 
@@ -49,7 +92,7 @@ def expected_seconds(
         config: settings.
         image_shape: (C, H, W).
         num_images: images of an epoch.
-        speed: operations per second.
+        machine: that trains.
     """
     images = config.train.images or config.train.epochs * num_images
-    return operations_per_image(config, image_shape) * images / speed
+    return seconds_per_step(work_of_step(config, image_shape), machine) * images / config.train.batch_size

@@ -1,0 +1,65 @@
+"""Images/s of every recipe against what `vaegan recipes` expects on two cores.
+
+    python benchmarks/recipes.py [--recipes digits mnist-conv] [--seconds 10]
+
+Each recipe's trainer is made as `vaegan train` makes it, number format and memory layout timed and chosen, on random
+images of its size; after two steps to warm up it trains for some seconds (three steps at least). Prints images/s, the
+time of the whole training at that speed and the expected time, in hours, and their ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vaegan.distributed import World
+from vaegan.recipes import RECIPES, Recipe, config_for
+from vaegan.training.assemble import assemble
+from vaegan.training.device import tune_allocator
+from vaegan.training.expected import expected_seconds
+
+
+def measure(recipe: Recipe, folder: Path, seconds: float) -> None:
+    """Print the row of one recipe."""
+    channels, height, width = recipe.image_shape
+    size = recipe.config.train.batch_size
+    path = folder / f"{recipe.name}.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (4 * size, height, width, channels), dtype=np.uint8))
+    config = config_for(recipe.name, {"data.source": str(path), "data.cache": folder})
+    built = assemble(config, None, World(), torch.device("cpu"))
+    for _ in range(2):
+        built.trainer.step()
+    begin, num_steps = time.perf_counter(), 0
+    while num_steps < 3 or time.perf_counter() - begin < seconds:
+        built.trainer.step()
+        num_steps += 1
+    speed = num_steps * size / (time.perf_counter() - begin)
+    hours = (config.train.images or config.train.epochs * recipe.num_images) / speed / 3600
+    expected = expected_seconds(recipe.config, recipe.image_shape, recipe.num_images) / 3600
+    form = f"{built.config.train.precision} {built.config.train.memory_format}"
+    print(
+        f"| {recipe.name} | {form} | {speed:.4g} | {hours:.3g} | {expected:.3g} | {expected / hours:.2f} |", flush=True
+    )
+
+
+def main() -> None:
+    """Measure the chosen recipes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--seconds", type=float, default=10.0)
+    options = parser.parse_args()
+    tune_allocator()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads\n")
+    print("| recipe | form | images/s | hours at that | hours expected | ratio |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as name:
+        for recipe in options.recipes:
+            measure(RECIPES[recipe], Path(name), options.seconds)
+
+
+if __name__ == "__main__":
+    main()
