@@ -10,7 +10,7 @@ of weight 1 in the code, with nearer reconstructions.
 from __future__ import annotations
 
 from ..config import DiscriminatorSettings, LossSettings, ModelSettings, OptimSettings, TrainSettings
-from .recipe import YOURS, data_of, paper_conv, paper_mlp, recipe
+from .recipe import YOURS, Recipe, data_of, paper_conv, paper_mlp, recipe
 
 
 def _adam(**changes: float | str) -> OptimSettings:
@@ -48,6 +48,19 @@ def _conv28() -> ModelSettings:
     return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
 
 
+def _on_mnist(name: str, summary: str, origin: str, model: ModelSettings, loss: LossSettings) -> Recipe:
+    """A recipe of twelve epochs of MNIST."""
+    settings = (data_of("mnist"), model, loss, _falling(), TrainSettings(epochs=12, batch_size=128))
+    return recipe(name, summary, "28x28 grey digits", (1, 28, 28), origin, settings, num_images=60_000)
+
+
+def _on_yours(name: str, summary: str, origin: str, size: int, model: ModelSettings, epochs: int) -> Recipe:
+    """A recipe for any colour images, cut and scaled to ``size``."""
+    loss, train = _loss(gamma=0.1, kl_weight=0.2), TrainSettings(epochs=epochs)
+    settings = (data_of(YOURS, size), _without_norm(model), loss, _falling(), train)
+    return recipe(name, summary, f"{size}x{size} images", (3, size, size), origin, settings)
+
+
 ALL = (
     recipe(
         "digits",
@@ -64,63 +77,35 @@ ALL = (
         ),
         num_images=1_524,
     ),
-    recipe(
+    _on_mnist(
         "mnist-mlp",
         "fully connected VAE/GAN, two layers of 1024 in each part",
-        "28x28 grey digits",
-        (1, 28, 28),
         "ours: the authors' MNIST network with ten dimensions of z and Adam",
-        (
-            data_of("mnist"),
-            _without_norm(paper_mlp(1024, 2, 10)),
-            _loss(gamma=3.0, kl_weight=0.7, encoder_llike_weight=2.0),
-            _falling(),
-            TrainSettings(epochs=12, batch_size=128),
-        ),
-        num_images=60_000,
+        _without_norm(paper_mlp(1024, 2, 10)),
+        _loss(gamma=3.0, kl_weight=0.7, encoder_llike_weight=2.0),
     ),
-    recipe(
+    _on_mnist(
         "mnist-conv",
         "convolutional VAE/GAN for small grey images",
-        "28x28 grey digits",
-        (1, 28, 28),
         "ours: the paper's pattern scaled down to 28x28",
-        (
-            data_of("mnist"),
-            _conv28(),
-            _loss(gamma=0.1, kl_weight=0.2),
-            _falling(),
-            TrainSettings(epochs=12, batch_size=128),
-        ),
-        num_images=60_000,
+        _conv28(),
+        _loss(gamma=0.1, kl_weight=0.2),
     ),
-    recipe(
+    _on_yours(
         "conv-32",
         "the authors' 32x32 network, for any folder of images",
-        "32x32 images",
-        (3, 32, 32),
         "network of the authors' code for CIFAR-10, no norm in Dis; loss and optimiser ours",
-        (
-            data_of(YOURS, 32),
-            _without_norm(paper_conv((64, 128, 256), 256, (192, 128, 32), (32, 128, 192, 256), (1024, 512))),
-            _loss(gamma=0.1, kl_weight=0.2),
-            _falling(),
-            TrainSettings(epochs=50),
-        ),
+        32,
+        paper_conv((64, 128, 256), 256, (192, 128, 32), (32, 128, 192, 256), (1024, 512)),
+        epochs=50,
     ),
-    recipe(
+    _on_yours(
         "conv-64",
         "the paper's 64x64 network, for any folder of images",
-        "64x64 images",
-        (3, 64, 64),
         "network of arXiv:1512.09300, Table 1, no norm in Dis; loss and optimiser ours",
-        (
-            data_of(YOURS, 64),
-            _without_norm(paper_conv((64, 128, 256), 256, (256, 128, 32), (32, 128, 256, 256), (2048, 512))),
-            _loss(gamma=0.1, kl_weight=0.2),
-            _falling(),
-            TrainSettings(epochs=20),
-        ),
+        64,
+        paper_conv((64, 128, 256), 256, (256, 128, 32), (32, 128, 256, 256), (2048, 512)),
+        epochs=20,
     ),
 )
 """Recipes of this origin; the first is the default of all."""
