@@ -197,7 +197,8 @@ def test_likelihood_is_that_of_a_gaussian_around_decoded_codes(data, bench):
     assert found["elbo"]["value"] == pytest.approx(-found["nll"]["value"] - found["kl"]["value"])
     bits = -(found["elbo"]["value"] / 64 + np.log(1 / 255)) / np.log(2)
     assert found["bits_per_dimension"]["value"] == pytest.approx(bits)
-    assert found["elbo"]["value"] < found["importance_bound"]["value"]
+    # Codes change little in what an untrained decoder draws: the bound lies between the ELBO and E log p(x|z).
+    assert found["elbo"]["value"] - 0.01 < found["importance_bound"]["value"] < -found["nll"]["value"] + 0.01
     assert found["importance_bound"]["num"] == len(x)
 
 

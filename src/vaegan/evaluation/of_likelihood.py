@@ -7,6 +7,9 @@ probable, and images of 8 bits as spread over their cells (see `metrics.likeliho
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +29,6 @@ from ..metrics.reconstruction import squared_error
 from ..models import Model
 from .bench import Bench
 from .figures import Figures, figure, mean_figure
-from .streams import batches_of
 
 _NUM_BOUND = 256  # images of the importance-weighted bound, which decodes _NUM_DRAWS codes of each
 _NUM_DRAWS = 64
@@ -43,7 +45,8 @@ def likelihood_figures(model: Model, bench: Bench) -> Figures:
     Raises:
         UserError: if the model has no encoder.
     """
-    mu, logvar = encode_images(model, bench.images.images, batch_size=bench.batch_size)
+    condition = model.condition_of(bench.images)
+    mu, logvar = encode_images(model, bench.images.images, condition=condition, batch_size=bench.batch_size)
     num, seed = len(mu), bench.seed
     gap = prior_gap(mu, logvar, seed=seed)
     found: Figures = {
@@ -52,35 +55,33 @@ def likelihood_figures(model: Model, bench: Bench) -> Figures:
         "gap_sliced": figure(gap.sliced_wasserstein, num, seed),
         "gap_by_chance": figure(gap.by_chance, num, seed),
     }
-    return found if logvar is None else _bounds(model, bench, mu, logvar) | found
+    return found if logvar is None else _bounds(model, bench, mu, logvar, condition) | found
 
 
-def _bounds(model: Model, bench: Bench, mu: Tensor, logvar: Tensor) -> Figures:
-    num_dims, seed, batch_size = bench.images.images[0].size, bench.seed, bench.batch_size
+def _bounds(model: Model, bench: Bench, mu: Tensor, logvar: Tensor, condition: Tensor | None) -> Figures:
+    images, seed, size = bench.images.images, bench.seed, bench.batch_size
+    num_dims = images[0].size
 
-    def decode(z: Tensor) -> Tensor:
-        return model.decode(z, batch_size=batch_size).cpu()
+    def x_of(rows: slice) -> Tensor:
+        return to_unit(torch.from_numpy(np.array(images[rows])))
 
-    errors = [
-        expectation(lambda z, x: squared_error(decode(z), x), some_mu, some_logvar, x, seed=seed + number)
-        for number, (x, some_mu, some_logvar) in enumerate(
-            zip(
-                batches_of(bench.images.images, batch_size),
-                torch.split(mu, batch_size),
-                torch.split(logvar, batch_size),
-                strict=True,
-            )
-        )
-    ]
-    error = torch.cat(errors)
+    def decoder_of(rows: slice) -> Callable[[Tensor], Tensor]:
+        c = None if condition is None else condition[rows]
+        return lambda z: model.decode(z, condition=c).cpu()
+
+    def error_of(rows: slice) -> Tensor:
+        decode = decoder_of(rows)
+        of_codes = mu[rows], logvar[rows], x_of(rows)
+        return expectation(lambda z, x: squared_error(decode(z), x), *of_codes, seed=seed + rows.start, batch_size=size)
+
+    error = torch.cat([error_of(slice(start, start + size)) for start in range(0, len(mu), size)])
     variance = optimal_variance(error, num_dims)
     nll = gaussian_nll(error, num_dims, variance)
     kl = kl_per_dimension(mu.double(), logvar.double()).sum(1)
-    few = torch.from_numpy(bench.images.images[:_NUM_BOUND].copy())
-    first = slice(0, len(few))
-    bound = importance_bound(
-        gaussian_pixels(decode, variance), mu[first], logvar[first], to_unit(few), num_draws=_NUM_DRAWS, seed=seed
-    )
+    few = slice(0, _NUM_BOUND)
+    pixels = gaussian_pixels(decoder_of(few), variance)
+    of_codes = mu[few], logvar[few], x_of(few)
+    bound = importance_bound(pixels, *of_codes, num_draws=_NUM_DRAWS, seed=seed, batch_size=_NUM_BOUND)
     return {
         "nll": mean_figure(nll, seed),
         "kl": mean_figure(kl, seed),
