@@ -154,7 +154,7 @@ control are random directions of the same length.""",
     rule=f"""Confirmed: at strength 1 the interval of flips (mean of all attributes) is above {GIVEN}, and flips
 exceed those along random directions (interval above 0, mean at least {MARGIN}). Refuted: the interval is below
 {GIVEN}, or no excess of {MARGIN}. Else unclear.""",
-    images=60_000,
+    images=100_000,
     collect=collect,
     judge=judge,
     table=table_of_strengths,

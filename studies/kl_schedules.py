@@ -37,7 +37,9 @@ def collect(lab: Lab) -> None:
     lab.results.about |= {"epochs": f"{epochs:g}", "latent": latent, "batch": size}
     steps = [epochs * step / 100 for step in range(101)]
     for name, (schedule, length) in SCHEDULES.items():
-        config = mlp({"data.limit": LIMIT, "loss.kl_schedule": schedule, "loss.kl_epochs": length})
+        config = mlp(
+            {"data.limit": LIMIT, "loss.kl_weight": 1.0, "loss.kl_schedule": schedule, "loss.kl_epochs": length}
+        )
         lab.follow(name, config, lab.marks(1), measures)
         lab.results.extras[name] = [kl_factor(schedule, KLContext(at, length, size, latent)) for at in steps]
         lab.picture(name, config, partial(decode_normal, num=16))

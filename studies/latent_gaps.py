@@ -135,9 +135,8 @@ STUDY = Study(
     title="Is an autoencoder's latent space full of gaps?",
     claim="An AE's latent space has gaps, so sampling or interpolating in it is meaningless; a VAE's is continuous.",
     how=f"""AE, VAE (both with Bernoulli pixels) and VAE/GAN with the same convolutional encoder and decoder (recipe
-mnist-conv at half its width), KL weight 1. Mean codes of held-out digits are paired at random; paths between them are
-straight, of {PATH} codes. Confidence is the mean probability that a classifier trained on the data gives to the digit
-it sees.""",
+mnist-conv at half its width). Mean codes of held-out digits are paired at random; paths between them are straight, of
+{PATH} codes. Confidence is the mean probability that a classifier trained on the data gives to the digit it sees.""",
     rule=f"""First: the interval of the difference of Fréchet distances is above 0. Second: the interval of the
 difference of the losses of confidence is above 0 and its mean at least {MARGIN}. Refuted: all of it is below 0
 (second: below {MARGIN}). Else unclear.""",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from common.bases import mlp
+from common.bases import MLP_GAMMA, mlp
 from common.charts import COLOURS, images_axis, lines, logarithmic, new_figure, panel, strip, strips
 from common.measures import decode_normal, of_samples
 from common.page import table
@@ -16,8 +16,8 @@ LIMIT = 20_000
 MARKS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1)
 FIRST = 1  # the mark that later ones are compared with, counted from 0
 TINY = "reconstruction weight 1e-8"
-NORMAL = "reconstruction weight 3"
-WEIGHTS = {TINY: 1e-8, NORMAL: 3.0}
+NORMAL = f"reconstruction weight {MLP_GAMMA:g}"
+WEIGHTS = {TINY: 1e-8, NORMAL: MLP_GAMMA}
 MARGIN = 0.01
 THERE = 0.03
 
@@ -95,10 +95,10 @@ STUDY = Study(
     title="Does a VAE/GAN lose digits the longer it trains?",
     claim="The longer a VAE/GAN trains, the rarer some digits become: mode collapse (seen at weight 1e-8).",
     how=f"""Fully connected VAE/GANs (recipe mnist-mlp, two layers of 512 in each part, constant rate, no averaged
-weights, KL weight 1) on {LIMIT:,} digits, for {{epochs}} passes over them; the decoder's weight of the reconstruction
-(`loss.gamma`) is 1e-8 as published, where it knows next to nothing of reconstruction, or the recipe's 3. At each mark
-digits are decoded from N(0, I), and a classifier trained on the data says which they are. Of ten digits each is a
-tenth of the data, near enough.""",
+weights) on {LIMIT:,} digits, for {{epochs}} passes over them; the decoder's weight of the reconstruction
+(`loss.gamma`) is 1e-8 as published, where it knows next to nothing of reconstruction, or the recipe's {MLP_GAMMA:g}.
+At each mark digits are decoded from N(0, I), and a classifier trained on the data says which they are. Of ten digits
+each is a tenth of the data, near enough.""",
     rule=f"""Lost: the rarest digit's share fell from the second mark to the last by {MARGIN} at least in the mean,
 and the interval of the fall is above 0. Refuted if all of it is below {MARGIN}, unless that digit was rare already
 (share under {THERE}): unclear. Else unclear.""",

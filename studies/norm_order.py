@@ -98,10 +98,9 @@ STUDY = Study(
     number=3,
     title="Must batch normalisation come before the activation?",
     claim="BatchNorm must come before the activation, or there are no images.",
-    how="""Convolutional VAE/GANs (recipe mnist-conv at half its width, constant rate, no averaged weights, KL weight
-1) with batch norm before or behind the activation in all parts that have it: encoder and decoder, or the
-discriminator, too (then with plain ReLU, as in the paper). In the discriminator real and made images are normalised
-in batches of their own.""",
+    how="""Convolutional VAE/GANs (recipe mnist-conv at half its width, constant rate, no averaged weights) with batch
+norm before or behind the activation in all parts that have it: encoder and decoder, or the discriminator, too (then
+with plain ReLU, as in the paper). In the discriminator real and made images are normalised in batches of their own.""",
     rule=f"""A run makes images if the Fréchet distance of its samples is at most {MAKES_IMAGES:g} of that of the
 data's mean image repeated. Confirmed: all runs with the norm first do, none with the activation first does. Refuted:
 all with the activation first do, or more than with the norm first. Else unclear.""",

@@ -129,9 +129,9 @@ STUDY = Study(
     title="Is VAE/GAN sharper than a VAE and steadier than a GAN?",
     claim="VAE/GAN draws sharper than a VAE and trains more steadily than a GAN.",
     how="""VAE (Bernoulli pixels), GAN and VAE/GAN with the same convolutional decoder (and discriminator), as recipe
-mnist-conv at half its width, constant rate, no averaged weights, KL weight 1. Samples are decoded from N(0, I).
-Sharpness is the mean variance of an image's Laplacian over the data's. Steadiness is looked at twice: over seeds at
-the end, and over the later marks ({marks} training images) within each run.""",
+mnist-conv at half its width, constant rate, no averaged weights. Samples are decoded from N(0, I). Sharpness is the
+mean variance of an image's Laplacian over the data's. Steadiness is looked at twice: over seeds at the end, and over
+the later marks ({marks} training images) within each run.""",
     rule=f"""Sharper: the interval of the difference is above 0 and its mean at least {SHARPER_BY}; refuted if all of
 it is below that. Nearer, and moves less: the interval is above 0; refuted if below. More alike over seeds: the
 interval of the ratio of standard deviations is above 1; refuted if below. Else unclear.""",
