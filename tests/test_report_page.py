@@ -31,6 +31,7 @@ from vaegan.settings_io import dump_yaml, load_yaml
 SECTIONS = {
     "configuration": "Configuration",
     "losses": "Losses",
+    "health": "Health",
     "snapshots-over-time": "Snapshots over time",
     "reconstructions": "Reconstructions",
     "samples": "Samples",
@@ -75,7 +76,8 @@ def record(step: int, split: str, parts: tuple[str, ...], factor: float) -> dict
     """One line of metrics.jsonl."""
     losses = {part: {name: value * factor for name, value in LOSSES[part].items()} for part in parts}
     found = {"images": step * 100, "epoch": step / 16, "split": split, "losses": losses}
-    return found | ({"images_per_second": 2000.0} if split == "train" else {})
+    health = [{"check": "kl", "state": "warn", "sentence": "codes carry 0.5 nats", "remedy": "lower --loss.kl-weight"}]
+    return found | ({"images_per_second": 2000.0} if split == "train" else {"health": health})
 
 
 class Page(HTMLParser):
@@ -212,6 +214,12 @@ def test_clusters_have_their_scores(page, run):
         assert f" {cluster}: {size} images," in text
 
 
+def test_health_says_what_to_change(page):
+    text = page.text("health")
+    assert "codes carry 0.5 nats" in text
+    assert "lower --loss.kl-weight" in text
+
+
 def test_timing_follows_from_the_records(page):
     text = page.text("timing")
     assert "training 6 s" in text  # 12,000 images at 2,000 a second
@@ -272,7 +280,7 @@ def test_a_run_that_has_just_begun(run, tmp_path, capsys):
     assert "No losses are recorded yet." in found.text("losses")
     assert "No speed is recorded yet." in found.text("timing")
     assert found.source.count("There is no model yet; training saves it with each snapshot.") == 6
-    assert capsys.readouterr().out.count("without ") == 8
+    assert capsys.readouterr().out.count("without ") == 9
 
 
 def test_a_model_alone_has_a_page(run, tmp_path):

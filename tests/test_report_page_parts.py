@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vaegan.config import Config
-from vaegan.report.page import draw_places
+from vaegan.report.page import draw_places, health_section
 from vaegan.report.page.chart import BOTTOM, LEFT, RIGHT, TOP, draw_chart
 from vaegan.report.page.embed import data_uri, evenly, strips
 from vaegan.report.page.places import SIDE
@@ -200,3 +200,20 @@ def test_each_window_took_its_images_over_its_speed():
 def test_timing_names_the_device_that_auto_became(device, told):
     facts = timing_section([], Config(), device).blocks[-1]
     assert dict(facts.pairs)["device"] == told
+
+
+def test_health_shows_the_last_findings_and_each_change():
+    def look(images, state):
+        finding = {"check": "kl", "state": state, "sentence": f"{images} seen", "remedy": "" if state == "ok" else "do"}
+        return {"images": images, "split": "test", "health": [finding]}
+
+    records = [{"images": 50, "split": "train"}, look(100, "ok"), look(200, "bad"), look(300, "bad"), look(400, "warn")]
+    now, history = health_section(records).blocks
+    assert now.rows == [("kl", "look", "400 seen")]
+    assert now.hints == ["do"]
+    assert [row[1:] for row in history.blocks[0].rows] == [
+        ("100", "well", "100 seen"),
+        ("200", "bad", "200 seen"),
+        ("400", "look", "400 seen"),
+    ]
+    assert "No checks are recorded" in health_section(records[:1]).blocks[0].text

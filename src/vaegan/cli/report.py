@@ -52,7 +52,14 @@ defaults = run_defaults
 def run(options: Options) -> None:
     """Collect, write, say what is missing."""
     from ..files import write_text
-    from ..report.page import losses_section, render_page, settings_section, snapshots_section, timing_section
+    from ..report.page import (
+        health_section,
+        losses_section,
+        render_page,
+        settings_section,
+        snapshots_section,
+        timing_section,
+    )
     from ..training.run_folder import RunFolder
     from .report_look import Look
     from .report_sections import model_sections
@@ -67,6 +74,7 @@ def run(options: Options) -> None:
     sections = [
         *([settings_section(config)] if config else []),
         losses_section(records),
+        health_section(records),
         snapshots_section(folder.path, records),
         *model_sections(Look(options, model, data, reason, options.k)),
         timing_section(records, config, model.info.get("device") if model else None),

@@ -18,6 +18,7 @@ from torch.nn.utils import parametrize
 from .game import Game
 from .passes import Critic, draws_random_numbers, evaluation_mode, seeded
 from .step import Losses, Noise, StepResult, given, gradients_of, leaf, trainable
+from .telling import logit_routes
 from .vaegan import Autocast
 
 
@@ -57,7 +58,7 @@ class GANObjective:
         routes = {}
         if record:
             routes["decoder/adversarial-prior"] = at_fakes["prior"].float().norm()
-            routes |= {f"discriminator/logit-{kind}": a.detach().float().mean() for kind, a in logits.items()}
+            routes |= logit_routes(logits)
         return StepResult(self._losses(logits, noise), {"decoder": of_dec, "discriminator": of_dis}, routes)
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:

@@ -28,6 +28,7 @@ from .game import FAKES, Game
 from .likelihoods import FeatureLikelihood, Likelihood
 from .passes import Critic, draws_random_numbers, evaluation_mode, frozen_statistics, seeded
 from .step import Losses, Noise, StepResult, given, gradients_of, leaf, trainable
+from .telling import logit_routes
 
 Autocast = Callable[[], AbstractContextManager[object]]
 
@@ -124,7 +125,7 @@ class VAEGANObjective:
             gradients["likelihood"] = of_likelihood
         if record:
             routes["encoder/llike"] = (self.encoder_llike_weight * of_z).norm()
-            routes |= {f"discriminator/logit-{kind}": a.detach().float().mean() for kind, a in f.logits.items()}
+            routes |= logit_routes(f.logits)
         return StepResult(self._losses(f, noise, kl_factor), gradients, routes)
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from ..config import Config
 from ..models import Model
+from .inspection import unit_figures, weight_lengths
 from .loop import Record, Trainer
 from .progress import Progress
 from .run_folder import RunFolder
 from .snapshots import Pictures, RunningMeans
 from .tensorboard import open_tensorboard, write_histograms, write_scalars
+from .watch import Watch
 
 Terms = dict[str, dict[str, float]]
 
@@ -48,6 +50,7 @@ class Journal:
         held_out_c: Tensor | None = None,
     ) -> None:
         self.folder, self.trainer, self.shown, self.bar, self.writes = folder, trainer, shown, bar, writes
+        self.held_out = held_out
         self.tensorboard: Any = None
         if writes and config.train.tensorboard:
             self.tensorboard = open_tensorboard(folder.path / "tensorboard", trainer.images)
@@ -55,6 +58,12 @@ class Journal:
         self._means = RunningMeans()
         self._clock, self._seen = time.perf_counter(), 0
         self._last: dict[str, Any] = {}
+        self._watch = Watch(folder.records() if writes else ())
+        if writes and not self._watch.has_begun:
+            start = {"images": 0, "epoch": 0.0, "split": "start", "weights": weight_lengths(trainer)}
+            self.folder.add_record(start)
+            self._watch.add(start)
+        bar.worries(self._watch.worries)
 
     def add(self, record: Record) -> None:
         """Take in one step."""
@@ -66,6 +75,7 @@ class Journal:
         """Start means and clock anew: the trainer has gone back."""
         self._means = RunningMeans()
         self._clock, self._seen = time.perf_counter(), 0
+        self._watch = Watch(self.folder.records() if self.writes else ())
 
     def pause(self, seconds: float) -> None:
         """So much time went to something else than steps."""
@@ -100,7 +110,7 @@ class Journal:
         self.bar.losses(record)
 
     def snapshot(self, step: Record, losses: Terms, rate_factors: dict[str, float] | None) -> None:
-        """Write held-out losses, grids and the model.
+        """Write held-out losses, figures and what the checks say of them, grids and the model.
 
         Args:
             step: the last one taken in.
@@ -113,7 +123,11 @@ class Journal:
         record: dict[str, Any] = {"images": images, "epoch": epoch, "split": "test", "losses": losses}
         if rate_factors is not None:
             record["rate_factors"] = rate_factors
+        record["weights"] = weight_lengths(self.trainer)
+        record |= {"units": units} if (units := unit_figures(self.shown, self.held_out)) else {}
+        record["health"] = self._watch.look(record)
         self._write(record)
+        self.bar.worries(self._watch.worries)
         if self.tensorboard is not None:
             write_histograms(self.tensorboard, self.trainer.objective.parts, step.kept, images)
         self.pictures.take(self.shown, images)
@@ -131,5 +145,6 @@ class Journal:
 
     def _write(self, record: dict[str, Any]) -> None:
         self.folder.add_record(record)
+        self._watch.add(record)
         if self.tensorboard is not None:
             write_scalars(self.tensorboard, record)

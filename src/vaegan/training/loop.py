@@ -261,9 +261,16 @@ class Trainer:
         Raises:
             NotFiniteError: naming the first part whose weights, or their norm, are not finite.
         """
-        for part, weights in self.weights.items():
-            if not torch.stack(torch._foreach_norm([w.detach() for w in weights])).isfinite().all():
+        for part, norm in self.weight_norms().items():
+            if not norm.isfinite():
                 raise NotFiniteError(self.steps, part, "norm of the weights")
+
+    def weight_norms(self) -> dict[str, Tensor]:
+        """Length of all weights of each part."""
+        return {
+            part: torch.linalg.vector_norm(torch.stack(torch._foreach_norm([w.detach() for w in weights])))
+            for part, weights in self.weights.items()
+        }
 
     def state(self) -> dict[str, Any]:
         """All that a later process needs to go on from here, as plain data and tensors on the CPU; a copy."""

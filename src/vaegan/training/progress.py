@@ -20,7 +20,7 @@ class Progress:
     """
 
     def __init__(self, bar: Any = None, task: Any = None) -> None:
-        self._bar, self._task = bar, task
+        self._bar, self._task, self._worries = bar, task, ""
 
     def step(self, images: int) -> None:
         """So many images are seen."""
@@ -31,7 +31,11 @@ class Progress:
         """Show the losses of a record next to the bar."""
         if self._bar is not None:
             speed = f"{record['images_per_second']:,.0f} images/s  "
-            self._bar.update(self._task, losses=speed + describe(record["losses"]))
+            self._bar.update(self._task, losses=speed + self._worries + describe(record["losses"]))
+
+    def worries(self, words: str) -> None:
+        """Show what is not well, in a few words, in front of the losses from now on; empty for nothing."""
+        self._worries = f"! {words}  " if words else ""
 
     def line(self, record: dict[str, Any], total: int) -> None:
         """One line for a snapshot."""

@@ -6,6 +6,7 @@ from outside, and its pictures are bounded in size, so it can be mailed and open
 
 from .blocks import Block, Facts, Fold, Note, Picture, Section, Strips, Table
 from .embed import picture, strips
+from .health import health_section
 from .losses import losses_section
 from .places import draw_places
 from .render import render_page
@@ -23,6 +24,7 @@ __all__ = [
     "Strips",
     "Table",
     "draw_places",
+    "health_section",
     "losses_section",
     "picture",
     "render_page",

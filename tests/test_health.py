@@ -1,0 +1,183 @@
+"""Checks on histories made up for each sickness, and on real trainings forced into it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from vaegan.settings_io import setting_names
+from vaegan.training.health import CHECKS, Finding, examine
+
+ROUTES = {
+    "decoder/llike": 0.3,
+    "decoder/adversarial-reconstruction": 0.3,
+    "decoder/adversarial-prior": 0.4,
+    "discriminator/logit-real": 0.5,
+    "discriminator/logit-reconstruction": -0.5,
+    "discriminator/logit-prior": -1.0,
+    "discriminator/accuracy-reconstruction": 0.7,
+    "discriminator/accuracy-prior": 0.8,
+}
+WEIGHTS = {"encoder": 10.0, "decoder": 20.0, "discriminator": 5.0}
+
+
+def window(images: int = 5000, kl_factors: tuple[float, float] = (1.0, 1.0), **routes: float) -> list[dict[str, Any]]:
+    """Two records, the first with routes lower by 1 part in 10 and the second higher: the mean counts."""
+    changed = ROUTES | {name.replace("__", "/").replace("_", "-"): value for name, value in routes.items()}
+    return [
+        {
+            "images": images,
+            "split": "train",
+            "losses": {"encoder": {"kl": 9.0}},
+            "routes": {name: value * scale for name, value in changed.items()},
+            "kl_factor": factor,
+        }
+        for scale, factor in zip((0.9, 1.1), kl_factors, strict=True)
+    ]
+
+
+def snapshots(**figures: Any) -> list[dict[str, Any]]:
+    """Start, a snapshot, and one that has these figures."""
+    healthy = {
+        "weights": WEIGHTS,
+        "units": {"kl": 30.0, "dead": 2, "of": 20},
+        "labels": {"0": [90, 100], "1": [110, 100]},
+    }
+    return [
+        {"images": 0, "split": "start", "weights": WEIGHTS},
+        {"images": 4000, "split": "test", **healthy},
+        {"images": 5000, "split": "test", **healthy, **figures},
+    ]
+
+
+def grown(part: str, times: float) -> dict[str, float]:
+    return WEIGHTS | {part: WEIGHTS[part] * times}
+
+
+def states(findings: list[Finding]) -> dict[str, str]:
+    return {finding.check: finding.state for finding in findings}
+
+
+def test_all_is_well() -> None:
+    found = examine(window(), snapshots())
+    assert states(found) == dict.fromkeys(["discriminator", "kl", "units", "routes", "modes", "weights"], "ok")
+    assert not any(finding.remedy for finding in found)
+    assert [finding.sentence for finding in found] == [
+        "the discriminator tells 70.0% of reconstructions and 80.0% of samples from real images, logits 1 apart",
+        "codes of held-out images carry 30 nats",
+        "2 of 20 dimensions of the code are idle",
+        "at the decoder, gamma L_llike is 0.6 times the adversarial gradient",  # 0.3 / hypot(0.3, 0.4)
+        "the rarest label among samples is 0, 0.9 times as frequent as in the data",
+        "weights of the encoder are 1 times as long as at the start",
+    ]
+
+
+SURE = {"discriminator__accuracy_prior": 0.999, "discriminator__accuracy_reconstruction": 0.998}
+FAR = {
+    "discriminator__logit_real": 5.0,
+    "discriminator__logit_prior": -9.0,
+    "discriminator__logit_reconstruction": -6.0,
+}
+SICK = [
+    ("discriminator", "warn", window(**SURE), {}, "winning"),
+    ("discriminator", "bad", window(**SURE, **FAR), {}, "winning"),
+    ("discriminator", "ok", window(**SURE | {"discriminator__accuracy_prior": 0.9}), {}, "tells"),
+    ("discriminator", "warn", window(discriminator__accuracy_prior=0.5, discriminator__accuracy_reconstruction=0.4), {},
+     "losing"),
+    ("discriminator", "bad", window(discriminator__accuracy_prior=0.3, discriminator__accuracy_reconstruction=0.2), {},
+     "losing"),
+    ("kl", "warn", window(), {"units": {"kl": 0.5, "dead": 0, "of": 20}}, "next to nothing"),
+    ("kl", "bad", window(), {"units": {"kl": 0.05, "dead": 0, "of": 20}}, "next to nothing"),
+    ("kl", "warn", window(), {"units": {"kl": 120.0, "dead": 0, "of": 20}}, "6 in a dimension"),
+    ("kl", "bad", window(), {"units": {"kl": 220.0, "dead": 0, "of": 20}}, "11 in a dimension"),
+    ("kl", "ok", window(kl_factors=(0.1, 0.2)), {"units": {"kl": 220.0, "dead": 0, "of": 20}}, "220 nats"),
+    ("units", "ok", window(), {"units": {"kl": 30.0, "dead": 10, "of": 20}}, "10 of 20"),
+    ("units", "warn", window(), {"units": {"kl": 30.0, "dead": 11, "of": 20}}, "11 of 20"),
+    ("units", "bad", window(), {"units": {"kl": 30.0, "dead": 19, "of": 20}}, "19 of 20"),
+    ("routes", "warn", window(decoder__llike=0.004), {}, "reconstructions teach it nothing"),
+    ("routes", "bad", window(decoder__llike=0.0004), {}, "reconstructions teach it nothing"),
+    ("routes", "warn", window(decoder__llike=60.0), {}, "the discriminator teaches it nothing"),
+    ("routes", "bad", window(decoder__llike=600.0), {}, "the discriminator teaches it nothing"),
+    ("modes", "warn", window(), {"labels": {"0": [45, 100], "1": [155, 100]}}, "rarest label among samples is 0"),
+    ("modes", "bad", window(), {"labels": {"a": [9, 100], "b": [191, 100]}}, "samples leave out a"),
+    ("modes", "ok", window(), {"labels": {"0": [0, 1], "1": [200, 100]}}, "is 1"),  # 2 expected: too few to say
+    ("weights", "warn", window(), {"weights": grown("decoder", 4)}, "weights of the decoder are 4 times"),
+    ("weights", "bad", window(), {"weights": grown("discriminator", 11)}, "weights of the discriminator are 11 times"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "state", "of_window", "figures", "words"), SICK)
+def test_a_sickness_is_named(check, state, of_window, figures, words) -> None:
+    found = {finding.check: finding for finding in examine(of_window, snapshots(**figures))}
+    assert found[check].state == state
+    assert words in found[check].sentence
+    assert bool(found[check].remedy) == (state != "ok")
+    others = {name: finding.state for name, finding in found.items() if name not in (check, "kl", "units")}
+    assert set(others.values()) == {"ok"}
+
+
+def test_remedies_name_settings_that_there_are() -> None:
+    names = {f"--{name.replace('_', '-')}" for name in setting_names()}
+    for check, state, of_window, figures, _ in SICK:
+        found = {finding.check: finding for finding in examine(of_window, snapshots(**figures))}
+        words = found[check].remedy.replace(",", " ").replace(")", " ").replace("(", " ").split()
+        named = {word for word in words if word.startswith("--")}
+        assert named <= names
+        assert named or state == "ok"
+
+
+def test_growth_in_all_and_before_the_first_snapshot() -> None:
+    start, *_, last = snapshots(weights=grown("encoder", 8))
+    found = states(examine(window(), [start, last]))
+    assert found["weights"] == "ok"  # the first interval may be long
+    start, *_, last = snapshots(weights=grown("encoder", 12))
+    assert states(examine(window(), [start, last]))["weights"] == "warn"
+    before = last | {"images": 4500}
+    assert states(examine(window(), [start, before, last]))["weights"] == "warn"
+    last["weights"] = before["weights"] = grown("encoder", 101)
+    assert states(examine(window(), [start, before, last]))["weights"] == "bad"
+
+
+def test_nothing_is_said_of_the_first_images_or_of_parts_that_are_not_there() -> None:
+    assert examine(window(images=999), snapshots()) == []
+    assert examine([], snapshots()) == []
+    bare = [{"images": 2000, "split": "train", "losses": {"encoder": {"llike": 1.0}}, "routes": {}}]
+    assert examine(bare, [{"images": 2000, "split": "test", "units": {"kl": 0.0, "dead": 20, "of": 20}}]) == []
+    off = window(decoder__adversarial_prior=0.0, decoder__adversarial_reconstruction=0.0)
+    assert "routes" not in states(examine(off, snapshots()))
+    assert len(CHECKS) == 6
+
+
+@pytest.fixture(scope="module")
+def long_tiny(tiny):
+    """Words of a tiny training that sees enough images to be judged, in two snapshots."""
+    return [*tiny, "--train.epochs", "12", "--train.snapshot-epochs", "6", "--train.log-images", "64"]
+
+
+PIXELS = ["--model.kind", "vae", "--loss.likelihood", "gaussian", "--optim.lr", "0.003"]
+PLAIN = ["--model.discriminator.norm", "none"]
+FORCED = [
+    ({"kl", "units"}, ["--loss.kl-weight", "1000"]),
+    ({"kl"}, [*PIXELS, "--loss.pixel-variance", "0.00001", "--loss.kl-weight", "0", "--optim.encoder-lr", "0.1"]),
+    ({"routes"}, ["--loss.gamma", "1e-9"]),
+    ({"routes"}, ["--loss.gamma", "1e9"]),
+    ({"discriminator"}, ["--optim.discriminator-lr", "0.003", "--optim.decoder-lr", "1e-9", *PLAIN]),
+    ({"weights"}, ["--optim.discriminator-lr", "5"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("checks", "words"), FORCED)
+def test_a_real_training_forced_into_it(checks, words, command, long_tiny, tmp_path, plain_curves, capsys) -> None:
+    assert command("train", *long_tiny, *words, "--out", tmp_path) == 0
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    sick = {finding["check"] for finding in records[-1]["health"] if finding["state"] != "ok"}
+    assert checks <= sick
+    told = [line.split()[2] for line in capsys.readouterr().err.splitlines() if line.startswith("vaegan: health: ")]
+    assert sick <= set(told)
+
+
+def test_a_quiet_training_says_nothing(command, long_tiny, tmp_path, plain_curves, capsys) -> None:
+    assert command("train", *long_tiny, *PIXELS, "--loss.pixel-variance", "0.01", "--out", tmp_path) == 0
+    assert capsys.readouterr().err == ""
