@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +157,7 @@ BAD = [
     ("reconstruct RUN --split tset", "--split: 'tset' is not allowed: must be one of 'test', 'train'"),
     ("reconstruct RUN --data mnits", "unknown data source 'mnits' (perhaps you meant 'mnist')"),
     ("reconstruct RUN --data none/here", "'none/here': No such file or directory; give a folder of images"),
-    ("reconstruct RUN/model", "does not say what it was trained on; name images with --data SOURCE"),
+    ("reconstruct RUN/alone", "does not say what it was trained on; name images with --data SOURCE"),
     ("interpolate RUN --steps 1", "--steps: 1 is not allowed: must be greater than or equal to 2"),
     ("interpolate RUN --how cubic", "--how: 'cubic' is not allowed: must be one of 'linear', 'spherical'"),
 ]
@@ -167,6 +168,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(words, line, tmp_path, monkeyp
     run = make_run(tmp_path / "run")
     make_run(run / "gan", "gan")
     make_run(run / "ae", "ae")
+    shutil.copytree(run / "model", run / "alone")
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     words = words.replace("RUN", "run")

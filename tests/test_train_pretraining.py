@@ -39,7 +39,7 @@ def whole(command, tiny, tmp_path, plain_curves):
 
 
 def test_the_images_seen_decide_what_is_descended(whole):
-    for record in records(whole):
+    for record in (record for record in records(whole) if record["split"] != "start"):
         pretrains = record["images"] <= LAST if record["split"] == "train" else record["images"] < LAST
         terms = {part: set(losses) for part, losses in record["losses"].items()}
         if pretrains:

@@ -54,7 +54,7 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, code, py
     assert newest_state(out)["images"] == 80
     assert (out / "losses.png").is_file()
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert [record["images"] for record in records] == [48, 80]
+    assert [record["images"] for record in records] == [0, 48, 80]
 
     assert command("train", *words) == 0
     assert "going on after 80 images to 208" in capsys.readouterr().out

@@ -267,6 +267,11 @@ class TrainSettings(Settings):
     """Write TensorBoard files too, where the extra is installed."""
     held_out_images: PositiveInt = 1000
     """Held-out images on which losses are computed at a snapshot."""
+    select: Literal["auto", "fd", "none"] = "auto"
+    """How snapshots are scored to keep the best one's model as RUN/best: 'fd' is the Fréchet distance of samples plus
+    that of reconstructions, 'auto' is 'fd' where the run is long enough to train a network for the features first."""
+    select_images: Annotated[int, Field(ge=2)] = 2000
+    """Samples, and held-out images at most, behind such a score."""
 
 
 class Config(Settings):

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors
 import safetensors.torch
@@ -26,6 +26,7 @@ def load(
     *,
     device: str | torch.device = "cpu",
     parts: Mapping[str, nn.Module] | None = None,
+    which: Literal["last", "best"] = "last",
 ) -> Model:
     """Load a model, in evaluation mode.
 
@@ -33,11 +34,12 @@ def load(
         path: a run folder, a folder that `Model.save` wrote, or the id `owner/name` of a model on the Hugging Face hub.
         device: where to put it.
         parts: networks by the names 'encoder', 'decoder', 'discriminator' to load the weights into, for user-made ones.
+        which: of a run's models, that of its last or of its best snapshot.
 
     Raises:
         UserError: if nothing is there, it is damaged, written by a newer version, or does not fit the networks.
     """
-    folder = _find(path)
+    folder = _find_best(path) if which == "best" else _find(path)
     model = _rebuild(folder, parts)
     tensors = _read_tensors(folder / WEIGHTS_NAME)
     _check_tensors(model, tensors, folder)
@@ -61,6 +63,14 @@ def _find(path: str | Path) -> Path:
     raise UserError(
         f"no run or saved model at {folder}; check the path, or train one with `vaegan train --out {folder}`"
     )
+
+
+def _find_best(path: str | Path) -> Path:
+    """Return the folder of a run's best model."""
+    folder = Path(path).expanduser() / "best"
+    if not (folder / CONFIG_NAME).is_file():
+        raise UserError(f"{folder.parent} keeps no best model; train it with --train.select fd, or take its last one")
+    return folder
 
 
 def _download(name: str) -> Path:

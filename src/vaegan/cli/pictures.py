@@ -62,12 +62,13 @@ _DataOptions = TypeVar("_DataOptions", bound=DataPictureOptions)
 
 
 def data_of_run(options: DataPictureOptions) -> DataSettings:
-    """Return the data settings that the run was trained with; source '' if it is no run folder.
+    """Return the data settings that the run was trained with; source '' if it is neither a run nor a model in one.
 
     Raises:
         UserError: if its config.yaml cannot be read.
     """
-    path = Path(options.run) / "config.yaml"
+    folder = Path(options.run)
+    path = (folder.parent if folder.name in ("model", "best") else folder) / "config.yaml"
     return load_yaml(path).data if path.is_file() else options.data.model_copy(update={"source": ""})
 
 

@@ -56,6 +56,7 @@ def run(options: Options) -> None:
         health_section,
         losses_section,
         render_page,
+        scores_section,
         settings_section,
         snapshots_section,
         timing_section,
@@ -74,6 +75,7 @@ def run(options: Options) -> None:
     sections = [
         *([settings_section(config)] if config else []),
         losses_section(records),
+        *([scores] if (scores := scores_section(records)) else []),
         health_section(records),
         snapshots_section(folder.path, records),
         *model_sections(Look(options, model, data, reason, options.k)),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from torch import Tensor
 
 from ..metrics.features import FeatureExtractor
 from ..metrics.frechet import Moments, frechet_distance
 from ..models import Model
-from .streams import Images, batches_of, features_of, priors_of, reconstructions_of, samples_of
+from .streams import Images, batches_of, decoded, features_of, priors_of, reconstructions_of, samples_of
 
 
 def moments_of(images: Images, extractor: FeatureExtractor, batch_size: int = 256) -> Moments:
@@ -25,6 +27,8 @@ def quick_scores(
     *,
     reference: Moments | None = None,
     condition: Tensor | None = None,
+    codes: Tensor | None = None,
+    on_samples: Callable[[Tensor], None] = lambda features: None,
     batch_size: int = 256,
 ) -> dict[str, float]:
     """Return the Fréchet distances of samples and of reconstructions to held-out images.
@@ -38,6 +42,8 @@ def quick_scores(
         prior: that the samples come from.
         reference: `moments_of(images_held_out, extractor)`, to be computed once for many calls.
         condition: what is known about the held-out images, `(N, A)`, for a conditional model; samples are told it too.
+        codes: of the samples `(num, Z)`, instead of draws from the prior.
+        on_samples: is given the samples' features `(num, D)`, to look at them in other ways.
         batch_size: images at a time.
 
     Returns:
@@ -45,9 +51,15 @@ def quick_scores(
     """
     reference = reference or moments_of(images_held_out, extractor, batch_size)
     scores = {}
-    if prior in priors_of(model):
-        samples = samples_of(model, num, seed, prior, batch_size, condition)
-        scores["frechet_samples"] = frechet_distance(Moments(features_of(extractor, samples)), reference)
+    drawn: Iterator[Tensor] | None = None
+    if codes is not None:
+        drawn = decoded(model, codes, batch_size, condition)
+    elif prior in priors_of(model):
+        drawn = samples_of(model, num, seed, prior, batch_size, condition)
+    if drawn is not None:
+        features = features_of(extractor, drawn)
+        scores["frechet_samples"] = frechet_distance(Moments(features), reference)
+        on_samples(features)
     if model.encoder is not None and model.decoder is not None:
         pairs = reconstructions_of(model, images_held_out[:num], batch_size, condition)
         made = features_of(extractor, (x_tilde for _, x_tilde in pairs))

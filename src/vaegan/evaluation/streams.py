@@ -47,8 +47,16 @@ def samples_of(
     Raises:
         UserError: if the model has no such prior or no decoder.
     """
-    codes = model.sample_codes(num, seed)
-    c = None if condition is None else condition[torch.arange(num) % len(condition)]
+    yield from decoded(model, model.sample_codes(num, seed), batch_size, condition)
+
+
+def decoded(model: Model, codes: Tensor, batch_size: int, condition: Tensor | None = None) -> Iterator[Tensor]:
+    """Yield the images of codes `(num, Z)`; the rest as `samples_of`.
+
+    Raises:
+        UserError: if the model has no decoder.
+    """
+    c = None if condition is None else condition[torch.arange(len(codes)) % len(condition)]
     for z, own in zip(torch.split(codes, batch_size), _split(c, batch_size), strict=False):
         yield model.decode(z, condition=own, batch_size=batch_size).cpu()
 

@@ -20,6 +20,7 @@ from ..files import written_beside
 
 Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 Lines = dict[str, dict[str, dict[str, Line]]]
+SCORES = {"frechet_samples": "samples", "frechet_reconstructions": "reconstructions", "score": "sum"}
 
 _SMOOTHED_FROM = 60
 _WILD = 30.0
@@ -30,8 +31,9 @@ def draw_losses(records: Iterable[Mapping[str, Any]], path: Path) -> None:
 
     Args:
         records: each with "images" (images seen), "split" ("train" or "test") and "losses", which maps parts to
-            losses by name, in nats per image. All else, and records without these, are passed over. Of several records
-            with the same number of images, as a resumed run may leave them, the last one counts.
+            losses by name, in nats per image; those of snapshots may have "scores" by name, which get a panel, too.
+            All else, and records without these, are passed over. Of several records with the same number of images, as
+            a resumed run may leave them, the last one counts.
         path: the PNG, written beside and then renamed.
 
     Raises:
@@ -40,14 +42,18 @@ def draw_losses(records: Iterable[Mapping[str, Any]], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    lines = collect_lines(records)
+    records = list(records)
+    lines, scores = collect_lines(records), collect_scores(records)
     parts = [part for part in PARTS if part in lines]
-    figure = Figure(figsize=(5.6 * max(1, len(parts)), 4.2), dpi=110, layout="constrained")
+    num_panels = max(1, len(parts) + bool(scores))
+    figure = Figure(figsize=(5.6 * num_panels, 4.2), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, max(1, len(parts)), squeeze=False)[0]
+    panels = figure.subplots(1, num_panels, squeeze=False)[0]
     for part, axes in zip(parts, panels, strict=False):
         _draw_part(axes, part, lines[part])
-    if not parts:
+    if scores:
+        _draw_scores(panels[-1], scores)
+    if not parts and not scores:
         panels[0].set_axis_off()
         panels[0].text(0.5, 0.5, "no losses recorded yet", ha="center", va="center")
     with written_beside(path) as beside:
@@ -70,6 +76,15 @@ def collect_lines(records: Iterable[Mapping[str, Any]]) -> Lines:
         part: {name: {split: _line(line) for split, line in splits.items()} for name, splits in names.items()}
         for part, names in points.items()
     }
+
+
+def collect_scores(records: Iterable[Mapping[str, Any]]) -> dict[str, Line]:
+    """Sort scores of snapshots into ``lines[name] = (images, values)``, by images; with their spoken names."""
+    points: dict[str, dict[int, float]] = {}
+    for record in records:
+        for name, value in record.get("scores", {}).items():
+            points.setdefault(SCORES.get(name, name), {})[record["images"]] = float(value)
+    return {name: _line(line) for name, line in points.items()}
 
 
 def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
@@ -102,6 +117,19 @@ def _draw_part(axes: Any, part: str, losses: Mapping[str, Mapping[str, Line]]) -
     axes.set_title(part)
     axes.set_xlabel("images seen")
     axes.set_ylabel("nats per image")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.grid(True, alpha=0.25)
+    axes.legend(fontsize=8, framealpha=0.85)
+
+
+def _draw_scores(axes: Any, scores: Mapping[str, Line]) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    for name, (images, values) in scores.items():
+        axes.plot(images, _finite(values), "-o", markersize=3.5, label=name)
+    _set_scale(axes, [values for _, values in scores.values()])
+    axes.set_title("Fréchet distance to held-out images")
+    axes.set_xlabel("images seen")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(True, alpha=0.25)
     axes.legend(fontsize=8, framealpha=0.85)

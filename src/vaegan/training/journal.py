@@ -16,6 +16,7 @@ from .inspection import unit_figures, weight_lengths
 from .loop import Record, Trainer
 from .progress import Progress
 from .run_folder import RunFolder
+from .selection import Selection
 from .snapshots import Pictures, RunningMeans
 from .tensorboard import open_tensorboard, write_histograms, write_scalars
 from .watch import Watch
@@ -35,6 +36,7 @@ class Journal:
         bar: to show losses in.
         writes: whether this process writes.
         held_out_c: conditions (N, A) of these images, for a conditional model.
+        selection: scores snapshots and keeps the best model, if it is wanted.
     """
 
     def __init__(
@@ -48,9 +50,10 @@ class Journal:
         *,
         writes: bool,
         held_out_c: Tensor | None = None,
+        selection: Selection | None = None,
     ) -> None:
         self.folder, self.trainer, self.shown, self.bar, self.writes = folder, trainer, shown, bar, writes
-        self.held_out = held_out
+        self.held_out, self.held_out_c, self.selection = held_out, held_out_c, selection
         self.tensorboard: Any = None
         if writes and config.train.tensorboard:
             self.tensorboard = open_tensorboard(folder.path / "tensorboard", trainer.images)
@@ -124,16 +127,17 @@ class Journal:
         if rate_factors is not None:
             record["rate_factors"] = rate_factors
         record["weights"] = weight_lengths(self.trainer)
-        record |= {"units": units} if (units := unit_figures(self.shown, self.held_out)) else {}
+        record |= {"units": units} if (units := unit_figures(self.shown, self.held_out, self.held_out_c)) else {}
+        self.shown.info["images"] = images
+        record |= self.selection.look(self.shown) if self.selection else {}
         record["health"] = self._watch.look(record)
         self._write(record)
         self.bar.worries(self._watch.worries)
         if self.tensorboard is not None:
             write_histograms(self.tensorboard, self.trainer.objective.parts, step.kept, images)
         self.pictures.take(self.shown, images)
-        self.shown.info["images"] = images
         self.shown.save(self.folder.path / "model")
-        self.bar.line(self._last, self.trainer.settings.total_images)
+        self.bar.line(self._last, self.trainer.settings.total_images, record.get("scores"))
 
     def finish(self) -> None:
         """Draw what the whole run goes into, and close."""

@@ -37,10 +37,19 @@ class Progress:
         """Show what is not well, in a few words, in front of the losses from now on; empty for nothing."""
         self._worries = f"! {words}  " if words else ""
 
-    def line(self, record: dict[str, Any], total: int) -> None:
-        """One line for a snapshot."""
+    def line(self, record: dict[str, Any], total: int, scores: dict[str, float] | None = None) -> None:
+        """One line for a snapshot.
+
+        Args:
+            record: the last of training.
+            total: images that the run will see.
+            scores: of `selection`, if there are any.
+        """
         share = f"{record['images']:,} of {total:,} images, epoch {record['epoch']:.4g}"
-        log.info("%s, %s images/s: %s", share, f"{record['images_per_second']:,.0f}", describe(record["losses"]))
+        told = f"; score {scores['score']:.4g}" if scores else ""
+        log.info(
+            "%s, %s images/s: %s%s", share, f"{record['images_per_second']:,.0f}", describe(record["losses"]), told
+        )
 
 
 def describe(losses: dict[str, dict[str, float]]) -> str:

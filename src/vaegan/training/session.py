@@ -21,6 +21,7 @@ from .journal import Journal, Terms
 from .loop import NotFiniteError, Record
 from .progress import show_progress
 from .run_folder import RunFolder, open_run
+from .selection import BEST, Selection, open_selection
 from .signals import StopRequest, stop_on_signals
 from .snapshots import held_out_losses
 from .states import States
@@ -81,16 +82,25 @@ class Session:
         self.held_out = torch.from_numpy(np.array(self.data.test.images[shown]))
         conditioning = self.model.conditioning
         self.held_out_c = None if conditioning is None else conditioning.of_images(self.data.test, shown)
+        selection = self.world.together(self._open_selection, self.device)
         with stop_on_signals() as stop, show_progress(self.trainer.images, total, speaks=first) as bar:
             self.journal = Journal(
                 self.folder, self.config, self.trainer, self.shown, self.held_out, bar,
-                writes=first, held_out_c=self.held_out_c,
+                writes=first, held_out_c=self.held_out_c, selection=selection,
             )  # fmt: skip
             stopped = self._train(stop)
         self.journal.finish()
         if first:
             self._say_goodbye(stopped)
         return (stop.number or signal.SIGTERM) if stopped else None
+
+    def _open_selection(self) -> Selection | None:
+        """What scores snapshots; in the first process alone, while the others wait."""
+        if not self.world.is_first:
+            return None
+        total = self.trainer.settings.total_images
+        best, conditioning = self.folder.path / BEST, self.model.conditioning
+        return open_selection(self.config, best, self.data, self.device, total, conditioning)
 
     def _is_finished(self) -> bool:
         """Whether all is trained and drawn: the loss curves are the last thing that is made."""
@@ -212,6 +222,7 @@ class Session:
             ("triptychs", "originals, reconstructions and new images"),
             ("losses.png", "losses of each part"),
             ("model", "the model: vaegan.load reads it"),
+            (BEST, "the model of the snapshot with the best score"),
         ):
             if (path / name).exists():
                 log.info("  %s  %s", path / name, what)

@@ -25,11 +25,11 @@ def open_tensorboard(folder: Path, images: int) -> Any:
 
 
 def write_scalars(tensorboard: Any, record: dict[str, Any]) -> None:
-    """Write a record's losses, gradients and routes as scalars."""
+    """Write a record's losses, gradients, routes and scores as scalars."""
     for part, terms in record["losses"].items():
         for name, value in terms.items():
             tensorboard.add_scalar(f"{part}/{name}/{record['split']}", value, record["images"])
-    for group in ("gradients", "routes"):
+    for group in ("gradients", "routes", "scores"):
         for name, value in record.get(group, {}).items():
             tensorboard.add_scalar(f"{group}/{name}", value, record["images"])
 

@@ -10,6 +10,7 @@ from .health import health_section
 from .losses import losses_section
 from .places import draw_places
 from .render import render_page
+from .scores import scores_section
 from .settings import settings_section
 from .snapshots import snapshots_section
 from .timing import timing_section
@@ -28,6 +29,7 @@ __all__ = [
     "losses_section",
     "picture",
     "render_page",
+    "scores_section",
     "settings_section",
     "snapshots_section",
     "strips",
