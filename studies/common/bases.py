@@ -2,8 +2,8 @@
 
 Claims about VAE/GANs are claims about plain training, so what our recipes do to steady it is left out: the rate is
 constant and no weights are averaged. L_llike is a sum over the features of layer l: where convolutions have a half or
-a quarter of the recipe's channels, its weights are raised, or KL would win and the codes tell nothing. VAE and AE have weights of 1. All runs compute in one number format, or speed of a moment would
-decide which.
+a quarter of the recipe's channels, its weights are raised, or KL would win and the codes tell nothing. VAE and AE have
+weights of 1. All runs compute in one number format, or speed of a moment would decide which.
 """
 
 from __future__ import annotations
