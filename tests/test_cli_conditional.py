@@ -49,7 +49,7 @@ def data(told_images):
 
 
 def test_reconstruct_and_encode_know_what_is_known_of_each_image(run, data, tmp_path):
-    model, x = vaegan.load(run), to_unit(torch.from_numpy(data.test.images))
+    model, x = vaegan.load(run), to_unit(torch.from_numpy(np.array(data.test.images)))
     c = model.conditioning.of_images(data.test)
     assert run_command("reconstruct", run, "--out", tmp_path / "a.npz", "--batch-size", 5) == 0
     np.testing.assert_allclose(
