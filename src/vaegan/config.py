@@ -152,6 +152,9 @@ class LossSettings(Settings):
     """Encoder descends L_prior * kl_weight + L_llike * this (1 in the paper)."""
     adversarial_weight: NonNegativeFloat = 1.0
     """Weight of the adversarial loss at the decoder."""
+    balance: PositiveFloat | None = None
+    """Weigh the adversarial loss anew in each step, so that its gradient at the decoder's images is so many times as
+    long as that of gamma * L_llike; not if not set (Esser et al., arXiv:2012.09841)."""
     adversarial: Literal["minimax", "non-saturating", "hinge"] = "minimax"
     """Form of L_GAN: minimax is the paper's Algorithm 1."""
     fakes: Literal["both", "prior", "reconstructions"] = "both"

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..losses import prior_loss, wide
+from .balance import balance_factor
 from .game import FAKES, Game
 from .likelihoods import FeatureLikelihood, Likelihood
 from .passes import Critic, draws_random_numbers, evaluation_mode, frozen_statistics, seeded
@@ -65,6 +66,8 @@ class VAEGANObjective:
         free_bits: nats per latent dimension that cost nothing.
         feature_layer: layer l, by name; see `passes.Critic`.
         together: whether Dis sees x, x_tilde and x_p as one batch; see `passes.Critic`.
+        balance: length that the adversarial gradient is kept at beside that of gamma L_llike, at the decoder's images;
+            None leaves it alone. See `balance`.
         autocast: makes the context in which forward passes run, e.g. bf16 autocast.
     """
 
@@ -84,6 +87,7 @@ class VAEGANObjective:
         free_bits: float = 0.0,
         feature_layer: str = "auto",
         together: bool = False,
+        balance: float | None = None,
         autocast: Autocast = contextlib.nullcontext,
     ) -> None:
         self.likelihood: Likelihood = likelihood or FeatureLikelihood()
@@ -96,7 +100,7 @@ class VAEGANObjective:
         self.kinds = {"both": FAKES, "prior": ("prior",), "reconstructions": ("reconstruction",)}[fakes]
         self.gamma, self.adversarial_weight = gamma, adversarial_weight
         self.encoder_llike_weight, self.kl_weight, self.free_bits = encoder_llike_weight, kl_weight, free_bits
-        self.autocast = autocast
+        self.autocast, self.balance = autocast, balance
         self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
     def step(
@@ -114,7 +118,10 @@ class VAEGANObjective:
         f = self._forward(x, noise, *given(c))
         of_y, *of_likelihood = gradients_of([f.llike], [f.y_leaf, *self.weights.get("likelihood", [])], retain=True)
         of_dis, at_fakes = self.game.gradients(self.critic, f.logits, f.fakes, noise)
-        of_dec, of_z, routes = self._decoder_gradients(f, of_y, at_fakes, record=record)
+        climbs = self._climbs(f, at_fakes)
+        balance = 1.0 if self.balance is None else balance_factor(self.gamma * of_y, climbs.values(), self.balance)
+        climbs = climbs if self.balance is None else {kind: balance * climb for kind, climb in climbs.items()}
+        of_dec, of_z, routes = self._decoder_gradients(f, of_y, climbs, record=record)
         of_enc = gradients_of(
             [f.z, f.kl],
             list(self.weights["encoder"]),
@@ -126,7 +133,8 @@ class VAEGANObjective:
         if record:
             routes["encoder/llike"] = (self.encoder_llike_weight * of_z).norm()
             routes |= logit_routes(f.logits)
-        return StepResult(self._losses(f, noise, kl_factor), gradients, routes)
+            routes |= {"decoder/balance": balance} if isinstance(balance, Tensor) else {}
+        return StepResult(self._losses(f, noise, kl_factor, balance), gradients, routes)
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
         """The losses of held-out images (B, C, H, W), in evaluation (see `passes.evaluation_mode`)."""
@@ -167,29 +175,34 @@ class VAEGANObjective:
         fakes = {kind: fakes[kind] for kind in self.kinds}
         return _Forward(z, z_leaf, y, y_leaf, x_p, fakes, logits, kl, llike)
 
+    def _climbs(self, f: _Forward, at_fakes: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Gradient of the weighted adversarial loss at what Dec put out, for each kind of fakes."""
+        climbs = {kind: self.adversarial_weight * at_fake for kind, at_fake in at_fakes.items()}
+        if (
+            "reconstruction" in climbs and f.fakes["reconstruction"] is not f.y_leaf
+        ):  # Bernoulli: back through the sigmoid
+            (back,) = gradients_of([f.fakes["reconstruction"]], [f.y_leaf], [climbs["reconstruction"]])
+            climbs["reconstruction"] = back
+        return climbs
+
     def _decoder_gradients(
-        self, f: _Forward, of_y: Tensor, at_fakes: dict[str, Tensor], *, record: bool
+        self, f: _Forward, of_y: Tensor, climbs: dict[str, Tensor], *, record: bool
     ) -> tuple[list[Tensor], Tensor, dict[str, Tensor]]:
         """Dec's weight gradients (both losses), the gradient of L_llike alone at z, and the norms of both routes."""
         (of_z,) = gradients_of([f.y], [f.z_leaf], [of_y], retain=True)
         outputs, cotangents = [f.y], [self.gamma * of_y]
         routes = {"decoder/llike": cotangents[0].float().norm()} if record else {}
-        if "reconstruction" in at_fakes:
-            climb = self.adversarial_weight * at_fakes["reconstruction"]
-            if f.fakes["reconstruction"] is not f.y_leaf:  # Bernoulli: back through the sigmoid
-                (climb,) = gradients_of([f.fakes["reconstruction"]], [f.y_leaf], [climb])
-            cotangents[0] = cotangents[0] + climb
-            if record:
-                routes["decoder/adversarial-reconstruction"] = climb.float().norm()
+        if "reconstruction" in climbs:
+            cotangents[0] = cotangents[0] + climbs["reconstruction"]
         if f.x_p is not None:
             outputs.append(f.x_p)
-            cotangents.append(self.adversarial_weight * at_fakes["prior"])
-            if record:
-                routes["decoder/adversarial-prior"] = cotangents[1].float().norm()
+            cotangents.append(climbs["prior"])
+        if record:
+            routes |= {f"decoder/adversarial-{kind}": climb.float().norm() for kind, climb in climbs.items()}
         return gradients_of(outputs, list(self.weights["decoder"]), list(cotangents)), of_z, routes
 
-    def _losses(self, f: _Forward, noise: Noise, kl_factor: float) -> Losses:
-        """All losses by part, detached; ``total`` is what the part descends."""
+    def _losses(self, f: _Forward, noise: Noise, kl_factor: float, balance: Tensor | float = 1.0) -> Losses:
+        """All losses by part, detached; ``total`` is what the part descends (held out: with routes not balanced)."""
         game = self.game
         logits = {kind: a.detach() for kind, a in f.logits.items()}
         kl, llike = f.kl.detach(), f.llike.detach()
@@ -197,7 +210,7 @@ class VAEGANObjective:
         adversarial = torch.stack([game.decoder_loss(logits[kind]) for kind in self.kinds]).sum()
         weighted = torch.stack([game.weight(kind) * term for kind, term in terms.items()]).sum()
         encoder = self.kl_weight * kl_factor * kl + self.encoder_llike_weight * llike
-        decoder = self.gamma * llike + self.adversarial_weight * adversarial
+        decoder = self.gamma * llike + balance * self.adversarial_weight * adversarial
         return {
             "encoder": {"kl": kl, "llike": llike, "total": encoder},
             "decoder": {"llike": llike, "adversarial": adversarial, "total": decoder},

@@ -151,6 +151,10 @@ def build_objective(config: Config, model: Model, autocast: Autocast) -> Objecti
         loss.label_flip,
     )
     parts = model.parts
+    if loss.balance is not None and model.kind != "vaegan":
+        raise UserError(
+            f"loss.balance weighs two losses of a decoder, which model.kind {model.kind} does not have; leave it out"
+        )
     if model.kind == "gan":
         networks = parts["decoder"], parts["discriminator"]
         return GANObjective(*networks, game=game, together=loss.joint_batch, autocast=autocast)
@@ -173,6 +177,7 @@ def build_objective(config: Config, model: Model, autocast: Autocast) -> Objecti
             fakes=loss.fakes,
             adversarial_weight=loss.adversarial_weight,
             together=loss.joint_batch,
+            balance=loss.balance,
             **shared,
         )
     metric = parts["discriminator"] if model.kind == "vae-dis-l" else None

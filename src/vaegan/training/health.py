@@ -137,9 +137,10 @@ def check_routes(window: Records, snapshots: Records) -> Finding | None:
     if 0.01 <= ratio <= 100:
         return Finding("routes", "ok", sentence)
     state: State = "warn" if 0.001 <= ratio <= 1000 else "bad"
+    held = "or hold both in balance with --loss.balance 1"
     if ratio < 1:
-        return Finding("routes", state, f"{sentence}: reconstructions teach it nothing", "raise --loss.gamma")
-    remedy = "lower --loss.gamma, or raise --loss.adversarial-weight"
+        return Finding("routes", state, f"{sentence}: reconstructions teach it nothing", f"raise --loss.gamma, {held}")
+    remedy = f"lower --loss.gamma, {held}"
     return Finding("routes", state, f"{sentence}: the discriminator teaches it nothing", remedy)
 
 

@@ -1,0 +1,33 @@
+r"""Routes of equal say: the adversarial loss weighted so that its gradient keeps a set length beside that of L_llike.
+
+    lambda = r |d gamma L_llike / d x_tilde| / |d L_adv / d (x_tilde, x_p)|
+
+This is the adaptive weight of Esser et al. 2021 ("Taming Transformers", arXiv:2012.09841, eq. 7), who take both
+lengths at the decoder's last layer; at its images they come without a further pass. It is computed from each batch
+anew, so there is no state; in several processes each balances its share of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from ..losses import wide
+
+MOST = 1e4
+"""A route that has nearly vanished is not blown up beyond this (the bound of the authors' code)."""
+
+
+def balance_factor(llike: Tensor, adversarial: Iterable[Tensor], ratio: float) -> Tensor:
+    """Return what the adversarial gradients are multiplied with, a scalar.
+
+    Args:
+        llike: gradient of gamma L_llike at x_tilde.
+        adversarial: gradients of the adversarial loss at each kind of fakes; their common length counts.
+        ratio: r, that the adversarial ones shall have to the other's length.
+    """
+    length = torch.linalg.vector_norm(torch.stack([wide(g).norm() for g in adversarial]))
+    factor: Tensor = ratio * wide(llike).norm() / length.clamp(min=torch.finfo(length.dtype).tiny)
+    return factor.clamp(max=MOST)
