@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -89,7 +90,7 @@ def test_lengths_and_gradients(fakes, pixels, ratio):
     expected = torch.autograd.grad(llike + factor * adversarial, list(dec.parameters()))
     for a, b in zip(found.gradients["decoder"], expected, strict=True):
         torch.testing.assert_close(a, b)
-    assert float(found.losses["decoder"]["total"]) == pytest.approx(float(llike + factor * adversarial))
+    assert float(found.losses["decoder"]["total"]) == pytest.approx((llike + factor * adversarial).item())
     plain = VAEGANObjective(*nets, likelihood=likelihood, feature_layer="1", gamma=0.2, game=Game("non-saturating"),
                             fakes=fakes, adversarial_weight=0.7).step(x, noise)  # fmt: skip
     for part in ("encoder", "discriminator"):
@@ -118,8 +119,6 @@ def test_it_is_off_by_default_and_for_vae_gans_alone():
 
 
 def test_a_training_holds_the_ratio_and_resumes_exactly(command, tiny, tmp_path, plain_curves):
-    import json
-
     words = ["train", *tiny, "--loss.balance", "0.5", "--train.snapshot-epochs", "1"]
     assert command(*words, "--train.epochs", "2", "--out", tmp_path / "whole") == 0
     for epochs in "12":
