@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 
-from vaegan.config import DecoderSettings, LossSettings, ModelSettings, OptimSettings, PartSettings
+from vaegan.cli.priors import Options
+from vaegan.config import DecoderSettings, LossSettings, ModelSettings, OptimSettings, PartSettings, TrainSettings
 from vaegan.losses import ADVERSARIAL_FORMS
 from vaegan.networks import ACTIVATIONS, INITS, NETWORKS, NORMS, ORDERS, OUTPUTS, PADDINGS, PARTS_OF_KIND
+from vaegan.priors import DEFAULT, PRIORS
 from vaegan.schedules import KL_SCHEDULES, LR_SCHEDULES
 from vaegan.training.build import build_likelihood
 from vaegan.training.optimisers import make_optimiser
@@ -34,6 +36,12 @@ from vaegan.training.optimisers import make_optimiser
 )
 def test_a_setting_offers_what_its_list_holds(settings, name, known):
     assert set(get_args(settings.model_fields[name].annotation)) == set(known)
+
+
+def test_a_run_can_fit_every_prior_there_is_to_fit():
+    assert set(get_args(get_args(TrainSettings.model_fields["priors"].annotation)[0])) == set(PRIORS) - {"normal"}
+    assert get_type_hints(Options)["priors"] == TrainSettings.model_fields["priors"].annotation
+    assert Options.model_fields["priors"].default == TrainSettings.model_fields["priors"].default == DEFAULT
 
 
 @pytest.mark.parametrize("name", get_args(LossSettings.model_fields["likelihood"].annotation))

@@ -8,6 +8,7 @@ from vaegan.errors import UserError
 from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.networks import PARTS_OF_KIND
+from vaegan.priors import fit_priors
 
 SHAPE, Z = (3, 4, 5), 6
 
@@ -115,6 +116,55 @@ def test_samples_come_from_the_seed(model):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.fixture
+def fitted(model):
+    """The model with two priors fitted to codes far from N(0, I)."""
+    codes = 5 + torch.randn(100, Z, generator=torch.Generator().manual_seed(9))
+    model.priors = fit_priors(codes, names=["gaussian", "mixture"], seed=0)
+    return model
+
+
+def test_codes_come_from_the_prior_that_is_named_else_from_the_default(fitted):
+    assert fitted.prior_names == ["normal", "gaussian", "mixture"]
+    assert fitted.default_prior == "normal"
+    z = fitted.sample_codes(8, 4, "gaussian")
+    assert torch.equal(z, fitted.priors["gaussian"].sample(8, seed=4))
+    assert torch.equal(fitted.sample(8, 4, "gaussian"), fitted.decode(z))
+    assert torch.equal(fitted.sample_codes(8, 4), fitted.sample_codes(8, 4, "normal"))
+    fitted.info["default_prior"] = "gaussian"
+    assert torch.equal(fitted.sample_codes(8, 4), z)
+    assert torch.equal(fitted.with_parts({}).sample_codes(8, 4), z)
+    for name, told in (
+        ("mixtur", r"no prior 'mixtur' \(perhaps you meant 'mixture'\)"),
+        ("kde", r"no prior 'kde'; there are normal, gaussian, mixture, `vaegan priors` fits others"),
+    ):
+        with pytest.raises(UserError, match=told):
+            fitted.sample_codes(8, 4, name)
+    with pytest.raises(UserError, match="fitted without labels"):
+        fitted.sample(2, labels=torch.tensor([0, 1]))
+
+
+def test_priors_are_saved_with_the_model_and_go_when_it_has_none(tmp_path, fitted):
+    fitted.info["default_prior"] = "mixture"
+    fitted.save(tmp_path)
+    loaded = load(tmp_path, parts=user_made("vaegan").parts)
+    assert loaded.prior_names == fitted.prior_names
+    assert torch.equal(loaded.sample(8, seed=1), fitted.eval().sample(8, seed=1))
+    fitted.priors = {}
+    fitted.save(tmp_path)
+    assert load(tmp_path, parts=user_made("vaegan").parts).prior_names == ["normal"]
+    assert not (tmp_path / "priors.json").exists()
+
+
+def test_a_plain_autoencoder_is_sampled_from_its_fitted_priors_alone():
+    model = user_made("ae")
+    model.priors = fit_priors(3 + torch.randn(100, Z), names=["gaussian"], seed=0)
+    assert model.prior_names == ["gaussian"]
+    assert torch.equal(model.sample_codes(5, 2), model.priors["gaussian"].sample(5, seed=2))
+    with pytest.raises(UserError, match="no prior 'normal'"):
+        model.sample_codes(5, 2, "normal")
+
+
 def test_batch_size_bounds_each_pass_and_changes_no_result(model, x):
     sizes = []
     model.decoder.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
@@ -156,7 +206,11 @@ def test_inputs_move_to_the_models_type(model, x):
         ("gan", lambda m, x: m.encode(x), "a GAN and has no encoder: .*ae, vae, vae-dis-l or vaegan"),
         ("gan", lambda m, x: m.reconstruct(x), "a GAN and has no encoder"),
         ("vae", lambda m, x: m.discriminate(x), "a VAE and has no discriminator: .*gan, vae-dis-l or vaegan"),
-        ("ae", lambda m, x: m.sample(4), "a plain autoencoder: .*no.* sample from; train a model of kind vae"),
+        (
+            "ae",
+            lambda m, x: m.sample(4),
+            "a plain autoencoder: .*no.* sample from; fit one with `vaegan priors`",
+        ),
         ("ae", lambda m, x: m.posterior(x), "not a distribution"),
         ("ae", lambda m, x: m.encode(x, sample=True), "not a distribution"),
         ("vae", lambda m, x: m.encode(x[0]), r"float \(B, 3, 4, 5\) in \[0, 1\], not float32 \(3, 4, 5\)"),

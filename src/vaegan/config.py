@@ -268,6 +268,8 @@ class TrainSettings(Settings):
     """Batch statistics over all processes instead of each one's share."""
     tensorboard: bool = True
     """Write TensorBoard files too, where the extra is installed."""
+    priors: tuple[Literal["gaussian", "mixture", "kde", "flow"], ...] = ("gaussian", "mixture", "kde")
+    """Priors fitted to the codes at the end; with no name, none. A flow takes minutes."""
     held_out_images: PositiveInt = 1000
     """Held-out images on which losses are computed at a snapshot."""
     select: Literal["auto", "fd", "none"] = "auto"

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from .errors import UserError
 from .models import CONFIG_NAME, FORMAT, WEIGHTS_NAME, Model
+from .priors import PRIOR_NAMES, load_priors
 
 
 def load(
@@ -39,15 +40,16 @@ def load(
     Raises:
         UserError: if nothing is there, it is damaged, written by a newer version, or does not fit the networks.
     """
-    folder = _find_best(path) if which == "best" else _find(path)
+    folder = _find_best(path) if which == "best" else find_model(path)
     model = _rebuild(folder, parts)
     tensors = _read_tensors(folder / WEIGHTS_NAME)
     _check_tensors(model, tensors, folder)
     model.load_state_dict(tensors)
+    model.priors = load_priors(folder, model.latent_dim)
     return model.to(device).eval()
 
 
-def _find(path: str | Path) -> Path:
+def find_model(path: str | Path) -> Path:
     """Return the folder that holds `config.json`, of a run, a saved model or a model on the hub."""
     folder = Path(path).expanduser()
     for candidate in (folder, folder / "model"):
@@ -59,7 +61,7 @@ def _find(path: str | Path) -> Path:
         raise UserError(f"{folder} is neither a run nor a saved model (no {CONFIG_NAME} in it or in its model folder)")
     # 'runs/one' looks like a hub id as well, but where the folder 'runs' exists a run is meant.
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(path)) and not folder.parent.is_dir():
-        return _find(_download(str(path)))
+        return find_model(_download(str(path)))
     raise UserError(
         f"no run or saved model at {folder}; check the path, or train one with `vaegan train --out {folder}`"
     )
@@ -77,7 +79,8 @@ def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        wanted = [prefix + file for prefix in ("", "model/") for file in (CONFIG_NAME, WEIGHTS_NAME)]
+        files = (CONFIG_NAME, WEIGHTS_NAME, *PRIOR_NAMES)
+        wanted = [prefix + file for prefix in ("", "model/") for file in files]
         return Path(snapshot_download(name, allow_patterns=wanted))
     except Exception as error:  # the hub's client lets those of its transport through: any of them means the same
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,6 +1,7 @@
 """A trained model: its parts composed, used in public ranges, saved.
 
-The encoder gives q(z|x) = N(mu(x), diag exp(logvar(x))), the decoder x_tilde = Dec(z), the prior is N(0, I), and
+The encoder gives q(z|x) = N(mu(x), diag exp(logvar(x))), the decoder x_tilde = Dec(z), the prior is N(0, I) or one
+that was fitted to codes, and
 the discriminator tells real from made. A model of any kind is one `Model` that holds the parts it has; what needs
 a part that is missing says so.
 
@@ -28,9 +29,10 @@ from . import __version__
 from .config import PARTS
 from .data.conditions import Conditioning
 from .data.images import ImageSet
-from .errors import UserError
+from .errors import UserError, nearest
 from .files import write_json, written_beside
 from .networks import PARTS_OF_KIND, build_parts
+from .priors import PRIORS, Normal, Prior, best_prior, save_priors
 
 FORMAT = 1
 CONFIG_NAME = "config.json"
@@ -65,6 +67,8 @@ class Model(nn.Module):
         architecture: arguments of `networks.build_parts` the parts were made with; None for user-made networks.
         info: what else to remember (recipe, data, label names, seed, images seen ...), JSON-able. A conditional model's
             has `Conditioning.as_json()` under 'condition'; its networks take c `(B, A)` as second argument.
+            'default_prior' names the prior to sample from if none is named.
+        priors: fitted to the model's codes, by name.
 
     Raises:
         UserError: if the kind is unknown.
@@ -82,6 +86,7 @@ class Model(nn.Module):
         image_range: Sequence[float] = (-1.0, 1.0),
         architecture: Mapping[str, Any] | None = None,
         info: Mapping[str, Any] | None = None,
+        priors: Mapping[str, Prior] | None = None,
     ) -> None:
         super().__init__()
         if kind not in _KINDS:
@@ -95,12 +100,14 @@ class Model(nn.Module):
         self.image_range = (float(image_range[0]), float(image_range[1]))
         self.architecture = None if architecture is None else dict(architecture)
         self.info: dict[str, Any] = dict(info or {})
+        self.priors: dict[str, Prior] = dict(priors or {})
 
     @classmethod
     def from_architecture(cls, architecture: Mapping[str, Any], info: Mapping[str, Any] | None = None) -> Model:
         """Build the networks by `networks.build_parts(**architecture)`, with fresh weights of torch's generator."""
+        parts: dict[str, Any] = dict(build_parts(**architecture))
         return cls(
-            **build_parts(**architecture),
+            **parts,
             kind=architecture["kind"],
             image_shape=architecture["image_shape"],
             latent_dim=architecture["latent_dim"],
@@ -121,6 +128,7 @@ class Model(nn.Module):
             image_range=self.image_range,
             architecture=self.architecture,
             info=self.info,
+            priors=self.priors,
         )
 
     @property
@@ -152,6 +160,35 @@ class Model(nn.Module):
         """Return a condition `(num, A)` where none is asked for: labels or held-out attributes in turn, or None."""
         conditioning = self.conditioning
         return None if conditioning is None else conditioning.in_turn(num)
+
+    @property
+    def prior_names(self) -> list[str]:
+        """The priors there are to sample from: N(0, I), 'normal', but of a plain autoencoder, and the fitted ones."""
+        return list(dict.fromkeys([*([] if self.kind == "ae" else ["normal"]), *self.priors]))
+
+    @property
+    def default_prior(self) -> str:
+        """The prior to sample from if none is named."""
+        otherwise = best_prior(self.priors) if self.kind == "ae" else "normal"
+        return str(self.info.get("default_prior", otherwise))
+
+    def prior_of(self, name: str | None) -> Prior:
+        """Return a prior by its name; `default_prior` if None.
+
+        Raises:
+            UserError: if the model has no prior, or none of this name.
+        """
+        if not self.prior_names:
+            raise UserError(
+                "this model is a plain autoencoder: nothing shaped its codes into a prior, so there is nothing to "
+                "sample from; fit one with `vaegan priors`, or train a model of kind vae, gan or vaegan"
+            )
+        name = self.default_prior if name is None else name
+        if name not in self.prior_names:
+            hint = nearest(name, self.prior_names) or f"; there are {', '.join(self.prior_names)}"
+            more = ", `vaegan priors` fits others" if name in PRIORS and self.encoder is not None else ""
+            raise UserError(f"this model has no prior '{name}'{hint}{more}")
+        return self.priors.get(name) or Normal(self.latent_dim)
 
     def to_network(self, x: Tensor) -> Tensor:
         """Map images from [0, 1] to the networks' range."""
@@ -222,28 +259,38 @@ class Model(nn.Module):
         z = self.encode(x, condition=condition, batch_size=batch_size)
         return self.decode(z, condition=condition, batch_size=batch_size)
 
-    def sample_codes(self, num: int, seed: int | None = 0) -> Tensor:
-        """Draw codes `(num, Z)` from the prior N(0, I), the same on every device.
+    def sample_codes(
+        self, num: int, seed: int | None = 0, prior: str | None = None, labels: Tensor | None = None
+    ) -> Tensor:
+        """Draw codes `(num, Z)` from a prior, the same on every device.
+
+        Args:
+            num: how many.
+            seed: of the draw; taken from torch's global generator if None.
+            prior: one of `prior_names`; `default_prior` if None.
+            labels: int `(num,)`, the label of each code, for a prior that was fitted with labels.
 
         Raises:
-            UserError: if the model has no prior.
+            UserError: if the model has no prior, or not this one, or it knows no such labels.
         """
-        if self.kind == "ae":
-            raise UserError(
-                "this model is a plain autoencoder: nothing shaped its codes into a prior, so there is nothing to "
-                "sample from; train a model of kind vae, gan or vaegan, or decode codes of your own choice"
-            )
-        return _normal((num, self.latent_dim), seed).to(self.device)
+        return self.prior_of(prior).sample(num, seed=seed, labels=labels).to(self.device)
 
     def sample(
-        self, num: int, seed: int | None = 0, *, condition: Tensor | None = None, batch_size: int = 256
+        self,
+        num: int,
+        seed: int | None = 0,
+        prior: str | None = None,
+        labels: Tensor | None = None,
+        *,
+        condition: Tensor | None = None,
+        batch_size: int = 256,
     ) -> Tensor:
-        """Return new images `(num, C, H, W)` in [0, 1], decoded from the prior.
+        """Return new images `(num, C, H, W)` in [0, 1], decoded from a prior; arguments as `sample_codes`.
 
         Raises:
-            UserError: if the model has no prior or no decoder, or the condition `(num, A)` does not fit.
+            UserError: as `sample_codes`, or if there is no decoder, or the condition `(num, A)` does not fit.
         """
-        return self.decode(self.sample_codes(num, seed), condition=condition, batch_size=batch_size)
+        return self.decode(self.sample_codes(num, seed, prior, labels), condition=condition, batch_size=batch_size)
 
     def discriminate(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
         """Return logits `(B,)`, positive for real, of images `(B, C, H, W)` in [0, 1].
@@ -257,7 +304,7 @@ class Model(nn.Module):
         return self._in_batches(lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size)[0]
 
     def save(self, folder: str | Path) -> None:
-        """Write `model.safetensors` and `config.json` into a folder, each beside and then renamed.
+        """Write `model.safetensors`, `config.json` and the priors into a folder, each beside and then renamed.
 
         User-made networks are saved as well; `load` then asks for the networks to put the weights into.
 
@@ -268,6 +315,7 @@ class Model(nn.Module):
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in self.state_dict().items()}
         with written_beside(folder / WEIGHTS_NAME) as beside:
             beside.write_bytes(safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()}))
+        save_priors(folder, self.priors)
         description = {
             "format": FORMAT,
             "vaegan": __version__,

@@ -26,6 +26,7 @@ COMMANDS = {
     "recipes": "what can be trained: named, complete settings",
     "data": "where images can come from",
     "sample": "new images from the prior",
+    "priors": "fit priors to the codes, to sample from",
     "reconstruct": "originals beside their reconstructions",
     "interpolate": "paths between images or codes",
     "traverse": "one code dimension at a time, the most used first",

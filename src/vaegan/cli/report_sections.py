@@ -68,7 +68,7 @@ def _samples(look: Look) -> list[Block]:
 
     codes = look.model.sample_codes(NUM_SAMPLES, look.options.seed)
     images = look.decode(codes[None], look.model.condition_in_turn(NUM_SAMPLES))[0]
-    caption = f"{NUM_SAMPLES} images decoded from random codes of the prior N(0, I)."
+    caption = f"{NUM_SAMPLES} images decoded from random codes of the prior '{look.model.default_prior}'."
     if look.model.conditioning is not None:
         caption += f" Each is told {_TOLD[look.model.conditioning.kind]}, one after another."
     return [picture(grid(images), f"A grid of {NUM_SAMPLES} new images", caption)]

@@ -47,7 +47,7 @@ def samples_of(
     Raises:
         UserError: if the model has no such prior or no decoder.
     """
-    yield from decoded(model, model.sample_codes(num, seed), batch_size, condition)
+    yield from decoded(model, model.sample_codes(num, seed, prior), batch_size, condition)
 
 
 def decoded(model: Model, codes: Tensor, batch_size: int, condition: Tensor | None = None) -> Iterator[Tensor]:
@@ -67,7 +67,7 @@ def _split(condition: Tensor | None, batch_size: int) -> Iterable[Tensor | None]
 
 def priors_of(model: Model) -> list[str]:
     """Return the names of the priors that a model can be sampled from; none without a decoder."""
-    return ["normal"] if model.decoder is not None and model.kind != "ae" else []
+    return model.prior_names if model.decoder is not None else []
 
 
 def features_of(extractor: FeatureExtractor, batches: Iterable[Tensor]) -> Tensor:

@@ -1,7 +1,19 @@
 """Distributions over codes to sample from, fitted where codes do not fill N(0, I); they know tensors, not models."""
 
 from .fit import DEFAULT, PRIORS, best_prior, fit_priors
+from .normal import Normal
 from .prior import Prior, Score
-from .saved import load_priors, save_priors
+from .saved import PRIOR_NAMES, load_priors, save_priors
 
-__all__ = ["DEFAULT", "PRIORS", "Prior", "Score", "best_prior", "fit_priors", "load_priors", "save_priors"]
+__all__ = [
+    "DEFAULT",
+    "PRIORS",
+    "PRIOR_NAMES",
+    "Normal",
+    "Prior",
+    "Score",
+    "best_prior",
+    "fit_priors",
+    "load_priors",
+    "save_priors",
+]

@@ -32,7 +32,8 @@ class Gaussian(PlainPrior):
     name = "gaussian"
 
     def __init__(self, mean: Tensor, axes: Tensor, scales: Tensor) -> None:
-        self.mean, self.axes, self.scales = mean, axes, scales
+        # The layout in memory is that of a saved and loaded one, so that products agree to the last bit.
+        self.mean, self.axes, self.scales = mean.contiguous(), axes.contiguous(), scales.contiguous()
         self.latent_dim = len(mean)
 
     @classmethod

@@ -44,7 +44,8 @@ class KernelDensity(PlainPrior):
         self, whitening: Gaussian, stored: Tensor, clusters: Tensor, factors: Tensor, scales: Tensor, bandwidth: float
     ) -> None:
         self.whitening, self.bandwidth = whitening, bandwidth
-        self.stored, self.clusters, self.factors, self.scales = stored, clusters, factors, scales
+        self.stored, self.clusters, self.scales = stored, clusters, scales
+        self.factors = factors.contiguous()
         self.latent_dim = whitening.latent_dim
 
     @classmethod

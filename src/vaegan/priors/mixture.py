@@ -33,8 +33,8 @@ class Mixture(PlainPrior):
 
     def __init__(self, whitening: Gaussian, components: Components) -> None:
         self.whitening = whitening
-        # Rounded to what is saved, so that the loaded mixture is the same.
-        self.parts = Components(*(getattr(components, field.name).float() for field in fields(Components)))
+        # Rounded and laid out as what is saved, so that the loaded mixture is the same.
+        self.parts = Components(*(getattr(components, field.name).float().contiguous() for field in fields(Components)))
         self.latent_dim = whitening.latent_dim
 
     @classmethod

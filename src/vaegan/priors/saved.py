@@ -22,6 +22,7 @@ from .prior import PlainPrior, Prior, Score
 
 TENSORS_NAME = "priors.safetensors"
 DESCRIPTION_NAME = "priors.json"
+PRIOR_NAMES = (TENSORS_NAME, DESCRIPTION_NAME)
 
 
 def save_priors(folder: Path, priors: Mapping[str, Prior]) -> None:

@@ -21,14 +21,15 @@ from ..settings_io import dump_yaml, load_yaml, setting_names
 FREE = {
     "device", "on_nan", "data.root", "data.workers", "data.cache", "data.max_bad", "train.epochs", "train.images",
     "train.keep", "train.snapshot_epochs", "train.log_images", "train.tensorboard", "train.held_out_images",
-    "train.select", "train.select_images",
+    "train.select", "train.select_images", "train.priors",
 }  # fmt: skip
 # Of these, what a step depends on where snapshots decide the learning rates.
 OF_PLATEAUS = {"train.snapshot_epochs", "train.held_out_images"}
 # Settings whose value in a run folder is what 'auto' or nothing was resolved to.
 RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channels", "train.log_images"}
 OURS = ("config.yaml", "data.json", "metrics.jsonl", "checkpoints", "samples", "reconstructions", "triptychs",
-        "samples.gif", "losses.png", "model", "best", "report.html", "tensorboard", "pictures")  # fmt: skip
+        "samples.gif", "samples-prior.png", "losses.png", "model", "best", "report.html", "tensorboard",
+        "pictures")  # fmt: skip
 LEFTOVERS = ".*.part*"  # names that `files.written_beside` gives to what is not whole yet
 
 

@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..settings_io import dump_yaml
 from .assemble import assemble
 from .checkpoint import list_checkpoints
+from .fit import fit_run_priors
 from .journal import Journal, Terms
 from .loop import NotFiniteError, Record
 from .progress import show_progress
@@ -89,6 +90,8 @@ class Session:
                 writes=first, held_out_c=self.held_out_c, selection=selection,
             )  # fmt: skip
             stopped = self._train(stop)
+        if first and not stopped:
+            fit_run_priors(self.folder, self.config, self.shown, self.data, self.journal.pictures)
         self.journal.finish()
         if first:
             self._say_goodbye(stopped)
@@ -218,6 +221,7 @@ class Session:
         for name, what in (
             ("samples", "new images, snapshot by snapshot"),
             ("samples.gif", "the same as a film"),
+            ("samples-prior.png", "new images from the prior that fits the codes best"),
             ("reconstructions", "held-out originals above their reconstructions"),
             ("triptychs", "originals, reconstructions and new images"),
             ("losses.png", "losses of each part"),

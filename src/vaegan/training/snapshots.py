@@ -147,6 +147,10 @@ class Pictures:
                 self.run.path / "triptychs" / name, triptych(originals, x_tilde, samples[: len(x_tilde)]), images
             )
 
+    def take_prior(self, model: Model) -> None:
+        """Write new images of the model's default prior."""
+        write_picture(self.run.path / "samples-prior.png", grid(self._samples(model), columns=NUM_COLUMNS))
+
     def _samples(self, model: Model) -> NDArray[np.uint8]:
         conditioning = model.conditioning
         if conditioning is None:

@@ -1,0 +1,82 @@
+"""``vaegan priors``: distributions fitted to a model's codes, saved with the model."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from pydantic import PositiveInt
+
+from ..errors import UserError
+from . import log
+from .pictures import DataPictureOptions, load_model, open_images, run_defaults, some_of
+from .table import print_table
+
+_log = logging.getLogger("vaegan")
+
+
+class Options(DataPictureOptions):
+    """Fit priors to the codes of images and save them with the model, to sample from.
+
+    Prints how likely codes are that no fit has seen, in nats per code with intervals of 95 %: more is better, and the
+    best becomes the one that is sampled from. Training does this at its end; here it is done again, or otherwise.
+    """
+
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: where the model is)")] = (
+        None
+    )
+    """Folder for the model with its priors."""
+    priors: tuple[Literal["gaussian", "mixture", "kde", "flow"], ...] = ("gaussian", "mixture", "kde")
+    """Which: one Gaussian, a mixture of Gaussians, kernels at stored codes, a flow (takes minutes)."""
+    by_label: bool = False
+    """Fit to each label by itself, for `Model.sample(labels=...)`."""
+    num: PositiveInt = 200_000
+    """Images, at most."""
+    split: Literal["test", "train"] = "train"
+    """Images trained on or held-out ones."""
+
+
+defaults = run_defaults
+
+
+def run(options: Options) -> None:
+    """Encode, fit, save, print."""
+    from ..latent.fit_priors import fit_model_priors
+
+    folder = _folder(options)
+    model = load_model(options)
+    data = open_images(options, model)
+    images = some_of(data.test if options.split == "test" else data.train, options.num, options.seed)
+    fitted = fit_model_priors(
+        model,
+        images,
+        names=options.priors,
+        by_label=options.by_label,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        on_progress=lambda text: _log.info("  %s", text),
+    )
+    model.save(folder)
+    if log.is_first_process():
+        rows = [[name, str(p.score), f"{p.seconds:.1f}", p.components] for name, p in fitted.items()]
+        print_table(("prior", "nats per held-out code", "seconds", "what"), rows)
+    _log.info("priors of %s images' codes, '%s' the default: %s", f"{len(images):,}", model.default_prior, folder)
+
+
+def _folder(options: Options) -> Path:
+    """Return the folder that the model is saved into.
+
+    Raises:
+        UserError: if it may not be written to, or there is no model.
+    """
+    from ..loading import find_model
+
+    if options.out is None:
+        if not Path(options.run).is_dir():
+            raise UserError(f"{options.run} is no folder; name one for the model with its priors (--out FOLDER)")
+        return find_model(options.run)
+    if options.out.exists() and not options.overwrite:
+        raise UserError(f"{options.out} exists; choose another name or allow it to be replaced (--overwrite)")
+    return options.out

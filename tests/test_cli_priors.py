@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from vaegan.loading import load
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory):
+    """A run that ended without fitted priors."""
+    from vaegan.cli import main
+
+    out = tmp_path_factory.mktemp("runs") / "one"
+    assert main(["train", "digits", *tiny, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def test_priors_are_printed_saved_and_sampled_from(run, command, tmp_path, capsys):
+    assert load(run).prior_names == ["normal"]
+    assert command("priors", run, "--priors", "gaussian,mixture") == 0
+    printed = capsys.readouterr().out
+    assert "nats per held-out code" in printed
+    rows = {line.split()[0]: line.split() for line in printed.splitlines() if "±" in line}
+    assert list(rows) == ["normal", "gaussian", "mixture"]
+    model = load(run)
+    assert model.prior_names == ["normal", "gaussian", "mixture"]
+    assert f"{model.priors['gaussian'].score.mean:.2f}" == rows["gaussian"][1]
+    assert model.default_prior == max(rows, key=lambda name: float(rows[name][1]))
+    for name in ("normal", "mixture"):
+        assert command("sample", run, "--prior", name, "--num", 5, "--seed", 3, "--out", tmp_path / f"{name}.npz") == 0
+        with np.load(tmp_path / f"{name}.npz") as file:
+            np.testing.assert_array_equal(file["codes"], model.sample_codes(5, 3, name).numpy())
+
+
+def test_the_model_may_be_saved_elsewhere(run, command, tmp_path, capsys):
+    words = ("priors", run, "--priors", "gaussian", "--out", tmp_path / "other")
+    assert command(*words) == 0
+    assert load(run).prior_names == ["normal"]
+    assert load(tmp_path / "other").prior_names == ["normal", "gaussian"]
+    assert command(*words) == 2
+    assert "other exists; choose another name or allow it to be replaced (--overwrite)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["sample", "--prior", "kde"], "no prior 'kde'; there are normal, `vaegan priors` fits others"),
+        (["priors", "--priors", "spline"], "spline"),
+        (["priors", "--num", "9"], "only 9 codes to fit a prior to; 20 are needed: take more images"),
+        (["priors", "--by-label"], "no labels to fit priors by"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(run, command, capsys, words, told):
+    assert command(words[0], run, *words[1:]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1

@@ -1,0 +1,62 @@
+"""What the end of a run does about priors."""
+
+from __future__ import annotations
+
+import pytest
+
+from vaegan.loading import load
+
+pytestmark = pytest.mark.usefixtures("plain_curves")
+FILES = ("priors.safetensors", "priors.json", "model.safetensors", "config.json")
+
+
+@pytest.fixture
+def words(tiny):
+    return ["train", "digits", *tiny, "--train.priors", "gaussian,mixture", "--seed", 2]
+
+
+def contents(run):
+    return {name: (run / "model" / name).read_bytes() for name in FILES}
+
+
+def test_a_run_ends_with_fitted_priors_and_a_grid_of_the_likeliest(command, words, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert command(*words, "--out", run) == 0
+    told = capsys.readouterr().out
+    assert "fitting priors to the codes: gaussian, mixture" in told
+    assert "nats per held-out code" in told
+    assert f"{run / 'samples-prior.png'}" in told
+    model = load(run)
+    assert model.prior_names == ["normal", "gaussian", "mixture"]
+    assert model.info["default_prior"] == model.default_prior
+
+    before, times = contents(run), (run / "model" / "priors.json").stat().st_mtime_ns
+    assert command(*words, "--out", run) == 0
+    assert (run / "model" / "priors.json").stat().st_mtime_ns == times, "a finished run fits nothing"
+
+    (run / "losses.png").unlink()  # as if it had been killed just before the end
+    (run / "model" / "priors.json").unlink()
+    (run / "model" / "priors.safetensors").unlink()
+    assert command(*words, "--out", run) == 0
+    assert contents(run) == before
+
+
+def test_a_run_that_goes_on_has_the_priors_of_its_new_end(command, words, tmp_path):
+    for out, epochs in (("one", [1, 2]), ("two", [2])):
+        for num in epochs:
+            assert command(*words, "--out", tmp_path / out, "--train.epochs", num) == 0
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+@pytest.mark.parametrize("options", [["--train.priors="], ["--model.kind", "gan"]])
+def test_nothing_is_fitted_where_none_is_wanted_or_nothing_encodes(command, words, tmp_path, options):
+    assert command(*words, *options, "--out", tmp_path / "run") == 0
+    assert load(tmp_path / "run").prior_names == ["normal"]
+    assert not (tmp_path / "run" / "samples-prior.png").exists()
+
+
+def test_too_few_images_for_a_prior_end_no_run(command, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("vaegan.priors.fit._FEWEST", 1000)
+    assert command(*words, "--out", tmp_path / "run") == 0
+    assert "no priors are fitted: only" in "".join(capsys.readouterr())
+    assert load(tmp_path / "run").prior_names == ["normal"]
