@@ -15,7 +15,9 @@ from .snapshots import Pictures
 log = logging.getLogger("vaegan")
 
 
-def fit_run_priors(folder: RunFolder, config: Config, model: Model, data: ImageData, pictures: Pictures) -> None:
+def fit_run_priors(
+    folder: RunFolder, config: Config, model: Model, data: ImageData, pictures: Pictures, images: int
+) -> None:
     """Fit the priors that the settings name; the same run gives the same ones.
 
     Args:
@@ -24,9 +26,11 @@ def fit_run_priors(folder: RunFolder, config: Config, model: Model, data: ImageD
         model: as it was saved; without an encoder nothing is done.
         data: whose training images are encoded.
         pictures: that draw the new images.
+        images: seen in training.
     """
     if not config.train.priors or model.encoder is None:
         return
+    model.info["images"] = images  # not known yet where a run was cut off right here
     log.info("fitting priors to the codes: %s", ", ".join(config.train.priors))
     try:
         fitted = fit_model_priors(model, data.train, names=config.train.priors, seed=config.seed)

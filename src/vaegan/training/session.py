@@ -91,7 +91,8 @@ class Session:
             )  # fmt: skip
             stopped = self._train(stop)
         if first and not stopped:
-            fit_run_priors(self.folder, self.config, self.shown, self.data, self.journal.pictures)
+            pictures, images = self.journal.pictures, self.trainer.images
+            fit_run_priors(self.folder, self.config, self.shown, self.data, pictures, images)
         self.journal.finish()
         if first:
             self._say_goodbye(stopped)
