@@ -126,6 +126,10 @@ def records(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+def has_steps(run):
+    return (run / "metrics.jsonl").exists() and '"train"' in (run / "metrics.jsonl").read_text()
+
+
 @pytest.mark.slow
 def test_two_processes_step_as_one_on_the_whole_batch(python, images_file, tmp_path):
     script = tmp_path / "script.py"
@@ -142,7 +146,7 @@ def test_torchrun_trains_stops_in_order_and_resumes(environment, python, command
     out = ["--out", str(tmp_path / "run")]
     child = [sys.executable, *torchrun(), "-m", "vaegan", "train", *words, *out, "--train.epochs", "100000"]
     with subprocess.Popen(child, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
+        while process.poll() is None and not has_steps(tmp_path / "run"):
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         told, complaints = process.communicate(timeout=120)
