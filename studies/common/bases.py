@@ -25,6 +25,8 @@ PLAIN: dict[str, Any] = {
     "train.held_out_images": 256,
     "train.log_images": 20_000,
     "train.keep": 1,
+    "train.select": "none",
+    "train.priors": (),
 }
 SHARED_MARKS = (50_000, 100_000, 125_000, 150_000)
 """Images seen at which several studies look at the same convolutional runs."""
