@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from vaegan.loading import load
 
@@ -63,3 +64,21 @@ def test_mistakes_are_told_in_one_line(run, command, capsys, words, told):
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_a_model_told_nothing_draws_a_label_where_its_prior_knows_labels(told_images, tiny, command, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert command("train", "digits", *tiny, "--data", told_images, "--out", run) == 0
+    assert command("sample", run, "--label", "left") == 2
+    assert "--label: this model is told none" in capsys.readouterr().err
+    assert command("priors", run, "--priors", "gaussian", "--by-label") == 0
+    words = ("sample", run, "--prior", "gaussian", "--num", 6, "--out", tmp_path / "a.npz")
+    assert command(*words, "--label", "right,left") == 0
+    labels = torch.tensor([1, 1, 1, 0, 0, 0])
+    with np.load(tmp_path / "a.npz") as file:
+        np.testing.assert_array_equal(file["labels"], labels.numpy())
+        np.testing.assert_array_equal(file["codes"], load(run).sample_codes(6, 0, "gaussian", labels).numpy())
+    assert command(*words, "--overwrite", "--label", "middle") == 2
+    assert "no label 'middle'" in capsys.readouterr().err
+    assert command(*words, "--overwrite", "--attribute", "right=1") == 2
+    assert "--attribute: this model is told none" in capsys.readouterr().err

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.batches import to_unit
-from ..data.images import ImageSet, some_of
+from ..data.images import ImageSet
 from ..errors import UserError
 from ..models import Model
 from ..priors import DEFAULT, Prior, best_prior, fit_priors
@@ -52,9 +53,10 @@ def fit_model_priors(
     """
     if by_label and images.labels is None:
         raise UserError("these images have no labels to fit priors by; leave out --by-label, or take others (--data)")
-    images = some_of(images, min(_MOST_IMAGES, _MOST_NUMBERS // model.latent_dim), seed)
-    codes = torch.cat(list(_draws(model, images, seed, batch_size)))
-    labels = torch.from_numpy(np.array(images.labels)).long() if by_label else None
+    most = min(_MOST_IMAGES, _MOST_NUMBERS // model.latent_dim)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:most])
+    codes = torch.cat(list(_draws(model, images, chosen, seed, batch_size)))
+    labels = torch.from_numpy(images.labels[chosen]).long() if by_label and images.labels is not None else None
     normal = [] if model.kind == "ae" else ["normal"]
     fitted = fit_priors(
         codes,
@@ -69,13 +71,12 @@ def fit_model_priors(
     return fitted
 
 
-def _draws(model: Model, images: ImageSet, seed: int, batch_size: int) -> Iterator[Tensor]:
-    """Yield a draw from q(z|x), `(b, Z)` on the CPU, of one batch of images after another."""
+def _draws(model: Model, images: ImageSet, chosen: NDArray[np.int64], seed: int, batch_size: int) -> Iterator[Tensor]:
+    """Yield a draw from q(z|x), `(b, Z)` on the CPU, of one batch of the chosen images after another."""
     generator = torch.Generator().manual_seed(seed)
-    for start in range(0, len(images), batch_size):
-        chosen = slice(start, start + batch_size)
-        x = to_unit(torch.from_numpy(np.array(images.images[chosen])))
-        c = model.condition_of(images, chosen)
+    for start in range(0, len(chosen), batch_size):
+        batch = chosen[start : start + batch_size]
+        x, c = to_unit(torch.from_numpy(images.images[batch])), model.condition_of(images, batch)
         if model.kind == "ae":
             yield model.encode(x, condition=c, batch_size=batch_size).cpu()
         else:
