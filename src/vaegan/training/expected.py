@@ -11,7 +11,9 @@ no time worth mentioning. It is an estimate: no machine has four such constants.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -54,21 +56,26 @@ TWO_CORES = Machine(operation=1 / 900e9, call=45e-6, element=0.4e-9, parameter=1
 and to steps of conv-64. `benchmarks/recipes.py` measures all recipes against it."""
 
 
-def work_of_step(config: Config, image_shape: tuple[int, int, int]) -> Work:
+def work_of_step(config: Config, image_shape: tuple[int, ...], architecture: Mapping[str, Any] | None = None) -> Work:
     """Count what a training step does.
 
     Args:
-        config: settings of any kind of model but 'vae-dis-l', whose networks are another run's.
+        config: settings.
         image_shape: (C, H, W).
+        architecture: of the model, where that is more than settings tell: of 'vae-dis-l', whose discriminator is
+            another run's, and of conditional models.
     """
     size = config.train.batch_size
+    architecture = {**(architecture or config.model.model_dump(mode="json")), "image_shape": image_shape}
+    condition_dim = architecture.get("condition_dim", 0)
     with torch.device("meta"):
-        model = Model.from_architecture(config.model.model_dump(mode="json") | {"image_shape": image_shape})
+        model = Model.from_architecture(architecture)
         x, codes = torch.zeros(size, *image_shape), torch.zeros(size, config.model.latent_dim)
         noise = Noise(codes, codes, torch.zeros(3, 2, size), seed=0)
         objective = build_objective(config, model.train(), contextlib.nullcontext)
+        c = torch.zeros(size, condition_dim) if condition_dim else None
         with OperationCounter() as counter:
-            objective.step(x, noise)
+            objective.step(x, noise, c=c)
     parameters = sum(weight.numel() for part in objective.parts.values() for weight in trainable(part))
     return Work(counter.total, counter.num_calls, counter.num_elements, parameters)
 

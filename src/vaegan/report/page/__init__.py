@@ -4,7 +4,7 @@ Python decides what is said and where each point of a drawing lies; the template
 from outside, and its pictures are bounded in size, so it can be mailed and opens by a double click.
 """
 
-from .blocks import Block, Facts, Fold, Note, Picture, Section, Strips, Table
+from .blocks import Block, Cell, Facts, Fold, Matrix, Note, Picture, Section, Strips, Table
 from .embed import picture, strips
 from .health import health_section
 from .losses import losses_section
@@ -17,8 +17,10 @@ from .timing import timing_section
 
 __all__ = [
     "Block",
+    "Cell",
     "Facts",
     "Fold",
+    "Matrix",
     "Note",
     "Picture",
     "Section",

@@ -53,6 +53,37 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """A figure in a matrix.
+
+    Attributes:
+        text: the number.
+        under: its interval, or nothing.
+        is_best: whether it is marked.
+    """
+
+    text: str
+    under: str = ""
+    is_best: bool = False
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Figures of several models under their names; in a narrow window a list of each figure's models.
+
+    Attributes:
+        caption: what is seen, in what units.
+        head: name of each column.
+        rows: name, a few words below it, and cells of each row.
+    """
+
+    kind: ClassVar[str] = "matrix"
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[tuple[str, str, Sequence[Cell]]]
+
+
+@dataclass(frozen=True)
 class Picture:
     """One picture.
 

@@ -44,7 +44,12 @@ def picture(pixels: Bytes, alt: str, caption: str) -> Picture:
 
 
 def strips(
-    images: Bytes, caption: str, alts: Sequence[str], rows: Sequence[str] = (), columns: Sequence[str] = ()
+    images: Bytes,
+    caption: str,
+    alts: Sequence[str],
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    lines: int = 1,
 ) -> Strips:
     """Return uint8 `(R, K, H, W, C)` as rows of images.
 
@@ -54,8 +59,9 @@ def strips(
         alts: R descriptions.
         rows: R names, or none.
         columns: K short names, or none.
+        lines: into how many lines each row is broken.
     """
-    pictures = [to_image(grid(row, columns=len(row))) for row in images]
+    pictures = [to_image(grid(row, columns=-(-len(row) // lines))) for row in images]
     limit = STRIPS_LIMIT // len(pictures)
     names = rows or [""] * len(pictures)
     uris = [data_uri(image, limit) for image in pictures]

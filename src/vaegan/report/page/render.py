@@ -11,7 +11,7 @@ from .blocks import Facts, Section
 _FOLDER = Path(__file__).parent
 
 
-def render_page(title: str, lead: str, facts: Facts, sections: Sequence[Section]) -> str:
+def render_page(title: str, lead: str, facts: Facts, sections: Sequence[Section], kicker: str = "vaegan report") -> str:
     """Return HTML that needs nothing from outside.
 
     Args:
@@ -19,6 +19,7 @@ def render_page(title: str, lead: str, facts: Facts, sections: Sequence[Section]
         lead: a sentence below the title.
         facts: the most important numbers.
         sections: in their order.
+        kicker: what kind of page it is.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -30,4 +31,4 @@ def render_page(title: str, lead: str, facts: Facts, sections: Sequence[Section]
         lstrip_blocks=True,
     )
     page = environment.get_template("page.html.j2")
-    return page.render(title=title, lead=lead, facts=facts, sections=sections, version=__version__)
+    return page.render(title=title, lead=lead, facts=facts, sections=sections, kicker=kicker, version=__version__)

@@ -1,0 +1,191 @@
+"""The page of ``vaegan compare``: pictures and figures of all models, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from .compare_runs import KINDS, Opened
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ..data.images import ImageData
+    from ..evaluation.comparison import Compared, Group
+    from ..report.page import Block, Section
+
+NUM_ORIGINALS = 12
+NUM_SAMPLES, LINES = 24, 2
+_ABOUT = {
+    "samples": "New images, as many of each model, beside as many training images in place of samples (real images).",
+    "reconstructions": "Held-out images, encoded and decoded again.",
+    "likelihood": "How probable models find held-out images, with pixels as Gaussian around the decoded code.",
+    "codes": "What can be read off the codes.",
+    "cost": "Time as it was measured in each training, without snapshots: machines and what else they did may differ. "
+    "Operations are counted: of products and convolutions, two a multiply-add.",
+}
+INTERVALS = (
+    "Below each figure is its interval of 95 %: over seeds (Student's t) where a model has several runs, over images "
+    "(bootstrap) where it has one, which says nothing of other seeds. ★ marks the best only where its interval lies "
+    "apart from all others; else it is open between those whose intervals overlap with that of the one that looks "
+    "best. An interval of no width counts as unknown."
+)
+
+
+class Showing:
+    """What the page shows.
+
+    Args:
+        groups: runs of each model.
+        models: the same, measured.
+        figures: their figures.
+        data: real images.
+        seed: of pictures.
+        batch_size: images computed at a time.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Sequence[Opened]],
+        models: Sequence[Compared],
+        figures: Sequence[Group],
+        data: ImageData,
+        seed: int,
+        batch_size: int,
+    ) -> None:
+        self.runs = [group[0] for group in groups]
+        self.groups, self.models, self.figures = groups, models, figures
+        self.data, self.seed, self.batch_size = data, seed, batch_size
+
+    def page(self) -> str:
+        """Return the HTML."""
+        from ..report.page import Facts, render_page
+
+        first = self.models[0].members[0].evaluation
+        facts = Facts(
+            [
+                ("data", str(first["data"]["name"])),
+                ("held-out images", f"{first['data']['num']:,}"),
+                ("samples", f"{first['yardstick']['frechet_distance']['num']:,}"),
+                ("features of", str(first["extractor"]["name"])),
+                ("seed", str(first["seed"])),
+            ]
+        )
+        num = sum(len(model.members) for model in self.models)
+        lead = f"{num} runs of {len(self.models)} models, with the same images, counts and seeds for all."
+        return render_page(self.title, lead, facts, self._sections(), "vaegan compare")
+
+    @property
+    def title(self) -> str:
+        """The models by name."""
+        *some, last = (model.name for model in self.models)
+        return f"{', '.join(some)} and {last}" if some else last
+
+    def _sections(self) -> list[Section]:
+        from ..report.page import Note, Section
+        from ..report.page.comparison import head_of, main_rows, matrix_of, spread_matrices
+
+        main = [(group, main_rows(group)) for group in self.figures]
+        short: list[Block] = [matrix_of(head_of(group), rows, self.models) for group, rows in main if rows]
+        sections = [Section("In short", short, INTERVALS)]
+        for group in self.figures:
+            blocks = [*self._pictures(group), self._table(group), *self._missing(group)]
+            sections.append(Section(head_of(group), blocks, _ABOUT[group.of]))
+        spread: list[Block] = list(spread_matrices(self.figures, self.models))
+        if not spread:
+            spread = [Note("No model has several runs that differ in their seed alone.")]
+        about = "How far runs of one model lie apart: standard deviations, with intervals of 95 %. Less is steadier."
+        sections.append(Section("Spread over seeds", spread, about))
+        return [*sections, self._runs()]
+
+    def _table(self, group: Group) -> Block:
+        """All figures; folded where the short table has some of them already."""
+        from ..report.page import Fold
+        from ..report.page.comparison import main_rows, matrix_of
+
+        table = matrix_of("", group.rows, self.models)
+        is_folded = main_rows(group) and group.of != "cost"
+        return Fold(f"All figures ({len(group.rows)})", [table]) if is_folded else table
+
+    def _missing(self, group: Group) -> list[Block]:
+        """Say of each model without these figures why."""
+        from ..report.page import Note
+
+        told: dict[str, None] = {}
+        members = [(model.name, one.evaluation) for model in self.models for one in model.members]
+        for name, evaluation in members if group.of != "cost" else ():
+            if evaluation["samples"].get(group.prior) if group.prior else evaluation[group.of]:
+                continue
+            left_out = evaluation["left_out"]
+            why = left_out.get(group.name) or left_out.get(group.of) or f"there is no prior {group.prior}"
+            told[f"{name} is left out: {why}."] = None
+        return [Note(words) for words in told]
+
+    def _pictures(self, group: Group) -> list[Block]:
+        if group.of == "samples":
+            return self._samples(group.prior)
+        return self._reconstructions() if group.of == "reconstructions" else []
+
+    def _reconstructions(self) -> list[Block]:
+        import torch
+
+        from ..data.batches import to_unit
+        from ..data.images import some_of
+        from ..report.grid import to_uint8
+
+        images = some_of(self.data.test, NUM_ORIGINALS, self.seed)
+        x = to_unit(torch.from_numpy(images.images))
+
+        def made(run: Opened) -> Tensor:
+            c = run.model.condition_of(images)
+            return run.model.reconstruct(x, condition=c, batch_size=self.batch_size)
+
+        caption = f"{len(images)} held-out images, and each model's reconstructions of them."
+        return self._strips({"original": to_uint8(x)}, made, caption, 1)
+
+    def _samples(self, prior: str) -> list[Block]:
+        from ..evaluation.streams import priors_of, samples_of
+
+        def made(run: Opened) -> Tensor:
+            if prior not in priors_of(run.model):
+                raise UserError(f"no prior {prior}")
+            c = run.model.condition_in_turn(NUM_SAMPLES)
+            (x,) = samples_of(run.model, NUM_SAMPLES, self.seed, prior, NUM_SAMPLES, c)
+            return x
+
+        return self._strips({}, made, f"{NUM_SAMPLES} samples of each model, drawn with the same seed.", LINES)
+
+    def _strips(
+        self, rows: dict[str, NDArray[np.uint8]], make: Callable[[Opened], Tensor], caption: str, lines: int
+    ) -> list[Block]:
+        """Return a row of each model that can make one; of several runs the first."""
+        import numpy as np
+
+        from ..report.grid import to_uint8
+        from ..report.page import strips
+
+        for model, run in zip(self.models, self.runs, strict=True):
+            try:
+                rows[model.name] = to_uint8(make(run))
+            except UserError:  # the notes at the end say what is missing
+                continue
+        if any(len(model.members) > 1 for model in self.models):
+            caption += " Of several runs the first is shown."
+        alts = [f"Images of {name}" for name in rows]
+        return [strips(np.stack(list(rows.values())), caption, alts, list(rows), lines=lines)]
+
+    def _runs(self) -> Section:
+        from ..report.page import Section, Table
+
+        rows = []
+        for model, group in zip(self.models, self.groups, strict=True):
+            for member, run in zip(model.members, group, strict=True):
+                known = (run.config.recipe if run.config else "–", KINDS[run.model.kind])
+                seen = "–" if run.images is None else f"{run.images:,}"
+                seed = "–" if member.seed is None else str(member.seed)
+                rows.append((run.name, model.name, *known, seed, seen))
+        head = ("run", "model", "recipe", "kind", "seed", "images seen")
+        return Section("Runs", [Table("", head, rows)], "Runs of equal settings but for the seed count as one model.")

@@ -1,0 +1,200 @@
+"""Models side by side, in words and cells: what each figure is called, how its numbers are written, who is best.
+
+The same cells make the page's tables and the Markdown for a README.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+from ...evaluation.comparison import Compared, Group, Row, spreads
+from ...evaluation.ranking import Verdict
+from ...evaluation.seeds import Combined
+from .blocks import Block, Cell, Fold, Matrix
+from .timing import duration
+
+REAL = "real images"
+BEST = "best"
+_ARROWS = {"low": "lower is better", "high": "higher is better", "real": "better near to real images"}
+_TITLES = {
+    "frechet_distance": "Fréchet distance",
+    "frechet_ratio": "Fréchet distance, times that of real images",
+    "kernel_distance": "kernel distance",
+    "missing_labels": "labels missing",
+    "rarest_share": "share of the rarest label",
+    "label_divergence": "divergence of labels, nats",
+    "sharpness": "sharpness (variance of the Laplacian)",
+    "gradient": "length of gradients",
+    "copies_nearer": "nearer to training images than 95 % of held-out ones",
+    "copies_farther": "farther from training images than held-out ones",
+    "copies_score": "the same in standard deviations of chance",
+    "mse": "squared error of a pixel",
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "feature_distance": "squared error of a feature",
+    "nll": "E −log p(x|z), nats",
+    "kl": "KL to N(0, I), nats",
+    "elbo": "ELBO, nats",
+    "importance_bound": "bound of 64 draws, nats",
+    "bits_per_dimension": "bits a pixel and channel",
+    "pixel_deviation": "deviation of a pixel",
+    "active_units": "dimensions used",
+    "gap_kl": "all codes to N(0, I): KL of Gaussians, nats",
+    "gap_sliced": "all codes to N(0, I): sliced distance",
+    "gap_by_chance": "the same by chance",
+    "linear_probe": "labels read off by a linear probe",
+    "neighbour_probe": "labels read off by neighbours",
+    "probe_chance": "the most frequent label",
+    "training_seconds": "time of training",
+    "images_per_second": "images a second in training",
+    "images_seen": "images seen",
+    "training_operations": "operations an image in training",
+    "reconstruction_operations": "operations a reconstruction",
+    "sample_operations": "operations a sample",
+}
+_HEADS = {
+    "samples": "Samples of prior {prior}",
+    "reconstructions": "Reconstructions",
+    "likelihood": "Likelihood",
+    "codes": "Codes",
+    "cost": "Cost",
+}
+MAIN = {
+    "samples": ("frechet_distance", "coverage", "rarest_share", "sharpness"),
+    "reconstructions": ("frechet_distance", "mse", "sharpness"),
+    "cost": ("training_seconds", "training_operations"),
+}
+"""Figures of the short table."""
+
+
+def head_of(group: Group) -> str:
+    """Return the heading of a group."""
+    return _HEADS[group.of].format(prior=group.prior)
+
+
+def title_of(name: str) -> str:
+    """Return what a figure is called; one that is not known here by its own name."""
+    return _TITLES.get(name, name.replace("_", " "))
+
+
+def main_rows(group: Group) -> list[Row]:
+    """Return the rows of a group that the short table shows, in its order."""
+    there = {row.figure: row for row in group.rows}
+    return [there[name] for name in MAIN.get(group.of, ()) if name in there]
+
+
+def matrix_of(caption: str, rows: Sequence[Row], models: Sequence[Compared]) -> Matrix:
+    """Return rows as a block: a column of real images if any have it, of each model, and of who is best."""
+    names = [model.name for model in models]
+    has_real = any(row.real is not None for row in rows)
+    cells = [
+        (
+            title_of(row.figure),
+            _ARROWS[row.better] if row.better else "",
+            [*_real(row, has_real), *_cells(row), Cell(in_words(row.verdict, names))],
+        )
+        for row in rows
+    ]
+    return Matrix(caption, ["figure", *([REAL] if has_real else []), *names, BEST], cells)
+
+
+def spread_matrices(groups: Sequence[Group], models: Sequence[Compared]) -> Iterator[Block]:
+    """Yield the spread over seeds of each group that has one: its main figures, then all in a fold."""
+    for group, rows in spreads(groups):
+        main = [row for row in rows if row.figure in MAIN.get(group.of, ())]
+        if main:
+            yield matrix_of(f"{head_of(group)}: standard deviation over seeds", main, models)
+        yield Fold(f"{head_of(group)}, all spreads ({len(rows)})", [matrix_of("", rows, models)])
+
+
+def in_words(verdict: Verdict, names: Sequence[str]) -> str:
+    """Return who is best, or whose intervals overlap; nothing where nothing can be said."""
+    if verdict.best is not None:
+        return names[verdict.best]
+    if not verdict.overlapping:
+        return "–"
+    return f"open between {', '.join(names[i] for i in verdict.overlapping)}"
+
+
+def short_table(
+    groups: Sequence[Group], models: Sequence[Compared], marked: str = "{} *"
+) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of the main figures of all groups as text, each with its interval in brackets.
+
+    Args:
+        groups: from `compare`.
+        models: that were compared.
+        marked: how the best is written where intervals do not overlap.
+    """
+    rows = []
+    for group in groups:
+        prefix = "" if group.of == "cost" else f"{head_of(group)}: "
+        for row in main_rows(group):
+            cells = [*_real(row, True), *_cells(row)]
+            rows.append([prefix + title_of(row.figure), *(_text(cell, marked) for cell in cells)])
+    return ["figure", REAL, *(model.name for model in models)], rows
+
+
+def markdown_of(groups: Sequence[Group], models: Sequence[Compared]) -> str:
+    """Return the short table in Markdown, the best in bold where intervals do not overlap."""
+    head, rows = short_table(groups, models, "**{}**")
+    return "".join("| " + " | ".join(line) + " |\n" for line in [head, ["---"] * len(head), *rows])
+
+
+def _text(cell: Cell, marked: str) -> str:
+    text = marked.format(cell.text) if cell.is_best else cell.text
+    return f"{text} ({cell.under})" if cell.under else text
+
+
+def _real(row: Row, has_real: bool) -> list[Cell]:
+    if not has_real:
+        return []
+    return [Cell("–" if row.real is None else _writer(row.figure)(row.real))]
+
+
+def _cells(row: Row) -> list[Cell]:
+    return [_cell(row.figure, one, row.verdict.best == i) for i, one in enumerate(row.models)]
+
+
+def _cell(name: str, one: Combined, is_best: bool) -> Cell:
+    if one.value is None:
+        return Cell("–")
+    write = _writer(name)
+    if one.low is None or one.high is None or one.low == one.high:
+        return Cell(write(one.value), is_best=is_best)
+    if write is plain:
+        decimals = decimals_for(one.high - one.low, one.value)
+        value, low, high = (f"{x:,.{decimals}f}".replace("-", "−") for x in (one.value, one.low, one.high))
+    else:
+        value, low, high = (write(x) for x in (one.value, one.low, one.high))
+    return Cell(value, f"{low} to {high}", is_best)
+
+
+def decimals_for(width: float, value: float) -> int:
+    """Return how many decimals show two digits of an interval of this width; three of the value if it has none."""
+    size, digits = (width, 2) if width > 0 else (abs(value), 3)
+    return max(0, min(6, digits - 1 - math.floor(math.log10(size)))) if size > 0 else 0
+
+
+def plain(value: float) -> str:
+    """Return a number with four digits that count."""
+    return f"{value:.4g}".replace("-", "−")
+
+
+def _large(value: float) -> str:
+    """Return operations: 312 M, 1.25 G."""
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f}"
+
+
+def _writer(name: str) -> Callable[[float], str]:
+    if name == "training_seconds":
+        return lambda value: duration(max(value, 0.0))
+    if name.endswith("_operations"):
+        return _large
+    if name.endswith("_parameters") or name in ("images_seen", "images_per_second"):
+        return lambda value: f"{value:,.0f}"
+    return plain
