@@ -30,6 +30,7 @@ def runs(tiny, tmp_path_factory):
     for kind in KINDS:
         metric = ["--loss.metric", str(folder / "gan")] if kind == "vae-dis-l" else []
         more = ["--loss.likelihood", "gaussian"] if kind in ("ae", "vae") else metric
+        more += ["--train.priors", "gaussian"] if kind == "ae" else []
         assert main(["train", *tiny, "--model.kind", kind, *more, "--out", str(folder / kind)]) == 0
     for seed in ("0", "1"):
         assert main(["train", *tiny, "--seed", seed, "--out", str(folder / f"vaegan-{seed}")]) == 0
@@ -129,8 +130,18 @@ def test_missing_parts_are_missing_and_said(found, all_of_them):
     assert figures["likelihood"]["elbo"]["models"]["AE"]["value"] is None
     assert figures["likelihood"]["gap_sliced"]["models"]["AE"]["value"] is not None
     page = all_of_them.read_text()
-    assert "AE is left out: this model has no prior to sample from." in page
+    assert "AE is left out: it has no prior normal." in page
+    assert "VAE is left out: it has no prior gaussian." in page
     assert "GAN is left out: this model is a GAN and has no encoder" in page
+
+
+def test_each_model_draws_from_its_own_prior(found, all_of_them):
+    figures = found["figures"]
+    for name, one in figures["samples"]["frechet_distance"]["models"].items():
+        prior = "gaussian" if name == "AE" else "normal"
+        assert one == figures[f"samples of {prior}"]["frechet_distance"]["models"][name]
+    assert "AE: gaussian; VAE: normal; GAN: normal;" in all_of_them.read_text()
+    assert all_of_them.with_suffix(".md").read_text().count("coverage") == 1
 
 
 def test_verdicts_follow_from_the_intervals(found):
@@ -158,7 +169,7 @@ def test_the_page_shows_the_same(found, all_of_them):
     for name in ("AE", "VAE", "GAN", "VAE_Dis_l", "VAE/GAN"):
         assert f'<th scope="col">{name}</th>' in page
     assert re.findall(r"(?:src|href)=\"(?!data:|#)", page) == []
-    assert len(re.findall(r'<img [^>]*alt="Images of', page)) == 1 + 4 + 4  # originals, reconstructions, samples
+    assert len(re.findall(r'<img [^>]*alt="Images of', page)) == 1 + 4 + 5 + 4 + 1  # originals ..., samples
     marked = sum(bool(row["best"]) for rows in found["figures"].values() for row in rows.values())
     assert 0 < marked <= page.count("★") - 1
     assert str(all_of_them.parent) not in page
@@ -264,7 +275,7 @@ def test_different_data_are_compared_on_what_is_named(runs, compare, elsewhere, 
     assert [model["runs"][0]["name"] for model in found["models"]] == ["vae", "digits"]
 
 
-def test_a_saved_model_is_compared_on_the_data_of_the_run(runs, compare, tmp_path):
+def test_a_saved_model_is_compared_on_the_data_of_the_run(runs, compare, tmp_path, capsys):
     shutil.copytree(runs / "gan" / "model", tmp_path / "kept")
     out = tmp_path / "c.html"
     assert compare(runs / "vae", tmp_path / "kept", "--out", out) == 0
@@ -272,7 +283,11 @@ def test_a_saved_model_is_compared_on_the_data_of_the_run(runs, compare, tmp_pat
     cost = found["figures"]["cost"]
     assert cost["training_seconds"]["models"]["GAN"]["value"] is None
     assert cost["decoder_parameters"]["models"]["GAN"]["value"] > 0
-    assert compare(tmp_path / "kept", runs / "gan" / "model", "--out", tmp_path / "d.html") == 2
+    shutil.copytree(tmp_path / "kept", tmp_path / "again")
+    assert compare(tmp_path / "kept", tmp_path / "again", "--out", tmp_path / "d.html") == 2
+    assert (
+        "none of these says what it was trained on; name images for all with --data SOURCE" in capsys.readouterr().err
+    )
 
 
 def test_names_are_no_longer_than_they_must_be(tmp_path):

@@ -78,7 +78,7 @@ def run(options: Options) -> None:
     data = open_data_of(runs, options.data)
     cache, device = options.data.cache, pick_device(options.device)
     extractor = open_extractor(options.extractor, data, cache=cache, weights=options.weights, device=device)
-    groups = [[runs[i] for i in group] for group in group_siblings([(run.config, run.images) for run in runs])]
+    groups = [[runs[i] for i in group] for group in group_siblings([(run.config, run.stage) for run in runs])]
     models = measure(
         groups,
         data,

@@ -86,14 +86,14 @@ class Showing:
 
     def _sections(self) -> list[Section]:
         from ..report.page import Note, Section
-        from ..report.page.comparison import head_of, main_rows, matrix_of, spread_matrices
+        from ..report.page.comparison import head_of, main_groups, main_rows, matrix_of, spread_matrices
 
-        main = [(group, main_rows(group)) for group in self.figures]
-        short: list[Block] = [matrix_of(head_of(group), rows, self.models) for group, rows in main if rows]
+        main = main_groups(self.figures)
+        short: list[Block] = [matrix_of(head_of(group), main_rows(group), self.models) for group in main]
         sections = [Section("In short", short, INTERVALS)]
         for group in self.figures:
             blocks = [*self._pictures(group), self._table(group), *self._missing(group)]
-            sections.append(Section(head_of(group), blocks, _ABOUT[group.of]))
+            sections.append(Section(head_of(group), blocks, _ABOUT[group.of] + self._priors(group)))
         spread: list[Block] = list(spread_matrices(self.figures, self.models))
         if not spread:
             spread = [Note("No model has several runs that differ in their seed alone.")]
@@ -115,14 +115,22 @@ class Showing:
         from ..report.page import Note
 
         told: dict[str, None] = {}
-        members = [(model.name, one.evaluation) for model in self.models for one in model.members]
-        for name, evaluation in members if group.of != "cost" else ():
-            if evaluation["samples"].get(group.prior) if group.prior else evaluation[group.of]:
+        members = [(model.name, one) for model in self.models for one in model.members]
+        for name, member in members if group.of != "cost" else ():
+            if member.figures(group.of, group.prior):
                 continue
-            left_out = evaluation["left_out"]
-            why = left_out.get(group.name) or left_out.get(group.of) or f"there is no prior {group.prior}"
+            left_out = member.evaluation["left_out"]
+            why = left_out.get(group.name) or left_out.get(group.of) or f"it has no prior {group.prior}".rstrip()
             told[f"{name} is left out: {why}."] = None
         return [Note(words) for words in told]
+
+    def _priors(self, group: Group) -> str:
+        """Say which priors are the models' own, where they are shown."""
+        if group.of != "samples" or group.prior:
+            return ""
+        own = [(model.name, dict.fromkeys(one.prior for one in model.members if one.prior)) for model in self.models]
+        told = "; ".join(f"{name}: {' or '.join(priors)}" for name, priors in own if priors)
+        return f" Each model draws from its own prior, the one that fits its codes best: {told}."
 
     def _pictures(self, group: Group) -> list[Block]:
         if group.of == "samples":
@@ -147,13 +155,11 @@ class Showing:
         return self._strips({"original": to_uint8(x)}, made, caption, 1)
 
     def _samples(self, prior: str) -> list[Block]:
-        from ..evaluation.streams import priors_of, samples_of
+        from ..evaluation.streams import samples_of
 
         def made(run: Opened) -> Tensor:
-            if prior not in priors_of(run.model):
-                raise UserError(f"no prior {prior}")
             c = run.model.condition_in_turn(NUM_SAMPLES)
-            (x,) = samples_of(run.model, NUM_SAMPLES, self.seed, prior, NUM_SAMPLES, c)
+            (x,) = samples_of(run.model, NUM_SAMPLES, self.seed, prior or run.prior or "", NUM_SAMPLES, c)
             return x
 
         return self._strips({}, made, f"{NUM_SAMPLES} samples of each model, drawn with the same seed.", LINES)

@@ -47,6 +47,16 @@ class Opened:
         seen: int | None = self.model.info.get("images")
         return seen
 
+    @property
+    def stage(self) -> int | str | None:
+        """What the model is of its run: after so many images, or the best one, whenever that was."""
+        return "best" if Path(self.where).name == "best" else self.images
+
+    @property
+    def prior(self) -> str | None:
+        """The prior that it draws from if none is named."""
+        return self.model.default_prior if self.model.prior_names else None
+
 
 def shared_data(runs: Sequence[str]) -> tuple[DataSettings, str]:
     """Return the data settings of runs that were trained on the same images.
@@ -75,15 +85,21 @@ def shared_data(runs: Sequence[str]) -> tuple[DataSettings, str]:
 
 def _told(run: Path) -> dict[str, Any]:
     """Return what a run tells of its data, as far as it does, without loading it."""
-    path = run / "config.yaml"
+    folder = _folder(run)
+    path = folder / "config.yaml"
     settings = load_yaml(path).data if path.is_file() else None
     model = _json(run / "model" / "config.json") or _json(run / "config.json")
     return {
         "settings": settings,
         "opening": settings and {name: v for name, v in settings.opening().items() if name not in _WHERE},
-        "fingerprint": _json(run / "data.json").get("fingerprint"),
+        "fingerprint": _json(folder / "data.json").get("fingerprint"),
         "name": model.get("info", {}).get("data"),
     }
+
+
+def _folder(run: Path) -> Path:
+    """Return the folder of the run that a model is in, or what was given."""
+    return run.parent if run.name in ("model", "best") else run
 
 
 def _json(path: Path) -> Mapping[str, Any]:
@@ -112,7 +128,7 @@ def open_runs(runs: Sequence[str], device: str) -> list[Opened]:
     target = pick_device(device)
     opened = []
     for run, name in zip(runs, _names(places), strict=True):
-        path = Path(run) / "config.yaml"
+        path = _folder(Path(run)) / "config.yaml"
         opened.append(Opened(run, name, load(run, device=target), load_yaml(path) if path.is_file() else None))
     first = opened[0]
     for other in opened[1:]:
@@ -203,9 +219,11 @@ def measure(
         )
 
     def member(run: Opened) -> Member:
-        records = list(RunFolder(Path(run.where)).records())
+        records = list(RunFolder(_folder(Path(run.where))).records())
         trained = run.config.seed if run.config else run.model.info.get("seed")
-        return Member(run.name, trained, evaluation(run), cost_of(run.model, run.config, records))
+        found = evaluation(run)
+        prior = run.prior if run.prior in found["samples"] else None
+        return Member(run.name, trained, found, cost_of(run.model, run.config, records), prior)
 
     names = name_groups(groups)
     return [Compared(name, [member(run) for run in group]) for name, group in zip(names, groups, strict=True)]

@@ -36,12 +36,22 @@ class Member:
         seed: that it was trained with, if known.
         evaluation: what `evaluate` returned.
         cost: numbers by name, None where unknown.
+        prior: that it draws from if none is named; None if it has none.
     """
 
     name: str
     seed: int | None
     evaluation: Mapping[str, Any]
     cost: Mapping[str, float | None]
+    prior: str | None = None
+
+    def figures(self, of: str, prior: str = "") -> Figures:
+        """Return the figures of a thing; samples without a prior are those of its own."""
+        if of == "samples":
+            found: Figures = self.evaluation["samples"].get(prior or self.prior, {})
+        else:
+            found = self.evaluation[of]
+        return found
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Group:
 
     Attributes:
         of: 'samples', 'reconstructions', 'likelihood', 'codes' or 'cost'.
-        prior: that samples are of, else empty.
+        prior: that samples are of; empty for those of each model's own, and of other things.
         rows: its figures.
     """
 
@@ -97,24 +107,21 @@ class Group:
 
 
 def compare(models: Sequence[Compared]) -> list[Group]:
-    """Return all figures of models, group by group."""
-    evaluations = [member.evaluation for model in models for member in model.members]
-    priors = dict.fromkeys(prior for found in evaluations for prior in found["samples"])
-    real = evaluations[0]["yardstick"]
-    groups = [
-        _group(models, "samples", prior, real, lambda found, prior=prior: found["samples"].get(prior, {}))
-        for prior in priors
-    ]
-    for of in ("reconstructions", "likelihood", "codes"):
-        groups.append(_group(models, of, "", real, lambda found, of=of: found.get(of, {})))
+    """Return all figures of models, group by group: samples of each one's own prior first, if that is not all."""
+    members = [member for model in models for member in model.members]
+    priors = list(dict.fromkeys(prior for member in members for prior in member.evaluation["samples"]))
+    samples = [("samples", prior) for prior in (["", *priors] if len(priors) > 1 else priors)]
+    others = [(of, "") for of in ("reconstructions", "likelihood", "codes")]
+    groups = [_group(models, of, prior) for of, prior in samples + others]
     names = dict.fromkeys(name for model in models for member in model.members for name in member.cost)
     costs = [[[_plain(member.cost.get(name)) for member in model.members] for model in models] for name in names]
     groups.append(Group("cost", "", [_row(name, of_models, {}) for name, of_models in zip(names, costs, strict=True)]))
     return [group for group in groups if group.rows]
 
 
-def _group(models: Sequence[Compared], of: str, prior: str, real: Figures, pick: Any) -> Group:
-    found = [[pick(member.evaluation) for member in model.members] for model in models]
+def _group(models: Sequence[Compared], of: str, prior: str) -> Group:
+    real: Figures = models[0].members[0].evaluation["yardstick"]
+    found = [[member.figures(of, prior) for member in model.members] for model in models]
     names = dict.fromkeys(name for runs in found for figures in runs for name in figures)
     rows = [
         _row(name, [[figures.get(name) for figures in runs] for runs in found], real)

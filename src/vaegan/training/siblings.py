@@ -15,13 +15,13 @@ from .run_folder import FREE, OF_PLATEAUS, RunFolder
 _IRRELEVANT = (FREE - {"train.epochs", "train.images"}) | {"format", "seed", "train.memory_format"}
 
 
-def group_siblings(runs: Sequence[tuple[Config | None, int | None]]) -> list[list[int]]:
+def group_siblings(runs: Sequence[tuple[Config | None, int | str | None]]) -> list[list[int]]:
     """Put runs into groups of equal settings, but for the seed.
 
     A run whose settings are not known stays alone, and so does one of a seed that its group has already.
 
     Args:
-        runs: settings, and images seen, of each run.
+        runs: settings of each, and images seen or another word for how far it is.
 
     Returns:
         Positions of the runs of each group, in order.
@@ -38,7 +38,7 @@ def group_siblings(runs: Sequence[tuple[Config | None, int | None]]) -> list[lis
     return [members for _, members in groups]
 
 
-def _seed(runs: Sequence[tuple[Config | None, int | None]], i: int) -> int | None:
+def _seed(runs: Sequence[tuple[Config | None, int | str | None]], i: int) -> int | None:
     config = runs[i][0]
     return None if config is None else config.seed
 

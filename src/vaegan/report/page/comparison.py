@@ -54,7 +54,7 @@ _TITLES = {
     "sample_operations": "operations a sample",
 }
 _HEADS = {
-    "samples": "Samples of prior {prior}",
+    "samples": "Samples",
     "reconstructions": "Reconstructions",
     "likelihood": "Likelihood",
     "codes": "Codes",
@@ -70,7 +70,7 @@ MAIN = {
 
 def head_of(group: Group) -> str:
     """Return the heading of a group."""
-    return _HEADS[group.of].format(prior=group.prior)
+    return _HEADS[group.of] + (f" of prior {group.prior}" if group.prior else "")
 
 
 def title_of(name: str) -> str:
@@ -82,6 +82,12 @@ def main_rows(group: Group) -> list[Row]:
     """Return the rows of a group that the short table shows, in its order."""
     there = {row.figure: row for row in group.rows}
     return [there[name] for name in MAIN.get(group.of, ()) if name in there]
+
+
+def main_groups(groups: Sequence[Group]) -> list[Group]:
+    """Return the groups that the short table shows: of samples the first, those of each model's own prior."""
+    first = next((group for group in groups if group.of == "samples"), None)
+    return [group for group in groups if group is first or (group.of in MAIN and group.of != "samples")]
 
 
 def matrix_of(caption: str, rows: Sequence[Row], models: Sequence[Compared]) -> Matrix:
@@ -128,7 +134,7 @@ def short_table(
         marked: how the best is written where intervals do not overlap.
     """
     rows = []
-    for group in groups:
+    for group in main_groups(groups):
         prefix = "" if group.of == "cost" else f"{head_of(group)}: "
         for row in main_rows(group):
             cells = [*_real(row, True), *_cells(row)]
