@@ -60,8 +60,8 @@ ALL = (
         num_images=60_000,
         notes=(
             "mended: Dec's adversarial gradient, which cancelled; unequal dropout masks; range of images; last batch",
-            "one number tells too little to reconstruct an image by: with these settings and right gradients the pictures "
-            "stay noise; `vaegan train mnist-mlp` is a fully connected VAE/GAN that draws",
+            "one number tells too little to reconstruct an image by: with right gradients the pictures are still noise "
+            "after two epochs; `vaegan train mnist-mlp` is a fully connected VAE/GAN that draws",
             "inputs and codes are not dropped out here, hidden units are",
             "its linear-SVM probe of codes: `vaegan encode RUN`, then any classifier",
         ),
