@@ -20,7 +20,7 @@ from ..models import Model
 from ..priors import DEFAULT, Prior, best_prior, fit_priors
 from ..priors.prior import Progress
 
-_MOST_NUMBERS = 2**26  # of all codes together
+_MOST_NUMBERS = 2**25  # of all codes together
 _MOST_IMAGES = 200_000
 
 
