@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from ...evaluation.comparison import Compared, Group, Row, spreads
 from ...evaluation.ranking import Verdict
@@ -170,17 +171,19 @@ def _cell(name: str, one: Combined, is_best: bool) -> Cell:
     if one.low is None or one.high is None or one.low == one.high:
         return Cell(write(one.value), is_best=is_best)
     if write is plain:
-        decimals = decimals_for(one.high - one.low, one.value)
-        value, low, high = (f"{x:,.{decimals}f}".replace("-", "−") for x in (one.value, one.low, one.high))
-    else:
-        value, low, high = (write(x) for x in (one.value, one.low, one.high))
-    return Cell(value, f"{low} to {high}", is_best)
+        write = partial(_fixed, decimals=decimals_for(one.value, one.low, one.high))
+    return Cell(write(one.value), f"{write(one.low)} to {write(one.high)}", is_best)
 
 
-def decimals_for(width: float, value: float) -> int:
-    """Return how many decimals show two digits of an interval of this width; three of the value if it has none."""
-    size, digits = (width, 2) if width > 0 else (abs(value), 3)
-    return max(0, min(6, digits - 1 - math.floor(math.log10(size)))) if size > 0 else 0
+def decimals_for(value: float, low: float, high: float) -> int:
+    """Return how many decimals show two digits of the narrower side of an interval; a side of no width has none."""
+    sides = [side for side in (value - low, high - value) if side > 1e-3 * (high - low)]
+    return max(0, min(6, 1 - math.floor(math.log10(min(sides)))))
+
+
+def _fixed(value: float, decimals: int) -> str:
+    text = f"{value:,.{decimals}f}".replace("-", "−")
+    return text if text.strip("−0.") else text.lstrip("−")
 
 
 def plain(value: float) -> str:
@@ -202,5 +205,5 @@ def _writer(name: str) -> Callable[[float], str]:
     if name.endswith("_operations"):
         return _large
     if name.endswith("_parameters") or name in ("images_seen", "images_per_second"):
-        return lambda value: f"{value:,.0f}"
+        return lambda value: f"{max(value, 0.0):,.0f}"
     return plain

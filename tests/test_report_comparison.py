@@ -1,0 +1,102 @@
+"""How figures of several models are written, and who is called best."""
+
+from __future__ import annotations
+
+import pytest
+
+from vaegan.evaluation.comparison import Compared, Group, Member, Row, compare, spreads
+from vaegan.evaluation.figures import figure
+from vaegan.evaluation.ranking import Verdict
+from vaegan.evaluation.seeds import Combined
+from vaegan.metrics.bootstrap import Interval
+from vaegan.report.page.blocks import Fold
+from vaegan.report.page.comparison import in_words, markdown_of, matrix_of, spread_matrices
+
+
+def evaluation(distance: float, half: float = 1.0, **priors: float):
+    def figures(value: float):
+        return {"frechet_distance": figure(Interval(value, value - half, value + half), 100, 0)}
+
+    samples = {prior: figures(value) for prior, value in {"normal": distance, **priors}.items()}
+    nothing: dict[str, dict[str, float]] = {name: {} for name in ("reconstructions", "likelihood", "codes")}
+    return {"yardstick": figures(3.0), "samples": samples, **nothing, "left_out": {}}
+
+
+def model(name: str, *distances: float) -> Compared:
+    runs = [Member(name, seed, evaluation(value), {"training_seconds": 60.0}) for seed, value in enumerate(distances)]
+    return Compared(name, runs)
+
+
+def cell(name: str, value: float, low: float | None = None, high: float | None = None) -> tuple[str, str]:
+    row = Row(name, None, None, [Combined(value, low, high, (value,))], Verdict())
+    ((_, _, (found, _)),) = matrix_of("", [row], [model("A", 1.0)]).rows
+    return found.text, found.under
+
+
+@pytest.mark.parametrize(
+    ("figures", "shown"),
+    [
+        (("mse", 0.012348, 0.0118, 0.0129), ("0.01235", "0.01180 to 0.01290")),
+        (("frechet_distance", 148.2, 134.1, 161.3), ("148", "134 to 161")),
+        (("frechet_distance", 1234567.0, 1230000.0, 1240000.0), ("1,234,567", "1,230,000 to 1,240,000")),
+        (("sharpness", 0.0031, 0.0016, 0.0195), ("0.0031", "0.0016 to 0.0195")),  # of a spread: far above, not below
+        (("kernel_distance", -0.26, -4.1, 3.6), ("−0.3", "−4.1 to 3.6")),
+        (("coverage", 0.02, -9.0, 9.1), ("0.0", "−9.0 to 9.1")),
+        (("coverage", -0.02, -9.0, 9.1), ("0.0", "−9.0 to 9.1")),  # no minus before nothing
+        (("precision", 1.0, 0.97, 1.0), ("1.000", "0.970 to 1.000")),
+        (("precision", 7.0, 0.97, 1.0), ("7.0", "1.0 to 1.0")),  # an interval beside its figure
+        (("recall", 1.0, 1.0, 1.0), ("1", "")),
+        (("training_seconds", 200.0, -50.0, 450.0), ("3 min 20 s", "0 s to 7 min 30 s")),
+        (("training_operations", 3.084e8), ("308 M", "")),
+        (("encoder_parameters", 865800.0), ("865,800", "")),
+    ],
+)
+def test_numbers_show_what_is_known_of_them(figures, shown):
+    assert cell(*figures) == shown
+
+
+def test_who_is_best_is_said_in_words():
+    names = ["A", "B", "C"]
+    assert in_words(Verdict(best=1), names) == "B"
+    assert in_words(Verdict(overlapping=(2, 0)), names) == "open between C, A"
+    assert in_words(Verdict(), names) == "–"
+
+
+def test_the_best_is_bold():
+    apart, near = [model("A", 9.0), model("B", 5.0)], [model("A", 6.5), model("B", 5.0)]
+    wanted = "| Samples of prior normal: Fréchet distance | 3 | {} (8.0 to 10.0) | **5.0** (4.0 to 6.0) |"
+    assert markdown_of(compare(apart), apart).splitlines()[2] == wanted.format("9.0")
+    assert "**" not in markdown_of(compare(near), near)
+
+
+def test_a_group_of_own_priors_stands_first_where_there_are_several():
+    a = Compared("A", [Member("a", 0, evaluation(9.0, mixture=4.0), {}, "mixture")])
+    b = Compared("B", [Member("b", 0, evaluation(7.0), {}, "normal")])
+    c = Compared("C", [Member("c", 0, evaluation(7.0), {}, None)])
+    groups = compare([a, b, c])
+    assert [group.name for group in groups] == ["samples", "samples of normal", "samples of mixture"]
+    values = {group.name: [one.value for one in group.rows[0].models] for group in groups}
+    assert values["samples"] == [4.0, 7.0, None]
+    assert values["samples of normal"] == [9.0, 7.0, 7.0]
+    assert values["samples of mixture"] == [4.0, None, None]
+    assert markdown_of(groups, [a, b, c]).count("\n") == 3  # head, rule, the own priors' row
+
+
+def test_spreads_are_of_models_of_several_runs():
+    models = [model("A", 4.0, 5.0, 6.0), model("B", 5.0), model("C", 1.0, 5.0, 9.0)]
+    ((group, (row,)),) = spreads(compare(models))
+    assert (group.name, row.figure, row.better) == ("samples of normal", "frechet_distance", "low")
+    assert [one.value for one in row.models] == [1.0, None, 4.0]
+    assert row.verdict == Verdict(overlapping=(0, 2))  # of three runs one says little
+    many = [model("A", *[4.0, 5.0, 6.0] * 9), model("C", *[1.0, 5.0, 9.0] * 9)]
+    assert spreads(compare(many))[0][1][0].verdict == Verdict(best=0)
+    table, fold = spread_matrices(compare(models), models)
+    assert table.rows[0][0] == "Fréchet distance"
+    assert isinstance(fold, Fold)
+    assert spreads(compare(models[1:2])) == []
+
+
+def test_unknown_figures_keep_their_own_names():
+    row = Row("something_new", None, None, [Combined(1.0, None, None, (1.0,))], Verdict())
+    assert matrix_of("", [row], [model("A", 1.0)]).rows[0][:2] == ("something new", "")
+    assert Group("samples", "flow", [row]).name == "samples of flow"
