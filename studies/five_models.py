@@ -29,7 +29,7 @@ PIXELS = {
     "loss.kl-weight": "1",
     "loss.encoder-llike-weight": "1",
 }
-MEASURING = 3
+MEASURING = 2
 """Minutes, about, for a run of 10,000 images of each kind and several priors."""
 KINDS: dict[str, dict[str, str]] = {"ae": PIXELS, "vae": PIXELS, "gan": {}, "vae-dis-l": {}, "vaegan": {}}
 """Kind of model and what it changes in the recipe; the GAN comes before the model that builds on it."""

@@ -219,7 +219,9 @@ def test_the_table_goes_to_standard_output(runs, compare, tmp_path, capsys):
     assert compare(runs / "ae", runs / "gan", "--out", tmp_path / "c.html", "--markdown", "-", "--prior", "normal") == 0
     out = capsys.readouterr().out
     assert out.startswith("| figure | real images | AE | GAN |\n| --- |")
-    assert [line for line in out.splitlines() if not line.startswith("| ")] == []
+    table, words = out.split("\n\n")
+    assert [line for line in table.splitlines() if not line.startswith("| ")] == []
+    assert words.startswith("Runs: AE 1, GAN 1. ")
 
 
 def test_an_evaluation_is_used_only_where_it_fits(runs, compare, tmp_path, capsys, monkeypatch):

@@ -19,7 +19,8 @@ def evaluation(distance: float, half: float = 1.0, **priors: float):
 
     samples = {prior: figures(value) for prior, value in {"normal": distance, **priors}.items()}
     nothing: dict[str, dict[str, float]] = {name: {} for name in ("reconstructions", "likelihood", "codes")}
-    return {"yardstick": figures(3.0), "samples": samples, **nothing, "left_out": {}}
+    made_with = {"data": {"name": "blobs", "num": 90}, "extractor": {"name": "pixels"}, "seed": 7}
+    return {"yardstick": figures(3.0), "samples": samples, **nothing, "left_out": {}, **made_with}
 
 
 def model(name: str, *distances: float) -> Compared:
@@ -66,7 +67,7 @@ def test_the_best_is_bold():
     apart, near = [model("A", 9.0), model("B", 5.0)], [model("A", 6.5), model("B", 5.0)]
     wanted = "| Samples of prior normal: Fréchet distance | 3 | {} (8.0 to 10.0) | **5.0** (4.0 to 6.0) |"
     assert markdown_of(compare(apart), apart).splitlines()[2] == wanted.format("9.0")
-    assert "**" not in markdown_of(compare(near), near)
+    assert "| **" not in markdown_of(compare(near), near)
 
 
 def test_a_group_of_own_priors_stands_first_where_there_are_several():
@@ -79,7 +80,12 @@ def test_a_group_of_own_priors_stands_first_where_there_are_several():
     assert values["samples"] == [4.0, 7.0, None]
     assert values["samples of normal"] == [9.0, 7.0, 7.0]
     assert values["samples of mixture"] == [4.0, None, None]
-    assert markdown_of(groups, [a, b, c]).count("\n") == 3  # head, rule, the own priors' row
+    table, words = markdown_of(groups, [a, b, c]).split("\n\n")
+    assert len(table.splitlines()) == 3  # head, rule, the own priors' row
+    assert words.startswith(
+        "Runs: A 1, B 1, C 1. 90 held-out images of blobs, 100 samples, seed 7, features of pixels;"
+    )
+    assert words.endswith("Priors: A: mixture; B: normal.\n")
 
 
 def test_spreads_are_of_models_of_several_runs():

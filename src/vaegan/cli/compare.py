@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from pydantic import Field, PositiveInt
@@ -13,6 +13,7 @@ from ..config import DataSettings, Settings
 from ..errors import UserError
 from . import log
 from .compare_runs import measure, open_data_of, open_runs, shared_data
+from .evaluate import Extractor
 from .table import print_table
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Options(Settings):
     """Samples, held-out images and training images, at most."""
     prior: str = "all"
     """Prior to sample from: a name such as 'normal', several with commas, or 'all'."""
-    extractor: Literal["classifier", "rotations", "inception", "dinov2", "pixels"] | None = None
+    extractor: Extractor | None = None
     """What images are compared by; 'classifier' where labels or attributes are known, else 'rotations'."""
     weights: Path | None = None
     """File with the weights of the extractors inception and dinov2."""

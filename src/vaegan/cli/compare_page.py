@@ -126,11 +126,11 @@ class Showing:
 
     def _priors(self, group: Group) -> str:
         """Say which priors are the models' own, where they are shown."""
+        from ..report.page.comparison import own_priors
+
         if group.of != "samples" or group.prior:
             return ""
-        own = [(model.name, dict.fromkeys(one.prior for one in model.members if one.prior)) for model in self.models]
-        told = "; ".join(f"{name}: {' or '.join(priors)}" for name, priors in own if priors)
-        return f" Each model draws from its own prior, the one that fits its codes best: {told}."
+        return f" Each model draws from its own prior, the one that fits its codes best: {own_priors(self.models)}."
 
     def _pictures(self, group: Group) -> list[Block]:
         if group.of == "samples":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..evaluation.figures import Figures
 
 _log = logging.getLogger("vaegan")
+Extractor = Literal["classifier", "rotations", "inception", "dinov2", "pixels"]
 
 
 class Options(DataPictureOptions):
@@ -40,7 +41,7 @@ class Options(DataPictureOptions):
     """Measure against held-out images, or those trained on."""
     prior: str = "all"
     """Prior to sample from: a name such as 'normal', several with commas, or 'all'."""
-    extractor: Literal["classifier", "rotations", "inception", "dinov2", "pixels"] | None = None
+    extractor: Extractor | None = None
     """What images are compared by; 'classifier' where labels or attributes are known, else 'rotations'."""
     weights: Path | None = None
     """File with the weights of the extractors inception and dinov2."""

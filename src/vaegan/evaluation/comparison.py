@@ -110,6 +110,7 @@ def compare(models: Sequence[Compared]) -> list[Group]:
     """Return all figures of models, group by group: samples of each one's own prior first, if that is not all."""
     members = [member for model in models for member in model.members]
     priors = list(dict.fromkeys(prior for member in members for prior in member.evaluation["samples"]))
+    priors.sort(key=lambda prior: prior != "normal")
     samples = [("samples", prior) for prior in (["", *priors] if len(priors) > 1 else priors)]
     others = [(of, "") for of in ("reconstructions", "likelihood", "codes")]
     groups = [_group(models, of, prior) for of, prior in samples + others]

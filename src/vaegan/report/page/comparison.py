@@ -144,9 +144,29 @@ def short_table(
 
 
 def markdown_of(groups: Sequence[Group], models: Sequence[Compared]) -> str:
-    """Return the short table in Markdown, the best in bold where intervals do not overlap."""
+    """Return the short table in Markdown, the best in bold where intervals do not overlap; below it what it is of."""
     head, rows = short_table(groups, models, "**{}**")
-    return "".join("| " + " | ".join(line) + " |\n" for line in [head, ["---"] * len(head), *rows])
+    table = "".join("| " + " | ".join(line) + " |\n" for line in [head, ["---"] * len(head), *rows])
+    return f"{table}\n{about(models)}\n"
+
+
+def about(models: Sequence[Compared]) -> str:
+    """Say how many runs and images figures are of, made by what, and what intervals and priors they have."""
+    found = models[0].members[0].evaluation
+    runs = ", ".join(f"{model.name} {len(model.members)}" for model in models)
+    num = found["yardstick"]["frechet_distance"]["num"]
+    return (
+        f"Runs: {runs}. {found['data']['num']:,} held-out images of {found['data']['name']}, {num:,} samples, seed "
+        f"{found['seed']}, features of {found['extractor']['name']}; real images are training images in place of "
+        "samples. In brackets intervals of 95 %, over seeds where there are several runs, else over images; bold is "
+        f"what overlaps with no other. Priors: {own_priors(models) or 'none'}."
+    )
+
+
+def own_priors(models: Sequence[Compared]) -> str:
+    """Return which prior each model draws from if none is named."""
+    own = [(model.name, dict.fromkeys(one.prior for one in model.members if one.prior)) for model in models]
+    return "; ".join(f"{name}: {' or '.join(priors)}" for name, priors in own if priors)
 
 
 def _text(cell: Cell, marked: str) -> str:
