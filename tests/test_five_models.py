@@ -1,0 +1,45 @@
+"""The script that trains the five kinds alike: its commands, without running them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vaegan.cli import compare, train
+from vaegan.cli.parse import parse
+from vaegan.recipes import config_for
+
+STUDIES = Path(__file__).parents[1] / "studies"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDIES))
+    import five_models
+
+    return five_models
+
+
+def test_every_command_parses_and_is_timed(script, tmp_path):
+    commands = script.trainings([0, 1, 2], tmp_path, ["--data.root", "somewhere"])
+    assert len(commands) == 15
+    for (name, *words), minutes in commands:
+        assert name == "train"
+        parse(train.Options, words, name, train.defaults)
+        assert 0 < minutes < 60
+    name, *words = script.comparison([0, 1, 2], tmp_path, 500)
+    found = parse(compare.Options, words, name, compare.defaults)
+    assert set(found.runs) == {words[-1] for words, _ in commands}
+    assert found.num == 500
+
+
+def test_all_have_the_networks_of_the_recipe(script, tmp_path):
+    recipe = config_for(script.RECIPE)
+    for kind in script.KINDS:
+        settings = script.settings_of(kind, 1, tmp_path)
+        config = config_for(script.RECIPE, {name.replace("-", "_"): value for name, value in settings.items()})
+        same = {"kind": kind, "output": config.model.output}
+        assert config.model == recipe.model.model_copy(update=same)
+        assert (config.optim, config.train, config.seed) == (recipe.optim, recipe.train, 1)
+        assert (config.loss.metric == tmp_path / "gan-1") == (kind == "vae-dis-l")
