@@ -35,6 +35,7 @@ COMMANDS = {
     "attributes": "find attribute vectors, apply them, check that they work",
     "cluster": "clusters of codes: galleries, a map, scores against labels",
     "evaluate": "a model in numbers: distances, coverage, reconstruction",
+    "export": "parts as files for other programs: ONNX, torch.export",
     "compare": "several runs side by side, as one HTML page",
     "report": "one run as one self-contained HTML page",
 }

@@ -1,0 +1,53 @@
+"""``vaegan export``: a model's parts as files for other programs."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ..config import Settings
+from . import log
+from .table import print_table
+
+_log = logging.getLogger("vaegan")
+
+
+class Options(Settings):
+    """Write a model's parts as files for other programs: safetensors, ONNX and torch.export graphs.
+
+    Encoder (images in [0, 1] to mu and logvar), decoder (codes to images in [0, 1]) and discriminator (images to the
+    logit of "real") take batches of any size; those of a conditional model take the condition as second input. Each
+    file is read back and compared with the model on batches of 1 and 3, and the largest difference is printed; if one
+    is above 1e-4, nothing is kept. export.json tells names, shapes, ranges and conditions.
+    """
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """Run folder, folder of a saved model, or id of a model on the hub."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: RUN/export)")] = None
+    """Folder for the files; it appears when all of them are written and checked."""
+    form: tuple[Literal["safetensors", "onnx", "torch"], ...] = ("safetensors", "onnx", "torch")
+    """Which: what vaegan.load reads, with the priors; .onnx (extra 'onnx'); .pt2 for torch.export.load."""
+    overwrite: bool = False
+    """Replace an earlier export under the name given with --out."""
+
+
+def run(options: Options) -> None:
+    """Load, export, print the comparisons."""
+    from ..exporting import export_model
+    from ..exporting.export import DESCRIPTION_NAME
+    from ..exporting.folder import check_folder
+    from ..loading import load
+
+    folder = options.out or (Path(options.run) if Path(options.run).is_dir() else Path()) / "export"
+    overwrite = options.overwrite or options.out is None
+    check_folder(folder, DESCRIPTION_NAME, overwrite)
+    model = load(options.run)
+    checks = export_model(model, folder, options.form, overwrite=overwrite)
+    if log.is_first_process():
+        rows = [[check.part, check.form, check.file, f"{check.difference:.1e}"] for check in checks]
+        print_table(("part", "form", "file", "largest difference"), rows)
+    num = len({check.file for check in checks})
+    _log.info("%d file%s, checked against the model: %s", num, "" if num == 1 else "s", folder)
