@@ -159,10 +159,10 @@ def test_every_recipe_can_be_exported(name, tmp_path):
     model = lively(build_model(RECIPES[name].config, (channels, side, side)))
     checks = export_model(model, tmp_path / "export", ["onnx", "torch"])
     assert {(check.part, check.form) for check in checks} == {(p, form) for p in model.parts for form in GRAPHS}
-    assert all(check.difference < 1e-4 for check in checks)
+    assert all(check.difference < 1e-5 for check in checks)
     for part in model.parts:
         x = torch.randn(4, model.latent_dim) if part == "decoder" else images(model, 4)
-        assert all(values.std(0).mean() > 0.01 for values in outputs_of_model(model, part, x, None)), (
+        assert all(values.std(0).mean() > 0.002 for values in outputs_of_model(model, part, x, None)), (
             "nothing to compare"
         )
 
