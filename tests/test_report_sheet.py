@@ -50,3 +50,13 @@ def test_forms_of_a_sheet(images, tmp_path):
     with Image.open(tmp_path / "a.gif") as film:
         assert film.n_frames == 4
     assert len(list((tmp_path / "a").iterdir())) == 12
+
+
+def test_names_need_not_be_ascii() -> None:
+    from vaegan.report.sheet import _text
+
+    missing = np.asarray(_text("\ufdd0"))
+    for letter in "×éßжλ":
+        drawn = np.asarray(_text(letter))
+        assert drawn.min() < 128
+        assert drawn.shape != missing.shape or (drawn != missing).any()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .grid import Bytes, grid
 from .output import check_output, write_images, write_picture
 
-_FONT_SIZE = 13
+_FONT_SIZE = 12
 _MARGIN = 4
 _PAPER = 255
 
@@ -93,9 +95,15 @@ def write_sheet(
     )
 
 
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont:
+    """Return the sans-serif that comes with matplotlib: Pillow's own lacks most that is not ASCII."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", _FONT_SIZE)
+
+
 def _text(words: str) -> Image.Image:
     """Return words as a grey image, dark on light, no larger than it must be."""
-    font = ImageFont.load_default(_FONT_SIZE)
+    font = _font()
     left, _, right, _ = font.getbbox(words)
     ascent, descent = 12, 4
     image = Image.new("L", (max(1, round(right - left)), ascent + descent), _PAPER)
