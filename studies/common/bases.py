@@ -41,8 +41,10 @@ _CONV = {
     "model.decoder.channels": (32, 16),
     "model.discriminator.channels": (16, 32),
     "model.discriminator.hidden": (128,),
+    "model.latent_dim": 20,
     "loss.gamma": 0.2,
     "loss.encoder_llike_weight": 2.0,
+    "loss.kl_weight": 0.2,
 }
 _FACES = {
     "model.encoder.channels": (16, 32, 64),
@@ -55,6 +57,7 @@ _FACES = {
     "model.latent_dim": 64,
     "loss.gamma": 1.0,
     "loss.encoder_llike_weight": 20.0,
+    "loss.kl_weight": 0.2,
 }
 _PIXELS = {
     "model.output": "sigmoid",
@@ -77,7 +80,7 @@ def mlp(changes: Mapping[str, Any] | None = None, kind: str = "vaegan") -> Confi
 
 
 def conv(changes: Mapping[str, Any] | None = None, kind: str = "vaegan") -> Config:
-    """Recipe mnist-conv, half as wide."""
+    """Recipe mnist-conv, half as wide, with 20 dimensions of z and weights of its own."""
     return _config("mnist-conv", _CONV, kind, changes)
 
 

@@ -43,7 +43,7 @@ def _without_norm(model: ModelSettings) -> ModelSettings:
 
 def _conv28() -> ModelSettings:
     """Two halvings in each network; the discriminator, too, halves at once, which saves most of its cost."""
-    model = _without_norm(paper_conv((32, 64), 64, (64, 32), (32, 64), (256, 256), latent_dim=20))
+    model = _without_norm(paper_conv((32, 64), 64, (64, 32), (32, 64), (256, 256), latent_dim=32))
     values = model.discriminator.model_dump() | {"strides": None}
     return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
 
@@ -89,7 +89,7 @@ ALL = (
         "convolutional VAE/GAN for small grey images",
         "ours: the paper's pattern scaled down to 28x28",
         _conv28(),
-        _loss(gamma=0.1, kl_weight=0.2),
+        _loss(gamma=0.5, kl_weight=0.05),
     ),
     _on_yours(
         "conv-32",
