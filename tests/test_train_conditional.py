@@ -55,7 +55,9 @@ def test_every_kind_trains_and_is_loaded(kind, command, tiny, told_images, tmp_p
     ]:
         assert images.shape == (4, 1, 8, 8)
         assert not torch.equal(images, model.decode(torch.zeros(4, 4), condition=c.flip(0)))
-    losses = [json.loads(line)["losses"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    start, *records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert start["split"] == "start"
+    losses = [record["losses"] for record in records]
     assert all(np.isfinite(value) for record in losses for part in record.values() for value in part.values())
 
 
