@@ -1,25 +1,18 @@
-"""Loading a saved model: finding its folder, rebuilding its networks, checking its weights.
-
-A folder holds `config.json`, which says what the networks are, and `model.safetensors`, their weights. Nothing is
-unpickled, and what is missing, damaged or newer than this version is told in one line.
-"""
+"""Loading a saved model: finding its folder, in a run, by itself or on the Hugging Face hub."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import safetensors
-import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .errors import UserError
-from .models import CONFIG_NAME, FORMAT, WEIGHTS_NAME, Model
-from .priors import PRIOR_NAMES, load_priors
+from .models import CONFIG_NAME, WEIGHTS_NAME, Model
+from .priors import PRIOR_NAMES
 
 
 def load(
@@ -41,12 +34,7 @@ def load(
         UserError: if nothing is there, it is damaged, written by a newer version, or does not fit the networks.
     """
     folder = _find_best(path) if which == "best" else find_model(path)
-    model = _rebuild(folder, parts)
-    tensors = _read_tensors(folder / WEIGHTS_NAME)
-    _check_tensors(model, tensors, folder)
-    model.load_state_dict(tensors)
-    model.priors = load_priors(folder, model.latent_dim)
-    return model.to(device).eval()
+    return Model.from_folder(folder, device=device, parts=parts)
 
 
 def find_model(path: str | Path) -> Path:
@@ -87,55 +75,3 @@ def _download(name: str) -> Path:
         raise UserError(
             f"no run or saved model at {name}, and the hub did not give one of that name: {reason}"
         ) from error
-
-
-def _rebuild(folder: Path, parts: Mapping[str, nn.Module] | None) -> Model:
-    """Return the model of a folder's `config.json`, with weights still to be loaded."""
-    path = folder / CONFIG_NAME
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if (version := int(config["format"])) > FORMAT:
-            raise UserError(
-                f"{folder} was written by a newer vaegan (format {version}, this one reads up to {FORMAT}): upgrade"
-            )
-        if parts is None and config["architecture"] is None:
-            raise UserError(f"{folder} holds the weights of user-made networks; give them: load(path, parts={{...}})")
-        if parts is None:
-            # Weights are drawn only to be overwritten: the caller's random state is no business of loading.
-            with torch.random.fork_rng(devices=[]):
-                return Model.from_architecture(config["architecture"], info=config["info"])
-        names = ("kind", "image_shape", "latent_dim", "image_range", "info")
-        arguments: dict[str, Any] = {**parts, **{name: config[name] for name in names}}
-        return Model(**arguments)
-    except UserError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged or no model's ({type(error).__name__}: {error}); take it from a copy"
-        ) from error
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load_file(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; copy the whole folder of the model") from error
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} is damaged ({error}); take it from a copy") from error
-
-
-def _check_tensors(model: Model, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    problems = {
-        "missing": [name for name in wanted if name not in tensors],
-        "too many": [name for name in tensors if name not in wanted],
-        "of another shape": [n for n, shape in wanted.items() if n in tensors and tensors[n].shape != shape],
-    }
-    told = [f"{what} {_some(names)}" for what, names in problems.items() if names]
-    if told:
-        raise UserError(f"the weights in {folder} do not fit its networks: {'; '.join(told)}")
-
-
-def _some(names: Sequence[str], num: int = 3) -> str:
-    more = f" and {len(names) - num} more" if len(names) > num else ""
-    return ", ".join(names[:num]) + more

@@ -14,29 +14,23 @@ takes it as `condition`.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from . import __version__
-from .config import PARTS
-from .data.conditions import Conditioning
-from .data.images import ImageSet
-from .errors import UserError, nearest
-from .files import write_json, written_beside
-from .networks import PARTS_OF_KIND, build_parts
-from .priors import PRIORS, Normal, Prior, best_prior, save_priors
-
-FORMAT = 1
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
+from ..config import PARTS
+from ..data.conditions import Conditioning
+from ..data.images import ImageSet
+from ..errors import UserError, nearest
+from ..networks import PARTS_OF_KIND, build_parts
+from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
+from .batches import in_batches, normal
+from .saved import CONFIG_NAME, damage_told, read_description, read_tensors, write_model
 
 _KINDS = {
     "ae": "a plain autoencoder",
@@ -115,6 +109,38 @@ class Model(nn.Module):
             architecture=architecture,
             info=info,
         )
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        parts: Mapping[str, nn.Module] | None = None,
+    ) -> Model:
+        """Load a model from the folder that holds its `config.json`, in evaluation mode; arguments as `vaegan.load`.
+
+        Raises:
+            UserError: if it is damaged, written by a newer version, or does not fit the networks.
+        """
+        folder = Path(folder)
+        config = read_description(folder)
+        with damage_told(folder / CONFIG_NAME):
+            if parts is not None:
+                names = ("kind", "image_shape", "latent_dim", "image_range", "info")
+                arguments: dict[str, Any] = {**parts, **{name: config[name] for name in names}}
+                model = cls(**arguments)
+            elif config["architecture"] is None:
+                raise UserError(
+                    f"{folder} holds the weights of user-made networks; give them: load(path, parts={{...}})"
+                )
+            else:
+                # Weights are drawn only to be overwritten: the caller's random state is no business of loading.
+                with torch.random.fork_rng(devices=[]):
+                    model = cls.from_architecture(config["architecture"], info=config["info"])
+        model.load_state_dict(read_tensors(folder, model.state_dict()))
+        model.priors = load_priors(folder, model.latent_dim)
+        return model.to(device).eval()
 
     def with_parts(self, parts: Mapping[str, nn.Module]) -> Model:
         """Return the same model with other networks in the places that ``parts`` names, sharing the rest."""
@@ -238,7 +264,7 @@ class Model(nn.Module):
         if not sample:
             return self._encode(x, condition, batch_size)[0]
         mu, logvar = self.posterior(x, condition=condition, batch_size=batch_size)
-        epsilon = _normal(tuple(mu.shape), seed).to(mu)
+        epsilon = normal(tuple(mu.shape), seed).to(mu)
         return mu + (0.5 * logvar).exp() * epsilon
 
     def decode(self, z: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
@@ -251,7 +277,7 @@ class Model(nn.Module):
         if z.ndim != 2 or z.shape[1] != self.latent_dim or not z.is_floating_point():
             raise UserError(f"codes must be float (B, {self.latent_dim}), not {_described(z)}")
         inputs = (z, *self._given(condition, len(z)))
-        return self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size)[0]
+        return in_batches(self, lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size)[0]
 
     def reconstruct(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
         """Return the decoded means of images `(B, C, H, W)` in [0, 1], in the same form."""
@@ -301,7 +327,7 @@ class Model(nn.Module):
         discriminator = self._part("discriminator", "telling real from made")
         self._check_images(x)
         inputs = (x, *self._given(condition, len(x)))
-        return self._in_batches(lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size)[0]
+        return in_batches(self, lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size)[0]
 
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors`, `config.json` and the priors into a folder, each beside and then renamed.
@@ -312,13 +338,7 @@ class Model(nn.Module):
             UserError: if the folder cannot be written.
         """
         folder = Path(folder)
-        tensors = {name: tensor.detach().cpu().clone() for name, tensor in self.state_dict().items()}
-        with written_beside(folder / WEIGHTS_NAME) as beside:
-            beside.write_bytes(safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()}))
-        save_priors(folder, self.priors)
         description = {
-            "format": FORMAT,
-            "vaegan": __version__,
             "kind": self.kind,
             "image_shape": self.image_shape,
             "latent_dim": self.latent_dim,
@@ -326,7 +346,8 @@ class Model(nn.Module):
             "architecture": self.architecture,
             "info": self.info,
         }
-        write_json(folder / CONFIG_NAME, description)
+        save_priors(folder, self.priors)
+        write_model(folder, self.state_dict(), description)
 
     def _part(self, name: str, purpose: str) -> nn.Module:
         part: nn.Module | None = getattr(self, name)
@@ -367,37 +388,8 @@ class Model(nn.Module):
             output = encoder(self.to_network(x), *c)
             return output if isinstance(output, tuple) else (output,)
 
-        return self._in_batches(codes, (x, *self._given(condition, len(x))), batch_size)
-
-    def _in_batches(
-        self, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int
-    ) -> tuple[Tensor, ...]:
-        like = next(self.parameters(), torch.empty(0))
-        with _evaluating(self), torch.inference_mode():
-            batches = zip(*(torch.split(each, batch_size) for each in inputs), strict=True)
-            outputs = [function(*(each.to(like) for each in batch)) for batch in batches]
-        # Joined outside of inference mode, the results are ordinary tensors that may enter later training.
-        return tuple(torch.cat(chunks) for chunks in zip(*outputs, strict=True))
+        return in_batches(self, codes, (x, *self._given(condition, len(x))), batch_size)
 
 
 def _described(x: Tensor) -> str:
     return f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
-
-
-def _normal(shape: tuple[int, ...], seed: int | None) -> Tensor:
-    """Draw from N(0, 1) on the CPU, so that a seed means the same numbers on every device."""
-    if seed is None:
-        seed = int(torch.randint(2**31, ()))
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@contextlib.contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module and all inside it into evaluation mode, and afterwards each back into its own."""
-    modes = [(inner, inner.training) for inner in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for inner, training in modes:
-            inner.training = training

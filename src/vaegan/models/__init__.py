@@ -1,0 +1,6 @@
+"""Trained models: what they compute, and the folders they are saved in."""
+
+from .model import Model
+from .saved import CONFIG_NAME, FORMAT, WEIGHTS_NAME
+
+__all__ = ["CONFIG_NAME", "FORMAT", "WEIGHTS_NAME", "Model"]
