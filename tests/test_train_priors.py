@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from vaegan.data import open_data
+from vaegan.latent.fit_priors import fit_model_priors
 from vaegan.loading import load
 
 pytestmark = pytest.mark.usefixtures("plain_curves")
@@ -60,3 +63,27 @@ def test_too_few_images_for_a_prior_end_no_run(command, words, tmp_path, monkeyp
     assert command(*words, "--out", tmp_path / "run") == 0
     assert "no priors are fitted: only" in "".join(capsys.readouterr())
     assert load(tmp_path / "run").prior_names == ["normal"]
+
+
+def test_the_best_model_gets_priors_of_its_own_codes(command, words, images_file, tmp_path, monkeypatch):
+    run, scores = tmp_path / "run", iter([1.0, 2.0])
+    monkeypatch.setattr("vaegan.training.selection.quick_scores", lambda *a, **k: {"frechet_samples": next(scores)})
+    chosen = ["--train.select", "fd", "--train.snapshot-epochs", 1]
+    assert command(*words, *chosen, "--train.epochs", 2, "--out", run) == 0
+    last, best = load(run), load(run, which="best")
+    assert best.info["images"] < last.info["images"]
+    assert best.prior_names == last.prior_names == ["normal", "gaussian", "mixture"]
+    given = best.priors["gaussian"].mean
+    fit_model_priors(best, open_data(str(images_file)).train, names=["gaussian"], seed=2)
+    assert torch.equal(given, best.priors["gaussian"].mean)
+    assert not torch.allclose(given, last.priors["gaussian"].mean, atol=1e-4)
+
+
+def test_a_run_whose_last_model_is_the_best_fits_once(command, words, tmp_path, monkeypatch, capsys):
+    run, scores = tmp_path / "run", iter([2.0, 1.0])
+    monkeypatch.setattr("vaegan.training.selection.quick_scores", lambda *a, **k: {"frechet_samples": next(scores)})
+    chosen = ["--train.select", "fd", "--train.snapshot-epochs", 1]
+    assert command(*words, *chosen, "--train.epochs", 2, "--out", run) == 0
+    assert capsys.readouterr().out.count("gaussian: log p(z)") == 1
+    for name in FILES[:2]:
+        assert (run / "model" / name).read_bytes() == (run / "best" / name).read_bytes()

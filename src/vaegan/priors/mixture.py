@@ -16,7 +16,7 @@ from .em import BLOCK, Components, fit_components
 from .gaussian import Gaussian
 from .prior import PlainPrior, Progress, choose
 
-SIZES = (10, 40, 160)
+SIZES = (10, 40, 160, 400)
 _NUMBERS = 2**26  # numbers of monomials of the codes used for fitting, at most
 _CODES_EACH = 20  # codes that a component must have on average
 
