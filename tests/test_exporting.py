@@ -83,6 +83,15 @@ MODELS = {
         every={"norm": "layer", "activation": "leaky", "kernel": 4},
         discriminator={"spectral_norm": True, "minibatch_features": 3, "norm": "none", "kernel": 5},
     ),
+    "residual-map-patches": lambda: lively(
+        Model.from_architecture(
+            {
+                "kind": "vaegan", "network": "residual", "image_shape": (3, 16, 8), "latent_dim": 2, "latent": "map",
+                "output": "centred", "init": "torch", "discriminator": {"channels": (4,), "patch": True},
+                "encoder": {"channels": (4, 6), "groups": 2}, "decoder": {"channels": (6, 4), "groups": 2},
+            }
+        )
+    ),
     "mlp-ae": lambda: tiny("ae", "mlp", (1, 6, 6), "sigmoid", every={"norm": "layer", "activation": "elu"}),
     "mlp-gan-told": lambda: tiny(
         "gan", "mlp", (1, 6, 6), "tanh", ATTRIBUTES, every={"dropout": 0.5},

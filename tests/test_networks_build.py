@@ -14,6 +14,7 @@ from vaegan.networks import INITS, NETWORKS, PARTS_OF_KIND, build_parts
 SETTINGS: dict[str, dict[str, Any]] = {
     "mlp": {part: {"hidden": [12, 8]} for part in PARTS},
     "conv": {part: {"channels": [4, 6], "hidden": [8]} for part in PARTS},
+    "residual": {part: {"channels": [4, 6], "hidden": [8], "groups": 2, "blocks": 1} for part in PARTS},
 }
 
 
@@ -50,7 +51,9 @@ def test_kinds_and_families_are_those_of_the_settings() -> None:
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_takes_all_settings_as_json(network: str) -> None:
-    own: dict[str, Any] = {"hidden": (8,), "norm": "group", "activation": "leaky", "dropout": 0.1}
+    own: dict[str, Any] = {"hidden": (8,), "norm": "group", "activation": "leaky", "dropout": 0.1, "groups": 2}
+    if network == "residual":
+        own |= {"channels": (4, 6), "blocks": 3, "attention": False}
     if network == "conv":
         own |= {"channels": (4, 6), "strides": (1, 2), "kernel": 4, "padding": "valid"}
     settings = ModelSettings(

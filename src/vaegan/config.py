@@ -79,10 +79,17 @@ class DataSettings(Settings):
 
 
 class PartSettings(Settings):
-    """One network: convolutions (none in an MLP), then dense layers."""
+    """One network: convolutions or residual blocks (none in an MLP), then dense layers."""
 
     channels: tuple[PositiveInt, ...] = ()
-    """Width of each convolution, from the image (or from the first map) on; empty in an MLP."""
+    """Width of each convolution, from the image (or from the first map) on; empty in an MLP. Of a residual network, of
+    the blocks at each size, of which there is one more than sizes are halved."""
+    blocks: PositiveInt = 2
+    """Residual blocks at each size; the decoder has one more. This and the next two are of residual networks alone."""
+    groups: PositiveInt = 32
+    """Groups of each group norm, a divisor of all channels; residual networks have no other norm."""
+    attention: bool = True
+    """Whether each pixel of the smallest map looks at all others."""
     strides: tuple[PositiveInt, ...] | None = None
     """Stride of each convolution; 2 each if not set. The decoder upsamples by it."""
     kernel: PositiveInt = 5
@@ -115,8 +122,11 @@ class DecoderSettings(PartSettings):
 
 
 class DiscriminatorSettings(PartSettings):
-    """The discriminator."""
+    """The discriminator; beside a residual encoder and decoder, too, it is one of plain convolutions."""
 
+    patch: bool = False
+    """Judge each patch, as large as the convolutions see, by itself, without dense layers; the losses are their means
+    (Isola et al., arXiv:1611.07004)."""
     spectral_norm: bool = False
     """Divide each weight by its largest singular value (Miyato et al., arXiv:1802.05957)."""
     minibatch_features: Annotated[int, Field(ge=0)] = 0
@@ -128,12 +138,15 @@ class ModelSettings(Settings):
 
     kind: Kind = "vaegan"
     """Autoencoder, VAE, GAN, VAE with a frozen discriminator's layer as metric, or VAE/GAN."""
-    network: Literal["mlp", "conv"] = "conv"
+    network: Literal["mlp", "conv", "residual"] = "conv"
     """Family of the three networks."""
     latent_dim: PositiveInt = 20
-    """Dimensions of z."""
-    output: Literal["tanh", "sigmoid", "linear"] = "tanh"
-    """Last non-linearity of the decoder; 'tanh' networks see images as [-1, 1], the others as [0, 1]."""
+    """Dimensions of z; of a map its channels."""
+    latent: Literal["vector", "map"] = "vector"
+    """Whether z is a vector, or a map of latent_dim channels as large as the residual encoder's smallest."""
+    output: Literal["tanh", "sigmoid", "linear", "centred"] = "tanh"
+    """Last non-linearity of the decoder: networks of 'tanh' and of 'centred', which has none, see images as [-1, 1],
+    the others as [0, 1]."""
     condition: Literal["none", "labels", "attributes"] = "none"
     """What all three networks are told about each image: its label, its attributes, or nothing."""
     init: Literal["paper", "dcgan", "torch"] = "paper"

@@ -142,6 +142,7 @@ def _description(model: Model, parts: dict[str, PublicPart], checks: list[Check]
         "kind": model.kind,
         "image_shape": model.image_shape,
         "latent_dim": model.latent_dim,
+        "code_shape": model.code_shape,
         "condition": None if conditioning is None else conditioning.as_json(),
         "default_prior": model.default_prior if model.prior_names else None,
         "parts": {

@@ -20,6 +20,7 @@ from torch.nn.utils import parametrize
 
 from ..models import Model
 from ..networks.narrow import NarrowConv2d, NarrowInputConv2d
+from ..networks.resample import NearestConv2d, UpConv2d
 from ..networks.reshape import Flatten, Unflatten
 
 _PLAIN: dict[type[nn.Module], type[nn.Module]] = {
@@ -27,6 +28,7 @@ _PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     NarrowInputConv2d: nn.Conv2d,
     Flatten: nn.Flatten,
     Unflatten: nn.Unflatten,
+    UpConv2d: NearestConv2d,
 }
 
 

@@ -8,6 +8,8 @@ a part that is missing says so.
 In public an image is float in [0, 1]. Inside the networks the range is `Model.image_range`: (low, high) maps as
 low + (high - low) x.
 
+A code is a vector `(B, Z)` wherever it goes, also where the networks see a map: `Model.maps` shows it as one.
+
 A conditional model is told what is known about each image, c: `Model.conditioning` makes it, and whatever computes
 takes it as `condition`.
 """
@@ -15,6 +17,7 @@ takes it as `condition`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ from ..config import PARTS
 from ..data.conditions import Conditioning
 from ..data.images import ImageSet
 from ..errors import UserError, nearest
-from ..networks import PARTS_OF_KIND, build_parts
+from ..networks import IMAGE_RANGES, PARTS_OF_KIND, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
 from .batches import in_batches, normal
 from .saved import CONFIG_NAME, damage_told, read_description, read_tensors, write_model
@@ -57,6 +60,7 @@ class Model(nn.Module):
         kind: 'ae', 'vae', 'gan', 'vae-dis-l' or 'vaegan'.
         image_shape: (C, H, W).
         latent_dim: Z, dimensions of a code.
+        code_shape: of a code that is a map, (C, h, w) with C h w = Z; (Z,) if None.
         image_range: values of black and white inside the networks.
         architecture: arguments of `networks.build_parts` the parts were made with; None for user-made networks.
         info: what else to remember (recipe, data, label names, seed, images seen ...), JSON-able. A conditional model's
@@ -77,6 +81,7 @@ class Model(nn.Module):
         kind: str,
         image_shape: Sequence[int],
         latent_dim: int,
+        code_shape: Sequence[int] | None = None,
         image_range: Sequence[float] = (-1.0, 1.0),
         architecture: Mapping[str, Any] | None = None,
         info: Mapping[str, Any] | None = None,
@@ -91,6 +96,7 @@ class Model(nn.Module):
         self.kind = kind
         self.image_shape = tuple(image_shape)
         self.latent_dim = latent_dim
+        self.code_shape = (latent_dim,) if code_shape is None else tuple(code_shape)
         self.image_range = (float(image_range[0]), float(image_range[1]))
         self.architecture = None if architecture is None else dict(architecture)
         self.info: dict[str, Any] = dict(info or {})
@@ -100,12 +106,14 @@ class Model(nn.Module):
     def from_architecture(cls, architecture: Mapping[str, Any], info: Mapping[str, Any] | None = None) -> Model:
         """Build the networks by `networks.build_parts(**architecture)`, with fresh weights of torch's generator."""
         parts: dict[str, Any] = dict(build_parts(**architecture))
+        shape = code_shape(architecture)
         return cls(
             **parts,
             kind=architecture["kind"],
             image_shape=architecture["image_shape"],
-            latent_dim=architecture["latent_dim"],
-            image_range=(-1.0, 1.0) if architecture["output"] == "tanh" else (0.0, 1.0),
+            latent_dim=prod(shape),
+            code_shape=shape,
+            image_range=IMAGE_RANGES[architecture["output"]],
             architecture=architecture,
             info=info,
         )
@@ -129,7 +137,7 @@ class Model(nn.Module):
             if parts is not None:
                 names = ("kind", "image_shape", "latent_dim", "image_range", "info")
                 arguments: dict[str, Any] = {**parts, **{name: config[name] for name in names}}
-                model = cls(**arguments)
+                model = cls(**arguments, code_shape=config.get("code_shape"))
             elif config["architecture"] is None:
                 raise UserError(
                     f"{folder} holds the weights of user-made networks; give them: load(path, parts={{...}})"
@@ -151,6 +159,7 @@ class Model(nn.Module):
             kind=self.kind,
             image_shape=self.image_shape,
             latent_dim=self.latent_dim,
+            code_shape=self.code_shape,
             image_range=self.image_range,
             architecture=self.architecture,
             info=self.info,
@@ -268,16 +277,22 @@ class Model(nn.Module):
         return mu + (0.5 * logvar).exp() * epsilon
 
     def decode(self, z: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
-        """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)`.
+        """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)`, or of maps as `maps` gives them.
 
         Raises:
             UserError: if there is no decoder or codes or condition do not fit.
         """
         decoder = self._part("decoder", "decoding")
+        if len(self.code_shape) > 1 and tuple(z.shape[1:]) == self.code_shape:
+            z = z.flatten(1)
         if z.ndim != 2 or z.shape[1] != self.latent_dim or not z.is_floating_point():
             raise UserError(f"codes must be float (B, {self.latent_dim}), not {_described(z)}")
         inputs = (z, *self._given(condition, len(z)))
         return in_batches(self, lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size)[0]
+
+    def maps(self, z: Tensor) -> Tensor:
+        """Return codes `(B, Z)` in the shape that the networks see, `(B, *code_shape)`: maps, where they are maps."""
+        return z.reshape(-1, *self.code_shape)
 
     def reconstruct(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
         """Return the decoded means of images `(B, C, H, W)` in [0, 1], in the same form."""
@@ -342,6 +357,7 @@ class Model(nn.Module):
             "kind": self.kind,
             "image_shape": self.image_shape,
             "latent_dim": self.latent_dim,
+            "code_shape": self.code_shape,
             "image_range": self.image_range,
             "architecture": self.architecture,
             "info": self.info,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from .attention import SelfAttention
 from .blocks import ACTIVATIONS, NORMS, ORDERS, Activation, ConvBlock, DenseBlock
-from .build import NETWORKS, PARTS_OF_KIND, Family, build_parts
+from .build import NETWORKS, PARTS_OF_KIND, Family, build_parts, code_shape
 from .conv import PADDINGS, ConvDecoder, ConvDiscriminator, ConvEncoder
 from .initialise import INITS, initialise
 from .minibatch import MinibatchDiscrimination
 from .mlp import MLPDecoder, MLPDiscriminator, MLPEncoder
-from .trio import OUTPUTS, Decoder, Discriminator, Encoder, add_spectral_norm
+from .residual import LATENTS, ResidualBlock, ResidualDecoder, ResidualEncoder
+from .trio import IMAGE_RANGES, OUTPUTS, Decoder, Discriminator, Encoder, add_spectral_norm
 
 __all__ = [
     "ACTIVATIONS",
+    "IMAGE_RANGES",
     "INITS",
+    "LATENTS",
     "NETWORKS",
     "NORMS",
     "ORDERS",
@@ -33,7 +37,12 @@ __all__ = [
     "MLPDiscriminator",
     "MLPEncoder",
     "MinibatchDiscrimination",
+    "ResidualBlock",
+    "ResidualDecoder",
+    "ResidualEncoder",
+    "SelfAttention",
     "add_spectral_norm",
     "build_parts",
+    "code_shape",
     "initialise",
 ]

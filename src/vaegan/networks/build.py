@@ -12,6 +12,7 @@ from .blocks import check_name
 from .conv import ConvDecoder, ConvDiscriminator, ConvEncoder
 from .initialise import initialise
 from .mlp import MLPDecoder, MLPDiscriminator, MLPEncoder
+from .residual import LATENTS, ResidualDecoder, ResidualEncoder, code_map
 from .trio import Decoder, Discriminator, Encoder, add_spectral_norm
 
 
@@ -26,6 +27,7 @@ class Family(NamedTuple):
 NETWORKS = {
     "mlp": Family(MLPEncoder, MLPDecoder, MLPDiscriminator),
     "conv": Family(ConvEncoder, ConvDecoder, ConvDiscriminator),
+    "residual": Family(ResidualEncoder, ResidualDecoder, ConvDiscriminator),
 }
 PARTS_OF_KIND = {
     "ae": ("encoder", "decoder"),
@@ -34,8 +36,22 @@ PARTS_OF_KIND = {
     "vae-dis-l": ("encoder", "decoder", "discriminator"),
     "vaegan": ("encoder", "decoder", "discriminator"),
 }
-# Settings of a part that only convolutions have.
-CONV_ONLY = ("channels", "strides", "kernel", "padding", "first_channels", "output_kernel", "output_stride")
+# Settings of a part that only some classes take: all others have no use for them.
+_SHAPES = ("kernel", "padding", "first_channels", "output_kernel", "output_stride")
+_NORMS = ("norm", "norm_first_layer", "activation", "order")
+_RESIDUAL = ("blocks", "groups", "attention")
+_UNUSED: dict[type[nn.Module], tuple[str, ...]] = {
+    **dict.fromkeys((MLPEncoder, MLPDecoder), ("channels", "strides", *_SHAPES, *_RESIDUAL)),
+    MLPDiscriminator: ("channels", "strides", *_SHAPES, *_RESIDUAL, "patch"),
+    **dict.fromkeys((ConvEncoder, ConvDecoder, ConvDiscriminator), _RESIDUAL),
+    **dict.fromkeys((ResidualEncoder, ResidualDecoder), ("strides", *_SHAPES, *_NORMS)),
+}
+# Of these, those that say what a network looks like: refused where they are given in vain.
+_TOLD = {
+    "channels": "which has no convolutions; set model.{part}.hidden instead, or model.network to conv",
+    "strides": "whose strides are not chosen; leave it out, or set model.network to conv",
+    "patch": "which has no convolutions; leave it out, or set model.network to conv",
+}
 
 
 def build_parts(
@@ -51,6 +67,7 @@ def build_parts(
     discriminator: Mapping[str, Any],
     condition: str = "none",
     condition_dim: int = 0,
+    latent: str = "vector",
 ) -> dict[str, nn.Module]:
     """Return the parts that a model of ``kind`` has: encoder, decoder, discriminator, in this order.
 
@@ -58,16 +75,17 @@ def build_parts(
 
     Args:
         kind: 'ae', 'vae', 'gan', 'vae-dis-l' or 'vaegan'; the encoder of 'ae' gives plain codes.
-        network: family of networks, 'mlp' or 'conv'.
+        network: family of networks, 'mlp', 'conv' or 'residual'.
         image_shape: ``(C, H, W)``.
-        latent_dim: dimensions Z of the code.
-        output: the decoder's last non-linearity, 'tanh', 'sigmoid' or 'linear'.
+        latent_dim: dimensions Z of the code; of a map its channels.
+        output: the decoder's last non-linearity, 'tanh', 'sigmoid', 'linear' or 'centred'.
         init: first weights, 'paper', 'dcgan' or 'torch'.
         encoder: the encoder's other constructor arguments, like ``{"hidden": [1024, 1024]}``.
         decoder: the decoder's.
         discriminator: the discriminator's.
         condition: what c is made of, which every part takes besides: 'labels', 'attributes', or 'none'.
         condition_dim: dimensions A of c; 0 for none.
+        latent: 'vector', or 'map' where the family has it: then Z is the product of `code_shape`.
 
     Raises:
         UserError: if the settings do not fit each other or the image's size.
@@ -80,14 +98,18 @@ def build_parts(
             "of labels or attributes, and 0 for none"
         )
     image_shape = (image_shape[0], image_shape[1], image_shape[2])
+    own_code: dict[str, Any] = {"latent_dim": latent_dim}
+    if check_name("latent", latent, LATENTS) == "map":
+        _check_map(kind, network, image_shape, latent_dim, encoder, decoder)
+        own_code["latent"] = latent
     own: dict[str, dict[str, Any]] = {
-        "encoder": {"latent_dim": latent_dim, "variational": kind != "ae", **encoder},
-        "decoder": {"latent_dim": latent_dim, "output": output, **decoder},
+        "encoder": {**own_code, "variational": kind != "ae", **encoder},
+        "decoder": {**own_code, "output": output, **decoder},
         "discriminator": {**discriminator, "spectral_norm": False},
     }
     parts: dict[str, nn.Module] = {}
     for name in PARTS_OF_KIND[kind]:
-        settings = _without_convolutions(name, own[name]) if network == "mlp" else own[name]
+        settings = _used(getattr(family, name), network, name, own[name])
         if condition_dim:
             settings = {**settings, "condition_dim": condition_dim}
         try:
@@ -100,16 +122,47 @@ def build_parts(
     return parts
 
 
-def _without_convolutions(part: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an MLP's settings, which has no use for channels and strides.
+def code_shape(architecture: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape of a code, (Z,) or of a map (C, h, w), of a model with these arguments of `build_parts`."""
+    if architecture.get("latent", "vector") == "vector":
+        return (architecture["latent_dim"],)
+    channels, height, width = architecture["image_shape"]
+    return code_map((channels, height, width), architecture["latent_dim"], architecture["decoder"]["channels"])
+
+
+def _check_map(
+    kind: str,
+    network: str,
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    encoder: Mapping[str, Any],
+    decoder: Mapping[str, Any],
+) -> None:
+    """Refuse maps where the networks have none, or not the same.
 
     Raises:
-        UserError: if channels or strides are given.
+        UserError: if so.
     """
-    for name in ("channels", "strides"):
-        if settings.get(name):
-            raise UserError(
-                f"model.{part}.{name} is given, but the network is mlp, which has no convolutions; "
-                f"set model.{part}.hidden instead, or model.network to conv"
-            )
-    return {name: value for name, value in settings.items() if name not in CONV_ONLY}
+    if network != "residual":
+        raise UserError(f"model.latent map needs model.network residual: the codes of {network} are vectors")
+    if "encoder" not in PARTS_OF_KIND[kind]:
+        return
+    given, taken = (code_map(image_shape, latent_dim, part.get("channels", ())) for part in (encoder, decoder))
+    if given != taken:
+        raise UserError(
+            f"model.encoder gives maps of {'x'.join(map(str, given))}, model.decoder takes "
+            f"{'x'.join(map(str, taken))}; give both as many channels"
+        )
+
+
+def _used(cls: type[nn.Module], network: str, part: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a class takes.
+
+    Raises:
+        UserError: if others are given that cannot be meant.
+    """
+    unused = _UNUSED[cls]
+    for name, remedy in _TOLD.items():
+        if name in unused and settings.get(name):
+            raise UserError(f"model.{part}.{name} is given, but the network is {network}, {remedy.format(part=part)}")
+    return {name: value for name, value in settings.items() if name not in unused}

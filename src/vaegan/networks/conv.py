@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from ..errors import UserError
 from .blocks import ConvBlock, DenseBlock, check_name, dense_blocks, needs_bias
 from .geometry import Size, layer_strides, map_sizes, same_padding, transposed_padding, valid_sizes
 from .narrow import MOST_CHANNELS, NarrowConv2d, NarrowInputConv2d
@@ -216,12 +217,14 @@ class ConvDiscriminator(Discriminator):
         activation: see there.
         order: see there.
         dropout: see there.
+        patch: whether to judge each patch by itself: a convolution is the output, and there are no dense layers
+            (Isola et al., arXiv:1611.07004, section 3.2.2). A patch is as large as the convolutions see.
         spectral_norm: whether each weight is divided by its largest singular value.
         minibatch_features: features of minibatch discrimination before the output; 0 for none.
         condition_dim: dimensions A of the condition c that is joined to the flattened maps; 0 for none.
 
     Raises:
-        UserError: if the strides do not fit the channels or the image's size.
+        UserError: if the strides do not fit the channels or the image's size, or patches what needs whole images.
     """
 
     def __init__(
@@ -238,6 +241,7 @@ class ConvDiscriminator(Discriminator):
         activation: str = "relu",
         order: str = "norm-first",
         dropout: float = 0.0,
+        patch: bool = False,
         spectral_norm: bool = False,
         minibatch_features: int = 0,
         condition_dim: int = 0,
@@ -245,7 +249,24 @@ class ConvDiscriminator(Discriminator):
         layers, features = _down_blocks(
             image_shape, channels, strides, kernel, padding, norm, norm_first_layer, activation, order
         )
+        layer_l = f"conv{len(channels)}.conv"
+        if patch:
+            _check_patch(hidden, dropout, minibatch_features, condition_dim)
+            del layers["flatten"]
+            layers["output"] = convolution(channels[-1], 1, image_shape[1:], kernel, 1, bias=True)
+            super().__init__(layers, layer_l, spectral_norm, judges_patches=True)
+            return
         features += condition_dim
         layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
         layers |= logit_layers((features, *hidden)[-1], minibatch_features)
-        super().__init__(layers, f"conv{len(channels)}.conv", spectral_norm)
+        super().__init__(layers, layer_l, spectral_norm)
+
+
+def _check_patch(hidden: Sequence[int], dropout: float, minibatch_features: int, condition_dim: int) -> None:
+    """Refuse what belongs to dense layers, which a discriminator of patches has not."""
+    given = {"hidden": hidden, "dropout": dropout, "minibatch-features": minibatch_features}
+    for name, value in given.items():
+        if value:
+            raise UserError(f"{name} is given, but a discriminator of patches has no dense layers; leave it out")
+    if condition_dim:
+        raise UserError("a discriminator of patches has no dense layer to join a condition to; set patch to False")

@@ -25,7 +25,10 @@ OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "linear": lambda x: x,
+    "centred": lambda x: x,
 }
+IMAGE_RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "linear": (0.0, 1.0), "centred": (-1.0, 1.0)}
+"""Values of black and white inside the networks, by the decoder's output."""
 
 
 class _Row(nn.Sequential):
@@ -73,31 +76,46 @@ class Decoder(_Row):
         return self.through(z, c)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return images ``(B, C, H, W)`` of codes ``(B, Z)``, in (-1, 1) of 'tanh', (0, 1) of 'sigmoid'."""
+        """Return images ``(B, C, H, W)`` of codes ``(B, Z)`` in the range of `IMAGE_RANGES`."""
         return OUTPUTS[self.output_name](self.logits(z, c))
 
 
 class Discriminator(_Row):
-    """Layers that end in ``(B, 1)``, the logit.
+    """Layers that end in ``(B, 1)``, the logit, or in a map of logits ``(B, 1, h, w)``, each of one patch of the image.
 
     Attributes:
         default_feature_layer: name of the layer l whose output the likelihood compares, if none is named.
         couples_images: whether in training an image's logit depends on the other images of the batch.
+        judges_patches: whether there is a logit for each patch.
     """
 
     def __init__(
-        self, layers: Mapping[str, nn.Module], default_feature_layer: str, spectral_norm: bool = False
+        self,
+        layers: Mapping[str, nn.Module],
+        default_feature_layer: str,
+        spectral_norm: bool = False,
+        judges_patches: bool = False,
     ) -> None:
         super().__init__(layers)
         self.default_feature_layer = default_feature_layer
+        self.judges_patches = judges_patches
         coupling = (nn.modules.batchnorm._BatchNorm, MinibatchDiscrimination)
         self.couples_images = any(isinstance(module, coupling) for module in self.modules())
         if spectral_norm:
             add_spectral_norm(self)
 
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the logits ``(B,)`` of images ``(B, C, H, W)``; positive means real."""
-        return self.through(x, c).squeeze(1)
+    def forward(self, x: Tensor, c: Tensor | None = None, *, each_patch: bool = False) -> Tensor:
+        """Return logits of images ``(B, C, H, W)``; positive means real.
+
+        Args:
+            x: images.
+            c: conditions ``(B, A)`` of a conditional one.
+            each_patch: return those of all patches ``(B, P)``, where there are any, instead of their mean ``(B,)``.
+        """
+        logits = self.through(x, c).flatten(1)
+        if self.judges_patches:
+            return logits if each_patch else logits.mean(1)
+        return logits.squeeze(1)
 
 
 def logit_layers(inputs: int, minibatch_features: int) -> dict[str, nn.Module]:

@@ -9,6 +9,9 @@ the fake image the one that starts from u. One backward pass gives both when the
   is (nearly) zero it is replaced by 2^-40 / B (2^-64 / B in float64): in Dis's weights that is below the last
   bit of the sum, and the image's gradient is exact;
 * otherwise (batch norm or minibatch discrimination in Dis) two more passes to the images are owed and made.
+
+A Dis that judges patches has P logits a_ij of image i, and each loss is the mean over all of them. Then u_ij / c_ij is
+no factor of the image, and the last case holds, unless the form is minimax.
 """
 
 from __future__ import annotations
@@ -67,13 +70,14 @@ class Game:
         return target
 
     def discriminator_loss(self, kind: str, logits: Tensor, noise: Noise) -> Tensor:
-        """Dis's mean loss of logits (B,) of ``kind``, not yet weighted: nats per image, a scalar."""
+        """Dis's mean loss of logits, (B,) or (B, P), of ``kind``, not yet weighted: nats per image, a scalar."""
         loss = self._form.real if kind == "real" else self._form.fake
         a = wide(logits)
-        return loss(a, self.target(kind, noise).to(a.dtype)).mean()
+        target = self.target(kind, noise).to(a.dtype)
+        return loss(a, target.view(-1, *[1] * (a.dim() - 1))).mean()
 
     def decoder_loss(self, logits: Tensor) -> Tensor:
-        """What Dec descends, mean over a fake's logits (B,): nats per image, a scalar."""
+        """What Dec descends, mean over a fake's logits, (B,) or (B, P): nats per image, a scalar."""
         return self._form.decoder(wide(logits)).mean()
 
     def gradients(
@@ -83,7 +87,7 @@ class Game:
 
         Args:
             critic: Dis, whose trainable parameters take the first gradient.
-            logits: kind -> logits (B,), with their graph; ``real`` and the kinds of ``fakes``.
+            logits: kind -> logits, (B,) or (B, P), with their graph; ``real`` and the kinds of ``fakes``.
             fakes: kind -> image leaf (B, C, H, W) that the logits were computed from.
             noise: of this step.
 
@@ -100,7 +104,7 @@ class Game:
         outputs_of_fakes = [logits[kind] for kind in kinds]
         # Together, the reals' loss reaches the fakes as well, over the shared statistics.
         negated = self._form.negated and clean and not (critic.together and couples)
-        if negated or not couples:
+        if negated or not (couples or critic.judges_patches):
             factors: dict[str, Tensor | float] = {}
             for kind in kinds:
                 if negated:
@@ -116,13 +120,13 @@ class Game:
         return found, dict(zip(kinds, at_images, strict=True))
 
     def _cotangent(self, kind: str, logits: Tensor, noise: Noise) -> Tensor:
-        """C = dL_dis/da of one kind, its weight included, (B,)."""
+        """C = dL_dis/da of one kind, its weight included."""
         a = leaf(wide(logits))
         (c,) = torch.autograd.grad(self.weight(kind) * self.discriminator_loss(kind, a, noise), a)
         return c
 
     def _decoder_cotangent(self, logits: Tensor) -> Tensor:
-        """U = dL_dec/da, (B,)."""
+        """U = dL_dec/da."""
         a = leaf(wide(logits))
         (u,) = torch.autograd.grad(self.decoder_loss(a), a)
         return u

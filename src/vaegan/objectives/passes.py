@@ -17,7 +17,8 @@ class Critic:
     """A discriminator together with the features of its layer l.
 
     Args:
-        discriminator: any module, (B, C, H, W) -> logits (B,) or (B, 1); a conditional one takes c (B, A) besides.
+        discriminator: any module, (B, C, H, W) -> logits (B,) or (B, 1); a conditional one takes c (B, A) besides. One
+            that says ``judges_patches`` gives (B, P), a logit for each patch, when called with ``each_patch=True``.
         layer: name of a submodule whose output is Dis_l; ``"logit"`` for the logit itself; ``"auto"`` for the module's
             own ``default_feature_layer``.
         together: whether `each` passes all kinds of images as one batch, so that batch norms share their statistics
@@ -29,6 +30,7 @@ class Critic:
 
     def __init__(self, discriminator: nn.Module, layer: str = "auto", *, together: bool = False) -> None:
         self.discriminator, self.together = discriminator, together
+        self.judges_patches = bool(getattr(discriminator, "judges_patches", False))
         self.layer = str(getattr(discriminator, "default_feature_layer", "logit")) if layer == "auto" else layer
         self._catching = False
         self._caught: Tensor | None = None
@@ -46,10 +48,10 @@ class Critic:
             self._caught = output
 
     def __call__(self, x: Tensor, *c: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (B,) and the features of layer l (B, ...), both in the precision the network computes in."""
+        """Return logits, (B,) or (B, P), and the features of layer l (B, ...), in the precision of the network."""
         self._catching = True
         try:
-            logits = self.discriminator(x, *c).flatten()
+            logits = self._logits(x, *c)
         finally:
             self._catching = False
         if logits.shape[0] != x.shape[0]:
@@ -59,13 +61,20 @@ class Critic:
         features, self._caught = (logits if self._caught is None else self._caught), None
         return logits, features
 
+    def _logits(self, x: Tensor, *c: Tensor) -> Tensor:
+        if self.judges_patches:
+            patches: Tensor = self.discriminator(x, *c, each_patch=True)
+            return patches
+        logits: Tensor = self.discriminator(x, *c)
+        return logits.flatten()
+
     def each(
         self, images: dict[str, Tensor], *c: Tensor, masks: Callable[[], AbstractContextManager[None]]
     ) -> dict[str, tuple[Tensor, Tensor]]:
         """Pass several batches of one size; ``masks`` makes the context of one pass.
 
         Returns:
-            Kind -> logits (B,) and features (B, ...).
+            Kind -> logits, (B,) or (B, P), and features (B, ...).
         """
         if not self.together:
             found = {}

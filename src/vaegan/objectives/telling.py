@@ -14,12 +14,12 @@ def logit_routes(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Mean logit of each kind, and how often Dis tells each kind of fakes from real images.
 
     Args:
-        logits: kind -> logits (B,); ``real`` and fakes.
+        logits: kind -> logits (B,), or (B, P), of which the mean over patches counts; ``real`` and fakes.
 
     Returns:
         ``discriminator/logit-KIND`` of all kinds, ``discriminator/accuracy-KIND`` of fakes: scalars.
     """
-    logits = {kind: wide(a.detach()) for kind, a in logits.items()}
+    logits = {kind: wide(a.detach()).reshape(len(a), -1).mean(1) for kind, a in logits.items()}
     means = {f"discriminator/logit-{kind}": a.mean() for kind, a in logits.items()}
     fakes = {kind: a for kind, a in logits.items() if kind != "real"}
     return means | {f"discriminator/accuracy-{kind}": told_apart(logits["real"], a) for kind, a in fakes.items()}

@@ -70,7 +70,7 @@ def work_of_step(config: Config, image_shape: tuple[int, ...], architecture: Map
     condition_dim = architecture.get("condition_dim", 0)
     with torch.device("meta"):
         model = Model.from_architecture(architecture)
-        x, codes = torch.zeros(size, *image_shape), torch.zeros(size, config.model.latent_dim)
+        x, codes = torch.zeros(size, *image_shape), torch.zeros(size, model.latent_dim)
         noise = Noise(codes, codes, torch.zeros(3, 2, size), seed=0)
         objective = build_objective(config, model.train(), contextlib.nullcontext)
         c = torch.zeros(size, condition_dim) if condition_dim else None

@@ -1,0 +1,234 @@
+r"""Residual networks for images of 32 to 256 pixels, with codes that are vectors or maps.
+
+    block      y = S x + Conv(dropout(SiLU(Norm(Conv(SiLU(Norm(x)))))))       S: identity, or 1 x 1 where widths differ
+    encoder    convolution | a stage for each width: blocks, then half the size but in the last | middle | head
+    decoder    first map | middle | a stage for each width: blocks, then twice the size but in the last | output
+    middle     block, self-attention, block, where maps are smallest
+
+Norms are over groups of channels (arXiv:1803.08494), so no image depends on another. This is the autoencoder under
+latent diffusion (Rombach et al., arXiv:2112.10752, appendix G; blocks and attention after Ho et al., arXiv:2006.11239),
+layer for layer, so that `exporting.diffusers` can rename its weights. A code that is a map z of (C, h, w) goes in and
+out as a vector of C h w numbers, in this order: all that is done with codes then needs to know nothing of maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .attention import GROUP_NORM_EPS, SelfAttention
+from .blocks import check_name, dense_blocks
+from .conv import convolution
+from .geometry import Size, map_sizes
+from .resample import DownConv2d, UpConv2d
+from .reshape import Flatten, Unflatten
+from .trio import Decoder, Encoder, ImageShape
+
+LATENTS = ("vector", "map")
+
+
+class NormSiLU(nn.GroupNorm):
+    """SiLU(GroupNorm(x))."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__(groups, channels, eps=GROUP_NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what ``x`` (B, C, H, W) becomes."""
+        return F.silu(super().forward(x))
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions and a way past them: (B, C, H, W) -> (B, O, H, W).
+
+    Args:
+        inputs: channels C.
+        outputs: channels O.
+        groups: of the norms.
+        dropout: share of values dropped before the second convolution in training.
+    """
+
+    def __init__(self, inputs: int, outputs: int, groups: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.norm1 = NormSiLU(inputs, groups)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm2 = NormSiLU(outputs, groups)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` and what was found in it."""
+        past: Tensor = self.shortcut(x)
+        y: Tensor = self.conv2(self.dropout(self.norm2(self.conv1(self.norm1(x)))))
+        return past + y
+
+
+def code_map(image_shape: ImageShape, latent_dim: int, channels: Sequence[int]) -> tuple[int, int, int]:
+    """Return the shape (C, h, w) of a code that is a map.
+
+    Args:
+        image_shape: (C, H, W) of images.
+        latent_dim: channels of the code.
+        channels: widths of the encoder's or decoder's stages; each but one halves the size, odd sizes rounded up.
+    """
+    return latent_dim, *_sizes(image_shape, channels)[-1]
+
+
+class ResidualEncoder(Encoder):
+    """Encoder of residual blocks.
+
+    Args:
+        image_shape: ``(C, H, W)``, any size.
+        latent_dim: dimensions of the code; of a map its channels.
+        channels: width of each stage, from the image on; one more than sizes are halved.
+        blocks: in each stage.
+        groups: of each norm; a divisor of all widths.
+        attention: whether there is self-attention in the middle.
+        latent: 'vector', or 'map' for a code of (latent_dim, h, w), h and w the size of the last stage.
+        hidden: width of each dense layer before the head; of a vector alone.
+        dropout: share of values dropped in each block and of units behind each dense layer, in training.
+        variational: whether the head gives ``(mu, logvar)`` or a plain code.
+        condition_dim: dimensions A of the condition c that is joined to the flattened maps; 0 for none.
+
+    Raises:
+        UserError: if groups do not divide widths, there are too many stages, or a map is asked for what it cannot do.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        latent_dim: int,
+        *,
+        channels: Sequence[int],
+        blocks: int = 2,
+        groups: int = 32,
+        attention: bool = True,
+        latent: str = "vector",
+        hidden: Sequence[int] = (),
+        dropout: float = 0.0,
+        variational: bool = True,
+        condition_dim: int = 0,
+    ) -> None:
+        sizes = _sizes(image_shape, channels)
+        _check(channels, groups, latent, hidden, condition_dim)
+        layers: dict[str, nn.Module] = {"input": convolution(image_shape[0], channels[0], sizes[0], 3, 1, bias=True)}
+        inputs = channels[0]
+        for i, width in enumerate(channels, start=1):
+            stage = _blocks(inputs, width, blocks, groups, dropout)
+            if i < len(channels):
+                stage["down"] = DownConv2d(width, width)
+            layers[f"stage{i}"] = _sequence(stage)
+            inputs = width
+        layers["middle"] = _middle(inputs, groups, dropout, attention)
+        layers["norm"] = NormSiLU(inputs, groups)
+        outputs = 2 * latent_dim if variational else latent_dim
+        if latent == "map":
+            layers |= {"head": nn.Conv2d(inputs, outputs, 3, padding=1), "quant": nn.Conv2d(outputs, outputs, 1)}
+            layers["flatten"] = Flatten()
+        else:
+            features = inputs * sizes[-1][0] * sizes[-1][1] + condition_dim
+            layers["flatten"] = Flatten()
+            layers |= dense_blocks(features, hidden, "group", "silu", "norm-first", dropout)
+            layers["head"] = nn.Linear((features, *hidden)[-1], outputs)
+        super().__init__(layers, variational)
+
+
+class ResidualDecoder(Decoder):
+    """Decoder of residual blocks; in each stage it has one more than the encoder.
+
+    Args:
+        image_shape: ``(C, H, W)``, any size; it comes out exactly.
+        latent_dim: see `ResidualEncoder`.
+        output: 'tanh', 'sigmoid', 'linear' or 'centred'.
+        channels: width of each stage, from the first map on.
+        blocks: in each stage, and one more.
+        groups: see there; this and the next four arguments are those of `ResidualEncoder`.
+        attention: see there.
+        latent: see there.
+        hidden: width of each dense layer between z and the first map; of a vector alone.
+        dropout: see there.
+        condition_dim: dimensions A of the condition c that is joined to z; 0 for none.
+
+    Raises:
+        UserError: as `ResidualEncoder`.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        latent_dim: int,
+        output: str = "tanh",
+        *,
+        channels: Sequence[int],
+        blocks: int = 2,
+        groups: int = 32,
+        attention: bool = True,
+        latent: str = "vector",
+        hidden: Sequence[int] = (),
+        dropout: float = 0.0,
+        condition_dim: int = 0,
+    ) -> None:
+        sizes = _sizes(image_shape, channels)[::-1]
+        _check(channels, groups, latent, hidden, condition_dim)
+        inputs = channels[0]
+        layers: dict[str, nn.Module] = {}
+        if latent == "map":
+            post_quant = nn.Conv2d(latent_dim, latent_dim, 1)
+            layers["unflatten"] = Unflatten((latent_dim, *sizes[0]), behind=post_quant)
+            layers |= {"post_quant": post_quant, "first": nn.Conv2d(latent_dim, inputs, 3, padding=1)}
+        else:
+            features = latent_dim + condition_dim
+            layers |= dense_blocks(features, hidden, "group", "silu", "norm-first", dropout)
+            layers["first"] = nn.Linear((features, *hidden)[-1], inputs * sizes[0][0] * sizes[0][1])
+        middle = _middle(inputs, groups, dropout, attention)
+        if latent == "vector":
+            layers["unflatten"] = Unflatten((inputs, *sizes[0]), behind=middle.get_submodule("block1.conv1"))
+        layers["middle"] = middle
+        for i, width in enumerate(channels, start=1):
+            stage = _blocks(inputs, width, blocks + 1, groups, dropout)
+            if i < len(channels):
+                stage["up"] = UpConv2d(width, width, sizes[i])
+            layers[f"stage{i}"] = _sequence(stage)
+            inputs = width
+        layers["norm"] = NormSiLU(inputs, groups)
+        layers["output"] = convolution(inputs, image_shape[0], sizes[-1], 3, 1, bias=True)
+        super().__init__(layers, output)
+
+
+def _sizes(image_shape: ImageShape, channels: Sequence[int]) -> list[Size]:
+    if not channels:
+        raise UserError("channels is empty, but a residual network needs a width for each size, like 128,256,512")
+    return map_sizes((image_shape[1], image_shape[2]), (2,) * (len(channels) - 1))
+
+
+def _check(channels: Sequence[int], groups: int, latent: str, hidden: Sequence[int], condition_dim: int) -> None:
+    for width in channels:
+        if width % groups:
+            raise UserError(f"groups {groups} does not divide {width} channels; choose groups that divide all widths")
+    if check_name("latent", latent, LATENTS) == "map" and hidden:
+        raise UserError("hidden is given, but a code that is a map meets no dense layer; leave hidden out")
+    if latent == "map" and condition_dim:
+        raise UserError("a code that is a map has no dense layer to join a condition to; set model.latent vector")
+
+
+def _blocks(inputs: int, width: int, num: int, groups: int, dropout: float) -> dict[str, nn.Module]:
+    """Return ``num`` blocks ``block1``, ... in a row."""
+    widths = [inputs, *[width] * num]
+    return {f"block{i + 1}": ResidualBlock(widths[i], widths[i + 1], groups, dropout) for i in range(num)}
+
+
+def _middle(width: int, groups: int, dropout: float, attention: bool) -> nn.Sequential:
+    first, last = (ResidualBlock(width, width, groups, dropout) for _ in range(2))
+    between: dict[str, nn.Module] = {"attention": SelfAttention(width, groups)} if attention else {}
+    return _sequence({"block1": first, **between, "block2": last})
+
+
+def _sequence(layers: dict[str, nn.Module]) -> nn.Sequential:
+    sequence = nn.Sequential()
+    for name, layer in layers.items():
+        sequence.add_module(name, layer)
+    return sequence
