@@ -99,3 +99,15 @@ def python(environment):
         return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def studio_run(told_images, tmp_path_factory):
+    """A tiny run of two snapshots on the told images, with a prior, attribute vectors saved, and its data found."""
+    from vaegan.cli import main
+
+    run = tmp_path_factory.mktemp("runs") / "bars"
+    words = ["--data", str(told_images), *TINY.split(), "--data.channels", "1", "--train.priors", "gaussian"]
+    assert main(["train", *words, "--train.epochs", "2", "--data.cache", str(run.parent), "--out", str(run)]) == 0
+    assert main(["attributes", str(run), "--num", "4"]) == 0
+    return run

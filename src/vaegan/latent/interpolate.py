@@ -65,6 +65,36 @@ def interpolate_square(corners: Tensor, num: int, how: How = "linear") -> Tensor
     return across.reshape(num, num, *corners.shape[1:]).transpose(0, 1)
 
 
+def mix(codes: Tensor, places: Tensor, how: How = "linear") -> Tensor:
+    """Return the codes at places between two, three or four.
+
+    Args:
+        codes: `(2 to 4, Z)`: left and right; left upper, right upper, below; or the four corners as in
+            `interpolate_square`.
+        places: `(P, 2)` in [0, 1], to the right and down. Between two the second says nothing; three close to a
+            point below.
+        how: 'linear' or 'spherical'.
+
+    Returns:
+        Codes `(P, Z)`.
+
+    Raises:
+        UserError: if there are not two to four codes, or `how` is unknown.
+    """
+    if not 2 <= len(codes) <= 4:
+        raise UserError(f"a path goes between 2, 3 or 4 codes, not {len(codes)}")
+    if how not in _PATHS:
+        raise UserError(f"unknown path '{how}'; there are {', '.join(_PATHS)}")
+    path = _PATHS[how]
+    right, down = (share[:, None] for share in places.to(codes).unbind(1))
+    corners = codes[:, None].expand(-1, len(places), -1).unbind(0)
+    if len(codes) == 2:
+        return path(corners[0], corners[1], right)
+    if len(codes) == 3:
+        return path(path(corners[0], corners[1], right), corners[2], down)
+    return path(path(corners[0], corners[2], down), path(corners[1], corners[3], down), right)
+
+
 def _linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return (1 - t) * a + t * b
 

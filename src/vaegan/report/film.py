@@ -64,14 +64,25 @@ def film_of_folder(
     Raises:
         UserError: if the film cannot be written.
     """
-    paths = [path for path in folder.glob("*.png") if not path.name.startswith(".")]
-    paths.sort(key=lambda path: (len(path.stem), path.stem))  # 9.png comes before 10.png
+    return write_film(numbered_pictures(folder), path, max_frames, seconds_per_frame, last_seconds)
+
+
+def write_film(
+    paths: Sequence[Path], path: Path, max_frames: int = 100, seconds_per_frame: float = 0.12, last_seconds: float = 1.5
+) -> int:
+    """Make these PNGs into one film; arguments and result as of `film_of_folder`."""
     if not paths:
         return 0
     shape = _read(paths[-1]).shape
     frames = [frame for path in _evenly(paths, max_frames) if (frame := _read(path)).shape == shape]
     write_gif(path, frames, seconds_per_frame, last_seconds)
     return len(frames)
+
+
+def numbered_pictures(folder: Path) -> list[Path]:
+    """Return the PNGs of a folder, in the order of their numbers: 9.png comes before 10.png."""
+    paths = [path for path in folder.glob("*.png") if not path.name.startswith(".")]
+    return sorted(paths, key=lambda path: (len(path.stem), path.stem))
 
 
 def to_image(picture: NDArray[np.uint8]) -> Image.Image:

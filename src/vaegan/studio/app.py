@@ -1,0 +1,84 @@
+"""The application: what can be asked for, behind its guard; with the page for people or without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Body, FastAPI, Request
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+
+from .. import __version__
+from .docs import docs_page
+from .guard import COOKIE, Door, Guard
+from .library import Library
+from .problems import problem, tell_problems
+from .routes import about, codes, groups, images, samples, training
+
+PAGE = Path(__file__).parent / "page"
+_TYPES = {"studio.html": "text/html", "studio.css": "text/css", "studio.js": "text/javascript"}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def create_app(library: Library, door: Door | None = None, *, page: bool = True) -> FastAPI:
+    """Return the application.
+
+    Args:
+        library: the models.
+        door: what is asked of whoever asks; loopback without a token if None.
+        page: whether there is the page for people, too.
+    """
+    app = FastAPI(title="vaegan", version=__version__, docs_url=None, redoc_url=None)
+    app.state.library = library
+    door = door or Door()
+    tell_problems(app)
+    for subject in (about, samples, images, codes, groups, training):
+        app.include_router(subject.router)
+    _add_docs(app)
+    if page:
+        _add_page(app, door)
+    app.add_middleware(Guard, door=door)
+    return app
+
+
+def _add_docs(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> Response:
+        return HTMLResponse(docs_page(app.openapi()), headers=_HEADERS)
+
+
+def _add_page(app: FastAPI, door: Door) -> None:
+    @app.get("/", include_in_schema=False)
+    def html() -> Response:
+        return _file("studio.html")
+
+    @app.get("/studio.css", include_in_schema=False)
+    def css() -> Response:
+        return _file("studio.css")
+
+    @app.get("/studio.js", include_in_schema=False)
+    def js() -> Response:
+        return _file("studio.js")
+
+    @app.post("/api/token", include_in_schema=False)
+    def token(request: Request, token: Annotated[str, Body(embed=True, max_length=1000)]) -> Response:
+        """Give the page its cookie."""
+        if not door.fits(token):
+            return problem(401, "this is not the token that the server printed when it started")
+        answer = JSONResponse({"ok": True})
+        secure = request.url.scheme == "https"
+        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+
+def _file(name: str) -> Response:
+    return FileResponse(PAGE / name, media_type=_TYPES[name], headers=_HEADERS)

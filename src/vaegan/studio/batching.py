@@ -1,0 +1,128 @@
+"""Requests that come at the same time share one pass through the network.
+
+One thread computes. While it does, requests wait in a row; then all that ask for the same are joined to one batch, up
+to a bound, and each gets its share of what comes out. So nothing ever waits for others to come: alone a request is
+computed at once, and the more there are the larger the batches.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .problems import Refused
+
+Outputs = tuple[Tensor, ...]
+Function = Callable[..., Outputs]
+
+
+@dataclass
+class _Job:
+    function: Function
+    inputs: Outputs
+    future: Future[Outputs] = field(default_factory=Future)
+
+    def joins(self, other: _Job) -> bool:
+        return self.function == other.function and len(self.inputs) == len(other.inputs)
+
+
+class Batcher:
+    """A thread that computes, and what waits for it.
+
+    Args:
+        most_rows: of a joint batch; a single request may have more.
+        most_waiting: requests; past them the next are refused.
+        joint: whether requests are joined at all; one after another if not, for comparison.
+    """
+
+    def __init__(self, most_rows: int = 64, most_waiting: int = 256, joint: bool = True) -> None:
+        self.most_rows, self.most_waiting, self.joint = most_rows, most_waiting, joint
+        self.passes = 0
+        self._waiting: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._open = True
+        self._thread = threading.Thread(target=self._work, name="vaegan-batcher", daemon=True)
+        self._thread.start()
+
+    def submit(self, function: Function, *inputs: Tensor) -> Future[Outputs]:
+        """Have a function of rows computed, such as a part of a network.
+
+        Args:
+            function: tensors `(B, ...)` in, tensors `(B, ...)` out, each row for itself.
+            inputs: all with the same B, at least 1, and of the shape that the function takes.
+
+        Returns:
+            The outputs, once they are there.
+
+        Raises:
+            Refused: with 429 if too many wait already.
+        """
+        job = _Job(function, inputs)
+        with self._changed:
+            if not self._open or len(self._waiting) >= self.most_waiting:
+                raise Refused(429, "too many requests wait already; try again in a second")
+            self._waiting.append(job)
+            self._changed.notify()
+        return job.future
+
+    def close(self) -> None:
+        """Finish what waits and end the thread."""
+        with self._changed:
+            self._open = False
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while group := self._next():
+            self.passes += 1
+            try:
+                self._compute(group)
+            except Exception as error:
+                if len(group) == 1:
+                    group[0].future.set_exception(error)
+                else:  # what one of them did wrong shall not be the others' trouble
+                    for job in group:
+                        self._alone(job)
+            del group  # nor shall results be kept until the next come
+
+    def _alone(self, job: _Job) -> None:
+        try:
+            self._compute([job])
+        except Exception as error:
+            job.future.set_exception(error)
+
+    def _next(self) -> list[_Job]:
+        """Return the jobs of the next pass, those that go along with the first that waits; none at the end."""
+        with self._changed:
+            while True:
+                while not self._waiting and self._open:
+                    self._changed.wait()
+                group: list[_Job] = []
+                rows, later = 0, deque[_Job]()
+                while self._waiting:
+                    job = self._waiting.popleft()
+                    num = len(job.inputs[0])
+                    fits = not group or (self.joint and job.joins(group[0]) and rows + num <= self.most_rows)
+                    if not fits:
+                        later.append(job)
+                    elif job.future.set_running_or_notify_cancel():
+                        group.append(job)
+                        rows += num
+                self._waiting = later
+                if group or not self._open:
+                    return group
+
+    def _compute(self, group: list[_Job]) -> None:
+        columns = zip(*(job.inputs for job in group), strict=True)
+        inputs = [torch.cat(column) if len(group) > 1 else column[0] for column in columns]
+        outputs = group[0].function(*inputs)
+        sizes = [len(job.inputs[0]) for job in group]
+        shares = zip(*(torch.split(output, sizes) for output in outputs), strict=True)
+        for job, share in zip(group, shares, strict=True):
+            job.future.set_result(share)

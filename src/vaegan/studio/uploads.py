@@ -1,0 +1,66 @@
+"""Bytes that somebody sends -> an image as the model wants it, or a refusal before much is decoded.
+
+Size and format are read from the header, so that a picture of 200 megapixels costs nothing; of what is left no two are
+decoded at the same time.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from ..data.batches import to_unit
+from ..data.picture import FORMATS, Target, prepare
+from .problems import Refused
+
+MOST_PIXELS = 50_000_000
+_KINDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+_decoding = threading.Lock()
+
+
+def read_upload(
+    content: bytes,
+    image_shape: Sequence[int],
+    crop: Literal["center", "none"] = "center",
+    crop_size: int | None = None,
+) -> Tensor:
+    """Return `(1, C, H, W)` in [0, 1], upright, cut and resized as images of a data set are.
+
+    Args:
+        content: of a PNG, JPEG, WebP or BMP file.
+        image_shape: (C, H, W).
+        crop: 'center' cuts the largest centred square first, 'none' squeezes.
+        crop_size: side in pixels of that square, if not the largest.
+
+    Raises:
+        Refused: 415 if it is no such file, 413 if it has too many pixels, 422 if it is damaged.
+    """
+    channels, height, width = image_shape
+    with _decoding:
+        try:
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        except Image.DecompressionBombError as error:
+            raise Refused(413, f"the image has too many pixels; at most {MOST_PIXELS:,} are read") from error
+        except UnidentifiedImageError as error:
+            raise Refused(415, f"this is no image that can be read; send {_KINDS}") from error
+        except Exception as error:  # damaged headers raise all kinds of errors
+            raise Refused(422, f"the image is damaged ({_reason(error)}); send it again or another") from error
+        if image.width * image.height > MOST_PIXELS:
+            size = f"{image.width:,} x {image.height:,}"
+            raise Refused(413, f"the image has {size} pixels; at most {MOST_PIXELS:,} are read, make it smaller")
+        try:
+            pixels = prepare(image, Target(height, width, channels, crop, crop_size))
+        except Exception as error:  # and so do damaged pixels
+            raise Refused(422, f"the image is damaged ({_reason(error)}); send it again or another") from error
+    return to_unit(torch.from_numpy(np.array(pixels))[None])
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]

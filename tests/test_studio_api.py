@@ -1,0 +1,340 @@
+"""What the API answers, against the model itself, loaded on its own."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import vaegan
+from vaegan.config import DataSettings
+from vaegan.latent.attributes import apply
+from vaegan.latent.interpolate import interpolate, interpolate_square
+from vaegan.report.vectors import load_vectors
+from vaegan.settings_io import load_yaml
+
+pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
+from fastapi.testclient import TestClient
+
+from vaegan.studio.app import create_app
+from vaegan.studio.library import Library
+
+BASE = "http://127.0.0.1"
+BARS = "/api/models/bars"
+
+
+@pytest.fixture(scope="module")
+def library(studio_run):
+    library = Library([str(studio_run)], [load_yaml(studio_run / "config.yaml").data])
+    yield library
+    library.batcher.close()
+
+
+@pytest.fixture(scope="module")
+def client(library):
+    return TestClient(create_app(library), base_url=BASE)
+
+
+@pytest.fixture(scope="module")
+def model(studio_run):
+    return vaegan.load(studio_run)
+
+
+def pixels(uri: str) -> np.ndarray:
+    """uint8 `(H, W)` or `(H, W, 3)` of an image in JSON."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))))
+
+
+def expected(images: torch.Tensor) -> list[np.ndarray]:
+    """Floats `(N, 1, H, W)` in [0, 1] as bytes."""
+    return list((images[:, 0] * 255 + 0.5).floor().byte().numpy())
+
+
+def assert_images(answer, images: torch.Tensor) -> None:
+    assert answer.status_code == 200, answer.text
+    shown = [pixels(uri).astype(int) for uri in answer.json()["images"]]
+    assert len(shown) == len(images)
+    # Batches of other sizes round otherwise in the last bit of a float.
+    assert np.abs(np.array(shown) - np.array(expected(images)).astype(int)).max() <= 1
+
+
+def bar(size=(30, 20)) -> bytes:
+    file = io.BytesIO()
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    picture[: size[1] // 2] = 255
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_models_are_told(client):
+    (about,) = client.get("/api/models").json()["models"]
+    assert about == client.get(BARS).json()
+    assert about["name"] == "bars"
+    assert about["image"] == {"channels": 1, "height": 8, "width": 8}
+    assert about["labels"] == ["left", "right"]
+    assert about["attributes"] == ["right", "height", "said"]
+    assert [prior["name"] for prior in about["priors"]] == ["normal", "gaussian"]
+    assert set(about["parts"]) == {"encoder", "decoder", "discriminator"}
+
+
+@pytest.mark.parametrize("prior", ["normal", "gaussian"])
+def test_samples_are_the_models(client, model, prior):
+    answer = client.get(f"{BARS}/samples", params={"num": 5, "seed": 3, "prior": prior})
+    assert_images(answer, model.sample(5, seed=3, prior=prior))
+    assert np.allclose(answer.json()["codes"], model.sample_codes(5, seed=3, prior=prior), atol=1e-5)
+    assert answer.json()["prior"] == prior
+
+
+def test_samples_of_a_label_have_its_codes(client, model, library, monkeypatch):
+    """Codes drawn for a label have the mean of the codes of its images, within what chance allows."""
+    monkeypatch.setattr("vaegan.priors.by_label._ENOUGH", 5)
+    train = library["bars"].images("train")
+    mu, logvar = model.posterior(torch.from_numpy(np.array(train.images)).permute(0, 3, 1, 2).float() / 255)
+    means = []
+    for label, name in enumerate(("left", "right")):
+        of_label = torch.from_numpy(train.labels) == label
+        answer = client.get(f"{BARS}/samples", params={"num": 256, "label": name})
+        assert answer.status_code == 200, answer.text
+        z = torch.tensor(answer.json()["codes"])
+        spread = (mu[of_label].var(0) + logvar[of_label].exp().mean(0)).sqrt()
+        near = (z.mean(0) - mu[of_label].mean(0)).abs() / spread
+        assert near.max() < 5 * (1 / 256 + 1 / int(of_label.sum())) ** 0.5
+        means.append(z.mean(0))
+        assert answer.json()["prior"] == "gaussian of the label"
+    assert not torch.allclose(means[0], means[1])
+    refused = client.get(f"{BARS}/samples", params={"label": "left", "prior": "gaussian"})
+    assert refused.status_code == 400
+    assert "knows no labels" in refused.json()["error"]
+
+
+def test_an_upload_is_cut_encoded_and_reconstructed(client, model):
+    answer = client.post(f"{BARS}/reconstruct", files={"file": ("x.png", bar())}).json()
+    original = pixels(answer["original"])
+    assert original.shape == (8, 8)
+    assert original[:3].min() > 200 > 50 > original[5:].max()
+    x = torch.from_numpy(original.copy())[None, None].float() / 255
+    mu, logvar = model.posterior(x)
+    assert np.allclose(answer["code"], mu[0], atol=1e-4)
+    assert np.allclose(answer["deviation"], (0.5 * logvar[0]).exp(), atol=1e-4)
+    x_tilde = model.reconstruct(x)
+    assert np.abs(pixels(answer["reconstruction"]).astype(int) - expected(x_tilde)[0]).max() <= 1
+    assert answer["mean_squared_error"] == pytest.approx(float((x - x_tilde).square().mean()), abs=1e-5)
+    by_hand = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum()
+    assert answer["kl"] == pytest.approx(float(by_hand), rel=1e-4)
+    codes = client.post(f"{BARS}/encode", files={"file": ("x.png", bar())}).json()
+    assert codes["code"] == answer["code"]
+
+
+def test_the_error_map_is_bright_where_the_error_is():
+    from vaegan.studio.routes.images import error_map
+
+    x, x_tilde = torch.zeros(1, 2, 2), torch.tensor([[[0.0, 0.1], [0.3, 0.9]]])
+    assert error_map(x, x_tilde).tolist() == [[[0, 0, 0], [153, 0, 0]], [[255, 204, 0], [255, 255, 255]]]
+
+
+def test_examples_are_of_the_data(client, told_images):
+    listed = client.get(f"{BARS}/examples", params={"num": 3, "split": "train"}).json()
+    assert listed["of"] > 80
+    index = listed["indices"][1]
+    one = client.get(f"{BARS}/examples/{index}", params={"split": "train"}).json()
+    shown = pixels(one["original"])
+    assert (shown == pixels(listed["images"][1])).all()
+    assert one["label"] == listed["labels"][1] == ("right" if shown[:, 4:].any() else "left")
+    assert any((np.asarray(Image.open(path)) == shown).all() for path in told_images.rglob("*.png"))
+    assert client.get(f"{BARS}/examples/100000").status_code == 404
+
+
+def test_codes_are_decoded_and_edited(client, model, studio_run):
+    z = model.sample_codes(3, seed=1)
+    body = {"codes": z.tolist()}
+    assert_images(client.post(f"{BARS}/decode", json=body), model.decode(z))
+    vector = load_vectors(studio_run)["height"]
+    edited = client.post(f"{BARS}/decode", json=body | {"attributes": {"height": -2}})
+    assert_images(edited, model.decode(apply(z, vector, -2)))
+    assert np.allclose(edited.json()["codes"], apply(z, vector, -2), atol=1e-4)
+    z[:, 2] = 1.5
+    assert_images(client.post(f"{BARS}/decode", json=body | {"dimensions": {"2": 1.5}}), model.decode(z))
+
+
+def test_between_codes(client, model):
+    z = model.sample_codes(4, seed=2)
+    for how in ("linear", "spherical"):
+        two = client.post(f"{BARS}/interpolate", json={"codes": z[:2].tolist(), "steps": 5, "how": how})
+        assert_images(two, model.decode(interpolate(z[:1], z[1:2], 5, how)[:, 0]))
+        four = client.post(f"{BARS}/interpolate", json={"codes": z.tolist(), "steps": 3, "how": how})
+        assert_images(four, model.decode(interpolate_square(z[:, None], 3, how).flatten(0, 2)))
+    three = client.post(f"{BARS}/interpolate", json={"codes": z[:3].tolist(), "places": [[0, 0], [1, 0], [0.3, 1]]})
+    assert_images(three, model.decode(z[:3]))
+
+
+def test_films_go_there_and_back_or_around(client, model):
+    z = model.sample_codes(4, seed=2).tolist()
+    for codes, frames in ((z[:2], 8), (z[:3], 12), (z, 16)):
+        film = client.post(f"{BARS}/interpolate", json={"codes": codes, "steps": 5, "form": "gif"})
+        assert film.headers["content-type"] == "image/gif"
+        assert Image.open(io.BytesIO(film.content)).n_frames == frames
+
+
+def test_along_dimensions(client, model):
+    z = model.sample_codes(1, seed=4)
+    body = {"code": z[0].tolist(), "dimensions": [3, 0], "steps": 3, "reach": 2}
+    by_hand = z.repeat(6, 1)
+    by_hand[:3, 3] = by_hand[3:, 0] = torch.tensor([-2.0, 0.0, 2.0])
+    assert_images(client.post(f"{BARS}/traverse", json=body), model.decode(by_hand))
+    kl = client.get(f"{BARS}/dimensions", params={"num": 4}).json()["dimensions"]
+    assert sorted(row["dimension"] for row in kl) == [0, 1, 2, 3]
+    assert [row["kl"] for row in kl] == sorted((row["kl"] for row in kl), reverse=True)
+
+
+def test_clusters_and_map_agree(client):
+    asked = {"k": 3, "num": 40, "split": "train", "seed": 1}
+    found = client.get(f"{BARS}/clusters", params=asked | {"shown": 4}).json()
+    assert sum(cluster["size"] for cluster in found["clusters"]) == 40
+    placed = client.get(f"{BARS}/map", params=asked).json()
+    where = dict(zip(placed["indices"], placed["clusters"], strict=True))
+    for number, cluster in enumerate(found["clusters"]):
+        assert {where[index] for index in cluster["indices"]} == {number}
+        first = client.get(f"{BARS}/examples/{cluster['indices'][0]}", params={"split": "train"}).json()
+        assert (pixels(first["original"]) == pixels(cluster["images"][0])).all()
+    assert np.array(placed["places"]).shape == (40, 2)
+    arrays = np.load(io.BytesIO(client.get(f"{BARS}/map", params=asked | {"form": "npz"}).content))
+    assert arrays["codes"].shape == (40, 4)
+    assert arrays["clusters"].tolist() == placed["clusters"]
+
+
+@pytest.mark.parametrize("form", ["png", "gif", "npz"])
+def test_every_form_opens(client, form):
+    calls = [
+        client.get(f"{BARS}/samples", params={"form": form, "num": 6}),
+        client.get(f"{BARS}/clusters", params={"form": form, "num": 20, "k": 2}),
+        client.post(f"{BARS}/reconstruct", files={"file": ("x.png", bar())}, data={"form": form}),
+        client.get(f"{BARS}/examples/0", params={"form": form}),
+        client.post(f"{BARS}/decode", json={"codes": [[0, 0, 0, 0]], "form": form}),
+        client.post(f"{BARS}/traverse", json={"code": [0, 0, 0, 0], "dimensions": [1], "form": form}),
+    ]
+    for answer in calls:
+        assert answer.status_code == 200, answer.text
+        assert f".{form}" in answer.headers["content-disposition"]
+        content = io.BytesIO(answer.content)
+        if form == "npz":
+            assert np.load(content)["codes"].shape[1] == 4
+        else:
+            assert Image.open(content).format == form.upper()
+
+
+def test_training_is_told(client, studio_run):
+    told = client.get(f"{BARS}/training").json()
+    assert told["state"] == "finished"
+    assert 2 <= told["epoch"] < 2.5
+    snapshots = sorted(int(path.stem) for path in (studio_run / "samples").glob("*.png"))
+    assert told["snapshots"]["samples"] == snapshots
+    assert len(snapshots) == 2
+    shown = client.get(f"{BARS}/snapshots/samples/{snapshots[0]}")
+    assert shown.content == next((studio_run / "samples").glob(f"*{snapshots[0]}.png")).read_bytes()
+    film = client.get(f"{BARS}/snapshots/samples")
+    assert Image.open(io.BytesIO(film.content)).n_frames == 2
+    records = [json.loads(line) for line in (studio_run / "metrics.jsonl").read_text().splitlines()]
+    last = [record for record in records if record["split"] == "train"][-1]
+    (kl,) = (c for c in told["curves"] if (c["split"], c["part"], c["loss"]) == ("train", "encoder", "kl"))
+    assert kl["points"][-1] == [last["images"], pytest.approx(last["losses"]["encoder"]["kl"], rel=1e-4)]
+
+
+def test_a_model_alone_has_no_training_and_no_data(studio_run, tmp_path):
+    shutil.copytree(studio_run / "model", tmp_path / "alone")
+    library = Library([str(tmp_path / "alone")])
+    client = TestClient(create_app(library), base_url=BASE)
+    for path in ("training", "examples", "clusters", "map"):
+        answer = client.get(f"/api/models/alone/{path}")
+        assert answer.status_code == 409, path
+        assert "alone" in answer.json()["error"]
+    rows = client.get("/api/models/alone/dimensions").json()["dimensions"]
+    assert sorted(row["dimension"] for row in rows) == [0, 1, 2, 3]
+    library.batcher.close()
+
+
+def test_a_run_that_goes_on(studio_run, tmp_path):
+    """No model yet; then one; then another."""
+    run = tmp_path / "growing"
+    shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "losses.png"))
+    library = Library([str(run)])
+    client = TestClient(create_app(library), base_url=BASE)
+    assert client.get("/api/models/growing").json()["ready"] is False
+    assert client.get("/api/models/growing/samples").status_code == 409
+    assert client.get("/api/models/growing/training").json()["state"] == "going on"
+    shutil.copytree(studio_run / "model", run / "model")
+    before = client.get("/api/models/growing/samples").json()
+    model = vaegan.load(run)
+    with torch.no_grad():
+        for weight in model.decoder.parameters():
+            weight.mul_(1.5)
+    model.save(run / "model")
+    after = client.get("/api/models/growing/samples").json()
+    assert before["codes"] == after["codes"]
+    assert before["images"] != after["images"]
+    library.batcher.close()
+
+
+def test_conditional_models_are_told(tmp_path):
+    from vaegan.data.conditions import Conditioning
+    from vaegan.recipes import config_for
+    from vaegan.training.build import build_model
+
+    words = {"model.condition": "labels", "model.latent_dim": 4, "data.source": "digits"}
+    conditioning = Conditioning("labels", ("odd", "even"))
+    model = build_model(config_for("digits", words), (1, 8, 8), {"condition": conditioning.as_json()})
+    model.eval().save(tmp_path / "told")
+    library = Library([str(tmp_path / "told")])
+    client = TestClient(create_app(library), base_url=BASE)
+    z = model.sample_codes(2, seed=0)
+    even = torch.tensor([[0.0, 1.0]]).expand(2, -1)
+    assert_images(client.get("/api/models/told/samples?num=2&label=even"), model.decode(z, condition=even))
+    body = {"codes": z.tolist(), "told": {"label": "even"}}
+    assert_images(client.post("/api/models/told/decode", json=body), model.decode(z, condition=even))
+    sent = client.post("/api/models/told/encode", files={"file": bar()}, data={"told": '{"label": "even"}'})
+    assert sent.status_code == 200
+    assert client.get("/api/models/told/samples?label=neither").status_code == 404
+    library.batcher.close()
+
+
+def test_runs_of_one_name_are_told_apart(studio_run):
+    library = Library([str(studio_run), str(studio_run / "model")])
+    assert list(library) == ["bars", "bars-2"]
+    library.batcher.close()
+
+
+def test_parallel_requests_get_their_own_answers(client, model):
+    z = model.sample_codes(24, seed=5)
+    answers: list = [None] * len(z)
+
+    def ask(index: int) -> None:
+        answers[index] = client.post(f"{BARS}/decode", json={"codes": [z[index].tolist()]})
+
+    threads = [threading.Thread(target=ask, args=(index,)) for index in range(len(z))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, answer in enumerate(answers):
+        assert_images(answer, model.decode(z[index : index + 1]))
+
+
+def test_docs_list_every_path(client):
+    page = client.get("/docs").text
+    for path in client.get("/openapi.json").json()["paths"]:
+        assert path in page
+    assert "src=" not in page
+
+
+def test_data_named_wrongly_is_told(studio_run):
+    library = Library([str(studio_run)], [DataSettings(source="/nowhere/at/all")])
+    answer = TestClient(create_app(library), base_url=BASE).get(f"{BARS}/clusters")
+    assert answer.status_code == 409
+    assert "the images of bars are not here" in answer.json()["error"]
+    library.batcher.close()

@@ -1,0 +1,233 @@
+"""What is refused, and that the server is well afterwards."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
+from fastapi.testclient import TestClient
+
+from vaegan.settings_io import load_yaml
+from vaegan.studio import guard
+from vaegan.studio.app import create_app
+from vaegan.studio.guard import Door
+from vaegan.studio.library import Library
+
+BASE = "http://127.0.0.1:8000"
+BARS = "/api/models/bars"
+
+
+@pytest.fixture(scope="module")
+def library(studio_run):
+    library = Library([str(studio_run)], [load_yaml(studio_run / "config.yaml").data])
+    yield library
+    library.batcher.close()
+
+
+@pytest.fixture
+def client(library):
+    """At the end the server still answers as it should."""
+    client = TestClient(create_app(library), base_url=BASE, raise_server_exceptions=False)
+    yield client
+    answer = client.get(f"{BARS}/samples?num=2")
+    assert answer.status_code == 200
+    assert len(answer.json()["images"]) == 2
+
+
+def png(width: int, height: int) -> bytes:
+    """The start of a PNG of any size: header, a little data."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+
+
+def whole(form: str) -> bytes:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file, form)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "words"),
+    [
+        (b"", 415, "no image"),
+        (b"hello, I am text", 415, "no image"),
+        (b"%PDF-1.7 ...", 415, "no image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "no image"),
+        (whole("GIF"), 415, "no image"),
+        (whole("TIFF"), 415, "no image"),
+        (whole("PNG")[:500], 422, "damaged"),
+        (whole("JPEG")[:700], 422, "damaged"),
+        (whole("WEBP")[:300], 422, "damaged"),
+        (whole("PNG")[:20], 422, "damaged"),
+        (png(100, 100), 422, "damaged"),
+        (png(20_000, 10_000), 413, "pixels"),
+        (png(10_000, 8_000), 413, "10,000 x 8,000"),
+        (png(2_000_000_000, 2_000_000_000), 413, "pixels"),
+        (png(0, 5), 415, "no image"),
+    ],
+)
+def test_bad_uploads(client, content, status, words):
+    for path in ("encode", "reconstruct"):
+        answer = client.post(f"{BARS}/{path}", files={"file": ("x.png", content)})
+        assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
+        assert "\n" not in answer.json()["error"]
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP"])
+def test_good_uploads(client, form):
+    assert client.post(f"{BARS}/encode", files={"file": ("any name/../x", whole(form))}).status_code == 200
+
+
+def test_bodies_have_a_bound(client):
+    upload = client.post(f"{BARS}/encode", files={"file": b"0" * (guard.MOST_UPLOADED + 1)})
+    assert upload.status_code == 413
+    plain = {"content-type": "application/json"}
+    assert client.post(f"{BARS}/decode", content=b"[" * (guard.MOST_JSON + 1), headers=plain).status_code == 413
+    endless = (b"[" * 100_000 for _ in range(100))  # its length is not announced
+    assert client.post(f"{BARS}/decode", content=endless, headers=plain).status_code == 413
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    start = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    endless = (start if i == 0 else b"0" * 1_000_000 for i in range(30))
+    assert client.post(f"{BARS}/encode", content=endless, headers=form).status_code == 413
+    assert client.post(f"{BARS}/decode", content=b"", headers={"content-length": "many"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/models/..%2F..%2Fetc%2Fpasswd",
+        "/api/models/%2Fetc%2Fpasswd/samples",
+        "/api/models/bars/../../../etc/passwd",
+        "/api/models/bars%00/samples",
+        "/..%2Fpyproject.toml",
+        "/studio.css/../../app.py",
+        "/api/models/bars/snapshots/checkpoints/1",
+        "/api/models/bars/snapshots/..%2Fcheckpoints/1",
+        "/api/models/bars/snapshots/samples/..%2F..%2Fconfig.yaml",
+        "/api/models/bars/snapshots/samples/-1",
+        "/api/models/bars/snapshots/samples/1e3",
+        "/api/models/bars/examples/..%2F1",
+        "/api/models/bars/samples?prior=../../etc/passwd",
+        "/api/models/bars/samples?label=../../etc/passwd",
+        "/api/models/bars/clusters?split=../train",
+        "/api/models/bars/map?how=../../x",
+    ],
+)
+def test_path_tricks(client, path):
+    answer = client.get(path)
+    assert 400 <= answer.status_code < 500
+    assert set(answer.json()) == {"error"}
+    assert "root:" not in answer.text
+
+
+def test_links_out_of_the_run_are_not_followed(studio_run, tmp_path):
+    import shutil
+
+    run = tmp_path / "linked"
+    shutil.copytree(studio_run, run)
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(whole("PNG"))
+    (run / "samples" / "000000000007.png").symlink_to(secret)
+    (run / "triptychs").exists() and shutil.rmtree(run / "triptychs")
+    (run / "triptychs").symlink_to(tmp_path)
+    (tmp_path / "5.png").write_bytes(whole("PNG"))
+    library = Library([str(run)])
+    client = TestClient(create_app(library), base_url=BASE)
+    told = client.get("/api/models/linked/training").json()["snapshots"]
+    assert 7 not in told["samples"]
+    assert told["triptychs"] == []
+    assert client.get("/api/models/linked/snapshots/samples/7").status_code == 404
+    assert client.get("/api/models/linked/snapshots/triptychs/5").status_code == 404
+    library.batcher.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words"),
+    [
+        ("decode", {"codes": [[1, 2, 3]]}, 422, "have 4 dimensions, not 3"),
+        ("decode", {"codes": []}, 422, "codes"),
+        ("decode", {"codes": [["a"]]}, 422, "codes"),
+        ("decode", {"codes": [[0, 0, 0, 1e30]]}, 422, "codes"),
+        ("decode", {"codes": [[0, 0, 0, 0]] * 513}, 422, "codes"),
+        ("decode", {"codes": [[0, 0, 0, 0]], "attributes": {"smile": 1}}, 404, "there are right, height, said"),
+        ("decode", {"codes": [[0, 0, 0, 0]], "dimensions": {"4": 1}}, 422, "no dimension 4"),
+        ("decode", {"codes": [[0, 0, 0, 0]], "dimensions": {"-1": 1}}, 422, "no dimension -1"),
+        ("decode", {"codes": [[0, 0, 0, 0]], "told": {"label": "left"}}, 400, "told neither"),
+        ("decode", {"codes": [[0, 0, 0, 0]], "form": "exe"}, 422, "form"),
+        ("decode", {"codes": [[0, 0, 0, 0]], "colour": 1}, 422, "colour"),
+        ("interpolate", {"codes": [[0, 0, 0, 0]]}, 422, "codes"),
+        ("interpolate", {"codes": [[0, 0, 0, 0]] * 5}, 422, "codes"),
+        ("interpolate", {"codes": [[0, 0, 0, 0]] * 2, "places": [[2, 0]]}, 422, "places"),
+        ("interpolate", {"codes": [[0, 0, 0, 0]] * 2, "steps": 10**6}, 422, "steps"),
+        ("traverse", {"code": [0, 0, 0, 0], "dimensions": [9]}, 422, "no dimension 9"),
+        ("reconstruct", {"file": "x"}, 422, "file"),
+    ],
+)
+def test_bad_bodies(client, path, body, status, words):
+    answer = client.post(f"{BARS}/{path}", json=body)
+    assert answer.status_code == status
+    assert words in answer.json()["error"]
+
+
+def test_bad_json_and_unknown_names(client):
+    headers = {"content-type": "application/json"}
+    for content in (b"{", b"\xff\xfe", b"[" * 100_000, b'{"codes": [[NaN, 0, 0, 0]]}'):
+        assert client.post(f"{BARS}/decode", content=content, headers=headers).status_code in (400, 422)
+    assert client.get("/api/models/bar").json()["error"] == "no model 'bar' (perhaps you meant 'bars')"
+    assert client.get(f"{BARS}/samples?prior=gausian").status_code == 404
+    assert client.get(f"{BARS}/samples?label=up").status_code == 404
+    assert client.get(f"{BARS}/samples?num=100000").status_code == 422
+    assert client.get(f"{BARS}/clusters?k=50&num=20").status_code == 400
+    assert client.delete(BARS).status_code == 405
+
+
+def test_other_hosts_and_origins_are_refused(client):
+    assert client.get("/api/models", headers={"host": "evil.example"}).status_code == 403
+    assert client.get("/api/models", headers={"host": "localhost:8000"}).status_code == 200
+    assert client.get("/api/models", headers={"host": "[::1]:8000"}).status_code == 200
+    assert client.get("/api/models", headers={"host": "[::1"}).status_code == 403
+    assert client.get("/api/models", headers={"origin": "http://evil.example"}).status_code == 403
+    assert client.get("/api/models", headers={"origin": BASE}).status_code == 200
+
+
+def test_a_token_is_asked_for(library):
+    client = TestClient(create_app(library, Door("a-long-token", None)), base_url="http://box.example")
+    for path in ("/api/models", f"{BARS}/samples", "/docs", "/openapi.json"):
+        assert client.get(path).status_code == 401
+        for wrong in ("Bearer wrong", "Bearer", "a-long-token", "Basic a-long-token", "Bearer \u00e9".encode()):
+            assert client.get(path, headers={"authorization": wrong}).status_code == 401
+        assert client.get(path, headers={"authorization": "Bearer a-long-token"}).status_code == 200
+    assert client.get("/").status_code == 200  # the page asks for it
+    assert client.post("/api/token", json={"token": "wrong"}).status_code == 401
+    assert client.get("/api/models", headers={"cookie": "vaegan-token=wrong"}).status_code == 401
+    given = client.post("/api/token", json={"token": "a-long-token"})
+    assert given.status_code == 200
+    assert "HttpOnly" in given.headers["set-cookie"]
+    assert client.get("/api/models").status_code == 200
+
+
+def test_the_page_needs_nothing_from_elsewhere(client):
+    page = client.get("/")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for path in ("/", "/studio.css", "/studio.js"):
+        text = client.get(path).text.replace("http://www.w3.org/2000/svg", "")
+        assert "http://" not in text
+        assert "https://" not in text
+        assert len(text) > 500
+
+
+def test_without_the_page_there_is_none(library):
+    client = TestClient(create_app(library, page=False), base_url=BASE)
+    assert client.get("/").status_code == 404
+    assert client.get("/api/models").status_code == 200
