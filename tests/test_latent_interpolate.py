@@ -104,3 +104,20 @@ def test_a_spherical_square_is_made_of_spherical_paths():
     torch.testing.assert_close(square[:, 0], interpolate(corners[0], corners[2], 4, "spherical"))
     torch.testing.assert_close(square[:, 3], interpolate(corners[1], corners[3], 4, "spherical"))
     torch.testing.assert_close(square[2], interpolate(square[2, 0], square[2, 3], 4, "spherical"))
+
+
+@pytest.mark.parametrize("how", ["linear", "spherical"])
+def test_mixtures_are_the_paths(how):
+    from vaegan.latent.interpolate import mix
+
+    z = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    t = torch.linspace(0, 1, 5)
+    row = torch.stack([t, torch.full((5,), 0.7)], dim=1)
+    assert torch.allclose(mix(z[:2], row, how), interpolate(z[:1], z[1:2], 5, how)[:, 0], atol=1e-6)
+    places = torch.stack([t.repeat(5), t.repeat_interleave(5)], dim=1)
+    square = interpolate_square(z[:, None], 5, how).reshape(25, 6)
+    assert torch.allclose(mix(z, places, how), square, atol=1e-6)
+    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.4, 1.0]])
+    assert torch.allclose(mix(z[:3], corners, how), z[:3], atol=1e-6)
+    with pytest.raises(UserError, match="2, 3 or 4"):
+        mix(z[:1], row, how)
