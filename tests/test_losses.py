@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Normal, kl_divergence
+from torch.distributions import Bernoulli, Laplace, Normal, kl_divergence
 
 from vaegan.losses import (
     ADVERSARIAL_FORMS,
@@ -15,6 +15,8 @@ from vaegan.losses import (
     gaussian_feature_loss,
     gaussian_pixel_loss,
     kl_per_dimension,
+    laplace_pixel_loss,
+    layers_distance,
     prior_loss,
     r1_penalty,
 )
@@ -29,6 +31,25 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def images(seed: int = 0) -> Tensor:
     return torch.rand(SHAPE, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_laplace_pixels_with_their_constant() -> None:
+    x, x_tilde = images(), images(1)
+    reference = -Laplace(x_tilde, 0.3).log_prob(x).flatten(1).sum(1)
+    torch.testing.assert_close(laplace_pixel_loss(x_tilde, x, 0.3), reference)
+
+
+def test_distance_of_layers_by_hand() -> None:
+    made = [torch.tensor([[[3.0], [4.0]]]), torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])]
+    real = [torch.tensor([[[0.0], [7.0]]]), torch.tensor([[[9.0, 5.0], [0.0, 0.0]]])]
+    # Directions (0.6, 0.8) and (0, 1); at two positions (1, 0) and (1, 0), (0, 1) and (1, 0).
+    wanted = ((0.36 + 0.04) + (0.0 + 2.0) / 2) / 2
+    assert layers_distance(made, real).tolist() == pytest.approx([wanted])
+    leaf = made[0].requires_grad_()
+    target = real[0].requires_grad_()
+    layers_distance([leaf], [target]).sum().backward()
+    assert leaf.grad is not None
+    assert target.grad is None
 
 
 def test_kl_against_torch_distributions() -> None:

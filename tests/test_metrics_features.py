@@ -11,7 +11,7 @@ from vaegan.data import open_data
 from vaegan.data.images import ImageData, ImageSet
 from vaegan.errors import UserError
 from vaegan.metrics import learned
-from vaegan.metrics.features import EXTRACTORS, default_extractor, open_extractor
+from vaegan.metrics.features import EXTRACTORS, default_extractor, open_extractor, open_layers
 from vaegan.metrics.tasks import known_task
 
 
@@ -45,6 +45,22 @@ def unit(images: ImageSet) -> torch.Tensor:
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 4000)
+
+
+def test_hidden_layers_are_differentiable_and_of_another_network_than_the_metrics(tmp_path):
+    data = made("labels")
+    layers = open_layers(None, data, cache=tmp_path)
+    x = unit(data.test)[:3].requires_grad_()
+    maps = layers(x)
+    assert [tuple(m.shape) for m in maps] == [(3, 32, 6, 6), (3, 64, 3, 3), (3, 128, 2, 2), (3, 128, 1, 1)]
+    (slope,) = torch.autograd.grad(sum(m.sum() for m in maps), x)
+    assert (slope.flatten(1).abs().sum(1) > 0).all()
+    metric = open_extractor(None, data, cache=tmp_path)
+    classifier = metric._classifier
+    torch.testing.assert_close(classifier.body[12:](metric.layers(x)[-1]), classifier.features(x))
+    assert not torch.allclose(metric.layers(x)[0], maps[0])
+    with pytest.raises(UserError, match="extractor 'pixels' has no hidden layers"):
+        open_layers("pixels", data, cache=tmp_path)
 
 
 @pytest.mark.parametrize(("name", "known"), [("classifier", "labels"), ("classifier", "attributes"), ("rotations", "")])

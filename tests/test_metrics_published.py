@@ -11,7 +11,7 @@ from vaegan.data.images import ImageData, ImageSet
 from vaegan.errors import UserError
 from vaegan.metrics import dinov2, weights
 from vaegan.metrics.dinov2 import in_authors_layout
-from vaegan.metrics.features import open_extractor
+from vaegan.metrics.features import open_extractor, open_layers
 from vaegan.metrics.inception import InceptionV3
 
 DATA = ImageData("x", *[ImageSet(np.zeros((2, 8, 8, 3), np.uint8), ["0", "1"])] * 2, fingerprint="x")
@@ -36,6 +36,19 @@ def test_inception_has_the_size_that_is_published():
     assert names["Mixed_6e.branch7x7dbl_4.conv.weight"].shape == (192, 192, 7, 1)
     assert names["Mixed_7c.branch3x3dbl_3b.conv.weight"].shape == (384, 384, 3, 1)
     assert names["Mixed_5b.branch_pool.bn.running_var"].shape == (32,)
+
+
+def test_hidden_layers_of_inception(inception_file):
+    layers = open_layers("inception", DATA, weights=inception_file)
+    x = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    maps = layers(x)
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (64, 147, 147), (192, 71, 71), (288, 35, 35), (768, 17, 17), (2048, 8, 8)
+    ]  # fmt: skip
+    (slope,) = torch.autograd.grad(maps[-1].sum(), x)
+    assert slope.abs().sum() > 0
+    features = open_extractor("inception", DATA, weights=inception_file).features(x.detach())
+    torch.testing.assert_close(maps[-1].mean((2, 3)), features, atol=1e-4, rtol=1e-3)
 
 
 def test_inceptions_first_layers_and_means_are_what_they_should_be(inception_file):
@@ -120,6 +133,17 @@ def test_dinov2_is_torchs_transformer_with_scales(tmp_path):
     tokens = torch.cat([tensors["cls_token"].expand(3, -1, -1), patches.flatten(2).mT], 1) + tensors["pos_embed"]
     with torch.no_grad():
         torch.testing.assert_close(found, blocks_of_torch(tensors, tokens)[:, 0], atol=1e-4, rtol=1e-4)
+
+
+def test_hidden_layers_of_dinov2(tmp_path):
+    torch.save(made_vit(), tmp_path / "dino.pth")
+    extractor = open_extractor("dinov2", DATA, weights=tmp_path / "dino.pth")
+    x = torch.rand(2, 3, 20, 20, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    first, last = open_layers("dinov2", DATA, weights=tmp_path / "dino.pth")(x)
+    assert first.shape == last.shape == (2, 128, 1 + 16 * 16)
+    assert torch.autograd.grad(first.sum(), x, retain_graph=True)[0].abs().sum() > 0
+    ended = extractor._norm(last.transpose(1, 2), "norm")[:, 0]
+    torch.testing.assert_close(ended, extractor.features(x.detach()), atol=1e-4, rtol=1e-3)
 
 
 def test_dinov2_reads_the_layout_of_transformers_and_other_sizes_and_greys(tmp_path):

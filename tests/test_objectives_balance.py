@@ -13,8 +13,9 @@ from torch import nn
 from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.errors import UserError
+from vaegan.networks import build_parts
 from vaegan.objectives import BernoulliPixels, FeatureLikelihood, Game, Noise, VAEGANObjective
-from vaegan.objectives.balance import MOST, balance_factor
+from vaegan.objectives.balance import MOST, balance_factor, last_weight
 from vaegan.recipes import config_for
 from vaegan.training.build import build_model, build_objective
 
@@ -96,6 +97,39 @@ def test_lengths_and_gradients(fakes, pixels, ratio):
     for part in ("encoder", "discriminator"):
         for a, b in zip(found.gradients[part], plain.gradients[part], strict=True):
             assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("fakes", ["both", "prior", "reconstructions"])
+def test_lengths_at_the_last_layer(fakes):
+    """Eq. 7 of arXiv:2012.09841: both lengths are those of gradients at the weight of the decoder's last layer."""
+    nets, (x, noise) = networks(), inputs()
+    enc, dec, dis = nets
+    objective = VAEGANObjective(
+        *nets, feature_layer="1", gamma=0.2, game=Game("hinge"), fakes=fakes, balance=0.5, balance_at="last-layer"
+    )
+    found = objective.step(x, noise, record=True)
+    mu, logvar = enc(x)
+    x_tilde, x_p = dec((mu + torch.exp(logvar / 2) * noise.eps).detach()), dec(noise.z_p)
+    llike = 0.2 * 0.5 * (dis[:2](x).detach() - dis[:2](x_tilde)).square().sum() / B
+    shown = {"reconstructions": [x_tilde], "prior": [x_p], "both": [x_tilde, x_p]}[fakes]
+    adversarial = -sum(dis(image).mean() for image in shown)
+    lengths = [
+        torch.autograd.grad(loss, dec.dense.weight, retain_graph=True)[0].norm() for loss in (llike, adversarial)
+    ]
+    factor = 0.5 * float(lengths[0] / lengths[1])
+    assert float(found.routes["decoder/balance"]) == pytest.approx(factor)
+    expected = torch.autograd.grad(llike + factor * adversarial, list(dec.dense.parameters()))
+    for a, b in zip(found.gradients["decoder"], expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_last_weight_is_that_of_the_last_layer():
+    for network in ("conv", "residual"):
+        parts = build_parts(
+            kind="vae", network=network, image_shape=(1, 8, 8), latent_dim=2, output="tanh", init="torch",
+            encoder={"channels": [4], "groups": 2}, decoder={"channels": [4], "groups": 2}, discriminator={},
+        )  # fmt: skip
+        assert last_weight(parts["decoder"]) is parts["decoder"].output.weight
 
 
 def test_a_vanished_route_is_not_blown_up_without_bound():

@@ -166,8 +166,10 @@ class LossSettings(Settings):
     adversarial_weight: NonNegativeFloat = 1.0
     """Weight of the adversarial loss at the decoder."""
     balance: PositiveFloat | None = None
-    """Weigh the adversarial loss anew in each step, so that its gradient at the decoder's images is so many times as
-    long as that of gamma * L_llike; not if not set (Esser et al., arXiv:2012.09841)."""
+    """Weigh the adversarial loss anew in each step, so that its gradient at the decoder is so many times as long as
+    that of gamma * L_llike; not if not set (Esser et al., arXiv:2012.09841)."""
+    balance_at: Literal["images", "last-layer"] = "images"
+    """Where these lengths are taken: at the decoder's images, or at the weight of its last layer, as in the source."""
     adversarial: Literal["minimax", "non-saturating", "hinge"] = "minimax"
     """Form of L_GAN: minimax is the paper's Algorithm 1."""
     fakes: Literal["both", "prior", "reconstructions"] = "both"
@@ -178,10 +180,18 @@ class LossSettings(Settings):
     """Weight of -log(1 - D(x_p)) in the discriminator's loss; the decoder does not see it."""
     reconstruction_weight: NonNegativeFloat = 1.0
     """Weight of -log(1 - D(x_tilde)) in the discriminator's loss; the decoder does not see it."""
-    likelihood: Literal["feature", "gaussian", "gaussian-learned", "bernoulli"] = "feature"
+    likelihood: Literal["feature", "gaussian", "gaussian-learned", "laplace", "bernoulli"] = "feature"
     """L_llike: in the discriminator's layer l (the paper), or in pixels on the [0, 1] scale."""
     pixel_variance: PositiveFloat = 1.0
-    """Variance of the pixel Gaussian, images in [0, 1]; where learned, the value it starts from."""
+    """Variance of a pixel (gaussian, laplace), images in [0, 1]; where learned, the value it starts from."""
+    perceptual: Literal["none", "auto", "classifier", "rotations", "inception", "dinov2"] = "none"
+    """Network whose hidden layers compare images besides, for an L_llike in pixels: one that is trained on the data's
+    labels or on quarter turns first ('auto': on what is known), or a published one. Figures in features of the network
+    a model was trained with flatter it: measure it by others."""
+    perceptual_weight: NonNegativeFloat = 1.0
+    """Weight of that distance, times the numbers of an image, as in latent diffusion (arXiv:2112.10752)."""
+    perceptual_file: Path | None = None
+    """File of the weights of a published network; in the cache, downloaded if missing, if not set."""
     feature_layer: str = "auto"
     """Layer l: name of any module of the discriminator; 'auto' is its last convolution before the norm."""
     joint_batch: bool = False

@@ -14,7 +14,7 @@ sign, as what Dis maximises; here it is the cross entropy, which Dis descends an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,6 +85,40 @@ def gaussian_pixel_loss(x_tilde: Tensor, x: Tensor, log_variance: Tensor | float
     error = (wide(x_tilde) - wide(x)).square().flatten(1)
     log_variance = torch.as_tensor(log_variance, dtype=error.dtype, device=error.device)
     return 0.5 * (error.sum(1) * torch.exp(-log_variance) + error.shape[1] * (math.log(2 * math.pi) + log_variance))
+
+
+def laplace_pixel_loss(x_tilde: Tensor, x: Tensor, scale: float) -> Tensor:
+    """-log Laplace(x | x_tilde, scale), the absolute error of pixels, with its constant.
+
+    Args:
+        x_tilde: reconstructions on the scale of x, (B, C, H, W).
+        x: images in [0, 1], (B, C, H, W).
+        scale: mean absolute deviation of a pixel; its variance is twice the square of it.
+
+    Returns:
+        Nats per image, (B,); may be negative, being the log of a density.
+    """
+    error = (wide(x_tilde) - wide(x)).abs().flatten(1)
+    return error.sum(1) / scale + error.shape[1] * math.log(2 * scale)
+
+
+def layers_distance(layers: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Mean over layers and positions of the squared distance of features, each scaled to length 1 over its channels.
+
+    That is the distance of Zhang et al. 2018 (arXiv:1801.03924, eq. 1) with all weights equal, and a mean over layers.
+
+    Args:
+        layers: of the made images, each (B, C, ...).
+        targets: of the real ones, likewise; no gradient goes through them.
+
+    Returns:
+        (B,), in [0, 4].
+    """
+    found = [
+        (F.normalize(wide(made), dim=1) - F.normalize(wide(real.detach()), dim=1)).square().sum(1).flatten(1).mean(1)
+        for made, real in zip(layers, targets, strict=True)
+    ]
+    return torch.stack(found).mean(0)
 
 
 def bernoulli_loss(logits: Tensor, x: Tensor) -> Tensor:

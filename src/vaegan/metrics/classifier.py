@@ -46,6 +46,17 @@ class Classifier(nn.Module):
         features: Tensor = self.body(2 * x - 1)
         return features
 
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Return the maps `(B, C, h, w)` behind the non-linearity of each convolution."""
+        maps, h = [], 2 * x - 1
+        for layer in self.body:
+            if isinstance(layer, nn.Flatten):
+                break
+            h = layer(h)
+            if isinstance(layer, nn.ReLU):
+                maps.append(h)
+        return maps
+
     def forward(self, x: Tensor) -> Tensor:
         """Return logits `(B, A)` of images `(B, C, H, W)` in [0, 1]."""
         logits: Tensor = self.head(self.features(x))

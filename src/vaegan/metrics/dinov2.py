@@ -9,6 +9,7 @@ are read off the weights, in the layout of the authors' files or in that of the 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -69,7 +70,17 @@ class DINOv2:
         parts = torch.split(x, min(batch_size, _AT_A_TIME))
         return torch.cat([self._network(part.to(self._device)).cpu() for part in parts])
 
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Return tokens behind each quarter of the blocks, `(B, D, T)` on the device, differentiable in the images."""
+        wanted = {self._depth * quarter // 4 - 1 for quarter in range(1, 5)}
+        return [h.transpose(1, 2) for number, h in enumerate(self._blocks(x)) if number in wanted]
+
     def _network(self, x: Tensor) -> Tensor:
+        *_, h = self._blocks(x)
+        return self._norm(h, "norm")[:, 0]
+
+    def _blocks(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the tokens `(B, T, D)` behind each block."""
         t = self._tensors
         sized = F.interpolate(x, size=(_SIDE, _SIDE), mode="bicubic", align_corners=False, antialias=True)
         mean, spread = (sized.new_tensor(values)[:, None, None] for values in (_MEAN, _SPREAD))
@@ -79,7 +90,7 @@ class DINOv2:
             h = h + t[name + "ls1.gamma"] * self._attention(self._norm(h, name + "norm1"), name + "attn.")
             y = F.gelu(self._linear(self._norm(h, name + "norm2"), name + "mlp.fc1"))
             h = h + t[name + "ls2.gamma"] * self._linear(y, name + "mlp.fc2")
-        return self._norm(h, "norm")[:, 0]
+            yield h
 
     def _with_places(self, x: Tensor) -> Tensor:
         """Return tokens `(B, 1 + patches, D)`: the class token, and patches, each with its place."""

@@ -23,7 +23,7 @@ from ..data.images import ImageData, Options
 from ..errors import UserError, nearest
 from .dinov2 import DINOv2
 from .inception import Inception
-from .learned import TASKS, open_learned
+from .learned import TASKS, Learned, open_learned
 from .tasks import is_known
 
 _MOST_PIXELS = 32
@@ -70,7 +70,9 @@ class Pixels:
         return torch.cat(shrunk) if shrunk else torch.empty(0, self.dim)
 
 
-_PUBLISHED: dict[str, Callable[..., FeatureExtractor]] = {"inception": Inception, "dinov2": DINOv2}
+_PUBLISHED: dict[str, Callable[..., Inception | DINOv2]] = {"inception": Inception, "dinov2": DINOv2}
+_OF_LAYERS = 1
+"""Seed of our own networks whose hidden layers are trained with, so that they are not those that measure."""
 
 
 def default_extractor(data: ImageData) -> str:
@@ -111,3 +113,22 @@ def open_extractor(
     if name in TASKS:
         return open_learned(name, data, seed=seed, folder=folder, device=device)
     raise UserError(f"unknown extractor '{name}'{nearest(name, EXTRACTORS)}; there are {', '.join(EXTRACTORS)}")
+
+
+def open_layers(
+    name: str | None,
+    data: ImageData,
+    *,
+    cache: Path | None = None,
+    weights: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> Callable[[Tensor], list[Tensor]]:
+    """Return what gives the hidden layers of an extractor: images `(B, C, H, W)` in [0, 1] -> maps, differentiable.
+
+    Arguments and what is raised as `open_extractor`; 'pixels' has no layers. Our own networks are others than those
+    that `open_extractor` gives by itself.
+    """
+    extractor = open_extractor(name, data, seed=_OF_LAYERS, cache=cache, weights=weights, device=device)
+    if isinstance(extractor, (Learned, Inception, DINOv2)):
+        return extractor.layers
+    raise UserError(f"extractor '{extractor.name}' has no hidden layers; take classifier or rotations")

@@ -27,6 +27,7 @@ PUBLISHED = Published(
 NUM_FEATURES = 2048
 _SIDE = 299
 _AT_A_TIME = 32
+_LAST_OF_SIZE = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")
 
 
 @dataclass(frozen=True)
@@ -136,16 +137,15 @@ class InceptionV3(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        halved = nn.MaxPool2d(3, 2)
         self.layers = nn.Sequential(
             OrderedDict(
                 Conv2d_1a_3x3=_Conv(3, 32, _3, 2),
                 Conv2d_2a_3x3=_Conv(32, 32, _3, pad=False),
                 Conv2d_2b_3x3=_Conv(32, 64, _3),
-                pool_1=halved,
+                pool_1=nn.MaxPool2d(3, 2),
                 Conv2d_3b_1x1=_Conv(64, 80, _1),
                 Conv2d_4a_3x3=_Conv(80, 192, _3, pad=False),
-                pool_2=halved,
+                pool_2=nn.MaxPool2d(3, 2),
                 Mixed_5b=_mixed_a(192, 32),
                 Mixed_5c=_mixed_a(256, 64),
                 Mixed_5d=_mixed_a(288, 64),
@@ -190,7 +190,7 @@ class Inception:
         found = fitting(tensors, {key: wanted[key] for key in wanted if key not in counters}, self.name)
         network.layers.load_state_dict(found | counters, assign=True)
         self.fingerprint = fingerprint_of(found)
-        self._network = network.to(device).eval()
+        self._network = network.to(device).eval().requires_grad_(False)
         self._device = device
 
     @torch.inference_mode()
@@ -198,8 +198,22 @@ class Inception:
         """Return features `(B, 2048)`, on the CPU, of images `(B, C, H, W)` in [0, 1], C 1 or 3."""
 
         def of(part: Tensor) -> Tensor:
-            sized = F.interpolate(part.to(self._device), size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
-            features: Tensor = self._network(2 * sized.expand(-1, 3, -1, -1) - 1)
+            features: Tensor = self._network(_sized(part.to(self._device)))
             return features.cpu()
 
         return torch.cat([of(part) for part in torch.split(x, min(batch_size, _AT_A_TIME))])
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Return maps at each size, `(B, C, h, w)` on the device, differentiable in the images."""
+        maps, h = [], _sized(x)
+        for name, layer in self._network.layers.named_children():
+            h = layer(h)
+            if name in _LAST_OF_SIZE:
+                maps.append(h)
+        return maps
+
+
+def _sized(x: Tensor) -> Tensor:
+    """Bring images `(B, C, H, W)` in [0, 1] to the network's size, colours and range."""
+    sized = F.interpolate(x, size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
+    return 2 * sized.expand(-1, 3, -1, -1) - 1

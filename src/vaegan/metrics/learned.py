@@ -53,7 +53,7 @@ class Learned:
         self.image_shape = image_shape
         self.label_names = list(label_names)
         self.attribute_names = list(attribute_names)
-        self._classifier = classifier.to(device).eval()
+        self._classifier = classifier.to(device).eval().requires_grad_(False)
         self._device = device
 
     @torch.inference_mode()
@@ -70,6 +70,10 @@ class Learned:
             )
         chunks = [self._classifier.features(part.to(self._device)).cpu() for part in torch.split(x, batch_size)]
         return torch.cat(chunks) if chunks else torch.empty(0, self.dim)
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Return the maps behind each convolution, `(B, C, h, w)` on the device, differentiable in the images."""
+        return self._classifier.layers(x)
 
     def probabilities(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Return the probability of each label `(B, K)`, on the CPU; (0, K) columns where no labels are known."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .autoencoder import AutoencoderObjective, MeanCode
 from .game import Game
 from .gan import GANObjective
-from .likelihoods import BernoulliPixels, FeatureLikelihood, GaussianPixels, Likelihood
+from .likelihoods import BernoulliPixels, FeatureLikelihood, GaussianPixels, LaplacePixels, Likelihood
+from .perceptual import PerceptualLikelihood
 from .step import Noise, Objective, StepResult, trainable
 from .vaegan import VAEGANObjective
 
@@ -16,10 +17,12 @@ __all__ = [
     "GANObjective",
     "Game",
     "GaussianPixels",
+    "LaplacePixels",
     "Likelihood",
     "MeanCode",
     "Noise",
     "Objective",
+    "PerceptualLikelihood",
     "StepResult",
     "VAEGANObjective",
     "trainable",

@@ -3,18 +3,20 @@ r"""Routes of equal say: the adversarial loss weighted so that its gradient keep
     lambda = r |d gamma L_llike / d x_tilde| / |d L_adv / d (x_tilde, x_p)|
 
 This is the adaptive weight of Esser et al. 2021 ("Taming Transformers", arXiv:2012.09841, eq. 7), who take both
-lengths at the decoder's last layer; at its images they come without a further pass. It is computed from each batch
+lengths at the weight of the decoder's last layer: with `last_weight` that is done here, for the price of two gradients
+of that one layer. At the decoder's images both lengths come without a further pass. It is computed from each batch
 anew, so there is no state; in several processes each balances its share of the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..losses import wide
+from .step import gradients_of, trainable
 
 MOST = 1e4
 """A route that has nearly vanished is not blown up beyond this (the bound of the authors' code)."""
@@ -24,10 +26,22 @@ def balance_factor(llike: Tensor, adversarial: Iterable[Tensor], ratio: float) -
     """Return what the adversarial gradients are multiplied with, a scalar.
 
     Args:
-        llike: gradient of gamma L_llike at x_tilde.
-        adversarial: gradients of the adversarial loss at each kind of fakes; their common length counts.
+        llike: gradient of gamma L_llike at x_tilde, or at the last weight.
+        adversarial: gradients of the adversarial loss at each kind of fakes; their common length counts. Or the one at
+            the last weight.
         ratio: r, that the adversarial ones shall have to the other's length.
     """
     length = torch.linalg.vector_norm(torch.stack([wide(g).norm() for g in adversarial]))
     factor: Tensor = ratio * wide(llike).norm() / length.clamp(min=torch.finfo(length.dtype).tiny)
     return factor.clamp(max=MOST)
+
+
+def last_weight(decoder: nn.Module) -> nn.Parameter:
+    """Return the weight of the decoder's last layer: of its trainable parameters the last that is no bias or scale."""
+    return [weight for weight in trainable(decoder) if weight.dim() >= 2][-1]
+
+
+def at_weight(weight: Tensor, outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> Tensor:
+    """Carry gradients at a decoder's outputs back to one weight; the graph is kept."""
+    (found,) = gradients_of(outputs, [weight], cotangents, retain=True)
+    return found

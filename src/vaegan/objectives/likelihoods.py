@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..losses import bernoulli_loss, gaussian_feature_loss, gaussian_pixel_loss
+from ..losses import bernoulli_loss, gaussian_feature_loss, gaussian_pixel_loss, laplace_pixel_loss
 
 
 class Likelihood(Protocol):
@@ -88,6 +88,35 @@ class GaussianPixels(nn.Module):
     def loss(self, y: Tensor, target: Tensor) -> Tensor:
         """-log N(x | x_tilde, variance) of images ``target`` in nats, (B,)."""
         return gaussian_pixel_loss((y - self.low) / self.scale, (target - self.low) / self.scale, self.log_variance)
+
+
+class LaplacePixels(nn.Module):
+    """Laplace in pixels on the [0, 1] scale: the absolute error, which blurs edges less than the squared one.
+
+    Args:
+        image_range: lowest and highest value inside the network.
+        variance: variance of a pixel.
+    """
+
+    in_features = False
+
+    def __init__(self, image_range: tuple[float, float] = (0.0, 1.0), variance: float = 1.0) -> None:
+        super().__init__()
+        self.low, self.span = image_range[0], image_range[1] - image_range[0]
+        self.scale = math.sqrt(variance / 2.0)
+
+    def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
+        """The decoder's image."""
+        out: Tensor = decoder(z, *c)
+        return out
+
+    def image(self, y: Tensor) -> Tensor:
+        """The image itself."""
+        return y
+
+    def loss(self, y: Tensor, target: Tensor) -> Tensor:
+        """-log Laplace(x | x_tilde, scale) of images ``target`` in nats, (B,)."""
+        return laplace_pixel_loss((y - self.low) / self.span, (target - self.low) / self.span, self.scale)
 
 
 class BernoulliPixels(nn.Module):

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..losses import prior_loss, wide
-from .balance import balance_factor
+from .balance import at_weight, balance_factor, last_weight
 from .game import FAKES, Game
 from .likelihoods import FeatureLikelihood, Likelihood
 from .passes import Critic, draws_random_numbers, evaluation_mode, frozen_statistics, seeded
@@ -66,8 +66,9 @@ class VAEGANObjective:
         free_bits: nats per latent dimension that cost nothing.
         feature_layer: layer l, by name; see `passes.Critic`.
         together: whether Dis sees x, x_tilde and x_p as one batch; see `passes.Critic`.
-        balance: length that the adversarial gradient is kept at beside that of gamma L_llike, at the decoder's images;
-            None leaves it alone. See `balance`.
+        balance: length that the adversarial gradient is kept at beside that of gamma L_llike; None leaves it alone.
+            See `balance`.
+        balance_at: where these lengths are taken: the decoder's ``images``, or the weight of its ``last-layer``.
         autocast: makes the context in which forward passes run, e.g. bf16 autocast.
     """
 
@@ -88,6 +89,7 @@ class VAEGANObjective:
         feature_layer: str = "auto",
         together: bool = False,
         balance: float | None = None,
+        balance_at: str = "images",
         autocast: Autocast = contextlib.nullcontext,
     ) -> None:
         self.likelihood: Likelihood = likelihood or FeatureLikelihood()
@@ -101,6 +103,7 @@ class VAEGANObjective:
         self.gamma, self.adversarial_weight = gamma, adversarial_weight
         self.encoder_llike_weight, self.kl_weight, self.free_bits = encoder_llike_weight, kl_weight, free_bits
         self.autocast, self.balance = autocast, balance
+        self.last_weight = last_weight(decoder) if balance is not None and balance_at == "last-layer" else None
         self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
     def step(
@@ -119,7 +122,7 @@ class VAEGANObjective:
         of_y, *of_likelihood = gradients_of([f.llike], [f.y_leaf, *self.weights.get("likelihood", [])], retain=True)
         of_dis, at_fakes = self.game.gradients(self.critic, f.logits, f.fakes, noise)
         climbs = self._climbs(f, at_fakes)
-        balance = 1.0 if self.balance is None else balance_factor(self.gamma * of_y, climbs.values(), self.balance)
+        balance = self._balance(f, of_y, climbs)
         climbs = climbs if self.balance is None else {kind: balance * climb for kind, climb in climbs.items()}
         of_dec, of_z, routes = self._decoder_gradients(f, of_y, climbs, record=record)
         of_enc = gradients_of(
@@ -184,6 +187,18 @@ class VAEGANObjective:
             (back,) = gradients_of([f.fakes["reconstruction"]], [f.y_leaf], [climbs["reconstruction"]])
             climbs["reconstruction"] = back
         return climbs
+
+    def _balance(self, f: _Forward, of_y: Tensor, climbs: dict[str, Tensor]) -> Tensor | float:
+        """What the adversarial gradients are multiplied with."""
+        if self.balance is None:
+            return 1.0
+        llike = self.gamma * of_y
+        if self.last_weight is None:
+            return balance_factor(llike, climbs.values(), self.balance)
+        outputs = {"reconstruction": f.y, "prior": f.x_p}
+        made = [output for kind in climbs if (output := outputs[kind]) is not None]
+        adversarial = at_weight(self.last_weight, made, list(climbs.values()))
+        return balance_factor(at_weight(self.last_weight, [f.y], [llike]), [adversarial], self.balance)
 
     def _decoder_gradients(
         self, f: _Forward, of_y: Tensor, climbs: dict[str, Tensor], *, record: bool

@@ -18,6 +18,7 @@ from ..distributed import World
 from ..models import Model
 from ..networks.sync_norm import synchronise_batch_norms
 from ..objectives import Objective
+from ..objectives.perceptual import Layers
 from .averages import Averages
 from .build import (
     build_batches,
@@ -30,6 +31,7 @@ from .build import (
     build_pretraining,
     check_batch_norm,
     loop_settings,
+    open_perceptual,
 )
 from .device import autocast_for, choose_form, copies, describe_device, layout_of
 from .loop import Trainer
@@ -112,7 +114,16 @@ class _Assembly:
             info["condition"] = conditioning_of(data, config.model.condition).as_json()
         self.model = world.together(lambda: build_model(config, data.image_shape, info), device)
         check_batch_norm(config, self.model, config.train.batch_size if config.train.sync_batchnorm else self.share)
+        self.perceptual = self._open_perceptual(config)
         self.config = self._with_form(config)
+
+    def _open_perceptual(self, config: Config) -> Layers | None:
+        """What images are compared by besides; the first process of each machine trains it, if need be."""
+        first = self.world.local_rank == 0
+        layers = self.world.together(
+            lambda: open_perceptual(config, self.data, self.device) if first else None, self.device
+        )
+        return self.world.together(lambda: layers or open_perceptual(config, self.data, self.device), self.device)
 
     def _with_form(self, config: Config) -> Config:
         """Settings with precision and memory format chosen; by the first process, for all."""
@@ -135,7 +146,7 @@ class _Assembly:
         """A training step on copies of the networks, on few images if many would take long."""
         model = self.model.with_parts(copies(self.model.parts))
         model.to(device=self.device, memory_format=layout_of(memory_format))  # type: ignore[call-overload]
-        objective = build_objective(config, model, autocast_for(precision, self.device))
+        objective = build_objective(config, model, autocast_for(precision, self.device), self.perceptual)
         trainer = self._trainer(config, model, objective, World(), batch_size=min(self.share, 32))
         return lambda: trainer.step()
 
@@ -148,7 +159,8 @@ class _Assembly:
             for part in self.model.parts.values():
                 synchronise_batch_norms(part)
         self.world.share_first([p.detach() for p in self.model.parameters()])
-        objective = build_objective(self.config, self.model, autocast_for(t.precision, self.device))
+        autocast = autocast_for(t.precision, self.device)
+        objective = build_objective(self.config, self.model, autocast, self.perceptual)
         averages = None
         averaged = {name: part for name, part in objective.parts.items() if name in ("encoder", "decoder")}
         shown = self.model

@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..config import Config, LossSettings
-from ..data import ImageSet
+from ..data import ImageData, ImageSet
 from ..data.augment import Augment, AugmentedBatches
 from ..data.batches import Batches
 from ..distributed import World
 from ..errors import UserError
 from ..loading import load
+from ..metrics.features import open_layers
 from ..models import Model
 from ..objectives import (
     AutoencoderObjective,
@@ -24,13 +25,16 @@ from ..objectives import (
     Game,
     GANObjective,
     GaussianPixels,
+    LaplacePixels,
     Likelihood,
     MeanCode,
     Objective,
+    PerceptualLikelihood,
     VAEGANObjective,
     trainable,
 )
 from ..objectives.gate import BalanceGate
+from ..objectives.perceptual import Layers
 from ..objectives.vaegan import Autocast
 from .loop import LoopSettings
 from .optimisers import make_optimiser
@@ -131,11 +135,37 @@ def build_likelihood(loss: LossSettings, image_range: tuple[float, float]) -> Li
         return FeatureLikelihood()
     if loss.likelihood == "bernoulli":
         return BernoulliPixels()
+    if loss.likelihood == "laplace":
+        return LaplacePixels(image_range, loss.pixel_variance)
     return GaussianPixels(image_range, loss.pixel_variance, learned=loss.likelihood == "gaussian-learned")
 
 
-def build_objective(config: Config, model: Model, autocast: Autocast) -> Objective:
+def open_perceptual(config: Config, data: ImageData, device: torch.device) -> Layers | None:
+    """Open the network whose hidden layers images are compared by, if that is wanted; it is trained now if need be.
+
+    Raises:
+        UserError: if there is no L_llike in pixels that the comparison belongs to, or the network cannot be had.
+    """
+    loss = config.loss
+    if loss.perceptual == "none":
+        return None
+    if loss.likelihood == "feature" or config.model.kind == "gan":
+        raise UserError(
+            "loss.perceptual compares images besides an L_llike in pixels; choose a model with an encoder and "
+            "--loss.likelihood laplace, gaussian or bernoulli, or leave it out"
+        )
+    name = None if loss.perceptual == "auto" else loss.perceptual
+    return open_layers(name, data, cache=config.data.cache, weights=loss.perceptual_file, device=device)
+
+
+def build_objective(config: Config, model: Model, autocast: Autocast, perceptual: Layers | None = None) -> Objective:
     """Build the objective of the model's kind on the model's parts, which stay where they are.
+
+    Args:
+        config: settings.
+        model: whose parts are trained.
+        autocast: makes the context in which forward passes run.
+        perceptual: what `open_perceptual` gave; without it there is no such part of L_llike.
 
     Raises:
         UserError: if the settings do not fit together.
@@ -159,6 +189,8 @@ def build_objective(config: Config, model: Model, autocast: Autocast) -> Objecti
         networks = parts["decoder"], parts["discriminator"]
         return GANObjective(*networks, game=game, together=loss.joint_batch, autocast=autocast)
     likelihood = build_likelihood(loss, model.image_range)
+    if perceptual is not None:
+        likelihood = PerceptualLikelihood(likelihood, perceptual, loss.perceptual_weight, model.image_range)
     if isinstance(likelihood, torch.nn.Module):
         likelihood.to(device)
     shared: dict[str, Any] = {
@@ -178,6 +210,7 @@ def build_objective(config: Config, model: Model, autocast: Autocast) -> Objecti
             adversarial_weight=loss.adversarial_weight,
             together=loss.joint_batch,
             balance=loss.balance,
+            balance_at=loss.balance_at,
             **shared,
         )
     metric = parts["discriminator"] if model.kind == "vae-dis-l" else None

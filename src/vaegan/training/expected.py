@@ -29,7 +29,8 @@ class Work:
     """What one training step does.
 
     Attributes:
-        operations: two for each multiply-add of a product or convolution, forward and backward; penalties left out.
+        operations: two for each multiply-add of a product or convolution, forward and backward; penalties and the
+            network of a perceptual part left out.
         calls: operators that make a new tensor.
         elements: of the tensors they make.
         parameters: of all parts that are trained.

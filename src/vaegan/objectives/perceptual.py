@@ -1,0 +1,60 @@
+r"""L_llike with a perceptual part: how far images are apart in the hidden layers of a network that is not trained here.
+
+    L_llike = L_pixels + weight D d(x, x_tilde),    d: `losses.layers_distance`, D: numbers of an image
+
+as the autoencoders of latent diffusion have it (Rombach et al., arXiv:2112.10752, section 3.1; in their code, too, d is
+added to the loss of each of the D numbers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..losses import layers_distance
+from .likelihoods import Likelihood
+
+Layers = Callable[[Tensor], Sequence[Tensor]]
+"""Images (B, C, H, W) in [0, 1] -> features of several layers, each (B, C, ...), differentiable in the images."""
+
+
+class PerceptualLikelihood(nn.Module):
+    """A likelihood in pixels with a perceptual part.
+
+    Args:
+        pixels: the likelihood in pixels.
+        layers: of a frozen network, for instance those of an extractor of `metrics.features`.
+        weight: of the perceptual part.
+        image_range: lowest and highest value inside the decoder's network.
+    """
+
+    in_features = False
+
+    def __init__(
+        self, pixels: Likelihood, layers: Layers, weight: float = 1.0, image_range: tuple[float, float] = (0.0, 1.0)
+    ) -> None:
+        super().__init__()
+        self.pixels, self.weight = pixels, weight  # a module becomes a child: its variance may be trained
+        self.layers = layers
+        self.low, self.span = image_range[0], image_range[1] - image_range[0]
+
+    def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
+        """Raw output of the decoder, as the pixels' likelihood wants it."""
+        return self.pixels.decode(decoder, z, *c)
+
+    def image(self, y: Tensor) -> Tensor:
+        """The image in the network's range that ``y`` stands for."""
+        return self.pixels.image(y)
+
+    def loss(self, y: Tensor, target: Tensor) -> Tensor:
+        """Nats per image of images ``target``, (B,)."""
+        x_tilde, x = (self._public(image) for image in (self.image(y), target))
+        with torch.no_grad():
+            targets = self.layers(x)
+        apart = layers_distance(self.layers(x_tilde), targets)
+        return self.pixels.loss(y, target) + self.weight * x[0].numel() * apart
+
+    def _public(self, image: Tensor) -> Tensor:
+        return (image - self.low) / self.span
