@@ -36,6 +36,7 @@ COMMANDS = {
     "cluster": "clusters of codes: galleries, a map, scores against labels",
     "evaluate": "a model in numbers: distances, coverage, reconstruction",
     "export": "parts as files for other programs: ONNX, torch.export",
+    "push": "to the Hugging Face hub, with a card written from the run",
     "compare": "several runs side by side, as one HTML page",
     "report": "one run as one self-contained HTML page",
     "serve": "a model behind a JSON API, for programs",

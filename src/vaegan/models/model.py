@@ -1,17 +1,8 @@
-"""A trained model: its parts composed, used in public ranges, saved.
+"""A trained model: its parts composed, a prior to sample from, saved and shared.
 
 The encoder gives q(z|x) = N(mu(x), diag exp(logvar(x))), the decoder x_tilde = Dec(z), the prior is N(0, I) or one
-that was fitted to codes, and
-the discriminator tells real from made. A model of any kind is one `Model` that holds the parts it has; what needs
-a part that is missing says so.
-
-In public an image is float in [0, 1]. Inside the networks the range is `Model.image_range`: (low, high) maps as
-low + (high - low) x.
-
-A code is a vector `(B, Z)` wherever it goes, also where the networks see a map: `Model.maps` shows it as one.
-
-A conditional model is told what is known about each image, c: `Model.conditioning` makes it, and whatever computes
-takes it as `condition`.
+that was fitted to codes, and the discriminator tells real from made. A model of any kind is one `Model` that holds the
+parts it has; what needs a part that is missing says so. What the parts compute is in `composed`.
 """
 
 from __future__ import annotations
@@ -21,30 +12,20 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..config import PARTS
-from ..data.conditions import Conditioning
-from ..data.images import ImageSet
 from ..errors import UserError, nearest
-from ..networks import IMAGE_RANGES, PARTS_OF_KIND, build_parts, code_shape
+from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
-from .batches import in_batches, normal
+from ..sharing.card import UNKNOWN_LICENSE
+from .composed import Composed
+from .found import find_model
+from .pretrained import push_pretrained, write_pretrained
 from .saved import CONFIG_NAME, damage_told, read_description, read_tensors, write_model
 
-_KINDS = {
-    "ae": "a plain autoencoder",
-    "vae": "a VAE",
-    "gan": "a GAN",
-    "vae-dis-l": "a VAE with a discriminator's layer as metric",
-    "vaegan": "a VAE/GAN",
-}
 
-
-class Model(nn.Module):
+class Model(Composed):
     """Encoder, decoder and discriminator, as far as the kind of model has them.
 
     The networks are any modules: encoder `(B, C, H, W) -> (mu, logvar)`, each `(B, Z)` (or `-> z` in a plain
@@ -68,6 +49,9 @@ class Model(nn.Module):
             'default_prior' names the prior to sample from if none is named.
         priors: fitted to the model's codes, by name.
 
+    Attributes:
+        folder: that it was loaded from, around which `save_pretrained` looks for its run; None if it was not.
+
     Raises:
         UserError: if the kind is unknown.
     """
@@ -87,20 +71,20 @@ class Model(nn.Module):
         info: Mapping[str, Any] | None = None,
         priors: Mapping[str, Prior] | None = None,
     ) -> None:
-        super().__init__()
-        if kind not in _KINDS:
-            raise UserError(f"unknown kind of model '{kind}'; there are {', '.join(_KINDS)}")
-        self.encoder = encoder
-        self.decoder = decoder
-        self.discriminator = discriminator
-        self.kind = kind
-        self.image_shape = tuple(image_shape)
-        self.latent_dim = latent_dim
-        self.code_shape = (latent_dim,) if code_shape is None else tuple(code_shape)
-        self.image_range = (float(image_range[0]), float(image_range[1]))
+        super().__init__(
+            encoder,
+            decoder,
+            discriminator,
+            kind=kind,
+            image_shape=image_shape,
+            latent_dim=latent_dim,
+            code_shape=code_shape,
+            image_range=image_range,
+            info=info,
+        )
         self.architecture = None if architecture is None else dict(architecture)
-        self.info: dict[str, Any] = dict(info or {})
         self.priors: dict[str, Prior] = dict(priors or {})
+        self.folder: Path | None = None
 
     @classmethod
     def from_architecture(cls, architecture: Mapping[str, Any], info: Mapping[str, Any] | None = None) -> Model:
@@ -148,6 +132,7 @@ class Model(nn.Module):
                     model = cls.from_architecture(config["architecture"], info=config["info"])
         model.load_state_dict(read_tensors(folder, model.state_dict()))
         model.priors = load_priors(folder, model.latent_dim)
+        model.folder = folder
         return model.to(device).eval()
 
     def with_parts(self, parts: Mapping[str, nn.Module]) -> Model:
@@ -165,36 +150,6 @@ class Model(nn.Module):
             info=self.info,
             priors=self.priors,
         )
-
-    @property
-    def parts(self) -> dict[str, nn.Module]:
-        """The parts there are, by name."""
-        return {name: part for name in PARTS if (part := getattr(self, name)) is not None}
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model's weights are."""
-        return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))
-
-    @property
-    def conditioning(self) -> Conditioning | None:
-        """What makes the conditions, of labels, attributes or images; None if the model takes none."""
-        plain = self.info.get("condition")
-        return None if plain is None else Conditioning.from_json(plain)
-
-    def condition_of(self, images: ImageSet, chosen: NDArray[np.int64] | slice = slice(None)) -> Tensor | None:
-        """Return the condition `(B, A)` of images (those ``chosen``, or all); None if the model takes none.
-
-        Raises:
-            UserError: if their labels or attributes are not those the model was trained with.
-        """
-        conditioning = self.conditioning
-        return None if conditioning is None else conditioning.of_images(images, chosen)
-
-    def condition_in_turn(self, num: int) -> Tensor | None:
-        """Return a condition `(num, A)` where none is asked for: labels or held-out attributes in turn, or None."""
-        conditioning = self.conditioning
-        return None if conditioning is None else conditioning.in_turn(num)
 
     @property
     def prior_names(self) -> list[str]:
@@ -224,81 +179,6 @@ class Model(nn.Module):
             more = ", `vaegan priors` fits others" if name in PRIORS and self.encoder is not None else ""
             raise UserError(f"this model has no prior '{name}'{hint}{more}")
         return self.priors.get(name) or Normal(self.latent_dim)
-
-    def to_network(self, x: Tensor) -> Tensor:
-        """Map images from [0, 1] to the networks' range."""
-        low, high = self.image_range
-        return x * (high - low) + low
-
-    def to_public(self, x: Tensor) -> Tensor:
-        """Map images from the networks' range to [0, 1], and clamp."""
-        low, high = self.image_range
-        return ((x - low) / (high - low)).clamp(0.0, 1.0)
-
-    def posterior(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar of q(z|x), each `(B, Z)`, of images `(B, C, H, W)` in [0, 1].
-
-        Raises:
-            UserError: if there is no encoder, it gives no distribution, or images or condition do not fit.
-        """
-        mu, *rest = self._encode(x, condition, batch_size)
-        if not rest:
-            raise UserError(
-                f"this model is {_KINDS[self.kind]}: its encoder gives a code, not a distribution; "
-                "mu and logvar need a model of kind vae, vae-dis-l or vaegan"
-            )
-        return mu, rest[0]
-
-    def encode(
-        self,
-        x: Tensor,
-        sample: bool = False,
-        seed: int | None = None,
-        *,
-        condition: Tensor | None = None,
-        batch_size: int = 256,
-    ) -> Tensor:
-        """Return codes `(B, Z)` of images `(B, C, H, W)` in [0, 1].
-
-        Args:
-            x: images.
-            sample: draw z from q(z|x) instead of taking its mean mu.
-            seed: of the draw; taken from torch's global generator if None.
-            condition: what is known about each image, `(B, A)`, for a conditional model alone.
-            batch_size: images at a time.
-
-        Raises:
-            UserError: as `posterior`; a plain autoencoder can encode, but not draw.
-        """
-        if not sample:
-            return self._encode(x, condition, batch_size)[0]
-        mu, logvar = self.posterior(x, condition=condition, batch_size=batch_size)
-        epsilon = normal(tuple(mu.shape), seed).to(mu)
-        return mu + (0.5 * logvar).exp() * epsilon
-
-    def decode(self, z: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
-        """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)`, or of maps as `maps` gives them.
-
-        Raises:
-            UserError: if there is no decoder or codes or condition do not fit.
-        """
-        decoder = self._part("decoder", "decoding")
-        if len(self.code_shape) > 1 and tuple(z.shape[1:]) == self.code_shape:
-            z = z.flatten(1)
-        if z.ndim != 2 or z.shape[1] != self.latent_dim or not z.is_floating_point():
-            raise UserError(f"codes must be float (B, {self.latent_dim}), not {_described(z)}")
-        inputs = (z, *self._given(condition, len(z)))
-        return in_batches(self, lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size)[0]
-
-    def maps(self, z: Tensor) -> Tensor:
-        """Return codes `(B, Z)` in the shape that the networks see, `(B, *code_shape)`: maps, where they are maps."""
-        return z.reshape(-1, *self.code_shape)
-
-    def reconstruct(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
-        """Return the decoded means of images `(B, C, H, W)` in [0, 1], in the same form."""
-        self._part("decoder", "reconstructing")
-        z = self.encode(x, condition=condition, batch_size=batch_size)
-        return self.decode(z, condition=condition, batch_size=batch_size)
 
     def sample_codes(
         self, num: int, seed: int | None = 0, prior: str | None = None, labels: Tensor | None = None
@@ -333,17 +213,6 @@ class Model(nn.Module):
         """
         return self.decode(self.sample_codes(num, seed, prior, labels), condition=condition, batch_size=batch_size)
 
-    def discriminate(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
-        """Return logits `(B,)`, positive for real, of images `(B, C, H, W)` in [0, 1].
-
-        Raises:
-            UserError: if there is no discriminator or images or condition do not fit.
-        """
-        discriminator = self._part("discriminator", "telling real from made")
-        self._check_images(x)
-        inputs = (x, *self._given(condition, len(x)))
-        return in_batches(self, lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size)[0]
-
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors`, `config.json` and the priors into a folder, each beside and then renamed.
 
@@ -365,47 +234,81 @@ class Model(nn.Module):
         save_priors(folder, self.priors)
         write_model(folder, self.state_dict(), description)
 
-    def _part(self, name: str, purpose: str) -> nn.Module:
-        part: nn.Module | None = getattr(self, name)
-        if part is None:
-            kinds = [kind for kind, parts in PARTS_OF_KIND.items() if name in parts]
-            raise UserError(
-                f"this model is {_KINDS[self.kind]} and has no {name}: {purpose} needs a model of kind "
-                f"{', '.join(kinds[:-1])} or {kinds[-1]}"
-            )
-        return part
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        parts: Mapping[str, nn.Module] | None = None,
+        **hub: Any,
+    ) -> Model:
+        """Load a model as `vaegan.load` does, by the conventions of huggingface_hub.
 
-    def _check_images(self, x: Tensor) -> None:
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape or not x.is_floating_point():
-            shape = ", ".join(map(str, self.image_shape))
-            raise UserError(f"images must be float (B, {shape}) in [0, 1], not {_described(x)}")
+        Args:
+            pretrained_model_name_or_path: a folder, or the id `owner/name` of a model on the hub.
+            device: where to put it.
+            parts: networks for the weights of user-made ones.
+            hub: `revision`, `token`, `cache_dir`, `force_download`, `local_files_only`; see `sharing.download_model`.
 
-    def _given(self, condition: Tensor | None, num: int) -> tuple[Tensor, ...]:
-        """Return the networks' further inputs."""
-        conditioning = self.conditioning
-        if conditioning is None:
-            if condition is not None:
-                raise UserError("this model takes no condition; leave it out, or train one with --model.condition")
-            return ()
-        shape = (num, len(conditioning.names))
-        if condition is None or tuple(condition.shape) != shape:
-            told = "it has none" if condition is None else f"not {_described(condition)}"
-            raise UserError(
-                f"this model is told each image's {conditioning.kind}: it needs a condition {shape}, {told}; "
-                "model.conditioning makes one"
-            )
-        return (condition,)
+        Raises:
+            UserError: if nothing is there or can be had, it is damaged or does not fit.
+        """
+        return cls.from_folder(find_model(pretrained_model_name_or_path, **hub), device=device, parts=parts)
 
-    def _encode(self, x: Tensor, condition: Tensor | None, batch_size: int) -> tuple[Tensor, ...]:
-        encoder = self._part("encoder", "encoding")
-        self._check_images(x)
+    def save_pretrained(
+        self, save_directory: str | Path, *, repo_id: str | None = None, license: str = UNKNOWN_LICENSE
+    ) -> None:
+        """Write what others need into a folder: the model as `save` does, and a card, `README.md`, with pictures.
 
-        def codes(x: Tensor, *c: Tensor) -> tuple[Tensor, ...]:
-            output = encoder(self.to_network(x), *c)
-            return output if isinstance(output, tuple) else (output,)
+        A model that was loaded from a run takes along its settings, its `evaluation.json` and its pictures.
 
-        return in_batches(self, codes, (x, *self._given(condition, len(x))), batch_size)
+        Args:
+            save_directory: the folder; files of these names in it are replaced.
+            repo_id: the model's name on the card, its id on the hub; that of the folder if None.
+            license: of the model, as the hub spells it, such as 'mit' or 'cc-by-4.0'.
 
+        Raises:
+            UserError: if the folder cannot be written.
+        """
+        folder = Path(save_directory)
+        write_pretrained(self, folder, name=repo_id or folder.resolve().name, license=license)
 
-def _described(x: Tensor) -> str:
-    return f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        license: str = UNKNOWN_LICENSE,
+        commit_message: str = "Push model with vaegan",
+        private: bool | None = None,
+        token: str | bool | None = None,
+        branch: str | None = None,
+        create_pr: bool | None = None,
+    ) -> str:
+        """Put what `save_pretrained` writes on the Hugging Face hub, as one commit.
+
+        Args:
+            repo_id: id `owner/name` of the model; it is made if it is not there.
+            license: of the model, as the hub spells it.
+            commit_message: of the commit.
+            private: whether a model that is made now is for its owner alone.
+            token: to ask with; the one of `hf auth login` or HF_TOKEN if None.
+            branch: to put it on; the main branch if None.
+            create_pr: propose it as a pull request.
+
+        Returns:
+            The address of the commit or the pull request.
+
+        Raises:
+            UserError: if the hub cannot be reached or does not take it.
+        """
+        return push_pretrained(
+            self,
+            repo_id,
+            license=license,
+            message=commit_message,
+            private=private,
+            token=token,
+            branch=branch,
+            create_pr=create_pr,
+        )

@@ -1,0 +1,65 @@
+"""``vaegan push``: a model with its card to the Hugging Face hub, or into a folder to look at first."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ..config import Settings
+from ..errors import UserError
+
+_log = logging.getLogger("vaegan")
+
+
+class Options(Settings):
+    """Put a model on the Hugging Face hub: weights as safetensors, JSON, and a card with pictures and figures.
+
+    The card, README.md, is written from the run: data, recipe, settings, what evaluation.json says with intervals, new
+    images, reconstructions, limits and licence; paths of this machine are left out. Run `vaegan evaluate` first for
+    figures. With --out nothing is sent: the same files go into a folder. Log in before with `hf auth login`, or set
+    HF_TOKEN. What is pushed can be named wherever a RUN is asked for: vaegan sample owner/name.
+    """
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """Run folder, folder of a saved model, or id of a model on the hub."""
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OWNER/NAME")]
+    """Id of the model on the hub; it is made if it is not there, else gets a new commit."""
+    license: str = "unknown"
+    """Licence of the model as the hub spells it: mit, apache-2.0, cc-by-4.0, cc-by-nc-4.0, other ..."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Write the files into this folder and send nothing."""
+    overwrite: bool = False
+    """Replace files in the folder given with --out."""
+    private: bool = False
+    """Make the model for its owner alone, if it is made now."""
+    create_pr: bool = False
+    """Propose the change as a pull request."""
+    message: str = "Push model with vaegan"
+    """Message of the commit."""
+
+
+def run(options: Options) -> None:
+    """Load, write the card, send."""
+    from ..loading import load
+    from ..sharing.hub import check_name
+
+    check_name(options.name)
+    out = options.out
+    if out is not None and not options.overwrite and out.exists() and (out.is_file() or any(out.iterdir())):
+        raise UserError(f"--out {out} exists; choose another name or allow it to be replaced (--overwrite)")
+    model = load(options.run)
+    if out is not None:
+        model.save_pretrained(out, repo_id=options.name, license=options.license)
+        _log.info("model and card, nothing sent: %s", out)
+        return
+    address = model.push_to_hub(
+        options.name,
+        license=options.license,
+        commit_message=options.message,
+        private=options.private or None,
+        create_pr=options.create_pr or None,
+    )
+    _log.info("model and card: %s", address)

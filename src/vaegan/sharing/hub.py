@@ -1,0 +1,155 @@
+"""Folders to and from the Hugging Face hub, and what it refuses in one line.
+
+Only files of known names are fetched: JSON, YAML and safetensors. The hub's client decides on its own where the hub is
+(`HF_ENDPOINT`), who asks (`hf auth login`, `HF_TOKEN`), where copies are kept (`HF_HOME`), and whether the network may
+be used at all (`HF_HUB_OFFLINE`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import UserError
+
+_UNREACHED = ("ConnectError", "ConnectTimeout", "ReadTimeout", "ConnectionError", "ProxyError")
+"""What the client's transport, httpx or requests, raises where there is no way to the hub."""
+_LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
+
+
+def download_model(
+    name: str,
+    files: Sequence[str],
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    force_download: bool = False,
+    local_files_only: bool = False,
+) -> Path:
+    """Return the folder of the client's cache that holds a model's files, fetched if need be.
+
+    Args:
+        name: the model's id, `owner/name`.
+        files: names of those wanted, as far as they are there.
+        revision: branch, tag or commit; the main branch if None.
+        token: to ask with; the one logged in with if None.
+        cache_dir: for copies; the client's own if None.
+        force_download: fetch again what is in the cache.
+        local_files_only: take what is in the cache, ask nobody.
+
+    Raises:
+        UserError: if it cannot be had.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            allow_patterns=list(files),
+        )
+    except Exception as error:  # the hub's client lets those of its transport through, too
+        remedy = ", nor is there a copy in the cache; go online, or copy the model's folder here and name that"
+        raise UserError(f"no run or saved model at {name}, and {_refusal(error, name, revision, remedy)}") from error
+    return Path(folder)
+
+
+def upload_folder(
+    folder: Path,
+    name: str,
+    *,
+    replaced: Sequence[str],
+    message: str,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    branch: str | None = None,
+    create_pr: bool | None = None,
+) -> str:
+    """Put a folder's files into a model on the hub, which is made if it is not there, as one commit.
+
+    Args:
+        folder: with the files.
+        name: the model's id, `owner/name`.
+        replaced: patterns of files that go if the folder has them no longer.
+        message: of the commit.
+        private: whether a model that is made now is for its owner alone; the owner's setting if None.
+        token: to ask with; the one logged in with if None.
+        branch: to put it on; the main branch if None.
+        create_pr: propose it as a pull request.
+
+    Returns:
+        The address of the commit or the pull request.
+
+    Raises:
+        UserError: if the hub does not take it.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        api = HfApi(token=token)
+        made = api.create_repo(name, private=private, exist_ok=True).repo_id
+        commit = api.upload_folder(
+            repo_id=made,
+            folder_path=folder,
+            commit_message=message,
+            revision=branch,
+            create_pr=create_pr,
+            delete_patterns=list(replaced),
+        )
+    except Exception as error:  # as above
+        remedy = "; go online, or write the files into a folder (--out, save_pretrained) and push them from elsewhere"
+        raise UserError(f"{name} is not pushed: {_refusal(error, name, branch, remedy)}") from error
+    return str(commit.pr_url or commit.commit_url)
+
+
+def check_name(name: str) -> None:
+    """Refuse what is no id of a model.
+
+    Raises:
+        UserError: saying what one looks like.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise UserError(f"'{name}' is no id of a model on the hub: {_first_line(error)}; write owner/name") from error
+
+
+def _refusal(error: Exception, name: str, revision: str | None, unreached: str) -> str:
+    """Say what was in the way, and what to do; ``unreached`` where it is that the hub cannot be reached."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        LocalTokenNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        return f"on the hub {name} is given to those who accept its terms: do so on its page, then {_LOG_IN}"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"the hub has no model {name} that you may see; check the name; if it is private, {_LOG_IN}"
+    if isinstance(error, RevisionNotFoundError):
+        return f"on the hub {name} has no revision '{revision}'; its page lists branches and commits"
+    if isinstance(error, LocalTokenNotFoundError):
+        return f"the hub asks who you are; {_LOG_IN}"
+    offline = isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled | ConnectionError)
+    if offline or type(error).__name__ in _UNREACHED:
+        return f"the hub cannot be reached ({_first_line(error).rstrip('.')}){unreached}"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, HfHubHTTPError) and status in (401, 403):
+        return f"the hub does not let you ({status}); {_LOG_IN}, with a token that may write"
+    return f"the hub did not do it: {' '.join(str(error).split())[:300] or type(error).__name__}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from PIL import Image
+
+import vaegan
+from vaegan.data.conditions import Conditioning
+from vaegan.models import Model
+from vaegan.networks import PARTS_OF_KIND
+from vaegan.priors import fit_priors
+from vaegan.recipes import config_for
+from vaegan.settings_io import dump_yaml, load_yaml
+
+SECRET = "/home/somebody/secret"
+
+
+def tiny(kind="vaegan", condition=None, **info):
+    part = {"hidden": [7], "norm": "batch"}
+    shape = {"kind": kind, "network": "mlp", "image_shape": [1, 4, 4], "latent_dim": 3, "output": "tanh"}
+    parts = {"init": "paper", "encoder": part, "decoder": part, "discriminator": part}
+    about = {"recipe": "digits", "data": "blobs", "seed": 3, "images": 12_345, **info}
+    if condition is not None:
+        parts |= {"condition": condition.kind, "condition_dim": len(condition.names)}
+        about["condition"] = condition.as_json()
+    torch.manual_seed(0)
+    return Model.from_architecture({**shape, **parts}, about)
+
+
+def figure(value, low=None, high=None, num=200):
+    return {"value": value, "low": low, "high": high, "num": num, "seed": 0}
+
+
+def evaluation_of(model):
+    return {
+        "format": 1,
+        "model": {"kind": model.kind, "latent_dim": 3, "info": model.info},
+        "data": {"name": "blobs", "fingerprint": "x", "split": "test", "num": 150},
+        "extractor": {"name": "rotations", "fingerprint": "y"},
+        "seed": 5,
+        "yardstick": {"frechet_distance": figure(1.5, 1.0, 2.0)},
+        "reconstructions": {"mse": figure(0.01234, 0.01, 0.015, 150)},
+        "likelihood": {"elbo": figure(-20.5, -21.0, -20.0, 150)},
+        "codes": {},
+        "samples": {
+            "normal": {
+                "frechet_distance": figure(7.5, 6.25, 8.75),
+                "missing_labels": figure(0.0),
+                "share of 3": figure(0.1),
+            },
+            "kde": {"frechet_distance": figure(99.0, 98.0, 100.0)},
+        },
+        "left_out": {},
+        "seconds": 1.0,
+    }
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run folder, made by hand."""
+    model = tiny()
+    run = tmp_path / "runs" / "blobs"
+    model.save(run / "model")
+    model.save(run / "best")
+    settings = {"data.source": f"{SECRET}/blobs", "data.root": SECRET, "data.cache": SECRET, "loss.gamma": 0.25}
+    dump_yaml(config_for("digits", settings), run / "config.yaml")
+    (run / "data.json").write_text(json.dumps({"name": "blobs", "train": 1350, "test": 150, "fingerprint": "x"}))
+    (run / "evaluation.json").write_text(json.dumps(evaluation_of(model)))
+    (run / "reconstructions").mkdir()
+    for images, value in ((500, 50), (1000, 100)):
+        Image.new("L", (5, 5), value).save(run / "reconstructions" / f"{images:012}.png")
+    Image.new("L", (5, 5), 7).save(run / "losses.png")
+    return run
+
+
+def card_of(folder):
+    return ModelCard((folder / "README.md").read_text(encoding="utf-8"))
+
+
+def test_a_card_is_written_from_the_run(run, tmp_path):
+    vaegan.load(run).save_pretrained(tmp_path / "out", repo_id="me/blobs", license="cc-by-4.0")
+    card = card_of(tmp_path / "out")
+    assert (card.data.license, card.data.library_name) == ("cc-by-4.0", "vaegan")
+    assert card.data.pipeline_tag == "unconditional-image-generation"
+    results = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert results == {
+        "samples/frechet_distance": 7.5,
+        "samples/missing_labels": 0.0,
+        "reconstructions/mse": 0.01234,
+        "likelihood/elbo": -20.5,
+    }
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in card.text.splitlines()]
+    assert ["new images", "Fréchet distance", "7.5", "6.25 to 8.75", "1.5", "200"] in rows
+    assert ["new images", "labels missing", "0", "–", "–", "200"] in rows
+    assert ["held-out images under the model", "ELBO, nats", "−20.5", "−21 to −20", "–", "150"] in rows
+    for row in (["recipe", "digits"], ["images seen", "12,345"], ["seed", "3"], ["gamma", "0.25"]):
+        assert row in rows
+    assert "1,350 images to train on, 150 held out" in card.text
+    assert "Measured on 150 held-out images, new images from the prior normal, seed 5" in card.text
+    assert re.search(r"^`cc-by-4.0`, of the model\.", card.text, re.MULTILINE)
+
+
+def test_pictures_are_there_and_show_the_model(run, tmp_path):
+    model = vaegan.load(run)
+    model.save_pretrained(tmp_path / "out")
+    named = re.findall(r"!\[[^]]*\]\(([^)]*)\)", card_of(tmp_path / "out").text)
+    assert named == ["images/samples.png", "images/reconstructions.png", "images/losses.png"]
+    with Image.open(tmp_path / "out" / "images" / "samples.png") as picture:
+        shown = np.asarray(picture)
+    assert shown.shape == (4 * 4 * 16, 8 * 4 * 16)
+    wanted = np.floor(model.sample(32, seed=0).numpy() * 255 + 0.5).astype(np.uint8)
+    assert (shown[::16, ::16][4:8, :4] == wanted[8, 0]).all()
+    with Image.open(tmp_path / "out" / "images" / "reconstructions.png") as picture:
+        assert picture.getpixel((0, 0)) == 100
+
+
+def test_paths_of_the_machine_stay_where_they_are(run, tmp_path):
+    vaegan.load(run).save_pretrained(tmp_path / "out")
+    for path in (path for path in (tmp_path / "out").rglob("*") if path.is_file()):
+        assert SECRET.encode() not in path.read_bytes(), path
+        assert str(tmp_path).encode() not in path.read_bytes(), path
+    shared = load_yaml(tmp_path / "out" / "config.yaml")
+    assert (shared.data.source, shared.data.root, shared.loss.gamma) == ("blobs", None, 0.25)
+
+
+def test_what_is_shared_is_the_model_and_can_be_shared_on(run, tmp_path):
+    model = vaegan.load(run)
+    model.save_pretrained(tmp_path / "out", repo_id="me/blobs")
+    again = vaegan.Model.from_pretrained(tmp_path / "out")
+    x = model.sample(3)
+    assert torch.equal(again.sample(3), x)
+    assert torch.equal(again.encode(x), model.encode(x))
+    assert again.info == model.info
+    again.save_pretrained(tmp_path / "again", repo_id="me/blobs")
+    first, second = (card_of(tmp_path / name).text for name in ("out", "again"))
+    assert "7.5 | 6.25 to 8.75" in second
+    assert second.splitlines()[:4] == first.splitlines()[:4]
+
+
+def test_figures_of_another_state_are_left_out(run, tmp_path):
+    model = vaegan.load(run)
+    model.info["images"] = 99_999
+    model.save(run / "model")
+    vaegan.load(run).save_pretrained(tmp_path / "out")
+    card = card_of(tmp_path / "out")
+    assert card.data.eval_results is None
+    assert "It has not been measured." in card.text
+    assert not (tmp_path / "out" / "evaluation.json").exists()
+
+
+def test_the_best_model_does_not_pass_for_the_last(run, tmp_path):
+    vaegan.load(run, which="best").save_pretrained(tmp_path / "out")
+    text = card_of(tmp_path / "out").text
+    assert "7.5" not in text
+    assert "reconstructions.png" not in text
+    assert "| gamma | 0.25 |" in text
+
+
+@pytest.mark.parametrize("kind", PARTS_OF_KIND)
+def test_every_kind_has_a_card_whose_python_runs(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = tiny(kind)
+    if kind == "ae":
+        model.priors = fit_priors(torch.randn(60, 3), names=["gaussian"], seed=0)
+    model.save_pretrained("shared/model")
+    model.save_pretrained("me", repo_id="me")
+    text = card_of(tmp_path / "me").text
+    names = {"x": torch.rand(8, 1, 4, 4)}
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], names)
+    assert names["x"].shape == (8, 1, 4, 4)
+    assert ("x_tilde" in names) == (model.encoder is not None and model.decoder is not None)
+    assert "license: unknown" in (tmp_path / "me" / "README.md").read_text()
+    assert "None has been chosen" in text
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Conditioning("labels", ("a|b", "<c>")),
+        Conditioning("attributes", ("hat",), (0.5,), (0.5,), (0.5,), ((0.0,), (1.0,))),
+    ],
+    ids=["labels", "attributes"],
+)
+def test_a_conditional_model_says_what_it_is_told(condition, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny(condition=condition, label_names=["a|b", "<c>"]).save_pretrained("me", repo_id="me")
+    text = card_of(tmp_path / "me").text
+    assert f"| is told | the {condition.kind} of each image |" in text
+    assert r"Labels: a\|b, \<c\>." in text
+    names: dict[str, torch.Tensor] = {}
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], names)
+    assert names["x_tilde"].shape == (8, 1, 4, 4)
+
+
+def test_the_command_writes_a_folder_and_sends_nothing(run, tmp_path, command, capsys):
+    assert command("push", run, "me/blobs", "--license", "mit", "--out", tmp_path / "out") == 0
+    assert "nothing sent" in capsys.readouterr().out
+    assert "# blobs\n" in card_of(tmp_path / "out").text
+    assert command("push", run, "me/blobs", "--out", tmp_path / "out") == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert command("push", run, "no id", "--out", tmp_path / "out") == 2
+    assert "is no id of a model on the hub" in capsys.readouterr().err
