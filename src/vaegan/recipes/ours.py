@@ -48,9 +48,9 @@ def _conv28() -> ModelSettings:
     return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
 
 
-def _on_mnist(name: str, summary: str, origin: str, model: ModelSettings, loss: LossSettings) -> Recipe:
-    """A recipe of twelve epochs of MNIST."""
-    settings = (data_of("mnist"), model, loss, _falling(), TrainSettings(epochs=12, batch_size=128))
+def _on_mnist(name: str, summary: str, origin: str, model: ModelSettings, loss: LossSettings, epochs: int) -> Recipe:
+    """A recipe for MNIST."""
+    settings = (data_of("mnist"), model, loss, _falling(), TrainSettings(epochs=epochs, batch_size=128))
     return recipe(name, summary, "28x28 grey digits", (1, 28, 28), origin, settings, num_images=60_000)
 
 
@@ -83,13 +83,15 @@ ALL = (
         "ours: the authors' MNIST network with ten dimensions of z and Adam",
         _without_norm(paper_mlp(1024, 2, 10)),
         _loss(gamma=3.0, kl_weight=0.7, encoder_llike_weight=2.0),
+        epochs=12,
     ),
     _on_mnist(
         "mnist-conv",
         "convolutional VAE/GAN for small grey images",
         "ours: the paper's pattern scaled down to 28x28",
         _conv28(),
-        _loss(gamma=0.5, kl_weight=0.05),
+        _loss(gamma=1.0, kl_weight=0.005),
+        epochs=8,
     ),
     _on_yours(
         "conv-32",

@@ -35,8 +35,8 @@ from ..priors.mixture import Mixture
 log = logging.getLogger("vaegan")
 
 BEST = "best"
-NUM_CODES = 5000
-NUM_GAUSSIANS = 20
+NUM_CODES = 10_000
+NUM_GAUSSIANS = 100
 _SEED = 0
 
 
