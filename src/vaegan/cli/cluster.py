@@ -153,10 +153,9 @@ def _print(records: list[dict[str, Any]]) -> None:
 
 
 def _interval(values: list[float]) -> str:
-    import numpy as np
-    from scipy.stats import t
+    from ..evaluation.seeds import mean_over_seeds
 
     if len(values) == 1:
         return f"{values[0]:.3f}"
-    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return f"{np.mean(values):.3f} ± {half:.3f}"
+    mean = mean_over_seeds(values)
+    return f"{mean.value:.3f} ± {mean.high - mean.value:.3f}"
