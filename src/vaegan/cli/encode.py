@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,8 @@ class Options(DataPictureOptions):
     """Images of each split, at most, chosen by the seed; all if not set."""
     split: Literal["all", "test", "train"] = "all"  # type: ignore[assignment]
     """All images, those held out, or those trained on."""
+    scaled: bool = False
+    """Codes for a diffusion model: maps in their shape, times the latent scale factor, log variances to match."""
     shard: PositiveInt = 8192
     """Images of a shard."""
 
@@ -54,6 +57,10 @@ def run(options: Options) -> None:
     if out.suffix == ".parquet":
         import_pyarrow()
     model = load_model(options)
+    if options.scaled:
+        assert model.scale_factor  # or say that there is none
+        if out.suffix == ".parquet":
+            raise UserError("codes for a diffusion model make no table; end --out in .npz or nothing (a folder)")
     data = open_images(options, model)
     sets = [(name, images) for name, images in _sets(options, data) if len(images)]
     index = {
@@ -62,6 +69,7 @@ def run(options: Options) -> None:
         "sets": {name: len(images) for name, images in sets},
         "seed": options.seed,
         "shard": options.shard,
+        "scale": model.scale_factor if options.scaled else None,
         "label_names": list(data.train.label_names),
         "attribute_names": list(data.train.attribute_names),
     }
@@ -124,6 +132,9 @@ def _shard(options: Options, model: Model, name: str, images: ImageSet, part: sl
 
     c = model.condition_of(images, part)
     mu, logvar = encode_images(model, images.images[part], condition=c, batch_size=options.batch_size)
+    if options.scaled:
+        scale = model.scale_factor
+        mu, logvar = model.maps(scale * mu), None if logvar is None else model.maps(logvar + 2.0 * math.log(scale))
     return {
         "codes": mu.numpy(),
         "logvar": None if logvar is None else logvar.numpy(),

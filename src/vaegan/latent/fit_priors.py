@@ -55,7 +55,7 @@ def fit_model_priors(
         raise UserError("these images have no labels to fit priors by; leave out --by-label, or take others (--data)")
     most = min(_MOST_IMAGES, _MOST_NUMBERS // model.latent_dim)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:most])
-    codes = torch.cat(list(_draws(model, images, chosen, seed, batch_size)))
+    codes = torch.cat(list(drawn_codes(model, images, chosen, seed, batch_size)))
     labels = torch.from_numpy(images.labels[chosen]).long() if by_label and images.labels is not None else None
     normal = [] if model.kind == "ae" else ["normal"]
     fitted = fit_priors(
@@ -71,7 +71,9 @@ def fit_model_priors(
     return fitted
 
 
-def _draws(model: Model, images: ImageSet, chosen: NDArray[np.int64], seed: int, batch_size: int) -> Iterator[Tensor]:
+def drawn_codes(
+    model: Model, images: ImageSet, chosen: NDArray[np.int64], seed: int, batch_size: int
+) -> Iterator[Tensor]:
     """Yield a draw from q(z|x), `(b, Z)` on the CPU, of one batch of the chosen images after another."""
     generator = torch.Generator().manual_seed(seed)
     for start in range(0, len(chosen), batch_size):

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+MOST_PIXELS = 2**18
+"""Of the images that are computed at a time: hidden layers hold hundreds of numbers for each."""
+
 
 def in_batches(
     module: nn.Module, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int

@@ -11,7 +11,7 @@ takes it as `condition`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from ..data.conditions import Conditioning
 from ..data.images import ImageSet
 from ..errors import UserError
 from ..networks import PARTS_OF_KIND
-from .batches import in_batches, normal
+from .batches import MOST_PIXELS, in_batches, normal
 from .kinds import KINDS
 
 
@@ -155,11 +155,41 @@ class Composed(nn.Module):
         if z.ndim != 2 or z.shape[1] != self.latent_dim or not z.is_floating_point():
             raise UserError(f"codes must be float (B, {self.latent_dim}), not {_described(z)}")
         inputs = (z, *self._given(condition, len(z)))
-        return in_batches(self, lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size)[0]
+        return self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size)[0]
 
     def maps(self, z: Tensor) -> Tensor:
         """Return codes `(B, Z)` in the shape that the networks see, `(B, *code_shape)`: maps, where they are maps."""
         return z.reshape(-1, *self.code_shape)
+
+    @property
+    def scale_factor(self) -> float:
+        """What codes are multiplied with for a diffusion model, so that their standard deviation is 1.
+
+        Raises:
+            UserError: if it has not been found.
+        """
+        if "scale_factor" not in self.info:
+            raise UserError(
+                "this model has no latent scale factor: it is found at the end of the training of a model whose codes "
+                "are maps; finish it, or set model.info['scale_factor'] to what vaegan.latent.scale.scale_factor gives"
+            )
+        return float(self.info["scale_factor"])
+
+    def latents(self, x: Tensor, sample: bool = False, seed: int | None = None, *, batch_size: int = 256) -> Tensor:
+        """Return codes for a diffusion model, `(B, *code_shape)` times `scale_factor`; arguments as `encode`.
+
+        Raises:
+            UserError: as `encode`, or if there is no scale factor.
+        """
+        return self.maps(self.scale_factor * self.encode(x, sample, seed, batch_size=batch_size))
+
+    def decode_latents(self, latents: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return images `(B, C, H, W)` in [0, 1] of what a diffusion model made, in the form that `latents` has.
+
+        Raises:
+            UserError: as `decode`, or if there is no scale factor.
+        """
+        return self.decode(latents / self.scale_factor, batch_size=batch_size)
 
     def reconstruct(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
         """Return the decoded means of images `(B, C, H, W)` in [0, 1], in the same form."""
@@ -176,7 +206,7 @@ class Composed(nn.Module):
         discriminator = self._part("discriminator", "telling real from made")
         self._check_images(x)
         inputs = (x, *self._given(condition, len(x)))
-        return in_batches(self, lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size)[0]
+        return self._in_batches(lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size)[0]
 
     def _part(self, name: str, purpose: str) -> nn.Module:
         part: nn.Module | None = getattr(self, name)
@@ -217,7 +247,14 @@ class Composed(nn.Module):
             output = encoder(self.to_network(x), *c)
             return output if isinstance(output, tuple) else (output,)
 
-        return in_batches(self, codes, (x, *self._given(condition, len(x))), batch_size)
+        return self._in_batches(codes, (x, *self._given(condition, len(x))), batch_size)
+
+    def _in_batches(
+        self, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int
+    ) -> tuple[Tensor, ...]:
+        """Compute at most ``batch_size`` images at a time, fewer where they are large."""
+        most = max(1, MOST_PIXELS // (self.image_shape[1] * self.image_shape[2]))
+        return in_batches(self, function, inputs, min(batch_size, most))
 
 
 def _described(x: Tensor) -> str:

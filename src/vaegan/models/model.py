@@ -31,8 +31,9 @@ class Model(Composed):
     The networks are any modules: encoder `(B, C, H, W) -> (mu, logvar)`, each `(B, Z)` (or `-> z` in a plain
     autoencoder), decoder `(B, Z) -> (B, C, H, W)`, discriminator `(B, C, H, W) -> (B,)` logits.
 
-    All methods that compute run in evaluation mode without gradients, `batch_size` images at a time, and leave each
-    module's mode as it was. They take tensors of any device and give tensors on the model's device.
+    All methods that compute run in evaluation mode without gradients, `batch_size` images at a time (fewer, where they
+    are large), and leave each module's mode as it was. They take tensors of any device and give tensors on the model's
+    device.
 
     Args:
         encoder: network, or None.

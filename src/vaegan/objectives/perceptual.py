@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..losses import layers_distance
+from ..losses import layers_distance, wide
 from .likelihoods import Likelihood
 
 Layers = Callable[[Tensor], Sequence[Tensor]]
@@ -57,4 +57,4 @@ class PerceptualLikelihood(nn.Module):
         return self.pixels.loss(y, target) + self.weight * x[0].numel() * apart
 
     def _public(self, image: Tensor) -> Tensor:
-        return (image - self.low) / self.span
+        return (wide(image) - self.low) / self.span

@@ -8,13 +8,15 @@ from typing import Any
 from ..config import Config
 from ..errors import UserError, nearest
 from ..settings_io import with_settings
-from . import edchengg, kmeans, larsen, munjal, ours, shuntw, tang
+from . import edchengg, kmeans, larsen, munjal, ours, rombach, shuntw, tang
 from .recipe import YOURS, Recipe
 
 __all__ = ["DEFAULT", "RECIPES", "YOURS", "Recipe", "config_for", "named"]
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for origin in (ours, larsen, shuntw, tang, edchengg, munjal, kmeans) for recipe in origin.ALL
+    recipe.name: recipe
+    for origin in (ours, rombach, larsen, shuntw, tang, edchengg, munjal, kmeans)
+    for recipe in origin.ALL
 }
 """Every recipe by name; the first is the default."""
 DEFAULT = ours.ALL[0].name

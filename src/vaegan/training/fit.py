@@ -1,4 +1,4 @@
-"""The last thing before a run is finished: priors fitted to its codes, saved with its model, and shown."""
+"""The last thing before a run is finished: the scale of its codes, priors fitted to them, new images shown."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ..config import Config
 from ..data import ImageData
 from ..errors import UserError
 from ..latent.fit_priors import fit_model_priors
+from ..latent.scale import scale_factor
 from ..loading import load
 from ..models import CONFIG_NAME, Model
 from .run_folder import RunFolder
@@ -40,6 +41,24 @@ def fit_run_priors(
     model.save(folder.path / "model")
     _give_to_best(folder, config, model, data)
     pictures.take_prior(model)
+
+
+def find_run_scale(folder: RunFolder, config: Config, model: Model, data: ImageData, images: int) -> None:
+    """Keep the latent scale factor with the last model and the best, if their codes are maps; arguments as above."""
+    if len(model.code_shape) == 1 or model.encoder is None:
+        return
+    model.info["images"] = images
+    models = {"model": model}
+    if (folder.path / BEST / CONFIG_NAME).is_file():
+        models[BEST] = load(folder.path, which="best").to(next(model.parameters()).device)
+    for name, each in models.items():
+        try:
+            each.info["scale_factor"] = scale_factor(each, data.train, seed=config.seed)
+        except UserError as error:  # a run is not lost for that
+            log.warning("no latent scale factor is found: %s", error)
+            return
+        each.save(folder.path / name)
+    log.info("latent scale factor: %.5f", model.scale_factor)
 
 
 def _fit(model: Model, config: Config, data: ImageData) -> bool:

@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..settings_io import dump_yaml
 from .assemble import assemble
 from .checkpoint import list_checkpoints
-from .fit import fit_run_priors
+from .fit import find_run_scale, fit_run_priors
 from .journal import Journal, Terms
 from .loop import NotFiniteError, Record
 from .progress import show_progress
@@ -92,6 +92,7 @@ class Session:
             stopped = self._train(stop)
         if first and not stopped:
             pictures, images = self.journal.pictures, self.trainer.images
+            find_run_scale(self.folder, self.config, self.shown, self.data, images)
             fit_run_priors(self.folder, self.config, self.shown, self.data, pictures, images)
         self.journal.finish()
         if first:
