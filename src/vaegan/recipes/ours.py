@@ -3,8 +3,10 @@
 What was seen on the way here, on MNIST, three epochs and one seed each, so no more than a direction: with batch norm in
 the discriminator, which then sees real and made images in batches of their own, it wins and the decoder dies; without,
 the two stay level. With gamma near 0.1 the gradients of L_llike and L_GAN at x_tilde are of one size (`routes` in
-metrics.jsonl tells them); a tenth or ten times of it reconstructed worse. A KL weight of 0.2 kept about twice the nats
-of weight 1 in the code, with nearer reconstructions.
+metrics.jsonl tells them). How near reconstructions come is a matter of the KL weight: mnist-conv had Fréchet distances
+of held-out reconstructions (features of a digit classifier, 10,000 images, one seed; as many training images: 0.48) of
+3.4 at KL weight 0.2 and gamma 0.1, of 0.99 at 0.05 and 0.5, of 0.44 at 0.005 and 1. Codes of 100 nats are far from
+N(0, I), so such a model is sampled from a prior fitted to them.
 """
 
 from __future__ import annotations
