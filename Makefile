@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python3.14; 
 	"$$p" -c '$(RIGHT)' >/dev/null 2>&1 && echo "$$p" && break; done)
 INSTALL := $(PY) -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: train test lint format types clean
+.PHONY: train test lint format types docs clean
 
 train: $(VENV)/.installed ## Train; `make train ARGS="mnist-conv --data.root DIR"` trains something else.
 	$(PY) -m vaegan train $(ARGS)
@@ -27,8 +27,11 @@ format: $(VENV)/.installed-dev ## Tidy all files.
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
+docs: $(VENV)/.installed-docs ## Build the documentation's site into site/; a broken link or a missing page stops it.
+	$(VENV)/bin/zensical build --clean --strict
+
 clean: ## Remove what these commands made; runs stay.
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist site .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/pip:
 	@test -n "$(PYTHON)" || { echo "no Python of version 3.11 or newer found; name one: make PYTHON=/path/to/python" >&2; exit 2; }
@@ -37,6 +40,10 @@ $(VENV)/bin/pip:
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	$(INSTALL) -e .
 	@touch $@
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	$(INSTALL) -e '.[docs]'
+	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	$(INSTALL) -e '.[dev]'

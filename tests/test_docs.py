@@ -1,0 +1,187 @@
+"""The documentation says what is so: each page's code runs, from its first block to its last, in one folder.
+
+Commands run in this process, Python in one namespace per page. Trainings are made small, by `SMALL` and nothing else:
+what a page sets itself stays as it is there, unless `SMALL` names it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import vaegan
+from vaegan import cli
+from vaegan.metrics import classifier, learned
+from vaegan.settings_io import setting_names
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(path for path in DOCS.glob("*.md"))
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+SETTING_UP = ("python3 -m venv ", "source ", "pip install ")
+"""Lines that `make test` has run in its own words before this file is reached."""
+SMALL = {
+    "device": "cpu",
+    "data.limit": "300",
+    "data.workers": "1",
+    "train.images": "640",
+    "train.pretrain_epochs": "0.5",
+    "train.batch_size": "32",
+    "train.snapshot_epochs": "1",
+    "train.precision": "fp32",
+    "train.memory_format": "contiguous",
+    "train.tensorboard": "false",
+    "train.select": "none",
+    "train.priors": "gaussian",
+    "model.encoder.channels": "4,8",
+    "model.encoder.hidden": "16",
+    "model.decoder.channels": "8,4",
+    "model.decoder.first_channels": "8",
+    "model.discriminator.channels": "4,8,8",
+    "model.discriminator.strides": "1,2,2",
+    "model.discriminator.hidden": "16",
+}
+TUPLES = ("train.priors", *(name for name in SMALL if name.endswith((".channels", ".hidden", ".strides"))))
+FEWER = {"evaluate": 100, "compare": 100, "nearest": 8}
+"""`--num` of commands."""
+MADE = {
+    "index": ("digits.png", "pairs.png", "paths.gif", "runs/digits/report.html"),
+    "your-images": ("pairs.png", "new.png", "smile.png", "edited.png"),
+    "health": ("runs/look/report.html",),
+    "attributes": ("all.png", "balanced.png", "linear.png", "apart.png", "checked-check.json", "told.png"),
+    "evaluate": ("runs/vaegan/evaluation.json", "comparison.html", "comparison.md", "seeds.json", "nearest.png"),
+    "fine-tune": ("tuned/priors.json", "tuned.png", "runs/vae-dis-l/model/config.json"),
+    "share": ("card/README.md", "look-first/README.md", "export/decoder.pt2"),
+    "extend": ("mine/config.json", "runs/stripes/model/config.json"),
+}
+"""What a page says will be there in the end."""
+
+
+def blocks(path):
+    """Language and code of each block, in order."""
+    for indent, language, code in BLOCK.findall(path.read_text(encoding="utf-8")):
+        yield language, "".join(line.removeprefix(indent) for line in code.splitlines(keepends=True))
+
+
+def lines(code):
+    """Commands of a block, those over several lines as one."""
+    return [line for line in code.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def smaller(words):
+    """A command's words with less to do."""
+    name, *rest = shlex.split(words, comments=True)[1:]
+    if name == "train":
+        own = {f"--{key.replace('_', '-')}": value for key, value in SMALL.items()}
+        if "--train.pretrain-epochs" not in rest:
+            del own["--train.pretrain-epochs"]
+        kept = [word for i, word in enumerate(rest) if word not in own and (not i or rest[i - 1] not in own)]
+        return [name, *kept, *(word for pair in own.items() for word in pair)]
+    if name in FEWER:
+        rest += ["--num", str(FEWER[name]), "--data.limit", SMALL["data.limit"]]
+    return [name, *rest]
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """Trainings and evaluations by functions, too, are made small, and no cache but one of our own is used."""
+    train = vaegan.train
+
+    def train_small(recipe="digits", *, data=None, out=None, **settings):
+        own = {name: tuple(filter(None, text.split(","))) if name in TUPLES else text for name, text in SMALL.items()}
+        del own["train.pretrain_epochs"]
+        own = {name: tuple(map(int, v)) if name in TUPLES and "model" in name else v for name, v in own.items()}
+        return train(recipe, data=data, out=out, **settings, **own)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(vaegan, "train", train_small)
+    monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 2000)
+    monkeypatch.setattr(classifier, "train_classifier", partial(classifier.train_classifier, num_images=2000))
+    return tmp_path
+
+
+@pytest.fixture
+def undone():
+    """What a page adds to the package's lists is taken out again."""
+    from vaegan.data.sources import SOURCES
+    from vaegan.losses import ADVERSARIAL_FORMS
+
+    before = dict(SOURCES), dict(ADVERSARIAL_FORMS)
+    yield
+    for now, then in zip((SOURCES, ADVERSARIAL_FORMS), before, strict=True):
+        now.clear()
+        now.update(then)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_every_block_of_a_page_runs(page, small, undone, capsys, plain_curves):
+    names = {"__name__": "__main__"}
+    for language, code in blocks(page):
+        if language == "python":
+            exec(compile(code, str(page), "exec"), names)
+        elif language == "bash":
+            for line in lines(code):
+                if line.startswith(SETTING_UP):
+                    continue
+                assert line.startswith("vaegan "), f"{page.name}: no test knows how to run `{line}`"
+                assert cli.main(smaller(line)) == 0, f"{line}: {capsys.readouterr().err}"
+        else:
+            assert language == "text", f"{page.name}: say what language a block is in"
+    assert [name for name in MADE.get(page.stem, ()) if not Path(name).exists()] == []
+    if page.stem == "your-images":
+        check_edited(names)
+
+
+def check_edited(names):
+    """The newcomer's last picture is there, is that of the edited code, and is not what the plain code gives."""
+    assert len(list(Path("photos").glob("*.png"))) == 500
+    plain = names["model"].decode(names["z"])
+    assert not torch.equal(names["edited"], plain)
+    with Image.open("edited.png") as picture:
+        assert picture.size == (256, 256)
+        shown = np.asarray(picture.resize(names["edited"].shape[2:], Image.Resampling.BOX), float)
+    wanted = names["edited"][0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(shown - wanted).mean() < np.abs(shown - wanted[::-1]).mean()
+
+
+def test_pages_are_in_the_menu_and_links_lead_somewhere():
+    menu = set(re.findall(r'"([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8")))
+    there = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+    assert menu == there
+    for path in DOCS.rglob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        links = re.findall(r"\]\(([^)\s#]+)[^)]*\)", text) + re.findall(r'(?:src|href)="([^"#]+)"', text)
+        missing = [link for link in links if not link.startswith("http") and not (path.parent / link).exists()]
+        assert missing == [], path
+
+
+def test_functions_and_options_named_in_sentences_are_there():
+    from vaegan import losses, objectives
+
+    options = {f"--{name.replace('_', '-')}" for name in setting_names()}
+    for name in cli.COMMANDS:
+        command = __import__(f"vaegan.cli.{name}", fromlist=["Options"])
+        options |= {f"--{field.replace('_', '-')}" for field in command.Options.model_fields}
+    options |= {"--help", "--data"}
+    for path in PAGES:
+        prose = BLOCK.sub("", path.read_text(encoding="utf-8"))
+        assert set(re.findall(r"(?<![\w-])--[a-z][\w.-]*\w", prose)) <= options, path
+        for module, name in re.findall(r"`(losses|objectives)\.(\w+)", prose):
+            assert hasattr({"losses": losses, "objectives": objectives}[module], name), f"{path}: {module}.{name}"
+
+
+def test_modules_of_the_reference_are_there():
+    import importlib
+
+    for path in (DOCS / "api").glob("*.md"):
+        for name in re.findall(r"^::: (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+            assert importlib.import_module(name).__doc__, name
