@@ -103,11 +103,24 @@ def python(environment):
 
 @pytest.fixture(scope="session")
 def studio_run(told_images, tmp_path_factory):
-    """A tiny run of two snapshots on the told images, with a prior, attribute vectors saved, and its data found."""
+    """A tiny run of two snapshots on the told images, with a prior and attribute vectors.
+
+    So short a training leaves all images and codes much alike; weights are made larger until they differ.
+    """
+    import torch
+
+    from vaegan import load
     from vaegan.cli import main
 
     run = tmp_path_factory.mktemp("runs") / "bars"
-    words = ["--data", str(told_images), *TINY.split(), "--data.channels", "1", "--train.priors", "gaussian"]
+    words = ["--data", str(told_images), *TINY.split(), "--data.channels", "1", "--train.priors", ""]
     assert main(["train", *words, "--train.epochs", "2", "--data.cache", str(run.parent), "--out", str(run)]) == 0
+    model = load(run)
+    with torch.no_grad():
+        model.encoder.head.weight[: model.latent_dim].mul_(20)
+        model.decoder.first.linear.weight.mul_(3)
+        model.decoder.output.weight.mul_(60)
+    model.save(run / "model")
+    assert main(["priors", str(run), "--priors", "gaussian"]) == 0
     assert main(["attributes", str(run), "--num", "4"]) == 0
     return run

@@ -217,7 +217,6 @@ def test_a_token_is_asked_for(library):
     assert client.get("/api/models").status_code == 200
 
 
-@pytest.mark.skip(reason="the page is to come")
 def test_the_page_needs_nothing_from_elsewhere(client):
     page = client.get("/")
     assert "default-src 'none'" in page.headers["content-security-policy"]

@@ -39,6 +39,7 @@ COMMANDS = {
     "push": "to the Hugging Face hub, with a card written from the run",
     "compare": "several runs side by side, as one HTML page",
     "report": "one run as one self-contained HTML page",
+    "studio": "a web page to look around in what models have learned",
     "serve": "a model behind a JSON API, for programs",
 }
 """Every command with its one line; `vaegan COMMAND` is in the file of that name."""
