@@ -16,7 +16,7 @@ _log = logging.getLogger("vaegan")
 
 
 class Options(Settings):
-    """Write a model's parts as files for other programs: safetensors, ONNX and torch.export graphs.
+    """Write a model's parts as files for other programs: safetensors, ONNX and torch.export graphs, diffusers' layout.
 
     Encoder (images in [0, 1] to mu and logvar), decoder (codes to images in [0, 1]) and discriminator (images to the
     logit of "real") take batches of any size; those of a conditional model take the condition as second input. Each
@@ -28,8 +28,9 @@ class Options(Settings):
     """Run folder, folder of a saved model, or id of a model on the hub."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: RUN/export)")] = None
     """Folder for the files; it appears when all of them are written and checked."""
-    form: tuple[Literal["safetensors", "onnx", "torch"], ...] = ("safetensors", "onnx", "torch")
-    """Which: what vaegan.load reads, with the priors; .onnx (extra 'onnx'); .pt2 for torch.export.load."""
+    form: tuple[Literal["safetensors", "onnx", "torch", "diffusers"], ...] = ("safetensors", "onnx", "torch")
+    """Which: what vaegan.load reads, with the priors; .onnx (extra 'onnx'); .pt2 for torch.export.load; of models whose
+    codes are maps, a folder for AutoencoderKL.from_pretrained of diffusers (checked where the extra is installed)."""
     overwrite: bool = False
     """Replace an earlier export under the name given with --out."""
 
@@ -47,7 +48,13 @@ def run(options: Options) -> None:
     model = load(options.run)
     checks = export_model(model, folder, options.form, overwrite=overwrite)
     if log.is_first_process():
-        rows = [[check.part, check.form, check.file, f"{check.difference:.1e}"] for check in checks]
+        rows = [[check.part, check.form, check.file, _in_words(check.difference)] for check in checks]
         print_table(("part", "form", "file", "largest difference"), rows)
     num = len({check.file for check in checks})
+    if any(check.difference is None for check in checks):
+        _log.warning("diffusers is not installed, so its files are not checked: pip install 'vaegan[diffusers]'")
     _log.info("%d file%s, checked against the model: %s", num, "" if num == 1 else "s", folder)
+
+
+def _in_words(difference: float | None) -> str:
+    return "not checked" if difference is None else f"{difference:.1e}"

@@ -1,4 +1,4 @@
-"""A model's parts as files that others read: safetensors, ONNX, `torch.export`; each checked against the model."""
+"""A model's parts as files that others read: safetensors, ONNX, `torch.export`, diffusers; checked against it."""
 
 from .export import FORMS, Check, export_model
 

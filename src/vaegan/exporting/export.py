@@ -20,11 +20,15 @@ from ..errors import UserError, nearest
 from ..files import write_json
 from ..loading import load
 from ..models import Model
+from .diffusers import WEIGHTS_NAME, outputs_of, read_diffusers, write_diffusers
 from .folder import folder_beside
 from .forms import GRAPHS, Form, import_onnxruntime, traced
 from .parts import PublicPart, from_model, public_parts
 
 FORMS = ("safetensors", *GRAPHS)
+"""Forms of every model."""
+DIFFUSERS = "diffusers"
+"""The form, and the folder, of models whose codes are maps."""
 TOLERANCE = 1e-4
 BATCH_SIZES = (1, 3)
 DESCRIPTION_NAME = "export.json"
@@ -37,14 +41,15 @@ class Check:
     Attributes:
         file: name in the folder.
         part: of the model.
-        form: one of `FORMS`.
-        difference: the largest, of all outputs and batches; a share where values are above 1.
+        form: one of `FORMS`, or 'diffusers'.
+        difference: the largest, of all outputs and batches; a share where values are above 1. None where what would
+            read the file is not installed.
     """
 
     file: str
     part: str
     form: str
-    difference: float
+    difference: float | None
 
 
 def export_model(
@@ -55,21 +60,24 @@ def export_model(
     Args:
         model: of any device.
         folder: where to; it appears when all is written and checked, or not at all.
-        forms: 'safetensors' (what `load` reads, with the priors), 'onnx', 'torch' (`torch.export`).
+        forms: 'safetensors' (what `load` reads, with the priors), 'onnx', 'torch' (`torch.export`), and of a model
+            whose codes are maps 'diffusers' (the layout of `AutoencoderKL`, in a folder of that name).
         overwrite: replace an earlier export in this folder.
 
     Returns:
         The comparisons, one for each part and form.
 
     Raises:
-        UserError: if a form is unknown or needs what is not installed, the folder cannot be written or replaced, a
-            network cannot be traced, or an exported part differs from the model by more than 1e-4.
+        UserError: if a form is unknown, needs what is not installed or is none of this model's, the folder cannot be
+            written or replaced, a network cannot be traced, or an exported part differs from the model by more than
+            1e-4.
     """
+    known = (*FORMS, DIFFUSERS)
     for form in forms:
-        if form not in FORMS:
-            raise UserError(f"unknown form '{form}'{nearest(form, FORMS)}; there are {', '.join(FORMS)}")
+        if form not in known:
+            raise UserError(f"unknown form '{form}'{nearest(form, known)}; there are {', '.join(known)}")
     if not forms:
-        raise UserError(f"no form to export; name some of {', '.join(FORMS)}")
+        raise UserError(f"no form to export; name some of {', '.join(known)}")
     if "onnx" in forms:
         import_onnxruntime()
     if model.device.type != "cpu":  # what is compared with has the arithmetic of what is compared
@@ -79,6 +87,8 @@ def export_model(
         checks: list[Check] = []
         if "safetensors" in forms:
             checks += _save(model, parts, beside)
+        if DIFFUSERS in forms:
+            checks += _write_diffusers(model, parts, beside)
         for name, part in parts.items():
             checks += _export_part(model, name, part, {f: GRAPHS[f] for f in GRAPHS if f in forms}, beside)
         write_json(beside / DESCRIPTION_NAME, _description(model, parts, checks))
@@ -95,6 +105,21 @@ def _save(model: Model, parts: dict[str, PublicPart], folder: Path) -> Iterator[
             return from_model(loaded, name, inputs)
 
         yield _checked(model, name, part, "safetensors", "model.safetensors", run)
+
+
+def _write_diffusers(model: Model, parts: dict[str, PublicPart], folder: Path) -> Iterator[Check]:
+    write_diffusers(model, folder / DIFFUSERS)
+    read, file = read_diffusers(folder / DIFFUSERS), f"{DIFFUSERS}/{WEIGHTS_NAME}"
+    for name in ("encoder", "decoder"):
+
+        def run(x: Tensor, name: str = name) -> tuple[Tensor, ...]:
+            return outputs_of(read, name, model.maps(x) if name == "decoder" else x)
+
+        yield (
+            Check(file, name, DIFFUSERS, None)
+            if read is None
+            else _checked(model, name, parts[name], DIFFUSERS, file, run)
+        )
 
 
 def _export_part(model: Model, name: str, part: PublicPart, forms: dict[str, Form], folder: Path) -> Iterator[Check]:

@@ -52,10 +52,9 @@ def known_task(images: ImageSet) -> Task:
     label_names = images.label_names if labels is not None else ()
     num_labels = len(label_names)
     weights = attribute_weights(targets)
-    pixels = torch.from_numpy(images.images)
 
     def loss(classifier: Classifier, chosen: Tensor) -> Tensor:
-        logits: Tensor = classifier(to_unit(pixels[chosen]))
+        logits: Tensor = classifier(_batch(images, chosen))
         total = logits.new_zeros(())
         if labels is not None:
             total = total + F.cross_entropy(logits[:, :num_labels], labels[chosen])
@@ -71,11 +70,10 @@ def known_task(images: ImageSet) -> Task:
 def rotation_task(images: ImageSet) -> Task:
     """Return the task of telling turns by 0, 90, 180 and 270 degrees; by 0 and 180 where images are not square."""
     turns = (0, 1, 2, 3) if images.images.shape[1] == images.images.shape[2] else (0, 2)
-    pixels = torch.from_numpy(images.images)
 
     def loss(classifier: Classifier, chosen: Tensor) -> Tensor:
         # The batch is in random order, so every place in it may have its own turn.
-        x = to_unit(pixels[chosen]).contiguous()
+        x = _batch(images, chosen).contiguous()
         answer = torch.arange(len(x)) % len(turns)
         for number, turn in enumerate(turns):
             x[answer == number] = x[answer == number].rot90(turn, (2, 3))
@@ -83,6 +81,11 @@ def rotation_task(images: ImageSet) -> Task:
         return F.cross_entropy(logits, answer)
 
     return Task((), (), len(turns), loss, f"{len(turns)} turns")
+
+
+def _batch(images: ImageSet, chosen: Tensor) -> Tensor:
+    """Return the chosen images, float `(B, C, H, W)` in [0, 1]; they may lie in a file that is only mapped."""
+    return to_unit(torch.from_numpy(images.images[chosen.numpy()]))
 
 
 def _has_classes(images: ImageSet) -> bool:

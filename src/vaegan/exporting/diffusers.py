@@ -1,0 +1,147 @@
+"""A model whose codes are maps in the layout of diffusers' `AutoencoderKL`: config.json and weights under its names.
+
+Our residual networks are that class layer for layer, so nothing is computed, only renamed. Images are in [-1, 1] there,
+as in networks of output 'centred', and codes are maps (C, h, w). Where diffusers is installed, the files are read by it
+and what it gives is compared with what the model gives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..files import write_json
+from ..models import Model
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "diffusion_pytorch_model.safetensors"
+_RENAMED = (
+    (r"^encoder\.quant\.", "quant_conv."),
+    (r"^decoder\.post_quant\.", "post_quant_conv."),
+    (r"^(encoder|decoder)\.(input|first)\.", r"\1.conv_in."),
+    (r"^(encoder|decoder)\.(head|output)\.", r"\1.conv_out."),
+    (r"^(encoder|decoder)\.norm\.", r"\1.conv_norm_out."),
+    (r"\.middle\.attention\.", ".mid_block.attentions.0."),
+    (r"\.middle\.", ".mid_block."),
+    (r"^encoder\.stage(\d+)\.", lambda found: f"encoder.down_blocks.{int(found[1]) - 1}."),
+    (r"^decoder\.stage(\d+)\.", lambda found: f"decoder.up_blocks.{int(found[1]) - 1}."),
+    (r"\.block(\d+)\.", lambda found: f".resnets.{int(found[1]) - 1}."),
+    (r"\.shortcut\.", ".conv_shortcut."),
+    (r"\.down\.", ".downsamplers.0.conv."),
+    (r"\.up\.", ".upsamplers.0.conv."),
+    (r"(attentions\.0)\.norm\.", r"\1.group_norm."),
+    (r"(attentions\.0)\.out\.", r"\1.to_out.0."),
+    (r"(attentions\.0)\.(q|k|v)(?:uery|ey|alue)\.", r"\1.to_\2."),
+)
+
+
+def write_diffusers(model: Model, folder: Path) -> None:
+    """Write a model into a folder that `AutoencoderKL.from_pretrained` reads.
+
+    Args:
+        model: of the residual networks, with codes that are maps.
+        folder: made here.
+
+    Raises:
+        UserError: if the model is not what `AutoencoderKL` can hold.
+    """
+    config = _config(model)
+    folder.mkdir(parents=True)
+    write_json(folder / CONFIG_NAME, config)
+    weights = {
+        diffusers_name(name): tensor.detach().cpu().float().contiguous()
+        for name, tensor in model.state_dict().items()
+        if name.startswith(("encoder.", "decoder."))
+    }
+    (folder / WEIGHTS_NAME).write_bytes(safetensors.torch.save(weights, {"format": "pt"}))
+
+
+def read_diffusers(folder: Path) -> Any:
+    """Return what diffusers reads from a folder; None where it is not installed."""
+    try:
+        from diffusers import AutoencoderKL
+    except ImportError:
+        return None
+    reader: Any = AutoencoderKL
+    return reader.from_pretrained(folder).eval()
+
+
+def outputs_of(read: Any, part: str, inputs: Tensor) -> tuple[Tensor, ...]:
+    """Return what diffusers' autoencoder gives, in our public ranges: mu and logvar, or images in [0, 1].
+
+    Args:
+        read: by `read_diffusers`.
+        part: 'encoder' or 'decoder'.
+        inputs: images `(B, C, H, W)` in [0, 1], or codes as maps.
+    """
+    with torch.no_grad():
+        if part == "decoder":
+            return (((read.decode(inputs).sample + 1.0) / 2.0).clamp(0.0, 1.0),)
+        moments: Tensor = read.encode(2.0 * inputs - 1.0).latent_dist.parameters
+    mu, logvar = moments.flatten(1).chunk(2, 1)
+    return mu, logvar
+
+
+def diffusers_name(name: str) -> str:
+    """Return the name in `AutoencoderKL` of a weight of ours, such as ``encoder.stage1.block2.conv1.weight``."""
+    for pattern, text in _RENAMED:
+        name = re.sub(pattern, text, name)
+    return name
+
+
+def _config(model: Model) -> dict[str, Any]:
+    """Return the arguments of `AutoencoderKL`.
+
+    Raises:
+        UserError: if there are none that fit.
+    """
+    own = model.architecture or {}
+    encoder, decoder = (own.get(part, {}) for part in ("encoder", "decoder"))
+    reason = _in_the_way(model, own, encoder, decoder)
+    if reason is not None:
+        raise UserError(f"diffusers' AutoencoderKL cannot hold this model: {reason}; export other forms (--form)")
+    channels, height, width = model.image_shape
+    num = len(encoder["channels"])
+    return {
+        "_class_name": "AutoencoderKL",
+        "act_fn": "silu",
+        "block_out_channels": list(encoder["channels"]),
+        "down_block_types": ["DownEncoderBlock2D"] * num,
+        "in_channels": channels,
+        "latent_channels": model.code_shape[0],
+        "layers_per_block": encoder["blocks"],
+        "mid_block_add_attention": encoder["attention"],
+        "norm_num_groups": encoder["groups"],
+        "out_channels": channels,
+        "sample_size": height if height == width else [height, width],
+        "scaling_factor": model.info.get("scale_factor", 1.0),
+        "up_block_types": ["UpDecoderBlock2D"] * num,
+    }
+
+
+def _in_the_way(
+    model: Model, own: Mapping[str, Any], encoder: Mapping[str, Any], decoder: Mapping[str, Any]
+) -> str | None:
+    """Return why a model has no such layout, with what to train instead; None if it has."""
+    if own.get("network") != "residual" or len(model.code_shape) == 1:
+        return "its codes are vectors, not maps (--model.network residual --model.latent map)"
+    if model.kind not in ("vae", "vae-dis-l", "vaegan"):
+        return f"it is of kind {model.kind}, which has no encoder of mu and logvar (--model.kind vaegan)"
+    if own["output"] != "centred":
+        return f"its output is {own['output']} (--model.output centred)"
+    if list(encoder["channels"]) != list(decoder["channels"])[::-1]:
+        return "the decoder's channels are not the encoder's in reverse"
+    for name in ("blocks", "groups", "attention"):
+        if encoder[name] != decoder[name]:
+            return f"encoder and decoder differ in {name}"
+    factor = 2 ** (len(encoder["channels"]) - 1)
+    if any(side % factor for side in model.image_shape[1:]):
+        return f"sides of its images are no multiples of {factor}"
+    return None
