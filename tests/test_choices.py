@@ -11,6 +11,7 @@ from vaegan.cli.priors import Options
 from vaegan.config import DecoderSettings, LossSettings, ModelSettings, OptimSettings, PartSettings, TrainSettings
 from vaegan.losses import ADVERSARIAL_FORMS
 from vaegan.networks import ACTIVATIONS, INITS, NETWORKS, NORMS, ORDERS, OUTPUTS, PADDINGS, PARTS_OF_KIND
+from vaegan.objectives.augment import KINDS
 from vaegan.priors import DEFAULT, PRIORS
 from vaegan.schedules import KL_SCHEDULES, LR_SCHEDULES
 from vaegan.training.build import build_likelihood
@@ -42,6 +43,10 @@ def test_a_run_can_fit_every_prior_there_is_to_fit():
     assert set(get_args(get_args(TrainSettings.model_fields["priors"].annotation)[0])) == set(PRIORS) - {"normal"}
     assert get_type_hints(Options)["priors"] == TrainSettings.model_fields["priors"].annotation
     assert Options.model_fields["priors"].default == TrainSettings.model_fields["priors"].default == DEFAULT
+
+
+def test_every_change_before_the_discriminator_can_be_asked_for():
+    assert get_args(get_args(LossSettings.model_fields["augment"].annotation)[0]) == tuple(KINDS)
 
 
 @pytest.mark.parametrize("name", get_args(LossSettings.model_fields["likelihood"].annotation))

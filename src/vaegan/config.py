@@ -214,6 +214,14 @@ class LossSettings(Settings):
     """Width of uniform noise that moves each target of the discriminator inwards."""
     label_flip: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     """Share of images whose targets are exchanged in the discriminator's loss."""
+    augment: tuple[Literal["colour", "translation", "cutout"], ...] = ()
+    """How all images on their way into the discriminator are changed, real ones and made ones alike, so that it cannot
+    learn few images by heart (Zhao et al., arXiv:2006.10738); with no word, not at all."""
+    augment_target: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Augment as often as keeps the mean sign of real images' logits here (0.6 in Karras et al., arXiv:2006.06676);
+    if not set, always."""
+    augment_images: PositiveInt = 500_000
+    """Images in which that goes from never to always, at most."""
     gate: bool = False
     """Balance gate of the authors' code: skip a part's step while it is too far ahead."""
     gate_equilibrium: NonNegativeFloat = 0.68

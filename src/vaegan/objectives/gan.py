@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from .augment import DiscriminatorAugment
 from .game import Game
 from .passes import Critic, draws_random_numbers, evaluation_mode, seeded
 from .step import Losses, Noise, StepResult, given, gradients_of, leaf, trainable
-from .telling import logit_routes
+from .telling import logit_routes, mean_sign
 from .vaegan import Autocast
 
 
@@ -30,6 +31,7 @@ class GANObjective:
         discriminator: (B, C, H, W) -> logits (B,).
         game: form, weights and targets of L_GAN.
         together: whether Dis sees x and x_p as one batch; see `passes.Critic`.
+        augment: how all that Dis sees is changed; see `augment`.
         autocast: makes the context in which forward passes run.
     """
 
@@ -40,11 +42,12 @@ class GANObjective:
         *,
         game: Game | None = None,
         together: bool = False,
+        augment: DiscriminatorAugment | None = None,
         autocast: Autocast = contextlib.nullcontext,
     ) -> None:
         self.parts: dict[str, nn.Module] = {"decoder": decoder, "discriminator": discriminator}
         self.weights = {name: trainable(part) for name, part in self.parts.items()}
-        self.critic = Critic(discriminator, "logit", together=together)
+        self.critic = Critic(discriminator, "logit", together=together, augment=augment)
         self.game, self.autocast = game or Game(), autocast
         self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
@@ -59,7 +62,8 @@ class GANObjective:
         if record:
             routes["decoder/adversarial-prior"] = at_fakes["prior"].float().norm()
             routes |= logit_routes(logits)
-        return StepResult(self._losses(logits, noise), {"decoder": of_dec, "discriminator": of_dis}, routes)
+        gradients = {"decoder": of_dec, "discriminator": of_dis}
+        return StepResult(self._losses(logits, noise), gradients, routes, mean_sign(logits["real"]))
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
         """The losses of held-out images (B, C, H, W), in evaluation (see `passes.evaluation_mode`)."""
@@ -76,7 +80,7 @@ class GANObjective:
             with masks():
                 x_p = self.parts["decoder"](noise.z_p, *c)
             x_p_leaf = leaf(x_p)
-            seen = self.critic.each({"real": x, "prior": x_p_leaf}, *c, masks=masks)
+            seen = self.critic.each({"real": x, "prior": x_p_leaf}, *c, masks=masks, draws=noise.augment)
         return x_p, x_p_leaf, {kind: a for kind, (a, _) in seen.items()}
 
     def _losses(self, logits: dict[str, Tensor], noise: Noise) -> Losses:

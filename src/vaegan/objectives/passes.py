@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import UserError, nearest
+from .augment import DiscriminatorAugment
 
 
 class Critic:
@@ -23,13 +24,21 @@ class Critic:
             own ``default_feature_layer``.
         together: whether `each` passes all kinds of images as one batch, so that batch norms share their statistics
             (the authors' code does; most others pass each kind by itself).
+        augment: how `each` changes images on their way in; None leaves them alone.
 
     Raises:
         UserError: if the discriminator has no module of that name.
     """
 
-    def __init__(self, discriminator: nn.Module, layer: str = "auto", *, together: bool = False) -> None:
-        self.discriminator, self.together = discriminator, together
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        layer: str = "auto",
+        *,
+        together: bool = False,
+        augment: DiscriminatorAugment | None = None,
+    ) -> None:
+        self.discriminator, self.together, self.augment = discriminator, together, augment
         self.judges_patches = bool(getattr(discriminator, "judges_patches", False))
         self.layer = str(getattr(discriminator, "default_feature_layer", "logit")) if layer == "auto" else layer
         self._catching = False
@@ -69,13 +78,26 @@ class Critic:
         return logits.flatten()
 
     def each(
-        self, images: dict[str, Tensor], *c: Tensor, masks: Callable[[], AbstractContextManager[None]]
+        self,
+        images: dict[str, Tensor],
+        *c: Tensor,
+        masks: Callable[[], AbstractContextManager[None]],
+        draws: Tensor | None = None,
     ) -> dict[str, tuple[Tensor, Tensor]]:
-        """Pass several batches of one size; ``masks`` makes the context of one pass.
+        """Pass several batches of one size.
+
+        Args:
+            images: kind -> (B, C, H, W).
+            c: conditions (B, A) of a conditional Dis.
+            masks: makes the context of one pass.
+            draws: for `augment`, (NUM_DRAWS, B), the same for all kinds.
 
         Returns:
             Kind -> logits, (B,) or (B, P), and features (B, ...).
         """
+        if self.augment is not None:
+            assert draws is not None, "augmentation takes its randomness from the noise of the step"
+            images = {kind: self.augment(x, draws) for kind, x in images.items()}
         if not self.together:
             found = {}
             for kind, x in images.items():

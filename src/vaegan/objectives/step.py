@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 Losses = dict[str, dict[str, Tensor]]
 """Part -> name -> scalar, nats per image; ``total`` is what the part descends."""
+NUM_DRAWS = 12
+"""Numbers for each image that `augment` takes."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,14 @@ class Noise:
         z_p: codes from the prior N(0, I), (B, Z).
         uniform: U(0, 1) for the noise (0) and flips (1) of the targets of real, reconstruction and prior, (3, 2, B).
         seed: seed of whatever a network itself draws (dropout).
+        augment: U(0, 1) for changes of what Dis sees (`augment`), (NUM_DRAWS, B); needed for these alone.
     """
 
     eps: Tensor
     z_p: Tensor
     uniform: Tensor
     seed: int
+    augment: Tensor | None = None
 
     @staticmethod
     def draw(
@@ -59,9 +63,10 @@ class Noise:
         generator = torch.Generator(device).manual_seed(int(state[0]) >> 1)
         codes = torch.randn(2, batch_size, latent_dim, generator=generator, device=device)
         uniform = torch.rand(3, 2, batch_size, generator=generator, device=device)
+        augment = torch.rand(NUM_DRAWS, batch_size, generator=generator, device=device)
         share = slice(batch_size // world_size * rank, batch_size // world_size * (rank + 1))
         dropout_seed = int((state[1] >> np.uint64(1)) + np.uint64(rank)) % 2**62
-        return Noise(codes[0, share], codes[1, share], uniform[:, :, share], dropout_seed)
+        return Noise(codes[0, share], codes[1, share], uniform[:, :, share], dropout_seed, augment[:, share])
 
 
 @dataclass
@@ -72,11 +77,13 @@ class StepResult:
         losses: part -> name -> scalar, nats per image.
         gradients: part -> one gradient per trainable parameter of that part, in the order of ``parameters()``.
         routes: gradient norms of single routes, and mean logits; filled when asked for.
+        told: mean sign of Dis's logits of the real images, a scalar; None where no Dis is trained.
     """
 
     losses: Losses
     gradients: dict[str, list[Tensor]]
     routes: dict[str, Tensor] = field(default_factory=dict)
+    told: Tensor | None = None
 
 
 class Objective(Protocol):

@@ -25,6 +25,11 @@ def logit_routes(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return means | {f"discriminator/accuracy-{kind}": told_apart(logits["real"], a) for kind, a in fakes.items()}
 
 
+def mean_sign(logits: Tensor) -> Tensor:
+    """Mean sign of logits (B,) or (B, P), a scalar: 1 where all are taken for real, -1 where none is."""
+    return torch.sign(wide(logits.detach())).mean()
+
+
 def told_apart(real: Tensor, fake: Tensor) -> Tensor:
     """Share of pairs of a real image and a fake whose real one has the larger logit, ties counting half.
 

@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..losses import prior_loss, wide
+from .augment import DiscriminatorAugment
 from .balance import at_weight, balance_factor, last_weight
 from .game import FAKES, Game
 from .likelihoods import FeatureLikelihood, Likelihood
 from .passes import Critic, draws_random_numbers, evaluation_mode, frozen_statistics, seeded
 from .step import Losses, Noise, StepResult, given, gradients_of, leaf, trainable
-from .telling import logit_routes
+from .telling import logit_routes, mean_sign
 
 Autocast = Callable[[], AbstractContextManager[object]]
 
@@ -66,6 +67,7 @@ class VAEGANObjective:
         free_bits: nats per latent dimension that cost nothing.
         feature_layer: layer l, by name; see `passes.Critic`.
         together: whether Dis sees x, x_tilde and x_p as one batch; see `passes.Critic`.
+        augment: how all that Dis sees is changed; see `augment`.
         balance: length that the adversarial gradient is kept at beside that of gamma L_llike; None leaves it alone.
             See `balance`.
         balance_at: where these lengths are taken: the decoder's ``images``, or the weight of its ``last-layer``.
@@ -88,6 +90,7 @@ class VAEGANObjective:
         free_bits: float = 0.0,
         feature_layer: str = "auto",
         together: bool = False,
+        augment: DiscriminatorAugment | None = None,
         balance: float | None = None,
         balance_at: str = "images",
         autocast: Autocast = contextlib.nullcontext,
@@ -97,7 +100,7 @@ class VAEGANObjective:
         if isinstance(self.likelihood, nn.Module) and trainable(self.likelihood):
             self.parts["likelihood"] = self.likelihood
         self.weights = {name: trainable(part) for name, part in self.parts.items()}
-        self.critic = Critic(discriminator, feature_layer, together=together)
+        self.critic = Critic(discriminator, feature_layer, together=together, augment=augment)
         self.game = game or Game()
         self.kinds = {"both": FAKES, "prior": ("prior",), "reconstructions": ("reconstruction",)}[fakes]
         self.gamma, self.adversarial_weight = gamma, adversarial_weight
@@ -137,7 +140,8 @@ class VAEGANObjective:
             routes["encoder/llike"] = (self.encoder_llike_weight * of_z).norm()
             routes |= logit_routes(f.logits)
             routes |= {"decoder/balance": balance} if isinstance(balance, Tensor) else {}
-        return StepResult(self._losses(f, noise, kl_factor, balance), gradients, routes)
+        losses = self._losses(f, noise, kl_factor, balance)
+        return StepResult(losses, gradients, routes, mean_sign(f.logits["real"]))
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
         """The losses of held-out images (B, C, H, W), in evaluation (see `passes.evaluation_mode`)."""
@@ -168,7 +172,7 @@ class VAEGANObjective:
                     x_p = decoder(noise.z_p, *c)
                 fakes["prior"] = leaf(x_p)
             shown = {"real": x} | {k: v for k, v in fakes.items() if k in self.kinds or self.likelihood.in_features}
-            seen = self.critic.each(shown, *c, masks=masks)
+            seen = self.critic.each(shown, *c, masks=masks, draws=noise.augment)
         logits = {kind: a for kind, (a, _) in seen.items() if kind in ("real", *self.kinds)}
         if self.likelihood.in_features:
             llike = self.likelihood.loss(seen["reconstruction"][1], seen["real"][1]).mean()

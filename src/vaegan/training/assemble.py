@@ -18,9 +18,12 @@ from ..distributed import World
 from ..models import Model
 from ..networks.sync_norm import synchronise_batch_norms
 from ..objectives import Objective
+from ..objectives.augment import DiscriminatorAugment
 from ..objectives.perceptual import Layers
 from .averages import Averages
 from .build import (
+    build_adaptive,
+    build_augment,
     build_batches,
     build_conditions,
     build_gate,
@@ -146,8 +149,10 @@ class _Assembly:
         """A training step on copies of the networks, on few images if many would take long."""
         model = self.model.with_parts(copies(self.model.parts))
         model.to(device=self.device, memory_format=layout_of(memory_format))  # type: ignore[call-overload]
-        objective = build_objective(config, model, autocast_for(precision, self.device), self.perceptual)
-        trainer = self._trainer(config, model, objective, World(), batch_size=min(self.share, 32))
+        augment = build_augment(config, model)
+        autocast = autocast_for(precision, self.device)
+        objective = build_objective(config, model, autocast, self.perceptual, augment)
+        trainer = self._trainer(config, model, objective, World(), augment, batch_size=min(self.share, 32))
         return lambda: trainer.step()
 
     def assembled(self) -> Assembled:
@@ -160,7 +165,8 @@ class _Assembly:
                 synchronise_batch_norms(part)
         self.world.share_first([p.detach() for p in self.model.parameters()])
         autocast = autocast_for(t.precision, self.device)
-        objective = build_objective(self.config, self.model, autocast, self.perceptual)
+        augment = build_augment(self.config, self.model)
+        objective = build_objective(self.config, self.model, autocast, self.perceptual, augment)
         averages = None
         averaged = {name: part for name, part in objective.parts.items() if name in ("encoder", "decoder")}
         shown = self.model
@@ -170,7 +176,7 @@ class _Assembly:
         if t.compile:
             for part in objective.parts.values():
                 part.compile()
-        trainer = self._trainer(self.config, self.model, objective, self.world, averages=averages)
+        trainer = self._trainer(self.config, self.model, objective, self.world, augment, averages=averages)
         return Assembled(self.config, self.data, self.model, trainer, shown)
 
     def _trainer(
@@ -179,6 +185,7 @@ class _Assembly:
         model: Model,
         objective: Objective,
         world: World,
+        augment: DiscriminatorAugment | None,
         *,
         averages: Averages | None = None,
         batch_size: int | None = None,
@@ -198,6 +205,8 @@ class _Assembly:
             averages=averages,
             gate=build_gate(config),
             plateau=build_plateau(config),
+            augment=augment,
+            adaptive=build_adaptive(config, augment),
             pretraining=pretraining,
             autocast=autocast,
             conditions=build_conditions(config, model, self.data.train, world),

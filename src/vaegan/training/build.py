@@ -33,6 +33,8 @@ from ..objectives import (
     VAEGANObjective,
     trainable,
 )
+from ..objectives.adaptive import AdaptiveProbability
+from ..objectives.augment import DiscriminatorAugment
 from ..objectives.gate import BalanceGate
 from ..objectives.perceptual import Layers
 from ..objectives.vaegan import Autocast
@@ -158,7 +160,36 @@ def open_perceptual(config: Config, data: ImageData, device: torch.device) -> La
     return open_layers(name, data, cache=config.data.cache, weights=loss.perceptual_file, device=device)
 
 
-def build_objective(config: Config, model: Model, autocast: Autocast, perceptual: Layers | None = None) -> Objective:
+def build_augment(config: Config, model: Model) -> DiscriminatorAugment | None:
+    """Build what changes images on their way into the discriminator, where it is wanted.
+
+    Raises:
+        UserError: if the model trains no discriminator.
+    """
+    if not config.loss.augment:
+        return None
+    if model.kind not in ("gan", "vaegan"):
+        raise UserError(
+            f"loss.augment changes what a discriminator in training sees, which model.kind {model.kind} has not; leave "
+            "it out"
+        )
+    return DiscriminatorAugment(config.loss.augment, model.image_range, model.device)
+
+
+def build_adaptive(config: Config, augment: DiscriminatorAugment | None) -> AdaptiveProbability | None:
+    """Build what decides how often ``augment`` works, where that is not always."""
+    if augment is None or config.loss.augment_target is None:
+        return None
+    return AdaptiveProbability(augment.p, config.loss.augment_target, config.loss.augment_images)
+
+
+def build_objective(
+    config: Config,
+    model: Model,
+    autocast: Autocast,
+    perceptual: Layers | None = None,
+    augment: DiscriminatorAugment | None = None,
+) -> Objective:
     """Build the objective of the model's kind on the model's parts, which stay where they are.
 
     Args:
@@ -166,6 +197,7 @@ def build_objective(config: Config, model: Model, autocast: Autocast, perceptual
         model: whose parts are trained.
         autocast: makes the context in which forward passes run.
         perceptual: what `open_perceptual` gave; without it there is no such part of L_llike.
+        augment: what `build_augment` gave; without it images are left alone.
 
     Raises:
         UserError: if the settings do not fit together.
@@ -187,7 +219,7 @@ def build_objective(config: Config, model: Model, autocast: Autocast, perceptual
         )
     if model.kind == "gan":
         networks = parts["decoder"], parts["discriminator"]
-        return GANObjective(*networks, game=game, together=loss.joint_batch, autocast=autocast)
+        return GANObjective(*networks, game=game, together=loss.joint_batch, augment=augment, autocast=autocast)
     likelihood = build_likelihood(loss, model.image_range)
     if perceptual is not None:
         likelihood = PerceptualLikelihood(likelihood, perceptual, loss.perceptual_weight, model.image_range)
@@ -209,6 +241,7 @@ def build_objective(config: Config, model: Model, autocast: Autocast, perceptual
             fakes=loss.fakes,
             adversarial_weight=loss.adversarial_weight,
             together=loss.joint_batch,
+            augment=augment,
             balance=loss.balance,
             balance_at=loss.balance_at,
             **shared,

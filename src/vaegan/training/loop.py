@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from ..distributed import World
 from ..errors import UserError
 from ..objectives import Noise, Objective, trainable
+from ..objectives.adaptive import AdaptiveProbability
+from ..objectives.augment import DiscriminatorAugment
 from ..objectives.gate import BalanceGate
 from ..objectives.r1 import r1_gradients
 from ..objectives.step import Losses, StepResult
@@ -113,6 +115,8 @@ class Trainer:
         averages: averaged weights to keep up, if any.
         gate: balance gate, if any.
         plateau: factors on the rates, if any; its owner shows it held-out losses.
+        augment: what the objective's discriminator sees its images through, if anything, for the R1 penalty.
+        adaptive: how often that is, if not always.
         pretraining: objective of the first ``pretrain_images``, on parts of the same names and weights, if any.
         autocast: context of forward passes, for the R1 penalty.
         conditions: images seen -> conditions (b, A) of the images in this process's batch, for conditional networks.
@@ -133,6 +137,8 @@ class Trainer:
         averages: Averages | None = None,
         gate: BalanceGate | None = None,
         plateau: Plateau | None = None,
+        augment: DiscriminatorAugment | None = None,
+        adaptive: AdaptiveProbability | None = None,
         pretraining: Objective | None = None,
         autocast: Autocast = contextlib.nullcontext,
         conditions: Callable[[int], Tensor] | None = None,
@@ -142,6 +148,7 @@ class Trainer:
         self.objective, self.optimisers, self.batches, self.settings = objective, optimisers, batches, settings
         self.device, self.world = torch.device(device), world or World()
         self.averages, self.gate, self.plateau, self.autocast = averages, gate, plateau, autocast
+        self.augment, self.adaptive = augment, adaptive
         self.pretraining, self.conditions = pretraining, conditions
         self.weights = {name: trainable(part) for name, part in objective.parts.items()}
         self._rates = {
@@ -200,7 +207,8 @@ class Trainer:
         )
         result = self.current.step(x, noise, self.kl_factor(), record=record, **given)
         if s.r1_weight and "discriminator" in result.gradients and self.steps % s.r1_every == 0:
-            self._add_r1(result, x, c, noise.seed)
+            self._add_r1(result, x, c, noise)
+        self._adapt(result, record=record)
         norms, gradients = {}, {}
         for part, of_part in result.gradients.items():
             of_part = laid_out(self.weights[part], of_part)
@@ -283,6 +291,7 @@ class Trainer:
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "averages": {} if not self.averages else {n: p.state_dict() for n, p in self.averages.parts.items()},
             "plateau": self.plateau.state() if self.plateau else {},
+            "adaptive": self.adaptive.state() if self.adaptive else {},
         }
         return dict(_copied(state))
 
@@ -299,6 +308,8 @@ class Trainer:
                 part.load_state_dict(state["averages"][name])
         if self.plateau:
             self.plateau.restore(state["plateau"])
+        if self.adaptive and state.get("adaptive"):  # not in checkpoints of earlier versions
+            self.adaptive.restore(state["adaptive"])
 
     def average_buffers(self) -> None:
         """Make running statistics equal in all processes: their means."""
@@ -306,11 +317,24 @@ class Trainer:
         for part in (*self.objective.parts.values(), *averaged):
             self.world.average_([b for b in part.buffers() if b.is_floating_point()])
 
-    def _add_r1(self, result: StepResult, x: Tensor, c: Tensor | None, seed: int) -> None:
+    def _adapt(self, result: StepResult, *, record: bool) -> None:
+        """Move how often images are augmented by what Dis said of real ones, in all processes alike."""
+        if self.adaptive is None or result.told is None:
+            return
+        told = result.told.clone()
+        self.world.average_([told])
+        self.adaptive.look(told, self.settings.batch_size)
+        if record:
+            result.routes["discriminator/told"] = told
+            result.routes["discriminator/augmented"] = self.adaptive.p.float()
+
+    def _add_r1(self, result: StepResult, x: Tensor, c: Tensor | None, noise: Noise) -> None:
         s = self.settings
+        if self.augment is not None and noise.augment is not None:
+            x = self.augment(x, noise.augment)
         discriminator: nn.Module = self.objective.parts["discriminator"]
         weight = s.r1_weight * s.r1_every
-        penalty, extra = r1_gradients(discriminator, x, weight, autocast=self.autocast, seed=seed, c=c)
+        penalty, extra = r1_gradients(discriminator, x, weight, autocast=self.autocast, seed=noise.seed, c=c)
         result.gradients["discriminator"] = [
             a + b for a, b in zip(result.gradients["discriminator"], extra, strict=True)
         ]
