@@ -142,7 +142,7 @@ def munjal(gamma: float, gamma_2: float, batch_size: int) -> Callable[[Numbers],
 def edchengg(n: Numbers) -> dict[str, Tensor]:
     return {
         "encoder": n.kl_sum / (B * 784) + 5 * n.mean_difference,
-        "decoder": 25 * n.mean_difference - entropy(n.tilde, 0) - entropy(n.prior, 0),
+        "decoder": 25 * n.mean_difference + entropy(n.tilde, 1) + entropy(n.prior, 1),
         "discriminator": entropy(n.tilde, 0) + entropy(n.prior, 0) + entropy(n.real, 1),
     }
 
