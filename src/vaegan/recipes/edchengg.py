@@ -12,10 +12,10 @@ Mended:
 * The decoder's tanh made values in (-1, 1) for images in [0, 1]. Ours brings images to tanh's range.
 * The last, shorter batch was divided by the size of a whole one. Ours has no shorter batch.
 * Whole modules were pickled. Ours saves safetensors and JSON.
-* With Dec's adversarial term alive again, in its saturating form, Dis wins within an epoch, the term has no gradient left
-  and Dec draws noise, in each of ten variants that were tried. Ours descends the non-saturating form, and R1 (weight 5,
-  every fourth step) keeps Dis from being sure: spots in the shape of digits after two epochs, ones, noughts and threes
-  after six. One number per image cannot tell which digit to reconstruct, so reconstructions look like any sample.
+* With Dec's adversarial term alive again, in its saturating form, Dis wins within an epoch, the term has no gradient
+  left and Dec draws noise, in each of ten variants that were tried. Ours descends the non-saturating form, and R1
+  (weight 5, every fourth step) keeps Dis from being sure: spots in the shape of digits after two epochs, ones, noughts
+  and threes after six. One number per image cannot tell which digit to reconstruct: reconstructions look like samples.
 """
 
 from __future__ import annotations

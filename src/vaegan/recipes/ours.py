@@ -6,7 +6,8 @@ the two stay level. With gamma near 0.1 the gradients of L_llike and L_GAN at x_
 metrics.jsonl tells them). How near reconstructions come is a matter of the KL weight: mnist-conv had Fréchet distances
 of held-out reconstructions (features of a digit classifier, 10,000 images, one seed; as many training images: 0.48) of
 3.4 at KL weight 0.2 and gamma 0.1, of 0.99 at 0.05 and 0.5, of 0.44 at 0.005 and 1. Codes of 100 nats are far from
-N(0, I), so such a model is sampled from a prior fitted to them.
+N(0, I), so such a model is sampled from a prior fitted to them. On the 1,524 small digits the discriminator wins
+towards the end (it tells 98 % of made images from real ones, one seed); with a little of R1 it does not.
 """
 
 from __future__ import annotations
@@ -26,15 +27,9 @@ def _falling() -> OptimSettings:
     return _adam(schedule="cosine", final_lr_factor=0.1, ema=0.999)
 
 
-def _loss(gamma: float, kl_weight: float, encoder_llike_weight: float = 1.0) -> LossSettings:
+def _loss(**changes: float) -> LossSettings:
     """Non-saturating loss with one-sided label smoothing, steadier than minimax on small data."""
-    return LossSettings(
-        gamma=gamma,
-        kl_weight=kl_weight,
-        encoder_llike_weight=encoder_llike_weight,
-        adversarial="non-saturating",
-        label_smoothing=0.1,
-    )
+    return LossSettings.model_validate({"adversarial": "non-saturating", "label_smoothing": 0.1, **changes})
 
 
 def _without_norm(model: ModelSettings) -> ModelSettings:
@@ -73,7 +68,7 @@ ALL = (
         (
             data_of("digits"),
             paper_conv((32, 64), 64, (64, 32), (32, 64, 64), (128, 128), latent_dim=16),
-            _loss(gamma=0.1, kl_weight=0.5),
+            _loss(gamma=0.1, kl_weight=0.1, r1_weight=0.2, r1_every=4),
             _adam(),
             TrainSettings(epochs=60, snapshot_epochs=5),
         ),
