@@ -70,9 +70,9 @@ class Library(Mapping[str, Opened]):
         return len(self._opened)
 
 
-def _find(request: Request, model: Annotated[str, InPath(description="name of a model, see /api/models")]) -> Opened:
+async def _find(request: Request, model: Annotated[str, InPath(description="name of a model, see /api/models")]) -> Opened:
     library: Library = request.app.state.library
-    return library[model]
+    return library[model]  # a look-up: as a coroutine it needs no thread
 
 
 OfModel = Annotated[Opened, Depends(_find)]

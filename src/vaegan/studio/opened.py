@@ -97,6 +97,10 @@ class Opened:
                         raise
             return self._model
 
+    def is_current(self) -> bool:
+        """Whether `model` has it at hand."""
+        return self._model is not None and self._stamp == self._look()
+
     def _look(self) -> Hashable:
         """Return what changes with the model's files; None if there are none."""
         if self.folder is None:

@@ -65,8 +65,9 @@ class Along(_Asked):
 @router.post("/api/models/{model}/decode")
 async def decode_codes(opened: OfModel, asked: ToDecode) -> Response:
     """Decode codes, after adding attribute vectors and setting single dimensions."""
-    # Models and vectors may have to be read first, which shall keep nobody else waiting.
-    z = await run_in_threadpool(_changed, opened, asked)
+    # Where model or vectors may have to be read first, that shall keep nobody else waiting.
+    quick = opened.is_current() and not asked.attributes
+    z = _changed(opened, asked) if quick else await run_in_threadpool(_changed, opened, asked)
     images = await decode_soon(opened, z, asked.told)
     if len(images) <= _FEW and asked.form in ("json", "png"):
         return answer(asked.form, images, z, name=f"{opened.name}-decoded")

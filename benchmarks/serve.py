@@ -1,0 +1,112 @@
+"""Requests per second of `vaegan serve` and the time that 99 of 100 take, with batching and decoding one by one.
+
+Both servers run in this process and are asked in turn, by clients that each send the next request when the answer to
+the last has come; weights are fresh, for what is computed does not matter.
+
+python benchmarks/serve.py --clients 32 --rounds 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from vaegan.recipes import RECIPES, config_for
+from vaegan.studio.app import create_app
+from vaegan.studio.batching import Batcher
+from vaegan.studio.library import Library
+from vaegan.studio.start import address_of, bind, server_of
+from vaegan.training.build import build_model
+
+
+class Served:
+    """A server in a thread of its own."""
+
+    def __init__(self, folder: str, joint: bool) -> None:
+        self.library = Library([folder], batcher=Batcher(joint=joint))
+        self.listening = bind("127.0.0.1", 0)
+        self.server = server_of(create_app(self.library, page=False))
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]}, daemon=True)
+        self.thread.start()
+        self.port = urlsplit(address_of(self.listening, "127.0.0.1")).port
+
+    def close(self) -> None:
+        """Stop."""
+        self.server.should_exit = True
+        self.thread.join()
+        self.listening.close()
+        self.library.batcher.close()
+
+
+def request_of(code: list[float]) -> bytes:
+    """A request to decode one code, whole."""
+    body = json.dumps({"codes": [code], "form": "png"}).encode()
+    head = "POST /api/models/served/decode HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def client(port: int, latent_dim: int, seed: int, end: float) -> list[float]:
+    """Ask until the end, and return how long each answer took in seconds."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    requests = [request_of(code.tolist()) for code in np.random.default_rng(seed).normal(size=(16, latent_dim))]
+    taken: list[float] = []
+    while (start := time.perf_counter()) < end:
+        writer.write(requests[len(taken) % len(requests)])
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        assert head.startswith("http/1.1 200"), head
+        await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
+        taken.append(time.perf_counter() - start)
+    writer.close()
+    return taken
+
+
+async def ask(port: int, latent_dim: int, clients: int, seconds: float) -> list[float]:
+    end = time.perf_counter() + seconds
+    answers = await asyncio.gather(*(client(port, latent_dim, k, end) for k in range(clients)))
+    return [seconds for of_client in answers for seconds in of_client]
+
+
+def measure(recipe: str, clients: int, rounds: int, seconds: float) -> dict[bool, tuple[float, float]]:
+    """Return requests/s and the 99th percentile in seconds, medians of rounds, with batching and without."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = build_model(config_for(recipe), RECIPES[recipe].image_shape)
+        model.save(Path(folder) / "served")
+        sides = {joint: Served(f"{folder}/served", joint) for joint in (True, False)}
+        found: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+        for round_ in range(rounds + 1):
+            for joint, served in sides.items():
+                taken = asyncio.run(ask(served.port, model.latent_dim, clients, seconds))
+                if round_:  # the first is for warming up
+                    found[joint].append((len(taken) / seconds, float(np.percentile(taken, 99))))
+        for served in sides.values():
+            served.close()
+    return {joint: tuple(map(statistics.median, zip(*rows, strict=True))) for joint, rows in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipes", nargs="+", default=["mnist-mlp", "mnist-conv", "larsen-celeba64"])
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    options = parser.parse_args()
+    print("| recipe | clients | joint, requests/s | one by one | ratio | joint, 99 % within | one by one | ratio |")
+    print("|---|---|---|---|---|---|---|---|")
+    for recipe in options.recipes:
+        found = measure(recipe, options.clients, options.rounds, options.seconds)
+        (a, p), (b, q) = found[True], found[False]
+        times = f"{1e3 * p:.0f} ms | {1e3 * q:.0f} ms | {q / p:.2f}"
+        print(f"| {recipe} | {options.clients} | {a:.0f} | {b:.0f} | {a / b:.2f} | {times} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

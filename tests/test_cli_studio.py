@@ -1,0 +1,118 @@
+"""``vaegan studio`` and ``vaegan serve``, from their words to a server that answers."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
+from fastapi.testclient import TestClient
+
+from vaegan.studio import start as starting
+
+
+@pytest.fixture
+def started(monkeypatch, command):
+    """Run a command that would serve, and return its exit code, the application and the door's port."""
+
+    def run(*words):
+        served = {}
+
+        def keep(app, listening, announce):
+            served.update(app=app, port=listening.getsockname()[1])
+            announce()
+            listening.close()
+
+        monkeypatch.setattr(starting, "start", keep)
+        return command(*words), served
+
+    return run
+
+
+def client_of(served, host="127.0.0.1"):
+    return TestClient(served["app"], base_url=f"http://{host}:{served['port']}")
+
+
+def test_the_studio_has_a_page_and_finds_the_runs_data(started, studio_run, capsys):
+    code, served = started("studio", studio_run, studio_run / "model", "--port", "0")
+    assert code == 0
+    assert f"bars, bars-2: http://127.0.0.1:{served['port']}/" in capsys.readouterr().out
+    client = client_of(served)
+    assert client.get("/").status_code == 200
+    assert [about["name"] for about in client.get("/api/models").json()["models"]] == ["bars", "bars-2"]
+    for name in ("bars", "bars-2"):
+        assert client.get(f"/api/models/{name}/examples").status_code == 200
+    served["app"].state.library.batcher.close()
+
+
+def test_serve_has_the_api_alone(started, studio_run, capsys):
+    code, served = started("serve", studio_run, "--port", "0", "--batch-size", "8")
+    assert code == 0
+    assert "/docs" in capsys.readouterr().out
+    client = client_of(served)
+    assert client.get("/").status_code == 404
+    assert client.get("/api/models/bars/samples").status_code == 200
+    assert served["app"].state.library.batcher.most_rows == 8
+    served["app"].state.library.batcher.close()
+
+
+def test_other_data_are_named(started, studio_run, tmp_path):
+    shutil.copytree(studio_run / "model", tmp_path / "alone")
+    _, served = started("serve", tmp_path / "alone", "--port", "0")
+    assert client_of(served).get("/api/models/alone/examples").status_code == 409
+    _, served = started("serve", tmp_path / "alone", "--port", "0", "--data", "digits")
+    assert client_of(served).get("/api/models/alone/examples").status_code == 200
+    _, served = started("serve", studio_run, "--port", "0", "--data.held-out", "0.4")
+    settings = served["app"].state.library["bars"].data_settings
+    assert settings.held_out == 0.4
+    assert settings.source.endswith("told0")
+
+
+def test_away_from_loopback_a_token_is_printed_and_asked_for(started, studio_run, capsys):
+    _, served = started("studio", studio_run, "--port", "0", "--host", "0.0.0.0")
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("token: "))
+    token = line.removeprefix("token: ")
+    assert len(token) > 16
+    client = client_of(served, "box.example")
+    assert client.get("/api/models").status_code == 401
+    assert client.get("/api/models", headers={"authorization": f"Bearer {token}"}).status_code == 200
+    _, served = started("studio", studio_run, "--port", "0", "--token", "of-my-own")
+    assert client_of(served).get("/api/models").status_code == 401
+    assert client_of(served).get("/api/models", headers={"authorization": "Bearer of-my-own"}).status_code == 200
+
+
+def test_mistakes_are_told_in_a_line(command, studio_run, tmp_path, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert command("serve", studio_run, "--port", port) == 2
+    assert f"--port {port}: Address already in use; choose another" in capsys.readouterr().err
+    assert command("studio", tmp_path / "nothing", "--port", "0") == 2
+    assert "no run or saved model" in capsys.readouterr().err
+    assert command("studio", "--port", "0") == 2
+    assert "no run is named" in capsys.readouterr().err
+    assert command("serve", studio_run, "--port", "0", "--host", "no.such.host.invalid") == 2
+    assert "--host no.such.host.invalid" in capsys.readouterr().err
+
+
+def test_a_process_answers_until_it_is_interrupted(studio_run, environment):
+    words = [sys.executable, "-m", "vaegan", "serve", str(studio_run), "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split("127.0.0.1:")[1].split("/")[0])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=100)
+        connection.request("GET", "/api/models")
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=100)
+    assert answer["models"][0]["name"] == "bars"
+    assert (process.returncode, err) == (0, "")
