@@ -116,11 +116,8 @@ class Watched:
             written = self.run.metrics_path.stat().st_mtime
         except OSError:
             return "starting"
-        try:
-            if self.run.curves_path.stat().st_mtime >= written and self._reached():
-                return "finished"
-        except OSError:
-            pass
+        if self.run.curves_path.is_file() and self._reached():
+            return "finished"
         return "going on" if time.time() - written < _PATIENCE else "stopped"
 
     def _reached(self) -> bool:

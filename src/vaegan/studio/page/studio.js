@@ -636,6 +636,7 @@ const showMap = latest(async () => {
     }
   }
   $("colour").disabled = !codeMap.labels;
+  $("colour").value = codeMap.labels ? get("colour") : "clusters";
   drawMap();
   if (get("picked") !== "") await pick(Number(get("picked")));
 });

@@ -1,0 +1,80 @@
+"""Pictures of the studio: every view, light and dark, wide and narrow, as PNGs of 256 colours.
+
+Needs the extras `studio` and `browser`, and Chromium. For example, those of the README:
+
+vaegan train mnist-conv --data shapes-faces --data.size 32 --data.channels 3 --out runs/faces
+vaegan attributes runs/faces --how linear
+python tools/studio_pictures.py runs/faces runs/mnist-conv --out pictures
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+import threading
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from vaegan.settings_io import load_yaml
+from vaegan.studio.app import create_app
+from vaegan.studio.library import Library
+from vaegan.studio.start import address_of, bind, server_of
+
+VIEWS = {
+    "samples": "num=64",
+    "image": "source=test:{example}&attributes={attributes}",
+    "between": "seed=4&x=0.6&y=0.4",
+    "map": "points=2000&picked={example}",
+    "training": "",
+    "compare": "source=test:{example}",
+}
+WINDOWS = {"wide": (1240, 900), "narrow": (390, 844)}
+
+
+def main() -> None:
+    """Serve the runs, open each view of the first, take its picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", help="run folders; pictures are of the first, Side by side of all")
+    parser.add_argument("--out", type=Path, default=Path("pictures"))
+    parser.add_argument("--example", type=int, default=5, help="held-out image that is shown")
+    parser.add_argument("--attributes", default="smiling:1.5,hat:1", help="what is edited, NAME:STRENGTH,...")
+    options = parser.parse_args()
+    library = Library(options.runs, [load_yaml(Path(run) / "config.yaml").data for run in options.runs])
+    listening = bind("127.0.0.1", 0)
+    server = server_of(create_app(library))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        with sync_playwright() as started:
+            browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+            for scheme in ("light", "dark"):
+                for size, (width, height) in WINDOWS.items():
+                    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+                    for view, asked in VIEWS.items():
+                        asked = asked.format(example=options.example, attributes=options.attributes)
+                        page.goto("about:blank")
+                        page.goto(f"{address_of(listening, '127.0.0.1')}#view={view}&{asked}")
+                        take(page, options.out / f"{view}-{scheme}-{size}.png")
+            browser.close()
+    finally:
+        server.should_exit = True
+        thread.join()
+        library.batcher.close()
+
+
+def take(page: Page, path: Path) -> None:
+    """Write what is seen once nothing more is loaded."""
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(500)  # what is drawn of the last answer
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
