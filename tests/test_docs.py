@@ -58,6 +58,7 @@ MADE = {
     "attributes": ("all.png", "balanced.png", "linear.png", "apart.png", "checked-check.json", "told.png"),
     "evaluate": ("runs/vaegan/evaluation.json", "comparison.html", "comparison.md", "seeds.json", "nearest.png"),
     "fine-tune": ("tuned/priors.json", "tuned.png", "runs/vae-dis-l/model/config.json"),
+    "studio": ("all.png", "hat.png"),
     "share": ("card/README.md", "look-first/README.md", "export/decoder.pt2"),
     "extend": ("mine/config.json", "runs/stripes/model/config.json"),
 }

@@ -70,7 +70,9 @@ class Library(Mapping[str, Opened]):
         return len(self._opened)
 
 
-async def _find(request: Request, model: Annotated[str, InPath(description="name of a model, see /api/models")]) -> Opened:
+async def _find(
+    request: Request, model: Annotated[str, InPath(description="name of a model, see /api/models")]
+) -> Opened:
     library: Library = request.app.state.library
     return library[model]  # a look-up: as a coroutine it needs no thread
 
