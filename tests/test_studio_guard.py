@@ -188,8 +188,28 @@ def test_bad_json_and_unknown_names(client):
     assert client.get(f"{BARS}/samples?prior=gausian").status_code == 404
     assert client.get(f"{BARS}/samples?label=up").status_code == 404
     assert client.get(f"{BARS}/samples?num=100000").status_code == 422
+    for attribute in ("right=nan", "right=inf", "right=", "right", "=1e9", "right=x"):
+        assert client.get(f"{BARS}/samples", params={"attribute": attribute}).status_code == 422
+    assert client.get(f"{BARS}/samples", params={"attribute": "right=1"}).status_code == 400
+    assert client.get(f"{BARS}/examples/{10**30}").status_code == 404
+    assert client.get(f"{BARS}/snapshots/samples/{'9' * 5000}").status_code == 422
     assert client.get(f"{BARS}/clusters?k=50&num=20").status_code == 400
     assert client.delete(BARS).status_code == 405
+
+
+def test_too_many_slow_requests_are_put_off(client, library):
+    """While as many as are let in wait for something that takes long, the next is told to come back."""
+    patient = library["bars"]._patient
+    while patient.acquire(blocking=False):
+        pass
+    try:
+        answer = client.get(f"{BARS}/clusters?num=33&k=2&seed=77")
+    finally:
+        for _ in range(4):
+            patient.release()
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "1"
+    assert client.get(f"{BARS}/clusters?num=33&k=2&seed=77&split=train").status_code == 200
 
 
 def test_other_hosts_and_origins_are_refused(client):

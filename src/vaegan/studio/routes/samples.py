@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
+from pydantic import ValidationError
 from torch import Tensor
 
 from ...data.conditions import Conditioning
@@ -38,7 +40,7 @@ def samples(
     """Draw codes from a prior and decode them."""
     model = opened.model()
     conditioning = model.conditioning
-    told = Told(attributes=dict(map(_value, attribute)))
+    told = Told(attributes=_attributes(attribute))
     if conditioning is not None and conditioning.kind == "labels":
         told.label = label
         label = None if not model.prior_of(prior).num_labels else label
@@ -77,9 +79,14 @@ def _prior_of(
     return prior, torch.full((num,), index)
 
 
-def _value(words: str) -> tuple[str, float]:
-    name, _, value = words.rpartition("=")
+def _attributes(given: Sequence[str]) -> dict[str, float]:
+    """Return attributes by name out of NAME=VALUE.
+
+    Raises:
+        Refused: with 422 if one is not of this form, or its value no number that attributes have.
+    """
+    pairs = {name.strip(): value for name, _, value in (words.rpartition("=") for words in given)}
     try:
-        return name.strip(), float(value)
-    except ValueError as error:
-        raise Refused(422, f"attribute={words[:100]}: write NAME=VALUE with a number, such as smiling=1") from error
+        return Told.model_validate({"attributes": pairs}).attributes
+    except ValidationError as error:
+        raise Refused(422, "attribute: write NAME=VALUE with a number, such as smiling=1") from error
