@@ -157,7 +157,8 @@ def check_edited(names):
 def test_pages_are_in_the_menu_and_links_lead_somewhere():
     menu = set(re.findall(r'"([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8")))
     there = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
-    assert menu == there
+    assert menu - there == set()
+    assert there - menu == {name for name in there if name.startswith("studies/")} - {"studies/README.md"}
     for path in DOCS.rglob("*.md"):
         text = path.read_text(encoding="utf-8")
         links = re.findall(r"\]\(([^)\s#]+)[^)]*\)", text) + re.findall(r'(?:src|href)="([^"#]+)"', text)
