@@ -38,11 +38,36 @@ def _without_norm(model: ModelSettings) -> ModelSettings:
     return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
 
 
-def _conv28() -> ModelSettings:
-    """Two halvings in each network; the discriminator, too, halves at once, which saves most of its cost."""
-    model = _without_norm(paper_conv((32, 64), 64, (64, 32), (32, 64), (256, 256), latent_dim=32))
+def _halving_at_once(model: ModelSettings) -> ModelSettings:
+    """The same model with a discriminator that halves from its first layer on, which saves most of its cost."""
     values = model.discriminator.model_dump() | {"strides": None}
     return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
+
+
+def _conv28() -> ModelSettings:
+    """Two halvings in each network."""
+    return _halving_at_once(_without_norm(paper_conv((32, 64), 64, (64, 32), (32, 64), (256, 256), latent_dim=32)))
+
+
+def _few_images() -> Recipe:
+    """For so few images that steps count, not epochs: a narrow network, small batches, an autoencoder to begin with.
+
+    On 442 drawn faces, one seed: conv-32 without that beginning drew no eyes after 420 steps of 64 images; with it
+    reconstructions had all of a face. Layer l of a discriminator that has seen so little is small, and so is L_llike in
+    it: beside gamma 1 a KL weight of 0.05 wiped the faces out again. So the KL weight is small, and L_GAN is kept at
+    half the length of the likelihood's gradient; gamma 5 without that left more noise.
+    """
+    model = paper_conv((32, 64, 128), 128, (96, 64, 32), (16, 64, 96), (256, 256), latent_dim=64)
+    settings = (
+        data_of(YOURS, 32),
+        _halving_at_once(_without_norm(model)),
+        _loss(gamma=1.0, kl_weight=0.002).model_copy(update={"balance": 0.5}),
+        _adam(schedule="cosine", final_lr_factor=0.1),
+        TrainSettings(epochs=150, batch_size=32, pretrain_epochs=40, snapshot_epochs=15),
+    )
+    summary = "a narrow 32x32 network for some hundred images, minutes on a laptop"
+    origin = "ours: the paper's pattern, a third as wide"
+    return recipe("small-32", summary, "few 32x32 images", (3, 32, 32), origin, settings, num_images=500)
 
 
 def _on_mnist(name: str, summary: str, origin: str, model: ModelSettings, loss: LossSettings, epochs: int) -> Recipe:
@@ -90,6 +115,7 @@ ALL = (
         _loss(gamma=1.0, kl_weight=0.005),
         epochs=8,
     ),
+    _few_images(),
     _on_yours(
         "conv-32",
         "the authors' 32x32 network, for any folder of images",
