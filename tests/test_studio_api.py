@@ -303,6 +303,24 @@ def test_conditional_models_are_told(tmp_path):
     library.batcher.close()
 
 
+def test_of_an_example_it_is_said_what_a_model_is_told(tmp_path):
+    from vaegan.data.conditions import Conditioning
+    from vaegan.recipes import config_for
+    from vaegan.training.build import build_model
+
+    conditioning = Conditioning("labels", tuple("0123456789"))
+    config = config_for("digits", {"model.condition": "labels"})
+    build_model(config, (1, 8, 8), {"condition": conditioning.as_json()}).save(tmp_path / "told")
+    library = Library([str(tmp_path / "told")], [DataSettings(source="digits")])
+    client = TestClient(create_app(library), base_url=BASE)
+    example = client.get("/api/models/told/examples/4").json()
+    assert example["told"] == {"label": example["label"]}
+    body = {"codes": example["codes"], "told": example["told"]}
+    again = pixels(client.post("/api/models/told/decode", json=body).json()["images"][0])
+    assert np.abs(again.astype(int) - pixels(example["reconstruction"])).max() <= 1
+    library.batcher.close()
+
+
 def test_runs_of_one_name_are_told_apart(studio_run):
     library = Library([str(studio_run), str(studio_run / "model")])
     assert list(library) == ["bars", "bars-2"]

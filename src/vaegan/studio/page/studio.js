@@ -308,6 +308,9 @@ function toldNow() {
 
 const told = () => (model.condition ? toldNow() : null);
 
+/* Of an image of the data what is known of it, until something else is told. */
+const toldOfImage = () => (model.condition && !Object.keys(toldNow()).length ? image.told ?? {} : told());
+
 /* ---- samples ------------------------------------------------------------------------------------------------------- */
 
 function samplesAsked(name = model.name) {
@@ -424,8 +427,8 @@ const showImage = latest(async () => {
   const facts = [["KL, nats", image.kl], ["mean squared error", image.mean_squared_error], ["mean absolute error", image.mean_absolute_error]];
   $("image-facts").replaceChildren(...facts.filter(([, value]) => value != null).map(([name, value]) =>
     make("div", {}, make("dt", {}, name), make("dd", {}, round(value)))));
-  await fillSliders();
   await edit();
+  await fillSliders();  // the first time it may take a while
 });
 
 let examplesShown = "";
@@ -481,7 +484,7 @@ async function fillSliders() {
 }
 
 const edit = latest(async () => {
-  const body = { codes: [image.code], attributes: pairs(get("attributes")), dimensions: pairs(get("dimensions")), told: told() };
+  const body = { codes: [image.code], attributes: pairs(get("attributes")), dimensions: pairs(get("dimensions")), told: toldOfImage() };
   const { images, codes } = await postJson(`${here()}/decode`, body);
   image.edited = codes[0];
   $("figure-edited").querySelector("img").src = images[0];
@@ -516,8 +519,8 @@ function drawCode() {
 function saveImage(form) {
   const name = `${model.name}-image.${form}`;
   if (!image) throw new Error("There is no image to save yet.");
-  if (form === "npz") return saveAnswer(`${here()}/decode`, { codes: [image.code, image.edited], told: told(), form }, name);
-  if (form === "gif") return saveAnswer(`${here()}/interpolate`, { codes: [image.code, image.edited], steps: 16, told: told(), form }, name);
+  if (form === "npz") return saveAnswer(`${here()}/decode`, { codes: [image.code, image.edited], told: toldOfImage(), form }, name);
+  if (form === "gif") return saveAnswer(`${here()}/interpolate`, { codes: [image.code, image.edited], steps: 16, told: toldOfImage(), form }, name);
   const shown = [...document.querySelectorAll("#image-shown .figures figure")].filter((figure) => !figure.hidden);
   return savePicture([[`${model.name}: ${image.title}`, shown.map((figure) => [figure.querySelector("img"), figure.textContent])]], name);
 }
@@ -536,11 +539,17 @@ async function readCorners() {
   const kept = get("corners").split(".").filter(Boolean).map(unpackCode);
   corners = kept.every(Boolean) ? kept : [];
   if (corners.length < count()) {
-    const values = query({ num: 4, seed: get("seed") });
-    const { codes } = await (await ask(`${here()}/samples?${values}`)).json();
-    corners = [...corners, ...codes.slice(corners.length)];
+    corners = [...corners, ...(await firstCorners()).slice(corners.length)];
     keepCorners();
   }
+}
+
+/* Codes of samples; of a model that has no prior to draw from, those of images. */
+async function firstCorners() {
+  const asked = { num: 4, seed: get("seed") };
+  if (model.default_prior || !model.data) return (await fetchJson(`${here()}/samples`, asked)).codes;
+  const { indices } = await fetchJson(`${here()}/examples`, asked);
+  return Promise.all(indices.map(async (index) => (await fetchJson(`${here()}/examples/${index}`)).code));
 }
 
 const showBetween = latest(async () => {

@@ -77,7 +77,20 @@ def example(
     if opened.model().encoder is None:
         return answer(form, x, name=f"{opened.name}-{split}-{index}", label=label_of(images, index))
     c = opened.model().condition_of(images, chosen)
-    return _reconstructed(opened, x, c, form, label=label_of(images, index), index=index, split=split)
+    known = {"label": label_of(images, index), "index": index, "split": split, "told": _told_of(opened, images, index)}
+    return _reconstructed(opened, x, c, form, **known)
+
+
+def _told_of(opened: Opened, images: ImageSet, index: int) -> dict[str, Any] | None:
+    """Return what a conditional model is told of an image of the data, in the words of a request."""
+    conditioning = opened.model().conditioning
+    if conditioning is None:
+        return None
+    if conditioning.kind == "labels":
+        return {"label": label_of(images, index)}
+    assert images.attributes is not None
+    values = zip(images.attribute_names, images.attributes[index].tolist(), strict=True)
+    return {"attributes": {name: value for name, value in values if name in conditioning.names and value == value}}
 
 
 def label_of(images: ImageSet, index: int) -> str | None:
