@@ -70,7 +70,7 @@ FEWER = {"evaluate": 100, "compare": 100, "nearest": 8}
 """`--num` of commands."""
 MADE = {
     "index": ("digits.png", "pairs.png", "paths.gif", "runs/digits/report.html"),
-    "your-images": ("pairs.png", "new.png", "smile.png", "edited.png"),
+    "your-images": ("pairs.png", "new.png", "hat.png", "edited.png"),
     "health": ("runs/look/report.html",),
     "attributes": ("all.png", "balanced.png", "linear.png", "apart.png", "checked-check.json", "told.png"),
     "evaluate": ("runs/vaegan/evaluation.json", "comparison.html", "comparison.md", "seeds.json", "nearest.png"),

@@ -45,10 +45,29 @@ PARTS = {
         "discriminator.strides": None,
         "discriminator.spectral_norm": True,
     },
+    "residual": {
+        "network": "residual",
+        "latent": "map",
+        "latent_dim": 2,
+        "output": "centred",
+        "init": "torch",
+        **{
+            f"{part}.{name}": value
+            for part in ("encoder", "decoder")
+            for name, value in {"channels": (4, 4), "hidden": (), "groups": 2, "blocks": 1}.items()
+        },
+        "discriminator.channels": (4, 8),
+        "discriminator.strides": None,
+        "discriminator.hidden": (),
+        "discriminator.norm": "group",
+        "discriminator.groups": 2,
+        "discriminator.patch": True,
+    },
 }
 MODELS = {
     # name: settings of the model, priors, whether they know labels
     "conv": (PARTS["conv"], ["gaussian", "mixture", "kde"], False),
+    "maps": (PARTS["residual"], ["gaussian"], False),
     "told-mlp": (PARTS["mlp"], ["mixture"], True),
 }
 
