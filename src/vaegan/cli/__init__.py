@@ -38,6 +38,7 @@ COMMANDS = {
     "export": "parts as files for other programs: ONNX, torch.export",
     "push": "to the Hugging Face hub, with a card written from the run",
     "compare": "several runs side by side, as one HTML page",
+    "reproduce": "the paper's experiments, from trainings to one page",
     "report": "one run as one self-contained HTML page",
     "studio": "a web page to look around in what models have learned",
     "serve": "a model behind a JSON API, for programs",

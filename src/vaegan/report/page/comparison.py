@@ -141,10 +141,11 @@ def _real(row: Row, has_real: bool) -> list[Cell]:
 
 
 def _cells(row: Row) -> list[Cell]:
-    return [_cell(row.figure, one, row.verdict.best == i) for i, one in enumerate(row.models)]
+    return [cell_of(row.figure, one, row.verdict.best == i) for i, one in enumerate(row.models)]
 
 
-def _cell(name: str, one: Combined, is_best: bool) -> Cell:
+def cell_of(name: str, one: Combined, is_best: bool) -> Cell:
+    """Return a figure with its interval, in as many digits as this leaves sure."""
     if one.value is None:
         return Cell("–")
     write = _writer(name)

@@ -1,0 +1,105 @@
+"""``vaegan reproduce``: the paper's experiments, from trainings to one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from pydantic import Field, PositiveInt
+
+from ..config import Config, Settings
+from ..reproducing.plan import Training, base_settings, num_images_of, plan
+from . import log
+from .parse import Inline
+from .recipes import in_words
+from .table import print_table
+
+SEEDS, QUICK_SEEDS = 5, 1
+QUICK_REGRESSOR_IMAGES = 20_000
+
+
+class Options(Settings):
+    """Repeat the experiments of arXiv:1512.09300 on CelebA, LFW or drawn faces; the same command again goes on.
+
+    Trains VAE, GAN, VAE_Dis_l and VAE/GAN, told nothing and told attributes, and writes one page and one JSON:
+    samples, reconstructions, attribute vectors, images asked for by attributes, and Table 2, where a separately
+    trained regressor reads attributes off images.
+
+    `--list` says what would be trained and how long that may take. `--data celeba` or `--data lfw` take the paper's
+    images, any other source needs attributes. All settings of a training can be changed and hold for every model; its
+    kind and what that needs (condition, likelihood of the VAE, metric of VAE_Dis_l) are given.
+    """
+
+    what: Annotated[tyro.conf.Positional[Literal["paper"]], tyro.conf.arg(metavar="paper")] = "paper"
+    """Whose experiments."""
+    quick: bool = False
+    """Small networks on few drawn faces of 32x32 and one seed: minutes on two cores."""
+    list: bool = False
+    """Print what would be trained and the time that two cores may need, and do nothing."""
+    seeds: Annotated[
+        PositiveInt | None, tyro.conf.arg(help_behavior_hint=f"(default: {SEEDS}, {QUICK_SEEDS} if quick)")
+    ] = None
+    """Seeds of the models that are told attributes, from --seed on."""
+    out: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/paper, runs/paper-quick)")
+    ] = None
+    """Folder of all runs, figures and the page."""
+    overwrite: bool = False
+    """Train anew what is there."""
+    num: Annotated[int, Field(ge=2)] = 1_000
+    """Held-out attribute vectors that are asked for, at most."""
+    samples: PositiveInt = 10
+    """Images made for each."""
+    regressor_images: Annotated[
+        PositiveInt | None, tyro.conf.arg(help_behavior_hint="(default: as many as suit the data)")
+    ] = None
+    """Images that the regressor sees in training."""
+    batch_size: PositiveInt = 256
+    """Images computed at a time when measuring."""
+    settings: Annotated[Config, Inline] = base_settings()
+
+
+def defaults(options: Options) -> Options:
+    """Return options that stand for what is not given: settings that suit the data, smaller ones if quick."""
+    config = base_settings(options.settings.data.source, is_quick=options.quick)
+    if options.quick:
+        return Options(settings=config, regressor_images=QUICK_REGRESSOR_IMAGES)
+    return Options(settings=config)
+
+
+def run(options: Options) -> None:
+    """List, or train, measure and write."""
+    seeds = options.seeds or (QUICK_SEEDS if options.quick else SEEDS)
+    out = options.out or Path("runs") / ("paper-quick" if options.quick else "paper")
+    if options.list:
+        _list(plan(options.settings, seeds, out))
+        return
+    from ..reproducing.experiment import reproduce
+    from ..reproducing.found import Measuring
+    from ..training import Stopped
+
+    measuring = Measuring(options.num, options.samples, options.regressor_images, options.batch_size)
+    try:
+        reproduce(options.settings, out, num_seeds=seeds, measuring=measuring, overwrite=options.overwrite)
+    except Stopped as stopped:
+        raise SystemExit(stopped.exit_code) from stopped
+
+
+def _list(trainings: list[Training]) -> None:
+    """Print all trainings with their expected times."""
+    from ..training.expected import expected_seconds
+
+    rows, total = [], 0.0
+    known: dict[str, float] = {}
+    for one in trainings:
+        config, num = one.config, num_images_of(one.config)
+        if one.kind not in known:  # told or not, and whatever the seed, a step does nearly the same
+            size, channels = config.data.size or 64, config.data.channels or 3
+            known[one.kind] = expected_seconds(config, (channels, size, size), num)
+        images = config.train.images or round(config.train.epochs * num)
+        rows.append((one.name, one.title, f"{images:,}", in_words(known[one.kind])))
+        total += known[one.kind]
+    if log.is_first_process():
+        print_table(("run", "model", "images seen", "on 2 cores"), rows)
+        print(f"{len(trainings)} trainings, about {in_words(total)} on two cores, and some minutes to measure each.")

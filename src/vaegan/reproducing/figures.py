@@ -1,0 +1,124 @@
+"""The pictures: samples, reconstructions, attribute vectors (section 4.1), images asked for by attributes (4.2).
+
+All are uint8 `(..., H, W, C)`. Models of one figure share codes and originals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data.batches import to_unit
+from ..data.images import ImageSet, some_of
+from ..data.thresholds import find_thresholds, has_attribute
+from ..latent.attributes import AttributeVectors, find_vectors
+from ..latent.encode import encode_images
+from ..models import Model
+from ..report.grid import Bytes, to_uint8
+
+PAPER = (
+    "Bald", "Bangs", "Black_Hair", "Blond_Hair", "Bushy_Eyebrows", "Eyeglasses", "Gray_Hair", "Heavy_Makeup",
+    "High_Cheekbones", "Male", "Mustache", "Pale_Skin", "Rosy_Cheeks", "Smiling", "Straight_Hair", "Wavy_Hair",
+    "Wearing_Lipstick", "Young",
+)  # fmt: skip
+"""Attributes that the paper shows."""
+MOST_SHOWN = 18
+_MOST_IMAGES = 20_000  # that attribute vectors are found from
+
+Named = dict[str, Bytes]
+"""Images `(N, H, W, C)` of each model by its name."""
+
+
+def samples(models: Mapping[str, Model], num: int, seed: int) -> Named:
+    """Return samples of each model, of the same codes from N(0, I)."""
+    return {name: to_uint8(model.sample(num, seed, "normal")) for name, model in models.items()}
+
+
+def reconstructions(models: Mapping[str, Model], images: ImageSet) -> Named:
+    """Return reconstructions of each model that has an encoder."""
+    x = _unit(images.images)
+    return {name: to_uint8(model.reconstruct(x)) for name, model in models.items() if model.encoder is not None}
+
+
+def shown_attributes(images: ImageSet) -> list[str]:
+    """Return names of attributes to show: the paper's where these are known, else those of two values first."""
+    assert images.attributes is not None
+    values = torch.from_numpy(np.array(images.attributes))
+    sides = has_attribute(values, find_thresholds(values))
+    varying = [name for name, side in zip(images.attribute_names, sides.unbind(1), strict=True) if _parts(side)]
+    of_paper = {_plain(name) for name in PAPER}
+    known = [name for name in varying if _plain(name) in of_paper]
+    if len(known) > 1:
+        return known
+    two = {name for name in varying if len(_values(images, name)) == 2}
+    return sorted(varying, key=lambda name: name not in two)[:MOST_SHOWN]
+
+
+def vectors_of(model: Model, images: ImageSet, names: Sequence[str], seed: int, batch_size: int) -> AttributeVectors:
+    """Return the vectors of attributes in a model that is told nothing: mean code with less mean code without."""
+    chosen = some_of(images, _MOST_IMAGES, seed)
+    mu, _ = encode_images(model, chosen.images, batch_size=batch_size)
+    return find_vectors(mu, _columns(chosen, names), names)
+
+
+def with_vectors(model: Model, images: ImageSet, vectors: Tensor) -> Bytes:
+    """Return `(R, 2 + A, H, W, C)`: each of R images, its reconstruction, and this with each of vectors `(A, Z)`."""
+    z = model.encode(_unit(images.images))
+    codes = torch.cat([z[:, None], z[:, None] + vectors.to(z)], dim=1)
+    made = to_uint8(model.decode(codes.flatten(0, 1))).reshape(*codes.shape[:2], *images.images.shape[1:])
+    return np.concatenate([images.images[:, None], made], axis=1)
+
+
+def asked_for(models: Mapping[str, Model], images: ImageSet, seed: int) -> Named:
+    """Return one image of each model for the attributes of each of these images, of the same codes from N(0, I)."""
+    return {
+        name: to_uint8(model.sample(len(images), seed, "normal", condition=model.condition_of(images)))
+        for name, model in models.items()
+    }
+
+
+def one_by_one(model: Model, images: ImageSet, names: Sequence[str], seed: int) -> Bytes:
+    """Return `(2 R, A, H, W, C)`: for the attributes of each of R images, each attribute at its lowest, then highest.
+
+    All else, and the code of each of the R, stays as it is. Values are the 5 % and 95 % quantiles of the examples that
+    the model keeps, so that one outlier among real-valued attributes decides nothing.
+    """
+    told = model.condition_of(images)
+    conditioning = model.conditioning
+    assert told is not None
+    assert conditioning is not None
+    codes = model.sample_codes(len(images), seed, "normal")
+    ends = conditioning.in_turn(len(conditioning.examples)).quantile(torch.tensor([0.05, 0.95]), dim=0)
+    columns = [conditioning.names.index(name) for name in names]
+    c = told[:, None, None].repeat(1, 2, len(names), 1)
+    for place, column in enumerate(columns):
+        c[:, :, place, column] = ends[:, column]
+    z = codes[:, None, None].expand(-1, 2, len(names), -1)
+    made = to_uint8(model.decode(z.flatten(0, 2), condition=c.flatten(0, 2)))
+    return made.reshape(2 * len(images), len(names), *made.shape[1:])
+
+
+def _unit(images: NDArray[np.uint8]) -> Tensor:
+    return to_unit(torch.from_numpy(np.array(images)))
+
+
+def _columns(images: ImageSet, names: Sequence[str]) -> Tensor:
+    assert images.attributes is not None
+    return torch.from_numpy(images.attributes[:, [images.attribute_names.index(name) for name in names]])
+
+
+def _values(images: ImageSet, name: str) -> set[float]:
+    column = _columns(images, [name])
+    return set(column[~column.isnan()].unique().tolist())
+
+
+def _parts(side: Tensor) -> bool:
+    return bool((side == 0).any() and (side == 1).any())
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ").lower()

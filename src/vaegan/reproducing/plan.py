@@ -1,0 +1,125 @@
+"""What is trained: each kind of model alike, told nothing and told attributes, from one set of settings. No torch here.
+
+Plain models make the figures of section 4.1, so one seed is enough; those that are told attributes make Table 2, once
+for each seed. All have the networks, optimiser, batches and length of the settings they start from. What differs:
+
+    VAE         L_llike of pixels as Gaussians of variance 1 where images are in [-1, 1], 1/4 where in [0, 1]
+    GAN         no encoder
+    VAE_Dis_l   L_llike in layer l of the discriminator that the GAN of the same seed ended with; gamma 1
+    VAE/GAN     as the settings say
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import AugmentSettings, Config
+from ..recipes import config_for
+from ..settings_io import with_settings
+
+TITLES = {"vae": "VAE", "gan": "GAN", "vae-dis-l": "VAE_Dis_l", "vaegan": "VAE/GAN"}
+"""Kinds of models in the order they are trained in; the GAN comes before the model that builds on it."""
+DRAWN = "shapes-faces"
+_RECIPES = {"celeba": "larsen-celeba64", "lfw": "larsen-lfw64"}
+_NUM_IMAGES = {"celeba": 182_637, "lfw": 11_900, "shapes": 20_000, DRAWN: 20_000}
+_IMAGES_ELSEWHERE = 10_000  # assumed of an epoch
+_EPOCHS_ELSEWHERE = 37_500 * 64 / _IMAGES_ELSEWHERE  # the authors' updates of 64 images
+_ALIKE = {"on_nan": "rollback", "train.select": "none", "train.priors": (), "train.tensorboard": False}
+_AS_DRAWN = {"data.flip": False, **{f"data.augment.{name}": 0.0 for name in AugmentSettings.model_fields}}
+"""Mirrored, turned or recoloured, a drawn face would no longer have its attributes."""
+_QUICK = {
+    **_AS_DRAWN,
+    "data.limit": 5_000,
+    "model.latent_dim": 32,
+    "model.encoder.channels": (24, 48, 96),
+    "model.encoder.hidden": (128,),
+    "model.decoder.first_channels": 96,
+    "model.decoder.channels": (64, 48, 16),
+    "model.discriminator.channels": (16, 48, 64, 96),
+    "model.discriminator.hidden": (128,),
+    "train.epochs": 6.0,
+    "train.snapshot_epochs": 3.0,
+    "train.held_out_images": 256,
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training.
+
+    Attributes:
+        name: of its folder.
+        kind: of model.
+        is_told: whether the model is told attributes.
+        config: settings.
+    """
+
+    name: str
+    kind: str
+    is_told: bool
+    config: Config
+
+    @property
+    def title(self) -> str:
+        """What it is, in words."""
+        return f"{TITLES[self.kind]}{' told attributes' if self.is_told else ''}, seed {self.config.seed}"
+
+
+def base_settings(source: str = DRAWN, *, is_quick: bool = False) -> Config:
+    """Return the settings that all trainings start from.
+
+    Args:
+        source: where images come from.
+        is_quick: a small network at 32x32 and our losses, which need fewer steps; else the paper's, at 64x64, for as
+            many images as its authors' code, but fewer of drawn faces.
+    """
+    if is_quick:
+        return config_for("conv-32", {**_ALIKE, **_QUICK, "data.source": source})
+    config = config_for(_RECIPES.get(source, "larsen-celeba64"), {**_ALIKE, "data.source": source})
+    if source == DRAWN:
+        return with_settings(config, {**_AS_DRAWN, "train.epochs": 20.0, "train.snapshot_epochs": 5.0})
+    if source in _RECIPES:
+        return config
+    return with_settings(config, {"train.epochs": _EPOCHS_ELSEWHERE, "train.snapshot_epochs": 10.0})
+
+
+def plan(base: Config, num_seeds: int, out: Path) -> list[Training]:
+    """Return all trainings in their order: the plain ones, then those that are told attributes, seed by seed.
+
+    Args:
+        base: settings; its seed is the first one.
+        num_seeds: of the models that are told attributes.
+        out: folder of all runs.
+    """
+    found = [_training(base, kind, False, base.seed, out) for kind in TITLES]
+    seeds = range(base.seed, base.seed + num_seeds)
+    return found + [_training(base, kind, True, seed, out) for seed in seeds for kind in TITLES]
+
+
+def seeds_of(trainings: Sequence[Training]) -> list[int]:
+    """Return the seeds of the models that are told attributes."""
+    return sorted({one.config.seed for one in trainings if one.is_told})
+
+
+def _training(base: Config, kind: str, is_told: bool, seed: int, out: Path) -> Training:
+    ending = f"{'-told' if is_told else ''}-{seed}"
+    changes: dict[str, object] = {"model.kind": kind, "seed": seed}
+    changes["model.condition"] = "attributes" if is_told else "none"
+    if kind == "vae":
+        range_ = 2.0 if base.model.output in ("tanh", "centred") else 1.0
+        changes |= {"loss.likelihood": "gaussian", "loss.pixel_variance": 1 / range_**2}
+        changes |= {"loss.gamma": 1.0, "loss.kl_weight": 1.0, "loss.encoder_llike_weight": 1.0}
+    elif kind == "vae-dis-l":
+        changes |= {"loss.metric": out / f"gan{ending}", "loss.gamma": 1.0}
+    return Training(kind + ending, kind, is_told, with_settings(base, changes))
+
+
+def num_images_of(config: Config) -> int:
+    """Return how many images an epoch has, as far as that is known before they are opened; else 10,000."""
+    source, limit = config.data.source, config.data.limit
+    known = _NUM_IMAGES.get(source, _IMAGES_ELSEWHERE)
+    if limit is None:
+        return known
+    return limit if source.startswith("shapes") else min(limit, known)
