@@ -113,7 +113,7 @@ def _columns(images: ImageSet, names: Sequence[str]) -> Tensor:
 
 def _values(images: ImageSet, name: str) -> set[float]:
     column = _columns(images, [name])
-    return set(column[~column.isnan()].unique().tolist())
+    return set(column[~column.isnan()].tolist())
 
 
 def _parts(side: Tensor) -> bool:

@@ -122,6 +122,7 @@ def _fit(data: ImageData, conditioning: Conditioning, seed: int, num_images: int
     def loss(network: Classifier, chosen: Tensor) -> Tensor:
         error = network(to_unit(torch.from_numpy(images.images[chosen.numpy()]))) - targets[chosen]
         known = ~error.isnan()
-        return torch.where(known, error, 0).square().sum() / known.sum().clamp_min(1)
+        mean: Tensor = torch.where(known, error, 0).square().sum() / known.sum().clamp_min(1)
+        return mean
 
     return fit(loss, len(images), data.image_shape, targets.shape[1], seed=seed, num_images=num_images)

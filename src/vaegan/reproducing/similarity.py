@@ -70,7 +70,7 @@ def of_model(
     codes = model.sample_codes(len(images) * num_samples, seed, "normal")
     told = condition.repeat_interleave(num_samples, dim=0)
     seen = torch.cat([regressor.values(x) for x in decoded(model, codes, batch_size, told)])
-    return _figures(seen.unflatten(0, (len(images), num_samples)), images, regressor, seed)
+    return _figures(seen.reshape(len(images), num_samples, -1), images, regressor, seed)
 
 
 def _figures(seen: Tensor, images: ImageSet, regressor: Regressor, seed: int) -> Figures:
