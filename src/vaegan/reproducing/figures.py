@@ -45,17 +45,14 @@ def reconstructions(models: Mapping[str, Model], images: ImageSet) -> Named:
 
 
 def shown_attributes(images: ImageSet) -> list[str]:
-    """Return names of attributes to show: the paper's where these are known, else those of two values first."""
+    """Return names of attributes to show: the paper's where these are known, then others, those of two values first."""
     assert images.attributes is not None
     values = torch.from_numpy(np.array(images.attributes))
     sides = has_attribute(values, find_thresholds(values))
     varying = [name for name, side in zip(images.attribute_names, sides.unbind(1), strict=True) if _parts(side)]
     of_paper = {_plain(name) for name in PAPER}
-    known = [name for name in varying if _plain(name) in of_paper]
-    if len(known) > 1:
-        return known
     two = {name for name in varying if len(_values(images, name)) == 2}
-    return sorted(varying, key=lambda name: name not in two)[:MOST_SHOWN]
+    return sorted(varying, key=lambda name: (_plain(name) not in of_paper, name not in two))[:MOST_SHOWN]
 
 
 def vectors_of(model: Model, images: ImageSet, names: Sequence[str], seed: int, batch_size: int) -> AttributeVectors:
