@@ -15,7 +15,7 @@ Mended:
 * With Dec's adversarial term alive again, in its saturating form, Dis wins within an epoch, the term has no gradient
   left and Dec draws noise, in each of ten variants that were tried. Ours descends the non-saturating form, and R1
   (weight 5, every fourth step) keeps Dis from being sure: spots in the shape of digits after two epochs, ones, noughts
-  and nines after twelve. One number per image cannot tell which digit to reconstruct: reconstructions look like samples.
+  and nines after twelve. One number per image cannot tell which digit to draw: reconstructions look like samples.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ def _few_images() -> Recipe:
     On 442 drawn faces, one seed: conv-32 without that beginning drew no eyes after 420 steps of 64 images; with it
     reconstructions had all of a face. Layer l of a discriminator that has seen so little is small, and so is L_llike in
     it: beside gamma 1 a KL weight of 0.05 wiped the faces out again. So the KL weight is small, and L_GAN is kept at
-    half the length of the likelihood's gradient; gamma 5 without that left more noise. Images get grainy in the middle of
-    the run and clear again as the rates fall; in the end the vector of hats puts them on and takes them off, that of
+    half the length of the likelihood's gradient; gamma 5 without that left more noise. Images get grainy in the middle
+    of the run and clear again as the rates fall; in the end the vector of hats puts them on and takes them off, that of
     smiles moves too few pixels to be seen.
     """
     model = paper_conv((32, 64, 128), 128, (96, 64, 32), (16, 64, 96), (256, 256), latent_dim=64)
