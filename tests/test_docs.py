@@ -64,8 +64,8 @@ OF_MAPS = {"data.size": "16", "loss.perceptual": "none"} | {
     for part in ("encoder", "decoder")
     for name, value in {"channels": "4,8,8", "groups": "2", "blocks": "1"}.items()
 } | {"model.discriminator.channels": "4,8", "model.discriminator.strides": "2,1"}  # fmt: skip
-LONGER = {"your-images": "4096"}
-"""Images of the trainings of a page that ends with what was learned."""
+LONGER = {"your-images": "4096", "attributes": "640"}
+"""Images of the trainings of pages that need more to be learned."""
 FEWER = {"evaluate": 100, "compare": 100, "nearest": 8}
 """`--num` of commands."""
 MADE = {
@@ -187,6 +187,7 @@ ELSEWHERE = {
     "vaegan push runs/mnist-conv me/digits --license cc-by-4.0 --out": "",
     "vaegan push ": "needs a hub: test_sharing_hub.py",
     "vaegan sample me/": "likewise",
+    "vaegan reproduce ": "takes minutes: test_reproducing.py",
     "torchrun ": "test_train_processes.py",
     "make ": "runs these tests",
     "pip ": "make test does it",
