@@ -192,7 +192,7 @@ def test_settings_that_differ_come_first(page, run):
     for name in (name for name in used if "." in name):
         assert (f" {name} " in first) == (name in differing)
         assert f" {name} " in everything
-    assert re.search(r" model\.latent_dim Dimensions of z\. 16 16 20 ", first)
+    assert re.search(r" model\.latent_dim Dimensions of z; of a map its channels\. 16 16 20 ", first)
     assert re.search(r" optim\.weight_decay L2 penalty .*? decay \(adamw\)\. 0 0 0 ", everything)
 
 

@@ -66,6 +66,10 @@ def contents(folder):
         ("--model.kind vae-dis-l --loss.metric none/here", "no run or saved model at none/here"),
         ("--loss.feature-layer conv9.conv", "loss.feature-layer: the discriminator has no layer 'conv9.conv'"),
         (
+            "--train.compile True --loss.r1-weight 1",
+            "loss.r1-weight needs second derivatives of the discriminator",
+        ),
+        (
             "--loss.joint-batch True --model.discriminator.dropout 0.1",
             "loss.joint-batch shows the discriminator reals and fakes at once",
         ),

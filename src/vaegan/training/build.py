@@ -65,6 +65,11 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
             "loss.joint-batch shows the discriminator reals and fakes at once: that goes neither with dropout, whose "
             "masks would differ, nor with minibatch discrimination; set --loss.joint-batch False"
         )
+    if config.train.compile and config.loss.r1_weight:
+        raise UserError(
+            "loss.r1-weight needs second derivatives of the discriminator, which compiled networks do not have; "
+            "leave out --train.compile, or set --loss.r1-weight 0"
+        )
     told = tuple(info["condition"]["names"]) if info and m.condition != "none" else ()
     architecture = m.model_dump(mode="json") | {"image_shape": image_shape, "condition_dim": len(told)}
     metric = load_metric(config) if m.kind == "vae-dis-l" else None
