@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 
@@ -99,6 +100,55 @@ def python(environment):
         return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; a test is skipped where it or playwright is missing."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[browser]'")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("needs Chromium: install it by the system's package manager")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(browser):
+    """Open pages in a window of some size; at the end nothing must have been complained of.
+
+    What was asked for is in ``requests``, what was complained of in ``complaints``.
+    """
+    contexts, complaints, requests = [], [], []
+
+    def new(width, height=800, **options):
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        return page
+
+    new.complaints, new.requests = complaints, requests
+    yield new
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def library(studio_run):
+    """What the server serves of `studio_run`."""
+    from vaegan.settings_io import load_yaml
+    from vaegan.studio.library import Library
+
+    library = Library([str(studio_run)], [load_yaml(studio_run / "config.yaml").data])
+    yield library
+    library.batcher.close()
 
 
 @pytest.fixture(scope="session")

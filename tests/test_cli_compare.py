@@ -175,29 +175,18 @@ def test_the_page_shows_the_same(found, all_of_them):
     assert str(all_of_them.parent) not in page
 
 
-def test_the_page_fits_any_window_and_asks_for_nothing(all_of_them):
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[browser]'")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("needs Chromium: install it by the system's package manager")
-    complaints, requests = [], []
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        for width in (390, 800, 1200):
-            page = browser.new_page(viewport={"width": width, "height": 800})
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("request", lambda request: requests.append(request.url))
-            page.goto(all_of_them.as_uri())
-            for fold in page.locator("summary").all():
-                fold.click()
-            assert page.evaluate("() => document.documentElement.scrollWidth") <= width
-            wide = "tables => tables.filter(table => table.getBoundingClientRect().right > innerWidth).length"
-            assert width == 800 or page.eval_on_selector_all("table", wide) == 0
-            cut = "spans => spans.filter(span => span.scrollWidth > span.parentElement.clientWidth).length"
-            assert page.eval_on_selector_all(".matrix td span", cut) == 0
-        browser.close()
-    assert complaints == []
-    assert {url for url in requests if not url.startswith("data:")} == {all_of_them.as_uri()}
+def test_the_page_fits_any_window_and_asks_for_nothing(new_page, all_of_them):
+    for width in (390, 800, 1200):
+        page = new_page(width)
+        page.goto(all_of_them.as_uri())
+        for fold in page.locator("summary").all():
+            fold.click()
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        wide = "tables => tables.filter(table => table.getBoundingClientRect().right > innerWidth).length"
+        assert width == 800 or page.eval_on_selector_all("table", wide) == 0
+        cut = "spans => spans.filter(span => span.scrollWidth > span.parentElement.clientWidth).length"
+        assert page.eval_on_selector_all(".matrix td span", cut) == 0
+    assert {url for url in new_page.requests if not url.startswith("data:")} == {all_of_them.as_uri()}
 
 
 def test_the_markdown_has_the_best_in_bold(found, all_of_them):

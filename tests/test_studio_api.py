@@ -18,7 +18,6 @@ from vaegan.config import DataSettings
 from vaegan.latent.attributes import apply
 from vaegan.latent.interpolate import interpolate, interpolate_square
 from vaegan.report.vectors import load_vectors
-from vaegan.settings_io import load_yaml
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 from fastapi.testclient import TestClient
@@ -28,13 +27,6 @@ from vaegan.studio.library import Library
 
 BASE = "http://127.0.0.1"
 BARS = "/api/models/bars"
-
-
-@pytest.fixture(scope="module")
-def library(studio_run):
-    library = Library([str(studio_run)], [load_yaml(studio_run / "config.yaml").data])
-    yield library
-    library.batcher.close()
 
 
 @pytest.fixture(scope="module")

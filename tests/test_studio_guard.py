@@ -13,7 +13,6 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 from fastapi.testclient import TestClient
 
-from vaegan.settings_io import load_yaml
 from vaegan.studio import guard
 from vaegan.studio.app import create_app
 from vaegan.studio.guard import Door
@@ -21,13 +20,6 @@ from vaegan.studio.library import Library
 
 BASE = "http://127.0.0.1:8000"
 BARS = "/api/models/bars"
-
-
-@pytest.fixture(scope="module")
-def library(studio_run):
-    library = Library([str(studio_run)], [load_yaml(studio_run / "config.yaml").data])
-    yield library
-    library.batcher.close()
 
 
 @pytest.fixture

@@ -27,15 +27,12 @@ from vaegan.settings_io import load_yaml
 pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[browser]'")
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 
-from playwright import sync_api as playwright
 
 from vaegan.studio.app import create_app
 from vaegan.studio.guard import Door
 from vaegan.studio.library import Library
 from vaegan.studio.start import address_of, bind, server_of
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: install it by the system's package manager")
 PATIENCE = 60.0  # seconds for what should come at once
 
 
@@ -89,38 +86,20 @@ def model(studio_run):
     return vaegan.load(studio_run)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def open_page(browser, address):
-    """Open a view; at the end nothing must have been complained of and nothing asked for elsewhere."""
-    contexts, complaints, requests = [], [], []
+def open_page(new_page, address):
+    """Open a view; at the end nothing must have been asked for elsewhere."""
 
     def open_at(view="", width=1240, at=address, **options):
-        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
-        page = contexts[-1].new_page()
+        page = new_page(width, 900, **options)
         page.set_default_timeout(PATIENCE * 1000)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
         page.goto(at + view)
         page.wait_for_function("() => document.getElementById('about').textContent !== ''")
         return page
 
-    open_at.complaints = complaints
+    open_at.complaints = new_page.complaints
     yield open_at
-    for context in contexts:
-        context.close()
-    assert complaints == []
-    assert [url for url in requests if not url.startswith(("data:", "blob:", "http://127.0.0.1:"))] == []
+    assert [url for url in new_page.requests if not url.startswith(("data:", "blob:", "http://127.0.0.1:"))] == []
 
 
 def as_bytes(images: torch.Tensor) -> np.ndarray:

@@ -35,10 +35,8 @@ class Likelihood(Protocol):
         ...
 
 
-class FeatureLikelihood(nn.Module):
-    """The paper's: Gaussian with unit variance in layer l of the discriminator (eq. 7)."""
-
-    in_features = True
+class _OfImages(nn.Module):
+    """Written in the decoder's image as it is."""
 
     def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
         """The decoder's image."""
@@ -49,12 +47,32 @@ class FeatureLikelihood(nn.Module):
         """The image itself."""
         return y
 
+
+class FeatureLikelihood(_OfImages):
+    """The paper's: Gaussian with unit variance in layer l of the discriminator (eq. 7)."""
+
+    in_features = True
+
     def loss(self, y: Tensor, target: Tensor) -> Tensor:
         """Half the squared distance of features ``y`` to the real image's features ``target``, (B,)."""
         return gaussian_feature_loss(y, target)
 
 
-class GaussianPixels(nn.Module):
+class _OfPixels(_OfImages):
+    """Written in pixels on the [0, 1] scale; ``image_range`` is that inside the network."""
+
+    in_features = False
+
+    def __init__(self, image_range: tuple[float, float]) -> None:
+        super().__init__()
+        self.low, self.span = image_range[0], image_range[1] - image_range[0]
+
+    def unit(self, image: Tensor) -> Tensor:
+        """The image on the [0, 1] scale."""
+        return (image - self.low) / self.span
+
+
+class GaussianPixels(_OfPixels):
     """Gaussian in pixels on the [0, 1] scale, whatever the network's range, with fixed or learned variance.
 
     A learned variance is one number for all pixels (Rybkin et al., arXiv:2006.13202); it belongs to no network, and
@@ -66,31 +84,19 @@ class GaussianPixels(nn.Module):
         learned: whether it is trained.
     """
 
-    in_features = False
-
     def __init__(
         self, image_range: tuple[float, float] = (0.0, 1.0), variance: float = 1.0, *, learned: bool = False
     ) -> None:
-        super().__init__()
-        self.low, self.scale = image_range[0], image_range[1] - image_range[0]
+        super().__init__(image_range)
         log_variance = math.log(variance)
         self.log_variance: Tensor | float = nn.Parameter(torch.tensor(log_variance)) if learned else log_variance
 
-    def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
-        """The decoder's image."""
-        out: Tensor = decoder(z, *c)
-        return out
-
-    def image(self, y: Tensor) -> Tensor:
-        """The image itself."""
-        return y
-
     def loss(self, y: Tensor, target: Tensor) -> Tensor:
         """-log N(x | x_tilde, variance) of images ``target`` in nats, (B,)."""
-        return gaussian_pixel_loss((y - self.low) / self.scale, (target - self.low) / self.scale, self.log_variance)
+        return gaussian_pixel_loss(self.unit(y), self.unit(target), self.log_variance)
 
 
-class LaplacePixels(nn.Module):
+class LaplacePixels(_OfPixels):
     """Laplace in pixels on the [0, 1] scale: the absolute error, which blurs edges less than the squared one.
 
     Args:
@@ -98,25 +104,13 @@ class LaplacePixels(nn.Module):
         variance: variance of a pixel.
     """
 
-    in_features = False
-
     def __init__(self, image_range: tuple[float, float] = (0.0, 1.0), variance: float = 1.0) -> None:
-        super().__init__()
-        self.low, self.span = image_range[0], image_range[1] - image_range[0]
+        super().__init__(image_range)
         self.scale = math.sqrt(variance / 2.0)
-
-    def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
-        """The decoder's image."""
-        out: Tensor = decoder(z, *c)
-        return out
-
-    def image(self, y: Tensor) -> Tensor:
-        """The image itself."""
-        return y
 
     def loss(self, y: Tensor, target: Tensor) -> Tensor:
         """-log Laplace(x | x_tilde, scale) of images ``target`` in nats, (B,)."""
-        return laplace_pixel_loss((y - self.low) / self.span, (target - self.low) / self.span, self.scale)
+        return laplace_pixel_loss(self.unit(y), self.unit(target), self.scale)
 
 
 class BernoulliPixels(nn.Module):
