@@ -191,7 +191,7 @@ ELSEWHERE = {
     "torchrun ": "test_train_processes.py",
     "make ": "runs these tests",
     "pip ": "make test does it",
-    "python studies/": "test_studies.py, test_five_models.py",
+    "python studies/": "test_studies.py, test_five_models.py, test_ten_times_as_long.py",
 }
 """Commands that are run by other tests, by how they begin; an empty reason: not so."""
 

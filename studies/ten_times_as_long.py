@@ -1,0 +1,189 @@
+"""Does a run ten times as long lose digits, or quality? Looks at mnist-conv at each of its checkpoints.
+
+    python studies/ten_times_as_long.py --data.root data/mnist             # train what is not trained yet, then look
+    python studies/ten_times_as_long.py --data.root data/mnist --list      # say what that would be
+
+At each checkpoint a mixture of Gaussians is fitted to codes of training images, as at the end of any training, and
+10,000 samples of it and 10,000 reconstructions are held against the test set, in features of the project's own
+classifier. Figures are kept beside the run, so a script that was stopped goes on where it was. JSON, a table and a
+picture are written there, too; words that the script does not know go to `vaegan train`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common.charts import COLOURS, images_axis, new_figure, panel, save_figure
+
+from vaegan import load
+from vaegan.cli import main as vaegan
+from vaegan.data import open_data
+from vaegan.evaluation.bench import Bench, open_bench
+from vaegan.evaluation.distribution import distribution_figures
+from vaegan.evaluation.figures import Figures
+from vaegan.evaluation.labels import label_figures
+from vaegan.evaluation.streams import features_of, reconstructions_of, samples_of
+from vaegan.files import write_json, write_text
+from vaegan.latent.fit_priors import fit_model_priors
+from vaegan.metrics.features import open_extractor
+from vaegan.models import Model
+from vaegan.recipes import config_for
+from vaegan.settings_io import load_yaml
+from vaegan.training.checkpoint import list_checkpoints, read_checkpoint
+from vaegan.training.run_folder import RunFolder
+
+RECIPE = "mnist-conv"
+TIMES = 10
+"""How many times as long as the recipe."""
+PRIOR = "mixture"
+RAREST = 0.07
+"""Share of samples that each digit should have at least, of 0.1 or so in the data."""
+TENTH = 1.1
+"""Times its best value that a distance may come to."""
+
+
+def training(out: Path, more: Sequence[str], every: float) -> list[str]:
+    """Return the command that trains, the word vaegan left out."""
+    epochs = f"{TIMES * config_for(RECIPE).train.epochs:g}"
+    return ["train", RECIPE, *more, "--train.epochs", epochs, "--train.snapshot-epochs", f"{every:g}",
+            "--train.keep", "1000", "--out", str(out)]  # fmt: skip
+
+
+def model_at(run: Path, checkpoint: Path) -> Model:
+    """Return a run's model as a checkpoint has it, averages of weights where the run keeps these; without priors."""
+    model = load(run)
+    state = read_checkpoint(checkpoint.read_bytes(), str(checkpoint))
+    weights = state["parts"] | state["averages"]
+    for name in ("encoder", "decoder", "discriminator"):
+        getattr(model, name).load_state_dict(weights[name])
+    model.priors = {}
+    return model
+
+
+def look(model: Model, bench: Bench, seed: int) -> dict[str, Figures]:
+    """Return figures of samples of a prior fitted to the model's codes, and of reconstructions."""
+    fit_model_priors(model, bench.data.train, names=[PRIOR], seed=seed)
+    size = bench.batch_size
+    made = features_of(bench.extractor, samples_of(model, bench.num_samples, bench.seed, PRIOR, size))
+    pairs = reconstructions_of(model, bench.images.images, size)
+    again = features_of(bench.extractor, (x_tilde for _, x_tilde in pairs))
+    return {
+        "samples": distribution_figures(made, bench.reference, seed=bench.seed) | label_figures(made, bench),
+        "reconstructions": distribution_figures(again, bench.reference, seed=bench.seed),
+    }
+
+
+def look_at_all(run: Path, num: int) -> dict[str, Any]:
+    """Look at each checkpoint of a run that was not looked at before; return all figures, and the real images' own."""
+    config = load_yaml(run / "config.yaml")
+    data = open_data(**config.data.opening())
+    extractor = open_extractor(None, data, cache=config.data.cache)
+    bench = open_bench(data, extractor, num=num, seed=0, cache=config.data.cache)
+    kept = run.parent / f"{run.name}-looked"
+    rows = []
+    for checkpoint in list_checkpoints(RunFolder(run).checkpoints)[1:]:
+        path = kept / f"{checkpoint.stem}-{num}.json"
+        if not path.is_file():
+            write_json(path, look(model_at(run, checkpoint), bench, config.seed))
+            print(f"looked at {checkpoint.name}", flush=True)
+        rows.append({"images": int(checkpoint.stem), **json.loads(path.read_text(encoding="utf-8"))})
+    return {"seed": config.seed, "num": num, "yardstick": bench.yardstick, "moments": rows}
+
+
+def values(found: dict[str, Any], kind: str, name: str) -> list[float]:
+    """Return a figure at each moment."""
+    return [row[kind][name]["value"] for row in found["moments"]]
+
+
+def verdict(found: dict[str, Any]) -> list[str]:
+    """Say in words whether digits or quality were lost."""
+    rarest = values(found, "samples", "rarest_share")
+    least = min(rarest)
+    lines = [
+        f"The rarest digit's share is {least:.3f} or more at each of {len(rarest)} moments: "
+        f"{'no digit is lost' if least >= RAREST else f'less than the {RAREST} asked for'}."
+    ]
+    for kind in ("samples", "reconstructions"):
+        distances = values(found, kind, "frechet_distance")
+        best, last = min(distances), distances[-1]
+        after = max(distances[distances.index(best) :])
+        lines.append(
+            f"The Fréchet distance of {kind} is {best:.3f} at its best, {after:.3f} at the worst moment after that and "
+            f"{last:.3f} at the end: {'within' if last <= TENTH * best else 'not within'} a tenth of the best."
+        )
+    coverage = values(found, "samples", "coverage")
+    lines.append(f"Coverage is {max(coverage):.3f} at its best and {coverage[-1]:.3f} at the end.")
+    return lines
+
+
+def table(found: dict[str, Any]) -> str:
+    """Return a row for each moment, as Markdown, with the real images' own figures above."""
+    names = ("rarest share", "samples: Fréchet distance", "coverage", "reconstructions: Fréchet distance")
+    lines = [f"| images seen | {' | '.join(names)} |", "|---:|" + "---:|" * len(names)]
+    yardstick = found["yardstick"]
+    real, coverage = _told(yardstick["frechet_distance"]), _told(yardstick["coverage"])
+    lines.append(f"| real images | – | {real} | {coverage} | {real} |")
+    for row in found["moments"]:
+        samples = [_told(row["samples"][name]) for name in ("rarest_share", "frechet_distance", "coverage")]
+        again = _told(row["reconstructions"]["frechet_distance"])
+        lines.append(f"| {row['images']:,} | {' | '.join([*samples, again])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _told(figure: dict[str, float]) -> str:
+    return f"{figure['value']:.3f} ({figure['low']:.3f}–{figure['high']:.3f})"
+
+
+def draw(found: dict[str, Any]) -> Any:
+    """Return a figure: distances, and each label's share, over images seen."""
+    figure = new_figure(9.5, 3.6)
+    left, right = figure.subplots(1, 2)
+    images = [row["images"] for row in found["moments"]]
+    panel(left, "Fréchet distance to held-out digits")
+    for colour, kind in zip(COLOURS, ("samples", "reconstructions"), strict=False):
+        left.plot(images, values(found, kind, "frechet_distance"), color=colour, marker="o", ms=3, label=kind)
+    left.axhline(found["yardstick"]["frechet_distance"]["value"], color=COLOURS[5], ls="--", label="real images")
+    left.set_ylim(bottom=0)
+    panel(right, "share of each digit among samples")
+    names = [name for name in found["moments"][0]["samples"] if name.startswith("share of ")]
+    for name in names:
+        right.plot(images, values(found, "samples", name), lw=1, label=name.removeprefix("share of "))
+    right.axhline(RAREST, color=COLOURS[5], ls="--", label=f"{RAREST}")
+    right.set_ylim(bottom=0)
+    for axes, columns in ((left, 1), (right, 6)):
+        images_axis(axes)
+        axes.legend(fontsize=8, frameon=False, ncols=columns, loc="lower left")
+    return figure
+
+
+def main() -> int:
+    """Train, look, tell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/ten-times-as-long"), help="run folder")
+    parser.add_argument("--every", type=float, default=4, help="epochs from one checkpoint to the next")
+    parser.add_argument("--num", type=int, default=10_000, help="images of each kind that are measured")
+    parser.add_argument("--list", action="store_true", help="print the command of the training")
+    options, more = parser.parse_known_args()
+    words = training(options.out, more, options.every)
+    print(f"vaegan {shlex.join(words)}", flush=True)
+    if options.list:
+        return 0
+    if code := vaegan(words):
+        return code
+    found = look_at_all(options.out, options.num)
+    beside = options.out.parent / f"{options.out.name}-looked"
+    write_json(beside / "figures.json", found)
+    write_text(beside / "table.md", table(found))
+    save_figure(draw(found), beside / "figures.png")
+    print("\n".join([table(found), *verdict(found)]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The script that looks at a long run's checkpoints: its command, a tiny run from end to end, and its words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from vaegan import load
+from vaegan.cli import train
+from vaegan.cli.parse import parse
+from vaegan.recipes import config_for
+
+STUDIES = Path(__file__).parents[1] / "studies"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDIES))
+    import ten_times_as_long
+
+    return ten_times_as_long
+
+
+def test_the_run_is_the_recipe_s_but_ten_times_as_long_and_keeps_every_checkpoint(script, tmp_path):
+    name, *words = script.training(tmp_path, ["--data.root", "somewhere"], 4)
+    assert name == "train"
+    settings = parse(train.Options, words, name, train.defaults).settings
+    recipe = config_for(script.RECIPE)
+    assert settings.train.epochs == 10 * recipe.train.epochs
+    assert settings.train.keep > settings.train.epochs / settings.train.snapshot_epochs
+    assert (settings.model, settings.loss, settings.optim) == (recipe.model, recipe.loss, recipe.optim)
+
+
+@pytest.mark.usefixtures("plain_curves")
+def test_each_checkpoint_is_looked_at_once(script, tmp_path, command, capsys):
+    run = tmp_path / "run"
+    words = ["--train.images", 512, "--train.snapshot-epochs", 0.15, "--train.keep", 9, "--train.priors", "gaussian"]
+    assert command("train", "digits", *words, "--train.select", "none", "--out", run) == 0
+    paths = script.list_checkpoints(run / "checkpoints")
+    z, model = torch.randn(3, load(run).latent_dim), load(run)
+    assert torch.equal(script.model_at(run, paths[-1]).decode(z), model.decode(z))
+    assert not torch.equal(script.model_at(run, paths[-2]).decode(z), model.decode(z))
+    found = script.look_at_all(run, 50)
+    assert [row["images"] for row in found["moments"]] == [int(path.stem) for path in paths[1:]]
+    assert len(found["moments"]) >= 2
+    for row in found["moments"]:
+        shares = [figure["value"] for name, figure in row["samples"].items() if name.startswith("share of ")]
+        assert sum(shares) == pytest.approx(1)
+        assert row["samples"]["rarest_share"]["value"] == min(shares)
+        assert row["reconstructions"]["frechet_distance"]["num"] == 50
+    capsys.readouterr()
+    assert script.look_at_all(run, 50) == found
+    assert "looked at" not in capsys.readouterr().out
+    script.save_figure(script.draw(found), tmp_path / "figures.png")
+    assert (tmp_path / "figures.png").stat().st_size > 10_000
+    assert script.table(found).count("\n") == 3 + len(found["moments"])
+
+
+def test_what_is_lost_is_said(script):
+    def figure(value):
+        return {"value": value, "low": value, "high": value}
+
+    def moment(images, rarest, distance):
+        samples = {"rarest_share": figure(rarest), "frechet_distance": figure(distance), "coverage": figure(0.9)}
+        return {"images": images, "samples": samples, "reconstructions": {"frechet_distance": figure(1.0)}}
+
+    kept = script.verdict({"moments": [moment(1, 0.08, 2.0), moment(2, 0.09, 1.0), moment(3, 0.09, 1.05)]})
+    assert "0.080 or more at each of 3 moments: no digit is lost" in kept[0]
+    assert "1.000 at its best, 1.050 at the worst moment after that and 1.050 at the end: within a tenth" in kept[1]
+    lost = script.verdict({"moments": [moment(1, 0.08, 1.0), moment(2, 0.06, 3.0), moment(3, 0.08, 1.2)]})
+    assert "less than the 0.07 asked for" in lost[0]
+    assert "3.000 at the worst moment after that and 1.200 at the end: not within a tenth" in lost[1]
