@@ -18,23 +18,20 @@ written beside the runs; words that the script does not know go to `vaegan train
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
+from common import side_by_side
+
 from vaegan.cli import main as vaegan
-from vaegan.cli import train
-from vaegan.cli.parse import parse
 from vaegan.files import write_json
-from vaegan.recipes import RECIPES
-from vaegan.training.expected import expected_seconds
 
 RECIPE = "conv-32"
 DATA = {"data": "shapes-faces", "data.limit": "1000", "train.select": "none"}
 CHANGES = "colour,translation,cutout"
-WAYS: dict[str, dict[str, str]] = {
+WAYS: dict[str, side_by_side.Settings] = {
     "plain": {},
     "augmented": {"loss.augment": CHANGES},
     "adaptive": {"loss.augment": CHANGES, "loss.augment-target": "0.6", "loss.augment-images": "20000"},
@@ -42,27 +39,10 @@ WAYS: dict[str, dict[str, str]] = {
 """Way and what it changes in the recipe."""
 
 
-def trainings(seeds: Sequence[int], out: Path, images: int, more: Sequence[str]) -> list[tuple[list[str], float]]:
-    """Return the command of each training, the word vaegan left out, and the minutes that two cores may need."""
-    recipe = RECIPES[RECIPE]
-    found = []
-    for seed in seeds:
-        for way, own in WAYS.items():
-            settings = {**DATA, **own, "train.images": str(images), "seed": str(seed)}
-            words = [word for name, value in settings.items() for word in (f"--{name}", value)]
-            words = [RECIPE, *words, *more, "--out", str(out / f"{way}-{seed}")]
-            config = parse(train.Options, words, "vaegan train", train.defaults).settings
-            shape = (3, config.data.size, config.data.size)
-            found.append((["train", *words], expected_seconds(config, shape, recipe.num_images) / 60))
-    return found
-
-
-def comparison(seeds: Sequence[int], out: Path, num: int) -> list[str]:
-    """Return the command that compares all runs."""
-    runs = [str(out / f"{way}-{seed}") for way in WAYS for seed in seeds]
-    page = out / "comparison.html"
-    return ["compare", *runs, "--num", str(num), "--out", str(page), "--overwrite",
-            "--markdown", str(page.with_suffix(".md"))]  # fmt: skip
+def trainings(seeds: Sequence[int], out: Path, images: int, more: Sequence[str]) -> list[side_by_side.Training]:
+    """Return the command of each training, of so many images."""
+    length = {"train.images": str(images)}
+    return side_by_side.trainings(RECIPE, WAYS, seeds, out, lambda way, seed: DATA | WAYS[way] | length, more)
 
 
 def learned_by_heart(run: Path, num: int = 1000) -> dict[str, float]:
@@ -100,23 +80,16 @@ def table(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
 def main() -> int:
     """Train, measure, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/small-data"), help="folder of all runs")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    side_by_side.options(parser, Path("runs/small-data"), num=1000)
     parser.add_argument("--images", type=int, default=100_000, help="images that each training sees")
-    parser.add_argument("--num", type=int, default=1000, help="images of each kind that are measured")
-    parser.add_argument("--list", action="store_true", help="print the commands and the minutes they may take")
     options, more = parser.parse_known_args()
     commands = trainings(options.seeds, options.out, options.images, more)
-    for words, minutes in commands:
-        print(f"{minutes:5.1f} min  vaegan {shlex.join(words)}")
-    last = comparison(options.seeds, options.out, options.num)
-    print(f"           vaegan {shlex.join(last)}")
-    print(f"{sum(minutes for _, minutes in commands):5.0f} min  in all on two cores to train", flush=True)
+    last = side_by_side.comparison(WAYS, options.seeds, options.out, options.num)
+    side_by_side.announce(commands, last)
     if options.list:
         return 0
-    for words, _ in commands:
-        if code := vaegan(words):
-            return code
+    if code := side_by_side.carry_out(commands):
+        return code
     found = {
         way: [learned_by_heart(options.out / f"{way}-{seed}", options.num) for seed in options.seeds] for way in WAYS
     }

@@ -41,7 +41,7 @@ def test_every_command_parses_and_ways_differ_in_augmentation_alone(script, tmp_
         assert config.loss.model_copy(update=none) == plain.loss
         assert (config.model, config.data, config.train) == (plain.model, plain.data, plain.train)
     assert (plain.data.limit, plain.data.size, plain.train.images) == (1000, 16, 500)
-    name, *words = script.comparison([0, 1], tmp_path, 500)
+    name, *words = script.side_by_side.comparison(script.WAYS, [0, 1], tmp_path, 500)
     found = parse(compare.Options, words, name, compare.defaults)
     assert set(found.runs) == {words[-1] for words, _ in commands}
 

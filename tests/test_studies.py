@@ -119,7 +119,7 @@ def test_every_study_is_there_and_says_what_it_does():
     assert [study.name for study in found] == list(NAMES)
     assert all(study.seeds >= 3 for study in found)
     scripts = {path.stem for path in (ROOT / "studies").glob("*.py")}
-    assert scripts == {*NAMES, "index", "five_models", "small_data", "ten_times_as_long"}
+    assert scripts == {*NAMES, "index", "five_models", "small_data", "smiles", "ten_times_as_long"}
 
 
 def test_lost_digits_are_told_from_kept_and_from_never_drawn_ones():

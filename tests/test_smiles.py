@@ -1,0 +1,65 @@
+"""The script that compares VAE and VAE/GAN on faces of 64x64: its commands and its table, without a training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vaegan.cli import train
+from vaegan.cli.parse import parse
+
+STUDIES = Path(__file__).parents[1] / "studies"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDIES))
+    import smiles
+
+    return smiles
+
+
+def test_both_kinds_have_the_same_encoder_and_decoder_and_see_as_many_images(script, tmp_path):
+    commands = script.trainings([0, 1], tmp_path, ["--data", "faces.zip"])
+    settings = []
+    for (name, *words), minutes in commands:
+        settings.append(parse(train.Options, words, name, train.defaults).settings)
+        assert words[-1] == str(tmp_path / f"{settings[-1].model.kind}-{settings[-1].seed}")
+        assert 1 < minutes < 60
+    vae, vaegan = settings[:2]
+    assert [config.seed for config in settings] == [0, 0, 1, 1]
+    assert (vae.model.kind, vaegan.model.kind) == ("vae", "vaegan")
+    assert vae.model == vaegan.model.model_copy(update={"kind": "vae"})
+    assert (vae.data, vae.optim) == (vaegan.data, vaegan.optim)
+    assert vae.train == vaegan.train.model_copy(update={"pretrain_epochs": 0})
+    assert (vae.loss.likelihood, vae.loss.kl_weight, vae.loss.gamma, vae.loss.balance) == (
+        "gaussian-learned",
+        1,
+        1,
+        None,
+    )
+
+
+def test_flips_are_told_with_intervals(script, tmp_path, monkeypatch):
+    def effect(strength, value):
+        figure = {"value": value, "low": value - 0.02, "high": value + 0.02}
+        return {
+            "attribute": script.ATTRIBUTE,
+            "strength": strength,
+            "vector": {"flipped": figure},
+            "random": {"flipped": {"value": 0.05, "low": 0.0, "high": 0.1}},
+        }
+
+    found = {"vae-0": {"num_images": 1307, "effects": [effect(s, s / 3) for s in (0.5, *script.STRENGTHS)]}}
+    *_, row = script.table(found).splitlines()
+    assert row == (
+        "| vae-0 | 1,307 | 0.33 (0.31–0.35) | 0.50 (0.48–0.52) | 0.67 (0.65–0.69) | 0.05 (0.00–0.10) |"
+    )  # fmt: skip
+    calls = []
+    monkeypatch.setattr(script, "vaegan", lambda words: calls.append(words) or 0)
+    assert script.check(tmp_path / "vae-0") == 0
+    script.checked(tmp_path / "vae-0").write_text(json.dumps(found["vae-0"]))
+    assert script.check(tmp_path / "vae-0") == 0
+    assert len(calls) == 1
