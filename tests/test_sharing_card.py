@@ -11,10 +11,13 @@ from PIL import Image
 
 import vaegan
 from vaegan.data.conditions import Conditioning
+from vaegan.exporting import export_model
+from vaegan.latent.attributes import find_vectors
 from vaegan.models import Model
 from vaegan.networks import PARTS_OF_KIND
 from vaegan.priors import fit_priors
 from vaegan.recipes import config_for
+from vaegan.report.vectors import load_vectors, save_vectors
 from vaegan.settings_io import dump_yaml, load_yaml
 
 SECRET = "/home/somebody/secret"
@@ -195,6 +198,54 @@ def test_a_conditional_model_says_what_it_is_told(condition, tmp_path, monkeypat
     names: dict[str, torch.Tensor] = {}
     exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], names)
     assert names["x_tilde"].shape == (8, 1, 4, 4)
+
+
+@pytest.fixture
+def vectors(run):
+    """Attribute vectors of the run's model."""
+    torch.manual_seed(1)
+    found = find_vectors(torch.randn(40, 3), (torch.rand(40, 2) > 0.5).float(), ["hat", "round glasses"])
+    save_vectors(run / "model", found)
+    return found
+
+
+def test_attribute_vectors_come_along(run, vectors, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    vaegan.load(run).save_pretrained("me", repo_id="me")
+    vaegan.Model.from_pretrained("me").save_pretrained("again")
+    export_model(vaegan.load(run), "export", ["safetensors"])
+    for folder in ("me", "again", "export"):
+        there = load_vectors(folder)
+        assert there.names == vectors.names
+        assert torch.equal(there.vectors, vectors.vectors)
+    text = card_of(tmp_path / "me").text
+    assert "| attribute vectors | hat, round glasses |" in text
+    names: dict[str, torch.Tensor] = {}
+    exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], names)
+    z = names["model"].encode(names["x"])
+    assert torch.equal(names["edited"], names["model"].decode(z + vectors["hat"]))
+
+
+def test_into_its_own_folder_they_stay(run, vectors):
+    vaegan.load(run).save_pretrained(run / "model")
+    assert torch.equal(load_vectors(run).vectors, vectors.vectors)
+
+
+@pytest.mark.parametrize("what", ["trained on", "saved anew", "damaged", "without names"])
+def test_vectors_of_other_weights_stay_behind(what, run, vectors, tmp_path):
+    model = vaegan.load(run)
+    if what == "damaged":
+        (run / "model" / "attributes.json").write_text("{")
+    elif what == "without names":
+        (run / "model" / "attributes.json").unlink()
+    else:
+        with torch.no_grad():
+            next(model.parameters()).add_(1)
+        if what == "saved anew":
+            model.save(run / "model")
+    model.save_pretrained(tmp_path / "out")
+    assert not list((tmp_path / "out").glob("attributes.*"))
+    assert "attribute vectors" not in card_of(tmp_path / "out").text
 
 
 def test_the_command_writes_a_folder_and_sends_nothing(run, tmp_path, command, capsys):

@@ -17,9 +17,13 @@ import pytest
 import torch
 
 from vaegan.errors import UserError
+from vaegan.latent.attributes import find_vectors
 from vaegan.models import Model
+from vaegan.report.vectors import save_vectors
 from vaegan.sharing import download_model, upload_folder
 from vaegan.sharing.hub import check_name
+
+VECTORS = ("attributes.safetensors", "attributes.json")
 
 
 class Hub(ThreadingHTTPServer):
@@ -141,6 +145,9 @@ JOB = """
 import logging, sys
 import torch, vaegan
 from vaegan.cli import main
+from vaegan.config import DataSettings
+from vaegan.report.vectors import load_vectors
+from vaegan.studio.opened import Opened
 
 def told(*words):
     return main(list(words))
@@ -153,6 +160,8 @@ assert all(torch.equal(a, b) for a, b in zip(saved.state_dict().values(), pushed
 assert torch.equal(saved.sample(4, seed=1), pushed.sample(4, seed=1))
 assert pushed.kind == "vaegan" and pushed.info == saved.info
 assert vaegan.Model.from_pretrained("me/blobs", revision="main", token=False).latent_dim == 3
+assert torch.equal(load_vectors("me/blobs")["hat"], load_vectors("saved")["hat"])
+assert Opened("blobs", "me/blobs", DataSettings(source=""), None).vectors().names == ("hat",)
 assert told("sample", "me/blobs", "--num", "4", "--out", "samples.png") == 0
 assert told("push", "saved", "me/blobs", "--license", "wrong") == 2
 assert told("sample", "me/other") == 2
@@ -167,6 +176,7 @@ except vaegan.UserError as error:
 def test_pushed_by_one_and_loaded_by_another(hub, model, tmp_path):
     """The real client in a process of its own, which reads the hub's address as it starts."""
     model.save(tmp_path / "saved")
+    save_vectors(tmp_path / "saved", find_vectors(torch.randn(9, 3), torch.arange(9)[:, None] % 2, ["hat"]))
     hub.models["some/text"] = {"README.md": b"of another library", "pytorch_model.bin": b"a pickle"}
     environment = os.environ | {
         "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "may-write",
@@ -177,7 +187,7 @@ def test_pushed_by_one_and_loaded_by_another(hub, model, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     files = hub.models["me/blobs"]
-    assert set(files) == {"README.md", "config.json", "model.safetensors", "images/samples.png"}
+    assert set(files) == {"README.md", "config.json", "model.safetensors", "images/samples.png", *VECTORS}
     assert b"license: unknown" in files["README.md"]  # of the second push, which named none
     assert f"model and card: {hub.address}/me/blobs/commit/{hub.sha('me/blobs')}" in done.stdout
     assert (tmp_path / "samples.png").is_file()

@@ -20,6 +20,7 @@ from ..errors import UserError, nearest
 from ..files import write_json
 from ..loading import load
 from ..models import Model
+from ..models.vectors import take_vectors
 from .diffusers import WEIGHTS_NAME, outputs_of, read_diffusers, write_diffusers
 from .folder import folder_beside
 from .forms import GRAPHS, Form, import_onnxruntime, traced
@@ -60,8 +61,9 @@ def export_model(
     Args:
         model: of any device.
         folder: where to; it appears when all is written and checked, or not at all.
-        forms: 'safetensors' (what `load` reads, with the priors), 'onnx', 'torch' (`torch.export`), and of a model
-            whose codes are maps 'diffusers' (the layout of `AutoencoderKL`, in a folder of that name).
+        forms: 'safetensors' (what `load` reads, with priors and attribute vectors), 'onnx', 'torch'
+            (`torch.export`), and of a model whose codes are maps 'diffusers' (the layout of `AutoencoderKL`, in a
+            folder of that name).
         overwrite: replace an earlier export in this folder.
 
     Returns:
@@ -97,6 +99,7 @@ def export_model(
 
 def _save(model: Model, parts: dict[str, PublicPart], folder: Path) -> Iterator[Check]:
     model.save(folder)
+    take_vectors(model, folder)
     user_made = copy.deepcopy(model.parts) if model.architecture is None else None
     loaded = load(folder, parts=user_made)
     for name, part in parts.items():

@@ -11,8 +11,9 @@ from ..priors import PRIOR_NAMES
 from ..sharing import download_model
 from ..sharing.run import EVALUATION_NAME, SETTINGS_NAME
 from .saved import CONFIG_NAME, WEIGHTS_NAME
+from .vectors import NAMES_NAME, VECTORS_NAME
 
-OURS = (CONFIG_NAME, WEIGHTS_NAME, *PRIOR_NAMES, SETTINGS_NAME, EVALUATION_NAME)
+OURS = (CONFIG_NAME, WEIGHTS_NAME, *PRIOR_NAMES, VECTORS_NAME, NAMES_NAME, SETTINGS_NAME, EVALUATION_NAME)
 """Files of a shared model that are read; weights are safetensors, all else is text."""
 
 

@@ -262,7 +262,8 @@ class Model(Composed):
     ) -> None:
         """Write what others need into a folder: the model as `save` does, and a card, `README.md`, with pictures.
 
-        A model that was loaded from a run takes along its settings, its `evaluation.json` and its pictures.
+        A model that was loaded from a run takes along its settings, its `evaluation.json` and its pictures, and from
+        wherever it was loaded its attribute vectors.
 
         Args:
             save_directory: the folder; files of these names in it are replaced.

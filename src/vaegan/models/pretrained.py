@@ -19,6 +19,7 @@ from ..sharing.hub import check_name
 from ..sharing.run import EVALUATION_NAME, SETTINGS_NAME
 from .found import OURS
 from .kinds import KINDS
+from .vectors import take_vectors
 
 if TYPE_CHECKING:
     from .model import Model
@@ -39,6 +40,7 @@ def write_pretrained(model: Model, folder: Path, *, name: str, license: str) -> 
     """
     shared = read_run(model.folder, model.info)
     model.save(folder)
+    vectors = take_vectors(model, folder)
     if shared.config is not None:
         dump_yaml(shared.config, folder / SETTINGS_NAME)
     if shared.evaluation is not None:
@@ -59,6 +61,7 @@ def write_pretrained(model: Model, folder: Path, *, name: str, license: str) -> 
         shared,
         tuple(pictures.items()),
         curves,
+        vectors,
     )
     write_text(folder / CARD_NAME, write_card(facts))
 

@@ -7,7 +7,6 @@ more training, mean nothing and are refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -17,10 +16,8 @@ import safetensors.torch
 from ..errors import UserError
 from ..files import write_json, written_beside
 from ..latent.attributes import AttributeVectors
-from ..models import WEIGHTS_NAME
-
-VECTORS_NAME = "attributes.safetensors"
-NAMES_NAME = "attributes.json"
+from ..models import WEIGHTS_NAME, find_model
+from ..models.vectors import NAMES_NAME, VECTORS_NAME, weights_digest
 
 
 def save_vectors(folder: Path, vectors: AttributeVectors) -> None:
@@ -45,12 +42,12 @@ def load_vectors(folder: str | Path) -> AttributeVectors:
     """Read the vectors of a model.
 
     Args:
-        folder: a run, or the folder of a saved model.
+        folder: a run, the folder of a saved model, or the id of a model on the hub.
 
     Raises:
         UserError: if there are none, they are damaged, or were made for other weights.
     """
-    folder = find_model_folder(folder)
+    folder = find_model_folder(folder) if Path(folder).expanduser().is_dir() else find_model(folder)
     try:
         description = json.loads((folder / NAMES_NAME).read_text(encoding="utf-8"))
         tensors = safetensors.torch.load_file(folder / VECTORS_NAME)
@@ -72,12 +69,3 @@ def find_model_folder(folder: str | Path) -> Path:
     """Return the folder with the weights: that of a run, or the folder itself."""
     folder = Path(folder).expanduser()
     return folder / "model" if (folder / "model" / WEIGHTS_NAME).is_file() else folder
-
-
-def weights_digest(folder: Path) -> str:
-    """Return a hash of the weights in a folder; an empty text if there are none."""
-    path = folder / WEIGHTS_NAME
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -43,6 +43,7 @@ class Facts:
         shared: what is known beside.
         pictures: file and what it shows, in order, for the top.
         curves: of losses, likewise.
+        vectors: names of the attribute vectors that come along.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Facts:
     shared: Shared = field(default_factory=Shared)
     pictures: tuple[tuple[str, str], ...] = ()
     curves: tuple[str, str] | None = None
+    vectors: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -135,10 +137,26 @@ def _use(facts: Facts) -> list[str]:
         lines += [f"z = model.encode({given})  # (8, {facts.latent_dim}), of images (8, C, H, W) in [0, 1]"]
         if "decoder" in facts.parameters:
             lines += [f"x_tilde = model.decode({given.replace('x', 'z', 1)})"]
+            lines += _edit(facts, made)
     lines += ["```"]
     if facts.default_prior is not None:
         lines += ["", "or `vaegan sample " + facts.name + " --out samples.png` in a terminal."]
     return lines
+
+
+def _edit(facts: Facts, made: str) -> list[str]:
+    """Return how an attribute vector is used, if there are any."""
+    if not facts.vectors:
+        return []
+    end = f", {made.rstrip(', ')}" if made else ""
+    return [
+        "",
+        "from vaegan.latent.attributes import apply",
+        "from vaegan.report.vectors import load_vectors",
+        "",
+        f'vectors = load_vectors("{facts.name}")',
+        f"edited = model.decode(apply(z, vectors[{facts.vectors[0]!r}], 1.0){end})",
+    ]
 
 
 def _model_rows(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -151,6 +169,8 @@ def _model_rows(facts: Facts) -> Iterator[tuple[str, str]]:
         others = [name for name in facts.priors if name != facts.default_prior]
         also = f"; also {', '.join(others)}" if others else ""
         yield "priors to sample from", f"{facts.default_prior}, unless another is named{also}"
+    if facts.vectors:
+        yield "attribute vectors", ", ".join(map(_plain, facts.vectors))
     if facts.told:
         yield "is told", f"the {facts.told} of each image"
 

@@ -26,8 +26,9 @@ from ..latent.encode import encode_images
 from ..latent.fit_priors import fit_model_priors
 from ..loading import find_model, load
 from ..models import CONFIG_NAME, WEIGHTS_NAME, Model
+from ..models.vectors import NAMES_NAME
 from ..priors import Prior
-from ..report.vectors import NAMES_NAME, load_vectors
+from ..report.vectors import load_vectors
 from .batching import Batcher
 from .problems import Refused
 from .watching import Watched
@@ -114,9 +115,8 @@ class Opened:
 
     def vectors(self) -> AttributeVectors | None:
         """Return the attribute vectors saved with the model, if there are any that fit it."""
-        if self.folder is None:
-            return None
-        folder = find_model(self.folder)
+        folder = self.model().folder
+        assert folder is not None
         try:
             stamp = (folder / NAMES_NAME).stat().st_mtime_ns
         except OSError:
