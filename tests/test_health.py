@@ -140,6 +140,13 @@ def test_growth_in_all_and_before_the_first_snapshot() -> None:
     assert states(examine(window(), [start, before, last]))["weights"] == "bad"
 
 
+def test_a_learned_variance_that_begins_at_nothing_is_no_weight() -> None:
+    start, before, last = ({**record} for record in snapshots())
+    start["weights"] = start["weights"] | {"likelihood": 0.0}
+    before["weights"] = last["weights"] = before["weights"] | {"likelihood": 3.0}
+    assert states(examine(window(), [start, before, last]))["weights"] == "ok"
+
+
 def test_nothing_is_said_of_the_first_images_or_of_parts_that_are_not_there() -> None:
     assert examine(window(images=999), snapshots()) == []
     assert examine([], snapshots()) == []

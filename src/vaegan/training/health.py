@@ -171,13 +171,18 @@ def check_modes(window: Records, snapshots: Records) -> Finding | None:
 
 
 def check_weights(window: Records, snapshots: Records) -> Finding | None:
-    """Whether weights explode: how much a part's norm grew since the snapshot before, and since the start.
+    """Whether weights explode: how much a network's norm grew since the snapshot before, and since the start.
 
     In trainings that went well no part's weights grew to more than 5 times their first norm, most of it before the
     first snapshot. From there on 3 times in one interval, or 10 times in all, is out of line; 10 times in one or 100 in
-    all is an explosion.
+    all is an explosion. What is no network, such as a variance that is learned as its logarithm, may begin at 0 and
+    grow at will.
     """
-    norms = [record["weights"] for record in snapshots if record.get("weights")]
+    norms = [
+        {part: norm for part, norm in record["weights"].items() if part in PARTS}
+        for record in snapshots
+        if record.get("weights")
+    ]
     if len(norms) < 2:
         return None
     first, before, now = norms[0], norms[-2] if len(norms) > 2 else norms[-1], norms[-1]
@@ -188,9 +193,8 @@ def check_weights(window: Records, snapshots: Records) -> Finding | None:
     if lately[worst] <= 3 and in_all[worst] <= 10:
         return Finding("weights", "ok", sentence)
     state: State = "bad" if lately[worst] > 10 or in_all[worst] > 100 else "warn"
-    rate = f"--optim.{worst}-lr" if worst in PARTS else "--optim.lr"
     told = f"{sentence}, {lately[worst]:.3g} times as long as at the snapshot before"
-    return Finding("weights", state, told, f"lower {rate}, or set --optim.clip 1")
+    return Finding("weights", state, told, f"lower --optim.{worst}-lr, or set --optim.clip 1")
 
 
 CHECKS: tuple[Callable[[Records, Records], Finding | None], ...] = (
