@@ -12,7 +12,10 @@ import re
 import shlex
 import shutil
 import struct
+import subprocess
+import sys
 from functools import partial
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -252,6 +255,25 @@ def test_pages_are_in_the_menu_and_links_lead_somewhere():
         links = re.findall(r"\]\(([^)\s#]+)[^)]*\)", text) + re.findall(r'(?:src|href)="([^"#]+)"', text)
         missing = [link for link in links if not link.startswith("http") and not (path.parent / link).exists()]
         assert missing == [], path
+
+
+@pytest.mark.slow
+def test_the_site_is_built(tmp_path):
+    """As `make docs` does it, warnings being errors, in a folder of its own; the reference has the docstrings."""
+    pytest.importorskip("zensical", reason="needs the extra docs: pip install -e '.[docs]'")
+    shutil.copy(ROOT / "zensical.toml", tmp_path)
+    shutil.copytree(DOCS, tmp_path / "docs")
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    words = [sys.executable, "-m", "zensical", "build", "--strict"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for page in DOCS.rglob("*.md"):
+        title = next(line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("# "))
+        built = tmp_path / "site" / page.relative_to(DOCS).with_suffix(".html")
+        built = built.with_name("index.html") if built.stem == "README" else built
+        assert escape(title[2:].replace("`", ""), quote=False) in re.sub("<[^>]+>", "", built.read_text("utf-8")), page
+    models = (tmp_path / "site" / "api" / "models.html").read_text(encoding="utf-8")
+    assert "by the conventions of huggingface_hub" in re.sub("<[^>]+>", "", models)
 
 
 def test_functions_and_options_named_in_sentences_are_there():

@@ -232,7 +232,7 @@ def test_a_token_is_asked_for(library):
 def test_the_page_needs_nothing_from_elsewhere(client):
     page = client.get("/")
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for path in ("/", "/studio.css", "/studio.js"):
+    for path in ("/", "/studio.css", "/studio.js", "/npz.js"):
         text = client.get(path).text.replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text
         assert "https://" not in text

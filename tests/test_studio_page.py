@@ -17,12 +17,17 @@ import torch
 from PIL import Image
 
 import vaegan
+from vaegan.config import DataSettings
+from vaegan.data.conditions import Conditioning
 from vaegan.data.picture import Target, prepare
 from vaegan.latent.attributes import apply
 from vaegan.latent.interpolate import mix
 from vaegan.latent.traversals import order_by_kl
+from vaegan.recipes import config_for
+from vaegan.report.grid import grid, to_uint8
 from vaegan.report.vectors import load_vectors
 from vaegan.settings_io import load_yaml
+from vaegan.training.build import build_model
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install -e '.[browser]'")
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
@@ -182,7 +187,10 @@ def test_samples_are_saved(open_page, model):
     arrays = np.load(saved(page, "samples", "npz"))
     assert np.allclose(arrays["codes"], model.sample_codes(16, seed=3), atol=1e-6)
     assert np.abs(arrays["images"][..., 0].astype(int) - as_bytes(model.sample(16, seed=3))).max() <= 1
-    assert Image.open(saved(page, "samples", "PNG")).size == Image.open(saved(page, "samples", "PNG")).size
+    picture = np.asarray(Image.open(saved(page, "samples", "PNG")), int)
+    by_hand = grid(to_uint8(model.sample(16, seed=3)))[..., 0].astype(int)
+    assert picture.shape == by_hand.shape
+    assert np.abs(picture - by_hand).max() <= 1
     assert Image.open(saved(page, "samples", "GIF")).n_frames == 16
 
 
@@ -237,21 +245,26 @@ def test_an_upload_shows_code_reconstruction_and_error(open_page, model, photo):
     wait_for_images(again, "#figure-original img", photo[1])
 
 
-@pytest.mark.parametrize("way", ["drop", "paste"])
-def test_an_image_is_dropped_or_pasted(open_page, photo, way):
-    page = open_page("#view=image")
+def sent(page, way: str, selector: str, content: bytes) -> None:
+    """Drop a file somewhere, or paste it."""
     page.evaluate(
-        """([text, way]) => {
+        """([selector, text, way]) => {
           const bytes = Uint8Array.from(atob(text), c => c.charCodeAt(0));
           const data = new DataTransfer();
           data.items.add(new File([bytes], "a.png", { type: "image/png" }));
           const event = way === "drop"
             ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
             : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
-          document.getElementById("drop").dispatchEvent(event);
+          document.querySelector(selector).dispatchEvent(event);
         }""",
-        [base64.b64encode(photo[0]).decode(), way],
+        [selector, base64.b64encode(content).decode(), way],
     )
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_an_image_is_dropped_or_pasted(open_page, photo, way):
+    page = open_page("#view=image")
+    sent(page, way, "#drop", photo[0])
     wait_for_images(page, "#figure-original img", photo[1])
 
 
@@ -305,7 +318,12 @@ def test_examples_and_sliders(open_page, model, library, studio_run):
     arrays = np.load(saved(page, "image", "npz"))
     assert np.allclose(arrays["codes"], torch.cat([z, moved]), atol=1e-3)
     assert Image.open(saved(page, "image", "GIF")).n_frames > 1
-    assert Image.open(saved(page, "image", "PNG")).size[0] > 4 * 168
+    picture = np.asarray(Image.open(saved(page, "image", "PNG")).convert("L"), int)
+    for column, seen in enumerate((x, model.decode(z), None, model.decode(moved))):
+        if seen is not None:
+            left = 16 + 184 * column
+            cells = picture[46 + 10 : 46 + 168 : 21, left + 10 : left + 168 : 21]
+            assert np.abs(cells - as_bytes(seen)[0]).max() <= 2
     again = open_page("#" + page.url.split("#")[1])
     wait_for_images(again, edited, model.decode(moved))
     page.get_by_role("button", name="Reset all sliders").click()
@@ -474,13 +492,30 @@ def test_clusters_by_number_way_and_split(open_page):
     wait_for(page, lambda: headings.count() == 4)
     sizes = [int(words.split(": ")[1].split()[0]) for words in headings.all_inner_texts()]
     choose(page, "by", "mixture")
-    wait_for(page, lambda: headings.all_inner_texts() != [] and "by=mixture" in page.url)
+    asked = "api/models/bars/clusters?k=4&how=mixture&num=500&split=train"
+    found = page.request.get(page.url.split("#")[0] + asked).json()["clusters"]
+    wait_for(page, lambda: headings.all_inner_texts() == [f"Cluster {cluster['name']}" for cluster in found])
+    images = [opened(uri) for cluster in found for uri in cluster["images"]]
+    wait_for_images(page, "#galleries img", np.stack(images))
     choose(page, "split", "test")
     wait_for(
         page, lambda: sum(int(words.split(": ")[1].split()[0]) for words in headings.all_inner_texts()) < sum(sizes)
     )
-    choose(page, "points", "1000")
-    wait_for(page, lambda: page.evaluate("() => codeMap.wanted.includes('1000')"))
+
+
+def test_so_many_points_are_shown_in_so_many_places(open_page, library):
+    page = open_page("#view=map&split=train&points=2000&k=2")
+    num = len(library["bars"].images("train"))
+    wait_for(page, lambda: page.evaluate("() => codeMap?.indices.length") == num)
+    with page.expect_request(lambda request: "/map?" in request.url and "num=500" in request.url):
+        choose(page, "points", "500")
+    with page.expect_request(lambda request: "/map?" in request.url and "num=2000" in request.url):
+        choose(page, "points", "2000")
+    for place in page.locator("#place option").all_inner_texts():
+        choose(page, "place", place)
+        asked = f"api/models/bars/map?how={place}&num=2000&split=train&k=2&by=kmeans"
+        placed = page.request.get(page.url.split("#")[0] + asked).json()["places"]
+        wait_for(page, lambda placed=placed: page.evaluate("() => codeMap?.places") == placed)
 
 
 def test_training_curves_and_snapshots(open_page, studio_run):
@@ -520,6 +555,10 @@ def test_training_curves_and_snapshots(open_page, studio_run):
     page.get_by_role("button", name="Play").wait_for()
     assert saved(page, "training", "PNG").getvalue() == files["reconstructions"][-1].read_bytes()
     assert Image.open(saved(page, "training", "GIF")).n_frames == len(files["reconstructions"])
+    curves = np.load(saved(page, "training", "npz"))
+    assert {name.split("/")[0] for name in curves} == {"train", "test"}
+    kl = [[record["images"], record["losses"]["encoder"]["kl"]] for record in train]
+    assert np.allclose(curves["train/encoder/kl"], kl, rtol=1e-4)
 
 
 def test_a_run_that_goes_on_is_followed(open_page, serve, studio_run, tmp_path):
@@ -544,6 +583,45 @@ def test_a_run_that_goes_on_is_followed(open_page, serve, studio_run, tmp_path):
     page.get_by_role("heading", name="Training is finished").wait_for()
 
 
+def test_a_new_state_of_the_model_is_noticed(open_page, serve, studio_run, tmp_path, model):
+    """First there is none; then one; then another."""
+    run = tmp_path / "growing"
+    shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "losses.png"))
+    page = open_page("#num=16", at=serve(Library([str(run)])))
+    page.get_by_role("alert").get_by_text("growing has no saved model yet").wait_for()
+    shutil.copytree(studio_run / "model", tmp_path / "beside")
+    (tmp_path / "beside").rename(run / "model")
+    wait_for_images(page, "#samples-grid img", model.sample(16))
+    assert not page.locator("#problem").is_visible()
+    page.locator("#samples-grid button").first.click()
+    z = model.sample_codes(16)[:1]
+    wait_for_images(page, "#figure-edited img", model.decode(z))
+    page.get_by_role("slider", name="height").wait_for()
+    changed = vaegan.load(run)
+    with torch.no_grad():
+        for weight in changed.decoder.parameters():
+            weight.mul_(1.3)
+    assert differ(changed.decode(z), model.decode(z))
+    changed.save(run / "model")
+    page.get_by_role("tab", name="Between").click()
+    page.get_by_role("tab", name="Image").click()
+    wait_for_images(page, "#figure-edited img", changed.decode(z))
+    page.get_by_text("None are saved with this model").wait_for()  # vectors of the weights before mean nothing
+
+
+def test_a_film_is_stopped(open_page, serve, studio_run, tmp_path):
+    run = tmp_path / "long"
+    shutil.copytree(studio_run, run)
+    picture = next((run / "samples").glob("*.png"))
+    for images in range(10_000, 10_400):
+        (run / "samples" / f"{images:012}.png").symlink_to(picture)
+    page = open_page("#view=training", at=serve(Library([str(run)])))
+    page.get_by_role("button", name="Play").click()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Play").wait_for()
+    assert int(page.get_by_role("slider", name="After").input_value()) < 401
+
+
 def test_models_side_by_side(open_page, model, other, library):
     page = open_page("#view=compare&source=train:3")
     second = vaegan.load(other)
@@ -562,14 +640,27 @@ def test_models_side_by_side(open_page, model, other, library):
     seed.fill("9")
     seed.press("Enter")
     wait_for_images(page, '#compared article[aria-label="other"] .tiles img', second.sample(10, seed=9))
-    picture = Image.open(saved(page, "compare", "PNG"))
-    assert picture.size[0] > 3 * 168
+    picture = np.asarray(Image.open(saved(page, "compare", "PNG")).convert("L"), int)
+    cells = picture[46 + 10 : 46 + 168 : 21, 16 + 184 + 10 : 16 + 184 + 168 : 21]
+    assert np.abs(cells - as_bytes(model.reconstruct(x))[0]).max() <= 2
+    arrays = np.load(saved(page, "compare", "npz"))
+    assert set(arrays) == {"bars/samples", "bars/image", "other/samples", "other/image"}
+    for name, one in (("bars", model), ("other", second)):
+        assert np.allclose(arrays[f"{name}/samples"], one.sample_codes(10, seed=9), atol=1e-4)
+        assert np.allclose(arrays[f"{name}/image"], one.encode(x), rtol=1e-3, atol=1e-3)
     before = page.url
     page.get_by_role("button", name="Another image").click()
     wait_for(page, lambda: page.url != before)
-    page.get_by_role("checkbox", name="bars").uncheck()
+    index = int(page.url.split("source=test%3A")[1].split("&")[0])
+    wait_for_images(
+        page, '#compared img[alt="Original, other"]', library["bars"].images("test").images[index : index + 1, :, :, 0]
+    )
+    box = page.get_by_role("checkbox", name="bars")
+    box.focus()
+    page.keyboard.press("Space")
     wait_for(page, lambda: page.locator("#compared article").count() == 1)
     assert page.locator("#compared article").get_attribute("aria-label") == "other"
+    assert page.evaluate("() => document.activeElement.closest('label').textContent") == "bars"
 
 
 def test_another_model_is_chosen(open_page, other):
@@ -589,6 +680,207 @@ def test_the_link_is_copied(open_page):
     assert page.evaluate("() => navigator.clipboard.readText()") == page.url
     page.evaluate("() => { location.hash = '#num=16&seed=6'; }")
     wait_for(page, lambda: page.locator("#samples").get_by_label("Seed").input_value() == "6")
+
+
+def test_an_image_too_large_for_a_link_is_shown_whole(open_page, model, photo):
+    page = open_page("#view=image")
+    page.evaluate("() => { longest = 10; }")
+    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": photo[0]})
+    x = as_model_sees(photo)
+    wait_for_images(page, "#figure-original img", photo[1])
+    wait_for_images(page, "#figure-edited img", model.reconstruct(x))
+    page.get_by_role("status").get_by_text("too large for a link").wait_for()
+    page.get_by_role("tab", name="Side by side").click()
+    wait_for_images(page, '#compared img[alt="Original, other"]', photo[1])
+    again = open_page("#view=image&" + page.url.split("#")[1])
+    wait_for_images(again, "#figure-reconstruction img", model.reconstruct(x))
+    assert not again.locator("#figure-original").is_visible()
+
+
+def test_corners_are_images_of_ones_own(open_page, model, photo):
+    page = open_page("#view=between&count=2")
+    corner = "#corners .corner:nth-child({}) img"
+    page.locator(corner.format(2)).wait_for()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="File: Left").click()
+    chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": photo[0]})
+    x_tilde = model.reconstruct(as_model_sees(photo))
+    wait_for_images(page, corner.format(1), x_tilde)
+    assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "File: Left"
+    sent(page, "drop", corner.format(2), photo[0])
+    wait_for_images(page, corner.format(2), x_tilde)
+    sent(page, "drop", "#pad", photo[0])  # nowhere in particular: it is looked at
+    wait_for_images(page, "#figure-original img", photo[1])
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
+    """Models with weights that make a difference: two that are told something, a GAN, an autoencoder."""
+    folder = tmp_path_factory.mktemp("kinds")
+    by_label = Conditioning("labels", tuple("0123456789"))
+    measured = Conditioning("attributes", ("tall", "old"), (0.5, 2), (0.5, 1.5), (0.5, 2), ((0.0, 1.0), (1.0, 4.0)))
+    made = {"by-label": by_label, "by-attributes": measured, "gan": None, "ae": None}
+    for name, condition in made.items():
+        own = {"model.condition": condition.kind} if condition else {"model.kind": name}
+        info = {"condition": condition.as_json()} if condition else {}
+        torch.manual_seed(3)
+        one = build_model(config_for("digits", {**own, "model.latent_dim": 4}), (1, 8, 8), info)
+        for weight in one.parameters():
+            if weight.dim() > 1:
+                torch.nn.init.kaiming_normal_(weight)
+        one.eval().save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def at_kinds(serve, kinds):
+    names = ["by-label", "by-attributes", "gan", "ae"]
+    data = [DataSettings(source="" if name == "by-attributes" else "digits") for name in names]
+    return serve(Library([str(kinds / name) for name in names], data))
+
+
+def test_what_a_model_is_told_by_label(open_page, at_kinds, kinds):
+    page = open_page("#num=16&model=by-label", at=at_kinds)
+    model = vaegan.load(kinds / "by-label")
+    z = model.sample_codes(16, seed=0)
+    label = model.conditioning.of_labels
+    wait_for_images(page, "#samples-grid img", model.decode(z, condition=model.condition_in_turn(16)))
+    told = page.get_by_role("group", name="What the model is told").get_by_label("Label")
+    told.select_option("3")
+    threes = model.decode(z, condition=label(["3"] * 16))
+    assert differ(threes, model.decode(z, condition=label(["7"] * 16)))
+    wait_for_images(page, "#samples-grid img", threes)
+    again = open_page("#" + page.url.split("#")[1], at=at_kinds)
+    wait_for_images(again, "#samples-grid img", threes)
+    page.locator("#samples-grid button").nth(2).click()
+    wait_for_images(page, "#figure-edited img", threes[2:3])
+    told.select_option("7")
+    wait_for_images(page, "#figure-edited img", model.decode(z[2:3], condition=label(["7"])))
+    page.get_by_role("tab", name="Between").click()
+    corners = torch.tensor(page.evaluate("() => readCorners().then(() => corners)"))
+    wait_for_images(page, "#corners img", model.decode(corners, condition=label(["7"] * 4)))
+
+
+def test_of_an_image_of_the_data_a_model_is_told_what_is_known(open_page, at_kinds, kinds):
+    page = open_page("#view=image&source=test:4&model=by-label", at=at_kinds)
+    model = vaegan.load(kinds / "by-label")
+    example = page.request.get(at_kinds + "api/models/by-label/examples/4").json()
+    z, label = torch.tensor([example["code"]]), model.conditioning.of_labels
+    wait_for_images(page, "#figure-edited img", model.decode(z, condition=label([example["label"]])))
+    other = "0" if example["label"] != "0" else "1"
+    page.locator("#told select").select_option(other)
+    wait_for_images(page, "#figure-edited img", model.decode(z, condition=label([other])))
+
+
+def test_what_a_model_is_told_by_attributes(open_page, at_kinds, kinds):
+    page = open_page("#num=16&model=by-attributes", at=at_kinds)
+    model = vaegan.load(kinds / "by-attributes")
+    z = model.sample_codes(16, seed=0)
+    as_data = model.decode(z, condition=model.condition_in_turn(16))
+    wait_for_images(page, "#samples-grid img", as_data)
+    tall = page.locator("#told").get_by_label("tall")
+    tall.fill("3")
+    tall.press("Enter")
+    taller = model.decode(z, condition=model.conditioning.of_attributes({"tall": 3.0}, 16))
+    assert differ(taller, as_data)
+    wait_for_images(page, "#samples-grid img", taller)
+    tall.fill("")
+    tall.press("Enter")
+    wait_for_images(page, "#samples-grid img", as_data)
+
+
+def test_a_gan_makes_images_and_takes_none(open_page, at_kinds, kinds, photo):
+    page = open_page("#num=16&model=gan", at=at_kinds)
+    model = vaegan.load(kinds / "gan")
+    z = model.sample_codes(16, seed=0)
+    wait_for_images(page, "#samples-grid img", model.decode(z))
+    page.locator("#samples-grid button").nth(1).click()
+    wait_for_images(page, "#figure-edited img", model.decode(z[1:2]))
+    assert page.locator("#file").is_disabled()
+    assert not page.locator("#examples-part").is_visible()
+    slider = page.locator("#dimensions input").first
+    assert slider.get_attribute("aria-label") == "z0"
+    slider.fill("2.5")
+    moved = z[1:2].clone()
+    moved[0, 0] = 2.5
+    wait_for_images(page, "#figure-edited img", model.decode(moved))
+    sent(page, "drop", "body", photo[0])
+    page.get_by_role("alert").get_by_text("gan has no encoder").wait_for()
+    page.get_by_role("tab", name="Between").click()
+    wait_for_images(page, "#corners img", model.sample(4, seed=0))
+    assert page.locator("#corners button").all_inner_texts() == ["Sample", "From Image"] * 4
+
+
+def test_an_autoencoder_has_no_samples_but_corners_and_long_sliders(open_page, at_kinds, kinds):
+    page = open_page("#model=ae", at=at_kinds)
+    model = vaegan.load(kinds / "ae")
+    page.get_by_role("alert").get_by_text("this model is a plain autoencoder").wait_for()
+    page.get_by_text("No samples.").wait_for()
+    assert [words for words in open_page.complaints if "409" not in words and "400" not in words] == []
+    open_page.complaints.clear()  # the browser itself notes the refusal
+    page.get_by_role("tab", name="Between").click()
+    page.locator("#corners img").nth(3).wait_for()
+    codes = torch.tensor(page.evaluate("() => corners"))
+    wait_for_images(page, "#corners img", model.decode(codes))
+    page.get_by_role("button", name="Open in Image").first.click()
+    page.locator("#dimensions input").nth(3).wait_for()
+    rows = page.request.get(at_kinds + "api/models/ae/dimensions").json()["dimensions"]
+    code = json.loads(page.locator("#figure-blend").get_attribute("data-code"))
+    for row, slider in zip(rows, page.locator("#dimensions input").all(), strict=True):
+        furthest = max(4 * row["deviation"], abs(code[row["dimension"]]))
+        assert furthest <= float(slider.get_attribute("max")) < 2 * furthest
+        assert float(slider.get_attribute("min")) == -float(slider.get_attribute("max"))
+
+
+def test_two_fingers_zoom_the_map(open_page):
+    page = open_page("#view=map&split=train&k=3&points=500", width=390, has_touch=True)
+    page.locator("#galleries h3").nth(2).wait_for()
+    canvas = page.locator("#map-canvas")
+    canvas.scroll_into_view_if_needed()
+    area = canvas.bounding_box()
+    x, y = area["x"] + area["width"] / 2, area["y"] + area["height"] / 2
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind: str, *places: float) -> None:
+        points = [{"x": x + place, "y": y, "id": number} for number, place in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def box() -> list[float]:
+        return page.evaluate("() => [box.x, box.y, box.unit]")
+
+    before = box()
+    fingers("touchStart", -50)
+    fingers("touchStart", -50, 50)
+    fingers("touchMove", -100, 100)
+    fingers("touchEnd")
+    wait_for(page, lambda: box()[2] < 0.6 * before[2])
+    assert box() == pytest.approx([*before[:2], before[2] / 2], abs=1e-3 * before[2] * area["width"])
+    assert page.locator("#picked-empty").is_visible()
+    fingers("touchStart", 30)
+    fingers("touchEnd")
+    page.locator("#picked-text").get_by_text("Image").wait_for()
+
+
+def test_a_link_where_nothing_can_be_copied(open_page):
+    page = open_page("#num=16&seed=5")
+    shown_links = []
+    page.on("dialog", lambda dialog: (shown_links.append(dialog.default_value), dialog.dismiss()))
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')); }")
+    page.get_by_role("button", name="Copy link").click()
+    wait_for(page, lambda: shown_links == [page.url])
+
+
+def test_links_to_the_content_and_to_the_api(open_page):
+    page = open_page("#view=between&count=3")
+    page.locator("#corners img").nth(2).wait_for()
+    before = page.url
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("() => document.activeElement.id") == "main-part"
+    assert page.url == before
+    assert page.get_by_role("tabpanel", name="Between").is_visible()
+    page.get_by_role("link", name="API").click()
+    page.get_by_role("heading", name="vaegan API").wait_for()
 
 
 def test_views_by_the_keyboard(open_page):

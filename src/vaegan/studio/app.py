@@ -16,7 +16,8 @@ from .problems import problem, tell_problems
 from .routes import about, codes, groups, images, samples, training
 
 PAGE = Path(__file__).parent / "page"
-_TYPES = {"studio.html": "text/html", "studio.css": "text/css", "studio.js": "text/javascript"}
+_SCRIPT = "text/javascript"
+_TYPES = {"studio.html": "text/html", "studio.css": "text/css", "studio.js": _SCRIPT, "npz.js": _SCRIPT}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -68,6 +69,10 @@ def _add_page(app: FastAPI, door: Door) -> None:
     @app.get("/studio.js", include_in_schema=False)
     def js() -> Response:
         return _file("studio.js")
+
+    @app.get("/npz.js", include_in_schema=False)
+    def npz() -> Response:
+        return _file("npz.js")
 
     @app.post("/api/token", include_in_schema=False)
     def token(request: Request, token: Annotated[str, Body(embed=True, max_length=1000)]) -> Response:

@@ -41,7 +41,8 @@ def docs_page(api: Mapping[str, Any]) -> str:
     sections = "".join(f"<section><h2>{escape(tag)}</h2>{''.join(parts)}</section>" for tag, parts in by_tag.items())
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>vaegan API</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head><body>'
         f"<h1>vaegan API</h1><p>JSON in, JSON out; images in JSON are PNGs as data URIs. What is refused is answered "
         f"with <code>{{&quot;error&quot;: one line}}</code> and a status of 400 to 499. The same for programs: "
         f'<a href="/openapi.json">openapi.json</a>.</p>{sections}</body></html>'

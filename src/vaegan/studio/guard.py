@@ -24,7 +24,7 @@ MOST_UPLOADED = 25_000_000
 MOST_JSON = 4_000_000
 COOKIE = "vaegan-token"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_OPEN = ("/", "/studio.css", "/studio.js", "/api/token")
+_OPEN = ("/", "/studio.css", "/studio.js", "/npz.js", "/api/token")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ of each run at most.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -74,9 +75,9 @@ class Opened:
         return self.folder if self.folder is not None and (self.folder / "config.yaml").is_file() else None
 
     @property
-    def version(self) -> Hashable:
-        """Changes whenever the saved model does."""
-        return self._stamp
+    def version(self) -> str:
+        """Changes whenever the saved model or its attribute vectors do, seen at the last look."""
+        return hashlib.sha256(repr((self._stamp, self._stamp_of_vectors())).encode()).hexdigest()[:12]
 
     def model(self) -> Model:
         """Return the model as it is saved now.
@@ -115,11 +116,8 @@ class Opened:
 
     def vectors(self) -> AttributeVectors | None:
         """Return the attribute vectors saved with the model, if there are any that fit it."""
-        folder = self.model().folder
-        assert folder is not None
-        try:
-            stamp = (folder / NAMES_NAME).stat().st_mtime_ns
-        except OSError:
+        folder, stamp = self.model().folder, self._stamp_of_vectors()
+        if folder is None or stamp is None:
             return None
 
         def read() -> AttributeVectors | None:
@@ -129,6 +127,13 @@ class Opened:
                 return None
 
         return self._remember(("vectors", stamp, self._stamp), read)
+
+    def _stamp_of_vectors(self) -> int | None:
+        folder = None if self._model is None else self._model.folder
+        try:
+            return None if folder is None else (folder / NAMES_NAME).stat().st_mtime_ns
+        except OSError:
+            return None
 
     def data(self) -> ImageData:
         """Return the images that the run was trained on and held out.

@@ -32,6 +32,8 @@ class Watched:
     def __init__(self, folder: Path) -> None:
         self.run = RunFolder(folder)
         self._lock = threading.Lock()
+        self._goal_stamp: tuple[int, int] | None = None
+        self._known_goal: dict[str, Any] = {}
         self._start_over(None)
 
     def _start_over(self, identity: object) -> None:
@@ -128,11 +130,16 @@ class Watched:
         )
 
     def _goal(self) -> dict[str, Any]:
+        """Return how long the run shall be; settings are read again only when they have been written again."""
         try:
-            train = self.run.config.train
-        except UserError:
+            found = self.run.config_path.stat()
+            stamp = (found.st_mtime_ns, found.st_size)
+            if stamp != self._goal_stamp:
+                train = self.run.config.train
+                self._known_goal, self._goal_stamp = {"epochs": train.epochs, "images": train.images}, stamp
+        except (OSError, UserError):
             return {"epochs": None, "images": None}
-        return {"epochs": train.epochs, "images": train.images}
+        return self._known_goal
 
 
 def _curves(records: list[dict[str, Any]], split: str) -> Iterator[dict[str, Any]]:

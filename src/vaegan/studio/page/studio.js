@@ -17,6 +17,14 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/* Replaces what a place holds; what the keyboard was on there, by its name, it is on again. */
+function refill(place, ...children) {
+  const nameOf = (one) => one.getAttribute("aria-label") ?? one.closest("label")?.textContent ?? one.textContent;
+  const name = place.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+  place.replaceChildren(...children);
+  if (name) [...place.querySelectorAll("button, input, select")].find((one) => nameOf(one) === name)?.focus();
+}
+
 const round = (value, digits = 3) => (value == null ? "–" : String(Number(Number(value).toPrecision(digits))));
 const grouped = (value) => Math.round(value).toLocaleString("en");
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -169,6 +177,8 @@ function download(blob, name) {
   say(`Saved ${name}`);
 }
 
+const saveArrays = (arrays, name) => download(new Blob([npz(arrays)], { type: "application/octet-stream" }), name);
+
 async function saveAnswer(path, body, name) {
   download(await (await ask(path, body)).blob(), name);
 }
@@ -215,8 +225,8 @@ const SAVES = {
   clusters: {
     PNG: () => saveClusters("png"), GIF: () => saveClusters("gif"), npz: () => saveClusters("npz"),
   },
-  training: { PNG: () => saveSnapshot(), GIF: () => saveFilm() },
-  compare: { PNG: () => saveCompared() },
+  training: { PNG: () => saveSnapshot(), GIF: () => saveFilm(), npz: () => saveCurves() },
+  compare: { PNG: () => saveCompared(), npz: () => saveCodes() },
 };
 
 function addSaves() {
@@ -237,10 +247,25 @@ const KINDS = {
   ae: "autoencoder", vae: "VAE", gan: "GAN", "vae-dis-l": "VAE with a discriminator's layer as metric", vaegan: "VAE/GAN",
 };
 
+/* Which state of which model is shown; what is kept of another is fetched again. */
+const version = () => `${model.name} ${model.version}`;
+
 async function loadModels() {
   models = (await fetchJson("api/models")).models;
   $("model").replaceChildren(...models.map(({ name }) => make("option", { value: name }, name)));
 }
+
+/* A run that goes on may have its first model by now, or another, or other attribute vectors. */
+const lookAgain = latest(async () => {
+  const before = JSON.stringify(models);
+  await loadModels();
+  $("model").value = model.name;
+  if (JSON.stringify(models) !== before) {
+    chooseModel();
+    if (get("view") === "training") fillControls();
+    else showView();
+  } else if (!model.ready && NEEDS_MODEL.includes(get("view"))) poll = setTimeout(lookAgain, 3000);
+});
 
 function chooseModel() {
   model = models.find(({ name }) => name === get("model")) ?? models[0];
@@ -333,7 +358,7 @@ const showSamples = latest(async () => {
   try {
     const { images, codes, prior } = await (await ask(`${here()}/samples?${samplesAsked()}`)).json();
     const label = get("label");
-    $("samples-note").textContent = `Codes drawn from ${prior}${label ? ` ${label}` : ""}. Click an image to edit it.`;
+    $("samples-note").textContent = `Codes drawn from ${prior}${label ? ` ${label}` : ""}, seed ${seed}. Click an image to edit it.`;
     grid.replaceChildren(...images.map((uri, index) =>
       make("button", { type: "button", onclick: () => openCode(codes[index]) },
         make("img", { src: uri, alt: `Sample ${index + 1} of seed ${seed}${label ? `, ${label}` : ""}` }))));
@@ -356,6 +381,7 @@ function saveSamples(form) {
 let image = null;
 let leading = [];
 let lastFile = null;
+let longest = 60_000;  // characters of an image in a link
 
 function openCode(code) {
   openSource(`z:${packCode(code)}`);
@@ -370,14 +396,18 @@ function openSource(source) {
 
 async function sendFile(file) {
   if (!file) return;
-  const body = await uploadBody(file);
-  const answer = await postJson(`${here()}/reconstruct`, body);
-  const source = `png:${toText(toBytes(answer.original.split(",")[1]))}`;
+  checkEncoder();
+  const answer = await postJson(`${here()}/reconstruct`, uploadBody(file));
+  const whole = `png:${toText(toBytes(answer.original.split(",")[1]))}`;
+  const source = whole.length > longest ? `z:${packCode(answer.code)}` : whole;
   lastFile = { file, source };
-  if (source.length > 60_000) {
-    say("The image is too large for a link; a link brings its code back.");
-    openSource(`z:${packCode(answer.code)}`);
-  } else openSource(source);
+  if (source !== whole) say("The image is too large for a link; a link brings its code back.");
+  openSource(source);
+}
+
+function checkEncoder() {
+  if (!model.ready) throw new Error(model.reason);
+  if (!("encoder" in model.parts)) throw new Error(`${model.name} has no encoder: it makes images, but takes none.`);
 }
 
 function uploadBody(file) {
@@ -394,7 +424,7 @@ async function fetchSource(name, source) {
     const answer = await fetchJson(`${of(name)}/examples/${encodeURIComponent(rest)}`, { split: kind });
     return { ...answer, title: `${kind === "test" ? "Held-out" : "Training"} image ${rest}${answer.label ? `: ${answer.label}` : ""}` };
   }
-  if (kind === "png") {
+  if (kind === "png" || lastFile?.source === source) {
     const file = lastFile?.source === source ? lastFile.file : new Blob([toBytes(rest)], { type: "image/png" });
     return { ...(await postJson(`${of(name)}/reconstruct`, uploadBody(file))), title: "Your image" };
   }
@@ -405,7 +435,7 @@ async function fetchSource(name, source) {
 }
 
 const showImage = latest(async () => {
-  const wanted = `${model.name} ${get("source")} ${get("told")}`;
+  const wanted = `${version()} ${get("source")} ${get("told")}`;
   const hasEncoder = "encoder" in model.parts;
   $("drop").classList.toggle("off", !hasEncoder);
   $("file").disabled = !hasEncoder;
@@ -445,9 +475,9 @@ const showExamples = guarded(async () => {
   $("examples-part").hidden = !images.length;
 });
 
-function range(name, detail, value, change) {
+function range(name, detail, value, change, reach = 4) {
   const output = make("output", {}, value.toFixed(2));
-  const input = make("input", { type: "range", min: -4, max: 4, step: 0.05, "aria-label": `${name}${detail ? `, ${detail}` : ""}` });
+  const input = make("input", { type: "range", min: -reach, max: reach, step: reach / 80, "aria-label": `${name}${detail ? `, ${detail}` : ""}` });
   input.value = value;
   input.addEventListener("input", () => {
     output.textContent = Number(input.value).toFixed(2);
@@ -464,10 +494,16 @@ function moved(state, name, value) {
   edit();
 }
 
+/* How far a slider goes: past the value and four deviations, at least as far as codes of N(0, 1) do. */
+function reachOf(value, deviation) {
+  const usual = model.kind === "ae" ? deviation || 1 : Math.max(1, deviation ?? 1);
+  return 2 ** Math.ceil(Math.log2(Math.max(4 * usual, Math.abs(value))));
+}
+
 async function fillSliders() {
-  if (leading.of !== model.name) {
+  if (leading.of !== version()) {
     leading = (await fetchJson(`${here()}/dimensions`, { num: 12 })).dimensions;
-    leading.of = model.name;
+    leading.of = version();
   }
   const strengths = pairs(get("attributes"));
   $("attributes-note").textContent = model.attributes.length
@@ -478,9 +514,11 @@ async function fillSliders() {
   const values = pairs(get("dimensions"));
   const known = leading.some(({ kl }) => kl != null);
   $("dimensions-note").textContent = known ? "Those that say most about images, by their mean KL." : "The first dimensions of the code.";
-  $("dimensions").replaceChildren(...leading.map(({ dimension, kl }) =>
-    range(`z${dimension}`, kl == null ? "" : `${round(kl)} nats`, values[dimension] ?? image.code[dimension],
-      (value) => moved("dimensions", dimension, value))));
+  $("dimensions").replaceChildren(...leading.map(({ dimension, kl, deviation }) => {
+    const value = values[dimension] ?? image.code[dimension];
+    const change = (to) => moved("dimensions", dimension, to);
+    return range(`z${dimension}`, kl == null ? "" : `${round(kl)} nats`, value, change, reachOf(value, deviation));
+  }));
 }
 
 const edit = latest(async () => {
@@ -557,7 +595,7 @@ const showBetween = latest(async () => {
   $("down-part").hidden = count() === 2;
   const used = corners.slice(0, count());
   const { images } = await postJson(`${here()}/decode`, { codes: used, told: told() });
-  $("corners").replaceChildren(...used.map((_, index) => cornerRow(index, images[index])));
+  refill($("corners"), ...used.map((_, index) => cornerRow(index, images[index])));
   await drawPad(used);
   await blend();
 });
@@ -572,7 +610,17 @@ function cornerRow(index, uri) {
         const { indices } = await fetchJson(`${here()}/examples`, { num: 1, seed: Math.floor(Math.random() * 2 ** 31) });
         setCorner(index, (await fetchJson(`${here()}/examples/${indices[0]}`)).code);
       }) : null,
+      "encoder" in model.parts ? button("File", () => {
+        $("corner-file").dataset.corner = index;
+        $("corner-file").click();
+      }) : null,
       image?.edited?.length === model.latent_dim ? button("From Image", async () => setCorner(index, image.edited)) : null));
+}
+
+async function sendCorner(index, file) {
+  if (!file) return;
+  checkEncoder();
+  setCorner(index, (await postJson(`${here()}/encode`, uploadBody(file))).code);
 }
 
 function setCorner(index, code) {
@@ -627,7 +675,7 @@ function mapAsked() {
 const clustersAsked = () => ({ k: get("k"), how: get("by"), num: get("points"), split: get("split") });
 
 const showMap = latest(async () => {
-  const wanted = `${model.name} ${JSON.stringify(mapAsked())}`;
+  const wanted = `${version()} ${JSON.stringify(mapAsked())}`;
   if (codeMap?.wanted !== wanted) {
     $("map-canvas").classList.add("busy");
     try {
@@ -726,6 +774,12 @@ function moveBox(dx, dy, zoom = 1, about = null) {
   drawMap();
 }
 
+/* One of two fingers goes from a place to another: what is under the fingers stays there. */
+function pinch(from, to, other) {
+  const apart = ([x, y]) => Math.max(1, Math.hypot(x - other[0], y - other[1]));
+  moveBox((from[0] - to[0]) / 2, (to[1] - from[1]) / 2, apart(from) / apart(to), [(to[0] + other[0]) / 2, (to[1] + other[1]) / 2]);
+}
+
 function showAll() {
   set("box", "");
   box = null;
@@ -781,7 +835,13 @@ const showTraining = latest(async () => {
     make("li", { class: how === "ok" ? "" : "bad" }, sentence + (remedy ? `: ${remedy}` : ""))));
   drawCharts();
   showSnapshot();
-  if (state === "going on" || state === "starting") poll = setTimeout(() => { if (get("view") === "training") showTraining(); }, 3000);
+  if (state === "going on" || state === "starting") {
+    poll = setTimeout(() => {
+      if (get("view") !== "training") return;
+      showTraining();
+      lookAgain();
+    }, 3000);
+  }
 });
 
 function ticksOf(low, high, logarithmic) {
@@ -910,14 +970,24 @@ function saveSnapshot() {
   return saveAnswer(`${here()}/snapshots/${get("kind")}/${images}`, null, `${model.name}-${get("kind")}-${images}.png`);
 }
 
+/* Each curve as pairs of images seen and loss. */
+function saveCurves() {
+  const arrays = trained.curves.map(({ split, part, loss, points }) =>
+    [`${split}/${part}/${loss}`, { shape: [points.length, 2], values: Float64Array.from(points.flat(), (value) => value ?? NaN) }]);
+  if (!arrays.length) throw new Error("There are no records to save yet.");
+  saveArrays(Object.fromEntries(arrays), `${model.name}-curves.npz`);
+}
+
 const saveFilm = () => saveAnswer(`${here()}/snapshots/${get("kind")}`, null, `${model.name}-${get("kind")}.gif`);
 
 /* ---- side by side --------------------------------------------------------------------------------------------------- */
 
+const compared = new Map();  // codes of what is shown, by model
+
 const chosenModels = () => models.filter(({ name, ready }) => ready && (get("models") === "" || get("models").split("/").includes(name)));
 
 const showCompare = latest(async () => {
-  $("chosen-models").replaceChildren(...models.filter(({ ready }) => ready).map(({ name }) => {
+  refill($("chosen-models"), ...models.filter(({ ready }) => ready).map(({ name }) => {
     const box = make("input", { type: "checkbox", checked: chosenModels().some((one) => one.name === name) });
     box.addEventListener("change", () => {
       const names = [...$("chosen-models").querySelectorAll("input")].map((one, index) => [one.checked, models.filter(({ ready }) => ready)[index].name]);
@@ -926,13 +996,15 @@ const showCompare = latest(async () => {
     });
     return make("label", {}, box, name);
   }));
+  compared.clear();
   $("compared").replaceChildren(...(await Promise.all(chosenModels().map(comparedCard))));
   if (!chosenModels().length) $("compared").append(make("p", { class: "empty" }, "Choose a model."));
 });
 
 async function comparedCard(one) {
   const card = make("article", { class: "card", "aria-label": one.name }, make("h2", {}, one.name), make("p", { class: "quiet" }, aboutModel(one)));
-  const { images, prior } = await fetchJson(`${of(one.name)}/samples`, { num: 10, seed: get("seed") }).catch((error) => ({ images: [], prior: error.message }));
+  const { images, codes, prior } = await fetchJson(`${of(one.name)}/samples`, { num: 10, seed: get("seed") }).catch((error) => ({ images: [], prior: error.message }));
+  compared.set(one.name, { samples: codes });
   card.append(make("h3", {}, `Samples, ${prior}`), make("div", { class: "tiles" }, ...images.map((uri, index) => make("img", { src: uri, alt: `Sample ${index + 1} of ${one.name}` }))));
   const shown = await comparedImage(one).catch((error) => ({ problem: error.message }));
   card.append(make("h3", {}, "The same image"));
@@ -940,6 +1012,7 @@ async function comparedCard(one) {
     card.append(make("p", { class: "empty" }, shown?.problem ?? "No image chosen yet; choose one in Image, or take another image here."));
     return card;
   }
+  compared.get(one.name).image = [shown.code];
   const figure = (uri, name) => make("figure", {}, make("img", { src: uri, alt: `${name}, ${one.name}` }), make("figcaption", {}, name));
   card.append(make("div", { class: "figures" }, figure(shown.original, "Original"), figure(shown.reconstruction, "Reconstruction"), figure(shown.error_map, "Error")));
   const facts = [["mean squared error", shown.mean_squared_error], ["KL, nats", shown.kl]].filter(([, value]) => value != null);
@@ -950,11 +1023,13 @@ async function comparedCard(one) {
 /* The chosen image as this model sees it; one of the data is sent to models of other data as a file. */
 async function comparedImage(one) {
   const source = get("source");
-  if (!source || source.startsWith("z:") || !("encoder" in one.parts)) return null;
+  const file = lastFile?.source === source ? lastFile.file : null;
+  if (!source || (source.startsWith("z:") && !file) || !("encoder" in one.parts)) return null;
   const conditions = told() && one.name === model.name ? { told: JSON.stringify(told()) } : {};
   const body = new FormData();
   for (const [name, value] of Object.entries(conditions)) body.append(name, value);
-  if (source.startsWith("png:")) body.append("file", new Blob([toBytes(source.slice(4))], { type: "image/png" }));
+  if (file) body.append("file", file);
+  else if (source.startsWith("png:")) body.append("file", new Blob([toBytes(source.slice(4))], { type: "image/png" }));
   else {
     const answer = await fetchSource(model.name, source);
     body.append("file", new Blob([toBytes(answer.original.split(",")[1])], { type: "image/png" }));
@@ -980,6 +1055,15 @@ function saveCompared() {
   return savePicture(rows, "side-by-side.png");
 }
 
+/* Of each model the codes of its samples, and that of the image if there is one. */
+function saveCodes() {
+  const arrays = [...compared].flatMap(([name, { samples, image: code }]) =>
+    [["samples", samples], ["image", code]].filter(([, codes]) => codes).map(([what, codes]) =>
+      [`${name}/${what}`, { shape: [codes.length, codes[0].length], values: Float32Array.from(codes.flat()) }]));
+  if (!arrays.length) throw new Error("There are no codes to save; choose a model.");
+  saveArrays(Object.fromEntries(arrays), "side-by-side.npz");
+}
+
 /* ---- views ---------------------------------------------------------------------------------------------------------- */
 
 const VIEWS = { samples: showSamples, image: showImage, between: showBetween, map: showMap, training: showTraining, compare: showCompare };
@@ -988,6 +1072,7 @@ const NEEDS_MODEL = ["samples", "image", "between", "map"];
 function openView(name) {
   set("view", name);
   showView();
+  lookAgain();
 }
 
 function showView() {
@@ -1005,6 +1090,7 @@ function showView() {
   fillControls();
   if (!model.ready && NEEDS_MODEL.includes(wanted)) {
     complain(new Error(model.reason));
+    poll = setTimeout(lookAgain, 3000);
     return;
   }
   VIEWS[wanted]();
@@ -1066,6 +1152,10 @@ function connect() {
       prompt("The link to this view:", location.href);
     }
   }));
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();  // the address is the view's
+    $("main-part").focus();
+  });
   const system = matchMedia("(prefers-color-scheme: dark)");
   setTheme(system.matches);
   system.addEventListener("change", () => setTheme(system.matches));
@@ -1100,16 +1190,11 @@ function connectImage() {
     await sendFile($("file").files[0]);
     $("file").value = "";
   }));
-  $("drop").addEventListener("dragover", (event) => {
-    event.preventDefault();
-    $("drop").classList.add("over");
-  });
-  $("drop").addEventListener("dragleave", () => $("drop").classList.remove("over"));
-  $("drop").addEventListener("drop", guarded(async (event) => {
-    event.preventDefault();
-    $("drop").classList.remove("over");
-    await sendFile(event.dataTransfer.files[0]);
+  $("corner-file").addEventListener("change", guarded(async () => {
+    await sendCorner(Number($("corner-file").dataset.corner), $("corner-file").files[0]);
+    $("corner-file").value = "";
   }));
+  connectDrops();
   addEventListener("paste", guarded(async (event) => {
     if (get("view") === "image") await sendFile([...(event.clipboardData?.files ?? [])][0]);
   }));
@@ -1129,6 +1214,25 @@ function connectImage() {
     corners[slot] = image.edited;
     keepCorners();
     say(`Taken as corner: ${NAMES[count()][slot]}`);
+  }));
+}
+
+/* A file may be dropped anywhere: the browser would leave the page for it. On a corner of Between it becomes that. */
+function connectDrops() {
+  const bringsFile = (event) => event.dataTransfer?.types.includes("Files");
+  addEventListener("dragover", (event) => {
+    if (!bringsFile(event)) return;
+    event.preventDefault();
+    $("drop").classList.add("over");
+  });
+  addEventListener("dragleave", (event) => event.relatedTarget || $("drop").classList.remove("over"));
+  addEventListener("drop", guarded(async (event) => {
+    if (!bringsFile(event)) return;
+    event.preventDefault();
+    $("drop").classList.remove("over");
+    const row = event.target.closest?.(".corner");
+    const file = event.dataTransfer.files[0];
+    await (row ? sendCorner([...row.parentElement.children].indexOf(row), file) : sendFile(file));
   }));
 }
 
@@ -1158,26 +1262,29 @@ function connectPad() {
 
 function connectMap() {
   const canvas = $("map-canvas");
-  let from = null;
+  const fingers = new Map();  // where each is, and the mouse, while it is down
   let far = false;
   const place = (event) => [event.offsetX, event.offsetY];
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
-    from = place(event);
-    far = false;
+    far = fingers.size > 0;
+    fingers.set(event.pointerId, place(event));
   });
   canvas.addEventListener("pointermove", (event) => {
+    const from = fingers.get(event.pointerId);
     if (!from || !codeMap) return;
     const [x, y] = place(event);
     if (!far && Math.hypot(x - from[0], y - from[1]) < 5) return;
     far = true;
-    moveBox(from[0] - x, y - from[1]);
-    from = [x, y];
+    fingers.set(event.pointerId, [x, y]);
+    const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
+    if (!other) moveBox(from[0] - x, y - from[1]);
+    else pinch(from, [x, y], other);
   });
+  const lifted = (event) => fingers.delete(event.pointerId);
+  canvas.addEventListener("pointercancel", lifted);
   canvas.addEventListener("pointerup", guarded(async (event) => {
-    const clicked = from && !far;
-    from = null;
-    if (clicked && codeMap) await pick(nearestTo(...place(event)));
+    if (lifted(event) && !far && codeMap) await pick(nearestTo(...place(event)));
   }));
   canvas.addEventListener("wheel", (event) => {
     if (!codeMap) return;

@@ -41,6 +41,7 @@ def described(opened: Opened) -> dict[str, Any]:
     data = opened.data_settings.source
     return common | {
         "ready": True,
+        "version": opened.version,
         "kind": model.kind,
         "image": {"channels": channels, "height": height, "width": width},
         "latent_dim": model.latent_dim,
