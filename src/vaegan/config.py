@@ -183,7 +183,9 @@ class LossSettings(Settings):
     likelihood: Literal["feature", "gaussian", "gaussian-learned", "laplace", "bernoulli"] = "feature"
     """L_llike: in the discriminator's layer l (the paper), or in pixels on the [0, 1] scale."""
     pixel_variance: PositiveFloat = 1.0
-    """Variance of a pixel (gaussian, laplace), images in [0, 1]; where learned, the value it starts from."""
+    """Variance of a pixel (gaussian, laplace), images in [0, 1]; where learned, the value it starts from: its logarithm
+    moves by about the learning rate in a step, so begin near the squared error of a pixel that you expect, such as
+    0.01, or a short training ends before it has arrived."""
     perceptual: Literal["none", "auto", "classifier", "rotations", "inception", "dinov2"] = "none"
     """Network whose hidden layers compare images besides, for an L_llike in pixels: one that is trained on the data's
     labels or on quarter turns first ('auto': on what is known), or a published one. Figures in features of the network
