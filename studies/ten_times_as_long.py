@@ -166,7 +166,7 @@ def main() -> int:
     """Train, look, tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/ten-times-as-long"), help="run folder")
-    parser.add_argument("--every", type=float, default=4, help="epochs from one checkpoint to the next")
+    parser.add_argument("--every", type=float, default=8, help="epochs from one checkpoint to the next")
     parser.add_argument("--num", type=int, default=10_000, help="images of each kind that are measured")
     parser.add_argument("--list", action="store_true", help="print the command of the training")
     options, more = parser.parse_known_args()

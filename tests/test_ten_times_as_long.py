@@ -24,7 +24,7 @@ def script(monkeypatch):
 
 
 def test_the_run_is_the_recipe_s_but_ten_times_as_long_and_keeps_every_checkpoint(script, tmp_path):
-    name, *words = script.training(tmp_path, ["--data.root", "somewhere"], 4)
+    name, *words = script.training(tmp_path, ["--data.root", "somewhere"], 8)
     assert name == "train"
     settings = parse(train.Options, words, name, train.defaults).settings
     recipe = config_for(script.RECIPE)
