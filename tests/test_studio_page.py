@@ -757,6 +757,7 @@ def test_what_a_model_is_told_by_label(open_page, at_kinds, kinds):
     told.select_option("7")
     wait_for_images(page, "#figure-edited img", model.decode(z[2:3], condition=label(["7"])))
     page.get_by_role("tab", name="Between").click()
+    page.wait_for_function("() => corners.length === 4")
     corners = torch.tensor(page.evaluate("() => readCorners().then(() => corners)"))
     wait_for_images(page, "#corners img", model.decode(corners, condition=label(["7"] * 4)))
 
