@@ -156,9 +156,9 @@ def draw(found: dict[str, Any]) -> Any:
         right.plot(images, values(found, "samples", name), lw=1, label=name.removeprefix("share of "))
     right.axhline(RAREST, color=COLOURS[5], ls="--", label=f"{RAREST}")
     right.set_ylim(bottom=0)
-    for axes, columns in ((left, 1), (right, 6)):
+    for axes, columns, place in ((left, 1, "upper right"), (right, 6, "lower left")):
         images_axis(axes)
-        axes.legend(fontsize=8, frameon=False, ncols=columns, loc="lower left")
+        axes.legend(fontsize=8, frameon=False, ncols=columns, loc=place)
     return figure
 
 
