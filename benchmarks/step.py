@@ -12,9 +12,13 @@ per multiply-add) per image.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
+import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +27,7 @@ from torch import Tensor, nn
 
 from vaegan.networks import build_parts
 from vaegan.networks.narrow import NarrowConv2d, NarrowInputConv2d
+from vaegan.networks.strided import StridedConv2d, StridedConvTranspose2d
 from vaegan.objectives import Noise, VAEGANObjective, trainable
 from vaegan.operations import count_operations
 from vaegan.training.device import autocast_for, layout_of, tune_allocator
@@ -30,6 +35,13 @@ from vaegan.training.optimisers import assign_gradients, make_optimiser
 
 Step = Callable[[], object]
 GAMMA = 1e-3
+COLUMNS = (
+    "network", "step", "ms", "images/s", "GFLOP/image", "floor", "GFLOP/s", "matrix product", "share", "ratio",
+    "to peers alone",
+)  # fmt: skip
+BY_THEMSELVES = "peers in a process of their own"
+SIZES = (1024, 2048, 4096)
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def networks(case: Case) -> tuple[nn.Module, nn.Module, nn.Module]:
@@ -52,8 +64,11 @@ def peers_step(case: Case) -> Step:
     parts = networks(case)
     for part in parts:
         for module in part.modules():
-            if isinstance(module, (NarrowConv2d, NarrowInputConv2d)):  # torch's own convolution, as peers have it
+            # Torch's own convolutions, as peers have them.
+            if isinstance(module, (NarrowConv2d, NarrowInputConv2d, StridedConv2d)):
                 module.__class__ = nn.Conv2d
+            elif isinstance(module, StridedConvTranspose2d):
+                module.__class__ = nn.ConvTranspose2d
     enc, dec, dis = parts
     optimisers = [torch.optim.Adam(part.parameters(), 1e-4) for part in parts]
     caught: list[Tensor] = []
@@ -119,31 +134,79 @@ def floor(case: Case) -> float:
     return 3 * e + 7 * d + 10 * s
 
 
+def products() -> dict[tuple[str, int], Step]:
+    """Square matrix products in each precision and size."""
+    made: dict[tuple[str, int], Step] = {}
+    for precision, dtype in DTYPES.items():
+        for size in SIZES:
+            a, b = (torch.randn(size, size, generator=torch.Generator().manual_seed(i)).to(dtype) for i in range(2))
+            made[precision, size] = functools.partial(torch.mm, a, b)
+    return made
+
+
+def seconds_of(call: Step) -> float:
+    """Time one call."""
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def answer(name: str, pipe: Connection) -> None:
+    """Time a peers' step for each message that comes; the last one is empty."""
+    step = peers_step(CASES[name])
+    while pipe.recv():
+        pipe.send(seconds_of(step))
+
+
+@contextlib.contextmanager
+def peers_by_themselves(case: Case) -> Iterator[Callable[[], float]]:
+    """Seconds of a peers' step in a process of its own, with the C library's allocator as peers leave it."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=answer, args=(case.name, theirs), daemon=True)
+    process.start()
+
+    def ask() -> float:
+        ours.send(True)
+        return float(ours.recv())
+
+    yield ask
+    ours.send(False)
+    process.join()
+
+
 def measure(case: Case, rounds: int) -> None:
     """Print the rows of one network."""
-    sides: dict[str, Step] = {
-        "peers: three backwards, fp32": peers_step(case),
-        "ours, fp32": our_step(case, "fp32", "contiguous"),
+    sides: dict[str, tuple[str, Step]] = {
+        "peers: three backwards, fp32": ("fp32", peers_step(case)),
+        "ours, fp32": ("fp32", our_step(case, "fp32", "contiguous")),
     }
-    sides["ours, bf16"] = our_step(case, "bf16", "contiguous")
+    sides["ours, bf16"] = ("bf16", our_step(case, "bf16", "contiguous"))
     if case.architecture["network"] == "conv":
-        sides["ours, bf16 channels_last"] = our_step(case, "bf16", "channels_last")
-    operations = {name: count_operations(step) / case.batch_size for name, step in sides.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for step in sides.values():
-        step()
-    for _ in range(rounds):
-        for name, step in sides.items():
-            begin = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - begin)
+        sides["ours, bf16 channels_last"] = ("bf16", our_step(case, "bf16", "channels_last"))
+    operations = {name: count_operations(step) / case.batch_size for name, (_, step) in sides.items()}
+    squares = products()
+    timed: dict[object, Callable[[], float]] = {
+        name: functools.partial(seconds_of, call)
+        for name, call in ({name: step for name, (_, step) in sides.items()} | squares).items()
+    }
+    with peers_by_themselves(case) as timed[BY_THEMSELVES]:
+        for call in timed.values():
+            call()
+        seconds: dict[object, list[float]] = {name: [] for name in timed}
+        for _ in range(rounds):
+            for name, call in timed.items():
+                seconds[name].append(call())
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    first = next(iter(medians.values()))
-    for name, median in medians.items():
-        speed, per_image = case.batch_size / median, operations[name] / 1e9
+    peaks = {of: max(2e-9 * size**3 / medians[p, size] for p, size in squares if p == of) for of in DTYPES}
+    first = medians[next(iter(sides))]
+    for name, (precision, _) in sides.items():
+        speed, per_image = case.batch_size / medians[name], operations[name] / 1e9
+        rate, peak = speed * per_image, peaks[precision]
         print(
-            f"| {case.title}, batch {case.batch_size} | {name} | {1e3 * median:.1f} | {speed:.4g} | {per_image:.4g} "
-            f"| {floor(case) / 1e9:.4g} | {speed * per_image:.0f} | {first / median:.2f} |",
+            f"| {case.title}, batch {case.batch_size} | {name} | {1e3 * medians[name]:.1f} | {speed:.4g} "
+            f"| {per_image:.4g} | {floor(case) / 1e9:.4g} | {rate:.0f} | {peak:.0f} | {rate / peak:.0%} "
+            f"| {first / medians[name]:.2f} | {medians[BY_THEMSELVES] / medians[name]:.2f} |",
             flush=True,
         )
 
@@ -156,8 +219,7 @@ def main() -> None:
     options = parser.parse_args()
     tune_allocator()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {options.rounds} rounds in turn\n")
-    print("| network | step | ms | images/s | GFLOP/image | floor | GFLOP/s | ratio |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     for name in options.cases:
         measure(CASES[name], options.rounds)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from vaegan.networks.blocks import ConvBlock
 from vaegan.networks.narrow import NarrowConv2d, NarrowInputConv2d
 from vaegan.networks.reshape import Flatten, Unflatten
 
@@ -88,6 +89,12 @@ def test_reshapes_keep_order_and_layout(layout: torch.memory_format) -> None:
     (gradient,) = torch.autograd.grad(back, laid, cotangent)
     assert torch.equal(gradient, cotangent)
     assert gradient.is_contiguous(memory_format=layout)
+
+
+def test_a_norm_before_the_convolution_says_nothing_of_the_layout() -> None:
+    """`ConvBlock` names its norm first."""
+    block = ConvBlock(nn.Conv2d(3, 6, 3)).to(memory_format=torch.channels_last)
+    assert Unflatten((3, 4, 5), behind=block)(torch.randn(2, 60)).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_module_behind_is_no_child() -> None:

@@ -6,14 +6,17 @@ modules, which `torch.autograd.grad` on cut graphs does not allow, so this one c
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+_counting: list[OperationCounter] = []
 
 
 class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -23,12 +26,23 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         by_operator: operator name -> operations.
         num_calls: operators of any kind that made a new tensor.
         num_elements: of the tensors that they made.
+        counted_elsewhere: above 0 within `counted_as`.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.by_operator: Counter[str] = Counter()
         self.num_calls = self.num_elements = 0
+        self.counted_elsewhere = 0
+
+    def __enter__(self) -> OperationCounter:
+        _counting.append(self)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        _counting.remove(self)
 
     @property
     def total(self) -> int:
@@ -43,9 +57,23 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.num_calls += 1
             self.num_elements += sum(tensor.numel() for tensor in tree_leaves(out) if isinstance(tensor, Tensor))
         packet = getattr(func, "_overloadpacket", func)
-        if packet in flop_registry:
+        if packet in flop_registry and not self.counted_elsewhere:
             self.by_operator[str(packet)] += int(flop_registry[packet](*args, **(kwargs or {}), out_val=out))
         return out
+
+
+@contextlib.contextmanager
+def counted_as(name: str, operations: int) -> Iterator[None]:
+    """Count so many operations for all that is done within: those of the plain form of what is rewritten there."""
+    counters = list(_counting)
+    for counter in counters:
+        counter.by_operator[name] += operations
+        counter.counted_elsewhere += 1
+    try:
+        yield
+    finally:
+        for counter in counters:
+            counter.counted_elsewhere -= 1
 
 
 def count_operations(call: Callable[[], object]) -> int:

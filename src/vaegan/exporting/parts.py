@@ -22,10 +22,13 @@ from ..models import Model
 from ..networks.narrow import NarrowConv2d, NarrowInputConv2d
 from ..networks.resample import NearestConv2d, UpConv2d
 from ..networks.reshape import Flatten, Unflatten
+from ..networks.strided import StridedConv2d, StridedConvTranspose2d
 
 _PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     NarrowConv2d: nn.Conv2d,
     NarrowInputConv2d: nn.Conv2d,
+    StridedConv2d: nn.Conv2d,
+    StridedConvTranspose2d: nn.ConvTranspose2d,
     Flatten: nn.Flatten,
     Unflatten: nn.Unflatten,
     UpConv2d: NearestConv2d,

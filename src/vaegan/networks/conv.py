@@ -16,6 +16,7 @@ from .blocks import ConvBlock, DenseBlock, check_name, dense_blocks, needs_bias
 from .geometry import Size, layer_strides, map_sizes, same_padding, transposed_padding, valid_sizes
 from .narrow import MOST_CHANNELS, NarrowConv2d, NarrowInputConv2d
 from .reshape import Flatten, Unflatten
+from .strided import LEAST_CHANNELS, StridedConv2d, StridedConvTranspose2d
 from .trio import Decoder, Discriminator, Encoder, ImageShape, logit_layers
 
 PADDINGS = ("same", "valid")
@@ -34,7 +35,8 @@ def convolution(
     padding = (same_padding(size[0], kernel, stride), same_padding(size[1], kernel, stride))
     if stride == 2 and inputs <= MOST_CHANNELS and padding[0] == padding[1]:
         return NarrowInputConv2d(inputs, outputs, kernel, stride, padding, bias=bias)
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias)
+    form = StridedConv2d if min(inputs, outputs) >= LEAST_CHANNELS else nn.Conv2d
+    return form(inputs, outputs, kernel, stride, padding, bias=bias)
 
 
 def upsampling(
@@ -46,7 +48,8 @@ def upsampling(
     padding, extra = zip(
         *(transposed_padding(n, m, kernel, stride) for n, m in zip(size, target, strict=True)), strict=True
     )
-    return nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, extra, bias=bias)
+    form = StridedConvTranspose2d if min(inputs, outputs) >= LEAST_CHANNELS else nn.ConvTranspose2d
+    return form(inputs, outputs, kernel, stride, padding, extra, bias=bias)
 
 
 def _down_blocks(

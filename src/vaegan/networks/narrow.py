@@ -8,16 +8,17 @@ core's lanes empty. Three rewritings of the same function fill them; parameters 
 * From few channels with stride 1: forward as it is, the image's gradient by `to_few`.
 * From few channels with stride 2: 2 x 2 blocks of pixels become channels, and the stride 1 (`NarrowInputConv2d`).
 
-On other devices than the CPU all of them are plain convolutions.
+On other devices than the CPU all of them are plain convolutions, and what is compiled has no gradients of our own.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ..operations import counted_as
+from .apart import apart
 
 MOST_CHANNELS = 4
 
@@ -27,12 +28,13 @@ def turned(weight: Tensor) -> Tensor:
     return weight.flip(2, 3).transpose(0, 1).contiguous()
 
 
-def to_few(x: Tensor, weight: Tensor) -> Tensor:
+def to_few(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolve to few channels with "same" padding, block by block.
 
     Args:
         x: (B, C, H, W).
         weight: (O, C, k, k) with odd k and small O.
+        bias: (O,).
 
     Returns:
         (B, O, H, W).
@@ -40,52 +42,53 @@ def to_few(x: Tensor, weight: Tensor) -> Tensor:
     num, channels, kernel, _ = weight.shape
     side = 4 if num == 1 else 2
     if x.shape[2] % side or x.shape[3] % side:
-        return F.conv2d(x, weight, padding=kernel // 2)
+        return F.conv2d(x, weight, bias, padding=kernel // 2)
     rest = side - 1
     places = [F.pad(weight, (j, rest - j, i, rest - i)) for i in range(side) for j in range(side)]
     blocks = torch.stack(places, 1).reshape(num * side**2, channels, kernel + rest, kernel + rest)
-    return F.pixel_shuffle(F.conv2d(x, blocks, stride=side, padding=kernel // 2), side)
+    bias = None if bias is None else bias.repeat_interleave(side**2)
+    with counted_as("to_few", 2 * num * x.numel() * kernel**2):
+        return F.pixel_shuffle(F.conv2d(x, blocks, bias, stride=side, padding=kernel // 2), side)
 
 
-class _ToFew(torch.autograd.Function):
-    """`to_few`, with the gradients of the transposed convolution that it equals."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return to_few(x, weight)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        margin = weight.shape[2] // 2
-        of_x, of_weight, _ = torch.ops.aten.convolution_backward(
-            gradients[0], x, turned(weight), None, (1, 1), (margin, margin), (1, 1), True, (0, 0), 1,
-            (ctx.needs_input_grad[0], ctx.needs_input_grad[1], False),
-        )  # fmt: skip
-        return of_x, None if of_weight is None else turned(of_weight)
+def _margin(weight: Tensor) -> tuple[int, int]:
+    """Padding on each side."""
+    return weight.shape[2] // 2, weight.shape[2] // 2
 
 
-class _FromFew(torch.autograd.Function):
-    """A convolution from few channels with stride 1, whose gradient at the image is computed by `to_few`."""
+def _to_few_input(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Gradient of the input of `to_few`: a convolution from few channels."""
+    return F.conv2d(gradient, turned(weight), padding=_margin(weight))
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        of_x = to_few(gradients[0], turned(weight)) if ctx.needs_input_grad[0] else None
-        of_weight, of_bias = None, None
-        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            margin = weight.shape[2] // 2
-            _, of_weight, of_bias = torch.ops.aten.convolution_backward(
-                gradients[0], x, weight, (weight.shape[0],), (1, 1), (margin, margin), (1, 1), False, (0, 0), 1,
-                (False, ctx.needs_input_grad[1], ctx.needs_input_grad[2]),
-            )  # fmt: skip
-        return of_x, of_weight, of_bias
+def _to_few_parameters(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Gradients of its weight, that of the transposed convolution that it equals, and bias."""
+    of_weight, _ = _of_parameters(gradient, x, turned(weight), transposed=True)
+    return turned(of_weight), gradient.sum((0, 2, 3))
+
+
+def _from_few(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve from few channels."""
+    return F.conv2d(x, weight, bias, padding=_margin(weight))
+
+
+def _from_few_input(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Gradient of its input: a convolution to few channels."""
+    return to_few(gradient, turned(weight))
+
+
+def _from_few_parameters(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Gradients of its weight and bias."""
+    return _of_parameters(gradient, x, weight, transposed=False)
+
+
+def _of_parameters(gradient: Tensor, x: Tensor, weight: Tensor, *, transposed: bool) -> tuple[Tensor, Tensor | None]:
+    """Torch's gradients of weight and bias; of the bias only where that is not transposed."""
+    _, of_weight, of_bias = torch.ops.aten.convolution_backward(
+        gradient, x, weight, (weight.shape[0],), (1, 1), _margin(weight), (1, 1), transposed, (0, 0), 1,
+        (False, True, not transposed),
+    )  # fmt: skip
+    return of_weight, of_bias
 
 
 class NarrowConv2d(nn.Conv2d):
@@ -104,13 +107,13 @@ class NarrowConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``x`` (B, C, H, W) to (B, O, H, W)."""
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
             return super().forward(x)
-        x, weight, bias = _as_autocast_has_it(x, self.weight, self.bias)
+        x, weight, bias = as_autocast_has_it(x, self.weight, self.bias)
+        shape = (x.shape[0], self.out_channels, *x.shape[2:])
         if self.out_channels > self.in_channels:
-            return _FromFew.apply(x, weight, bias)  # type: ignore[no-untyped-call,no-any-return]
-        out: Tensor = _ToFew.apply(x, weight)  # type: ignore[no-untyped-call]
-        return out if bias is None else out + bias.view(1, -1, 1, 1)
+            return apart(x, weight, bias, shape, _from_few, _from_few_input, _from_few_parameters)
+        return apart(x, weight, bias, shape, to_few, _to_few_input, _to_few_parameters)
 
 
 class NarrowInputConv2d(nn.Conv2d):
@@ -140,7 +143,7 @@ class NarrowInputConv2d(nn.Conv2d):
         return F.conv2d(blocks_of_x, weight.contiguous(memory_format=layout), self.bias, padding=before)
 
 
-def _as_autocast_has_it(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+def as_autocast_has_it(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """Cast as autocast casts a convolution's arguments; it does not look into functions with their own backward."""
     if not torch.is_autocast_enabled(x.device.type):
         return x, weight, bias

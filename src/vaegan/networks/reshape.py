@@ -53,7 +53,7 @@ class Unflatten(nn.Unflatten):
 
     Args:
         shape: (C, H, W).
-        behind: the module whose first weight shows the layout; None for the default one.
+        behind: the module whose first weight of a convolution shows the layout; None for the default one.
     """
 
     def __init__(self, shape: tuple[int, int, int], behind: nn.Module | None = None) -> None:
@@ -62,7 +62,8 @@ class Unflatten(nn.Unflatten):
 
     def forward(self, x: Tensor) -> Tensor:
         """Unflatten ``x``."""
-        weight = next(self._behind[0].parameters(), None) if self._behind[0] is not None else None
+        parameters = self._behind[0].parameters() if self._behind[0] is not None else iter(())
+        weight = next((p for p in parameters if p.dim() == 4), None)
         layout = torch.contiguous_format if weight is None else _layout(weight)
         out: Tensor = _ToMap.apply(x, tuple(self.unflattened_size), layout)  # type: ignore[no-untyped-call]
         return out
