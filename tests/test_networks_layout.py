@@ -76,6 +76,16 @@ def test_narrow_convolutions_follow_autocast() -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("narrow", [NarrowConv2d(4, 1, 5), NarrowConv2d(4, 3, 5), NarrowConv2d(3, 4, 5)])
+def test_gradients_of_wide_maps_keep_the_layout(narrow: nn.Conv2d, layout: torch.memory_format) -> None:
+    """A map of one channel has none of its own, and what follows is slow where two layouts meet."""
+    narrow = copy.deepcopy(narrow).to(memory_format=layout)
+    x = torch.randn(2, narrow.in_channels, 8, 8).to(memory_format=layout).requires_grad_()
+    (gradient,) = torch.autograd.grad(narrow(x).square().sum(), x)
+    assert gradient.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_reshapes_keep_order_and_layout(layout: torch.memory_format) -> None:
     x = torch.randn(2, 3, 4, 5)
     laid = x.to(memory_format=layout).requires_grad_()

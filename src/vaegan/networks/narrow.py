@@ -57,8 +57,14 @@ def _margin(weight: Tensor) -> tuple[int, int]:
 
 
 def _to_few_input(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """Gradient of the input of `to_few`: a convolution from few channels."""
-    return F.conv2d(gradient, turned(weight), padding=_margin(weight))
+    """Gradient of the input of `to_few`, that of the transposed convolution that it equals.
+
+    A plain convolution of ``gradient`` would be the same, but not know the layout of a map of one channel.
+    """
+    found: Tensor = torch.ops.aten.convolution_backward(
+        gradient, x, turned(weight), None, (1, 1), _margin(weight), (1, 1), True, (0, 0), 1, (True, False, False)
+    )[0]
+    return found
 
 
 def _to_few_parameters(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
