@@ -5,19 +5,22 @@
 
 At each checkpoint a mixture of Gaussians is fitted to codes of training images, as at the end of any training, and
 10,000 samples of it and 10,000 reconstructions are held against the test set, in features of the project's own
-classifier. Figures are kept beside the run, so a script that was stopped goes on where it was. JSON, a table and a
-picture are written there, too; words that the script does not know go to `vaegan train`.
+classifier; fits and samples are made anew with several seeds, as one fit may be a lucky one. Figures are kept beside
+the run, so a script that was stopped goes on where it was. JSON, a table and a picture are written there, too; words
+that the script does not know go to `vaegan train`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
+import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from common.charts import COLOURS, images_axis, new_figure, panel, save_figure
 
@@ -66,39 +69,73 @@ def model_at(run: Path, checkpoint: Path) -> Model:
     return model
 
 
-def look(model: Model, bench: Bench, seed: int) -> dict[str, Figures]:
-    """Return figures of samples of a prior fitted to the model's codes, and of reconstructions."""
+def look_at_samples(model: Model, bench: Bench, seed: int) -> Figures:
+    """Return figures of samples of a prior fitted to the model's codes, both with ``seed``."""
+    model.priors = {}
     fit_model_priors(model, bench.data.train, names=[PRIOR], seed=seed)
-    size = bench.batch_size
-    made = features_of(bench.extractor, samples_of(model, bench.num_samples, bench.seed, PRIOR, size))
-    pairs = reconstructions_of(model, bench.images.images, size)
+    made = features_of(bench.extractor, samples_of(model, bench.num_samples, seed, PRIOR, bench.batch_size))
+    return distribution_figures(made, bench.reference, seed=bench.seed) | label_figures(made, bench)
+
+
+def look_at_reconstructions(model: Model, bench: Bench) -> Figures:
+    """Return figures of reconstructions of held-out images."""
+    pairs = reconstructions_of(model, bench.images.images, bench.batch_size)
     again = features_of(bench.extractor, (x_tilde for _, x_tilde in pairs))
+    return distribution_figures(again, bench.reference, seed=bench.seed)
+
+
+def mean_of(fits: Sequence[Figures]) -> Figures:
+    """Return the mean of each figure over fits, and of its bounds, which are intervals over images."""
+
+    def mean(name: str, key: Literal["value", "low", "high"]) -> float | None:
+        numbers = [fit[name][key] for fit in fits]
+        there = [number for number in numbers if number is not None]
+        return statistics.fmean(there) if len(there) == len(numbers) else None
+
     return {
-        "samples": distribution_figures(made, bench.reference, seed=bench.seed) | label_figures(made, bench),
-        "reconstructions": distribution_figures(again, bench.reference, seed=bench.seed),
+        name: {**one, "value": mean(name, "value"), "low": mean(name, "low"), "high": mean(name, "high")}
+        for name, one in fits[0].items()
     }
 
 
-def look_at_all(run: Path, num: int) -> dict[str, Any]:
+def look_at_all(run: Path, num: int, fits: int) -> dict[str, Any]:
     """Look at each checkpoint of a run that was not looked at before; return all figures, and the real images' own."""
     config = load_yaml(run / "config.yaml")
     data = open_data(**config.data.opening())
     extractor = open_extractor(None, data, cache=config.data.cache)
     bench = open_bench(data, extractor, num=num, seed=0, cache=config.data.cache)
-    kept = run.parent / f"{run.name}-looked"
     rows = []
     for checkpoint in list_checkpoints(RunFolder(run).checkpoints)[1:]:
-        path = kept / f"{checkpoint.stem}-{num}.json"
-        if not path.is_file():
-            write_json(path, look(model_at(run, checkpoint), bench, config.seed))
-            print(f"looked at {checkpoint.name}", flush=True)
-        rows.append({"images": int(checkpoint.stem), **json.loads(path.read_text(encoding="utf-8"))})
-    return {"seed": config.seed, "num": num, "yardstick": bench.yardstick, "moments": rows}
+        model = model_at(run, checkpoint)
+        start = run.parent / f"{run.name}-looked" / f"{checkpoint.stem}-{num}"
+        looks = [
+            kept(start.with_name(f"{start.name}-samples-{seed}.json"), look_at_samples, model, bench, seed)
+            for seed in range(config.seed, config.seed + fits)
+        ]
+        again = kept(start.with_name(f"{start.name}-reconstructions.json"), look_at_reconstructions, model, bench)
+        distances = [look["frechet_distance"]["value"] for look in looks]
+        rows.append({"images": int(checkpoint.stem), "samples": mean_of(looks), "distances": distances,
+                     "reconstructions": again})  # fmt: skip
+    return {"seed": config.seed, "num": num, "fits": fits, "yardstick": bench.yardstick, "moments": rows}
+
+
+def kept(path: Path, look: Callable[..., Figures], *arguments: Any) -> Figures:
+    """Return what a look found, of the file where that is kept if there is one."""
+    if not path.is_file():
+        write_json(path, look(*arguments))
+        print(f"looked: {path.name}", flush=True)
+    found: Figures = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def values(found: dict[str, Any], kind: str, name: str) -> list[float]:
     """Return a figure at each moment."""
     return [row[kind][name]["value"] for row in found["moments"]]
+
+
+def rms(numbers: Sequence[float]) -> float:
+    """Root of the mean square."""
+    return math.sqrt(statistics.fmean(number**2 for number in numbers))
 
 
 def verdict(found: dict[str, Any]) -> list[str]:
@@ -109,14 +146,23 @@ def verdict(found: dict[str, Any]) -> list[str]:
         f"The rarest digit's share is {least:.3f} or more at each of {len(rarest)} moments: "
         f"{'no digit is lost' if least >= RAREST else f'less than the {RAREST} asked for'}."
     ]
-    for kind in ("samples", "reconstructions"):
-        distances = values(found, kind, "frechet_distance")
-        best, last = min(distances), distances[-1]
-        after = max(distances[distances.index(best) :])
+    distances = {kind: values(found, kind, "frechet_distance") for kind in ("samples", "reconstructions")}
+    both = [sum(pair) for pair in zip(*distances.values(), strict=True)]
+    distances["both added up (by this a run picks its best)"] = both
+    for kind, over_time in distances.items():
+        best, last = min(over_time), over_time[-1]
+        after = max(over_time[over_time.index(best) :])
+        within = " and ".join(
+            f"{when} {'within' if value <= TENTH * best else 'not within'} a tenth of the best"
+            for when, value in (("the worst is", after), ("the end is", last))
+        )
         lines.append(
             f"The Fréchet distance of {kind} is {best:.3f} at its best, {after:.3f} at the worst moment after that and "
-            f"{last:.3f} at the end: {'within' if last <= TENTH * best else 'not within'} a tenth of the best."
+            f"{last:.3f} at the end: {within}."
         )
+    spreads = [statistics.stdev(row["distances"]) for row in found["moments"] if len(row["distances"]) > 1]
+    if spreads:
+        lines.append(f"From fit to fit of the prior samples' distance has a standard deviation of {rms(spreads):.3f}.")
     coverage = values(found, "samples", "coverage")
     lines.append(f"Coverage is {max(coverage):.3f} at its best and {coverage[-1]:.3f} at the end.")
     return lines
@@ -124,15 +170,16 @@ def verdict(found: dict[str, Any]) -> list[str]:
 
 def table(found: dict[str, Any]) -> str:
     """Return a row for each moment, as Markdown, with the real images' own figures above."""
-    names = ("rarest share", "samples: Fréchet distance", "coverage", "reconstructions: Fréchet distance")
+    names = ("rarest share", "samples: Fréchet distance", "coverage", "reconstructions: Fréchet distance", "both")
     lines = [f"| images seen | {' | '.join(names)} |", "|---:|" + "---:|" * len(names)]
     yardstick = found["yardstick"]
     real, coverage = _told(yardstick["frechet_distance"]), _told(yardstick["coverage"])
-    lines.append(f"| real images | – | {real} | {coverage} | {real} |")
+    lines.append(f"| real images | – | {real} | {coverage} | {real} | – |")
     for row in found["moments"]:
         samples = [_told(row["samples"][name]) for name in ("rarest_share", "frechet_distance", "coverage")]
         again = _told(row["reconstructions"]["frechet_distance"])
-        lines.append(f"| {row['images']:,} | {' | '.join([*samples, again])} |")
+        both = sum(row[kind]["frechet_distance"]["value"] for kind in ("samples", "reconstructions"))
+        lines.append(f"| {row['images']:,} | {' | '.join([*samples, again])} | {both:.3f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -168,6 +215,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/ten-times-as-long"), help="run folder")
     parser.add_argument("--every", type=float, default=8, help="epochs from one checkpoint to the next")
     parser.add_argument("--num", type=int, default=10_000, help="images of each kind that are measured")
+    parser.add_argument(
+        "--fits", type=int, default=3, help="fits of the prior at each checkpoint, with samples of each"
+    )
     parser.add_argument("--list", action="store_true", help="print the command of the training")
     options, more = parser.parse_known_args()
     words = training(options.out, more, options.every)
@@ -176,7 +226,7 @@ def main() -> int:
         return 0
     if code := vaegan(words):
         return code
-    found = look_at_all(options.out, options.num)
+    found = look_at_all(options.out, options.num, options.fits)
     beside = options.out.parent / f"{options.out.name}-looked"
     write_json(beside / "figures.json", found)
     write_text(beside / "table.md", table(found))

@@ -42,17 +42,19 @@ def test_each_checkpoint_is_looked_at_once(script, tmp_path, command, capsys):
     z, model = torch.randn(3, load(run).latent_dim), load(run)
     assert torch.equal(script.model_at(run, paths[-1]).decode(z), model.decode(z))
     assert not torch.equal(script.model_at(run, paths[-2]).decode(z), model.decode(z))
-    found = script.look_at_all(run, 50)
+    found = script.look_at_all(run, 50, 2)
     assert [row["images"] for row in found["moments"]] == [int(path.stem) for path in paths[1:]]
     assert len(found["moments"]) >= 2
     for row in found["moments"]:
         shares = [figure["value"] for name, figure in row["samples"].items() if name.startswith("share of ")]
         assert sum(shares) == pytest.approx(1)
         assert row["samples"]["rarest_share"]["value"] == min(shares)
+        assert row["distances"][0] != row["distances"][1]
+        assert row["samples"]["frechet_distance"]["value"] == pytest.approx(sum(row["distances"]) / 2)
         assert row["reconstructions"]["frechet_distance"]["num"] == 50
     capsys.readouterr()
-    assert script.look_at_all(run, 50) == found
-    assert "looked at" not in capsys.readouterr().out
+    assert script.look_at_all(run, 50, 2) == found
+    assert "looked" not in capsys.readouterr().out
     script.save_figure(script.draw(found), tmp_path / "figures.png")
     assert (tmp_path / "figures.png").stat().st_size > 10_000
     assert script.table(found).count("\n") == 3 + len(found["moments"])
@@ -64,11 +66,16 @@ def test_what_is_lost_is_said(script):
 
     def moment(images, rarest, distance):
         samples = {"rarest_share": figure(rarest), "frechet_distance": figure(distance), "coverage": figure(0.9)}
-        return {"images": images, "samples": samples, "reconstructions": {"frechet_distance": figure(1.0)}}
+        again = {"frechet_distance": figure(1.0)}
+        return {"images": images, "samples": samples, "distances": [distance, distance + 0.2], "reconstructions": again}
 
     kept = script.verdict({"moments": [moment(1, 0.08, 2.0), moment(2, 0.09, 1.0), moment(3, 0.09, 1.05)]})
     assert "0.080 or more at each of 3 moments: no digit is lost" in kept[0]
-    assert "1.000 at its best, 1.050 at the worst moment after that and 1.050 at the end: within a tenth" in kept[1]
-    lost = script.verdict({"moments": [moment(1, 0.08, 1.0), moment(2, 0.06, 3.0), moment(3, 0.08, 1.2)]})
+    assert "1.000 at its best, 1.050 at the worst moment after that and 1.050 at the end" in kept[1]
+    assert "the worst is within a tenth of the best and the end is within a tenth of the best" in kept[1]
+    assert "2.000 at its best, 2.050 at the worst" in kept[3]
+    assert "standard deviation of 0.141" in kept[4]
+    lost = script.verdict({"moments": [moment(1, 0.08, 1.0), moment(2, 0.06, 3.0), moment(3, 0.08, 1.08)]})
     assert "less than the 0.07 asked for" in lost[0]
-    assert "3.000 at the worst moment after that and 1.200 at the end: not within a tenth" in lost[1]
+    assert "3.000 at the worst moment after that and 1.080 at the end" in lost[1]
+    assert "the worst is not within a tenth of the best and the end is within a tenth of the best" in lost[1]
