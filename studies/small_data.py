@@ -3,7 +3,7 @@
     python studies/small_data.py             # train what is not trained yet, measure, compare
     python studies/small_data.py --list      # say what that would be, and how long it may take
 
-Three ways, otherwise alike (the recipe conv-32): the plain one, changes of all that the discriminator sees
+Three ways, otherwise alike (the recipe small-32): the plain one, changes of all that the discriminator sees
 (--loss.augment, arXiv:2006.10738), and the same as often as the discriminator needs (--loss.augment-target,
 arXiv:2006.06676). All is measured on faces that were held out. Besides what `vaegan evaluate` measures, the script says
 how far the discriminator has learned its training images by heart:
@@ -28,8 +28,8 @@ from common import side_by_side
 from vaegan.cli import main as vaegan
 from vaegan.files import write_json
 
-RECIPE = "conv-32"
-DATA = {"data": "shapes-faces", "data.limit": "1000", "train.select": "none"}
+RECIPE = "small-32"
+DATA = {"data": "shapes-faces", "data.limit": "1000", "train.select": "none", "train.pretrain-epochs": "20"}
 CHANGES = "colour,translation,cutout"
 WAYS: dict[str, side_by_side.Settings] = {
     "plain": {},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -159,6 +161,41 @@ def test_a_hundred_steps_on_a_folder_of_images_of_128_pixels(command, tmp_path, 
     assert command("encode", run, "--out", tmp_path / "plain.npz", "--split", "train") == 0
     with np.load(tmp_path / "plain.npz") as arrays:
         np.testing.assert_allclose(arrays["codes"].reshape(codes.shape) * model.scale_factor, codes, rtol=1e-5)
+
+
+TWO_STEPS = """
+import resource, sys, torch
+from vaegan.distributed import World
+from vaegan.metrics import learned
+from vaegan.recipes import config_for
+from vaegan.training.assemble import assemble
+from vaegan.training.device import tune_allocator
+
+tune_allocator()
+learned.num_images_for = lambda num, shape: 64
+source, cache = sys.argv[1:]
+form = {"train.precision": "fp32", "train.memory_format": "contiguous"}
+config = config_for("kl-f4", {"data.source": source, "data.cache": cache, **form})
+trainer = assemble(config, None, World(), torch.device("cpu")).trainer
+for _ in range(2):
+    trainer.step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+"""Two steps, as the optimisers keep nothing before the first; prints the peak of resident memory in bytes."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="the peak of memory is asked for as POSIX has it")
+def test_kl_f4_as_it_is_stays_within_6_gib(tmp_path):
+    config = config_for("kl-f4")
+    assert (config.data.size, config.train.batch_size, config.loss.perceptual) == (128, 4, "auto")
+    x = np.random.default_rng(0).integers(0, 256, (16, 128, 128, 3), dtype=np.uint8)
+    np.save(tmp_path / "photos.npy", x)
+    words = [sys.executable, "-c", TWO_STEPS, tmp_path / "photos.npy", tmp_path / "cache"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    # The weights, their gradients and Adam's two moments alone: four numbers of four bytes each.
+    parameters = sum(p.numel() for p in build_model(config, (3, 128, 128)).parameters())
+    assert 16 * parameters < int(done.stdout.split()[-1]) < 6 * 2**30
 
 
 def test_a_model_without_a_scale_factor_says_so(command, tmp_path, capsys):
