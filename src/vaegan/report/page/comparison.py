@@ -28,7 +28,7 @@ _HEADS = {
 }
 MAIN = {
     "samples": ("frechet_distance", "coverage", "rarest_share", "sharpness"),
-    "reconstructions": ("frechet_distance", "mse", "sharpness"),
+    "reconstructions": ("frechet_distance", "feature_distance", "mse", "sharpness"),
     "cost": ("training_seconds", "training_operations"),
 }
 """Figures of the short table."""
