@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 import statistics
+from types import SimpleNamespace
 
 import pytest
 from scipy import stats
@@ -311,3 +312,15 @@ def test_names_are_no_longer_than_they_must_be(tmp_path):
     assert names(["/x/a", "/x/b"]) == ["a", "b"]
     assert names(["/x/a/model", "/y/b"]) == ["a", "b"]
     assert names(["/x/run/1", "/y/run/1"]) == ["x/run/1", "y/run/1"]
+
+
+def test_a_group_is_named_after_what_its_runs_share():
+    def group(*names):
+        model = SimpleNamespace(kind="vaegan")
+        return [compare_runs.Opened("", name, model, None) for name in names]
+
+    found = compare_runs.name_groups(
+        [group("plain-0", "plain-1"), group("augmented-0", "augmented-10"), group("seed-1")]
+    )
+    assert found == ["VAE/GAN plain", "VAE/GAN augmented", "VAE/GAN seed-1"]
+    assert compare_runs.name_groups([group("1", "2"), group("b")]) == ["VAE/GAN 1", "VAE/GAN b"]

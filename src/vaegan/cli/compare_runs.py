@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,12 +167,19 @@ def name_groups(groups: Sequence[Sequence[Opened]]) -> list[str]:
     """Return a name of each group: its kind, with recipe or run only where kinds are alike."""
     kinds = [KINDS[group[0].model.kind] for group in groups]
     recipes = [f"{kind} {group[0].config.recipe}" if group[0].config else kind for kind, group in _zip(kinds, groups)]
-    runs = [f"{kind} {group[0].name}" for kind, group in _zip(kinds, groups)]
+    runs = [f"{kind} {_name_of(group)}" for kind, group in _zip(kinds, groups)]
     alike = Counter(kinds), Counter(recipes)
     return [
         kind if alike[0][kind] == 1 else recipe if alike[1][recipe] == 1 else run
         for kind, recipe, run in zip(kinds, recipes, runs, strict=True)
     ]
+
+
+def _name_of(group: Sequence[Opened]) -> str:
+    """Return what the names of a group's runs begin with alike: of way-0 and way-1 it is way."""
+    names = sorted(run.name for run in group)
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(names[0], names[-1], strict=False))
+    return "".join(letter for letter, _ in alike).rstrip("-_./ ") or names[0]
 
 
 def _zip(kinds: Sequence[str], groups: Sequence[Sequence[Opened]]) -> list[tuple[str, Sequence[Opened]]]:
