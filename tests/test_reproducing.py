@@ -183,6 +183,18 @@ def test_all_models_are_trained_alike(tmp_path):
     assert (told["vae"].likelihood, told["vae"].pixel_variance, told["vae"].gamma) == ("gaussian", 0.25, 1.0)
 
 
+def test_only_vaegan_is_balanced_and_begins_as_an_autoencoder(tmp_path):
+    base = base_settings(is_quick=True)
+    assert base.loss.balance
+    assert base.train.pretrain_epochs
+    trainings = plan(base, 1, tmp_path)
+    assert all(one.config.loss == base.loss and one.config.train == base.train for one in trainings[3::4])
+    for one in trainings:
+        if one.kind != "vaegan":
+            assert (one.config.loss.balance, one.config.train.pretrain_epochs) == (None, 0)
+            assert one.config.train == base.train.model_copy(update={"pretrain_epochs": 0.0})
+
+
 def test_drawn_faces_keep_their_attributes_and_other_data_the_paper_s_length():
     for quick in (False, True):
         drawn = base_settings(is_quick=quick).data
