@@ -81,7 +81,7 @@ def main() -> int:
     size = options.batch_size or config.train.batch_size
     with tempfile.TemporaryDirectory() as name:
         folder, out = Path(name) / "photos", options.out or Path(name) / "run"
-        write_folder(folder, options.images, config.data.size or 64)
+        write_folder(folder, options.images, RECIPES[options.recipe].image_shape[-1])
         begin = time.perf_counter()
         code, peak = run([
             sys.executable, "-m", "vaegan", "train", options.recipe, "--data", str(folder), "--out", str(out),

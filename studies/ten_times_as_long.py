@@ -19,6 +19,7 @@ import shlex
 import statistics
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,19 +60,18 @@ def training(out: Path, more: Sequence[str], every: float) -> list[str]:
 
 
 def model_at(run: Path, checkpoint: Path) -> Model:
-    """Return a run's model as a checkpoint has it, averages of weights where the run keeps these; without priors."""
+    """Return a run's model as a checkpoint has it, averages of weights where the run keeps these."""
     model = load(run)
     state = read_checkpoint(checkpoint.read_bytes(), str(checkpoint))
     weights = state["parts"] | state["averages"]
     for name in ("encoder", "decoder", "discriminator"):
         getattr(model, name).load_state_dict(weights[name])
-    model.priors = {}
     return model
 
 
 def look_at_samples(model: Model, bench: Bench, seed: int) -> Figures:
     """Return figures of samples of a prior fitted to the model's codes, both with ``seed``."""
-    model.priors = {}
+    model.priors = {}  # those that the run ended with
     fit_model_priors(model, bench.data.train, names=[PRIOR], seed=seed)
     made = features_of(bench.extractor, samples_of(model, bench.num_samples, seed, PRIOR, bench.batch_size))
     return distribution_figures(made, bench.reference, seed=bench.seed) | label_figures(made, bench)
@@ -98,34 +98,36 @@ def mean_of(fits: Sequence[Figures]) -> Figures:
     }
 
 
+def look_at_moment(run: Path, checkpoint: Path, bench: Bench, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return all figures of one checkpoint, of files beside the run where these are kept from before."""
+    model = cache(lambda: model_at(run, checkpoint))
+    start = run.parent / f"{run.name}-looked" / f"{checkpoint.stem}-{bench.num_samples}"
+
+    def kept(name: str, look: Callable[[], Figures]) -> Figures:
+        path = start.with_name(f"{start.name}-{name}.json")
+        if not path.is_file():
+            write_json(path, look())
+            print(f"looked: {path.name}", flush=True)
+        found: Figures = json.loads(path.read_text(encoding="utf-8"))
+        return found
+
+    looks = [kept(f"samples-{seed}", lambda seed=seed: look_at_samples(model(), bench, seed)) for seed in seeds]
+    again = kept("reconstructions", lambda: look_at_reconstructions(model(), bench))
+    samples, distances = mean_of(looks), [look["frechet_distance"]["value"] for look in looks]
+    both = samples["frechet_distance"]["value"] + again["frechet_distance"]["value"]
+    return {"images": int(checkpoint.stem), "samples": samples, "distances": distances, "reconstructions": again,
+            "both": both}  # fmt: skip
+
+
 def look_at_all(run: Path, num: int, fits: int) -> dict[str, Any]:
-    """Look at each checkpoint of a run that was not looked at before; return all figures, and the real images' own."""
+    """Look at each checkpoint of a run; return all figures, and the real images' own."""
     config = load_yaml(run / "config.yaml")
     data = open_data(**config.data.opening())
     extractor = open_extractor(None, data, cache=config.data.cache)
     bench = open_bench(data, extractor, num=num, seed=0, cache=config.data.cache)
-    rows = []
-    for checkpoint in list_checkpoints(RunFolder(run).checkpoints)[1:]:
-        model = model_at(run, checkpoint)
-        start = run.parent / f"{run.name}-looked" / f"{checkpoint.stem}-{num}"
-        looks = [
-            kept(start.with_name(f"{start.name}-samples-{seed}.json"), look_at_samples, model, bench, seed)
-            for seed in range(config.seed, config.seed + fits)
-        ]
-        again = kept(start.with_name(f"{start.name}-reconstructions.json"), look_at_reconstructions, model, bench)
-        distances = [look["frechet_distance"]["value"] for look in looks]
-        rows.append({"images": int(checkpoint.stem), "samples": mean_of(looks), "distances": distances,
-                     "reconstructions": again})  # fmt: skip
-    return {"seed": config.seed, "num": num, "fits": fits, "yardstick": bench.yardstick, "moments": rows}
-
-
-def kept(path: Path, look: Callable[..., Figures], *arguments: Any) -> Figures:
-    """Return what a look found, of the file where that is kept if there is one."""
-    if not path.is_file():
-        write_json(path, look(*arguments))
-        print(f"looked: {path.name}", flush=True)
-    found: Figures = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    checkpoints, seeds = list_checkpoints(RunFolder(run).checkpoints)[1:], range(config.seed, config.seed + fits)
+    moments = [look_at_moment(run, checkpoint, bench, seeds) for checkpoint in checkpoints]
+    return {"seed": config.seed, "num": num, "fits": fits, "yardstick": bench.yardstick, "moments": moments}
 
 
 def values(found: dict[str, Any], kind: str, name: str) -> list[float]:
@@ -147,8 +149,7 @@ def verdict(found: dict[str, Any]) -> list[str]:
         f"{'no digit is lost' if least >= RAREST else f'less than the {RAREST} asked for'}."
     ]
     distances = {kind: values(found, kind, "frechet_distance") for kind in ("samples", "reconstructions")}
-    both = [sum(pair) for pair in zip(*distances.values(), strict=True)]
-    distances["both added up (by this a run picks its best)"] = both
+    distances["both added up (by this a run picks its best)"] = [row["both"] for row in found["moments"]]
     for kind, over_time in distances.items():
         best, last = min(over_time), over_time[-1]
         after = max(over_time[over_time.index(best) :])
@@ -178,8 +179,7 @@ def table(found: dict[str, Any]) -> str:
     for row in found["moments"]:
         samples = [_told(row["samples"][name]) for name in ("rarest_share", "frechet_distance", "coverage")]
         again = _told(row["reconstructions"]["frechet_distance"])
-        both = sum(row[kind]["frechet_distance"]["value"] for kind in ("samples", "reconstructions"))
-        lines.append(f"| {row['images']:,} | {' | '.join([*samples, again])} | {both:.3f} |")
+        lines.append(f"| {row['images']:,} | {' | '.join([*samples, again])} | {row['both']:.3f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""A layer whose two gradients are computed each only where it is asked for.
+"""A convolution whose two gradients are computed each only where it is asked for.
 
 A backward pass that asks for the gradient of the input alone, as L_llike's does on its way through the discriminator,
 still makes one function of autograd compute all its gradients: it cannot tell which are asked for, only which could be.
@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 Forward = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-OfInput = Callable[[Tensor, Tensor, Tensor], Tensor]
-OfParameters = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor | None]]
+Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class _OfParameters(torch.autograd.Function):
@@ -28,20 +27,20 @@ class _OfParameters(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, weight: Tensor, bias: Tensor | None, shape: tuple[int, ...], saved: list[Tensor], of: OfParameters
+        ctx: Any, weight: Tensor, bias: Tensor | None, shape: tuple[int, ...], saved: list[Tensor], of: Gradient
     ) -> Tensor:
         ctx.saved, ctx.of, ctx.has_bias = saved, of, bias is not None
         return weight.new_zeros(()).expand(shape)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
-        of_weight, of_bias = ctx.of(gradients[0], *ctx.saved)
+        of_weight = ctx.of(gradients[0], *ctx.saved)
         ctx.saved.clear()
-        return of_weight, of_bias if ctx.has_bias else None, None, None, None
+        return of_weight, gradients[0].sum((0, 2, 3)) if ctx.has_bias else None, None, None, None
 
 
 class _OfInput(torch.autograd.Function):
-    """The layer, with the gradient of its input; that of its output is handed on."""
+    """The convolution, with the gradient of its input; that of its output is handed on."""
 
     @staticmethod
     def forward(
@@ -52,7 +51,7 @@ class _OfInput(torch.autograd.Function):
         handed: Tensor,
         saved: list[Tensor],
         forward: Forward,
-        of: OfInput,
+        of: Gradient,
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.saved, ctx.of = saved, of
@@ -71,23 +70,23 @@ def apart(
     bias: Tensor | None,
     shape: tuple[int, ...],
     forward: Forward,
-    of_x: OfInput,
-    of_parameters: OfParameters,
+    of_x: Gradient,
+    of_weight: Gradient,
 ) -> Tensor:
-    """Apply a layer with gradients of its own, which are differentiable again if made of torch's operations.
+    """Apply a convolution with gradients of its own, which are differentiable again if made of torch's operations.
 
     Args:
-        x: input.
+        x: input (B, C, H, W).
         weight: its weight, in the same precision.
-        bias: its bias, likewise, if it has one.
-        shape: of the output.
+        bias: its bias (O,), likewise, if it has one.
+        shape: of the output (B, O, h, w).
         forward: x, weight, bias -> output.
         of_x: gradient of the output, x, weight -> that of x.
-        of_parameters: the same -> those of the weight and of a bias.
+        of_weight: the same -> that of the weight.
 
     Returns:
         The output.
     """
     saved: list[Tensor] = []
-    handed = _OfParameters.apply(weight, bias, shape, saved, of_parameters)  # type: ignore[no-untyped-call]
+    handed = _OfParameters.apply(weight, bias, shape, saved, of_weight)  # type: ignore[no-untyped-call]
     return _OfInput.apply(x, weight, bias, handed, saved, forward, of_x)  # type: ignore[no-untyped-call,no-any-return]

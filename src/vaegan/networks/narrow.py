@@ -67,10 +67,9 @@ def _to_few_input(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     return found
 
 
-def _to_few_parameters(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Gradients of its weight, that of the transposed convolution that it equals, and bias."""
-    of_weight, _ = _of_parameters(gradient, x, turned(weight), transposed=True)
-    return turned(of_weight), gradient.sum((0, 2, 3))
+def _to_few_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Gradient of its weight, that of the transposed convolution that it equals."""
+    return turned(_of_weight(gradient, x, turned(weight), transposed=True))
 
 
 def _from_few(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -83,18 +82,17 @@ def _from_few_input(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     return to_few(gradient, turned(weight))
 
 
-def _from_few_parameters(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Gradients of its weight and bias."""
-    return _of_parameters(gradient, x, weight, transposed=False)
+def _from_few_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Gradient of its weight."""
+    return _of_weight(gradient, x, weight, transposed=False)
 
 
-def _of_parameters(gradient: Tensor, x: Tensor, weight: Tensor, *, transposed: bool) -> tuple[Tensor, Tensor | None]:
-    """Torch's gradients of weight and bias; of the bias only where that is not transposed."""
-    _, of_weight, of_bias = torch.ops.aten.convolution_backward(
-        gradient, x, weight, (weight.shape[0],), (1, 1), _margin(weight), (1, 1), transposed, (0, 0), 1,
-        (False, True, not transposed),
-    )  # fmt: skip
-    return of_weight, of_bias
+def _of_weight(gradient: Tensor, x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
+    """Torch's gradient of a weight."""
+    found: Tensor = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, (1, 1), _margin(weight), (1, 1), transposed, (0, 0), 1, (False, True, False)
+    )[1]
+    return found
 
 
 class NarrowConv2d(nn.Conv2d):
@@ -118,8 +116,8 @@ class NarrowConv2d(nn.Conv2d):
         x, weight, bias = as_autocast_has_it(x, self.weight, self.bias)
         shape = (x.shape[0], self.out_channels, *x.shape[2:])
         if self.out_channels > self.in_channels:
-            return apart(x, weight, bias, shape, _from_few, _from_few_input, _from_few_parameters)
-        return apart(x, weight, bias, shape, to_few, _to_few_input, _to_few_parameters)
+            return apart(x, weight, bias, shape, _from_few, _from_few_input, _from_few_weight)
+        return apart(x, weight, bias, shape, to_few, _to_few_input, _to_few_weight)
 
 
 class NarrowInputConv2d(nn.Conv2d):

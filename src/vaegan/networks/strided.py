@@ -92,11 +92,6 @@ def _worthwhile(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d, places: int) -
     )
 
 
-def _of_bias(gradient: Tensor, bias: Tensor | None) -> Tensor | None:
-    """Gradient of the bias, if there is one."""
-    return None if bias is None else gradient.sum((0, 2, 3))
-
-
 class StridedConv2d(nn.Conv2d):
     """`torch.nn.Conv2d` with a square kernel and one stride both ways."""
 
@@ -116,12 +111,12 @@ class StridedConv2d(nn.Conv2d):
             )[0]
             return found
 
-        def of_parameters(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
-            return weight_gradient(x, gradient, kernel, stride, padding), _of_bias(gradient, self.bias)
+        def of_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+            return weight_gradient(x, gradient, kernel, stride, padding)
 
         x, weight, bias = as_autocast_has_it(x, self.weight, self.bias)
         shape = (x.shape[0], self.out_channels, height, width)
-        return apart(x, weight, bias, shape, forward, of_x, of_parameters)
+        return apart(x, weight, bias, shape, forward, of_x, of_weight)
 
 
 class StridedConvTranspose2d(nn.ConvTranspose2d):
@@ -140,12 +135,12 @@ class StridedConvTranspose2d(nn.ConvTranspose2d):
         def of_x(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
             return F.conv2d(gradient, weight, None, stride, padding)
 
-        def of_parameters(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor | None]:
-            return weight_gradient(gradient, x, kernel, stride, padding), _of_bias(gradient, self.bias)
+        def of_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+            return weight_gradient(gradient, x, kernel, stride, padding)
 
         x, weight, bias = as_autocast_has_it(x, self.weight, self.bias)
         height, width = (
             (n - 1) * stride - 2 * p + kernel + e for n, p, e in zip(x.shape[2:], padding, extra, strict=True)
         )
         shape = (x.shape[0], self.out_channels, height, width)
-        return apart(x, weight, bias, shape, forward, of_x, of_parameters)
+        return apart(x, weight, bias, shape, forward, of_x, of_weight)

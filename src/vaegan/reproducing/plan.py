@@ -31,7 +31,7 @@ _AS_DRAWN = {"data.flip": False, **{f"data.augment.{name}": 0.0 for name in Augm
 """Mirrored, turned or recoloured, a drawn face would no longer have its attributes."""
 _HOLDING = {"loss.gamma": 1.0, "loss.kl_weight": 0.01, "loss.balance": 0.5, "train.pretrain_epochs": 4.0}
 """So short a training leaves layer l small and L_GAN large: at gamma 0.1 it was 20 times as long at the decoder, and
-images hardly followed the attributes (centred cosine 0.53 over five seeds; so 0.83, one seed)."""
+images hardly followed the attributes (centred cosine 0.53 over five seeds; so 0.82)."""
 _QUICK = {
     **_AS_DRAWN,
     "data.limit": 5_000,
