@@ -1,0 +1,87 @@
+"""The view Between: images between two, three or four corners."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from studio_page.pages import as_model_sees, choose, saved, sent, wait_for, wait_for_images
+
+from vaegan.latent.interpolate import mix
+
+
+def test_between_two_three_and_four(open_page, model):
+    page = open_page("#view=between")
+    z = model.sample_codes(4, seed=0)
+    blend = "#figure-blend img"
+    wait_for_images(page, "#corners img", model.decode(z))
+    wait_for_images(page, blend, model.decode(mix(z, torch.tensor([[0.5, 0.5]]))))
+    steps = torch.linspace(0, 1, 7)
+    square = torch.stack([steps.repeat(7), steps.repeat_interleave(7)], 1)
+    wait_for_images(page, "#pad-images img", model.decode(mix(z, square)))
+    pad = page.get_by_role("application", name="Pad between the corners")
+    box = pad.bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.8 * box["height"])
+    page.mouse.up()
+    page.get_by_text("25 % to the right, 80 % down").wait_for()
+    wait_for_images(page, blend, model.decode(mix(z, torch.tensor([[0.25, 0.8]]))))
+    pad.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    page.get_by_text("30 % to the right, 75 % down").wait_for()
+    choose(page, "how", "spherical")
+    wait_for_images(page, blend, model.decode(mix(z, torch.tensor([[0.3, 0.75]]), "spherical")))
+    page.get_by_role("slider", name="Right").fill("1")
+    page.get_by_role("slider", name="Down").fill("0")
+    wait_for_images(page, blend, model.decode(z[1:2]))
+    choose(page, "count", "3")
+    page.get_by_role("slider", name="Down").fill("1")
+    wait_for_images(page, blend, model.decode(z[2:3]))
+    choose(page, "count", "2")
+    page.get_by_role("slider", name="Right").fill("0.5")
+    wait_for_images(page, blend, model.decode(mix(z[:2], torch.tensor([[0.5, 0.0]]), "spherical")))
+    assert not page.get_by_role("slider", name="Down").is_visible()
+    again = open_page("#" + page.url.split("#")[1])
+    wait_for_images(again, blend, model.decode(mix(z[:2], torch.tensor([[0.5, 0.0]]), "spherical")))
+
+
+def test_corners_are_changed_opened_and_saved(open_page, model):
+    page = open_page("#view=between&count=2&x=0")
+    z = model.sample_codes(4, seed=0)
+    wait_for_images(page, "#figure-blend img", model.decode(z[:1]))
+    before = page.url
+    page.get_by_role("button", name="Sample: Left").click()
+    wait_for(page, lambda: page.url != before)
+    before = page.url
+    page.get_by_role("button", name="Example: Right").click()
+    wait_for(page, lambda: page.url != before)
+    codes = page.evaluate("() => corners.slice(0, 2)")
+    wait_for_images(page, "#corners img", model.decode(torch.tensor(codes)))
+    arrays = np.load(saved(page, "between", "npz"))
+    assert np.allclose(arrays["codes"][[0, -1]], codes, atol=1e-5)
+    assert Image.open(saved(page, "between", "GIF")).n_frames > 8
+    assert Image.open(saved(page, "between", "PNG")).size[0] > 8 * 16
+    wait_for_images(page, "#figure-blend img", model.decode(torch.tensor(codes[:1])))
+    page.get_by_role("button", name="Open in Image").first.click()
+    wait_for_images(page, "#figure-reconstruction img", model.decode(torch.tensor(codes[:1])))
+    page.get_by_role("tab", name="Between").click()
+    page.get_by_role("button", name="From Image: Right").click()
+    wait_for_images(page, "#corners img", model.decode(torch.tensor([codes[0], codes[0]])))
+
+
+def test_corners_are_images_of_ones_own(open_page, model, photo):
+    page = open_page("#view=between&count=2")
+    corner = "#corners .corner:nth-child({}) img"
+    page.locator(corner.format(2)).wait_for()
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="File: Left").click()
+    chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": photo[0]})
+    x_tilde = model.reconstruct(as_model_sees(photo))
+    wait_for_images(page, corner.format(1), x_tilde)
+    assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "File: Left"
+    sent(page, "drop", corner.format(2), photo[0])
+    wait_for_images(page, corner.format(2), x_tilde)
+    sent(page, "drop", "#pad", photo[0])  # nowhere in particular: it is looked at
+    wait_for_images(page, "#figure-original img", photo[1])

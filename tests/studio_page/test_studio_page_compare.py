@@ -1,0 +1,62 @@
+"""The view Side by side, and the choice of the model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from studio_page.pages import as_bytes, differ, saved, shown, wait_for, wait_for_images
+
+import vaegan
+
+
+def test_models_side_by_side(open_page, model, other, library):
+    page = open_page("#view=compare&source=train:3")
+    second = vaegan.load(other)
+    assert differ(model.sample(10), second.sample(10))
+    for name, one in (("bars", model), ("other", second)):
+        wait_for_images(page, f'#compared article[aria-label="{name}"] .tiles img', one.sample(10, seed=0))
+        image = library["bars"].images("train").images[3:4]
+        x = torch.from_numpy(np.array(image)).permute(0, 3, 1, 2).float() / 255
+        wait_for_images(page, f'#compared img[alt="Original, {name}"]', image[..., 0])
+        wait_for_images(page, f'#compared img[alt="Reconstruction, {name}"]', one.reconstruct(x))
+        assert shown(page, f'#compared img[alt="Error, {name}"]')[0].shape == (8, 8, 3)
+        error = float((x - one.reconstruct(x)).square().mean())
+        facts = page.locator(f'#compared article[aria-label="{name}"] dd').all_inner_texts()
+        assert float(facts[0]) == pytest.approx(error, 0.01)
+    seed = page.locator("#compare").get_by_label("Seed")
+    seed.fill("9")
+    seed.press("Enter")
+    wait_for_images(page, '#compared article[aria-label="other"] .tiles img', second.sample(10, seed=9))
+    picture = np.asarray(Image.open(saved(page, "compare", "PNG")).convert("L"), int)
+    cells = picture[46 + 10 : 46 + 168 : 21, 16 + 184 + 10 : 16 + 184 + 168 : 21]
+    assert np.abs(cells - as_bytes(model.reconstruct(x))[0]).max() <= 2
+    arrays = np.load(saved(page, "compare", "npz"))
+    assert set(arrays) == {"bars/samples", "bars/image", "other/samples", "other/image"}
+    for name, one in (("bars", model), ("other", second)):
+        assert np.allclose(arrays[f"{name}/samples"], one.sample_codes(10, seed=9), atol=1e-4)
+        assert np.allclose(arrays[f"{name}/image"], one.encode(x), rtol=1e-3, atol=1e-3)
+    before = page.url
+    page.get_by_role("button", name="Another image").click()
+    wait_for(page, lambda: page.url != before)
+    index = int(page.url.split("source=test%3A")[1].split("&")[0])
+    wait_for_images(
+        page, '#compared img[alt="Original, other"]', library["bars"].images("test").images[index : index + 1, :, :, 0]
+    )
+    box = page.get_by_role("checkbox", name="bars")
+    box.focus()
+    page.keyboard.press("Space")
+    wait_for(page, lambda: page.locator("#compared article").count() == 1)
+    assert page.locator("#compared article").get_attribute("aria-label") == "other"
+    assert page.evaluate("() => document.activeElement.closest('label').textContent") == "bars"
+
+
+def test_another_model_is_chosen(open_page, other):
+    page = open_page("#num=16")
+    second = vaegan.load(other)
+    page.get_by_label("Model").select_option("other")
+    wait_for_images(page, "#samples-grid img", second.sample(16, seed=0))
+    again = open_page("#" + page.url.split("#")[1])
+    wait_for_images(again, "#samples-grid img", second.sample(16, seed=0))
+    assert again.get_by_label("Model").input_value() == "other"

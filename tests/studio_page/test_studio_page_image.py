@@ -1,0 +1,125 @@
+"""The view Image: a picture of one's own or of the data, its code, reconstruction and error, and the code's sliders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from studio_page.pages import as_bytes, as_model_sees, differ, saved, sent, shown, wait_for, wait_for_images
+
+from vaegan.latent.attributes import apply
+from vaegan.latent.traversals import order_by_kl
+from vaegan.report.vectors import load_vectors
+
+
+def test_an_upload_shows_code_reconstruction_and_error(open_page, model, photo):
+    page = open_page("#view=image")
+    assert page.get_by_text("Nothing chosen yet").is_visible()
+    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": photo[0]})
+    x = as_model_sees(photo)
+    x_tilde = model.reconstruct(x)
+    wait_for_images(page, "#figure-original img", photo[1])
+    wait_for_images(page, "#figure-reconstruction img", x_tilde)
+    wait_for_images(page, "#figure-edited img", x_tilde)
+    assert differ(x, x_tilde)
+    heat = ((x - x_tilde).abs()[0].mean(0) / 0.5).numpy()
+    by_hand = np.stack([3 * heat, 3 * heat - 1, 3 * heat - 2], -1).clip(0, 1) * 255
+    (errors,) = shown(page, "#figure-error img")
+    assert np.abs(errors - by_hand).max() < 4
+    page.get_by_text("The code in numbers").click()
+    numbers = [float(word) for word in page.locator("#code-numbers").inner_text().split()]
+    assert np.allclose(numbers, model.encode(x)[0], rtol=6e-3, atol=1e-3)
+    facts = [float(words) for words in page.locator("#image-facts dd").all_inner_texts()]
+    assert facts[1:] == pytest.approx([float((x - x_tilde).square().mean()), float((x - x_tilde).abs().mean())], 0.01)
+    largest = int(model.encode(x)[0].abs().argmax())
+    assert f"in dimension {largest}" in page.locator("#code-chart").get_attribute("aria-label")
+    again = open_page("#" + page.url.split("#")[1])
+    wait_for_images(again, "#figure-original img", photo[1])
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_an_image_is_dropped_or_pasted(open_page, photo, way):
+    page = open_page("#view=image")
+    sent(page, way, "#drop", photo[0])
+    wait_for_images(page, "#figure-original img", photo[1])
+
+
+def test_a_bad_upload_is_told_and_the_next_good_one_works(open_page, photo):
+    page = open_page("#view=image")
+    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"no image"})
+    page.get_by_role("alert").get_by_text("this is no image that can be read").wait_for()
+    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": photo[0]})
+    wait_for_images(page, "#figure-original img", photo[1])
+    assert not page.locator("#problem").is_visible()
+    assert [words for words in open_page.complaints if "415" not in words] == []
+    open_page.complaints.clear()  # the browser itself notes the answer 415
+
+
+def test_examples_and_sliders(open_page, model, library, studio_run):
+    page = open_page("#view=image")
+    first = page.locator("#examples img").first
+    first.wait_for()
+    of_all = "all => all.map(one => one.alt).join()"
+    names = page.eval_on_selector_all("#examples img", of_all)
+    page.get_by_role("button", name="Others").click()
+    wait_for(page, lambda: page.eval_on_selector_all("#examples img", of_all) not in ("", names))
+    index = int(first.get_attribute("alt").split()[1].strip(":"))
+    first.click()
+    images = library["bars"].images("test").images
+    wait_for_images(page, "#figure-original img", images[index : index + 1, :, :, 0])
+    x = torch.from_numpy(np.array(images[index : index + 1])).permute(0, 3, 1, 2).float() / 255
+    z = model.encode(x)
+    vectors = load_vectors(studio_run)
+    edited = "#figure-edited img"
+    wait_for_images(page, edited, model.decode(z))
+    page.get_by_role("slider", name="height").fill("2.5")
+    z_tall = apply(z, vectors["height"], 2.5)
+    wait_for_images(page, edited, model.decode(z_tall))
+    page.get_by_role("slider", name="right").focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    both = apply(z_tall, vectors["right"], -0.1)
+    wait_for(page, lambda: "height 2.5, right -0.1" in page.locator("#figure-edited").inner_text())
+    wait_for_images(page, edited, model.decode(both))
+    test = np.array(images)
+    mu, logvar = model.posterior(torch.from_numpy(test).permute(0, 3, 1, 2).float() / 255)
+    leading = int(order_by_kl(mu, logvar)[0][0])
+    slider = page.locator("#dimensions input").first
+    assert slider.get_attribute("aria-label").startswith(f"z{leading},")
+    slider.fill("-3")
+    moved = both.clone()
+    moved[0, leading] = -3
+    wait_for_images(page, edited, model.decode(moved))
+    assert differ(model.decode(moved), model.decode(z))
+    arrays = np.load(saved(page, "image", "npz"))
+    assert np.allclose(arrays["codes"], torch.cat([z, moved]), atol=1e-3)
+    assert Image.open(saved(page, "image", "GIF")).n_frames > 1
+    picture = np.asarray(Image.open(saved(page, "image", "PNG")).convert("L"), int)
+    for column, seen in enumerate((x, model.decode(z), None, model.decode(moved))):
+        if seen is not None:
+            left = 16 + 184 * column
+            cells = picture[46 + 10 : 46 + 168 : 21, left + 10 : left + 168 : 21]
+            assert np.abs(cells - as_bytes(seen)[0]).max() <= 2
+    again = open_page("#" + page.url.split("#")[1])
+    wait_for_images(again, edited, model.decode(moved))
+    page.get_by_role("button", name="Reset all sliders").click()
+    wait_for_images(page, edited, model.decode(z))
+    page.get_by_role("button", name="Use as a corner").click()
+    page.get_by_role("tab", name="Between").click()
+    wait_for_images(page, '#corners img[alt="Corner: Left above"]', model.decode(z))
+
+
+def test_an_image_too_large_for_a_link_is_shown_whole(open_page, model, photo):
+    page = open_page("#view=image")
+    page.evaluate("() => { longest = 10; }")
+    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": photo[0]})
+    x = as_model_sees(photo)
+    wait_for_images(page, "#figure-original img", photo[1])
+    wait_for_images(page, "#figure-edited img", model.reconstruct(x))
+    page.get_by_role("status").get_by_text("too large for a link").wait_for()
+    page.get_by_role("tab", name="Side by side").click()
+    wait_for_images(page, '#compared img[alt="Original, other"]', photo[1])
+    again = open_page("#view=image&" + page.url.split("#")[1])
+    wait_for_images(again, "#figure-reconstruction img", model.reconstruct(x))
+    assert not again.locator("#figure-original").is_visible()
