@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 
@@ -232,8 +233,12 @@ def test_a_token_is_asked_for(library):
 def test_the_page_needs_nothing_from_elsewhere(client):
     page = client.get("/")
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for path in ("/", "/studio.css", "/studio.js", "/npz.js"):
-        text = client.get(path).text.replace("http://www.w3.org/2000/svg", "")
+    named = re.findall(r'(?:href|src)="([a-z]+\.(?:css|js))"', page.text)
+    assert {"studio.css", "start.js", "npz.js"} < set(named)
+    for path in ("/", *named):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        text = answer.text.replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text
         assert "https://" not in text
         assert len(text) > 500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,10 @@ from .. import __version__
 from .docs import docs_page
 from .guard import COOKIE, Door, Guard
 from .library import Library
+from .page_files import PAGE_FILES, TYPES
 from .problems import problem, tell_problems
 from .routes import about, codes, groups, images, samples, training
 
-PAGE = Path(__file__).parent / "page"
-_SCRIPT = "text/javascript"
-_TYPES = {"studio.html": "text/html", "studio.css": "text/css", "studio.js": _SCRIPT, "npz.js": _SCRIPT}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -58,21 +57,8 @@ def _add_docs(app: FastAPI) -> None:
 
 
 def _add_page(app: FastAPI, door: Door) -> None:
-    @app.get("/", include_in_schema=False)
-    def html() -> Response:
-        return _file("studio.html")
-
-    @app.get("/studio.css", include_in_schema=False)
-    def css() -> Response:
-        return _file("studio.css")
-
-    @app.get("/studio.js", include_in_schema=False)
-    def js() -> Response:
-        return _file("studio.js")
-
-    @app.get("/npz.js", include_in_schema=False)
-    def npz() -> Response:
-        return _file("npz.js")
+    for path, file in PAGE_FILES.items():
+        app.add_api_route(path, partial(_file, file), include_in_schema=False)
 
     @app.post("/api/token", include_in_schema=False)
     def token(request: Request, token: Annotated[str, Body(embed=True, max_length=1000)]) -> Response:
@@ -85,5 +71,5 @@ def _add_page(app: FastAPI, door: Door) -> None:
         return answer
 
 
-def _file(name: str) -> Response:
-    return FileResponse(PAGE / name, media_type=_TYPES[name], headers=_HEADERS)
+def _file(file: Path) -> Response:
+    return FileResponse(file, media_type=TYPES[file.suffix], headers=_HEADERS)

@@ -18,13 +18,14 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .page_files import PAGE_FILES
 from .problems import problem
 
 MOST_UPLOADED = 25_000_000
 MOST_JSON = 4_000_000
 COOKIE = "vaegan-token"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_OPEN = ("/", "/studio.css", "/studio.js", "/npz.js", "/api/token")
+_OPEN = (*PAGE_FILES, "/api/token")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,75 @@
+"use strict";
+
+/* Small helpers: elements, numbers, words for the reader, work that may fail or be asked for again. */
+
+const $ = (id) => document.getElementById(id);
+
+function make(tag, attributes = {}, ...children) {
+  const element = tag.startsWith("svg:")
+    ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4))
+    : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child != null));
+  return element;
+}
+
+/* Replaces what a place holds; what the keyboard was on there, by its name, it is on again. */
+function refill(place, ...children) {
+  const nameOf = (one) => one.getAttribute("aria-label") ?? one.closest("label")?.textContent ?? one.textContent;
+  const name = place.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+  place.replaceChildren(...children);
+  if (name) [...place.querySelectorAll("button, input, select")].find((one) => nameOf(one) === name)?.focus();
+}
+
+const round = (value, digits = 3) => (value == null ? "–" : String(Number(Number(value).toPrecision(digits))));
+const grouped = (value) => Math.round(value).toLocaleString("en");
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+let hush = 0;
+function say(words) {
+  $("said").textContent = words;
+  $("said").classList.add("seen");
+  clearTimeout(hush);
+  hush = setTimeout(() => $("said").classList.remove("seen"), 2500);
+}
+
+function complain(error) {
+  if (error.name === "AbortError") return;
+  $("problem").textContent = error.message;
+  $("problem").hidden = false;
+}
+
+function guarded(work) {
+  return async (...given) => {
+    try {
+      return await work(...given);
+    } catch (error) {
+      complain(error);
+    }
+  };
+}
+
+/* Runs work again after it has ended if it was asked for meanwhile; what lies between is left out. */
+function latest(work) {
+  let running = false;
+  let next = null;
+  return async function run(...given) {
+    next = given;
+    if (running) return;
+    running = true;
+    try {
+      while (next) {
+        const now = next;
+        next = null;
+        await guarded(work)(...now);
+      }
+    } finally {
+      running = false;
+    }
+  };
+}

@@ -1,0 +1,125 @@
+"use strict";
+
+/* The view Between: images between two, three or four corners. */
+
+let corners = [];
+const NAMES = { 2: ["Left", "Right"], 3: ["Left above", "Right above", "Below"], 4: ["Left above", "Right above", "Left below", "Right below"] };
+const count = () => Number(get("count"));
+
+function keepCorners() {
+  set("corners", corners.map(packCode).join("."));
+}
+
+async function readCorners() {
+  const kept = get("corners").split(".").filter(Boolean).map(unpackCode);
+  corners = kept.every(Boolean) ? kept : [];
+  if (corners.length < count()) {
+    corners = [...corners, ...(await firstCorners()).slice(corners.length)];
+    keepCorners();
+  }
+}
+
+/* Codes of samples; of a model that has no prior to draw from, those of images. */
+async function firstCorners() {
+  const asked = { num: 4, seed: get("seed") };
+  if (model.default_prior || !model.data) return (await fetchJson(`${here()}/samples`, asked)).codes;
+  const { indices } = await fetchJson(`${here()}/examples`, asked);
+  return Promise.all(indices.map(async (index) => (await fetchJson(`${here()}/examples/${index}`)).code));
+}
+
+const showBetween = latest(async () => {
+  await readCorners();
+  $("down-part").hidden = count() === 2;
+  const used = corners.slice(0, count());
+  const { images } = await postJson(`${here()}/decode`, { codes: used, told: told() });
+  refill($("corners"), ...used.map((_, index) => cornerRow(index, images[index])));
+  await drawPad(used);
+  await blend();
+});
+
+function cornerRow(index, uri) {
+  const name = NAMES[count()][index];
+  const button = (words, work) => make("button", { type: "button", "aria-label": `${words}: ${name}`, onclick: guarded(work) }, words);
+  return make("div", { class: "corner" }, make("img", { src: uri, alt: `Corner: ${name}` }),
+    make("div", {}, make("strong", {}, name),
+      button("Sample", async () => setCorner(index, (await fetchJson(`${here()}/samples`, { num: 1, seed: Math.floor(Math.random() * 2 ** 31) })).codes[0])),
+      model.data && "encoder" in model.parts ? button("Example", async () => {
+        const { indices } = await fetchJson(`${here()}/examples`, { num: 1, seed: Math.floor(Math.random() * 2 ** 31) });
+        setCorner(index, (await fetchJson(`${here()}/examples/${indices[0]}`)).code);
+      }) : null,
+      "encoder" in model.parts ? button("File", () => {
+        $("corner-file").dataset.corner = index;
+        $("corner-file").click();
+      }) : null,
+      image?.edited?.length === model.latent_dim ? button("From Image", async () => setCorner(index, image.edited)) : null));
+}
+
+async function sendCorner(index, file) {
+  if (!file) return;
+  checkEncoder();
+  setCorner(index, (await postJson(`${here()}/encode`, uploadBody(file))).code);
+}
+
+function setCorner(index, code) {
+  corners[index] = code;
+  keepCorners();
+  showBetween();
+}
+
+async function drawPad(used) {
+  const steps = count() === 2 ? 9 : 7;
+  const body = { codes: used, steps, how: get("how"), told: told() };
+  const { images } = await postJson(`${here()}/interpolate`, body);
+  $("pad-images").style.gridTemplateColumns = `repeat(${steps}, 1fr)`;
+  $("pad-images").replaceChildren(...images.map((uri) => make("img", { src: uri, alt: "" })));
+}
+
+const blend = latest(async () => {
+  const [x, y] = [Number(get("x")), count() === 2 ? 0.5 : Number(get("y"))];
+  $("right").value = x;
+  $("down").value = y;
+  $("handle").style.left = `${100 * x}%`;
+  $("handle").style.top = `${100 * y}%`;
+  const body = { codes: corners.slice(0, count()), places: [[x, count() === 2 ? 0 : y]], how: get("how"), told: told() };
+  const { images, codes } = await postJson(`${here()}/interpolate`, body);
+  $("figure-blend").dataset.code = JSON.stringify(codes[0]);
+  $("figure-blend").querySelector("img").src = images[0];
+  const words = `${Math.round(100 * x)} % to the right${count() === 2 ? "" : `, ${Math.round(100 * y)} % down`}`;
+  $("figure-blend").querySelector("figcaption").textContent = words;
+});
+
+function moveTo(x, y) {
+  set("x", clamp(x, 0, 1).toFixed(2));
+  set("y", clamp(y, 0, 1).toFixed(2));
+  blend();
+}
+
+function saveBetween(form) {
+  const steps = count() === 2 ? 16 : form === "gif" ? 12 : 9;
+  const body = { codes: corners.slice(0, count()), steps, how: get("how"), told: told(), form };
+  return saveAnswer(`${here()}/interpolate`, body, `${model.name}-between.${form}`);
+}
+
+function connectPad() {
+  const pad = $("pad");
+  const follow = (event) => {
+    const area = pad.getBoundingClientRect();
+    moveTo((event.clientX - area.left) / area.width, (event.clientY - area.top) / area.height);
+  };
+  pad.addEventListener("pointerdown", (event) => {
+    pad.setPointerCapture(event.pointerId);
+    follow(event);
+  });
+  pad.addEventListener("pointermove", (event) => {
+    if (pad.hasPointerCapture(event.pointerId)) follow(event);
+  });
+  pad.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: [0.05, 0], ArrowLeft: [-0.05, 0], ArrowDown: [0, 0.05], ArrowUp: [0, -0.05] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    moveTo(Number(get("x")) + step[0], Number(get("y")) + step[1]);
+  });
+  $("right").addEventListener("input", () => moveTo(Number($("right").value), Number(get("y"))));
+  $("down").addEventListener("input", () => moveTo(Number(get("x")), Number($("down").value)));
+  $("blend-edit").addEventListener("click", () => openCode(JSON.parse($("figure-blend").dataset.code)));
+}

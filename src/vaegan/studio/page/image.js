@@ -1,0 +1,239 @@
+"use strict";
+
+/* The view Image: one image's code, reconstruction and error, and edits of it. */
+
+let image = null;
+let leading = [];
+let lastFile = null;
+let longest = 60_000;  // characters of an image in a link
+
+function openCode(code) {
+  openSource(`z:${packCode(code)}`);
+}
+
+function openSource(source) {
+  set("source", source);
+  set("attributes", "");
+  set("dimensions", "");
+  openView("image");
+}
+
+async function sendFile(file) {
+  if (!file) return;
+  checkEncoder();
+  const answer = await postJson(`${here()}/reconstruct`, uploadBody(file));
+  const whole = `png:${toText(toBytes(answer.original.split(",")[1]))}`;
+  const source = whole.length > longest ? `z:${packCode(answer.code)}` : whole;
+  lastFile = { file, source };
+  if (source !== whole) say("The image is too large for a link; a link brings its code back.");
+  openSource(source);
+}
+
+function checkEncoder() {
+  if (!model.ready) throw new Error(model.reason);
+  if (!("encoder" in model.parts)) throw new Error(`${model.name} has no encoder: it makes images, but takes none.`);
+}
+
+function uploadBody(file) {
+  const body = new FormData();
+  body.append("file", file);
+  if (told()) body.append("told", JSON.stringify(told()));
+  return body;
+}
+
+async function fetchSource(name, source) {
+  const cut = source.indexOf(":");
+  const [kind, rest] = [source.slice(0, cut), source.slice(cut + 1)];
+  if (kind === "test" || kind === "train") {
+    const answer = await fetchJson(`${of(name)}/examples/${encodeURIComponent(rest)}`, { split: kind });
+    return { ...answer, title: `${kind === "test" ? "Held-out" : "Training"} image ${rest}${answer.label ? `: ${answer.label}` : ""}` };
+  }
+  if (kind === "png" || lastFile?.source === source) {
+    const file = lastFile?.source === source ? lastFile.file : new Blob([toBytes(rest)], { type: "image/png" });
+    return { ...(await postJson(`${of(name)}/reconstruct`, uploadBody(file))), title: "Your image" };
+  }
+  const code = unpackCode(rest);
+  if (!code) return null;
+  const answer = await postJson(`${of(name)}/decode`, { codes: [code], told: told() });
+  return { code, reconstruction: answer.images[0], title: "A code" };
+}
+
+const showImage = latest(async () => {
+  const wanted = `${version()} ${get("source")} ${get("told")}`;
+  const hasEncoder = "encoder" in model.parts;
+  $("drop").classList.toggle("off", !hasEncoder);
+  $("file").disabled = !hasEncoder;
+  showExamples();
+  if (image?.wanted !== wanted) {
+    image = get("source") ? await fetchSource(model.name, get("source")) : null;
+    if (image && !image.code) image = null;  // a model without an encoder shows images of the data, but has no codes of them
+    if (image) image.wanted = wanted;
+  }
+  $("image-empty").hidden = Boolean(image);
+  $("image-shown").hidden = $("sliders").hidden = $("code-part").hidden = !image;
+  if (!image) return;
+  $("image-title").textContent = image.title;
+  for (const [part, uri] of [["original", image.original], ["reconstruction", image.reconstruction], ["error", image.error_map]]) {
+    $(`figure-${part}`).hidden = !uri;
+    if (uri) $(`figure-${part}`).querySelector("img").src = uri;
+  }
+  $("figure-reconstruction").querySelector("figcaption").textContent = image.original ? "Reconstruction" : "Decoded";
+  const facts = [["KL, nats", image.kl], ["mean squared error", image.mean_squared_error], ["mean absolute error", image.mean_absolute_error]];
+  $("image-facts").replaceChildren(...facts.filter(([, value]) => value != null).map(([name, value]) =>
+    make("div", {}, make("dt", {}, name), make("dd", {}, round(value)))));
+  await edit();
+  await fillSliders();  // the first time it may take a while
+});
+
+let examplesShown = "";
+const showExamples = guarded(async () => {
+  const wanted = `${model.name} ${get("examples")}`;
+  if (examplesShown === wanted) return;
+  examplesShown = wanted;
+  $("examples-part").hidden = true;
+  if (!model.data || !("encoder" in model.parts)) return;
+  const { images, indices, labels } = await fetchJson(`${here()}/examples`, { num: 12, seed: get("examples") }).catch(() => ({ images: [] }));
+  $("examples").replaceChildren(...images.map((uri, index) =>
+    make("button", { type: "button", onclick: () => openSource(`test:${indices[index]}`) },
+      make("img", { src: uri, alt: `Image ${indices[index]}${labels[index] ? `: ${labels[index]}` : ""}` }))));
+  $("examples-part").hidden = !images.length;
+});
+
+function range(name, detail, value, change, reach = 4) {
+  const output = make("output", {}, value.toFixed(2));
+  const input = make("input", { type: "range", min: -reach, max: reach, step: reach / 80, "aria-label": `${name}${detail ? `, ${detail}` : ""}` });
+  input.value = value;
+  input.addEventListener("input", () => {
+    output.textContent = Number(input.value).toFixed(2);
+    change(Number(input.value));
+  });
+  return make("label", {}, make("span", {}, name, detail ? make("small", {}, detail) : null), input, output);
+}
+
+function moved(state, name, value) {
+  const values = pairs(get(state));
+  if (value === null) delete values[name];
+  else values[name] = value;
+  set(state, fromPairs(values));
+  edit();
+}
+
+/* How far a slider goes: past the value and four deviations, at least as far as codes of N(0, 1) do. */
+function reachOf(value, deviation) {
+  const usual = model.kind === "ae" ? deviation || 1 : Math.max(1, deviation ?? 1);
+  return 2 ** Math.ceil(Math.log2(Math.max(4 * usual, Math.abs(value))));
+}
+
+async function fillSliders() {
+  if (leading.of !== version()) {
+    leading = (await fetchJson(`${here()}/dimensions`, { num: 12 })).dimensions;
+    leading.of = version();
+  }
+  const strengths = pairs(get("attributes"));
+  $("attributes-note").textContent = model.attributes.length
+    ? "1 goes from the mean without to the mean with; less than 0 takes away."
+    : `None are saved with this model. Make them: vaegan attributes ${model.source}`;
+  $("attributes").replaceChildren(...model.attributes.map((name) =>
+    range(name.replaceAll("_", " "), "", strengths[name] ?? 0, (value) => moved("attributes", name, value || null))));
+  const values = pairs(get("dimensions"));
+  const known = leading.some(({ kl }) => kl != null);
+  $("dimensions-note").textContent = known ? "Those that say most about images, by their mean KL." : "The first dimensions of the code.";
+  $("dimensions").replaceChildren(...leading.map(({ dimension, kl, deviation }) => {
+    const value = values[dimension] ?? image.code[dimension];
+    const change = (to) => moved("dimensions", dimension, to);
+    return range(`z${dimension}`, kl == null ? "" : `${round(kl)} nats`, value, change, reachOf(value, deviation));
+  }));
+}
+
+const edit = latest(async () => {
+  const body = { codes: [image.code], attributes: pairs(get("attributes")), dimensions: pairs(get("dimensions")), told: toldOfImage() };
+  const { images, codes } = await postJson(`${here()}/decode`, body);
+  image.edited = codes[0];
+  $("figure-edited").querySelector("img").src = images[0];
+  const changes = { ...body.attributes, ...Object.fromEntries(Object.entries(body.dimensions).map(([d, v]) => [`z${d}`, v])) };
+  const words = Object.entries(changes).map(([name, value]) => `${name.replaceAll("_", " ")} ${round(value, 2)}`).join(", ");
+  $("figure-edited").querySelector("figcaption").textContent = words ? `Edited: ${words}` : "Edited: nothing yet";
+  $("preview").querySelector("img").src = images[0];
+  $("preview").querySelector("span").textContent = words || "Nothing edited yet";
+  drawCode();
+});
+
+function drawCode() {
+  const code = image.edited;
+  const wide = 640, high = 120, reach = Math.max(3, ...code.map(Math.abs));
+  const step = wide / code.length, middle = high / 2;
+  const svg = make("svg:svg", { viewBox: `0 0 ${wide} ${high}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  svg.append(make("svg:line", { x1: 0, x2: wide, y1: middle, y2: middle, stroke: "var(--line)", "stroke-width": 1 }));
+  code.forEach((value, index) => {
+    const height = (Math.abs(value) / reach) * (middle - 2);
+    const changed = Math.abs(value - image.code[index]) > 1e-4;
+    svg.append(make("svg:rect", {
+      x: index * step + step * 0.12, width: step * 0.76, y: value > 0 ? middle - height : middle, height: Math.max(height, 0.5),
+      fill: changed ? "var(--c1)" : "var(--c0)",
+    }));
+  });
+  const largest = code.reduce((best, value, index) => (Math.abs(value) > Math.abs(code[best]) ? index : best), 0);
+  $("code-chart").setAttribute("aria-label", `Code of ${code.length} numbers, the largest ${round(code[largest])} in dimension ${largest}`);
+  $("code-chart").replaceChildren(svg);
+  $("code-numbers").textContent = code.map((value) => round(value)).join("  ");
+}
+
+function saveImage(form) {
+  const name = `${model.name}-image.${form}`;
+  if (!image) throw new Error("There is no image to save yet.");
+  if (form === "npz") return saveAnswer(`${here()}/decode`, { codes: [image.code, image.edited], told: toldOfImage(), form }, name);
+  if (form === "gif") return saveAnswer(`${here()}/interpolate`, { codes: [image.code, image.edited], steps: 16, told: toldOfImage(), form }, name);
+  const shown = [...document.querySelectorAll("#image-shown .figures figure")].filter((figure) => !figure.hidden);
+  return savePicture([[`${model.name}: ${image.title}`, shown.map((figure) => [figure.querySelector("img"), figure.textContent])]], name);
+}
+
+function connectImage() {
+  $("file").addEventListener("change", guarded(async () => {
+    await sendFile($("file").files[0]);
+    $("file").value = "";
+  }));
+  $("corner-file").addEventListener("change", guarded(async () => {
+    await sendCorner(Number($("corner-file").dataset.corner), $("corner-file").files[0]);
+    $("corner-file").value = "";
+  }));
+  connectDrops();
+  addEventListener("paste", guarded(async (event) => {
+    if (get("view") === "image") await sendFile([...(event.clipboardData?.files ?? [])][0]);
+  }));
+  $("more").addEventListener("click", () => {
+    set("examples", Number(get("examples")) + 1);
+    showExamples();
+  });
+  $("reset").addEventListener("click", () => {
+    set("attributes", "");
+    set("dimensions", "");
+    showView();
+  });
+  $("to-between").addEventListener("click", guarded(async () => {
+    if (!corners.length) await readCorners();
+    const slot = Number($("to-between").dataset.next ?? 0) % count();
+    $("to-between").dataset.next = slot + 1;
+    corners[slot] = image.edited;
+    keepCorners();
+    say(`Taken as corner: ${NAMES[count()][slot]}`);
+  }));
+}
+
+/* A file may be dropped anywhere: the browser would leave the page for it. On a corner of Between it becomes that. */
+function connectDrops() {
+  const bringsFile = (event) => event.dataTransfer?.types.includes("Files");
+  addEventListener("dragover", (event) => {
+    if (!bringsFile(event)) return;
+    event.preventDefault();
+    $("drop").classList.add("over");
+  });
+  addEventListener("dragleave", (event) => event.relatedTarget || $("drop").classList.remove("over"));
+  addEventListener("drop", guarded(async (event) => {
+    if (!bringsFile(event)) return;
+    event.preventDefault();
+    $("drop").classList.remove("over");
+    const row = event.target.closest?.(".corner");
+    const file = event.dataTransfer.files[0];
+    await (row ? sendCorner([...row.parentElement.children].indexOf(row), file) : sendFile(file));
+  }));
+}

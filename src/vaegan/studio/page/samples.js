@@ -1,0 +1,41 @@
+"use strict";
+
+/* The view Samples. */
+
+function samplesAsked(name = model.name) {
+  const values = query({ num: get("num"), seed: get("seed") });
+  if (name === model.name) {
+    const label = get("label") || told()?.label;
+    if (get("prior") && !(get("label") && !knowsLabels(get("prior")))) values.set("prior", get("prior"));
+    if (label) values.set("label", label);
+    for (const [attribute, value] of Object.entries(told()?.attributes ?? {})) values.append("attribute", `${attribute}=${value}`);
+  }
+  return values;
+}
+
+const knowsLabels = (prior) => model.condition || model.priors.some((one) => one.name === prior && one.knows_labels);
+
+const showSamples = latest(async () => {
+  const grid = $("samples-grid");
+  grid.classList.add("busy");
+  const seed = get("seed");
+  try {
+    const { images, codes, prior } = await (await ask(`${here()}/samples?${samplesAsked()}`)).json();
+    const label = get("label");
+    $("samples-note").textContent = `Codes drawn from ${prior}${label ? ` ${label}` : ""}, seed ${seed}. Click an image to edit it.`;
+    grid.replaceChildren(...images.map((uri, index) =>
+      make("button", { type: "button", onclick: () => openCode(codes[index]) },
+        make("img", { src: uri, alt: `Sample ${index + 1} of seed ${seed}${label ? `, ${label}` : ""}` }))));
+  } catch (error) {
+    grid.replaceChildren(make("p", { class: "empty" }, "No samples."));
+    throw error;
+  } finally {
+    grid.classList.remove("busy");
+  }
+});
+
+function saveSamples(form) {
+  const values = samplesAsked();
+  values.set("form", form);
+  return saveAnswer(`${here()}/samples?${values}`, null, `${model.name}-samples-${get("seed")}.${form}`);
+}

@@ -1,0 +1,71 @@
+"use strict";
+
+/* Saving what is seen. */
+
+function download(blob, name) {
+  const link = make("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  say(`Saved ${name}`);
+}
+
+const saveArrays = (arrays, name) => download(new Blob([npz(arrays)], { type: "application/octet-stream" }), name);
+
+async function saveAnswer(path, body, name) {
+  download(await (await ask(path, body)).blob(), name);
+}
+
+const canvasBlob = (canvas) => new Promise((done) => canvas.toBlob(done, "image/png"));
+
+/* Rows of figures as they stand on the page, [title, [[image element, caption], ...]], as one picture. */
+async function savePicture(rows, name) {
+  const side = 168, gap = 16, top = 30, bottom = 24;
+  const columns = Math.max(...rows.map(([, figures]) => figures.length));
+  const canvas = make("canvas", { width: gap + columns * (side + gap), height: gap + rows.length * (top + side + bottom) });
+  const context = canvas.getContext("2d");
+  const style = getComputedStyle(document.documentElement);
+  context.fillStyle = style.getPropertyValue("--card");
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.imageSmoothingEnabled = false;
+  rows.forEach(([title, figures], row) => {
+    const y = gap + row * (top + side + bottom);
+    context.fillStyle = style.getPropertyValue("--ink");
+    context.font = "600 14px system-ui, sans-serif";
+    context.fillText(title, gap, y + 14);
+    figures.forEach(([image, caption], column) => {
+      const x = gap + column * (side + gap);
+      const scale = Math.min(side / image.naturalWidth, side / image.naturalHeight);
+      context.drawImage(image, x, y + top, image.naturalWidth * scale, image.naturalHeight * scale);
+      context.fillStyle = style.getPropertyValue("--quiet");
+      context.font = "12px system-ui, sans-serif";
+      context.fillText(caption, x, y + top + side + 15, side);
+    });
+  });
+  download(await canvasBlob(canvas), name);
+}
+
+const SAVES = {
+  samples: {
+    PNG: () => saveSamples("png"), GIF: () => saveSamples("gif"), npz: () => saveSamples("npz"),
+  },
+  image: { PNG: () => saveImage("png"), GIF: () => saveImage("gif"), npz: () => saveImage("npz") },
+  between: { PNG: () => saveBetween("png"), GIF: () => saveBetween("gif"), npz: () => saveBetween("npz") },
+  map: {
+    PNG: async () => download(await canvasBlob($("map-canvas")), `${model.name}-map.png`),
+    npz: () => saveAnswer(`${here()}/map?${query({ ...mapAsked(), form: "npz" })}`, null, `${model.name}-map.npz`),
+  },
+  clusters: {
+    PNG: () => saveClusters("png"), GIF: () => saveClusters("gif"), npz: () => saveClusters("npz"),
+  },
+  training: { PNG: () => saveSnapshot(), GIF: () => saveFilm(), npz: () => saveCurves() },
+  compare: { PNG: () => saveCompared(), npz: () => saveCodes() },
+};
+
+function addSaves() {
+  for (const place of document.querySelectorAll("[data-save]")) {
+    place.append("Save");
+    for (const [form, work] of Object.entries(SAVES[place.dataset.save])) {
+      place.append(make("button", { type: "button", "aria-label": `Save ${form}`, onclick: guarded(work) }, form));
+    }
+  }
+}

@@ -1,0 +1,50 @@
+"use strict";
+
+/* Asking the server, with a token where it wants one. */
+
+async function ask(path, body) {
+  const options = {};
+  if (body instanceof FormData) Object.assign(options, { method: "POST", body });
+  else if (body) Object.assign(options, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch (error) {
+    throw new Error("The server does not answer; is it still running?", { cause: error });
+  }
+  if (answer.status === 401) {
+    await askForToken();
+    return ask(path, body);
+  }
+  if (!answer.ok) {
+    const told = await answer.json().catch(() => ({}));
+    throw new Error(told.error ?? `The server answered ${answer.status}.`);
+  }
+  return answer;
+}
+
+const of = (name) => `api/models/${encodeURIComponent(name)}`;
+const query = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value != null));
+const fetchJson = async (path, values = {}) => (await ask(`${path}?${query(values)}`)).json();
+const postJson = async (path, body) => (await ask(path, body)).json();
+
+let asking = null;
+function askForToken() {
+  asking ??= (async () => {
+    const dialog = $("ask");
+    for (;;) {
+      dialog.showModal();
+      await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
+      if (await giveToken($("token").value)) break;
+      $("ask-problem").textContent = "This is not the token.";
+    }
+    asking = null;
+  })();
+  return asking;
+}
+
+async function giveToken(token) {
+  const body = JSON.stringify({ token });
+  const answer = await fetch("api/token", { method: "POST", body, headers: { "Content-Type": "application/json" } });
+  return answer.ok;
+}
