@@ -21,6 +21,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -175,9 +176,12 @@ def verdict(found: dict[str, Any]) -> list[str]:
             f"{when} {'within' if value <= TENTH * best else 'not within'} a tenth of the best"
             for when, value in (("the worst is", after), ("the end is", last))
         )
+        rises = [now / before - 1 for now, before in zip(over_time, accumulate(over_time, min), strict=True)]
+        images = found["moments"][rises.index(max(rises))]["images"]
         lines.append(
             f"The Fréchet distance of {kind} is {best:.3f} at its best, {after:.3f} at the worst moment after that and "
-            f"{last:.3f} at the end: {within}."
+            f"{last:.3f} at the end: {within}. It lies {max(rises):.1%} above the best until then after {images:,} "
+            "images, at no moment more."
         )
     spreads = [statistics.stdev(row["distances"]) for row in found["moments"] if len(row["distances"]) > 1]
     if spreads:
@@ -213,6 +217,9 @@ def draw(found: dict[str, Any]) -> Any:
     panel(left, "Fréchet distance to held-out digits")
     for colour, kind in zip(COLOURS, ("samples", "reconstructions"), strict=False):
         left.plot(images, values(found, kind, "frechet_distance"), color=colour, marker="o", ms=3, label=kind)
+    for row in found["moments"]:
+        fits = row["distances"]
+        left.plot([row["images"]] * len(fits), fits, color=COLOURS[0], ls="", marker="_", alpha=0.5)
     left.axhline(found["yardstick"]["frechet_distance"]["value"], color=COLOURS[5], ls="--", label="real images")
     left.set_ylim(bottom=0)
     panel(right, "share of each digit among samples")
