@@ -38,12 +38,13 @@ class Manifold:
     def of(cls, features: Tensor, k: int = 5) -> Manifold:
         """Return the balls around features `(N, D)`; k is at most N - 1."""
         k = min(k, len(features) - 1)
-        radii = [
+        radii = features.new_empty(len(features))  # at once: small pieces left between large ones split the heap
+        step = _rows(features)
+        for start in range(0, len(features), step):
+            distances = squared_distances(features[start : start + step], features)
             # The nearest of all is the image itself.
-            squared_distances(part, features).topk(k + 1, dim=1, largest=False).values[:, -1]
-            for part in torch.split(features, _rows(features))
-        ]
-        return cls(features, torch.cat(radii), k)
+            radii[start : start + step] = distances.topk(k + 1, dim=1, largest=False).values[:, -1]
+        return cls(features, radii, k)
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,16 @@ class Overlap:
 def overlap(real: Manifold, samples: Manifold) -> Overlap:
     """Compare real images with samples, both with their balls."""
     around = torch.zeros(len(samples.features), dtype=torch.float64)
-    covered, recalled = [], []
+    covered, recalled = torch.zeros(2, len(real.features), dtype=torch.float64)
     step = _rows(samples.features)
     for start in range(0, len(real.features), step):
         rows = slice(start, start + step)
         distances = squared_distances(real.features[rows], samples.features)
         inside = distances <= real.squared_radii[rows, None]
         around += inside.sum(0)
-        covered.append(inside.any(1))
-        recalled.append((distances <= samples.squared_radii).any(1))
-    return Overlap((around > 0).double(), torch.cat(recalled).double(), around / real.k, torch.cat(covered).double())
+        covered[rows] = inside.any(1).double()
+        recalled[rows] = (distances <= samples.squared_radii).any(1).double()
+    return Overlap((around > 0).double(), recalled, around / real.k, covered)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
