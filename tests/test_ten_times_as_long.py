@@ -52,6 +52,7 @@ def test_each_checkpoint_is_looked_at_once(script, tmp_path, command, capsys):
         assert row["distances"][0] != row["distances"][1]
         assert row["samples"]["frechet_distance"]["value"] == pytest.approx(sum(row["distances"]) / 2)
         assert row["reconstructions"]["frechet_distance"]["num"] == 50
+        assert row["both"] == sum(row[kind]["frechet_distance"]["value"] for kind in ("samples", "reconstructions"))
     capsys.readouterr()
     assert script.look_at_all(run, 50, 2) == found
     assert "looked" not in capsys.readouterr().out
@@ -67,15 +68,18 @@ def test_what_is_lost_is_said(script):
     def moment(images, rarest, distance):
         samples = {"rarest_share": figure(rarest), "frechet_distance": figure(distance), "coverage": figure(0.9)}
         again = {"frechet_distance": figure(1.0)}
-        return {"images": images, "samples": samples, "distances": [distance, distance + 0.2], "reconstructions": again}
+        both = {"reconstructions": again, "both": distance + 1.0}
+        return {"images": images, "samples": samples, "distances": [distance, distance + 0.2], **both}
 
     kept = script.verdict({"moments": [moment(1, 0.08, 2.0), moment(2, 0.09, 1.0), moment(3, 0.09, 1.05)]})
     assert "0.080 or more at each of 3 moments: no digit is lost" in kept[0]
     assert "1.000 at its best, 1.050 at the worst moment after that and 1.050 at the end" in kept[1]
     assert "the worst is within a tenth of the best and the end is within a tenth of the best" in kept[1]
+    assert "It lies 5.0% above the best until then after 3 images, at no moment more." in kept[1]
     assert "2.000 at its best, 2.050 at the worst" in kept[3]
     assert "standard deviation of 0.141" in kept[4]
     lost = script.verdict({"moments": [moment(1, 0.08, 1.0), moment(2, 0.06, 3.0), moment(3, 0.08, 1.08)]})
     assert "less than the 0.07 asked for" in lost[0]
     assert "3.000 at the worst moment after that and 1.080 at the end" in lost[1]
+    assert "It lies 200.0% above the best until then after 2 images" in lost[1]
     assert "the worst is not within a tenth of the best and the end is within a tenth of the best" in lost[1]
