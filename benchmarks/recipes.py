@@ -19,9 +19,9 @@ import torch
 
 from vaegan.distributed import World
 from vaegan.recipes import RECIPES, Recipe, config_for
-from vaegan.training.assemble import assemble
 from vaegan.training.device import tune_allocator
-from vaegan.training.expected import expected_seconds
+from vaegan.training.profiling import expected_seconds
+from vaegan.training.setup import assemble
 
 
 def measure(recipe: Recipe, folder: Path, seconds: float) -> None:

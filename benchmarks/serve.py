@@ -23,9 +23,9 @@ import numpy as np
 from vaegan.recipes import RECIPES, config_for
 from vaegan.studio.app import create_app
 from vaegan.studio.batching import Batcher
-from vaegan.studio.library import Library
-from vaegan.studio.start import address_of, bind, server_of
-from vaegan.training.build import build_model
+from vaegan.studio.registry import Library
+from vaegan.studio.server import address_of, bind, server_of
+from vaegan.training.factories import build_model
 
 
 class Served:

@@ -26,8 +26,8 @@ from networks import CASES, Case
 from torch import Tensor, nn
 
 from vaegan.networks import build_parts
-from vaegan.networks.narrow import NarrowConv2d, NarrowInputConv2d
-from vaegan.networks.strided import StridedConv2d, StridedConvTranspose2d
+from vaegan.networks.kernels.few_channels import NarrowConv2d, NarrowInputConv2d
+from vaegan.networks.kernels.strided import StridedConv2d, StridedConvTranspose2d
 from vaegan.objectives import Noise, VAEGANObjective, trainable
 from vaegan.operations import count_operations
 from vaegan.training.device import autocast_for, layout_of, tune_allocator

@@ -23,8 +23,8 @@ import torch
 from vaegan.objectives import Noise
 from vaegan.recipes import config_for
 from vaegan.training import train
-from vaegan.training.build import build_model, build_objective, build_optimisers
 from vaegan.training.device import autocast_for, layout_of
+from vaegan.training.factories import build_model, build_objective, build_optimisers
 from vaegan.training.optimisers import assign_gradients
 
 Config = type(config_for("digits"))

@@ -18,7 +18,7 @@ from common.study import Lab, Study, run_study
 from torch import Tensor
 
 from vaegan.latent.attribute_check import check_vectors
-from vaegan.latent.attributes import AttributeVectors, find_vectors, sweep
+from vaegan.latent.attribute_vectors import AttributeVectors, find_vectors, sweep
 from vaegan.models import Model
 
 KINDS = {"VAE": "vae", "VAE/GAN": "vaegan"}

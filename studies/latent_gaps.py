@@ -15,8 +15,7 @@ from common.statistics import exceeds
 from common.study import Lab, Study, run_study
 from torch import Tensor
 
-from vaegan.latent.interpolate import interpolate
-from vaegan.latent.smoothness import smoothness
+from vaegan.latent.paths import interpolate, smoothness
 from vaegan.models import Model
 
 KINDS = {"AE": "ae", "VAE": "vae", "VAE/GAN": "vaegan"}
@@ -32,7 +31,7 @@ def of_gaps(model: Model, eye: Eye) -> Figures:
         covariance; ``middle``, ``ends``: of decoded midpoints of two images' codes, and of the decoded codes;
         ``middle_confidence``, ``ends_confidence``: mean probability of the digit that the classifier sees; ``drop``
         between them; ``unsure``: the share of midpoints whose digit it sees with less than 0.9; ``leap``: largest over
-        mean step of a path (see `vaegan.latent.smoothness`).
+        mean step of a path (see `vaegan.latent.paths`).
     """
     z = model.encode(eye.x)
     other = z.roll(1, 0)

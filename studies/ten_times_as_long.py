@@ -31,19 +31,24 @@ from torch import Tensor
 from vaegan import load
 from vaegan.cli import main as vaegan
 from vaegan.data import open_data
-from vaegan.evaluation.bench import Bench, open_bench
-from vaegan.evaluation.distribution import distribution_figures
 from vaegan.evaluation.figures import Figures, figure
-from vaegan.evaluation.labels import label_figures
-from vaegan.evaluation.streams import features_of, reconstructions_of, samples_of
+from vaegan.evaluation.image_metrics import label_figures
+from vaegan.evaluation.reference import (
+    Bench,
+    distribution_figures,
+    features_of,
+    open_bench,
+    reconstructions_of,
+    samples_of,
+)
 from vaegan.files import write_json, write_text
 from vaegan.latent.fit_priors import fit_model_priors
-from vaegan.metrics.features import open_extractor
+from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.frechet import frechet_interval
 from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.settings_io import load_yaml
-from vaegan.training.checkpoint import list_checkpoints, read_checkpoint
+from vaegan.training.checkpoints import list_checkpoints, read_checkpoint
 from vaegan.training.run_folder import RunFolder
 
 RECIPE = "mnist-conv"

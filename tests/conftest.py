@@ -144,7 +144,7 @@ def new_page(browser):
 def library(studio_run):
     """What the server serves of `studio_run`."""
     from vaegan.settings_io import load_yaml
-    from vaegan.studio.library import Library
+    from vaegan.studio.registry import Library
 
     library = Library([str(studio_run)], [load_yaml(studio_run / "config.yaml").data])
     yield library

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vaegan.training.averages import Averages
+from vaegan.training.optimisers import Averages
 
 
 def network() -> nn.Module:

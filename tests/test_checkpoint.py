@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vaegan.errors import UserError
-from vaegan.training.checkpoint import (
+from vaegan.training.checkpoints import (
     FORMAT,
     checkpoint_path,
     list_checkpoints,

@@ -11,10 +11,10 @@ from vaegan.cli.priors import Options
 from vaegan.config import DecoderSettings, LossSettings, ModelSettings, OptimSettings, PartSettings, TrainSettings
 from vaegan.losses import ADVERSARIAL_FORMS
 from vaegan.networks import ACTIVATIONS, INITS, NETWORKS, NORMS, ORDERS, OUTPUTS, PADDINGS, PARTS_OF_KIND
-from vaegan.objectives.augment import KINDS
+from vaegan.objectives.diff_augment import KINDS
 from vaegan.priors import DEFAULT, PRIORS
 from vaegan.schedules import KL_SCHEDULES, LR_SCHEDULES
-from vaegan.training.build import build_likelihood
+from vaegan.training.factories import build_likelihood
 from vaegan.training.optimisers import make_optimiser
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.errors import UserError
-from vaegan.latent.attributes import apply, find_vectors
+from vaegan.latent.attribute_vectors import apply, find_vectors
 from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.recipes import config_for
@@ -97,7 +97,7 @@ def test_attributes_of_a_table_come_before_labels(run, tmp_path, capsys):
 
 
 def test_check_is_a_table_and_json(run, tmp_path, capsys, monkeypatch):
-    from vaegan.metrics import classifier
+    from vaegan.metrics.extractors import classifier
 
     real = classifier.train_classifier
     monkeypatch.setattr(classifier, "train_classifier", lambda *a, **k: real(*a, **k, num_images=6000))

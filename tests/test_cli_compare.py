@@ -12,9 +12,9 @@ from scipy import stats
 
 from vaegan.cli import compare_runs, main
 from vaegan.data import open_data
-from vaegan.evaluation.evaluate import evaluate
+from vaegan.evaluation.measure import evaluate
 from vaegan.loading import load
-from vaegan.metrics.features import open_extractor
+from vaegan.metrics.extractors.features import open_extractor
 from vaegan.training import snapshots
 from vaegan.training.run_folder import RunFolder
 
@@ -251,7 +251,7 @@ def elsewhere(tmp_path):
     """Untrained models of other shapes and data."""
     from vaegan.recipes import config_for
     from vaegan.settings_io import dump_yaml
-    from vaegan.training.build import build_model
+    from vaegan.training.factories import build_model
 
     for name, source, shape in (("digits", "digits", (1, 8, 8)), ("large", "digits", (1, 16, 16))):
         config = config_for("digits", {"data.source": source})

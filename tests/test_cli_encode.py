@@ -8,7 +8,7 @@ import torch
 
 from vaegan.cli import main
 from vaegan.data import open_data
-from vaegan.latent import encode
+from vaegan.latent import encoding as encode
 from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.recipes import config_for

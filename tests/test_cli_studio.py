@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 from fastapi.testclient import TestClient
 
-from vaegan.studio import start as starting
+from vaegan.studio import server as starting
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from vaegan.data.conditions import Conditioning
 from vaegan.recipes import config_for
-from vaegan.training.build import build_model
-from vaegan.training.cost import cost_of
+from vaegan.training.factories import build_model
+from vaegan.training.profiling import cost_of
 
 CONFIG = config_for("mnist-gan")  # dense layers: 100-256-512-1024-784 and 784-1024-512-256-1
 DEC = 100 * 256 + 256 * 512 + 512 * 1024 + 1024 * 784

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vaegan.data import open_data, rows
+from vaegan.data import arrays as rows
+from vaegan.data import open_data
 from vaegan.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3), np.uint8)

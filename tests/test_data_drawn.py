@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vaegan.data import SOURCES, drawing, open_data
-from vaegan.data.drawing import Canvas, box, ellipse, hue_colour, in_pieces, turned
-from vaegan.data.faces import BINARY, CONTINUOUS, FACES_SOURCE, paint_faces
-from vaegan.data.shapes import SHAPES, SHAPES_SOURCE, paint_shapes
+from vaegan.data import SOURCES, open_data
+from vaegan.data.synthetic import drawing
+from vaegan.data.synthetic.drawing import Canvas, box, ellipse, hue_colour, in_pieces, turned
+from vaegan.data.synthetic.faces import BINARY, CONTINUOUS, FACES_SOURCE, paint_faces
+from vaegan.data.synthetic.shapes import SHAPES, SHAPES_SOURCE, paint_shapes
 
 DRAWINGS = (SHAPES_SOURCE, FACES_SOURCE)
 GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])
@@ -28,7 +29,7 @@ def opened(tmp_path):
 
 @pytest.fixture(autouse=True)
 def few_held_out(monkeypatch):
-    monkeypatch.setattr("vaegan.data.drawn.NUM_TEST", 50)
+    monkeypatch.setattr("vaegan.data.synthetic.drawing.NUM_TEST", 50)
 
 
 @pytest.mark.parametrize(

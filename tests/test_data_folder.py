@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaegan.data import decode, open_data, prepare
+from vaegan.data import decode_pool as decode
+from vaegan.data import decoded as prepare
+from vaegan.data import open_data
 from vaegan.errors import UserError
 
 SMILES = Path(__file__).parents[2] / "shared" / "data" / "smiles.zip"

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vaegan.data import mnist, open_data
-from vaegan.data.idx import read_idx
-from vaegan.data.images import Options
+from vaegan.data import open_data
+from vaegan.data.dataset import Options
+from vaegan.data.named import mnist
+from vaegan.data.named.mnist import read_idx
 from vaegan.errors import UserError
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "mnist"

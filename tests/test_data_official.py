@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaegan.data import SOURCES, official, open_data
-from vaegan.data.images import Options
-from vaegan.data.records import CIFAR10
+from vaegan.data import SOURCES, open_data
+from vaegan.data import downloads as official
+from vaegan.data.dataset import Options
+from vaegan.data.named.binary_records import CIFAR10
 from vaegan.errors import UserError
 
 GENERATOR = np.random.default_rng(0)

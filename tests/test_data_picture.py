@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaegan.data.images import Look
-from vaegan.data.picture import Target, look_at, prepare
+from vaegan.data.dataset import Look
+from vaegan.data.image_file import Target, look_at, prepare
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 

@@ -27,7 +27,7 @@ from sklearn.datasets import load_digits
 import vaegan
 from vaegan import cli
 from vaegan.data import open_data
-from vaegan.metrics import classifier, learned
+from vaegan.metrics.extractors import classifier, learned
 from vaegan.settings_io import setting_names
 
 ROOT = Path(__file__).parents[1]

@@ -10,22 +10,20 @@ from scipy.stats import entropy
 from torch.distributions import Normal, kl_divergence
 
 from vaegan.data import open_data
-from vaegan.data.images import some_of
+from vaegan.data.dataset import some_of
 from vaegan.errors import UserError
-from vaegan.evaluation import bench as bench_module
-from vaegan.evaluation.bench import open_bench
-from vaegan.evaluation.distribution import Reference, distribution_figures
-from vaegan.evaluation.evaluate import evaluate
+from vaegan.evaluation import reference as bench_module
+from vaegan.evaluation.code_metrics import code_figures
 from vaegan.evaluation.figures import figure, mean_figure
-from vaegan.evaluation.labels import label_figures
-from vaegan.evaluation.of_codes import code_figures
-from vaegan.evaluation.of_images import sample_figures, yardstick_figures
-from vaegan.evaluation.of_likelihood import likelihood_figures
-from vaegan.metrics import learned
+from vaegan.evaluation.image_metrics import label_figures, sample_figures, yardstick_figures
+from vaegan.evaluation.likelihood_metrics import likelihood_figures
+from vaegan.evaluation.measure import evaluate
+from vaegan.evaluation.reference import Reference, distribution_figures, open_bench
 from vaegan.metrics.bootstrap import Interval
-from vaegan.metrics.features import open_extractor
+from vaegan.metrics.extractors import learned
+from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.frechet import Moments, frechet_distance
-from vaegan.metrics.sharpness import laplacian_variance
+from vaegan.metrics.image_quality import laplacian_variance
 from vaegan.models import Model
 from vaegan.recipes import config_for
 

@@ -6,7 +6,7 @@ import torch
 
 from vaegan.data import open_data
 from vaegan.evaluation.quick import moments_of, quick_scores
-from vaegan.metrics.features import open_extractor
+from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.frechet import Moments, frechet_distance
 from vaegan.models import Model
 from vaegan.recipes import config_for

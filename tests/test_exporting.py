@@ -12,15 +12,15 @@ from torch import nn
 from vaegan.data.conditions import Conditioning
 from vaegan.errors import UserError
 from vaegan.exporting import FORMS, export_model
-from vaegan.exporting.export import largest_difference
-from vaegan.exporting.forms import GRAPHS
-from vaegan.exporting.parts import plain
+from vaegan.exporting.exporter import largest_difference
+from vaegan.exporting.formats import GRAPHS
+from vaegan.exporting.modules import plain
 from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.priors.gaussian import Gaussian
 from vaegan.recipes import RECIPES
 from vaegan.settings_io import with_settings
-from vaegan.training.build import build_model
+from vaegan.training.factories import build_model
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vaegan.objectives.gate import BalanceGate
+from vaegan.objectives.balance import BalanceGate
 
 # With the authors' 0.68 and 0.35 Dis is too far ahead below 0.33, too far behind above 1.03.
 CASES = [

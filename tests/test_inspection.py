@@ -7,7 +7,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from vaegan.models import Model
-from vaegan.training.inspection import MOST_IMAGES, unit_figures
+from vaegan.training.health import MOST_IMAGES, unit_figures
 
 
 class Encoder(nn.Module):

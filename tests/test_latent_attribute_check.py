@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vaegan.latent.attribute_check import check_vectors
-from vaegan.latent.attributes import AttributeVectors, random_like
+from vaegan.latent.attribute_vectors import AttributeVectors, random_like
 
 KNOWN = ("c", "a", "b")
 

@@ -7,16 +7,11 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression
 
-from vaegan.data.images import ImageSet
-from vaegan.data.known import known_attributes
+from vaegan.data.attribute_table import known_attributes
+from vaegan.data.dataset import ImageSet
 from vaegan.data.thresholds import find_thresholds, has_attribute
 from vaegan.errors import UserError
-from vaegan.latent.attributes import (
-    apply,
-    find_vectors,
-    random_like,
-    sweep,
-)
+from vaegan.latent.attribute_vectors import apply, find_vectors, random_like, sweep
 
 NAMES = ("hat", "beard", "age")
 

@@ -10,8 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 
 from vaegan.errors import UserError
-from vaegan.latent.cluster import ALGORITHMS, kmeans, mixture, principal_components
-from vaegan.latent.maps import pca_map, tsne_map
+from vaegan.latent.kmeans import ALGORITHMS, kmeans, mixture, pca_map, principal_components, tsne_map
 
 
 @pytest.fixture(scope="module")

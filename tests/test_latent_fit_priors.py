@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from vaegan.data.images import ImageSet
+from vaegan.data.dataset import ImageSet
 from vaegan.errors import UserError
 from vaegan.latent import fit_priors as module
 from vaegan.latent.fit_priors import fit_model_priors

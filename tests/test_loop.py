@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from vaegan.errors import UserError
 from vaegan.objectives import AutoencoderObjective, GANObjective, GaussianPixels, Noise, VAEGANObjective
-from vaegan.objectives.gate import BalanceGate
+from vaegan.objectives.balance import BalanceGate
 from vaegan.training import LoopSettings, NotFiniteError, Record, Trainer
-from vaegan.training.averages import Averages
-from vaegan.training.optimisers import make_optimiser
+from vaegan.training.optimisers import Averages, make_optimiser
 
 N, B, Z = 20, 4, 3
 

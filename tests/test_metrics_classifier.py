@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
-from vaegan.metrics.classifier import balanced_accuracy, train_classifier
+from vaegan.metrics.extractors.classifier import balanced_accuracy, train_classifier
 
 
 def drawn(num, seed):

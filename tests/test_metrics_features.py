@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from vaegan.data import open_data
-from vaegan.data.images import ImageData, ImageSet
+from vaegan.data.dataset import ImageData, ImageSet
 from vaegan.errors import UserError
-from vaegan.metrics import learned
-from vaegan.metrics.features import EXTRACTORS, default_extractor, open_extractor, open_layers
-from vaegan.metrics.tasks import known_task
+from vaegan.metrics.extractors import learned
+from vaegan.metrics.extractors.features import EXTRACTORS, default_extractor, open_extractor, open_layers
+from vaegan.metrics.extractors.learned import known_task
 
 
 def made_set(num, seed, height=12, width=12, **known):

@@ -15,6 +15,7 @@ from scipy.special import expit
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, kl_divergence
 
+from vaegan.metrics.image_quality import squared_error
 from vaegan.metrics.likelihood import (
     CELL,
     bernoulli_pixels,
@@ -26,7 +27,6 @@ from vaegan.metrics.likelihood import (
     importance_bound,
     optimal_variance,
 )
-from vaegan.metrics.reconstruction import squared_error
 
 D, Z, N, VARIANCE = 12, 3, 40, 0.04
 SHAPE = (1, 3, 4)

@@ -6,8 +6,8 @@ import torch
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from vaegan.metrics import manifold
-from vaegan.metrics.manifold import Manifold, overlap
+from vaegan.metrics import precision_recall as manifold
+from vaegan.metrics.precision_recall import Manifold, overlap
 
 
 def rows(num, seed, shift=0.0, scale=1.0):

@@ -9,8 +9,7 @@ import torch
 from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 
-from vaegan.metrics.memorisation import copying_score, copying_score_by_cell, memorisation, placements
-from vaegan.metrics.nearest import find_nearest
+from vaegan.metrics.memorisation import copying_score, copying_score_by_cell, find_nearest, memorisation, placements
 
 
 def distances(num: int, seed: int, shift: float = 0.0) -> torch.Tensor:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from vaegan.metrics import nearest
-from vaegan.metrics.nearest import find_nearest
+from vaegan.metrics import memorisation as nearest
+from vaegan.metrics.memorisation import find_nearest
 
 
 @pytest.mark.parametrize("chunk", [7, 50, 1000])

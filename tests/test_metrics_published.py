@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vaegan.data.images import ImageData, ImageSet
+from vaegan.data.dataset import ImageData, ImageSet
 from vaegan.errors import UserError
-from vaegan.metrics import dinov2, weights
-from vaegan.metrics.dinov2 import in_authors_layout
-from vaegan.metrics.features import open_extractor, open_layers
-from vaegan.metrics.inception import InceptionV3
+from vaegan.metrics.extractors import dinov2, weights
+from vaegan.metrics.extractors.dinov2 import in_authors_layout
+from vaegan.metrics.extractors.features import open_extractor, open_layers
+from vaegan.metrics.extractors.inception import InceptionV3
 
 DATA = ImageData("x", *[ImageSet(np.zeros((2, 8, 8, 3), np.uint8), ["0", "1"])] * 2, fingerprint="x")
 

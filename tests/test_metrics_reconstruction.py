@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaegan.metrics.reconstruction import mean_squared_error, psnr, squared_error, ssim
+from vaegan.metrics.image_quality import mean_squared_error, psnr, squared_error, ssim
 
 
 def pairs(*shape: int, seed: int = 0):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from vaegan.metrics.sharpness import gradient_magnitude, laplacian_variance
+from vaegan.metrics.image_quality import gradient_magnitude, laplacian_variance
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vaegan.errors import UserError
 from vaegan.networks.conv import convolution, upsampling
-from vaegan.networks.geometry import layer_strides, map_sizes, same_padding, transposed_padding, valid_sizes
+from vaegan.networks.conv_shapes import layer_strides, map_sizes, same_padding, transposed_padding, valid_sizes
 
 
 def test_sizes_of_the_maps() -> None:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaegan.networks.blocks import ConvBlock
-from vaegan.networks.narrow import NarrowConv2d, NarrowInputConv2d
-from vaegan.networks.reshape import Flatten, Unflatten
+from vaegan.networks.kernels.few_channels import NarrowConv2d, NarrowInputConv2d
+from vaegan.networks.kernels.layout import Flatten, Unflatten
+from vaegan.networks.layers import ConvBlock
 
 
 def everything(module: nn.Module, x: Tensor) -> list[Tensor]:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaegan.networks import strided
 from vaegan.networks.conv import convolution, upsampling
-from vaegan.networks.strided import StridedConv2d, StridedConvTranspose2d, weight_gradient
+from vaegan.networks.kernels import strided
+from vaegan.networks.kernels.strided import StridedConv2d, StridedConvTranspose2d, weight_gradient
 from vaegan.operations import OperationCounter, count_operations
 
 LAYERS = [

@@ -25,7 +25,7 @@ from vaegan.objectives import (
     Noise,
     VAEGANObjective,
 )
-from vaegan.objectives.r1 import r1_gradients
+from vaegan.objectives.feature_discriminator import r1_gradients
 
 B, Z, SIDE = 6, 3, 8
 FORMS = ("minimax", "non-saturating", "hinge")  # each needs its plain formula below

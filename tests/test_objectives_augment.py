@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from vaegan.objectives import Game, GANObjective, Noise, VAEGANObjective
-from vaegan.objectives.adaptive import AdaptiveProbability
-from vaegan.objectives.augment import KINDS, DiscriminatorAugment, colour, cutout, translation
-from vaegan.objectives.r1 import r1_gradients
-from vaegan.objectives.step import NUM_DRAWS
+from vaegan.objectives.ada import AdaptiveProbability
+from vaegan.objectives.diff_augment import KINDS, DiscriminatorAugment, colour, cutout, translation
+from vaegan.objectives.feature_discriminator import r1_gradients
+from vaegan.objectives.interface import NUM_DRAWS
 from vaegan.training import LoopSettings, Trainer
 
 B, Z, SIDE = 4, 3, 16

@@ -17,7 +17,7 @@ from vaegan.networks import build_parts
 from vaegan.objectives import BernoulliPixels, FeatureLikelihood, Game, Noise, VAEGANObjective
 from vaegan.objectives.balance import MOST, balance_factor, last_weight
 from vaegan.recipes import config_for
-from vaegan.training.build import build_model, build_objective
+from vaegan.training.factories import build_model, build_objective
 
 B, Z, D = 6, 3, 16
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from vaegan.networks import ConvDiscriminator
 from vaegan.objectives import Game, Noise, VAEGANObjective
-from vaegan.objectives.r1 import r1_gradients
-from vaegan.objectives.telling import told_apart
+from vaegan.objectives.ada import told_apart
+from vaegan.objectives.feature_discriminator import r1_gradients
 
 B, Z, SHAPE = 3, 2, (1, 12, 12)
 REAL = {

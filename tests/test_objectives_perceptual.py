@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from vaegan.config import LossSettings
-from vaegan.metrics import learned
+from vaegan.metrics.extractors import learned
 from vaegan.objectives import BernoulliPixels, GaussianPixels, LaplacePixels, PerceptualLikelihood
-from vaegan.training.build import build_likelihood
+from vaegan.training.factories import build_likelihood
 
 CONV = nn.Conv2d(1, 4, 3)
 

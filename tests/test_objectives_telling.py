@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from vaegan.objectives.telling import logit_routes, told_apart
+from vaegan.objectives.ada import logit_routes, told_apart
 
 
 @pytest.mark.parametrize("decimals", [0, 6])  # with ties and without

@@ -10,10 +10,10 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 from vaegan.errors import UserError
 from vaegan.priors import PRIORS, best_prior, fit_priors, load_priors, save_priors
-from vaegan.priors.em import Components, cluster, fit_components
 from vaegan.priors.flow import Flow
 from vaegan.priors.gaussian import Gaussian
 from vaegan.priors.kde import KernelDensity
+from vaegan.priors.mixture import Components, cluster, fit_components
 from vaegan.priors.prior import Score
 
 Z = 3

@@ -16,7 +16,7 @@ from vaegan.cli.parse import parse
 from vaegan.recipes import RECIPES, config_for
 from vaegan.settings_io import dump_yaml, setting_names
 from vaegan.training import RunFolder
-from vaegan.training.build import build_model
+from vaegan.training.factories import build_model
 
 ROOT = Path(__file__).parents[1]
 PROSE = ("README.md", "CONTRIBUTING.md")

@@ -15,15 +15,15 @@ from PIL import Image
 
 import vaegan
 from vaegan.data import open_data
-from vaegan.data.images import ImageSet
+from vaegan.data.dataset import ImageSet
 from vaegan.errors import UserError
 from vaegan.latent.scale import scale_factor
-from vaegan.metrics import learned
+from vaegan.metrics.extractors import learned
 from vaegan.models import Model
 from vaegan.objectives import Noise
 from vaegan.objectives.balance import MOST
 from vaegan.recipes import config_for
-from vaegan.training.build import build_model, build_objective
+from vaegan.training.factories import build_model, build_objective
 
 SIDE = 32
 SETTINGS = {
@@ -168,7 +168,7 @@ import resource, sys, torch
 from vaegan.distributed import World
 from vaegan.metrics import learned
 from vaegan.recipes import config_for
-from vaegan.training.assemble import assemble
+from vaegan.training.setup import assemble
 from vaegan.training.device import tune_allocator
 
 tune_allocator()

@@ -12,10 +12,10 @@ import torch
 
 import vaegan
 from vaegan.cli.recipes import in_words
-from vaegan.metrics import learned
+from vaegan.metrics.extractors import learned
 from vaegan.recipes import RECIPES
 from vaegan.settings_io import load_yaml
-from vaegan.training.expected import Machine, expected_seconds, work_of_step
+from vaegan.training.profiling import Machine, expected_seconds, work_of_step
 
 # Seconds go by where checkpoints have hundreds of megabytes.
 HEAVY = {"conv-64", "larsen-celeba64", "larsen-lfw64", "larsen-stl64", "munjal-celeba64", "shuntw-faces64"}

@@ -16,10 +16,10 @@ from vaegan.config import AugmentSettings
 from vaegan.models import Model
 from vaegan.networks import build_parts
 from vaegan.objectives import Noise
-from vaegan.objectives.passes import Critic
+from vaegan.objectives.feature_discriminator import Critic
 from vaegan.recipes import RECIPES
 from vaegan.schedules import KLContext, kl_factor
-from vaegan.training.build import build_objective
+from vaegan.training.factories import build_objective
 
 B = 2
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vaegan.errors import UserError
-from vaegan.report.codes import join_npz, join_parquet, open_shards, shard_path, write_shard
+from vaegan.latent.code_shards import join_npz, join_parquet, open_shards, shard_path, write_shard
 
 
 def arrays(num, start=0):

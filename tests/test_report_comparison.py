@@ -9,8 +9,8 @@ from vaegan.evaluation.figures import figure
 from vaegan.evaluation.ranking import Verdict
 from vaegan.evaluation.seeds import Combined
 from vaegan.metrics.bootstrap import Interval
-from vaegan.report.page.blocks import Fold
-from vaegan.report.page.comparison import in_words, markdown_of, matrix_of, spread_matrices
+from vaegan.pages.comparison_tables import in_words, markdown_of, matrix_of, spread_matrices
+from vaegan.pages.content import Fold
 
 
 def evaluation(distance: float, half: float = 1.0, **priors: float):

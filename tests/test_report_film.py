@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaegan.report.film import film_of_folder, write_gif
+from vaegan.report.animation import film_of_folder, write_gif
 
 
 def frames_of(path):

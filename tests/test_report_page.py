@@ -20,12 +20,12 @@ from PIL import Image
 from vaegan.cli import main
 from vaegan.config import Config
 from vaegan.data import open_data
-from vaegan.latent.cluster import kmeans
+from vaegan.latent.kmeans import kmeans
 from vaegan.loading import load
 from vaegan.metrics.clustering import SCORES
 from vaegan.models import Model
+from vaegan.pages import run_sections as snapshots
 from vaegan.recipes import config_for
-from vaegan.report.page import snapshots
 from vaegan.settings_io import dump_yaml, load_yaml
 
 SECTIONS = {

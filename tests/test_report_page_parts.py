@@ -14,13 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vaegan.config import Config
-from vaegan.report.page import draw_places, health_section
-from vaegan.report.page.chart import BOTTOM, LEFT, RIGHT, TOP, draw_chart
-from vaegan.report.page.embed import data_uri, evenly, strips
-from vaegan.report.page.places import SIDE
-from vaegan.report.page.scale import Scale, fitting_scale, short
-from vaegan.report.page.settings import shown
-from vaegan.report.page.timing import duration, speeds, timing_section, window_seconds
+from vaegan.pages import draw_places, health_section
+from vaegan.pages.chart import BOTTOM, LEFT, RIGHT, TOP, Scale, draw_chart, fitting_scale, short
+from vaegan.pages.render import data_uri, evenly, strips
+from vaegan.pages.run_sections import duration, shown, speeds, timing_section, window_seconds
+from vaegan.pages.scatter_plot import SIDE
 from vaegan.report.scatter import Grouping
 
 
@@ -153,7 +151,7 @@ def test_a_small_picture_stays_and_a_large_one_shrinks_until_it_fits():
 
 
 def test_strips_share_their_bound(monkeypatch):
-    monkeypatch.setattr("vaegan.report.page.embed.STRIPS_LIMIT", 8_000)
+    monkeypatch.setattr("vaegan.pages.render.STRIPS_LIMIT", 8_000)
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64, 3), dtype=np.uint8)
     block = strips(images, "c", list("abcd"))
     assert sum(len(uri) for _, uri, _ in block.rows) <= 8_000

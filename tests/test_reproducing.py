@@ -14,7 +14,7 @@ from vaegan.cli import main, reproduce
 from vaegan.cli.parse import parse
 from vaegan.config import AugmentSettings
 from vaegan.data import open_data
-from vaegan.data.images import ImageSet, some_of
+from vaegan.data.dataset import ImageSet, some_of
 from vaegan.evaluation.figures import figure
 from vaegan.loading import load
 from vaegan.metrics.bootstrap import Interval

@@ -13,14 +13,14 @@ from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.data.conditions import conditioning_of
 from vaegan.evaluation.quick import quick_scores
-from vaegan.metrics.features import open_extractor
+from vaegan.metrics.extractors.features import open_extractor
+from vaegan.metrics.extractors.learned import Learned
 from vaegan.metrics.frechet import Moments, frechet_distance
-from vaegan.metrics.learned import Learned
 from vaegan.models import Model
 from vaegan.recipes import config_for
-from vaegan.training import selection
-from vaegan.training.build import build_model
-from vaegan.training.selection import Selection, is_affordable, open_selection, quick_mixture
+from vaegan.training import best_model as selection
+from vaegan.training.best_model import Selection, is_affordable, open_selection, quick_mixture
+from vaegan.training.factories import build_model
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_a_run_without_a_best_model(runs):
 
 
 def test_the_report_shows_scores(runs):
-    from vaegan.report.page import scores_section
+    from vaegan.pages import scores_section
 
     section = scores_section(records(runs / "with"))
     assert section is not None

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from vaegan.errors import UserError
-from vaegan.latent.attributes import find_vectors
+from vaegan.latent.attribute_vectors import find_vectors
 from vaegan.models import Model
 from vaegan.report.vectors import save_vectors
 from vaegan.sharing import download_model, upload_folder
@@ -147,7 +147,7 @@ import torch, vaegan
 from vaegan.cli import main
 from vaegan.config import DataSettings
 from vaegan.report.vectors import load_vectors
-from vaegan.studio.opened import Opened
+from vaegan.studio.served_model import Opened
 
 def told(*words):
     return main(list(words))

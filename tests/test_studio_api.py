@@ -15,15 +15,15 @@ from PIL import Image
 
 import vaegan
 from vaegan.config import DataSettings
-from vaegan.latent.attributes import apply
-from vaegan.latent.interpolate import interpolate, interpolate_square
+from vaegan.latent.attribute_vectors import apply
+from vaegan.latent.paths import interpolate, interpolate_square
 from vaegan.report.vectors import load_vectors
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 from fastapi.testclient import TestClient
 
 from vaegan.studio.app import create_app
-from vaegan.studio.library import Library
+from vaegan.studio.registry import Library
 
 BASE = "http://127.0.0.1"
 BARS = "/api/models/bars"
@@ -276,7 +276,7 @@ def test_a_run_that_goes_on(studio_run, tmp_path):
 def test_conditional_models_are_told(tmp_path):
     from vaegan.data.conditions import Conditioning
     from vaegan.recipes import config_for
-    from vaegan.training.build import build_model
+    from vaegan.training.factories import build_model
 
     words = {"model.condition": "labels", "model.latent_dim": 4, "data.source": "digits"}
     conditioning = Conditioning("labels", ("odd", "even"))
@@ -298,7 +298,7 @@ def test_conditional_models_are_told(tmp_path):
 def test_of_an_example_it_is_said_what_a_model_is_told(tmp_path):
     from vaegan.data.conditions import Conditioning
     from vaegan.recipes import config_for
-    from vaegan.training.build import build_model
+    from vaegan.training.factories import build_model
 
     conditioning = Conditioning("labels", tuple("0123456789"))
     config = config_for("digits", {"model.condition": "labels"})

@@ -8,7 +8,7 @@ import torch
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 
 from vaegan.studio.batching import Batcher
-from vaegan.studio.problems import Refused
+from vaegan.studio.http_errors import Refused
 
 
 class Slow:

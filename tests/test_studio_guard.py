@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from vaegan.studio import guard
 from vaegan.studio.app import create_app
 from vaegan.studio.guard import Door
-from vaegan.studio.library import Library
+from vaegan.studio.registry import Library
 
 BASE = "http://127.0.0.1:8000"
 BARS = "/api/models/bars"

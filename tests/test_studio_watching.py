@@ -12,8 +12,8 @@ pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.
 
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml
-from vaegan.studio import watching
-from vaegan.studio.watching import Watched
+from vaegan.studio import run_progress as watching
+from vaegan.studio.run_progress import Watched
 
 
 def record(images: int, split: str = "train", value: float | None = None) -> str:

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from vaegan.recipes import config_for
-from vaegan.training import journal
-from vaegan.training.checkpoint import FORMAT
+from vaegan.training import recorder as journal
+from vaegan.training.checkpoints import FORMAT
 
 NO_NORM = "--model.encoder.norm none --model.decoder.norm none --model.discriminator.norm none"
 

@@ -15,7 +15,7 @@ from vaegan.data.conditions import conditioning_of
 from vaegan.distributed import World
 from vaegan.errors import UserError
 from vaegan.recipes import config_for
-from vaegan.training.build import build_batches, build_conditions, build_model
+from vaegan.training.factories import build_batches, build_conditions, build_model
 
 KINDS = {
     "ae": "attributes",

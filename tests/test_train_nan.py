@@ -9,7 +9,7 @@ import torch
 
 from vaegan.objectives import VAEGANObjective
 from vaegan.training import Trainer
-from vaegan.training.states import MOST_ROLLBACKS
+from vaegan.training.checkpoints import MOST_ROLLBACKS
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ from vaegan.distributed import World, joined
 from vaegan.networks.sync_norm import synchronise_batch_norms
 from vaegan.recipes import config_for
 from vaegan.training import Trainer
-from vaegan.training.build import build_model, build_objective, build_optimisers, loop_settings
+from vaegan.training.factories import build_model, build_objective, build_optimisers, loop_settings
 
 def make(config, data, world):
     told = {} if config.model.condition == "none" else {"condition": {"names": ["left", "right"]}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from vaegan.training.watch import Watch
+from vaegan.training.health import Watch
 
 
 def train(images: int) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from vaegan.settings_io import load_yaml
 from vaegan.studio.app import create_app
-from vaegan.studio.library import Library
-from vaegan.studio.start import address_of, bind, server_of
+from vaegan.studio.registry import Library
+from vaegan.studio.server import address_of, bind, server_of
 
 VIEWS = {
     "samples": "num=64",

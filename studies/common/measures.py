@@ -17,10 +17,10 @@ from torch import Tensor
 from vaegan.config import Config
 from vaegan.data import ImageData, open_data
 from vaegan.metrics.frechet import Moments, frechet_distance
-from vaegan.metrics.label_shares import compare_labels
-from vaegan.metrics.manifold import Manifold, overlap
+from vaegan.metrics.image_quality import laplacian_variance
+from vaegan.metrics.mode_coverage import compare_labels
+from vaegan.metrics.precision_recall import Manifold, overlap
 from vaegan.metrics.probes import neighbour_probe
-from vaegan.metrics.sharpness import laplacian_variance
 from vaegan.models import Model
 
 from .runs import Figures
@@ -49,7 +49,7 @@ class Eye:
     @cached_property
     def extractor(self) -> Any:
         """The classifier; trained once, then kept in the cache of all extractors."""
-        from vaegan.metrics.features import open_extractor
+        from vaegan.metrics.extractors.features import open_extractor
 
         return open_extractor(EXTRACTOR, self.data, seed=0)
 

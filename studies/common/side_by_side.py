@@ -14,7 +14,7 @@ from vaegan.cli import main as vaegan
 from vaegan.cli import train
 from vaegan.cli.parse import parse
 from vaegan.recipes import RECIPES
-from vaegan.training.expected import expected_seconds
+from vaegan.training.profiling import expected_seconds
 
 Settings = dict[str, str]
 """What a run changes in its recipe, as words of the command line: name without dashes before it -> value."""

@@ -15,7 +15,7 @@ from PIL import Image
 from studio_page.pages import PATIENCE
 
 import vaegan
-from vaegan.data.picture import Target, prepare
+from vaegan.data.image_file import Target, prepare
 from vaegan.settings_io import load_yaml
 
 
@@ -25,7 +25,7 @@ def serve():
     pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
     from vaegan.studio.app import create_app
     from vaegan.studio.guard import Door
-    from vaegan.studio.start import address_of, bind, server_of
+    from vaegan.studio.server import address_of, bind, server_of
 
     running = []
 
@@ -61,7 +61,7 @@ def other(studio_run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def library(serve, studio_run, other):
     """Both runs."""
-    from vaegan.studio.library import Library
+    from vaegan.studio.registry import Library
 
     data = load_yaml(studio_run / "config.yaml").data
     return Library([str(studio_run), str(other)], [data, data])

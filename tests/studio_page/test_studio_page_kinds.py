@@ -12,11 +12,11 @@ import vaegan
 from vaegan.config import DataSettings
 from vaegan.data.conditions import Conditioning
 from vaegan.recipes import config_for
-from vaegan.training.build import build_model
+from vaegan.training.factories import build_model
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 
-from vaegan.studio.library import Library
+from vaegan.studio.registry import Library
 
 
 @pytest.fixture(scope="module")

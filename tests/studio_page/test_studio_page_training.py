@@ -15,7 +15,7 @@ import vaegan
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 
-from vaegan.studio.library import Library
+from vaegan.studio.registry import Library
 
 
 def test_training_curves_and_snapshots(open_page, studio_run):

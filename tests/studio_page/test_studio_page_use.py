@@ -8,7 +8,7 @@ from studio_page.pages import wait_for, wait_for_images
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 
 from vaegan.studio.guard import Door
-from vaegan.studio.library import Library
+from vaegan.studio.registry import Library
 
 
 def test_the_link_is_copied(open_page):

@@ -25,8 +25,8 @@ from .pictures import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..data.images import ImageData, ImageSet
-    from ..latent.attributes import AttributeVectors
+    from ..data.dataset import ImageData, ImageSet
+    from ..latent.attribute_vectors import AttributeVectors
     from ..models import Model
 
 _log = logging.getLogger("vaegan")
@@ -97,8 +97,8 @@ def _names(options: Options, data: ImageData) -> list[str]:
     All attributes are found together, also where one is asked for, since vectors may depend on the others. Of two
     labels the second alone says everything.
     """
-    from ..data.known import known_attributes
-    from ..latent.attributes import find_attribute
+    from ..data.attribute_table import known_attributes
+    from ..latent.attribute_vectors import find_attribute
 
     _, known = known_attributes(data.train)
     if not known:
@@ -115,7 +115,7 @@ def _names(options: Options, data: ImageData) -> list[str]:
 
 
 def _find(options: Options, model: Model, train: ImageSet, names: list[str]) -> AttributeVectors:
-    from ..latent.attributes import find_vectors
+    from ..latent.attribute_vectors import find_vectors
     from .attributes_check import values_of
 
     mu, _ = encode_to_codes(model, train, options.batch_size)
@@ -138,7 +138,7 @@ def _sheet(options: Options, model: Model, vectors: AttributeVectors) -> tuple[A
     import numpy as np
     import torch
 
-    from ..latent.attributes import sweep
+    from ..latent.attribute_vectors import sweep
 
     images, chosen, x = choose_images(options, model, options.num)
     c = model.condition_of(images, chosen)

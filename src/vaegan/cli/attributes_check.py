@@ -16,9 +16,9 @@ from .table import print_table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..data.images import ImageSet
+    from ..data.dataset import ImageSet
     from ..latent.attribute_check import Effect
-    from ..latent.attributes import AttributeVectors
+    from ..latent.attribute_vectors import AttributeVectors
     from ..metrics.bootstrap import Interval
     from ..models import Model
     from .attributes import Options
@@ -30,7 +30,7 @@ def values_of(images: ImageSet, names: Sequence[str]) -> Tensor:
     """Return values `(N, A)` of these attributes."""
     import torch
 
-    from ..data.known import known_attributes
+    from ..data.attribute_table import known_attributes
 
     values, known = known_attributes(images)
     return torch.from_numpy(values[:, [known.index(name) for name in names]])
@@ -63,7 +63,7 @@ def check(
     from ..data.thresholds import has_attribute
     from ..files import write_json
     from ..latent.attribute_check import LEVEL, NUM_DRAWS, check_vectors
-    from ..metrics.classifier import balanced_accuracy, train_classifier
+    from ..metrics.extractors.classifier import balanced_accuracy, train_classifier
 
     _log.info("training a classifier on %d images", len(train))
     targets, truth = (has_attribute(values_of(part, vectors.names), vectors.thresholds) for part in (train, held_out))

@@ -12,22 +12,14 @@ from pydantic import PositiveInt
 
 from . import log
 from .folder import folder_of
-from .pictures import (
-    DataPictureOptions,
-    encode_to_codes,
-    load_model,
-    open_images,
-    run_defaults,
-    some_of,
-    watched,
-)
+from .pictures import DataPictureOptions, encode_to_codes, load_model, open_images, run_defaults, some_of, watched
 from .table import print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..data.images import ImageSet
-    from ..latent.cluster import Clusters
+    from ..data.dataset import ImageSet
+    from ..latent.kmeans import Clusters
 
 _log = logging.getLogger("vaegan")
 
@@ -99,7 +91,7 @@ def _runs(options: Options, images: ImageSet, mu: Tensor) -> Iterator[tuple[str,
     """Yield what was clustered, the seed, and the clusters; the codes with the first seed come first."""
     import torch
 
-    from ..latent.cluster import ALGORITHMS, kmeans, principal_components
+    from ..latent.kmeans import ALGORITHMS, kmeans, principal_components
 
     cluster = ALGORITHMS[options.how]
     points = {"codes": (mu, cluster)}
@@ -122,7 +114,7 @@ def _scores(clusters: Clusters, images: ImageSet) -> dict[str, float]:
 
 
 def _draw(options: Options, folder: Path, images: ImageSet, mu: Tensor, clusters: Clusters) -> None:
-    from ..latent.maps import MAPS
+    from ..latent.kmeans import MAPS
     from ..report.gallery import cluster_names, gallery
     from ..report.output import write_picture
     from ..report.scatter import Grouping, draw_scatter

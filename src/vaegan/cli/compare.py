@@ -65,7 +65,7 @@ def run(options: Options) -> None:
     """Open, measure, compare, write."""
     from ..evaluation.comparison import as_json, compare
     from ..files import write_json, write_text
-    from ..metrics.features import open_extractor
+    from ..metrics.extractors.features import open_extractor
     from ..training.device import pick_device
     from ..training.siblings import group_siblings
     from .compare_page import Showing
@@ -119,7 +119,7 @@ def _outputs(options: Options) -> Path:
 def _print(options: Options, figures: list[Group], models: list[Compared]) -> None:
     """Print the table of the main figures, or write it as Markdown."""
     from ..files import write_text
-    from ..report.page.comparison import markdown_of, short_table
+    from ..pages.comparison_tables import markdown_of, short_table
 
     if options.markdown not in (None, "-"):
         write_text(Path(str(options.markdown)), markdown_of(figures, models))

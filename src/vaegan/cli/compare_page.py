@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ..data.images import ImageData
+    from ..data.dataset import ImageData
     from ..evaluation.comparison import Compared, Group
-    from ..report.page import Block, Section
+    from ..pages import Block, Section
 
 NUM_ORIGINALS = 12
 NUM_SAMPLES, LINES = 24, 2
@@ -62,7 +62,7 @@ class Showing:
 
     def page(self) -> str:
         """Return the HTML."""
-        from ..report.page import Facts, render_page
+        from ..pages import Facts, render_page
 
         first = self.models[0].members[0].evaluation
         facts = Facts(
@@ -85,8 +85,8 @@ class Showing:
         return f"{', '.join(some)} and {last}" if some else last
 
     def _sections(self) -> list[Section]:
-        from ..report.page import Note, Section
-        from ..report.page.comparison import head_of, main_groups, main_rows, matrix_of, spread_matrices
+        from ..pages import Note, Section
+        from ..pages.comparison_tables import head_of, main_groups, main_rows, matrix_of, spread_matrices
 
         main = main_groups(self.figures)
         short: list[Block] = [matrix_of(head_of(group), main_rows(group), self.models) for group in main]
@@ -103,8 +103,8 @@ class Showing:
 
     def _table(self, group: Group) -> Block:
         """All figures; folded where the short table has some of them already."""
-        from ..report.page import Fold
-        from ..report.page.comparison import main_rows, matrix_of
+        from ..pages import Fold
+        from ..pages.comparison_tables import main_rows, matrix_of
 
         table = matrix_of("", group.rows, self.models)
         is_folded = main_rows(group) and group.of != "cost"
@@ -112,7 +112,7 @@ class Showing:
 
     def _missing(self, group: Group) -> list[Block]:
         """Say of each model without these figures why."""
-        from ..report.page import Note
+        from ..pages import Note
 
         told: dict[str, None] = {}
         members = [(model.name, one) for model in self.models for one in model.members]
@@ -126,7 +126,7 @@ class Showing:
 
     def _priors(self, group: Group) -> str:
         """Say which priors are the models' own, where they are shown."""
-        from ..report.page.comparison import own_priors
+        from ..pages.comparison_tables import own_priors
 
         if group.of != "samples" or group.prior:
             return ""
@@ -141,7 +141,7 @@ class Showing:
         import torch
 
         from ..data.batches import to_unit
-        from ..data.images import some_of
+        from ..data.dataset import some_of
         from ..report.grid import to_uint8
 
         images = some_of(self.data.test, NUM_ORIGINALS, self.seed)
@@ -155,7 +155,7 @@ class Showing:
         return self._strips({"original": to_uint8(x)}, made, caption, 1)
 
     def _samples(self, prior: str) -> list[Block]:
-        from ..evaluation.streams import samples_of
+        from ..evaluation.reference import samples_of
 
         def made(run: Opened) -> Tensor:
             c = run.model.condition_in_turn(NUM_SAMPLES)
@@ -170,8 +170,8 @@ class Showing:
         """Return a row of each model that can make one; of several runs the first."""
         import numpy as np
 
+        from ..pages import strips
         from ..report.grid import to_uint8
-        from ..report.page import strips
 
         for model, run in zip(self.models, self.runs, strict=True):
             try:
@@ -184,7 +184,7 @@ class Showing:
         return [strips(np.stack(list(rows.values())), caption, alts, list(rows), lines=lines)]
 
     def _runs(self) -> Section:
-        from ..report.page import Section, Table
+        from ..pages import Section, Table
 
         rows = []
         for model, group in zip(self.models, self.groups, strict=True):

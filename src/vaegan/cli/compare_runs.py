@@ -16,9 +16,9 @@ from ..errors import UserError
 from ..settings_io import load_yaml
 
 if TYPE_CHECKING:
-    from ..data.images import ImageData
+    from ..data.dataset import ImageData
     from ..evaluation.comparison import Compared
-    from ..metrics.features import FeatureExtractor
+    from ..metrics.extractors.features import FeatureExtractor
     from ..models import Model
 
 _log = logging.getLogger("vaegan")
@@ -203,10 +203,10 @@ def measure(
         UserError: if no model has a prior of that name.
     """
     from ..evaluation.comparison import Compared, Member
-    from ..evaluation.evaluate import evaluate
     from ..evaluation.kept import NAME, kept_evaluation
-    from ..evaluation.streams import priors_of
-    from ..training.cost import cost_of
+    from ..evaluation.measure import evaluate
+    from ..evaluation.reference import priors_of
+    from ..training.profiling import cost_of
     from ..training.run_folder import RunFolder
 
     wanted = None if prior == "all" else prior.split(",")

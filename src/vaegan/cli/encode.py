@@ -17,7 +17,7 @@ from ..errors import UserError
 from .pictures import DataPictureOptions, load_model, open_images, run_defaults, say_where, some_of, watched
 
 if TYPE_CHECKING:
-    from ..data.images import ImageData, ImageSet
+    from ..data.dataset import ImageData, ImageSet
     from ..models import Model
 
 _log = logging.getLogger("vaegan")
@@ -50,8 +50,8 @@ defaults = run_defaults
 
 def run(options: Options) -> None:
     """Encode shard after shard, then join them to the file that is asked for."""
-    from ..latent.encode import encode_images
-    from ..report.codes import import_pyarrow, open_shards
+    from ..latent.code_shards import import_pyarrow, open_shards
+    from ..latent.encoding import encode_images
 
     out = _output(options)
     if out.suffix == ".parquet":
@@ -113,7 +113,7 @@ def _digest(model: Model) -> str:
 
 def _encode(options: Options, model: Model, sets: list[tuple[str, ImageSet]], folder: Path) -> list[Path]:
     """Write the shards that are missing and return them all."""
-    from ..report.codes import shard_path, write_shard
+    from ..latent.code_shards import shard_path, write_shard
 
     jobs = [(name, images, start) for name, images in sets for start in range(0, len(images), options.shard)]
     paths = [shard_path(folder, number) for number in range(len(jobs))]
@@ -128,7 +128,7 @@ def _encode(options: Options, model: Model, sets: list[tuple[str, ImageSet]], fo
 def _shard(options: Options, model: Model, name: str, images: ImageSet, part: slice) -> dict[str, Any]:
     import numpy as np
 
-    from ..latent.encode import encode_images
+    from ..latent.encoding import encode_images
 
     c = model.condition_of(images, part)
     mu, logvar = encode_images(model, images.images[part], condition=c, batch_size=options.batch_size)
@@ -148,7 +148,7 @@ def _shard(options: Options, model: Model, name: str, images: ImageSet, part: sl
 def _join(out: Path, shards: list[Path], data: ImageData) -> None:
     import numpy as np
 
-    from ..report.codes import join_npz, join_parquet
+    from ..latent.code_shards import join_npz, join_parquet
 
     known = {"label_names": data.train.label_names, "attribute_names": data.train.attribute_names}
     if out.suffix == ".npz":

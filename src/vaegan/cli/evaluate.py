@@ -54,9 +54,9 @@ def defaults(options: Options) -> Options:
 
 def run(options: Options) -> None:
     """Measure, write, print."""
-    from ..evaluation.evaluate import evaluate
+    from ..evaluation.measure import evaluate
     from ..files import write_json
-    from ..metrics.features import open_extractor
+    from ..metrics.extractors.features import open_extractor
     from ..training.device import pick_device
 
     out = _output(options)

@@ -38,8 +38,7 @@ class Options(Settings):
 def run(options: Options) -> None:
     """Load, export, print the comparisons."""
     from ..exporting import export_model
-    from ..exporting.export import DESCRIPTION_NAME
-    from ..exporting.folder import check_folder
+    from ..exporting.exporter import DESCRIPTION_NAME, check_folder
     from ..loading import load
 
     folder = options.out or (Path(options.run) if Path(options.run).is_dir() else Path()) / "export"

@@ -7,20 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from .pictures import (
-    DataPictureOptions,
-    choose_images,
-    decode_to_bytes,
-    load_model,
-    output_of,
-    run_defaults,
-    say_where,
-)
+from .pictures import DataPictureOptions, choose_images, decode_to_bytes, load_model, output_of, run_defaults, say_where
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..latent.interpolate import How
+    from ..latent.paths import How
     from ..models import Model
 
 _log = logging.getLogger("vaegan")
@@ -51,7 +43,7 @@ def run(options: Options) -> None:
     import numpy as np
     import torch
 
-    from ..latent.smoothness import smoothness
+    from ..latent.paths import smoothness
     from ..report.output import write_images
 
     out, overwrite = output_of(options, "interpolate.png")
@@ -72,7 +64,7 @@ def run(options: Options) -> None:
 
 def _paths(options: Options, ends: Tensor, how: How) -> Tensor:
     """Return codes `(T, N, Z)` of N paths between ends `(B, Z)`; of a square each row is one, square below square."""
-    from ..latent.interpolate import interpolate, interpolate_square
+    from ..latent.paths import interpolate, interpolate_square
 
     if options.between == "four":
         num = len(ends) // 4

@@ -28,7 +28,7 @@ from .table import print_table
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..data.images import ImageSet
+    from ..data.dataset import ImageSet
     from ..models import Model
 
 _log = logging.getLogger("vaegan")
@@ -103,7 +103,7 @@ def _in_pixels(both: Tensor, references: ImageSet, options: Options) -> tuple[Te
     import numpy as np
     import torch
 
-    from ..metrics.nearest import find_nearest
+    from ..metrics.memorisation import find_nearest
 
     step = max(1, _CHUNK // (4 * references.images[0].size))
     starts = range(0, len(references), step)
@@ -123,8 +123,8 @@ def _in_codes(
 ) -> tuple[Tensor, Tensor]:
     import torch
 
-    from ..latent.encode import encode_images
-    from ..metrics.nearest import find_nearest
+    from ..latent.encoding import encode_images
+    from ..metrics.memorisation import find_nearest
 
     z, _ = encode_images(model, both.numpy(), condition=condition, batch_size=options.batch_size)
     mu, _ = encode_to_codes(model, references, options.batch_size)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ..data.images import ImageData, ImageSet
+    from ..data.dataset import ImageData, ImageSet
     from ..models import Model
 
 _Step = TypeVar("_Step")
@@ -124,8 +124,8 @@ def open_images(options: DataPictureOptions, model: Model) -> ImageData:
 
 
 def some_of(images: ImageSet, num: int, seed: int) -> ImageSet:
-    """Return `num` images, see `data.images.some_of`, which would bring NumPy into the help."""
-    from ..data.images import some_of as some
+    """Return `num` images, see `data.dataset.some_of`, which would bring NumPy into the help."""
+    from ..data.dataset import some_of as some
 
     return some(images, num, seed)
 
@@ -136,7 +136,7 @@ def encode_to_codes(model: Model, images: ImageSet, batch_size: int) -> tuple[Te
     Raises:
         UserError: if there is no encoder, or the model is to be told what is not known of these images.
     """
-    from ..latent.encode import encode_batches, joined
+    from ..latent.encoding import encode_batches, joined
 
     num_batches = -(-len(images) // batch_size)
     batches = encode_batches(model, images.images, condition=model.condition_of(images), batch_size=batch_size)

@@ -61,7 +61,7 @@ def _story(recipe: Recipe) -> list[str]:
 
 def _expected(recipe: Recipe) -> str:
     """Expected time in words, such as "about 3 h"."""
-    from ..training.expected import expected_seconds
+    from ..training.profiling import expected_seconds
 
     return "about " + in_words(expected_seconds(recipe.config, recipe.image_shape, recipe.num_images))
 

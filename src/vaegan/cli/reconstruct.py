@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..data.images import ImageSet
+    from ..data.dataset import ImageSet
     from ..models import Model
 
 _log = logging.getLogger("vaegan")

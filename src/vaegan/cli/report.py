@@ -15,9 +15,9 @@ from ..errors import UserError
 from .pictures import DataPictureOptions, data_of_run, load_model, open_images, run_defaults
 
 if TYPE_CHECKING:
-    from ..data.images import ImageData
+    from ..data.dataset import ImageData
     from ..models import Model
-    from ..report.page import Facts, Section
+    from ..pages import Facts, Section
 
 _log = logging.getLogger("vaegan")
 _KINDS = {
@@ -52,7 +52,7 @@ defaults = run_defaults
 def run(options: Options) -> None:
     """Collect, write, say what is missing."""
     from ..files import write_text
-    from ..report.page import (
+    from ..pages import (
         health_section,
         losses_section,
         render_page,
@@ -124,7 +124,7 @@ def _title(options: Options) -> str:
 
 
 def _lead(config: Config | None, model: Model | None, records: Sequence[dict[str, Any]]) -> str:
-    from ..report.page.settings import shown
+    from ..pages.run_sections import shown
 
     about = config.model if config else model
     assert about is not None, "what is neither a run nor a model was refused before"
@@ -136,7 +136,7 @@ def _lead(config: Config | None, model: Model | None, records: Sequence[dict[str
 
 
 def _facts(config: Config | None, model: Model | None) -> Facts:
-    from ..report.page import Facts
+    from ..pages import Facts
 
     pairs = []
     if config:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ..data.images import ImageData, ImageSet
+    from ..data.dataset import ImageData, ImageSet
     from ..models import Model
 
 

@@ -16,8 +16,8 @@ from .report_look import Look, check_encoder
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..latent.attributes import AttributeVectors
-    from ..report.page import Block, Section
+    from ..latent.attribute_vectors import AttributeVectors
+    from ..pages import Block, Section
 
 NUM_SAMPLES = 64
 NUM_PAIRS = 32
@@ -30,7 +30,7 @@ MOST_LABELS = 20
 
 def model_sections(look: Look) -> list[Section]:
     """Return all sections, in their order."""
-    from ..report.page import Note, Section
+    from ..pages import Note, Section
 
     sections = []
     for title, (function, text, is_half) in _SECTIONS.items():
@@ -50,8 +50,8 @@ def _reconstructions(look: Look) -> list[Block]:
     import torch
 
     from ..data.batches import to_unit
+    from ..pages import picture
     from ..report.grid import pairs, to_uint8
-    from ..report.page import picture
 
     check_encoder(look.model)
     images = some_of(look.images, NUM_PAIRS, look.options.seed)
@@ -63,8 +63,8 @@ def _reconstructions(look: Look) -> list[Block]:
 
 
 def _samples(look: Look) -> list[Block]:
+    from ..pages import picture
     from ..report.grid import grid
-    from ..report.page import picture
 
     codes = look.model.sample_codes(NUM_SAMPLES, look.options.seed)
     images = look.decode(codes[None], look.model.condition_in_turn(NUM_SAMPLES))[0]
@@ -77,9 +77,8 @@ def _samples(look: Look) -> list[Block]:
 def _interpolation(look: Look) -> list[Block]:
     import torch
 
-    from ..latent.interpolate import interpolate
-    from ..latent.smoothness import smoothness
-    from ..report.page import strips
+    from ..latent.paths import interpolate, smoothness
+    from ..pages import strips
 
     ends, c, whose = _ends(look)
     num = len(ends) // 2
@@ -111,8 +110,8 @@ def _ends(look: Look) -> tuple[Tensor, Tensor | None, str]:
 def _traversals(look: Look) -> list[Block]:
     import torch
 
-    from ..latent.traversals import order_by_kl, traverse
-    from ..report.page import Facts, strips
+    from ..latent.paths import order_by_kl, traverse
+    from ..pages import Facts, strips
 
     x = torch.zeros(1, *look.model.image_shape)
     look.model.posterior(x, condition=look.model.condition_in_turn(1))  # says what is missing, if anything is
@@ -143,8 +142,8 @@ def _attributes(look: Look) -> list[Block]:
     import numpy as np
     import torch
 
-    from ..latent.attributes import apply
-    from ..report.page import strips
+    from ..latent.attribute_vectors import apply
+    from ..pages import strips
 
     check_encoder(look.model)
     z = look.codes[0][:NUM_FACES]
@@ -164,9 +163,9 @@ def _vectors(look: Look) -> AttributeVectors:
     """Find the vectors of up to `NUM_ATTRIBUTES` attributes (or labels) that enough images have and have not."""
     import torch
 
-    from ..data.known import known_attributes
+    from ..data.attribute_table import known_attributes
     from ..data.thresholds import find_thresholds, has_attribute
-    from ..latent.attributes import find_vectors
+    from ..latent.attribute_vectors import find_vectors
 
     assert look.data is not None
     train = some_of(look.data.train, look.options.num, look.options.seed)
@@ -188,11 +187,10 @@ def _vectors(look: Look) -> AttributeVectors:
 
 
 def _clusters(look: Look) -> list[Block]:
-    from ..latent.cluster import kmeans
-    from ..latent.maps import pca_map
+    from ..latent.kmeans import kmeans, pca_map
     from ..metrics.clustering import SCORES
+    from ..pages import Facts, draw_places, strips
     from ..report.gallery import cluster_names, gallery
-    from ..report.page import Facts, draw_places, strips
     from ..report.scatter import Grouping
 
     check_encoder(look.model)

@@ -88,7 +88,7 @@ def run(options: Options) -> None:
 
 def _list(trainings: list[Training]) -> None:
     """Print all trainings with their expected times."""
-    from ..training.expected import expected_seconds
+    from ..training.profiling import expected_seconds
 
     rows, total = [], 0.0
     known: dict[str, float] = {}

@@ -46,8 +46,8 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
     from ..studio.app import create_app
     from ..studio.batching import Batcher
     from ..studio.guard import LOOPBACK, Door
-    from ..studio.library import Library
-    from ..studio.start import address_of, bind, is_loopback, start
+    from ..studio.registry import Library
+    from ..studio.server import address_of, bind, is_loopback, start
     from ..training.device import pick_device
 
     local = is_loopback(options.host)

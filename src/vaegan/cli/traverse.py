@@ -53,7 +53,7 @@ def run(options: Options) -> None:
     """Write the sheet and say where it is."""
     import torch
 
-    from ..latent.traversals import traverse
+    from ..latent.paths import traverse
     from ..report.sheet import write_sheet
 
     out, overwrite = output_of(options, "traverse.png")
@@ -80,7 +80,7 @@ def _dimensions(options: Options, model: Model) -> tuple[Tensor, Tensor]:
     """
     import torch
 
-    from ..latent.traversals import order_by_kl
+    from ..latent.paths import order_by_kl
 
     x = torch.zeros(1, *model.image_shape)
     model.posterior(x, condition=model.condition_in_turn(1))  # says what is missing, if anything is

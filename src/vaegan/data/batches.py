@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .images import ImageSet
+from .dataset import ImageSet
 
 _PIECE = 2**20  # bytes read from a map before its pages are given back; each row may bring in far more than itself
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UserError, nearest
-from .images import ImageData, ImageSet
+from .dataset import ImageData, ImageSet
 
 NUM_EXAMPLES = 64
 MOST_ROWS = 16

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import UserError
-from .images import Collection
-from .listing import File, collect_files, plain_name
-from .picture import FORMATS
+from .dataset import Collection
+from .folder import File, collect_files, plain_name
+from .image_file import FORMATS
 
 _CLASS, _JSON = "cls", "json"
 _KNOWN = (_CLASS, _JSON)

@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import UserError, nearest
-from .arrays import list_array
-from .celeba import open_celeba
-from .digits import open_digits
-from .faces import FACES_SOURCE
-from .hub import HUB, open_hub
-from .images import Collection, ImageData, Options, Progress
-from .lfw import open_lfw
-from .listing import list_folder, list_zip
-from .mnist import FASHION_MNIST, MNIST
-from .prepare import Positions, prepare_data
-from .records import CIFAR10, STL10
-from .rows import open_rows
-from .shapes import SHAPES_SOURCE
+from .arrays import list_array, open_rows
+from .dataset import Collection, ImageData, Options, Progress
+from .decoded import Positions, prepare_data
+from .folder import list_folder, list_zip
+from .hf_datasets import HUB, open_hub
+from .named.binary_records import CIFAR10, STL10
+from .named.celeba import open_celeba
+from .named.digits import open_digits
+from .named.lfw import open_lfw
+from .named.mnist import FASHION_MNIST, MNIST
 from .shards import is_pattern, list_shards
 from .split import hashed_split
+from .synthetic.faces import FACES_SOURCE
+from .synthetic.shapes import SHAPES_SOURCE
 
 _Open = Callable[[str, Collection, tuple[Positions, Positions], Options], ImageData]
 
@@ -125,7 +124,7 @@ def open_data(
     """Open a source, decoding it if that was not done before.
 
     Args:
-        source: a name in `SOURCES`, ``hf:NAME`` (see `vaegan.data.hub`), or the path of a folder,
+        source: a name in `SOURCES`, ``hf:NAME`` (see `vaegan.data.hf_datasets`), or the path of a folder,
             .zip, .npy, .npz or .tar (also a pattern of shards, see `vaegan.data.shards`).
         root: folder of a named source's official files; they are downloaded into it if missing.
         size: height and width of the images; their own if None and all are alike.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.images import ImageData
-from ..metrics.features import FeatureExtractor
+from ..data.dataset import ImageData
+from ..metrics.extractors.features import FeatureExtractor
 from ..models import Model
-from .evaluate import FORMAT
+from .measure import FORMAT
 
 NAME = "evaluation.json"
 

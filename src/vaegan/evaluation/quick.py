@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
-from ..metrics.features import FeatureExtractor
+from ..metrics.extractors.features import FeatureExtractor
 from ..metrics.frechet import Moments, frechet_distance
 from ..models import Model
-from .streams import Images, batches_of, decoded, features_of, priors_of, reconstructions_of, samples_of
+from .reference import Images, batches_of, decoded, features_of, priors_of, reconstructions_of, samples_of
 
 
 def moments_of(images: Images, extractor: FeatureExtractor, batch_size: int = 256) -> Moments:

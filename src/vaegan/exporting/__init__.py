@@ -1,5 +1,5 @@
 """A model's parts as files that others read: safetensors, ONNX, `torch.export`, diffusers; checked against it."""
 
-from .export import FORMS, Check, export_model
+from .exporter import FORMS, Check, export_model
 
 __all__ = ["FORMS", "Check", "export_model"]

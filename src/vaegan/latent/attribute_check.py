@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..metrics.bootstrap import Interval
-from .attributes import AttributeVectors, apply, random_like
+from .attribute_vectors import AttributeVectors, apply, random_like
 
 NUM_DRAWS = 1000
 LEVEL = 0.95

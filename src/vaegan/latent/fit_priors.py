@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.batches import to_unit
-from ..data.images import ImageSet
+from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..models import Model
 from ..priors import DEFAULT, Prior, best_prior, fit_priors

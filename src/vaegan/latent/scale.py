@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..data.images import ImageSet
+from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..models import Model
 from .fit_priors import drawn_codes

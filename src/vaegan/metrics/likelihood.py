@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ..losses import bernoulli_loss, kl_per_dimension
-from .reconstruction import squared_error
+from .image_quality import squared_error
 
 CELL = 1 / 255
 """Width of the cell of one value of 8 bits, of images in [0, 1]."""

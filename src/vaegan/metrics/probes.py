@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .nearest import find_nearest
+from .memorisation import find_nearest
 
 _CHUNK = 2**14
 

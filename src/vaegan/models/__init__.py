@@ -2,6 +2,6 @@
 
 from .found import find_model
 from .model import Model
-from .saved import CONFIG_NAME, FORMAT, WEIGHTS_NAME
+from .serialization import CONFIG_NAME, FORMAT, WEIGHTS_NAME
 
 __all__ = ["CONFIG_NAME", "FORMAT", "WEIGHTS_NAME", "Model", "find_model"]

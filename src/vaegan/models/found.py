@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import UserError
 from ..priors import PRIOR_NAMES
 from ..sharing import download_model
-from ..sharing.run import EVALUATION_NAME, SETTINGS_NAME
-from .saved import CONFIG_NAME, WEIGHTS_NAME
+from ..sharing.public_facts import EVALUATION_NAME, SETTINGS_NAME
+from .serialization import CONFIG_NAME, WEIGHTS_NAME
 from .vectors import NAMES_NAME, VECTORS_NAME
 
 OURS = (CONFIG_NAME, WEIGHTS_NAME, *PRIOR_NAMES, VECTORS_NAME, NAMES_NAME, SETTINGS_NAME, EVALUATION_NAME)

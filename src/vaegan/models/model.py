@@ -19,10 +19,10 @@ from ..errors import UserError, nearest
 from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
 from ..sharing.card import UNKNOWN_LICENSE
-from .composed import Composed
 from .found import find_model
+from .inference import Composed
 from .pretrained import push_pretrained, write_pretrained
-from .saved import CONFIG_NAME, damage_told, read_description, read_tensors, write_model
+from .serialization import CONFIG_NAME, damage_told, read_description, read_tensors, write_model
 
 
 class Model(Composed):

@@ -16,7 +16,7 @@ from ..files import write_json, write_text, written_beside
 from ..settings_io import dump_yaml
 from ..sharing import Facts, read_run, upload_folder, write_card
 from ..sharing.hub import check_name
-from ..sharing.run import EVALUATION_NAME, SETTINGS_NAME
+from ..sharing.public_facts import EVALUATION_NAME, SETTINGS_NAME
 from .found import OURS
 from .kinds import KINDS
 from .vectors import take_vectors

@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 
 from ..files import write_json, written_beside
-from .saved import WEIGHTS_NAME
+from .serialization import WEIGHTS_NAME
 
 if TYPE_CHECKING:
     from .model import Model

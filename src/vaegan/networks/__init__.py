@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from .attention import SelfAttention
-from .blocks import ACTIVATIONS, NORMS, ORDERS, Activation, ConvBlock, DenseBlock
 from .build import NETWORKS, PARTS_OF_KIND, Family, build_parts, code_shape
 from .conv import PADDINGS, ConvDecoder, ConvDiscriminator, ConvEncoder
 from .initialise import INITS, initialise
-from .minibatch import MinibatchDiscrimination
+from .layers import ACTIVATIONS, NORMS, ORDERS, Activation, ConvBlock, DenseBlock, MinibatchDiscrimination
 from .mlp import MLPDecoder, MLPDiscriminator, MLPEncoder
-from .residual import LATENTS, ResidualBlock, ResidualDecoder, ResidualEncoder
-from .trio import IMAGE_RANGES, OUTPUTS, Decoder, Discriminator, Encoder, add_spectral_norm
+from .parts import IMAGE_RANGES, OUTPUTS, Decoder, Discriminator, Encoder, add_spectral_norm
+from .residual import LATENTS, ResidualBlock, ResidualDecoder, ResidualEncoder, SelfAttention
 
 __all__ = [
     "ACTIVATIONS",

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from ..errors import UserError
-from .blocks import check_name
 from .conv import ConvDecoder, ConvDiscriminator, ConvEncoder
 from .initialise import initialise
+from .layers import check_name
 from .mlp import MLPDecoder, MLPDiscriminator, MLPEncoder
+from .parts import Decoder, Discriminator, Encoder, add_spectral_norm
 from .residual import LATENTS, ResidualDecoder, ResidualEncoder, code_map
-from .trio import Decoder, Discriminator, Encoder, add_spectral_norm
 
 
 class Family(NamedTuple):

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from torch import nn
 
 from ..errors import UserError
-from .blocks import ConvBlock, DenseBlock, check_name, dense_blocks, needs_bias
-from .geometry import Size, layer_strides, map_sizes, same_padding, transposed_padding, valid_sizes
-from .narrow import MOST_CHANNELS, NarrowConv2d, NarrowInputConv2d
-from .reshape import Flatten, Unflatten
-from .strided import LEAST_CHANNELS, StridedConv2d, StridedConvTranspose2d
-from .trio import Decoder, Discriminator, Encoder, ImageShape, logit_layers
+from .conv_shapes import Size, layer_strides, map_sizes, same_padding, transposed_padding, valid_sizes
+from .kernels.few_channels import MOST_CHANNELS, NarrowConv2d, NarrowInputConv2d
+from .kernels.layout import Flatten, Unflatten
+from .kernels.strided import LEAST_CHANNELS, StridedConv2d, StridedConvTranspose2d
+from .layers import ConvBlock, DenseBlock, check_name, dense_blocks, needs_bias
+from .parts import Decoder, Discriminator, Encoder, ImageShape, logit_layers
 
 PADDINGS = ("same", "valid")
 

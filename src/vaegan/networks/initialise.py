@@ -14,7 +14,7 @@ from math import sqrt
 
 from torch import nn
 
-from .blocks import check_name
+from .layers import check_name
 
 INITS = ("paper", "dcgan", "torch")
 DCGAN_STD = 0.02

@@ -7,8 +7,8 @@ from math import prod
 
 from torch import nn
 
-from .blocks import dense_blocks
-from .trio import Decoder, Discriminator, Encoder, ImageShape, logit_layers
+from .layers import dense_blocks
+from .parts import Decoder, Discriminator, Encoder, ImageShape, logit_layers
 
 
 class MLPEncoder(Encoder):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .geometry import Size
+from .conv_shapes import Size
 
 
 class DownConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-r"""Residual networks for images of 32 to 256 pixels, with codes that are vectors or maps.
+"""Residual networks for images of 32 to 256 pixels, with codes that are vectors or maps.
 
     block      y = S x + Conv(dropout(SiLU(Norm(Conv(SiLU(Norm(x)))))))       S: identity, or 1 x 1 where widths differ
     encoder    convolution | a stage for each width: blocks, then half the size but in the last | middle | head
@@ -9,6 +9,13 @@ Norms are over groups of channels (arXiv:1803.08494), so no image depends on ano
 latent diffusion (Rombach et al., arXiv:2112.10752, appendix G; blocks and attention after Ho et al., arXiv:2006.11239),
 layer for layer, so that `exporting.diffusers` can rename its weights. A code that is a map z of (C, h, w) goes in and
 out as a vector of C h w numbers, in this order: all that is done with codes then needs to know nothing of maps.
+
+Self-attention over the pixels of a map, with one head, as a residual.
+
+    y = x + W_o softmax(Q K^T / sqrt(C)) V,    Q, K, V = W_q h, W_k h, W_v h,    h = GroupNorm(x)
+
+Each of the H W pixels looks at all others (Zhang et al., arXiv:1805.08318; in this form Ho et al., arXiv:2006.11239).
+Its cost grows with the square of the number of pixels, so it belongs where maps are smallest.
 """
 
 from __future__ import annotations
@@ -19,13 +26,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .attention import GROUP_NORM_EPS, SelfAttention
-from .blocks import check_name, dense_blocks
 from .conv import convolution
-from .geometry import Size, map_sizes
+from .conv_shapes import Size, map_sizes
+from .kernels.layout import Flatten, Unflatten
+from .layers import check_name, dense_blocks
+from .parts import Decoder, Encoder, ImageShape
 from .resample import DownConv2d, UpConv2d
-from .reshape import Flatten, Unflatten
-from .trio import Decoder, Encoder, ImageShape
 
 LATENTS = ("vector", "map")
 
@@ -232,3 +238,27 @@ def _sequence(layers: dict[str, nn.Module]) -> nn.Sequential:
     for name, layer in layers.items():
         sequence.add_module(name, layer)
     return sequence
+
+
+GROUP_NORM_EPS = 1e-6
+
+
+class SelfAttention(nn.Module):
+    """Self-attention: (B, C, H, W) -> (B, C, H, W).
+
+    Args:
+        channels: C.
+        groups: of the norm.
+    """
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels, eps=GROUP_NORM_EPS)
+        self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Let the pixels of each image in ``x`` look at each other."""
+        batch, channels, height, width = x.shape
+        h = self.norm(x).flatten(2).transpose(1, 2).unsqueeze(1)  # (B, one head, H W, C)
+        y: Tensor = self.out(F.scaled_dot_product_attention(self.query(h), self.key(h), self.value(h)))
+        return x + y.squeeze(1).transpose(1, 2).reshape(batch, channels, height, width)

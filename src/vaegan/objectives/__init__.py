@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from .adversarial import Game
 from .autoencoder import AutoencoderObjective, MeanCode
-from .game import Game
 from .gan import GANObjective
+from .interface import Noise, Objective, StepResult, trainable
 from .likelihoods import BernoulliPixels, FeatureLikelihood, GaussianPixels, LaplacePixels, Likelihood
 from .perceptual import PerceptualLikelihood
-from .step import Noise, Objective, StepResult, trainable
 from .vaegan import VAEGANObjective
 
 __all__ = [

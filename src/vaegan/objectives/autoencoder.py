@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..losses import prior_loss, wide
+from .feature_discriminator import Critic, draws_random_numbers, evaluation_mode, seeded
+from .interface import Autocast, Losses, Noise, StepResult, given, gradients_of, leaf, trainable
 from .likelihoods import GaussianPixels, Likelihood
-from .passes import Critic, draws_random_numbers, evaluation_mode, seeded
-from .step import Losses, Noise, StepResult, given, gradients_of, leaf, trainable
-from .vaegan import Autocast
 
 
 class MeanCode(nn.Module):

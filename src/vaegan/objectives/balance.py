@@ -1,4 +1,4 @@
-r"""Routes of equal say: the adversarial loss weighted so that its gradient keeps a set length beside that of L_llike.
+"""Routes of equal say: the adversarial loss weighted so that its gradient keeps a set length beside that of L_llike.
 
     lambda = r |d gamma L_llike / d x_tilde| / |d L_adv / d (x_tilde, x_p)|
 
@@ -6,17 +6,23 @@ This is the adaptive weight of Esser et al. 2021 ("Taming Transformers", arXiv:2
 lengths at the weight of the decoder's last layer: with `last_weight` that is done here, for the price of two gradients
 of that one layer. At the decoder's images both lengths come without a further pass. It is computed from each batch
 anew, so there is no state; in several processes each balances its share of the batch.
+
+The authors' balance gate: the part that is too far ahead waits (their published code; not in the paper's text).
+
+With m the margin around an equilibrium cross entropy e: skip Dis's step if its loss on reals or on fakes is below
+e - m, skip Dec's if either is above e + m; if both would be skipped, make both. Enc always steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..losses import wide
-from .step import gradients_of, trainable
+from .interface import Losses, gradients_of, trainable
 
 MOST = 1e4
 """A route that has nearly vanished is not blown up beyond this (the bound of the authors' code)."""
@@ -45,3 +51,31 @@ def at_weight(weight: Tensor, outputs: Sequence[Tensor], cotangents: Sequence[Te
     """Carry gradients at a decoder's outputs back to one weight; the graph is kept."""
     (found,) = gradients_of(outputs, [weight], cotangents, retain=True)
     return found
+
+
+@dataclass(frozen=True)
+class BalanceGate:
+    """Decides which parts step.
+
+    Attributes:
+        equilibrium: cross entropy in nats around which the two are balanced (log 2 is a coin toss).
+        margin: distance from it at which the gate closes.
+    """
+
+    equilibrium: float = 0.68
+    margin: float = 0.35
+
+    def closed_to(self, losses: Losses) -> set[str]:
+        """Return the parts that skip this step.
+
+        Args:
+            losses: of this step; Dis's ``real`` and its fakes' are looked at, the fakes' as their mean.
+        """
+        terms = {name: float(loss) for name, loss in losses["discriminator"].items() if name != "total"}
+        fakes = [loss for name, loss in terms.items() if name != "real"]
+        looked_at = (terms["real"], sum(fakes) / len(fakes))
+        dis_ahead = min(looked_at) < self.equilibrium - self.margin
+        dec_ahead = max(looked_at) > self.equilibrium + self.margin
+        if dis_ahead == dec_ahead:
+            return set()
+        return {"discriminator"} if dis_ahead else {"decoder"}

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .augment import DiscriminatorAugment
-from .game import Game
-from .passes import Critic, draws_random_numbers, evaluation_mode, seeded
-from .step import Losses, Noise, StepResult, given, gradients_of, leaf, trainable
-from .telling import logit_routes, mean_sign
-from .vaegan import Autocast
+from .ada import logit_routes, mean_sign
+from .adversarial import Game
+from .diff_augment import DiscriminatorAugment
+from .feature_discriminator import Critic, draws_random_numbers, evaluation_mode, seeded
+from .interface import Autocast, Losses, Noise, StepResult, given, gradients_of, leaf, trainable
 
 
 class GANObjective:

@@ -25,7 +25,7 @@ class PerceptualLikelihood(nn.Module):
 
     Args:
         pixels: the likelihood in pixels.
-        layers: of a frozen network, for instance those of an extractor of `metrics.features`.
+        layers: of a frozen network, for instance those of an extractor of `metrics.extractors.features`.
         weight: of the perceptual part.
         image_range: lowest and highest value inside the decoder's network.
     """

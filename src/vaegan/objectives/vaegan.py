@@ -15,8 +15,6 @@ of the batch's images, as in conditional GANs (arXiv:1411.1784): so real and fak
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -24,15 +22,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..losses import prior_loss, wide
-from .augment import DiscriminatorAugment
+from .ada import logit_routes, mean_sign
+from .adversarial import FAKES, Game
 from .balance import at_weight, balance_factor, last_weight
-from .game import FAKES, Game
+from .diff_augment import DiscriminatorAugment
+from .feature_discriminator import Critic, draws_random_numbers, evaluation_mode, frozen_statistics, seeded
+from .interface import Autocast, Losses, Noise, StepResult, given, gradients_of, leaf, trainable
 from .likelihoods import FeatureLikelihood, Likelihood
-from .passes import Critic, draws_random_numbers, evaluation_mode, frozen_statistics, seeded
-from .step import Losses, Noise, StepResult, given, gradients_of, leaf, trainable
-from .telling import logit_routes, mean_sign
-
-Autocast = Callable[[], AbstractContextManager[object]]
 
 
 @dataclass
@@ -153,7 +149,7 @@ class VAEGANObjective:
         """The one forward pass: Enc once, Dec on z and z_p, Dis on x, x_tilde and x_p."""
         encoder, decoder = self.parts["encoder"], self.parts["decoder"]
 
-        def masks() -> AbstractContextManager[None]:
+        def masks() -> contextlib.AbstractContextManager[None]:
             # The same dropout masks in each pass: x and x_tilde must be compared by the same features.
             return seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
 

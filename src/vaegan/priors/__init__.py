@@ -1,8 +1,7 @@
 """Distributions over codes to sample from, fitted where codes do not fill N(0, I); they know tensors, not models."""
 
 from .fit import DEFAULT, PRIORS, best_prior, fit_priors
-from .normal import Normal
-from .prior import Prior, Score
+from .prior import Normal, Prior, Score
 from .saved import PRIOR_NAMES, load_priors, save_priors
 
 __all__ = [

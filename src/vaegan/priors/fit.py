@@ -16,8 +16,7 @@ from .flow import Flow
 from .gaussian import Gaussian
 from .kde import KernelDensity
 from .mixture import Mixture
-from .normal import Normal
-from .prior import PlainPrior, Prior, Progress, Score
+from .prior import Normal, PlainPrior, Prior, Progress, Score
 
 PRIORS: dict[str, type[PlainPrior]] = {kind.name: kind for kind in (Normal, Gaussian, Mixture, KernelDensity, Flow)}
 DEFAULT = ("gaussian", "mixture", "kde")  # those that are fitted in less than a minute

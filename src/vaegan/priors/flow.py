@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .gaussian import Gaussian
-from .normal import log_normal
-from .prior import PlainPrior, Progress, choose
+from .prior import PlainPrior, Progress, choose, log_normal
 
 _HIDDEN, _FREQUENCIES = 256, 16
 _STEPS, _BATCH, _LR, _EMA = 8000, 512, 2e-3, 0.999

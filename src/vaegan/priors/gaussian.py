@@ -14,8 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from .normal import log_normal
-from .prior import PlainPrior, Progress
+from .prior import PlainPrior, Progress, log_normal
 
 _FLOOR = 1e-4  # of the widest dimension's deviation; narrower ones are as good as constant
 

@@ -14,8 +14,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from .em import BLOCK, cluster
 from .gaussian import Gaussian
+from .mixture import BLOCK, cluster
 from .prior import PlainPrior, Progress
 
 _BANDWIDTHS = tuple(0.1 * 1.25**i for i in range(12))  # 0.1 to 1.16

@@ -1,18 +1,29 @@
 """p(z) = sum_k w_k N(z; mean_k, covariance_k), K chosen by held-out likelihood.
 
 It is fitted to whitened codes. Of long codes only the leading principal axes get full covariances, see `em`.
+
+Expectation maximisation for a mixture of Gaussians, written so that each step is one matrix product.
+
+The log-density of a Gaussian is linear in the monomials of y up to the second degree. With phi(y) holding 1, y_i and
+y_i y_j, the joint log-densities of N points and K components are phi(Y) Theta, and the sums that the M-step needs are
+R^T phi(Y), R the responsibilities. (Dempster, Laird and Rubin 1977; Bishop, "Pattern Recognition and Machine Learning",
+section 9.2.2.)
+
+Components are full in the first `block` dimensions and diagonal in the rest, so that the number of monomials stays
+bounded where codes are long. Covariances are shrunk towards the pooled one, as by an inverse Wishart prior (Fraley and
+Raftery 2007), and their eigenvalues kept above a floor.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from .em import BLOCK, Components, fit_components
 from .gaussian import Gaussian
 from .prior import PlainPrior, Progress, choose
 
@@ -99,3 +110,126 @@ def _one(dim: int, block: int) -> Components:
     return Components(
         torch.ones(1), torch.zeros(1, dim), torch.eye(block).expand(1, block, block), torch.ones(1, dim - block)
     )
+
+
+FLOOR = 1e-3  # smallest eigenvalue, in units of whitened codes
+BLOCK = 64  # dimensions that get full covariances, at most
+_CHUNK = 2**23  # numbers of monomials held at a time
+
+
+@dataclass(frozen=True)
+class Components:
+    """A mixture of K Gaussians in D dimensions, of which the first b are full.
+
+    Attributes:
+        weights: `(K,)`, sum 1.
+        means: `(K, D)`.
+        covariances: `(K, b, b)`.
+        variances: `(K, D - b)`.
+    """
+
+    weights: Tensor
+    means: Tensor
+    covariances: Tensor
+    variances: Tensor
+
+    @property
+    def block(self) -> int:
+        """B."""
+        return self.covariances.shape[-1]
+
+    def coefficients(self) -> Tensor:
+        """Return Theta, float64 `(F, K)`: `log_joint` is its product with the monomials."""
+        block, dim = self.block, self.means.shape[1]
+        means, variances = self.means.double(), self.variances.double()
+        precision = torch.linalg.inv(self.covariances.double())
+        inner = torch.einsum("kij,kj->ki", precision, means[:, :block])
+        linear = torch.cat([inner, means[:, block:] / variances], 1)
+        log_det = -torch.linalg.slogdet(self.covariances.double()).logabsdet - variances.log().sum(1)
+        constant = self.weights.double().log() - 0.5 * dim * math.log(2 * math.pi) + 0.5 * log_det
+        constant = constant - 0.5 * (linear * means).sum(1)
+        rows, columns = torch.triu_indices(block, block)
+        # y_i y_j and y_j y_i are one monomial.
+        square = -precision[:, rows, columns] * torch.where(rows == columns, 0.5, 1.0)
+        return torch.cat([constant[:, None], linear, square, -0.5 / variances], 1).T
+
+    def log_joint(self, y: Tensor) -> Tensor:
+        """Return log (weight_k N(y; k)), float64 `(B, K)`."""
+        theta = self.coefficients()
+        parts = torch.split(y.double(), _rows(self.means.shape[1], self.block))
+        return torch.cat([monomials(part, self.block) @ theta for part in parts])
+
+
+def monomials(y: Tensor, block: int) -> Tensor:
+    """Return 1, y_i, y_i y_j (i <= j < block) and y_j^2 (j >= block), `(B, F)`, of `(B, D)`."""
+    rows, columns = torch.triu_indices(block, block)
+    one = torch.ones_like(y[:, :1])
+    return torch.cat([one, y, y[:, rows] * y[:, columns], y[:, block:].square()], 1)
+
+
+def fit_components(
+    y: Tensor, num: int, *, block: int, seed: int, max_steps: int = 100, tolerance: float = 3e-3
+) -> Components:
+    """Fit a mixture, from the clusters that k-means finds.
+
+    Args:
+        y: float `(N, D)`, of about unit variance.
+        num: K.
+        block: dimensions with full covariance.
+        seed: of k-means.
+        max_steps: of expectation maximisation.
+        tolerance: the mean log-likelihood must grow by so many nats a step to go on.
+    """
+    y = y.float()
+    _, components = cluster(y, num, block=block, seed=seed)
+    parts, before = torch.split(y, _rows(y.shape[1], block)), -math.inf
+    for _ in range(max_steps):
+        theta, likelihood, sums = components.coefficients().float(), 0.0, torch.zeros(())
+        for part in parts:
+            phi = monomials(part, block)
+            joint = phi @ theta
+            total = joint.logsumexp(1, keepdim=True)
+            likelihood += float(total.double().sum()) / len(y)
+            sums = sums + ((joint - total).exp_().T @ phi).double()
+        components = maximise(sums, y.shape[1], block)
+        if likelihood - before < tolerance:
+            break
+        before = likelihood
+    return components
+
+
+def cluster(y: Tensor, num: int, *, block: int, seed: int) -> tuple[Tensor, Components]:
+    """Return the cluster of each row, int64 `(N,)`, found by k-means, and a Gaussian for each; arguments as above."""
+    from sklearn.cluster import KMeans
+
+    clusters = torch.from_numpy(KMeans(num, n_init=1, max_iter=20, random_state=seed).fit_predict(y.numpy())).long()
+    parts = [y[clusters == k].double() for k in range(num)]
+    rows = _rows(y.shape[1], block)
+    sums = [torch.stack([monomials(p, block).sum(0) for p in torch.split(part, rows)]).sum(0) for part in parts]
+    return clusters, maximise(torch.stack(sums), y.shape[1], block)
+
+
+def maximise(sums: Tensor, dim: int, block: int) -> Components:
+    """Return the components that fit best, up to shrinkage and floor, the sums R^T phi(Y), float64 `(K, F)`."""
+    counts = sums[:, :1].clamp(min=1e-6)
+    means = sums[:, 1 : 1 + dim] / counts
+    rows, columns = torch.triu_indices(block, block)
+    second = sums.new_zeros(len(sums), block, block)
+    second[:, rows, columns] = second[:, columns, rows] = sums[:, 1 + dim : 1 + dim + len(rows)] / counts
+    covariances = second - means[:, :block, None] * means[:, None, :block]
+    variances = sums[:, 1 + dim + len(rows) :] / counts - means[:, block:].square()
+    shrunk = _shrink(torch.cat([covariances.flatten(1), variances], 1), counts, strength=block)
+    eigenvalues, axes = torch.linalg.eigh(shrunk[:, : block * block].reshape_as(covariances))
+    covariances = (axes * eigenvalues.clamp(min=FLOOR)[:, None, :]) @ axes.mT
+    return Components((counts / counts.sum())[:, 0], means, covariances, shrunk[:, block * block :].clamp(min=FLOOR))
+
+
+def _shrink(of_components: Tensor, counts: Tensor, strength: float) -> Tensor:
+    """Mix each row `(K, ...)` with the pooled one, as if `strength` more points had that."""
+    pooled = (counts * of_components).sum(0) / counts.sum()
+    return (counts * of_components + strength * pooled) / (counts + strength)
+
+
+def _rows(dim: int, block: int) -> int:
+    """How many points' monomials are held at a time."""
+    return max(64, _CHUNK // (1 + 2 * dim + block * block // 2))

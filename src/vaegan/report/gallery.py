@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .grid import Bytes
 
 if TYPE_CHECKING:
-    from ..latent.cluster import Clusters
+    from ..latent.kmeans import Clusters
 
 
 def gallery(images: Bytes, clusters: Clusters, num: int, blank: int) -> Bytes:

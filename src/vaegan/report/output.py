@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..files import written_beside
-from .film import to_image, write_gif
+from .animation import to_image, write_gif
 from .grid import Bytes, grid, pairs, to_uint8
 
 if TYPE_CHECKING:

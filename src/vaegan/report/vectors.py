@@ -15,7 +15,7 @@ import safetensors.torch
 
 from ..errors import UserError
 from ..files import write_json, written_beside
-from ..latent.attributes import AttributeVectors
+from ..latent.attribute_vectors import AttributeVectors
 from ..models import WEIGHTS_NAME, find_model
 from ..models.vectors import NAMES_NAME, VECTORS_NAME, weights_digest
 

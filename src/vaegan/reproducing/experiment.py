@@ -13,7 +13,7 @@ from typing import Any
 
 from ..config import Config
 from ..data import open_data
-from ..data.images import some_of
+from ..data.dataset import some_of
 from ..evaluation.figures import Figures
 from ..files import write_json, write_text
 from ..loading import load

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.batches import to_unit
-from ..data.images import ImageSet, some_of
+from ..data.dataset import ImageSet, some_of
 from ..data.thresholds import find_thresholds, has_attribute
-from ..latent.attributes import AttributeVectors, find_vectors
-from ..latent.encode import encode_images
+from ..latent.attribute_vectors import AttributeVectors, find_vectors
+from ..latent.encoding import encode_images
 from ..models import Model
 from ..report.grid import Bytes, to_uint8
 

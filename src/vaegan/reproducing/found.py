@@ -10,7 +10,7 @@ from typing import Any
 from .. import __version__
 from ..config import Config
 from ..data import ImageData
-from ..data.images import ImageSet, some_of
+from ..data.dataset import ImageSet, some_of
 from ..evaluation.comparison import Row
 from ..evaluation.figures import Figures
 from ..loading import load

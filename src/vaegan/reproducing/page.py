@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..data.images import ImageSet, some_of
+from ..data.dataset import ImageSet, some_of
 from ..evaluation.comparison import Row
 from ..evaluation.figures import Figures
 from ..evaluation.seeds import combine
-from ..report.page import Block, Cell, Facts, Fold, Matrix, Note, Section, Table, render_page, strips
-from ..report.page.comparison import cell_of
+from ..pages import Block, Cell, Facts, Fold, Matrix, Note, Section, Table, render_page, strips
+from ..pages.comparison_tables import cell_of
 from . import figures, pixels, similarity
 from .figures import Named
 from .found import Found

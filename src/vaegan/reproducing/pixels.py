@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..data.images import ImageSet
+from ..data.dataset import ImageSet
 from ..evaluation.figures import Figures, mean_figure
-from ..evaluation.streams import batches_of, reconstructions_of, samples_of
-from ..metrics.reconstruction import mean_squared_error
-from ..metrics.sharpness import laplacian_variance
+from ..evaluation.reference import batches_of, reconstructions_of, samples_of
+from ..metrics.image_quality import laplacian_variance, mean_squared_error
 from ..models import Model
 
 FIGURES = {

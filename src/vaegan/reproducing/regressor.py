@@ -18,11 +18,11 @@ from torch import Tensor
 
 from ..data.batches import to_unit
 from ..data.conditions import Conditioning, conditioning_of
-from ..data.images import ImageData, ImageSet
-from ..evaluation.streams import batches_of
+from ..data.dataset import ImageData, ImageSet
+from ..evaluation.reference import batches_of
 from ..files import written_beside
-from ..metrics.classifier import Classifier, fit
-from ..metrics.learned import fingerprint_of, num_images_for
+from ..metrics.extractors.classifier import Classifier, fit
+from ..metrics.extractors.learned import fingerprint_of, num_images_for
 
 log = logging.getLogger("vaegan")
 _VERSION = 1

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.images import ImageSet
+from ..data.dataset import ImageSet
 from ..evaluation.comparison import Row
 from ..evaluation.figures import Figures, mean_figure
 from ..evaluation.ranking import rank
+from ..evaluation.reference import decoded
 from ..evaluation.seeds import combine
-from ..evaluation.streams import decoded
 from ..metrics.attribute_similarity import attribute_similarity
 from ..models import Model
 from .regressor import Regressor

@@ -2,6 +2,6 @@
 
 from .card import Facts, write_card
 from .hub import download_model, upload_folder
-from .run import Shared, read_run
+from .public_facts import Shared, read_run
 
 __all__ = ["Facts", "Shared", "download_model", "read_run", "upload_folder", "write_card"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..config import Config
 from .figures import figure_lines, model_index
-from .run import Shared
+from .public_facts import Shared
 
 UNKNOWN_LICENSE = "unknown"
 _CITATION = """```
@@ -151,7 +151,7 @@ def _edit(facts: Facts, made: str) -> list[str]:
     end = f", {made.rstrip(', ')}" if made else ""
     return [
         "",
-        "from vaegan.latent.attributes import apply",
+        "from vaegan.latent.attribute_vectors import apply",
         "from vaegan.report.vectors import load_vectors",
         "",
         f'vectors = load_vectors("{facts.name}")',

@@ -28,7 +28,7 @@ def figure_lines(evaluation: Mapping[str, Any] | None, prior: str | None) -> lis
     """Return the figures as lines of Markdown.
 
     Args:
-        evaluation: see `evaluation.evaluate`; None if the model has not been measured.
+        evaluation: see `evaluation.measure`; None if the model has not been measured.
         prior: that new images come from.
     """
     if evaluation is None:

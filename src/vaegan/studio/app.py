@@ -12,9 +12,9 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from .. import __version__
 from .docs import docs_page
 from .guard import COOKIE, Door, Guard
-from .library import Library
+from .http_errors import problem, tell_problems
 from .page_files import PAGE_FILES, TYPES
-from .problems import problem, tell_problems
+from .registry import Library
 from .routes import about, codes, groups, images, samples, training
 
 _POLICY = (

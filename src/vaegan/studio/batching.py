@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .problems import Refused
+from .http_errors import Refused
 
 Outputs = tuple[Tensor, ...]
 Function = Callable[..., Outputs]

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .http_errors import problem
 from .page_files import PAGE_FILES
-from .problems import problem
 
 MOST_UPLOADED = 25_000_000
 MOST_JSON = 4_000_000

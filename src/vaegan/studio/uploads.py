@@ -17,8 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..data.batches import to_unit
-from ..data.picture import FORMATS, Target, prepare
-from .problems import Refused
+from ..data.image_file import FORMATS, Target, prepare
+from .http_errors import Refused
 
 MOST_PIXELS = 50_000_000
 _KINDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 
 from ..errors import UserError
-from ..objectives.vaegan import Autocast
+from ..objectives.interface import Autocast
 
 log = logging.getLogger("vaegan")
 

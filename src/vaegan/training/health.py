@@ -3,16 +3,28 @@
 A check looks at the records since the snapshot before (a *window*) or at figures of snapshots, and says 'ok', 'warn' or
 'bad'. It gives None where it does not apply, such as the discriminator's of a VAE. The first `FIRST_IMAGES` images are
 not judged: weights fresh from the initialisation look like any sickness.
+
+Watching over a run: the records that the checks of `health` look at, and a line when a state changes.
+
+Figures of a snapshot that the checks of `health` look at.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
 from ..config import PARTS
+from ..data.batches import to_unit
+from ..losses import kl_per_dimension
+from ..models import Model
+from .loop import Trainer
 
 State = Literal["ok", "warn", "bad"]
 Records = Sequence[Mapping[str, Any]]
@@ -216,3 +228,86 @@ def _means(window: Records, prefix: str) -> dict[str, float]:
             if name.startswith(prefix):
                 values.setdefault(name.removeprefix(prefix), []).append(value)
     return {name: sum(found) / len(found) for name, found in values.items()}
+
+
+log = logging.getLogger("vaegan")
+
+
+class Watch:
+    """The records since the last snapshot, all snapshots, and what was said last.
+
+    Args:
+        records: that the run has so far, in order.
+    """
+
+    def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._window: list[Mapping[str, Any]] = []
+        self._snapshots: list[Mapping[str, Any]] = []
+        self._states: dict[str, str] = {}
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take in a record."""
+        if record["split"] == "train":
+            self._window.append(record)
+            return
+        self._snapshots.append(record)
+        self._window = []
+        self._states |= {finding["check"]: finding["state"] for finding in record.get("health", ())}
+
+    def look(self, snapshot: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Make the checks at a snapshot and log what has changed since the one before.
+
+        Args:
+            snapshot: its record, which is not taken in yet.
+
+        Returns:
+            The findings, for the record to hold under 'health'.
+        """
+        findings = examine(self._window, [*self._snapshots, snapshot])
+        for finding in findings:
+            before = self._states.get(finding.check, "ok")
+            if finding.state == "ok" and before != "ok":
+                log.info("health: %s is well again: %s", finding.check, finding.sentence)
+            elif finding.state != before:
+                log.warning("health: %s (%s): %s; %s", finding.check, finding.state, finding.sentence, finding.remedy)
+        return [finding.as_json() for finding in findings]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there are any records."""
+        return bool(self._snapshots or self._window)
+
+    @property
+    def worries(self) -> str:
+        """The checks that are not well, in a few words such as ``kl bad, routes warn``; empty if all are."""
+        return ", ".join(f"{check} {state}" for check, state in self._states.items() if state != "ok")
+
+
+MOST_IMAGES = 512
+
+
+def weight_lengths(trainer: Trainer) -> dict[str, float]:
+    """Length of all weights of each part."""
+    return {part: float(norm) for part, norm in trainer.weight_norms().items()}
+
+
+def unit_figures(model: Model, images: Tensor, c: Tensor | None = None) -> dict[str, float | int] | None:
+    """How much the dimensions of the code say about held-out images.
+
+    Args:
+        model: whose encoder is asked, in evaluation.
+        images: uint8 (N, H, W, C), of which the first `MOST_IMAGES` are used.
+        c: conditions (N, A) of these images, for a conditional model.
+
+    Returns:
+        ``kl`` in nats per image, ``dead`` dimensions below `health.DEAD_NATS` on average, ``of`` how many; None without
+        an encoder that gives a distribution.
+    """
+    if model.encoder is None or model.kind == "ae":
+        return None
+    condition = None if c is None else c[:MOST_IMAGES]
+    mu, logvar = model.posterior(to_unit(images[:MOST_IMAGES]), condition=condition)
+    nats = kl_per_dimension(mu, logvar).mean(0)
+    return {"kl": float(nats.sum()), "dead": int(torch.sum(nats < DEAD_NATS)), "of": len(nats)}

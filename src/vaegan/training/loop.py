@@ -18,15 +18,13 @@ from torch import Tensor, nn
 from ..distributed import World
 from ..errors import UserError
 from ..objectives import Noise, Objective, trainable
-from ..objectives.adaptive import AdaptiveProbability
-from ..objectives.augment import DiscriminatorAugment
-from ..objectives.gate import BalanceGate
-from ..objectives.r1 import r1_gradients
-from ..objectives.step import Losses, StepResult
-from ..objectives.vaegan import Autocast
+from ..objectives.ada import AdaptiveProbability
+from ..objectives.balance import BalanceGate
+from ..objectives.diff_augment import DiscriminatorAugment
+from ..objectives.feature_discriminator import r1_gradients
+from ..objectives.interface import Autocast, Losses, StepResult
 from ..schedules import KLContext, kl_factor, lr_factor
-from .averages import Averages
-from .optimisers import assign_gradients, clip_gradients, laid_out
+from .optimisers import Averages, assign_gradients, clip_gradients, laid_out
 from .plateau import Plateau
 
 

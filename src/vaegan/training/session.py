@@ -15,17 +15,16 @@ from ..config import Config
 from ..distributed import World
 from ..errors import UserError
 from ..settings_io import dump_yaml
-from .assemble import assemble
-from .checkpoint import list_checkpoints
-from .fit import find_run_scale, fit_run_priors
-from .journal import Journal, Terms
+from .best_model import BEST, Selection, open_selection
+from .checkpoints import States, list_checkpoints
+from .finish import find_run_scale, fit_run_priors
 from .loop import NotFiniteError, Record
 from .progress import show_progress
+from .recorder import Journal, Terms
 from .run_folder import RunFolder, open_run
-from .selection import BEST, Selection, open_selection
+from .setup import assemble
 from .signals import StopRequest, stop_on_signals
 from .snapshots import held_out_losses
-from .states import States
 
 log = logging.getLogger("vaegan")
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..models import Model
 from ..objectives import Noise
-from ..objectives.step import Losses
+from ..objectives.interface import Losses
+from ..report.animation import film_of_folder
 from ..report.curves import draw_losses
-from ..report.film import film_of_folder
 from ..report.grid import grid, pairs, to_uint8
 from ..report.output import write_picture
 from ..report.triptych import triptych

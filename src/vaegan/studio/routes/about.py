@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from ...latent.cluster import ALGORITHMS
-from ..library import Library, OfModel
-from ..opened import Opened
-from ..problems import Refused
+from ...latent.kmeans import ALGORITHMS
+from ..http_errors import Refused
+from ..registry import Library, OfModel
+from ..served_model import Opened
 
 router = APIRouter(tags=["models"])
 

@@ -10,13 +10,12 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from ...latent.interpolate import How, mix
-from ...latent.traversals import traverse
-from ..answers import Form, answer
-from ..compute import MOST_CODES, Code, Codes, codes_of, decode, decode_soon, edited
-from ..library import OfModel
-from ..problems import Refused
-from ..told import Finite, Told
+from ...latent.paths import How, mix, traverse
+from ..batched_inference import MOST_CODES, Code, Codes, codes_of, decode, decode_soon, edited
+from ..conditions import Finite, Told
+from ..http_errors import Refused
+from ..registry import OfModel
+from ..responses import Form, answer
 
 router = APIRouter(tags=["codes"])
 _FEW = 4  # images that are packed at once, without a thread of their own

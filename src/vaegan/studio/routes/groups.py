@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
 from ...report.gallery import cluster_names, gallery
-from ..answers import Form, answer, attachment, data_uri, rounded
-from ..groups import Group, Split, leading_dimensions
-from ..library import OfModel
+from ..code_sets import Group, Split, leading_dimensions
+from ..registry import OfModel
+from ..responses import Form, answer, attachment, data_uri, rounded
 
 router = APIRouter(tags=["codes of many images"])
 

@@ -14,17 +14,17 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ...data.batches import to_unit
-from ...data.images import ImageSet
+from ...data.dataset import ImageSet
 from ...losses import kl_per_dimension
 from ...report.grid import Bytes, to_uint8
-from ..answers import Form as AnswerForm
-from ..answers import answer, data_uri, rounded
-from ..compute import decode, encode
-from ..groups import Split
-from ..library import OfModel
-from ..opened import Opened
-from ..problems import Refused
-from ..told import Told, condition_of
+from ..batched_inference import decode, encode
+from ..code_sets import Split
+from ..conditions import Told, condition_of
+from ..http_errors import Refused
+from ..registry import OfModel
+from ..responses import Form as AnswerForm
+from ..responses import answer, data_uri, rounded
+from ..served_model import Opened
 from ..uploads import read_upload
 
 router = APIRouter(tags=["images"])

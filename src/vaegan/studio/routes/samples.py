@@ -15,12 +15,12 @@ from ...data.conditions import Conditioning
 from ...errors import UserError
 from ...models import Model
 from ...priors import Prior
-from ..answers import Form, answer
-from ..compute import decode
-from ..library import OfModel
-from ..opened import Opened
-from ..problems import Refused
-from ..told import Told
+from ..batched_inference import decode
+from ..conditions import Told
+from ..http_errors import Refused
+from ..registry import OfModel
+from ..responses import Form, answer
+from ..served_model import Opened
 
 router = APIRouter(tags=["samples"])
 BY_LABEL = " of the label"

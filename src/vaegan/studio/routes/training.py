@@ -10,12 +10,12 @@ from fastapi import APIRouter
 from fastapi import Path as InPath
 from fastapi.responses import Response
 
-from ...report.film import write_film
-from ..answers import attachment
-from ..library import OfModel
-from ..opened import Opened
-from ..problems import Refused
-from ..watching import Kind, Watched
+from ...report.animation import write_film
+from ..http_errors import Refused
+from ..registry import OfModel
+from ..responses import attachment
+from ..run_progress import Kind, Watched
+from ..served_model import Opened
 
 router = APIRouter(tags=["training"])
 _MOST_FRAMES = 60

@@ -1,0 +1,121 @@
+"""Official files of published data sets: found in their usual places, else downloaded with their checksum.
+
+Where no download succeeds, one line says what is missing, where to get it and where to put it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..errors import UserError
+from .dataset import Options
+
+log = logging.getLogger("vaegan")
+MIRROR = "VAEGAN_MIRROR"  # environment variable: a URL below which SOURCE/FILE is tried before all else
+
+
+def root_of(source: str, options: Options) -> Path:
+    """Return the folder where a source's official files are, or go."""
+    return options.root or Path.home() / ".cache" / "vaegan" / source
+
+
+def find(root: Path, below: Sequence[str], names: Sequence[str]) -> Path | None:
+    """Return the first file or folder that exists of ``names`` in the folders ``below`` the root; None if none does."""
+    places = (root / folder / name for folder in below for name in names)
+    return next((path for path in places if path.exists()), None)
+
+
+def download(
+    source: str,
+    file: str,
+    checksum: str | None,
+    root: Path,
+    *,
+    urls: Sequence[str],
+    page: str | None = None,
+    missing: Sequence[str] = (),
+) -> Path:
+    """Download one file to ``root``; it is there only if its checksum is right.
+
+    Args:
+        source: name of the source.
+        file: its name.
+        checksum: ``md5:...`` or ``sha256:...``; None where none was published.
+        root: folder to put it into.
+        urls: folders that hold the file; tried in turn, behind the mirror.
+        page: where people get it; the first of ``urls`` if None.
+        missing: names of all files that are missing, for the message; this one if empty.
+
+    Raises:
+        UserError: if it cannot be downloaded, is not the published one, or cannot be written.
+    """
+    import pooch  # both take a moment to import
+    import requests
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    mirror = os.environ.get(MIRROR)
+    for url in ([f"{mirror.rstrip('/')}/{source}"] if mirror else []) + list(urls):
+        try:
+            downloader = pooch.HTTPDownloader(timeout=30)
+            return Path(pooch.retrieve(f"{url}/{file}", checksum, file, root, downloader=downloader))
+        except requests.RequestException as error:
+            log.info("%s/%s: %s", url, file, error)
+        except ValueError as error:  # pooch's word for a wrong checksum
+            raise UserError(
+                f"{url}/{file}: is not the published file (wrong checksum); fetch it elsewhere and put it into {root}"
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"cannot write {root / file}: {error.strerror or error}; choose another --data.root"
+            ) from error
+    raise UserError(
+        f"{source}: {', '.join(missing or [file])} not found in {root} and not to be downloaded now; "
+        f"fetch from {page or urls[0]} and put them there, or point --data.root at their folder"
+    )
+
+
+def unpacked(archive: Path, folder: str) -> Path:
+    """Return ``folder`` beside a .tar.gz that holds it, unpacked if it is missing.
+
+    Raises:
+        UserError: if the archive is damaged or does not hold the folder, or the place cannot be written.
+    """
+    target = archive.parent / folder
+    part = archive.with_name(f".{folder}.{os.getpid()}.part")
+    if target.is_dir():
+        return target
+    log.info("unpacking %s", archive)
+    try:
+        with tarfile.open(archive, "r:gz") as content:
+            content.extractall(part, filter="data")
+        if not (part / folder).is_dir():
+            raise UserError(f"{archive}: does not hold the folder {folder}; download it again")
+        _publish(part / folder, target)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise UserError(f"{archive}: cannot be unpacked ({error}); download it again") from error
+    except OSError as error:
+        raise UserError(f"{archive}: cannot be unpacked ({error.strerror or error}) beside itself") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def _publish(part: Path, target: Path) -> None:
+    """Rename a folder, unless another process was faster."""
+    try:
+        part.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+
+
+def stamp(paths: Iterable[Path]) -> str:
+    """Return a text that changes when a file does."""
+    stats = [(path.resolve(), path.stat()) for path in paths]
+    return " ".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)

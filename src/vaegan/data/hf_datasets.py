@@ -1,0 +1,135 @@
+"""``hf:NAME`` or ``hf:NAME:CONFIGURATION``: a data set of the Hugging Face hub, or a local folder in its layout.
+
+Read by the `datasets` library, an extra that is imported only here. The first column of images is taken, the first
+one of classes becomes the labels, columns of numbers become attributes. The data set's own split is kept, in a
+shuffled order that is always the same: `train` is trained on, `test` or else `validation` held out; without them a
+share is held out by a hash of the index.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import UserError
+from .dataset import Collection, ImageData, Options
+from .decoded import Positions, prepare_data
+from .image_file import FORMATS
+from .split import hashed_split
+
+HUB = "hf:"
+_HELD_OUT = ("test", "validation", "valid", "val")
+
+
+class HubReader:
+    """Opens row ``key[1]`` of table ``key[0]``.
+
+    Args:
+        tables: of the library's, with the column of images left undecoded.
+        column: of images.
+    """
+
+    def __init__(self, tables: Sequence[Any], column: str) -> None:
+        self.tables = tables
+        self.column = column
+
+    def open(self, key: tuple[int, int]) -> Image.Image:
+        """Open one picture."""
+        row = self.tables[key[0]][key[1]][self.column]
+        return Image.open(row["path"] if row["bytes"] is None else io.BytesIO(row["bytes"]), formats=FORMATS)
+
+
+def open_hub(source: str, options: Options) -> ImageData:
+    """Open a data set of the hub, downloaded if that was not done before.
+
+    Raises:
+        UserError: if the library is not installed, the data set cannot be loaded, or it holds no images.
+    """
+    library = _import()
+    tables = _load(library, source)
+    first = next(iter(tables.values()))
+    column = _columns(first.features, library.Image)[:1]
+    if not column:
+        raise UserError(f"{source}: none of its columns {', '.join(first.features)} holds images")
+    raw = [
+        table.select_columns(column).cast_column(column[0], library.Image(decode=False)) for table in tables.values()
+    ]
+    labels, label_names = _labels(tables, _columns(first.features, library.ClassLabel)[:1])
+    attributes, attribute_names = _attributes(tables, _number_columns(first.features))
+    collection = Collection(
+        where=source,
+        names=[f"{split}-{i:06}" for split, table in tables.items() for i in range(len(table))],
+        keys=[(which, i) for which, table in enumerate(raw) for i in range(len(table))],
+        reader=HubReader(raw, column[0]),
+        digest=" ".join([source, *(table._fingerprint for table in tables.values())]),
+        labels=labels,
+        label_names=label_names,
+        attributes=attributes,
+        attribute_names=attribute_names,
+    )
+    return prepare_data(source, collection, _parts(tables, collection, options), options)
+
+
+def _import() -> Any:
+    try:
+        return importlib.import_module("datasets")
+    except ImportError as error:
+        raise UserError(f"data sets of the hub need the datasets library ({error}); pip install vaegan[hf]") from error
+
+
+def _load(library: Any, source: str) -> dict[str, Any]:
+    """Return the tables to use by the name of their split: one to train on and, where there is one, one held out."""
+    name, _, configuration = source.removeprefix(HUB).partition(":")
+    try:
+        splits: Mapping[str, Any] = library.load_dataset(name, configuration or None)
+    except Exception as error:  # the library raises what it and its dozen of file systems and formats will
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise UserError(f"{source}: cannot be loaded ({reason}); see huggingface.co/datasets for names") from error
+    train = "train" if "train" in splits else next(iter(splits))
+    held_out = [split for split in _HELD_OUT if split in splits and split != train][:1]
+    return {split: splits[split] for split in [train, *held_out]}
+
+
+def _parts(tables: Mapping[str, Any], collection: Collection, options: Options) -> tuple[Positions, Positions]:
+    if len(tables) == 1:
+        return hashed_split(collection.names, options.held_out, collection.where)
+    num_train, num_test = map(len, tables.values())
+    shuffle = np.random.default_rng(0).permutation  # many sets are sorted by class, and the first images should not be
+    return shuffle(num_train), num_train + shuffle(num_test)
+
+
+def _columns(features: Mapping[str, Any], kind: type) -> list[str]:
+    return [name for name, feature in features.items() if isinstance(feature, kind)]
+
+
+def _number_columns(features: Mapping[str, Any]) -> list[str]:
+    """Return columns of numbers or truths; classes are labels."""
+    kinds = ("int", "uint", "float", "bool")
+    return [
+        name
+        for name, feature in features.items()
+        if not hasattr(feature, "names") and str(getattr(feature, "dtype", "")).startswith(kinds)
+    ]
+
+
+def _labels(tables: Mapping[str, Any], column: list[str]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """Return labels and their names; none if there are none, or some images have none (-1)."""
+    if not column:
+        return None, ()
+    labels = np.concatenate([np.array(table[column[0]][:], np.int64) for table in tables.values()])
+    if labels.min() < 0:
+        return None, ()
+    return labels, tuple(next(iter(tables.values())).features[column[0]].names)
+
+
+def _attributes(tables: Mapping[str, Any], columns: list[str]) -> tuple[NDArray[np.float32] | None, tuple[str, ...]]:
+    if not columns:
+        return None, ()
+    parts = [np.array([table[column][:] for column in columns], np.float32).T for table in tables.values()]
+    return np.concatenate(parts), tuple(columns)

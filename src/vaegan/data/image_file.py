@@ -1,0 +1,153 @@
+"""One picture file -> one uint8 array: upright, flat, cut, resized.
+
+Grey, RGB, CMYK and palette images become grey or RGB; see-through ones are laid on white; 16 bits are scaled to 8
+(65535 -> 255); the EXIF orientation is applied. Resizing is Pillow's Lanczos filter with its support scaled to the
+reduction, so nothing aliases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .dataset import Look
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
+_ORIENTATION = 0x0112  # EXIF 2.3, table 4; values 5 to 8 exchange width and height
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Reader(Protocol):
+    """Opens single images of a collection, in this process or, pickled, in another."""
+
+    def open(self, key: Any) -> Image.Image:
+        """Open the image that ``key`` stands for; it may not be decoded yet."""
+
+
+@runtime_checkable
+class ChunkReader(Protocol):
+    """Makes finished images, many at once, instead of opening single ones."""
+
+    def read_chunk(self, keys: Sequence[Any], target: Target) -> NDArray[np.uint8]:
+        """Return the images that ``keys`` stand for, uint8 ``(n, H, W, C)``."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What every image of a set shall become.
+
+    Attributes:
+        height: pixels.
+        width: pixels.
+        channels: 1 (grey) or 3 (RGB).
+        crop: 'center' cuts the largest centred square first, 'none' squeezes the whole image.
+        crop_size: side of that square in pixels of the original, if not the largest.
+    """
+
+    height: int
+    width: int
+    channels: int
+    crop: Literal["center", "none"] = "center"
+    crop_size: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(H, W, C)``."""
+        return self.height, self.width, self.channels
+
+
+def look_at(image: Image.Image) -> Look:
+    """Tell size and colour of an opened image without decoding it."""
+    width, height = image.size
+    if _orientation(image) >= 5:
+        width, height = height, width
+    return Look(width, height, _has_colour(image))
+
+
+def prepare(image: Image.Image, target: Target) -> NDArray[np.uint8]:
+    """Decode one opened image.
+
+    Args:
+        image: as opened; of JPEGs no more is decoded than the target needs.
+        target: size, channels, crop.
+
+    Returns:
+        uint8 ``(H, W, C)``.
+    """
+    full_width, full_height = image.size
+    side = _crop_side(full_width, full_height, target, 1.0)
+    factor = 1.0 if side is None else min(full_width, full_height) / side
+    image.draft(None, (math.ceil(2 * target.width * factor), math.ceil(2 * target.height * factor)))
+    scale = image.width / full_width
+    image.load()
+    image = _flat(_upright(image), target.channels)
+    side = _crop_side(image.width, image.height, target, scale)
+    image = _fit(image, side, target)
+    return np.asarray(image, np.uint8).reshape(target.shape)
+
+
+def _crop_side(width: int, height: int, target: Target, scale: float) -> int | None:
+    """Return the side of the centred square to cut, None for the whole image."""
+    if target.crop == "none":
+        return None
+    largest = min(width, height)
+    return largest if target.crop_size is None else max(1, min(largest, round(target.crop_size * scale)))
+
+
+def _fit(image: Image.Image, side: int | None, target: Target) -> Image.Image:
+    """Cut the centred square of this ``side``, then resize to the target."""
+    if side is not None:
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    size = (target.width, target.height)
+    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _orientation(image: Image.Image) -> int:
+    if "exif" not in image.info:
+        return 1
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF data raise all kinds of errors, and the picture is as good without
+        return 1
+    return value if value in _UPRIGHT else 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    how = _UPRIGHT.get(_orientation(image))
+    return image if how is None else image.transpose(how)
+
+
+def _flat(image: Image.Image, channels: int) -> Image.Image:
+    """Return the image as 8-bit grey or RGB, on white where it is see-through."""
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow gives colour of 16 bits as 8 bits already
+        values = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
+        image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _has_colour(image: Image.Image) -> bool:
+    if image.mode in ("P", "PA") and image.palette is not None:
+        entry = len(image.palette.rawmode or image.palette.mode)  # bytes; RGB or BGR come first
+        colours = np.frombuffer(bytes(image.palette.palette), np.uint8).reshape(-1, entry)[:, :3]
+        return bool((colours != colours[:, :1]).any())
+    return image.mode not in ("1", "L", "LA", "La") and not image.mode.startswith("I")

@@ -1,0 +1,178 @@
+"""CIFAR-10 and STL-10: images that lie one behind the other in binary files, all records equally long.
+
+An image is three planes of bytes, red, green, blue. CIFAR-10 (Krizhevsky, 2009, cs.toronto.edu/~kriz/cifar.html):
+32 x 32, row by row, one byte with the label before each image. Its Python version is a pickle, which could run
+anything, so the binary version is read. STL-10 (Coates, Lee and Ng, 2011, cs.stanford.edu/~acoates/stl10): 96 x 96,
+column by column, labels from 1 on in a file of their own; 100,000 images without labels join the training images,
+behind the labelled ones. CIFAR-10's page publishes its checksum, torchvision's source that of STL-10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...errors import UserError
+from ..dataset import Collection, ImageData, Look, Options
+from ..decoded import prepare_data
+from ..downloads import download, find, root_of, stamp, unpacked
+
+
+@dataclass(frozen=True)
+class Records:
+    """How records look.
+
+    Attributes:
+        side: height and width of an image.
+        label_bytes: before each image.
+        by_column: whether planes are stored column by column.
+    """
+
+    side: int
+    label_bytes: int
+    by_column: bool
+
+    @property
+    def image_bytes(self) -> int:
+        """Length of an image."""
+        return 3 * self.side**2
+
+    @property
+    def record_bytes(self) -> int:
+        """Length of label and image."""
+        return self.label_bytes + self.image_bytes
+
+    def count(self, path: Path) -> int:
+        """Return the number of records in a file.
+
+        Raises:
+            UserError: if it is missing, empty, or no multiple of a record.
+        """
+        size = path.stat().st_size if path.is_file() else 0
+        if size == 0 or size % self.record_bytes:
+            raise UserError(
+                f"{path}: {size} bytes are not a number of records of {self.record_bytes}; download it again"
+            )
+        return size // self.record_bytes
+
+
+class RecordReader:
+    """Opens the image that is record ``key[1]`` of file ``key[0]``."""
+
+    def __init__(self, paths: Sequence[Path], records: Records) -> None:
+        self.paths = paths
+        self.records = records
+
+    def open(self, key: tuple[int, int]) -> Image.Image:
+        """Read one image."""
+        records = self.records
+        with self.paths[key[0]].open("rb") as file:
+            file.seek(key[1] * records.record_bytes + records.label_bytes)
+            content = file.read(records.image_bytes)
+        planes = np.frombuffer(content, np.uint8).reshape(3, records.side, records.side)
+        return Image.fromarray(np.ascontiguousarray(planes.transpose((2, 1, 0) if records.by_column else (1, 2, 0))))
+
+
+@dataclass(frozen=True)
+class RecordSet:
+    """A published data set of such files.
+
+    Attributes:
+        name: of the source.
+        archive: the official file.
+        checksum: of the archive.
+        folder: that the archive holds.
+        urls: of the folders that hold the archive; tried in turn.
+        train: names of files to train on.
+        test: names of held-out files.
+        records: how they look.
+        label_names: name of each class, the last one for images without a label if they are any.
+    """
+
+    name: str
+    archive: str
+    checksum: str
+    folder: str
+    urls: tuple[str, ...]
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    records: Records
+    label_names: tuple[str, ...]
+
+    def open(self, options: Options) -> ImageData:
+        """Find or download the files, and open them; their own split.
+
+        Raises:
+            UserError: if they are missing and cannot be downloaded, or are damaged.
+        """
+        folder = self._find(root_of(self.name, options))
+        paths = [folder / name for name in self.train + self.test]
+        counts = [self.records.count(path) for path in paths]
+        labels = np.concatenate([self._labels(path, count) for path, count in zip(paths, counts, strict=True)])
+        if labels.min() < 0 or labels.max() >= len(self.label_names):
+            raise UserError(f"{folder}: labels are not those of {len(self.label_names)} classes; download it again")
+        collection = Collection(
+            where=self.name,
+            names=[f"{path.stem}-{i:06}" for path, count in zip(paths, counts, strict=True) for i in range(count)],
+            keys=[(which, i) for which, count in enumerate(counts) for i in range(count)],
+            reader=RecordReader(paths, self.records),
+            digest=stamp(paths),
+            look=Look(self.records.side, self.records.side, True),
+            labels=labels,
+            label_names=self.label_names,
+        )
+        num_train = sum(counts[: len(self.train)])
+        return prepare_data(self.name, collection, (np.arange(num_train), np.arange(num_train, len(labels))), options)
+
+    def _find(self, root: Path) -> Path:
+        below = ("", self.name)
+        folder = find(root, below, [f"{self.folder}/{self.train[0]}", self.train[0]])
+        if folder is not None:
+            return folder.parent
+        archive = find(root, below, [self.archive])
+        return unpacked(archive or download(self.name, self.archive, self.checksum, root, urls=self.urls), self.folder)
+
+    def _labels(self, path: Path, count: int) -> NDArray[np.int64]:
+        """Return the labels of a file's images, int64 ``(count,)``."""
+        if self.records.label_bytes:
+            content = np.fromfile(path, np.uint8).reshape(count, -1)[:, 0]
+            return content.astype(np.int64)
+        beside = path.with_name(path.name.replace("_X", "_y"))
+        if not beside.is_file():
+            return np.full(count, len(self.label_names) - 1, np.int64)
+        content = np.fromfile(beside, np.uint8)
+        if len(content) != count:
+            raise UserError(f"{beside}: {len(content)} labels for {count} images; download it again")
+        return content.astype(np.int64) - 1
+
+
+CIFAR10 = RecordSet(
+    name="cifar10",
+    archive="cifar-10-binary.tar.gz",
+    checksum="md5:c32a1d4ab5d03f1284b67883e8d87530",
+    folder="cifar-10-batches-bin",
+    urls=("https://www.cs.toronto.edu/~kriz",),
+    train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+    test=("test_batch.bin",),
+    records=Records(side=32, label_bytes=1, by_column=False),
+    label_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+)
+
+STL10 = RecordSet(
+    name="stl10",
+    archive="stl10_binary.tar.gz",
+    checksum="md5:91f7769df0f17e558f3565bffb0c7dfb",
+    folder="stl10_binary",
+    urls=("http://ai.stanford.edu/~acoates/stl10",),
+    train=("train_X.bin", "unlabeled_X.bin"),
+    test=("test_X.bin",),
+    records=Records(side=96, label_bytes=0, by_column=True),
+    label_names=(
+        "airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck", "unlabeled",
+    ),
+)  # fmt: skip

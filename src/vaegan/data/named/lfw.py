@@ -1,0 +1,102 @@
+"""LFW: 13,233 pictures of 5,749 people, 250 x 250 pixels (Huang et al., UMass TR 07-49, 2007), with 73 attributes.
+
+The attributes are real numbers, the larger the more so: decision values of classifiers (Kumar et al., ICCV 2009);
+90 pictures have none. A tenth of the people is held out, by a hash of the name, so nobody is in both parts. The
+centred 150 x 150 pixels are cut, as in the code of Larsen et al. (lfw_aegan.py). The checksum is that in torchvision's
+source; none was published for the attributes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UserError
+from ..dataset import ImageData, Options
+from ..decoded import prepare_data
+from ..downloads import download, find, root_of, unpacked
+from ..folder import list_folder
+from ..split import hashed_split
+
+SIZE = 64
+CROP = 150
+_HELD_OUT = 0.1
+_BELOW = ("", "lfw", "lfw-py")
+_FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw")
+_ARCHIVES = {"lfw-deepfunneled.tgz": "lfw-deepfunneled", "lfw-funneled.tgz": "lfw_funneled", "lfw.tgz": "lfw"}
+_CHECKSUM = "md5:68331da3eb755a505a502b5aacb3c201"  # of lfw-deepfunneled.tgz
+_ATTRIBUTES = "lfw_attributes.txt"
+_URL = "http://vis-www.cs.umass.edu/lfw"
+_ATTRIBUTES_URL = "https://www.cs.columbia.edu/CAVE/databases/pubfig/download"
+
+
+def open_lfw(options: Options) -> ImageData:
+    """Open the pictures, best aligned ones first, and their attributes.
+
+    Raises:
+        UserError: if files are missing and cannot be downloaded, or are not as published.
+    """
+    root = root_of("lfw", options)
+    folder, table = _find_pictures(root), find(root, _BELOW, [_ATTRIBUTES])
+    table = table or download("lfw", _ATTRIBUTES, None, root, urls=(_ATTRIBUTES_URL,))
+    collection = list_folder(folder)
+    people = [re.sub(r"_\d+$", "", Path(name).stem) for name in collection.names]
+    attributes, attribute_names = read_attributes(table, collection.names)
+    collection = replace(
+        collection, labels=None, label_names=(), attributes=attributes, attribute_names=attribute_names
+    )
+    crop_size = options.crop_size or CROP
+    return prepare_data(
+        "lfw",
+        collection,
+        hashed_split(people, _HELD_OUT, "lfw"),
+        replace(options, size=options.size or SIZE, crop_size=crop_size),
+    )
+
+
+def _find_pictures(root: Path) -> Path:
+    """Return the folder of people, unpacked or downloaded if missing."""
+    for name in _FOLDERS:
+        places = (root / below / name for below in _BELOW)
+        folder = next((path for path in places if any(path.rglob("*_0001.jpg"))), None)
+        if folder is not None:
+            return folder
+    archive = find(root, _BELOW, list(_ARCHIVES))
+    archive = archive or download("lfw", "lfw-deepfunneled.tgz", _CHECKSUM, root, urls=(_URL,))
+    return unpacked(archive, _ARCHIVES[archive.name])
+
+
+def read_attributes(path: Path, names: Sequence[str]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Read the attributes of the pictures ``names``, such as ``Aaron_Eckhart/Aaron_Eckhart_0001.jpg``.
+
+    The file is separated by tabs; lines that start with # come first, the last of them names the columns: person
+    (with blanks), imagenum, attributes.
+
+    Returns:
+        float32 ``(N, A)``, NaN where unknown, and the names of the A columns.
+
+    Raises:
+        UserError: if the file is no such table.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        headers = [line.lstrip("#").strip().split("\t") for line in lines if line.startswith("#")]
+        columns = tuple(headers[-1][2:]) if headers else ()
+        rows = {Path(name).stem: i for i, name in enumerate(names)}
+        attributes = np.full((len(names), len(columns)), np.nan, np.float32)
+        for line in lines:
+            if not line.startswith("#") and line.strip():
+                person, number, *values = line.split("\t")
+                row = rows.get(f"{person.replace(' ', '_')}_{int(number):04}")
+                if row is not None:
+                    attributes[row] = np.array(values, np.float32)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not the published table ({error}); download it again") from error
+    if not columns or np.isnan(attributes).all():
+        raise UserError(f"{path}: names no attributes, or none of the pictures; download it again")
+    return attributes, columns

@@ -1,0 +1,168 @@
+"""MNIST and the sets made in its form: four IDX files, found or downloaded, split as published.
+
+MNIST: LeCun, Cortes and Burges (1998), 60,000 + 10,000 handwritten digits, 28 x 28 grey. The checksums are those
+of the packed files as first published, which the mirrors still serve. Fashion-MNIST: Xiao, Rasul and Vollgraf,
+arXiv:1708.07747, the same numbers of clothes; the checksums are those of its README.
+
+The IDX format of MNIST: two zero bytes, a type, the number of axes, each axis as big-endian int32, then the values.
+
+Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", section "File formats".
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UserError
+from ..arrays import collect_rows, open_rows
+from ..dataset import ImageData, Options
+from ..downloads import download, find, root_of, stamp
+
+log = logging.getLogger("vaegan")
+_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+@dataclass(frozen=True)
+class IdxSet:
+    """A published data set of four IDX files.
+
+    Attributes:
+        name: of the source.
+        folder: what torchvision calls its folder.
+        urls: of the folders that hold the packed files; tried in turn.
+        checksums: of the packed files, in the order train images, train labels, test images, test labels.
+        label_names: name of each class.
+    """
+
+    name: str
+    folder: str
+    urls: tuple[str, ...]
+    checksums: tuple[str, str, str, str]
+    label_names: tuple[str, ...]
+
+    def open(self, options: Options) -> ImageData:
+        """Find or download the files, and open them.
+
+        Raises:
+            UserError: if the files are missing and cannot be downloaded, or are damaged.
+        """
+        paths = self._find(options)
+        train, train_labels, test, test_labels = (
+            read_idx(path, axes) for path, axes in zip(paths, (3, 1, 3, 1), strict=True)
+        )
+        for images, labels, path in ((train, train_labels, paths[1]), (test, test_labels, paths[3])):
+            if len(images) != len(labels) or labels.max(initial=0) >= len(self.label_names):
+                raise UserError(f"{path}: does not fit the images beside it; download both again")
+        if train.shape[1:] != test.shape[1:] or not (train.size and test.size):
+            raise UserError(f"{paths[2]}: does not fit {paths[0].name}; download both again")
+        collection = collect_rows(
+            np.concatenate((train, test))[..., None],
+            self.name,
+            stamp(paths),
+            np.concatenate((train_labels, test_labels)).astype(np.int64),
+            self.label_names,
+        )
+        parts = (np.arange(len(train)), np.arange(len(train), len(train) + len(test)))
+        return open_rows(self.name, collection, parts, options)
+
+    def _find(self, options: Options) -> list[Path]:
+        """Return the four files, those missing downloaded."""
+        root = root_of(self.name, options)
+        below = ("", self.name, "raw", f"{self.folder}/raw")
+        found = [find(root, below, _spellings(file)) for file in _FILES]
+        missing = [f"{file}.gz" for file, path in zip(_FILES, found, strict=True) if path is None]
+        if missing:
+            log.info("downloading %s to %s", self.name, root)
+        return [
+            path or download(self.name, f"{file}.gz", checksum, root, urls=self.urls, missing=missing)
+            for file, checksum, path in zip(_FILES, self.checksums, found, strict=True)
+        ]
+
+
+def _spellings(file: str) -> list[str]:
+    """Return the names under which a file is passed on: packed or not, with a dot for the last hyphen but one."""
+    dotted = file.replace("-idx", ".idx")
+    return [file, f"{file}.gz", dotted, f"{dotted}.gz"]
+
+
+MNIST = IdxSet(
+    name="mnist",
+    folder="MNIST",
+    urls=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist",
+        "https://storage.googleapis.com/cvdf-datasets/mnist",
+    ),
+    checksums=(
+        "sha256:440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "sha256:3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "sha256:8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "sha256:f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+    label_names=tuple("0123456789"),
+)
+
+FASHION_MNIST = IdxSet(
+    name="fashion-mnist",
+    folder="FashionMNIST",
+    urls=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",),
+    checksums=(
+        "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "md5:25c81989df183df01b3e8a0aad5dffbe",
+        "md5:bef4ecab320f06d8554ea6380940ec79",
+        "md5:bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+    label_names=(
+        "t-shirt/top",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
+)
+
+
+_UINT8 = 0x08
+
+
+def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
+    """Read an IDX file of bytes, packed (.gz) or not.
+
+    Args:
+        path: of the file.
+        num_axes: 3 for images ``(N, H, W)``, 1 for labels ``(N,)``.
+
+    Raises:
+        UserError: if the file cannot be read, is of another kind, or shorter or longer than it says.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read ({error}); copy or download it again") from error
+    magic = bytes((0, 0, _UINT8, num_axes))
+    header = 4 + 4 * num_axes
+    if content[:4] != magic or len(content) < header:
+        raise UserError(
+            f"{path}: begins with 0x{content[:4].hex()}, not 0x{magic.hex()} as an IDX file of "
+            f"{'images' if num_axes == 3 else 'labels'} does; download it again"
+        )
+    shape = struct.unpack(f">{num_axes}I", content[4:header])
+    if len(content) - header != math.prod(shape):
+        raise UserError(
+            f"{path}: holds {len(content) - header} values where its header says {'x'.join(map(str, shape))}; "
+            "download it again"
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

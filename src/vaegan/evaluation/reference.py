@@ -1,0 +1,240 @@
+"""What images are measured against: held-out ones, and as a yardstick other real ones that no model has made.
+
+However good a model, its samples cannot be told from the held-out images less well than the training images can; so
+what a distance means is seen from that of as many training images.
+
+Images in batches, so that only a batch of floats is held at a time: of a data set, reconstructed, sampled.
+
+How a set of images lies beside a set of real ones, in features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data.batches import to_unit
+from ..data.dataset import ImageData, ImageSet, Options, some_of
+from ..files import written_beside
+from ..metrics.extractors.features import FeatureExtractor, Pixels
+from ..metrics.frechet import Moments, frechet_interval
+from ..metrics.kernel_distance import kernel_distance
+from ..metrics.memorisation import find_nearest
+from ..metrics.precision_recall import Manifold, overlap
+from ..models import Model
+from .figures import Figures, figure, mean_figure
+
+log = logging.getLogger("vaegan")
+NUM_COPIES = 1000  # images of which the nearest training image is looked for
+_CHUNK = 2**13
+_VERSION = 1  # raise it when the same extractor begins to give other features
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Real images and their features.
+
+    Attributes:
+        data: where they come from.
+        split: 'test' or 'train', of the reference.
+        images: of the reference.
+        others: images of the other split, the yardstick.
+        extractor: of features.
+        reference: features of `images`.
+        others_features: of `others`, `(M, D)`.
+        seed: of every choice.
+        batch_size: images at a time.
+    """
+
+    data: ImageData
+    split: str
+    images: ImageSet
+    others: ImageSet
+    extractor: FeatureExtractor
+    reference: Reference
+    others_features: Tensor
+    seed: int
+    batch_size: int
+
+    @property
+    def num_samples(self) -> int:
+        """How many samples to measure: as many as the yardstick has, as distances depend on the number."""
+        return len(self.others)
+
+    def to_training(self, x: Tensor) -> Tensor:
+        """Return the distance `(B,)` in pixels of each image `(B, C, H, W)` to the nearest training image."""
+        pixels = Pixels(self.data.image_shape)
+        chunks = (pixels.features(batch) for batch in batches_of(self.data.train.images, _CHUNK))
+        return find_nearest(pixels.features(x), chunks, 1)[0][:, 0]
+
+    @cached_property
+    def held_out_to_training(self) -> Tensor:
+        """The same of held-out images, `(B,)`."""
+        images = some_of(self.data.test, NUM_COPIES, self.seed)
+        return self.to_training(torch.cat(list(batches_of(images.images, self.batch_size))))
+
+    @cached_property
+    def yardstick(self) -> Figures:
+        """Figures of the other real images."""
+        return distribution_figures(self.others_features, self.reference, seed=self.seed)
+
+
+def open_bench(
+    data: ImageData,
+    extractor: FeatureExtractor,
+    *,
+    num: int = 10_000,
+    split: str = "test",
+    seed: int = 0,
+    batch_size: int = 256,
+    cache: Path | None = None,
+) -> Bench:
+    """Return the bench of these data; features of real images are kept on disk.
+
+    Args:
+        data: real images.
+        extractor: of features.
+        num: images of each kind, at most.
+        split: 'test' or 'train'; the others are the yardstick.
+        seed: of the choice of images.
+        batch_size: images at a time.
+        cache: folder for features; ``~/.cache/vaegan`` if None.
+    """
+    folder = Options(cache=cache).cache_folder / "features"
+    chosen, features = {}, {}
+    for name, images in (("test", data.test), ("train", data.train)):
+        chosen[name] = some_of(images, num, seed)
+        what = repr((_VERSION, data.fingerprint, name, extractor.fingerprint, len(chosen[name]), seed))
+        path = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
+        features[name] = _kept_features(path, chosen[name], extractor, batch_size)
+    other = "train" if split == "test" else "test"
+    reference = Reference(features[split])
+    return Bench(data, split, chosen[split], chosen[other], extractor, reference, features[other], seed, batch_size)
+
+
+def _kept_features(path: Path, images: ImageSet, extractor: FeatureExtractor, batch_size: int) -> Tensor:
+    if path.is_file():
+        try:
+            return safetensors.torch.load_file(path)["features"]
+        except (OSError, KeyError, safetensors.SafetensorError) as error:
+            log.warning("%s is damaged (%s); computing features anew", path, type(error).__name__)
+    features = features_of(extractor, batches_of(images.images, batch_size))
+    with written_beside(path) as beside:
+        beside.write_bytes(safetensors.torch.save({"features": features}))
+    return features
+
+
+Images = NDArray[np.uint8] | Tensor
+"""Bytes `(N, H, W, C)`, or floats in [0, 1] `(N, C, H, W)`."""
+
+
+def batches_of(images: Images, batch_size: int) -> Iterator[Tensor]:
+    """Yield images as float `(B, C, H, W)` in [0, 1], on the CPU."""
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        batch = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
+        yield to_unit(batch) if batch.dtype == torch.uint8 else batch.cpu()
+
+
+def reconstructions_of(
+    model: Model, images: Images, batch_size: int, condition: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield originals and their reconstructions, float `(B, C, H, W)` in [0, 1], on the CPU.
+
+    A conditional model is given the ``condition`` `(N, A)` of the images.
+    """
+    for x, c in zip(batches_of(images, batch_size), _split(condition, batch_size), strict=False):
+        yield x, model.reconstruct(x, condition=c, batch_size=batch_size).cpu()
+
+
+def samples_of(
+    model: Model, num: int, seed: int, prior: str, batch_size: int, condition: Tensor | None = None
+) -> Iterator[Tensor]:
+    """Yield new images, float `(B, C, H, W)` in [0, 1], on the CPU.
+
+    A conditional model is given ``condition``, `(N, A)` of real images, for one sample after another, again and again.
+
+    Raises:
+        UserError: if the model has no such prior or no decoder.
+    """
+    yield from decoded(model, model.sample_codes(num, seed, prior), batch_size, condition)
+
+
+def decoded(model: Model, codes: Tensor, batch_size: int, condition: Tensor | None = None) -> Iterator[Tensor]:
+    """Yield the images of codes `(num, Z)`; the rest as `samples_of`.
+
+    Raises:
+        UserError: if the model has no decoder.
+    """
+    c = None if condition is None else condition[torch.arange(len(codes)) % len(condition)]
+    for z, own in zip(torch.split(codes, batch_size), _split(c, batch_size), strict=False):
+        yield model.decode(z, condition=own, batch_size=batch_size).cpu()
+
+
+def _split(condition: Tensor | None, batch_size: int) -> Iterable[Tensor | None]:
+    return repeat(None) if condition is None else torch.split(condition, batch_size)
+
+
+def priors_of(model: Model) -> list[str]:
+    """Return the names of the priors that a model can be sampled from; none without a decoder."""
+    return model.prior_names if model.decoder is not None else []
+
+
+def features_of(extractor: FeatureExtractor, batches: Iterable[Tensor]) -> Tensor:
+    """Return the features `(N, D)` of batches of images."""
+    return torch.cat([extractor.features(batch, batch_size=len(batch)) for batch in batches])
+
+
+class Reference:
+    """Features of real images, and what is computed of them once for many comparisons.
+
+    Args:
+        features: `(N, D)`.
+        k: neighbours that a ball of the manifold reaches.
+    """
+
+    def __init__(self, features: Tensor, k: int = 5) -> None:
+        self.features = features
+        self.k = k
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean and covariance."""
+        return Moments(self.features)
+
+    @cached_property
+    def manifold(self) -> Manifold:
+        """Balls around the images."""
+        return Manifold.of(self.features, self.k)
+
+
+def distribution_figures(features: Tensor, reference: Reference, *, seed: int = 0) -> Figures:
+    """Return Fréchet and kernel distance, precision, recall, density and coverage of images.
+
+    Args:
+        features: of the images, `(M, D)`.
+        reference: real images.
+        seed: of subsets and resampling.
+    """
+    num = len(features)
+    found = overlap(reference.manifold, Manifold.of(features, reference.k))
+    return {
+        "frechet_distance": figure(frechet_interval(features, reference.moments, seed=seed), num, seed),
+        "kernel_distance": figure(kernel_distance(features, reference.features, seed=seed), num, seed),
+        "precision": mean_figure(found.precision, seed),
+        "recall": mean_figure(found.recall, seed),
+        "density": mean_figure(found.density, seed),
+        "coverage": mean_figure(found.coverage, seed),
+    }

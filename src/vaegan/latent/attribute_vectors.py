@@ -1,0 +1,192 @@
+"""Attribute vectors: directions in the latent space that put something into an image or take it away.
+
+The vector of an attribute is the mean code of images with it minus the mean code of images without it (Larsen et al.,
+arXiv:1512.09300, section 4.2), so strength 1 goes from the one group's mean to the other's, however many images either
+has. Attributes that go together in the data (beard and male) go together in these vectors. Three remedies:
+
+* 'balanced': both groups are weighted until all other attributes have the same mean in both (see `balance`).
+* 'linear': least squares of the codes on all attributes at once, z = b_0 + sum_a y_a b_a; each b_a is the effect of
+  its attribute while the others are held fixed.
+* orthogonalise: of each vector only what no other one has (its part at right angles to all of them) is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..data.thresholds import find_thresholds, has_attribute
+from ..errors import UserError, nearest
+from .entropy_balancing import balancing_weights
+
+How = Literal["difference", "balanced", "linear"]
+
+
+@dataclass(frozen=True)
+class AttributeVectors:
+    """Vectors of A attributes.
+
+    Attributes:
+        names: of the attributes.
+        vectors: float32 `(A, Z)`; strength 1 adds one of them.
+        thresholds: `(A,)`; an image whose value lies above has the attribute, one at or below has not.
+        counts: `(A, 2)`, images without and with it.
+        how: how they were found.
+        orthogonalised: whether each is at right angles to all others as they were found.
+    """
+
+    names: tuple[str, ...]
+    vectors: Tensor
+    thresholds: Tensor
+    counts: Tensor
+    how: How = "difference"
+    orthogonalised: bool = False
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return the vector `(Z,)` of an attribute.
+
+        Raises:
+            UserError: if there is none of this name.
+        """
+        return self.vectors[self.index(name)]
+
+    def index(self, name: str) -> int:
+        """Return the row of an attribute.
+
+        Raises:
+            UserError: if there is none of this name.
+        """
+        return find_attribute(self.names, name)
+
+    def only(self, names: Sequence[str]) -> AttributeVectors:
+        """Return the vectors of these attributes, in this order."""
+        rows = [self.index(name) for name in names]
+        return replace(
+            self,
+            names=tuple(names),
+            vectors=self.vectors[rows],
+            thresholds=self.thresholds[rows],
+            counts=self.counts[rows],
+        )
+
+
+def find_attribute(names: Sequence[str], name: str) -> int:
+    """Return where ``name`` stands in ``names``.
+
+    Raises:
+        UserError: if it is not there.
+    """
+    if name not in names:
+        known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        raise UserError(f"no attribute {name!r}{nearest(name, names)}; there are {known}")
+    return list(names).index(name)
+
+
+def find_vectors(
+    z: Tensor,
+    attributes: Tensor,
+    names: Sequence[str],
+    *,
+    how: How = "difference",
+    orthogonalise: bool = False,
+) -> AttributeVectors:
+    """Find the vector of each attribute.
+
+    Args:
+        z: codes `(N, Z)`.
+        attributes: `(N, A)`, NaN where unknown. Those with more than two values are parted at their median.
+        names: A names.
+        how: 'difference', 'balanced' or 'linear', see the module. In 'linear' a value counts as it is, the vector is
+            scaled to the difference between both groups' mean values, and only images of which all is known take part.
+        orthogonalise: keep of each vector what is at right angles to all others.
+
+    Raises:
+        UserError: if an attribute is the same for all images, or cannot be told from the others.
+    """
+    if how not in _HOW:
+        raise UserError(f"unknown way {how!r} to find vectors; there are {', '.join(_HOW)}")
+    thresholds = find_thresholds(attributes)
+    sides = has_attribute(attributes, thresholds)
+    counts = torch.stack([(sides == 0).sum(0), (sides == 1).sum(0)], dim=1)
+    for name, smaller in zip(names, counts.amin(1).tolist(), strict=True):
+        if smaller == 0:
+            raise UserError(f"attribute {name!r} is the same for all {len(z)} images; leave it out or take more images")
+    vectors = _HOW[how](z.double(), attributes.double(), sides)
+    if orthogonalise:
+        vectors = _orthogonalised(vectors, names)
+    return AttributeVectors(tuple(names), vectors.float(), thresholds, counts, how, orthogonalise)
+
+
+def apply(z: Tensor, vector: Tensor, strength: float | Tensor) -> Tensor:
+    """Return `z + strength * vector`.
+
+    Args:
+        z: codes `(B, Z)`.
+        vector: `(Z,)`, or one for each code `(B, Z)`.
+        strength: a number, or one for each code `(B,)`; 1 is the whole difference, less than 0 takes away.
+    """
+    strength = torch.as_tensor(strength, dtype=z.dtype, device=z.device)
+    return z + strength[..., None] * vector.to(z)
+
+
+def sweep(z: Tensor, vector: Tensor, strengths: Sequence[float]) -> Tensor:
+    """Return codes `(S, B, Z)`: all of ``z`` `(B, Z)` at each of S strengths of ``vector`` `(Z,)`."""
+    return torch.stack([apply(z, vector, strength) for strength in strengths])
+
+
+def random_like(vector: Tensor, seed: int) -> Tensor:
+    """Return vectors of the same lengths as `(..., Z)`, each in a random direction of its own, evenly over all."""
+    direction = torch.randn(vector.shape, generator=torch.Generator().manual_seed(seed)).to(vector)
+    return direction.mul(vector.norm(dim=-1, keepdim=True) / direction.norm(dim=-1, keepdim=True))
+
+
+def _difference(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
+    return torch.stack([z[side == 1].mean(0) - z[side == 0].mean(0) for side in sides.unbind(1)])
+
+
+def _linear(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
+    known = ~attributes.isnan().any(1)
+    if not known.any():
+        raise UserError("'linear' needs images of which all attributes are known, and there are none; choose fewer")
+    units = _difference(attributes.nan_to_num(), attributes, sides).diagonal()
+    y = attributes[known] / units
+    y = torch.cat([torch.ones(len(y), 1, dtype=y.dtype), y], dim=1)
+    # The pseudo-inverse also takes attributes that depend on one another (one column per label): of all solutions
+    # it gives the shortest.
+    return torch.matmul(torch.linalg.pinv(y), z[known])[1:]
+
+
+def _balanced(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
+    known = ~attributes.isnan()
+    mean = attributes.nanmean(0)
+    deviation = torch.where(known, attributes - mean, 0.0)
+    scaled = deviation / (deviation.square().sum(0) / known.sum(0)).sqrt()
+    vectors = []
+    for index, side in enumerate(sides.unbind(1)):
+        others = torch.cat([scaled[:, :index], scaled[:, index + 1 :]], dim=1)
+        groups = [(z[side == value], others[side == value]) for value in (0, 1)]
+        target = torch.stack([group.mean(0) for _, group in groups]).mean(0)
+        without, with_ = (balancing_weights(group - target) @ codes for codes, group in groups)
+        vectors.append(with_ - without)
+    return torch.stack(vectors)
+
+
+def _orthogonalised(vectors: Tensor, names: Sequence[str]) -> Tensor:
+    kept = []
+    for index, vector in enumerate(vectors):
+        others = torch.cat([vectors[:index], vectors[index + 1 :]]).T
+        rest = vector - others @ (torch.linalg.pinv(others) @ vector)
+        if rest.norm() < 1e-3 * vector.norm():
+            raise UserError(
+                f"the vector of attribute {names[index]!r} is a mixture of the others', nothing of its own is left; "
+                "choose fewer attributes or do not orthogonalise"
+            )
+        kept.append(rest)
+    return torch.stack(kept)
+
+
+_HOW = {"difference": _difference, "balanced": _balanced, "linear": _linear}

@@ -1,0 +1,138 @@
+"""Clusters of codes, and what the same algorithms find without a model: in pixels and in their principal components.
+
+k-means makes the sum of squared distances to the nearest of k centres small; a Gaussian mixture maximises the
+likelihood of sum_k pi_k N(z | mu_k, Sigma_k) and gives each code to the component most likely to have made it. Both
+start several times and keep the best.
+
+Codes on a plane, for eyes: the two principal components, or t-SNE, which keeps neighbours together.
+
+t-SNE (van der Maaten and Hinton 2008, "Visualizing data using t-SNE") says nothing by distances between groups, nor by
+their sizes. It comes with the extra 'tsne' (openTSNE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Clusters of N points.
+
+    Attributes:
+        assignment: int64 `(N,)`, the cluster of each point.
+        centres: `(K, D)`, the centre of each cluster.
+        distances: `(N,)`, of each point to the centre of its cluster.
+    """
+
+    assignment: Tensor
+    centres: Tensor
+    distances: Tensor
+
+    def nearest(self, cluster: int, num: int) -> Tensor:
+        """Return indices of the `num` points of a cluster (or all) that are nearest to its centre, nearest first."""
+        members = (self.assignment == cluster).nonzero()[:, 0]
+        return members[self.distances[members].argsort(stable=True)[:num]]
+
+
+def kmeans(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
+    """Find k clusters by k-means.
+
+    Args:
+        z: points `(N, D)`.
+        k: number of clusters.
+        seed: of the first centres (k-means++).
+        restarts: starts, of which the best counts.
+
+    Raises:
+        UserError: if there are fewer points than clusters.
+    """
+    from sklearn.cluster import KMeans
+
+    _check(z, k)
+    found = KMeans(k, n_init=restarts, random_state=seed).fit(z.cpu().numpy())
+    return _clusters(z, found.labels_, found.cluster_centers_)
+
+
+def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3, covariance: str = "full") -> Clusters:
+    """Find k clusters by a mixture of Gaussians.
+
+    Args:
+        z: points `(N, D)`; each dimension is scaled to variance 1 first, which changes no mixture but steadies the
+            numbers.
+        k: number of components.
+        seed: of the starts, which are made by k-means.
+        restarts: starts, of which the best counts.
+        covariance: 'full', or 'diag' for independent dimensions.
+
+    Raises:
+        UserError: if there are fewer points than clusters.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    _check(z, k)
+    scale = z.double().std(0).clamp_min(1e-12)
+    scaled = ((z.double() - z.double().mean(0)) / scale).cpu().numpy()
+    found = GaussianMixture(k, covariance_type=covariance, n_init=restarts, random_state=seed, reg_covar=1e-4)
+    assignment = found.fit_predict(scaled)
+    return _clusters(z, assignment, found.means_ * scale.cpu().numpy() + z.double().mean(0).cpu().numpy())
+
+
+def principal_components(x: Tensor, num: int) -> Tensor:
+    """Return the coordinates `(N, num)` of points `(N, D)` along their directions of largest variance.
+
+    There are at most min(N, D). The sign of each direction is such that its largest coordinate in D is positive.
+    """
+    from sklearn.decomposition import PCA
+
+    num = min(num, *x.shape)
+    return torch.from_numpy(PCA(num, random_state=0).fit_transform(x.cpu().double().numpy())).float()
+
+
+ALGORITHMS: dict[str, Callable[..., Clusters]] = {"kmeans": kmeans, "mixture": mixture}
+"""Every algorithm by its name; each takes points, k, seed and restarts."""
+
+
+def _check(z: Tensor, k: int) -> None:
+    if len(z) < k:
+        raise UserError(f"{len(z)} images are too few for {k} clusters; take more images or fewer clusters")
+
+
+def _clusters(z: Tensor, assignment: object, centres: object) -> Clusters:
+    assigned, middle = torch.as_tensor(assignment).long(), torch.as_tensor(centres, dtype=torch.float32)
+    return Clusters(assigned, middle, (z.cpu().float() - middle[assigned]).norm(dim=1))
+
+
+def pca_map(z: Tensor, seed: int = 0) -> Tensor:
+    """Return places `(N, 2)` of codes `(N, Z)`: their two principal components (the seed changes nothing).
+
+    Codes of one dimension, or a single code, have but one component: they lie on a line, with 0 as second coordinate.
+    """
+    places = principal_components(z, 2)
+    return F.pad(places, (0, 2 - places.shape[1]))
+
+
+def tsne_map(z: Tensor, seed: int = 0) -> Tensor:
+    """Return places `(N, 2)` of codes `(N, Z)` by t-SNE.
+
+    Raises:
+        UserError: if openTSNE is not installed.
+    """
+    try:
+        from openTSNE import TSNE
+    except ImportError as error:
+        raise UserError("t-SNE needs openTSNE: pip install 'vaegan[tsne]', or take the map pca") from error
+    perplexity = min(30.0, max(1.0, (len(z) - 1) / 3))
+    places = TSNE(perplexity=perplexity, random_state=seed).fit(z.cpu().double().numpy())
+    return torch.tensor(places).float()
+
+
+MAPS = {"pca": pca_map, "tsne": tsne_map}
+"""Every map by its name; each takes codes and a seed."""

@@ -1,0 +1,130 @@
+"""DINOv2: features learned from photographs without labels, nearer to what people see than Inception's.
+
+A vision transformer (Oquab et al. 2023, arXiv:2304.07193): patches of 14 x 14 pixels and a class token go through
+blocks x + g_1 Attention(Norm(x)), x + g_2 MLP(Norm(x)) with learned scales g; the class token at the end is the
+feature. That Fréchet distances in it agree better with people: Stein et al. 2023, arXiv:2306.04675. Depth and width
+are read off the weights, in the layout of the authors' files or in that of the package transformers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...errors import UserError
+from .learned import fingerprint_of
+from .weights import Published, read_weights
+
+PUBLISHED = Published("dinov2", "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth")
+_SIDE = 224
+_HEAD_DIM = 64
+_AT_A_TIME = 32
+_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
+_RENAMED = (
+    (r"^dinov2\.", ""),
+    (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
+    (r"^embeddings\.position_embeddings$", "pos_embed"),
+    (r"^embeddings\.", ""),
+    (r"^encoder\.layer\.", "blocks."),
+    (r"^layernorm\.", "norm."),
+    (r"\.attention\.attention\.", ".attn."),
+    (r"\.attention\.output\.dense\.", ".attn.proj."),
+    (r"\.layer_scale(\d)\.lambda1$", r".ls\1.gamma"),
+)
+
+
+class DINOv2:
+    """DINOv2 as an extractor (see `features.FeatureExtractor`).
+
+    Args:
+        weights: file of weights, or None for the small network's in `folder`.
+        folder: where weights are kept, downloaded if missing.
+        device: where it computes.
+
+    Raises:
+        UserError: if there are no weights, or others.
+    """
+
+    name = "dinov2"
+
+    def __init__(self, weights: Path | None, folder: Path, device: torch.device | str = "cpu") -> None:
+        tensors = in_authors_layout(read_weights(PUBLISHED, weights, folder))
+        needed = ("cls_token", "pos_embed", "patch_embed.proj.weight", "norm.weight", "blocks.0.mlp.fc1.weight")
+        for key in needed:
+            if key not in tensors:
+                raise UserError(f"these are no weights of 'dinov2': {key} is missing; fetch {PUBLISHED.url}")
+        self.fingerprint = fingerprint_of(tensors)
+        self.dim = tensors["norm.weight"].numel()
+        self._tensors = {name: tensor.float().to(device) for name, tensor in tensors.items()}
+        self._depth = 1 + max(int(found[1]) for name in tensors if (found := re.match(r"blocks\.(\d+)\.", name)))
+        self._device = device
+
+    @torch.inference_mode()
+    def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return features `(B, D)`, on the CPU, of images `(B, C, H, W)` in [0, 1], C 1 or 3."""
+        parts = torch.split(x, min(batch_size, _AT_A_TIME))
+        return torch.cat([self._network(part.to(self._device)).cpu() for part in parts])
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Return tokens behind each quarter of the blocks, `(B, D, T)` on the device, differentiable in the images."""
+        wanted = {self._depth * quarter // 4 - 1 for quarter in range(1, 5)}
+        return [h.transpose(1, 2) for number, h in enumerate(self._blocks(x)) if number in wanted]
+
+    def _network(self, x: Tensor) -> Tensor:
+        *_, h = self._blocks(x)
+        return self._norm(h, "norm")[:, 0]
+
+    def _blocks(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the tokens `(B, T, D)` behind each block."""
+        t = self._tensors
+        sized = F.interpolate(x, size=(_SIDE, _SIDE), mode="bicubic", align_corners=False, antialias=True)
+        mean, spread = (sized.new_tensor(values)[:, None, None] for values in (_MEAN, _SPREAD))
+        h = self._with_places((sized.expand(-1, 3, -1, -1) - mean) / spread)
+        for number in range(self._depth):
+            name = f"blocks.{number}."
+            h = h + t[name + "ls1.gamma"] * self._attention(self._norm(h, name + "norm1"), name + "attn.")
+            y = F.gelu(self._linear(self._norm(h, name + "norm2"), name + "mlp.fc1"))
+            h = h + t[name + "ls2.gamma"] * self._linear(y, name + "mlp.fc2")
+            yield h
+
+    def _with_places(self, x: Tensor) -> Tensor:
+        """Return tokens `(B, 1 + patches, D)`: the class token, and patches, each with its place."""
+        t = self._tensors
+        kernel = t["patch_embed.proj.weight"]
+        patches = F.conv2d(x, kernel, t["patch_embed.proj.bias"], stride=kernel.shape[-1])
+        places = t["pos_embed"][:, 1:]
+        side = round(places.shape[1] ** 0.5)
+        places = places.transpose(1, 2).reshape(1, -1, side, side)
+        if places.shape[2:] != patches.shape[2:]:
+            places = F.interpolate(places, size=patches.shape[2:], mode="bicubic", align_corners=False)
+        first = (t["cls_token"] + t["pos_embed"][:, :1]).expand(len(x), -1, -1)
+        return torch.cat([first, (patches + places).flatten(2).transpose(1, 2)], 1)
+
+    def _attention(self, x: Tensor, name: str) -> Tensor:
+        qkv = self._linear(x, name + "qkv").reshape(*x.shape[:2], 3, -1, _HEAD_DIM).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
+        return self._linear(y.transpose(1, 2).flatten(2), name + "proj")
+
+    def _linear(self, x: Tensor, name: str) -> Tensor:
+        return F.linear(x, self._tensors[name + ".weight"], self._tensors[name + ".bias"])
+
+    def _norm(self, x: Tensor, name: str) -> Tensor:
+        return F.layer_norm(x, (self.dim,), self._tensors[name + ".weight"], self._tensors[name + ".bias"], 1e-6)
+
+
+def in_authors_layout(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights under the authors' names; those of transformers are renamed, query, key and value joined."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        for pattern, text in _RENAMED:
+            name = re.sub(pattern, text, name)
+        renamed[name] = tensor
+    for name in [name for name in renamed if ".attn.query." in name]:
+        parts = [renamed.pop(name.replace(".query.", f".{part}.")) for part in ("query", "key", "value")]
+        renamed[name.replace(".query.", ".qkv.")] = torch.cat(parts)
+    return {name: tensor for name, tensor in renamed.items() if name != "mask_token"}

@@ -1,0 +1,133 @@
+"""Features: what images are compared by, when single pixels say too little.
+
+Every extractor is alike: images `(B, C, H, W)` in [0, 1] go in, rows `(B, D)` come out. Distances between rows mean
+something only within one extractor, whose name and fingerprint therefore stand beside each figure.
+
+* 'classifier': a small network that we train to tell the data's labels and attributes; needs no download.
+* 'rotations': the same, trained to tell quarter turns, for images of which nothing is known.
+* 'inception', 'dinov2': published networks trained on photographs, for colour images of the usual kind.
+* 'pixels': the image itself, made at most 32 pixels wide and high.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...data.dataset import ImageData, Options
+from ...errors import UserError, nearest
+from .dinov2 import DINOv2
+from .inception import Inception
+from .learned import TASKS, Learned, is_known, open_learned
+
+_MOST_PIXELS = 32
+EXTRACTORS = ("classifier", "rotations", "inception", "dinov2", "pixels")
+
+
+class FeatureExtractor(Protocol):
+    """Anything that turns images into rows of numbers.
+
+    Attributes:
+        name: as in `EXTRACTORS`.
+        fingerprint: hash of the weights; features of the same fingerprint may be compared, and are cached by it.
+        dim: D, numbers of a row.
+    """
+
+    name: str
+    fingerprint: str
+    dim: int
+
+    def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return features float32 `(B, D)`, on the CPU, of images `(B, C, H, W)` in [0, 1]."""
+
+
+class Pixels:
+    """The images themselves, larger ones averaged down to 32 x 32.
+
+    Args:
+        image_shape: (C, H, W).
+    """
+
+    name = "pixels"
+
+    def __init__(self, image_shape: tuple[int, int, int]) -> None:
+        channels, height, width = image_shape
+        self.size = (min(height, _MOST_PIXELS), min(width, _MOST_PIXELS))
+        self.dim = channels * self.size[0] * self.size[1]
+        self.fingerprint = f"pixels {channels} x {self.size[0]} x {self.size[1]}"
+
+    def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return pixels `(B, D)`, on the CPU."""
+        shrunk = [
+            F.adaptive_avg_pool2d(part, self.size).flatten(1).float().cpu() for part in torch.split(x, batch_size)
+        ]
+        return torch.cat(shrunk) if shrunk else torch.empty(0, self.dim)
+
+
+_PUBLISHED: dict[str, Callable[..., Inception | DINOv2]] = {"inception": Inception, "dinov2": DINOv2}
+_OF_LAYERS = 1
+"""Seed of our own networks whose hidden layers are trained with, so that they are not those that measure."""
+
+
+def default_extractor(data: ImageData) -> str:
+    """Return 'classifier' where labels or attributes are known, else 'rotations'."""
+    return "classifier" if is_known(data.train) else "rotations"
+
+
+def open_extractor(
+    name: str | None,
+    data: ImageData,
+    *,
+    seed: int = 0,
+    cache: Path | None = None,
+    weights: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> FeatureExtractor:
+    """Return an extractor, trained or fetched if that was not done before.
+
+    Args:
+        name: one of `EXTRACTORS`; the default of these data if None.
+        data: what it is to be used on, in the size of the images that it will see.
+        seed: of the training of our own.
+        cache: folder to keep it in; ``~/.cache/vaegan`` if None.
+        weights: file of the weights of a published network.
+        device: where it computes.
+
+    Raises:
+        UserError: if there is none of this name, or it cannot be had for these data.
+    """
+    name = name or default_extractor(data)
+    folder = Options(cache=cache).cache_folder / "extractors"
+    if name == "pixels":
+        return Pixels(data.image_shape)
+    if name in _PUBLISHED:
+        return _PUBLISHED[name](weights, Options(cache=cache).cache_folder / "weights", device)
+    if name == "classifier" and not is_known(data.train):
+        raise UserError(f"{data.name}: neither labels nor attributes are known to train a classifier on; use rotations")
+    if name in TASKS:
+        return open_learned(name, data, seed=seed, folder=folder, device=device)
+    raise UserError(f"unknown extractor '{name}'{nearest(name, EXTRACTORS)}; there are {', '.join(EXTRACTORS)}")
+
+
+def open_layers(
+    name: str | None,
+    data: ImageData,
+    *,
+    cache: Path | None = None,
+    weights: Path | None = None,
+    device: torch.device | str = "cpu",
+) -> Callable[[Tensor], list[Tensor]]:
+    """Return what gives the hidden layers of an extractor: images `(B, C, H, W)` in [0, 1] -> maps, differentiable.
+
+    Arguments and what is raised as `open_extractor`; 'pixels' has no layers. Our own networks are others than those
+    that `open_extractor` gives by itself.
+    """
+    extractor = open_extractor(name, data, seed=_OF_LAYERS, cache=cache, weights=weights, device=device)
+    if isinstance(extractor, (Learned, Inception, DINOv2)):
+        return extractor.layers
+    raise UserError(f"extractor '{extractor.name}' has no hidden layers; take classifier or rotations")

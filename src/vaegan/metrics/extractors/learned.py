@@ -1,0 +1,247 @@
+"""What a small classifier can be trained to tell, so that its features see what matters in the images.
+
+Where labels are known, it tells them (cross entropy), and each attribute besides (binary cross entropy). Where nothing
+is known, it tells by which quarter turn an image was turned (Gidaris et al. 2018, "Unsupervised representation
+learning by predicting image rotations"): that needs an eye for what is in it.
+
+Extractors that we train ourselves on the training images, kept on disk by what they were trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...data.batches import to_unit
+from ...data.dataset import ImageData, ImageSet
+from ...data.thresholds import find_thresholds, has_attribute
+from ...errors import UserError
+from ...files import written_beside
+from .classifier import NUM_FEATURES, Classifier, attribute_loss, attribute_weights, fit
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be told.
+
+    Attributes:
+        label_names: name of each class; the first logits are theirs.
+        attribute_names: of each attribute, whose logits follow.
+        num_outputs: logits in all.
+        loss: see `classifier.fit`.
+        digest: changes with the answers (not with the images).
+    """
+
+    label_names: tuple[str, ...]
+    attribute_names: tuple[str, ...]
+    num_outputs: int
+    loss: Callable[[Classifier, Tensor], Tensor]
+    digest: str
+
+
+def is_known(images: ImageSet) -> bool:
+    """Return whether labels or attributes are known that differ between images."""
+    return _has_classes(images) or bool(_varying_attributes(images)[1])
+
+
+def known_task(images: ImageSet) -> Task:
+    """Return the task of telling labels and attributes, which must be known."""
+    labels = torch.from_numpy(images.labels) if _has_classes(images) and images.labels is not None else None
+    targets, attribute_names = _varying_attributes(images)
+    label_names = images.label_names if labels is not None else ()
+    num_labels = len(label_names)
+    weights = attribute_weights(targets)
+
+    def loss(classifier: Classifier, chosen: Tensor) -> Tensor:
+        logits: Tensor = classifier(_batch(images, chosen))
+        total = logits.new_zeros(())
+        if labels is not None:
+            total = total + F.cross_entropy(logits[:, :num_labels], labels[chosen])
+        if attribute_names:
+            total = total + attribute_loss(logits[:, num_labels:], targets[chosen], weights)
+        return total
+
+    answers = [b"" if labels is None else labels.numpy().tobytes(), targets.numpy().tobytes()]
+    digest = hashlib.sha256(repr((label_names, attribute_names)).encode() + b"".join(answers)).hexdigest()
+    return Task(label_names, attribute_names, num_labels + len(attribute_names), loss, digest)
+
+
+def rotation_task(images: ImageSet) -> Task:
+    """Return the task of telling turns by 0, 90, 180 and 270 degrees; by 0 and 180 where images are not square."""
+    turns = (0, 1, 2, 3) if images.images.shape[1] == images.images.shape[2] else (0, 2)
+
+    def loss(classifier: Classifier, chosen: Tensor) -> Tensor:
+        # The batch is in random order, so every place in it may have its own turn.
+        x = _batch(images, chosen).contiguous()
+        answer = torch.arange(len(x)) % len(turns)
+        for number, turn in enumerate(turns):
+            x[answer == number] = x[answer == number].rot90(turn, (2, 3))
+        logits: Tensor = classifier(x)
+        return F.cross_entropy(logits, answer)
+
+    return Task((), (), len(turns), loss, f"{len(turns)} turns")
+
+
+def _batch(images: ImageSet, chosen: Tensor) -> Tensor:
+    """Return the chosen images, float `(B, C, H, W)` in [0, 1]; they may lie in a file that is only mapped."""
+    return to_unit(torch.from_numpy(images.images[chosen.numpy()]))
+
+
+def _has_classes(images: ImageSet) -> bool:
+    return images.labels is not None and len(images.label_names) > 1
+
+
+def _varying_attributes(images: ImageSet) -> tuple[Tensor, tuple[str, ...]]:
+    """Return 1 with, 0 without, NaN unknown of the attributes with at least two values, `(N, A)`, and their names."""
+    if images.attributes is None or not images.attribute_names:
+        return torch.empty(len(images), 0), ()
+    values = torch.from_numpy(images.attributes)
+    thresholds = find_thresholds(values)
+    varying = ~thresholds.isnan()
+    names = tuple(name for name, varies in zip(images.attribute_names, varying.tolist(), strict=True) if varies)
+    return has_attribute(values, thresholds)[:, varying], names
+
+
+log = logging.getLogger("vaegan")
+_VERSION = 1  # raise it when the same data begin to give another classifier
+TASKS = {"classifier": known_task, "rotations": rotation_task}
+"""What the extractors of these names were trained to tell."""
+
+
+class Learned:
+    """The second to last layer of a `Classifier`, as an extractor (see `features.FeatureExtractor`).
+
+    Args:
+        name: 'classifier' or 'rotations'.
+        classifier: trained.
+        image_shape: (C, H, W) of the images it takes.
+        label_names: of its first logits.
+        attribute_names: of those that follow.
+        device: where it computes.
+    """
+
+    dim = NUM_FEATURES
+
+    def __init__(
+        self,
+        name: str,
+        classifier: Classifier,
+        image_shape: tuple[int, int, int],
+        label_names: tuple[str, ...] = (),
+        attribute_names: tuple[str, ...] = (),
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.name = name
+        self.fingerprint = fingerprint_of(classifier.state_dict())
+        self.image_shape = image_shape
+        self.label_names = list(label_names)
+        self.attribute_names = list(attribute_names)
+        self._classifier = classifier.to(device).eval().requires_grad_(False)
+        self._device = device
+
+    @torch.inference_mode()
+    def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return the features `(B, 128)`, on the CPU, of images `(B, C, H, W)` in [0, 1].
+
+        Raises:
+            UserError: if these are not images like those it was trained on.
+        """
+        if tuple(x.shape[1:]) != self.image_shape:
+            raise UserError(
+                f"extractor '{self.name}' was trained on images {self.image_shape}, not {tuple(x.shape[1:])}; "
+                "open the data in the size of these images"
+            )
+        chunks = [self._classifier.features(part.to(self._device)).cpu() for part in torch.split(x, batch_size)]
+        return torch.cat(chunks) if chunks else torch.empty(0, self.dim)
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Return the maps behind each convolution, `(B, C, h, w)` on the device, differentiable in the images."""
+        return self._classifier.layers(x)
+
+    def probabilities(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return the probability of each label `(B, K)`, on the CPU; (0, K) columns where no labels are known."""
+        return self.label_probabilities(self.features(x, batch_size=batch_size))
+
+    @torch.inference_mode()
+    def label_probabilities(self, features: Tensor) -> Tensor:
+        """Return the probability of each label `(B, K)` out of features `(B, 128)`, both on the CPU."""
+        logits: Tensor = self._classifier.head(features.to(self._device))
+        return logits[:, : len(self.label_names)].softmax(1).cpu()
+
+    @torch.inference_mode()
+    def attribute_probabilities(self, features: Tensor) -> Tensor:
+        """Return the probability of each attribute `(B, A)` out of features `(B, 128)`, both on the CPU."""
+        logits: Tensor = self._classifier.head(features.to(self._device))
+        return logits[:, len(self.label_names) :].sigmoid().cpu()
+
+
+def open_learned(name: str, data: ImageData, *, seed: int, folder: Path, device: torch.device | str = "cpu") -> Learned:
+    """Return the extractor of these data, trained now if it is not in ``folder``.
+
+    Args:
+        name: of a task in `TASKS`.
+        data: whose training images it is for.
+        seed: of the training.
+        folder: where such extractors are kept.
+        device: where it computes features; it is trained on the CPU.
+
+    Raises:
+        UserError: if ``folder`` cannot be written.
+    """
+    task = TASKS[name](data.train)
+    what = repr((_VERSION, name, data.fingerprint, task.digest, seed))
+    path = folder / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
+    classifier = _load(path, data, task) or _train(name, path, data, task, seed)
+    labels, attributes = task.label_names, task.attribute_names
+    return Learned(name, classifier, data.image_shape, labels, attributes, device)
+
+
+def num_images_for(num: int, image_shape: tuple[int, int, int]) -> int:
+    """Return how many images to train on: 180,000 of 28 x 28, fewer the larger they are, at most 60 passes."""
+    _, height, width = image_shape
+    affordable = int(180_000 * min(1.0, 1024 / (height * width)))
+    return max(min(affordable, 60 * num), 10_000)
+
+
+def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
+    """Return a hash of weights and their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + repr(tuple(tensor.shape)).encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _load(path: Path, data: ImageData, task: Task) -> Classifier | None:
+    if not path.is_file():
+        return None
+    with torch.random.fork_rng(devices=[]):
+        classifier = Classifier(data.image_shape, task.num_outputs)
+    try:
+        classifier.load_state_dict(safetensors.torch.load_file(path))
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        log.warning("%s is damaged (%s); training anew", path, type(error).__name__)
+        return None
+    return classifier
+
+
+def _train(name: str, path: Path, data: ImageData, task: Task, seed: int) -> Classifier:
+    num_images = num_images_for(len(data.train), data.image_shape)
+    what = "labels and attributes" if name == "classifier" else "quarter turns"
+    log.info("training a small network to tell %s, to compare images by: %d images", what, num_images)
+    start = time.perf_counter()
+    classifier = fit(task.loss, len(data.train), data.image_shape, task.num_outputs, seed=seed, num_images=num_images)
+    with written_beside(path) as beside:
+        beside.write_bytes(safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
+    log.info("trained in %.0f s, kept as %s", time.perf_counter() - start, path)
+    return classifier

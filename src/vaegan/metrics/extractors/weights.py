@@ -1,0 +1,78 @@
+"""Weights of published networks: named by the user, found in the cache, or downloaded to it. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import http.client
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ...errors import UserError
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where weights are published.
+
+    Attributes:
+        name: of the extractor.
+        url: of the file.
+        hash_prefix: first digits of its SHA-256, if the publisher tells.
+    """
+
+    name: str
+    url: str
+    hash_prefix: str | None = None
+
+
+def read_weights(published: Published, path: Path | None, folder: Path) -> dict[str, Tensor]:
+    """Return the tensors of published weights.
+
+    Args:
+        published: which.
+        path: file that the user has named, or None.
+        folder: where they are kept otherwise, downloaded if missing.
+
+    Raises:
+        UserError: if they are not there and not to be downloaded, or no file of tensors.
+    """
+    if path is not None and not path.is_file():
+        raise UserError(f"no weights of '{published.name}' at {path}; check the path or fetch {published.url}")
+    path = path or _kept(published, folder / published.url.rsplit("/", 1)[1])
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
+    except Exception as error:  # torch.load lets those of zip and pickle through: any of them means the same
+        raise UserError(f"{path} holds no weights ({type(error).__name__}); fetch {published.url} again") from error
+
+
+def fitting(tensors: dict[str, Tensor], wanted: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return those of `tensors` that are wanted.
+
+    Raises:
+        UserError: if one is missing or of another shape.
+    """
+    for key, tensor in wanted.items():
+        if key not in tensors or tensors[key].shape != tensor.shape:
+            raise UserError(f"these are no weights of '{name}': {key} is missing or of another shape; see --help")
+    return {key: tensors[key].float() for key in wanted}
+
+
+def _kept(published: Published, path: Path) -> Path:
+    if path.is_file():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(published.url, str(path), published.hash_prefix, progress=False)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise UserError(
+            f"the weights of extractor '{published.name}' are not at {path} and not to be downloaded now; "
+            f"fetch {published.url} and put it there, or name the file with --weights"
+        ) from error
+    return path

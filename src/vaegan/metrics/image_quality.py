@@ -1,0 +1,124 @@
+"""How near a reconstruction x_tilde is to its original x: in pixels, in structure, in features.
+
+All take images or features in pairs, `(B, ...)` each, and return one number per pair, `(B,)`, so that a mean can be
+given with an interval; images come in batches as large as memory allows. Sums are taken in float64.
+
+How sharp an image is: how strong its edges and its finest details are.
+
+Neither is good in itself, for noise is sharp as well. What tells is the comparison with the same figure of real
+images: blurred samples are below it, noisy ones above. Colours are averaged to one grey first.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_HIGHEST_PSNR = 100.0
+
+
+def squared_error(x_tilde: Tensor, x: Tensor) -> Tensor:
+    """||x - x_tilde||^2, the sum over all dimensions, `(B,)`, of images or features `(B, ...)`."""
+    return (x_tilde.double() - x.double()).square().reshape(len(x), -1).sum(1)
+
+
+def mean_squared_error(x_tilde: Tensor, x: Tensor) -> Tensor:
+    """||x - x_tilde||^2 / D, the mean over all D dimensions, `(B,)`, of images or features `(B, ...)`.
+
+    Of features of any extractor this is the feature distance; its unit is the extractor's own.
+    """
+    return squared_error(x_tilde, x) / x[0].numel()
+
+
+def psnr(x_tilde: Tensor, x: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio -10 log10 MSE of images in [0, 1].
+
+    Returns:
+        Decibels, `(B,)`; at most 100 (an MSE of 1e-10, far below one grey level in one pixel), so that a single
+        image without any error does not make the mean infinite.
+    """
+    return (-10 * mean_squared_error(x_tilde, x).log10()).clamp(max=_HIGHEST_PSNR)
+
+
+def ssim(x_tilde: Tensor, x: Tensor, *, window: int = 11, sigma: float = 1.5) -> Tensor:
+    """Structural similarity (Wang et al. 2004, "Image quality assessment", eq. 13; section III.B for the window).
+
+    With means mu, variances and the covariance under a Gaussian window at every place where it fits wholly,
+
+        (2 mu_x mu_y + C1) (2 cov_xy + C2) / ((mu_x^2 + mu_y^2 + C1) (var_x + var_y + C2)),
+
+    C1 = 0.01^2 and C2 = 0.03^2 for images in [0, 1], is averaged over places and channels. Where an image is smaller
+    than the window, the window is cut at its sides to the largest odd size that fits: 7 x 7 at 8 x 8, which keeps
+    0.98 of a side's weight and has four places. Figures of images of different sizes are not to be compared.
+
+    Args:
+        x_tilde: images in [0, 1], `(B, C, H, W)`.
+        x: their originals, likewise.
+        window: pixels along a side, odd.
+        sigma: standard deviation of the Gaussian, in pixels.
+
+    Returns:
+        `(B,)` in [-1, 1]; 1 only where both images are the same.
+    """
+    x_tilde, x = x_tilde.double(), x.double()
+    height, width = x.shape[-2:]
+    window = min(window, _odd(min(height, width)))
+    rows, columns = (_sliding_gaussian(side, window, sigma).to(x) for side in (height, width))
+
+    def smooth(image: Tensor) -> Tensor:
+        return rows @ image @ columns.T
+
+    mu_y, mu_x = smooth(x_tilde), smooth(x)
+    products, squares = mu_x * mu_y, mu_x.square() + mu_y.square()
+    covariance = smooth(x * x_tilde) - products
+    variances = smooth(x.square() + x_tilde.square()) - squares
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = (2 * products + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
+    return similarity.flatten(1).mean(1)
+
+
+def _odd(size: int) -> int:
+    """Return the largest odd number up to ``size``, at least 1."""
+    return max(1, size - 1 + size % 2)
+
+
+def _sliding_gaussian(side: int, window: int, sigma: float) -> Tensor:
+    """Return the matrix `(side - window + 1, side)` that averages under a Gaussian at every place where it fits."""
+    offsets = torch.arange(window, dtype=torch.float64) - (window - 1) / 2
+    weights = torch.exp(-offsets.square() / (2 * sigma**2))
+    matrix = torch.zeros(side - window + 1, side, dtype=torch.float64)
+    for row in range(len(matrix)):
+        matrix[row, row : row + window] = weights / weights.sum()
+    return matrix
+
+
+def laplacian_variance(x: Tensor) -> Tensor:
+    """Variance over an image of its second difference, which answers to the finest details most.
+
+    The difference of a pixel is the sum of its four neighbours less four times itself; pixels of the border, which lack
+    a neighbour, are left out (Pech-Pacheco et al. 2000, "Diatom autofocusing in brightfield microscopy", "LAPV").
+
+    Args:
+        x: images in [0, 1], `(B, C, H, W)`, at least 3 x 3.
+
+    Returns:
+        `(B,)`; 0 of a flat image or an even slope.
+    """
+    grey = x.double().mean(1)
+    neighbours = grey[:, 2:, 1:-1] + grey[:, :-2, 1:-1] + grey[:, 1:-1, 2:] + grey[:, 1:-1, :-2]
+    return (neighbours - 4 * grey[:, 1:-1, 1:-1]).flatten(1).var(1, correction=0)
+
+
+def gradient_magnitude(x: Tensor) -> Tensor:
+    """Mean length of an image's gradient, in units of the grey scale per pixel, by differences to the next pixel.
+
+    Args:
+        x: images in [0, 1], `(B, C, H, W)`, at least 2 x 2.
+
+    Returns:
+        `(B,)`; 0 of a flat image, s of an even slope of s per pixel.
+    """
+    grey = x.double().mean(1)
+    down = grey[:, 1:, :-1] - grey[:, :-1, :-1]
+    right = grey[:, :-1, 1:] - grey[:, :-1, :-1]
+    return (down.square() + right.square()).sqrt().flatten(1).mean(1)

@@ -1,0 +1,305 @@
+"""Encoder, decoder and discriminator composed, and used in public ranges.
+
+In public an image is float in [0, 1]. Inside the networks the range is `Composed.image_range`: (low, high) maps as
+low + (high - low) x.
+
+A code is a vector `(B, Z)` wherever it goes, also where the networks see a map: `Composed.maps` shows it as one.
+
+A conditional model is told what is known about each image, c: `Composed.conditioning` makes it, and whatever computes
+takes it as `condition`.
+
+How a model computes: in evaluation mode, without gradients, some images at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..config import PARTS
+from ..data.conditions import Conditioning
+from ..data.dataset import ImageSet
+from ..errors import UserError
+from ..networks import PARTS_OF_KIND
+from .kinds import KINDS
+
+
+class Composed(nn.Module):
+    """The parts that a kind of model has, and what they compute together; arguments as `Model`.
+
+    Raises:
+        UserError: if the kind is unknown.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module | None,
+        decoder: nn.Module | None,
+        discriminator: nn.Module | None,
+        *,
+        kind: str,
+        image_shape: Sequence[int],
+        latent_dim: int,
+        code_shape: Sequence[int] | None,
+        image_range: Sequence[float],
+        info: Mapping[str, Any] | None,
+    ) -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise UserError(f"unknown kind of model '{kind}'; there are {', '.join(KINDS)}")
+        self.encoder = encoder
+        self.decoder = decoder
+        self.discriminator = discriminator
+        self.kind = kind
+        channels, height, width = image_shape
+        self.image_shape = (channels, height, width)
+        self.latent_dim = latent_dim
+        self.code_shape = (latent_dim,) if code_shape is None else tuple(code_shape)
+        self.image_range = (float(image_range[0]), float(image_range[1]))
+        self.info: dict[str, Any] = dict(info or {})
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts there are, by name."""
+        return {name: part for name in PARTS if (part := getattr(self, name)) is not None}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's weights are."""
+        return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))
+
+    @property
+    def conditioning(self) -> Conditioning | None:
+        """What makes the conditions, of labels, attributes or images; None if the model takes none."""
+        plain = self.info.get("condition")
+        return None if plain is None else Conditioning.from_json(plain)
+
+    def condition_of(self, images: ImageSet, chosen: NDArray[np.int64] | slice = slice(None)) -> Tensor | None:
+        """Return the condition `(B, A)` of images (those ``chosen``, or all); None if the model takes none.
+
+        Raises:
+            UserError: if their labels or attributes are not those the model was trained with.
+        """
+        conditioning = self.conditioning
+        return None if conditioning is None else conditioning.of_images(images, chosen)
+
+    def condition_in_turn(self, num: int) -> Tensor | None:
+        """Return a condition `(num, A)` where none is asked for: labels or held-out attributes in turn, or None."""
+        conditioning = self.conditioning
+        return None if conditioning is None else conditioning.in_turn(num)
+
+    def to_network(self, x: Tensor) -> Tensor:
+        """Map images from [0, 1] to the networks' range."""
+        low, high = self.image_range
+        return x * (high - low) + low
+
+    def to_public(self, x: Tensor) -> Tensor:
+        """Map images from the networks' range to [0, 1], and clamp."""
+        low, high = self.image_range
+        return ((x - low) / (high - low)).clamp(0.0, 1.0)
+
+    def posterior(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> tuple[Tensor, Tensor]:
+        """Return mu and logvar of q(z|x), each `(B, Z)`, of images `(B, C, H, W)` in [0, 1].
+
+        Raises:
+            UserError: if there is no encoder, it gives no distribution, or images or condition do not fit.
+        """
+        mu, *rest = self._encode(x, condition, batch_size)
+        if not rest:
+            raise UserError(
+                f"this model is {KINDS[self.kind]}: its encoder gives a code, not a distribution; "
+                "mu and logvar need a model of kind vae, vae-dis-l or vaegan"
+            )
+        return mu, rest[0]
+
+    def encode(
+        self,
+        x: Tensor,
+        sample: bool = False,
+        seed: int | None = None,
+        *,
+        condition: Tensor | None = None,
+        batch_size: int = 256,
+    ) -> Tensor:
+        """Return codes `(B, Z)` of images `(B, C, H, W)` in [0, 1].
+
+        Args:
+            x: images.
+            sample: draw z from q(z|x) instead of taking its mean mu.
+            seed: of the draw; taken from torch's global generator if None.
+            condition: what is known about each image, `(B, A)`, for a conditional model alone.
+            batch_size: images at a time.
+
+        Raises:
+            UserError: as `posterior`; a plain autoencoder can encode, but not draw.
+        """
+        if not sample:
+            return self._encode(x, condition, batch_size)[0]
+        mu, logvar = self.posterior(x, condition=condition, batch_size=batch_size)
+        epsilon = normal(tuple(mu.shape), seed).to(mu)
+        return mu + (0.5 * logvar).exp() * epsilon
+
+    def decode(self, z: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
+        """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)`, or of maps as `maps` gives them.
+
+        Raises:
+            UserError: if there is no decoder or codes or condition do not fit.
+        """
+        decoder = self._part("decoder", "decoding")
+        if len(self.code_shape) > 1 and tuple(z.shape[1:]) == self.code_shape:
+            z = z.flatten(1)
+        if z.ndim != 2 or z.shape[1] != self.latent_dim or not z.is_floating_point():
+            raise UserError(f"codes must be float (B, {self.latent_dim}), not {_described(z)}")
+        inputs = (z, *self._given(condition, len(z)))
+        return self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size)[0]
+
+    def maps(self, z: Tensor) -> Tensor:
+        """Return codes `(B, Z)` in the shape that the networks see, `(B, *code_shape)`: maps, where they are maps."""
+        return z.reshape(-1, *self.code_shape)
+
+    @property
+    def scale_factor(self) -> float:
+        """What codes are multiplied with for a diffusion model, so that their standard deviation is 1.
+
+        Raises:
+            UserError: if it has not been found.
+        """
+        if "scale_factor" not in self.info:
+            raise UserError(
+                "this model has no latent scale factor: it is found at the end of the training of a model whose codes "
+                "are maps; finish it, or set model.info['scale_factor'] to what vaegan.latent.scale.scale_factor gives"
+            )
+        return float(self.info["scale_factor"])
+
+    def latents(self, x: Tensor, sample: bool = False, seed: int | None = None, *, batch_size: int = 256) -> Tensor:
+        """Return codes for a diffusion model, `(B, *code_shape)` times `scale_factor`; arguments as `encode`.
+
+        Raises:
+            UserError: as `encode`, or if there is no scale factor.
+        """
+        return self.maps(self.scale_factor * self.encode(x, sample, seed, batch_size=batch_size))
+
+    def decode_latents(self, latents: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Return images `(B, C, H, W)` in [0, 1] of what a diffusion model made, in the form that `latents` has.
+
+        Raises:
+            UserError: as `decode`, or if there is no scale factor.
+        """
+        return self.decode(latents / self.scale_factor, batch_size=batch_size)
+
+    def reconstruct(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
+        """Return the decoded means of images `(B, C, H, W)` in [0, 1], in the same form."""
+        self._part("decoder", "reconstructing")
+        z = self.encode(x, condition=condition, batch_size=batch_size)
+        return self.decode(z, condition=condition, batch_size=batch_size)
+
+    def discriminate(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
+        """Return logits `(B,)`, positive for real, of images `(B, C, H, W)` in [0, 1].
+
+        Raises:
+            UserError: if there is no discriminator or images or condition do not fit.
+        """
+        discriminator = self._part("discriminator", "telling real from made")
+        self._check_images(x)
+        inputs = (x, *self._given(condition, len(x)))
+        return self._in_batches(lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size)[0]
+
+    def _part(self, name: str, purpose: str) -> nn.Module:
+        part: nn.Module | None = getattr(self, name)
+        if part is None:
+            kinds = [kind for kind, parts in PARTS_OF_KIND.items() if name in parts]
+            raise UserError(
+                f"this model is {KINDS[self.kind]} and has no {name}: {purpose} needs a model of kind "
+                f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+            )
+        return part
+
+    def _check_images(self, x: Tensor) -> None:
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape or not x.is_floating_point():
+            shape = ", ".join(map(str, self.image_shape))
+            raise UserError(f"images must be float (B, {shape}) in [0, 1], not {_described(x)}")
+
+    def _given(self, condition: Tensor | None, num: int) -> tuple[Tensor, ...]:
+        """Return the networks' further inputs."""
+        conditioning = self.conditioning
+        if conditioning is None:
+            if condition is not None:
+                raise UserError("this model takes no condition; leave it out, or train one with --model.condition")
+            return ()
+        shape = (num, len(conditioning.names))
+        if condition is None or tuple(condition.shape) != shape:
+            told = "it has none" if condition is None else f"not {_described(condition)}"
+            raise UserError(
+                f"this model is told each image's {conditioning.kind}: it needs a condition {shape}, {told}; "
+                "model.conditioning makes one"
+            )
+        return (condition,)
+
+    def _encode(self, x: Tensor, condition: Tensor | None, batch_size: int) -> tuple[Tensor, ...]:
+        encoder = self._part("encoder", "encoding")
+        self._check_images(x)
+
+        def codes(x: Tensor, *c: Tensor) -> tuple[Tensor, ...]:
+            output = encoder(self.to_network(x), *c)
+            return output if isinstance(output, tuple) else (output,)
+
+        return self._in_batches(codes, (x, *self._given(condition, len(x))), batch_size)
+
+    def _in_batches(
+        self, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int
+    ) -> tuple[Tensor, ...]:
+        """Compute at most ``batch_size`` images at a time, fewer where they are large."""
+        most = max(1, MOST_PIXELS // (self.image_shape[1] * self.image_shape[2]))
+        return in_batches(self, function, inputs, min(batch_size, most))
+
+
+def _described(x: Tensor) -> str:
+    return f"{str(x.dtype).removeprefix('torch.')} {tuple(x.shape)}"
+
+
+MOST_PIXELS = 2**18
+"""Of the images that are computed at a time: hidden layers hold hundreds of numbers for each."""
+
+
+def in_batches(
+    module: nn.Module, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int
+) -> tuple[Tensor, ...]:
+    """Return what a function gives for all inputs, `batch_size` rows of them at a time.
+
+    Args:
+        module: whose parts the function uses; in evaluation mode meanwhile, and inputs are moved to its device.
+        function: inputs of some rows -> outputs of as many.
+        inputs: tensors of equally many rows.
+        batch_size: rows at a time.
+    """
+    like = next(module.parameters(), torch.empty(0))
+    with _evaluating(module), torch.inference_mode():
+        batches = zip(*(torch.split(each, batch_size) for each in inputs), strict=True)
+        outputs = [function(*(each.to(like) for each in batch)) for batch in batches]
+    # Joined outside of inference mode, the results are ordinary tensors that may enter later training.
+    return tuple(torch.cat(chunks) for chunks in zip(*outputs, strict=True))
+
+
+def normal(shape: tuple[int, ...], seed: int | None) -> Tensor:
+    """Draw from N(0, 1) on the CPU, so that a seed means the same numbers on every device."""
+    if seed is None:
+        seed = int(torch.randint(2**31, ()))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module and all inside it into evaluation mode, and afterwards each back into its own."""
+    modes = [(inner, inner.training) for inner in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for inner, training in modes:
+            inner.training = training

@@ -1,0 +1,133 @@
+"""The three parts, whatever they are made of: named layers in a row, and what comes out at the end.
+
+encoder        x -> (mu, logvar), or z of a plain autoencoder
+decoder        z -> logits -> x_tilde in the network's range
+discriminator  x -> logit of "x is real"
+
+A conditional network takes what is known about each image, c ``(B, A)``, besides: (x, c) or (z, c). It is joined as in
+arXiv:1512.09300, section 4.2, to what comes into the first dense layer of encoder and discriminator, and to z in the
+decoder: in each of them, to the first vectors in the row of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from .layers import MinibatchDiscrimination, check_name
+
+ImageShape = tuple[int, int, int]
+OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "linear": lambda x: x,
+    "centred": lambda x: x,
+}
+IMAGE_RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "linear": (0.0, 1.0), "centred": (-1.0, 1.0)}
+"""Values of black and white inside the networks, by the decoder's output."""
+
+
+class _Row(nn.Sequential):
+    """Named layers applied one after the other; any of them can be hooked by its name."""
+
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def through(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the last layer's output; ``c`` is joined to the first vectors on the way."""
+        for layer in self:
+            if c is not None and x.dim() == 2:
+                x, c = torch.cat([x, c.to(x.dtype)], dim=1), None
+            x = layer(x)
+        return x
+
+
+class Encoder(_Row):
+    """Layers that end in ``(B, 2 Z)``, which are mu and logvar, or in ``(B, Z)`` if not variational."""
+
+    def __init__(self, layers: Mapping[str, nn.Module], variational: bool = True) -> None:
+        super().__init__(layers)
+        self.variational = variational
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor] | Tensor:
+        """Return ``(mu, logvar)``, each ``(B, Z)``, of images ``(B, C, H, W)``; ``z`` if not variational."""
+        codes = self.through(x, c)
+        if not self.variational:
+            return codes
+        mu, logvar = codes.chunk(2, dim=1)
+        return mu, logvar
+
+
+class Decoder(_Row):
+    """Layers that end in ``(B, C, H, W)``, then the output non-linearity."""
+
+    def __init__(self, layers: Mapping[str, nn.Module], output: str = "tanh") -> None:
+        super().__init__(layers)
+        self.output_name = check_name("output", output, OUTPUTS)
+
+    def logits(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return the image ``(B, C, H, W)`` before the output non-linearity."""
+        return self.through(z, c)
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Return images ``(B, C, H, W)`` of codes ``(B, Z)`` in the range of `IMAGE_RANGES`."""
+        return OUTPUTS[self.output_name](self.logits(z, c))
+
+
+class Discriminator(_Row):
+    """Layers that end in ``(B, 1)``, the logit, or in a map of logits ``(B, 1, h, w)``, each of one patch of the image.
+
+    Attributes:
+        default_feature_layer: name of the layer l whose output the likelihood compares, if none is named.
+        couples_images: whether in training an image's logit depends on the other images of the batch.
+        judges_patches: whether there is a logit for each patch.
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, nn.Module],
+        default_feature_layer: str,
+        spectral_norm: bool = False,
+        judges_patches: bool = False,
+    ) -> None:
+        super().__init__(layers)
+        self.default_feature_layer = default_feature_layer
+        self.judges_patches = judges_patches
+        coupling = (nn.modules.batchnorm._BatchNorm, MinibatchDiscrimination)
+        self.couples_images = any(isinstance(module, coupling) for module in self.modules())
+        if spectral_norm:
+            add_spectral_norm(self)
+
+    def forward(self, x: Tensor, c: Tensor | None = None, *, each_patch: bool = False) -> Tensor:
+        """Return logits of images ``(B, C, H, W)``; positive means real.
+
+        Args:
+            x: images.
+            c: conditions ``(B, A)`` of a conditional one.
+            each_patch: return those of all patches ``(B, P)``, where there are any, instead of their mean ``(B,)``.
+        """
+        logits = self.through(x, c).flatten(1)
+        if self.judges_patches:
+            return logits if each_patch else logits.mean(1)
+        return logits.squeeze(1)
+
+
+def logit_layers(inputs: int, minibatch_features: int) -> dict[str, nn.Module]:
+    """Return a discriminator's last layers: minibatch discrimination if any, and the logit."""
+    layers: dict[str, nn.Module] = {}
+    if minibatch_features:
+        layers["minibatch"] = MinibatchDiscrimination(inputs, minibatch_features)
+    layers["output"] = nn.Linear(inputs + minibatch_features, 1)
+    return layers
+
+
+def add_spectral_norm(network: nn.Module) -> None:
+    """Divide each convolution's and dense layer's weight by its largest singular value (arXiv:1802.05957)."""
+    for module in list(network.modules()):
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            parametrizations.spectral_norm(module)

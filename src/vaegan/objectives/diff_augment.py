@@ -1,0 +1,118 @@
+r"""Augmentation of all that the discriminator sees, differentiable, so that few images cannot be learned by heart.
+
+    Dis descends   L_GAN of Dis(T(x)), Dis(T(x_tilde)), Dis(T(x_p))        Dec's gradient goes back through T
+
+If only real images were changed, the decoder would learn to make changed ones. With T before Dis in every pass it
+never sees an unchanged image, and images made must be right before T to be right behind it (Zhao et al. 2020,
+"Differentiable augmentation", arXiv:2006.10738, whose changes these are):
+
+* colour: brightness moved by up to a quarter of the range, saturation times U(0, 2), contrast times U(0.5, 1.5);
+* translation: by up to an eighth of each side, to whole pixels, with grey behind;
+* cutout: a square of half the sides turned grey.
+
+Image i of x, x_tilde and x_p gets the same T, so that layer l compares x and x_tilde alike. Each kind of change is made
+with probability p: always, or as often as `adaptive` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..losses import wide
+from .interface import NUM_DRAWS
+
+CUTOUT = 0.5
+SHIFT = 0.125
+
+
+class DiscriminatorAugment:
+    """Changes of images on their way into the discriminator.
+
+    Args:
+        kinds: which of `KINDS`, made in the order of that list.
+        image_range: lowest and highest value inside the networks.
+
+    Attributes:
+        p: probability with which each kind is made of an image, a scalar.
+    """
+
+    def __init__(
+        self,
+        kinds: Sequence[str],
+        image_range: tuple[float, float] = (0.0, 1.0),
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.kinds = [kind for kind in KINDS if kind in kinds]
+        self.low, self.high = image_range
+        self.p = torch.ones((), device=device)
+
+    def __call__(self, x: Tensor, draws: Tensor) -> Tensor:
+        """Change images.
+
+        Args:
+            x: (B, C, H, W) in the network's range; it may leave it.
+            draws: U(0, 1), (NUM_DRAWS, B), of `Noise`: for each kind whether, and how.
+        """
+        grey, unit = (self.low + self.high) / 2.0, (self.high - self.low) / 2.0
+        y = (wide(x) - grey) / unit  # the draws must not be rounded with x: x_tilde may come in fewer digits
+        for kind in self.kinds:
+            first = _FIRST_DRAW[kind]
+            changed = KINDS[kind](y, draws[first + 1 : first + 4].to(y.dtype))
+            y = torch.where(_per_image(draws[first] < self.p), changed, y)
+        return y * unit + grey
+
+
+def colour(x: Tensor, u: Tensor) -> Tensor:
+    """Change brightness, saturation and contrast of images (B, C, H, W) in [-1, 1] by draws (3, B)."""
+    x = x + (_per_image(u[0]) - 0.5)
+    mean = x.mean(1, keepdim=True)
+    x = mean + (x - mean) * (2.0 * _per_image(u[1]))
+    mean = x.mean((1, 2, 3), keepdim=True)
+    return mean + (x - mean) * (_per_image(u[2]) + 0.5)
+
+
+def translation(x: Tensor, u: Tensor) -> Tensor:
+    """Move images (B, C, H, W) in [-1, 1] by whole pixels, by draws (3, B) of which two are used."""
+    for dim, share in ((2, u[0]), (3, u[1])):
+        size = x.shape[dim]
+        most = int(SHIFT * size + 0.5)
+        shift = _whole(share, 2 * most + 1) - most
+        source = torch.arange(size, device=x.device)[None] - shift[:, None]  # (B, size)
+        shape = (-1, 1, size, 1) if dim == 2 else (-1, 1, 1, size)
+        taken = x.gather(dim, source.clamp(0, size - 1).view(shape).expand_as(x))
+        x = taken * ((source >= 0) & (source < size)).view(shape)
+    return x
+
+
+def cutout(x: Tensor, u: Tensor) -> Tensor:
+    """Turn a square of images (B, C, H, W) in [-1, 1] grey, by draws (3, B) of which two are used."""
+    inside = []
+    for dim, share in ((2, u[0]), (3, u[1])):
+        size = x.shape[dim]
+        length = int(CUTOUT * size + 0.5)
+        start = _whole(share, size + 1 - length % 2) - length // 2  # the centre is anywhere in the image
+        place = torch.arange(size, device=x.device)[None] - start[:, None]
+        inside.append((place >= 0) & (place < length))
+    square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+    return x.masked_fill(square, 0.0)
+
+
+KINDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "colour": colour,
+    "translation": translation,
+    "cutout": cutout,
+}
+_FIRST_DRAW = {kind: 4 * place for place, kind in enumerate(KINDS)}
+assert 4 * len(KINDS) == NUM_DRAWS
+
+
+def _whole(share: Tensor, num: int) -> Tensor:
+    """Turn U(0, 1) into whole numbers 0 to ``num`` - 1, each as likely."""
+    return (share.float() * num).long().clamp(max=num - 1)
+
+
+def _per_image(values: Tensor) -> Tensor:
+    return values.view(-1, 1, 1, 1)

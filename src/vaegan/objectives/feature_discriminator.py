@@ -1,0 +1,199 @@
+"""Passing a batch through a part: with named features caught, equal dropout masks, and chosen batch statistics.
+
+The R1 penalty's gradient: keeps Dis flat around real images, now and then with a weight to match.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..errors import UserError, nearest
+from ..losses import r1_penalty
+from .diff_augment import DiscriminatorAugment
+from .interface import Autocast, given, gradients_of, trainable
+
+
+class Critic:
+    """A discriminator together with the features of its layer l.
+
+    Args:
+        discriminator: any module, (B, C, H, W) -> logits (B,) or (B, 1); a conditional one takes c (B, A) besides. One
+            that says ``judges_patches`` gives (B, P), a logit for each patch, when called with ``each_patch=True``.
+        layer: name of a submodule whose output is Dis_l; ``"logit"`` for the logit itself; ``"auto"`` for the module's
+            own ``default_feature_layer``.
+        together: whether `each` passes all kinds of images as one batch, so that batch norms share their statistics
+            (the authors' code does; most others pass each kind by itself).
+        augment: how `each` changes images on their way in; None leaves them alone.
+
+    Raises:
+        UserError: if the discriminator has no module of that name.
+    """
+
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        layer: str = "auto",
+        *,
+        together: bool = False,
+        augment: DiscriminatorAugment | None = None,
+    ) -> None:
+        self.discriminator, self.together, self.augment = discriminator, together, augment
+        self.judges_patches = bool(getattr(discriminator, "judges_patches", False))
+        self.layer = str(getattr(discriminator, "default_feature_layer", "logit")) if layer == "auto" else layer
+        self._catching = False
+        self._caught: Tensor | None = None
+        if self.layer != "logit":
+            names = [name for name, _ in discriminator.named_modules() if name]
+            if self.layer not in names:
+                raise UserError(
+                    f"loss.feature-layer: the discriminator has no layer '{self.layer}'{nearest(self.layer, names)}; "
+                    f"it has {', '.join(names)}"
+                )
+            discriminator.get_submodule(self.layer).register_forward_hook(self._catch)
+
+    def _catch(self, module: nn.Module, inputs: object, output: Tensor) -> None:
+        if self._catching:  # not when others pass images through the discriminator
+            self._caught = output
+
+    def __call__(self, x: Tensor, *c: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits, (B,) or (B, P), and the features of layer l (B, ...), in the precision of the network."""
+        self._catching = True
+        try:
+            logits = self._logits(x, *c)
+        finally:
+            self._catching = False
+        if logits.shape[0] != x.shape[0]:
+            raise UserError(
+                f"the discriminator gave {logits.shape[0]} logits for {x.shape[0]} images; it must give one per image"
+            )
+        features, self._caught = (logits if self._caught is None else self._caught), None
+        return logits, features
+
+    def _logits(self, x: Tensor, *c: Tensor) -> Tensor:
+        if self.judges_patches:
+            patches: Tensor = self.discriminator(x, *c, each_patch=True)
+            return patches
+        logits: Tensor = self.discriminator(x, *c)
+        return logits.flatten()
+
+    def each(
+        self,
+        images: dict[str, Tensor],
+        *c: Tensor,
+        masks: Callable[[], AbstractContextManager[None]],
+        draws: Tensor | None = None,
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Pass several batches of one size.
+
+        Args:
+            images: kind -> (B, C, H, W).
+            c: conditions (B, A) of a conditional Dis.
+            masks: makes the context of one pass.
+            draws: for `augment`, (NUM_DRAWS, B), the same for all kinds.
+
+        Returns:
+            Kind -> logits, (B,) or (B, P), and features (B, ...).
+        """
+        if self.augment is not None:
+            assert draws is not None, "augmentation takes its randomness from the noise of the step"
+            images = {kind: self.augment(x, draws) for kind, x in images.items()}
+        if not self.together:
+            found = {}
+            for kind, x in images.items():
+                with masks():
+                    found[kind] = self(x, *c)
+            return found
+        with masks():
+            logits, features = self(torch.cat(list(images.values())), *(torch.cat([t] * len(images)) for t in c))
+        pairs = zip(logits.chunk(len(images)), features.chunk(len(images)), strict=True)
+        return dict(zip(images, pairs, strict=True))
+
+
+def couples_images(module: nn.Module) -> bool:
+    """Whether one image's output may depend on the others of its batch.
+
+    Our networks say so themselves by the attribute ``couples_images``; an unknown module is taken to couple, which
+    is always right and costs two more passes in some forms of the game.
+    """
+    return bool(getattr(module, "couples_images", True))
+
+
+def draws_random_numbers(module: nn.Module) -> bool:
+    """Whether the module has dropout."""
+    return any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in module.modules())
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Run a block with torch's global generator at ``seed``, and put the generator back as it was."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Run a block in which batch norms use the batch's statistics without adding them to the running ones.
+
+    The authors' code keeps the decoder's running statistics those of reconstructions alone.
+    """
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+@contextlib.contextmanager
+def evaluation_mode(networks: Iterable[nn.Module], discriminator: nn.Module | None = None) -> Iterator[None]:
+    """Put networks into evaluation, as users will run them, and put them back.
+
+    The discriminator keeps the statistics of each batch in its batch norms (without adding them to the running ones):
+    so it is trained and so its losses compare with those of training.
+    """
+    modules = [*networks, *([discriminator] if discriminator is not None else [])]
+    modes = [(m, m.training) for module in modules for m in module.modules()]
+    for module in modules:
+        module.eval()
+    with contextlib.ExitStack() as stack:
+        if discriminator is not None:
+            stack.enter_context(frozen_statistics(discriminator))
+            for m in discriminator.modules():
+                if isinstance(m, _BatchNorm):
+                    m.train()
+        try:
+            yield
+        finally:
+            for m, mode in modes:
+                m.training = mode
+
+
+def r1_gradients(
+    discriminator: nn.Module, x: Tensor, weight: float, *, autocast: Autocast, seed: int, c: Tensor | None = None
+) -> tuple[Tensor, list[Tensor]]:
+    """Return the penalty and ``weight`` times its gradient for each trainable parameter of Dis.
+
+    Args:
+        discriminator: Dis.
+        x: real images in the network's range, (B, C, H, W).
+        weight: of the penalty, the steps between penalties included.
+        autocast: makes the context of the forward pass.
+        seed: of dropout masks.
+        c: conditions (B, A) of a conditional Dis.
+    """
+    x = x.detach().requires_grad_()
+    with autocast(), seeded(seed, x.device), frozen_statistics(discriminator):  # x was counted in the step
+        logits = discriminator(x, *given(c)).flatten()
+    penalty = r1_penalty(logits, x)
+    return penalty.detach(), gradients_of([weight * penalty], list(trainable(discriminator)))

@@ -1,0 +1,137 @@
+"""What an objective takes and gives: the noise of a step, and the losses and gradients that come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Autocast = Callable[[], AbstractContextManager[object]]
+"""Makes the context that forward passes run in, such as one of mixed precision."""
+Losses = dict[str, dict[str, Tensor]]
+"""Part -> name -> scalar, nats per image; ``total`` is what the part descends."""
+NUM_DRAWS = 12
+"""Numbers for each image that `augment` takes."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """All randomness of one step on one process's share of the batch.
+
+    Attributes:
+        eps: N(0, I) for z = mu + exp(logvar / 2) * eps, (B, Z).
+        z_p: codes from the prior N(0, I), (B, Z).
+        uniform: U(0, 1) for the noise (0) and flips (1) of the targets of real, reconstruction and prior, (3, 2, B).
+        seed: seed of whatever a network itself draws (dropout).
+        augment: U(0, 1) for changes of what Dis sees (`augment`), (NUM_DRAWS, B); needed for these alone.
+    """
+
+    eps: Tensor
+    z_p: Tensor
+    uniform: Tensor
+    seed: int
+    augment: Tensor | None = None
+
+    @staticmethod
+    def draw(
+        batch_size: int,
+        latent_dim: int,
+        *,
+        seed: int,
+        images: int,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> Noise:
+        """Draw the noise of the step that starts after ``images`` images were seen.
+
+        It is drawn for the whole batch and cut to the rank's share, so that an image's noise does not depend on
+        the number of processes.
+
+        Args:
+            batch_size: images of the step over all processes, a multiple of ``world_size``.
+            latent_dim: Z.
+            seed: the run's seed.
+            images: images seen before this step.
+            rank: this process.
+            world_size: number of processes.
+            device: where the tensors shall be; they are drawn there.
+        """
+        state = np.random.SeedSequence((seed, images)).generate_state(2, np.uint64)
+        generator = torch.Generator(device).manual_seed(int(state[0]) >> 1)
+        codes = torch.randn(2, batch_size, latent_dim, generator=generator, device=device)
+        uniform = torch.rand(3, 2, batch_size, generator=generator, device=device)
+        augment = torch.rand(NUM_DRAWS, batch_size, generator=generator, device=device)
+        share = slice(batch_size // world_size * rank, batch_size // world_size * (rank + 1))
+        dropout_seed = int((state[1] >> np.uint64(1)) + np.uint64(rank)) % 2**62
+        return Noise(codes[0, share], codes[1, share], uniform[:, :, share], dropout_seed, augment[:, share])
+
+
+@dataclass
+class StepResult:
+    """Losses and gradients of one batch, all taken at the same parameters; no step has been made yet.
+
+    Attributes:
+        losses: part -> name -> scalar, nats per image.
+        gradients: part -> one gradient per trainable parameter of that part, in the order of ``parameters()``.
+        routes: gradient norms of single routes, and mean logits; filled when asked for.
+        told: mean sign of Dis's logits of the real images, a scalar; None where no Dis is trained.
+    """
+
+    losses: Losses
+    gradients: dict[str, list[Tensor]]
+    routes: dict[str, Tensor] = field(default_factory=dict)
+    told: Tensor | None = None
+
+
+class Objective(Protocol):
+    """What the training loop needs of a model's objective."""
+
+    parts: dict[str, nn.Module]
+    """The parts that are trained, by name."""
+
+    def step(
+        self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
+    ) -> StepResult:
+        """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range; steps no optimiser.
+
+        ``c`` (B, A) is what is known about each image, for conditional networks alone; others are never given any.
+        """
+        ...
+
+    def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
+        """The same losses on held-out images, without gradients; see `passes.evaluation_mode`."""
+        ...
+
+
+def given(c: Tensor | None) -> tuple[Tensor, ...]:
+    """Further arguments of a network: the condition ``c`` (B, A), or none."""
+    return () if c is None else (c,)
+
+
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    """Parameters of ``module`` that require a gradient, in the order of ``parameters()``."""
+    return [p for p in module.parameters() if p.requires_grad]
+
+
+def gradients_of(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor | None] | None = None,
+    *,
+    retain: bool = False,
+) -> list[Tensor]:
+    """`torch.autograd.grad`, with zeros for inputs that the outputs do not depend on."""
+    return list(
+        torch.autograd.grad(outputs, inputs, cotangents, retain_graph=retain, allow_unused=True, materialize_grads=True)
+    )
+
+
+def leaf(tensor: Tensor) -> Tensor:
+    """Cut the graph: the same values as a new leaf that takes a gradient (where gradients are on)."""
+    return tensor.detach().requires_grad_(torch.is_grad_enabled())

@@ -1,0 +1,111 @@
+"""From sections to a page.
+
+Pictures inside the page: as they are while that is small, else smaller, so that a page keeps its bound.
+
+A data URI holds the bytes of a file in base 64, 4 characters for 3 bytes. PNG keeps every pixel; where it is too long,
+WebP takes its place, at half and half the size again until it fits.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from .. import __version__
+from ..report.animation import to_image
+from ..report.grid import Bytes, grid
+from .content import Facts, Picture, Section, Strips
+
+_FOLDER = Path(__file__).parent
+
+
+def render_page(title: str, lead: str, facts: Facts, sections: Sequence[Section], kicker: str = "vaegan report") -> str:
+    """Return HTML that needs nothing from outside.
+
+    Args:
+        title: of the page.
+        lead: a sentence below the title.
+        facts: the most important numbers.
+        sections: in their order.
+        kicker: what kind of page it is.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("page.html.j2")
+    return page.render(title=title, lead=lead, facts=facts, sections=sections, kicker=kicker, version=__version__)
+
+
+PICTURE_LIMIT = 500_000
+"""Characters of one picture."""
+STRIPS_LIMIT = 1_500_000
+"""Characters of all rows of strips together."""
+_QUALITY = 88
+
+_Item = TypeVar("_Item")
+
+
+def data_uri(image: Image.Image, limit: int) -> str:
+    """Return an image as a data URI of at most `limit` characters, at full size if that is possible."""
+    uri = _encoded(image, "PNG")
+    if len(uri) <= limit:
+        return uri
+    image = image.convert("RGB")
+    while len(uri := _encoded(image, "WEBP")) > limit and max(image.size) > 1:
+        image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.LANCZOS)
+    return uri
+
+
+def picture(pixels: Bytes, alt: str, caption: str) -> Picture:
+    """Return uint8 `(H, W, C)` as a block."""
+    image = to_image(pixels)
+    return Picture(data_uri(image, PICTURE_LIMIT), image.size, alt, caption)
+
+
+def strips(
+    images: Bytes,
+    caption: str,
+    alts: Sequence[str],
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    lines: int = 1,
+) -> Strips:
+    """Return uint8 `(R, K, H, W, C)` as rows of images.
+
+    Args:
+        images: R rows of K.
+        caption: what is seen.
+        alts: R descriptions.
+        rows: R names, or none.
+        columns: K short names, or none.
+        lines: into how many lines each row is broken.
+    """
+    pictures = [to_image(grid(row, columns=-(-len(row) // lines))) for row in images]
+    limit = STRIPS_LIMIT // len(pictures)
+    names = rows or [""] * len(pictures)
+    uris = [data_uri(image, limit) for image in pictures]
+    return Strips(list(zip(names, uris, alts, strict=True)), pictures[0].size, caption, columns)
+
+
+def evenly(items: Sequence[_Item], num: int) -> list[_Item]:
+    """Return `num` of the items (all, if there are not more), evenly, the first and the last among them."""
+    if len(items) <= num:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (num - 1))] for i in range(num)]
+
+
+def _encoded(image: Image.Image, form: str) -> str:
+    file = io.BytesIO()
+    image.save(file, form, quality=_QUALITY)  # PNG knows no quality and passes it over
+    return f"data:image/{form.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,324 @@
+"""The configuration: which settings differ from the defaults, and all of them with what they mean.
+
+Loss curves and the last numbers of them.
+
+How good the snapshots were: scores over the run, and which one was best.
+
+How the training went, check by check: the last findings with what to change, and when each state changed.
+
+Snapshots over time: the same codes and the same held-out images after more and more training.
+
+Timing: images/s over the run and what follows from it.
+
+Records hold means over windows of images: a window of n images at v images/s took n / v seconds. Snapshots are not
+in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel
+
+from ..config import PARTS, Config
+from ..recipes import RECIPES
+from ..report.curves import Line, Lines, collect_lines, collect_scores
+from .chart import draw_chart
+from .content import Block, Facts, Fold, Note, Section, Table
+from .render import data_uri, evenly
+
+
+def settings_section(config: Config) -> Section:
+    """Return the settings of a run: those that differ from the defaults first, then all, group by group."""
+    recipe = RECIPES.get(config.recipe)
+    rows = list(_rows(config, Config(), recipe.config if recipe else None))
+    differing = [row for row in rows if row[1] != row[3]]
+    text = f"{len(differing)} of {len(rows)} settings differ from the defaults"
+    text += (
+        f"; the recipe is {config.recipe}." if recipe else f". Recipe {config.recipe} is not among those known here."
+    )
+    blocks = [
+        _fold(f"Settings that differ from the defaults ({len(differing)})", differing),
+        _fold(f"All settings ({len(rows)})", rows),
+    ]
+    return Section("Configuration", blocks, text)
+
+
+def _fold(title: str, rows: list[tuple[str, ...]]) -> Fold:
+    head = ("setting", "this run", "recipe", "default")
+    return Fold(title, [Table("", head, [row[:4] for row in rows], [row[4] for row in rows])])
+
+
+def _rows(config: BaseModel, default: BaseModel, recipe: Any, prefix: str = "") -> Iterator[tuple[str, ...]]:
+    """Yield name, value, the recipe's value, default and description of each setting, in order."""
+    for name, about in type(config).model_fields.items():
+        value, usual = getattr(config, name), getattr(default, name)
+        of_recipe = getattr(recipe, name, None)
+        if isinstance(value, BaseModel):
+            yield from _rows(value, usual, of_recipe, f"{prefix}{name}.")
+        else:
+            told = "" if recipe is None else shown(of_recipe)
+            yield prefix + name, shown(value), told, shown(usual), " ".join((about.description or "").split())
+
+
+def shown(value: Any) -> str:
+    """Return a value as a reader writes it; of a path from the root only its name, which says nothing of a machine."""
+    if isinstance(value, str | Path):
+        rooted = re.match(r"[\\/~]|[A-Za-z]:[\\/]|file:", str(value))
+        return "…/" + re.split(r"[\\/]+", str(value).rstrip("\\/"))[-1] if rooted else str(value)
+    if value is None or value == ():
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(shown, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+TEXT = (
+    "Losses of each part over the images seen, in nats per image: sums over pixels, features or dimensions, means over "
+    "the batch. Solid: training; a faint line is what was recorded, a strong one its running mean. Dashed: held-out "
+    "images. The feature loss (llike) may rise while images get better, because the features move."
+)
+
+
+def losses_section(records: Iterable[Mapping[str, Any]]) -> Section:
+    """Return a chart for each part out of the records of `metrics.jsonl`, and a table of the last values."""
+    lines = collect_lines(records)
+    parts = [part for part in PARTS if part in lines]
+    charts = [draw_chart(part, f"Losses of the {part}, in nats per image.", _lines(lines[part])) for part in parts]
+    if not any(charts):
+        return Section("Losses", [Note("No losses are recorded yet.")])
+    blocks: list[Block] = [chart for chart in charts if chart]
+    return Section("Losses", [*blocks, Fold("The last values", [_table(parts, lines)])], TEXT)
+
+
+def _lines(losses: Mapping[str, Mapping[str, Line]]) -> list[tuple[str, int, bool, Line]]:
+    found = []
+    for colour, (name, splits) in enumerate(losses.items()):
+        for split, label in (("train", name), ("test", "held out")):
+            if split in splits:
+                found.append((label, colour, split == "test", splits[split]))
+    return found
+
+
+def _table(parts: Sequence[str], lines: Lines) -> Table:
+    rows = [
+        (f"{part} {name}", *(_last(splits.get(split)) for split in ("train", "test")))
+        for part in parts
+        for name, splits in lines[part].items()
+    ]
+    return Table("The last recorded losses, in nats per image.", ("loss", "training", "held out"), rows)
+
+
+def _last(line: Line | None) -> str:
+    return "–" if line is None else f"{line[1][-1]:.4g}"
+
+
+_SCORES_TEXT = (
+    "Fréchet distances of samples and of reconstructions to held-out images, of the same images and seeds at each "
+    "snapshot; lower is better. The model with the lowest sum is kept as best/, beside the last one."
+)
+
+
+def scores_section(records: Sequence[Mapping[str, Any]]) -> Section | None:
+    """Return a chart of the scores of snapshots and the best of them; None where there are none."""
+    looks = [record for record in records if record.get("scores")]
+    if not looks:
+        return None
+    best = min(looks, key=lambda record: record["scores"]["score"])
+    facts = Facts([
+        ("best", f"{best['scores']['score']:.4g}"),
+        ("after", f"{best['images']:,} images"),
+        ("last", f"{looks[-1]['scores']['score']:.4g}"),
+    ])  # fmt: skip
+    lines = [(name, colour, False, line) for colour, (name, line) in enumerate(collect_scores(records).items())]
+    chart = draw_chart("score", "Fréchet distance, over images seen.", lines)
+    return Section("Scores", [facts, *([chart] if chart else [])], _SCORES_TEXT)
+
+
+_HEALTH_TEXT = (
+    "Checks made at each snapshot, out of what was recorded since the one before: whether discriminator or decoder "
+    "runs away, the code is used, both losses reach the decoder, samples hold every label, weights stay in bounds."
+)
+_STATES = {"ok": "well", "warn": "look", "bad": "bad"}
+
+
+def health_section(records: Sequence[Mapping[str, Any]]) -> Section:
+    """Return the last findings and the changes before, out of the records of `metrics.jsonl`."""
+    looks = [record for record in records if record.get("health")]
+    if not looks:
+        return Section("Health", [Note("No checks are recorded: they begin at the first snapshot past 1,000 images.")])
+    last = looks[-1]
+    rows = [(f["check"], _STATES[f["state"]], f["sentence"]) for f in last["health"]]
+    hints = [f["remedy"] for f in last["health"]]
+    now = Table(f"After {last['images']:,} images.", ("check", "state", "what is seen"), rows, hints)
+    return Section("Health", [now, Fold("History", [_changes(looks)])], _HEALTH_TEXT)
+
+
+def _changes(looks: Sequence[Mapping[str, Any]]) -> Table:
+    """A row each time that a check's state changed, its first included."""
+    states: dict[str, str] = {}
+    rows, hints = [], []
+    for record in looks:
+        for f in record["health"]:
+            if states.get(f["check"]) != f["state"]:
+                rows.append((f["check"], f"{record['images']:,}", _STATES[f["state"]], f["sentence"]))
+                hints.append(f["remedy"])
+            states[f["check"]] = f["state"]
+    return Table("Each change of a state.", ("check", "images seen", "state", "what was seen"), rows, hints)
+
+
+MOST_MOMENTS = 40
+FILM_LIMIT = 8_000_000
+"""Characters of all frames together."""
+_FOLDERS = {
+    "samples": ("Samples", "images decoded from the same random codes each time"),
+    "reconstructions": ("Reconstructions", "held-out originals above their reconstructions, the same each time"),
+}
+
+
+@dataclass(frozen=True)
+class Pane:
+    """What one folder shows.
+
+    Attributes:
+        title: of the pane.
+        caption: what is seen.
+        size: width and height of the last frame in pixels.
+        frames: data URI of each moment; empty where there is no picture.
+    """
+
+    title: str
+    caption: str
+    size: tuple[int, int]
+    frames: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Film:
+    """Panes side by side under one slider.
+
+    Attributes:
+        moments: each moment in words.
+        panes: one for each folder that has pictures.
+    """
+
+    kind: ClassVar[str] = "film"
+    moments: Sequence[str]
+    panes: Sequence[Pane]
+
+
+def snapshots_section(run: Path, records: Iterable[Mapping[str, Any]]) -> Section:
+    """Return a slider over the grids in `samples/` and `reconstructions/` of a run.
+
+    Args:
+        run: the folder.
+        records: of `metrics.jsonl`; they tell the epoch of a moment.
+    """
+    folders = {name: _pictures(run / name) for name in _FOLDERS}
+    folders = {name: pictures for name, pictures in folders.items() if pictures}
+    if not folders:
+        return Section("Snapshots over time", [Note("There is no snapshot yet; training writes them as it goes on.")])
+    moments = sorted({images for pictures in folders.values() for images in pictures})
+    kept = evenly(moments, MOST_MOMENTS)
+    limit = FILM_LIMIT // (len(kept) * len(folders))
+    epochs = {record["images"]: record["epoch"] for record in records if {"images", "epoch"} <= record.keys()}
+    panes = [_pane(name, pictures, kept, limit) for name, pictures in folders.items()]
+    text = "The same codes and the same held-out images at each snapshot: the slider goes through the run."
+    if len(kept) < len(moments):
+        text += f" {len(kept)} of {len(moments)} snapshots are shown."
+    return Section("Snapshots over time", [Film([_words(moment, epochs) for moment in kept], panes)], text)
+
+
+def _pictures(folder: Path) -> dict[int, Path]:
+    """Return the pictures of a folder by the images seen."""
+    return {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
+
+
+def _pane(name: str, pictures: Mapping[int, Path], moments: Sequence[int], limit: int) -> Pane:
+    frames = [_frame(pictures[moment], limit) if moment in pictures else "" for moment in moments]
+    with Image.open(pictures[max(pictures)]) as last:
+        return Pane(*_FOLDERS[name], last.size, frames)
+
+
+def _frame(path: Path, limit: int) -> str:
+    with Image.open(path) as image:
+        return data_uri(image, limit)
+
+
+def _words(images: int, epochs: Mapping[int, float]) -> str:
+    return f"{images:,} images seen" + (f", epoch {epochs[images]:.4g}" if images in epochs else "")
+
+
+def timing_section(records: Sequence[Mapping[str, Any]], config: Config | None, device: str | None = None) -> Section:
+    """Return speed over the run, time in all and per epoch, device and precision.
+
+    Args:
+        records: of `metrics.jsonl`.
+        config: the run's settings, if it is known.
+        device: that it trained on last, where the settings say 'auto'.
+    """
+    pairs = [] if config is None else _settings(config, device or config.device)
+    line = speeds(records)
+    if line is None:
+        blocks: list[Block] = [Note("No speed is recorded yet.")]
+        return Section("Timing", blocks + ([Facts(pairs)] if pairs else []))
+    seconds = float(window_seconds(line).sum())
+    per_image = seconds / line[0][-1]
+    times = [("training", duration(seconds)), ("mean", f"{1 / per_image:,.0f} images/s")]
+    epochs = [record["epoch"] for record in records if "epoch" in record]
+    if epochs:
+        times.insert(1, ("per epoch", duration(seconds / epochs[-1])))
+    chart = draw_chart(
+        "speed", "Images per second of training, means between records.", [("images/s", 0, False, line)], from_zero=True
+    )
+    assert chart is not None
+    return Section("Timing", [Facts([*times, *pairs]), chart], "Training alone, without the time that snapshots take.")
+
+
+def speeds(records: Sequence[Mapping[str, Any]]) -> Line | None:
+    """Return images seen and images/s of each record that tells them, or None; of repeated ones the last counts."""
+    found = {
+        record["images"]: record["images_per_second"]
+        for record in records
+        if isinstance(record.get("images"), int) and (record.get("images_per_second") or 0) > 0
+    }
+    images = sorted(found)
+    return (np.array(images, float), np.array([found[i] for i in images], float)) if found else None
+
+
+def window_seconds(line: Line) -> NDArray[np.float64]:
+    """Return the seconds that each record's window took."""
+    images, speed = line
+    return np.asarray(np.diff(images, prepend=0.0) / speed)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: 0.35 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _settings(config: Config, device: str) -> list[tuple[str, str]]:
+    t = config.train
+    return [
+        ("device", device),
+        ("precision", t.precision),
+        ("memory format", t.memory_format.replace("_", " ")),
+        ("batch", f"{t.batch_size} images"),
+    ]

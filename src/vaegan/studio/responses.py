@@ -1,0 +1,82 @@
+"""Images and codes as what was asked for: JSON with every image as a PNG in it, one PNG, a film, or arrays."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from fastapi.responses import JSONResponse, Response
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..report.animation import to_image
+from ..report.grid import Bytes, grid, to_uint8
+from ..report.output import write_images
+
+Form = Literal["json", "png", "gif", "npz"]
+_TYPES = {"png": "image/png", "gif": "image/gif", "npz": "application/octet-stream"}
+DIGITS = 6  # of numbers in JSON; a float32 has about 7
+
+
+def answer(
+    form: Form,
+    images: Tensor | Bytes,
+    codes: Tensor | None = None,
+    *,
+    name: str,
+    columns: int | None = None,
+    shape: Sequence[int] = (),
+    **more: Any,
+) -> Response:
+    """Return images in a form.
+
+    Args:
+        form: 'json', 'png' (a grid), 'gif' (a film, an image a frame) or 'npz' (images uint8, codes).
+        images: floats `(N, C, H, W)` in [0, 1] or uint8 `(N, H, W, C)`, at least one.
+        codes: `(N, Z)`.
+        name: of the file that is saved.
+        columns: of the grid.
+        shape: (R, K) with R K = N, of images that are rows: a film then shows all rows, K frames long.
+        more: what else goes into JSON.
+    """
+    pixels = to_uint8(images)
+    if form == "json":
+        plain = {"images": [data_uri(image) for image in pixels]}
+        return JSONResponse(plain | ({} if codes is None else {"codes": rounded(codes)}) | more)
+    if form == "png":
+        return attachment(png(grid(pixels, columns)), f"{name}.png")
+    paths = pixels.reshape(*shape, *pixels.shape[1:]).swapaxes(0, 1) if shape and form == "gif" else pixels
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.{form}"
+        write_images(path, paths, codes=None if form == "gif" else codes, columns=columns if shape else None)
+        return attachment(path.read_bytes(), path.name)
+
+
+def attachment(content: bytes, name: str) -> Response:
+    """Return a file by its content; its ending says what it is."""
+    kind = _TYPES[name.rpartition(".")[2]]
+    return Response(content, media_type=kind, headers={"Content-Disposition": f'inline; filename="{name}"'})
+
+
+def png(picture: Bytes) -> bytes:
+    """Return uint8 `(H, W, C)` as a PNG, packed fast rather than small."""
+    file = io.BytesIO()
+    to_image(picture).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def data_uri(picture: Bytes) -> str:
+    """Return uint8 `(H, W, C)` as text that a page shows as an image."""
+    return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
+
+
+def rounded(values: Tensor | NDArray[Any]) -> Any:
+    """Return numbers as nested lists, to so many digits as are known."""
+    array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, np.float64)
+    flat = [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in array.ravel()]
+    return np.array(flat, object).reshape(array.shape).tolist()

@@ -1,0 +1,214 @@
+"""The states of a run: entering its folder, saving, and going back when numbers are no longer finite.
+
+Checkpoints: all that a training needs to go on, in one file per moment, whole or not there at all.
+
+A checkpoint is `torch.save` of plain data and tensors, written beside, flushed and renamed, with its SHA-256 in a file
+next to it that is written first. Reading tries the newest and, where it is damaged, the one before, and says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config import Config
+from ..data import ImageData
+from ..distributed import World, load_bytes, read_everywhere
+from ..errors import UserError
+from ..files import write_text, written_beside
+from .loop import NotFiniteError, Trainer
+from .run_folder import RunFolder, check_same_data, clear_run, remove_leftovers, start_run
+
+log = logging.getLogger("vaegan")
+
+MOST_ROLLBACKS = 8
+
+
+class States:
+    """The checkpoints of a run and the trainer that they are of; all processes call each method together.
+
+    Args:
+        folder: the run's.
+        config: its settings, resolved.
+        trainer: whose states these are.
+        world: the processes that train together.
+        device: of this process.
+    """
+
+    def __init__(self, folder: RunFolder, config: Config, trainer: Trainer, world: World, device: torch.device) -> None:
+        self.folder, self.config, self.trainer, self.world, self.device = folder, config, trainer, world, device
+        self.rollbacks = 0
+        self._gone_back_to: Path | None = None
+
+    def enter(self, data: ImageData, *, goes_on: bool) -> None:
+        """Make the folder with a first checkpoint, unless it is there; put the trainer where the newest one is.
+
+        Raises:
+            UserError: if the folder cannot be written, no checkpoint can be read, or the run had other images.
+        """
+        self.world.together(lambda: self._prepare_folder(data, goes_on=goes_on), self.device)
+        path = self._newest()
+        if path is None:
+            self.save()
+        else:
+            self._restore(path)
+
+    def _prepare_folder(self, data: ImageData, *, goes_on: bool) -> None:
+        if not self.world.is_first:
+            return
+        if goes_on:
+            check_same_data(self.folder, data)
+            remove_leftovers(self.folder)
+            return
+        was_there = self.folder.path.exists()
+        try:
+            start_run(self.folder, self.config, data)
+            self.save()
+        except UserError:
+            clear_run(self.folder)
+            if not was_there and self.folder.path.is_dir():
+                self.folder.path.rmdir()
+            raise
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment."""
+        if self.world.is_first:
+            save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep)
+
+    def roll_back(self, error: NotFiniteError) -> None:
+        """Go back to the last good checkpoint with half the step, or stop.
+
+        Raises:
+            UserError: if the run is to stop, or has gone back often enough.
+        """
+        path = self._newest()
+        assert path is not None, "a run has a checkpoint from its start on"
+        where = f"{error}; the last good checkpoint is {path}"
+        if self.config.on_nan == "stop":
+            raise UserError(f"{where}; lower --optim.lr, or go back by itself with --on-nan rollback")
+        self.rollbacks += 1
+        if self.rollbacks > MOST_ROLLBACKS:
+            raise UserError(f"{where}; going back {MOST_ROLLBACKS} times did not help: lower --optim.lr")
+        scale = self.trainer.lr_scale / 2
+        self._restore(self._still_good(path))
+        self.trainer.lr_scale = scale
+        if self.world.is_first:
+            self.folder.keep_records(self.trainer.images)
+        log.warning(
+            "%s; going on after %s images with learning rates times %g", error, f"{self.trainer.images:,}", scale
+        )
+
+    def _newest(self) -> Path | None:
+        """The first process's newest checkpoint, for all to know."""
+        first, folder = self.world.is_first, self.folder.checkpoints
+        path = self.world.together(lambda: newest_checkpoint(folder) if first else None, self.device)
+        told = self.world.share_bytes(None if path is None else os.fsencode(path), self.device)
+        return None if told is None else Path(os.fsdecode(told))
+
+    def _restore(self, path: Path) -> None:
+        data = read_everywhere(path, self.world, self.device)
+        assert data is not None
+        self.trainer.restore(read_checkpoint(data, str(path)))
+
+    def _still_good(self, newest: Path) -> Path:
+        """The newest checkpoint, or the one before if the newest has led to the same end already."""
+        if newest == self._gone_back_to and self.world.is_first and len(list_checkpoints(newest.parent)) > 1:
+            remove_checkpoint(newest)
+        path = self._newest()
+        assert path is not None, "the oldest checkpoint stays"
+        self._gone_back_to = path
+        return path
+
+
+FORMAT = 1
+State = dict[str, Any]
+
+
+def checkpoint_path(folder: Path, images: int) -> Path:
+    """Path of the checkpoint after ``images`` images; names sort by images."""
+    return folder / f"{images:012d}.pt"
+
+
+def save_checkpoint(folder: Path, state: State, keep: int) -> Path:
+    """Write ``state`` (which has ``images``) and remove all but the newest ``keep`` checkpoints.
+
+    Checkpoints of more images are removed too: a run that has gone back and comes here does not lead to them.
+
+    Raises:
+        UserError: if it cannot be written; earlier checkpoints are then as they were.
+    """
+    path = checkpoint_path(folder, state["images"])
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    data = buffer.getvalue()
+    write_text(_digest_path(path), hashlib.sha256(data).hexdigest() + "\n")
+    with written_beside(path) as beside:
+        beside.write_bytes(data)
+    paths = list_checkpoints(folder)
+    here = paths.index(path)
+    for other in paths[: max(0, here + 1 - keep)] + paths[here + 1 :]:
+        remove_checkpoint(other)
+    return path
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove a checkpoint."""
+    path.unlink(missing_ok=True)
+    _digest_path(path).unlink(missing_ok=True)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints, oldest first."""
+    return sorted(folder.glob("[0-9]*.pt"))
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that is whole; damaged ones are named in the log and passed over.
+
+    Raises:
+        UserError: if there are checkpoints and all are damaged.
+    """
+    paths = list_checkpoints(folder)
+    for path in reversed(paths):
+        if _is_whole(path):
+            return path
+        log.warning("checkpoint %s is damaged; going back to the one before", path)
+    if paths:
+        raise UserError(f"all checkpoints in {folder} are damaged; start anew with --overwrite or another --out")
+    return None
+
+
+def read_checkpoint(data: bytes, where: str) -> State:
+    """Read the bytes of a checkpoint.
+
+    Raises:
+        UserError: if a newer version wrote it, or something else did.
+    """
+    try:
+        state: State = load_bytes(data)
+        newer = state["format"] > FORMAT
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        raise UserError(f"{where} is no checkpoint of vaegan; remove it, or start anew with --overwrite") from error
+    if newer:
+        raise UserError(
+            f"{where} was written by a newer vaegan (format {state['format']}, this one reads up to {FORMAT}): upgrade"
+        )
+    return state
+
+
+def _digest_path(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return _digest_path(path).read_text().strip() == hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -1,0 +1,357 @@
+"""The one place that turns settings into objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..config import Config, LossSettings
+from ..data import ImageData, ImageSet
+from ..data.augment import Augment, AugmentedBatches
+from ..data.batches import Batches
+from ..distributed import World
+from ..errors import UserError
+from ..loading import load
+from ..metrics.extractors.features import open_layers
+from ..models import Model
+from ..objectives import (
+    AutoencoderObjective,
+    BernoulliPixels,
+    FeatureLikelihood,
+    Game,
+    GANObjective,
+    GaussianPixels,
+    LaplacePixels,
+    Likelihood,
+    MeanCode,
+    Objective,
+    PerceptualLikelihood,
+    VAEGANObjective,
+    trainable,
+)
+from ..objectives.ada import AdaptiveProbability
+from ..objectives.balance import BalanceGate
+from ..objectives.diff_augment import DiscriminatorAugment
+from ..objectives.interface import Autocast
+from ..objectives.perceptual import Layers
+from .loop import LoopSettings
+from .optimisers import make_optimiser
+from .plateau import Plateau
+
+
+def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping[str, Any] | None = None) -> Model:
+    """Build the model with first weights drawn from the seed; torch's global generator is left as it was.
+
+    Args:
+        config: settings.
+        image_shape: (C, H, W) of the data.
+        info: what the model shall remember of its run; the conditions of a conditional model among it (see `Model`).
+
+    Raises:
+        UserError: if the settings do not fit together.
+    """
+    m = config.model
+    if config.loss.likelihood == "bernoulli" and m.output != "sigmoid":
+        raise UserError(
+            f"loss.likelihood bernoulli needs images in (0, 1) from the decoder, not model.output {m.output}; "
+            "set --model.output sigmoid"
+        )
+    if config.loss.joint_batch and (m.discriminator.dropout or m.discriminator.minibatch_features):
+        raise UserError(
+            "loss.joint-batch shows the discriminator reals and fakes at once: that goes neither with dropout, whose "
+            "masks would differ, nor with minibatch discrimination; set --loss.joint-batch False"
+        )
+    if config.train.compile and config.loss.r1_weight:
+        raise UserError(
+            "loss.r1-weight needs second derivatives of the discriminator, which compiled networks do not have; "
+            "leave out --train.compile, or set --loss.r1-weight 0"
+        )
+    told = tuple(info["condition"]["names"]) if info and m.condition != "none" else ()
+    architecture = m.model_dump(mode="json") | {"image_shape": image_shape, "condition_dim": len(told)}
+    metric = load_metric(config) if m.kind == "vae-dis-l" else None
+    if metric is not None:
+        _check_metric(metric, config, image_shape, told)
+        assert metric.architecture is not None
+        architecture["discriminator"] = metric.architecture["discriminator"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = Model.from_architecture(architecture, info)
+    if metric is not None:
+        assert model.discriminator is not None
+        assert metric.discriminator is not None
+        model.discriminator.load_state_dict(metric.discriminator.state_dict())
+    return model
+
+
+def check_batch_norm(config: Config, model: Model, num_images: int) -> None:
+    """Refuse batch norms in trained parts where a process sees too few images at a time.
+
+    Args:
+        config: settings.
+        model: from `build_model`.
+        num_images: over which statistics are taken in a step.
+
+    Raises:
+        UserError: if there is one image only.
+    """
+    for name, part in model.parts.items():
+        trained = config.model.kind != "vae-dis-l" or name != "discriminator"
+        if num_images == 1 and trained and any(isinstance(m, _BatchNorm) for m in part.modules()):
+            raise UserError(
+                f"batch norm in the {name} needs 2 images at least in each process, not 1; raise --train.batch-size "
+                f"or set --model.{name}.norm group"
+            )
+
+
+def load_metric(config: Config) -> Model:
+    """Load the run whose discriminator is the frozen metric of VAE_Dis_l."""
+    if config.loss.metric is None:
+        raise UserError(
+            "model.kind vae-dis-l needs an earlier run with a discriminator; name it with --loss.metric RUN"
+        )
+    return load(config.loss.metric)
+
+
+def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, int], told: tuple[str, ...]) -> None:
+    where = f"--loss.metric {config.loss.metric}"
+    if metric.discriminator is None or metric.architecture is None:
+        raise UserError(
+            f"{where}: this model has no discriminator of ours to measure with; name a run of a GAN or VAE/GAN"
+        )
+    theirs = (metric.architecture["network"], metric.architecture["output"], tuple(metric.image_shape))
+    ours = (config.model.network, config.model.output, tuple(image_shape))
+    if theirs != ours:
+        raise UserError(
+            f"{where}: its network, output and image shape are {theirs}, here they are {ours}; make them equal"
+        )
+    names = metric.conditioning.names if metric.conditioning else ()
+    if names != told:
+        raise UserError(
+            f"{where}: it is told {', '.join(names) or 'nothing'} of each image, here it is "
+            f"{', '.join(told) or 'nothing'}; make --model.condition equal"
+        )
+
+
+def build_likelihood(loss: LossSettings, image_range: tuple[float, float]) -> Likelihood:
+    """Build L_llike."""
+    if loss.likelihood == "feature":
+        return FeatureLikelihood()
+    if loss.likelihood == "bernoulli":
+        return BernoulliPixels()
+    if loss.likelihood == "laplace":
+        return LaplacePixels(image_range, loss.pixel_variance)
+    return GaussianPixels(image_range, loss.pixel_variance, learned=loss.likelihood == "gaussian-learned")
+
+
+def open_perceptual(config: Config, data: ImageData, device: torch.device) -> Layers | None:
+    """Open the network whose hidden layers images are compared by, if that is wanted; it is trained now if need be.
+
+    Raises:
+        UserError: if there is no L_llike in pixels that the comparison belongs to, or the network cannot be had.
+    """
+    loss = config.loss
+    if loss.perceptual == "none":
+        return None
+    if loss.likelihood == "feature" or config.model.kind == "gan":
+        raise UserError(
+            "loss.perceptual compares images besides an L_llike in pixels; choose a model with an encoder and "
+            "--loss.likelihood laplace, gaussian or bernoulli, or leave it out"
+        )
+    name = None if loss.perceptual == "auto" else loss.perceptual
+    return open_layers(name, data, cache=config.data.cache, weights=loss.perceptual_file, device=device)
+
+
+def build_augment(config: Config, model: Model) -> DiscriminatorAugment | None:
+    """Build what changes images on their way into the discriminator, where it is wanted.
+
+    Raises:
+        UserError: if the model trains no discriminator.
+    """
+    if not config.loss.augment:
+        return None
+    if model.kind not in ("gan", "vaegan"):
+        raise UserError(
+            f"loss.augment changes what a discriminator in training sees, which model.kind {model.kind} has not; leave "
+            "it out"
+        )
+    return DiscriminatorAugment(config.loss.augment, model.image_range, model.device)
+
+
+def build_adaptive(config: Config, augment: DiscriminatorAugment | None) -> AdaptiveProbability | None:
+    """Build what decides how often ``augment`` works, where that is not always."""
+    if augment is None or config.loss.augment_target is None:
+        return None
+    return AdaptiveProbability(augment.p, config.loss.augment_target, config.loss.augment_images)
+
+
+def build_objective(
+    config: Config,
+    model: Model,
+    autocast: Autocast,
+    perceptual: Layers | None = None,
+    augment: DiscriminatorAugment | None = None,
+) -> Objective:
+    """Build the objective of the model's kind on the model's parts, which stay where they are.
+
+    Args:
+        config: settings.
+        model: whose parts are trained.
+        autocast: makes the context in which forward passes run.
+        perceptual: what `open_perceptual` gave; without it there is no such part of L_llike.
+        augment: what `build_augment` gave; without it images are left alone.
+
+    Raises:
+        UserError: if the settings do not fit together.
+    """
+    loss, device = config.loss, model.device
+    game = Game(
+        loss.adversarial,
+        loss.real_weight,
+        loss.reconstruction_weight,
+        loss.prior_weight,
+        loss.label_smoothing,
+        loss.label_noise,
+        loss.label_flip,
+    )
+    parts = model.parts
+    if loss.balance is not None and model.kind != "vaegan":
+        raise UserError(
+            f"loss.balance weighs two losses of a decoder, which model.kind {model.kind} does not have; leave it out"
+        )
+    if model.kind == "gan":
+        networks = parts["decoder"], parts["discriminator"]
+        return GANObjective(*networks, game=game, together=loss.joint_batch, augment=augment, autocast=autocast)
+    likelihood = build_likelihood(loss, model.image_range)
+    if perceptual is not None:
+        likelihood = PerceptualLikelihood(likelihood, perceptual, loss.perceptual_weight, model.image_range)
+    if isinstance(likelihood, torch.nn.Module):
+        likelihood.to(device)
+    shared: dict[str, Any] = {
+        "likelihood": likelihood,
+        "feature_layer": loss.feature_layer,
+        "encoder_llike_weight": loss.encoder_llike_weight,
+        "gamma": loss.gamma,
+        "kl_weight": loss.kl_weight,
+        "free_bits": loss.free_bits,
+        "autocast": autocast,
+    }
+    if model.kind == "vaegan":
+        return VAEGANObjective(
+            *(parts[name] for name in ("encoder", "decoder", "discriminator")),
+            game=game,
+            fakes=loss.fakes,
+            adversarial_weight=loss.adversarial_weight,
+            together=loss.joint_batch,
+            augment=augment,
+            balance=loss.balance,
+            balance_at=loss.balance_at,
+            **shared,
+        )
+    metric = parts["discriminator"] if model.kind == "vae-dis-l" else None
+    return AutoencoderObjective(parts["encoder"], parts["decoder"], metric=metric, **shared)
+
+
+def build_pretraining(config: Config, model: Model, autocast: Autocast) -> Objective | None:
+    """Build the objective of pre-training, where it is wanted: an autoencoder of mean codes, in pixels.
+
+    Raises:
+        UserError: if the model has no encoder.
+    """
+    if not config.train.pretrain_epochs:
+        return None
+    if model.encoder is None or model.decoder is None:
+        raise UserError("train.pretrain-epochs trains an encoder, which model.kind gan does not have; set it to 0")
+    pixels = GaussianPixels(model.image_range)
+    return AutoencoderObjective(MeanCode(model.encoder), model.decoder, likelihood=pixels, autocast=autocast)
+
+
+def build_optimisers(config: Config, objective: Objective) -> dict[str, torch.optim.Optimizer]:
+    """Build one optimiser per trained part."""
+    o = config.optim
+    rates = learning_rates(config)
+    return {
+        name: make_optimiser(
+            o.name,
+            trainable(part),
+            lr=rates.get(name, o.lr),
+            beta1=o.beta1,
+            beta2=o.beta2,
+            eps=o.eps,
+            weight_decay=o.weight_decay,
+        )
+        for name, part in objective.parts.items()
+    }
+
+
+def learning_rates(config: Config) -> dict[str, float]:
+    """Learning rate of each part."""
+    o = config.optim
+    rates = {"encoder": o.encoder_lr, "decoder": o.decoder_lr, "discriminator": o.discriminator_lr, "likelihood": None}
+    return {name: rate or o.lr for name, rate in rates.items()}
+
+
+def build_batches(config: Config, images: ImageSet, world: World, device: torch.device) -> Callable[[int], Tensor]:
+    """Build the stream of this process's training batches: images seen -> images, augmented where it is wanted."""
+    batches = _batches(config, images, world)
+    augment = Augment(**config.data.augment.model_dump())
+    return AugmentedBatches(batches, augment, device).at if augment.does_something else batches.at
+
+
+def build_conditions(config: Config, model: Model, images: ImageSet, world: World) -> Callable[[int], Tensor] | None:
+    """Build the stream of conditions of the images in `build_batches`, if the model takes any: seen -> (b, A)."""
+    conditioning = model.conditioning
+    if conditioning is None:
+        return None
+    batches = _batches(config, images, world)
+    return lambda seen: conditioning.of_images(images, batches.indices(seen)[batches.share])
+
+
+def _batches(config: Config, images: ImageSet, world: World) -> Batches:
+    return Batches(
+        images,
+        config.train.batch_size,
+        seed=config.seed,
+        rank=world.rank,
+        world_size=world.size,
+        flip=config.data.flip,
+    )
+
+
+def build_gate(config: Config) -> BalanceGate | None:
+    """Build the balance gate, where it is wanted and there are two to balance."""
+    wanted = config.loss.gate and config.model.kind in ("gan", "vaegan")
+    return BalanceGate(config.loss.gate_equilibrium, config.loss.gate_margin) if wanted else None
+
+
+def build_plateau(config: Config) -> Plateau | None:
+    """Build the factors on the rates, where the schedule is that of plateaus."""
+    o = config.optim
+    return Plateau(o.plateau_patience, o.plateau_factor, o.final_lr_factor) if o.schedule == "plateau" else None
+
+
+def loop_settings(config: Config, model: Model, epoch_images: int) -> LoopSettings:
+    """Gather the numbers that steer the loop; the run's length is rounded up to whole batches."""
+    o, size = config.optim, config.train.batch_size
+    wanted = config.train.images or round(config.train.epochs * epoch_images)
+    return LoopSettings(
+        batch_size=size,
+        total_images=-(-wanted // size) * size,
+        epoch_images=epoch_images,
+        latent_dim=model.latent_dim,
+        image_range=model.image_range,
+        seed=config.seed,
+        lr=learning_rates(config),
+        lr_schedule=o.schedule,
+        final_lr_factor=o.final_lr_factor,
+        warmup_images=o.warmup_images,
+        kl_schedule=config.loss.kl_schedule,
+        kl_epochs=config.loss.kl_epochs,
+        clip=o.clip,
+        r1_weight=config.loss.r1_weight,
+        r1_every=config.loss.r1_every,
+        pretrain_images=round(config.train.pretrain_epochs * epoch_images),
+    )

@@ -1,0 +1,169 @@
+"""How long a training may take, reckoned before it starts, from what a step does and how fast a machine does it.
+
+    seconds = operations a + calls b + elements c + parameters d
+
+The operations are those of matrix products and convolutions, which large networks spend their time on. Small ones
+spend it on starting one operator after another (calls), narrow convolutions and norms on writing their results
+(elements), wide dense layers on their optimiser (parameters). All are counted on tensors without memory, so this takes
+no time worth mentioning. It is an estimate: no machine has four such constants.
+
+What a model costs: time and arithmetic of its training, arithmetic of one image, parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from ..config import PARTS, Config
+from ..models import Model
+from ..objectives import Noise, trainable
+from ..operations import OperationCounter, count_operations
+from ..pages.run_sections import speeds, window_seconds
+from .factories import build_objective
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one training step does.
+
+    Attributes:
+        operations: two for each multiply-add of a product or convolution, forward and backward; penalties and the
+            network of a perceptual part left out.
+        calls: operators that make a new tensor.
+        elements: of the tensors they make.
+        parameters: of all parts that are trained.
+    """
+
+    operations: int
+    calls: int
+    elements: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Seconds that a machine takes for one of each that a `Work` counts."""
+
+    operation: float
+    call: float
+    element: float
+    parameter: float
+
+
+TWO_CORES = Machine(operation=1 / 900e9, call=45e-6, element=0.4e-9, parameter=1.5e-9)
+"""Two cores of a server with AVX-512 in bfloat16: fitted by hand to whole trainings of digits, mnist-mlp and mnist-conv
+and to steps of conv-64. `benchmarks/recipes.py` measures all recipes against it."""
+
+
+def work_of_step(config: Config, image_shape: tuple[int, ...], architecture: Mapping[str, Any] | None = None) -> Work:
+    """Count what a training step does.
+
+    Args:
+        config: settings.
+        image_shape: (C, H, W).
+        architecture: of the model, where that is more than settings tell: of 'vae-dis-l', whose discriminator is
+            another run's, and of conditional models.
+    """
+    size = config.train.batch_size
+    architecture = {**(architecture or config.model.model_dump(mode="json")), "image_shape": image_shape}
+    condition_dim = architecture.get("condition_dim", 0)
+    with torch.device("meta"):
+        model = Model.from_architecture(architecture)
+        x, codes = torch.zeros(size, *image_shape), torch.zeros(size, model.latent_dim)
+        noise = Noise(codes, codes, torch.zeros(3, 2, size), seed=0)
+        objective = build_objective(config, model.train(), contextlib.nullcontext)
+        c = torch.zeros(size, condition_dim) if condition_dim else None
+        with OperationCounter() as counter:
+            objective.step(x, noise, c=c)
+    parameters = sum(weight.numel() for part in objective.parts.values() for weight in trainable(part))
+    return Work(counter.total, counter.num_calls, counter.num_elements, parameters)
+
+
+def seconds_per_step(work: Work, machine: Machine = TWO_CORES) -> float:
+    """Estimate how long a step takes."""
+    return (
+        work.operations * machine.operation
+        + work.calls * machine.call
+        + work.elements * machine.element
+        + work.parameters * machine.parameter
+    )
+
+
+def expected_seconds(
+    config: Config, image_shape: tuple[int, int, int], num_images: int, machine: Machine = TWO_CORES
+) -> float:
+    """Estimate how long a training takes.
+
+    Args:
+        config: settings.
+        image_shape: (C, H, W).
+        num_images: images of an epoch.
+        machine: that trains.
+    """
+    images = config.train.images or config.train.epochs * num_images
+    return seconds_per_step(work_of_step(config, image_shape), machine) * images / config.train.batch_size
+
+
+def cost_of(
+    model: Model, config: Config | None = None, records: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, float | None]:
+    """Return what is known of a model's cost; None where the model lacks a part, or nothing is recorded.
+
+    Args:
+        model: trained.
+        config: settings of its run, if it has one.
+        records: of the run's `metrics.jsonl`.
+
+    Returns:
+        'training_seconds', without snapshots; 'images_per_second', 'images_seen'; 'training_operations' per image
+        (products and convolutions, two operations a multiply-add; see `operations`), 'reconstruction_operations' and
+        'sample_operations' likewise; and 'encoder_parameters' and so on.
+    """
+    line = speeds(records)
+    seconds = None if line is None else float(window_seconds(line).sum())
+    seen = None if line is None else float(line[0][-1])
+    parameters = {name: float(sum(p.numel() for p in part.parameters())) for name, part in model.parts.items()}
+    encoding, decoding = _operations_of_parts(model)
+    both = None if encoding is None or decoding is None else encoding + decoding
+    return {
+        "training_seconds": seconds,
+        "images_per_second": seen / seconds if seen and seconds else None,
+        "images_seen": seen,
+        "training_operations": _training_operations(model, config),
+        "reconstruction_operations": both,
+        "sample_operations": decoding,
+        **{f"{part}_parameters": parameters.get(part) for part in PARTS},
+    }
+
+
+def _training_operations(model: Model, config: Config | None) -> float | None:
+    if config is None or model.architecture is None:
+        return None
+    work = work_of_step(config, model.image_shape, model.architecture)
+    return work.operations / config.train.batch_size
+
+
+def _operations_of_parts(model: Model) -> tuple[float | None, float | None]:
+    """Return the operations of encoding and of decoding one image.
+
+    The parts are called by themselves: in the inference mode of `Model` dense layers are not dispatched as products.
+    """
+    x = torch.zeros(1, *model.image_shape, device=model.device)
+    z = torch.zeros(1, model.latent_dim, device=model.device)
+    c = model.condition_in_turn(1)
+    given = () if c is None else (c.to(model.device),)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        found = [
+            None if part is None else float(count_operations(partial(part, value, *given)))
+            for part, value in ((model.encoder, x), (model.decoder, z))
+        ]
+    model.train(was_training)
+    return found[0], found[1]
