@@ -29,7 +29,7 @@ from vaegan.cli import main as vaegan
 from vaegan.files import write_json
 
 RECIPE = "small-32"
-DATA = {"data": "shapes-faces", "data.limit": "1000", "train.select": "none", "train.pretrain-epochs": "20"}
+DATA = {"data": "shapes-faces", "data.limit": "1000", "train.best_metric": "none", "train.pretrain-epochs": "20"}
 CHANGES = "colour,translation,cutout"
 WAYS: dict[str, side_by_side.Settings] = {
     "plain": {},

@@ -67,7 +67,7 @@ def training(out: Path, more: Sequence[str], every: float) -> list[str]:
     """Return the command that trains, the word vaegan left out."""
     epochs = f"{TIMES * config_for(RECIPE).train.epochs:g}"
     return ["train", RECIPE, *more, "--train.epochs", epochs, "--train.snapshot-epochs", f"{every:g}",
-            "--train.keep", "1000", "--out", str(out)]  # fmt: skip
+            "--train.keep-checkpoints", "1000", "--out", str(out)]  # fmt: skip
 
 
 def model_at(run: Path, checkpoint: Path) -> Model:

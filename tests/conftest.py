@@ -18,7 +18,7 @@ from PIL import Image
 
 TINY = (
     "--device cpu --train.precision fp32 --train.memory-format contiguous --train.tensorboard false "
-    "--train.select none --train.batch-size 16 --train.epochs 1 --train.snapshot-epochs 1 --model.latent-dim 4 "
+    "--train.best-metric none --train.batch-size 16 --train.epochs 1 --train.snapshot-epochs 1 --model.latent-dim 4 "
     "--model.encoder.channels 4,8 --model.encoder.hidden 16 "
     "--model.decoder.channels 8,4 --model.decoder.first-channels 8 "
     "--model.discriminator.channels 4,8,8 --model.discriminator.hidden 16"

@@ -14,7 +14,7 @@ NARROW = (
     "--model.discriminator.channels 4,6 --model.discriminator.norm none --model.discriminator.patch "
     "--model.discriminator.hidden --model.discriminator.strides 2,2 "
     "--device cpu --train.precision fp32 --train.memory-format contiguous --train.tensorboard false "
-    "--train.select none --train.batch-size 16 --train.epochs 1 --train.snapshot-epochs 1 --train.priors gaussian"
+    "--train.best-metric none --train.batch-size 16 --train.epochs 1 --train.snapshot-epochs 1 --train.priors gaussian"
 )
 
 

@@ -95,6 +95,8 @@ BAD = [
     ("--loss.gama 3", "unknown option --loss.gama (perhaps you meant '--loss.gamma')"),
     ("--gamma 3", "unknown option --gamma (perhaps you meant '--loss.gamma')"),
     ("--batch-size 3", "unknown option --batch-size (perhaps you meant '--train.batch-size')"),
+    ("--train.keep 3", "--train.keep is now --train.keep-checkpoints"),
+    ("--data.max_bad=1", "--data.max-bad is now --data.max-unreadable"),
     ("-q", "unknown option -q; --help lists them"),
     ("--recipe digits", "unknown option --recipe"),
     ("--loss.gamma", "--loss.gamma: value missing; write --loss.gamma VALUE"),

@@ -183,12 +183,12 @@ def test_too_many_bad_files_stop_it(tmp_path, opened):
     fill(tmp_path / "x", 30)
     for i in range(3):
         (tmp_path / "x" / f"bad{i}.png").write_bytes(b"\x89PNG")
-    with pytest.raises(UserError, match=r"unreadable of 33 images.*--data.max-bad 0.05") as caught:
+    with pytest.raises(UserError, match=r"unreadable of 33 images.*--data.max-unreadable 0.05") as caught:
         opened(tmp_path / "x")
     assert "\n" not in str(caught.value)
     assert nothing_left(tmp_path)
-    assert opened(tmp_path / "x", max_bad=0.2).num_bad == 3
-    with pytest.raises(UserError, match=r"--data.max-bad 0.05"):  # now from the cache
+    assert opened(tmp_path / "x", max_unreadable=0.2).num_bad == 3
+    with pytest.raises(UserError, match=r"--data.max-unreadable 0.05"):  # now from the cache
         opened(tmp_path / "x")
 
 
@@ -198,7 +198,7 @@ def test_nothing_but_bad_files(tmp_path, opened):
         (tmp_path / "x" / f"{i}.png").write_bytes(b"")
     for options in ({}, {"size": 8, "channels": 1}):
         with pytest.raises(UserError, match=r"images can be read|too few readable"):
-            opened(tmp_path / "x", max_bad=1.0, **options)
+            opened(tmp_path / "x", max_unreadable=1.0, **options)
 
 
 def test_a_bomb_is_a_bad_file(tmp_path, opened, monkeypatch):

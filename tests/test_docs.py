@@ -47,7 +47,7 @@ SMALL = {
     "train.precision": "fp32",
     "train.memory_format": "contiguous",
     "train.tensorboard": "false",
-    "train.select": "none",
+    "train.best_metric": "none",
     "train.priors": "gaussian",
 }
 """Settings of every training."""

@@ -13,7 +13,16 @@ from vaegan.training.plateau import Plateau
 
 WORDS = [
     *["--optim.schedule", "plateau", "--optim.plateau-patience", "1", "--optim.plateau-factor", "0.5"],
-    *["--optim.final-lr-factor", "0.2", "--optim.lr", "0.002", "--train.snapshot-epochs", "0.5", "--train.keep", "20"],
+    *[
+        "--optim.final-lr-factor",
+        "0.2",
+        "--optim.lr",
+        "0.002",
+        "--train.snapshot-epochs",
+        "0.5",
+        "--train.keep-checkpoints",
+        "20",
+    ],
 ]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from vaegan.config import Config
 from vaegan.errors import UserError
 from vaegan.recipes import RECIPES, config_for
-from vaegan.settings_io import dump_yaml, load_yaml, setting_names, with_settings
+from vaegan.settings_io import RENAMED, dump_yaml, load_yaml, setting_names, with_settings
 
 NAMES = list(setting_names())
+BEFORE = json.loads((Path(__file__).parent / "recipes.json").read_text())
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
@@ -30,6 +32,32 @@ def test_yaml_round_trip(name, tmp_path):
     config = with_settings(RECIPES[name].config, {"data": "123", "data.root": tmp_path, "optim.lr": 1e-5})
     dump_yaml(config, tmp_path / "config.yaml")
     assert load_yaml(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_what_they_were(name, tmp_path):
+    """Every setting as of version 0.1.0, in the names of then: trainings repeat bit for bit."""
+    before = {**BEFORE["defaults"], **BEFORE["recipes"][name]}
+    tree: dict = {}
+    for setting, value in before.items():
+        *groups, last = setting.split(".")
+        place = tree
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[last] = value
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
+    assert load_yaml(tmp_path / "config.yaml") == RECIPES[name].config
+
+
+def test_a_file_with_earlier_names_is_read(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("train: {keep: 7, select: fd, select_images: 9}\ndata: {max_bad: 0.5}")
+    config = load_yaml(path)
+    assert (config.train.keep_checkpoints, config.train.best_metric, config.train.best_images) == (7, "fd", 9)
+    assert config.data.max_unreadable == 0.5
+    assert set(RENAMED.values()) <= set(NAMES)
+    with pytest.raises(UserError, match=r"^train.keep is now train.keep_checkpoints$"):
+        config_for("digits", {"train.keep": 3})
 
 
 def test_the_file_is_complete(tmp_path):

@@ -22,7 +22,16 @@ HEAVY = {"conv-64", "larsen-celeba64", "larsen-lfw64", "larsen-stl64", "munjal-c
 HEAVY |= {"tang-vaegan64"}
 FORM = ["--device", "cpu", "--train.precision", "fp32", "--train.memory-format", "contiguous"]
 LENGTH = ["--train.batch-size", "2", "--train.images", "6", "--train.log-images", "2", "--train.held-out-images", "2"]
-WORDS = [*FORM, *LENGTH, "--train.tensorboard", "false", "--train.keep", "1", "--data.held-out", "0.3"]
+WORDS = [
+    *FORM,
+    *LENGTH,
+    "--train.tensorboard",
+    "false",
+    "--train.keep-checkpoints",
+    "1",
+    "--data.held-out",
+    "0.3",
+]
 WORDS += ["--train.pretrain-epochs", "0"]
 # Widths of recipes whose own would take minutes; those of the real ones are in test_recipes_networks.py.
 OF_KL = ["--model.discriminator.channels", "4,8,8,8"]

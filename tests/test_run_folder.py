@@ -90,7 +90,7 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
         open_run(run.path, config_for("mnist-mlp", {}), overwrite=False)
 
 
-@pytest.mark.parametrize(("name", "value"), [("train.epochs", 500.0), ("train.keep", 9), ("device", "cpu")])
+@pytest.mark.parametrize(("name", "value"), [("train.epochs", 500.0), ("train.keep_checkpoints", 9), ("device", "cpu")])
 def test_what_decides_no_step_may_change(tmp_path: Path, name: str, value: object) -> None:
     run = started(tmp_path / "run")
     assert open_run(run.path, config_for("digits", {name: value}), overwrite=False)[1] == config()

@@ -112,7 +112,7 @@ def test_it_is_opened_where_it_is_wanted_and_pays(data, tmp_path, monkeypatch):
     for select, total, opened in (
         ("none", 10**6, False), ("auto", 10**6, True), ("auto", 10**3, False), ("fd", 10**3, True),
     ):  # fmt: skip
-        config = config_for("digits", {"train.select": select})
+        config = config_for("digits", {"train.best_metric": select})
         found = open_selection(config, tmp_path, data, torch.device("cpu"), total)
         assert (found is not None) == opened
     recipe = config_for("digits")
@@ -141,7 +141,7 @@ def runs(tiny, tmp_path_factory):
         patch.setattr(selection, "open_extractor", lambda *_, **__: Brightness())
         for name, select, goes in (("without", "none", "2"), ("with", "fd", "2"), ("again", "fd", "12")):
             for epochs in goes:
-                words = ["--train.epochs", epochs, "--train.snapshot-epochs", "0.5", "--train.select", select]
+                words = ["--train.epochs", epochs, "--train.snapshot-epochs", "0.5", "--train.best-metric", select]
                 assert main(["train", *tiny, *words, "--out", str(folder / name)]) == 0
     return folder
 
@@ -177,7 +177,7 @@ def test_best_is_a_model_folder_that_knows_its_data(runs, tmp_path):
 
 
 def test_a_run_without_a_best_model(runs):
-    with pytest.raises(vaegan.UserError, match=r"without keeps no best model; train it with --train.select fd"):
+    with pytest.raises(vaegan.UserError, match=r"without has no best model; train it with --train.best-metric fd"):
         vaegan.load(runs / "without", which="best")
 
 

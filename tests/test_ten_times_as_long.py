@@ -29,15 +29,24 @@ def test_the_run_is_the_recipe_s_but_ten_times_as_long_and_keeps_every_checkpoin
     settings = parse(train.Options, words, name, train.defaults).settings
     recipe = config_for(script.RECIPE)
     assert settings.train.epochs == 10 * recipe.train.epochs
-    assert settings.train.keep > settings.train.epochs / settings.train.snapshot_epochs
+    assert settings.train.keep_checkpoints > settings.train.epochs / settings.train.snapshot_epochs
     assert (settings.model, settings.loss, settings.optim) == (recipe.model, recipe.loss, recipe.optim)
 
 
 @pytest.mark.usefixtures("plain_curves")
 def test_each_checkpoint_is_looked_at_once(script, tmp_path, command, capsys):
     run = tmp_path / "run"
-    words = ["--train.images", 512, "--train.snapshot-epochs", 0.15, "--train.keep", 9, "--train.priors", "gaussian"]
-    assert command("train", "digits", *words, "--train.select", "none", "--out", run) == 0
+    words = [
+        "--train.images",
+        512,
+        "--train.snapshot-epochs",
+        0.15,
+        "--train.keep-checkpoints",
+        9,
+        "--train.priors",
+        "gaussian",
+    ]
+    assert command("train", "digits", *words, "--train.best-metric", "none", "--out", run) == 0
     paths = script.list_checkpoints(run / "checkpoints")
     z, model = torch.randn(3, load(run).latent_dim), load(run)
     assert torch.equal(script.model_at(run, paths[-1]).decode(z), model.decode(z))

@@ -50,7 +50,7 @@ def test_memory_does_not_grow_with_steps(python, tiny, tmp_path):
         "10",
         "--train.log-images",
         "16",
-        "--train.keep",
+        "--train.keep-checkpoints",
         "1",
     ]
     done = python("-c", WATCHED, "200,700", *tiny, *words, "--optim.ema", "0.9", "--out", tmp_path)
@@ -66,7 +66,16 @@ def test_a_large_array_is_read_batch_by_batch(python, tiny, tmp_path):
     size = many.nbytes
     many[:256] = np.random.default_rng(0).integers(0, 255, (256, 64, 64, 3))
     del many
-    words = ["--data", path, "--data.cache", tmp_path / "cache", "--train.images", 16 * 100, "--train.keep", "1"]
+    words = [
+        "--data",
+        path,
+        "--data.cache",
+        tmp_path / "cache",
+        "--train.images",
+        16 * 100,
+        "--train.keep-checkpoints",
+        "1",
+    ]
     done = python("-c", WATCHED, "1,100", *tiny, *words, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "90," in done.stdout or "89," in done.stdout

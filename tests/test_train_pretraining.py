@@ -13,7 +13,7 @@ from vaegan.objectives import Noise
 from vaegan.recipes import config_for
 from vaegan.training.factories import build_model, build_pretraining
 
-WORDS = ["--train.pretrain-epochs", "1.5", "--train.keep", "20", "--loss.gate"]
+WORDS = ["--train.pretrain-epochs", "1.5", "--train.keep-checkpoints", "20", "--loss.gate"]
 # 101 images in batches of 16: 1.5 epochs are 152 images, so the tenth step (from 144 on) is the last of pre-training.
 LAST = 160
 

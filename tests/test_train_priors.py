@@ -68,7 +68,7 @@ def test_too_few_images_for_a_prior_end_no_run(command, words, tmp_path, monkeyp
 def test_the_best_model_gets_priors_of_its_own_codes(command, words, images_file, tmp_path, monkeypatch):
     run, scores = tmp_path / "run", iter([1.0, 2.0])
     monkeypatch.setattr("vaegan.training.best_model.quick_scores", lambda *a, **k: {"frechet_samples": next(scores)})
-    chosen = ["--train.select", "fd", "--train.snapshot-epochs", 1]
+    chosen = ["--train.best-metric", "fd", "--train.snapshot-epochs", 1]
     assert command(*words, *chosen, "--train.epochs", 2, "--out", run) == 0
     last, best = load(run), load(run, which="best")
     assert best.info["images"] < last.info["images"]
@@ -82,7 +82,7 @@ def test_the_best_model_gets_priors_of_its_own_codes(command, words, images_file
 def test_a_run_whose_last_model_is_the_best_fits_once(command, words, tmp_path, monkeypatch, capsys):
     run, scores = tmp_path / "run", iter([2.0, 1.0])
     monkeypatch.setattr("vaegan.training.best_model.quick_scores", lambda *a, **k: {"frechet_samples": next(scores)})
-    chosen = ["--train.select", "fd", "--train.snapshot-epochs", 1]
+    chosen = ["--train.best-metric", "fd", "--train.snapshot-epochs", 1]
     assert command(*words, *chosen, "--train.epochs", 2, "--out", run) == 0
     assert capsys.readouterr().out.count("gaussian: log p(z)") == 1
     for name in FILES[:2]:

@@ -143,7 +143,14 @@ def test_two_processes_step_as_one_on_the_whole_batch(python, images_file, tmp_p
 @pytest.mark.slow
 def test_torchrun_trains_stops_in_order_and_resumes(environment, python, command, tiny, tmp_path, capsys):
     words = [*tiny, *NO_NORM.split(), "--loss.adversarial", "minimax", "--optim.name", "sgd", "--optim.lr", "0.01"]
-    words += ["--train.snapshot-epochs", "50000", "--train.log-images", "160", "--train.keep", "9"]
+    words += [
+        "--train.snapshot-epochs",
+        "50000",
+        "--train.log-images",
+        "160",
+        "--train.keep-checkpoints",
+        "9",
+    ]
     out = ["--out", str(tmp_path / "run")]
     child = [sys.executable, *torchrun(), "-m", "vaegan", "train", *words, *out, "--train.epochs", "100000"]
     with subprocess.Popen(child, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -59,7 +59,7 @@ sys.exit(main(["train", *sys.argv[2:]]))
 """
 
 SCHEDULE = (
-    "--train.epochs 3 --train.snapshot-epochs 0.5 --train.log-images 32 --train.keep 2 --data.flip "
+    "--train.epochs 3 --train.snapshot-epochs 0.5 --train.log-images 32 --train.keep-checkpoints 2 --data.flip "
     "--loss.kl-schedule linear --loss.kl-epochs 2 --optim.schedule cosine --optim.warmup-images 40 "
 )
 VAEGAN = SCHEDULE + (

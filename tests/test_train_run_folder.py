@@ -62,7 +62,15 @@ def of_kind(tiny, tmp_path_factory):
         out = folder / kind
         words = WORDS[kind] if kind != "vae-dis-l" else ["--loss.metric", str(run("vaegan"))]
         if not out.exists():
-            words = [*words, "--train.epochs", "2", "--train.keep", "2", "--train.tensorboard", "true"]
+            words = [
+                *words,
+                "--train.epochs",
+                "2",
+                "--train.keep-checkpoints",
+                "2",
+                "--train.tensorboard",
+                "true",
+            ]
             assert main(["train", *tiny, *words, "--model.kind", kind, "--out", str(out)]) == 0
         return out
 
@@ -232,7 +240,7 @@ def test_the_library_call_does_what_the_command_does(of_kind, tiny, tmp_path):
     lists = ("model.encoder.hidden", "model.decoder.first-channels", "model.discriminator.hidden")
     settings |= {name: [settings[name]] for name in lists if name.endswith("hidden")}
     data = settings.pop("data")
-    settings |= {"train.epochs": 2, "train.keep": 2, "model.kind": "vaegan", "train.priors": []}
+    settings |= {"train.epochs": 2, "train.keep_checkpoints": 2, "model.kind": "vaegan", "train.priors": []}
     run = vaegan.train(data=data, out=tmp_path / "run", **settings)
     assert_same_weights(run.model().state_dict(), weights(of_kind("vaegan")))
     assert list(run.records())[-1]["images"] == 208

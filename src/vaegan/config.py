@@ -64,7 +64,7 @@ class DataSettings(Settings):
     augment: AugmentSettings = AugmentSettings()
     held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Share of a folder's or an array's images held out, chosen by a hash of the file name (or index)."""
-    max_bad: Share = 0.05
+    max_unreadable: Share = 0.05
     """Share of unreadable files past which the run stops before training."""
     limit: PositiveInt | None = None
     """Use only so many training images, for quick trials; of drawn sources also more than they have by themselves."""
@@ -289,7 +289,7 @@ class TrainSettings(Settings):
     """Epochs between snapshots: grids, held-out losses, checkpoint."""
     log_images: PositiveInt | None = None
     """Images between records of metrics.jsonl; about 50 a snapshot if not set."""
-    keep: PositiveInt = 3
+    keep_checkpoints: PositiveInt = 3
     """Checkpoints kept."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 is autocast; 'auto' takes what this device computes faster (measured for a moment at the start)."""
@@ -305,10 +305,10 @@ class TrainSettings(Settings):
     """Priors fitted to the codes at the end; with no name, none. A flow takes minutes."""
     held_out_images: PositiveInt = 1000
     """Held-out images on which losses are computed at a snapshot."""
-    select: Literal["auto", "fd", "none"] = "auto"
+    best_metric: Literal["auto", "fd", "none"] = "auto"
     """How snapshots are scored to keep the best one's model as RUN/best: 'fd' is the Fréchet distance of samples plus
     that of reconstructions, 'auto' is 'fd' where the run is long enough to train a network for the features first."""
-    select_images: Annotated[int, Field(ge=2)] = 2000
+    best_images: Annotated[int, Field(ge=2)] = 2000
     """Samples, and held-out images at most, behind such a score."""
 
 

@@ -41,5 +41,7 @@ def _find_best(path: str | Path) -> Path:
     """Return the folder of a run's best model."""
     folder = Path(path).expanduser() / "best"
     if not (folder / CONFIG_NAME).is_file():
-        raise UserError(f"{folder.parent} keeps no best model; train it with --train.select fd, or take its last one")
+        raise UserError(
+            f"{folder.parent} has no best model; train it with --train.best-metric fd, or take its last one"
+        )
     return folder

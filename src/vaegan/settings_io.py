@@ -23,6 +23,13 @@ FORMAT = 1
 """Version of the settings file; a file of a newer one is refused."""
 SHORT = {"data": "data.source"}
 """Short names of settings."""
+RENAMED = {
+    "data.max_bad": "data.max_unreadable",
+    "train.keep": "train.keep_checkpoints",
+    "train.select": "train.best_metric",
+    "train.select_images": "train.best_images",
+}
+"""Earlier names of settings: files written with them are read, on the command line they are answered with the new."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _repr = reprlib.Repr()
@@ -97,6 +104,8 @@ def explain(error: ValidationError, known: Iterator[str], spell: Callable[[str],
 
 
 def _unknown(name: str, known: list[str]) -> str:
+    if name.replace("-", "_") in RENAMED:
+        return f"{name} is now {RENAMED[name.replace('-', '_')]}"
     inside = [other for other in known if other.startswith(name.replace("-", "_") + ".")]
     if inside:
         return f"{name} is a group of settings; name one of them, such as {inside[0]}"
@@ -128,9 +137,20 @@ def load_yaml(path: Path) -> Config:
             f"{path}: written by a newer vaegan (format {version!r}, this one reads {FORMAT}); upgrade vaegan"
         )
     try:
-        return checked(Config, values)
+        return checked(Config, _with_new_names(values))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def _with_new_names(values: dict[Any, Any]) -> dict[Any, Any]:
+    """Return the settings of a file with those of `RENAMED` under the names of today."""
+    for old, new in RENAMED.items():
+        group, name = old.split(".")
+        inside = values.get(group)
+        if isinstance(inside, dict) and name in inside:
+            renamed = {new.split(".")[1] if key == name else key: value for key, value in inside.items()}
+            values = {**values, group: renamed}
+    return values
 
 
 def _read_mapping(path: Path) -> dict[Any, Any]:

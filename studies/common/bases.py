@@ -24,8 +24,8 @@ PLAIN: dict[str, Any] = {
     "train.snapshot_epochs": 1e6,  # at the end of each stretch only
     "train.held_out_images": 256,
     "train.log_images": 20_000,
-    "train.keep": 1,
-    "train.select": "none",
+    "train.keep_checkpoints": 1,
+    "train.best_metric": "none",
     "train.priors": (),
 }
 SHARED_MARKS = (50_000, 100_000, 125_000, 150_000)

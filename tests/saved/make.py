@@ -84,7 +84,7 @@ def make(name: str) -> None:
             "digits",
             out=run,
             device="cpu",
-            train={"epochs": 1, "snapshot_epochs": 1, "batch_size": 32, "priors": (), "select": "none"}
+            train={"epochs": 1, "snapshot_epochs": 1, "batch_size": 32, "priors": (), "best_metric": "none"}
             | {"tensorboard": False, "precision": "fp32", "memory_format": "contiguous"},
             model=settings,
             **{"data.limit": 400},

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("vaegan")
 KINDS = {"ae": "AE", "vae": "VAE", "gan": "GAN", "vae-dis-l": "VAE_Dis_l", "vaegan": "VAE/GAN"}
-_WHERE = {"root", "workers", "cache", "max_bad"}  # settings that do not decide what the images are
+_WHERE = {"root", "workers", "cache", "max_unreadable"}  # settings that do not decide what the images are
 
 
 @dataclass(frozen=True)

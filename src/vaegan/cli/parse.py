@@ -25,7 +25,7 @@ from tyro.constructors import (
 
 from ..config import Config, DataSettings, Settings
 from ..errors import UserError, nearest
-from ..settings_io import checked
+from ..settings_io import RENAMED, checked
 from .log import is_first_process
 
 Inline = tyro.conf.arg(name="")
@@ -186,6 +186,8 @@ def _normalised(words: Sequence[str], options: type[Settings]) -> list[str]:
         call, equals, value = word.partition("=")
         call = call.replace("_", "-")
         if call not in known:
+            if new := RENAMED.get(call.removeprefix("--").replace("-", "_")):
+                raise UserError(f"{call} is now --{new.replace('_', '-')}")
             calls = [other for other in known if other.startswith("--")]
             raise UserError(f"unknown option {call}{nearest(call, calls) or '; --help lists them'}")
         option = known[call]

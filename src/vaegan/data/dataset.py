@@ -81,7 +81,7 @@ class Options:
     crop: Literal["center", "none"] = "center"
     crop_size: int | None = None
     held_out: float = 0.1
-    max_bad: float = 0.05
+    max_unreadable: float = 0.05
     limit: int | None = None
     workers: int | None = None
     cache: Path | None = None

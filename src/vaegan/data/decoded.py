@@ -121,10 +121,10 @@ def _chunks(positions: Positions) -> list[Positions]:
 
 
 def _check_bad(collection: Collection, bad: list[tuple[str, str]], num_images: int, options: Options) -> None:
-    if len(bad) > options.max_bad * num_images:
+    if len(bad) > options.max_unreadable * num_images:
         raise UserError(
             f"{collection.where}: {_told(bad, num_images)}; "
-            f"more than --data.max-bad {options.max_bad:g} allows, so repair or remove them"
+            f"more than --data.max-unreadable {options.max_unreadable:g} allows, so repair or remove them"
         )
 
 

@@ -115,7 +115,7 @@ def open_data(
     crop: Literal["center", "none"] = "center",
     crop_size: int | None = None,
     held_out: float = 0.1,
-    max_bad: float = 0.05,
+    max_unreadable: float = 0.05,
     limit: int | None = None,
     workers: int | None = None,
     cache: Path | None = None,
@@ -132,7 +132,7 @@ def open_data(
         crop: 'center' cuts the largest centred square before resizing, 'none' squeezes.
         crop_size: side in pixels of that square.
         held_out: share of a path's images held out, by a hash of their names.
-        max_bad: share of unreadable files that are put up with.
+        max_unreadable: share of unreadable files that are put up with.
         limit: use only so many training images.
         workers: processes that decode; the number of cores if None.
         cache: folder for decoded images; ``~/.cache/vaegan`` if None.
@@ -148,7 +148,7 @@ def open_data(
         crop,
         crop_size,
         held_out,
-        max_bad,
+        max_unreadable,
         limit,
         workers,
         None if cache is None else Path(cache).expanduser(),

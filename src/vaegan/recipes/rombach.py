@@ -73,7 +73,7 @@ def _kl(factor: int, latent_dim: int, channels: tuple[int, ...]) -> Recipe:
         _model(latent_dim, channels),
         _loss(),
         OptimSettings(name="adam", lr=12 * 4.5e-6, beta1=0.5, beta2=0.9),
-        TrainSettings(epochs=20, batch_size=4, held_out_images=64, select="none", priors=()),
+        TrainSettings(epochs=20, batch_size=4, held_out_images=64, best_metric="none", priors=()),
     )
     return recipe(
         f"kl-f{factor}",

@@ -26,7 +26,7 @@ _RECIPES = {"celeba": "larsen-celeba64", "lfw": "larsen-lfw64"}
 _NUM_IMAGES = {"celeba": 182_637, "lfw": 11_900, "shapes": 20_000, DRAWN: 20_000}
 _IMAGES_ELSEWHERE = 10_000  # assumed of an epoch
 _EPOCHS_ELSEWHERE = 37_500 * 64 / _IMAGES_ELSEWHERE  # the authors' updates of 64 images
-_ALIKE = {"on_nan": "rollback", "train.select": "none", "train.priors": (), "train.tensorboard": False}
+_ALIKE = {"on_nan": "rollback", "train.best_metric": "none", "train.priors": (), "train.tensorboard": False}
 _AS_DRAWN = {"data.flip": False, **{f"data.augment.{name}": 0.0 for name in AugmentSettings.model_fields}}
 """Mirrored, turned or recoloured, a drawn face would no longer have its attributes."""
 _HOLDING = {"loss.gamma": 1.0, "loss.kl_weight": 0.01, "loss.balance": 0.5, "train.pretrain_epochs": 4.0}

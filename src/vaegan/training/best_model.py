@@ -142,10 +142,12 @@ def open_selection(
     Raises:
         UserError: if the extractor cannot be kept in the cache.
     """
-    if config.train.select == "none" or (config.train.select == "auto" and not is_affordable(data, total_images)):
+    if config.train.best_metric == "none" or (
+        config.train.best_metric == "auto" and not is_affordable(data, total_images)
+    ):
         return None
     extractor = open_extractor(None, data, cache=config.data.cache, device=device)
-    return Selection(folder, data, extractor, config.train.select_images, conditioning)
+    return Selection(folder, data, extractor, config.train.best_images, conditioning)
 
 
 def is_affordable(data: ImageData, total_images: int) -> bool:

@@ -80,7 +80,7 @@ class States:
     def save(self) -> None:
         """Write a checkpoint of this moment."""
         if self.world.is_first:
-            save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep)
+            save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep_checkpoints)
 
     def roll_back(self, error: NotFiniteError) -> None:
         """Go back to the last good checkpoint with half the step, or stop.

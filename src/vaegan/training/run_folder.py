@@ -19,9 +19,9 @@ from ..settings_io import dump_yaml, load_yaml, setting_names
 
 # Settings that a run may change when it goes on: they do not decide what a step does.
 FREE = {
-    "device", "on_nan", "data.root", "data.workers", "data.cache", "data.max_bad", "train.epochs", "train.images",
-    "train.keep", "train.snapshot_epochs", "train.log_images", "train.tensorboard", "train.held_out_images",
-    "train.select", "train.select_images", "train.priors",
+    "device", "on_nan", "data.root", "data.workers", "data.cache", "data.max_unreadable", "train.epochs",
+    "train.images", "train.keep_checkpoints", "train.snapshot_epochs", "train.log_images", "train.tensorboard",
+    "train.held_out_images", "train.best_metric", "train.best_images", "train.priors",
 }  # fmt: skip
 # Of these, what a step depends on where snapshots decide the learning rates.
 OF_PLATEAUS = {"train.snapshot_epochs", "train.held_out_images"}
