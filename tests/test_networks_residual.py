@@ -159,7 +159,7 @@ def test_a_discriminator_of_patches_judges_each_by_itself() -> None:
         ({"latent": "maps"}, r"latent 'maps' is unknown \(perhaps you meant 'map'\)"),
         ({"encoder": {"channels": [4, 8], **NARROW}}, "model.encoder gives maps of 2x8x6, model.decoder takes 2x4x3"),
         ({"encoder": {"channels": [4, 6, 9], **NARROW}}, "model.encoder: groups 2 does not divide 9 channels"),
-        ({"encoder": {"channels": [4, 6, 8], "hidden": [9], **NARROW}}, "model.encoder: hidden is given, but a code"),
+        ({"encoder": {"channels": [4, 6, 8], "hidden": [9], **NARROW}}, "model.encoder: hidden is set, but a code"),
         ({"condition": "labels", "condition_dim": 2}, "model.encoder: a code that is a map has no dense layer to join"),
         ({"encoder": {"channels": []}, "latent": "vector"}, "model.encoder: channels is empty, but a residual network"),
         ({"encoder": {"channels": [4, 6, 8], "strides": [2, 2, 2]}}, "model.encoder.strides is given, but the network"),

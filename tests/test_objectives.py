@@ -15,10 +15,10 @@ from vaegan.errors import UserError
 from vaegan.losses import ADVERSARIAL_FORMS, r1_penalty
 from vaegan.networks import build_parts
 from vaegan.objectives import (
+    AdversarialLoss,
     AutoencoderObjective,
     BernoulliPixels,
     FeatureLikelihood,
-    Game,
     GANObjective,
     GaussianPixels,
     MeanCode,
@@ -129,7 +129,7 @@ def plain_vaegan(
     gamma: float = 0.3,
     llike_weight: float = 1.0,
     kl_weight: float = 1.0,
-    together: bool = False,
+    joint_batch: bool = False,
 ) -> dict[str, Tensor]:
     """Algorithm 1 written down plainly: one full graph, three losses."""
     enc, dec, dis = nets
@@ -141,7 +141,7 @@ def plain_vaegan(
     y = dec.logits(z)
     x_tilde = torch.sigmoid(y)
     x_p = seeded_call(dec, noise.seed, noise.z_p)
-    if together:
+    if joint_batch:
         shown = [x] + [{"reconstruction": x_tilde, "prior": x_p}[kind] for kind in kinds]
         by_kind = dict(zip(("real", *kinds), dis(torch.cat(shown)).flatten().split(B), strict=True))
         caught = list(caught[0].split(B))
@@ -204,7 +204,7 @@ def test_vaegan_routes(form: str, norm: bool, dropout: float, fakes: str) -> Non
     nets, (x, noise) = make(norm, dropout), inputs()
     kinds = {"both": ("reconstruction", "prior"), "prior": ("prior",), "reconstructions": ("reconstruction",)}[fakes]
     reference = separately(nets, lambda n: plain_vaegan(n, form, x, noise, kinds=kinds))
-    objective = VAEGANObjective(*nets, game=Game(form), gamma=0.3, feature_layer="conv", fakes=fakes)
+    objective = VAEGANObjective(*nets, adversarial=AdversarialLoss(form), gamma=0.3, feature_layer="conv", fakes=fakes)
     assert_same(objective.step(x, noise).gradients, reference)
 
 
@@ -215,12 +215,21 @@ def test_vaegan_routes_of_a_joint_batch(form: str, norm: bool, fakes: str) -> No
     nets, (x, noise) = make(norm, 0.0), inputs()
     kinds = ("reconstruction", "prior") if fakes == "both" else ("reconstruction",)
     weights = (0.7, 1.3, 0.6)
-    reference = separately(nets, lambda n: plain_vaegan(n, form, x, noise, kinds=kinds, weights=weights, together=True))
+    reference = separately(
+        nets, lambda n: plain_vaegan(n, form, x, noise, kinds=kinds, weights=weights, joint_batch=True)
+    )
     objective = VAEGANObjective(
-        *nets, game=Game(form, *weights), gamma=0.3, feature_layer="conv", fakes=fakes, together=True
+        *nets,
+        adversarial=AdversarialLoss(form, *weights),
+        gamma=0.3,
+        feature_layer="conv",
+        fakes=fakes,
+        joint_batch=True,
     )
     assert_same(objective.step(x, noise).gradients, reference)
-    apart = VAEGANObjective(*nets, game=Game(form, *weights), gamma=0.3, feature_layer="conv", fakes=fakes)
+    apart = VAEGANObjective(
+        *nets, adversarial=AdversarialLoss(form, *weights), gamma=0.3, feature_layer="conv", fakes=fakes
+    )
     same = torch.allclose(
         objective.step(x, noise).gradients["decoder"][0], apart.step(x, noise).gradients["decoder"][0]
     )
@@ -229,7 +238,7 @@ def test_vaegan_routes_of_a_joint_batch(form: str, norm: bool, fakes: str) -> No
 
 def test_a_joint_batch_updates_running_statistics_once() -> None:
     nets, (x, noise) = make(True, 0.0), inputs()
-    VAEGANObjective(*nets, together=True, feature_layer="conv").step(x, noise)
+    VAEGANObjective(*nets, joint_batch=True, feature_layer="conv").step(x, noise)
     assert int(nets[2].norm.num_batches_tracked) == 1
 
 
@@ -237,7 +246,7 @@ def test_a_joint_batch_updates_running_statistics_once() -> None:
 @pytest.mark.parametrize("norm", [False, True])
 def test_vaegan_routes_with_weights_and_moved_targets(form: str, norm: bool) -> None:
     nets, (x, noise) = make(norm, 0.0), inputs()
-    game = Game(form, 0.5, 0.7, 2.0, label_smoothing=0.1, label_noise=0.2, label_flip=0.3)
+    adversarial = AdversarialLoss(form, 0.5, 0.7, 2.0, label_smoothing=0.1, label_noise=0.2, label_flip=0.3)
     u = noise.uniform
     moved = [0.9 - 0.2 * u[0, 0], 0.2 * u[1, 0], 0.2 * u[2, 0]]
     targets = tuple(torch.where(u[i, 1] < 0.3, 1 - t, t) for i, t in enumerate(moved))
@@ -245,7 +254,7 @@ def test_vaegan_routes_with_weights_and_moved_targets(form: str, norm: bool) -> 
     kwargs = {"weights": (0.5, 0.7, 2.0), "targets": targets, "llike_weight": 5.0, "kl_weight": 0.6}
     reference = separately(nets, lambda n: plain_vaegan(n, form, x, noise, **kwargs))
     objective = VAEGANObjective(
-        *nets, game=game, gamma=0.3, feature_layer="conv", encoder_llike_weight=5.0, kl_weight=0.3
+        *nets, adversarial=adversarial, gamma=0.3, feature_layer="conv", encoder_llike_weight=5.0, kl_weight=0.3
     )
     assert_same(objective.step(x, noise, kl_factor=2.0).gradients, reference)
 
@@ -257,7 +266,7 @@ def test_vaegan_routes_with_pixel_likelihoods(form: str, norm: bool, pixels: str
     nets, (x, noise) = make(norm, 0.0), inputs()
     reference = separately(nets, lambda n: plain_vaegan(n, form, x, noise, pixels=pixels))
     likelihood = BernoulliPixels() if pixels == "bernoulli" else GaussianPixels(variance=0.2)
-    objective = VAEGANObjective(*nets, game=Game(form), gamma=0.3, likelihood=likelihood)
+    objective = VAEGANObjective(*nets, adversarial=AdversarialLoss(form), gamma=0.3, likelihood=likelihood)
     assert_same(objective.step(x, noise).gradients, reference)
 
 
@@ -269,7 +278,7 @@ def test_routes_hold_where_the_discriminator_is_sure(form: str) -> None:
         nets[2].out.weight *= 300
         nets[2].out.bias -= 40
     reference = separately(nets, lambda n: plain_vaegan(n, form, x, noise))
-    objective = VAEGANObjective(*nets, game=Game(form), gamma=0.3, feature_layer="conv")
+    objective = VAEGANObjective(*nets, adversarial=AdversarialLoss(form), gamma=0.3, feature_layer="conv")
     got = objective.step(x, noise).gradients
     for part in ("encoder", "decoder"):
         assert_same({part: got[part]}, {part: reference[part]})
@@ -289,7 +298,7 @@ def test_gan_routes(form: str, norm: bool, dropout: float) -> None:
         dis = plain_discriminator(form, a, one) + plain_discriminator(form, a_p, 0 * one)
         return {"decoder": plain_decoder(form, a_p), "discriminator": dis}
 
-    objective = GANObjective(nets[1], nets[2], game=Game(form))
+    objective = GANObjective(nets[1], nets[2], adversarial=AdversarialLoss(form))
     assert_same(objective.step(x, noise).gradients, separately(nets, plain))
 
 
@@ -365,7 +374,7 @@ def test_conditional_vaegan_routes(network: str, norm: str, form: str) -> None:
     """Layer l lies behind the join; reconstructions and prior samples go under the batch's own conditions."""
     (nets, c), (x, noise) = make_conditional(network, norm), inputs()
     reference = separately(tuple(Given(net, c) for net in nets), lambda n: plain_vaegan(n, form, x, noise))
-    objective = VAEGANObjective(*nets, game=Game(form), gamma=0.3, feature_layer="dense1.linear")
+    objective = VAEGANObjective(*nets, adversarial=AdversarialLoss(form), gamma=0.3, feature_layer="dense1.linear")
     assert_same(objective.step(x, noise, c=c).gradients, reference)
     other = objective.step(x, noise, c=c.flip(0)).gradients
     assert not any(torch.allclose(other[part][0], reference[part][0]) for part in reference)
@@ -444,8 +453,12 @@ def test_each_part_is_untouched_by_losses_that_are_not_its_own() -> None:
 
     def gradients(**settings: float) -> dict[str, list[Tensor]]:
         real_weight = settings.pop("real_weight", 1.0)
-        game = Game(real_weight=real_weight)
-        return VAEGANObjective(*make(True, 0.4), game=game, feature_layer="conv", **settings).step(x, noise).gradients
+        adversarial = AdversarialLoss(real_weight=real_weight)
+        return (
+            VAEGANObjective(*make(True, 0.4), adversarial=adversarial, feature_layer="conv", **settings)
+            .step(x, noise)
+            .gradients
+        )
 
     base = gradients()
     readers = {

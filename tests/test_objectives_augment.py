@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vaegan.objectives import Game, GANObjective, Noise, VAEGANObjective
+from vaegan.objectives import AdversarialLoss, GANObjective, Noise, VAEGANObjective
 from vaegan.objectives.ada import AdaptiveProbability
 from vaegan.objectives.diff_augment import KINDS, DiscriminatorAugment, colour, cutout, translation
 from vaegan.objectives.feature_discriminator import r1_gradients
@@ -117,14 +117,21 @@ def noise():
 
 
 @pytest.mark.parametrize("form", ["minimax", "non-saturating", "hinge"])
-@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("joint_batch", [False, True])
 @pytest.mark.parametrize("share", [1.0, 0.4])
-def test_all_that_dis_sees_is_changed_and_every_part_descends_its_loss_through_that(form, together, share):
+def test_all_that_dis_sees_is_changed_and_every_part_descends_its_loss_through_that(form, joint_batch, share):
     (enc, dec, dis), x, n = networks(), images(1), noise()
     augment = DiscriminatorAugment(ALL)
     augment.p.fill_(share)
     objective = VAEGANObjective(
-        enc, dec, dis, game=Game(form), gamma=0.3, feature_layer="0", together=together, augment=augment
+        enc,
+        dec,
+        dis,
+        adversarial=AdversarialLoss(form),
+        gamma=0.3,
+        feature_layer="0",
+        joint_batch=joint_batch,
+        augment=augment,
     )
     found = objective.step(x, n)
     mu, logvar = enc(x)
@@ -147,8 +154,8 @@ def test_all_that_dis_sees_is_changed_and_every_part_descends_its_loss_through_t
         wanted = torch.autograd.grad(loss, list(objective.parts[part].parameters()), retain_graph=True)
         for a, b in zip(found.gradients[part], wanted, strict=True):
             torch.testing.assert_close(a, b)
-    assert float(found.told) == pytest.approx(float(torch.sign(real.detach()).mean()))
-    gan = GANObjective(dec, dis, game=Game(form), augment=augment).step(x, n)
+    assert float(found.real_sign) == pytest.approx(float(torch.sign(real.detach()).mean()))
+    gan = GANObjective(dec, dis, adversarial=AdversarialLoss(form), augment=augment).step(x, n)
     wanted = torch.autograd.grad(of_dec(prior).mean(), list(dec.parameters()), retain_graph=True)
     for a, b in zip(gan.gradients["decoder"], wanted, strict=True):
         torch.testing.assert_close(a, b)
@@ -181,14 +188,14 @@ def test_probability_by_hand():
     adaptive = AdaptiveProbability(torch.ones(()), target=0.6, num_images=1000)
     for signs, p in (((1, 1, 1, 1), 0.4), ((1, 0.5, 0.5, 0.5), 0.8), ((1, 1, 1, 0.4), 1.0), ((-1, 1, 1, 1), 0.6)):
         for sign in signs:
-            adaptive.look(torch.tensor(float(sign)), 100)
+            adaptive.update(torch.tensor(float(sign)), 100)
         assert float(adaptive.p) == pytest.approx(p)
-    adaptive.look(torch.tensor(0.3), 100)
+    adaptive.update(torch.tensor(0.3), 100)
     other = AdaptiveProbability(torch.ones(()), target=0.6, num_images=1000)
     other.restore(adaptive.state())
     for each in (adaptive, other):
         for sign in (1.0, 0.9, 0.8):
-            each.look(torch.tensor(sign), 100)
+            each.update(torch.tensor(sign), 100)
     assert torch.equal(adaptive.p, other.p)
     assert float(other.p) == pytest.approx(1.0)
 

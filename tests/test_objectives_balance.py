@@ -14,8 +14,8 @@ from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.errors import UserError
 from vaegan.networks import build_parts
-from vaegan.objectives import BernoulliPixels, FeatureLikelihood, Game, Noise, VAEGANObjective
-from vaegan.objectives.balance import MOST, balance_factor, last_weight
+from vaegan.objectives import AdversarialLoss, BernoulliPixels, FeatureLikelihood, Noise, VAEGANObjective
+from vaegan.objectives.balance import MOST, adaptive_weight, last_weight
 from vaegan.recipes import config_for
 from vaegan.training.factories import build_model, build_objective
 
@@ -63,8 +63,8 @@ def test_lengths_and_gradients(fakes, pixels, ratio):
     nets, (x, noise) = networks(), inputs()
     likelihood = BernoulliPixels() if pixels else FeatureLikelihood()
     objective = VAEGANObjective(
-        *nets, likelihood=likelihood, feature_layer="1", gamma=0.2, game=Game("non-saturating"), fakes=fakes,
-        adversarial_weight=0.7, balance=ratio,
+        *nets, likelihood=likelihood, feature_layer="1", gamma=0.2,
+        adversarial=AdversarialLoss("non-saturating"), fakes=fakes, adversarial_weight=0.7, balance=ratio,
     )  # fmt: skip
     found = objective.step(x, noise, record=True)
 
@@ -92,8 +92,10 @@ def test_lengths_and_gradients(fakes, pixels, ratio):
     for a, b in zip(found.gradients["decoder"], expected, strict=True):
         torch.testing.assert_close(a, b)
     assert float(found.losses["decoder"]["total"]) == pytest.approx((llike + factor * adversarial).item())
-    plain = VAEGANObjective(*nets, likelihood=likelihood, feature_layer="1", gamma=0.2, game=Game("non-saturating"),
-                            fakes=fakes, adversarial_weight=0.7).step(x, noise)  # fmt: skip
+    plain = VAEGANObjective(
+        *nets, likelihood=likelihood, feature_layer="1", gamma=0.2,
+        adversarial=AdversarialLoss("non-saturating"), fakes=fakes, adversarial_weight=0.7,
+    ).step(x, noise)  # fmt: skip
     for part in ("encoder", "discriminator"):
         for a, b in zip(found.gradients[part], plain.gradients[part], strict=True):
             assert torch.equal(a, b)
@@ -105,7 +107,13 @@ def test_lengths_at_the_last_layer(fakes):
     nets, (x, noise) = networks(), inputs()
     enc, dec, dis = nets
     objective = VAEGANObjective(
-        *nets, feature_layer="1", gamma=0.2, game=Game("hinge"), fakes=fakes, balance=0.5, balance_at="last-layer"
+        *nets,
+        feature_layer="1",
+        gamma=0.2,
+        adversarial=AdversarialLoss("hinge"),
+        fakes=fakes,
+        balance=0.5,
+        balance_at="last-layer",
     )
     found = objective.step(x, noise, record=True)
     mu, logvar = enc(x)
@@ -134,9 +142,9 @@ def test_the_last_weight_is_that_of_the_last_layer():
 
 def test_a_vanished_route_is_not_blown_up_without_bound():
     zero, one = torch.zeros(3), torch.ones(3)
-    assert float(balance_factor(one, [zero, zero], 1.0)) == MOST
-    assert float(balance_factor(zero, [zero], 1.0)) == 0.0
-    assert float(balance_factor(one.bfloat16(), [2 * one.bfloat16()], 1.0)) == pytest.approx(0.5)
+    assert float(adaptive_weight(one, [zero, zero], 1.0)) == MOST
+    assert float(adaptive_weight(zero, [zero], 1.0)) == 0.0
+    assert float(adaptive_weight(one.bfloat16(), [2 * one.bfloat16()], 1.0)) == pytest.approx(0.5)
 
 
 def test_it_is_off_by_default_and_for_vae_gans_alone():

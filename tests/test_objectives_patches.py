@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from vaegan.networks import ConvDiscriminator
-from vaegan.objectives import Game, Noise, VAEGANObjective
-from vaegan.objectives.ada import told_apart
+from vaegan.objectives import AdversarialLoss, Noise, VAEGANObjective
+from vaegan.objectives.adversarial import pairwise_accuracy
 from vaegan.objectives.feature_discriminator import r1_gradients
 
 B, Z, SHAPE = 3, 2, (1, 12, 12)
@@ -45,11 +45,13 @@ def inputs():
 
 @pytest.mark.parametrize("form", REAL)
 @pytest.mark.parametrize("norm", ["group", "batch"])
-@pytest.mark.parametrize("together", [False, True])
-def test_gradients_of_mean_losses_over_patches(form, norm, together):
+@pytest.mark.parametrize("joint_batch", [False, True])
+def test_gradients_of_mean_losses_over_patches(form, norm, joint_batch):
     (enc, dec, dis), (x, noise) = networks(norm), inputs()
-    gamma = 0.0 if together else 0.3  # together, x_p moves features of x_tilde, which is no route of L_llike
-    objective = VAEGANObjective(enc, dec, dis, game=Game(form, real_weight=0.7), gamma=gamma, together=together)
+    gamma = 0.0 if joint_batch else 0.3  # in one batch, x_p moves features of x_tilde, which is no route of L_llike
+    objective = VAEGANObjective(
+        enc, dec, dis, adversarial=AdversarialLoss(form, real_weight=0.7), gamma=gamma, joint_batch=joint_batch
+    )
     found = objective.step(x, noise, record=True)
 
     caught = []
@@ -60,7 +62,7 @@ def test_gradients_of_mean_losses_over_patches(form, norm, together):
 
     def judged(*images):
         caught.clear()
-        if not together:
+        if not joint_batch:
             return [dis(image, each_patch=True) for image in images], list(caught)
         logits = dis(torch.cat(images), each_patch=True).chunk(len(images))
         return logits, caught[0].chunk(len(images))
@@ -78,7 +80,7 @@ def test_gradients_of_mean_losses_over_patches(form, norm, together):
     for part, wanted in (("discriminator", of_dis), ("decoder", of_dec)):
         for a, b in zip(found.gradients[part], wanted, strict=True):
             torch.testing.assert_close(a, b)
-    accuracy = told_apart(real.mean(1), prior.mean(1)).detach()
+    accuracy = pairwise_accuracy(real.mean(1), prior.mean(1)).detach()
     assert float(found.routes["discriminator/accuracy-prior"]) == pytest.approx(float(accuracy))
     assert float(found.routes["discriminator/logit-real"]) == pytest.approx(float(real.mean().detach()))
 

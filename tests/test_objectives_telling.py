@@ -7,14 +7,14 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from vaegan.objectives.ada import logit_routes, told_apart
+from vaegan.objectives.adversarial import logit_routes, pairwise_accuracy
 
 
 @pytest.mark.parametrize("decimals", [0, 6])  # with ties and without
 def test_pairs_told_apart(decimals):
     rng = np.random.default_rng(0)
     real, fake = rng.normal(0.5, 1, 40).round(decimals), rng.normal(0, 2, 25).round(decimals)
-    found = told_apart(torch.from_numpy(real), torch.from_numpy(fake))
+    found = pairwise_accuracy(torch.from_numpy(real), torch.from_numpy(fake))
     truth = np.repeat([1, 0], [40, 25])
     assert float(found) == pytest.approx(roc_auc_score(truth, np.concatenate([real, fake])))
 

@@ -10,7 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vaegan.networks import build_parts
-from vaegan.objectives import AutoencoderObjective, FeatureLikelihood, Game, GANObjective, Noise, VAEGANObjective
+from vaegan.objectives import (
+    AdversarialLoss,
+    AutoencoderObjective,
+    FeatureLikelihood,
+    GANObjective,
+    Noise,
+    VAEGANObjective,
+)
 from vaegan.operations import OperationCounter, count_operations
 
 FORMS = ("minimax", "non-saturating", "hinge")
@@ -135,7 +142,7 @@ class Case:
 def test_vaegan_reaches_its_floor(network: str, norm: str, form: str) -> None:
     case = Case(network, norm)
     passes_of_dis = 12 if form != "minimax" and norm == "batch" else 10
-    objective = VAEGANObjective(*case.parts.values(), game=Game(form), gamma=1e-3)
+    objective = VAEGANObjective(*case.parts.values(), adversarial=AdversarialLoss(form), gamma=1e-3)
     case.assert_near(objective, 3 * case.e + 7 * case.d + passes_of_dis * case.s)
 
 
@@ -172,7 +179,7 @@ def test_autoencoders_reach_their_floor(network: str) -> None:
 def test_gan_reaches_its_floor(network: str, norm: str, form: str) -> None:
     case = Case(network, norm, kind="gan")
     passes_of_dis = 7 if form != "minimax" and norm == "batch" else 6
-    objective = GANObjective(*case.parts.values(), game=Game(form))
+    objective = GANObjective(*case.parts.values(), adversarial=AdversarialLoss(form))
     case.assert_near(objective, 3 * case.d + passes_of_dis * case.s)
 
 

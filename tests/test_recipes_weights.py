@@ -16,7 +16,7 @@ from vaegan.config import AugmentSettings
 from vaegan.models import Model
 from vaegan.networks import build_parts
 from vaegan.objectives import Noise
-from vaegan.objectives.feature_discriminator import Critic
+from vaegan.objectives.feature_discriminator import FeatureDiscriminator
 from vaegan.recipes import RECIPES
 from vaegan.schedules import KLContext, kl_factor
 from vaegan.training.factories import build_objective
@@ -29,7 +29,7 @@ def layer_l(name: str) -> tuple[int, ...]:
     recipe = RECIPES[name]
     with torch.device("meta"):
         dis = build_parts(image_shape=recipe.image_shape, **recipe.config.model.model_dump())["discriminator"]
-        _, features = Critic(dis, recipe.config.loss.feature_layer)(torch.zeros(2, *recipe.image_shape))
+        _, features = FeatureDiscriminator(dis, recipe.config.loss.feature_layer)(torch.zeros(2, *recipe.image_shape))
     return tuple(features.shape[1:])
 
 
@@ -101,16 +101,16 @@ def numbers(name: str, model: Model, x: Tensor, noise: Noise) -> Numbers:
         for module in model.discriminator.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.train()
-        critic = Critic(model.discriminator, RECIPES[name].config.loss.feature_layer)
+        dis_l = FeatureDiscriminator(model.discriminator, RECIPES[name].config.loss.feature_layer)
         x_p = model.decoder(noise.z_p)
         if RECIPES[name].config.loss.joint_batch:
-            logits, of_all = critic(torch.cat([x, x_tilde, x_p]))
+            logits, of_all = dis_l(torch.cat([x, x_tilde, x_p]))
             (real, tilde, prior), (features, features_tilde, _) = logits.split(len(x)), of_all.split(len(x))
         else:
-            real, features = critic(x)
-            prior, _ = critic(x_p)
+            real, features = dis_l(x)
+            prior, _ = dis_l(x_p)
             if model.encoder is not None:
-                tilde, features_tilde = critic(x_tilde)
+                tilde, features_tilde = dis_l(x_tilde)
     values = (x, x_tilde, mu, logvar, real, tilde, prior, features, features_tilde)
     return Numbers(*(value.double() for value in values))
 

@@ -6,9 +6,9 @@ Larsen et al., "Autoencoding beyond pixels using a learned similarity metric" (a
     L_llike = -E_q log N(Dis_l(x) | Dis_l(x_tilde), I)
     L_GAN   = -log D(x) - log(1 - D(x_tilde)) - log(1 - D(x_p))
 
-Everything is in nats and one number per image, shape (B,): sums over dimensions. The mean over the batch is the
-caller's. D is the sigmoid of the logit ``a`` that a discriminator returns. (The paper prints L_GAN with the other
-sign, as what Dis maximises; here it is the cross entropy, which Dis descends and Dec ascends.)
+Everything is in nats and one number per image, shape (B,): sums over dimensions. The caller takes the mean over the
+batch. D is the sigmoid of the logit ``a`` that a discriminator returns. (The paper prints L_GAN with the other sign, as
+what Dis maximises; here it is the cross entropy, which Dis descends and Dec ascends.)
 """
 
 from __future__ import annotations
@@ -114,11 +114,11 @@ def layers_distance(layers: Sequence[Tensor], targets: Sequence[Tensor]) -> Tens
     Returns:
         (B,), in [0, 4].
     """
-    found = [
+    distances = [
         (F.normalize(wide(made), dim=1) - F.normalize(wide(real.detach()), dim=1)).square().sum(1).flatten(1).mean(1)
         for made, real in zip(layers, targets, strict=True)
     ]
-    return torch.stack(found).mean(0)
+    return torch.stack(distances).mean(0)
 
 
 def bernoulli_loss(logits: Tensor, x: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ def bernoulli_loss(logits: Tensor, x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class AdversarialForm:
-    """One form of the game, as three losses of a logit, each (B,) -> (B,) nats.
+    """One form of the adversarial loss, as three losses of a logit, each (B,) -> (B,) nats.
 
     Attributes:
         name: the word in settings.
@@ -172,7 +172,7 @@ ADVERSARIAL_FORMS: dict[str, AdversarialForm] = {
     for form in (
         # Goodfellow et al., arXiv:1406.2661, eq. 1; the paper's Algorithm 1.
         AdversarialForm("minimax", _cross_entropy, _cross_entropy, lambda a: -F.softplus(a), negated=True),
-        # Goodfellow et al., arXiv:1406.2661, section 3: Dec descends -log D, which does not fade when Dis wins.
+        # Goodfellow et al., arXiv:1406.2661, section 3: Dec descends -log D, which does not vanish when Dis wins.
         AdversarialForm("non-saturating", _cross_entropy, _cross_entropy, lambda a: F.softplus(-a)),
         # Lim & Ye, arXiv:1705.02894; Miyato et al., arXiv:1802.05957, eq. 16 and 17.
         AdversarialForm("hinge", _hinge_real, _hinge_real, lambda a: -a),

@@ -1,4 +1,4 @@
-"""Counting the arithmetic of a piece of code: matrix products and convolutions, as they are dispatched.
+"""FLOPs of a piece of code: matrix products and convolutions, counted as they are dispatched.
 
 Two operations (a product and a sum) for each multiply-add, as `torch.utils.flop_counter` counts; its own mode hooks
 modules, which `torch.autograd.grad` on cut graphs does not allow, so this one counts operators alone.
@@ -64,7 +64,7 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @contextlib.contextmanager
 def counted_as(name: str, operations: int) -> Iterator[None]:
-    """Count so many operations for all that is done within: those of the plain form of what is rewritten there."""
+    """Count this many operations for a block, instead of what it dispatches: those of the plain layer it replaces."""
     counters = list(_counting)
     for counter in counters:
         counter.by_operator[name] += operations

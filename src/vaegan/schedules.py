@@ -1,4 +1,4 @@
-"""How weights and learning rates move: pure functions of images seen, so a resume needs no state."""
+"""Schedules of the KL weight and the learning rate: pure functions of images seen, so a resume needs no state."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ KL_SCHEDULES: dict[str, Callable[[KLContext], float]] = {
     "sigmoid": _sigmoid_of_epoch,
     # Fu et al., arXiv:1903.10145: a ramp over the first half of each cycle, then 1.
     "cyclic": _cyclic,
-    # Grows e-fold in each `length` of epochs from 1/100 on, without bound; here to be shown failing.
+    # Grows e-fold every `length` epochs from 1/100, without bound: a counterexample that diverges.
     "exponential": lambda c: 0.01 * math.exp(min(c.epoch / c.length, 80.0)),
 }
 
@@ -60,7 +60,7 @@ LR_SCHEDULES: dict[str, Callable[[float, float], float]] = {
     "cosine": lambda progress, final: final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * progress)),
     # The authors' code: start - (t/T)^0.75 (start - stop).
     "anneal": lambda progress, final: 1.0 - progress**0.75 * (1.0 - final),
-    # Constant in itself: what held-out losses do to the rate of each part is kept in `training.plateau`.
+    # Constant here; `training.plateau` lowers the rate of each part by its held-out losses.
     "plateau": lambda progress, final: 1.0,
 }
 

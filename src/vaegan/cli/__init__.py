@@ -15,9 +15,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from .. import __version__
 from ..errors import UserError
 from ..errors import nearest as nearest_word  # 'nearest' becomes the command of that name, once imported
+from ..version import __version__
 from . import log
 from .table import print_table
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .. import __version__
+from ..version import __version__
 from .figures import Figure, Figures, figure
 from .ranking import Better, Verdict, rank
 from .seeds import Combined, combine

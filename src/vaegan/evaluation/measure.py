@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..data.dataset import ImageData
 from ..errors import UserError, nearest
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
 from ..models import Model
+from ..version import __version__
 from .code_metrics import code_figures
 from .figures import Figures
 from .image_metrics import reconstruction_figures, sample_figures, yardstick_figures

@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import __version__
 from ..errors import UserError, nearest
 from ..files import write_json
 from ..loading import load
 from ..models import Model
 from ..models.vectors import take_vectors
+from ..version import __version__
 from .diffusers import WEIGHTS_NAME, outputs_of, read_diffusers, write_diffusers
 from .formats import GRAPHS, Form, import_onnxruntime, traced
 from .modules import PublicPart, from_model, public_parts

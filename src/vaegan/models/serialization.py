@@ -15,9 +15,9 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from .. import __version__
 from ..errors import UserError
 from ..files import write_json, written_beside
+from ..version import __version__
 
 FORMAT = 1
 CONFIG_NAME = "config.json"

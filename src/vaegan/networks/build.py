@@ -1,4 +1,4 @@
-"""Build the parts of a model from plain, JSON-able arguments; what a saved model keeps to be built again."""
+"""Build the networks of a model from plain, JSON-able arguments, which a saved model holds to be built again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PARTS_OF_KIND = {
     "vae-dis-l": ("encoder", "decoder", "discriminator"),
     "vaegan": ("encoder", "decoder", "discriminator"),
 }
-# Settings of a part that only some classes take: all others have no use for them.
+# Settings of a part that only some classes take; the others ignore them.
 _SHAPES = ("kernel", "padding", "first_channels", "output_kernel", "output_stride")
 _NORMS = ("norm", "norm_first_layer", "activation", "order")
 _RESIDUAL = ("blocks", "groups", "attention")
@@ -46,8 +46,8 @@ _UNUSED: dict[type[nn.Module], tuple[str, ...]] = {
     **dict.fromkeys((ConvEncoder, ConvDecoder, ConvDiscriminator), _RESIDUAL),
     **dict.fromkeys((ResidualEncoder, ResidualDecoder), ("strides", *_SHAPES, *_NORMS)),
 }
-# Of these, those that say what a network looks like: refused where they are given in vain.
-_TOLD = {
+# Of these, the ones that are refused where they would have no effect.
+_REMEDIES = {
     "channels": "which has no convolutions; set model.{part}.hidden instead, or model.network to conv",
     "strides": "whose strides are not chosen; leave it out, or set model.network to conv",
     "patch": "which has no convolutions; leave it out, or set model.network to conv",
@@ -83,7 +83,7 @@ def build_parts(
         encoder: the encoder's other constructor arguments, like ``{"hidden": [1024, 1024]}``.
         decoder: the decoder's.
         discriminator: the discriminator's.
-        condition: what c is made of, which every part takes besides: 'labels', 'attributes', or 'none'.
+        condition: what c, the second argument of every part, is made of: 'labels', 'attributes', or 'none'.
         condition_dim: dimensions A of c; 0 for none.
         latent: 'vector', or 'map' where the family has it: then Z is the product of `code_shape`.
 
@@ -138,20 +138,20 @@ def _check_map(
     encoder: Mapping[str, Any],
     decoder: Mapping[str, Any],
 ) -> None:
-    """Refuse maps where the networks have none, or not the same.
+    """Check that the networks can have a map as code, and the same one.
 
     Raises:
-        UserError: if so.
+        UserError: if not.
     """
     if network != "residual":
         raise UserError(f"model.latent map needs model.network residual: the codes of {network} are vectors")
     if "encoder" not in PARTS_OF_KIND[kind]:
         return
-    given, taken = (code_map(image_shape, latent_dim, part.get("channels", ())) for part in (encoder, decoder))
-    if given != taken:
+    encoded, decoded = (code_map(image_shape, latent_dim, part.get("channels", ())) for part in (encoder, decoder))
+    if encoded != decoded:
         raise UserError(
-            f"model.encoder gives maps of {'x'.join(map(str, given))}, model.decoder takes "
-            f"{'x'.join(map(str, taken))}; give both as many channels"
+            f"model.encoder gives maps of {'x'.join(map(str, encoded))}, model.decoder takes "
+            f"{'x'.join(map(str, decoded))}; give both as many channels"
         )
 
 
@@ -159,10 +159,10 @@ def _used(cls: type[nn.Module], network: str, part: str, settings: Mapping[str, 
     """Return the settings that a class takes.
 
     Raises:
-        UserError: if others are given that cannot be meant.
+        UserError: if a setting would have no effect.
     """
     unused = _UNUSED[cls]
-    for name, remedy in _TOLD.items():
+    for name, remedy in _REMEDIES.items():
         if name in unused and settings.get(name):
             raise UserError(f"model.{part}.{name} is given, but the network is {network}, {remedy.format(part=part)}")
     return {name: value for name, value in settings.items() if name not in unused}

@@ -35,8 +35,8 @@ def convolution(
     padding = (same_padding(size[0], kernel, stride), same_padding(size[1], kernel, stride))
     if stride == 2 and inputs <= MOST_CHANNELS and padding[0] == padding[1]:
         return NarrowInputConv2d(inputs, outputs, kernel, stride, padding, bias=bias)
-    form = StridedConv2d if min(inputs, outputs) >= LEAST_CHANNELS else nn.Conv2d
-    return form(inputs, outputs, kernel, stride, padding, bias=bias)
+    layer = StridedConv2d if min(inputs, outputs) >= LEAST_CHANNELS else nn.Conv2d
+    return layer(inputs, outputs, kernel, stride, padding, bias=bias)
 
 
 def upsampling(
@@ -48,8 +48,8 @@ def upsampling(
     padding, extra = zip(
         *(transposed_padding(n, m, kernel, stride) for n, m in zip(size, target, strict=True)), strict=True
     )
-    form = StridedConvTranspose2d if min(inputs, outputs) >= LEAST_CHANNELS else nn.ConvTranspose2d
-    return form(inputs, outputs, kernel, stride, padding, extra, bias=bias)
+    layer = StridedConvTranspose2d if min(inputs, outputs) >= LEAST_CHANNELS else nn.ConvTranspose2d
+    return layer(inputs, outputs, kernel, stride, padding, extra, bias=bias)
 
 
 def _down_blocks(
@@ -86,9 +86,9 @@ class ConvEncoder(Encoder):
         image_shape: ``(C, H, W)``, any size.
         latent_dim: dimensions Z of the code.
         channels: width of each convolution.
-        strides: stride of each convolution; 2 each if not given.
+        strides: stride of each convolution; 2 each by default.
         kernel: side of the kernels, odd or even.
-        padding: 'same' or 'valid' (see `geometry`).
+        padding: 'same' or 'valid' (see `conv_shapes`).
         hidden: width of each dense layer behind the convolutions.
         norm: 'none', 'batch', 'group' or 'layer', behind each layer but the head.
         norm_first_layer: whether ``conv1`` has a norm too.
@@ -137,9 +137,9 @@ class ConvDecoder(Decoder):
         latent_dim: dimensions Z of the code.
         output: 'tanh', 'sigmoid' or 'linear'.
         channels: width of each upsampling convolution, from the first map on.
-        strides: factor by which each of them upsamples; 2 each if not given.
+        strides: factor by which each of them upsamples; 2 each by default.
         kernel: side of their kernels, odd or even.
-        padding: 'same' or 'valid' (see `geometry`).
+        padding: 'same' or 'valid' (see `conv_shapes`).
         hidden: width of each dense layer between z and the first map; dropout is behind these.
         first_channels: channels of the first map.
         output_kernel: side of the last convolution's kernel.
@@ -267,8 +267,8 @@ class ConvDiscriminator(Discriminator):
 
 def _check_patch(hidden: Sequence[int], dropout: float, minibatch_features: int, condition_dim: int) -> None:
     """Refuse what belongs to dense layers, which a discriminator of patches has not."""
-    given = {"hidden": hidden, "dropout": dropout, "minibatch-features": minibatch_features}
-    for name, value in given.items():
+    dense_settings = {"hidden": hidden, "dropout": dropout, "minibatch-features": minibatch_features}
+    for name, value in dense_settings.items():
         if value:
             raise UserError(f"{name} is given, but a discriminator of patches has no dense layers; leave it out")
     if condition_dim:

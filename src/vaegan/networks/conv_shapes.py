@@ -1,7 +1,7 @@
-"""How large the maps are: whole-number arithmetic of strides and paddings.
+"""Sizes of the maps: integer arithmetic of strides and paddings.
 
 A convolution of stride s makes ``ceil(n / s)`` of n pixels ("same" padding), whatever the kernel; the decoder
-goes the same sizes backwards, so that an image of any size comes out exactly: 28, 14, 7, 4, then 7, 14, 28.
+has the same sizes in reverse, so that an image of any size comes out exactly: 28, 14, 7, 4, then 7, 14, 28.
 With kernel k and no padding ("valid") it makes ``floor((n - k) / s) + 1``, and the decoder starts from the smallest map
 whose transposed convolution covers the image, ``ceil((n - k) / s) + 1``: with k = 4, 28, 13, 5, but 6, 13, 28.
 """
@@ -16,7 +16,7 @@ Size = tuple[int, int]
 
 
 def layer_strides(channels: Sequence[int], strides: Sequence[int] | None) -> tuple[int, ...]:
-    """Return one stride for each convolution, 2 if not given.
+    """Return one stride for each convolution; 2 each by default.
 
     Raises:
         UserError: if there is no convolution, or not one stride for each.

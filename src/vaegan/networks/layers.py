@@ -1,19 +1,18 @@
-"""The repeating unit of all networks: a weight layer, a norm, a non-linearity.
+"""Layers of all networks: blocks of a weight layer, a norm and a non-linearity, and minibatch discrimination.
 
     norm-first:        y = activation(norm(W x))           (no bias: the norm would take it away again)
     activation-first:  y = norm(activation(W x + b))
 
-Each stage is a named module (``conv`` or ``linear``, ``norm``, ``activation``, ``dropout``), present even
-where it does nothing, so that a hook can take the features of any stage of any network by the same name.
+Each stage is a named module (``conv`` or ``linear``, ``norm``, ``activation``, ``dropout``), present even where it does
+nothing, so that a hook can take the features of any stage of any network by the same name.
 
-Minibatch discrimination: let the discriminator see whether the images of a batch resemble each other.
-
-Each image's features f are mapped to a matrix of rows M_b = (f T)_b; with its neighbours j in the batch,
+Minibatch discrimination gives the discriminator a measure of how similar the images of a batch are: each image's
+features f are mapped to a matrix of rows M_b = (f T)_b; with the other images j of the batch,
 
     o_b(i) = sum_j exp(-|M_b(i) - M_b(j)|_1)
 
 (Salimans et al., "Improved techniques for training GANs", arXiv:1606.03498, section 3.2). A generator that
-always makes the same image has large o and is found out by it.
+always makes the same image has large o.
 """
 
 from __future__ import annotations
@@ -46,11 +45,11 @@ IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def check_name(what: str, name: str, known: Iterable[str]) -> str:
-    """Return ``name`` if it is among ``known``, else raise `UserError` with the nearest known name."""
-    known = tuple(known)
-    if name not in known:
-        raise UserError(f"{what} '{name}' is unknown{nearest(name, known)}; choose among {', '.join(known)}")
+def check_name(what: str, name: str, choices: Iterable[str]) -> str:
+    """Return ``name`` if it is among ``choices``, else raise `UserError` with the nearest of them."""
+    choices = tuple(choices)
+    if name not in choices:
+        raise UserError(f"{what} '{name}' is unknown{nearest(name, choices)}; choose among {', '.join(choices)}")
     return name
 
 
@@ -95,8 +94,8 @@ def needs_bias(norm: str, order: str) -> bool:
     return norm == "none" or order == "activation-first"
 
 
-class Block(nn.Module):
-    """What all blocks share: norm and non-linearity in either order behind a weight layer."""
+class NormActivation(nn.Module):
+    """Base of the blocks: norm and non-linearity, in either order, behind a weight layer."""
 
     def __init__(self, norm: nn.Module, activation: str, order: str) -> None:
         super().__init__()
@@ -116,7 +115,7 @@ class Block(nn.Module):
         return self.norm(self.activation(y, overwrite))  # type: ignore[no-any-return]
 
 
-class ConvBlock(Block):
+class ConvBlock(NormActivation):
     """A convolution, plain or transposed, with norm and non-linearity: maps ``(B, C, H, W)`` to such."""
 
     def __init__(
@@ -134,7 +133,7 @@ class ConvBlock(Block):
         return self._finish(self.conv(x), self.conv)
 
 
-class DenseBlock(Block):
+class DenseBlock(NormActivation):
     """A dense layer with norm, non-linearity and dropout: ``(B, inputs) -> (B, outputs)``."""
 
     def __init__(
@@ -164,7 +163,7 @@ def dense_blocks(
     dropout: float,
     norm_first_layer: bool = True,
 ) -> dict[str, nn.Module]:
-    """Return blocks ``dense1``, ``dense2``, ... of widths ``hidden``; if so asked, the first has no norm."""
+    """Return blocks ``dense1``, ``dense2``, ... of widths ``hidden``."""
     blocks: dict[str, nn.Module] = {}
     for i, outputs in enumerate(hidden, start=1):
         own_norm = norm if norm_first_layer or i > 1 else "none"

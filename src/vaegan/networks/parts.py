@@ -1,12 +1,12 @@
-"""The three parts, whatever they are made of: named layers in a row, and what comes out at the end.
+"""Base classes of encoder, decoder and discriminator: named layers in sequence, and the outputs of each.
 
 encoder        x -> (mu, logvar), or z of a plain autoencoder
 decoder        z -> logits -> x_tilde in the network's range
 discriminator  x -> logit of "x is real"
 
-A conditional network takes what is known about each image, c ``(B, A)``, besides: (x, c) or (z, c). It is joined as in
-arXiv:1512.09300, section 4.2, to what comes into the first dense layer of encoder and discriminator, and to z in the
-decoder: in each of them, to the first vectors in the row of layers.
+A conditional network also takes the condition c ``(B, A)`` of each image: (x, c) or (z, c). As in arXiv:1512.09300,
+section 4.2, it is concatenated to the input of the first dense layer in encoder and discriminator, and to z in the
+decoder: in each of them, to the first vectors in the sequence of layers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ IMAGE_RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "linear": (0.0, 1.0)
 """Values of black and white inside the networks, by the decoder's output."""
 
 
-class _Row(nn.Sequential):
+class _Layers(nn.Sequential):
     """Named layers applied one after the other; any of them can be hooked by its name."""
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
@@ -39,7 +39,7 @@ class _Row(nn.Sequential):
             self.add_module(name, layer)
 
     def through(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Return the last layer's output; ``c`` is joined to the first vectors on the way."""
+        """Return the last layer's output; ``c`` is concatenated to the first vectors."""
         for layer in self:
             if c is not None and x.dim() == 2:
                 x, c = torch.cat([x, c.to(x.dtype)], dim=1), None
@@ -47,7 +47,7 @@ class _Row(nn.Sequential):
         return x
 
 
-class Encoder(_Row):
+class Encoder(_Layers):
     """Layers that end in ``(B, 2 Z)``, which are mu and logvar, or in ``(B, Z)`` if not variational."""
 
     def __init__(self, layers: Mapping[str, nn.Module], variational: bool = True) -> None:
@@ -63,7 +63,7 @@ class Encoder(_Row):
         return mu, logvar
 
 
-class Decoder(_Row):
+class Decoder(_Layers):
     """Layers that end in ``(B, C, H, W)``, then the output non-linearity."""
 
     def __init__(self, layers: Mapping[str, nn.Module], output: str = "tanh") -> None:
@@ -79,7 +79,7 @@ class Decoder(_Row):
         return OUTPUTS[self.output_name](self.logits(z, c))
 
 
-class Discriminator(_Row):
+class Discriminator(_Layers):
     """Layers that end in ``(B, 1)``, the logit, or in a map of logits ``(B, 1, h, w)``, each of one patch of the image.
 
     Attributes:

@@ -14,7 +14,7 @@ Self-attention over the pixels of a map, with one head, as a residual.
 
     y = x + W_o softmax(Q K^T / sqrt(C)) V,    Q, K, V = W_q h, W_k h, W_v h,    h = GroupNorm(x)
 
-Each of the H W pixels looks at all others (Zhang et al., arXiv:1805.08318; in this form Ho et al., arXiv:2006.11239).
+Each of the H W pixels attends to all others (Zhang et al., arXiv:1805.08318; in this form Ho et al., arXiv:2006.11239).
 Its cost grows with the square of the number of pixels, so it belongs where maps are smallest.
 """
 
@@ -67,7 +67,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` and what was found in it."""
+        """Return ``x`` plus the block's residual."""
         past: Tensor = self.shortcut(x)
         y: Tensor = self.conv2(self.dropout(self.norm2(self.conv1(self.norm1(x)))))
         return past + y
@@ -101,7 +101,7 @@ class ResidualEncoder(Encoder):
         condition_dim: dimensions A of the condition c that is joined to the flattened maps; 0 for none.
 
     Raises:
-        UserError: if groups do not divide widths, there are too many stages, or a map is asked for what it cannot do.
+        UserError: if groups do not divide widths, there are too many stages, or an option does not work with a map.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ def _check(channels: Sequence[int], groups: int, latent: str, hidden: Sequence[i
         if width % groups:
             raise UserError(f"groups {groups} does not divide {width} channels; choose groups that divide all widths")
     if check_name("latent", latent, LATENTS) == "map" and hidden:
-        raise UserError("hidden is given, but a code that is a map meets no dense layer; leave hidden out")
+        raise UserError("hidden is set, but a code that is a map has no dense layers; leave hidden out")
     if latent == "map" and condition_dim:
         raise UserError("a code that is a map has no dense layer to join a condition to; set model.latent vector")
 
@@ -257,7 +257,7 @@ class SelfAttention(nn.Module):
         self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Let the pixels of each image in ``x`` look at each other."""
+        """Return ``x`` plus the attention between the pixels of each image."""
         batch, channels, height, width = x.shape
         h = self.norm(x).flatten(2).transpose(1, 2).unsqueeze(1)  # (B, one head, H W, C)
         y: Tensor = self.out(F.scaled_dot_product_attention(self.query(h), self.key(h), self.value(h)))

@@ -1,8 +1,8 @@
-"""Objectives: a batch in, losses and one gradient per part out, each loss by its own route."""
+"""Objectives: a batch in, losses and one gradient per part out; each loss updates only the networks it should."""
 
 from __future__ import annotations
 
-from .adversarial import Game
+from .adversarial import AdversarialLoss
 from .autoencoder import AutoencoderObjective, MeanCode
 from .gan import GANObjective
 from .interface import Noise, Objective, StepResult, trainable
@@ -11,11 +11,11 @@ from .perceptual import PerceptualLikelihood
 from .vaegan import VAEGANObjective
 
 __all__ = [
+    "AdversarialLoss",
     "AutoencoderObjective",
     "BernoulliPixels",
     "FeatureLikelihood",
     "GANObjective",
-    "Game",
     "GaussianPixels",
     "LaplacePixels",
     "Likelihood",

@@ -1,36 +1,37 @@
-r"""L_GAN and its two readers: the discriminator descends it, the decoder climbs it (or descends another form).
+r"""The adversarial loss L_GAN: the discriminator descends it, the decoder ascends it (or descends another form).
 
 Write a for Dis's logit of a fake, c = dL_dis/da and u = dL_dec/da. Dis's weights need the gradient that starts from c,
 the fake image the one that starts from u. One backward pass gives both when the second is a multiple of the first:
 
 * minimax: u = -c, for the whole batch, so the image's gradient is Dis's with its sign turned (unless the reals share
-  their batch statistics with the fakes, see `Critic.together`: their c would come along);
+  their batch statistics with the fakes, see `FeatureDiscriminator`'s ``joint_batch``: their c would come along);
 * other forms, if no image's logit depends on another image: the gradient at image i is u_i / c_i times Dis's. Where c_i
   is (nearly) zero it is replaced by 2^-40 / B (2^-64 / B in float64): in Dis's weights that is below the last
   bit of the sum, and the image's gradient is exact;
-* otherwise (batch norm or minibatch discrimination in Dis) two more passes to the images are owed and made.
+* otherwise (batch norm or minibatch discrimination in Dis) two more backward passes to the images are made.
 
-A Dis that judges patches has P logits a_ij of image i, and each loss is the mean over all of them. Then u_ij / c_ij is
-no factor of the image, and the last case holds, unless the form is minimax.
+A patch discriminator has P logits a_ij of image i, and each loss is the mean over all of them. Then u_ij / c_ij is not
+one factor per image, and the last case holds, unless the form is minimax.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..losses import ADVERSARIAL_FORMS, AdversarialForm, wide
-from .feature_discriminator import Critic, couples_images
+from .feature_discriminator import FeatureDiscriminator, couples_images
 from .interface import Noise, gradients_of, leaf, trainable
 
 FAKES = ("reconstruction", "prior")
 
 
 @dataclass(frozen=True)
-class Game:
-    """The adversarial game: its form, weights and targets.
+class AdversarialLoss:
+    """L_GAN: its form, weights and targets.
 
     Args:
         form: key of `losses.ADVERSARIAL_FORMS`.
@@ -81,12 +82,12 @@ class Game:
         return self._form.decoder(wide(logits)).mean()
 
     def gradients(
-        self, critic: Critic, logits: dict[str, Tensor], fakes: dict[str, Tensor], noise: Noise
+        self, dis: FeatureDiscriminator, logits: dict[str, Tensor], fakes: dict[str, Tensor], noise: Noise
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Gradients of L_GAN for Dis's weights, and of the decoder's loss at the fake images.
 
         Args:
-            critic: Dis, whose trainable parameters take the first gradient.
+            dis: Dis, whose trainable parameters take the first gradient.
             logits: kind -> logits, (B,) or (B, P), with their graph; ``real`` and the kinds of ``fakes``.
             fakes: kind -> image leaf (B, C, H, W) that the logits were computed from.
             noise: of this step.
@@ -94,30 +95,32 @@ class Game:
         Returns:
             One gradient per trainable parameter of Dis; kind -> gradient at that fake, of its mean loss.
         """
-        weights = trainable(critic.discriminator)
-        couples = couples_images(critic.discriminator)
+        weights = trainable(dis.discriminator)
+        couples = couples_images(dis.discriminator)
         kinds, images = list(fakes), list(fakes.values())
         cotangents = {kind: self._cotangent(kind, a, noise) for kind, a in logits.items()}
-        climbs = {kind: self._decoder_cotangent(logits[kind]) for kind in kinds}
+        decoder_cotangents = {kind: self._decoder_cotangent(logits[kind]) for kind in kinds}
         clean = not self.label_noise and not self.label_flip and all(self.weight(kind) > 0 for kind in kinds)
         outputs = list(logits.values())
         outputs_of_fakes = [logits[kind] for kind in kinds]
         # Together, the reals' loss reaches the fakes as well, over the shared statistics.
-        negated = self._form.negated and clean and not (critic.together and couples)
-        if negated or not (couples or critic.judges_patches):
+        negated = self._form.negated and clean and not (dis.joint_batch and couples)
+        if negated or not (couples or dis.judges_patches):
             factors: dict[str, Tensor | float] = {}
             for kind in kinds:
                 if negated:
                     factors[kind] = -1.0 / self.weight(kind)
                 else:
-                    cotangents[kind], factors[kind] = _never_zero(cotangents[kind], climbs[kind], logits[kind].dtype)
-            found = gradients_of(outputs, [*weights, *images], _like(cotangents, logits))
-            at_images = found[len(weights) :]
+                    cotangents[kind], factors[kind] = _never_zero(
+                        cotangents[kind], decoder_cotangents[kind], logits[kind].dtype
+                    )
+            gradients = gradients_of(outputs, [*weights, *images], _like(cotangents, logits))
+            of_weights, at_images = gradients[: len(weights)], gradients[len(weights) :]
             scaled = {k: g * _per_image(factors[k], g) for k, g in zip(kinds, at_images, strict=True)}
-            return found[: len(weights)], scaled
-        found = gradients_of(outputs, list(weights), _like(cotangents, logits), retain=True)
-        at_images = gradients_of(outputs_of_fakes, images, _like(climbs, logits))
-        return found, dict(zip(kinds, at_images, strict=True))
+            return of_weights, scaled
+        of_weights = gradients_of(outputs, list(weights), _like(cotangents, logits), retain=True)
+        at_images = gradients_of(outputs_of_fakes, images, _like(decoder_cotangents, logits))
+        return of_weights, dict(zip(kinds, at_images, strict=True))
 
     def _cotangent(self, kind: str, logits: Tensor, noise: Noise) -> Tensor:
         """C = dL_dis/da of one kind, its weight included."""
@@ -133,7 +136,7 @@ class Game:
 
 
 def _never_zero(c: Tensor, u: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return c kept off zero, rounded as the backward pass will round it, and u / c of these values, each (B,)."""
+    """Return c moved off zero, rounded as the backward pass will round it, and u / c of these values, each (B,)."""
     least = 2.0 ** (-64 if c.dtype == torch.float64 else -40) / c.shape[0]
     c = torch.where(c.abs() < least, torch.copysign(torch.full_like(c, least), c), c)
     c = c.to(dtype).to(c.dtype)
@@ -148,3 +151,33 @@ def _like(cotangents: dict[str, Tensor], logits: dict[str, Tensor]) -> list[Tens
 def _per_image(factor: Tensor | float, image: Tensor) -> Tensor | float:
     """A factor per image (B,) in the shape (B, 1, 1, 1); plain numbers as they are."""
     return factor.view(-1, *[1] * (image.dim() - 1)) if isinstance(factor, Tensor) else factor
+
+
+def pairwise_accuracy(real: Tensor, fake: Tensor) -> Tensor:
+    """Share of pairs of a real image and a fake whose real one has the larger logit, ties counting half.
+
+    It is the accuracy of a choice between two, and the area under the ROC curve (Hanley and McNeil 1982): 0.5 by
+    chance, 1 if every real image has the larger logit. It needs no threshold, which would move with the number and
+    weight of the fakes.
+
+    Args:
+        real: logits (N,).
+        fake: logits (M,).
+    """
+    difference = real[:, None] - fake[None, :]
+    return (0.5 * (1.0 + torch.sign(difference))).mean()
+
+
+def logit_routes(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Mean logit of each kind of images, and how accurately Dis tells each kind of fakes from real images.
+
+    Args:
+        logits: kind -> logits (B,), or (B, P), of which the mean over patches counts; ``real`` and fakes.
+
+    Returns:
+        ``discriminator/logit-KIND`` of all kinds, ``discriminator/accuracy-KIND`` of fakes: scalars.
+    """
+    logits = {kind: wide(a.detach()).reshape(len(a), -1).mean(1) for kind, a in logits.items()}
+    means = {f"discriminator/logit-{kind}": a.mean() for kind, a in logits.items()}
+    fakes = {kind: a for kind, a in logits.items() if kind != "real"}
+    return means | {f"discriminator/accuracy-{kind}": pairwise_accuracy(logits["real"], a) for kind, a in fakes.items()}

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..losses import prior_loss, wide
-from .feature_discriminator import Critic, draws_random_numbers, evaluation_mode, seeded
-from .interface import Autocast, Losses, Noise, StepResult, given, gradients_of, leaf, trainable
+from .feature_discriminator import FeatureDiscriminator, draws_random_numbers, evaluation_mode, seeded
+from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf, trainable
 from .likelihoods import GaussianPixels, Likelihood
 
 
@@ -37,7 +37,7 @@ class MeanCode(nn.Module):
 
 
 class AutoencoderObjective:
-    """Losses of models that reconstruct and play no game.
+    """Losses and gradients of models without an adversarial loss.
 
     Args:
         encoder: (B, C, H, W) -> mu, logvar, each (B, Z); or z alone, then there is no prior (AE).
@@ -79,7 +79,9 @@ class AutoencoderObjective:
                 "loss.likelihood feature: this kind of model has no discriminator to take features from; choose "
                 "gaussian or bernoulli, or train 'vae-dis-l' with loss.metric, a run that has a discriminator"
             )
-        self.critic = Critic(metric.requires_grad_(False).eval(), feature_layer) if metric is not None else None
+        self.dis = (
+            FeatureDiscriminator(metric.requires_grad_(False).eval(), feature_layer) if metric is not None else None
+        )
         self.gamma, self.encoder_llike_weight = gamma, encoder_llike_weight
         self.kl_weight, self.free_bits, self.autocast = kl_weight, free_bits, autocast
         self._random = any(draws_random_numbers(part) for part in self.parts.values())
@@ -88,18 +90,18 @@ class AutoencoderObjective:
         self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
     ) -> StepResult:
         """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range."""
-        z, z_leaf, kl, llike = self._forward(x, noise, *given(c))
+        z, z_leaf, kl, llike = self._forward(x, noise, *condition_args(c))
         weights = {name: list(self.weights.get(name, [])) for name in ("encoder", "decoder", "likelihood")}
         of_z, *rest = gradients_of([llike], [z_leaf, *weights["decoder"], *weights["likelihood"]])
         of_dec, of_likelihood = rest[: len(weights["decoder"])], rest[len(weights["decoder"]) :]
         if self.gamma != 1.0:
             of_dec = [self.gamma * g for g in of_dec]
-        climbs: list[Tensor | None] = [self.encoder_llike_weight * of_z]
+        cotangents: list[Tensor | None] = [self.encoder_llike_weight * of_z]
         outputs = [z]
         if kl is not None:
             outputs.append(kl)
-            climbs.append(torch.full_like(kl, self.kl_weight * kl_factor))
-        gradients = {"encoder": gradients_of(outputs, weights["encoder"], climbs), "decoder": of_dec}
+            cotangents.append(torch.full_like(kl, self.kl_weight * kl_factor))
+        gradients = {"encoder": gradients_of(outputs, weights["encoder"], cotangents), "decoder": of_dec}
         if of_likelihood:
             gradients["likelihood"] = of_likelihood
         routes = {"encoder/llike": (self.encoder_llike_weight * of_z).norm()} if record else {}
@@ -108,7 +110,7 @@ class AutoencoderObjective:
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
         """The losses of held-out images (B, C, H, W), with the networks in evaluation."""
         with torch.no_grad(), evaluation_mode([self.parts["encoder"], self.parts["decoder"]]):
-            _, _, kl, llike = self._forward(x, noise, *given(c))
+            _, _, kl, llike = self._forward(x, noise, *condition_args(c))
         return self._losses(kl, llike, kl_factor)
 
     def _forward(self, x: Tensor, noise: Noise, *c: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
@@ -127,10 +129,10 @@ class AutoencoderObjective:
             y = self.likelihood.decode(self.parts["decoder"], z_leaf, *c)
             output, target = y, x
             if self.likelihood.in_features:
-                assert self.critic is not None
-                _, output = self.critic(self.likelihood.image(y), *c)
+                assert self.dis is not None
+                _, output = self.dis(self.likelihood.image(y), *c)
                 with torch.no_grad():
-                    _, target = self.critic(x, *c)
+                    _, target = self.dis(x, *c)
         return z, z_leaf, kl, self.likelihood.loss(output, target).mean()
 
     def _losses(self, kl: Tensor | None, llike: Tensor, kl_factor: float) -> Losses:

@@ -1,16 +1,17 @@
-"""Routes of equal say: the adversarial loss weighted so that its gradient keeps a set length beside that of L_llike.
+"""Balance between L_llike and the adversarial loss, and between decoder and discriminator.
+
+The adaptive weight sets the norm of the adversarial gradient relative to that of L_llike:
 
     lambda = r |d gamma L_llike / d x_tilde| / |d L_adv / d (x_tilde, x_p)|
 
-This is the adaptive weight of Esser et al. 2021 ("Taming Transformers", arXiv:2012.09841, eq. 7), who take both
-lengths at the weight of the decoder's last layer: with `last_weight` that is done here, for the price of two gradients
-of that one layer. At the decoder's images both lengths come without a further pass. It is computed from each batch
-anew, so there is no state; in several processes each balances its share of the batch.
+(Esser et al. 2021, "Taming Transformers", arXiv:2012.09841, eq. 7). They take both norms at the weight of the decoder's
+last layer (`last_weight`), which costs two gradients of that layer; at the decoder's images both norms need no further
+pass. The weight is computed from each batch alone, so it has no state; with several processes each balances its share
+of the batch.
 
-The authors' balance gate: the part that is too far ahead waits (their published code; not in the paper's text).
-
-With m the margin around an equilibrium cross entropy e: skip Dis's step if its loss on reals or on fakes is below
-e - m, skip Dec's if either is above e + m; if both would be skipped, make both. Enc always steps.
+The gate of the paper's authors (in their published code, not in the text) makes the network that is too strong wait:
+with an equilibrium cross entropy e and a margin m, Dis skips its step if its loss on reals or on fakes is below e - m,
+Dec skips its own if either is above e + m; if both would skip, both step. Enc always steps.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ from ..losses import wide
 from .interface import Losses, gradients_of, trainable
 
 MOST = 1e4
-"""A route that has nearly vanished is not blown up beyond this (the bound of the authors' code)."""
+"""Upper bound of the adaptive weight (as in the code of Esser et al.)."""
 
 
-def balance_factor(llike: Tensor, adversarial: Iterable[Tensor], ratio: float) -> Tensor:
-    """Return what the adversarial gradients are multiplied with, a scalar.
+def adaptive_weight(llike: Tensor, adversarial: Iterable[Tensor], ratio: float) -> Tensor:
+    """Return the factor on the adversarial gradients, a scalar in [0, `MOST`].
 
     Args:
         llike: gradient of gamma L_llike at x_tilde, or at the last weight.
-        adversarial: gradients of the adversarial loss at each kind of fakes; their common length counts. Or the one at
-            the last weight.
-        ratio: r, that the adversarial ones shall have to the other's length.
+        adversarial: gradients of the adversarial loss at each kind of fakes, of which the joint norm counts; or the one
+            at the last weight.
+        ratio: r, the wanted ratio of the adversarial norm to that of L_llike.
     """
-    length = torch.linalg.vector_norm(torch.stack([wide(g).norm() for g in adversarial]))
-    factor: Tensor = ratio * wide(llike).norm() / length.clamp(min=torch.finfo(length.dtype).tiny)
+    norm = torch.linalg.vector_norm(torch.stack([wide(g).norm() for g in adversarial]))
+    factor: Tensor = ratio * wide(llike).norm() / norm.clamp(min=torch.finfo(norm.dtype).tiny)
     return factor.clamp(max=MOST)
 
 
@@ -47,15 +48,15 @@ def last_weight(decoder: nn.Module) -> nn.Parameter:
     return [weight for weight in trainable(decoder) if weight.dim() >= 2][-1]
 
 
-def at_weight(weight: Tensor, outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> Tensor:
-    """Carry gradients at a decoder's outputs back to one weight; the graph is kept."""
-    (found,) = gradients_of(outputs, [weight], cotangents, retain=True)
-    return found
+def gradient_at_weight(weight: Tensor, outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> Tensor:
+    """Return the gradient of one weight from gradients at a decoder's outputs; the graph is retained."""
+    (gradient,) = gradients_of(outputs, [weight], cotangents, retain=True)
+    return gradient
 
 
 @dataclass(frozen=True)
 class BalanceGate:
-    """Decides which parts step.
+    """Decides which of decoder and discriminator skip a step.
 
     Attributes:
         equilibrium: cross entropy in nats around which the two are balanced (log 2 is a coin toss).
@@ -65,17 +66,17 @@ class BalanceGate:
     equilibrium: float = 0.68
     margin: float = 0.35
 
-    def closed_to(self, losses: Losses) -> set[str]:
+    def skipped_parts(self, losses: Losses) -> set[str]:
         """Return the parts that skip this step.
 
         Args:
-            losses: of this step; Dis's ``real`` and its fakes' are looked at, the fakes' as their mean.
+            losses: of this step; Dis's ``real``, and the mean of its fakes', are compared.
         """
         terms = {name: float(loss) for name, loss in losses["discriminator"].items() if name != "total"}
         fakes = [loss for name, loss in terms.items() if name != "real"]
-        looked_at = (terms["real"], sum(fakes) / len(fakes))
-        dis_ahead = min(looked_at) < self.equilibrium - self.margin
-        dec_ahead = max(looked_at) > self.equilibrium + self.margin
+        compared = (terms["real"], sum(fakes) / len(fakes))
+        dis_ahead = min(compared) < self.equilibrium - self.margin
+        dec_ahead = max(compared) > self.equilibrium + self.margin
         if dis_ahead == dec_ahead:
             return set()
         return {"discriminator"} if dis_ahead else {"decoder"}

@@ -1,17 +1,17 @@
-r"""Augmentation of all that the discriminator sees, differentiable, so that few images cannot be learned by heart.
+r"""Differentiable augmentation of every image that the discriminator gets, against memorising few training images.
 
     Dis descends   L_GAN of Dis(T(x)), Dis(T(x_tilde)), Dis(T(x_p))        Dec's gradient goes back through T
 
-If only real images were changed, the decoder would learn to make changed ones. With T before Dis in every pass it
-never sees an unchanged image, and images made must be right before T to be right behind it (Zhao et al. 2020,
-"Differentiable augmentation", arXiv:2006.10738, whose changes these are):
+If only real images were augmented, the decoder would learn to make augmented ones. With T in front of Dis in every
+pass, fakes have to look real before T to look real after it (Zhao et al. 2020, "Differentiable augmentation",
+arXiv:2006.10738, whose changes these are):
 
 * colour: brightness moved by up to a quarter of the range, saturation times U(0, 2), contrast times U(0.5, 1.5);
 * translation: by up to an eighth of each side, to whole pixels, with grey behind;
 * cutout: a square of half the sides turned grey.
 
 Image i of x, x_tilde and x_p gets the same T, so that layer l compares x and x_tilde alike. Each kind of change is made
-with probability p: always, or as often as `adaptive` says.
+with probability p: 1, or the one that `ada` adapts.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ SHIFT = 0.125
 
 
 class DiscriminatorAugment:
-    """Changes of images on their way into the discriminator.
+    """Random changes of images in front of the discriminator.
 
     Args:
         kinds: which of `KINDS`, made in the order of that list.
         image_range: lowest and highest value inside the networks.
+        device: where `p` is.
 
     Attributes:
-        p: probability with which each kind is made of an image, a scalar.
+        p: probability of each kind of change, a scalar.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class DiscriminatorAugment:
 
         Args:
             x: (B, C, H, W) in the network's range; it may leave it.
-            draws: U(0, 1), (NUM_DRAWS, B), of `Noise`: for each kind whether, and how.
+            draws: U(0, 1), (NUM_DRAWS, B), of `Noise`: for each kind whether, and how much.
         """
         grey, unit = (self.low + self.high) / 2.0, (self.high - self.low) / 2.0
         y = (wide(x) - grey) / unit  # the draws must not be rounded with x: x_tilde may come in fewer digits

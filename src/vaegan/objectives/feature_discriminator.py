@@ -1,6 +1,6 @@
-"""Passing a batch through a part: with named features caught, equal dropout masks, and chosen batch statistics.
+"""Forward passes through the discriminator: logits with the features of layer l, and the R1 penalty.
 
-The R1 penalty's gradient: keeps Dis flat around real images, now and then with a weight to match.
+Also the contexts of a pass: equal dropout masks, batch statistics that are used but not recorded, evaluation mode.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..errors import UserError, nearest
 from ..losses import r1_penalty
 from .diff_augment import DiscriminatorAugment
-from .interface import Autocast, given, gradients_of, trainable
+from .interface import Autocast, condition_args, gradients_of, trainable
 
 
-class Critic:
-    """A discriminator together with the features of its layer l.
+class FeatureDiscriminator:
+    """A discriminator that also returns the features of its layer l.
 
     Args:
-        discriminator: any module, (B, C, H, W) -> logits (B,) or (B, 1); a conditional one takes c (B, A) besides. One
-            that says ``judges_patches`` gives (B, P), a logit for each patch, when called with ``each_patch=True``.
+        discriminator: any module, (B, C, H, W) -> logits (B,) or (B, 1); a conditional one also takes c (B, A). One
+            with ``judges_patches`` gives (B, P), a logit for each patch, when called with ``each_patch=True``.
         layer: name of a submodule whose output is Dis_l; ``"logit"`` for the logit itself; ``"auto"`` for the module's
             own ``default_feature_layer``.
-        together: whether `each` passes all kinds of images as one batch, so that batch norms share their statistics
+        joint_batch: whether `each` passes all kinds of images as one batch, so that batch norms share their statistics
             (the authors' code does; most others pass each kind by itself).
-        augment: how `each` changes images on their way in; None leaves them alone.
+        augment: applied by `each` to all images; None for none.
 
     Raises:
         UserError: if the discriminator has no module of that name.
@@ -40,10 +40,10 @@ class Critic:
         discriminator: nn.Module,
         layer: str = "auto",
         *,
-        together: bool = False,
+        joint_batch: bool = False,
         augment: DiscriminatorAugment | None = None,
     ) -> None:
-        self.discriminator, self.together, self.augment = discriminator, together, augment
+        self.discriminator, self.joint_batch, self.augment = discriminator, joint_batch, augment
         self.judges_patches = bool(getattr(discriminator, "judges_patches", False))
         self.layer = str(getattr(discriminator, "default_feature_layer", "logit")) if layer == "auto" else layer
         self._catching = False
@@ -58,7 +58,7 @@ class Critic:
             discriminator.get_submodule(self.layer).register_forward_hook(self._catch)
 
     def _catch(self, module: nn.Module, inputs: object, output: Tensor) -> None:
-        if self._catching:  # not when others pass images through the discriminator
+        if self._catching:  # not in passes by others, such as the R1 penalty's
             self._caught = output
 
     def __call__(self, x: Tensor, *c: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,12 +103,12 @@ class Critic:
         if self.augment is not None:
             assert draws is not None, "augmentation takes its randomness from the noise of the step"
             images = {kind: self.augment(x, draws) for kind, x in images.items()}
-        if not self.together:
-            found = {}
+        if not self.joint_batch:
+            outputs = {}
             for kind, x in images.items():
                 with masks():
-                    found[kind] = self(x, *c)
-            return found
+                    outputs[kind] = self(x, *c)
+            return outputs
         with masks():
             logits, features = self(torch.cat(list(images.values())), *(torch.cat([t] * len(images)) for t in c))
         pairs = zip(logits.chunk(len(images)), features.chunk(len(images)), strict=True)
@@ -118,8 +118,8 @@ class Critic:
 def couples_images(module: nn.Module) -> bool:
     """Whether one image's output may depend on the others of its batch.
 
-    Our networks say so themselves by the attribute ``couples_images``; an unknown module is taken to couple, which
-    is always right and costs two more passes in some forms of the game.
+    Our networks have an attribute ``couples_images``; of other modules it is assumed, which is always correct and costs
+    two more passes in some forms of the adversarial loss.
     """
     return bool(getattr(module, "couples_images", True))
 
@@ -194,6 +194,6 @@ def r1_gradients(
     """
     x = x.detach().requires_grad_()
     with autocast(), seeded(seed, x.device), frozen_statistics(discriminator):  # x was counted in the step
-        logits = discriminator(x, *given(c)).flatten()
+        logits = discriminator(x, *condition_args(c)).flatten()
     penalty = r1_penalty(logits, x)
     return penalty.detach(), gradients_of([weight * penalty], list(trainable(discriminator)))

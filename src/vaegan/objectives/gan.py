@@ -3,7 +3,7 @@ r"""GAN: the decoder against the discriminator, on samples from the prior (Goodf
     Dec descends   L_adv(D(x_p))        (minimax: log(1 - D(x_p)))
     Dis descends   -log D(x) - log(1 - D(x_p))
 
-A step costs 3d + 6s, or one s more where `game` says so.
+A step costs 3d + 6s, or one s more where `adversarial` says so.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .ada import logit_routes, mean_sign
-from .adversarial import Game
+from .ada import mean_sign
+from .adversarial import AdversarialLoss, logit_routes
 from .diff_augment import DiscriminatorAugment
-from .feature_discriminator import Critic, draws_random_numbers, evaluation_mode, seeded
-from .interface import Autocast, Losses, Noise, StepResult, given, gradients_of, leaf, trainable
+from .feature_discriminator import FeatureDiscriminator, draws_random_numbers, evaluation_mode, seeded
+from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf, trainable
 
 
 class GANObjective:
-    """Routes of a GAN.
+    """Losses and gradients of a GAN.
 
     Args:
         decoder: the generator, (B, Z) -> (B, C, H, W).
         discriminator: (B, C, H, W) -> logits (B,).
-        game: form, weights and targets of L_GAN.
-        together: whether Dis sees x and x_p as one batch; see `passes.Critic`.
-        augment: how all that Dis sees is changed; see `augment`.
+        adversarial: form, weights and targets of L_GAN.
+        joint_batch: whether Dis sees x and x_p as one batch; see `FeatureDiscriminator`.
+        augment: applied to all images that Dis gets; see `diff_augment`.
         autocast: makes the context in which forward passes run.
     """
 
@@ -39,23 +39,23 @@ class GANObjective:
         decoder: nn.Module,
         discriminator: nn.Module,
         *,
-        game: Game | None = None,
-        together: bool = False,
+        adversarial: AdversarialLoss | None = None,
+        joint_batch: bool = False,
         augment: DiscriminatorAugment | None = None,
         autocast: Autocast = contextlib.nullcontext,
     ) -> None:
         self.parts: dict[str, nn.Module] = {"decoder": decoder, "discriminator": discriminator}
         self.weights = {name: trainable(part) for name, part in self.parts.items()}
-        self.critic = Critic(discriminator, "logit", together=together, augment=augment)
-        self.game, self.autocast = game or Game(), autocast
+        self.dis = FeatureDiscriminator(discriminator, "logit", joint_batch=joint_batch, augment=augment)
+        self.adversarial, self.autocast = adversarial or AdversarialLoss(), autocast
         self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
     def step(
         self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
     ) -> StepResult:
         """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range."""
-        x_p, x_p_leaf, logits = self._forward(x, noise, *given(c))
-        of_dis, at_fakes = self.game.gradients(self.critic, logits, {"prior": x_p_leaf}, noise)
+        x_p, x_p_leaf, logits = self._forward(x, noise, *condition_args(c))
+        of_dis, at_fakes = self.adversarial.gradients(self.dis, logits, {"prior": x_p_leaf}, noise)
         of_dec = gradients_of([x_p], list(self.weights["decoder"]), [at_fakes["prior"]])
         routes = {}
         if record:
@@ -65,9 +65,9 @@ class GANObjective:
         return StepResult(self._losses(logits, noise), gradients, routes, mean_sign(logits["real"]))
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
-        """The losses of held-out images (B, C, H, W), in evaluation (see `passes.evaluation_mode`)."""
+        """The losses of held-out images (B, C, H, W), in evaluation (see `evaluation_mode`)."""
         with torch.no_grad(), evaluation_mode([self.parts["decoder"]], self.parts["discriminator"]):
-            return self._losses(self._forward(x, noise, *given(c))[2], noise)
+            return self._losses(self._forward(x, noise, *condition_args(c))[2], noise)
 
     def _forward(self, x: Tensor, noise: Noise, *c: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """x_p with Dec's graph, its cut copy, and Dis's logits of x and of the copy."""
@@ -79,15 +79,15 @@ class GANObjective:
             with masks():
                 x_p = self.parts["decoder"](noise.z_p, *c)
             x_p_leaf = leaf(x_p)
-            seen = self.critic.each({"real": x, "prior": x_p_leaf}, *c, masks=masks, draws=noise.augment)
-        return x_p, x_p_leaf, {kind: a for kind, (a, _) in seen.items()}
+            judged = self.dis.each({"real": x, "prior": x_p_leaf}, *c, masks=masks, draws=noise.augment)
+        return x_p, x_p_leaf, {kind: a for kind, (a, _) in judged.items()}
 
     def _losses(self, logits: dict[str, Tensor], noise: Noise) -> Losses:
         """All losses by part, detached."""
         logits = {kind: a.detach() for kind, a in logits.items()}
-        terms = {kind: self.game.discriminator_loss(kind, a, noise) for kind, a in logits.items()}
-        total = torch.stack([self.game.weight(kind) * term for kind, term in terms.items()]).sum()
-        adversarial = self.game.decoder_loss(logits["prior"])
+        terms = {kind: self.adversarial.discriminator_loss(kind, a, noise) for kind, a in logits.items()}
+        total = torch.stack([self.adversarial.weight(kind) * term for kind, term in terms.items()]).sum()
+        adversarial = self.adversarial.decoder_loss(logits["prior"])
         return {
             "decoder": {"adversarial": adversarial, "total": adversarial},
             "discriminator": {**terms, "total": total},

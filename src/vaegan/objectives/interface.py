@@ -1,4 +1,4 @@
-"""What an objective takes and gives: the noise of a step, and the losses and gradients that come out."""
+"""The interface of objectives: the noise of a step goes in, losses and gradients come out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Autocast = Callable[[], AbstractContextManager[object]]
 Losses = dict[str, dict[str, Tensor]]
 """Part -> name -> scalar, nats per image; ``total`` is what the part descends."""
 NUM_DRAWS = 12
-"""Numbers for each image that `augment` takes."""
+"""Random numbers per image that `diff_augment` takes."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Noise:
         z_p: codes from the prior N(0, I), (B, Z).
         uniform: U(0, 1) for the noise (0) and flips (1) of the targets of real, reconstruction and prior, (3, 2, B).
         seed: seed of whatever a network itself draws (dropout).
-        augment: U(0, 1) for changes of what Dis sees (`augment`), (NUM_DRAWS, B); needed for these alone.
+        augment: U(0, 1) for `diff_augment`, (NUM_DRAWS, B); None if there is none.
     """
 
     eps: Tensor
@@ -60,7 +60,7 @@ class Noise:
             images: images seen before this step.
             rank: this process.
             world_size: number of processes.
-            device: where the tensors shall be; they are drawn there.
+            device: on which the tensors are drawn.
         """
         state = np.random.SeedSequence((seed, images)).generate_state(2, np.uint64)
         generator = torch.Generator(device).manual_seed(int(state[0]) >> 1)
@@ -79,18 +79,18 @@ class StepResult:
     Attributes:
         losses: part -> name -> scalar, nats per image.
         gradients: part -> one gradient per trainable parameter of that part, in the order of ``parameters()``.
-        routes: gradient norms of single routes, and mean logits; filled when asked for.
-        told: mean sign of Dis's logits of the real images, a scalar; None where no Dis is trained.
+        routes: with ``record``, name -> scalar: the gradient norm of each loss on its own, mean logits and accuracies.
+        real_sign: mean sign of Dis's logits of the real images, a scalar; None where no Dis is trained.
     """
 
     losses: Losses
     gradients: dict[str, list[Tensor]]
     routes: dict[str, Tensor] = field(default_factory=dict)
-    told: Tensor | None = None
+    real_sign: Tensor | None = None
 
 
 class Objective(Protocol):
-    """What the training loop needs of a model's objective."""
+    """A batch -> losses and one gradient per part; what the training loop steps with."""
 
     parts: dict[str, nn.Module]
     """The parts that are trained, by name."""
@@ -100,17 +100,17 @@ class Objective(Protocol):
     ) -> StepResult:
         """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range; steps no optimiser.
 
-        ``c`` (B, A) is what is known about each image, for conditional networks alone; others are never given any.
+        ``c`` (B, A) are the conditions of conditional networks; None for others.
         """
         ...
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
-        """The same losses on held-out images, without gradients; see `passes.evaluation_mode`."""
+        """The same losses on held-out images, without gradients; see `feature_discriminator.evaluation_mode`."""
         ...
 
 
-def given(c: Tensor | None) -> tuple[Tensor, ...]:
-    """Further arguments of a network: the condition ``c`` (B, A), or none."""
+def condition_args(c: Tensor | None) -> tuple[Tensor, ...]:
+    """Further arguments of a network: the condition ``c`` (B, A), or nothing."""
     return () if c is None else (c,)
 
 

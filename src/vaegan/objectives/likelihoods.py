@@ -1,4 +1,4 @@
-"""L_llike: what counts as similar. In pixels, or in the discriminator's layer l.
+"""L_llike, the reconstruction loss: in pixels, or in the discriminator's layer l.
 
 A likelihood says which raw output of the decoder its loss is written in (logits for Bernoulli), how that output
 becomes an image in the network's range, and the loss per image in nats.
@@ -23,7 +23,7 @@ class Likelihood(Protocol):
     """Whether the loss is taken in Dis_l (``loss`` gets features) or in pixels (it gets raw outputs and images)."""
 
     def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
-        """Raw output y of the decoder, (B, C, H, W); of a conditional one, given c (B, A)."""
+        """Raw output y of the decoder, (B, C, H, W); c (B, A) for a conditional one."""
         ...
 
     def image(self, y: Tensor) -> Tensor:

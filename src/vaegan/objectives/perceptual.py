@@ -1,4 +1,4 @@
-r"""L_llike with a perceptual part: how far images are apart in the hidden layers of a network that is not trained here.
+r"""L_llike with a perceptual loss: the distance of images in the hidden layers of a frozen network.
 
     L_llike = L_pixels + weight D d(x, x_tilde),    d: `losses.layers_distance`, D: numbers of an image
 
@@ -21,12 +21,12 @@ Layers = Callable[[Tensor], Sequence[Tensor]]
 
 
 class PerceptualLikelihood(nn.Module):
-    """A likelihood in pixels with a perceptual part.
+    """A likelihood in pixels plus a perceptual loss.
 
     Args:
         pixels: the likelihood in pixels.
         layers: of a frozen network, for instance those of an extractor of `metrics.extractors.features`.
-        weight: of the perceptual part.
+        weight: of the perceptual loss.
         image_range: lowest and highest value inside the decoder's network.
     """
 
@@ -53,8 +53,8 @@ class PerceptualLikelihood(nn.Module):
         x_tilde, x = (self._public(image) for image in (self.image(y), target))
         with torch.no_grad():
             targets = self.layers(x)
-        apart = layers_distance(self.layers(x_tilde), targets)
-        return self.pixels.loss(y, target) + self.weight * x[0].numel() * apart
+        distance = layers_distance(self.layers(x_tilde), targets)
+        return self.pixels.loss(y, target) + self.weight * x[0].numel() * distance
 
     def _public(self, image: Tensor) -> Tensor:
         return (wide(image) - self.low) / self.span

@@ -6,10 +6,10 @@ r"""VAE/GAN: three losses, three parts, one forward pass (arXiv:1512.09300, Algo
 
 All three gradients are taken at the same parameters. The graph is cut at z, x_tilde and x_p, and gradients are carried
 over the cuts by hand, so that each product of the chain rule is made once: with e, d, s for one forward pass of Enc,
-Dec and Dis, a step costs 3e + 7d + 10s; see `game` for the two cases.
+Dec and Dis, a step costs 3e + 7d + 10s; `adversarial` says when it is 12s.
 
-Conditional networks are given what is known about each image, c, in every pass (section 4.2). x_p is drawn under the c
-of the batch's images, as in conditional GANs (arXiv:1411.1784): so real and fake differ in their images alone.
+Conditional networks take the labels or attributes of each image, c, in every pass (section 4.2). x_p is drawn under the
+c of the batch's images, as in conditional GANs (arXiv:1411.1784): so real and fake differ in their images alone.
 """
 
 from __future__ import annotations
@@ -22,12 +22,18 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..losses import prior_loss, wide
-from .ada import logit_routes, mean_sign
-from .adversarial import FAKES, Game
-from .balance import at_weight, balance_factor, last_weight
+from .ada import mean_sign
+from .adversarial import FAKES, AdversarialLoss, logit_routes
+from .balance import adaptive_weight, gradient_at_weight, last_weight
 from .diff_augment import DiscriminatorAugment
-from .feature_discriminator import Critic, draws_random_numbers, evaluation_mode, frozen_statistics, seeded
-from .interface import Autocast, Losses, Noise, StepResult, given, gradients_of, leaf, trainable
+from .feature_discriminator import (
+    FeatureDiscriminator,
+    draws_random_numbers,
+    evaluation_mode,
+    frozen_statistics,
+    seeded,
+)
+from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf, trainable
 from .likelihoods import FeatureLikelihood, Likelihood
 
 
@@ -47,26 +53,26 @@ class _Forward:
 
 
 class VAEGANObjective:
-    """Routes of VAE/GAN.
+    """Losses and gradients of VAE/GAN.
 
     Args:
         encoder: (B, C, H, W) -> mu, logvar, each (B, Z).
         decoder: (B, Z) -> (B, C, H, W).
         discriminator: (B, C, H, W) -> logits (B,).
         likelihood: how reconstructions are compared; the paper's if None.
-        game: form, weights and targets of L_GAN.
+        adversarial: form, weights and targets of L_GAN.
         fakes: which fakes L_GAN sees: ``both`` (the paper), ``prior`` or ``reconstructions``.
         gamma: weight of L_llike at the decoder, on the scale of nats per image.
         adversarial_weight: weight of the adversarial loss at the decoder.
         encoder_llike_weight: weight of L_llike at the encoder (1 in the paper).
         kl_weight: weight of L_prior at the encoder.
         free_bits: nats per latent dimension that cost nothing.
-        feature_layer: layer l, by name; see `passes.Critic`.
-        together: whether Dis sees x, x_tilde and x_p as one batch; see `passes.Critic`.
-        augment: how all that Dis sees is changed; see `augment`.
-        balance: length that the adversarial gradient is kept at beside that of gamma L_llike; None leaves it alone.
-            See `balance`.
-        balance_at: where these lengths are taken: the decoder's ``images``, or the weight of its ``last-layer``.
+        feature_layer: layer l, by name; see `FeatureDiscriminator`.
+        joint_batch: whether Dis sees x, x_tilde and x_p as one batch; see `FeatureDiscriminator`.
+        augment: applied to all images that Dis gets; see `diff_augment`.
+        balance: norm of the adversarial gradient relative to that of gamma L_llike (see `balance`); None leaves it
+            unbalanced.
+        balance_at: where these norms are taken: at the decoder's ``images``, or the weight of its ``last-layer``.
         autocast: makes the context in which forward passes run, e.g. bf16 autocast.
     """
 
@@ -77,7 +83,7 @@ class VAEGANObjective:
         discriminator: nn.Module,
         *,
         likelihood: Likelihood | None = None,
-        game: Game | None = None,
+        adversarial: AdversarialLoss | None = None,
         fakes: str = "both",
         gamma: float = 1.0,
         adversarial_weight: float = 1.0,
@@ -85,7 +91,7 @@ class VAEGANObjective:
         kl_weight: float = 1.0,
         free_bits: float = 0.0,
         feature_layer: str = "auto",
-        together: bool = False,
+        joint_batch: bool = False,
         augment: DiscriminatorAugment | None = None,
         balance: float | None = None,
         balance_at: str = "images",
@@ -96,8 +102,8 @@ class VAEGANObjective:
         if isinstance(self.likelihood, nn.Module) and trainable(self.likelihood):
             self.parts["likelihood"] = self.likelihood
         self.weights = {name: trainable(part) for name, part in self.parts.items()}
-        self.critic = Critic(discriminator, feature_layer, together=together, augment=augment)
-        self.game = game or Game()
+        self.dis = FeatureDiscriminator(discriminator, feature_layer, joint_batch=joint_batch, augment=augment)
+        self.adversarial = adversarial or AdversarialLoss()
         self.kinds = {"both": FAKES, "prior": ("prior",), "reconstructions": ("reconstruction",)}[fakes]
         self.gamma, self.adversarial_weight = gamma, adversarial_weight
         self.encoder_llike_weight, self.kl_weight, self.free_bits = encoder_llike_weight, kl_weight, free_bits
@@ -113,17 +119,17 @@ class VAEGANObjective:
         Args:
             x: real images in the network's range, (B, C, H, W).
             noise: of this step.
-            kl_factor: what the schedule multiplies ``kl_weight`` with.
+            kl_factor: factor on ``kl_weight`` from its schedule.
             c: conditions (B, A) of conditional networks; x_tilde and x_p share those of x.
-            record: also give the norms of single routes.
+            record: also return the gradient norm of each loss (`StepResult.routes`).
         """
-        f = self._forward(x, noise, *given(c))
+        f = self._forward(x, noise, *condition_args(c))
         of_y, *of_likelihood = gradients_of([f.llike], [f.y_leaf, *self.weights.get("likelihood", [])], retain=True)
-        of_dis, at_fakes = self.game.gradients(self.critic, f.logits, f.fakes, noise)
-        climbs = self._climbs(f, at_fakes)
-        balance = self._balance(f, of_y, climbs)
-        climbs = climbs if self.balance is None else {kind: balance * climb for kind, climb in climbs.items()}
-        of_dec, of_z, routes = self._decoder_gradients(f, of_y, climbs, record=record)
+        of_dis, at_fakes = self.adversarial.gradients(self.dis, f.logits, f.fakes, noise)
+        ascent = self._ascent(f, at_fakes)
+        balance = self._balance(f, of_y, ascent)
+        ascent = ascent if self.balance is None else {kind: balance * g for kind, g in ascent.items()}
+        of_dec, of_z, routes = self._decoder_gradients(f, of_y, ascent, record=record)
         of_enc = gradients_of(
             [f.z, f.kl],
             list(self.weights["encoder"]),
@@ -140,10 +146,10 @@ class VAEGANObjective:
         return StepResult(losses, gradients, routes, mean_sign(f.logits["real"]))
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
-        """The losses of held-out images (B, C, H, W), in evaluation (see `passes.evaluation_mode`)."""
+        """The losses of held-out images (B, C, H, W), in evaluation (see `evaluation_mode`)."""
         networks = [self.parts["encoder"], self.parts["decoder"]]
         with torch.no_grad(), evaluation_mode(networks, self.parts["discriminator"]):
-            return self._losses(self._forward(x, noise, *given(c)), noise, kl_factor)
+            return self._losses(self._forward(x, noise, *condition_args(c)), noise, kl_factor)
 
     def _forward(self, x: Tensor, noise: Noise, *c: Tensor) -> _Forward:
         """The one forward pass: Enc once, Dec on z and z_p, Dis on x, x_tilde and x_p."""
@@ -167,63 +173,61 @@ class VAEGANObjective:
                 with masks(), frozen_statistics(decoder):
                     x_p = decoder(noise.z_p, *c)
                 fakes["prior"] = leaf(x_p)
-            shown = {"real": x} | {k: v for k, v in fakes.items() if k in self.kinds or self.likelihood.in_features}
-            seen = self.critic.each(shown, *c, masks=masks, draws=noise.augment)
-        logits = {kind: a for kind, (a, _) in seen.items() if kind in ("real", *self.kinds)}
+            images = {"real": x} | {k: v for k, v in fakes.items() if k in self.kinds or self.likelihood.in_features}
+            judged = self.dis.each(images, *c, masks=masks, draws=noise.augment)
+        logits = {kind: a for kind, (a, _) in judged.items() if kind in ("real", *self.kinds)}
         if self.likelihood.in_features:
-            llike = self.likelihood.loss(seen["reconstruction"][1], seen["real"][1]).mean()
+            llike = self.likelihood.loss(judged["reconstruction"][1], judged["real"][1]).mean()
         else:
             llike = self.likelihood.loss(y_leaf, x).mean()
         kl = prior_loss(mu, logvar, self.free_bits)
         fakes = {kind: fakes[kind] for kind in self.kinds}
         return _Forward(z, z_leaf, y, y_leaf, x_p, fakes, logits, kl, llike)
 
-    def _climbs(self, f: _Forward, at_fakes: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Gradient of the weighted adversarial loss at what Dec put out, for each kind of fakes."""
-        climbs = {kind: self.adversarial_weight * at_fake for kind, at_fake in at_fakes.items()}
-        if (
-            "reconstruction" in climbs and f.fakes["reconstruction"] is not f.y_leaf
-        ):  # Bernoulli: back through the sigmoid
-            (back,) = gradients_of([f.fakes["reconstruction"]], [f.y_leaf], [climbs["reconstruction"]])
-            climbs["reconstruction"] = back
-        return climbs
+    def _ascent(self, f: _Forward, at_fakes: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Gradient of the weighted adversarial loss at Dec's output, for each kind of fakes."""
+        ascent = {kind: self.adversarial_weight * at_fake for kind, at_fake in at_fakes.items()}
+        if "reconstruction" in ascent and f.fakes["reconstruction"] is not f.y_leaf:
+            # Bernoulli: back through the sigmoid.
+            (at_logits,) = gradients_of([f.fakes["reconstruction"]], [f.y_leaf], [ascent["reconstruction"]])
+            ascent["reconstruction"] = at_logits
+        return ascent
 
-    def _balance(self, f: _Forward, of_y: Tensor, climbs: dict[str, Tensor]) -> Tensor | float:
-        """What the adversarial gradients are multiplied with."""
+    def _balance(self, f: _Forward, of_y: Tensor, ascent: dict[str, Tensor]) -> Tensor | float:
+        """Factor on the adversarial gradients."""
         if self.balance is None:
             return 1.0
         llike = self.gamma * of_y
         if self.last_weight is None:
-            return balance_factor(llike, climbs.values(), self.balance)
+            return adaptive_weight(llike, ascent.values(), self.balance)
         outputs = {"reconstruction": f.y, "prior": f.x_p}
-        made = [output for kind in climbs if (output := outputs[kind]) is not None]
-        adversarial = at_weight(self.last_weight, made, list(climbs.values()))
-        return balance_factor(at_weight(self.last_weight, [f.y], [llike]), [adversarial], self.balance)
+        fakes = [output for kind in ascent if (output := outputs[kind]) is not None]
+        adversarial = gradient_at_weight(self.last_weight, fakes, list(ascent.values()))
+        return adaptive_weight(gradient_at_weight(self.last_weight, [f.y], [llike]), [adversarial], self.balance)
 
     def _decoder_gradients(
-        self, f: _Forward, of_y: Tensor, climbs: dict[str, Tensor], *, record: bool
+        self, f: _Forward, of_y: Tensor, ascent: dict[str, Tensor], *, record: bool
     ) -> tuple[list[Tensor], Tensor, dict[str, Tensor]]:
-        """Dec's weight gradients (both losses), the gradient of L_llike alone at z, and the norms of both routes."""
+        """Dec's weight gradients (both losses), the gradient of L_llike alone at z, and the norms of both at y."""
         (of_z,) = gradients_of([f.y], [f.z_leaf], [of_y], retain=True)
         outputs, cotangents = [f.y], [self.gamma * of_y]
         routes = {"decoder/llike": cotangents[0].float().norm()} if record else {}
-        if "reconstruction" in climbs:
-            cotangents[0] = cotangents[0] + climbs["reconstruction"]
+        if "reconstruction" in ascent:
+            cotangents[0] = cotangents[0] + ascent["reconstruction"]
         if f.x_p is not None:
             outputs.append(f.x_p)
-            cotangents.append(climbs["prior"])
+            cotangents.append(ascent["prior"])
         if record:
-            routes |= {f"decoder/adversarial-{kind}": climb.float().norm() for kind, climb in climbs.items()}
+            routes |= {f"decoder/adversarial-{kind}": g.float().norm() for kind, g in ascent.items()}
         return gradients_of(outputs, list(self.weights["decoder"]), list(cotangents)), of_z, routes
 
     def _losses(self, f: _Forward, noise: Noise, kl_factor: float, balance: Tensor | float = 1.0) -> Losses:
-        """All losses by part, detached; ``total`` is what the part descends (held out: with routes not balanced)."""
-        game = self.game
+        """All losses by part, detached; ``total`` is what the part descends (held out: without `balance`)."""
         logits = {kind: a.detach() for kind, a in f.logits.items()}
         kl, llike = f.kl.detach(), f.llike.detach()
-        terms = {kind: game.discriminator_loss(kind, a, noise) for kind, a in logits.items()}
-        adversarial = torch.stack([game.decoder_loss(logits[kind]) for kind in self.kinds]).sum()
-        weighted = torch.stack([game.weight(kind) * term for kind, term in terms.items()]).sum()
+        terms = {kind: self.adversarial.discriminator_loss(kind, a, noise) for kind, a in logits.items()}
+        adversarial = torch.stack([self.adversarial.decoder_loss(logits[kind]) for kind in self.kinds]).sum()
+        weighted = torch.stack([self.adversarial.weight(kind) * term for kind, term in terms.items()]).sum()
         encoder = self.kl_weight * kl_factor * kl + self.encoder_llike_weight * llike
         decoder = self.gamma * llike + balance * self.adversarial_weight * adversarial
         return {

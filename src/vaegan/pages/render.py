@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from PIL import Image
 
-from .. import __version__
 from ..report.animation import to_image
 from ..report.grid import Bytes, grid
+from ..version import __version__
 from .content import Facts, Picture, Section, Strips
 
 _FOLDER = Path(__file__).parent

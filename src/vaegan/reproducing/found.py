@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..config import Config
 from ..data import ImageData
 from ..data.dataset import ImageSet, some_of
@@ -15,6 +14,7 @@ from ..evaluation.comparison import Row
 from ..evaluation.figures import Figures
 from ..loading import load
 from ..models import Model
+from ..version import __version__
 from . import similarity
 from .plan import TITLES, Training
 

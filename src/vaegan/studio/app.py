@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Body, FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
-from .. import __version__
+from ..version import __version__
 from .docs import docs_page
 from .guard import COOKIE, Door, Guard
 from .http_errors import problem, tell_problems

@@ -19,10 +19,10 @@ from ..loading import load
 from ..metrics.extractors.features import open_layers
 from ..models import Model
 from ..objectives import (
+    AdversarialLoss,
     AutoencoderObjective,
     BernoulliPixels,
     FeatureLikelihood,
-    Game,
     GANObjective,
     GaussianPixels,
     LaplacePixels,
@@ -208,7 +208,7 @@ def build_objective(
         UserError: if the settings do not fit together.
     """
     loss, device = config.loss, model.device
-    game = Game(
+    adversarial = AdversarialLoss(
         loss.adversarial,
         loss.real_weight,
         loss.reconstruction_weight,
@@ -224,7 +224,9 @@ def build_objective(
         )
     if model.kind == "gan":
         networks = parts["decoder"], parts["discriminator"]
-        return GANObjective(*networks, game=game, together=loss.joint_batch, augment=augment, autocast=autocast)
+        return GANObjective(
+            *networks, adversarial=adversarial, joint_batch=loss.joint_batch, augment=augment, autocast=autocast
+        )
     likelihood = build_likelihood(loss, model.image_range)
     if perceptual is not None:
         likelihood = PerceptualLikelihood(likelihood, perceptual, loss.perceptual_weight, model.image_range)
@@ -242,10 +244,10 @@ def build_objective(
     if model.kind == "vaegan":
         return VAEGANObjective(
             *(parts[name] for name in ("encoder", "decoder", "discriminator")),
-            game=game,
+            adversarial=adversarial,
             fakes=loss.fakes,
             adversarial_weight=loss.adversarial_weight,
-            together=loss.joint_batch,
+            joint_batch=loss.joint_batch,
             augment=augment,
             balance=loss.balance,
             balance_at=loss.balance_at,

@@ -219,7 +219,7 @@ class Trainer:
         if (self.steps + 1) % self._check_every == 0:
             self.check_finite()
         plays = "discriminator" in result.losses  # not in pre-training
-        skipped = self.gate.closed_to(result.losses) if self.gate and plays else set()
+        skipped = self.gate.skipped_parts(result.losses) if self.gate and plays else set()
         self._step_optimisers({part: g for part, g in gradients.items() if part not in skipped})
         self.images += s.batch_size
         self.steps += 1
@@ -317,11 +317,11 @@ class Trainer:
 
     def _adapt(self, result: StepResult, *, record: bool) -> None:
         """Move how often images are augmented by what Dis said of real ones, in all processes alike."""
-        if self.adaptive is None or result.told is None:
+        if self.adaptive is None or result.real_sign is None:
             return
-        told = result.told.clone()
+        told = result.real_sign.clone()
         self.world.average_([told])
-        self.adaptive.look(told, self.settings.batch_size)
+        self.adaptive.update(told, self.settings.batch_size)
         if record:
             result.routes["discriminator/told"] = told
             result.routes["discriminator/augmented"] = self.adaptive.p.float()

@@ -1,4 +1,4 @@
-r"""Convolutions from or to few channels, as an image has them, computed in forms that CPU kernels are fast at.
+r"""Convolutions from or to few channels, such as those of an image, computed in ways that are fast on CPUs.
 
 CPU kernels spread the work over the channels that come out, so a convolution to one or three channels leaves most of a
 core's lanes empty. Three rewritings of the same function fill them; parameters and gradients are `torch.nn.Conv2d`'s:
@@ -8,7 +8,7 @@ core's lanes empty. Three rewritings of the same function fill them; parameters 
 * From few channels with stride 1: forward as it is, the image's gradient by `to_few`.
 * From few channels with stride 2: 2 x 2 blocks of pixels become channels, and the stride 1 (`NarrowInputConv2d`).
 
-On other devices than the CPU all of them are plain convolutions, and what is compiled has no gradients of our own.
+On other devices all of them are plain convolutions; compiled models use torch's own gradients.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...operations import counted_as
-from .split_backward import apart
+from .split_backward import cast_for_autocast, split_convolution
 
 MOST_CHANNELS = 4
 
@@ -61,10 +61,10 @@ def _to_few_input(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
 
     A plain convolution of ``gradient`` would be the same, but not know the layout of a map of one channel.
     """
-    found: Tensor = torch.ops.aten.convolution_backward(
+    of_x: Tensor = torch.ops.aten.convolution_backward(
         gradient, x, turned(weight), None, (1, 1), _margin(weight), (1, 1), True, (0, 0), 1, (True, False, False)
     )[0]
-    return found
+    return of_x
 
 
 def _to_few_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
@@ -89,10 +89,10 @@ def _from_few_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
 
 def _of_weight(gradient: Tensor, x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
     """Torch's gradient of a weight."""
-    found: Tensor = torch.ops.aten.convolution_backward(
+    of_weight: Tensor = torch.ops.aten.convolution_backward(
         gradient, x, weight, None, (1, 1), _margin(weight), (1, 1), transposed, (0, 0), 1, (False, True, False)
     )[1]
-    return found
+    return of_weight
 
 
 class NarrowConv2d(nn.Conv2d):
@@ -113,11 +113,11 @@ class NarrowConv2d(nn.Conv2d):
         """Convolve ``x`` (B, C, H, W) to (B, O, H, W)."""
         if x.device.type != "cpu" or torch.compiler.is_compiling():
             return super().forward(x)
-        x, weight, bias = as_autocast_has_it(x, self.weight, self.bias)
+        x, weight, bias = cast_for_autocast(x, self.weight, self.bias)
         shape = (x.shape[0], self.out_channels, *x.shape[2:])
         if self.out_channels > self.in_channels:
-            return apart(x, weight, bias, shape, _from_few, _from_few_input, _from_few_weight)
-        return apart(x, weight, bias, shape, to_few, _to_few_input, _to_few_weight)
+            return split_convolution(x, weight, bias, shape, _from_few, _from_few_input, _from_few_weight)
+        return split_convolution(x, weight, bias, shape, to_few, _to_few_input, _to_few_weight)
 
 
 class NarrowInputConv2d(nn.Conv2d):
@@ -141,15 +141,7 @@ class NarrowInputConv2d(nn.Conv2d):
         weight = F.pad(self.weight, (first, last, first, last))
         weight = weight.view(self.out_channels, self.in_channels, blocks, 2, blocks, 2).permute(0, 1, 3, 5, 2, 4)
         weight = weight.reshape(self.out_channels, 4 * self.in_channels, blocks, blocks)
-        # A channel's stride tells the layout even where there is one channel and both layouts are the same in memory.
+        # A channel's stride gives the layout even where there is one channel and both layouts are the same in memory.
         layout = torch.channels_last if self.weight.stride(1) == 1 else torch.contiguous_format
         blocks_of_x = F.pixel_unshuffle(x, 2).contiguous(memory_format=layout)
         return F.conv2d(blocks_of_x, weight.contiguous(memory_format=layout), self.bias, padding=before)
-
-
-def as_autocast_has_it(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Cast as autocast casts a convolution's arguments; it does not look into functions with their own backward."""
-    if not torch.is_autocast_enabled(x.device.type):
-        return x, weight, bias
-    dtype = torch.get_autocast_dtype(x.device.type)
-    return x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)

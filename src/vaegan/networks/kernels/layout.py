@@ -1,8 +1,8 @@
-"""Between maps and vectors, keeping the memory layout that the convolutions work in.
+"""Flatten and unflatten between maps and vectors, keeping the memory layout of the convolutions.
 
 The order of a vector's elements is always (C, H, W), whatever the layout of the map in memory. A channels-last map is
-turned once on each way; left to themselves, the element-wise operations on the other side would each work across two
-layouts, which costs many times the turning.
+converted once in each direction; otherwise each element-wise operation behind it would work across two layouts, which
+costs many times the conversion.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Unflatten(nn.Unflatten):
 
     Args:
         shape: (C, H, W).
-        behind: the module whose first weight of a convolution shows the layout; None for the default one.
+        behind: the module whose first convolution weight has the layout; None for the default one.
     """
 
     def __init__(self, shape: tuple[int, int, int], behind: nn.Module | None = None) -> None:

@@ -1,9 +1,9 @@
-"""A convolution whose two gradients are computed each only where it is asked for.
+"""A convolution that computes the gradients of input and weight only where each is needed.
 
-A backward pass that asks for the gradient of the input alone, as L_llike's does on its way through the discriminator,
-still makes one function of autograd compute all its gradients: it cannot tell which are asked for, only which could be.
-Two functions can: the weight's has nothing to do with the input's, is not called where the weight is not asked for,
-and is handed the gradient of the output by the other one, as that of a tensor without values (`apart`).
+A backward pass for the input's gradient alone, such as that of L_llike through the discriminator, makes a single
+autograd function compute the weight's gradient too: it sees which inputs require a gradient, not which are requested.
+So there are two functions (`split_convolution`): the weight's is not called where its gradient is not requested; it
+receives the gradient of the output from the input's function, as the gradient of an empty tensor.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
 class _OfParameters(torch.autograd.Function):
     """A tensor without values, whose gradient becomes those of weight and bias.
 
-    The input is no argument of it, else it would be called for the input's sake too; `_OfInput` leaves it in ``saved``
-    just before.
+    The input is not an argument, or the function would be called for the input's gradient too; `_OfInput` leaves it in
+    ``saved`` just before.
     """
 
     @staticmethod
@@ -40,7 +40,7 @@ class _OfParameters(torch.autograd.Function):
 
 
 class _OfInput(torch.autograd.Function):
-    """The convolution, with the gradient of its input; that of its output is handed on."""
+    """The convolution with the gradient of its input; it passes the gradient of its output on."""
 
     @staticmethod
     def forward(
@@ -48,7 +48,7 @@ class _OfInput(torch.autograd.Function):
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        handed: Tensor,
+        empty: Tensor,
         saved: list[Tensor],
         forward: Forward,
         of: Gradient,
@@ -64,7 +64,7 @@ class _OfInput(torch.autograd.Function):
         return of_x, None, None, gradients[0], None, None, None
 
 
-def apart(
+def split_convolution(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -88,5 +88,13 @@ def apart(
         The output.
     """
     saved: list[Tensor] = []
-    handed = _OfParameters.apply(weight, bias, shape, saved, of_weight)  # type: ignore[no-untyped-call]
-    return _OfInput.apply(x, weight, bias, handed, saved, forward, of_x)  # type: ignore[no-untyped-call,no-any-return]
+    empty = _OfParameters.apply(weight, bias, shape, saved, of_weight)  # type: ignore[no-untyped-call]
+    return _OfInput.apply(x, weight, bias, empty, saved, forward, of_x)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def cast_for_autocast(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Cast a convolution's arguments as autocast does, which does not reach into functions with their own backward."""
+    if not torch.is_autocast_enabled(x.device.type):
+        return x, weight, bias
+    dtype = torch.get_autocast_dtype(x.device.type)
+    return x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...operations import counted_as
-from .few_channels import as_autocast_has_it
-from .split_backward import apart
+from .split_backward import cast_for_autocast, split_convolution
 
 LEAST_CHANNELS = 128
 LEAST_IMAGES = 16
@@ -72,13 +71,13 @@ def _of_some_images(big: Tensor, small: Tensor, kernel: int, stride: int, paddin
     wide = wide.view(1, rows, columns * channels, num).permute(0, 3, 1, 2)
     # A transposed convolution by the turned kernel is the same and takes `small` as it lies in memory.
     margin = (stride * (h - 1), stride * channels * (w - 1))
-    found = F.conv_transpose2d(wide, small.flip(2, 3), padding=margin, dilation=(stride, stride * channels))
-    by_place = found.permute(0, 2, 3, 1).reshape(kernel * kernel * channels, outputs)
+    by_column = F.conv_transpose2d(wide, small.flip(2, 3), padding=margin, dilation=(stride, stride * channels))
+    by_place = by_column.permute(0, 2, 3, 1).reshape(kernel * kernel * channels, outputs)
     return by_place.t().contiguous().view(outputs, kernel, kernel, channels).permute(0, 3, 1, 2)
 
 
 def _worthwhile(x: Tensor, layer: nn.Conv2d | nn.ConvTranspose2d, places: int) -> bool:
-    """Whether the gradient of the weight will be needed, and come faster so than by torch's own kernels."""
+    """Whether the gradient of the weight will be needed, and is faster here than in torch's own kernels."""
     return (
         GAINS
         and x.device.type == "cpu"
@@ -106,17 +105,17 @@ class StridedConv2d(nn.Conv2d):
             return F.conv2d(x, weight, bias, stride, padding)
 
         def of_x(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-            found: Tensor = torch.ops.aten.convolution_backward(
+            of_input: Tensor = torch.ops.aten.convolution_backward(
                 gradient, x, weight, None, (stride, stride), padding, (1, 1), False, (0, 0), 1, (True, False, False)
             )[0]
-            return found
+            return of_input
 
         def of_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
             return weight_gradient(x, gradient, kernel, stride, padding)
 
-        x, weight, bias = as_autocast_has_it(x, self.weight, self.bias)
+        x, weight, bias = cast_for_autocast(x, self.weight, self.bias)
         shape = (x.shape[0], self.out_channels, height, width)
-        return apart(x, weight, bias, shape, forward, of_x, of_weight)
+        return split_convolution(x, weight, bias, shape, forward, of_x, of_weight)
 
 
 class StridedConvTranspose2d(nn.ConvTranspose2d):
@@ -138,9 +137,9 @@ class StridedConvTranspose2d(nn.ConvTranspose2d):
         def of_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
             return weight_gradient(gradient, x, kernel, stride, padding)
 
-        x, weight, bias = as_autocast_has_it(x, self.weight, self.bias)
+        x, weight, bias = cast_for_autocast(x, self.weight, self.bias)
         height, width = (
             (n - 1) * stride - 2 * p + kernel + e for n, p, e in zip(x.shape[2:], padding, extra, strict=True)
         )
         shape = (x.shape[0], self.out_channels, height, width)
-        return apart(x, weight, bias, shape, forward, of_x, of_weight)
+        return split_convolution(x, weight, bias, shape, forward, of_x, of_weight)
