@@ -51,7 +51,7 @@ def learned_by_heart(run: Path, num: int = 1000) -> dict[str, float]:
 
     from vaegan import load
     from vaegan.data import open_data
-    from vaegan.data.batches import to_unit
+    from vaegan.pixels import to_unit
     from vaegan.settings_io import load_yaml
 
     model = load(run)

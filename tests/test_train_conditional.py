@@ -10,10 +10,10 @@ import torch
 
 import vaegan
 from vaegan.data import open_data
-from vaegan.data.batches import to_unit
 from vaegan.data.conditions import conditioning_of
 from vaegan.distributed import World
 from vaegan.errors import UserError
+from vaegan.pixels import to_unit
 from vaegan.recipes import config_for
 from vaegan.training.factories import build_batches, build_conditions, build_model
 

@@ -22,6 +22,7 @@ from vaegan.metrics.mode_coverage import compare_labels
 from vaegan.metrics.precision_recall import Manifold, overlap
 from vaegan.metrics.probes import neighbour_probe
 from vaegan.models import Model
+from vaegan.pixels import to_unit
 
 from .runs import Figures
 
@@ -97,7 +98,7 @@ class Eye:
 
 def images_of(images: np.ndarray[Any, Any], rows: np.ndarray[Any, Any]) -> Tensor:
     """Return chosen uint8 images `(N, H, W, C)` as floats `(n, C, H, W)` in [0, 1]."""
-    return torch.from_numpy(np.asarray(images[rows])).permute(0, 3, 1, 2).float() / 255
+    return to_unit(torch.from_numpy(np.asarray(images[rows])))
 
 
 def of_samples(model: Model, eye: Eye) -> Figures:

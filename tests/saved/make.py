@@ -17,8 +17,8 @@ import torch
 
 import vaegan
 from vaegan.data import open_data
-from vaegan.data.batches import to_unit
 from vaegan.latent.fit_priors import fit_model_priors
+from vaegan.pixels import to_unit
 
 PLACE = Path(__file__).parent
 PARTS = {

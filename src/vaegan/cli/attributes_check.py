@@ -59,11 +59,11 @@ def check(
     import numpy as np
     import torch
 
-    from ..data.batches import to_unit
     from ..data.thresholds import has_attribute
     from ..files import write_json
     from ..latent.attribute_check import LEVEL, NUM_DRAWS, check_vectors
     from ..metrics.extractors.classifier import balanced_accuracy, train_classifier
+    from ..pixels import to_unit
 
     _log.info("training a classifier on %d images", len(train))
     targets, truth = (has_attribute(values_of(part, vectors.names), vectors.thresholds) for part in (train, held_out))

@@ -92,11 +92,12 @@ def _runs(options: Options, images: ImageSet, mu: Tensor) -> Iterator[tuple[str,
     import torch
 
     from ..latent.kmeans import ALGORITHMS, kmeans, principal_components
+    from ..pixels import to_unit
 
     cluster = ALGORITHMS[options.how]
     points = {"codes": (mu, cluster)}
     if options.baselines:
-        pixels = torch.from_numpy(images.images).flatten(1).float() / 255
+        pixels = to_unit(torch.from_numpy(images.images)).permute(0, 2, 3, 1).flatten(1)
         # Pixels have too many dimensions for the covariances of a mixture.
         points |= {"pixels": (pixels, kmeans), "PCA": (principal_components(pixels, mu.shape[1]), cluster)}
     jobs = [(what, seed) for what in points for seed in range(options.seed, options.seed + options.repeats)]

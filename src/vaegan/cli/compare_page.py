@@ -140,8 +140,8 @@ class Showing:
     def _reconstructions(self) -> list[Block]:
         import torch
 
-        from ..data.batches import to_unit
         from ..data.dataset import some_of
+        from ..pixels import to_unit
         from ..report.grid import to_uint8
 
         images = some_of(self.data.test, NUM_ORIGINALS, self.seed)

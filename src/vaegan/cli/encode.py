@@ -104,7 +104,7 @@ def _sets(options: Options, data: ImageData) -> Iterator[tuple[str, ImageSet]]:
 
 def _digest(model: Model) -> str:
     """Return a hash of what decides a code: the encoder's weights and the range of its images."""
-    digest = hashlib.sha256(repr(model.image_range).encode())
+    digest = hashlib.sha256(repr(tuple(model.image_range)).encode())
     for name, tensor in model.state_dict().items():
         if name.startswith("encoder."):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())

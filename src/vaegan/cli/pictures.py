@@ -156,12 +156,14 @@ def choose_images(options: DataPictureOptions, model: Model, num: int) -> tuple[
     import numpy as np
     import torch
 
+    from ..pixels import to_unit
+
     data = open_images(options, model)
     images = data.test if options.split == "test" else data.train
     if len(images) < num:
         _log.warning("there are only %d %s images, not %d", len(images), options.split, num)
     chosen = np.random.default_rng(options.seed).permutation(len(images))[:num]
-    x = torch.from_numpy(images.images[np.sort(chosen)]).permute(0, 3, 1, 2).float() / 255
+    x = to_unit(torch.from_numpy(images.images[np.sort(chosen)]))
     return images, np.sort(chosen), x
 
 

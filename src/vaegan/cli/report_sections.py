@@ -49,8 +49,8 @@ def _sentence(text: str) -> str:
 def _reconstructions(look: Look) -> list[Block]:
     import torch
 
-    from ..data.batches import to_unit
     from ..pages import picture
+    from ..pixels import to_unit
     from ..report.grid import pairs, to_uint8
 
     check_encoder(look.model)

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .batches import Batches, to_unit
+from ..pixels import to_unit
+from .batches import Batches
 
 # RGB -> YIQ (NTSC, as in FCC 1953): luma, and two axes of colour in whose plane a hue is an angle.
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])

@@ -16,14 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..pixels import to_unit as to_unit
 from .dataset import ImageSet
 
 _PIECE = 2**20  # bytes read from a map before its pages are given back; each row may bring in far more than itself
-
-
-def to_unit(batch: torch.Tensor) -> torch.Tensor:
-    """Turn uint8 images ``(B, H, W, C)`` into float ``(B, C, H, W)`` in [0, 1]; channels last in memory."""
-    return batch.permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
 
 
 class Batches:

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.batches import to_unit
 from ..latent.encoding import encode_images
 from ..losses import kl_per_dimension
 from ..metrics.aggregate import active_units, prior_gap
@@ -27,6 +26,7 @@ from ..metrics.likelihood import (
     optimal_variance,
 )
 from ..models import Model
+from ..pixels import to_unit
 from .figures import Figures, figure, mean_figure
 from .reference import Bench
 

@@ -25,7 +25,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.batches import to_unit
 from ..data.dataset import ImageData, ImageSet, Options, some_of
 from ..files import written_beside
 from ..metrics.extractors.features import FeatureExtractor, Pixels
@@ -34,6 +33,7 @@ from ..metrics.kernel_distance import kernel_distance
 from ..metrics.memorisation import find_nearest
 from ..metrics.precision_recall import Manifold, overlap
 from ..models import Model
+from ..pixels import to_unit
 from .figures import Figures, figure, mean_figure
 
 log = logging.getLogger("vaegan")

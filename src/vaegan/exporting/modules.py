@@ -73,8 +73,7 @@ class PublicPart(nn.Module):
         super().__init__()
         self.network = plain(model.parts[name])
         self.name = name
-        low, high = model.image_range
-        self.low, self.span = low, high - low
+        self.image_range = model.image_range
         image = Port("x", model.image_shape, (0.0, 1.0))
         self.inputs = [Port("z", (model.latent_dim,)) if name == "decoder" else image]
         if (conditioning := model.conditioning) is not None:
@@ -92,8 +91,8 @@ class PublicPart(nn.Module):
         given = () if c is None else (c,)
         if self.name == "decoder":
             made: Tensor = self.network(x, *given)
-            return ((made - self.low) / self.span).clamp(0.0, 1.0)
-        outputs: Tensor | tuple[Tensor, ...] = self.network(x * self.span + self.low, *given)
+            return self.image_range.to_unit(made).clamp(0.0, 1.0)
+        outputs: Tensor | tuple[Tensor, ...] = self.network(self.image_range.from_unit(x), *given)
         return outputs
 
 

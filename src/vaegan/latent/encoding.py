@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.batches import to_unit
+from ..pixels import to_unit
 
 if TYPE_CHECKING:
     from ..models import Model

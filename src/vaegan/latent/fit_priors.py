@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.batches import to_unit
 from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..models import Model
+from ..pixels import to_unit
 from ..priors import DEFAULT, Prior, best_prior, fit_priors
 from ..priors.prior import Progress
 

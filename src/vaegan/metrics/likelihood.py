@@ -25,9 +25,10 @@ import torch
 from torch import Tensor
 
 from ..losses import bernoulli_loss, kl_per_dimension
+from ..pixels import WHITE
 from .image_quality import squared_error
 
-CELL = 1 / 255
+CELL = 1 / WHITE
 """Width of the cell of one value of 8 bits, of images in [0, 1]."""
 
 Nll = Callable[[Tensor, Tensor], Tensor]

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..pixels import WHITE
+
 
 @dataclass(frozen=True)
 class Memorisation:
@@ -162,4 +164,4 @@ def _nearest_to(q: Tensor, rows: Tensor, lengths: Tensor, k: int, num_candidates
 
 
 def _rows(x: Tensor) -> Tensor:
-    return x.flatten(1).float() / 255 if x.dtype == torch.uint8 else x.flatten(1).float()
+    return x.flatten(1).float() / WHITE if x.dtype == torch.uint8 else x.flatten(1).float()

@@ -27,6 +27,7 @@ from ..data.conditions import Conditioning
 from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..networks import PARTS_OF_KIND
+from ..pixels import ImageRange
 from .kinds import KINDS
 
 
@@ -61,7 +62,7 @@ class Composed(nn.Module):
         self.image_shape = (channels, height, width)
         self.latent_dim = latent_dim
         self.code_shape = (latent_dim,) if code_shape is None else tuple(code_shape)
-        self.image_range = (float(image_range[0]), float(image_range[1]))
+        self.image_range = ImageRange(*map(float, image_range))
         self.info: dict[str, Any] = dict(info or {})
 
     @property
@@ -96,13 +97,11 @@ class Composed(nn.Module):
 
     def to_network(self, x: Tensor) -> Tensor:
         """Map images from [0, 1] to the networks' range."""
-        low, high = self.image_range
-        return x * (high - low) + low
+        return self.image_range.from_unit(x)
 
     def to_public(self, x: Tensor) -> Tensor:
         """Map images from the networks' range to [0, 1], and clamp."""
-        low, high = self.image_range
-        return ((x - low) / (high - low)).clamp(0.0, 1.0)
+        return self.image_range.to_unit(x).clamp(0.0, 1.0)
 
     def posterior(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> tuple[Tensor, Tensor]:
         """Return mu and logvar of q(z|x), each `(B, Z)`, of images `(B, C, H, W)` in [0, 1].

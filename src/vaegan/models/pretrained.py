@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from ..files import write_json, write_text, written_beside
+from ..pixels import to_uint8
 from ..settings_io import dump_yaml
 from ..sharing import Facts, read_run, upload_folder, write_card
 from ..sharing.hub import check_name
@@ -113,7 +113,7 @@ def _write_pictures(model: Model, folder: Path, taken: Mapping[str, Path]) -> It
 
 def _sheet(x: Tensor) -> Image.Image:
     """Return images `(B, C, H, W)` in [0, 1] in rows of eight, small ones enlarged."""
-    images = (x * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    images = to_uint8(x)
     num, height, width, channels = images.shape
     rows = images.reshape(num // _COLUMNS, _COLUMNS, height, width, channels).swapaxes(1, 2)
     whole = rows.reshape(num // _COLUMNS * height, _COLUMNS * width, channels)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from ..pixels import ImageRange
 from .layers import MinibatchDiscrimination, check_name
 
 ImageShape = tuple[int, int, int]
@@ -26,8 +27,13 @@ OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
     "centred": lambda x: x,
 }
-IMAGE_RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "linear": (0.0, 1.0), "centred": (-1.0, 1.0)}
-"""Values of black and white inside the networks, by the decoder's output."""
+IMAGE_RANGES = {
+    "tanh": ImageRange(-1.0, 1.0),
+    "sigmoid": ImageRange(0.0, 1.0),
+    "linear": ImageRange(0.0, 1.0),
+    "centred": ImageRange(-1.0, 1.0),
+}
+"""Range of images inside the networks, by the decoder's output."""
 
 
 class _Layers(nn.Sequential):

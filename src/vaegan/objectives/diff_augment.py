@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..losses import wide
+from ..pixels import ImageRange
 from .interface import NUM_DRAWS
 
 CUTOUT = 0.5
@@ -47,7 +48,7 @@ class DiscriminatorAugment:
         device: torch.device | str = "cpu",
     ) -> None:
         self.kinds = [kind for kind in KINDS if kind in kinds]
-        self.low, self.high = image_range
+        self.image_range = ImageRange(*image_range)
         self.p = torch.ones((), device=device)
 
     def __call__(self, x: Tensor, draws: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ class DiscriminatorAugment:
             x: (B, C, H, W) in the network's range; it may leave it.
             draws: U(0, 1), (NUM_DRAWS, B), of `Noise`: for each kind whether, and how much.
         """
-        grey, unit = (self.low + self.high) / 2.0, (self.high - self.low) / 2.0
+        grey, unit = sum(self.image_range) / 2.0, self.image_range.span / 2.0
         y = (wide(x) - grey) / unit  # the draws must not be rounded with x: x_tilde may come in fewer digits
         for kind in self.kinds:
             first = _FIRST_DRAW[kind]

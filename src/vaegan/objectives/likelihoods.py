@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..losses import bernoulli_loss, gaussian_feature_loss, gaussian_pixel_loss, laplace_pixel_loss
+from ..pixels import ImageRange
 
 
 class Likelihood(Protocol):
@@ -65,11 +66,11 @@ class _OfPixels(_OfImages):
 
     def __init__(self, image_range: tuple[float, float]) -> None:
         super().__init__()
-        self.low, self.span = image_range[0], image_range[1] - image_range[0]
+        self.image_range = ImageRange(*image_range)
 
     def unit(self, image: Tensor) -> Tensor:
         """The image on the [0, 1] scale."""
-        return (image - self.low) / self.span
+        return self.image_range.to_unit(image)
 
 
 class GaussianPixels(_OfPixels):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..losses import layers_distance, wide
+from ..pixels import ImageRange
 from .likelihoods import Likelihood
 
 Layers = Callable[[Tensor], Sequence[Tensor]]
@@ -38,7 +39,7 @@ class PerceptualLikelihood(nn.Module):
         super().__init__()
         self.pixels, self.weight = pixels, weight  # a module becomes a child: its variance may be trained
         self.layers = layers
-        self.low, self.span = image_range[0], image_range[1] - image_range[0]
+        self.image_range = ImageRange(*image_range)
 
     def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
         """Raw output of the decoder, as the pixels' likelihood wants it."""
@@ -57,4 +58,4 @@ class PerceptualLikelihood(nn.Module):
         return self.pixels.loss(y, target) + self.weight * x[0].numel() * distance
 
     def _public(self, image: Tensor) -> Tensor:
-        return (wide(image) - self.low) / self.span
+        return self.image_range.to_unit(wide(image))

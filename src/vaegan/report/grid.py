@@ -1,6 +1,5 @@
 """Many images as one picture.
 
-Floats become bytes by floor(255 x + 1/2), so that black, white and every byte read from a file come back exactly.
 Tiles are laid in rows behind thin grey lines, and small ones are enlarged by a whole factor without smoothing, so that
 a person sees the pixels that are there.
 """
@@ -8,39 +7,17 @@ a person sees the pixels that are there.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from ..pixels import to_uint8 as to_uint8
 
 Bytes = NDArray[np.uint8]
 
 LINE = 112
 _SEEN_WELL = 56
 _WIDEST = 2048
-
-
-def to_uint8(images: Tensor | NDArray[np.generic]) -> Bytes:
-    """Turn images into bytes with the channels last.
-
-    Args:
-        images: floats `(..., C, H, W)` in [0, 1] (what lies outside is clipped, NaN is black), or uint8
-            `(..., H, W, C)`, which pass as they are.
-
-    Returns:
-        uint8 `(..., H, W, C)`.
-    """
-    array = np.asarray(images) if isinstance(images, np.ndarray) else images.detach().cpu().numpy()
-    if array.dtype == np.uint8:
-        return array
-    result = np.empty((*array.shape[:-3], *array.shape[-2:], array.shape[-3]), dtype=np.uint8)
-    for one, out in zip(_groups(array), _groups(result), strict=True):
-        scaled = np.nan_to_num(one.astype(np.float32)).clip(0.0, 1.0) * np.float32(255.0)
-        out[...] = np.moveaxis(np.floor(scaled + np.float32(0.5)), -3, -1)
-    return result
 
 
 def grid(images: Bytes, columns: int | None = None, pad: int = 2, scale: int | None = None) -> Bytes:
@@ -119,9 +96,3 @@ def fitting_scale(height: int, width: int, places: tuple[int, int], lines: tuple
     wanted = math.ceil(_SEEN_WELL / min(height, width))
     allowed = [(_WIDEST - line) // (num * side) for num, side, line in zip(places, (width, height), lines, strict=True)]
     return max(1, min(wanted, *allowed))
-
-
-def _groups(array: NDArray[np.generic], size: int = 1024) -> list[NDArray[np.generic]]:
-    """Cut images `(..., a, b, c)` into views of at most `size` images, so that work on them needs little memory."""
-    flat = array.reshape(-1, *array.shape[-3:])
-    return [flat[i : i + size] for i in range(0, len(flat), size)]

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.batches import to_unit
 from ..data.dataset import ImageSet, some_of
 from ..data.thresholds import find_thresholds, has_attribute
 from ..latent.attribute_vectors import AttributeVectors, find_vectors
 from ..latent.encoding import encode_images
 from ..models import Model
+from ..pixels import to_unit
 from ..report.grid import Bytes, to_uint8
 
 PAPER = (

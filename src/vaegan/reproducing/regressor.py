@@ -16,13 +16,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ..data.batches import to_unit
 from ..data.conditions import Conditioning, conditioning_of
 from ..data.dataset import ImageData, ImageSet
 from ..evaluation.reference import batches_of
 from ..files import written_beside
 from ..metrics.extractors.classifier import Classifier, fit
 from ..metrics.extractors.learned import fingerprint_of, num_images_for
+from ..pixels import to_unit
 
 log = logging.getLogger("vaegan")
 _VERSION = 1

@@ -16,8 +16,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ..data.batches import to_unit
 from ..data.image_file import FORMATS, Target, prepare
+from ..pixels import to_unit
 from .http_errors import Refused
 
 MOST_PIXELS = 50_000_000

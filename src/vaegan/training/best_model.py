@@ -22,12 +22,12 @@ from torch import Tensor
 
 from ..config import Config
 from ..data import ImageData
-from ..data.batches import to_unit
 from ..data.conditions import Conditioning
 from ..evaluation.quick import moments_of, quick_scores
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
 from ..metrics.extractors.learned import Learned, num_images_for
 from ..models import CONFIG_NAME, Model
+from ..pixels import to_unit
 from ..priors.gaussian import Gaussian
 from ..priors.mixture import BLOCK, Mixture, fit_components
 

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from ..config import PARTS
-from ..data.batches import to_unit
 from ..losses import kl_per_dimension
 from ..models import Model
+from ..pixels import to_unit
 from .loop import Trainer
 
 State = Literal["ok", "warn", "bad"]

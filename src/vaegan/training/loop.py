@@ -23,6 +23,7 @@ from ..objectives.balance import BalanceGate
 from ..objectives.diff_augment import DiscriminatorAugment
 from ..objectives.feature_discriminator import r1_gradients
 from ..objectives.interface import Autocast, Losses, StepResult
+from ..pixels import ImageRange
 from ..schedules import KLContext, kl_factor, lr_factor
 from .optimisers import Averages, assign_gradients, clip_gradients, laid_out
 from .plateau import Plateau
@@ -235,11 +236,8 @@ class Trainer:
         Returns:
             Float (B, C, H, W) in the network's range.
         """
-        low, high = self.settings.image_range
-        x = batch.to(self.device, non_blocking=True)
-        if x.is_floating_point():
-            return x * (high - low) + low
-        return x.permute(0, 3, 1, 2).to(torch.float32).mul_((high - low) / 255.0).add_(low)
+        x, image_range = batch.to(self.device, non_blocking=True), ImageRange(*self.settings.image_range)
+        return image_range.from_unit(x) if x.is_floating_point() else image_range.from_bytes(x)
 
     def kl_factor(self) -> float:
         """What the KL schedule multiplies the weight with now."""

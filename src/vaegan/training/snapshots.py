@@ -14,9 +14,10 @@ from torch import Tensor
 from ..models import Model
 from ..objectives import Noise
 from ..objectives.interface import Losses
+from ..pixels import to_uint8, to_unit
 from ..report.animation import film_of_folder
 from ..report.curves import draw_losses
-from ..report.grid import grid, pairs, to_uint8
+from ..report.grid import grid, pairs
 from ..report.output import write_picture
 from ..report.triptych import triptych
 from .loop import Record, Trainer
@@ -135,7 +136,7 @@ class Pictures:
             samples = self._samples(model)
             self._write(self.run.path / "samples" / name, grid(samples, columns=NUM_COLUMNS), images)
         if model.encoder is not None:
-            x = self.originals.permute(0, 3, 1, 2).float() / 255.0
+            x = to_unit(self.originals)
             x_tilde = to_uint8(model.reconstruct(x, condition=self.c))
             self._write(
                 self.run.path / "reconstructions" / name, pairs(originals, x_tilde, columns=NUM_COLUMNS), images

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...data.batches import to_unit
+from ...pixels import to_unit
 
 NUM_FEATURES = 128
 _WIDTHS = (32, 64, 128, 128)

@@ -22,11 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...data.batches import to_unit
 from ...data.dataset import ImageData, ImageSet
 from ...data.thresholds import find_thresholds, has_attribute
 from ...errors import UserError
 from ...files import written_beside
+from ...pixels import to_unit
 from .classifier import NUM_FEATURES, Classifier, attribute_loss, attribute_weights, fit
 
 

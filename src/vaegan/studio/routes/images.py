@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from ...data.batches import to_unit
 from ...data.dataset import ImageSet
 from ...losses import kl_per_dimension
+from ...pixels import to_unit
 from ...report.grid import Bytes, to_uint8
 from ..batched_inference import decode, encode
 from ..code_sets import Split
