@@ -90,9 +90,9 @@ def test_images_without_labels_have_clusters_but_no_scores(run, tmp_path, capsys
     ("words", "told"),
     [
         ("--num 5", "5 images are too few for 10 clusters"),
-        ("--k 0", "--k: 0 is not allowed: must be greater than 0"),
+        ("--k 0", "--k: '0' is not allowed: must be greater than 0"),
         ("--out c.png", "--out c.png: this command makes several files; name a folder"),
-        ("--map umap", "--map: 'umap' is not allowed: must be one of 'pca', 'tsne', 'none'"),
+        ("--map umap", "--map: 'umap' is not allowed: must be 'pca', 'tsne' or 'none'"),
     ],
 )
 def test_mistakes_are_one_line(words, told, run, capsys):

@@ -111,7 +111,7 @@ def test_a_plain_autoencoder_has_no_log_variances(tmp_path):
     ("words", "told"),
     [
         ("RUN --out a.csv", "cannot tell from a.csv what to write; end it in .npz, .parquet or nothing"),
-        ("RUN --split half", "--split: 'half' is not allowed: must be one of 'all', 'test', 'train'"),
+        ("RUN --split half", "--split: 'half' is not allowed: must be 'all', 'test' or 'train'"),
         ("GAN", "this model is a GAN and has no encoder"),
     ],
 )

@@ -51,7 +51,7 @@ def test_the_table_shows_what_the_file_holds(run, tmp_path, capsys):
     [
         ("--out e.csv", "this command writes JSON; give a name that ends in .json"),
         ("--prior flow --extractor pixels", "this model has no prior 'flow'"),
-        ("--extractor vgg", "--extractor: 'vgg' is not allowed: must be one of"),
+        ("--extractor vgg", "--extractor: 'vgg' is not allowed: must be "),
     ],
 )
 def test_mistakes_are_one_line(words, told, run, tmp_path, capsys):

@@ -92,7 +92,7 @@ def test_the_module_is_the_command_and_a_closed_pipe_is_no_trouble():
     command = f"{sys.executable} -m vaegan train --help | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "usage: vaegan train [-h] [OPTIONS] [RECIPE]\n"
+    assert done.stdout == "usage: vaegan train [RECIPE] [OPTIONS]\n"
 
 
 def test_recipes_are_listed_with_their_parameters(capsys):

@@ -111,7 +111,7 @@ def test_traverse_around_an_image(run, tmp_path):
         ("ae", "traverse", "its encoder gives a code, not a distribution"),
         ("gan", "traverse", "this model is a GAN and has no encoder"),
         ("ae", "nearest", "this model is a plain autoencoder"),
-        ("vae", "traverse --reach 0", "--reach: 0.0 is not allowed: must be greater than 0"),
+        ("vae", "traverse --reach 0", "--reach: '0' is not allowed: must be greater than 0"),
     ],
 )
 def test_mistakes_are_one_line(kind, words, told, tmp_path, capsys):

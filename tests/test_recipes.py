@@ -96,11 +96,12 @@ def test_yaml_reads_a_number_that_yaml_takes_for_text(tmp_path):
         ({"loss.gama": 1}, "unknown setting 'loss.gama' (perhaps you meant 'loss.gamma')"),
         ({"qqqq": 1}, "unknown setting 'qqqq'; `vaegan train --help` lists them"),
         ({"loss": 1}, "loss is a group of settings; name one of them, such as loss.gamma"),
-        ({"loss.gamma": "x"}, "loss.gamma: 'x' is not allowed: must be a valid number"),
+        ({"loss.gamma": "x"}, "loss.gamma: 'x' is not allowed: must be a number"),
         ({"loss.gamma": float("nan")}, "loss.gamma: nan is not allowed: must be a finite number"),
         (
             {"model.kind": "vea"},
-            "model.kind: 'vea' is not allowed: must be 'ae', 'vae', 'gan', 'vae-dis-l' or 'vaegan'",
+            "model.kind: 'vea' is not allowed: must be 'ae', 'vae', 'gan', 'vae-dis-l' or 'vaegan' "
+            "(perhaps you meant 'vae')",
         ),
         (
             {"model.encoder.channels": (8, 0)},
@@ -109,7 +110,7 @@ def test_yaml_reads_a_number_that_yaml_takes_for_text(tmp_path):
         ({"data.channels": 2}, "data.channels: 2 is not allowed: must be 1 or 3"),
         (
             {"seed": 1.5},
-            "seed: 1.5 is not allowed: must be a valid integer, got a number with a fractional part",
+            "seed: 1.5 is not allowed: must be a whole number, got a number with a fractional part",
         ),
     ],
 )

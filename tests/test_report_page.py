@@ -318,7 +318,7 @@ def test_a_run_from_elsewhere_without_its_images(tmp_path, capsys):
     [
         ("--out page.pdf", "--out page.pdf: the report is a page; end its name in .html"),
         ("--data nowhere", "nowhere"),
-        ("--num 0", "--num: 0 is not allowed: must be greater than 0"),
+        ("--num 0", "--num: '0' is not allowed: must be greater than 0"),
     ],
 )
 def test_mistakes_are_one_line(words, told, run, capsys):

@@ -56,7 +56,7 @@ def contents(folder):
         ("--data digit", "unknown data source 'digit' (perhaps you meant 'digits'); known are digits,"),
         ("--data nowhere/images", "'nowhere/images': No such file or directory; give a folder of images"),
         ("--train.batchsize 3", "unknown option --train.batchsize (perhaps you meant '--train.batch-size')"),
-        ("--train.batch-size 0", "--train.batch-size: 0 is not allowed: must be greater than 0"),
+        ("--train.batch-size 0", "--train.batch-size: '0' is not allowed: must be greater than 0"),
         ("--train.epochs many", "--train.epochs: 'many' is not allowed: must be a number"),
         ("--device gpu", "--device: 'gpu' is not there; try cpu or auto"),
         ("--device meta", "--device: 'meta' is not there; try cpu or auto"),

@@ -7,6 +7,7 @@ go through pydantic's normal (lax) mode: a text such as ``1e-3``, no number to Y
 from __future__ import annotations
 
 import os
+import re
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from .config import Config
 from .errors import UserError, nearest
@@ -63,11 +65,7 @@ def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
         name = SHORT.get(name, name)
         if name not in known:
             raise UserError(_unknown(str(given), known))
-        *groups, last = name.split(".")
-        place = values
-        for group in groups:
-            place = place[group]
-        place[last] = os.fspath(value) if isinstance(value, Path) else value
+        put(values, name, os.fspath(value) if isinstance(value, Path) else value)
     return checked(Config, values)
 
 
@@ -98,9 +96,25 @@ def explain(error: ValidationError, known: Iterator[str], spell: Callable[[str],
         return _unknown(name, list(known))
     if first["type"] == "missing":
         return f"{spell(name)}: missing; give it a value"
-    must = first["msg"].replace("Input should be", "must be").split(", unable to")[0]
-    line = f"{spell(name)}: {_repr.repr(first['input'])} is not allowed: {must}"
-    return " ".join(line.split())
+    return f"{spell(name)}: {reason(first)}"
+
+
+def reason(error: ErrorDetails) -> str:
+    """Return a value that pydantic refuses, and what it must be, as one line."""
+    value, must = error["input"], error["msg"].replace("Input should be", "must be").split(", unable to")[0]
+    must = must.replace("a valid number", "a number").replace("a valid integer", "a whole number")
+    must = must.replace("a valid boolean", "True or False")
+    offered = re.findall(r"'(.*?)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else []
+    hint = nearest(value, offered) if isinstance(value, str) else ""
+    return " ".join(f"{_repr.repr(value)} is not allowed: {must}{hint}".split())
+
+
+def put(values: dict[str, Any], name: str, value: Any) -> None:
+    """Put a value where its dotted name says into nested values."""
+    *groups, last = name.split(".")
+    for group in groups:
+        values = values[group]
+    values[last] = value
 
 
 def _unknown(name: str, known: list[str]) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
 from pydantic import PositiveInt
 
 from . import log
 from .folder import folder_of
+from .options import Arg
 from .pictures import DataPictureOptions, encode_to_codes, load_model, open_images, run_defaults, some_of, watched
 from .table import print_table
 
@@ -30,9 +30,7 @@ class Options(DataPictureOptions):
     Writes gallery.png, map.png, clusters.npz (codes, cluster of each image, names) and clusters.json (scores).
     """
 
-    out: Annotated[
-        Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: RUN/pictures/cluster)")
-    ] = None
+    out: Annotated[Path | None, Arg("FOLDER", default="RUN/pictures/cluster")] = None
     """Folder for the results."""
     num: PositiveInt = 10_000
     """Images, at most."""

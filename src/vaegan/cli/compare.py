@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
 from pydantic import Field, PositiveInt
 
 from ..config import DataSettings, Settings
@@ -14,6 +14,7 @@ from ..errors import UserError
 from . import log
 from .compare_runs import measure, open_data_of, open_runs, shared_data
 from .evaluate import Extractor
+from .options import Arg
 from .table import print_table
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ class Options(Settings):
     made with the same images, extractor, count and seed.
     """
 
-    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN RUN ...")] = ()
+    runs: Annotated[tuple[str, ...], Arg("RUN RUN ...", positional=True)] = ()
     """Run folders, folders of saved models, or ids of models on the hub."""
-    out: Annotated[Path, tyro.conf.arg(metavar="FILE.html")] = Path("comparison.html")
+    out: Annotated[Path, Arg("FILE.html")] = Path("comparison.html")
     """The page; the JSON goes beside it."""
     overwrite: bool = False
     """Replace what is there."""
-    markdown: Annotated[str | None, tyro.conf.arg(metavar="FILE.md")] = None
+    markdown: Annotated[str | None, Arg("FILE.md")] = None
     """Write the table that is printed as Markdown, for a README; '-' prints that and nothing else."""
     num: PositiveInt = 10_000
     """Samples, held-out images and training images, at most."""
@@ -56,9 +57,9 @@ class Options(Settings):
     data: DataSettings = DataSettings(source="")
 
 
-def defaults(options: Options) -> Options:
-    """Return options with the data settings that the runs share."""
-    return Options(runs=options.runs, data=shared_data(options.runs)[0])
+def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data settings that the runs share."""
+    return {"data": shared_data(given.get("runs", ()))[0]}
 
 
 def run(options: Options) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
 from pydantic import PositiveInt
 
 from ..errors import UserError
+from .options import Arg
 from .pictures import DataPictureOptions, load_model, open_images, run_defaults, say_where, some_of, watched
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ class Options(DataPictureOptions):
     finished one. Memory does not grow with the number of images.
     """
 
-    out: Annotated[
-        Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: RUN/pictures/codes.npz)")
-    ] = None
+    out: Annotated[Path | None, Arg("FILE", default="RUN/pictures/codes.npz")] = None
     """.npz is one file of arrays, .parquet a table (extra 'parquet'), a name without ending a folder of shards."""
     num: PositiveInt | None = None  # type: ignore[assignment]  # wider than the base on purpose
     """Images of each split, at most, chosen by the seed; all if not set."""

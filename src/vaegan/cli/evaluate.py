@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
 from pydantic import PositiveInt
 
 from ..errors import UserError
 from . import log
-from .pictures import DataPictureOptions, data_of_run, load_model, open_images
+from .options import Arg
+from .pictures import DataPictureOptions, load_model, open_images, run_defaults
 from .table import print_table
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ class Options(DataPictureOptions):
     compared.
     """
 
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: RUN/evaluation.json)")] = (
-        None
-    )
+    out: Annotated[Path | None, Arg("FILE", default="RUN/evaluation.json")] = None
     """File for the JSON."""
     num: PositiveInt = 10_000
     """Samples, held-out images and training images, at most."""
@@ -47,9 +45,7 @@ class Options(DataPictureOptions):
     """File with the weights of the extractors inception and dinov2."""
 
 
-def defaults(options: Options) -> Options:
-    """Return options with the run's own data settings."""
-    return Options(run=options.run, data=data_of_run(options))
+defaults = run_defaults
 
 
 def run(options: Options) -> None:

@@ -6,10 +6,9 @@ import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
-
 from ..config import Settings
 from . import log
+from .options import Arg
 from .table import print_table
 
 _log = logging.getLogger("vaegan")
@@ -24,9 +23,9 @@ class Options(Settings):
     is above 1e-4, nothing is kept. export.json tells names, shapes, ranges and conditions.
     """
 
-    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    run: Annotated[str, Arg("RUN", positional=True)]
     """Run folder, folder of a saved model, or id of a model on the hub."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: RUN/export)")] = None
+    out: Annotated[Path | None, Arg("FOLDER", default="RUN/export")] = None
     """Folder for the files; it appears when all of them are written and checked."""
     form: tuple[Literal["safetensors", "onnx", "torch", "diffusers"], ...] = ("safetensors", "onnx", "torch")
     """Which: what vaegan.load reads, with the priors; .onnx (extra 'onnx'); .pt2 for torch.export.load; of models whose

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-import tyro
 from pydantic import Field, PositiveInt
 
 from ..config import DataSettings, Settings
 from ..errors import UserError
 from ..settings_io import load_yaml
+from .options import Arg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,9 +34,9 @@ _log = logging.getLogger("vaegan")
 class PictureOptions(Settings):
     """Options of every command that makes pictures."""
 
-    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    run: Annotated[str, Arg("RUN", positional=True)]
     """Run folder, folder of a saved model, or id of a model on the hub."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: in RUN/pictures)")] = None
+    out: Annotated[Path | None, Arg("FILE", default="in RUN/pictures")] = None
     """.png is a grid, .gif a film, .npz arrays, a name without ending a folder of PNGs."""
     overwrite: bool = False
     """Replace what is there under the name given with --out."""
@@ -58,9 +58,6 @@ class DataPictureOptions(PictureOptions):
     data: DataSettings = DataSettings(source="")
 
 
-_DataOptions = TypeVar("_DataOptions", bound=DataPictureOptions)
-
-
 def data_of_run(options: DataPictureOptions) -> DataSettings:
     """Return the data settings that the run was trained with; source '' if it is neither a run nor a model in one.
 
@@ -72,9 +69,9 @@ def data_of_run(options: DataPictureOptions) -> DataSettings:
     return load_yaml(path).data if path.is_file() else options.data.model_copy(update={"source": ""})
 
 
-def run_defaults(options: _DataOptions) -> _DataOptions:
-    """Return options with the run's own data settings: the ``defaults`` of a command that shows images."""
-    return type(options)(run=options.run, data=data_of_run(options))
+def run_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run's own data settings: the ``defaults`` of a command that shows images."""
+    return {"data": data_of_run(DataPictureOptions(run=given["run"]))}
 
 
 def output_of(options: PictureOptions, name: str) -> tuple[Path, bool]:

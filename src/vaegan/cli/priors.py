@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
 from pydantic import PositiveInt
 
 from ..errors import UserError
 from . import log
+from .options import Arg
 from .pictures import DataPictureOptions, load_model, open_images, run_defaults, some_of
 from .table import print_table
 
@@ -24,9 +24,7 @@ class Options(DataPictureOptions):
     best becomes the one that is sampled from. Training does this at its end; here it is done again, or otherwise.
     """
 
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: where the model is)")] = (
-        None
-    )
+    out: Annotated[Path | None, Arg("FOLDER", default="where the model is")] = None
     """Folder for the model with its priors."""
     priors: tuple[Literal["gaussian", "mixture", "kde", "flow"], ...] = ("gaussian", "mixture", "kde")
     """Which: one Gaussian, a mixture of Gaussians, kernels at stored codes, a flow (takes minutes)."""

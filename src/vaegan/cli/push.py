@@ -6,10 +6,9 @@ import logging
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from ..config import Settings
 from ..errors import UserError
+from .options import Arg
 
 _log = logging.getLogger("vaegan")
 
@@ -23,13 +22,13 @@ class Options(Settings):
     HF_TOKEN. What is pushed can be named wherever a RUN is asked for: vaegan sample owner/name.
     """
 
-    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    run: Annotated[str, Arg("RUN", positional=True)]
     """Run folder, folder of a saved model, or id of a model on the hub."""
-    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OWNER/NAME")]
+    name: Annotated[str, Arg("OWNER/NAME", positional=True)]
     """Id of the model on the hub; it is made if it is not there, else gets a new commit."""
     license: str = "unknown"
     """Licence of the model as the hub spells it: mit, apache-2.0, cc-by-4.0, cc-by-nc-4.0, other ..."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    out: Annotated[Path | None, Arg("FOLDER")] = None
     """Write the files into this folder and send nothing."""
     overwrite: bool = False
     """Replace files in the folder given with --out."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import textwrap
 from typing import Annotated
 
-import tyro
-
 from ..config import Settings
 from ..recipes import RECIPES, Recipe, named
 from . import log
+from .options import Arg
 from .table import print_table
 
 WIDTH = 110
@@ -22,7 +21,7 @@ class Options(Settings):
     recipe has no data of its own it is reckoned for 10,000 images.
     """
 
-    about: Annotated[str | None, tyro.conf.arg(metavar="RECIPE")] = None
+    about: Annotated[str | None, Arg("RECIPE")] = None
     """Tell where one recipe comes from, what differs there and why."""
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
 from pydantic import PositiveInt
 
 from ..errors import UserError
+from .options import Arg
 from .pictures import (
     DataPictureOptions,
     decode_to_bytes,
@@ -37,9 +37,7 @@ _SHOWN = 64
 class Options(DataPictureOptions):
     """Show originals beside their reconstructions: by default held-out images of the data the run was trained on."""
 
-    num: Annotated[
-        PositiveInt | None, tyro.conf.arg(help_behavior_hint="(default: 64, and all images into .npz or a folder)")
-    ] = None  # type: ignore[assignment]  # wider than the base on purpose
+    num: Annotated[PositiveInt | None, Arg(default="64, and all images into .npz or a folder")] = None  # type: ignore[assignment]  # wider than the base on purpose
     """How many, chosen by the seed."""
     triptych: bool = False
     """A .png of three blocks: originals, their reconstructions, and as many new images."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
 from pydantic import PositiveInt
 
 from ..config import Config
 from ..errors import UserError
+from .options import Arg
 from .pictures import DataPictureOptions, data_of_run, load_model, open_images, run_defaults
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ class Options(DataPictureOptions):
     attributes in the data, is said in its place.
     """
 
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html", help_behavior_hint="(default: RUN/report.html)")] = (
-        None
-    )
+    out: Annotated[Path | None, Arg("FILE.html", default="RUN/report.html")] = None
     """The page."""
     num: PositiveInt = 2000
     """Images, at most, behind clusters, map, traversals and attribute vectors."""

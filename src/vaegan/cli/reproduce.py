@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import tyro
 from pydantic import Field, PositiveInt
 
 from ..config import Config, Settings
-from ..reproducing.plan import Training, base_settings, num_images_of, plan
+from ..reproducing.plan import DRAWN, Training, base_settings, num_images_of, plan
 from . import log
-from .parse import Inline
+from .options import Arg
 from .recipes import in_words
 from .table import print_table
 
@@ -31,19 +31,15 @@ class Options(Settings):
     kind and what that needs (condition, likelihood of the VAE, metric of VAE_Dis_l) are given.
     """
 
-    what: Annotated[tyro.conf.Positional[Literal["paper"]], tyro.conf.arg(metavar="paper")] = "paper"
+    what: Annotated[Literal["paper"], Arg("paper", positional=True)] = "paper"
     """Whose experiments."""
     quick: bool = False
     """Small networks on few drawn faces of 32x32 and one seed: minutes on two cores."""
     list: bool = False
     """Print what would be trained and the time that two cores may need, and do nothing."""
-    seeds: Annotated[
-        PositiveInt | None, tyro.conf.arg(help_behavior_hint=f"(default: {SEEDS}, {QUICK_SEEDS} if quick)")
-    ] = None
+    seeds: Annotated[PositiveInt | None, Arg(default=f"{SEEDS}, {QUICK_SEEDS} if quick")] = None
     """Seeds of the models that are told attributes, from --seed on."""
-    out: Annotated[
-        Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="(default: runs/paper, runs/paper-quick)")
-    ] = None
+    out: Annotated[Path | None, Arg("DIR", default="runs/paper, runs/paper-quick")] = None
     """Folder of all runs, figures and the page."""
     overwrite: bool = False
     """Train anew what is there."""
@@ -51,21 +47,18 @@ class Options(Settings):
     """Held-out attribute vectors that are asked for, at most."""
     samples: PositiveInt = 10
     """Images made for each."""
-    regressor_images: Annotated[
-        PositiveInt | None, tyro.conf.arg(help_behavior_hint="(default: as many as suit the data)")
-    ] = None
+    regressor_images: Annotated[PositiveInt | None, Arg(default="as many as suit the data")] = None
     """Images that the regressor sees in training."""
     batch_size: PositiveInt = 256
     """Images computed at a time when measuring."""
-    settings: Annotated[Config, Inline] = base_settings()
+    settings: Annotated[Config, Arg(inline=True)] = base_settings()
 
 
-def defaults(options: Options) -> Options:
-    """Return options that stand for what is not given: settings that suit the data, smaller ones if quick."""
-    config = base_settings(options.settings.data.source, is_quick=options.quick)
-    if options.quick:
-        return Options(settings=config, regressor_images=QUICK_REGRESSOR_IMAGES)
-    return Options(settings=config)
+def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that suit the data, smaller ones if quick."""
+    is_quick = given.get("quick", False)
+    config = base_settings(given.get("settings.data.source", DRAWN), is_quick=is_quick)
+    return {"settings": config, "regressor_images": QUICK_REGRESSOR_IMAGES if is_quick else None}
 
 
 def run(options: Options) -> None:

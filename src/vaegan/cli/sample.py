@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-
 from ..errors import UserError
+from .options import Arg
 from .pictures import PictureOptions, decode_to_bytes, load_model, output_of, say_where
 
 if TYPE_CHECKING:
@@ -25,9 +24,9 @@ class Options(PictureOptions):
 
     prior: str | None = None
     """One of the model's priors, 'normal' or a fitted one; the best fitted one if there are any."""
-    label: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    label: Annotated[tuple[str, ...], Arg(repeated=True)] = ()
     """Label of the images, a name or its number; several, repeated or with commas, get a row each."""
-    attribute: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    attribute: Annotated[tuple[str, ...], Arg(repeated=True)] = ()
     """Attribute of the images as NAME=VALUE, the value as in the data, such as smiling=1; may be repeated."""
 
 

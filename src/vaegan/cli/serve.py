@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import tyro
-
+from .options import Arg
 from .server import ServerOptions, serve
 
 
@@ -16,7 +15,7 @@ class Options(ServerOptions):
     and as OpenAPI at /openapi.json.
     """
 
-    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    run: Annotated[str, Arg("RUN", positional=True)]
     """Run folder, folder of a saved model, or id of a model on the hub."""
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import tyro
-
+from .options import Arg
 from .server import ServerOptions, serve
 
 
@@ -17,7 +16,7 @@ class Options(ServerOptions):
     also while it goes on. Images of each run's data are shown where these are found; --data names them otherwise.
     """
 
-    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN RUN ...")] = ()
+    runs: Annotated[tuple[str, ...], Arg("RUN RUN ...", positional=True)] = ()
     """Run folders, folders of saved models, or ids of models on the hub."""
 
 

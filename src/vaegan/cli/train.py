@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
-
-import tyro
+from typing import Annotated, Any
 
 from ..config import Config, Settings
 from ..errors import UserError
 from ..recipes import DEFAULT, RECIPES, config_for
 from ..settings_io import load_yaml
-from .parse import Inline
+from .options import Arg
 
 
 class Options(Settings):
@@ -23,33 +22,27 @@ class Options(Settings):
     Ctrl-C and SIGTERM finish the step and save; the exit code is then 130 or 143.
     """
 
-    recipe: Annotated[
-        tyro.conf.Positional[str | None],
-        tyro.conf.arg(metavar="[RECIPE]", help_behavior_hint=f"(default: {DEFAULT})"),
-    ] = None
+    recipe: Annotated[str | None, Arg("RECIPE", positional=True, default=DEFAULT)] = None
     """Settings to start from."""
-    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE.yaml")] = None
+    config: Annotated[Path | None, Arg("FILE.yaml")] = None
     """Start from a file of settings, such as a run's config.yaml, instead of a recipe."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="(default: runs/RECIPE)")] = None
+    out: Annotated[Path | None, Arg("RUN", default="runs/RECIPE")] = None
     """Folder that holds everything this training makes; one that exists is resumed."""
     overwrite: bool = False
     """Remove what is in the run folder and start anew."""
-    settings: Annotated[Config, Inline] = RECIPES[DEFAULT].config
+    settings: Annotated[Config, Arg(inline=True)] = RECIPES[DEFAULT].config
 
 
-def defaults(options: Options) -> Options:
-    """Return options that stand for what is not given: the settings of the recipe or the file.
+def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the recipe or the file that is named.
 
     Raises:
         UserError: if both are named, or one is no good.
     """
-    if options.config is None:
-        config = config_for(options.recipe or DEFAULT)
-    elif options.recipe is None:
-        config = load_yaml(options.config)
-    else:
-        raise UserError(f"both recipe {options.recipe} and --config {options.config} are given; name one of them")
-    return Options(settings=config)
+    recipe, file = given.get("recipe"), given.get("config")
+    if recipe and file:
+        raise UserError(f"both recipe {recipe} and --config {file} are given; name one of them")
+    return {"settings": load_yaml(file) if file else config_for(recipe or DEFAULT)}
 
 
 def run(options: Options) -> None:

@@ -1,0 +1,86 @@
+"""The help of a command: what it does, then its options; all of them, or the short list of those that matter."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import re
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..config import Settings
+from .options import Option
+
+ESSENTIAL = (
+    *("data.source", "data.root", "settings.data.source", "settings.data.root", "settings.data.size"),
+    *("settings.data.channels", "settings.data.flip", "settings.data.limit", "settings.seed", "settings.device"),
+    *("settings.model.kind", "settings.model.network", "settings.model.latent_dim", "settings.model.condition"),
+    *("settings.loss.likelihood", "settings.loss.gamma", "settings.loss.kl_weight", "settings.loss.adversarial"),
+    *("settings.optim.lr", "settings.train.epochs", "settings.train.images", "settings.train.batch_size"),
+    *("settings.train.snapshot_epochs", "settings.train.precision", "settings.train.priors"),
+)
+"""Options of groups that the short help has, too."""
+_WIDTH, _COLUMN = 110, 34
+
+
+def help_of(
+    options: type[Settings], table: Sequence[Option], prog: str, values: Mapping[str, Any], *, whole: bool
+) -> str:
+    """Return the help of a command.
+
+    Args:
+        options: class of its options.
+        table: its options.
+        prog: its name.
+        values: of its fields if they are not given.
+        whole: whether all options are listed, with all that is said of them.
+    """
+    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
+    shown = [option for option in table if whole or "." not in option.path or option.path in ESSENTIAL]
+    places = [option for option in table if option.arg.positional]
+    usage = [option.name if option.field.is_required() else f"[{option.name}]" for option in places]
+    lines = [" ".join(["usage:", prog, *usage, "[OPTIONS]"]), ""]
+    for paragraph in inspect.getdoc(options).split("\n\n"):
+        lines += [*textwrap.wrap(" ".join(paragraph.split()), width), ""]
+    for prefix, members in itertools.groupby(shown, _prefix):
+        members = list(members)
+        if prefix:
+            lines += ["", *textwrap.wrap(f"{prefix}: {inspect.getdoc(members[0].group)}", width)]
+        for option in members:
+            lines += _lines(option, _default(option, values), width, whole=whole)
+    if len(shown) < len(table):
+        lines += ["", f"`{prog} --help-all` lists all {len(table)} options and says more about each."]
+    return "\n".join(lines)
+
+
+def _prefix(option: Option) -> str:
+    """Return what the names of its group begin with, such as ``data.augment``."""
+    return option.name.removeprefix("--").rpartition(".")[0]
+
+
+def _lines(option: Option, default: str, width: int, *, whole: bool) -> list[str]:
+    """Return an option's name and metavar, and beside them what it is."""
+    call = f"  {option.name}" if option.arg.positional else f"  {option.alias or option.name} {option.metavar}".rstrip()
+    about = " ".join((option.field.description or "").split())
+    if not whole:
+        about = re.split(r"(?<=[.])\s", about)[0]
+    lines = textwrap.wrap(f"{about} {default}".strip(), width - _COLUMN) or [""]
+    if len(call) >= _COLUMN:
+        return [call, *(" " * _COLUMN + line for line in lines)]
+    return [call.ljust(_COLUMN) + lines[0], *(" " * _COLUMN + line for line in lines[1:])]
+
+
+def _default(option: Option, values: Mapping[str, Any]) -> str:
+    """Return what is taken if the option is not given, in brackets; an empty string if nothing."""
+    if option.arg.default:
+        return f"(default: {option.arg.default})"
+    first, *inside = option.path.split(".")
+    default = values.get(first)
+    for name in inside:
+        default = getattr(default, name)
+    if default is None or default is False:
+        return ""
+    text = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    return f"(default: {text or 'none'})"

@@ -1,0 +1,158 @@
+"""The options of a command, read off its class of settings: how each is called, what it takes, what it says.
+
+A field is an option by its name, type, default and docstring alone. What these do not say, an `Arg` does:
+
+    run: Annotated[str, Arg("RUN", positional=True)]
+    out: Annotated[Path | None, Arg("FILE.html", default="RUN/report.html")] = None
+    label: Annotated[tuple[str, ...], Arg(repeated=True)] = ()
+    settings: Annotated[Config, Arg(inline=True)] = Config()
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from ..config import Config, DataSettings, Settings
+from ..errors import UserError
+from ..settings_io import reason
+
+_ALIASES = {(DataSettings, "source"): "--data"}
+_HIDDEN = {(Config, "recipe")}
+_METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH", bool: ""}
+
+
+@dataclass(frozen=True)
+class Arg:
+    """What an option's field does not say by itself.
+
+    Attributes:
+        metavar: what its value is called in the help.
+        default: what the help calls its default.
+        positional: whether it is given by its place, not by a name.
+        repeated: whether its values add up when it is given several times.
+        inline: whether the options of this group of settings have no prefix.
+    """
+
+    metavar: str | None = None
+    default: str | None = None
+    positional: bool = False
+    repeated: bool = False
+    inline: bool = False
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Attributes:
+        path: its dotted name in the class of options, such as ``settings.loss.gamma``.
+        name: how it is called: ``--loss.gamma``, or the metavar of a positional one.
+        group: the class of settings that it stands in.
+        field: that declares it.
+        arg: what the field does not say.
+        alias: a shorter name.
+    """
+
+    path: str
+    name: str
+    group: type[Settings]
+    field: FieldInfo
+    arg: Arg
+    alias: str | None = None
+
+    @functools.cached_property
+    def types(self) -> tuple[Any, ...]:
+        """Alternatives of its type, such as ``(int, NoneType)``."""
+        return _alternatives(self.field.annotation)
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether the word 'none' stands for no value."""
+        return type(None) in self.types
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether its name alone means True."""
+        return bool in self.types
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether it takes any number of values."""
+        return any(get_origin(kind) is tuple for kind in self.types)
+
+    @functools.cached_property
+    def choices(self) -> tuple[Any, ...]:
+        """The values it offers, if they are a list."""
+        return tuple(choice for kind in self._elements if get_origin(kind) is Literal for choice in get_args(kind))
+
+    @property
+    def _elements(self) -> Iterator[Any]:
+        """Types of a single value."""
+        for kind in self.types:
+            yield from _alternatives(get_args(kind)[0]) if get_origin(kind) is tuple else (kind,)
+
+    @property
+    def metavar(self) -> str:
+        """What its value is called in the help."""
+        if self.arg.metavar:
+            return self.arg.metavar
+        if self.choices:
+            return "{" + ",".join(map(str, self.choices)) + "}" + (" ..." if self.takes_several else "")
+        names = dict.fromkeys(_METAVARS.get(kind, "") for kind in self._elements)
+        name = "|".join(filter(None, names))
+        return f"{name} {name} ..." if self.takes_several else name
+
+    def read(self, words: list[str]) -> Any:
+        """Return the value that ``words`` are.
+
+        Raises:
+            UserError: one line, if they are none that it takes.
+        """
+        if self.is_optional and [word.lower() for word in words] == ["none"]:
+            return None
+        by_word = {str(choice): choice for choice in self.choices}
+        values = [by_word.get(word, word) for word in words]
+        try:
+            return self._adapter.validate_python(values if self.takes_several else values[0])
+        except ValidationError as error:
+            line = reason(error.errors(include_url=False)[0])
+            raise UserError(f"{self.name}: {line}{' or none' if self.is_optional else ''}") from error
+
+    @functools.cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        kind: Any = Annotated[self.field.annotation, self.arg, *self.field.metadata]  # type: ignore[valid-type]
+        return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
+
+
+def options_of(settings: type[Settings], path: str = "", prefix: str = "") -> Iterator[Option]:
+    """Yield the options that a class of settings declares, its own first, then those of its groups."""
+    groups = []
+    for name, field in settings.model_fields.items():
+        arg = next((mark for mark in field.metadata if isinstance(mark, Arg)), Arg())
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Settings):
+            groups.append((kind, f"{path}{name}.", prefix if arg.inline else f"{prefix}{name}."))
+        elif arg.positional:
+            yield Option(path + name, arg.metavar or name.upper(), settings, field, arg)
+        elif (settings, name) not in _HIDDEN:
+            call = f"--{prefix}{name}".replace("_", "-")
+            yield Option(path + name, call, settings, field, arg, _ALIASES.get((settings, name)))
+    for group in groups:
+        yield from options_of(*group)
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    """Return the types of a union, without what is annotated to them."""
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(kind for each in get_args(annotation) for kind in _alternatives(each))
+    return (annotation,)
