@@ -1,4 +1,4 @@
-"""Write `docs/studies/README.md`: one line per claim with its verdict, out of the JSON of each study that was run.
+"""Write `docs/studies/README.md`: a row per study with its verdicts, from the saved results of each study.
 
 python studies/index.py [--docs DIR]
 """
@@ -11,8 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.page import table
-from common.results import Statement, read_page
+from common.results import read_results, table
 from common.study import Study
 
 from vaegan.errors import UserError
@@ -29,19 +28,19 @@ NAMES = (
     "attribute_vectors",
     "sharper_steadier",
 )
-"""Studies in the order of their claims, which is the order to run them in: later ones use runs of earlier ones."""
+"""Studies in the order of their claims; run them in this order, as later ones reuse runs of earlier ones."""
 
 INTRODUCTION = """# Studies
 
-Nine claims about VAE/GANs and their family, made by older systems in words, tested here in numbers: small networks, at
-least three seeds, 95% intervals. A verdict follows from the figures by the rule that its page states; it is about these
-networks and these data, for so long as they were trained. It may well contradict the claim."""
+Nine claims about VAE/GANs and related models, taken from earlier implementations and tested here on small networks with
+at least three seeds and 95% intervals. Each verdict follows from the results by the rule on its page. It holds only for
+these networks, data and training lengths."""
 
 HOW = """## Run them
 
-Each is a script that trains what is not trained yet, measures, and writes its page, picture and JSON; a script that was
-stopped goes on where it was. Runs are kept in `runs/studies/` and shared between studies; remove the folder to train
-anew. `--help` tells the options, `--redraw` draws a page again without training."""
+Each study is a script that trains the missing runs, measures them, and writes its page, chart and results. Run the same
+command to resume. Runs are stored in `runs/studies/` and shared between studies; remove the folder to start over.
+`--help` lists the options; `--redraw` draws page and chart again without training."""
 
 
 def studies() -> list[Study]:
@@ -50,34 +49,36 @@ def studies() -> list[Study]:
 
 
 def index(docs: Path) -> str:
-    """Return the page; studies that were not run yet are named as such."""
+    """Return the page; studies without results are listed as not run yet."""
     rows, seconds = [], 0
     for study in studies():
         path = docs / "studies" / f"{study.name}.json"
         if not path.is_file():
             rows.append([f"{study.number}. {study.title}", "not run yet", ""])
             continue
-        page = read_page(path)
-        seconds += page["about"]["seconds"]
-        verdicts = "; ".join(f"**{s.word}**: {s.text}" for s in (Statement(**values) for values in page["statements"]))
+        results = read_results(path)
+        seconds += results.about["seconds"]
+        verdicts = "; ".join(f"**{s.verdict}**: {s.text}" for s in study.judge(results))
         picture = f'<img src="../images/studies/{study.name}.png" width="260" alt="{study.title}">'
         rows.append([f"{study.number}. [{study.title}]({study.name}.md)", verdicts, f"[{picture}]({study.name}.md)"])
     calls = [f"python studies/{name}.py --data.root data/mnist" for name in NAMES]
     calls = [call.removesuffix(" --data.root data/mnist") if "attribute" in call else call for call in calls]
     block = "\n".join(["```", *calls, "python studies/index.py", "```"])
     took = (
-        f"The runs above trained for {seconds / 60:.0f} minutes in all, those that are shared counted in each study."
+        f"The runs above trained for {seconds / 60:.0f} minutes in total; shared runs are counted in each study."
         if seconds
         else ""
     )
-    parts = [INTRODUCTION, table(["question", "verdicts", ""], rows, numbers=False), HOW, block, took]
+    parts = [INTRODUCTION, table(["question", "verdicts", "chart"], rows, numbers=False), HOW, block, took]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Write the page; return the exit code."""
     parser = argparse.ArgumentParser(prog="studies/index.py", description=__doc__)
-    parser.add_argument("--docs", type=Path, default=Path("docs"), metavar="DIR", help="where pages are (%(default)s)")
+    parser.add_argument(
+        "--docs", type=Path, default=Path("docs"), metavar="DIR", help="folder of the pages (%(default)s)"
+    )
     docs = parser.parse_args(words).docs
     try:
         write_text(docs / "studies" / "README.md", index(docs))

@@ -6,13 +6,13 @@ import sys
 
 import torch
 from common.bases import conv
-from common.charts import dots, new_figure, panel, strip, strips
-from common.measures import Eye
-from common.page import table_of
-from common.results import Results, Statement
-from common.runs import Figures
+from common.charts import dots, new_chart, panel, show_strips, strip
+from common.lab import Lab
+from common.measures import ReferenceData
+from common.results import Results, Statement, table_of
+from common.runs import Metrics
 from common.statistics import Answer, exceeds
-from common.study import Lab, Study, run_study
+from common.study import Study, run_study
 from torch import Tensor
 
 from vaegan.latent.kmeans import Clusters, kmeans, principal_components
@@ -21,75 +21,75 @@ from vaegan.models import Model
 
 KINDS = {"AE": "ae", "VAE": "vae", "VAE/GAN": "vaegan"}
 K = 10
-FOUND = 0.8
+MIN_ACCURACY = 0.8
 RESTARTS = 10
 
 
-def of_points(z: Tensor, labels: Tensor, seed: int) -> tuple[Clusters, Figures]:
-    """Find clusters, and how well they match the labels.
+def cluster(z: Tensor, labels: Tensor, seed: int) -> tuple[Clusters, Metrics]:
+    """Cluster points, and compare the clusters with the labels.
 
     Returns:
         The clusters, and ``accuracy``, ``nmi``, ``ari``, ``purity`` (see `vaegan.metrics.clustering`) with ``digits``:
         how many labels are the most frequent one of some cluster.
     """
-    found = kmeans(z, K, seed=seed, restarts=RESTARTS)
-    clusters, digits = found.assignment.numpy(), labels.numpy()
-    scores = {name: score(clusters, digits) for name, score in SCORES.items()}
-    table = contingency(clusters, digits)
-    return found, scores | {"digits": len(set(table.argmax(1).tolist()))}
+    clusters = kmeans(z, K, seed=seed, restarts=RESTARTS)
+    assignment, digits = clusters.assignment.numpy(), labels.numpy()
+    scores = {name: score(assignment, digits) for name, score in SCORES.items()}
+    counts = contingency(assignment, digits)
+    return clusters, scores | {"digits": len(set(counts.argmax(1).tolist()))}
 
 
-def of_clusters(model: Model, eye: Eye) -> Figures:
+def cluster_metrics(model: Model, reference: ReferenceData) -> Metrics:
     """Scores of clusters of mean codes."""
-    return of_points(model.encode(eye.x), eye.labels, 0)[1]
+    return cluster(model.encode(reference.x), reference.labels, 0)[1]
 
 
 def collect(lab: Lab) -> None:
-    """Cluster codes of models that other studies train too, raw pixels and principal components."""
+    """Cluster the codes of models shared with other studies, raw pixels and principal components."""
     for name, kind in KINDS.items():
-        lab.follow(name, conv(kind=kind), lab.marks(1), {f"clusters-{K}": of_clusters})
+        lab.measure(name, conv(kind=kind), lab.marks(1), {f"clusters-{K}": cluster_metrics})
     config = lab.config(conv(kind="vae"), 0)
-    eye, dim = lab.eye(config), config.model.latent_dim
+    reference, dim = lab.reference(config), config.model.latent_dim
     for seed in lab.seeds:
-        pixels = eye.x.flatten(1)
+        pixels = reference.x.flatten(1)
         for name, points in {"pixels": pixels, f"{dim} components": principal_components(pixels, dim)}.items():
-            lab.results.add(name, seed, lab.images, of_points(points, eye.labels, seed)[1])
-    model = lab.moment(conv(kind="vae"), 0, lab.images).model()
-    found, _ = of_points(model.encode(eye.x), eye.labels, 0)
-    table = contingency(found.assignment, eye.labels)
-    order = sorted(range(len(table)), key=lambda k: (int(table[k].argmax()), -int(table[k].max())))
-    nearest = torch.cat(
-        [found.nearest(cluster, 20)[:20] for cluster in order if (found.assignment == cluster).sum() >= 20]
-    )
-    lab.results.pictures["VAE"] = strip(eye.x[nearest], columns=20)
-    lab.results.extras["majorities"] = [int(table[k].argmax()) for k in order]
+            lab.results.add(name, seed, lab.images, cluster(points, reference.labels, seed)[1])
+    model = lab.checkpoint(conv(kind="vae"), 0, lab.images).model()
+    clusters, _ = cluster(model.encode(reference.x), reference.labels, 0)
+    counts = contingency(clusters.assignment, reference.labels)
+    order = sorted(range(len(counts)), key=lambda k: (int(counts[k].argmax()), -int(counts[k].max())))
+    nearest = torch.cat([clusters.nearest(k, 20)[:20] for k in order if (clusters.assignment == k).sum() >= 20])
+    lab.results.strips["VAE"] = strip(reference.x[nearest], columns=20)
+    lab.results.extras["majorities"] = [int(counts[k].argmax()) for k in order]
     lab.results.extras["components"] = f"{dim} components"
 
 
 def judge(results: Results) -> list[Statement]:
-    """Ask of each kind whether the clusters are the digits, and of the VAE whether it beats pixels."""
+    """Test for each kind whether the clusters are the digits, and whether the VAE beats pixels."""
     statements = []
     for name in KINDS:
         accuracy, digits = results.mean(name, "accuracy"), results.values(name, "digits")
-        answer: Answer = "yes" if accuracy.low > FOUND and min(digits) == K else "unclear"
-        if accuracy.high < FOUND or max(digits) < K:
+        answer: Answer = "yes" if accuracy.low > MIN_ACCURACY and min(digits) == K else "unclear"
+        if accuracy.high < MIN_ACCURACY or max(digits) < K:
             answer = "no"
-        told = ", ".join(f"{count:.0f}" for count in digits)
+        by_seed = ", ".join(f"{count:.0f}" for count in digits)
         statements.append(
-            Statement.answered(
-                f"k-means with k = {K} on codes of a {name} finds the ten digits.".replace("a AE", "an AE"),
+            Statement.from_answer(
+                f"k-means with k = {K} on the codes of a {name} finds the ten digits.".replace("a AE", "an AE"),
                 answer,
-                f"With one digit a cluster {accuracy} of held-out images are right (ARI {results.mean(name, 'ari')}); "
-                f"digits that are the majority of some cluster, by seed: {told}.",
+                f"With one digit per cluster, {accuracy} of held-out images are correct (ARI "
+                f"{results.mean(name, 'ari')}); digits that are the majority of some cluster, by seed: {by_seed}.",
             )
         )
     gains = {base: results.gap("VAE", base, "accuracy") for base in ("pixels", results.extras["components"])}
     answers = {exceeds(gain) for gain in gains.values()}
-    told = "; ".join(f"{gain} above {base}" for base, gain in gains.items())
-    all_alike: Answer = answers.pop() if len(answers) == 1 else "unclear"
+    differences = "; ".join(f"{gain} above {base}" for base, gain in gains.items())
+    better: Answer = answers.pop() if len(answers) == 1 else "unclear"
     statements.append(
-        Statement.answered(
-            "A VAE's codes are better to cluster than raw pixels and principal components.", all_alike, f"{told}."
+        Statement.from_answer(
+            "A VAE's codes cluster better than raw pixels and principal components.",
+            better,
+            f"Matched accuracy is {differences}.",
         )
     )
     return statements
@@ -108,26 +108,19 @@ def table(results: Results) -> str:
 
 
 def draw(results: Results) -> object:
-    """Accuracy and adjusted Rand index, and the VAE's clusters as images."""
-    figure = new_figure(11, 4.6)
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
+    """Accuracy and adjusted Rand index, and images of the VAE's clusters."""
+    chart = new_chart(11, 4.6)
+    left, right = chart.subfigures(1, 2, width_ratios=(1, 1.15))
     accuracy, rand = left.subplots(2, 1)
-    dots(panel(accuracy, f"Matched accuracy (dotted: {FOUND})"), results, "accuracy", results.variants)
-    accuracy.axhline(FOUND, color="#888", lw=0.8, ls=":")
-    dots(panel(rand, "Adjusted Rand index"), results, "ari", results.variants)
+    dots(panel(accuracy, f"Matched accuracy (dotted: {MIN_ACCURACY})"), results, "accuracy")
+    accuracy.axhline(MIN_ACCURACY, color="#888", lw=0.8, ls=":")
+    dots(panel(rand, "Adjusted Rand index"), results, "ari")
     for axes in (accuracy, rand):
         axes.set_ylim(0, 1)
     majorities = ", ".join(map(str, results.extras["majorities"]))
-    strips(
-        right,
-        [
-            (
-                f"VAE, seed 0: a row per cluster, nearest to its centre;\nmost frequent digits {majorities}",
-                results.pictures["VAE"],
-            )
-        ],
-    )
-    return figure
+    title = f"VAE, seed 0: a row per cluster, nearest to its centre;\nmost frequent digits {majorities}"
+    show_strips(right, {title: results.strips["VAE"]})
+    return chart
 
 
 STUDY = Study(
@@ -135,12 +128,12 @@ STUDY = Study(
     number=7,
     title="Does k-means on codes find the digits?",
     claim="k-means with k = 10 on a VAE's codes finds the ten digits.",
-    how=f"""AE, VAE and VAE/GAN of study 5. k-means with {K} centres, the best of {RESTARTS} starts, on the mean codes
-of held-out digits; the same on their pixels and on as many principal components as z has dimensions (there a seed is
-that of k-means alone). Matched accuracy gives each cluster one digit and each digit one cluster, in the best way.""",
-    rule=f"""Finds: the interval of the matched accuracy is above {FOUND} and every digit has a cluster in which it is
-the most frequent, for every seed. Refuted: the interval is below {FOUND}, or some digit has none in any seed. Better:
-the interval of the difference is above 0 for both; refuted if below for both. Else unclear.""",
+    method=f"""AE, VAE and VAE/GAN of study 5. k-means with {K} centres, the best of {RESTARTS} restarts, on the mean
+codes of held-out digits, on their pixels, and on as many principal components as z has dimensions (there, the seed is
+that of k-means alone). Matched accuracy assigns digits to clusters one to one, in the best way.""",
+    rule=f"""Finds: the interval of the matched accuracy is above {MIN_ACCURACY} and, for every seed, each digit is
+the most frequent one in some cluster. Refuted: the interval is below {MIN_ACCURACY}, or this holds for no seed.
+Better: the interval of the difference is above 0 for both; refuted if below 0 for both. Otherwise unclear.""",
     images=150_000,
     collect=collect,
     judge=judge,

@@ -6,13 +6,13 @@ import sys
 
 import torch
 from common.bases import conv
-from common.charts import dots, logarithmic, new_figure, panel, strip, strips
-from common.measures import Eye, decode_normal, of_images
-from common.page import table_of
-from common.results import Results, Statement
-from common.runs import Figures
+from common.charts import dots, logarithmic, new_chart, panel, show_strips, strip
+from common.lab import Lab
+from common.measures import ReferenceData, decode_normal, image_metrics
+from common.results import Results, Statement, table_of
+from common.runs import Metrics
 from common.statistics import exceeds
-from common.study import Lab, Study, run_study
+from common.study import Study, run_study
 from torch import Tensor
 
 from vaegan.latent.paths import interpolate, smoothness
@@ -23,27 +23,27 @@ PATH = 9
 MARGIN = 0.02
 
 
-def of_gaps(model: Model, eye: Eye) -> Figures:
-    """Look at images between codes and at images of random codes.
+def gap_metrics(model: Model, reference: ReferenceData) -> Metrics:
+    """Measure images decoded from midpoints of codes and from random codes.
 
     Returns:
         ``normal``, ``fitted``: Fréchet distances of decoded N(0, I) and of a Gaussian with the codes' mean and
         covariance; ``middle``, ``ends``: of decoded midpoints of two images' codes, and of the decoded codes;
-        ``middle_confidence``, ``ends_confidence``: mean probability of the digit that the classifier sees; ``drop``
-        between them; ``unsure``: the share of midpoints whose digit it sees with less than 0.9; ``leap``: largest over
+        ``middle_confidence``, ``ends_confidence``: mean probability of the classifier's most likely digit; ``drop``
+        between them; ``unsure``: the share of midpoints where that probability is below 0.9; ``leap``: largest over
         mean step of a path (see `vaegan.latent.paths`).
     """
-    z = model.encode(eye.x)
+    z = model.encode(reference.x)
     other = z.roll(1, 0)
-    ends = of_images(model.decode(z), eye)
+    ends = image_metrics(model.decode(z), reference)
     between = model.decode(0.5 * (z + other))
-    middle = of_images(between, eye)
-    probabilities = eye.extractor.probabilities(between)
+    middle = image_metrics(between, reference)
+    probabilities = reference.extractor.probabilities(between)
     path = interpolate(z[:200], other[:200], PATH)
-    images = model.decode(path.flatten(0, 1)).reshape(*path.shape[:2], *eye.x.shape[1:])
+    images = model.decode(path.flatten(0, 1)).reshape(*path.shape[:2], *reference.x.shape[1:])
     return {
-        "normal": of_images(decode_normal(model, eye.num), eye)["frechet"],
-        "fitted": of_images(model.decode(fitted(z)), eye)["frechet"],
+        "normal": image_metrics(decode_normal(model, reference.num), reference)["frechet"],
+        "fitted": image_metrics(model.decode(draw_fitted(z)), reference)["frechet"],
         "ends": ends["frechet"],
         "middle": middle["frechet"],
         "ends_confidence": ends["confidence"],
@@ -54,7 +54,7 @@ def of_gaps(model: Model, eye: Eye) -> Figures:
     }
 
 
-def fitted(z: Tensor, seed: int = 0) -> Tensor:
+def draw_fitted(z: Tensor, seed: int = 0) -> Tensor:
     """Draw as many codes from a Gaussian with the mean and covariance of ``z``."""
     noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     values, vectors = torch.linalg.eigh(torch.cov(z.double().T))
@@ -63,15 +63,15 @@ def fitted(z: Tensor, seed: int = 0) -> Tensor:
 
 
 def collect(lab: Lab) -> None:
-    """Train the three kinds; draw random codes and paths of the first seed."""
+    """Train the three kinds; save images of random codes and of paths of the first seed."""
     for name, kind in KINDS.items():
         config = conv(kind=kind)
-        lab.follow(name, config, lab.marks(1), {"gaps": of_gaps})
-        model, x = lab.moment(config, 0, lab.images).model(), lab.eye(lab.config(config, 0)).x
+        lab.measure(name, config, lab.marks(1), {"gaps": gap_metrics})
+        model, x = lab.checkpoint(config, 0, lab.images).model(), lab.reference(lab.config(config, 0)).x
         z = model.encode(x[:8])
         paths = interpolate(z[0::2][:2], z[1::2][:2], 16).transpose(0, 1).flatten(0, 1)
-        lab.results.pictures[f"{name}: N(0, I)"] = strip(decode_normal(model, 32))
-        lab.results.pictures[f"{name}: from one digit to another"] = strip(model.decode(paths))
+        lab.results.strips[f"{name}: N(0, I)"] = strip(decode_normal(model, 32))
+        lab.results.strips[f"{name}: from one digit to another"] = strip(model.decode(paths))
 
 
 def judge(results: Results) -> list[Statement]:
@@ -79,17 +79,17 @@ def judge(results: Results) -> list[Statement]:
     normal = results.gap("AE", "VAE", "normal")
     drop = results.gap("AE", "VAE", "drop")
     return [
-        Statement.answered(
+        Statement.from_answer(
             "Codes drawn from N(0, I) decode worse in an AE than in a VAE.",
             exceeds(normal),
             f"Fréchet distance {results.mean('AE', 'normal')} against {results.mean('VAE', 'normal')}, difference "
             f"{normal}. With a Gaussian fitted to the codes: {results.mean('AE', 'fitted')} against "
             f"{results.mean('VAE', 'fitted')}.",
         ),
-        Statement.answered(
-            "Halfway between two codes an AE draws no digit more often than a VAE.",
+        Statement.from_answer(
+            "Halfway between two codes, an AE fails to draw a digit more often than a VAE.",
             exceeds(drop, MARGIN),
-            f"From the ends to the middle of a path the classifier's confidence falls by {results.mean('AE', 'drop')} "
+            f"From the ends to the middle of a path, the classifier's confidence falls by {results.mean('AE', 'drop')} "
             f"in an AE and by {results.mean('VAE', 'drop')} in the VAE, difference {drop}; Fréchet distance of "
             f"midpoints {results.mean('AE', 'middle')} against {results.mean('VAE', 'middle')}.",
         ),
@@ -97,7 +97,7 @@ def judge(results: Results) -> list[Statement]:
 
 
 def table(results: Results) -> str:
-    """All figures."""
+    """All metrics."""
     first = [
         ("N(0, I)", "normal"),
         ("Gaussian fitted to codes", "fitted"),
@@ -114,18 +114,18 @@ def table(results: Results) -> str:
 
 
 def draw(results: Results) -> object:
-    """Three figures, then random codes and paths of each kind."""
-    figure = new_figure(11, 6.8)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1))
+    """Three metrics, then images of random codes and paths of each kind."""
+    chart = new_chart(11, 6.8)
+    upper, lower = chart.subfigures(2, 1, height_ratios=(1, 1))
     normal, middle, drop = upper.subplots(1, 3)
-    dots(panel(normal, "Fréchet distance of decoded N(0, I)"), results, "normal", results.variants)
-    dots(panel(middle, "Fréchet distance of decoded midpoints"), results, "middle", results.variants)
-    dots(panel(drop, "Confidence lost halfway along a path"), results, "drop", results.variants)
+    dots(panel(normal, "Fréchet distance of decoded N(0, I)"), results, "normal")
+    dots(panel(middle, "Fréchet distance of decoded midpoints"), results, "middle")
+    dots(panel(drop, "Confidence lost halfway along a path"), results, "drop")
     logarithmic(normal)
     for axes in (middle, drop):
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
-    strips(lower, list(results.pictures.items()), columns=2)
-    return figure
+    show_strips(lower, results.strips, columns=2)
+    return chart
 
 
 STUDY = Study(
@@ -133,12 +133,13 @@ STUDY = Study(
     number=5,
     title="Is an autoencoder's latent space full of gaps?",
     claim="An AE's latent space has gaps, so sampling or interpolating in it is meaningless; a VAE's is continuous.",
-    how=f"""AE, VAE (both with Bernoulli pixels) and VAE/GAN with the same convolutional encoder and decoder (recipe
-mnist-conv at half its width). Mean codes of held-out digits are paired at random; paths between them are straight, of
-{PATH} codes. Confidence is the mean probability that a classifier trained on the data gives to the digit it sees.""",
+    method=f"""AE, VAE (both with Bernoulli pixels) and VAE/GAN with the same convolutional encoder and decoder
+(recipe mnist-conv at half its width). Mean codes of held-out digits are paired at random and joined by straight paths
+of {PATH} codes. Confidence is the mean probability that a classifier trained on the data gives to its most likely
+digit.""",
     rule=f"""First: the interval of the difference of Fréchet distances is above 0. Second: the interval of the
-difference of the losses of confidence is above 0 and its mean at least {MARGIN}. Refuted: all of it is below 0
-(second: below {MARGIN}). Else unclear.""",
+difference of the confidence losses is above 0, with a mean of at least {MARGIN}. Refuted: all of it is below 0
+(second: below {MARGIN}). Otherwise unclear.""",
     images=150_000,
     collect=collect,
     judge=judge,

@@ -5,32 +5,32 @@ from __future__ import annotations
 import sys
 
 from common.bases import MLP_GAMMA, mlp
-from common.charts import COLOURS, images_axis, lines, logarithmic, new_figure, panel, strip, strips
-from common.measures import decode_normal, of_samples
-from common.page import table
-from common.results import Results, Statement
+from common.charts import COLOURS, images_axis, lines, logarithmic, new_chart, panel, show_strips, strip
+from common.lab import Lab
+from common.measures import decode_normal, sample_metrics
+from common.results import Results, Statement, table
 from common.statistics import exceeds, paired
-from common.study import Lab, Study, run_study
+from common.study import Study, run_study
 
 LIMIT = 20_000
 MARKS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1)
-FIRST = 1  # the mark that later ones are compared with, counted from 0
+EARLY = 1  # index of the mark that the last one is compared with
 TINY = "reconstruction weight 1e-8"
 NORMAL = f"reconstruction weight {MLP_GAMMA:g}"
 WEIGHTS = {TINY: 1e-8, NORMAL: MLP_GAMMA}
 MARGIN = 0.01
-THERE = 0.03
+PRESENT_FROM = 0.03
 
 
 def collect(lab: Lab) -> None:
-    """Train both weights long, and count digits at each mark."""
+    """Train long with both weights, and count digits at each mark."""
     lab.results.about["epochs"] = f"{lab.images / LIMIT:g}"
     for name, gamma in WEIGHTS.items():
         config = mlp({"loss.gamma": gamma, "data.limit": LIMIT})
-        lab.follow(name, config, lab.marks(*MARKS), {"samples": of_samples})
-        for share in (MARKS[FIRST], MARKS[-1]):
-            moment = lab.moment(config, 0, lab.marks(share)[0])
-            lab.results.pictures[f"{name}, {moment.images:,} images"] = strip(decode_normal(moment.model(), 32))
+        lab.measure(name, config, lab.marks(*MARKS), {"samples": sample_metrics})
+        for share in (MARKS[EARLY], MARKS[-1]):
+            checkpoint = lab.checkpoint(config, 0, lab.marks(share)[0])
+            lab.results.strips[f"{name}, {checkpoint.images:,} images"] = strip(decode_normal(checkpoint.model(), 32))
 
 
 def judge(results: Results) -> list[Statement]:
@@ -40,17 +40,19 @@ def judge(results: Results) -> list[Statement]:
 
 def _lost(results: Results, name: str) -> Statement:
     marks = results.marks(name)
-    early, late = (results.values(name, "rarest", mark) for mark in (marks[FIRST], marks[-1]))
+    early, late = (results.values(name, "rarest", mark) for mark in (marks[EARLY], marks[-1]))
     loss = paired(early, late)
     answer = exceeds(loss, MARGIN)
-    if answer == "no" and results.mean(name, "rarest", marks[FIRST]).mean < THERE:
+    (rare, covered), (rare_late, covered_late) = (
+        [results.mean(name, metric, mark) for metric in ("rarest", "coverage")] for mark in (marks[EARLY], marks[-1])
+    )
+    if answer == "no" and rare.mean < PRESENT_FROM:
         answer = "unclear"
     reason = (
-        f"The rarest digit's share of samples goes from {results.mean(name, 'rarest', marks[FIRST])} at "
-        f"{marks[FIRST]:,} images to {results.mean(name, 'rarest', marks[-1])} at {marks[-1]:,}: {loss} lost; coverage "
-        f"from {results.mean(name, 'coverage', marks[FIRST])} to {results.mean(name, 'coverage', marks[-1])}."
+        f"The rarest digit's share of samples goes from {rare} at {marks[EARLY]:,} images to {rare_late} at "
+        f"{marks[-1]:,}, a loss of {loss}; coverage goes from {covered} to {covered_late}."
     )
-    return Statement.answered(f"With {name} digits are lost as training goes on.", answer, reason)
+    return Statement.from_answer(f"With {name}, digits are lost as training continues.", answer, reason)
 
 
 def table_of_marks(results: Results) -> str:
@@ -66,9 +68,9 @@ def table_of_marks(results: Results) -> str:
 
 
 def draw(results: Results) -> object:
-    """Rarest share, coverage and distance on the way; samples early and late."""
-    figure = new_figure(11, 6)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1.2, 1))
+    """Rarest share, coverage and distance during training; samples early and late."""
+    chart = new_chart(11, 6)
+    upper, lower = chart.subfigures(2, 1, height_ratios=(1.2, 1))
     panels = upper.subplots(1, 3)
     titles = {
         "rarest": "Rarest digit's share of samples",
@@ -85,23 +87,23 @@ def draw(results: Results) -> object:
     logarithmic(panels[2])
     panels[0].axhline(0.1, color="#888", lw=0.8, ls=":")
     panels[0].legend(fontsize=8, frameon=False)
-    strips(lower, list(results.pictures.items()), columns=2)
-    return figure
+    show_strips(lower, results.strips, columns=2)
+    return chart
 
 
 STUDY = Study(
     name="longer_training",
     number=1,
     title="Does a VAE/GAN lose digits the longer it trains?",
-    claim="The longer a VAE/GAN trains, the rarer some digits become: mode collapse (seen at weight 1e-8).",
-    how=f"""Fully connected VAE/GANs (recipe mnist-mlp, two layers of 512 in each part, constant rate, no averaged
-weights) on {LIMIT:,} digits, for {{epochs}} passes over them; the decoder's weight of the reconstruction
-(`loss.gamma`) is 1e-8 as published, where it knows next to nothing of reconstruction, or the recipe's {MLP_GAMMA:g}.
-At each mark digits are decoded from N(0, I), and a classifier trained on the data says which they are. Of ten digits
-each is a tenth of the data, near enough.""",
-    rule=f"""Lost: the rarest digit's share fell from the second mark to the last by {MARGIN} at least in the mean,
-and the interval of the fall is above 0. Refuted if all of it is below {MARGIN}, unless that digit was rare already
-(share under {THERE}): unclear. Else unclear.""",
+    claim="The longer a VAE/GAN trains, the rarer some digits become: mode collapse (observed at weight 1e-8).",
+    method=f"""Fully connected VAE/GANs (recipe mnist-mlp, two layers of 512 in each network, constant learning rate,
+no weight averaging) on {LIMIT:,} digits for {{epochs}} epochs. The decoder's reconstruction weight (`loss.gamma`) is
+1e-8, as published, which leaves almost no reconstruction loss, or the recipe's {MLP_GAMMA:g}. At each mark, samples
+are decoded from N(0, I) and labelled by a classifier trained on the data. Each of the ten digits is about a tenth of
+the data.""",
+    rule=f"""Lost: the rarest digit's share falls from the second mark to the last by at least {MARGIN} in the mean,
+and the interval of the fall is above 0. Refuted: all of it is below {MARGIN}; unclear if that digit was rare already
+(share below {PRESENT_FROM}). Otherwise unclear.""",
     images=700_000,
     collect=collect,
     judge=judge,

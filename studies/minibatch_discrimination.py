@@ -6,38 +6,38 @@ import sys
 from collections.abc import Sequence
 
 from common.bases import mlp
-from common.charts import dots, new_figure, panel, strips
-from common.measures import decode_normal, of_samples
-from common.page import table_of
-from common.results import Results, Statement
+from common.charts import dots, new_chart, panel, show_strips
+from common.lab import Lab
+from common.measures import decode_normal, sample_metrics
+from common.results import Results, Statement, table_of
 from common.statistics import Answer, exceeds, interval
-from common.study import Lab, Study, run_study
+from common.study import Study, run_study
 
 LIMIT = 20_000
 FEATURES = 16
 LARGE, SMALL = 128, 32
 CELLS = {f"{'with' if on else 'without'}, batch {size}": (on, size) for on in (False, True) for size in (LARGE, SMALL)}
-ILL = 0.07
+RARE_BELOW = 0.07
 MARGIN = 0.01
 
 
 def collect(lab: Lab) -> None:
-    """Train the four cells at the reconstruction weight where digits were said to be lost."""
+    """Train the four cells at the reconstruction weight of the claim."""
     for name, (on, size) in CELLS.items():
         changes = {"loss.gamma": 1e-8, "data.limit": LIMIT, "train.batch_size": size}
         config = mlp(changes | {"model.discriminator.minibatch_features": FEATURES if on else 0})
-        lab.follow(name, config, lab.marks(1), {"samples": of_samples})
-        lab.picture(name, config, decode_normal)
+        lab.measure(name, config, lab.marks(1), {"samples": sample_metrics})
+        lab.add_strip(name, config, decode_normal)
 
 
-def effect(results: Results, better: Sequence[str], worse: Sequence[str], figure: str) -> list[float]:
-    """Mean of a figure over two cells less that over the other two, seed by seed."""
-    up, down = ([results.values(name, figure) for name in names] for names in (better, worse))
+def effect(results: Results, better: Sequence[str], worse: Sequence[str], metric: str) -> list[float]:
+    """Return the mean of a metric over two cells minus that over the other two, seed by seed."""
+    up, down = ([results.values(name, metric) for name in names] for names in (better, worse))
     return [(a + b - c - d) / 2 for a, b, c, d in zip(*up, *down, strict=True)]
 
 
 def judge(results: Results) -> list[Statement]:
-    """Ask of each remedy whether the rarest digit's share rises with it."""
+    """Test for each remedy whether the rarest digit's share rises with it."""
     names = {cell: name for name, cell in CELLS.items()}
     plain = results.mean(names[False, LARGE], "rarest")
     remedies = {
@@ -53,10 +53,10 @@ def judge(results: Results) -> list[Statement]:
         covers = interval(effect(results, better, worse, "coverage"))
         answer: Answer = exceeds(gain, MARGIN)
         reason = f"It changes the rarest digit's share by {gain} and coverage by {covers}"
-        if answer != "yes" and plain.mean >= ILL:
-            answer, reason = "unclear", f"{reason}, but there is nothing to cure"
-        reason += f"; without either remedy the share is {plain}."
-        statements.append(Statement.answered(f"{remedy} brings lost digits back.", answer, reason))
+        if answer != "yes" and plain.mean >= RARE_BELOW:
+            answer, reason = "unclear", f"{reason}, but no digit is rare without it"
+        reason += f"; with neither remedy the share is {plain}."
+        statements.append(Statement.from_answer(f"{remedy} brings lost digits back.", answer, reason))
     return statements
 
 
@@ -73,19 +73,19 @@ def table(results: Results) -> str:
 
 
 def draw(results: Results) -> object:
-    """Three figures of the four cells, samples of each."""
-    figure = new_figure(11, 6)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1.2, 1))
+    """Three metrics of the four cells, samples of each."""
+    chart = new_chart(11, 6)
+    upper, lower = chart.subfigures(2, 1, height_ratios=(1.2, 1))
     titles = {
         "rarest": "Rarest digit's share of samples",
         "coverage": "Coverage of held-out images",
         "frechet": "Fréchet distance of samples",
     }
     for axes, (column, title) in zip(upper.subplots(1, 3), titles.items(), strict=True):
-        dots(panel(axes, title), results, column, results.variants)
+        dots(panel(axes, title), results, column)
         axes.set_ylim(bottom=0)
-    strips(lower, [(f"{name}: samples", picture) for name, picture in results.pictures.items()], columns=2)
-    return figure
+    show_strips(lower, {f"{name}: samples": images for name, images in results.strips.items()}, columns=2)
+    return chart
 
 
 STUDY = Study(
@@ -93,13 +93,14 @@ STUDY = Study(
     number=2,
     title="Do minibatch discrimination and smaller batches bring lost digits back?",
     claim="Minibatch discrimination and smaller batches cure the loss of digits.",
-    how=f"""The fully connected VAE/GAN of study 1 at reconstruction weight 1e-8 on {LIMIT:,} digits, with and without
-{FEATURES} features of minibatch discrimination (Salimans et al., arXiv:1606.03498), in batches of {LARGE} and of
-{SMALL}; as many images are seen in each, so the smaller batch makes four times the steps.""",
-    rule=f"""A remedy's effect is the mean change of the rarest digit's share over both states of the other remedy,
-seed by seed. Confirmed: its interval is above 0 and its mean at least {MARGIN}. Refuted: all of it is below {MARGIN};
-but unclear where no digit is rare without remedies (share {ILL} or more), there is nothing to cure. Else unclear.""",
-    images=245_000,  # a mark of study 1,
+    method=f"""The fully connected VAE/GAN of study 1 with reconstruction weight 1e-8 on {LIMIT:,} digits, with and
+without {FEATURES} features of minibatch discrimination (Salimans et al., arXiv:1606.03498), in batches of {LARGE} and
+of {SMALL}. All see the same number of images, so the smaller batch takes four times as many steps.""",
+    rule=f"""The effect of a remedy is the mean change of the rarest digit's share, averaged over both settings of the
+other remedy, seed by seed. Confirmed: its interval is above 0, with a mean of at least {MARGIN}. Refuted: all of it
+is below {MARGIN}; unclear if no digit is rare without remedies (share of {RARE_BELOW} or more), as there is nothing
+to cure. Otherwise unclear.""",
+    images=245_000,  # a mark of study 1
     collect=collect,
     judge=judge,
     table=table,

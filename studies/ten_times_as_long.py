@@ -25,7 +25,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
-from common.charts import COLOURS, images_axis, new_figure, panel, save_figure
+from common.charts import COLOURS, images_axis, new_chart, panel, save_chart
 from torch import Tensor
 
 from vaegan import load
@@ -216,7 +216,7 @@ def _told(figure: dict[str, float]) -> str:
 
 def draw(found: dict[str, Any]) -> Any:
     """Return a figure: distances, and each label's share, over images seen."""
-    figure = new_figure(9.5, 3.6)
+    figure = new_chart(9.5, 3.6)
     left, right = figure.subplots(1, 2)
     images = [row["images"] for row in found["moments"]]
     panel(left, "Fréchet distance to held-out digits")
@@ -260,7 +260,7 @@ def main() -> int:
     beside = options.out.parent / f"{options.out.name}-looked"
     write_json(beside / "figures.json", found)
     write_text(beside / "table.md", table(found))
-    save_figure(draw(found), beside / "figures.png")
+    save_chart(draw(found), beside / "figures.png")
     print("\n".join([table(found), *verdict(found)]))
     return 0
 

@@ -1,7 +1,8 @@
-"""Studies: intervals, verdicts and tables on made-up figures, names of runs, and one study from end to end."""
+"""Studies: intervals, verdicts and tables of made-up results, names of runs, saved results, one study end to end."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
@@ -18,12 +19,12 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(autouse=True)
 def _scripts(monkeypatch):
-    """Let the studies be imported as they are when run as scripts."""
+    """Import the studies as when they run as scripts."""
     monkeypatch.syspath_prepend(str(ROOT / "studies"))
 
 
 def made_up(**variants):
-    """Results with one figure, ``share``, of each variant and seed."""
+    """Results with one metric, ``share``, of each variant and seed."""
     from common.results import Results
 
     results = Results()
@@ -37,9 +38,9 @@ def test_the_interval_is_student_s():
     from common.statistics import interval
 
     values = [1.0, 2.0, 4.0, 4.5]
-    found = interval(values)
+    computed = interval(values)
     low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
-    assert (found.low, found.high) == pytest.approx((low, high))
+    assert (computed.low, computed.high) == pytest.approx((low, high))
     assert interval([3.0, math.nan]).half == math.inf
     assert interval([]).n == 0
 
@@ -91,9 +92,9 @@ def test_numbers_show_what_counts():
 
 
 def test_a_table_is_markdown():
-    from common.page import table_of
+    from common.results import table_of
 
-    lines = table_of(made_up(a=[1.0, 1.0], b=[2.0, 3.0]), [("share of it", "share")]).splitlines()
+    lines = table_of(made_up(a=[1.0, 1.0], b=[2.0, 3.0]), [("share of it", "share")], first="variant").splitlines()
     assert lines[:3] == ["| variant | share of it |", "| --- | ---: |", "| a | 1.00 ± 0.00 |"]
     assert lines[3].startswith("| b | 2.5 ± 6.4")
 
@@ -111,18 +112,61 @@ def test_a_run_s_name_follows_what_its_steps_depend_on(tmp_path):
     assert name.startswith("vaegan-mlp-")
 
 
-def test_every_study_is_there_and_says_what_it_does():
+def test_the_index_names_every_study():
     from index import NAMES, studies
 
-    found = studies()
-    assert [study.number for study in found] == list(range(1, 10))
-    assert [study.name for study in found] == list(NAMES)
-    assert all(study.seeds >= 3 for study in found)
-    scripts = {path.stem for path in (ROOT / "studies").glob("*.py")}
-    assert scripts == {*NAMES, "index", "five_models", "small_data", "smiles", "ten_times_as_long"}
+    assert [study.number for study in studies()] == list(range(1, 10))
+    assert [study.name for study in studies()] == list(NAMES)
+    assert all(study.seeds >= 3 for study in studies())
+    scripts = (ROOT / "studies").glob("*.py")
+    assert {path.stem for path in scripts if "STUDY = Study(" in path.read_text(encoding="utf-8")} == set(NAMES)
 
 
-def test_lost_digits_are_told_from_kept_and_from_never_drawn_ones():
+def test_results_save_what_was_read_and_no_more(tmp_path):
+    from common.results import Results, read_results
+
+    results = Results({"seeds": 1}, extras={"k": 10})
+    strip = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    results.strips |= {"first": strip, "second": 255 - strip}
+    for images in (100, 200):
+        results.add("a", 0, images, {"share": 1 / 3, "entropy": math.inf, "shares": [0.1, 0.9], "mse": 2.0})
+        results.add("b", 0, images, {})
+    assert results.values("a", "share") == [0.33333333]
+    assert math.isnan(results.values("a", "entropy")[0])
+    results.save(tmp_path / "one.json")
+    again = read_results(tmp_path / "one.json")
+    assert [row["metrics"] for row in again.rows] == [{}, {"share": 0.33333333, "entropy": None}, {}]
+    assert (again.about, again.extras, again.variants) == (results.about, results.extras, ["b", "a"])
+    assert again.diverged("b") == 1
+    assert list(again.strips) == ["first", "second"]
+    assert np.array_equal(again.strips["second"], 255 - strip)
+    with pytest.raises(UserError, match="no 'mse' of 'a'"):
+        again.values("a", "mse")
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "docs" / "studies").glob("*.json"))])
+def test_saved_results_give_page_and_chart_again(name, tmp_path):
+    from common.charts import save_chart
+    from common.results import read_results
+    from PIL import Image
+
+    study = importlib.import_module(name).STUDY
+    saved = ROOT / "docs" / "studies" / f"{name}.json"
+    results = read_results(saved)
+    page = study.page(results, study.judge(results))
+    assert page == saved.with_suffix(".md").read_text(encoding="utf-8")
+    save_chart(study.draw(results), tmp_path / "chart.png")
+    drawn, committed = (
+        np.asarray(Image.open(path).convert("RGB")).astype(int)
+        for path in (tmp_path / "chart.png", ROOT / "docs" / "images" / "studies" / f"{name}.png")
+    )
+    assert drawn.shape == committed.shape
+    assert np.abs(drawn - committed).mean() < 0.5  # room for another version of matplotlib
+    results.save(tmp_path / saved.name)
+    assert (tmp_path / saved.name).read_text(encoding="utf-8") == saved.read_text(encoding="utf-8")
+
+
+def test_lost_digits_are_not_those_never_drawn():
     from longer_training import NORMAL, TINY, judge
 
     def verdict(early, late):
@@ -133,14 +177,14 @@ def test_lost_digits_are_told_from_kept_and_from_never_drawn_ones():
             for seed in range(3):
                 for mark, share in ((1, early), (2, early), (3, late)):
                     results.add(name, seed, mark, {"rarest": share + 0.001 * seed, "coverage": 0.5})
-        return judge(results)[0].word
+        return judge(results)[0].verdict
 
     assert verdict(0.08, 0.03) == "confirmed"
     assert verdict(0.08, 0.079) == "refuted"
     assert verdict(0.001, 0.001) == "unclear"
 
 
-def test_a_run_past_a_mark_is_trained_apart(tmp_path, plain_curves):
+def test_a_mark_that_a_run_has_passed_gets_a_run_of_its_own(tmp_path, plain_curves):
     from common.bases import mlp
     from common.runs import Runs
 
@@ -148,7 +192,7 @@ def test_a_run_past_a_mark_is_trained_apart(tmp_path, plain_curves):
     runs = Runs(tmp_path)
     late = runs.at(config, 200)
     early = runs.at(config, 100)
-    weights = [next(moment.model().decoder.parameters()) for moment in (early, late, runs.at(config, 200))]
+    weights = [next(checkpoint.model().decoder.parameters()) for checkpoint in (early, late, runs.at(config, 200))]
     assert not weights[0].equal(weights[1])
     assert weights[1].equal(weights[2])
     assert [path.name for path in sorted(late.folder.parent.iterdir())] == ["000000100", "000000200", "run"]
@@ -180,8 +224,8 @@ def test_a_study_from_end_to_end_and_drawn_again(tmp_path, plain_curves, monkeyp
     assert picture.stat().st_size > 10_000
     assert all((docs / "studies" / link).is_file() for link in re.findall(r"\]\(([^)]+)\)", page))
     assert {"pixels", "4 components", "VAE/GAN"} <= set(re.findall(r"^\| ([^|]+?) \|", page, re.MULTILINE))
-    found = json.loads((docs / "studies/kmeans_digits.json").read_text(encoding="utf-8"))
-    assert {row["seed"] for row in found["rows"]} == {0, 1}
+    saved = json.loads((docs / "studies/kmeans_digits.json").read_text(encoding="utf-8"))
+    assert {row["seed"] for row in saved["rows"]} == {0, 1}
     picture.unlink()
     assert run_study(STUDY, ["--docs", str(docs), "--redraw"]) == 0
     assert picture.is_file()
@@ -189,16 +233,18 @@ def test_a_study_from_end_to_end_and_drawn_again(tmp_path, plain_curves, monkeyp
     assert main(["--docs", str(docs)]) == 0
     index = (docs / "studies/README.md").read_text(encoding="utf-8")
     assert index.count("not run yet") == 8
-    assert all(f"**{statement['word']}**: {statement['text']}" in index for statement in found["statements"])
+    verdicts = re.findall(r"^\* \*\*(\w+)\*\*: (.+?\.) ", page, re.MULTILINE)
+    assert len(verdicts) == 4
+    assert all(f"**{verdict.lower()}**: {text}" in index for verdict, text in verdicts)
     capsys.readouterr()
 
 
-def test_vectors_are_measured_by_what_the_classifier_sees_flip():
-    """Codes that are the attributes themselves: along a vector of length one, each attribute flips and nothing else."""
+def test_vectors_are_measured_by_the_classifier():
+    """Codes that equal the attributes: along a vector of length one, its attribute flips and nothing else."""
     from types import SimpleNamespace
 
     import torch
-    from attribute_vectors import ATTRIBUTES, of_vectors
+    from attribute_vectors import ATTRIBUTES, vector_metrics
 
     from vaegan.data import ImageSet
 
@@ -206,7 +252,7 @@ def test_vectors_are_measured_by_what_the_classifier_sees_flip():
     attributes = rng.integers(0, 2, (400, len(ATTRIBUTES))).astype(np.float32)
     images = (255 * attributes.astype(np.uint8))[:, None, :, None]
     model = SimpleNamespace(encode=lambda x: x.flatten(1), decode=lambda z: z)
-    eye = SimpleNamespace(
+    reference = SimpleNamespace(
         data=SimpleNamespace(train=ImageSet(images, [], attributes=attributes, attribute_names=ATTRIBUTES)),
         extractor=SimpleNamespace(
             attribute_names=ATTRIBUTES, features=lambda x: x, attribute_probabilities=lambda f: (f - 0.1).clamp(0, 1)
@@ -214,14 +260,14 @@ def test_vectors_are_measured_by_what_the_classifier_sees_flip():
         x=torch.from_numpy(attributes[:, None, None]),
         rows=np.arange,
     )
-    found = of_vectors(model, eye)
-    assert found["flipped 1"] == 1.0
-    assert found["flipped 0.25"] == 0.0
-    assert found["others 1"] < 0.1
-    assert found["random 1"] < 0.5
+    metrics = vector_metrics(model, reference)
+    assert metrics["flipped 1"] == 1.0
+    assert metrics["flipped 0.25"] == 0.0
+    assert metrics["others 1"] < 0.1
+    assert metrics["random 1"] < 0.5
 
 
-def test_redrawing_what_was_not_run_is_a_mistake_in_one_line(tmp_path, capsys):
+def test_redrawing_without_results_is_a_one_line_error(tmp_path, capsys):
     from common.results import read_results
     from common.study import run_study
     from norm_order import STUDY

@@ -65,7 +65,7 @@ def test_each_checkpoint_is_looked_at_once(script, tmp_path, command, capsys):
     capsys.readouterr()
     assert script.look_at_all(run, 50, 2) == found
     assert "looked" not in capsys.readouterr().out
-    script.save_figure(script.draw(found), tmp_path / "figures.png")
+    script.save_chart(script.draw(found), tmp_path / "figures.png")
     assert (tmp_path / "figures.png").stat().st_size > 10_000
     assert script.table(found).count("\n") == 3 + len(found["moments"])
 

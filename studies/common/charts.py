@@ -1,11 +1,10 @@
-"""Pictures of studies: every seed a dot, its mean a bar, the 95% interval a line; strips of images beside."""
+"""Charts of studies: a dot per seed, a bar for the mean, a band for the 95% interval; strips of example images."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +20,28 @@ from .statistics import interval
 COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#b83280", "#718096", "#975a16")
 
 
-def new_figure(width: float, height: float) -> Any:
-    """Return an empty matplotlib figure, in inches."""
+def new_chart(width: float, height: float) -> Any:
+    """Return an empty matplotlib figure; width and height in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    chart = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(chart)
+    return chart
 
 
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure as PNG, beside and then renamed.
+def save_chart(chart: Any, path: Path) -> None:
+    """Write a matplotlib figure as PNG in one piece.
 
     Raises:
         UserError: if it cannot be written.
     """
     with written_beside(path) as beside:
-        figure.savefig(beside, format="png")
+        chart.savefig(beside, format="png")
 
 
 def panel(axes: Any, title: str, x: str = "", y: str = "") -> Any:
-    """Give axes their words and a plain frame."""
+    """Give axes a title, labels and a plain frame."""
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(y, fontsize=9)
@@ -52,11 +51,11 @@ def panel(axes: Any, title: str, x: str = "", y: str = "") -> Any:
 
 
 def logarithmic(axes: Any) -> None:
-    """Make the upright scale logarithmic, with plain numbers beside it also within a decade."""
+    """Make the vertical axis logarithmic, with plain numbers as labels, also within a decade."""
     from matplotlib.ticker import LogFormatter, LogLocator
 
     class Plain(LogFormatter):
-        """Writes 20, not 2 x 10^1."""
+        """Writes 20 instead of 2 x 10^1."""
 
         def __call__(self, x: float, pos: int | None = None) -> str:
             return f"{x:g}" if super().__call__(x, pos) else ""
@@ -69,15 +68,16 @@ def logarithmic(axes: Any) -> None:
 
 
 def images_axis(axes: Any) -> None:
-    """Write images seen as thousands."""
+    """Label the horizontal axis with training images in thousands."""
     axes.set_xlabel("training images, in thousands", fontsize=9)
     axes.xaxis.set_major_formatter(lambda x, pos: f"{x / 1000:g}")
 
 
-def dots(axes: Any, results: Results, figure: str, variants: Sequence[str], images: int | None = None) -> None:
-    """Draw a figure of each variant in a column: seeds, mean, interval."""
+def dots(axes: Any, results: Results, metric: str) -> None:
+    """Draw a metric of each variant in a column: seeds, mean, interval."""
+    variants = results.variants
     for place, variant in enumerate(variants):
-        values = results.values(variant, figure, images)
+        values = results.values(variant, metric)
         mean, colour = interval(values), COLOURS[place % len(COLOURS)]
         shift = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0.0]
         axes.scatter(place + np.asarray(shift), values, s=22, color=colour, zorder=3, linewidths=0)
@@ -85,7 +85,7 @@ def dots(axes: Any, results: Results, figure: str, variants: Sequence[str], imag
             axes.hlines(mean.mean, place - 0.28, place + 0.28, color=colour, lw=1.8)
         if mean.n > 1:
             axes.vlines(place, mean.low, mean.high, color=colour, lw=5, alpha=0.25)
-    axes.set_xticks(range(len(variants)), [_folded(variant) for variant in variants])
+    axes.set_xticks(range(len(variants)), [_wrapped(variant) for variant in variants])
     axes.set_xlim(-0.6, len(variants) - 0.4)
 
 
@@ -102,12 +102,12 @@ def lines(
 
     Args:
         axes: to draw on.
-        x: places.
-        series: for each place the values of all seeds.
+        x: positions of the points.
+        series: for each position the values of all seeds.
         label: in the legend.
-        colour: of all three.
-        style: of the line.
-        band: whether the interval is drawn.
+        colour: of lines and band.
+        style: of the lines, in matplotlib's notation.
+        band: whether to draw the interval.
     """
     middle = [interval(values) for values in series]
     for run in zip(*series, strict=True):
@@ -117,44 +117,22 @@ def lines(
         axes.fill_between(x, [m.low for m in middle], [m.high for m in middle], color=colour, alpha=0.12, lw=0)
 
 
-def strip(images: Tensor, columns: int = 16) -> str:
-    """Return images `(N, C, H, W)` in [0, 1] in rows of ``columns``, as a PNG in base64."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(_plain(grid(to_uint8(images), columns=columns, pad=1, scale=1))).save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def show_strip(axes: Any, picture: str, title: str) -> None:
-    """Show what `strip` made."""
-    from PIL import Image
-
-    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_title(title, fontsize=9, loc="left")
-    axes.set_axis_off()
-
-
-def strips(figure: Any, pictures: Sequence[tuple[str, str]], columns: int = 1) -> None:
-    """Fill a figure (or part of one) with titled strips."""
-    rows = -(-len(pictures) // columns)
-    for place, axes in zip(range(rows * columns), figure.subplots(rows, columns, squeeze=False).flat, strict=True):
-        if place < len(pictures):
-            show_strip(axes, pictures[place][1], pictures[place][0])
-        else:
-            axes.set_axis_off()
-
-
-def _plain(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def strip(images: Tensor, columns: int = 16) -> np.ndarray[Any, Any]:
+    """Return images `(N, C, H, W)` in [0, 1] in rows of ``columns``, as one uint8 image `(H, W)` or `(H, W, 3)`."""
+    image = grid(to_uint8(images), columns=columns, pad=1, scale=1)
     return image[..., 0] if image.shape[-1] == 1 else image
 
 
-def _folded(words: str, width: int = 13) -> str:
-    import textwrap
+def show_strips(chart: Any, strips: Mapping[str, np.ndarray[Any, Any]], columns: int = 1) -> None:
+    """Fill a matplotlib figure, or a part of one, with strips under their titles."""
+    rows = -(-len(strips) // columns)
+    panels = list(chart.subplots(rows, columns, squeeze=False).flat)
+    for axes, (title, image) in zip(panels, strips.items(), strict=False):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_title(title, fontsize=9, loc="left")
+    for axes in panels:
+        axes.set_axis_off()
 
+
+def _wrapped(words: str, width: int = 13) -> str:
     return "\n".join(textwrap.wrap(words, width, break_long_words=False))
-
-
-Draw = Callable[[Results], Any]
-"""From results to a figure."""

@@ -1,8 +1,8 @@
-"""What is measured on a model, all through one eye: a classifier of the data's labels, trained on the data alone.
+"""Metrics of a model, all in the features of one classifier of the data's labels, trained on the data alone.
 
-Samples are decoded from N(0, I), the prior that the claims speak of. Fréchet distances, precision, recall, density and
-coverage are between the classifier's features of samples and of held-out images. They depend on how many there are, so
-they may be compared within a study only.
+Samples are decoded from N(0, I), the prior of the claims. Fréchet distances, precision, recall, density and coverage
+are between the classifier's features of samples and of held-out images. They depend on the number of images, so compare
+them within a study only.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from vaegan.metrics.probes import neighbour_probe
 from vaegan.models import Model
 from vaegan.pixels import to_unit
 
-from .runs import Figures
+from .runs import Metrics
 
 EXTRACTOR = "classifier"
 NEIGHBOURS = 5
 """k of precision, recall, density and coverage."""
 ACTIVE_FROM = 0.01
-"""Variance of a dimension's mean code over images from which it counts as used (Burda et al., arXiv:1509.00519)."""
+"""Variance of a dimension's mean code over images from which it counts as active (Burda et al., arXiv:1509.00519)."""
 
 
-class Eye:
-    """Data, a classifier of them, and what it sees on held-out images.
+class ReferenceData:
+    """Held-out and training images that models are compared with, and a classifier with its features of them.
 
     Args:
-        config: whose data are meant.
-        num: samples and held-out images that are looked at.
+        config: settings with the data source.
+        num: samples and held-out images to measure.
     """
 
     def __init__(self, config: Config, num: int) -> None:
@@ -49,30 +49,30 @@ class Eye:
 
     @cached_property
     def extractor(self) -> Any:
-        """The classifier; trained once, then kept in the cache of all extractors."""
+        """The classifier; trained once, then read from the cache of all extractors."""
         from vaegan.metrics.extractors.features import open_extractor
 
         return open_extractor(EXTRACTOR, self.data, seed=0)
 
     @cached_property
     def x(self) -> Tensor:
-        """Held-out images `(N, C, H, W)`, evenly out of all there are."""
-        return images_of(self.data.test.images, self.rows(len(self.data.test)))
+        """Held-out images `(N, C, H, W)`, evenly spaced over all."""
+        return select_images(self.data.test.images, self.rows(len(self.data.test)))
 
     @property
     def labels(self) -> Tensor:
-        """Their labels `(N,)`."""
+        """Labels of the held-out images `(N,)`."""
         assert self.data.test.labels is not None
         return torch.from_numpy(np.asarray(self.data.test.labels)[self.rows(len(self.data.test))]).long()
 
     @cached_property
     def x_train(self) -> Tensor:
-        """As many training images, evenly out of all there are."""
-        return images_of(self.data.train.images, self.rows(len(self.data.train)))
+        """As many training images, evenly spaced over all."""
+        return select_images(self.data.train.images, self.rows(len(self.data.train)))
 
     @property
     def labels_train(self) -> Tensor:
-        """Their labels `(N,)`."""
+        """Labels of the training images `(N,)`."""
         assert self.data.train.labels is not None
         return torch.from_numpy(np.asarray(self.data.train.labels)[self.rows(len(self.data.train))]).long()
 
@@ -92,18 +92,18 @@ class Eye:
         return Manifold.of(self.features, NEIGHBOURS)
 
     def rows(self, length: int) -> np.ndarray[Any, Any]:
-        """Return the positions of the images that are looked at, out of so many."""
+        """Return the positions of the images to measure, evenly spaced over ``length``."""
         return np.linspace(0, length - 1, min(self.num, length)).round().astype(int)
 
 
-def images_of(images: np.ndarray[Any, Any], rows: np.ndarray[Any, Any]) -> Tensor:
-    """Return chosen uint8 images `(N, H, W, C)` as floats `(n, C, H, W)` in [0, 1]."""
+def select_images(images: np.ndarray[Any, Any], rows: np.ndarray[Any, Any]) -> Tensor:
+    """Return some of the uint8 images `(N, H, W, C)` as floats `(n, C, H, W)` in [0, 1]."""
     return to_unit(torch.from_numpy(np.asarray(images[rows])))
 
 
-def of_samples(model: Model, eye: Eye) -> Figures:
+def sample_metrics(model: Model, reference: ReferenceData) -> Metrics:
     """Quality and labels of images decoded from N(0, I)."""
-    return of_images(decode_normal(model, eye.num), eye)
+    return image_metrics(decode_normal(model, reference.num), reference)
 
 
 def decode_normal(model: Model, num: int = 32, seed: int = 0) -> Tensor:
@@ -111,80 +111,80 @@ def decode_normal(model: Model, num: int = 32, seed: int = 0) -> Tensor:
     return model.decode(torch.randn(num, model.latent_dim, generator=torch.Generator().manual_seed(seed)))
 
 
-def of_images(x: Tensor, eye: Eye) -> Figures:
-    """Compare made images `(N, C, H, W)` with the held-out ones.
+def image_metrics(x: Tensor, reference: ReferenceData) -> Metrics:
+    """Compare generated images `(N, C, H, W)` with the held-out ones.
 
     Returns:
-        ``frechet``; ``precision``, ``recall``, ``density``, ``coverage``; ``rarest`` (share of the label seen least),
+        ``frechet``; ``precision``, ``recall``, ``density``, ``coverage``; ``rarest`` (smallest share of a label),
         ``entropy`` (nats) and ``kl`` (to the data's shares, nats) of labels, ``shares`` of each; ``sharpness``, 1 for
-        the data's; ``confidence``, the mean probability of the label that is seen.
+        the data's; ``confidence``, the mean probability of the most likely label.
     """
-    features = eye.extractor.features(x)
-    made = Manifold.of(features, NEIGHBOURS)
-    probabilities = eye.extractor.label_probabilities(features)
-    labels = compare_labels(probabilities, eye.labels)
+    features = reference.extractor.features(x)
+    generated = Manifold.of(features, NEIGHBOURS)
+    probabilities = reference.extractor.label_probabilities(features)
+    labels = compare_labels(probabilities, reference.labels)
     return {
-        "frechet": frechet_distance(eye.moments, Moments(features)),
-        **{name: float(values.mean()) for name, values in vars(overlap(eye.manifold, made)).items()},
+        "frechet": frechet_distance(reference.moments, Moments(features)),
+        **{name: float(values.mean()) for name, values in vars(overlap(reference.manifold, generated)).items()},
         "rarest": labels.rarest,
         "entropy": labels.entropy,
         "kl": labels.kl,
         "shares": labels.samples.tolist(),
-        "sharpness": sharpness(x) / sharpness(eye.x),
+        "sharpness": sharpness(x) / sharpness(reference.x),
         "confidence": float(probabilities.amax(1).mean()),
     }
 
 
-def of_reconstructions(model: Model, eye: Eye) -> Figures:
+def reconstruction_metrics(model: Model, reference: ReferenceData) -> Metrics:
     """Compare decoded mean codes of held-out images with these.
 
     Returns:
         ``mse`` in pixels of [0, 1]; ``feature_error``, half the squared distance of features (the classifier's);
         ``frechet_rec``; ``sharpness_rec``, 1 for the data's.
     """
-    x_tilde = model.reconstruct(eye.x)
-    features = eye.extractor.features(x_tilde)
+    x_tilde = model.reconstruct(reference.x)
+    features = reference.extractor.features(x_tilde)
     return {
-        "mse": float((x_tilde - eye.x).square().mean()),
-        "feature_error": float(0.5 * (features - eye.features).square().sum(1).mean()),
-        "frechet_rec": frechet_distance(eye.moments, Moments(features)),
-        "sharpness_rec": sharpness(x_tilde) / sharpness(eye.x),
+        "mse": float((x_tilde - reference.x).square().mean()),
+        "feature_error": float(0.5 * (features - reference.features).square().sum(1).mean()),
+        "frechet_rec": frechet_distance(reference.moments, Moments(features)),
+        "sharpness_rec": sharpness(x_tilde) / sharpness(reference.x),
     }
 
 
-def of_codes(model: Model, eye: Eye) -> Figures:
-    """Look at the codes of held-out images.
+def code_metrics(model: Model, reference: ReferenceData) -> Metrics:
+    """Measure the codes of held-out images.
 
     Returns:
         ``nats``, KL(q(z|x) || N(0, I)) per image; ``active``, dimensions whose mean code varies over images;
         for codes drawn from q(z|x) and (``_mean``) for mean codes: ``knn``, share of images that their nearest
-        neighbours among as many training images give the right label, and ``silhouette`` of the labels.
+        neighbours among as many training images label correctly, and ``silhouette`` of the labels.
     """
-    mu, logvar = model.posterior(eye.x)
-    mu_train, logvar_train = model.posterior(eye.x_train)
-    z, z_train = drawn(mu, logvar, 1), drawn(mu_train, logvar_train, 2)
+    mu, logvar = model.posterior(reference.x)
+    mu_train, logvar_train = model.posterior(reference.x_train)
+    z, z_train = sample_posterior(mu, logvar, 1), sample_posterior(mu_train, logvar_train, 2)
     return {
         "nats": float(0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1).mean()),
         "active": int((mu.var(0) > ACTIVE_FROM).sum()),
-        "knn": knn_accuracy(z_train, z, eye),
-        "silhouette": silhouette(z, eye.labels),
-        "knn_mean": knn_accuracy(mu_train, mu, eye),
-        "silhouette_mean": silhouette(mu, eye.labels),
+        "knn": knn_accuracy(z_train, z, reference),
+        "silhouette": silhouette(z, reference.labels),
+        "knn_mean": knn_accuracy(mu_train, mu, reference),
+        "silhouette_mean": silhouette(mu, reference.labels),
     }
 
 
-def drawn(mu: Tensor, logvar: Tensor, seed: int) -> Tensor:
-    """Draw from q(z|x)."""
+def sample_posterior(mu: Tensor, logvar: Tensor, seed: int) -> Tensor:
+    """Draw codes from q(z|x)."""
     return mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=torch.Generator().manual_seed(seed))
 
 
-def knn_accuracy(z_train: Tensor, z: Tensor, eye: Eye) -> float:
-    """Share of held-out codes to which their 10 nearest training codes give the right label."""
-    return float(neighbour_probe(z_train, eye.labels_train, z, eye.labels, k=10).float().mean())
+def knn_accuracy(z_train: Tensor, z: Tensor, reference: ReferenceData) -> float:
+    """Share of held-out codes that their 10 nearest training codes label correctly."""
+    return float(neighbour_probe(z_train, reference.labels_train, z, reference.labels, k=10).float().mean())
 
 
 def silhouette(z: Tensor, labels: Tensor) -> float:
-    """Mean silhouette of labels over at most 2,000 codes (Rousseeuw 1987); codes that are all alike have none: 0."""
+    """Mean silhouette of labels over at most 2,000 codes (Rousseeuw 1987); 0 for codes that are all equal."""
     from sklearn.metrics import silhouette_score
 
     z, labels = z[:2000].double(), labels[:2000]

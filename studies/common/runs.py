@@ -1,8 +1,8 @@
-"""Runs that are trained once, whichever study asks first.
+"""Training runs shared between studies: each is trained once.
 
-A run's folder is named by a hash of all settings that decide its steps, without its length: a study that wants it
-longer trains it on from where it is. At each mark (images seen) the model is kept beside the run, and beside it the
-figures that were measured on it, so a study that was stopped goes on where it was.
+A run's folder is named by a hash of all settings that decide its steps, without its length, so a study that needs a
+longer run continues an existing one. At each mark (images seen) the model is saved beside the run with the metrics
+measured on it, so a study that was stopped resumes where it was.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from vaegan.training.loop import NotFiniteError
 from vaegan.training.run_folder import FREE
 from vaegan.training.train import train
 
-Figures = dict[str, Any]
+Metrics = dict[str, Any]
 
 
 class Diverged(ArithmeticError):  # noqa: N818, it is a result
-    """A run's losses or weights left the finite numbers."""
+    """A run's losses or weights are no longer finite."""
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A run at a mark.
+class Checkpoint:
+    """The model of a run at a mark.
 
     Attributes:
-        folder: what is kept of it.
+        folder: of the model and its metrics.
         images: images seen, rounded up to whole batches by the training.
     """
 
@@ -47,74 +47,74 @@ class Moment:
     images: int
 
     def model(self) -> Model:
-        """The model as it was."""
+        """Load the model."""
         return load(self.folder)
 
     @property
     def seconds(self) -> float:
-        """How long the run trained to get here, by all calls together; what a stopped call did is not counted."""
+        """Training time up to here in seconds; the time of an interrupted call is not counted."""
         marks = (path for path in self.folder.parent.glob("[0-9]*") if path.name <= self.folder.name)
         return sum(float(json.loads((path / "seconds.json").read_text())) for path in marks)
 
-    def figures(self, name: str, measure: Callable[[Model], Figures]) -> Figures:
-        """Return what ``measure`` finds on the model, from an earlier time if there was one.
+    def metrics(self, name: str, measure: Callable[[Model], Metrics]) -> Metrics:
+        """Return what ``measure`` gives for the model, from its file if it was measured before.
 
         Args:
             name: of the measure with all that it depends on; also its file's name.
-            measure: plain numbers, lists of them or texts by name.
+            measure: returns plain numbers, lists of them or texts by name.
         """
         path = self.folder / f"{name}.json"
         if not path.is_file():
             write_json(path, measure(self.model()))
-        found: Figures = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        metrics: Metrics = json.loads(path.read_text(encoding="utf-8"))
+        return metrics
 
 
 class Runs:
-    """The folder of all studies' runs.
+    """All runs of all studies.
 
     Args:
-        work: where it is.
+        work: their folder.
     """
 
     def __init__(self, work: Path) -> None:
         self.work = work
 
-    def at(self, config: Config, images: int, via: Sequence[int] = ()) -> Moment:
-        """Return a run after so many images, trained as far as that if it was not before.
+    def at(self, config: Config, images: int, earlier: Sequence[int] = ()) -> Checkpoint:
+        """Return a run's model after so many images; train the run as far as that if needed.
 
         Args:
-            config: settings; how long they train is of no account.
+            config: settings; their length of training is ignored.
             images: the mark.
-            via: earlier marks to keep the model at on the way, for studies to come. A mark that was passed over costs a
-                training of its own, from the start.
+            earlier: marks at which the model is saved on the way, for later studies. A mark that was passed without
+                saving costs a new training from the start.
 
         Raises:
-            Diverged: if it came to nothing.
+            Diverged: if the run diverged.
             UserError: if it cannot be trained.
         """
         folder = self.work / run_name(config)
-        moment = Moment(folder / f"{images:09d}", images)
+        checkpoint = Checkpoint(folder / f"{images:09d}", images)
         if (folder / "diverged.json").is_file():
             raise Diverged(json.loads((folder / "diverged.json").read_text())["what"])
-        if not (moment.folder / "config.json").is_file():
-            for mark in via:
-                if _farthest(folder) < mark < images:
+        if not (checkpoint.folder / "config.json").is_file():
+            for mark in earlier:
+                if _images_trained(folder) < mark < images:
                     self.at(config, mark)
             begin = time.perf_counter()
             model = self._train(config, folder, images)
-            write_json(moment.folder / "seconds.json", time.perf_counter() - begin)
-            model.save(moment.folder)
-        return moment
+            write_json(checkpoint.folder / "seconds.json", time.perf_counter() - begin)
+            model.save(checkpoint.folder)
+        return checkpoint
 
     def _train(self, config: Config, folder: Path, images: int) -> Model:
-        """Train to the mark: on from an earlier one, or from the start where the run is farther than that."""
+        """Train to the mark, from the run's newest checkpoint or, if that is past the mark, from the start."""
         run, size = folder / "run", config.train.batch_size
-        if _farthest(folder) > -(-images // size) * size:
+        if _images_trained(folder) > -(-images // size) * size:
             run = folder / f"run-{images:09d}"
-        quiet = logging.getLogger("vaegan")
-        level = quiet.level
-        quiet.setLevel(logging.WARNING)
+        logger = logging.getLogger("vaegan")
+        level = logger.level
+        logger.setLevel(logging.WARNING)
         try:
             return train(with_settings(config, {"train.images": images}), run).model()
         except UserError as error:
@@ -123,13 +123,13 @@ class Runs:
             write_json(folder / "diverged.json", {"what": str(error.__context__)})
             raise Diverged(str(error.__context__)) from error
         finally:
-            quiet.setLevel(level)
+            logger.setLevel(level)
             if run.name != "run":
                 shutil.rmtree(run, ignore_errors=True)
 
 
 def run_name(config: Config) -> str:
-    """Return a name that is the same for settings that make the same steps, whatever the run's length."""
+    """Return a name that is the same for settings with the same steps, whatever the run's length."""
     values = config.model_dump(mode="json")
     for name in FREE:
         place = values
@@ -141,6 +141,6 @@ def run_name(config: Config) -> str:
     return f"{config.model.kind}-{config.model.network}-{digest}"
 
 
-def _farthest(folder: Path) -> int:
-    """Return at how many images the run's newest checkpoint is; 0 without one."""
+def _images_trained(folder: Path) -> int:
+    """Return the images seen at the run's newest checkpoint; 0 without one."""
     return max((int(path.stem) for path in (folder / "run" / "checkpoints").glob("[0-9]*.pt")), default=0)

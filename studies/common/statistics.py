@@ -54,12 +54,12 @@ def interval(values: Sequence[float]) -> Interval:
     """Return mean and 95% interval of values, one for each seed; those that are not finite are left out."""
     from scipy.stats import t
 
-    kept = np.array([value for value in values if math.isfinite(value)])
-    n = len(kept)
+    finite = np.array([value for value in values if math.isfinite(value)])
+    n = len(finite)
     if n < 2:
-        return Interval(float(kept[0]) if n else math.nan, math.inf, n)
-    half = float(t.ppf(0.975, n - 1) * kept.std(ddof=1) / math.sqrt(n))
-    return Interval(float(kept.mean()), half, n)
+        return Interval(float(finite[0]) if n else math.nan, math.inf, n)
+    half = float(t.ppf(0.975, n - 1) * finite.std(ddof=1) / math.sqrt(n))
+    return Interval(float(finite.mean()), half, n)
 
 
 def paired(a: Sequence[float], b: Sequence[float]) -> Interval:
