@@ -1,9 +1,8 @@
-"""The documentation says what is so: each page's code runs, from its first block to its last, in one folder.
+"""The README and every page of the documentation run, from the first block to the last, in one folder each.
 
-So do the README's commands, one after the other, on a small MNIST and small photos; its Python is in test_readme.py.
-
-Commands run in this process, Python in one namespace per page. Trainings are made small, by `SMALL` and nothing else:
-what a page sets itself stays as it is there, unless `SMALL` names it.
+Commands run in this process, Python in one namespace per page. Blocks marked `bash` and `python` run, `text` does not:
+its commands are those that other tests run (`ELSEWHERE`). Trainings are made small, by `SMALL` and nothing else: what a
+page sets itself stays as it is there, unless `SMALL` names it.
 """
 
 from __future__ import annotations
@@ -28,14 +27,25 @@ import vaegan
 from vaegan import cli
 from vaegan.data import open_data
 from vaegan.metrics.extractors import classifier, learned
-from vaegan.settings_io import setting_names
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted(path for path in DOCS.glob("*.md"))
+PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-SETTING_UP = ("python3 -m venv ", "source ", "pip install ")
-"""Lines that `make test` has run in its own words before this file is reached."""
+ELSEWHERE = {
+    "python3 -m venv ": "make test did it before this file was reached",
+    "source ": "likewise",
+    "pip install ": "likewise",
+    "make ": "it runs these tests",
+    "torchrun ": "test_train_processes.py",
+    "vaegan studio ": "runs until it is stopped: tests of the studio",
+    "vaegan serve ": "likewise",
+    "vaegan push runs/digits me/digits --license cc-by-4.0\n": "needs a hub: test_sharing_hub.py",
+    "vaegan sample me/": "likewise",
+    "vaegan reproduce ": "takes minutes: test_reproducing.py",
+    "python studies/": "test_studies.py, test_five_models.py, test_ten_times_as_long.py, test_readme_picture.py",
+}
+"""Commands that are run by other tests, by how they begin, and where."""
 SMALL = {
     "device": "cpu",
     "data.limit": "300",
@@ -71,11 +81,22 @@ LONGER = {"your-images": "4096", "attributes": "640"}
 """Images of the trainings of pages that need more to be learned."""
 FEWER = {"evaluate": 100, "compare": 100, "nearest": 8}
 """`--num` of commands."""
+WITH_FILES = {"README", "commands", "conditional", "latent-diffusion", "priors", "recipes", "results", "sources"}
+"""Pages that start from MNIST in `data/mnist` and a folder of photos."""
 MADE = {
+    "README": ("runs/photos/evaluation.json", "new.png"),
+    "commands": ("samples.npz", "pairs.npz", "paths.gif", "runs/mnist-conv/report.html"),
+    "conditional": ("smiling.png",),
+    "latent-diffusion": ("runs/kl-f4/export/diffusers/config.json",),
+    "priors": ("runs/by-label/priors.json",),
+    "recipes": ("runs/photos-1/model/config.json", "runs/vae-dis-l/model/config.json", "runs/few/model/config.json"),
+    "python": ("my-model/config.json", "runs/short/model/config.json"),
+    "results": ("mnist-conv-samples.png", "mnist-mlp-samples.png", "runs/eight-epochs/evaluation.json"),
+    "sources": ("runs/photos/data.json",),
     "index": ("digits.png", "pairs.png", "paths.gif", "runs/digits/report.html"),
     "your-images": ("pairs.png", "new.png", "hat.png", "edited.png"),
     "health": ("runs/look/report.html",),
-    "attributes": ("all.png", "balanced.png", "linear.png", "apart.png", "checked-check.json", "told.png"),
+    "attributes": ("all.png", "balanced.png", "linear.png", "apart.png", "checked-check.json"),
     "evaluate": ("runs/vaegan/evaluation.json", "comparison.html", "comparison.md", "seeds.json", "nearest.png"),
     "fine-tune": ("tuned/priors.json", "tuned.png", "runs/vae-dis-l/model/config.json"),
     "studio": ("all.png", "hat.png"),
@@ -154,21 +175,30 @@ def undone():
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_every_block_of_a_page_runs(page, small, undone, capsys, plain_curves, monkeypatch):
     monkeypatch.setitem(SMALL, "train.images", LONGER.get(page.stem, SMALL["train.images"]))
+    if page.stem in WITH_FILES:
+        write_files(small)
     names = {"__name__": "__main__"}
     for language, code in blocks(page):
         if language == "python":
             exec(compile(code, str(page), "exec"), names)
         elif language == "bash":
             for line in lines(code):
-                if line.startswith(SETTING_UP):
+                if is_elsewhere(line):
                     continue
                 assert line.startswith("vaegan "), f"{page.name}: no test knows how to run `{line}`"
                 assert cli.main(smaller(line)) == 0, f"{line}: {capsys.readouterr().err}"
         else:
-            assert language == "text", f"{page.name}: say what language a block is in"
+            assert language in ("text", "bibtex"), f"{page.name}: say what language a block is in"
+            not_run = [line for line in lines(code) if re.match("(vaegan|torchrun|make|pip|python) ", line)]
+            assert [line for line in not_run if not is_elsewhere(line)] == []
     assert [name for name in MADE.get(page.stem, ()) if not Path(name).exists()] == []
     if page.stem == "your-images":
         check_edited(names)
+
+
+def is_elsewhere(line):
+    """Whether other tests run the command."""
+    return f"{line.strip()}\n".startswith(tuple(ELSEWHERE))
 
 
 def check_edited(names):
@@ -184,77 +214,27 @@ def check_edited(names):
     assert np.abs(shown - wanted).mean() < 3
 
 
-ELSEWHERE = {
-    "vaegan studio ": "answers until it is stopped: tests of the studio",
-    "vaegan serve ": "likewise",
-    "vaegan push runs/mnist-conv me/digits --license cc-by-4.0 --out": "",
-    "vaegan push ": "needs a hub: test_sharing_hub.py",
-    "vaegan sample me/": "likewise",
-    "vaegan reproduce ": "takes minutes: test_reproducing.py",
-    "torchrun ": "test_train_processes.py",
-    "make ": "runs these tests",
-    "pip ": "make test does it",
-    "python studies/": "test_studies.py, test_five_models.py, test_ten_times_as_long.py",
-}
-"""Commands that are run by other tests, by how they begin; an empty reason: not so."""
-
-
-@pytest.fixture
-def files(small):
-    """What the README's commands ask for: MNIST below data/mnist, a folder of photos and the same as .zip."""
+def write_files(folder):
+    """Write MNIST below data/mnist, a folder of photos and the same as .zip."""
     digits = load_digits()
     images = np.kron(np.pad(digits.images, ((0, 0), (3, 3), (3, 3))), np.ones((1, 2, 2)))[:300] * (255 / 16)
     labels = digits.target[:300].astype(np.uint8)
-    folder = small / "data" / "mnist"
-    folder.mkdir(parents=True)
+    mnist = folder / "data" / "mnist"
+    mnist.mkdir(parents=True)
     for part in ("train", "t10k"):
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(
+        (mnist / f"{part}-images-idx3-ubyte").write_bytes(
             struct.pack(">HBB3I", 0, 8, 3, *images.shape) + images.astype(np.uint8).tobytes()
         )
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">HBBI", 0, 8, 1, 300) + labels.tobytes())
+        (mnist / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">HBBI", 0, 8, 1, 300) + labels.tobytes())
     faces = open_data("shapes-faces", size=16, limit=120).train
-    photos = small / "photos"
+    photos = folder / "photos"
     photos.mkdir()
     rows = ["file,Smiling"]
-    for i, (pixels, known) in enumerate(zip(faces.images, faces.attributes, strict=True)):
+    for i, (pixels, values) in enumerate(zip(faces.images, faces.attributes, strict=True)):
         Image.fromarray(pixels).save(photos / f"{i}.png")
-        rows.append(f"{i}.png,{known[0]:g}")
+        rows.append(f"{i}.png,{values[0]:g}")
     (photos / "attributes.csv").write_text("\n".join(rows))
     shutil.make_archive("photos", "zip", photos)
-
-
-@pytest.mark.slow
-def test_every_command_of_the_readme_runs(files, capsys, plain_curves):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    known = (*ELSEWHERE, "vaegan ")
-    commands = [line for _, code in blocks(ROOT / "README.md") for line in lines(code) if line.startswith(known)]
-    assert len(commands) == len(re.findall(r"^(?:vaegan|torchrun|make|pip|python) ", text, re.MULTILINE)) > 40
-    for line in commands:
-        if next((why for start, why in ELSEWHERE.items() if line.startswith(start)), ""):
-            continue
-        words = smaller(line)
-        if words[0] == "train" and "--help" not in words:
-            words[words.index("--train.images") + 1] = "64"
-            words += ["--data.size", "16"] if "conv-64" in words else []
-        elif words[0] == "export":
-            words += ["--form", "safetensors"]  # the others take seconds each: test_exporting.py
-        if words[0] == "train" and "mnist" in words[1] and "--data.root" not in words:
-            words += ["--data.root", "data/mnist"]
-        assert cli.main(words) == 0, f"{line}: {capsys.readouterr().err}"
-    made = "docs/images/mnist-conv-samples.png samples.npz pairs.npz paths.gif comparison.html runs/by-label card"
-    assert [name for name in made.split() if not Path(name).exists()] == []
-
-
-def test_pages_are_in_the_menu_and_links_lead_somewhere():
-    menu = set(re.findall(r'"([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8")))
-    there = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
-    assert menu - there == set()
-    assert there - menu == {name for name in there if name.startswith("studies/")} - {"studies/README.md"}
-    for path in DOCS.rglob("*.md"):
-        text = path.read_text(encoding="utf-8")
-        links = re.findall(r"\]\(([^)\s#]+)[^)]*\)", text) + re.findall(r'(?:src|href)="([^"#]+)"', text)
-        missing = [link for link in links if not link.startswith("http") and not (path.parent / link).exists()]
-        assert missing == [], path
 
 
 @pytest.mark.slow
@@ -274,26 +254,3 @@ def test_the_site_is_built(tmp_path):
         assert escape(title[2:].replace("`", ""), quote=False) in re.sub("<[^>]+>", "", built.read_text("utf-8")), page
     models = (tmp_path / "site" / "api" / "models.html").read_text(encoding="utf-8")
     assert "by the conventions of huggingface_hub" in re.sub("<[^>]+>", "", models)
-
-
-def test_functions_and_options_named_in_sentences_are_there():
-    from vaegan import losses, objectives
-
-    options = {f"--{name.replace('_', '-')}" for name in setting_names()}
-    for name in cli.COMMANDS:
-        command = __import__(f"vaegan.cli.{name}", fromlist=["Options"])
-        options |= {f"--{field.replace('_', '-')}" for field in command.Options.model_fields}
-    options |= {"--help", "--data"}
-    for path in PAGES:
-        prose = BLOCK.sub("", path.read_text(encoding="utf-8"))
-        assert set(re.findall(r"(?<![\w-])--[a-z][\w.-]*\w", prose)) <= options, path
-        for module, name in re.findall(r"`(losses|objectives)\.(\w+)", prose):
-            assert hasattr({"losses": losses, "objectives": objectives}[module], name), f"{path}: {module}.{name}"
-
-
-def test_modules_of_the_reference_are_there():
-    import importlib
-
-    for path in (DOCS / "api").glob("*.md"):
-        for name in re.findall(r"^::: (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
-            assert importlib.import_module(name).__doc__, name

@@ -1,4 +1,4 @@
-"""What the README says is so: its commands parse, its code runs, its links lead somewhere, its tree is the tree."""
+"""What README and docs name is there: commands, options, links, files. `test_docs.py` runs the commands."""
 
 from __future__ import annotations
 
@@ -8,47 +8,60 @@ import shlex
 from pathlib import Path
 
 import pytest
-import torch
 
-import vaegan
 from vaegan.cli import COMMANDS
 from vaegan.cli.parse import parse
-from vaegan.recipes import RECIPES, config_for
+from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml, setting_names
-from vaegan.training import RunFolder
-from vaegan.training.factories import build_model
 
 ROOT = Path(__file__).parents[1]
-PROSE = ("README.md", "CONTRIBUTING.md")
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
-LINES = [line for language, block in BLOCKS if language != "python" for line in block.splitlines()]
-STARTS = {
-    "the command": r"^vaegan (.+)$",
-    "in several processes": r"^torchrun .*-m vaegan (.+)$",
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+PAGES = (README, *sorted(DOCS.glob("*.md")))
+HOME = "https://github.com/vaegan/vaegan/blob/main/"
+RAW = "https://raw.githubusercontent.com/vaegan/vaegan/main/"
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+CALLS = {
+    call[1]
+    for page in PAGES
+    for _, language, code in BLOCK.findall(page.read_text(encoding="utf-8"))
+    if language != "python"
+    for call in re.finditer(r"^ *(?:vaegan|torchrun .*-m vaegan) (.+)$", code.replace("\\\n", " "), re.MULTILINE)
 }
-CALLS = [found[1] for line in LINES for start in STARTS.values() if (found := re.match(start, line))]
-PYTHON = [block for language, block in BLOCKS if language == "python"]
 
 
-def tree() -> list[str]:
-    """The paths that the README's tree names; folders end with a slash."""
-    (block,) = (block for _, block in BLOCKS if "src/vaegan/\n" in block)
-    folders: list[str] = []
-    paths = []
-    for line in block.splitlines():
-        indent = len(line) - len(line.lstrip())
-        if indent > 4:  # a phrase that goes on
-            continue
-        folders = folders[: indent // 2]
-        for name in re.split(r"\s{2,}", line.strip())[0].split(", "):
-            paths.append("".join(folders) + name)
-        if paths[-1].endswith("/"):
-            folders.append(paths[-1].removeprefix("".join(folders)))
-    return paths
+def links(path: Path) -> list[str]:
+    """Targets of the links and pictures of a page, without what stands behind a #."""
+    text = path.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)[^)]*\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    return [target.split("#")[0] for target in targets if not target.startswith("#")]
 
 
-@pytest.mark.parametrize("call", CALLS)
+def test_the_readme_is_short():
+    assert len(README.read_bytes()) <= 12_000
+
+
+def test_links_of_the_readme_work_outside_the_repository():
+    own = [link for link in links(README) if "vaegan/vaegan" in link]
+    assert len(own) > 20
+    assert [link for link in links(README) if not link.startswith("https://")] == []
+    assert [link for link in own if not (ROOT / link.removeprefix(HOME).removeprefix(RAW)).is_file()] == []
+
+
+@pytest.mark.parametrize("path", [ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))], ids=lambda path: path.stem)
+def test_links_lead_somewhere(path):
+    missing = [link for link in links(path) if not link.startswith("http") and not (path.parent / link).exists()]
+    assert missing == []
+
+
+def test_pages_are_in_the_menu_once():
+    menu = re.findall(r'"([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    there = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    of_studies = {name for name in there if name.startswith("studies/")} - {"studies/README.md"}
+    assert sorted(menu) == sorted(there - of_studies)
+
+
+@pytest.mark.parametrize("call", sorted(CALLS))
 def test_every_command_parses(call, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for run in re.findall(r"(\S+)/config\.yaml", call):
@@ -64,69 +77,29 @@ def test_every_command_parses(call, tmp_path, monkeypatch, capsys):
         parse(command.Options, words, name, getattr(command, "defaults", None))
 
 
-def test_every_command_is_shown():
+def test_every_command_is_shown_and_explained():
     assert {call.split()[0] for call in CALLS} == set(COMMANDS)
+    table = (DOCS / "commands.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(COMMANDS)
 
 
-def test_options_named_in_sentences_are_there():
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_options_and_functions_named_in_sentences_are_there(path):
     options = {f"--{name.replace('_', '-')}" for name in setting_names()}
     for name in COMMANDS:
         command = importlib.import_module(f"vaegan.cli.{name}")
         options |= {f"--{field.replace('_', '-')}" for field in command.Options.model_fields}
-    options |= {"--help", "--data", "--nproc-per-node"}
-    named = set(re.findall(r"(?<![\w-])--[a-z][\w.-]*\w", TEXT))
-    assert len(named) > 20
-    assert named <= options
+    options |= {"--help", "--version", "--data"}
+    prose = BLOCK.sub("", path.read_text(encoding="utf-8"))
+    assert set(re.findall(r"(?<![\w-])--[a-z][\w.-]*\w", prose)) <= options
+    for module, name in re.findall(r"`(losses|objectives)\.(?!png)(\w+)", prose):
+        assert hasattr(importlib.import_module(f"vaegan.{module}"), name), f"{module}.{name}"
 
 
 def test_every_group_of_settings_is_in_the_table():
     groups = {name.split(".")[0] for name in setting_names() if "." in name}
-    assert {found[1] for line in TEXT.splitlines() if (found := re.match(r"\| `(\w+)\.\*` \|", line))} == groups
-
-
-def test_python_runs(tmp_path, monkeypatch, capsys):
-    """Each block as it stands; training itself gives an untrained model's folder, the rest is real."""
-
-    def untrained(recipe: str, *, data: str) -> RunFolder:
-        config = config_for(recipe, {"data.source": data})
-        run = RunFolder(Path("runs") / recipe)
-        build_model(config, RECIPES[recipe].image_shape).save(run.path / "model")
-        return run
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(vaegan, "train", untrained)
-    first, second = PYTHON
-    names: dict[str, object] = {}
-    exec(compile(first, "README.md", "exec"), names)
-    x, z, x_tilde = (names[name] for name in ("x", "z", "x_tilde"))
-    assert isinstance(x, torch.Tensor)
-    assert isinstance(z, torch.Tensor)
-    assert isinstance(x_tilde, torch.Tensor)
-    assert x.shape == x_tilde.shape == (64, 1, 28, 28)
-    assert z.shape[0] == 64
-    assert vaegan.load("my-model").kind == "vaegan"
-    torch.manual_seed(0)
-    exec(compile(second, "README.md", "exec"), {})
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["500", "1000", "1500", "2000"]
-
-
-@pytest.mark.parametrize("name", PROSE)
-def test_links_lead_somewhere(name):
-    text = (ROOT / name).read_text(encoding="utf-8")
-    links = re.findall(r"\]\(([^)\s]+)[^)]*\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
-    missing = [link for link in links if not link.startswith("http") and not (ROOT / link.split("#")[0]).exists()]
-    assert missing == []
-
-
-def test_the_tree_is_the_tree():
-    named = tree()
-    assert [path for path in named if not (ROOT / path).exists()] == []
-    there = {
-        f"src/vaegan/{path.name}{'/' if path.is_dir() else ''}"
-        for path in (ROOT / "src/vaegan").iterdir()
-        if path.suffix == ".py" or (path / "__init__.py").is_file()
-    }
-    assert there - set(named) == set(), "name it in the README's tree, with a phrase"
+    table = (DOCS / "recipes.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)\.\*` \|", table, re.MULTILINE)) == groups
 
 
 def test_files_named_in_contributing_exist():
@@ -139,6 +112,13 @@ def test_files_named_in_contributing_exist():
 
 
 def test_make_has_the_targets_that_are_named():
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    named = {found for name in PROSE for found in re.findall(r"\bmake ([a-z]+)", (ROOT / name).read_text("utf-8"))}
-    assert {"train", "test"} <= named & set(targets)
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = "".join(path.read_text(encoding="utf-8") for path in (*PAGES, ROOT / "CONTRIBUTING.md"))
+    named = set(re.findall(r"\bmake (train|test|lint|types|format|docs|clean)\b", text))
+    assert {"train", "test", "docs"} <= named <= targets
+
+
+def test_modules_of_the_reference_are_there():
+    for path in (DOCS / "api").glob("*.md"):
+        for name in re.findall(r"^::: (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE):
+            assert importlib.import_module(name).__doc__, name
