@@ -74,8 +74,8 @@ NARROW = {
 OF_MLPS = {f"model.{part}.hidden": "16" for part in ("encoder", "decoder", "discriminator")}
 OF_MAPS = {"data.size": "16", "loss.perceptual": "none"} | {
     f"model.{part}.{name}": value
-    for part in ("encoder", "decoder")
-    for name, value in {"channels": "4,8,8", "groups": "2", "blocks": "1"}.items()
+    for part, channels in (("encoder", "4,8,8"), ("decoder", "8,8,4"))
+    for name, value in {"channels": channels, "groups": "2", "blocks": "1"}.items()
 } | {"model.discriminator.channels": "4,8", "model.discriminator.strides": "2,1"}  # fmt: skip
 LONGER = {"your-images": "4096", "attributes": "640"}
 """Images of the trainings of pages that need more to be learned."""
@@ -119,6 +119,8 @@ def lines(code):
 
 def settings_for(recipe):
     """What makes trainings by this recipe small."""
+    if recipe == "conv-64":
+        return SMALL | NARROW | {"data.size": "16", "train.images": "64"}
     return SMALL | (OF_MLPS if "mlp" in recipe else OF_MAPS if recipe.startswith("kl-") else NARROW)
 
 
