@@ -23,7 +23,7 @@ import numpy as np
 from vaegan.recipes import RECIPES, config_for
 from vaegan.studio.app import create_app
 from vaegan.studio.batching import Batcher
-from vaegan.studio.registry import Library
+from vaegan.studio.registry import Registry
 from vaegan.studio.server import address_of, bind, server_of
 from vaegan.training.factories import build_model
 
@@ -32,9 +32,9 @@ class Served:
     """A server in a thread of its own."""
 
     def __init__(self, folder: str, joint: bool) -> None:
-        self.library = Library([folder], batcher=Batcher(joint=joint))
+        self.registry = Registry([folder], batcher=Batcher(joint=joint))
         self.listening = bind("127.0.0.1", 0)
-        self.server = server_of(create_app(self.library, page=False))
+        self.server = server_of(create_app(self.registry, page=False))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]}, daemon=True)
         self.thread.start()
         self.port = urlsplit(address_of(self.listening, "127.0.0.1")).port
@@ -44,7 +44,7 @@ class Served:
         self.server.should_exit = True
         self.thread.join()
         self.listening.close()
-        self.library.batcher.close()
+        self.registry.batcher.close()
 
 
 def request_of(code: list[float]) -> bytes:

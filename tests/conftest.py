@@ -141,14 +141,14 @@ def new_page(browser):
 
 
 @pytest.fixture(scope="module")
-def library(studio_run):
+def registry(studio_run):
     """What the server serves of `studio_run`."""
     from vaegan.settings_io import load_yaml
-    from vaegan.studio.registry import Library
+    from vaegan.studio.registry import Registry
 
-    library = Library([str(studio_run)], [load_yaml(studio_run / "config.yaml").data])
-    yield library
-    library.batcher.close()
+    registry = Registry([str(studio_run)], [load_yaml(studio_run / "config.yaml").data])
+    yield registry
+    registry.batcher.close()
 
 
 @pytest.fixture(scope="session")

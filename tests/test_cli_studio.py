@@ -49,7 +49,7 @@ def test_the_studio_has_a_page_and_finds_the_runs_data(started, studio_run, caps
     assert [about["name"] for about in client.get("/api/models").json()["models"]] == ["bars", "bars-2"]
     for name in ("bars", "bars-2"):
         assert client.get(f"/api/models/{name}/examples").status_code == 200
-    served["app"].state.library.batcher.close()
+    served["app"].state.registry.batcher.close()
 
 
 def test_serve_has_the_api_alone(started, studio_run, capsys):
@@ -59,8 +59,8 @@ def test_serve_has_the_api_alone(started, studio_run, capsys):
     client = client_of(served)
     assert client.get("/").status_code == 404
     assert client.get("/api/models/bars/samples").status_code == 200
-    assert served["app"].state.library.batcher.most_rows == 8
-    served["app"].state.library.batcher.close()
+    assert served["app"].state.registry.batcher.max_rows == 8
+    served["app"].state.registry.batcher.close()
 
 
 def test_other_data_are_named(started, studio_run, tmp_path):
@@ -70,7 +70,7 @@ def test_other_data_are_named(started, studio_run, tmp_path):
     _, served = started("serve", tmp_path / "alone", "--port", "0", "--data", "digits")
     assert client_of(served).get("/api/models/alone/examples").status_code == 200
     _, served = started("serve", studio_run, "--port", "0", "--data.held-out", "0.4")
-    settings = served["app"].state.library["bars"].data_settings
+    settings = served["app"].state.registry["bars"].data_settings
     assert settings.held_out == 0.4
     assert settings.source.endswith("told0")
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaegan.report.curves import collect_lines, draw_losses, running_mean
+from vaegan.report.chart import BOTTOM, LEFT, RIGHT, TOP, running_mean
+from vaegan.report.curves import collect_lines, draw_losses
 
 
 def record(images, split="train", **losses):
@@ -61,18 +62,21 @@ def test_what_is_unknown_is_passed_over():
 def test_one_panel_for_each_part_there_is(drawn):
     values = {"llike": 30.0, "gan": -1.4}
     figure = drawn([record(i, decoder=values, discriminator={"real": 0.7}) for i in (64, 128, 192)])
-    assert [axes.get_title() for axes in figure.axes] == ["decoder", "discriminator"]
+    titles = [f"Losses of the {part}, in nats per image." for part in ("decoder", "discriminator")]
+    assert [axes.get_title() for axes in figure.axes] == titles
     assert labels(figure.axes[0]) == ["llike", "gan"]
     for axes in figure.axes:
         assert axes.get_xlabel() == "images seen"
-        assert axes.get_ylabel() == "nats per image"
-    assert figure.axes[1].lines[0].get_xydata().tolist() == [[64, 0.7], [128, 0.7], [192, 0.7]]
+    third, middle = (RIGHT - LEFT) / 3, (TOP + BOTTOM) / 2
+    expected = [[LEFT + third, middle], [LEFT + 2 * third, middle], [RIGHT, middle]]
+    np.testing.assert_allclose(figure.axes[1].lines[0].get_xydata(), expected)
+    assert [text.get_text() for text in figure.axes[1].get_xticklabels()] == ["0", "50", "100", "150"]
 
 
 def test_held_out_lines_are_dashed_in_the_colour_of_their_training_line(drawn):
     records = [record(i, split, encoder={"prior": i, "llike": 2 * i}) for i in (5, 6) for split in ("train", "test")]
     (axes,) = drawn(records).axes
-    assert labels(axes) == ["prior", "prior, held out", "llike", "llike, held out"]
+    assert labels(axes) == ["prior", "held out", "llike", "held out"]
     prior, prior_test, llike, _ = axes.lines
     assert prior.get_color() == prior_test.get_color() != llike.get_color()
     assert prior.get_linestyle() == "-"
@@ -85,8 +89,7 @@ def test_many_points_are_smoothed_over_the_faint_raw_line(drawn):
     (axes,) = drawn([record(i, encoder={"prior": float(x)}) for i, x in enumerate(noise)]).axes
     raw, smooth = axes.lines
     assert raw.get_alpha() < 0.5
-    assert np.array_equal(raw.get_ydata(), noise)
-    assert np.std(smooth.get_ydata()) < 0.5 * np.std(noise)
+    assert np.std(smooth.get_ydata()) < 0.5 * np.std(raw.get_ydata())
     assert labels(axes) == ["prior"]
 
 
@@ -98,15 +101,20 @@ def test_running_mean_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("llike", "gan", "scale"), [(30.0, 10.0, "linear"), (3000.0, 10.0, "log"), (3000.0, -1.4, "symlog")]
+    ("llike", "gan", "ticks"),
+    [
+        (30.0, 10.0, ["10", "20", "30"]),
+        (3000.0, 10.0, ["10", "100", "1k"]),
+        (3000.0, -1.4, ["−1", "0", "1", "10", "100", "1k"]),
+    ],
 )
-def test_the_scale_suits_the_range(drawn, llike, gan, scale):
+def test_the_scale_suits_the_range(drawn, llike, gan, ticks):
     (axes,) = drawn([record(i, decoder={"llike": llike, "gan": gan}) for i in (1, 2, 3)]).axes
-    assert axes.get_yscale() == scale
+    assert [text.get_text() for text in axes.get_yticklabels()] == ticks
 
 
 @pytest.mark.parametrize(
-    "values", [[1.0], [math.nan], [math.inf, -math.inf], [0.0, 0.0], [1.0, math.nan, 1e30], [1e-300, 1e300, -5.0]]
+    "values", [[1.0], [0.0, 0.0], [1.0, math.nan, 1e30], [1e-300, 1e300, -5.0]]
 )
 def test_few_and_broken_values_are_drawn_without_complaint(drawn, values, recwarn):
     (axes,) = drawn([record(i, encoder={"prior": value}) for i, value in enumerate(values)]).axes
@@ -114,6 +122,7 @@ def test_few_and_broken_values_are_drawn_without_complaint(drawn, values, recwar
     assert [str(warning.message) for warning in recwarn] == []
 
 
-def test_a_run_without_records_says_so(drawn):
-    (axes,) = drawn([]).axes
+@pytest.mark.parametrize("values", [[], [math.nan], [math.inf, -math.inf]])
+def test_a_run_without_finite_records_says_so(drawn, values):
+    (axes,) = drawn([record(i, encoder={"prior": value}) for i, value in enumerate(values)]).axes
     assert axes.texts[0].get_text() == "no losses recorded yet"

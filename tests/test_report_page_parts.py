@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vaegan.config import Config
-from vaegan.pages import draw_places, health_section
-from vaegan.pages.chart import BOTTOM, LEFT, RIGHT, TOP, Scale, draw_chart, fitting_scale, short
+from vaegan.pages import health_section
 from vaegan.pages.render import data_uri, evenly, strips
 from vaegan.pages.run_sections import duration, shown, speeds, timing_section, window_seconds
-from vaegan.pages.scatter_plot import SIDE
-from vaegan.report.scatter import Grouping
+from vaegan.report.chart import BOTTOM, LEFT, RIGHT, TOP, Scale, draw_chart, fitting_scale, short
+from vaegan.report.scatter import SIDE, Grouping, scatter_block
 
 
 @pytest.mark.parametrize(
@@ -127,8 +126,8 @@ def test_values_that_are_not_finite_are_left_out():
 def test_dots_lie_where_the_points_are_and_none_is_lost():
     points = np.array([[0.0, 0.0], [4.0, 0.0], [4.0, 2.0]])
     groups = np.array([0, 1, 1])
-    drawn = draw_places(points, [Grouping("g", groups, ("a", "b")), Grouping("h", groups, tuple("x" * 21))], "", "")
-    (only,) = drawn.maps  # 21 groups are too many to tell apart
+    drawn = scatter_block(points, [Grouping("g", groups, ("a", "b")), Grouping("h", groups, tuple("x" * 21))], "", "")
+    (only,) = drawn.panels  # 21 groups are too many to tell apart
     spots = {(group, spot) for group, path in only.paths for spot in re.findall(r"M(\d+) (\d+)h0", path)}
     side = SIDE - 16
     low, high = str(SIDE // 2 + side // 4), str(SIDE // 2 - side // 4)

@@ -147,7 +147,7 @@ import torch, vaegan
 from vaegan.cli import main
 from vaegan.config import DataSettings
 from vaegan.report.vectors import load_vectors
-from vaegan.studio.served_model import Opened
+from vaegan.studio.served_model import ServedModel
 
 def told(*words):
     return main(list(words))
@@ -161,7 +161,7 @@ assert torch.equal(saved.sample(4, seed=1), pushed.sample(4, seed=1))
 assert pushed.kind == "vaegan" and pushed.info == saved.info
 assert vaegan.Model.from_pretrained("me/blobs", revision="main", token=False).latent_dim == 3
 assert torch.equal(load_vectors("me/blobs")["hat"], load_vectors("saved")["hat"])
-assert Opened("blobs", "me/blobs", DataSettings(source=""), None).vectors().names == ("hat",)
+assert ServedModel("blobs", "me/blobs", DataSettings(source=""), None).version().vectors.names == ("hat",)
 assert told("sample", "me/blobs", "--num", "4", "--out", "samples.png") == 0
 assert told("push", "saved", "me/blobs", "--license", "wrong") == 2
 assert told("sample", "me/other") == 2

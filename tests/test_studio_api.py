@@ -23,15 +23,15 @@ pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.
 from fastapi.testclient import TestClient
 
 from vaegan.studio.app import create_app
-from vaegan.studio.registry import Library
+from vaegan.studio.registry import Registry
 
 BASE = "http://127.0.0.1"
 BARS = "/api/models/bars"
 
 
 @pytest.fixture(scope="module")
-def client(library):
-    return TestClient(create_app(library), base_url=BASE)
+def client(registry):
+    return TestClient(create_app(registry), base_url=BASE)
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +84,10 @@ def test_samples_are_the_models(client, model, prior):
     assert answer.json()["prior"] == prior
 
 
-def test_samples_of_a_label_have_its_codes(client, model, library, monkeypatch):
+def test_samples_of_a_label_have_its_codes(client, model, registry, monkeypatch):
     """Codes drawn for a label have the mean of the codes of its images, within what chance allows."""
     monkeypatch.setattr("vaegan.priors.by_label._ENOUGH", 5)
-    train = library["bars"].images("train")
+    train = registry["bars"].version().images("train")
     mu, logvar = model.posterior(torch.from_numpy(np.array(train.images)).permute(0, 3, 1, 2).float() / 255)
     means = []
     for label, name in enumerate(("left", "right")):
@@ -103,7 +103,7 @@ def test_samples_of_a_label_have_its_codes(client, model, library, monkeypatch):
     assert not torch.allclose(means[0], means[1])
     refused = client.get(f"{BARS}/samples", params={"label": "left", "prior": "gaussian"})
     assert refused.status_code == 400
-    assert "knows no labels" in refused.json()["error"]
+    assert "not fitted by label" in refused.json()["error"]
 
 
 def test_an_upload_is_cut_encoded_and_reconstructed(client, model):
@@ -125,7 +125,7 @@ def test_an_upload_is_cut_encoded_and_reconstructed(client, model):
 
 
 def test_the_error_map_is_bright_where_the_error_is():
-    from vaegan.studio.routes.images import error_map
+    from vaegan.studio.routes.reconstruction import error_map
 
     x, x_tilde = torch.zeros(1, 2, 2), torch.tensor([[[0.0, 0.1], [0.3, 0.9]]])
     assert error_map(x, x_tilde).tolist() == [[[0, 0, 0], [153, 0, 0]], [[255, 204, 0], [255, 255, 255]]]
@@ -240,23 +240,23 @@ def test_training_is_told(client, studio_run):
 
 def test_a_model_alone_has_no_training_and_no_data(studio_run, tmp_path):
     shutil.copytree(studio_run / "model", tmp_path / "alone")
-    library = Library([str(tmp_path / "alone")])
-    client = TestClient(create_app(library), base_url=BASE)
+    registry = Registry([str(tmp_path / "alone")])
+    client = TestClient(create_app(registry), base_url=BASE)
     for path in ("training", "examples", "clusters", "map"):
         answer = client.get(f"/api/models/alone/{path}")
         assert answer.status_code == 409, path
         assert "alone" in answer.json()["error"]
     rows = client.get("/api/models/alone/dimensions").json()["dimensions"]
     assert sorted(row["dimension"] for row in rows) == [0, 1, 2, 3]
-    library.batcher.close()
+    registry.batcher.close()
 
 
 def test_a_run_that_goes_on(studio_run, tmp_path):
     """No model yet; then one; then another."""
     run = tmp_path / "growing"
     shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "losses.png"))
-    library = Library([str(run)])
-    client = TestClient(create_app(library), base_url=BASE)
+    registry = Registry([str(run)])
+    client = TestClient(create_app(registry), base_url=BASE)
     assert client.get("/api/models/growing").json()["ready"] is False
     assert client.get("/api/models/growing/samples").status_code == 409
     assert client.get("/api/models/growing/training").json()["state"] == "going on"
@@ -270,7 +270,37 @@ def test_a_run_that_goes_on(studio_run, tmp_path):
     after = client.get("/api/models/growing/samples").json()
     assert before["codes"] == after["codes"]
     assert before["images"] != after["images"]
-    library.batcher.close()
+    registry.batcher.close()
+
+
+def test_a_request_uses_one_version_of_the_model(studio_run, tmp_path, monkeypatch):
+    """While an upload is encoded, training saves other weights: it is decoded by those that encoded it."""
+    from vaegan.studio.routes import reconstruction
+
+    run, encode = tmp_path / "saving", reconstruction.encode
+    shutil.copytree(studio_run, run)
+    before, after = vaegan.load(run), vaegan.load(run)
+    with torch.no_grad():
+        for weight in after.decoder.parameters():
+            weight.mul_(1.5)
+
+    def encode_and_save(version, x, condition):
+        codes = encode(version, x, condition)
+        after.save(run / "model")
+        return codes
+
+    registry = Registry([str(run)])
+    client = TestClient(create_app(registry), base_url=BASE)
+    monkeypatch.setattr(reconstruction, "encode", encode_and_save)
+    answer = client.post("/api/models/saving/reconstruct", files={"file": ("x.png", bar())}).json()
+    x = torch.from_numpy(pixels(answer["original"]).copy())[None, None].float() / 255
+    (shown,) = (pixels(uri).astype(int) for uri in answer["images"])
+    old, new = (expected(model.decode(before.encode(x)))[0].astype(int) for model in (before, after))
+    assert np.abs(old - new).max() > 3
+    assert np.abs(shown - old).max() <= 1
+    decoded = client.post("/api/models/saving/decode", json={"codes": [answer["code"]]}).json()
+    assert np.abs(pixels(decoded["images"][0]).astype(int) - new).max() <= 1
+    registry.batcher.close()
 
 
 def test_conditional_models_are_told(tmp_path):
@@ -282,8 +312,8 @@ def test_conditional_models_are_told(tmp_path):
     conditioning = Conditioning("labels", ("odd", "even"))
     model = build_model(config_for("digits", words), (1, 8, 8), {"condition": conditioning.as_json()})
     model.eval().save(tmp_path / "told")
-    library = Library([str(tmp_path / "told")])
-    client = TestClient(create_app(library), base_url=BASE)
+    registry = Registry([str(tmp_path / "told")])
+    client = TestClient(create_app(registry), base_url=BASE)
     z = model.sample_codes(2, seed=0)
     even = torch.tensor([[0.0, 1.0]]).expand(2, -1)
     assert_images(client.get("/api/models/told/samples?num=2&label=even"), model.decode(z, condition=even))
@@ -292,7 +322,7 @@ def test_conditional_models_are_told(tmp_path):
     sent = client.post("/api/models/told/encode", files={"file": bar()}, data={"told": '{"label": "even"}'})
     assert sent.status_code == 200
     assert client.get("/api/models/told/samples?label=neither").status_code == 404
-    library.batcher.close()
+    registry.batcher.close()
 
 
 def test_of_an_example_it_is_said_what_a_model_is_told(tmp_path):
@@ -303,20 +333,20 @@ def test_of_an_example_it_is_said_what_a_model_is_told(tmp_path):
     conditioning = Conditioning("labels", tuple("0123456789"))
     config = config_for("digits", {"model.condition": "labels"})
     build_model(config, (1, 8, 8), {"condition": conditioning.as_json()}).save(tmp_path / "told")
-    library = Library([str(tmp_path / "told")], [DataSettings(source="digits")])
-    client = TestClient(create_app(library), base_url=BASE)
+    registry = Registry([str(tmp_path / "told")], [DataSettings(source="digits")])
+    client = TestClient(create_app(registry), base_url=BASE)
     example = client.get("/api/models/told/examples/4").json()
     assert example["told"] == {"label": example["label"]}
     body = {"codes": example["codes"], "told": example["told"]}
     again = pixels(client.post("/api/models/told/decode", json=body).json()["images"][0])
     assert np.abs(again.astype(int) - pixels(example["reconstruction"])).max() <= 1
-    library.batcher.close()
+    registry.batcher.close()
 
 
 def test_runs_of_one_name_are_told_apart(studio_run):
-    library = Library([str(studio_run), str(studio_run / "model")])
-    assert list(library) == ["bars", "bars-2"]
-    library.batcher.close()
+    registry = Registry([str(studio_run), str(studio_run / "model")])
+    assert list(registry) == ["bars", "bars-2"]
+    registry.batcher.close()
 
 
 def test_parallel_requests_get_their_own_answers(client, model):
@@ -343,8 +373,8 @@ def test_docs_list_every_path(client):
 
 
 def test_data_named_wrongly_is_told(studio_run):
-    library = Library([str(studio_run)], [DataSettings(source="/nowhere/at/all")])
-    answer = TestClient(create_app(library), base_url=BASE).get(f"{BARS}/clusters")
+    registry = Registry([str(studio_run)], [DataSettings(source="/nowhere/at/all")])
+    answer = TestClient(create_app(registry), base_url=BASE).get(f"{BARS}/clusters")
     assert answer.status_code == 409
     assert "the images of bars are not here" in answer.json()["error"]
-    library.batcher.close()
+    registry.batcher.close()

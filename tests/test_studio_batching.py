@@ -34,7 +34,7 @@ def queued(batcher, slow, inputs):
 
 
 def test_what_waits_is_joined_and_each_gets_its_share():
-    batcher, slow = Batcher(most_rows=64), Slow()
+    batcher, slow = Batcher(max_rows=64), Slow()
     inputs = [torch.full((num, 2), float(num)) for num in (1, 2, 3, 4)]
     futures = queued(batcher, slow, inputs)
     slow.go.set()
@@ -46,9 +46,9 @@ def test_what_waits_is_joined_and_each_gets_its_share():
     batcher.close()
 
 
-@pytest.mark.parametrize(("most_rows", "joint", "sizes"), [(5, True, [1, 5, 4]), (64, False, [1, 2, 3, 4])])
-def test_bounds_of_a_batch(most_rows, joint, sizes):
-    batcher, slow = Batcher(most_rows, joint=joint), Slow()
+@pytest.mark.parametrize(("max_rows", "joint", "sizes"), [(5, True, [1, 5, 4]), (64, False, [1, 2, 3, 4])])
+def test_bounds_of_a_batch(max_rows, joint, sizes):
+    batcher, slow = Batcher(max_rows, joint=joint), Slow()
     futures = queued(batcher, slow, [torch.ones(num, 1) for num in (1, 2, 3, 4)])
     slow.go.set()
     assert [len(future.result(60)[0]) for future in futures] == [1, 2, 3, 4]
@@ -80,7 +80,7 @@ def test_one_mistake_is_nobody_elses():
 
 
 def test_too_many_are_refused_and_the_given_up_are_left_out():
-    batcher, slow = Batcher(most_waiting=2), Slow()
+    batcher, slow = Batcher(max_waiting=2), Slow()
     first, second, third = queued(batcher, slow, [torch.ones(num, 1) for num in (1, 2, 3)])
     with pytest.raises(Refused, match="too many") as refused:
         batcher.submit(slow, torch.ones(1, 1))

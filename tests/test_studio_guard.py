@@ -16,17 +16,17 @@ from fastapi.testclient import TestClient
 
 from vaegan.studio import guard
 from vaegan.studio.app import create_app
-from vaegan.studio.guard import Door
-from vaegan.studio.registry import Library
+from vaegan.studio.guard import Access
+from vaegan.studio.registry import Registry
 
 BASE = "http://127.0.0.1:8000"
 BARS = "/api/models/bars"
 
 
 @pytest.fixture
-def client(library):
+def client(registry):
     """At the end the server still answers as it should."""
-    client = TestClient(create_app(library), base_url=BASE, raise_server_exceptions=False)
+    client = TestClient(create_app(registry), base_url=BASE, raise_server_exceptions=False)
     yield client
     answer = client.get(f"{BARS}/samples?num=2")
     assert answer.status_code == 200
@@ -53,12 +53,12 @@ def whole(form: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "status", "words"),
     [
-        (b"", 415, "no image"),
-        (b"hello, I am text", 415, "no image"),
-        (b"%PDF-1.7 ...", 415, "no image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "no image"),
-        (whole("GIF"), 415, "no image"),
-        (whole("TIFF"), 415, "no image"),
+        (b"", 415, "cannot read"),
+        (b"hello, I am text", 415, "cannot read"),
+        (b"%PDF-1.7 ...", 415, "cannot read"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "cannot read"),
+        (whole("GIF"), 415, "cannot read"),
+        (whole("TIFF"), 415, "cannot read"),
         (whole("PNG")[:500], 422, "damaged"),
         (whole("JPEG")[:700], 422, "damaged"),
         (whole("WEBP")[:300], 422, "damaged"),
@@ -67,7 +67,7 @@ def whole(form: str) -> bytes:
         (png(20_000, 10_000), 413, "pixels"),
         (png(10_000, 8_000), 413, "10,000 x 8,000"),
         (png(2_000_000_000, 2_000_000_000), 413, "pixels"),
-        (png(0, 5), 415, "no image"),
+        (png(0, 5), 415, "cannot read"),
     ],
 )
 def test_bad_uploads(client, content, status, words):
@@ -83,10 +83,10 @@ def test_good_uploads(client, form):
 
 
 def test_bodies_have_a_bound(client):
-    upload = client.post(f"{BARS}/encode", files={"file": b"0" * (guard.MOST_UPLOADED + 1)})
+    upload = client.post(f"{BARS}/encode", files={"file": b"0" * (guard.MAX_UPLOAD + 1)})
     assert upload.status_code == 413
     plain = {"content-type": "application/json"}
-    assert client.post(f"{BARS}/decode", content=b"[" * (guard.MOST_JSON + 1), headers=plain).status_code == 413
+    assert client.post(f"{BARS}/decode", content=b"[" * (guard.MAX_JSON + 1), headers=plain).status_code == 413
     endless = (b"[" * 100_000 for _ in range(100))  # its length is not announced
     assert client.post(f"{BARS}/decode", content=endless, headers=plain).status_code == 413
     form = {"content-type": "multipart/form-data; boundary=x"}
@@ -135,14 +135,14 @@ def test_links_out_of_the_run_are_not_followed(studio_run, tmp_path):
     (run / "triptychs").exists() and shutil.rmtree(run / "triptychs")
     (run / "triptychs").symlink_to(tmp_path)
     (tmp_path / "5.png").write_bytes(whole("PNG"))
-    library = Library([str(run)])
-    client = TestClient(create_app(library), base_url=BASE)
+    registry = Registry([str(run)])
+    client = TestClient(create_app(registry), base_url=BASE)
     told = client.get("/api/models/linked/training").json()["snapshots"]
     assert 7 not in told["samples"]
     assert told["triptychs"] == []
     assert client.get("/api/models/linked/snapshots/samples/7").status_code == 404
     assert client.get("/api/models/linked/snapshots/triptychs/5").status_code == 404
-    library.batcher.close()
+    registry.batcher.close()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_links_out_of_the_run_are_not_followed(studio_run, tmp_path):
         ("decode", {"codes": [[0, 0, 0, 0]], "attributes": {"smile": 1}}, 404, "there are right, height, said"),
         ("decode", {"codes": [[0, 0, 0, 0]], "dimensions": {"4": 1}}, 422, "no dimension 4"),
         ("decode", {"codes": [[0, 0, 0, 0]], "dimensions": {"-1": 1}}, 422, "no dimension -1"),
-        ("decode", {"codes": [[0, 0, 0, 0]], "told": {"label": "left"}}, 400, "told neither"),
+        ("decode", {"codes": [[0, 0, 0, 0]], "told": {"label": "left"}}, 400, "unconditional"),
         ("decode", {"codes": [[0, 0, 0, 0]], "form": "exe"}, 422, "form"),
         ("decode", {"codes": [[0, 0, 0, 0]], "colour": 1}, 422, "colour"),
         ("interpolate", {"codes": [[0, 0, 0, 0]]}, 422, "codes"),
@@ -190,16 +190,16 @@ def test_bad_json_and_unknown_names(client):
     assert client.delete(BARS).status_code == 405
 
 
-def test_too_many_slow_requests_are_put_off(client, library):
+def test_too_many_slow_requests_are_put_off(client, registry):
     """While as many as are let in wait for something that takes long, the next is told to come back."""
-    patient = library["bars"]._patient
-    while patient.acquire(blocking=False):
+    waiting = registry["bars"].waiting
+    while waiting.acquire(blocking=False):
         pass
     try:
         answer = client.get(f"{BARS}/clusters?num=33&k=2&seed=77")
     finally:
         for _ in range(4):
-            patient.release()
+            waiting.release()
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "1"
     assert client.get(f"{BARS}/clusters?num=33&k=2&seed=77&split=train").status_code == 200
@@ -214,8 +214,8 @@ def test_other_hosts_and_origins_are_refused(client):
     assert client.get("/api/models", headers={"origin": BASE}).status_code == 200
 
 
-def test_a_token_is_asked_for(library):
-    client = TestClient(create_app(library, Door("a-long-token", None)), base_url="http://box.example")
+def test_a_token_is_asked_for(registry):
+    client = TestClient(create_app(registry, Access("a-long-token", None)), base_url="http://box.example")
     for path in ("/api/models", f"{BARS}/samples", "/docs", "/openapi.json"):
         assert client.get(path).status_code == 401
         for wrong in ("Bearer wrong", "Bearer", "a-long-token", "Basic a-long-token", "Bearer \u00e9".encode()):
@@ -244,7 +244,7 @@ def test_the_page_needs_nothing_from_elsewhere(client):
         assert len(text) > 500
 
 
-def test_without_the_page_there_is_none(library):
-    client = TestClient(create_app(library, page=False), base_url=BASE)
+def test_without_the_page_there_is_none(registry):
+    client = TestClient(create_app(registry, page=False), base_url=BASE)
     assert client.get("/").status_code == 404
     assert client.get("/api/models").status_code == 200

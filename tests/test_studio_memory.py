@@ -88,8 +88,8 @@ def in_use() -> tuple[int, int]:
 
 
 @pytest.mark.timeout(900)
-def test_memory_stays_flat_over_10_000_requests(library):
-    app = create_app(library)
+def test_memory_stays_flat_over_10_000_requests(registry):
+    app = create_app(registry)
     used = {}
 
     async def all_of_them() -> None:

@@ -20,7 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from vaegan.settings_io import load_yaml
 from vaegan.studio.app import create_app
-from vaegan.studio.registry import Library
+from vaegan.studio.registry import Registry
 from vaegan.studio.server import address_of, bind, server_of
 
 VIEWS = {
@@ -42,9 +42,9 @@ def main() -> None:
     parser.add_argument("--example", type=int, default=5, help="held-out image that is shown")
     parser.add_argument("--attributes", default="smiling:1.5,hat:1", help="what is edited, NAME:STRENGTH,...")
     options = parser.parse_args()
-    library = Library(options.runs, [load_yaml(Path(run) / "config.yaml").data for run in options.runs])
+    registry = Registry(options.runs, [load_yaml(Path(run) / "config.yaml").data for run in options.runs])
     listening = bind("127.0.0.1", 0)
-    server = server_of(create_app(library))
+    server = server_of(create_app(registry))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
@@ -64,7 +64,7 @@ def main() -> None:
     finally:
         server.should_exit = True
         thread.join()
-        library.batcher.close()
+        registry.batcher.close()
 
 
 def take(page: Page, path: Path) -> None:

@@ -24,25 +24,25 @@ def serve():
     """Serve runs from a thread and return the address; all are stopped at the end."""
     pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
     from vaegan.studio.app import create_app
-    from vaegan.studio.guard import Door
+    from vaegan.studio.guard import Access
     from vaegan.studio.server import address_of, bind, server_of
 
     running = []
 
-    def start(library, door=None):
+    def start(registry, access=None):
         listening = bind("127.0.0.1", 0)
-        server = server_of(create_app(library, door or Door()))
+        server = server_of(create_app(registry, access or Access()))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
-        running.append((server, thread, listening, library))
+        running.append((server, thread, listening, registry))
         return address_of(listening, "127.0.0.1")
 
     yield start
-    for server, thread, listening, library in running:
+    for server, thread, listening, registry in running:
         server.should_exit = True
         thread.join(30)
         listening.close()
-        library.batcher.close()
+        registry.batcher.close()
 
 
 @pytest.fixture(scope="module")
@@ -59,17 +59,17 @@ def other(studio_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def library(serve, studio_run, other):
+def registry(serve, studio_run, other):
     """Both runs."""
-    from vaegan.studio.registry import Library
+    from vaegan.studio.registry import Registry
 
     data = load_yaml(studio_run / "config.yaml").data
-    return Library([str(studio_run), str(other)], [data, data])
+    return Registry([str(studio_run), str(other)], [data, data])
 
 
 @pytest.fixture(scope="module")
-def address(serve, library):
-    return serve(library)
+def address(serve, registry):
+    return serve(registry)
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ from studio_page.pages import as_bytes, differ, saved, shown, wait_for, wait_for
 import vaegan
 
 
-def test_models_side_by_side(open_page, model, other, library):
+def test_models_side_by_side(open_page, model, other, registry):
     page = open_page("#view=compare&source=train:3")
     second = vaegan.load(other)
     assert differ(model.sample(10), second.sample(10))
     for name, one in (("bars", model), ("other", second)):
         wait_for_images(page, f'#compared article[aria-label="{name}"] .tiles img', one.sample(10, seed=0))
-        image = library["bars"].images("train").images[3:4]
+        image = registry["bars"].version().images("train").images[3:4]
         x = torch.from_numpy(np.array(image)).permute(0, 3, 1, 2).float() / 255
         wait_for_images(page, f'#compared img[alt="Original, {name}"]', image[..., 0])
         wait_for_images(page, f'#compared img[alt="Reconstruction, {name}"]', one.reconstruct(x))
@@ -41,9 +41,8 @@ def test_models_side_by_side(open_page, model, other, library):
     page.get_by_role("button", name="Another image").click()
     wait_for(page, lambda: page.url != before)
     index = int(page.url.split("source=test%3A")[1].split("&")[0])
-    wait_for_images(
-        page, '#compared img[alt="Original, other"]', library["bars"].images("test").images[index : index + 1, :, :, 0]
-    )
+    images = registry["bars"].version().images("test").images
+    wait_for_images(page, '#compared img[alt="Original, other"]', images[index : index + 1, :, :, 0])
     box = page.get_by_role("checkbox", name="bars")
     box.focus()
     page.keyboard.press("Space")

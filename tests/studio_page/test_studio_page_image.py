@@ -47,7 +47,7 @@ def test_an_image_is_dropped_or_pasted(open_page, photo, way):
 
 def test_a_bad_upload_is_told_and_the_next_good_one_works(open_page, photo):
     page = open_page("#view=image")
-    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"no image"})
+    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"cannot read"})
     page.get_by_role("alert").get_by_text("this is no image that can be read").wait_for()
     page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": photo[0]})
     wait_for_images(page, "#figure-original img", photo[1])
@@ -56,7 +56,7 @@ def test_a_bad_upload_is_told_and_the_next_good_one_works(open_page, photo):
     open_page.complaints.clear()  # the browser itself notes the answer 415
 
 
-def test_examples_and_sliders(open_page, model, library, studio_run):
+def test_examples_and_sliders(open_page, model, registry, studio_run):
     page = open_page("#view=image")
     first = page.locator("#examples img").first
     first.wait_for()
@@ -66,7 +66,7 @@ def test_examples_and_sliders(open_page, model, library, studio_run):
     wait_for(page, lambda: page.eval_on_selector_all("#examples img", of_all) not in ("", names))
     index = int(first.get_attribute("alt").split()[1].strip(":"))
     first.click()
-    images = library["bars"].images("test").images
+    images = registry["bars"].version().images("test").images
     wait_for_images(page, "#figure-original img", images[index : index + 1, :, :, 0])
     x = torch.from_numpy(np.array(images[index : index + 1])).permute(0, 3, 1, 2).float() / 255
     z = model.encode(x)

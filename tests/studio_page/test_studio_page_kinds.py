@@ -16,7 +16,7 @@ from vaegan.training.factories import build_model
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 
-from vaegan.studio.registry import Library
+from vaegan.studio.registry import Registry
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def kinds(tmp_path_factory):
 def at_kinds(serve, kinds):
     names = ["by-label", "by-attributes", "gan", "ae"]
     data = [DataSettings(source="" if name == "by-attributes" else "digits") for name in names]
-    return serve(Library([str(kinds / name) for name in names], data))
+    return serve(Registry([str(kinds / name) for name in names], data))
 
 
 def test_what_a_model_is_told_by_label(open_page, at_kinds, kinds):

@@ -18,7 +18,7 @@ def places_on_screen(page, placed) -> np.ndarray:
     return (places - (low + high) / 2) / unit * [1, -1] + [width / 2, height / 2]
 
 
-def test_a_click_on_the_map_shows_the_image(open_page, library, model):
+def test_a_click_on_the_map_shows_the_image(open_page, registry, model):
     page = open_page("#view=map&split=train&k=3&points=500")
     page.locator("#galleries h3").nth(2).wait_for()
     asked = "api/models/bars/map?how=pca&num=500&split=train&k=3&by=kmeans"
@@ -28,7 +28,7 @@ def test_a_click_on_the_map_shows_the_image(open_page, library, model):
     lonely = int(distances.min(1).argmax())
     page.locator("#map-canvas").click(position={"x": at[lonely, 0], "y": at[lonely, 1]})
     index = placed["indices"][lonely]
-    images = library["bars"].images("train")
+    images = registry["bars"].version().images("train")
     wait_for_images(page, "#picked-original img", images.images[index : index + 1, :, :, 0])
     x = torch.from_numpy(np.array(images.images[index : index + 1])).permute(0, 3, 1, 2).float() / 255
     wait_for_images(page, "#picked-reconstruction img", model.reconstruct(x))
@@ -118,9 +118,9 @@ def test_clusters_by_number_way_and_split(open_page):
     )
 
 
-def test_so_many_points_are_shown_in_so_many_places(open_page, library):
+def test_so_many_points_are_shown_in_so_many_places(open_page, registry):
     page = open_page("#view=map&split=train&points=2000&k=2")
-    num = len(library["bars"].images("train"))
+    num = len(registry["bars"].version().images("train"))
     wait_for(page, lambda: page.evaluate("() => codeMap?.indices.length") == num)
     with page.expect_request(lambda request: "/map?" in request.url and "num=500" in request.url):
         choose(page, "points", "500")

@@ -15,7 +15,7 @@ import vaegan
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 
-from vaegan.studio.registry import Library
+from vaegan.studio.registry import Registry
 
 
 def test_training_curves_and_snapshots(open_page, studio_run):
@@ -66,7 +66,7 @@ def test_a_run_that_goes_on_is_followed(open_page, serve, studio_run, tmp_path):
     shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "losses.png", "*samples"))
     lines = (studio_run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text("")
-    page = open_page("#view=training", at=serve(Library([str(run)])))
+    page = open_page("#view=training", at=serve(Registry([str(run)])))
     page.get_by_role("heading", name="Training goes on").wait_for()
     assert page.get_by_text("No records yet.").is_visible()
     assert page.get_by_text("No snapshots yet.").is_visible()
@@ -87,7 +87,7 @@ def test_a_new_state_of_the_model_is_noticed(open_page, serve, studio_run, tmp_p
     """First there is none; then one; then another."""
     run = tmp_path / "growing"
     shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "losses.png"))
-    page = open_page("#num=16", at=serve(Library([str(run)])))
+    page = open_page("#num=16", at=serve(Registry([str(run)])))
     page.get_by_role("alert").get_by_text("growing has no saved model yet").wait_for()
     shutil.copytree(studio_run / "model", tmp_path / "beside")
     (tmp_path / "beside").rename(run / "model")
@@ -115,7 +115,7 @@ def test_a_film_is_stopped(open_page, serve, studio_run, tmp_path):
     picture = next((run / "samples").glob("*.png"))
     for images in range(10_000, 10_400):
         (run / "samples" / f"{images:012}.png").symlink_to(picture)
-    page = open_page("#view=training", at=serve(Library([str(run)])))
+    page = open_page("#view=training", at=serve(Registry([str(run)])))
     page.get_by_role("button", name="Play").click()
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Play").wait_for()

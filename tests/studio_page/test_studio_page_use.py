@@ -7,8 +7,8 @@ from studio_page.pages import wait_for, wait_for_images
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 
-from vaegan.studio.guard import Door
-from vaegan.studio.registry import Library
+from vaegan.studio.guard import Access
+from vaegan.studio.registry import Registry
 
 
 def test_the_link_is_copied(open_page):
@@ -105,7 +105,7 @@ def test_light_and_dark(open_page):
 
 
 def test_a_token_is_asked_for(open_page, browser, serve, studio_run, model):
-    at = serve(Library([str(studio_run)]), Door("a-long-token"))
+    at = serve(Registry([str(studio_run)]), Access("a-long-token"))
     page = browser.new_context().new_page()
     page.goto(at)
     page.get_by_role("dialog").wait_for()

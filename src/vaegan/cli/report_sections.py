@@ -189,9 +189,9 @@ def _vectors(look: Look) -> AttributeVectors:
 def _clusters(look: Look) -> list[Block]:
     from ..latent.kmeans import kmeans, pca_map
     from ..metrics.clustering import SCORES
-    from ..pages import Facts, draw_places, strips
+    from ..pages import Facts, strips
     from ..report.gallery import cluster_names, gallery
-    from ..report.scatter import Grouping
+    from ..report.scatter import Grouping, scatter_block
 
     check_encoder(look.model)
     mu, images = look.codes[0], look.images
@@ -213,7 +213,7 @@ def _clusters(look: Look) -> list[Block]:
     places = "The same codes on the plane of their two principal components; a dot for each image."
     alt = f"Map of {len(mu)} codes on the plane of their two principal components"
     alts = [f"Images of cluster {name}" for name in names]
-    return [*blocks, strips(shown, about, alts, names), draw_places(points.numpy(), groupings, places, alt)]
+    return [*blocks, strips(shown, about, alts, names), scatter_block(points.numpy(), groupings, places, alt)]
 
 
 _SCORE_NAMES = {"accuracy": "matched accuracy", "nmi": "NMI", "ari": "ARI", "purity": "purity"}

@@ -1,18 +1,44 @@
-"""``vaegan serve``: a model behind a JSON API, for programs."""
+"""``vaegan serve``: a model behind a JSON API, for programs; and what ``vaegan studio`` shares with it."""
 
 from __future__ import annotations
 
+import importlib.util
+import logging
+import secrets
+from collections.abc import Sequence
 from typing import Annotated
 
+from pydantic import Field, PositiveInt
+
+from ..config import DataSettings, Settings
+from ..errors import UserError
 from .options import Arg
-from .server import ServerOptions, serve
+from .pictures import DataPictureOptions, data_of_run
+
+_log = logging.getLogger("vaegan")
+
+
+class ServerOptions(Settings):
+    """Options of the commands that start a server."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at; the default accepts requests of this machine only, '0.0.0.0' of others, with the token."""
+    port: Annotated[int, Field(ge=0, lt=65536)] = 8000
+    """Port to listen at; 0 takes a free one."""
+    token: Annotated[str, Field(min_length=8)] | None = None
+    """Token that requests need. By default none on this machine; for other hosts a random one, which is printed."""
+    device: str = "cpu"
+    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best available."""
+    batch_size: PositiveInt = 64
+    """Most images, of requests that arrive at the same time, to compute in one pass."""
+    data: DataSettings = DataSettings(source="")
 
 
 class Options(ServerOptions):
-    """Answer requests about a model as JSON, PNG, GIF or arrays: encode, decode, sample, edit, interpolate and more.
+    """Serve a model as JSON, PNG, GIF or arrays: encode, decode, sample, edit, interpolate and more.
 
-    Requests that come at the same time share one pass through the network. What can be asked for is listed at /docs,
-    and as OpenAPI at /openapi.json.
+    Requests that arrive at the same time share one pass through the network. The API is documented at /docs, and as
+    OpenAPI at /openapi.json.
     """
 
     run: Annotated[str, Arg("RUN", positional=True)]
@@ -20,5 +46,47 @@ class Options(ServerOptions):
 
 
 def run(options: Options) -> None:
-    """Answer requests until Ctrl-C."""
+    """Serve until Ctrl-C."""
     serve(options, [options.run], page=False)
+
+
+def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
+    """Open the runs and serve them, with the page for people or without.
+
+    Raises:
+        UserError: if a run is none, the port is taken, or the extra is not installed.
+    """
+    for name in ("fastapi", "uvicorn", "python_multipart"):
+        if importlib.util.find_spec(name) is None:
+            raise UserError(f"this needs {name}: pip install 'vaegan[studio]'")
+
+    from ..studio.app import create_app
+    from ..studio.batching import Batcher
+    from ..studio.guard import LOOPBACK, Access
+    from ..studio.registry import Registry
+    from ..studio.server import address_of, bind, is_loopback, start
+    from ..training.device import pick_device
+
+    local = is_loopback(options.host)
+    token = options.token or (None if local else secrets.token_urlsafe(16))
+    listening = bind(options.host, options.port)
+    batcher = Batcher(options.batch_size)
+    registry = Registry(runs, [_data(options, run) for run in runs], str(pick_device(options.device)), batcher)
+    app = create_app(registry, Access(token, (*LOOPBACK, options.host) if local else None), page=page)
+
+    def announce() -> None:
+        address = address_of(listening, options.host)
+        fragment = f"#token={token}" if token and page else ""
+        _log.info("%s: %s%s (Ctrl-C ends it)", ", ".join(registry), address, fragment if page else "docs")
+        if token:
+            _log.info("token: %s", token)
+
+    start(app, listening, announce)
+
+
+def _data(options: ServerOptions, run: str) -> DataSettings:
+    """Return where a run's images are: as its settings say, except what the options change."""
+    own = data_of_run(DataPictureOptions(run=run, data=options.data))
+    default = DataSettings(source="")
+    changed = {name: getattr(options.data, name) for name in DataSettings.model_fields}
+    return own.model_copy(update={name: value for name, value in changed.items() if value != getattr(default, name)})

@@ -14,7 +14,6 @@ from .run_sections import (
     snapshots_section,
     timing_section,
 )
-from .scatter_plot import draw_places
 
 __all__ = [
     "Block",
@@ -27,7 +26,6 @@ __all__ = [
     "Section",
     "Strips",
     "Table",
-    "draw_places",
     "health_section",
     "losses_section",
     "picture",

@@ -29,8 +29,8 @@ from pydantic import BaseModel
 
 from ..config import PARTS, Config
 from ..recipes import RECIPES
-from ..report.curves import Line, Lines, collect_lines, collect_scores
-from .chart import draw_chart
+from ..report.chart import Line, draw_chart
+from ..report.curves import Lines, collect_lines, loss_charts, score_chart
 from .content import Block, Facts, Fold, Note, Section, Table
 from .render import data_uri, evenly
 
@@ -91,22 +91,13 @@ TEXT = (
 
 def losses_section(records: Iterable[Mapping[str, Any]]) -> Section:
     """Return a chart for each part out of the records of `metrics.jsonl`, and a table of the last values."""
+    records = list(records)
+    charts = loss_charts(records)
+    if not charts:
+        return Section("Losses", [Note("No losses are recorded yet.")])
     lines = collect_lines(records)
     parts = [part for part in PARTS if part in lines]
-    charts = [draw_chart(part, f"Losses of the {part}, in nats per image.", _lines(lines[part])) for part in parts]
-    if not any(charts):
-        return Section("Losses", [Note("No losses are recorded yet.")])
-    blocks: list[Block] = [chart for chart in charts if chart]
-    return Section("Losses", [*blocks, Fold("The last values", [_table(parts, lines)])], TEXT)
-
-
-def _lines(losses: Mapping[str, Mapping[str, Line]]) -> list[tuple[str, int, bool, Line]]:
-    found = []
-    for colour, (name, splits) in enumerate(losses.items()):
-        for split, label in (("train", name), ("test", "held out")):
-            if split in splits:
-                found.append((label, colour, split == "test", splits[split]))
-    return found
+    return Section("Losses", [*charts, Fold("The last values", [_table(parts, lines)])], TEXT)
 
 
 def _table(parts: Sequence[str], lines: Lines) -> Table:
@@ -139,8 +130,7 @@ def scores_section(records: Sequence[Mapping[str, Any]]) -> Section | None:
         ("after", f"{best['images']:,} images"),
         ("last", f"{looks[-1]['scores']['score']:.4g}"),
     ])  # fmt: skip
-    lines = [(name, colour, False, line) for colour, (name, line) in enumerate(collect_scores(records).items())]
-    chart = draw_chart("score", "Fréchet distance, over images seen.", lines)
+    chart = score_chart(records)
     return Section("Scores", [facts, *([chart] if chart else [])], _SCORES_TEXT)
 
 

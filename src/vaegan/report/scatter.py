@@ -1,18 +1,25 @@
-"""Points on a plane, coloured by group: the same map once for each way to group them."""
+"""Points on a plane, coloured by group, as SVG for pages and as a PNG: the same points once for each grouping.
+
+Points are drawn in a shuffled order (always the same), so that no group covers the others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..files import written_beside
 
-_IN_LEGEND = 20
+SIDE = 360
+MAX_GROUPS = 20
+"""More groups cannot be told apart by their colours."""
+_LAYERS = 8  # of an SVG: paths of one colour each lie in a layer above or below others
+_MARGIN = 8
 
 
 @dataclass(frozen=True)
@@ -30,11 +37,65 @@ class Grouping:
     names: Sequence[str]
 
 
-def draw_scatter(points: NDArray[np.floating[Any]], groupings: Sequence[Grouping], path: Path) -> None:
-    """Draw points `(N, 2)` in a panel for each grouping.
+@dataclass(frozen=True)
+class ScatterPanel:
+    """The points in the colours of one grouping.
 
-    Points are drawn in a shuffled order (always the same), so that no group covers the others. More than 20 groups
-    get no legend.
+    Attributes:
+        title: of the grouping.
+        names: of the groups.
+        paths: number of a group and an SVG path with a dot for each of its points, in the order of drawing.
+        dot: width of a dot.
+    """
+
+    title: str
+    names: Sequence[str]
+    paths: Sequence[tuple[int, str]]
+    dot: float
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Panels of the same points beside each other, a block of a page.
+
+    Attributes:
+        caption: what is drawn.
+        alt: the same for a reader who does not see it.
+        panels: one for each grouping.
+    """
+
+    kind: ClassVar[str] = "scatter"
+    side: ClassVar[int] = SIDE
+    caption: str
+    alt: str
+    panels: Sequence[ScatterPanel]
+
+
+def scatter_block(points: NDArray[np.floating[Any]], groupings: Sequence[Grouping], caption: str, alt: str) -> Scatter:
+    """Return points `(N, 2)` in a panel for each grouping of at most 20 groups."""
+    low, span = points.min(0), max(float(np.ptp(points, axis=0).max()), 1e-12)
+    spots = _MARGIN + (SIDE - 2 * _MARGIN) * ((points - low) / span + (1 - np.ptp(points, axis=0) / span) / 2)
+    spots[:, 1] = SIDE - spots[:, 1]
+    dot = round(float(np.clip(120 / len(points) ** 0.5, 2.5, 7.0)), 1)
+    panels = [
+        ScatterPanel(grouping.title, grouping.names, _paths(spots, grouping.groups), dot)
+        for grouping in groupings
+        if len(grouping.names) <= MAX_GROUPS
+    ]
+    return Scatter(caption, alt, panels)
+
+
+def _paths(spots: NDArray[Any], groups: NDArray[np.int64]) -> list[tuple[int, str]]:
+    paths = []
+    for layer in np.array_split(_order(len(spots)), min(_LAYERS, len(spots))):
+        for group in np.unique(groups[layer]):
+            members = spots[layer[groups[layer] == group]]
+            paths.append((int(group), "".join(f"M{x:.0f} {y:.0f}h0" for x, y in members)))
+    return paths
+
+
+def draw_scatter(points: NDArray[np.floating[Any]], groupings: Sequence[Grouping], path: Path) -> None:
+    """Draw points `(N, 2)` as a PNG with a panel for each grouping. More than 20 groups get no legend.
 
     Args:
         points: `(N, 2)`.
@@ -49,14 +110,15 @@ def draw_scatter(points: NDArray[np.floating[Any]], groupings: Sequence[Grouping
 
     figure = Figure(figsize=(6.4 * len(groupings), 5.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    order = np.random.default_rng(0).permutation(len(points))
+    order = _order(len(points))
+    size = float(np.clip(40_000 / max(len(points), 1), 2.0, 30.0))  # area of a point in square typographic points
     for axes, grouping in zip(figure.subplots(1, len(groupings), squeeze=False)[0], groupings, strict=True):
         colors = _colors(len(grouping.names))
-        axes.scatter(*points[order].T, s=_size(len(points)), c=colors[grouping.groups[order]], linewidths=0)
+        axes.scatter(*points[order].T, s=size, c=colors[grouping.groups[order]], linewidths=0)
         axes.set_title(grouping.title)
         axes.set_xticks([])
         axes.set_yticks([])
-        if len(grouping.names) <= _IN_LEGEND:
+        if len(grouping.names) <= MAX_GROUPS:
             for name, color in zip(grouping.names, colors, strict=True):
                 axes.scatter([], [], s=30, color=color, label=name)
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
@@ -64,15 +126,14 @@ def draw_scatter(points: NDArray[np.floating[Any]], groupings: Sequence[Grouping
         figure.savefig(beside, format="png")
 
 
-def _size(num: int) -> float:
-    """Return the area of a point in square typographic points: smaller where there are many."""
-    return float(np.clip(40_000 / max(num, 1), 2.0, 30.0))
+def _order(num: int) -> NDArray[np.int64]:
+    return np.random.default_rng(0).permutation(num)
 
 
 def _colors(num: int) -> NDArray[np.float64]:
-    """Return `(num, 4)` colours, as far apart as a map of colours has them."""
+    """Return `(num, 4)` colours."""
     from matplotlib import colormaps
 
-    if num <= 20:
+    if num <= MAX_GROUPS:
         return np.asarray(colormaps["tab10" if num <= 10 else "tab20"](np.arange(num)))
     return np.asarray(colormaps["turbo"](np.linspace(0, 1, num)))

@@ -1,4 +1,4 @@
-"""The application: what can be asked for, behind its guard; with the page for people or without."""
+"""The application: the API behind its guard, with the page for people or without."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 
 from ..version import __version__
 from .docs import docs_page
-from .guard import COOKIE, Door, Guard
-from .http_errors import problem, tell_problems
-from .page_files import PAGE_FILES, TYPES
-from .registry import Library
-from .routes import about, codes, groups, images, samples, training
+from .guard import COOKIE, Access, Guard
+from .http_errors import add_error_handlers, error_response
+from .registry import Registry
+from .routes import code_sets, decoding, model_list, reconstruction, run_progress, sampling
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -27,26 +26,27 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_PAGE = Path(__file__).parent / "page"
 
 
-def create_app(library: Library, door: Door | None = None, *, page: bool = True) -> FastAPI:
+def create_app(registry: Registry, access: Access | None = None, *, page: bool = True) -> FastAPI:
     """Return the application.
 
     Args:
-        library: the models.
-        door: what is asked of whoever asks; loopback without a token if None.
-        page: whether there is the page for people, too.
+        registry: the models.
+        access: who may send requests; if None, this machine without a token.
+        page: whether the page for people is served, too.
     """
     app = FastAPI(title="vaegan", version=__version__, docs_url=None, redoc_url=None)
-    app.state.library = library
-    door = door or Door()
-    tell_problems(app)
-    for subject in (about, samples, images, codes, groups, training):
+    app.state.registry = registry
+    access = access or Access()
+    add_error_handlers(app)
+    for subject in (model_list, sampling, reconstruction, decoding, code_sets, run_progress):
         app.include_router(subject.router)
     _add_docs(app)
-    if page:
-        _add_page(app, door)
-    app.add_middleware(Guard, door=door)
+    without_token = _add_page(app, access) if page else []
+    app.add_middleware(Guard, access=access, without_token=without_token)
     return app
 
 
@@ -56,20 +56,24 @@ def _add_docs(app: FastAPI) -> None:
         return HTMLResponse(docs_page(app.openapi()), headers=_HEADERS)
 
 
-def _add_page(app: FastAPI, door: Door) -> None:
-    for path, file in PAGE_FILES.items():
+def _add_page(app: FastAPI, access: Access) -> list[str]:
+    """Add the files of the page and where it gets its cookie; return their paths, which need no token."""
+    files = [file for file in sorted(_PAGE.iterdir()) if file.suffix in _MEDIA_TYPES]
+    paths = {"/" if file.name == "studio.html" else f"/{file.name}": file for file in files}
+    for path, file in paths.items():
         app.add_api_route(path, partial(_file, file), include_in_schema=False)
 
     @app.post("/api/token", include_in_schema=False)
     def token(request: Request, token: Annotated[str, Body(embed=True, max_length=1000)]) -> Response:
-        """Give the page its cookie."""
-        if not door.fits(token):
-            return problem(401, "this is not the token that the server printed when it started")
-        answer = JSONResponse({"ok": True})
+        if not access.accepts(token):
+            return error_response(401, "this is not the token that the server printed when it started")
+        response = JSONResponse({"ok": True})
         secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
-        return answer
+        response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
+        return response
+
+    return [*paths, "/api/token"]
 
 
 def _file(file: Path) -> Response:
-    return FileResponse(file, media_type=TYPES[file.suffix], headers=_HEADERS)
+    return FileResponse(file, media_type=_MEDIA_TYPES[file.suffix], headers=_HEADERS)

@@ -1,73 +1,89 @@
-"""Encoding and decoding through the batcher: checked first, so that nobody spoils the batch of another."""
+"""Encoding and decoding through the batcher: codes and conditions of a request are checked before they join a batch."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from ..errors import UserError
 from ..latent.attribute_vectors import apply
 from ..models import Model
 from .batching import Outputs
-from .conditions import Finite, Told, condition_of
 from .http_errors import Refused
-from .served_model import Opened
+from .served_model import ModelVersion
 
-MOST_CODES = 512
+MAX_CODES = 512
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Code = Annotated[list[Finite], Field(min_length=1, max_length=65_536)]
-Codes = Annotated[list[Code], Field(min_length=1, max_length=MOST_CODES)]
+Codes = Annotated[list[Code], Field(min_length=1, max_length=MAX_CODES)]
 
 
-class _Part:
-    """A method of a model as a function of rows; equal where model and method are, so that requests are joined."""
+class RequestedCondition(BaseModel):
+    """The condition of a conditional model; what is missing is filled in: labels in turn, attributes as in the data."""
 
-    def __init__(self, model: Model, name: str) -> None:
-        self.model, self.name = model, name
+    model_config = ConfigDict(extra="forbid")
+    label: str | None = Field(default=None, max_length=200, description="name or number of a label")
+    attributes: dict[str, Finite] = Field(default={}, max_length=200, description="name -> value as in the data")
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Part) and self.model is other.model and self.name == other.name
 
-    def __hash__(self) -> int:
-        return hash((id(self.model), self.name))
+def condition_of(model: Model, requested: RequestedCondition | None, num: int) -> Tensor | None:
+    """Return the condition `(num, A)` that a model takes; None if it is unconditional.
 
-    def __call__(self, rows: Tensor, *condition: Tensor) -> Outputs:
-        c = condition[0] if condition else None
-        if self.name == "decode":
-            return (self.model.decode(rows, condition=c).cpu(),)
-        if self.model.kind == "ae":
-            return (self.model.encode(rows, condition=c).cpu(),)
-        return tuple(tensor.cpu() for tensor in self.model.posterior(rows, condition=c))
+    Raises:
+        Refused: if an unconditional model is given a condition, or there is no such label or attribute.
+    """
+    requested = requested or RequestedCondition()
+    conditioning = model.conditioning
+    if conditioning is None:
+        if requested.label is not None or requested.attributes:
+            raise Refused(400, "this model is unconditional; leave 'told' out")
+        return None
+    try:
+        if requested.label is not None:
+            return conditioning.of_labels([requested.label]).expand(num, -1)
+        if requested.attributes:
+            return conditioning.of_attributes(requested.attributes, num)
+    except UserError as error:
+        raise Refused(404, str(error)) from error
+    return conditioning.in_turn(num)
 
 
 def codes_of(model: Model, codes: Sequence[Sequence[float]]) -> Tensor:
     """Return codes `(B, Z)` of a request.
 
     Raises:
-        Refused: with 422 if they have another number of dimensions than the model's.
+        Refused: with 422 if their number of dimensions is not the model's.
     """
     if wrong := next((len(code) for code in codes if len(code) != model.latent_dim), None):
         raise Refused(422, f"codes of this model have {model.latent_dim} dimensions, not {wrong}")
     return torch.tensor(codes, dtype=torch.float32)
 
 
-def edited(opened: Opened, z: Tensor, strengths: dict[str, float]) -> Tensor:
-    """Return codes with attribute vectors added, each so strongly.
+def check_dimensions(model: Model, dimensions: Sequence[int]) -> None:
+    """Raise `Refused` with 422 if a code has not all of these dimensions."""
+    if wrong := [d for d in dimensions if not 0 <= d < model.latent_dim]:
+        raise Refused(422, f"there is no dimension {wrong[0]}; there are 0 to {model.latent_dim - 1}")
+
+
+def add_attributes(version: ModelVersion, z: Tensor, strengths: dict[str, float]) -> Tensor:
+    """Return codes with attribute vectors added, each times its strength.
 
     Raises:
-        Refused: with 409 if the model has no vectors, with 404 if it has none of a name.
+        Refused: with 409 if the model has no vectors, with 404 if there is no vector of a name.
     """
     if not strengths:
         return z
-    vectors = opened.vectors()
+    vectors = version.vectors
     if vectors is None:
-        raise Refused(
-            409, f"{opened.name} has no attribute vectors; make them with `vaegan attributes {opened.source}`"
-        )
+        fix = f"make them with `vaegan attributes {version.served.source}`"
+        raise Refused(409, f"{version.name} has no attribute vectors; {fix}")
     for name, strength in strengths.items():
         if name not in vectors.names:
             raise Refused(404, f"no attribute '{name[:100]}'; there are {', '.join(vectors.names)}")
@@ -75,30 +91,47 @@ def edited(opened: Opened, z: Tensor, strengths: dict[str, float]) -> Tensor:
     return z
 
 
-def decode(opened: Opened, z: Tensor, told: Told | None = None, condition: Tensor | None = None) -> Tensor:
-    """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)`; waits for them.
+@dataclass(frozen=True, eq=True)
+class _Pass:
+    """A method of a model as a function of rows; requests whose passes are equal are joined."""
+
+    model: Model
+    method: Literal["encode", "decode"]
+
+    def __call__(self, rows: Tensor, *condition: Tensor) -> Outputs:
+        c = condition[0] if condition else None
+        if self.method == "decode":
+            return (self.model.decode(rows, condition=c).cpu(),)
+        if self.model.kind == "ae":
+            return (self.model.encode(rows, condition=c).cpu(),)
+        return tuple(tensor.cpu() for tensor in self.model.posterior(rows, condition=c))
+
+
+def decode(version: ModelVersion, z: Tensor, condition: Tensor | None) -> Tensor:
+    """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)` under conditions `(B, A)`, if the model takes any.
 
     Raises:
-        UserError: if there is no decoder, or what is told does not fit.
+        UserError: if there is no decoder.
     """
-    return _submit(opened, "decode", z, told, condition).result()[0]
+    return _submit(version, "decode", z, condition).result()[0]
 
 
-async def decode_soon(opened: Opened, z: Tensor, told: Told | None = None) -> Tensor:
-    """Do the same without holding a thread while it waits."""
-    return (await asyncio.wrap_future(_submit(opened, "decode", z, told, None)))[0]
+async def decode_async(version: ModelVersion, z: Tensor, condition: Tensor | None) -> Tensor:
+    """As `decode`, without a thread that waits."""
+    return (await asyncio.wrap_future(_submit(version, "decode", z, condition)))[0]
 
 
-def encode(opened: Opened, x: Tensor, told: Told | None = None, condition: Tensor | None = None) -> Outputs:
-    """Return mu and, but of a plain autoencoder, logvar `(B, Z)` of images `(B, C, H, W)` in [0, 1].
+def encode(version: ModelVersion, x: Tensor, condition: Tensor | None) -> Outputs:
+    """Return mu and, except of a plain autoencoder, logvar `(B, Z)` of images `(B, C, H, W)` in [0, 1].
 
     Raises:
-        UserError: if there is no encoder, or what is told does not fit.
+        UserError: if there is no encoder.
     """
-    return _submit(opened, "encode", x, told, condition).result()
+    return _submit(version, "encode", x, condition).result()
 
 
-def _submit(opened: Opened, name: str, rows: Tensor, told: Told | None, condition: Tensor | None) -> Future[Outputs]:
-    model = opened.model()
-    c = condition_of(model, told, len(rows)) if condition is None else condition
-    return opened.batcher.submit(_Part(model, name), rows, *(() if c is None else (c,)))
+def _submit(
+    version: ModelVersion, method: Literal["encode", "decode"], rows: Tensor, condition: Tensor | None
+) -> Future[Outputs]:
+    inputs = (rows,) if condition is None else (rows, condition)
+    return version.served.batcher.submit(_Pass(version.model, method), *inputs)

@@ -1,8 +1,8 @@
-"""Requests that come at the same time share one pass through the network.
+"""Requests that arrive at the same time share one pass through the network.
 
-One thread computes. While it does, requests wait in a row; then all that ask for the same are joined to one batch, up
-to a bound, and each gets its share of what comes out. So nothing ever waits for others to come: alone a request is
-computed at once, and the more there are the larger the batches.
+One thread computes. Meanwhile requests queue up; then all that need the same function are joined to one batch, up to a
+bound, and each gets its share of the output. So no request waits for others to arrive: a single one is computed at
+once, and the more there are the larger the batches.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class _Job:
 
 
 class Batcher:
-    """A thread that computes, and what waits for it.
+    """A thread that computes, and its queue.
 
     Args:
-        most_rows: of a joint batch; a single request may have more.
-        most_waiting: requests; past them the next are refused.
-        joint: whether requests are joined at all; one after another if not, for comparison.
+        max_rows: rows of a joint batch; a single request may have more.
+        max_waiting: queued requests; further ones are refused.
+        joint: whether requests are joined; if not, they are computed one by one, for comparison.
     """
 
-    def __init__(self, most_rows: int = 64, most_waiting: int = 256, joint: bool = True) -> None:
-        self.most_rows, self.most_waiting, self.joint = most_rows, most_waiting, joint
+    def __init__(self, max_rows: int = 64, max_waiting: int = 256, joint: bool = True) -> None:
+        self.max_rows, self.max_waiting, self.joint = max_rows, max_waiting, joint
         self.passes = 0
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
@@ -51,28 +51,28 @@ class Batcher:
         self._thread.start()
 
     def submit(self, function: Function, *inputs: Tensor) -> Future[Outputs]:
-        """Have a function of rows computed, such as a part of a network.
+        """Queue a function of rows, such as one network.
 
         Args:
-            function: tensors `(B, ...)` in, tensors `(B, ...)` out, each row for itself.
-            inputs: all with the same B, at least 1, and of the shape that the function takes.
+            function: tensors `(B, ...)` in, tensors `(B, ...)` out; rows are independent.
+            inputs: all with the same B, at least 1.
 
         Returns:
-            The outputs, once they are there.
+            A future of the outputs.
 
         Raises:
             Refused: with 429 if too many wait already.
         """
         job = _Job(function, inputs)
         with self._changed:
-            if not self._open or len(self._waiting) >= self.most_waiting:
-                raise Refused(429, "too many requests wait already; try again in a second")
+            if not self._open or len(self._waiting) >= self.max_waiting:
+                raise Refused(429, "too many requests are waiting; try again in a second")
             self._waiting.append(job)
             self._changed.notify()
         return job.future
 
     def close(self) -> None:
-        """Finish what waits and end the thread."""
+        """Compute what is queued and end the thread."""
         with self._changed:
             self._open = False
             self._changed.notify()
@@ -86,10 +86,10 @@ class Batcher:
             except Exception as error:
                 if len(group) == 1:
                     group[0].future.set_exception(error)
-                else:  # what one of them did wrong shall not be the others' trouble
+                else:  # the error of one request must not fail the others
                     for job in group:
                         self._alone(job)
-            del group  # nor shall results be kept until the next come
+            del group  # frees the results before the next request arrives
 
     def _alone(self, job: _Job) -> None:
         try:
@@ -98,7 +98,7 @@ class Batcher:
             job.future.set_exception(error)
 
     def _next(self) -> list[_Job]:
-        """Return the jobs of the next pass, those that go along with the first that waits; none at the end."""
+        """Wait, and return the jobs of the next pass: the first in the queue and those that join it."""
         with self._changed:
             while True:
                 while not self._waiting and self._open:
@@ -108,7 +108,7 @@ class Batcher:
                 while self._waiting:
                     job = self._waiting.popleft()
                     num = len(job.inputs[0])
-                    fits = not group or (self.joint and job.joins(group[0]) and rows + num <= self.most_rows)
+                    fits = not group or (self.joint and job.joins(group[0]) and rows + num <= self.max_rows)
                     if not fits:
                         later.append(job)
                     elif job.future.set_running_or_notify_cancel():

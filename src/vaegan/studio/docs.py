@@ -1,4 +1,4 @@
-"""The page of the API, made from its OpenAPI description: no script, and nothing from the network."""
+"""The page that documents the API, made from its OpenAPI description: no script, and nothing from the network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ code { font-family: ui-monospace, monospace; }
 
 
 def docs_page(api: Mapping[str, Any]) -> str:
-    """Return HTML that lists every path, what it takes, and what it is for.
+    """Return HTML that lists every path with its parameters and purpose.
 
     Args:
         api: description by OpenAPI 3.
@@ -43,16 +43,16 @@ def docs_page(api: Mapping[str, Any]) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>vaegan API</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head><body>'
-        f"<h1>vaegan API</h1><p>JSON in, JSON out; images in JSON are PNGs as data URIs. What is refused is answered "
-        f"with <code>{{&quot;error&quot;: one line}}</code> and a status of 400 to 499. The same for programs: "
+        f"<h1>vaegan API</h1><p>JSON in, JSON out; images in JSON are PNGs as data URIs. Errors are answered "
+        f"with <code>{{&quot;error&quot;: one line}}</code> and a status of 400 to 499. For programs: "
         f'<a href="/openapi.json">openapi.json</a>.</p>{sections}</body></html>'
     )
 
 
 def _article(api: Mapping[str, Any], path: str, method: str, about: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(kind)}</td><td>{escape(words)}</td></tr>"
-        for name, kind, words in _inputs(api, about)
+        f"<tr><th>{escape(name)}</th><td>{escape(type_)}</td><td>{escape(words)}</td></tr>"
+        for name, type_, words in _inputs(api, about)
     )
     table = f"<table>{rows}</table>" if rows else ""
     words = escape(about.get("description", about.get("summary", "")))
@@ -60,34 +60,34 @@ def _article(api: Mapping[str, Any], path: str, method: str, about: Mapping[str,
 
 
 def _inputs(api: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield name, kind and meaning of everything that a request says."""
-    for given in about.get("parameters", []):
-        yield given["name"], _kind(api, given["schema"]), given.get("description", "")
+    """Yield name, type and meaning of each parameter and field of a request."""
+    for parameter in about.get("parameters", []):
+        yield parameter["name"], _type(api, parameter["schema"]), parameter.get("description", "")
     for content in about.get("requestBody", {}).get("content", {}).values():
         for name, schema in _resolved(api, content["schema"]).get("properties", {}).items():
-            yield name, _kind(api, schema), schema.get("description", "")
+            yield name, _type(api, schema), schema.get("description", "")
 
 
-def _kind(api: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    """Return a type in words: its choices, its bounds, what stands for it if it is not given."""
+def _type(api: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """Return a type in words: its choices, bounds and default."""
     schema = _resolved(api, schema) | {key: value for key, value in schema.items() if key == "default"}
-    kinds = [_kind(api, one) for one in schema.get("anyOf", []) if one.get("type") != "null"]
-    words = " or ".join(kinds) or " | ".join(map(str, schema.get("enum", []))) or str(schema.get("type", "value"))
+    types = [_type(api, one) for one in schema.get("anyOf", []) if one.get("type") != "null"]
+    words = " or ".join(types) or " | ".join(map(str, schema.get("enum", []))) or str(schema.get("type", "value"))
     if schema.get("type") == "array":
-        words = f"list of {_kind(api, schema['items'])}" if "items" in schema else "list"
+        words = f"list of {_type(api, schema['items'])}" if "items" in schema else "list"
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     if low is not None and high is not None and schema.get("type") == "integer":
         words += f", {low} to {high}"
     default = schema.get("default")
-    return words + (f", {default} if not given" if default not in (None, {}, []) else "")
+    return words + (f", default {default}" if default not in (None, {}, []) else "")
 
 
 def _resolved(api: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     reference = schema.get("$ref")
     if reference is None:
         return dict(schema)
-    found: Any = api
+    target: Any = api
     for key in reference.removeprefix("#/").split("/"):
-        found = found[key]
-    return dict(found)
+        target = target[key]
+    return dict(target)

@@ -1,4 +1,4 @@
-"""The runs that a server was started with, by short names."""
+"""The models that a server was started with, by short names, and as parameters of its routes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi import Path as InPath
+from starlette.concurrency import run_in_threadpool
 
 from ..config import DataSettings
 from ..errors import UserError, nearest
 from .batching import Batcher
 from .http_errors import Refused
-from .served_model import Opened
+from .served_model import ModelVersion, ServedModel
 
 
-class Library(Mapping[str, Opened]):
-    """Runs by name: that of their folder, with a number where several have the same.
+class Registry(Mapping[str, ServedModel]):
+    """Models by the name of their folder, with a number where several have the same.
 
     Args:
         runs: run folders, folders of saved models, or ids of models on the hub.
@@ -39,43 +40,50 @@ class Library(Mapping[str, Opened]):
         if not runs:
             raise UserError("no run is named; name one or more, such as runs/digits")
         self.batcher = batcher or Batcher()
-        self._opened: dict[str, Opened] = {}
+        self._models: dict[str, ServedModel] = {}
         for source, settings in zip(runs, data or [DataSettings(source="")] * len(runs), strict=True):
             name = self._new_name(source)
-            self._opened[name] = Opened(name, source, settings, self.batcher, device)
+            self._models[name] = ServedModel(name, source, settings, self.batcher, device)
 
     def _new_name(self, source: str) -> str:
         path = Path(source).expanduser()
         path = path.resolve() if path.is_dir() else path
         name = path.parent.name if path.name == "model" else path.name
-        if name not in self._opened:
+        if name not in self._models:
             return name
-        return next(other for k in range(2, 10_000) if (other := f"{name}-{k}") not in self._opened)
+        return next(other for k in range(2, 10_000) if (other := f"{name}-{k}") not in self._models)
 
-    def __getitem__(self, name: str) -> Opened:
-        """Return a run.
+    def __getitem__(self, name: str) -> ServedModel:
+        """Return a model.
 
         Raises:
             Refused: with 404 if there is none of this name.
         """
-        if name not in self._opened:
-            hint = nearest(name, self._opened) or f"; there are {', '.join(self._opened)}"
+        if name not in self._models:
+            hint = nearest(name, self._models) or f"; there are {', '.join(self._models)}"
             raise Refused(404, f"no model '{name[:100]}'{hint}")
-        return self._opened[name]
+        return self._models[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._opened)
+        return iter(self._models)
 
     def __len__(self) -> int:
-        return len(self._opened)
+        return len(self._models)
 
 
-async def _find(
+# Both are coroutines: a look-up needs no thread, and nobody waits for a model that is being read.
+async def _served(
     request: Request, model: Annotated[str, InPath(description="name of a model, see /api/models")]
-) -> Opened:
-    library: Library = request.app.state.library
-    return library[model]  # a look-up: as a coroutine it needs no thread
+) -> ServedModel:
+    registry: Registry = request.app.state.registry
+    return registry[model]
 
 
-OfModel = Annotated[Opened, Depends(_find)]
-"""The run that a request's path names."""
+async def _version(served: Annotated[ServedModel, Depends(_served)]) -> ModelVersion:
+    return served.current_version() or await run_in_threadpool(served.version)
+
+
+Served = Annotated[ServedModel, Depends(_served)]
+"""The model that a path names, whether it has been saved yet or not."""
+Version = Annotated[ModelVersion, Depends(_version)]
+"""Its version of now, to be used throughout the request."""

@@ -1,4 +1,4 @@
-"""Images and codes as what was asked for: JSON with every image as a PNG in it, one PNG, a film, or arrays."""
+"""Images and codes in the form that was requested: JSON with each image as a PNG in it, one PNG, a GIF, or arrays."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ..report.output import write_images
 
 Form = Literal["json", "png", "gif", "npz"]
 _TYPES = {"png": "image/png", "gif": "image/gif", "npz": "application/octet-stream"}
-DIGITS = 6  # of numbers in JSON; a float32 has about 7
+DIGITS = 6  # of numbers in JSON; float32 has about 7
 
 
-def answer(
+def image_response(
     form: Form,
     images: Tensor | Bytes,
     codes: Tensor | None = None,
@@ -36,13 +36,13 @@ def answer(
     """Return images in a form.
 
     Args:
-        form: 'json', 'png' (a grid), 'gif' (a film, an image a frame) or 'npz' (images uint8, codes).
+        form: 'json', 'png' (a grid), 'gif' (one image per frame) or 'npz' (images uint8, codes).
         images: floats `(N, C, H, W)` in [0, 1] or uint8 `(N, H, W, C)`, at least one.
         codes: `(N, Z)`.
-        name: of the file that is saved.
+        name: of the file, without its ending.
         columns: of the grid.
-        shape: (R, K) with R K = N, of images that are rows: a film then shows all rows, K frames long.
-        more: what else goes into JSON.
+        shape: (R, K) with R K = N, if the images are rows: a GIF then shows all rows, in K frames.
+        more: further fields of the JSON.
     """
     pixels = to_uint8(images)
     if form == "json":
@@ -57,26 +57,33 @@ def answer(
         return attachment(path.read_bytes(), path.name)
 
 
+def npz_response(name: str, **arrays: Any) -> Response:
+    """Return named arrays as one compressed .npz."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return attachment(file.getvalue(), f"{name}.npz")
+
+
 def attachment(content: bytes, name: str) -> Response:
-    """Return a file by its content; its ending says what it is."""
-    kind = _TYPES[name.rpartition(".")[2]]
-    return Response(content, media_type=kind, headers={"Content-Disposition": f'inline; filename="{name}"'})
+    """Return a file; the ending of its name gives the media type."""
+    media_type = _TYPES[name.rpartition(".")[2]]
+    return Response(content, media_type=media_type, headers={"Content-Disposition": f'inline; filename="{name}"'})
 
 
 def png(picture: Bytes) -> bytes:
-    """Return uint8 `(H, W, C)` as a PNG, packed fast rather than small."""
+    """Return uint8 `(H, W, C)` as a PNG, compressed fast rather than well."""
     file = io.BytesIO()
     to_image(picture).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
 def data_uri(picture: Bytes) -> str:
-    """Return uint8 `(H, W, C)` as text that a page shows as an image."""
+    """Return uint8 `(H, W, C)` as a PNG in a data URI."""
     return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
 
 
 def rounded(values: Tensor | NDArray[Any]) -> Any:
-    """Return numbers as nested lists, to so many digits as are known."""
+    """Return numbers as nested lists, rounded to `DIGITS`; None for NaN and infinity."""
     array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, np.float64)
     flat = [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in array.ravel()]
     return np.array(flat, object).reshape(array.shape).tolist()

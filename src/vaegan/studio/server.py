@@ -1,4 +1,4 @@
-"""An application on a socket: bound before anything is said, so that what is said is so."""
+"""An application on a socket, which is bound before its address is announced."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def server_of(app: FastAPI) -> uvicorn.Server:
 
 
 def start(app: FastAPI, listening: socket.socket, announce: Callable[[], None]) -> None:
-    """Answer requests until Ctrl-C or SIGTERM.
+    """Serve until Ctrl-C or SIGTERM.
 
     Args:
         app: the application.
         listening: of `bind`.
-        announce: called once requests can come.
+        announce: called once the server can be reached.
     """
     announce()
     try:
@@ -71,4 +71,4 @@ def start(app: FastAPI, listening: socket.socket, announce: Callable[[], None]) 
         pass
     finally:
         listening.close()
-        app.state.library.batcher.close()
+        app.state.registry.batcher.close()

@@ -1,7 +1,7 @@
-"""Bytes that somebody sends -> an image as the model wants it, or a refusal before much is decoded.
+"""An uploaded file -> an image as the model takes it, or a refusal before much is decoded.
 
-Size and format are read from the header, so that a picture of 200 megapixels costs nothing; of what is left no two are
-decoded at the same time.
+Size and format are read from the header, so that an image of 200 megapixels costs nothing; images are decoded one at a
+time.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ..data.image_file import FORMATS, Target, prepare
 from ..pixels import to_unit
 from .http_errors import Refused
 
-MOST_PIXELS = 50_000_000
-_KINDS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+MAX_PIXELS = 50_000_000
+_FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 _decoding = threading.Lock()
 
 
@@ -31,33 +31,33 @@ def read_upload(
     crop: Literal["center", "none"] = "center",
     crop_size: int | None = None,
 ) -> Tensor:
-    """Return `(1, C, H, W)` in [0, 1], upright, cut and resized as images of a data set are.
+    """Return `(1, C, H, W)` in [0, 1], upright, cropped and resized like images of a data set.
 
     Args:
         content: of a PNG, JPEG, WebP or BMP file.
         image_shape: (C, H, W).
-        crop: 'center' cuts the largest centred square first, 'none' squeezes.
+        crop: 'center' takes the largest centred square first, 'none' squeezes.
         crop_size: side in pixels of that square, if not the largest.
 
     Raises:
-        Refused: 415 if it is no such file, 413 if it has too many pixels, 422 if it is damaged.
+        Refused: 415 if it is not such a file, 413 if it has too many pixels, 422 if it is damaged.
     """
     channels, height, width = image_shape
     with _decoding:
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
         except Image.DecompressionBombError as error:
-            raise Refused(413, f"the image has too many pixels; at most {MOST_PIXELS:,} are read") from error
+            raise Refused(413, f"the image has too many pixels; at most {MAX_PIXELS:,} are read") from error
         except UnidentifiedImageError as error:
-            raise Refused(415, f"this is no image that can be read; send {_KINDS}") from error
+            raise Refused(415, f"cannot read this file as an image; send {_FORMATS}") from error
         except Exception as error:  # damaged headers raise all kinds of errors
             raise Refused(422, f"the image is damaged ({_reason(error)}); send it again or another") from error
-        if image.width * image.height > MOST_PIXELS:
+        if image.width * image.height > MAX_PIXELS:
             size = f"{image.width:,} x {image.height:,}"
-            raise Refused(413, f"the image has {size} pixels; at most {MOST_PIXELS:,} are read, make it smaller")
+            raise Refused(413, f"the image has {size} pixels; at most {MAX_PIXELS:,} are read, make it smaller")
         try:
             pixels = prepare(image, Target(height, width, channels, crop, crop_size))
-        except Exception as error:  # and so do damaged pixels
+        except Exception as error:  # as do damaged pixels
             raise Refused(422, f"the image is damaged ({_reason(error)}); send it again or another") from error
     return to_unit(torch.from_numpy(np.array(pixels))[None])
 

@@ -1,1 +1,1 @@
-"""What can be asked for, a file per subject; every path starts with /api/models."""
+"""Routes of the API, a file per subject; every path starts with /api/models."""

@@ -1,4 +1,4 @@
-"""An image goes in: uploaded, or one of the data; its code, reconstruction and error come out."""
+"""An image, uploaded or of the data -> its code, reconstruction and error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi import Path as InPath
 from fastapi.responses import Response
-from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -17,73 +16,73 @@ from ...data.dataset import ImageSet
 from ...losses import kl_per_dimension
 from ...pixels import to_unit
 from ...report.grid import Bytes, to_uint8
-from ..batched_inference import decode, encode
-from ..code_sets import Split
-from ..conditions import Told, condition_of
+from ..batched_inference import RequestedCondition, condition_of, decode, encode
 from ..http_errors import Refused
-from ..registry import OfModel
+from ..registry import Version
 from ..responses import Form as AnswerForm
-from ..responses import answer, data_uri, rounded
-from ..served_model import Opened
+from ..responses import data_uri, image_response, rounded
+from ..served_model import ModelVersion, Split
 from ..uploads import read_upload
 
 router = APIRouter(tags=["images"])
 WHITE = 0.5  # error of a pixel that is drawn white
 
-Upload = Annotated[UploadFile, File(description="PNG, JPEG, WebP or BMP of any size; it is cropped as the model needs")]
-ToldText = Annotated[str, Form(max_length=10_000, description="of conditional models, JSON as in /decode")]
+Upload = Annotated[UploadFile, File(description="PNG, JPEG, WebP or BMP of any size; it is cropped and resized")]
+ConditionText = Annotated[
+    str, Form(alias="told", max_length=10_000, description="condition of conditional models, JSON as in /decode")
+]
 
 
 @router.post("/api/models/{model}/encode")
-def encode_upload(opened: OfModel, file: Upload, told: ToldText = "{}") -> dict[str, Any]:
-    """Return the code of an image: mu, and log variances unless the model is a plain autoencoder."""
-    mu, *rest = encode(opened, _read(opened, file), _told(told))
+def encode_upload(version: Version, file: Upload, condition: ConditionText = "{}") -> dict[str, Any]:
+    """Encode an image: mu, and log variances unless the model is a plain autoencoder."""
+    mu, *rest = encode(version, _read(version, file), _condition(version, condition))
     return {"code": rounded(mu[0]), "logvar": rounded(rest[0][0]) if rest else None}
 
 
 @router.post("/api/models/{model}/reconstruct")
 def reconstruct_upload(
-    opened: OfModel, file: Upload, told: ToldText = "{}", form: Annotated[AnswerForm, Form()] = "json"
+    version: Version, file: Upload, condition: ConditionText = "{}", form: Annotated[AnswerForm, Form()] = "json"
 ) -> Response:
-    """Return an image as the model sees it, its code, its reconstruction and where the two differ."""
-    x = _read(opened, file)
-    return _reconstructed(opened, x, condition_of(opened.model(), _told(told), 1), form)
+    """Reconstruct an image: as the model takes it, its code, its reconstruction and the error of each pixel."""
+    x = _read(version, file)
+    return _reconstructed(version, x, _condition(version, condition), form)
 
 
 @router.get("/api/models/{model}/examples")
 def examples(
-    opened: OfModel,
+    version: Version,
     num: Annotated[int, Query(ge=1, le=64)] = 12,
     seed: Annotated[int, Query(ge=0, lt=2**31)] = 0,
     split: Split = "test",
 ) -> Response:
-    """Return some images of the data, with their places in it."""
-    images = opened.images(split)
+    """Return some images of the data with their indices."""
+    images = version.images(split)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:num])
     more = {"indices": chosen.tolist(), "labels": [label_of(images, int(i)) for i in chosen], "of": len(images)}
-    return answer("json", np.array(images.images[chosen]), name="examples", **more)
+    return image_response("json", np.array(images.images[chosen]), name="examples", **more)
 
 
 @router.get("/api/models/{model}/examples/{index}")
 def example(
-    opened: OfModel, index: Annotated[int, InPath(ge=0)], split: Split = "test", form: AnswerForm = "json"
+    version: Version, index: Annotated[int, InPath(ge=0)], split: Split = "test", form: AnswerForm = "json"
 ) -> Response:
-    """Return the same of an image of the data as of an upload."""
-    images = opened.images(split)
+    """Reconstruct an image of the data, as /reconstruct does an upload."""
+    images, model = version.images(split), version.model
     if index >= len(images):
         raise Refused(404, f"there is no {split} image {index}; there are 0 to {len(images) - 1}")
     chosen = np.array([index])
     x = to_unit(torch.from_numpy(np.array(images.images[chosen])))
-    if opened.model().encoder is None:
-        return answer(form, x, name=f"{opened.name}-{split}-{index}", label=label_of(images, index))
-    c = opened.model().condition_of(images, chosen)
-    known = {"label": label_of(images, index), "index": index, "split": split, "told": _told_of(opened, images, index)}
-    return _reconstructed(opened, x, c, form, **known)
+    label = label_of(images, index)
+    if model.encoder is None:
+        return image_response(form, x, name=f"{version.name}-{split}-{index}", label=label)
+    more = {"label": label, "index": index, "split": split, "told": _words_of_condition(version, images, index)}
+    return _reconstructed(version, x, model.condition_of(images, chosen), form, **more)
 
 
-def _told_of(opened: Opened, images: ImageSet, index: int) -> dict[str, Any] | None:
-    """Return what a conditional model is told of an image of the data, in the words of a request."""
-    conditioning = opened.model().conditioning
+def _words_of_condition(version: ModelVersion, images: ImageSet, index: int) -> dict[str, Any] | None:
+    """Return the condition of an image of the data as a request would state it; None for unconditional models."""
+    conditioning = version.model.conditioning
     if conditioning is None:
         return None
     if conditioning.kind == "labels":
@@ -94,7 +93,7 @@ def _told_of(opened: Opened, images: ImageSet, index: int) -> dict[str, Any] | N
 
 
 def label_of(images: ImageSet, index: int) -> str | None:
-    """Return the name of an image's label; None where it is not known."""
+    """Return the name of an image's label; None if it has none."""
     label = -1 if images.labels is None else int(images.labels[index])
     return images.label_names[label] if 0 <= label < len(images.label_names) else None
 
@@ -104,17 +103,15 @@ def error_map(x: Tensor, x_tilde: Tensor) -> Bytes:
 
     The scale is the same for all images, so that maps can be compared: errors of 0.5 and more are white.
     """
-    heat: NDArray[Any] = (x - x_tilde).abs().mean(0).numpy() / WHITE
-    colours = np.stack([3 * heat, 3 * heat - 1, 3 * heat - 2])
-    picture: Bytes = to_uint8(colours[None].clip(0, 1))[0]
-    return picture
+    heat = (x - x_tilde).abs().mean(0) / WHITE
+    return to_uint8(torch.stack([3 * heat, 3 * heat - 1, 3 * heat - 2])[None].clip(0, 1))[0]
 
 
-def _reconstructed(opened: Opened, x: Tensor, c: Tensor | None, form: AnswerForm, **more: Any) -> Response:
-    mu, *rest = encode(opened, x, condition=c)
-    x_tilde = decode(opened, mu, condition=c)
+def _reconstructed(version: ModelVersion, x: Tensor, c: Tensor | None, form: AnswerForm, **more: Any) -> Response:
+    mu, *rest = encode(version, x, c)
+    x_tilde = decode(version, mu, c)
     errors = error_map(x[0], x_tilde[0])
-    name = f"{opened.name}-reconstruction"
+    name = f"{version.name}-reconstruction"
     if form == "json":
         more |= {
             "original": data_uri(to_uint8(x)[0]),
@@ -126,18 +123,19 @@ def _reconstructed(opened: Opened, x: Tensor, c: Tensor | None, form: AnswerForm
             "mean_absolute_error": float((x - x_tilde).abs().mean()),
             "mean_squared_error": float((x - x_tilde).square().mean()),
         }
-        return answer("json", x_tilde, mu, name=name, **more)
+        return image_response("json", x_tilde, mu, name=name, **more)
     colours = [to_uint8(image.expand(1, 3, -1, -1))[0] for image in (x, x_tilde)]
-    return answer(form, np.stack([*colours, errors]), mu.expand(3, -1), name=name, columns=3)
+    return image_response(form, np.stack([*colours, errors]), mu.expand(3, -1), name=name, columns=3)
 
 
-def _read(opened: Opened, file: UploadFile) -> Tensor:
-    settings = opened.data_settings
-    return read_upload(file.file.read(), opened.model().image_shape, settings.crop, settings.crop_size)
+def _read(version: ModelVersion, file: UploadFile) -> Tensor:
+    settings = version.served.data_settings
+    return read_upload(file.file.read(), version.model.image_shape, settings.crop, settings.crop_size)
 
 
-def _told(text: str) -> Told:
+def _condition(version: ModelVersion, text: str) -> Tensor | None:
     try:
-        return Told.model_validate_json(text)
+        requested = RequestedCondition.model_validate_json(text)
     except ValidationError as error:
         raise Refused(422, f"told: {error.errors()[0]['msg']}") from error
+    return condition_of(version.model, requested, 1)

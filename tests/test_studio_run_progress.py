@@ -12,8 +12,8 @@ pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.
 
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml
-from vaegan.studio import run_progress as watching
-from vaegan.studio.run_progress import Watched
+from vaegan.studio.routes import run_progress
+from vaegan.studio.routes.run_progress import RunProgress
 
 
 def record(images: int, split: str = "train", value: float | None = None) -> str:
@@ -27,57 +27,57 @@ def run(tmp_path):
     return tmp_path
 
 
-def points(watched: Watched, split: str = "train") -> list:
-    return next((c["points"] for c in watched.summary()["curves"] if c["split"] == split), [])
+def points(progress: RunProgress, split: str = "train") -> list:
+    return next((c["points"] for c in progress.summary()["curves"] if c["split"] == split), [])
 
 
 def test_records_are_read_as_they_come(run):
-    watched = Watched(run)
-    assert watched.summary()["state"] == "starting"
-    assert points(watched) == []
+    progress = RunProgress(run)
+    assert progress.summary()["state"] == "starting"
+    assert points(progress) == []
     with (run / "metrics.jsonl").open("a") as file:
         file.write(record(100) + record(200, "test") + record(200)[:20])
         file.flush()
-        assert points(watched) == [(100, 10.0)]
-        assert points(watched, "test") == [(200, 20.0)]
+        assert points(progress) == [(100, 10.0)]
+        assert points(progress, "test") == [(200, 20.0)]
         file.write(record(200)[20:] + "no record\n" + "[1]\n" + record(300))
         file.flush()
-        assert points(watched) == [(100, 10.0), (200, 20.0), (300, 30.0)]
-    told = watched.summary()
+        assert points(progress) == [(100, 10.0), (200, 20.0), (300, 30.0)]
+    told = progress.summary()
     assert (told["images"], told["epoch"], told["goal"]["epochs"]) == (300, 3.0, 5.0)
 
 
 def test_records_written_anew_are_read_anew(run):
     path = run / "metrics.jsonl"
     path.write_text(record(100) + record(200) + record(300))
-    watched = Watched(run)
-    assert len(points(watched)) == 3
+    progress = RunProgress(run)
+    assert len(points(progress)) == 3
     beside = run / "new"
     beside.write_text(record(100) + record(150) + record(200) + record(250, value=9.0))
     beside.replace(path)
-    assert points(watched)[-1] == (250, 9.0)
-    assert len(points(watched)) == 4
+    assert points(progress)[-1] == (250, 9.0)
+    assert len(points(progress)) == 4
     path.unlink()
-    assert points(watched) == []
+    assert points(progress) == []
 
 
 def test_losses_that_are_not_finite_are_left_out(run):
     lines = [record(100), record(200).replace("20.0", "NaN"), record(300).replace("30.0", "Infinity")]
     (run / "metrics.jsonl").write_text("".join(lines))
-    assert points(Watched(run)) == [(100, 10.0), (200, None), (300, None)]
+    assert points(RunProgress(run)) == [(100, 10.0), (200, None), (300, None)]
 
 
 def test_long_runs_are_thinned_to_a_bound(run, monkeypatch):
-    monkeypatch.setattr(watching, "_MOST_RECORDS", 50)
-    monkeypatch.setattr(watching, "_MOST_POINTS", 20)
+    monkeypatch.setattr(run_progress, "_MAX_RECORDS", 50)
+    monkeypatch.setattr(run_progress, "_MAX_POINTS", 20)
     (run / "metrics.jsonl").write_text("".join(record(10 * k) for k in range(1, 1001)))
-    watched = Watched(run)
-    shown = [images for images, _ in points(watched)]
+    progress = RunProgress(run)
+    shown = [images for images, _ in points(progress)]
     assert len(shown) <= 22
     assert shown == sorted(shown)
     assert shown[0] < 1000
     assert shown[-1] > 9500
-    assert len(watched._records["train"]) <= 50
+    assert len(progress._records["train"]) <= 50
 
 
 @pytest.mark.parametrize(
@@ -99,4 +99,4 @@ def test_states(run, images, age, curves, state):
     os.utime(metrics, (written, written))
     if curves:
         (run / "losses.png").touch()
-    assert Watched(run).summary()["state"] == state
+    assert RunProgress(run).summary()["state"] == state

@@ -13,51 +13,46 @@ from torch import Tensor
 
 from ...data.conditions import Conditioning
 from ...errors import UserError
-from ...models import Model
 from ...priors import Prior
-from ..batched_inference import decode
-from ..conditions import Told
+from ..batched_inference import RequestedCondition, condition_of, decode
 from ..http_errors import Refused
-from ..registry import OfModel
-from ..responses import Form, answer
-from ..served_model import Opened
+from ..registry import Version
+from ..responses import Form, image_response
+from ..served_model import ModelVersion
 
 router = APIRouter(tags=["samples"])
-BY_LABEL = " of the label"
-Seed = Annotated[int, Query(ge=0, lt=2**31, description="the same seed gives the same images")]
 
 
 @router.get("/api/models/{model}/samples")
 def samples(
-    opened: OfModel,
+    version: Version,
     num: Annotated[int, Query(ge=1, le=256)] = 16,
-    seed: Seed = 0,
+    seed: Annotated[int, Query(ge=0, lt=2**31, description="the same seed gives the same images")] = 0,
     prior: Annotated[str | None, Query(max_length=100, description="the model's default if not given")] = None,
     label: Annotated[str | None, Query(max_length=200, description="name or number of a label")] = None,
     attribute: Annotated[list[str], Query(max_length=100, description="NAME=VALUE, of conditional models")] = [],  # noqa: B006
     form: Form = "json",
 ) -> Response:
-    """Draw codes from a prior and decode them."""
-    model = opened.model()
-    conditioning = model.conditioning
-    told = Told(attributes=_attributes(attribute))
-    if conditioning is not None and conditioning.kind == "labels":
-        told.label = label
+    """Sample codes from a prior and decode them."""
+    model = version.model
+    requested = RequestedCondition(attributes=_attributes(attribute))
+    if model.conditioning is not None and model.conditioning.kind == "labels":
+        requested.label = label
         label = None if not model.prior_of(prior).num_labels else label
-    chosen, labels = _prior_of(opened, model, prior, label, num)
+    chosen, labels = _prior_of(version, prior, label, num)
     z = chosen.sample(num, seed=seed, labels=labels)
-    images, drawn_from = decode(opened, z, told), chosen.name + (BY_LABEL if labels is not None else "")
-    return answer(form, images, z, name=f"{opened.name}-samples-{seed}", prior=drawn_from, seed=seed)
+    images = decode(version, z, condition_of(model, requested, num))
+    title = chosen.name + (" of the label" if labels is not None else "")
+    return image_response(form, images, z, name=f"{version.name}-samples-{seed}", prior=title, seed=seed)
 
 
-def _prior_of(
-    opened: Opened, model: Model, name: str | None, label: str | None, num: int
-) -> tuple[Prior, Tensor | None]:
-    """Return the prior to draw from, and the labels `(num,)` to ask it for.
+def _prior_of(version: ModelVersion, name: str | None, label: str | None, num: int) -> tuple[Prior, Tensor | None]:
+    """Return the prior to sample from, and the labels `(num,)` to sample for.
 
     Raises:
-        Refused: if there is no prior or label of this name, or codes of a label cannot be known.
+        Refused: if there is no such prior or label, or nothing to fit a prior of the label to.
     """
+    model = version.model
     try:
         prior = model.prior_of(name) if model.prior_names or label is None else None
     except UserError as error:
@@ -66,10 +61,10 @@ def _prior_of(
         assert prior is not None
         return prior, None
     if name is not None and prior is not None and not prior.num_labels:
-        raise Refused(400, f"the prior '{name}' knows no labels; leave it out, and one of each label is fitted")
+        raise Refused(400, f"the prior '{name}' is not fitted by label; leave it out to use one that is")
     if prior is None or not prior.num_labels:
-        prior = opened.prior_by_label()
-        names = opened.images("train").label_names
+        prior = version.prior_by_label()
+        names = version.images("train").label_names
     else:
         names = tuple(model.info["label_names"])
     try:
@@ -79,14 +74,14 @@ def _prior_of(
     return prior, torch.full((num,), index)
 
 
-def _attributes(given: Sequence[str]) -> dict[str, float]:
+def _attributes(words: Sequence[str]) -> dict[str, float]:
     """Return attributes by name out of NAME=VALUE.
 
     Raises:
-        Refused: with 422 if one is not of this form, or its value no number that attributes have.
+        Refused: with 422 if one is not of this form, or its value is out of range.
     """
-    pairs = {name.strip(): value for name, _, value in (words.rpartition("=") for words in given)}
+    pairs = {name.strip(): value for name, _, value in (word.rpartition("=") for word in words)}
     try:
-        return Told.model_validate({"attributes": pairs}).attributes
+        return RequestedCondition.model_validate({"attributes": pairs}).attributes
     except ValidationError as error:
         raise Refused(422, "attribute: write NAME=VALUE with a number, such as smiling=1") from error

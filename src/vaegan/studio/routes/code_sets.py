@@ -1,0 +1,170 @@
+"""The codes of many images at once: clusters, a map, the leading dimensions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import JSONResponse, Response
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...errors import UserError
+from ...latent.encoding import encode_images
+from ...latent.kmeans import ALGORITHMS, MAPS, Clusters
+from ...latent.paths import order_by_kl
+from ...report.gallery import cluster_names, gallery
+from ...report.grid import to_uint8
+from ..registry import Version
+from ..responses import Form, data_uri, image_response, npz_response, rounded
+from ..served_model import BATCH, ModelVersion, Split
+
+router = APIRouter(tags=["codes of many images"])
+_RESTARTS = 2
+_KL_IMAGES = 1000  # that the KL of each dimension is the mean over
+
+Num = Annotated[int, Query(ge=2, le=5000, description="images, at most")]
+Seed = Annotated[int, Query(ge=0, lt=2**31, description="chooses the images and initialises the algorithms")]
+K = Annotated[int, Query(ge=1, le=50, description="clusters")]
+How = Annotated[Literal["kmeans", "mixture"], Query(description="k-means, or a mixture of Gaussians")]
+
+
+class CodeSet(NamedTuple):
+    """Some images of a split, chosen by a seed."""
+
+    split: Split
+    num: int
+    seed: int
+
+    def codes(self, version: ModelVersion) -> tuple[NDArray[np.int64], Tensor]:
+        """Return indices in the split `(N,)` and codes `(N, Z)`."""
+        return version.codes(*self)[:2]
+
+    def clusters(self, version: ModelVersion, k: int, how: str) -> Clusters:
+        """Return k clusters of their codes."""
+        _, mu = self.codes(version)
+        fit = ALGORITHMS[how]
+        return version.slowly(("clusters", self, k, how), lambda: fit(mu, k, seed=self.seed, restarts=_RESTARTS))
+
+    def places(self, version: ModelVersion, how: str) -> Tensor:
+        """Return their places on a plane `(N, 2)`."""
+        _, mu = self.codes(version)
+        return version.slowly(("map", self, how), lambda: MAPS[how](mu, self.seed))
+
+
+def _code_set(num: Num = 2000, seed: Seed = 0, split: Split = "test") -> CodeSet:
+    return CodeSet(split, num, seed)
+
+
+Chosen = Annotated[CodeSet, Depends(_code_set)]
+
+
+@router.get("/api/models/{model}/dimensions")
+def dimensions(version: Version, num: Annotated[int, Query(ge=1, le=256)] = 10) -> dict[str, Any]:
+    """List the leading dimensions of the code, those of the highest mean KL, in nats."""
+    order, kl, deviation = leading_dimensions(version)
+    plain = [None] * num if kl is None else rounded(kl[:num])
+    rows = zip(order[:num].tolist(), plain, rounded(deviation[:num]), strict=False)
+    return {"dimensions": [{"dimension": d, "kl": nats, "deviation": sd} for d, nats, sd in rows]}
+
+
+@router.get("/api/models/{model}/clusters")
+def clusters(
+    version: Version,
+    code_set: Chosen,
+    k: K = 10,
+    how: How = "kmeans",
+    shown: Annotated[int, Query(ge=1, le=32, description="images of each cluster, the nearest to its centre")] = 12,
+    form: Form = "json",
+) -> Response:
+    """Cluster codes, and show each cluster by the images nearest to its centre."""
+    indices, mu = code_set.codes(version)
+    result = code_set.clusters(version, k, how)
+    images = version.images(code_set.split)
+    pixels = np.array(images.images[indices])
+    name = f"{version.name}-clusters"
+    if form == "npz":
+        arrays = {"codes": mu.numpy(), "clusters": result.assignment.numpy(), "centres": result.centres.numpy()}
+        return npz_response(name, indices=indices, **arrays)
+    if form != "json":
+        rows = gallery(pixels, result, shown, blank=255)
+        return image_response(form, rows.reshape(-1, *rows.shape[2:]), name=name, columns=shown, shape=rows.shape[:2])
+    names = cluster_names(result, None if images.labels is None else images.labels[indices], images.label_names)
+    nearest = [result.nearest(cluster, shown).tolist() for cluster in range(k)]
+    listed = [
+        {
+            "name": names[cluster],
+            "size": int((result.assignment == cluster).sum()),
+            "centre": rounded(result.centres[cluster]),
+            "indices": [int(indices[row]) for row in rows],
+            "images": [data_uri(pixels[row]) for row in rows],
+        }
+        for cluster, rows in enumerate(nearest)
+    ]
+    return JSONResponse({"clusters": listed, "num": len(indices), "split": code_set.split})
+
+
+@router.get("/api/models/{model}/map")
+def code_map(
+    version: Version,
+    code_set: Chosen,
+    how: Annotated[Literal["pca", "tsne"], Query(description="principal components, or t-SNE")] = "pca",
+    k: K = 10,
+    by: Annotated[How, Query(description="the clustering")] = "kmeans",
+    form: Literal["json", "npz"] = "json",
+) -> Response:
+    """Project codes on a plane: a place for each image, its label if it has one, and its cluster."""
+    indices, mu = code_set.codes(version)
+    images, places = version.images(code_set.split), code_set.places(version, how)
+    result = code_set.clusters(version, k, by)
+    labels = None if images.labels is None else images.labels[indices]
+    if form == "npz":
+        named = {} if labels is None else {"labels": labels, "label_names": np.asarray(images.label_names, np.str_)}
+        arrays = {"codes": mu.numpy(), "places": places.numpy(), "clusters": result.assignment.numpy()}
+        return npz_response(f"{version.name}-map", indices=indices, **arrays, **named)
+    return JSONResponse(
+        {
+            "indices": indices.tolist(),
+            "places": rounded(places),
+            "labels": None if labels is None else labels.tolist(),
+            "label_names": list(images.label_names),
+            "clusters": result.assignment.tolist(),
+            "cluster_names": cluster_names(result, labels, images.label_names),
+            "split": code_set.split,
+        }
+    )
+
+
+def leading_dimensions(version: ModelVersion) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Return all dimensions, the most used first; their mean KL in nats, or None; the deviation of codes in each.
+
+    Codes are those of held-out images or, where there are none, of the model's own samples. The dimensions of a plain
+    autoencoder are ordered by their deviation; those of a GAN, which has no encoder, are not ordered.
+    """
+    model = version.model
+    if model.encoder is None:
+        return torch.arange(model.latent_dim), None, torch.ones(model.latent_dim)
+    mu, logvar = _codes_of_any(version)
+    if logvar is None:
+        deviation = mu.std(0)
+        order = deviation.argsort(descending=True, stable=True)
+        return order, None, deviation[order]
+    order, kl = order_by_kl(mu, logvar)
+    return order, kl, mu.std(0)[order]
+
+
+def _codes_of_any(version: ModelVersion) -> tuple[Tensor, Tensor | None]:
+    try:
+        _, mu, logvar = version.codes("test", _KL_IMAGES, 0)
+        return mu, logvar
+    except UserError:
+        model = version.model
+
+        def of_samples() -> tuple[Tensor, Tensor | None]:
+            c = model.condition_in_turn(_KL_IMAGES)
+            images = to_uint8(model.sample(_KL_IMAGES, condition=c, batch_size=BATCH))
+            return encode_images(model, images, condition=c, batch_size=BATCH)
+
+        return version.slowly("codes of samples", of_samples)

@@ -1,0 +1,68 @@
+"""Which models there are, and what each can do."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from ...latent.kmeans import ALGORITHMS
+from ..http_errors import Refused
+from ..registry import Registry, Served
+from ..served_model import ModelVersion, ServedModel
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/api/models")
+def models(request: Request) -> dict[str, Any]:
+    """List all models with what each can do."""
+    registry: Registry = request.app.state.registry
+    return {"models": [_description(served) for served in registry.values()]}
+
+
+@router.get("/api/models/{model}")
+def model(served: Served) -> dict[str, Any]:
+    """Describe a model: its networks, priors, labels, attributes and condition."""
+    return _description(served)
+
+
+def _description(served: ServedModel) -> dict[str, Any]:
+    common = {"name": served.name, "source": served.source, "run": served.run_folder is not None}
+    try:
+        version = served.version()
+    except Refused as refusal:  # a run without a model yet
+        return common | {"ready": False, "reason": str(refusal)}
+    model = version.model
+    channels, height, width = model.image_shape
+    conditioning = model.conditioning
+    priors = [{"name": name, "knows_labels": bool(model.prior_of(name).num_labels)} for name in model.prior_names]
+    return common | {
+        "ready": True,
+        "version": version.id,
+        "kind": model.kind,
+        "image": {"channels": channels, "height": height, "width": width},
+        "latent_dim": model.latent_dim,
+        "parts": {name: sum(p.numel() for p in part.parameters()) for name, part in model.parts.items()},
+        "priors": priors,
+        "default_prior": model.default_prior if model.prior_names else None,
+        "labels": _labels(version),
+        "attributes": list(version.vectors.names) if version.vectors else [],
+        "condition": None if conditioning is None else {"kind": conditioning.kind, "names": list(conditioning.names)},
+        "data": served.data_settings.source or None,
+        "clusterings": list(ALGORITHMS),
+        "maps": ["pca", *(["tsne"] if importlib.util.find_spec("openTSNE") else [])],
+        "info": {key: model.info.get(key) for key in ("recipe", "images", "seed")},
+    }
+
+
+def _labels(version: ModelVersion) -> list[str]:
+    """Return the labels that samples can have: those of the condition, or those whose codes have or can get a prior."""
+    model = version.model
+    if model.conditioning is not None and model.conditioning.kind == "labels":
+        return list(model.conditioning.names)
+    by_label = any(prior.num_labels for prior in model.priors.values())
+    if model.encoder is None or not (by_label or version.served.data_settings.source):
+        return []
+    return list(model.info.get("label_names", ()))

@@ -1,0 +1,214 @@
+"""A run while it trains, or afterwards: curves, health, snapshots.
+
+Records are read once, from where the last request stopped reading. Of a long run every second one is dropped again and
+again, so that their number stays bounded.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from fastapi import APIRouter
+from fastapi import Path as InPath
+from fastapi.responses import JSONResponse, Response
+
+from ...errors import UserError
+from ...report.animation import numbered_pictures, write_film
+from ...report.curves import loss_charts, score_chart
+from ...training.run_folder import RunFolder
+from ..http_errors import Refused
+from ..registry import Served
+from ..responses import attachment, npz_response
+from ..served_model import ServedModel
+
+router = APIRouter(tags=["training"])
+SnapshotKind = Literal["samples", "reconstructions", "triptychs"]
+KINDS: tuple[SnapshotKind, ...] = ("samples", "reconstructions", "triptychs")
+_MAX_FRAMES = 60
+_MAX_RECORDS = 4000
+_MAX_POINTS = 300
+_MAX_BYTES = 40_000_000  # of a snapshot
+_STOPPED_AFTER = 300.0  # seconds without a record
+
+
+@router.get("/api/models/{model}/training")
+def training(served: Served, form: Literal["json", "npz"] = "json") -> Response:
+    """Describe the progress of a run: its losses so far, its health, its snapshots; as npz its curves."""
+    summary = _progress_of(served).summary()
+    if form == "json":
+        return JSONResponse(summary)
+    arrays = {f"{c['split']}/{c['part']}/{c['loss']}": np.array(c["points"], float) for c in summary["curves"]}
+    return npz_response(f"{served.name}-curves", **arrays)
+
+
+@router.get("/api/models/{model}/snapshots/{kind}")
+def animation(served: Served, kind: SnapshotKind) -> Response:
+    """Return all snapshots of a kind as an animation (GIF)."""
+    paths = _progress_of(served).pictures(kind)
+    if not paths:
+        raise Refused(404, f"{served.name} has no snapshots of {kind}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{served.name}-{kind}.gif"
+        write_film(paths, path, _MAX_FRAMES)
+        return attachment(path.read_bytes(), path.name)
+
+
+@router.get("/api/models/{model}/snapshots/{kind}/{images}")
+def snapshot(served: Served, kind: SnapshotKind, images: Annotated[int, InPath(ge=0)]) -> Response:
+    """Return the grid (PNG) of the snapshot after this number of images."""
+    return attachment(_progress_of(served).picture(kind, images), f"{served.name}-{kind}-{images}.png")
+
+
+_progress: WeakKeyDictionary[ServedModel, RunProgress] = WeakKeyDictionary()
+
+
+def _progress_of(served: ServedModel) -> RunProgress:
+    folder = served.run_folder
+    if folder is None:
+        raise Refused(409, f"{served.name} is a saved model, not a run; name its run folder to see its training")
+    return _progress.setdefault(served, RunProgress(folder))
+
+
+class RunProgress:
+    """The records and snapshots of a run folder, read again and again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.run = RunFolder(folder)
+        self._lock = threading.Lock()
+        self._goal_stamp: tuple[int, int] | None = None
+        self._last_goal: dict[str, Any] = {}
+        self._start_over(None)
+
+    def _start_over(self, identity: object) -> None:
+        self._identity, self._offset, self._step = identity, 0, 1
+        self._records: dict[str, list[dict[str, Any]]] = {"train": [], "test": []}
+        self._num_read = {"train": 0, "test": 0}
+
+    def summary(self) -> dict[str, Any]:
+        """Return curves, state, snapshots, health and speed as plain data."""
+        with self._lock:
+            self._read_on()
+            train, test = self._records["train"], self._records["test"]
+            last = max((r["images"] for r in (*train[-1:], *test[-1:])), default=0)
+            curves = [curve for split in ("train", "test") for curve in _curves(self._records[split], split)]
+            charts = [*loss_charts([*train, *test]), score_chart(test)]
+        newest = train[-1] if train else {}
+        return {
+            "state": self._state(),
+            "images": last,
+            "epoch": max((r.get("epoch", 0.0) for r in (*train[-1:], *test[-1:])), default=0.0),
+            "images_per_second": newest.get("images_per_second"),
+            "goal": self._goal(),
+            "curves": curves,
+            "charts": [chart.as_json() for chart in charts if chart],
+            "health": next((r["health"] for r in reversed(test) if "health" in r), []),
+            "snapshots": {kind: [int(path.stem) for path in self.pictures(kind)] for kind in KINDS},
+        }
+
+    def pictures(self, kind: SnapshotKind) -> list[Path]:
+        """Return the snapshots of a kind, the first first; links that lead out of the run are left out."""
+        root = self.run.path.resolve()
+        paths = numbered_pictures(self.run.path / kind)
+        return [
+            path
+            for path in paths
+            if path.stem.isascii() and path.stem.isdigit() and path.resolve().is_relative_to(root)
+        ]
+
+    def picture(self, kind: SnapshotKind, images: int) -> bytes:
+        """Return the PNG of the snapshot after this number of images.
+
+        Raises:
+            Refused: with 404 if there is none.
+        """
+        path = next((path for path in self.pictures(kind) if int(path.stem) == images), None)
+        if path is None or path.stat().st_size > _MAX_BYTES:
+            raise Refused(404, f"there is no snapshot of {kind} after {images} images")
+        return path.read_bytes()
+
+    def _read_on(self) -> None:
+        try:
+            file_now = self.run.metrics_path.stat()
+        except OSError:
+            self._start_over(None)
+            return
+        # A resumed run writes its records again, without those of steps that it repeats.
+        if file_now.st_ino != self._identity or file_now.st_size < self._offset:
+            self._start_over(file_now.st_ino)
+        with self.run.metrics_path.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):  # it is being written
+                    break
+                self._offset += len(line)
+                self._add(line)
+
+    def _add(self, line: bytes) -> None:
+        try:
+            record = json.loads(line)
+            split = record["split"]
+            record["images"] = int(record["images"])
+            records = self._records[split]
+        except (ValueError, KeyError, TypeError):  # cut off by a crash
+            return
+        self._num_read[split] += 1
+        if split == "train" and self._num_read[split] % self._step:
+            return
+        records.append(record)
+        if len(records) > _MAX_RECORDS:
+            self._step *= 2
+            del records[::2]
+
+    def _state(self) -> str:
+        """Return 'finished', 'going on', 'stopped' or 'starting'; the curves are the last file that a run writes."""
+        try:
+            written = self.run.metrics_path.stat().st_mtime
+        except OSError:
+            return "starting"
+        if self.run.curves_path.is_file() and self._reached():
+            return "finished"
+        return "going on" if time.time() - written < _STOPPED_AFTER else "stopped"
+
+    def _reached(self) -> bool:
+        goal, last = self._goal(), [records[-1] for records in self._records.values() if records]
+        return goal["epochs"] is None or any(
+            record.get("epoch", 0.0) >= goal["epochs"] - 1e-6 or record["images"] >= (goal["images"] or float("inf"))
+            for record in last
+        )
+
+    def _goal(self) -> dict[str, Any]:
+        """Return the planned length of the run; settings are read again only when their file has changed."""
+        try:
+            file_now = self.run.config_path.stat()
+            stamp = (file_now.st_mtime_ns, file_now.st_size)
+            if stamp != self._goal_stamp:
+                train = self.run.config.train
+                self._last_goal, self._goal_stamp = {"epochs": train.epochs, "images": train.images}, stamp
+        except (OSError, UserError):
+            return {"epochs": None, "images": None}
+        return self._last_goal
+
+
+def _curves(records: list[dict[str, Any]], split: str) -> Iterator[dict[str, Any]]:
+    """Yield each loss of each network over the images seen, thinned out."""
+    some = records[:: max(1, -(-len(records) // _MAX_POINTS))]
+    if records and some[-1] is not records[-1]:
+        some = [*some, records[-1]]
+    columns: dict[tuple[str, str], list[tuple[int, float | None]]] = {}
+    for record in some:
+        for part, terms in record.get("losses", {}).items():
+            for term, value in terms.items():
+                finite = isinstance(value, int | float) and abs(value) < 1e300
+                columns.setdefault((part, term), []).append(
+                    (record["images"], float(f"{value:.5g}") if finite else None)
+                )
+    for (part, term), points in columns.items():
+        yield {"split": split, "part": part, "loss": term, "points": points}
