@@ -113,9 +113,7 @@ def test_the_scale_suits_the_range(drawn, llike, gan, ticks):
     assert [text.get_text() for text in axes.get_yticklabels()] == ticks
 
 
-@pytest.mark.parametrize(
-    "values", [[1.0], [0.0, 0.0], [1.0, math.nan, 1e30], [1e-300, 1e300, -5.0]]
-)
+@pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [1.0, math.nan, 1e30], [1e-300, 1e300, -5.0]])
 def test_few_and_broken_values_are_drawn_without_complaint(drawn, values, recwarn):
     (axes,) = drawn([record(i, encoder={"prior": value}) for i, value in enumerate(values)]).axes
     assert labels(axes) == ["prior"]
