@@ -1,12 +1,12 @@
-"""AE, VAE, GAN, VAE_Dis_l and VAE/GAN side by side: the same networks on MNIST, several seeds, then `vaegan compare`.
+"""AE, VAE, GAN, VAE_Dis_l and VAE/GAN compared: the same networks on MNIST, several seeds, then `vaegan compare`.
 
-    python studies/five_models.py --data.root data/mnist             # train what is not trained yet, then compare
-    python studies/five_models.py --data.root data/mnist --list      # say what that would be, and how long it may take
+    python studies/five_models.py --data.root data/mnist             # train the missing runs, then compare
+    python studies/five_models.py --data.root data/mnist --list      # print the commands and the expected minutes
 
-All have the networks, optimiser, batches and epochs of the recipe mnist-conv. AE and VAE take pixels as Bernoulli, with
-weight 1 for all terms, which needs a sigmoid at the decoder's end; VAE_Dis_l compares in layer l of the discriminator
-that the GAN of the same seed ended with. Each run is evaluated when it is trained. A script that was stopped goes on
-where it was. Page, JSON and a table for a README are written beside the runs.
+All use the networks, optimiser, batches and epochs of the recipe mnist-conv. AE and VAE have Bernoulli pixels and a
+weight of 1 for all terms, which needs a sigmoid as the decoder's output; VAE_Dis_l compares features in layer l of the
+final discriminator of the GAN with the same seed. Each run is evaluated after training. Run the same command to resume.
+Page, JSON and a Markdown table are written beside the runs.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ PIXELS = {
     "loss.encoder-llike-weight": "1",
 }
 MEASURING = 2
-"""Minutes, about, for a run of 10,000 images of each kind and several priors."""
+"""Approximate minutes to evaluate a run on 10,000 images with several priors."""
 KINDS: dict[str, side_by_side.Settings] = {"ae": PIXELS, "vae": PIXELS, "gan": {}, "vae-dis-l": {}, "vaegan": {}}
-"""Kind of model and what it changes in the recipe; the GAN comes before the model that builds on it."""
+"""Kind of model -> changes to the recipe; the GAN comes before VAE_Dis_l, which needs it."""
 
 
 def settings_of(kind: str, seed: int, out: Path) -> side_by_side.Settings:
-    """Return what the run of a kind and seed changes in the recipe."""
+    """Return the changes to the recipe of a run."""
     metric = {"loss.metric": str(out / f"gan-{seed}")} if kind == "vae-dis-l" else {}
     return {"model.kind": kind, **KINDS[kind], **metric}
 
 
 def trainings(seeds: Sequence[int], out: Path, more: Sequence[str]) -> list[side_by_side.Training]:
-    """Return the command of each training; a GAN's comes before that of the model that builds on it."""
+    """Return the command of each training, a GAN's before that of the VAE_Dis_l which needs it."""
     return side_by_side.trainings(RECIPE, KINDS, seeds, out, lambda kind, seed: settings_of(kind, seed, out), more)
 
 

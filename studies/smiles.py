@@ -1,15 +1,14 @@
-"""Real faces at 64x64: a VAE and a VAE/GAN with the same encoder and decoder, and the vector of smiles in each.
+"""Real faces at 64x64: a VAE and a VAE/GAN with the same encoder and decoder, and the attribute vector of smiles.
 
-    python studies/smiles.py --data smiles.zip             # train what is not trained yet, measure, compare
-    python studies/smiles.py --data smiles.zip --list      # say what that would be, and how long it may take
+    python studies/smiles.py --data smiles.zip             # train the missing runs, measure, compare
+    python studies/smiles.py --data smiles.zip --list      # print the commands and the expected minutes
 
-The source is any folder or archive of grey images with two labels, one of them ATTRIBUTE. Both kinds have the recipe
-small-32 with twice the size. The VAE's pixels are Gaussian, with the variance that fits best (sigma-VAE,
-arXiv:2006.13202), so that its likelihood and its KL need no weights: it keeps as much as that likelihood finds worth
-keeping. (It starts from a standard deviation of 0.1, as a logarithm moves by the learning rate a step at most: from 1
-it gets nowhere near in this time.) After the comparison the script adds the vector of smiles to held-out faces, and
-says how many a classifier that was trained apart sees flip. Page, JSON and tables are written beside the runs; a
-script that was stopped goes on where it was; words that the script does not know go to `vaegan train`.
+The source is any folder or archive of grey images with two labels, one of them ATTRIBUTE. Both kinds use the recipe
+small-32 at twice the image size. The VAE's pixels are Gaussian with the best-fitting variance (sigma-VAE,
+arXiv:2006.13202), so its likelihood and KL need no weights. (The standard deviation starts at 0.1: its logarithm moves
+by at most the learning rate per step, so from 1 it would not get near its optimum in this time.) After the comparison,
+the script adds the smile vector to held-out faces, and a classifier trained separately counts how many flip. Page, JSON
+and tables are written beside the runs. Run the same command to resume. Unknown options are passed to `vaegan train`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SHARED = {
     "data.size": "64", "data.channels": "1", "data.flip": "True", "train.batch-size": "64", "train.images": "142000",
     "train.pretrain-epochs": "2", "train.snapshot-epochs": "2",
 }  # fmt: skip
-"""What both change in the recipe: there are twenty times as many images as it is made for."""
+"""Changes to the recipe for both: there are twenty times as many images as it was made for."""
 KINDS: dict[str, side_by_side.Settings] = {
     "vae": {
         "loss.likelihood": "gaussian-learned", "loss.pixel-variance": "0.01", "loss.gamma": "1", "loss.kl-weight": "1",
@@ -40,7 +39,7 @@ KINDS: dict[str, side_by_side.Settings] = {
     },
     "vaegan": {},
 }  # fmt: skip
-"""Kind of model and what it changes besides."""
+"""Kind of model -> further changes to the recipe."""
 STRENGTHS = (1.0, 1.5, 2.0)
 
 
@@ -52,39 +51,39 @@ def trainings(seeds: Sequence[int], out: Path, more: Sequence[str]) -> list[side
 
 
 def check(run: Path) -> int:
-    """Add the vector to held-out images, and have a classifier tell what changed; once."""
-    if checked(run).is_file():
+    """Run `vaegan attributes --check` on a run, unless it was checked before."""
+    if check_path(run).is_file():
         return 0
     strengths = [f"{strength:g}" for strength in (0.5, *STRENGTHS)]
     return vaegan(["attributes", str(run), "--attribute", ATTRIBUTE, "--check", "--check-images", "2000",
                    "--check-strength", *strengths, "--out", str(run.with_suffix(".png")), "--overwrite"])  # fmt: skip
 
 
-def checked(run: Path) -> Path:
-    """Where the check of a run's vector is written."""
+def check_path(run: Path) -> Path:
+    """Return the path of the result of a run's check."""
     return run.with_name(f"{run.name}-check.json")
 
 
-def table(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the shares of flips at each strength as Markdown, a row for each run.
+def table(checks: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the flip rates at each strength as a Markdown table, a row for each run.
 
     Args:
-        found: run -> what `vaegan attributes --check` wrote.
+        checks: run -> what `vaegan attributes --check` wrote.
     """
     heads = [f"flips at strength {strength:g}" for strength in STRENGTHS]
     lines = [
         f"| run | images | {' | '.join(heads)} | random direction at {STRENGTHS[-1]:g} |",
         "|---|---:|" + "---:|" * (len(STRENGTHS) + 1),
     ]
-    for run, result in found.items():
+    for run, result in checks.items():
         effects = {effect["strength"]: effect for effect in result["effects"] if effect["attribute"] == ATTRIBUTE}
-        cells = [_told(effects[strength]["vector"]["flipped"]) for strength in STRENGTHS]
-        cells.append(_told(effects[STRENGTHS[-1]]["random"]["flipped"]))
+        cells = [_with_interval(effects[strength]["vector"]["flipped"]) for strength in STRENGTHS]
+        cells.append(_with_interval(effects[STRENGTHS[-1]]["random"]["flipped"]))
         lines.append(f"| {run} | {result['num_images']:,} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _told(figure: Mapping[str, float]) -> str:
+def _with_interval(figure: Mapping[str, float]) -> str:
     return f"{figure['value']:.2f} ({figure['low']:.2f}–{figure['high']:.2f})"
 
 
@@ -102,9 +101,9 @@ def main() -> int:
     runs = [Path(words[-1]) for words, _ in commands]
     if code := side_by_side.carry_out(commands, check) or vaegan(last):
         return code
-    found = {run.name: json.loads(checked(run).read_text(encoding="utf-8")) for run in runs}
-    write_text(options.out / "flips.md", table(found))
-    print(table(found))
+    checks = {run.name: json.loads(check_path(run).read_text(encoding="utf-8")) for run in runs}
+    write_text(options.out / "flips.md", table(checks))
+    print(table(checks))
     return 0
 
 

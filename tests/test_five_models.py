@@ -1,4 +1,4 @@
-"""The script that trains the five kinds alike: its commands, without running them."""
+"""The script that trains the five kinds with the same networks: its commands, without running them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def test_every_command_parses_and_is_timed(script, tmp_path):
         assert words[-1] == str(tmp_path / f"{config.model.kind}-{config.seed}")
         assert 0 < minutes < 60
     name, *words = script.side_by_side.comparison(script.KINDS, [0, 1, 2], tmp_path, 500)
-    found = parse(compare.Options, words, name, compare.defaults)
-    assert set(found.runs) == {words[-1] for words, _ in commands}
-    assert found.num == 500
+    options = parse(compare.Options, words, name, compare.defaults)
+    assert set(options.runs) == {words[-1] for words, _ in commands}
+    assert options.num == 500
 
 
 def test_all_have_the_networks_of_the_recipe(script, tmp_path):

@@ -1,4 +1,4 @@
-"""The script that shows augmentation on few images: its commands and its figures, without a training."""
+"""The script on augmentation with few images: its commands and its metrics, without a training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def script(monkeypatch):
     return small_data
 
 
-def test_every_command_parses_and_ways_differ_in_augmentation_alone(script, tmp_path):
+def test_every_command_parses_and_variants_differ_in_augmentation_alone(script, tmp_path):
     commands = script.trainings([0, 1], tmp_path, 500, ["--data.size", "16"])
     assert len(commands) == 6
     settings = []
@@ -41,12 +41,12 @@ def test_every_command_parses_and_ways_differ_in_augmentation_alone(script, tmp_
         assert config.loss.model_copy(update=none) == plain.loss
         assert (config.model, config.data, config.train) == (plain.model, plain.data, plain.train)
     assert (plain.data.limit, plain.data.size, plain.train.images) == (1000, 16, 500)
-    name, *words = script.side_by_side.comparison(script.WAYS, [0, 1], tmp_path, 500)
-    found = parse(compare.Options, words, name, compare.defaults)
-    assert set(found.runs) == {words[-1] for words, _ in commands}
+    name, *words = script.side_by_side.comparison(script.VARIANTS, [0, 1], tmp_path, 500)
+    options = parse(compare.Options, words, name, compare.defaults)
+    assert set(options.runs) == {words[-1] for words, _ in commands}
 
 
-def test_how_much_a_discriminator_knows_by_heart(script, tmp_path, monkeypatch):
+def test_how_far_a_discriminator_memorises(script, tmp_path, monkeypatch):
     small = {
         "model.encoder.channels": (4,),
         "model.encoder.hidden": (),
@@ -63,13 +63,13 @@ def test_how_much_a_discriminator_knows_by_heart(script, tmp_path, monkeypatch):
     dump_yaml(config, tmp_path / "config.yaml")
     data = open_data(**config.data.opening())
     logits = iter([torch.tensor([3.0, 5.0]), torch.tensor([1.0, 1.0]), torch.tensor([-2.0, -2.0])])
-    seen = []
-    monkeypatch.setattr(Model, "discriminate", lambda self, x: (seen.append(x), next(logits))[1])
-    found = script.learned_by_heart(tmp_path, 20)
-    assert found == {"train": 4.0, "held_out": 1.0, "samples": -2.0, "r_v": 0.5}
-    for x, images in zip(seen, (data.train.images, data.test.images), strict=False):
+    judged = []
+    monkeypatch.setattr(Model, "discriminate", lambda self, x: (judged.append(x), next(logits))[1])
+    measured = script.memorisation(tmp_path, 20)
+    assert measured == {"train": 4.0, "held_out": 1.0, "samples": -2.0, "r_v": 0.5}
+    for x, images in zip(judged, (data.train.images, data.test.images), strict=False):
         torch.testing.assert_close(255 * x, torch.from_numpy(images[:20].copy()).permute(0, 3, 1, 2).float())
-    assert seen[2].shape == (20, 3, 8, 8)
-    lines = script.table({"plain": [found, {**found, "r_v": 0.7}], "adaptive": [found]}).splitlines()
+    assert judged[2].shape == (20, 3, 8, 8)
+    lines = script.table({"plain": [measured, {**measured, "r_v": 0.7}], "adaptive": [measured]}).splitlines()
     assert lines[2] == "| plain | 2 | 4.00 ± 0.00 | 1.00 ± 0.00 | -2.00 ± 0.00 | 0.60 ± 0.14 |"
     assert lines[3] == "| adaptive | 1 | 4.00 | 1.00 | -2.00 | 0.50 |"

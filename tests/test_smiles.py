@@ -21,7 +21,7 @@ def script(monkeypatch):
     return smiles
 
 
-def test_both_kinds_have_the_same_encoder_and_decoder_and_see_as_many_images(script, tmp_path):
+def test_both_kinds_have_the_same_encoder_and_decoder_and_training_images(script, tmp_path):
     commands = script.trainings([0, 1], tmp_path, ["--data", "faces.zip"])
     settings = []
     for (name, *words), minutes in commands:
@@ -42,7 +42,7 @@ def test_both_kinds_have_the_same_encoder_and_decoder_and_see_as_many_images(scr
     )
 
 
-def test_flips_are_told_with_intervals(script, tmp_path, monkeypatch):
+def test_flip_rates_have_intervals(script, tmp_path, monkeypatch):
     def effect(strength, value):
         figure = {"value": value, "low": value - 0.02, "high": value + 0.02}
         return {
@@ -52,14 +52,14 @@ def test_flips_are_told_with_intervals(script, tmp_path, monkeypatch):
             "random": {"flipped": {"value": 0.05, "low": 0.0, "high": 0.1}},
         }
 
-    found = {"vae-0": {"num_images": 1307, "effects": [effect(s, s / 3) for s in (0.5, *script.STRENGTHS)]}}
-    *_, row = script.table(found).splitlines()
+    checks = {"vae-0": {"num_images": 1307, "effects": [effect(s, s / 3) for s in (0.5, *script.STRENGTHS)]}}
+    *_, row = script.table(checks).splitlines()
     assert row == (
         "| vae-0 | 1,307 | 0.33 (0.31–0.35) | 0.50 (0.48–0.52) | 0.67 (0.65–0.69) | 0.05 (0.00–0.10) |"
     )  # fmt: skip
     calls = []
     monkeypatch.setattr(script, "vaegan", lambda words: calls.append(words) or 0)
     assert script.check(tmp_path / "vae-0") == 0
-    script.checked(tmp_path / "vae-0").write_text(json.dumps(found["vae-0"]))
+    script.check_path(tmp_path / "vae-0").write_text(json.dumps(checks["vae-0"]))
     assert script.check(tmp_path / "vae-0") == 0
     assert len(calls) == 1

@@ -1,1 +1,1 @@
-"""What the studies share: runs trained once, measures, intervals and verdicts, pages."""
+"""Shared by the studies: runs, metrics, intervals and verdicts, results, charts, pages."""

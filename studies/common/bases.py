@@ -1,9 +1,9 @@
-"""The trainings that studies vary: small networks after our recipes, trained plainly.
+"""Base settings that studies vary: small networks after our recipes, trained without stabilisers.
 
-Claims about VAE/GANs are claims about plain training, so what our recipes do to steady it is left out: the rate is
-constant and no weights are averaged. L_llike is a sum over the features of layer l: where convolutions have a half or
-a quarter of the recipe's channels, its weights are raised, or KL would win and the codes tell nothing. VAE and AE have
-weights of 1. All runs compute in one number format, or speed of a moment would decide which.
+The claims are about plain training, so what our recipes add for stability is left out: the learning rate is constant
+and weights are not averaged. L_llike is a sum over the features of layer l: where convolutions have a half or a quarter
+of the recipe's channels, its weights are raised, or KL would dominate and the posterior collapse. VAE and AE have
+weights of 1. All runs use one number format, which would otherwise be chosen by timing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PLAIN: dict[str, Any] = {
     "train.precision": "bf16",
     "train.memory_format": "channels_last",
     "train.tensorboard": False,
-    "train.snapshot_epochs": 1e6,  # at the end of each stretch only
+    "train.snapshot_epochs": 1e6,  # at the end of each call only
     "train.held_out_images": 256,
     "train.log_images": 20_000,
     "train.keep_checkpoints": 1,
@@ -29,7 +29,7 @@ PLAIN: dict[str, Any] = {
     "train.priors": (),
 }
 SHARED_MARKS = (50_000, 100_000, 125_000, 150_000)
-"""Images seen at which several studies look at the same convolutional runs."""
+"""Images seen at which several studies measure the same convolutional runs."""
 MLP_WIDTH = 512
 MLP_GAMMA = 3.0
 """The recipe's weight of L_llike at the decoder."""
@@ -80,12 +80,12 @@ def mlp(changes: Mapping[str, Any] | None = None, kind: str = "vaegan") -> Confi
 
 
 def conv(changes: Mapping[str, Any] | None = None, kind: str = "vaegan") -> Config:
-    """Recipe mnist-conv, half as wide, with 20 dimensions of z and weights of its own."""
+    """Recipe mnist-conv, half as wide, with 20 dimensions of z and other loss weights."""
     return _config("mnist-conv", _CONV, kind, changes)
 
 
 def faces(changes: Mapping[str, Any] | None = None, kind: str = "vaegan") -> Config:
-    """Recipe conv-32, a quarter as wide, on drawn faces; pixels of a VAE count as a Gaussian of variance 0.02."""
+    """Recipe conv-32, a quarter as wide, on synthetic faces; a VAE's pixels are Gaussian with variance 0.02."""
     pixels = {"loss.likelihood": "gaussian", "loss.pixel_variance": 0.02} if kind in ("vae", "ae") else {}
     data = {"data.source": "shapes-faces", "data.size": 32}
     return _config("conv-32", _FACES | data, kind, pixels | dict(changes or {}))

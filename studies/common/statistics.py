@@ -1,8 +1,9 @@
-"""Means over seeds with 95% intervals, and what may be said of them.
+"""Means over seeds with 95% intervals, and the answers they allow.
 
 With n seeds, mean m and standard deviation s the interval is m -+ t s / sqrt(n), t the 0.975 quantile of Student's
-distribution with n - 1 degrees of freedom: 4.3 for three seeds, so three must agree well to say anything. Two variants
-are compared by the differences of runs with the same seed, which share data order and first noise.
+distribution with n - 1 degrees of freedom: 4.3 for three seeds, so three seeds must agree well to show anything. Two
+variants are compared by the differences of runs with the same seed, which share the order of the data and the initial
+noise.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Answer = Literal["yes", "no", "unclear"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and how well it is known.
+    """A mean with its 95% interval.
 
     Attributes:
         mean: of n values; NaN if there is none.
@@ -51,7 +52,7 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Return mean and 95% interval of values, one for each seed; those that are not finite are left out."""
+    """Return mean and 95% interval of values, one for each seed; values that are not finite are left out."""
     from scipy.stats import t
 
     finite = np.array([value for value in values if math.isfinite(value)])
@@ -72,7 +73,7 @@ def exceeds(difference: Interval, margin: float = 0.0) -> Answer:
 
     Args:
         difference: mean and interval.
-        margin: the least difference worth speaking of, not negative; one surely smaller counts as none.
+        margin: the smallest difference that matters, not negative; a difference surely below it counts as none.
     """
     if difference.low > 0 and difference.mean >= margin:
         return "yes"
@@ -91,12 +92,12 @@ def spread_ratio(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, 
 
 
 def number(value: float) -> str:
-    """Return a number with three digits that count."""
+    """Return a number with three significant digits."""
     return f"{value:,.{_decimals(value, 3)}f}" if math.isfinite(value) else "–"
 
 
 def _decimals(value: float, digits: int = 2) -> int:
-    """Return how many decimals show so many digits of a value that count."""
+    """Return how many decimals show ``digits`` significant digits of a value."""
     if not value or not math.isfinite(value):
         return 2
     return max(0, min(6, digits - 1 - math.floor(math.log10(abs(value)))))
