@@ -1,0 +1,31 @@
+"""The script that makes the README's picture, with trainings of a few steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+STUDIES = Path(__file__).parents[1] / "studies"
+
+
+@pytest.mark.slow
+def test_the_picture_has_a_row_for_each_model(monkeypatch, tmp_path, plain_curves):
+    monkeypatch.syspath_prepend(str(STUDIES))
+    import readme_picture as script
+
+    narrow = {f"model.{part}.channels": (4, 8, 8) for part in ("encoder", "decoder", "discriminator")}
+    smaller = {"data.size": 16, "data.limit": 64, "train.images": 64, **narrow}
+    monkeypatch.setattr(script, "SHARED", script.SHARED | smaller)
+    path = tmp_path / "readme.png"
+    assert script.main(["--out", str(tmp_path / "runs"), "--picture", str(path)]) == 0
+    shown = np.asarray(Image.open(path).convert("RGB"))[-184:, -300:]  # four rows of 36 pixels, two blocks of 138
+    blocks = [
+        [shown[8 + 44 * row : 44 + 44 * row, 8 + 146 * col : 146 + 146 * col] for col in (0, 1)] for row in range(4)
+    ]
+    assert (blocks[2][0][2:34, 2:34] == 255).all()  # a GAN has no encoder
+    faces = [block for row, pair in enumerate(blocks) for block in (pair if row != 2 else pair[1:])]
+    assert all(block[2:34, 2:34].mean() < 250 for block in faces)
+    assert (blocks[0][0] != blocks[0][1]).any()
