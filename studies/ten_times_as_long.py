@@ -46,9 +46,9 @@ from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.frechet import frechet_interval
 from vaegan.models import Model
 from vaegan.recipes import config_for
+from vaegan.runs.files import RunFolder
 from vaegan.settings_io import load_yaml
 from vaegan.training.checkpoints import list_checkpoints, read_checkpoint
-from vaegan.training.run_folder import RunFolder
 
 RECIPE = "mnist-conv"
 TIMES = 10

@@ -12,11 +12,11 @@ from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.errors import UserError
 from vaegan.latent.attribute_vectors import apply, find_vectors
+from vaegan.latent.vectors import load_vectors, save_vectors
 from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.report.grid import to_uint8
-from vaegan.report.vectors import load_vectors, save_vectors
 from vaegan.settings_io import dump_yaml
 
 
@@ -87,7 +87,7 @@ def test_attributes_of_a_table_come_before_labels(run, tmp_path, capsys):
     assert load_vectors(run).names == ("b",)
     (folder / "attributes.csv").write_text("\n".join(rows))
     for how in ("balanced", "linear"):
-        assert command(*words, "--how", how, "--orthogonalise") == 0
+        assert command(*words, "--method", how, "--orthogonalise") == 0
         found = load_vectors(run)
         assert (found.names, found.how, found.orthogonalised) == (("light", "size"), how, True)
     assert command(*words, "--attribute", "a,light") == 0

@@ -62,7 +62,7 @@ def test_everything_is_written_and_the_scores_are_those_of_the_clusters(run, tmp
 
 def test_baselines_over_seeds_have_intervals(run, capsys):
     words = ("--num", 200, "--k", 3, "--baselines", "--repeats", 3, "--restarts", 1, "--map", "none", "--seed", 5)
-    assert command(run, *words, "--how", "mixture") == 0
+    assert command(run, *words, "--method", "mixture") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["points", "codes", "pixels", "PCA"]
     assert all(line.count("±") == 4 for line in lines[1:4])
@@ -110,10 +110,10 @@ def test_a_gan_has_no_codes(tmp_path, capsys):
     "words",
     [
         "cluster --num 60 --k 3 --restarts 1",
-        "cluster --num 60 --k 3 --restarts 1 --how mixture",
+        "cluster --num 60 --k 3 --restarts 1 --method mixture",
         "attributes --num 1 --images 200",
         "traverse --images 50 --steps 3",
-        "interpolate --num 2 --how spherical",
+        "interpolate --num 2 --method spherical",
         "interpolate --num 2 --between four --steps 3",
         "nearest --num 3 --held-out 9",
         "report --num 50",

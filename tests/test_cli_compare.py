@@ -15,8 +15,8 @@ from vaegan.data import open_data
 from vaegan.evaluation.measure import evaluate
 from vaegan.loading import load
 from vaegan.metrics.extractors.features import open_extractor
+from vaegan.runs.files import RunFolder
 from vaegan.training import snapshots
-from vaegan.training.run_folder import RunFolder
 
 NUM = 40
 KINDS = {"ae": "AE", "vae": "VAE", "gan": "GAN", "vae-dis-l": "VAE_Dis_l"}

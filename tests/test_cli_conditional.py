@@ -63,7 +63,7 @@ def test_reconstruct_and_encode_know_what_is_known_of_each_image(run, data, tmp_
 def test_paths_lead_from_condition_to_condition(run, data, tmp_path):
     words = ["interpolate", run, "--num", 3, "--steps", 5, "--out"]
     assert run_command(*words, tmp_path / "a.npz") == 0
-    assert run_command(*words, tmp_path / "b.npz", "--between", "codes", "--how", "spherical") == 0
+    assert run_command(*words, tmp_path / "b.npz", "--between", "codes", "--method", "spherical") == 0
     assert run_command(*words, tmp_path / "c.npz", "--between", "four") == 0
     model, found = vaegan.load(run), arrays(tmp_path / "a.npz")
     codes = torch.from_numpy(found["codes"]).reshape(3, 5, -1)
@@ -80,7 +80,7 @@ def test_paths_lead_from_condition_to_condition(run, data, tmp_path):
     [
         ["cluster", "--k", 2, "--restarts", 1],
         ["traverse", "--steps", 3],
-        ["traverse", "--steps", 3, "--around", "origin"],
+        ["traverse", "--steps", 3, "--center", "origin"],
         ["nearest", "--num", 8, "--k", 2],
         ["attributes", "--num", 4, "--attribute", "right", "--check"],
         ["report", "--num", 60],

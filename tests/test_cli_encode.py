@@ -8,7 +8,7 @@ import torch
 
 from vaegan.cli import main
 from vaegan.data import open_data
-from vaegan.latent import encoding as encode
+from vaegan.latent import code_shards
 from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.recipes import config_for
@@ -63,7 +63,7 @@ def test_codes_of_the_whole_source_in_one_file(run, tmp_path, capsys):
 
 
 def test_stopped_work_goes_on_behind_the_last_shard(run, tmp_path, monkeypatch):
-    real, asked = encode.encode_images, []
+    real, asked = code_shards.encode_images, []
 
     def failing(model, images, **settings):
         if len(images) > 1:
@@ -72,7 +72,7 @@ def test_stopped_work_goes_on_behind_the_last_shard(run, tmp_path, monkeypatch):
                 raise KeyboardInterrupt
         return real(model, images, **settings)
 
-    monkeypatch.setattr(encode, "encode_images", failing)
+    monkeypatch.setattr(code_shards, "encode_images", failing)
     words = (run, "--out", tmp_path / "a.npz", "--shard", 600)
     assert command(*words) == 130
     assert not (tmp_path / "a.npz").exists()

@@ -27,7 +27,7 @@ def run(tmp_path_factory) -> Path:
 
 
 def test_squares_between_four_images(run, tmp_path, capsys):
-    words = ("--between", "four", "--num", "6", "--steps", "3", "--how", "spherical", "--seed", "1")
+    words = ("--between", "four", "--num", "6", "--steps", "3", "--method", "spherical", "--seed", "1")
     assert main(["interpolate", str(run), *words, "--out", str(tmp_path / "a.npz")]) == 0
     with np.load(tmp_path / "a.npz") as file:
         images, codes = file["images"], torch.from_numpy(file["codes"])

@@ -36,7 +36,7 @@ def run(told_images, tmp_path_factory):
         "priors RUN --priors mixture,kde --out OUT",
         "reconstruct RUN --num 4",
         "reconstruct RUN --num 4 --out OUT.npz",
-        "interpolate RUN --how spherical",
+        "interpolate RUN --method spherical",
         "attributes RUN --attribute right",
         "cluster RUN --k 2",
         "encode RUN --out OUT.npz",

@@ -40,7 +40,7 @@ def to_unit(images):
 
 
 def test_neighbours_of_samples_by_a_loop(run, tmp_path, capsys):
-    words = ("--num", 12, "--shown", 3, "--k", 2, "--held-out", 20, "--out", tmp_path / "a.npz")
+    words = ("--num", 12, "--show", 3, "--k", 2, "--held-out", 20, "--out", tmp_path / "a.npz")
     assert command("nearest", run, *words) == 0
     with np.load(tmp_path / "a.npz") as file:
         sheet, names = file["images"].reshape(3, 5, 8, 8, 1), file["names"]
@@ -79,7 +79,7 @@ def test_the_command_leaves_the_hint_of_its_name_alone(run, capsys):
 
 
 def test_traverse_sets_the_dimensions_with_most_kl(run, tmp_path, capsys):
-    words = ("--num", 3, "--steps", 5, "--reach", 2, "--around", "origin", "--out", tmp_path / "a.npz")
+    words = ("--num", 3, "--steps", 5, "--range", 2, "--center", "origin", "--out", tmp_path / "a.npz")
     assert command("traverse", run, *words) == 0
     with np.load(tmp_path / "a.npz") as file:
         found, images, names = file["codes"], file["images"], file["names"]
@@ -88,7 +88,7 @@ def test_traverse_sets_the_dimensions_with_most_kl(run, tmp_path, capsys):
     expected = traverse(torch.zeros(model.latent_dim), order[:3], torch.linspace(-2, 2, 5)).flatten(0, 1)
     np.testing.assert_allclose(found, expected.numpy())
     assert np.abs(images.astype(int) - to_uint8(model.decode(expected)).astype(int)).max() <= 1
-    assert names[4] == f"z{order[0]}  KL {kl[0]:.2f} / +2"
+    assert names[4] == f"z{order[0]}, {kl[0]:.2f} nats / +2"
     assert f"KL {float(kl.sum()):.2f} nats per image" in capsys.readouterr().out
 
 
@@ -111,7 +111,7 @@ def test_traverse_around_an_image(run, tmp_path):
         ("ae", "traverse", "its encoder gives a code, not a distribution"),
         ("gan", "traverse", "this model is a GAN and has no encoder"),
         ("ae", "nearest", "this model is a plain autoencoder"),
-        ("vae", "traverse --reach 0", "--reach: '0' is not allowed: must be greater than 0"),
+        ("vae", "traverse --range 0", "--range: '0' is not allowed: must be greater than 0"),
     ],
 )
 def test_mistakes_are_one_line(kind, words, told, tmp_path, capsys):

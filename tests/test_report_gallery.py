@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from vaegan.latent.kmeans import Clusters
-from vaegan.report.gallery import cluster_names, gallery
+from vaegan.views.clusters import cluster_names, gallery
 
 # Six points on a line; two clusters around 0 and 10, a third that is empty.
 CLUSTERS = Clusters(

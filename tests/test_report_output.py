@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from vaegan.errors import UserError
-from vaegan.report import output
 from vaegan.report.grid import grid, pairs, to_uint8
-from vaegan.report.output import check_output, write_images
+from vaegan.views import write as output
+from vaegan.views.write import check_output, write_images
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vaegan.report.grid import grid
-from vaegan.report.sheet import sheet, write_sheet
+from vaegan.report.sheet import sheet
+from vaegan.views.view import View
+from vaegan.views.write import write_view
 
 
 @pytest.fixture
@@ -42,7 +45,8 @@ def test_all_of_a_name_is_on_the_sheet(images):
 def test_forms_of_a_sheet(images, tmp_path):
     codes = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
     for name in ("a.png", "a.npz", "a.gif", "a"):
-        write_sheet(tmp_path / name, images, list("abcd"), list("xyz"), codes=codes)
+        view = View(images, list("xyz"), list("abcd"), codes=torch.from_numpy(codes))
+        write_view(tmp_path / name, view)
     with Image.open(tmp_path / "a.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), sheet(images, list("abcd"), list("xyz")))
     with np.load(tmp_path / "a.npz") as arrays:

@@ -12,8 +12,9 @@ from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.errors import UserError
 from vaegan.recipes import config_for
+from vaegan.runs.files import OF_A_RUN, RunFolder
 from vaegan.settings_io import setting_names
-from vaegan.training.run_folder import FREE, OURS, RESOLVED, RunFolder, check_same_data, open_run, start_run
+from vaegan.training.run_folder import FREE, RESOLVED, check_same_data, open_run, start_run
 
 
 def config(**changes: object) -> Config:
@@ -35,7 +36,7 @@ def test_records_come_back_without_the_line_that_was_cut_off(tmp_path: Path) -> 
     with run.metrics_path.open("a") as file:
         file.write('{"images": 256, "los')
     assert list(run.records()) == records
-    run.keep_records(128)
+    run.truncate_records(128)
     assert list(run.records()) == records[:2]
     assert run.metrics_path.read_text().count("\n") == 2
     run.add_record(records[2])
@@ -109,7 +110,7 @@ def test_free_and_resolved_settings_exist() -> None:
 
 def test_starting_anew_clears_what_the_run_made_and_nothing_else(tmp_path: Path) -> None:
     run = started(tmp_path / "run")
-    for name in OURS:
+    for name in OF_A_RUN:
         if "." in name:
             (run.path / name).write_text("old")
         else:

@@ -13,11 +13,11 @@ import vaegan
 from vaegan.data.conditions import Conditioning
 from vaegan.exporting import export_model
 from vaegan.latent.attribute_vectors import find_vectors
+from vaegan.latent.vectors import load_vectors, save_vectors
 from vaegan.models import Model
 from vaegan.networks import PARTS_OF_KIND
 from vaegan.priors import fit_priors
 from vaegan.recipes import config_for
-from vaegan.report.vectors import load_vectors, save_vectors
 from vaegan.settings_io import dump_yaml, load_yaml
 
 SECRET = "/home/somebody/secret"

@@ -18,8 +18,8 @@ import torch
 
 from vaegan.errors import UserError
 from vaegan.latent.attribute_vectors import find_vectors
+from vaegan.latent.vectors import save_vectors
 from vaegan.models import Model
-from vaegan.report.vectors import save_vectors
 from vaegan.sharing import download_model, upload_folder
 from vaegan.sharing.hub import check_name
 
@@ -146,7 +146,7 @@ import logging, sys
 import torch, vaegan
 from vaegan.cli import main
 from vaegan.config import DataSettings
-from vaegan.report.vectors import load_vectors
+from vaegan.latent.vectors import load_vectors
 from vaegan.studio.served_model import ServedModel
 
 def told(*words):

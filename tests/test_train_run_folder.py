@@ -16,7 +16,7 @@ from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.recipes import config_for
 from vaegan.report.grid import grid, pairs, to_uint8
-from vaegan.report.triptych import triptych
+from vaegan.report.sheet import triptych
 from vaegan.settings_io import load_yaml, setting_names
 
 GAN_TERMS = {"real", "prior", "total"}

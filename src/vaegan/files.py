@@ -44,6 +44,16 @@ def written_beside(path: Path) -> Iterator[Path]:
         raise
 
 
+def check_free(path: Path, overwrite: bool) -> None:
+    """Refuse a path that exists and may not be replaced.
+
+    Raises:
+        UserError: if so.
+    """
+    if path.exists() and not overwrite:
+        raise UserError(f"{path} exists; choose another name or allow it to be replaced (--overwrite)")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` in one piece (see `written_beside`)."""
     with written_beside(path) as beside:

@@ -1,18 +1,17 @@
-"""Loading a saved model: finding its folder, in a run, by itself or on the Hugging Face hub."""
+"""Loading a saved model: found in a run, by itself or on the Hugging Face hub."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
 
-from .errors import UserError
-from .models import CONFIG_NAME, Model, find_model
+from .models import Model
+from .runs.locate import Which, find_model
 
-__all__ = ["find_model", "load"]
+__all__ = ["load"]
 
 
 def load(
@@ -20,7 +19,7 @@ def load(
     *,
     device: str | torch.device = "cpu",
     parts: Mapping[str, nn.Module] | None = None,
-    which: Literal["last", "best"] = "last",
+    which: Which = "last",
 ) -> Model:
     """Load a model, in evaluation mode.
 
@@ -33,15 +32,4 @@ def load(
     Raises:
         UserError: if nothing is there, it is damaged, written by a newer version, or does not fit the networks.
     """
-    folder = _find_best(path) if which == "best" else find_model(path)
-    return Model.from_folder(folder, device=device, parts=parts)
-
-
-def _find_best(path: str | Path) -> Path:
-    """Return the folder of a run's best model."""
-    folder = Path(path).expanduser() / "best"
-    if not (folder / CONFIG_NAME).is_file():
-        raise UserError(
-            f"{folder.parent} has no best model; train it with --train.best-metric fd, or take its last one"
-        )
-    return folder
+    return Model.from_folder(find_model(path, which), device=device, parts=parts)

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from ..errors import UserError
-from .pictures import (
-    DataPictureOptions,
-    choose_images,
-    decode_to_bytes,
-    encode_to_codes,
-    load_model,
-    open_images,
-    output_of,
-    run_defaults,
-    say_where,
-    some_of,
-)
+from . import log
+from .common import DataPictureOptions, chosen_images, open_run, output_of, run_defaults, write_and_say
+from .table import print_table
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from ..data.dataset import ImageData, ImageSet
+    from ..latent.attribute_check import Effect
     from ..latent.attribute_vectors import AttributeVectors
-    from ..models import Model
+    from ..metrics.bootstrap import Interval
 
 _log = logging.getLogger("vaegan")
 
@@ -47,7 +36,7 @@ class Options(DataPictureOptions):
     """Names, with commas between; all attributes if not set, or all labels where there are no attributes."""
     strength: tuple[float, ...] = ()
     """How much to add, 1 is the difference between images with and without; 1, or -2 to 2 for one attribute."""
-    how: Literal["difference", "balanced", "linear"] = "difference"
+    method: Literal["difference", "balanced", "linear"] = "difference"
     """Difference of mean codes; 'balanced' weights images until the others are equal; 'linear' fits all at once."""
     orthogonalise: bool = False
     """Keep of each vector only what is at right angles to all others."""
@@ -68,95 +57,95 @@ defaults = run_defaults
 
 def run(options: Options) -> None:
     """Find, save, show, check."""
-    from ..report.sheet import write_sheet
-    from .attributes_check import check
+    from ..files import check_free, write_json
+    from ..views.attribute_edits import attribute_edits, attribute_effects, attribute_names, vectors_of
+    from ..views.write import check_output
 
     out, overwrite = output_of(options, "attributes.png")
     report = out.with_name(f"{out.stem}-check.json")
-    if options.check and report.exists() and not overwrite:
-        raise UserError(f"{report} exists; choose another --out or allow it to be replaced (--overwrite)")
-    model = load_model(options)
-    data = open_images(options, model)
-    names = _names(options, data)
-    train = some_of(data.train, options.images, options.seed)
-    vectors = _find(options, model, train, names)
-    shown = vectors.only(options.attribute) if options.attribute else vectors
+    check_output(out, overwrite)
+    if options.check:
+        check_free(report, overwrite)
+    opened = open_run(options)
+    names = attribute_names(opened.images("train"), options.attribute, opened.data().name)
+    train = opened.images("train", options.images, options.seed)
+    vectors = vectors_of(opened, train, names, options.method, orthogonalise=options.orthogonalise)
+    wanted = vectors.only(options.attribute) if options.attribute else vectors
     if options.save:
         _save(options, vectors)
-    images, columns, codes = _sheet(options, model, shown)
-    write_sheet(out, images, columns, codes=codes, overwrite=overwrite)
-    say_where(len(shown.names), "attribute vectors", out)
-    if options.check:
-        held_out = some_of(data.test, options.check_images, options.seed)
-        check(model, vectors, shown, train, held_out, report, options)
-
-
-def _names(options: Options, data: ImageData) -> list[str]:
-    """Return the attributes to find vectors of: those known, and what the user names besides.
-
-    All attributes are found together, also where one is asked for, since vectors may depend on the others. Of two
-    labels the second alone says everything.
-    """
-    from ..data.attribute_table import known_attributes
-    from ..latent.attribute_vectors import find_attribute
-
-    _, known = known_attributes(data.train)
-    if not known:
-        raise UserError(
-            f"{data.name} has neither labels nor attributes; sort its images into a subfolder for each class, or put "
-            "an attributes.csv beside them"
-        )
-    for name in options.attribute:
-        find_attribute(known, name)
-    found = data.train.attribute_names or known
-    if not data.train.attribute_names and len(known) == 2:
-        found = options.attribute or known[1:]
-    return [*found, *(name for name in options.attribute if name not in found)]
-
-
-def _find(options: Options, model: Model, train: ImageSet, names: list[str]) -> AttributeVectors:
-    from ..latent.attribute_vectors import find_vectors
-    from .attributes_check import values_of
-
-    mu, _ = encode_to_codes(model, train, options.batch_size)
-    return find_vectors(mu, values_of(train, names), names, how=options.how, orthogonalise=options.orthogonalise)
+    view = attribute_edits(opened, chosen_images(options, opened, options.num), wanted, options.strength)
+    write_and_say(view, out, overwrite, len(wanted.names), "attribute vectors")
+    if not options.check:
+        return
+    _log.info("training a classifier on %d images", len(train))
+    held_out = opened.images("test", options.check_images, options.seed)
+    effects, measured = attribute_effects(
+        opened, vectors, wanted, train, held_out, strengths=options.check_strength, seed=options.seed
+    )
+    write_json(report, measured)
+    if log.is_first_process():
+        _print_bases(measured["attributes"])
+        _print_effects(effects)
+        print(_summary(len(wanted.names), measured["work"]))
+    _log.info("check on %d held-out images: %s", len(held_out), report)
 
 
 def _save(options: Options, vectors: AttributeVectors) -> None:
-    from ..report.vectors import find_model_folder, save_vectors
+    from ..latent.vectors import save_vectors
+    from ..runs.locate import find_model
 
     if not Path(options.run).is_dir():
         _log.warning("%s is not a local folder: its vectors are not saved", options.run)
         return
-    folder = find_model_folder(options.run)
+    folder = find_model(options.run)
     save_vectors(folder, vectors)
     _log.info("vectors of %d attributes saved with the model: %s", len(vectors.names), folder)
 
 
-def _sheet(options: Options, model: Model, vectors: AttributeVectors) -> tuple[Any, list[str], Tensor]:
-    """Return images `(R, K, H, W, C)`, K names of columns, codes `(R, K, Z)`."""
-    import numpy as np
-    import torch
-
-    from ..latent.attribute_vectors import sweep
-
-    images, chosen, x = choose_images(options, model, options.num)
-    c = model.condition_of(images, chosen)
-    z = model.encode(x, condition=c, batch_size=options.batch_size)
-    single = len(vectors.names) == 1
-    strengths = options.strength or ((-2, -1.5, -1, -0.5, 0.5, 1, 1.5, 2) if single else (1,))
-    columns = ["original", "reconstruction"]
-    steps = [z, z]
-    for name, vector in zip(vectors.names, vectors.vectors, strict=True):
-        steps += sweep(z, vector, strengths)
-        columns += [_label(name, strength) for strength in strengths]
-    codes = torch.stack(steps, dim=1)
-    told = None if c is None else c.repeat_interleave(len(steps), dim=0)
-    decoded = decode_to_bytes(model, codes.flatten(0, 1), options.batch_size, told)
-    shown = np.array(decoded.reshape(*codes.shape[:2], *decoded.shape[1:]))
-    shown[:, 0] = images.images[chosen]
-    return shown, columns, codes
+def _print_bases(bases: dict[str, dict[str, Any]]) -> None:
+    """Print what there is before any edit, an attribute a row."""
+    head = ["attribute", "above", "without", "with", "accuracy on originals", "on reconstructions", "seen there"]
+    rows = []
+    for name, base in bases.items():
+        without, with_ = base["training_images_without_and_with"]
+        accuracies = (base["accuracy_on_originals"], base["accuracy_on_reconstructions"])
+        cells = ["-" if value is None else f"{value:.3f}" for value in (*accuracies, base["share_in_reconstructions"])]
+        rows.append([name, f"{base['threshold']:.4g}", str(without), str(with_), *cells])
+    print_table(head, rows)
+    print()
 
 
-def _label(name: str, strength: float) -> str:
-    return f"+ {name}" if strength == 1 else f"{strength:+g} × {name}"
+def _print_effects(effects: Sequence[Effect]) -> None:
+    """Print what each vector does at each strength, a row each."""
+    head = [
+        "attribute", "strength", "flipped", "added", "removed", "others moved", "most", "others flipped",
+        "random flipped", "random others moved",
+    ]  # fmt: skip
+    rows = []
+    for effect in effects:
+        push, random = effect.vector, effect.random
+        most = max(push.each_moved.items(), key=lambda item: item[1], default=None)
+        rows.append([
+            effect.attribute, f"{effect.strength:g}", _cell(push.flipped, whole=True), _cell(push.added),
+            _cell(push.removed), _cell(push.others_moved, whole=True),
+            "-" if most is None else f"{most[1]:.2f} {most[0]}", _cell(push.others_flipped), _cell(random.flipped),
+            _cell(random.others_moved),
+        ])  # fmt: skip
+    print_table(head, rows)
+
+
+def _cell(share: Interval | None, *, whole: bool = False) -> str:
+    if share is None:
+        return "-"
+    return f"{share.value:.2f}" + (f" ({share.low:.2f} to {share.high:.2f})" if whole else "")
+
+
+def _summary(num: int, work: dict[str, list[str]]) -> str:
+    """Say how many attributes meet what a vector should do."""
+    by_share, by_image = work["by_share"], work["by_image"]
+    line = (
+        f"{len(by_share)} of {num} attributes flip in at least 80 % of the images at a strength from 1 to 2 while the "
+        f"shares of others move less than a third as much ({len(by_image)} while others flip less than a third as "
+        "often)"
+    )
+    return f"{line}: {', '.join(by_share)}" if by_share else line

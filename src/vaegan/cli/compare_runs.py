@@ -206,8 +206,8 @@ def measure(
     from ..evaluation.kept import NAME, kept_evaluation
     from ..evaluation.measure import evaluate
     from ..evaluation.reference import priors_of
+    from ..runs.files import RunFolder
     from ..training.profiling import cost_of
-    from ..training.run_folder import RunFolder
 
     wanted = None if prior == "all" else prior.split(",")
     known = list(dict.fromkeys(name for group in groups for run in group for name in priors_of(run.model)))

@@ -11,8 +11,8 @@ from pydantic import PositiveInt
 
 from ..errors import UserError
 from . import log
+from .common import DataPictureOptions, open_run, run_defaults
 from .options import Arg
-from .pictures import DataPictureOptions, load_model, open_images, run_defaults
 from .table import print_table
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def run(options: Options) -> None:
     from ..training.device import pick_device
 
     out = _output(options)
-    model = load_model(options)
-    data = open_images(options, model)
+    opened = open_run(options)
+    model, data = opened.model(), opened.data()
     cache = options.data.cache
     device = pick_device(options.device)
     extractor = open_extractor(options.extractor, data, cache=cache, weights=options.weights, device=device)

@@ -10,8 +10,8 @@ from pydantic import PositiveInt
 
 from ..errors import UserError
 from . import log
+from .common import DataPictureOptions, open_run, run_defaults
 from .options import Arg
-from .pictures import DataPictureOptions, load_model, open_images, run_defaults, some_of
 from .table import print_table
 
 _log = logging.getLogger("vaegan")
@@ -44,9 +44,8 @@ def run(options: Options) -> None:
     from ..latent.fit_priors import fit_model_priors
 
     folder = _folder(options)
-    model = load_model(options)
-    data = open_images(options, model)
-    images = some_of(data.test if options.split == "test" else data.train, options.num, options.seed)
+    opened = open_run(options)
+    model, images = opened.model(), opened.images(options.split, options.num, options.seed)
     fitted = fit_model_priors(
         model,
         images,
@@ -69,12 +68,12 @@ def _folder(options: Options) -> Path:
     Raises:
         UserError: if it may not be written to, or there is no model.
     """
-    from ..loading import find_model
+    from ..files import check_free
+    from ..runs.locate import find_model
 
     if options.out is None:
         if not Path(options.run).is_dir():
             raise UserError(f"{options.run} is no folder; name one for the model with its priors (--out FOLDER)")
         return find_model(options.run)
-    if options.out.exists() and not options.overwrite:
-        raise UserError(f"{options.out} exists; choose another name or allow it to be replaced (--overwrite)")
+    check_free(options.out, options.overwrite)
     return options.out

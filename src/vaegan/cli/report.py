@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import PositiveInt
 
-from ..config import Config
 from ..errors import UserError
+from .common import DataPictureOptions, data_of_run, open_run, run_defaults
 from .options import Arg
-from .pictures import DataPictureOptions, data_of_run, load_model, open_images, run_defaults
 
 if TYPE_CHECKING:
-    from ..data.dataset import ImageData
-    from ..models import Model
-    from ..pages import Facts, Section
+    from ..runs.opened import OpenedRun
 
 _log = logging.getLogger("vaegan")
-_KINDS = {
-    "ae": "Autoencoder",
-    "vae": "VAE",
-    "gan": "GAN",
-    "vae-dis-l": "VAE with a discriminator's layer as metric",
-    "vaegan": "VAE/GAN",
-}
 
 
 class Options(DataPictureOptions):
@@ -48,112 +37,39 @@ defaults = run_defaults
 
 
 def run(options: Options) -> None:
-    """Collect, write, say what is missing."""
-    from ..files import write_text
-    from ..pages import (
-        health_section,
-        losses_section,
-        render_page,
-        scores_section,
-        settings_section,
-        snapshots_section,
-        timing_section,
-    )
-    from ..training.run_folder import RunFolder
-    from .report_look import Look
-    from .report_sections import model_sections
+    """Write the page, say what is missing."""
+    from ..files import check_free, write_text
+    from ..pages.model_sections import Subject
+    from ..pages.run_page import run_page
+    from ..runs.files import REPORT, output_folder
 
-    out = _out(options)
-    folder = RunFolder(Path(options.run))
-    config = folder.config if folder.config_path.is_file() else None
-    records = list(folder.records())
-    has_model = config is None or (folder.path / "model").is_dir()
-    model = load_model(options) if has_model else None
-    data, reason = _open(options, model)
-    sections = [
-        *([settings_section(config)] if config else []),
-        losses_section(records),
-        *([scores] if (scores := scores_section(records)) else []),
-        health_section(records),
-        snapshots_section(folder.path, records),
-        *model_sections(Look(options, model, data, reason, options.k)),
-        timing_section(records, config, model.info.get("device") if model else None),
-    ]
-    page = render_page(_title(options), _lead(config, model, records), _facts(config, model), sections)
+    out = options.out or output_folder(options.run) / REPORT
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--out {out}: the report is a page; end its name in .html")
+    check_free(out, options.overwrite or options.out is None)
+    opened = open_run(options)
+    reason = _no_images(options, opened)
+    page, sections = run_page(Subject(opened, options.split, options.num, options.seed, options.k, reason))
     write_text(out, page)
-    _say_what_is_missing(sections)
+    for section in sections:
+        if all(block.kind == "note" for block in section.blocks):
+            _log.info("without %s: %s", section.title.lower(), " ".join(getattr(b, "text", "") for b in section.blocks))
     _log.info("report of %.1f MB: %s", len(page.encode()) / 1e6, out)
 
 
-def _out(options: Options) -> Path:
-    """Return where the page goes.
-
-    Raises:
-        UserError: if it is no page's name, or there is one that was not allowed to be replaced.
-    """
-    if options.out is None:
-        return (Path(options.run) if Path(options.run).is_dir() else Path()) / "report.html"
-    if options.out.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"--out {options.out}: the report is a page; end its name in .html")
-    if options.out.exists() and not options.overwrite:
-        raise UserError(f"{options.out} exists; choose another name or allow it to be replaced (--overwrite)")
-    return options.out
-
-
-def _open(options: Options, model: Model | None) -> tuple[ImageData | None, str]:
-    """Return the data, or why there is none; a run may have come from another machine, without its images.
+def _no_images(options: Options, opened: OpenedRun) -> str:
+    """Return why there are no images, '' if there are: a run may have come from another machine, without them.
 
     Raises:
         UserError: if the user named the data and it cannot be opened.
     """
-    if model is None:
-        return None, ""
+    if not opened.has_model:
+        return "there is no model yet"
     try:
-        return open_images(options, model), ""
+        opened.data()
     except UserError as error:
-        if options.data != data_of_run(options):
+        if options.data != data_of_run(options.run):
             raise
         _log.warning("%s", error)
-        return None, "The images that it was trained on are not here; --data names where they are."
-
-
-def _title(options: Options) -> str:
-    return Path(options.run).resolve().name if Path(options.run).exists() else options.run
-
-
-def _lead(config: Config | None, model: Model | None, records: Sequence[dict[str, Any]]) -> str:
-    from ..pages.run_sections import shown
-
-    about = config.model if config else model
-    assert about is not None, "what is neither a run nor a model was refused before"
-    words = _KINDS[about.kind] + (f" on {shown(config.data.source)}" if config else "")
-    if not records:
-        return f"{words}."
-    last = records[-1]
-    return f"{words}: {last['images']:,} images seen in {last['epoch']:.4g} epochs."
-
-
-def _facts(config: Config | None, model: Model | None) -> Facts:
-    from ..pages import Facts
-
-    pairs = []
-    if config:
-        pairs += [("recipe", config.recipe), ("network", config.model.network), ("seed", str(config.seed))]
-    if model:
-        channels, height, width = model.image_shape
-        pairs += [
-            ("images", f"{width} × {height}, {'grey' if channels == 1 else 'colour'}"),
-            ("dimensions of z", str(model.latent_dim)),
-            *((f"{name} parameters", f"{_num_parameters(part):,}") for name, part in model.parts.items()),
-        ]
-    return Facts(pairs)
-
-
-def _num_parameters(part: Any) -> int:
-    return sum(parameter.numel() for parameter in part.parameters())
-
-
-def _say_what_is_missing(sections: Sequence[Section]) -> None:
-    for section in sections:
-        if all(block.kind == "note" for block in section.blocks):
-            _log.info("without %s: %s", section.title.lower(), " ".join(getattr(b, "text", "") for b in section.blocks))
+        return "the images that it was trained on are not here; --data names where they are"
+    return ""

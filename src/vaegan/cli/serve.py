@@ -12,8 +12,8 @@ from pydantic import Field, PositiveInt
 
 from ..config import DataSettings, Settings
 from ..errors import UserError
+from .common import data_of_run
 from .options import Arg
-from .pictures import DataPictureOptions, data_of_run
 
 _log = logging.getLogger("vaegan")
 
@@ -86,7 +86,7 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
 
 def _data(options: ServerOptions, run: str) -> DataSettings:
     """Return where a run's images are: as its settings say, except what the options change."""
-    own = data_of_run(DataPictureOptions(run=run, data=options.data))
+    own = data_of_run(run)
     default = DataSettings(source="")
     changed = {name: getattr(options.data, name) for name in DataSettings.model_fields}
     return own.model_copy(update={name: value for name, value in changed.items() if value != getattr(default, name)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 from ..data.dataset import ImageData
 from ..metrics.extractors.features import FeatureExtractor
 from ..models import Model
+from ..runs.evaluation import read_evaluation
+from ..runs.locate import locate
 from .measure import FORMAT
 
 NAME = "evaluation.json"
@@ -38,13 +39,10 @@ def kept_evaluation(
         seed: of samples and choices.
         priors: names of those wanted; others are left away.
     """
-    path = run / NAME
+    found = read_evaluation(locate(run), model.digest()) or {}
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        measured = path.stat().st_mtime
         fits = (
             found["format"] == FORMAT
-            and found["model"]["info"] == json.loads(json.dumps(model.info))
             and found["data"]["fingerprint"] == data.fingerprint
             and found["data"]["split"] == "test"
             and found["data"]["num"] == min(num, len(data.test))
@@ -52,8 +50,7 @@ def kept_evaluation(
             and found["extractor"]["fingerprint"] == extractor.fingerprint
             and found["seed"] == seed
             and all(found["samples"].get(prior) for prior in priors)
-            and all(file.stat().st_mtime <= measured for place in (run, run / "model") for file in place.glob("*.saf*"))
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         return None
     return found | {"samples": {prior: found["samples"][prior] for prior in priors}} if fits else None

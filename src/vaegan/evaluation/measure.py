@@ -81,7 +81,7 @@ def evaluate(
     return {
         "format": FORMAT,
         "vaegan": __version__,
-        "model": {"kind": model.kind, "latent_dim": model.latent_dim, "info": model.info},
+        "model": {"kind": model.kind, "latent_dim": model.latent_dim, "info": model.info, "digest": model.digest()},
         "data": {"name": data.name, "fingerprint": data.fingerprint, "split": split, "num": len(bench.images)},
         "extractor": {"name": extractor.name, "fingerprint": extractor.fingerprint},
         "seed": seed,

@@ -24,7 +24,7 @@ from ..errors import UserError, nearest
 from ..files import write_json
 from ..loading import load
 from ..models import Model
-from ..models.vectors import take_vectors
+from ..models.serialization import copy_vectors
 from ..version import __version__
 from .diffusers import WEIGHTS_NAME, outputs_of, read_diffusers, write_diffusers
 from .formats import GRAPHS, Form, import_onnxruntime, traced
@@ -103,7 +103,7 @@ def export_model(
 
 def _save(model: Model, parts: dict[str, PublicPart], folder: Path) -> Iterator[Check]:
     model.save(folder)
-    take_vectors(model, folder)
+    copy_vectors(model.folder, folder, model.state_dict())
     user_made = copy.deepcopy(model.parts) if model.architecture is None else None
     loaded = load(folder, parts=user_made)
     for name, part in parts.items():

@@ -14,19 +14,119 @@ Shards are joined to one .npz or .parquet one at a time, so memory does not grow
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
+import math
+import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..files import write_json, written_beside
+from ..models import Model
+from .encoding import encode_images
 
 INDEX_NAME = "index.json"
+_log = logging.getLogger("vaegan")
+
+
+def encode_to_file(
+    model: Model,
+    sets: Mapping[str, ImageSet],
+    out: Path,
+    *,
+    source: Mapping[str, Any],
+    shard: int = 8192,
+    scaled: bool = False,
+    batch_size: int = 256,
+    overwrite: bool = False,
+    watch: Callable[[Iterable[Any], int, str], Iterable[Any]] = lambda steps, num, words: steps,
+) -> int:
+    """Encode images shard by shard, then join the shards to one file; finished shards of an earlier call are used.
+
+    Args:
+        model: has an encoder.
+        sets: images by the name of their split; at least one, none empty.
+        out: an .npz, a .parquet, or without an ending the folder of the shards itself.
+        source: JSON-able, what decides the images.
+        shard: images of a shard.
+        scaled: write codes as diffusion models take them: maps in their shape, times the latent scale factor.
+        batch_size: images computed at a time.
+        overwrite: whether shards of something else may be removed.
+        watch: shows the progress.
+
+    Returns:
+        The number of codes.
+
+    Raises:
+        UserError: if there is no encoder, the images do not fit, or nothing can be written.
+    """
+    first = next(iter(sets.values()))
+    names = {"label_names": first.label_names, "attribute_names": first.attribute_names}
+    num = {name: len(images) for name, images in sets.items()}
+    index = {
+        "model": _encoder_digest(model),
+        **source,
+        "sets": num,
+        "shard": shard,
+        "scale": model.scale_factor if scaled else None,
+        **{name: list(values) for name, values in names.items()},
+    }
+    _encode(model, first, slice(1), batch_size)  # or fail before a folder is made
+    folder = out if out.suffix == "" else out.with_name(f".{out.name}.shards")
+    open_shards(folder, index, restart=folder != out or overwrite)
+    jobs = [(name, start) for name in sets for start in range(0, num[name], shard)]
+    paths = [shard_path(folder, number) for number in range(len(jobs))]
+    if finished := sum(path.is_file() for path in paths):
+        _log.info("%d of %d shards are finished already", finished, len(jobs))
+    for (name, start), path in watch(zip(jobs, paths, strict=True), len(jobs), "encoding"):
+        if not path.is_file():
+            images, part = sets[name], slice(start, start + shard)
+            arrays = _arrays(model, images, part, batch_size, scaled=scaled)
+            write_shard(path, arrays | {"split": np.full(len(arrays["codes"]), name)})
+    if out.suffix == ".npz":
+        join_npz(paths, out, {name: np.asarray(values, np.str_) for name, values in names.items() if values})
+    elif out.suffix == ".parquet":
+        join_parquet(paths, out, **names)
+    if folder != out:
+        shutil.rmtree(folder)
+    return sum(num.values())
+
+
+def _encode(model: Model, images: ImageSet, part: slice, batch_size: int) -> tuple[Tensor, Tensor | None]:
+    c = model.condition_of(images, part)
+    return encode_images(model, images.images[part], condition=c, batch_size=batch_size)
+
+
+def _arrays(model: Model, images: ImageSet, part: slice, batch_size: int, *, scaled: bool) -> dict[str, Any]:
+    mu, logvar = _encode(model, images, part, batch_size)
+    if scaled:
+        scale = model.scale_factor
+        mu, logvar = model.maps(scale * mu), None if logvar is None else model.maps(logvar + 2.0 * math.log(scale))
+    return {
+        "codes": mu.numpy(),
+        "logvar": None if logvar is None else logvar.numpy(),
+        "names": np.asarray(images.names[part], np.str_),
+        "labels": None if images.labels is None else images.labels[part],
+        "attributes": None if images.attributes is None else images.attributes[part],
+    }
+
+
+def _encoder_digest(model: Model) -> str:
+    """Return a hash of what decides a code: the encoder's weights and the range of its images."""
+    digest = hashlib.sha256(repr(tuple(model.image_range)).encode())
+    for name, tensor in model.state_dict().items():
+        if name.startswith("encoder."):
+            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool) -> None:

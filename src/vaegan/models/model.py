@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from ..errors import UserError, nearest
 from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
+from ..runs.files import MODEL_CONFIG
+from ..runs.locate import find_model
 from ..sharing.card import UNKNOWN_LICENSE
-from .found import find_model
 from .inference import Composed
-from .pretrained import push_pretrained, write_pretrained
-from .serialization import CONFIG_NAME, damage_told, read_description, read_tensors, write_model
+from .pretrained import NUM_SAMPLES, push_pretrained, write_pretrained
+from .serialization import damage_told, read_description, read_tensors, tensors_digest, write_model
 
 
 class Model(Composed):
@@ -118,7 +119,7 @@ class Model(Composed):
         """
         folder = Path(folder)
         config = read_description(folder)
-        with damage_told(folder / CONFIG_NAME):
+        with damage_told(folder / MODEL_CONFIG):
             if parts is not None:
                 names = ("kind", "image_shape", "latent_dim", "image_range", "info")
                 arguments: dict[str, Any] = {**parts, **{name: config[name] for name in names}}
@@ -214,6 +215,11 @@ class Model(Composed):
         """
         return self.decode(self.sample_codes(num, seed, prior, labels), condition=condition, batch_size=batch_size)
 
+    def digest(self) -> str:
+        """Return a hash of the weights and the fitted priors, which an evaluation is of."""
+        of_priors = {f"{name}/{key}": t for name, prior in self.priors.items() for key, t in prior.tensors().items()}
+        return tensors_digest({**self.state_dict(), **{f"priors/{key}": t for key, t in of_priors.items()}})
+
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors`, `config.json` and the priors into a folder, each beside and then renamed.
 
@@ -274,7 +280,7 @@ class Model(Composed):
             UserError: if the folder cannot be written.
         """
         folder = Path(save_directory)
-        write_pretrained(self, folder, name=repo_id or folder.resolve().name, license=license)
+        self._write_shared(folder, repo_id or folder.resolve().name, license)
 
     def push_to_hub(
         self,
@@ -305,12 +311,30 @@ class Model(Composed):
             UserError: if the hub cannot be reached or does not take it.
         """
         return push_pretrained(
-            self,
             repo_id,
-            license=license,
+            lambda folder: self._write_shared(folder, repo_id, license),
             message=commit_message,
             private=private,
             token=token,
             branch=branch,
             create_pr=create_pr,
+        )
+
+    def _write_shared(self, folder: Path, name: str, license: str) -> None:
+        """Write what others get into a folder."""
+        self.save(folder)
+        samples = None
+        if self.decoder is not None and self.prior_names:
+            samples = self.sample(NUM_SAMPLES, seed=0, condition=self.condition_in_turn(NUM_SAMPLES))
+        default = self.default_prior if samples is not None else None
+        write_pretrained(
+            self,
+            folder,
+            name=name,
+            license=license,
+            source=self.folder,
+            digest=self.digest(),
+            priors=tuple(self.prior_names),
+            default_prior=default,
+            samples=samples,
         )

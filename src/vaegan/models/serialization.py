@@ -6,22 +6,24 @@ Nothing is unpickled, and what is missing, damaged or newer than this version is
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from ..errors import UserError
 from ..files import write_json, written_beside
+from ..runs.files import MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
 from ..version import __version__
 
 FORMAT = 1
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
 
 
 def write_model(folder: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
@@ -31,9 +33,9 @@ def write_model(folder: Path, tensors: Mapping[str, Tensor], description: Mappin
         UserError: if the folder cannot be written.
     """
     plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    with written_beside(folder / WEIGHTS_NAME) as beside:
+    with written_beside(folder / WEIGHTS) as beside:
         beside.write_bytes(safetensors.torch.save(plain))
-    write_json(folder / CONFIG_NAME, {"format": FORMAT, "vaegan": __version__, **description})
+    write_json(folder / MODEL_CONFIG, {"format": FORMAT, "vaegan": __version__, **description})
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -42,8 +44,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: if it is damaged or of a newer version.
     """
-    with damage_told(folder / CONFIG_NAME):
-        config: dict[str, Any] = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
+    with damage_told(folder / MODEL_CONFIG):
+        config: dict[str, Any] = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
         if (version := int(config["format"])) > FORMAT:
             raise UserError(
                 f"{folder} was written by a newer vaegan (format {version}, this one reads up to {FORMAT}): upgrade"
@@ -74,7 +76,7 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
     Raises:
         UserError: if they are missing or damaged, or do not fit.
     """
-    path = folder / WEIGHTS_NAME
+    path = folder / WEIGHTS
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
     except FileNotFoundError as error:
@@ -95,3 +97,54 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
 def _some(names: Sequence[str], num: int = 3) -> str:
     more = f" and {len(names) - num} more" if len(names) > num else ""
     return ", ".join(names[:num]) + more
+
+
+def weights_digest(folder: Path) -> str:
+    """Return a hash of the weights in a folder; an empty text if there are none."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return a hash of tensors by name: their types, shapes and values."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def copy_vectors(source: Path | None, folder: Path, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Copy attribute vectors from where a model was loaded to where it has just been saved; return their names.
+
+    None are copied, and an empty tuple is returned, if there are none, or none of just these weights.
+
+    Args:
+        source: folder that the model was loaded from; None if it was not.
+        folder: where it has been saved.
+        tensors: its weights now.
+
+    Raises:
+        UserError: if the folder cannot be written.
+    """
+    if source is None or not (source / VECTOR_TENSORS).is_file():
+        return ()
+    try:
+        description = json.loads((source / VECTORS).read_text(encoding="utf-8"))
+        names = tuple(map(str, description["names"]))
+        saved = safetensors.torch.load_file(source / WEIGHTS)
+        fit = description["weights"] == weights_digest(source) and saved.keys() == tensors.keys()
+        fit = fit and all(torch.equal(saved[name], tensors[name].cpu()) for name in saved)
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):  # damaged: as if missing
+        return ()
+    if not fit:
+        return ()
+    if source.resolve() != folder.resolve():
+        with written_beside(folder / VECTOR_TENSORS) as beside:
+            shutil.copyfile(source / VECTOR_TENSORS, beside)
+    write_json(folder / VECTORS, description | {"weights": weights_digest(folder)})
+    return names

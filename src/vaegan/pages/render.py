@@ -16,8 +16,7 @@ from typing import TypeVar
 
 from PIL import Image
 
-from ..report.animation import to_image
-from ..report.grid import Bytes, grid
+from ..report.grid import Bytes, grid, to_image
 from ..version import __version__
 from .content import Facts, Picture, Section, Strips
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..files import written_beside
+from .grid import to_image
 
 
 def write_gif(
@@ -83,11 +84,6 @@ def numbered_pictures(folder: Path) -> list[Path]:
     """Return the PNGs of a folder, in the order of their numbers: 9.png comes before 10.png."""
     paths = [path for path in folder.glob("*.png") if not path.name.startswith(".")]
     return sorted(paths, key=lambda path: (len(path.stem), path.stem))
-
-
-def to_image(picture: NDArray[np.uint8]) -> Image.Image:
-    """Return a Pillow image of uint8 `(H, W, 1 or 3)`."""
-    return Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
 
 
 def _paletted(frame: NDArray[np.uint8]) -> Image.Image:

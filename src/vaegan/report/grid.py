@@ -7,11 +7,18 @@ a person sees the pixels that are there.
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from ..files import written_beside
 from ..pixels import to_uint8 as to_uint8
+
+if TYPE_CHECKING:
+    pass
 
 Bytes = NDArray[np.uint8]
 
@@ -96,3 +103,18 @@ def fitting_scale(height: int, width: int, places: tuple[int, int], lines: tuple
     wanted = math.ceil(_SEEN_WELL / min(height, width))
     allowed = [(_WIDEST - line) // (num * side) for num, side, line in zip(places, (width, height), lines, strict=True)]
     return max(1, min(wanted, *allowed))
+
+
+def to_image(picture: NDArray[np.uint8]) -> Image.Image:
+    """Return a Pillow image of uint8 `(H, W, 1 or 3)`."""
+    return Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
+
+
+def write_picture(path: Path, picture: Bytes) -> None:
+    """Write uint8 `(H, W, 1 or 3)` as PNG, beside and then renamed.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
+    with written_beside(path) as beside:
+        to_image(picture).save(beside, format="PNG")

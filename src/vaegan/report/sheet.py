@@ -1,18 +1,20 @@
-"""Sheets: rows and columns of images with their names at the edge, as figures in a paper have them."""
+"""Sheets: rows and columns of images with their names at the edge, as figures in a paper have them.
+
+Triptychs: originals, their reconstructions and new images, as three blocks of equal size under their names.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .grid import Bytes, grid
-from .output import check_output, write_images, write_picture
+from .grid import Bytes, fitting_scale, grid
 
 _FONT_SIZE = 12
 _MARGIN = 4
@@ -56,45 +58,6 @@ def sheet(
     return canvas
 
 
-def write_sheet(
-    out: Path,
-    images: Bytes,
-    columns: Sequence[str] = (),
-    rows: Sequence[str] = (),
-    *,
-    codes: Any = None,
-    overwrite: bool = False,
-) -> None:
-    """Write a sheet in the form that the ending of ``out`` names: see `vaegan.report.output`.
-
-    Only a .png has the names at its edge; a .gif shows one column after another, a folder and an .npz hold row after
-    row, the .npz with names ``ROW / COLUMN``.
-
-    Args:
-        out: file or folder.
-        images: uint8 `(R, K, H, W, C)`.
-        columns: K names, or none.
-        rows: R names, or none.
-        codes: `(R, K, Z)`, or None; goes into .npz only.
-        overwrite: whether to replace what is there.
-
-    Raises:
-        UserError: as `check_output`, or if the disk is full.
-    """
-    check_output(out, overwrite)
-    if out.suffix.lower() == ".png":
-        write_picture(out, sheet(images, columns, rows))
-        return
-    names = [f"{row} / {column}" for row in rows for column in columns] if rows and columns else None
-    write_images(
-        out,
-        images.swapaxes(0, 1),
-        codes=None if codes is None else codes.swapaxes(0, 1),
-        names=names,
-        overwrite=overwrite,
-    )
-
-
 @functools.cache
 def _font() -> ImageFont.FreeTypeFont:
     """Return the sans-serif that comes with matplotlib: Pillow's own lacks most that is not ASCII."""
@@ -109,3 +72,28 @@ def _text(words: str) -> Image.Image:
     image = Image.new("L", (max(1, round(right - left)), ascent + descent), _PAPER)
     ImageDraw.Draw(image).text((-left, ascent), words, fill=20, font=font, anchor="ls")
     return image
+
+
+TITLES = ("originals", "reconstructions", "generations")
+_PAD, _GAP = 2, 8
+
+
+def triptych(originals: Bytes, reconstructions: Bytes, generations: Bytes) -> Bytes:
+    """Lay three times as many images in three blocks side by side, in full rows if these need not be long.
+
+    Args:
+        originals: uint8 `(N, H, W, C)`.
+        reconstructions: their counterparts, in the same places of the second block.
+        generations: as many images made of random codes.
+
+    Returns:
+        uint8 `(H', W', C)`.
+    """
+    num, height, width, _ = originals.shape
+    root = math.ceil(math.sqrt(num))
+    columns = next((columns for columns in range(root, 2 * root) if num % columns == 0), root)
+    rows = math.ceil(num / columns)
+    lines = 3 * _PAD * (columns + 1), _PAD * (rows + 1)
+    scale = fitting_scale(height, width, (3 * columns, rows), lines)
+    blocks = [grid(images, columns, _PAD, scale) for images in (originals, reconstructions, generations)]
+    return sheet(np.stack(blocks)[None], TITLES, pad=_GAP, scale=1)

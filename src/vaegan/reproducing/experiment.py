@@ -17,7 +17,7 @@ from ..data.dataset import some_of
 from ..evaluation.figures import Figures
 from ..files import write_json, write_text
 from ..loading import load
-from ..models.vectors import weights_digest
+from ..models.serialization import weights_digest
 from ..training import train
 from ..training.device import pick_device
 from . import page, pixels, similarity

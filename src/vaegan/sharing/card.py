@@ -11,7 +11,7 @@ from typing import Any
 
 from ..config import Config
 from .figures import figure_lines, model_index
-from .public_facts import Shared
+from .public_facts import PublicFacts
 
 UNKNOWN_LICENSE = "unknown"
 _CITATION = """```
@@ -26,7 +26,7 @@ _CITATION = """```
 
 
 @dataclass(frozen=True)
-class Facts:
+class CardFacts:
     """What a card is written from.
 
     Attributes:
@@ -56,7 +56,7 @@ class Facts:
     default_prior: str | None
     told: str | None
     info: Mapping[str, Any]
-    shared: Shared = field(default_factory=Shared)
+    shared: PublicFacts = field(default_factory=PublicFacts)
     pictures: tuple[tuple[str, str], ...] = ()
     curves: tuple[str, str] | None = None
     vectors: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Facts:
         return str(self.info.get("data") or "images that are not known")
 
 
-def write_card(facts: Facts) -> str:
+def write_card(facts: CardFacts) -> str:
     """Return the card as Markdown under its YAML."""
     sections = {
         "Use": _use(facts),
@@ -89,7 +89,7 @@ def write_card(facts: Facts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _metadata(facts: Facts) -> str:
+def _metadata(facts: CardFacts) -> str:
     from huggingface_hub import ModelCardData
 
     source = facts.shared.config.data.source if facts.shared.config else ""
@@ -108,7 +108,7 @@ def _metadata(facts: Facts) -> str:
     return str(ModelCardData(**values).to_yaml()).strip()
 
 
-def _lead(facts: Facts) -> Iterator[str]:
+def _lead(facts: CardFacts) -> Iterator[str]:
     channels, height, width = facts.image_shape
     colour = "grey" if channels == 1 else "colour"
     yield (
@@ -123,7 +123,7 @@ def _picture(file: str, about: str) -> str:
     return f"![{about}]({file})\n\n*{about}*"
 
 
-def _use(facts: Facts) -> list[str]:
+def _use(facts: CardFacts) -> list[str]:
     made = "condition=c, " if facts.told else ""
     lines = ["```python", "import vaegan", "", f'model = vaegan.load("{facts.name}")']
     if facts.told == "labels":
@@ -144,7 +144,7 @@ def _use(facts: Facts) -> list[str]:
     return lines
 
 
-def _edit(facts: Facts, made: str) -> list[str]:
+def _edit(facts: CardFacts, made: str) -> list[str]:
     """Return how an attribute vector is used, if there are any."""
     if not facts.vectors:
         return []
@@ -159,7 +159,7 @@ def _edit(facts: Facts, made: str) -> list[str]:
     ]
 
 
-def _model_rows(facts: Facts) -> Iterator[tuple[str, str]]:
+def _model_rows(facts: CardFacts) -> Iterator[tuple[str, str]]:
     yield "kind", facts.kind
     yield "images", "x".join(map(str, facts.image_shape)) + " (channels, height, width), values in [0, 1]"
     yield "code", f"{facts.latent_dim} dimensions"
@@ -175,7 +175,7 @@ def _model_rows(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "is told", f"the {facts.told} of each image"
 
 
-def _data(facts: Facts) -> list[str]:
+def _data(facts: CardFacts) -> list[str]:
     data = facts.shared.data
     lines = [f"`{_plain(facts.data)}`"]
     if {"train", "test"} <= set(data):
@@ -187,7 +187,7 @@ def _data(facts: Facts) -> list[str]:
     return lines
 
 
-def _training(facts: Facts) -> list[str]:
+def _training(facts: CardFacts) -> list[str]:
     info, config = facts.info, facts.shared.config
     known = {"recipe": "recipe", "images": "images seen", "seed": "seed", "device": "device"}
     rows = [
@@ -215,7 +215,7 @@ def _setting_rows(config: Config) -> Iterator[tuple[str, str]]:
     yield "optimiser", f"{optim.name}, rate {optim.lr:g}, {optim.schedule}"
 
 
-def _limits(facts: Facts) -> list[str]:
+def _limits(facts: CardFacts) -> list[str]:
     _, height, width = facts.image_shape
     lines = [
         f"- It knows {_plain(facts.data)} and nothing else: what lies outside comes out as something like it. Whatever "
@@ -235,7 +235,7 @@ def _limits(facts: Facts) -> list[str]:
     return lines
 
 
-def _license(facts: Facts) -> list[str]:
+def _license(facts: CardFacts) -> list[str]:
     if facts.license == UNKNOWN_LICENSE:
         return ["None has been chosen. Who shares a model sets one (`license:` at the top of this file)."]
     return [f"`{facts.license}`, of the model. The images it was trained on have terms of their own."]

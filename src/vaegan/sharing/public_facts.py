@@ -13,14 +13,14 @@ from typing import Any
 
 from ..config import Config
 from ..errors import UserError
+from ..runs.evaluation import read_evaluation
+from ..runs.files import DATA, LOSSES, RECONSTRUCTIONS, SETTINGS
+from ..runs.locate import Place
 from ..settings_io import load_yaml
-
-SETTINGS_NAME = "config.yaml"
-EVALUATION_NAME = "evaluation.json"
 
 
 @dataclass(frozen=True)
-class Shared:
+class PublicFacts:
     """What is known of a model beside itself.
 
     Attributes:
@@ -36,27 +36,25 @@ class Shared:
     pictures: Mapping[str, Path] = field(default_factory=dict)
 
 
-def read_run(folder: Path | None, info: Mapping[str, Any]) -> Shared:
-    """Return what there is around a model's folder; what cannot be read counts as not there.
+def public_facts(place: Place | None, digest: str) -> PublicFacts:
+    """Return what is known around a model's folder; what cannot be read counts as missing.
 
     Args:
-        folder: of the model: `model/` or `best/` of a run, or one of its own; None if it was never saved.
-        info: what the model remembers, as which its evaluation must name it.
+        place: of the model; None if it was never saved.
+        digest: of its weights and priors, which its evaluation must be of.
     """
-    if folder is None:
-        return Shared()
-    folder = folder.resolve()
-    is_part = folder.name in ("model", "best") and (folder.parent / SETTINGS_NAME).is_file()
-    run = folder.parent if is_part else folder
-    is_last = folder.name != "best" or not is_part
+    if place is None:
+        return PublicFacts()
+    run = place.run or place.model
+    assert run is not None, "a place has a run or a model"
     pictures = {
-        "reconstructions": max((run / "reconstructions").glob("*.png"), default=None) if is_last else None,
-        "losses": run / "losses.png",
+        "reconstructions": max((run / RECONSTRUCTIONS).glob("*.png"), default=None) if place.which == "last" else None,
+        "losses": run / LOSSES,
     }
-    return Shared(
-        _config(run / SETTINGS_NAME),
-        _json(run / "data.json") or {},
-        _evaluation([folder, run] if is_last else [folder], info),
+    return PublicFacts(
+        _config(run / SETTINGS),
+        _json(run / DATA) or {},
+        read_evaluation(place, digest),
         {name: path for name, path in pictures.items() if path is not None and path.is_file()},
     )
 
@@ -81,14 +79,6 @@ def _config(path: Path) -> Config | None:
 def without_folders(source: str) -> str:
     """Return the last name of a path; a source of the hub and a known name as they are."""
     return source if source.startswith("hf:") else source.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
-
-
-def _evaluation(folders: list[Path], info: Mapping[str, Any]) -> dict[str, Any] | None:
-    for folder in folders:
-        found = _json(folder / EVALUATION_NAME)
-        if found and found.get("model", {}).get("info") == json.loads(json.dumps(info)):
-            return found
-    return None
 
 
 def _json(path: Path) -> dict[str, Any] | None:

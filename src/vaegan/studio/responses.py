@@ -14,9 +14,8 @@ from fastapi.responses import JSONResponse, Response
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..report.animation import to_image
-from ..report.grid import Bytes, grid, to_uint8
-from ..report.output import write_images
+from ..report.grid import Bytes, grid, to_image, to_uint8
+from ..views.write import write_images
 
 Form = Literal["json", "png", "gif", "npz"]
 _TYPES = {"png": "image/png", "gif": "image/gif", "npz": "application/octet-stream"}

@@ -26,11 +26,12 @@ from ..errors import UserError
 from ..latent.attribute_vectors import AttributeVectors
 from ..latent.encoding import encode_images
 from ..latent.fit_priors import fit_model_priors
-from ..loading import find_model, load
-from ..models import CONFIG_NAME, WEIGHTS_NAME, Model
-from ..models.vectors import NAMES_NAME, VECTORS_NAME
+from ..latent.vectors import load_vectors
+from ..loading import load
+from ..models import Model
 from ..priors import Prior
-from ..report.vectors import load_vectors
+from ..runs.files import MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
+from ..runs.locate import find_model
 from .batching import Batcher
 from .http_errors import Refused
 
@@ -66,7 +67,7 @@ class ServedModel:
         self._stamp: Hashable = None
         self.slow = threading.Lock()
         self.waiting = threading.BoundedSemaphore(_MAX_WAITING)
-        if self.run_folder is None or (self.run_folder / "model" / CONFIG_NAME).is_file():
+        if self.run_folder is None or (self.run_folder / "model" / MODEL_CONFIG).is_file():
             self.version()
 
     @property
@@ -111,8 +112,8 @@ class ServedModel:
             return "hub"
         try:
             folder = find_model(self.folder)
-            files = [folder / CONFIG_NAME, folder / WEIGHTS_NAME]
-            files += [path for name in (NAMES_NAME, VECTORS_NAME) if (path := folder / name).is_file()]
+            files = [folder / MODEL_CONFIG, folder / WEIGHTS]
+            files += [path for name in (VECTORS, VECTOR_TENSORS) if (path := folder / name).is_file()]
             return tuple((file.name, (at := file.stat()).st_mtime_ns, at.st_size) for file in files)
         except (OSError, UserError):
             return None

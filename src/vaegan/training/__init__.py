@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..runs.files import RunFolder
 from .loop import LoopSettings, NotFiniteError, Record, Trainer
-from .run_folder import RunFolder
 from .signals import Stopped
 from .train import train
 

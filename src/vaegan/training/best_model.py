@@ -26,14 +26,14 @@ from ..data.conditions import Conditioning
 from ..evaluation.quick import moments_of, quick_scores
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
 from ..metrics.extractors.learned import Learned, num_images_for
-from ..models import CONFIG_NAME, Model
+from ..models import Model
 from ..pixels import to_unit
 from ..priors.gaussian import Gaussian
 from ..priors.mixture import BLOCK, Mixture, fit_components
+from ..runs.files import MODEL_CONFIG
 
 log = logging.getLogger("vaegan")
 
-BEST = "best"
 NUM_CODES = 10_000
 NUM_GAUSSIANS = 100
 _SEED = 0
@@ -167,6 +167,6 @@ def _some(num_images: int, num: int) -> NDArray[np.int64]:
 def _best_in(folder: Path) -> float | None:
     """The score of the model that is kept; None where there is none."""
     try:
-        return float(json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))["info"]["score"])
+        return float(json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))["info"]["score"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

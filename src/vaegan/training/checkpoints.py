@@ -23,8 +23,9 @@ from ..data import ImageData
 from ..distributed import World, load_bytes, read_everywhere
 from ..errors import UserError
 from ..files import write_text, written_beside
+from ..runs.files import RunFolder, clear_run, remove_leftovers
 from .loop import NotFiniteError, Trainer
-from .run_folder import RunFolder, check_same_data, clear_run, remove_leftovers, start_run
+from .run_folder import check_same_data, start_run
 
 log = logging.getLogger("vaegan")
 
@@ -100,7 +101,7 @@ class States:
         self._restore(self._still_good(path))
         self.trainer.lr_scale = scale
         if self.world.is_first:
-            self.folder.keep_records(self.trainer.images)
+            self.folder.truncate_records(self.trainer.images)
         log.warning(
             "%s; going on after %s images with learning rates times %g", error, f"{self.trainer.images:,}", scale
         )

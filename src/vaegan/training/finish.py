@@ -10,9 +10,8 @@ from ..errors import UserError
 from ..latent.fit_priors import fit_model_priors
 from ..latent.scale import scale_factor
 from ..loading import load
-from ..models import CONFIG_NAME, Model
-from .best_model import BEST
-from .run_folder import RunFolder
+from ..models import Model
+from ..runs.files import BEST, MODEL_CONFIG, RunFolder
 from .snapshots import Pictures
 
 log = logging.getLogger("vaegan")
@@ -49,7 +48,7 @@ def find_run_scale(folder: RunFolder, config: Config, model: Model, data: ImageD
         return
     model.info["images"] = images
     models = {"model": model}
-    if (folder.path / BEST / CONFIG_NAME).is_file():
+    if (folder.path / BEST / MODEL_CONFIG).is_file():
         models[BEST] = load(folder.path, which="best").to(next(model.parameters()).device)
     for name, each in models.items():
         try:
@@ -76,7 +75,7 @@ def _fit(model: Model, config: Config, data: ImageData) -> bool:
 
 def _give_to_best(folder: RunFolder, config: Config, last: Model, data: ImageData) -> None:
     """The best model, too, has its priors: the last one's where it is that, else fitted to its own codes."""
-    if not (folder.path / BEST / CONFIG_NAME).is_file():
+    if not (folder.path / BEST / MODEL_CONFIG).is_file():
         return
     best = load(folder.path, which="best").to(next(last.parameters()).device)
     if best.info.get("images") == last.info["images"]:

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..config import Config
 from ..models import Model
+from ..runs.files import RunFolder
 from .best_model import Selection
 from .health import Watch, unit_figures, weight_lengths
 from .loop import Record, Trainer
 from .progress import Progress
-from .run_folder import RunFolder
 from .snapshots import Pictures, RunningMeans
 from .tensorboard import open_tensorboard, write_histograms, write_scalars
 

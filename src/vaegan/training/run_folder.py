@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,8 @@ from ..config import Config
 from ..data import ImageData
 from ..errors import UserError
 from ..files import write_text
-from ..loading import load
-from ..models import Model
-from ..settings_io import dump_yaml, load_yaml, setting_names
+from ..runs.files import OF_A_RUN, RunFolder, clear_run, is_leftover
+from ..settings_io import dump_yaml, setting_names
 
 # Settings that a run may change when it goes on: they do not decide what a step does.
 FREE = {
@@ -27,84 +23,6 @@ FREE = {
 OF_PLATEAUS = {"train.snapshot_epochs", "train.held_out_images"}
 # Settings whose value in a run folder is what 'auto' or nothing was resolved to.
 RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channels", "train.log_images"}
-OURS = ("config.yaml", "data.json", "metrics.jsonl", "checkpoints", "samples", "reconstructions", "triptychs",
-        "samples.gif", "samples-prior.png", "losses.png", "model", "best", "report.html", "tensorboard",
-        "pictures")  # fmt: skip
-LEFTOVERS = ".*.part*"  # names that `files.written_beside` gives to what is not whole yet
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """Paths of a run, and what can be had from it.
-
-    Attributes:
-        path: the folder.
-    """
-
-    path: Path
-
-    @property
-    def config_path(self) -> Path:
-        """Resolved, complete settings."""
-        return self.path / "config.yaml"
-
-    @property
-    def data_path(self) -> Path:
-        """What the run was trained on: name, number and hash of its images."""
-        return self.path / "data.json"
-
-    @property
-    def metrics_path(self) -> Path:
-        """One JSON record per logging step."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        """States to go on from."""
-        return self.path / "checkpoints"
-
-    @property
-    def curves_path(self) -> Path:
-        """Loss curves, the last thing that a run makes."""
-        return self.path / "losses.png"
-
-    @property
-    def config(self) -> Config:
-        """The run's settings."""
-        return load_yaml(self.config_path)
-
-    def model(self) -> Model:
-        """The run's model, in evaluation, on the CPU."""
-        return load(self.path)
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        """The records of metrics.jsonl; a line cut off by a crash is passed over."""
-        if not self.metrics_path.is_file():
-            return
-        with self.metrics_path.open(encoding="utf-8") as file:
-            for line in file:
-                try:
-                    yield json.loads(line)
-                except ValueError:
-                    continue
-
-    def keep_records(self, images: int) -> None:
-        """Drop records of more than ``images`` images: steps that a resumed run makes again."""
-        if self.metrics_path.is_file():
-            kept = [json.dumps(record) + "\n" for record in self.records() if record["images"] <= images]
-            write_text(self.metrics_path, "".join(kept))
-
-    def add_record(self, record: dict[str, Any]) -> None:
-        """Append a record.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
-        try:
-            with self.metrics_path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write {self.metrics_path}: {error.strerror}; free some space and go on") from error
 
 
 def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, Config | None]:
@@ -122,7 +40,7 @@ def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, 
         UserError: if the folder is not a run, or a run with other settings.
     """
     run = RunFolder(out)
-    if not out.exists() or (out.is_dir() and all(_is_leftover(path) for path in out.iterdir())):
+    if not out.exists() or (out.is_dir() and all(is_leftover(path) for path in out.iterdir())):
         return run, None
     if not out.is_dir():
         raise UserError(f"--out {out} is a file; name a folder")
@@ -179,30 +97,9 @@ def start_run(run: RunFolder, config: Config, data: ImageData) -> None:
 
     Old settings stay until the new ones take their place, so that the folder is known as a run all the while.
     """
-    clear_run(run, [name for name in OURS if name != run.config_path.name])
+    clear_run(run, [name for name in OF_A_RUN if name != run.config_path.name])
     dump_yaml(config, run.config_path)
     write_text(run.data_path, _described(data))
-
-
-def clear_run(run: RunFolder, names: Sequence[str] = OURS) -> None:
-    """Remove what a run made, and nothing else."""
-    for path in (run.path / name for name in names):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.exists():
-            path.unlink()
-    remove_leftovers(run)
-
-
-def remove_leftovers(run: RunFolder) -> None:
-    """Remove half-written files of a process that was killed."""
-    for folder in (run.path, *(run.path / name for name in OURS)):
-        for path in folder.glob(LEFTOVERS):
-            path.unlink()
-
-
-def _is_leftover(path: Path) -> bool:
-    return path.match(LEFTOVERS)
 
 
 def _at(values: dict[str, Any], name: str) -> Any:

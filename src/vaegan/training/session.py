@@ -14,14 +14,15 @@ import torch
 from ..config import Config
 from ..distributed import World
 from ..errors import UserError
+from ..runs.files import BEST, RunFolder
 from ..settings_io import dump_yaml
-from .best_model import BEST, Selection, open_selection
+from .best_model import Selection, open_selection
 from .checkpoints import States, list_checkpoints
 from .finish import find_run_scale, fit_run_priors
 from .loop import NotFiniteError, Record
 from .progress import show_progress
 from .recorder import Journal, Terms
-from .run_folder import RunFolder, open_run
+from .run_folder import open_run
 from .setup import assemble
 from .signals import StopRequest, stop_on_signals
 from .snapshots import held_out_losses
@@ -74,7 +75,7 @@ class Session:
             return None
         self._announce(total)
         if self.world.is_first:
-            self.folder.keep_records(self.trainer.images)
+            self.folder.truncate_records(self.trainer.images)
             if self.folder.config != self.config:  # settings that a run may change as it goes on
                 dump_yaml(self.config, self.folder.config_path)
         first = self.world.is_first

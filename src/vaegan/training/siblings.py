@@ -9,7 +9,8 @@ from typing import Any
 
 from ..config import Config
 from ..errors import UserError
-from .run_folder import FREE, OF_PLATEAUS, RunFolder
+from ..runs.files import RunFolder
+from .run_folder import FREE, OF_PLATEAUS
 
 # What makes no other model of a run: chosen by the machine, or where files are. How long it trained does.
 _IRRELEVANT = (FREE - {"train.epochs", "train.images"}) | {"format", "seed", "train.memory_format"}

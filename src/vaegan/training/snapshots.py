@@ -17,11 +17,10 @@ from ..objectives.interface import Losses
 from ..pixels import to_uint8, to_unit
 from ..report.animation import film_of_folder
 from ..report.curves import draw_losses
-from ..report.grid import grid, pairs
-from ..report.output import write_picture
-from ..report.triptych import triptych
+from ..report.grid import grid, pairs, write_picture
+from ..report.sheet import triptych
+from ..runs.files import RunFolder
 from .loop import Record, Trainer
-from .run_folder import RunFolder
 
 NUM_SAMPLES = 64
 NUM_PAIRS = 32

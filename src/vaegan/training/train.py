@@ -10,8 +10,8 @@ import torch
 from ..config import Config
 from ..distributed import joined
 from ..errors import UserError
+from ..runs.files import RunFolder
 from .device import pick_device, tune_allocator
-from .run_folder import RunFolder
 from .session import Session
 from .signals import Stopped
 

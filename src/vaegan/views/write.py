@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from ..files import written_beside
-from .animation import to_image, write_gif
-from .grid import Bytes, grid, pairs, to_uint8
+from ..files import check_free, written_beside
+from ..report.animation import write_gif
+from ..report.grid import Bytes, grid, pairs, to_image, to_uint8, write_picture
+from .view import View
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,8 +59,49 @@ def check_output(out: str | Path, overwrite: bool = False) -> None:
         raise UserError(f"{out} is a {'file' if folder else 'folder'}; choose another name, ending in {_FORMS}")
     if folder and (others := [entry.name for entry in out.iterdir() if not _OURS.fullmatch(entry.name)]):
         raise UserError(f"folder {out} holds other things ({others[0]}); choose a new one")
-    if not overwrite and (not folder or any(out.iterdir())):
-        raise UserError(f"{out} exists; choose another name or allow it to be replaced (--overwrite)")
+    if not folder or any(out.iterdir()):
+        check_free(out, overwrite)
+
+
+def write_view(out: str | Path, view: View, *, overwrite: bool = False) -> None:
+    """Write a view in the form that the ending of `out` names (see the module).
+
+    Only a .png has the names of rows and columns at its edge; a .gif shows one column after another, a folder and an
+    .npz hold row after row, the .npz with names ``ROW / COLUMN``.
+
+    Args:
+        out: file or folder.
+        view: what to write.
+        overwrite: whether to replace what is there.
+
+    Raises:
+        UserError: as `check_output`, or if the disk is full.
+    """
+    out = Path(out)
+    check_output(out, overwrite)
+    if out.suffix.lower() == ".png":
+        write_picture(out, view.picture())
+        return
+    names = view.names
+    if names is None and view.rows and view.columns:
+        names = [f"{row} / {column}" for row in view.rows for column in view.columns]
+    axes = view if view.is_sequence else view.transposed()
+    images = axes.images[0] if view.is_sequence else axes.images
+    originals, codes = (
+        part[0] if view.is_sequence and part is not None else part for part in (axes.originals, axes.codes)
+    )
+    if view.plays_back and out.suffix.lower() == ".gif":
+        images = np.concatenate([images, images[-2:0:-1]])
+    write_images(
+        out,
+        images,
+        originals=originals,
+        codes=codes,
+        labels=view.labels,
+        names=names,
+        overwrite=overwrite,
+        columns=view.per_row,
+    )
 
 
 def write_images(
@@ -123,16 +165,6 @@ def write_images(
         _write_npz(out, arrays)
     else:
         _write_folder(out, shown, shown_originals)
-
-
-def write_picture(path: Path, picture: Bytes) -> None:
-    """Write uint8 `(H, W, 1 or 3)` as PNG, beside and then renamed.
-
-    Raises:
-        UserError: if the file cannot be written.
-    """
-    with written_beside(path) as beside:
-        to_image(picture).save(beside, format="PNG")
 
 
 def _is_folder(out: Path) -> bool:

@@ -1,0 +1,142 @@
+"""What the commands that open a run have in common: options, the opened run, a place for output."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, PositiveInt
+
+from ..config import DataSettings, Settings
+from ..settings_io import load_yaml
+from .options import Arg
+
+if TYPE_CHECKING:
+    from ..data.dataset import ImageSet
+    from ..runs.opened import OpenedRun
+    from ..views.view import View
+
+_Step = TypeVar("_Step")
+_log = logging.getLogger("vaegan")
+
+
+class PictureOptions(Settings):
+    """Options of every command that makes pictures."""
+
+    run: Annotated[str, Arg("RUN", positional=True)]
+    """Run folder, folder of a saved model, or id of a model on the hub."""
+    out: Annotated[Path | None, Arg("FILE", default="in RUN/pictures")] = None
+    """.png is a grid, .gif an animation, .npz arrays, a name without ending a folder of PNGs."""
+    overwrite: bool = False
+    """Replace what is there under the name given with --out."""
+    num: PositiveInt = 64
+    """How many."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Seed of every random choice: the same seed gives the same pictures."""
+    device: str = "cpu"
+    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best there is."""
+    batch_size: PositiveInt = 256
+    """Images computed at a time."""
+
+
+class DataPictureOptions(PictureOptions):
+    """Options of a command that shows images of a data set as well."""
+
+    split: Literal["test", "train"] = "test"
+    """Held-out images or those trained on."""
+    data: DataSettings = DataSettings(source="")
+
+
+def data_of_run(run: str) -> DataSettings:
+    """Return the data settings that a run was trained with; source '' if it is neither a run nor a model in one.
+
+    Raises:
+        UserError: if its config.yaml cannot be read.
+    """
+    folder = Path(run)
+    path = (folder.parent if folder.name in ("model", "best") else folder) / "config.yaml"
+    return load_yaml(path).data if path.is_file() else DataSettings(source="")
+
+
+def run_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run's own data settings: the ``defaults`` of a command that shows images."""
+    return {"data": data_of_run(given["run"])}
+
+
+def open_run(options: PictureOptions) -> OpenedRun:
+    """Return the run of a command.
+
+    Raises:
+        UserError: if there is none, or no such device.
+    """
+    from ..runs.opened import OpenedRun
+    from ..training.device import pick_device
+
+    return OpenedRun(
+        options.run,
+        data=getattr(options, "data", None),
+        device=pick_device(options.device),
+        batch_size=options.batch_size,
+        watch=watched,
+    )
+
+
+def chosen_images(options: DataPictureOptions, run: OpenedRun, num: int) -> ImageSet:
+    """Return ``num`` images of the split, chosen by the seed; with a warning if there are fewer."""
+    images = run.images(options.split, num, options.seed)
+    if len(images) < num:
+        _log.warning("there are only %d %s images, not %d", len(images), options.split, num)
+    return images
+
+
+def output_of(options: PictureOptions, name: str) -> tuple[Path, bool]:
+    """Return where the pictures go and whether what is there may be replaced.
+
+    Args:
+        options: of the command.
+        name: of the file or folder in ``pictures/`` if the user named none; that one is always replaced.
+    """
+    from ..runs.files import PICTURES, output_folder
+
+    return options.out or output_folder(options.run) / PICTURES / name, options.overwrite or options.out is None
+
+
+def folder_of(options: PictureOptions, name: str) -> Path:
+    """Return the folder for a command's results, in ``pictures/`` of the run if the user named none.
+
+    Raises:
+        UserError: if it is a file, or a folder that must not be replaced.
+    """
+    from ..errors import UserError
+    from ..files import check_free
+
+    out, overwrite = output_of(options, name)
+    if out.is_file() or out.suffix:
+        raise UserError(f"--out {out}: this command makes several files; name a folder")
+    if not (out.is_dir() and not any(out.iterdir())):
+        check_free(out, overwrite)
+    return out
+
+
+def write_and_say(view: View, out: Path, overwrite: bool, num: int, what: str) -> None:
+    """Write a view and say what has been written, and where."""
+    from ..views.write import write_view
+
+    write_view(out, view, overwrite=overwrite)
+    say_where(num, what, out)
+
+
+def say_where(num: int, what: str, out: Path) -> None:
+    """Say what has been written, and where."""
+    _log.info("%d %s: %s", num, what if num > 1 else what.removesuffix("s"), out)
+
+
+def watched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:
+    """Yield the steps, ``num`` in all, on a terminal with a progress bar while there are many."""
+    from rich.progress import track
+
+    steps_: Iterable[Any] = steps
+    return track(steps_, what, total=num, transient=True, disable=num < 10 or not sys.stdout.isatty())

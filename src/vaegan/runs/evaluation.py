@@ -1,0 +1,33 @@
+"""``evaluation.json``: the figures of a model, current as long as they are of these very weights and priors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .files import EVALUATION
+from .locate import Place
+
+
+def read_evaluation(place: Place, digest: str) -> dict[str, Any] | None:
+    """Return the evaluation of a model; None if there is none, or it is of other weights or priors.
+
+    Args:
+        place: of the model.
+        digest: of its weights and priors now, see `Model.digest`. An evaluation that holds no digest is never current.
+    """
+    for folder in _folders(place):
+        try:
+            evaluation = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+            if evaluation["model"]["digest"] == digest:
+                return dict(evaluation)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _folders(place: Place) -> list[Path]:
+    """Return where the file may be: beside the model, or, of a run's last model, in the run folder."""
+    folders = [] if place.model is None else [place.model]
+    return folders if place.which == "best" or place.run is None else [*folders, place.run]

@@ -1,0 +1,98 @@
+"""From what a user calls a model to its folder: a run, its last or best model, a saved model, or an id on the hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import UserError
+from ..sharing.hub import download_model
+from .files import BEST, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
+
+Which = Literal["last", "best"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model is.
+
+    Attributes:
+        model: folder that holds its config.json; None where a run has saved none yet.
+        run: folder with the settings it was trained with: its run, or its own; None where they are missing.
+        which: of a run's models, the last or the best.
+    """
+
+    model: Path | None
+    run: Path | None
+    which: Which = "last"
+
+
+def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
+    """Return where a model is.
+
+    Args:
+        path: a run folder, its ``model`` or ``best``, the folder of a saved model, or an id ``owner/name``.
+        which: of a run's models, the last or the best.
+        hub: see `sharing.hub.download_model`.
+
+    Raises:
+        UserError: if nothing is there, here or on the hub.
+    """
+    folder = Path(path).expanduser()
+    if which == "best":
+        if not _is_model(folder / BEST):
+            raise UserError(f"{folder} has no best model; train it with --train.best-metric fd, or take its last one")
+        return Place(folder / BEST, folder, "best")
+    if _is_model(folder):
+        resolved = folder.resolve()
+        if resolved.name in (MODEL, BEST) and (resolved.parent / SETTINGS).is_file():
+            return Place(folder, resolved.parent, "best" if resolved.name == BEST else "last")
+        return Place(folder, folder if (folder / SETTINGS).is_file() else None)
+    if _is_model(folder / MODEL):
+        return Place(folder / MODEL, folder if (folder / SETTINGS).is_file() else None)
+    if (folder / SETTINGS).is_file():
+        return Place(None, folder)
+    if folder.exists():
+        raise UserError(
+            f"{folder} is neither a run nor a saved model: no {MODEL_CONFIG} in it or in its {MODEL} folder"
+        )
+    # 'runs/one' looks like a hub id as well, but where the folder 'runs' exists a run is meant.
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(path)) and not folder.parent.is_dir():
+        return _downloaded(str(path), hub)
+    raise UserError(
+        f"no run or saved model at {folder}; check the path, or train one with `vaegan train --out {folder}`"
+    )
+
+
+def find_model(path: str | Path, which: Which = "last", **hub: Any) -> Path:
+    """Return the folder of a model; arguments as `locate`.
+
+    Raises:
+        UserError: if there is none.
+    """
+    place = locate(path, which, **hub)
+    if place.model is None:
+        raise UserError(f"run {path} has no saved model yet; train it further, to its next snapshot")
+    return place.model
+
+
+def run_name(path: str | Path) -> str:
+    """Return a short name of a run or model: that of its folder, or of the run that a ``model`` folder is in."""
+    folder = Path(path).expanduser()
+    if not folder.exists():
+        return str(path)
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == MODEL else folder.name
+
+
+def _downloaded(repo_id: str, hub: dict[str, Any]) -> Place:
+    folder = download_model(repo_id, [prefix + name for prefix in ("", f"{MODEL}/") for name in OF_A_MODEL], **hub)
+    if not (_is_model(folder) or _is_model(folder / MODEL)):
+        raise UserError(f"{repo_id} on the hub is not a model of vaegan (no {MODEL_CONFIG}); check the name")
+    return locate(folder)
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / MODEL_CONFIG).is_file()

@@ -1,0 +1,194 @@
+"""A run opened to look at: its model, settings, images, attribute vectors and records, each read when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..config import Config, DataSettings
+from ..data import ImageData, open_data
+from ..data.dataset import ImageSet, some_of
+from ..errors import UserError
+from ..latent.attribute_vectors import AttributeVectors
+from ..latent.encoding import encode_batches, joined
+from ..latent.vectors import load_vectors
+from ..models import Model
+from ..pixels import to_uint8
+from ..settings_io import load_yaml
+from .evaluation import read_evaluation
+from .files import RECORDS, SETTINGS
+from .locate import Place, locate, run_name
+from .records import Record, read_records
+
+_Step = TypeVar("_Step")
+Watch = Callable[[Iterable[_Step], int, str], Iterable[_Step]]
+"""Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
+
+
+def _unwatched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:
+    return steps
+
+
+class OpenedRun:
+    """A run, or a saved model, at one moment: what was read once stays, even if the run moves on.
+
+    Args:
+        path: run folder, its ``model`` or ``best``, folder of a saved model, or id on the hub.
+        data: where its images are; as in its own settings if None.
+        device: where the model is put.
+        batch_size: images computed at a time.
+        watch: shows the progress of slow work.
+        model: in place of the one that is saved.
+
+    Attributes:
+        path: as it was named.
+        place: where its model is.
+        name: of its folder.
+
+    Raises:
+        UserError: if there is neither a run nor a model.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        data: DataSettings | None = None,
+        device: str | torch.device = "cpu",
+        batch_size: int = 256,
+        watch: Watch[Any] = _unwatched,
+        model: Model | None = None,
+    ) -> None:
+        self.path, self.device, self.batch_size, self.watch = Path(path), device, batch_size, watch
+        self.place: Place = locate(path)
+        self.name = run_name(path)
+        self._data_settings, self._model = data, model
+        self._encoded: tuple[ImageSet, tuple[Tensor, Tensor | None]] | None = None
+
+    @cached_property
+    def config(self) -> Config | None:
+        """Settings it was trained with; None if they are not there.
+
+        Raises:
+            UserError: if they cannot be read.
+        """
+        return None if self.place.run is None else load_yaml(self.place.run / SETTINGS)
+
+    @property
+    def data_settings(self) -> DataSettings:
+        """Where its images are; a source of '' if that is not known."""
+        if self._data_settings is not None:
+            return self._data_settings
+        return self.config.data if self.config else DataSettings(source="")
+
+    def records(self) -> list[Record]:
+        """Return the records of its training; none of a model that is not in a run."""
+        return [] if self.place.run is None else list(read_records(self.place.run / RECORDS))
+
+    @property
+    def has_model(self) -> bool:
+        """Whether it has a model by now."""
+        return self._model is not None or self.place.model is not None
+
+    def model(self) -> Model:
+        """Return its model, in evaluation mode.
+
+        Raises:
+            UserError: if it has none yet, or it is damaged.
+        """
+        if self._model is None:
+            if self.place.model is None:
+                raise UserError(f"run {self.path} has no saved model yet; train it further, to its next snapshot")
+            self._model = Model.from_folder(self.place.model, device=self.device)
+        return self._model
+
+    def evaluation(self) -> dict[str, Any] | None:
+        """Return what `vaegan evaluate` measured of this very model; None if it did not."""
+        return read_evaluation(self.place, self.model().digest())
+
+    def vectors(self) -> AttributeVectors:
+        """Return the attribute vectors saved with the model.
+
+        Raises:
+            UserError: if there are none, or none of these weights.
+        """
+        if self.place.model is None:
+            raise UserError(f"run {self.path} has no saved model yet; train it further, to its next snapshot")
+        return load_vectors(self.place.model)
+
+    @cached_property
+    def _data(self) -> ImageData:
+        settings = self.data_settings
+        if not settings.source:
+            raise UserError(f"{self.path} does not say what it was trained on; name images with --data SOURCE")
+        channels, height, _ = self.model().image_shape
+        return open_data(**settings.opening() | {"size": height, "channels": channels})
+
+    def data(self) -> ImageData:
+        """Return the images it was trained on and those held out, in the model's size.
+
+        Raises:
+            UserError: if they are not known or cannot be opened.
+        """
+        return self._data
+
+    def images(self, split: str = "test", num: int | None = None, seed: int = 0) -> ImageSet:
+        """Return images of a split, ``num`` of them chosen by the seed, or all.
+
+        Raises:
+            UserError: as `data`.
+        """
+        images = self.data().test if split == "test" else self.data().train
+        return images if num is None else some_of(images, num, seed)
+
+    def check_encoder(self) -> None:
+        """Raise at once what encoding would raise later.
+
+        Raises:
+            UserError: if the model has no encoder.
+        """
+        model = self.model()
+        model.encode(torch.zeros(1, *model.image_shape), condition=model.condition_in_turn(1))
+
+    def encode(self, images: ImageSet) -> tuple[Tensor, Tensor | None]:
+        """Return mu and logvar (None of a plain autoencoder), each `(N, Z)`, of images.
+
+        Raises:
+            UserError: if there is no encoder, or the model is conditional and their conditions are not known.
+        """
+        if self._encoded is None or self._encoded[0] is not images:  # several views of one report share their codes
+            model, num = self.model(), len(images)
+            c = model.condition_of(images)
+            batches = encode_batches(model, images.images, condition=c, batch_size=self.batch_size)
+            self._encoded = images, joined(self.watch(batches, -(-num // self.batch_size), "encoding"), num)
+        return self._encoded[1]
+
+    def decode(self, codes: Tensor, condition: Tensor | None = None) -> NDArray[np.uint8]:
+        """Return images uint8 `(..., H, W, C)` of codes `(..., Z)`, under a condition that expands to `(..., A)`.
+
+        Raises:
+            UserError: if there is no decoder, or the condition does not fit.
+        """
+        model = self.model()
+        channels, height, width = model.image_shape
+        flat = codes.reshape(-1, codes.shape[-1])
+        c = None if condition is None else condition.expand(*codes.shape[:-1], -1).reshape(len(flat), -1)
+        images = np.empty((len(flat), height, width, channels), np.uint8)
+        starts = range(0, len(flat), self.batch_size)
+        for start in self.watch(starts, len(starts), "decoding"):
+            chunk = slice(start, start + self.batch_size)
+            own = None if c is None else c[chunk]
+            images[chunk] = to_uint8(model.decode(flat[chunk], condition=own, batch_size=self.batch_size))
+        return images.reshape(*codes.shape[:-1], height, width, channels)
+
+
+def number_of_parameters(model: Model) -> Mapping[str, int]:
+    """Return how many parameters each network of a model has."""
+    return {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in model.parts.items()}

@@ -1,0 +1,188 @@
+"""Attribute vectors found in the codes of training images, and images with them added."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.attribute_table import known_attributes
+from ..data.dataset import ImageSet
+from ..data.thresholds import find_thresholds, has_attribute
+from ..errors import UserError
+from ..latent.attribute_check import LEVEL, NUM_DRAWS, Effect, check_vectors
+from ..latent.attribute_vectors import AttributeVectors, How, find_attribute, find_vectors, sweep
+from ..metrics.extractors.classifier import balanced_accuracy, train_classifier
+from ..pixels import to_unit
+from ..runs.opened import OpenedRun
+from .view import View
+
+SWEEP = (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0)
+
+
+def attribute_values(images: ImageSet, names: Sequence[str]) -> Tensor:
+    """Return the values `(N, A)` of these attributes or labels, NaN where unknown."""
+    values, columns = known_attributes(images)
+    return torch.from_numpy(values[:, [columns.index(name) for name in names]])
+
+
+def attribute_names(images: ImageSet, wanted: Sequence[str] = (), source: str = "the data") -> list[str]:
+    """Return the attributes to find vectors of: those of the data, else its labels, and what is wanted besides.
+
+    All are found together, even where one is wanted, since vectors may depend on the others. Of two labels the second
+    alone says everything.
+
+    Raises:
+        UserError: if the images have neither, or not one of the wanted.
+    """
+    _, columns = known_attributes(images)
+    if not columns:
+        raise UserError(
+            f"{source} has neither labels nor attributes; sort its images into a subfolder for each class, or put "
+            "an attributes.csv beside them"
+        )
+    for name in wanted:
+        find_attribute(columns, name)
+    names: Sequence[str] = images.attribute_names or columns
+    if not images.attribute_names and len(columns) == 2:
+        names = wanted or columns[1:]
+    return [*names, *(name for name in wanted if name not in names)]
+
+
+def separating_attributes(images: ImageSet, fewest: int, num: int) -> list[str]:
+    """Return up to ``num`` attributes (or labels) that at least ``fewest`` images have and ``fewest`` have not.
+
+    Raises:
+        UserError: if there are none.
+    """
+    names = attribute_names(images)
+    values = attribute_values(images, names)
+    sides = has_attribute(values, find_thresholds(values))
+    enough = torch.minimum((sides == 0).sum(0), (sides == 1).sum(0)) >= fewest
+    chosen = [names[column] for column in enough.nonzero()[:num, 0].tolist()]
+    if not chosen:
+        raise UserError("no attribute or label separates the images: each is almost the same for all")
+    return chosen
+
+
+def vectors_of(
+    run: OpenedRun,
+    images: ImageSet,
+    names: Sequence[str],
+    method: How = "difference",
+    *,
+    orthogonalise: bool = False,
+) -> AttributeVectors:
+    """Return the vectors of these attributes, found in the codes of images.
+
+    Raises:
+        UserError: if there is no encoder, or an attribute is the same for all.
+    """
+    values = attribute_values(images, names)
+    return find_vectors(run.encode(images)[0], values, list(names), how=method, orthogonalise=orthogonalise)
+
+
+def attribute_edits(
+    run: OpenedRun, images: ImageSet, vectors: AttributeVectors, strengths: Sequence[float] = ()
+) -> View:
+    """Return an image in each row: the original, its reconstruction, then with each vector added at each strength.
+
+    Args:
+        run: its model encodes and decodes.
+        images: to edit.
+        vectors: to add.
+        strengths: 1 adds the attribute's mean difference; if none are named, 1, or -2 to 2 for a single vector.
+
+    Raises:
+        UserError: if there is no encoder or no decoder.
+    """
+    c = run.model().condition_of(images)
+    z, _ = run.encode(images)
+    strengths = strengths or (SWEEP if len(vectors.names) == 1 else (1.0,))
+    columns, codes = ["original", "reconstruction"], [z, z]
+    for name, vector in zip(vectors.names, vectors.vectors, strict=True):
+        codes += sweep(z, vector, strengths)
+        columns += [f"+ {name}" if strength == 1 else f"{strength:+g} × {name}" for strength in strengths]
+    stacked = torch.stack(codes, dim=1)
+    edited = np.array(run.decode(stacked, None if c is None else c[:, None]))
+    edited[:, 0] = images.images
+    caption = (
+        "Each row is an image, its reconstruction, and this with the vector of an attribute or label added: "
+        "the mean code of training images with it minus the mean code of those without it."
+    )
+    return View(edited, columns=columns, codes=stacked, caption=caption)
+
+
+def attribute_effects(
+    run: OpenedRun,
+    vectors: AttributeVectors,
+    checked: AttributeVectors,
+    train: ImageSet,
+    held_out: ImageSet,
+    *,
+    strengths: Sequence[float],
+    seed: int,
+) -> tuple[list[Effect], dict[str, Any]]:
+    """Train a classifier of all attributes, and let it look at held-out images edited by the vectors to check.
+
+    Args:
+        run: its model encodes and decodes.
+        vectors: all that were found; the classifier learns their attributes.
+        checked: those to check.
+        train: images for the classifier.
+        held_out: images to edit.
+        strengths: more than 0.
+        seed: of the classifier and the random directions.
+
+    Returns:
+        What each vector does at each strength, and everything that was measured, JSON-able.
+    """
+    targets, truth = (
+        has_attribute(attribute_values(part, vectors.names), vectors.thresholds) for part in (train, held_out)
+    )
+    classifier = train_classifier(torch.from_numpy(np.array(train.images)), targets, seed=seed)
+    model, size = run.model(), run.batch_size
+    x, c = to_unit(torch.from_numpy(np.array(held_out.images))), model.condition_of(held_out)
+
+    def predict(z: Tensor) -> Tensor:
+        chunks = [slice(start, start + size) for start in range(0, len(z), size)]
+        decoded = (model.decode(z[one], condition=None if c is None else c[one]) for one in chunks)
+        return torch.cat([classifier.predict(images.cpu()) for images in decoded])
+
+    z = model.encode(x, condition=c, batch_size=size).cpu()
+    unedited = predict(z)
+    accuracies = [balanced_accuracy(seen, truth).tolist() for seen in (classifier.predict(x), unedited)]
+    bases = {
+        name: {
+            "threshold": float(vectors.thresholds[i]),
+            "training_images_without_and_with": vectors.counts[i].tolist(),
+            "accuracy_on_originals": _number(accuracies[0][i]),
+            "accuracy_on_reconstructions": _number(accuracies[1][i]),
+            "share_in_reconstructions": float((unedited[:, i] > 0.5).float().mean()),
+        }
+        for i, name in enumerate(vectors.names)
+    }
+    measured = check_vectors(z, checked, predict, strengths, known=vectors.names, seed=seed)
+    effects = list(run.watch(measured, len(checked.names) * len(strengths), "checking"))
+    return effects, {
+        "num_images": len(z),
+        "seed": seed,
+        "vectors": {"how": vectors.how, "orthogonalised": vectors.orthogonalised},
+        "intervals": f"{LEVEL:.0%} of {NUM_DRAWS} draws of the images with replacement",
+        "attributes": bases,
+        "effects": [asdict(effect) for effect in effects],
+        "work": {way: _working(effects, singly=way == "by_image") for way in ("by_share", "by_image")},
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _working(effects: Sequence[Effect], *, singly: bool) -> list[str]:
+    return list(dict.fromkeys(effect.attribute for effect in effects if effect.works(singly=singly)))

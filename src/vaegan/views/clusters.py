@@ -1,0 +1,115 @@
+"""Clusters of codes: the images nearest to each centre, their names, and how well they fit the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data.dataset import ImageSet
+from ..latent.kmeans import ALGORITHMS, Clusters, kmeans, principal_components
+from ..metrics.clustering import SCORES
+from ..pixels import to_unit
+from ..report.grid import Bytes
+from ..report.scatter import Grouping
+from ..runs.opened import Watch
+from .view import View
+
+
+def gallery(images: Bytes, clusters: Clusters, num: int, blank: int) -> Bytes:
+    """Return for each cluster its images nearest to its centre, the nearest first.
+
+    Args:
+        images: uint8 `(N, H, W, C)`, those that were clustered.
+        clusters: K of them.
+        num: images of a cluster.
+        blank: value of the tiles left over where a cluster has fewer.
+
+    Returns:
+        uint8 `(K, num, H, W, C)`.
+    """
+    tiles = np.full((len(clusters.centres), num, *images.shape[1:]), blank, np.uint8)
+    for cluster, row in enumerate(tiles):
+        nearest = clusters.nearest(cluster, num).numpy()
+        row[: len(nearest)] = images[nearest]
+    return tiles
+
+
+def cluster_names(clusters: Clusters, labels: NDArray[Any] | None, label_names: Sequence[str]) -> list[str]:
+    """Return a name for each cluster: its number, its size, and where there are labels its most frequent one.
+
+    Args:
+        clusters: K of them.
+        labels: int `(N,)`, indices into ``label_names``, or None.
+        label_names: names of all labels.
+    """
+    names = []
+    for cluster in range(len(clusters.centres)):
+        members = (clusters.assignment == cluster).numpy()
+        name = f"{cluster}: {members.sum():,} image{'s' if members.sum() != 1 else ''}"
+        if labels is not None and members.any():
+            counts = np.bincount(labels[members], minlength=len(label_names))
+            name += f", {counts.max() / members.sum():.0%} “{label_names[int(counts.argmax())]}”"
+        names.append(name)
+    return names
+
+
+def cluster_gallery(images: ImageSet, clusters: Clusters, num: int, blank: int = 255) -> View:
+    """Return a cluster in each row, `(K, num, H, W, C)`: its images nearest to its centre, the nearest first."""
+    return View(
+        gallery(images.images, clusters, num, blank),
+        rows=cluster_names(clusters, images.labels, images.label_names),
+        caption="Each row is a cluster, the images nearest to its centre first, with the most frequent label.",
+    )
+
+
+def groupings(images: ImageSet, clusters: Clusters, names: Sequence[str]) -> list[Grouping]:
+    """Return what a map of the codes can be coloured by: clusters, and labels where there are any."""
+    by = [Grouping("clusters", clusters.assignment.numpy(), names)]
+    return by if images.labels is None else [*by, Grouping("labels", images.labels, images.label_names)]
+
+
+def label_scores(clusters: Clusters, images: ImageSet) -> dict[str, float]:
+    """Return how well clusters fit the labels, by the names of `metrics.clustering.SCORES`; empty without labels."""
+    if images.labels is None:
+        return {}
+    return {name: score(clusters.assignment.numpy(), images.labels) for name, score in SCORES.items()}
+
+
+def clusterings(
+    codes: Tensor,
+    images: ImageSet,
+    k: int,
+    method: str,
+    *,
+    seeds: Sequence[int],
+    restarts: int,
+    baselines: bool,
+    watch: Watch[Any],
+) -> Iterator[tuple[str, int, Clusters]]:
+    """Yield what was clustered, the seed, and the clusters; the codes with the first seed come first.
+
+    Args:
+        codes: `(N, Z)`.
+        images: that they are codes of.
+        k: clusters.
+        method: one of `latent.kmeans.ALGORITHMS`.
+        seeds: of the starts; everything is clustered with each.
+        restarts: starts, of which the best counts.
+        baselines: cluster the pixels and their principal components too, as many as the codes have dimensions.
+        watch: shows the progress.
+    """
+    cluster = ALGORITHMS[method]
+    points = {"codes": (codes, cluster)}
+    if baselines:
+        pixels = to_unit(torch.from_numpy(images.images)).permute(0, 2, 3, 1).flatten(1)
+        # Pixels have too many dimensions for the covariances of a mixture.
+        points |= {"pixels": (pixels, kmeans), "PCA": (principal_components(pixels, codes.shape[1]), cluster)}
+    jobs = [(name, seed) for name in points for seed in seeds]
+    for name, seed in watch(jobs, len(jobs), "clustering"):
+        z, algorithm = points[name]
+        yield name, seed, algorithm(z, k, seed=seed, restarts=restarts)

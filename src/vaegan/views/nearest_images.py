@@ -1,0 +1,86 @@
+"""Samples beside the training images nearest to them: has the model memorised its data?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.dataset import ImageSet
+from ..latent.encoding import encode_images
+from ..metrics.memorisation import find_nearest, memorisation
+from ..runs.opened import OpenedRun
+from .view import View
+
+_CHUNK = 2**26  # bytes of one chunk of references as floats
+
+Neighbours = dict[str, tuple[Tensor, Tensor]]
+"""Distances and indices, each `(N, k)`, by the space they are measured in: 'pixels', 'codes'."""
+
+
+def nearest_images(
+    run: OpenedRun, references: ImageSet, held_out: ImageSet, *, num: int, num_rows: int, k: int, seed: int
+) -> tuple[View, dict[str, Any]]:
+    """Return the samples nearest to a reference, a row each, with their neighbours; and what was measured.
+
+    Args:
+        run: its model makes samples.
+        references: images to look for neighbours among.
+        held_out: what the samples' distances are compared with.
+        num: samples to measure.
+        num_rows: of these, the rows of the view, those nearest in pixels first.
+        k: neighbours of each.
+        seed: of the samples.
+
+    Returns:
+        The view, and JSON-able ``figures`` (see `metrics.memorisation`) and ``neighbours`` of each sample.
+
+    Raises:
+        UserError: if there is no prior or no decoder.
+    """
+    model = run.model()
+    c = model.condition_in_turn(num)
+    samples = run.decode(model.sample_codes(num, seed), c)
+    both = torch.from_numpy(np.concatenate([samples, held_out.images]))
+    neighbours: Neighbours = {"pixels": _in_pixels(run, both, references, k)}
+    if model.encoder is not None:
+        c_held_out = model.condition_of(held_out)
+        condition = None if c is None or c_held_out is None else torch.cat([c, c_held_out])
+        z, _ = encode_images(model, both.numpy(), condition=condition, batch_size=run.batch_size)
+        neighbours["codes"] = find_nearest(z, torch.split(run.encode(references)[0], 2**14), k)
+    order = neighbours["pixels"][0][:num, 0].argsort(stable=True)[:num_rows].numpy()
+    columns, images = ["sample"], [samples[order][:, None]]
+    for space, (distances, indices) in neighbours.items():
+        images.append(np.stack([references.images[row] for row in indices.numpy()[order]]))
+        columns += [f"{space} {i + 1}" for i in range(distances.shape[1])]
+    view = View(np.concatenate(images, axis=1), columns=columns, rows=[str(i) for i in order])
+    figures = {
+        space: asdict(memorisation(distances[:num, 0], distances[num:, 0]))
+        for space, (distances, _) in neighbours.items()
+    }
+    return view, {"figures": figures, "neighbours": _named(neighbours, num, references)}
+
+
+def _in_pixels(run: OpenedRun, both: Tensor, references: ImageSet, k: int) -> tuple[Tensor, Tensor]:
+    step = max(1, _CHUNK // (4 * references.images[0].size))
+    starts = range(0, len(references), step)
+    chunks: Iterator[Tensor] = (torch.from_numpy(np.array(references.images[i : i + step])) for i in starts)
+    return find_nearest(both, run.watch(chunks, len(starts), "comparing"), k)
+
+
+def _named(neighbours: Neighbours, num: int, references: ImageSet) -> list[dict[str, Any]]:
+    """Return for each sample the names and distances of its neighbours."""
+    return [
+        {
+            space: [
+                {"name": references.names[i], "distance": distance}
+                for i, distance in zip(indices[sample].tolist(), distances[sample].tolist(), strict=True)
+            ]
+            for space, (distances, indices) in neighbours.items()
+        }
+        for sample in range(num)
+    ]

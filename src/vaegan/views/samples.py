@@ -1,0 +1,81 @@
+"""Samples: codes from a prior, decoded; under the labels or attributes that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from ..data.conditions import Conditioning
+from ..errors import UserError
+from ..models import Model
+from ..runs.opened import OpenedRun
+from .view import View
+
+
+def samples(
+    run: OpenedRun,
+    num: int,
+    seed: int = 0,
+    prior: str | None = None,
+    labels: Sequence[str] = (),
+    attributes: Mapping[str, float] | None = None,
+) -> View:
+    """Return new images, `(1, N, H, W, C)`.
+
+    A conditional model is given labels in turn, or attributes as held-out images have them, where none are named.
+
+    Args:
+        run: its model makes them.
+        num: how many; with several labels raised to a multiple of their number.
+        seed: of the codes.
+        prior: one of the model's; its default if None.
+        labels: names or numbers; several get a row each.
+        attributes: values as in the data, by name.
+
+    Raises:
+        UserError: if there is no decoder, no such prior, label or attribute, or the model takes none.
+    """
+    model, per_row = run.model(), None
+    if len(labels) > 1:
+        per_row = -(-num // len(labels))
+        num = per_row * len(labels)
+    by_label = bool(model.prior_of(prior).num_labels)
+    c = _condition(model, num, labels, attributes or {}, by_label=by_label)
+    indices = c.argmax(1) if c is not None and model.conditioning and model.conditioning.kind == "labels" else None
+    if c is None and labels:
+        of_labels = Conditioning("labels", tuple(model.info["label_names"])).of_labels(labels)
+        indices = of_labels.argmax(1).repeat_interleave(num // len(of_labels))
+    codes = model.sample_codes(num, seed, prior, indices if by_label else None)
+    caption = f"{num} samples, decoded from codes drawn from the prior '{prior or model.default_prior}'."
+    if model.conditioning is not None and not (labels or attributes):
+        caption += {
+            "labels": " Each has one of the labels, in turn.",
+            "attributes": " Each has the attributes of a held-out image, in turn.",
+        }[model.conditioning.kind]
+    return View(
+        run.decode(codes[None], c),
+        codes=codes[None],
+        labels=indices,
+        is_sequence=True,
+        per_row=per_row,
+        caption=caption,
+    )
+
+
+def _condition(
+    model: Model, num: int, labels: Sequence[str], attributes: Mapping[str, float], *, by_label: bool
+) -> Tensor | None:
+    """Return the condition `(num, A)` of the images, if the model takes one."""
+    conditioning = model.conditioning
+    if conditioning is None:
+        if attributes or (labels and not by_label):
+            option = "label" if labels else "attribute"
+            raise UserError(
+                f"--{option}: this model is not {option}-conditional; train one with --model.condition {option}s"
+            )
+        return None
+    if labels:
+        c = conditioning.of_labels(labels)
+        return c.repeat_interleave(num // len(c), dim=0)
+    return conditioning.of_attributes(attributes, num) if attributes else conditioning.in_turn(num)

@@ -1,0 +1,73 @@
+"""What a view is: pictures in rows and columns, with the codes, facts and words that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..report.grid import Bytes, grid, pairs
+from ..report.sheet import sheet
+
+
+@dataclass(frozen=True)
+class View:
+    """Pictures to show, whoever shows them: a file, a page, a JSON answer or a snapshot.
+
+    Attributes:
+        images: uint8 `(R, K, H, W, C)`.
+        rows: R names, or none.
+        columns: K names, or none.
+        codes: `(R, K, Z)` that the images were decoded from, or None.
+        originals: what the images reconstruct, of the same shape, or None.
+        labels: int `(R K,)`, or None.
+        names: R K names of the images, or None.
+        is_sequence: whether the images are a sequence in one row that wraps at any width, as samples are; else rows and
+            columns have a meaning.
+        per_row: images in a row where a sequence wraps; chosen if None.
+        plays_back: whether an animation runs back to its start.
+        facts: names and values, as text.
+        caption: what is shown, in words.
+    """
+
+    images: Bytes
+    rows: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    codes: Tensor | None = None
+    originals: Bytes | None = None
+    labels: NDArray[np.int64] | Tensor | None = None
+    names: Sequence[str] | None = None
+    is_sequence: bool = False
+    per_row: int | None = None
+    plays_back: bool = False
+    facts: Sequence[tuple[str, str]] = ()
+    caption: str = ""
+
+    def transposed(self) -> View:
+        """Return the same pictures with rows and columns exchanged."""
+        return replace(
+            self,
+            images=self.images.swapaxes(0, 1),
+            originals=None if self.originals is None else self.originals.swapaxes(0, 1),
+            codes=None if self.codes is None else self.codes.transpose(0, 1),
+            rows=self.columns,
+            columns=self.rows,
+            names=None,
+        )
+
+    def picture(self, scale: int | None = None) -> Bytes:
+        """Return all images as one picture, uint8 `(H', W', C)`: with names at its edge where there are any.
+
+        Args:
+            scale: whole factor of enlargement; chosen if None.
+        """
+        if self.rows or self.columns:
+            return sheet(self.images, self.columns, self.rows, scale=scale)
+        flat = self.images.reshape(-1, *self.images.shape[2:])
+        per_row = self.per_row if self.is_sequence else self.images.shape[1]
+        if self.originals is None:
+            return grid(flat, per_row, scale=scale)
+        return pairs(self.originals.reshape(flat.shape), flat, per_row, scale=scale)
