@@ -89,7 +89,7 @@ def test_traverse_sets_the_dimensions_with_most_kl(run, tmp_path, capsys):
     np.testing.assert_allclose(found, expected.numpy())
     assert np.abs(images.astype(int) - to_uint8(model.decode(expected)).astype(int)).max() <= 1
     assert names[4] == f"z{order[0]}, {kl[0]:.2f} nats / +2"
-    assert f"KL {float(kl.sum()):.2f} nats per image" in capsys.readouterr().out
+    assert f"KL, all dimensions: {float(kl.sum()):.2f} nats per image" in capsys.readouterr().out
 
 
 def test_traverse_around_an_image(run, tmp_path):

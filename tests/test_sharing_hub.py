@@ -20,7 +20,7 @@ from vaegan.errors import UserError
 from vaegan.latent.attribute_vectors import find_vectors
 from vaegan.latent.vectors import save_vectors
 from vaegan.models import Model
-from vaegan.sharing import download_model, upload_folder
+from vaegan.sharing.hub import download_model, upload_folder
 from vaegan.sharing.hub import check_name
 
 VECTORS = ("attributes.safetensors", "attributes.json")
