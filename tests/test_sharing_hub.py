@@ -20,8 +20,7 @@ from vaegan.errors import UserError
 from vaegan.latent.attribute_vectors import find_vectors
 from vaegan.latent.vectors import save_vectors
 from vaegan.models import Model
-from vaegan.sharing.hub import download_model, upload_folder
-from vaegan.sharing.hub import check_name
+from vaegan.sharing.hub import check_name, download_model, upload_folder
 
 VECTORS = ("attributes.safetensors", "attributes.json")
 
