@@ -30,19 +30,19 @@ from torch import Tensor
 from vaegan import load
 from vaegan.cli import main as vaegan
 from vaegan.data import open_data
-from vaegan.evaluation.figures import Figures, figure
 from vaegan.evaluation.image_metrics import label_figures
 from vaegan.evaluation.reference import (
-    Bench,
+    RealImages,
     distribution_figures,
     features_of,
-    open_bench,
+    open_real_images,
     reconstructions_of,
     samples_of,
 )
 from vaegan.files import write_json, write_text
 from vaegan.latent.fit_priors import fit_model_priors
 from vaegan.metrics.extractors.features import open_extractor
+from vaegan.metrics.figures import as_json
 from vaegan.metrics.frechet import frechet_interval
 from vaegan.models import Model
 from vaegan.recipes import config_for
@@ -58,6 +58,8 @@ RAREST = 0.07
 """Smallest acceptable share of a digit among samples; it is about 0.1 in the data."""
 NEIGHBOURS = 10_000
 """Images at most for coverage, since the time of its neighbour search grows with the square."""
+FiguresJson = dict[str, dict[str, Any]]
+"""Figures by name, as JSON."""
 TENTH = 1.1
 """A distance is within a tenth of its best value up to this many times the best."""
 
@@ -79,29 +81,29 @@ def model_at(run: Path, checkpoint: Path) -> Model:
     return model
 
 
-def sample_figures(model: Model, bench: Bench, seed: int) -> Figures:
+def sample_figures(model: Model, real: RealImages, seed: int) -> FiguresJson:
     """Return figures of samples; prior fit and samples both use ``seed``."""
     model.priors = {}  # fitted at the end of the run
-    fit_model_priors(model, bench.data.train, names=[PRIOR], seed=seed)
-    features = features_of(bench.extractor, samples_of(model, bench.num_samples, seed, PRIOR, bench.batch_size))
-    return figures_of(features, bench) | label_figures(features, bench)
+    fit_model_priors(model, real.data.train, names=[PRIOR], seed=seed)
+    features = features_of(real.extractor, samples_of(model, real.num_samples, seed, PRIOR, real.batch_size))
+    return figures_of(features, real) | as_json(label_figures(features, real))
 
 
-def reconstruction_figures(model: Model, bench: Bench) -> Figures:
+def reconstruction_figures(model: Model, real: RealImages) -> FiguresJson:
     """Return figures of reconstructions of held-out images."""
-    pairs = reconstructions_of(model, bench.images.images, bench.batch_size)
-    features = features_of(bench.extractor, (x_tilde for _, x_tilde in pairs))
-    return figures_of(features, bench)
+    pairs = reconstructions_of(model, real.images.images, real.batch_size)
+    features = features_of(real.extractor, (x_tilde for _, x_tilde in pairs))
+    return figures_of(features, real)
 
 
-def figures_of(features: Tensor, bench: Bench) -> Figures:
+def figures_of(features: Tensor, real: RealImages) -> FiguresJson:
     """Return figures of images from their features: Fréchet distance of all, the others of the first 10,000."""
-    distance = frechet_interval(features, bench.reference.moments, seed=bench.seed)
-    others = distribution_figures(features[:NEIGHBOURS], bench.reference, seed=bench.seed)
-    return others | {"frechet_distance": figure(distance, len(features), bench.seed)}
+    distance = frechet_interval(features, real.reference.moments, seed=real.seed)
+    others = distribution_figures(features[:NEIGHBOURS], real.reference, seed=real.seed)
+    return as_json(others | {"frechet_distance": distance})
 
 
-def mean_of(fits: Sequence[Figures]) -> Figures:
+def mean_of(fits: Sequence[FiguresJson]) -> FiguresJson:
     """Return the mean of each figure over fits, and of its bounds, which are intervals over images."""
 
     def mean(name: str, key: Literal["value", "low", "high"]) -> float | None:
@@ -114,21 +116,21 @@ def mean_of(fits: Sequence[Figures]) -> Figures:
     }
 
 
-def measure_checkpoint(run: Path, checkpoint: Path, bench: Bench, seeds: Sequence[int]) -> dict[str, Any]:
+def measure_checkpoint(run: Path, checkpoint: Path, real: RealImages, seeds: Sequence[int]) -> dict[str, Any]:
     """Return all figures of one checkpoint, from files beside the run if it was measured before."""
     model = cache(lambda: model_at(run, checkpoint))
-    prefix = folder_of(run) / f"{checkpoint.stem}-{bench.num_samples}"
+    prefix = folder_of(run) / f"{checkpoint.stem}-{real.num_samples}"
 
-    def once(name: str, measure: Callable[[], Figures]) -> Figures:
+    def once(name: str, measure: Callable[[], FiguresJson]) -> FiguresJson:
         path = prefix.with_name(f"{prefix.name}-{name}.json")
         if not path.is_file():
             write_json(path, measure())
             print(f"measured: {path.name}", flush=True)
-        figures: Figures = json.loads(path.read_text(encoding="utf-8"))
+        figures: FiguresJson = json.loads(path.read_text(encoding="utf-8"))
         return figures
 
-    fits = [once(f"samples-{seed}", lambda seed=seed: sample_figures(model(), bench, seed)) for seed in seeds]
-    reconstructions = once("reconstructions", lambda: reconstruction_figures(model(), bench))
+    fits = [once(f"samples-{seed}", lambda seed=seed: sample_figures(model(), real, seed)) for seed in seeds]
+    reconstructions = once("reconstructions", lambda: reconstruction_figures(model(), real))
     samples, distances = mean_of(fits), [fit["frechet_distance"]["value"] for fit in fits]
     total = samples["frechet_distance"]["value"] + reconstructions["frechet_distance"]["value"]
     return {"images": int(checkpoint.stem), "samples": samples, "distances": distances,
@@ -145,14 +147,14 @@ def measure_run(run: Path, num: int, fits: int) -> dict[str, Any]:
     config = load_yaml(run / "config.yaml")
     data = open_data(**config.data.opening())
     extractor = open_extractor(None, data, cache=config.data.cache)
-    bench = open_bench(data, extractor, num=num, seed=0, cache=config.data.cache)
+    real = open_real_images(data, extractor, num=num, seed=0, cache=config.data.cache)
     checkpoints, seeds = list_checkpoints(RunFolder(run).checkpoints)[1:], range(config.seed, config.seed + fits)
-    rows = [measure_checkpoint(run, checkpoint, bench, seeds) for checkpoint in checkpoints]
+    rows = [measure_checkpoint(run, checkpoint, real, seeds) for checkpoint in checkpoints]
     return {
         "seed": config.seed,
         "num": num,
         "fits": fits,
-        "real_images": figures_of(bench.others_features, bench),
+        "real_images": figures_of(real.baseline_features, real),
         "checkpoints": rows,
     }
 

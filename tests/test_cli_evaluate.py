@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vaegan.cli import main
+from vaegan.metrics.figures import GROUPS, info_of
 from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml
@@ -32,12 +33,12 @@ def test_the_table_shows_what_the_file_holds(run, tmp_path, capsys):
     report = json.loads((run / "evaluation.json").read_text())
     assert report["extractor"] == {"name": "pixels", "fingerprint": "pixels 1 x 8 x 8"}
     lines = capsys.readouterr().out.splitlines()
-    rows = {tuple(line.split()[:-4]): line.split()[-4:] for line in lines if line.split()[-1:] == ["100"]}
+    rows = {" ".join(line.split()[:-4]): line.split()[-4:] for line in lines if line.split()[-1:] == ["100"]}
     for group in ("yardstick", "reconstructions"):
         for name, one in report[group].items():
-            assert rows[group, name][0] == f"{one['value']:.4g}"
+            assert rows[f"{GROUPS[group]} {info_of(name).title}"][0] == f"{one['value']:.4g}"
     one = report["samples"]["normal"]["frechet_distance"]
-    assert rows["samples", "normal", "frechet_distance"][:2] == [f"{one['value']:.4g}", f"{one['low']:.4g}"]
+    assert rows["samples, normal Fréchet distance"][:2] == [f"{one['value']:.4g}", f"{one['low']:.4g}"]
     assert command(*words) == 0  # the run's own file is replaced
     out = tmp_path / "e.json"
     assert command(*words, "--out", out, "--prior", "normal", "--split", "train") == 0

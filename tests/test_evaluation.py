@@ -12,14 +12,11 @@ from torch.distributions import Normal, kl_divergence
 from vaegan.data import open_data
 from vaegan.data.dataset import some_of
 from vaegan.errors import UserError
-from vaegan.evaluation import reference as bench_module
-from vaegan.evaluation.code_metrics import code_figures
-from vaegan.evaluation.figures import figure, mean_figure
-from vaegan.evaluation.image_metrics import label_figures, sample_figures, yardstick_figures
-from vaegan.evaluation.likelihood_metrics import likelihood_figures
+from vaegan.evaluation import reference as reference_module
+from vaegan.evaluation.code_metrics import code_figures, likelihood_figures
+from vaegan.evaluation.image_metrics import baseline_figures, label_figures, sample_figures
 from vaegan.evaluation.measure import evaluate
-from vaegan.evaluation.reference import Reference, distribution_figures, open_bench
-from vaegan.metrics.bootstrap import Interval
+from vaegan.evaluation.reference import Reference, distribution_figures, open_real_images
 from vaegan.metrics.extractors import learned
 from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.frechet import Moments, frechet_distance
@@ -40,8 +37,8 @@ def data():
 
 
 @pytest.fixture
-def bench(data, tmp_path):
-    return open_bench(data, open_extractor("pixels", data), num=200, batch_size=64, cache=tmp_path)
+def real(data, tmp_path):
+    return open_real_images(data, open_extractor("pixels", data), num=200, batch_size=64, cache=tmp_path)
 
 
 def unit(images):
@@ -49,7 +46,7 @@ def unit(images):
 
 
 def numbers(figures):
-    return {name: one["value"] for name, one in figures.items()}
+    return {name: one.value for name, one in figures.items()}
 
 
 def test_every_figure_has_an_interval_around_it_a_count_and_the_seed():
@@ -58,44 +55,41 @@ def test_every_figure_has_an_interval_around_it_a_count_and_the_seed():
     found = distribution_figures(made + 0.3, Reference(real), seed=7)
     assert set(found) == {"frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"}
     for one in found.values():
-        assert one["low"] <= one["value"] <= one["high"]
-        assert (one["num"] in (300,), one["seed"]) == (True, 7)
-    assert found["frechet_distance"]["value"] == pytest.approx(frechet_distance(Moments(made + 0.3), Moments(real)))
-    assert figure(float("nan"), 0, 1) == {"value": None, "low": None, "high": None, "num": 0, "seed": 1}
-    assert figure(Interval(1.0, 0.5, 2.0), 3, 1) == {"value": 1.0, "low": 0.5, "high": 2.0, "num": 3, "seed": 1}
-    assert mean_figure(torch.tensor([1.0, 2.0, 6.0]), 0)["value"] == 3.0
+        assert one.low <= one.value <= one.high
+        assert (one.num in (300,), one.seed) == (True, 7)
+    assert found["frechet_distance"].value == pytest.approx(frechet_distance(Moments(made + 0.3), Moments(real)))
 
 
-def test_real_images_as_samples_have_the_figures_of_the_yardstick(bench):
-    found = sample_figures(torch.split(unit(bench.others), 32), bench)
-    assert found["frechet_ratio"]["value"] == pytest.approx(1, rel=1e-4)
-    for name, value in numbers(bench.yardstick).items():
-        assert found[name]["value"] == pytest.approx(value, rel=1e-3), name
-    noise = sample_figures([torch.rand(200, 1, 8, 8, generator=torch.Generator().manual_seed(0))], bench)
-    assert noise["frechet_ratio"]["value"] > 5
-    assert noise["precision"]["value"] < 0.1
+def test_real_images_as_samples_have_the_figures_of_the_baseline(real):
+    found = sample_figures(torch.split(unit(real.baseline_images), 32), real)
+    assert found["frechet_ratio"].value == pytest.approx(1, rel=1e-4)
+    for name, value in numbers(real.baseline).items():
+        assert found[name].value == pytest.approx(value, rel=1e-3), name
+    noise = sample_figures([torch.rand(200, 1, 8, 8, generator=torch.Generator().manual_seed(0))], real)
+    assert noise["frechet_ratio"].value > 5
+    assert noise["precision"].value < 0.1
 
 
 def test_features_of_real_images_are_kept_by_data_split_extractor_and_count(data, tmp_path, monkeypatch):
     pixels = open_extractor("pixels", data)
-    first = open_bench(data, pixels, num=100, seed=1, cache=tmp_path)
+    first = open_real_images(data, pixels, num=100, seed=1, cache=tmp_path)
     expected = unit(some_of(data.test, 100, 1)).flatten(1)
     assert torch.equal(first.reference.features, expected)
     files = set((tmp_path / "features").iterdir())
     assert len(files) == 2
     with monkeypatch.context() as patch:
-        patch.setattr(bench_module, "features_of", lambda *_: pytest.fail("computed again"))
-        turned = open_bench(data, pixels, num=100, seed=1, split="train", cache=tmp_path)
-    assert torch.equal(turned.others_features, expected)
-    assert torch.equal(turned.reference.features, first.others_features)
-    open_bench(data, pixels, num=50, seed=1, cache=tmp_path)
+        patch.setattr(reference_module, "features_of", lambda *_: pytest.fail("computed again"))
+        turned = open_real_images(data, pixels, num=100, seed=1, split="train", cache=tmp_path)
+    assert torch.equal(turned.baseline_features, expected)
+    assert torch.equal(turned.reference.features, first.baseline_features)
+    open_real_images(data, pixels, num=50, seed=1, cache=tmp_path)
     other = open_extractor("pixels", data)
     other.fingerprint = "another"
-    open_bench(data, other, num=100, seed=1, cache=tmp_path)
+    open_real_images(data, other, num=100, seed=1, cache=tmp_path)
     assert len(list((tmp_path / "features").iterdir())) == 6
     for path in files:
         path.write_bytes(path.read_bytes()[:500])
-    again = open_bench(data, pixels, num=100, seed=1, cache=tmp_path)
+    again = open_real_images(data, pixels, num=100, seed=1, cache=tmp_path)
     assert torch.equal(again.reference.features, expected)
 
 
@@ -127,7 +121,7 @@ def test_every_kind_of_model_is_measured_as_far_as_it_has_the_parts(kind, has_sa
 
 
 def test_an_unknown_prior_is_told(data, tmp_path):
-    with pytest.raises(UserError, match=r"no prior 'norml' \(perhaps you meant 'normal'\); there are normal"):
+    with pytest.raises(UserError, match=r"no prior 'norml' \(perhaps you meant 'normal'\); it has normal"):
         evaluate(make_model(), data, extractor=open_extractor("pixels", data), priors=["norml"], cache=tmp_path)
     with pytest.raises(UserError, match="no prior 'normal', nor any other"):
         evaluate(make_model("ae"), data, extractor=open_extractor("pixels", data), priors=["normal"], cache=tmp_path)
@@ -136,70 +130,72 @@ def test_an_unknown_prior_is_told(data, tmp_path):
 def test_labels_of_samples_are_counted_as_the_classifier_sees_them(data, tmp_path, monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 3000)
     extractor = open_extractor("classifier", data, cache=tmp_path)
-    bench = open_bench(data, extractor, num=1000, cache=tmp_path)
-    told = extractor.probabilities(unit(bench.images)).argmax(1)
+    real = open_real_images(data, extractor, num=1000, cache=tmp_path)
+    told = extractor.probabilities(unit(real.images)).argmax(1)
     few = torch.cat([torch.arange(len(told))[told == label][: 1 if label == 3 else 20] for label in range(10)])
-    found = label_figures(bench.reference.features[few], bench)
+    found = label_figures(real.reference.features[few], real)
     num = len(few)
-    assert found["missing_labels"]["value"] == 1
-    assert found["rarest_share"]["value"] == found["share of 3"]["value"] == pytest.approx(1 / num)
+    assert found["missing_labels"].value == 1
+    assert found["rarest_share"].value == found["share of 3"].value == pytest.approx(1 / num)
     p, q = (np.bincount(labels, minlength=10) / len(labels) for labels in (told[few], told))
     one = found["label_divergence"]
-    assert one["value"] == pytest.approx(entropy(p, q))
-    assert one["low"] < one["value"] < one["high"]
-    same = label_figures(bench.reference.features, bench)["label_divergence"]
-    assert (same["value"], same["low"]) == (pytest.approx(0, abs=1e-9), 0)
-    assert label_figures(torch.zeros(1, 64), open_bench(data, open_extractor("pixels", data), cache=tmp_path)) == {}
+    assert one.value == pytest.approx(entropy(p, q))
+    assert one.low < one.value < one.high
+    same = label_figures(real.reference.features, real)["label_divergence"]
+    assert (same.value, same.low) == (pytest.approx(0, abs=1e-9), 0)
+    assert (
+        label_figures(torch.zeros(1, 64), open_real_images(data, open_extractor("pixels", data), cache=tmp_path)) == {}
+    )
 
 
-def test_copies_of_training_images_are_found_and_held_out_images_are_none(bench):
-    train = unit(bench.data.train)[:200]
-    copies, held_out = (sample_figures([x], bench) for x in (train, unit(bench.data.test)))
-    assert copies["copies_nearer"]["value"] == 1
-    assert copies["copies_score"]["value"] < -10
-    assert held_out["copies_nearer"]["value"] == pytest.approx(0.05, abs=0.02)
-    assert held_out["copies_farther"]["value"] == pytest.approx(0.5)
-    x = unit(bench.data.test)[:20]
-    nearest = torch.cdist(x.flatten(1), unit(bench.data.train).flatten(1)).amin(1) / 8
-    torch.testing.assert_close(bench.to_training(x), nearest, atol=1e-5, rtol=1e-4)
+def test_copies_of_training_images_are_found_and_held_out_images_are_none(real):
+    train = unit(real.data.train)[:200]
+    copies, held_out = (sample_figures([x], real) for x in (train, unit(real.data.test)))
+    assert copies["copies_nearer"].value == 1
+    assert copies["copies_score"].value < -10
+    assert held_out["copies_nearer"].value == pytest.approx(0.05, abs=0.02)
+    assert held_out["copies_farther"].value == pytest.approx(0.5)
+    x = unit(real.data.test)[:20]
+    nearest = torch.cdist(x.flatten(1), unit(real.data.train).flatten(1)).amin(1) / 8
+    torch.testing.assert_close(real.to_training(x), nearest, atol=1e-5, rtol=1e-4)
 
 
-def test_codes_are_read_by_both_probes(data, bench):
-    found = code_figures(make_model(), bench)
-    assert found["linear_probe"]["value"] > 0.5 > found["probe_chance"]["value"]
-    assert found["neighbour_probe"]["num"] == len(bench.images)
-    with pytest.raises(UserError, match="no labels are known"):
-        code_figures(make_model(), replace(bench, images=replace(bench.images, labels=None)))
+def test_codes_are_read_by_both_probes(data, real):
+    found = code_figures(make_model(), real)
+    assert found["linear_probe"].value > 0.5 > found["probe_chance"].value
+    assert found["neighbour_probe"].num == len(real.images)
+    with pytest.raises(UserError, match="the data have no labels"):
+        code_figures(make_model(), replace(real, images=replace(real.images, labels=None)))
 
 
-def test_sharpness_of_the_yardstick_is_that_of_its_images(bench):
-    found = yardstick_figures(bench)
-    assert found["sharpness"]["value"] == pytest.approx(float(laplacian_variance(unit(bench.others)).mean()))
+def test_sharpness_of_the_baseline_is_that_of_its_images(real):
+    found = baseline_figures(real)
+    assert found["sharpness"].value == pytest.approx(float(laplacian_variance(unit(real.baseline_images)).mean()))
 
 
-def test_likelihood_is_that_of_a_gaussian_around_decoded_codes(data, bench):
+def test_likelihood_is_that_of_a_gaussian_around_decoded_codes(data, real):
     model = make_model("vae")
-    found = likelihood_figures(model, bench)
-    x = unit(bench.images)
+    found = likelihood_figures(model, real)
+    x = unit(real.images)
     mu, logvar = model.posterior(x)
     q = Normal(mu.double(), (0.5 * logvar.double()).exp())
     kl = kl_divergence(q, Normal(0.0, 1.0)).sum(1)
-    assert found["kl"]["value"] == pytest.approx(float(kl.mean()), rel=1e-5)
+    assert found["kl"].value == pytest.approx(float(kl.mean()), rel=1e-5)
     generator = torch.Generator().manual_seed(0)
     draws = [q.mean + q.stddev * torch.randn(mu.shape, generator=generator, dtype=torch.float64) for _ in range(20)]
     errors = torch.stack([(model.decode(z.float()).double() - x).square().flatten(1) for z in draws])
     deviation = (errors.mean() + 1 / 255**2 / 12).sqrt()
-    assert found["pixel_deviation"]["value"] == pytest.approx(float(deviation), rel=0.01)
+    assert found["pixel_deviation"].value == pytest.approx(float(deviation), rel=0.01)
     nll = 64 * (0.5 + float(deviation.log()) + 0.5 * np.log(2 * np.pi))
-    assert found["nll"]["value"] == pytest.approx(nll, abs=0.5)
-    assert found["elbo"]["value"] == pytest.approx(-found["nll"]["value"] - found["kl"]["value"])
-    bits = -(found["elbo"]["value"] / 64 + np.log(1 / 255)) / np.log(2)
-    assert found["bits_per_dimension"]["value"] == pytest.approx(bits)
+    assert found["nll"].value == pytest.approx(nll, abs=0.5)
+    assert found["elbo"].value == pytest.approx(-found["nll"].value - found["kl"].value)
+    bits = -(found["elbo"].value / 64 + np.log(1 / 255)) / np.log(2)
+    assert found["bits_per_dimension"].value == pytest.approx(bits)
     # Codes change little in what an untrained decoder draws: the bound lies between the ELBO and E log p(x|z).
-    assert found["elbo"]["value"] - 0.01 < found["importance_bound"]["value"] < -found["nll"]["value"] + 0.01
-    assert found["importance_bound"]["num"] == len(x)
+    assert found["elbo"].value - 0.01 < found["importance_bound"].value < -found["nll"].value + 0.01
+    assert found["importance_bound"].num == len(x)
 
 
-def test_a_plain_autoencoder_has_codes_but_no_likelihood(bench):
-    found = likelihood_figures(make_model("ae"), bench)
+def test_a_plain_autoencoder_has_codes_but_no_likelihood(real):
+    found = likelihood_figures(make_model("ae"), real)
     assert set(found) == {"active_units", "gap_kl", "gap_sliced", "gap_by_chance"}

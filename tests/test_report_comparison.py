@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from vaegan.evaluation.comparison import Compared, Group, Member, Row, compare, spreads
-from vaegan.evaluation.figures import figure
-from vaegan.evaluation.ranking import Verdict
-from vaegan.evaluation.seeds import Combined
-from vaegan.metrics.bootstrap import Interval
+from vaegan.evaluation.comparison import ComparedModel, FigureGroup, FigureRow, MeasuredRun, compare, spreads
+from vaegan.evaluation.seed_groups import SeedFigure, Verdict
+from vaegan.metrics.figures import Figure
 from vaegan.pages.comparison_tables import in_words, markdown_of, matrix_of, spread_matrices
 from vaegan.pages.content import Fold
 
 
 def evaluation(distance: float, half: float = 1.0, **priors: float):
     def figures(value: float):
-        return {"frechet_distance": figure(Interval(value, value - half, value + half), 100, 0)}
+        return {"frechet_distance": Figure(value, value - half, value + half, 100, 0).as_json()}
 
     samples = {prior: figures(value) for prior, value in {"normal": distance, **priors}.items()}
     nothing: dict[str, dict[str, float]] = {name: {} for name in ("reconstructions", "likelihood", "codes")}
@@ -23,13 +23,15 @@ def evaluation(distance: float, half: float = 1.0, **priors: float):
     return {"yardstick": figures(3.0), "samples": samples, **nothing, "left_out": {}, **made_with}
 
 
-def model(name: str, *distances: float) -> Compared:
-    runs = [Member(name, seed, evaluation(value), {"training_seconds": 60.0}) for seed, value in enumerate(distances)]
-    return Compared(name, runs)
+def model(name: str, *distances: float) -> ComparedModel:
+    runs = [
+        MeasuredRun(name, seed, evaluation(value), {"training_seconds": 60.0}) for seed, value in enumerate(distances)
+    ]
+    return ComparedModel(name, runs)
 
 
-def cell(name: str, value: float, low: float | None = None, high: float | None = None) -> tuple[str, str]:
-    row = Row(name, None, None, [Combined(value, low, high, (value,))], Verdict())
+def cell(name: str, value: float, low: float = math.nan, high: float = math.nan) -> tuple[str, str]:
+    row = FigureRow(name, None, math.nan, [SeedFigure(Figure(value, low, high), (value,))], Verdict())
     ((_, _, (found, _)),) = matrix_of("", [row], [model("A", 1.0)]).rows
     return found.text, found.under
 
@@ -59,40 +61,40 @@ def test_numbers_show_what_is_known_of_them(figures, shown):
 def test_who_is_best_is_said_in_words():
     names = ["A", "B", "C"]
     assert in_words(Verdict(best=1), names) == "B"
-    assert in_words(Verdict(overlapping=(2, 0)), names) == "open between C, A"
+    assert in_words(Verdict(overlapping=(2, 0)), names) == "no clear winner (C, A)"
     assert in_words(Verdict(), names) == "–"
 
 
 def test_the_best_is_bold():
     apart, near = [model("A", 9.0), model("B", 5.0)], [model("A", 6.5), model("B", 5.0)]
-    wanted = "| Samples of prior normal: Fréchet distance | 3 | {} (8.0 to 10.0) | **5.0** (4.0 to 6.0) |"
+    wanted = "| Samples, prior normal: Fréchet distance | 3 | {} (8.0 to 10.0) | **5.0** (4.0 to 6.0) |"
     assert markdown_of(compare(apart), apart).splitlines()[2] == wanted.format("9.0")
     assert "| **" not in markdown_of(compare(near), near)
 
 
 def test_a_group_of_own_priors_stands_first_where_there_are_several():
-    a = Compared("A", [Member("a", 0, evaluation(9.0, mixture=4.0), {}, "mixture")])
-    b = Compared("B", [Member("b", 0, evaluation(7.0), {}, "normal")])
-    c = Compared("C", [Member("c", 0, evaluation(7.0), {}, None)])
+    a = ComparedModel("A", [MeasuredRun("a", 0, evaluation(9.0, mixture=4.0), {}, "mixture")])
+    b = ComparedModel("B", [MeasuredRun("b", 0, evaluation(7.0), {}, "normal")])
+    c = ComparedModel("C", [MeasuredRun("c", 0, evaluation(7.0), {}, None)])
     groups = compare([a, b, c])
     assert [group.name for group in groups] == ["samples", "samples of normal", "samples of mixture"]
-    values = {group.name: [one.value for one in group.rows[0].models] for group in groups}
+    values = {group.name: [one["value"] for one in (m.as_json() for m in group.rows[0].models)] for group in groups}
     assert values["samples"] == [4.0, 7.0, None]
     assert values["samples of normal"] == [9.0, 7.0, 7.0]
     assert values["samples of mixture"] == [4.0, None, None]
     table, words = markdown_of(groups, [a, b, c]).split("\n\n")
     assert len(table.splitlines()) == 3  # head, rule, the own priors' row
     assert words.startswith(
-        "Runs: A 1, B 1, C 1. 90 held-out images of blobs, 100 samples, seed 7, features of pixels;"
+        "Runs: A 1, B 1, C 1. 90 held-out images of blobs, 100 samples, seed 7, features of pixels."
     )
-    assert words.endswith("Priors: A: mixture; B: normal.\n")
+    assert words.endswith("Default priors: A: mixture; B: normal.\n")
 
 
 def test_spreads_are_of_models_of_several_runs():
     models = [model("A", 4.0, 5.0, 6.0), model("B", 5.0), model("C", 1.0, 5.0, 9.0)]
     ((group, (row,)),) = spreads(compare(models))
-    assert (group.name, row.figure, row.better) == ("samples of normal", "frechet_distance", "low")
-    assert [one.value for one in row.models] == [1.0, None, 4.0]
+    assert (group.name, row.name, row.better) == ("samples of normal", "frechet_distance", "low")
+    assert [one.as_json()["value"] for one in row.models] == [1.0, None, 4.0]
     assert row.verdict == Verdict(overlapping=(0, 2))  # of three runs one says little
     many = [model("A", *[4.0, 5.0, 6.0] * 9), model("C", *[1.0, 5.0, 9.0] * 9)]
     assert spreads(compare(many))[0][1][0].verdict == Verdict(best=0)
@@ -103,6 +105,6 @@ def test_spreads_are_of_models_of_several_runs():
 
 
 def test_unknown_figures_keep_their_own_names():
-    row = Row("something_new", None, None, [Combined(1.0, None, None, (1.0,))], Verdict())
+    row = FigureRow("something_new", None, math.nan, [SeedFigure(Figure(1.0), (1.0,))], Verdict())
     assert matrix_of("", [row], [model("A", 1.0)]).rows[0][:2] == ("something new", "")
-    assert Group("samples", "flow", [row]).name == "samples of flow"
+    assert FigureGroup("samples", "flow", [row]).name == "samples of flow"

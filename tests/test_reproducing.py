@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
 
@@ -15,19 +16,19 @@ from vaegan.cli.parse import parse
 from vaegan.config import AugmentSettings
 from vaegan.data import open_data
 from vaegan.data.dataset import ImageSet, some_of
-from vaegan.evaluation.figures import figure
 from vaegan.loading import load
-from vaegan.metrics.bootstrap import Interval
-from vaegan.reproducing import experiment, figures, similarity
-from vaegan.reproducing.kept import kept
+from vaegan.metrics.figures import Figure
+from vaegan.reproducing import experiment, measurements, paper_images
+from vaegan.reproducing.experiment import cached_json
 from vaegan.reproducing.plan import TITLES, base_settings, num_images_of, plan, seeds_of
 from vaegan.reproducing.regressor import open_regressor
+from vaegan.reproducing.results import table2, table2_row_json
 from vaegan.settings_io import with_settings
 from vaegan.training import snapshots
 from vaegan.training.signals import StopRequest
 
 SEEDS, NUM, SAMPLES = 2, 8, 3
-NAMES = [f"{kind}-0" for kind in TITLES] + [f"{kind}-told-{seed}" for seed in range(SEEDS) for kind in TITLES]
+NAMES = [f"{kind}-0" for kind in TITLES] + [f"{kind}-conditional-{seed}" for seed in range(SEEDS) for kind in TITLES]
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +63,11 @@ def data(words):
 
 def test_the_json_names_every_run_and_what_it_is_of(found, data):
     assert [run["name"] for run in found["runs"]] == NAMES
-    assert [run["told"] for run in found["runs"]] == [False] * 4 + [True] * 8
+    assert [run["conditional"] for run in found["runs"]] == [False] * 4 + [True] * 8
     assert found["data"]["fingerprint"] == data.fingerprint
     assert found["data"]["attributes"] == ["right", "height", "said"]
     assert found["asked"] == {"vectors": min(NUM, len(data.test)), "samples": SAMPLES, "seed": 0}
-    assert list(found["table2"]) == list(similarity.FIGURES)
+    assert list(found["table2"]) == list(measurements.SIMILARITIES)
     for row in found["table2"].values():
         assert list(row["models"]) == list(TITLES.values())
         for model in row["models"].values():
@@ -87,7 +88,7 @@ def test_the_regressor_sees_what_is_there(found):
 
 
 def test_a_figure_of_a_run_is_what_numpy_says(found, done, data):
-    model, images = load(done / "vaegan-told-1"), some_of(data.test, NUM, 0)
+    model, images = load(done / "vaegan-conditional-1"), some_of(data.test, NUM, 0)
     regressor = open_regressor(data, done, seed=0, num_images=2000)
     codes = torch.randn(len(images) * SAMPLES, 4, generator=torch.Generator().manual_seed(0))
     c = model.conditioning.of_images(images)[np.arange(len(codes)) // SAMPLES]
@@ -114,7 +115,7 @@ def test_the_page_shows_all_of_it_and_needs_nothing_else(done, found):
         "Samples",
         "Reconstructions",
         "Attribute vectors",
-        "Asked for by attributes",
+        "Samples by attributes",
         "Attribute similarity (Table 2)",
         "Runs",
     ]
@@ -168,17 +169,17 @@ def test_all_models_are_trained_alike(tmp_path):
     base = with_settings(base_settings(), {"seed": 3})
     trainings = plan(base, 2, tmp_path)
     assert [one.name for one in trainings[:4]] == ["vae-3", "gan-3", "vae-dis-l-3", "vaegan-3"]
-    assert [one.name for one in trainings[-4:]] == [f"{kind}-told-4" for kind in TITLES]
+    assert [one.name for one in trainings[-4:]] == [f"{kind}-conditional-4" for kind in TITLES]
     assert seeds_of(trainings) == [3, 4]
     for one in trainings:
         config = one.config
-        condition = "attributes" if one.is_told else "none"
+        condition = "attributes" if one.is_conditional else "none"
         assert config.model == base.model.model_copy(update={"kind": one.kind, "condition": condition})
         assert (config.optim, config.train, config.data) == (base.optim, base.train, base.data)
         if one.kind in ("gan", "vaegan"):
             assert config.loss == base.loss
-    told = {one.kind: one.config.loss for one in trainings if one.is_told and one.config.seed == 4}
-    assert told["vae-dis-l"].metric == tmp_path / "gan-told-4"
+    told = {one.kind: one.config.loss for one in trainings if one.is_conditional and one.config.seed == 4}
+    assert told["vae-dis-l"].metric == tmp_path / "gan-conditional-4"
     # (2 x)^2 / 2 = x^2 / (2 v) at v = 1/4: unit variance where the network's images are in [-1, 1]
     assert (told["vae"].likelihood, told["vae"].pixel_variance, told["vae"].gamma) == ("gaussian", 0.25, 1.0)
 
@@ -260,39 +261,42 @@ def pictures(values):
 
 def test_similarity_of_a_case_made_by_hand():
     images = pictures([[1.0, 0.0], [1.0, 1.0]])
-    real = similarity.of_real(Eye(), images, seed=0, batch_size=1)
-    assert [real[name]["value"] for name in similarity.MAIN] == pytest.approx([1, 1, 0])
-    found = similarity.of_model(Listening(2), Eye(), images, num_samples=2, seed=0, batch_size=3)
+    real = measurements.similarity_of_real(Eye(), images, seed=0, batch_size=1)
+    assert [real[name].value for name in measurements.MAIN_SIMILARITIES] == pytest.approx([1, 1, 0])
+    found = measurements.similarity_of_model(Listening(2), Eye(), images, num_samples=2, seed=0, batch_size=3)
     # Images of (1, 0): (1, 0) and (.9, 0), cosines 1 and 1. Of (1, 1): (1, 1) and (.9, 1), 1 and 1.9 / sqrt(2 * 1.81).
     second = 1.9 / (2 * 1.81) ** 0.5
-    assert found["cosine"]["value"] == pytest.approx(1)
-    assert found["mean_cosine"]["value"] == pytest.approx((1 + 1 + 1 + second) / 4)
-    assert found["mse"]["value"] == pytest.approx(0, abs=1e-9)
-    assert found["mean_mse"]["value"] == pytest.approx((0 + 0.005 + 0 + 0.005) / 4)
+    assert found["cosine"].value == pytest.approx(1)
+    assert found["mean_cosine"].value == pytest.approx((1 + 1 + 1 + second) / 4)
+    assert found["mse"].value == pytest.approx(0, abs=1e-9)
+    assert found["mean_mse"].value == pytest.approx((0 + 0.005 + 0 + 0.005) / 4)
     # About (.5, .5): (.5, -.5) against (.4, -.5), (.5, .5) against (.4, .5), each .45 / sqrt(.5 * .41).
-    assert found["mean_centred_cosine"]["value"] == pytest.approx((1 + 0.45 / (0.5 * 0.41) ** 0.5) / 2)
-    others = similarity.of_others(Eye(), pictures([[1.0, 0.0], [0.0, 1.0]]), num_samples=64, seed=0, batch_size=2)
-    assert others["cosine"]["value"] == 1  # among 64 there is one that fits
-    assert 0.3 < others["mean_cosine"]["value"] < 0.7
+    assert found["mean_centred_cosine"].value == pytest.approx((1 + 0.45 / (0.5 * 0.41) ** 0.5) / 2)
+    others = measurements.similarity_of_others(
+        Eye(), pictures([[1.0, 0.0], [0.0, 1.0]]), num_samples=64, seed=0, batch_size=2
+    )
+    assert others["cosine"].value == 1  # among 64 there is one that fits
+    assert 0.3 < others["mean_cosine"].value < 0.7
 
 
 def fixed(value):
     """Figures that all have one value."""
-    return {name: figure(Interval(value, value - 0.01, value + 0.01), 10, 0) for name in similarity.FIGURES}
+    return {name: Figure(value, value - 0.01, value + 0.01, 10, 0) for name in measurements.SIMILARITIES}
 
 
 def test_the_table_has_means_over_seeds_and_the_nearest_to_real_images():
-    rows = similarity.table(fixed(0.9), {"A": [fixed(0.8), fixed(0.82)], "B": [fixed(0.5), fixed(0.52)], "C": []})
-    assert [row.figure for row in rows] == list(similarity.FIGURES)
+    rows = table2(fixed(0.9), [[fixed(0.8), fixed(0.82)], [fixed(0.5), fixed(0.52)], []])
+    assert [row.name for row in rows] == list(measurements.SIMILARITIES)
     for row in rows:
-        a, b, c = row.models
-        assert (a.value, b.value, c.value) == (pytest.approx(0.81), pytest.approx(0.51), None)
+        a, b, c = (one.mean for one in row.models)
+        assert (a.value, b.value) == (pytest.approx(0.81), pytest.approx(0.51))
+        assert math.isnan(c.value)
         half = 12.7062 * statistics.stdev([0.8, 0.82]) / 2**0.5
         assert (a.low, a.high) == (pytest.approx(0.81 - half, rel=1e-4), pytest.approx(0.81 + half, rel=1e-4))
         assert (row.real, row.verdict.best) == (0.9, 0)
-    close = similarity.table(fixed(0.9), {"A": [fixed(0.8)], "B": [fixed(1.01)]})  # .1 below and .11 above
+    close = table2(fixed(0.9), [[fixed(0.8)], [fixed(1.01)]])  # .1 below and .11 above
     assert close[0].verdict.overlapping == (0, 1)
-    plain = similarity.as_json(close, fixed(0.9), fixed(0.1), ["A", "B"])["cosine"]
+    plain = table2_row_json(close[0], ["A", "B"], fixed(0.9), fixed(0.1))
     assert (plain["nearest"], plain["open_between"]) == (None, ["A", "B"])
     assert plain["other real images"]["value"] == 0.1
 
@@ -305,24 +309,24 @@ def test_results_are_kept_as_long_as_they_are_of_the_same(tmp_path):
         return {"value": len(calls)}
 
     path = tmp_path / "deep" / "a.json"
-    assert kept(path, {"of": (1, 2)}, compute) == kept(path, {"of": (1, 2)}, compute) == {"value": 1}
-    assert kept(path, {"of": (1, 3)}, compute) == {"value": 2}
+    assert cached_json(path, {"of": (1, 2)}, compute) == cached_json(path, {"of": (1, 2)}, compute) == {"value": 1}
+    assert cached_json(path, {"of": (1, 3)}, compute) == {"value": 2}
     path.write_text("{")
-    assert kept(path, {"of": (1, 3)}, compute) == {"value": 3}
+    assert cached_json(path, {"of": (1, 3)}, compute) == {"value": 3}
 
 
 def test_attributes_that_are_shown():
     images = pictures([[0.1, 0.0], [0.7, 1.0], [0.3, 1.0]])
-    assert figures.shown_attributes(images) == ["b", "a"]
+    assert paper_images.attributes_to_show(images) == ["b", "a"]
     values = np.array([[0, 1, 0, 1], [1, 0, 0, 0]], np.float32)
     names = ("Blond Hair", "Tall", "Bald", "smiling")
     of_paper = ImageSet(images.images[:2], images.names[:2], attributes=values, attribute_names=names)
-    assert figures.shown_attributes(of_paper) == ["Blond Hair", "smiling", "Tall"]
+    assert paper_images.attributes_to_show(of_paper) == ["Blond Hair", "smiling", "Tall"]
 
 
 def test_one_attribute_after_another_is_set_and_all_else_stays(done, data):
-    model, images = load(done / "vaegan-told-0"), some_of(data.test, 3, 0)
-    made = figures.one_by_one(model, images, ["said", "right"], 0)
+    model, images = load(done / "vaegan-conditional-0"), some_of(data.test, 3, 0)
+    made = paper_images.single_attributes(model, images, ["said", "right"], 0)
     assert made.shape == (6, 2, 8, 8, 3)
     c = model.conditioning.of_images(images)
     c[:, 0] = 1.0  # 'right' of two values is told as -1 and 1

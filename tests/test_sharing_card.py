@@ -98,13 +98,13 @@ def test_a_card_is_written_from_the_run(run, tmp_path):
         "likelihood/elbo": -20.5,
     }
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in card.text.splitlines()]
-    assert ["new images", "Fréchet distance", "7.5", "6.25 to 8.75", "1.5", "200"] in rows
-    assert ["new images", "labels missing", "0", "–", "–", "200"] in rows
+    assert ["samples", "Fréchet distance", "7.5", "6.25 to 8.75", "1.5", "200"] in rows
+    assert ["samples", "missing labels", "0", "–", "–", "200"] in rows
     assert ["held-out images under the model", "ELBO, nats", "−20.5", "−21 to −20", "–", "150"] in rows
     for row in (["recipe", "digits"], ["images seen", "12,345"], ["seed", "3"], ["gamma", "0.25"]):
         assert row in rows
     assert "1,350 images to train on, 150 held out" in card.text
-    assert "Measured on 150 held-out images, new images from the prior normal, seed 5" in card.text
+    assert "Measured on 150 held-out images, samples from the prior normal, seed 5" in card.text
     assert re.search(r"^`cc-by-4.0`, of the model\.", card.text, re.MULTILINE)
 
 

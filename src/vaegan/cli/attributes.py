@@ -16,7 +16,7 @@ from .table import print_table
 if TYPE_CHECKING:
     from ..latent.attribute_check import Effect
     from ..latent.attribute_vectors import AttributeVectors
-    from ..metrics.bootstrap import Interval
+    from ..metrics.figures import Figure
 
 _log = logging.getLogger("vaegan")
 
@@ -134,7 +134,7 @@ def _print_effects(effects: Sequence[Effect]) -> None:
     print_table(head, rows)
 
 
-def _cell(share: Interval | None, *, whole: bool = False) -> str:
+def _cell(share: Figure | None, *, whole: bool = False) -> str:
     if share is None:
         return "-"
     return f"{share.value:.2f}" + (f" ({share.low:.2f} to {share.high:.2f})" if whole else "")

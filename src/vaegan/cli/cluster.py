@@ -116,7 +116,7 @@ def _print(records: list[dict[str, Any]]) -> None:
 
 
 def _interval(values: list[float]) -> str:
-    from ..evaluation.seeds import mean_over_seeds
+    from ..evaluation.seed_groups import mean_over_seeds
 
     if len(values) == 1:
         return f"{values[0]:.3f}"

@@ -18,7 +18,7 @@ from .options import Arg
 from .table import print_table
 
 if TYPE_CHECKING:
-    from ..evaluation.comparison import Compared, Group
+    from ..evaluation.comparison import ComparedModel, FigureGroup
 
 _log = logging.getLogger("vaegan")
 
@@ -117,7 +117,7 @@ def _outputs(options: Options) -> Path:
     return out
 
 
-def _print(options: Options, figures: list[Group], models: list[Compared]) -> None:
+def _print(options: Options, figures: list[FigureGroup], models: list[ComparedModel]) -> None:
     """Print the table of the main figures, or write it as Markdown."""
     from ..files import write_text
     from ..pages.comparison_tables import markdown_of, short_table

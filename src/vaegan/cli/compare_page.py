@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..data.dataset import ImageData
-    from ..evaluation.comparison import Compared, Group
+    from ..evaluation.comparison import ComparedModel, FigureGroup
     from ..pages import Block, Section
 
 NUM_ORIGINALS = 12
 NUM_SAMPLES, LINES = 24, 2
 _ABOUT = {
-    "samples": "New images, as many of each model, beside as many training images in place of samples (real images).",
+    "samples": "As many samples of each model as the real-data baseline has training images.",
     "reconstructions": "Held-out images, encoded and decoded again.",
-    "likelihood": "How probable models find held-out images, with pixels as Gaussian around the decoded code.",
-    "codes": "What can be read off the codes.",
-    "cost": "Time as it was measured in each training, without snapshots: machines and what else they did may differ. "
-    "Operations are counted: of products and convolutions, two a multiply-add.",
+    "likelihood": "How probable held-out images are under each model, with pixels Gaussian around the decoded code.",
+    "codes": "How well simple classifiers predict labels from the codes.",
+    "cost": "Time is that of each training, without snapshots, on whatever machine it ran. FLOPs count matrix products "
+    "and convolutions, two for each multiply-add.",
 }
 INTERVALS = (
     "Below each figure is its interval of 95 %: over seeds (Student's t) where a model has several runs, over images "
-    "(bootstrap) where it has one, which says nothing of other seeds. ★ marks the best only where its interval lies "
-    "apart from all others; else it is open between those whose intervals overlap with that of the one that looks "
-    "best. An interval of no width counts as unknown."
+    "(bootstrap) where it has one, which says nothing about other seeds. ★ marks a clear winner, whose interval "
+    "overlaps with no other; otherwise the models whose intervals overlap with that of the best mean are named. An "
+    "interval of no width counts as unknown."
 )
 
 
@@ -50,8 +50,8 @@ class Showing:
     def __init__(
         self,
         groups: Sequence[Sequence[Opened]],
-        models: Sequence[Compared],
-        figures: Sequence[Group],
+        models: Sequence[ComparedModel],
+        figures: Sequence[FigureGroup],
         data: ImageData,
         seed: int,
         batch_size: int,
@@ -64,7 +64,7 @@ class Showing:
         """Return the HTML."""
         from ..pages import Facts, render_page
 
-        first = self.models[0].members[0].evaluation
+        first = self.models[0].runs[0].evaluation
         facts = Facts(
             [
                 ("data", str(first["data"]["name"])),
@@ -74,7 +74,7 @@ class Showing:
                 ("seed", str(first["seed"])),
             ]
         )
-        num = sum(len(model.members) for model in self.models)
+        num = sum(len(model.runs) for model in self.models)
         lead = f"{num} runs of {len(self.models)} models, with the same images, counts and seeds for all."
         return render_page(self.title, lead, facts, self._sections(), "vaegan compare")
 
@@ -86,36 +86,36 @@ class Showing:
 
     def _sections(self) -> list[Section]:
         from ..pages import Note, Section
-        from ..pages.comparison_tables import head_of, main_groups, main_rows, matrix_of, spread_matrices
+        from ..pages.comparison_tables import head_of, matrix_of, spread_matrices, summary_groups, summary_rows
 
-        main = main_groups(self.figures)
-        short: list[Block] = [matrix_of(head_of(group), main_rows(group), self.models) for group in main]
-        sections = [Section("In short", short, INTERVALS)]
+        main = summary_groups(self.figures)
+        short: list[Block] = [matrix_of(head_of(group), summary_rows(group), self.models) for group in main]
+        sections = [Section("Summary", short, INTERVALS)]
         for group in self.figures:
             blocks = [*self._pictures(group), self._table(group), *self._missing(group)]
             sections.append(Section(head_of(group), blocks, _ABOUT[group.of] + self._priors(group)))
         spread: list[Block] = list(spread_matrices(self.figures, self.models))
         if not spread:
             spread = [Note("No model has several runs that differ in their seed alone.")]
-        about = "How far runs of one model lie apart: standard deviations, with intervals of 95 %. Less is steadier."
+        about = "Standard deviations over the runs of a model, with intervals of 95 %: lower depends less on the seed."
         sections.append(Section("Spread over seeds", spread, about))
         return [*sections, self._runs()]
 
-    def _table(self, group: Group) -> Block:
+    def _table(self, group: FigureGroup) -> Block:
         """All figures; folded where the short table has some of them already."""
         from ..pages import Fold
-        from ..pages.comparison_tables import main_rows, matrix_of
+        from ..pages.comparison_tables import matrix_of, summary_rows
 
         table = matrix_of("", group.rows, self.models)
-        is_folded = main_rows(group) and group.of != "cost"
+        is_folded = summary_rows(group) and group.of != "cost"
         return Fold(f"All figures ({len(group.rows)})", [table]) if is_folded else table
 
-    def _missing(self, group: Group) -> list[Block]:
+    def _missing(self, group: FigureGroup) -> list[Block]:
         """Say of each model without these figures why."""
         from ..pages import Note
 
         told: dict[str, None] = {}
-        members = [(model.name, one) for model in self.models for one in model.members]
+        members = [(model.name, one) for model in self.models for one in model.runs]
         for name, member in members if group.of != "cost" else ():
             if member.figures(group.of, group.prior):
                 continue
@@ -124,15 +124,15 @@ class Showing:
             told[f"{name} is left out: {why}."] = None
         return [Note(words) for words in told]
 
-    def _priors(self, group: Group) -> str:
+    def _priors(self, group: FigureGroup) -> str:
         """Say which priors are the models' own, where they are shown."""
-        from ..pages.comparison_tables import own_priors
+        from ..pages.comparison_tables import default_priors
 
         if group.of != "samples" or group.prior:
             return ""
-        return f" Each model draws from its own prior, the one that fits its codes best: {own_priors(self.models)}."
+        return f" Default priors, which fit the codes best: {default_priors(self.models)}."
 
-    def _pictures(self, group: Group) -> list[Block]:
+    def _pictures(self, group: FigureGroup) -> list[Block]:
         if group.of == "samples":
             return self._samples(group.prior)
         return self._reconstructions() if group.of == "reconstructions" else []
@@ -178,7 +178,7 @@ class Showing:
                 rows[model.name] = to_uint8(make(run))
             except UserError:  # the notes at the end say what is missing
                 continue
-        if any(len(model.members) > 1 for model in self.models):
+        if any(len(model.runs) > 1 for model in self.models):
             caption += " Of several runs the first is shown."
         alts = [f"Images of {name}" for name in rows]
         return [strips(np.stack(list(rows.values())), caption, alts, list(rows), lines=lines)]
@@ -188,7 +188,7 @@ class Showing:
 
         rows = []
         for model, group in zip(self.models, self.groups, strict=True):
-            for member, run in zip(model.members, group, strict=True):
+            for member, run in zip(model.runs, group, strict=True):
                 known = (run.config.recipe if run.config else "–", KINDS[run.model.kind])
                 seen = "–" if run.images is None else f"{run.images:,}"
                 seed = "–" if member.seed is None else str(member.seed)

@@ -17,7 +17,7 @@ from ..settings_io import load_yaml
 
 if TYPE_CHECKING:
     from ..data.dataset import ImageData
-    from ..evaluation.comparison import Compared
+    from ..evaluation.comparison import ComparedModel
     from ..metrics.extractors.features import FeatureExtractor
     from ..models import Model
 
@@ -196,13 +196,13 @@ def measure(
     seed: int,
     batch_size: int,
     cache: Path | None,
-) -> list[Compared]:
+) -> list[ComparedModel]:
     """Measure all runs, those anew that have no evaluation of just this.
 
     Raises:
         UserError: if no model has a prior of that name.
     """
-    from ..evaluation.comparison import Compared, Member
+    from ..evaluation.comparison import ComparedModel, MeasuredRun
     from ..evaluation.kept import NAME, kept_evaluation
     from ..evaluation.measure import evaluate
     from ..evaluation.reference import priors_of
@@ -226,12 +226,12 @@ def measure(
             run.model, data, extractor=extractor, num=num, priors=priors, seed=seed, batch_size=batch_size, cache=cache
         )
 
-    def member(run: Opened) -> Member:
+    def member(run: Opened) -> MeasuredRun:
         records = list(RunFolder(_folder(Path(run.where))).records())
         trained = run.config.seed if run.config else run.model.info.get("seed")
         found = evaluation(run)
         prior = run.prior if run.prior in found["samples"] else None
-        return Member(run.name, trained, found, cost_of(run.model, run.config, records), prior)
+        return MeasuredRun(run.name, trained, found, cost_of(run.model, run.config, records), prior)
 
     names = name_groups(groups)
-    return [Compared(name, [member(run) for run in group]) for name, group in zip(names, groups, strict=True)]
+    return [ComparedModel(name, [member(run) for run in group]) for name, group in zip(names, groups, strict=True)]

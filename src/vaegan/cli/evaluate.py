@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import PositiveInt
 
 from ..errors import UserError
+from ..metrics.figures import GROUPS, SHARE_OF, info_of
 from . import log
 from .common import DataPictureOptions, open_run, run_defaults
 from .options import Arg
 from .table import print_table
-
-if TYPE_CHECKING:
-    from ..evaluation.figures import Figures
 
 _log = logging.getLogger("vaegan")
 Extractor = Literal["classifier", "rotations", "inception", "dinov2", "pixels"]
@@ -25,10 +23,9 @@ Extractor = Literal["classifier", "rotations", "inception", "dinov2", "pixels"]
 class Options(DataPictureOptions):
     """Measure a model: samples of each prior and reconstructions against held-out images.
 
-    Prints a table and writes JSON, which also has the share of each label. 'yardstick' is as many training images in
-    place of samples: nothing can be nearer to the held-out images than these, and frechet_ratio says how many times
-    farther away something is. Intervals are of 95 %. Figures of different extractors or numbers of images are not to be
-    compared.
+    Prints a table and writes JSON, which also has the share of each label. The real-data baseline is training images
+    measured in place of samples: a model can hardly come closer to held-out images. Intervals are of 95 %. Figures of
+    different extractors or numbers of images cannot be compared.
     """
 
     out: Annotated[Path | None, Arg("FILE", default="RUN/evaluation.json")] = None
@@ -36,11 +33,11 @@ class Options(DataPictureOptions):
     num: PositiveInt = 10_000
     """Samples, held-out images and training images, at most."""
     split: Literal["test", "train"] = "test"
-    """Measure against held-out images, or those trained on."""
+    """Measure against held-out images or training images."""
     prior: str = "all"
     """Prior to sample from: a name such as 'normal', several with commas, or 'all'."""
     extractor: Extractor | None = None
-    """What images are compared by; 'classifier' where labels or attributes are known, else 'rotations'."""
+    """Features that images are compared by; default: 'classifier' with labels or attributes, else 'rotations'."""
     weights: Path | None = None
     """File with the weights of the extractors inception and dinov2."""
 
@@ -76,7 +73,7 @@ def run(options: Options) -> None:
     if log.is_first_process():
         print_table(("of", "figure", "value", "low", "high", "images"), list(_rows(report)))
     for what, why in report["left_out"].items():
-        _log.info("%s: left out, as %s", what, why)
+        _log.info("%s not measured: %s", what, why)
     _log.info("features of %s, %.0f s: %s", report["extractor"]["name"], report["seconds"], out)
 
 
@@ -84,7 +81,7 @@ def _output(options: Options) -> Path:
     """Return where the JSON goes.
 
     Raises:
-        UserError: if it is no .json, or there and not to be replaced.
+        UserError: if it is no .json, or exists and may not be replaced.
     """
     if options.out is None:
         return (Path(options.run) if Path(options.run).is_dir() else Path()) / "evaluation.json"
@@ -96,13 +93,11 @@ def _output(options: Options) -> Path:
 
 
 def _rows(report: dict[str, Any]) -> Iterator[list[str]]:
-    groups: dict[str, Figures] = {
-        name: report[name] for name in ("yardstick", "reconstructions", "likelihood", "codes")
-    }
-    groups |= {f"samples {prior}": figures for prior, figures in report["samples"].items()}
+    groups = {GROUPS[name]: report[name] for name in ("yardstick", "reconstructions", "likelihood", "codes")}
+    groups |= {f"samples, {prior}": figures for prior, figures in report["samples"].items()}
     for group, figures in groups.items():
         for name, figure in figures.items():
-            if name.startswith("share of "):
-                continue
-            numbers = (figure["value"], figure["low"], figure["high"])
-            yield [group, name, *("-" if x is None else f"{x:.4g}" for x in numbers), str(figure["num"])]
+            if not name.startswith(SHARE_OF):
+                numbers = (figure["value"], figure["low"], figure["high"])
+                cells = ("-" if x is None else f"{x:.4g}" for x in numbers)
+                yield [group, info_of(name).title, *cells, str(figure["num"])]

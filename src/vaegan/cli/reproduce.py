@@ -20,15 +20,15 @@ QUICK_REGRESSOR_IMAGES = 20_000
 
 
 class Options(Settings):
-    """Repeat the experiments of arXiv:1512.09300 on CelebA, LFW or drawn faces; the same command again goes on.
+    """Repeat the experiments of arXiv:1512.09300 on CelebA, LFW or drawn faces; run the same command to resume.
 
-    Trains VAE, GAN, VAE_Dis_l and VAE/GAN, told nothing and told attributes, and writes one page and one JSON:
-    samples, reconstructions, attribute vectors, images asked for by attributes, and Table 2, where a separately
-    trained regressor reads attributes off images.
+    Trains VAE, GAN, VAE_Dis_l and VAE/GAN, unconditional and attribute-conditional, and writes one page and one JSON:
+    samples, reconstructions, attribute vectors, samples by attributes, and Table 2, where a separately trained
+    regressor predicts the attributes of images.
 
-    `--list` says what would be trained and how long that may take. `--data celeba` or `--data lfw` take the paper's
-    images, any other source needs attributes. All settings of a training can be changed and hold for every model; its
-    kind and what that needs (condition, likelihood of the VAE, metric of VAE_Dis_l) are given.
+    `--list` shows what would be trained and how long that may take. `--data celeba` and `--data lfw` are the paper's
+    data; any other source needs attributes. All training settings can be changed and apply to every model; its kind,
+    and what that needs (condition, likelihood of the VAE, metric of VAE_Dis_l), are fixed.
     """
 
     what: Annotated[Literal["paper"], Arg("paper", positional=True)] = "paper"
@@ -36,17 +36,17 @@ class Options(Settings):
     quick: bool = False
     """Small networks on few drawn faces of 32x32 and one seed: minutes on two cores."""
     list: bool = False
-    """Print what would be trained and the time that two cores may need, and do nothing."""
+    """Print what would be trained and the expected time on two cores, and do nothing."""
     seeds: Annotated[PositiveInt | None, Arg(default=f"{SEEDS}, {QUICK_SEEDS} if quick")] = None
-    """Seeds of the models that are told attributes, from --seed on."""
+    """Seeds of the attribute-conditional models, from --seed on."""
     out: Annotated[Path | None, Arg("DIR", default="runs/paper, runs/paper-quick")] = None
     """Folder of all runs, figures and the page."""
     overwrite: bool = False
-    """Train anew what is there."""
+    """Train again what exists."""
     num: Annotated[int, Field(ge=2)] = 1_000
-    """Held-out attribute vectors that are asked for, at most."""
+    """Held-out attribute vectors, at most."""
     samples: PositiveInt = 10
-    """Images made for each."""
+    """Samples for each."""
     regressor_images: Annotated[PositiveInt | None, Arg(default="as many as suit the data")] = None
     """Images that the regressor sees in training."""
     batch_size: PositiveInt = 256
@@ -62,19 +62,21 @@ def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run(options: Options) -> None:
-    """List, or train, measure and write."""
+    """List the trainings, or train, measure and write the page."""
     seeds = options.seeds or (QUICK_SEEDS if options.quick else SEEDS)
     out = options.out or Path("runs") / ("paper-quick" if options.quick else "paper")
     if options.list:
         _list(plan(options.settings, seeds, out))
         return
+    from ..pages.paper import write_paper
     from ..reproducing.experiment import reproduce
-    from ..reproducing.found import Measuring
+    from ..reproducing.results import MeasureOptions
     from ..training import Stopped
 
-    measuring = Measuring(options.num, options.samples, options.regressor_images, options.batch_size)
+    how = MeasureOptions(options.num, options.samples, options.regressor_images, options.batch_size)
     try:
-        reproduce(options.settings, out, num_seeds=seeds, measuring=measuring, overwrite=options.overwrite)
+        for results in reproduce(options.settings, out, num_seeds=seeds, options=how, overwrite=options.overwrite):
+            write_paper(results, out)
     except Stopped as stopped:
         raise SystemExit(stopped.exit_code) from stopped
 
@@ -84,15 +86,15 @@ def _list(trainings: list[Training]) -> None:
     from ..training.profiling import expected_seconds
 
     rows, total = [], 0.0
-    known: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for one in trainings:
         config, num = one.config, num_images_of(one.config)
-        if one.kind not in known:  # told or not, and whatever the seed, a step does nearly the same
+        if one.kind not in seconds:  # conditional or not, and whatever the seed, a step does nearly the same work
             size, channels = config.data.size or 64, config.data.channels or 3
-            known[one.kind] = expected_seconds(config, (channels, size, size), num)
+            seconds[one.kind] = expected_seconds(config, (channels, size, size), num)
         images = config.train.images or round(config.train.epochs * num)
-        rows.append((one.name, one.title, f"{images:,}", in_words(known[one.kind])))
-        total += known[one.kind]
+        rows.append((one.name, one.title, f"{images:,}", in_words(seconds[one.kind])))
+        total += seconds[one.kind]
     if log.is_first_process():
         print_table(("run", "model", "images seen", "on 2 cores"), rows)
         print(f"{len(trainings)} trainings, about {in_words(total)} on two cores, and some minutes to measure each.")

@@ -1,39 +1,119 @@
-"""Figures of a model's codes: what they know of labels."""
+"""Figures of a model's codes: how probable images are with them, how they compare with N(0, I), what labels they hold.
+
+No likelihood of pixels was trained in a VAE/GAN, and others were trained with one or the other. So that models can be
+compared, pixels are taken as Gaussian around the decoded code, all with the one variance that makes the images most
+probable, and images of 8 bits as spread over their cells (see `metrics.likelihood`).
+"""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..latent.encoding import encode_images
+from ..losses import kl_per_dimension
+from ..metrics.aggregate import active_units, prior_gap
+from ..metrics.bootstrap import bootstrap_mean
+from ..metrics.figures import Figure, Figures
+from ..metrics.image_quality import squared_error
+from ..metrics.likelihood import (
+    bits_per_dimension,
+    expectation,
+    gaussian_nll,
+    gaussian_pixels,
+    importance_bound,
+    optimal_variance,
+)
 from ..metrics.probes import linear_probe, neighbour_probe
 from ..models import Model
-from .figures import Figures, mean_figure
-from .reference import Bench
+from ..pixels import to_unit
+from .reference import RealImages
+
+_NUM_BOUND = 256  # images of the importance-weighted bound, which decodes _NUM_DRAWS codes of each
+_NUM_DRAWS = 64
 
 
-def code_figures(model: Model, bench: Bench) -> Figures:
-    """Return how often a linear probe and the nearest neighbours read the labels of the reference off its codes.
+def likelihood_figures(model: Model, real: RealImages) -> Figures:
+    """Return figures of likelihood, as far as the encoder gives a distribution, and of the codes against N(0, I).
 
-    They learn from the yardstick's images, `probe_chance` is the accuracy of always naming the most frequent label.
+    Returns:
+        In nats per image 'nll', E_q -log p(x|z), 'kl', 'elbo', 'importance_bound' (64 draws); 'bits_per_dimension', of
+        the ELBO; 'pixel_deviation', of the Gaussian, on the scale of [0, 1]; 'active_units'; and of the gap between all
+        codes and N(0, I) 'gap_kl', 'gap_sliced' and, for comparison, 'gap_by_chance' (see `metrics.aggregate`).
 
     Raises:
-        UserError: if the model has no encoder, or no labels are known.
+        UserError: if the model has no encoder.
     """
-    if bench.images.labels is None or bench.others.labels is None:
-        raise UserError("no labels are known that could be read off the codes")
-    z, z_test = (_codes(model, images, bench.batch_size) for images in (bench.others, bench.images))
-    labels, labels_test = torch.from_numpy(bench.others.labels), torch.from_numpy(bench.images.labels)
-    of = partial(mean_figure, seed=bench.seed)
-    return {
-        "linear_probe": of(linear_probe(z, labels, z_test, labels_test).double()),
-        "neighbour_probe": of(neighbour_probe(z, labels, z_test, labels_test).double()),
-        "probe_chance": of((labels_test == labels.mode().values).double()),
+    condition = model.condition_of(real.images)
+    mu, logvar = encode_images(model, real.images.images, condition=condition, batch_size=real.batch_size)
+    num, seed = len(mu), real.seed
+    gap = prior_gap(mu, logvar, seed=seed)
+    figures: Figures = {
+        "active_units": Figure(float(active_units(mu).sum()), num=num, seed=seed),
+        "gap_kl": Figure(gap.gaussian_kl, num=num, seed=seed),
+        "gap_sliced": Figure(gap.sliced_wasserstein, num=num, seed=seed),
+        "gap_by_chance": Figure(gap.by_chance, num=num, seed=seed),
     }
+    return figures if logvar is None else _bounds(model, real, mu, logvar, condition) | figures
+
+
+def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor, condition: Tensor | None) -> Figures:
+    images, seed, size = real.images.images, real.seed, real.batch_size
+    num_dims = images[0].size
+
+    def x_of(rows: slice) -> Tensor:
+        return to_unit(torch.from_numpy(np.array(images[rows])))
+
+    def decoder_of(rows: slice) -> Callable[[Tensor], Tensor]:
+        c = None if condition is None else condition[rows]
+        return lambda z: model.decode(z, condition=c).cpu()
+
+    def error_of(rows: slice) -> Tensor:
+        decode = decoder_of(rows)
+        of_codes = mu[rows], logvar[rows], x_of(rows)
+        return expectation(lambda z, x: squared_error(decode(z), x), *of_codes, seed=seed + rows.start, batch_size=size)
+
+    error = torch.cat([error_of(slice(start, start + size)) for start in range(0, len(mu), size)])
+    variance = optimal_variance(error, num_dims)
+    nll = gaussian_nll(error, num_dims, variance)
+    kl = kl_per_dimension(mu.double(), logvar.double()).sum(1)
+    few = slice(0, _NUM_BOUND)
+    pixels = gaussian_pixels(decoder_of(few), variance)
+    of_codes = mu[few], logvar[few], x_of(few)
+    bound = importance_bound(pixels, *of_codes, num_draws=_NUM_DRAWS, seed=seed, batch_size=_NUM_BOUND)
+    return {
+        "nll": bootstrap_mean(nll, seed=seed),
+        "kl": bootstrap_mean(kl, seed=seed),
+        "elbo": bootstrap_mean(-(nll + kl), seed=seed),
+        "importance_bound": bootstrap_mean(bound, seed=seed),
+        "bits_per_dimension": bootstrap_mean(bits_per_dimension(nll + kl, num_dims), seed=seed),
+        "pixel_deviation": Figure(variance**0.5, num=len(error), seed=seed),
+    }
+
+
+def code_figures(model: Model, real: RealImages) -> Figures:
+    """Return the accuracies of a linear probe and of nearest neighbours that predict labels from codes.
+
+    They are trained on the baseline images; 'probe_chance' is the accuracy of always naming the most frequent label.
+
+    Raises:
+        UserError: if the model has no encoder, or the data have no labels.
+    """
+    if real.images.labels is None or real.baseline_images.labels is None:
+        raise UserError("the data have no labels to predict from the codes")
+    z, z_test = (_codes(model, images, real.batch_size) for images in (real.baseline_images, real.images))
+    labels, labels_test = torch.from_numpy(real.baseline_images.labels), torch.from_numpy(real.images.labels)
+    is_right = {
+        "linear_probe": linear_probe(z, labels, z_test, labels_test),
+        "neighbour_probe": neighbour_probe(z, labels, z_test, labels_test),
+        "probe_chance": labels_test == labels.mode().values,
+    }
+    return {name: bootstrap_mean(values.double(), seed=real.seed) for name, values in is_right.items()}
 
 
 def _codes(model: Model, images: ImageSet, batch_size: int) -> Tensor:

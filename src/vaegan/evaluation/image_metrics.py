@@ -1,6 +1,6 @@
-"""Figures of images that a model made, wherever they come from, and of the yardstick's real ones.
+"""Figures of images: samples, reconstructions and the real-data baseline.
 
-Whether images have the labels of the data, and as often, as the extractor that knows labels sees them.
+Where the extractor is a classifier of the data's labels, also whether the images have those labels, and as often.
 """
 
 from __future__ import annotations
@@ -11,52 +11,52 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ..metrics.bootstrap import Interval
+from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.extractors.learned import Learned
+from ..metrics.figures import SHARE_OF, Figure, Figures
 from ..metrics.image_quality import gradient_magnitude, laplacian_variance, mean_squared_error, psnr, ssim
 from ..metrics.memorisation import copying_score, placements
 from ..metrics.mode_coverage import compare_labels
 from ..models import Model
-from .figures import Figure, Figures, figure, mean_figure
-from .reference import NUM_COPIES, Bench, batches_of, distribution_figures, reconstructions_of
+from .reference import NUM_COPIES, RealImages, batches_of, distribution_figures, reconstructions_of
 
 Rows = dict[str, list[Tensor]]
 """Numbers per image by name, batch by batch."""
 
 
-def yardstick_figures(bench: Bench) -> Figures:
-    """Return figures of other real images, in place of samples."""
+def baseline_figures(real: RealImages) -> Figures:
+    """Return figures of the real-data baseline."""
     values: Rows = {}
-    for x in batches_of(bench.others.images, bench.batch_size):
+    for x in batches_of(real.baseline_images.images, real.batch_size):
         _add(values, _sharpness(x))
-    return bench.yardstick | _means(values, bench.seed) | label_figures(bench.others_features, bench)
+    return real.baseline | _means(values, real.seed) | label_figures(real.baseline_features, real)
 
 
-def sample_figures(batches: Iterable[Tensor], bench: Bench) -> Figures:
-    """Return figures of new images.
+def sample_figures(batches: Iterable[Tensor], real: RealImages) -> Figures:
+    """Return figures of samples.
 
     Args:
-        batches: float `(B, C, H, W)` in [0, 1], `bench.num_samples` in all if the ratio shall mean something.
-        bench: real images.
+        batches: float `(B, C, H, W)` in [0, 1], in all `real.num_samples`, which the ratio assumes.
+        real: images to measure against.
     """
     values: Rows = {}
     features: list[Tensor] = []
     first: list[Tensor] = []
     for x in batches:
-        features.append(bench.extractor.features(x, batch_size=bench.batch_size))
+        features.append(real.extractor.features(x, batch_size=real.batch_size))
         _add(values, _sharpness(x))
         if len(first) < NUM_COPIES:
             first += list(x[: NUM_COPIES - len(first)])
-    found = torch.cat(features)
+    all_features = torch.cat(features)
     return (
-        _distribution(found, bench)
-        | label_figures(found, bench)
-        | _means(values, bench.seed)
-        | _copies(torch.stack(first), bench)
+        _distribution(all_features, real)
+        | label_figures(all_features, real)
+        | _means(values, real.seed)
+        | _memorisation(torch.stack(first), real)
     )
 
 
-def reconstruction_figures(model: Model, bench: Bench) -> Figures:
+def reconstruction_figures(model: Model, real: RealImages) -> Figures:
     """Return figures of the reference's images, encoded and decoded again.
 
     Raises:
@@ -64,13 +64,13 @@ def reconstruction_figures(model: Model, bench: Bench) -> Figures:
     """
     values: Rows = {}
     features = []
-    c = model.condition_of(bench.images)
-    for x, x_tilde in reconstructions_of(model, bench.images.images, bench.batch_size, c):
-        of_x, of_x_tilde = bench.extractor.features(torch.cat([x, x_tilde]), batch_size=bench.batch_size).chunk(2)
+    c = model.condition_of(real.images)
+    for x, x_tilde in reconstructions_of(model, real.images.images, real.batch_size, c):
+        of_x, of_x_tilde = real.extractor.features(torch.cat([x, x_tilde]), batch_size=real.batch_size).chunk(2)
         features.append(of_x_tilde)
         errors = {"mse": mean_squared_error(x_tilde, x), "psnr": psnr(x_tilde, x), "ssim": ssim(x_tilde, x)}
         _add(values, errors | {"feature_distance": mean_squared_error(of_x_tilde, of_x)} | _sharpness(x_tilde))
-    return _means(values, bench.seed) | _distribution(torch.cat(features), bench)
+    return _means(values, real.seed) | _distribution(torch.cat(features), real)
 
 
 def _sharpness(x: Tensor) -> dict[str, Tensor]:
@@ -83,74 +83,69 @@ def _add(values: Rows, more: dict[str, Tensor]) -> None:
 
 
 def _means(values: Rows, seed: int) -> Figures:
-    return {name: mean_figure(torch.cat(rows), seed) for name, rows in values.items()}
+    return {name: bootstrap_mean(torch.cat(rows), seed=seed) for name, rows in values.items()}
 
 
-def _distribution(features: Tensor, bench: Bench) -> Figures:
-    figures = distribution_figures(features, bench.reference, seed=bench.seed)
-    ratio = _ratio(figures["frechet_distance"], bench.yardstick["frechet_distance"])
-    return {"frechet_distance": figures.pop("frechet_distance"), "frechet_ratio": ratio, **figures}
+def _distribution(features: Tensor, real: RealImages) -> Figures:
+    figures = distribution_figures(features, real.reference, seed=real.seed)
+    distance = figures.pop("frechet_distance")
+    baseline = real.baseline["frechet_distance"].value
+    return {"frechet_distance": distance, "frechet_ratio": distance / (baseline or math.nan), **figures}
 
 
-def _copies(x: Tensor, bench: Bench) -> Figures:
-    """Return how near the images are to the training images, measured by how near held-out ones are.
+def _memorisation(x: Tensor, real: RealImages) -> Figures:
+    """Return how close images are to the training images, compared with held-out images.
 
-    'copies_nearer' is the share of samples nearer than all but 5 % of the held-out images, 0.05 if nothing is copied;
-    'copies_farther' the probability that a sample lies farther than a held-out image, 0.5 if both lie alike;
-    'copies_score' the latter in standard deviations of chance (see `metrics.memorisation`).
+    'copies_nearer' is the memorisation rate: the share of samples nearer than all but 5 % of the held-out images, 0.05
+    if nothing is copied; 'copies_farther' the probability that a sample lies farther than a held-out image, 0.5 if
+    both lie alike; 'copies_score' the latter in standard deviations of chance (see `metrics.memorisation`).
     """
-    distances, held_out = bench.to_training(x), bench.held_out_to_training
-    nearer = (distances < held_out.double().quantile(0.05)).double()
+    distances, held_out = real.to_training(x), real.held_out_to_training
+    nearer = distances < held_out.double().quantile(0.05)
     return {
-        "copies_nearer": mean_figure(nearer, bench.seed),
-        "copies_farther": mean_figure(placements(distances.double(), held_out.double()), bench.seed),
-        "copies_score": figure(copying_score(distances.double(), held_out.double()), len(x), bench.seed),
+        "copies_nearer": bootstrap_mean(nearer.double(), seed=real.seed),
+        "copies_farther": bootstrap_mean(placements(distances.double(), held_out.double()), seed=real.seed),
+        "copies_score": Figure(copying_score(distances.double(), held_out.double()), num=len(x), seed=real.seed),
     }
-
-
-def _ratio(one: Figure, other: Figure) -> Figure:
-    """Return a figure divided by the value of another."""
-    value, low, high = (math.nan if x is None else x for x in (one["value"], one["low"], one["high"]))
-    return figure(Interval(value, low, high) / (other["value"] or math.nan), one["num"], one["seed"])
 
 
 _RESAMPLES = 1000
 
 
-def label_figures(features: Tensor, bench: Bench) -> Figures:
-    """Return figures of the likeliest labels of images beside those of the reference; none without labels.
+def label_figures(features: Tensor, real: RealImages) -> Figures:
+    """Compare the predicted labels of images with those of the reference; no figures without labels.
 
-    Both are labels as the classifier sees them, so that what it gets wrong does not count.
+    Both are labels that the classifier predicts, so that its mistakes cancel.
 
     Args:
         features: of the images, `(N, D)`.
-        bench: real images.
+        real: images to measure against.
 
     Returns:
         'missing_labels', how many have less than a tenth of their share in the data; 'rarest_share', the smallest;
         'label_divergence', the Kullback-Leibler divergence from the data's shares, in nats; and 'share of LABEL'.
     """
-    extractor = bench.extractor
+    extractor = real.extractor
     if not isinstance(extractor, Learned) or not extractor.label_names:
         return {}
-    real = extractor.label_probabilities(bench.reference.features).argmax(1)
+    real_labels = extractor.label_probabilities(real.reference.features).argmax(1)
     probabilities = extractor.label_probabilities(features)
-    found = compare_labels(probabilities, real)
-    told = probabilities.argmax(1)
-    num, seed = len(told), bench.seed
+    comparison = compare_labels(probabilities, real_labels)
+    labels = probabilities.argmax(1)
+    num, seed = len(labels), real.seed
     shares = {
-        f"share of {name}": mean_figure((told == number).double(), seed)
+        f"{SHARE_OF}{name}": bootstrap_mean((labels == number).double(), seed=seed)
         for number, name in enumerate(extractor.label_names)
     }
     return {
-        "missing_labels": figure(float(len(found.missing)), num, seed),
-        "rarest_share": mean_figure((told == found.rarest_label).double(), seed),
-        "label_divergence": figure(_divergence(found.samples, found.data, num, seed, found.kl), num, seed),
+        "missing_labels": Figure(float(len(comparison.missing)), num=num, seed=seed),
+        "rarest_share": bootstrap_mean((labels == comparison.rarest_label).double(), seed=seed),
+        "label_divergence": _divergence(comparison.samples, comparison.data, num, seed, comparison.kl),
         **shares,
     }
 
 
-def _divergence(p: Tensor, q: Tensor, num: int, seed: int, value: float) -> Interval:
+def _divergence(p: Tensor, q: Tensor, num: int, seed: int, value: float) -> Figure:
     """Return the divergence with its interval, of counts drawn again; moved down by what the draws lie too high."""
     generator = torch.Generator().manual_seed(seed)
     draws = torch.multinomial(p.expand(_RESAMPLES, -1), num, replacement=True, generator=generator)
@@ -159,4 +154,4 @@ def _divergence(p: Tensor, q: Tensor, num: int, seed: int, value: float) -> Inte
     values = (torch.xlogy(again, again) - torch.xlogy(again, q)).sum(1)
     values = values - (values.mean() - value)
     low, high = values.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return Interval(value, max(low, 0.0), high)
+    return Figure(value, max(low, 0.0), high, num, seed)

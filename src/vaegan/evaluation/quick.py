@@ -1,4 +1,4 @@
-"""Two figures to tell by, while a model is trained, whether it gets better: in seconds, always of the same images."""
+"""Two scores of a model during training, measured in seconds on the same images each time."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def quick_scores(
     """Return the Fréchet distances of samples and of reconstructions to held-out images.
 
     Args:
-        model: as far as it has the parts.
+        model: to score.
         images_held_out: bytes `(N, H, W, C)` or floats `(N, C, H, W)` in [0, 1]; the first `num` are reconstructed.
         extractor: of features.
         num: samples and, at most, reconstructions.
         seed: of the samples.
         prior: that the samples come from.
         reference: `moments_of(images_held_out, extractor)`, to be computed once for many calls.
-        condition: what is known about the held-out images, `(N, A)`, for a conditional model; samples are told it too.
+        condition: of the held-out images, `(N, A)`, for a conditional model; samples have it too.
         codes: of the samples `(num, Z)`, instead of draws from the prior.
-        on_samples: is given the samples' features `(num, D)`, to look at them in other ways.
+        on_samples: called with the samples' features `(num, D)`.
         batch_size: images at a time.
 
     Returns:

@@ -1,11 +1,7 @@
-"""What images are measured against: held-out ones, and as a yardstick other real ones that no model has made.
+"""What images are measured against: real ones in two sets, with their features.
 
-However good a model, its samples cannot be told from the held-out images less well than the training images can; so
-what a distance means is seen from that of as many training images.
-
-Images in batches, so that only a batch of floats is held at a time: of a data set, reconstructed, sampled.
-
-How a set of images lies beside a set of real ones, in features.
+The reference is the held-out images. The other set, the real-data baseline, is as many training images measured in the
+place of samples: no model can be expected to come nearer to the reference, so it gives a distance its scale.
 """
 
 from __future__ import annotations
@@ -27,14 +23,15 @@ from torch import Tensor
 
 from ..data.dataset import ImageData, ImageSet, Options, some_of
 from ..files import written_beside
+from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.extractors.features import FeatureExtractor, Pixels
+from ..metrics.figures import Figures
 from ..metrics.frechet import Moments, frechet_interval
 from ..metrics.kernel_distance import kernel_distance
 from ..metrics.memorisation import find_nearest
 from ..metrics.precision_recall import Manifold, overlap
 from ..models import Model
 from ..pixels import to_unit
-from .figures import Figures, figure, mean_figure
 
 log = logging.getLogger("vaegan")
 NUM_COPIES = 1000  # images of which the nearest training image is looked for
@@ -43,17 +40,17 @@ _VERSION = 1  # raise it when the same extractor begins to give other features
 
 
 @dataclass(frozen=True)
-class Bench:
+class RealImages:
     """Real images and their features.
 
     Attributes:
         data: where they come from.
         split: 'test' or 'train', of the reference.
         images: of the reference.
-        others: images of the other split, the yardstick.
+        baseline_images: of the other split, measured in the place of samples.
         extractor: of features.
         reference: features of `images`.
-        others_features: of `others`, `(M, D)`.
+        baseline_features: of `baseline_images`, `(M, D)`.
         seed: of every choice.
         batch_size: images at a time.
     """
@@ -61,17 +58,17 @@ class Bench:
     data: ImageData
     split: str
     images: ImageSet
-    others: ImageSet
+    baseline_images: ImageSet
     extractor: FeatureExtractor
     reference: Reference
-    others_features: Tensor
+    baseline_features: Tensor
     seed: int
     batch_size: int
 
     @property
     def num_samples(self) -> int:
-        """How many samples to measure: as many as the yardstick has, as distances depend on the number."""
-        return len(self.others)
+        """How many samples to measure: as many as the baseline has, as distances depend on the number."""
+        return len(self.baseline_images)
 
     def to_training(self, x: Tensor) -> Tensor:
         """Return the distance `(B,)` in pixels of each image `(B, C, H, W)` to the nearest training image."""
@@ -86,12 +83,12 @@ class Bench:
         return self.to_training(torch.cat(list(batches_of(images.images, self.batch_size))))
 
     @cached_property
-    def yardstick(self) -> Figures:
-        """Figures of the other real images."""
-        return distribution_figures(self.others_features, self.reference, seed=self.seed)
+    def baseline(self) -> Figures:
+        """Distances of the baseline to the reference."""
+        return distribution_figures(self.baseline_features, self.reference, seed=self.seed)
 
 
-def open_bench(
+def open_real_images(
     data: ImageData,
     extractor: FeatureExtractor,
     *,
@@ -100,14 +97,14 @@ def open_bench(
     seed: int = 0,
     batch_size: int = 256,
     cache: Path | None = None,
-) -> Bench:
-    """Return the bench of these data; features of real images are kept on disk.
+) -> RealImages:
+    """Choose the real images to measure against; their features are cached on disk.
 
     Args:
         data: real images.
         extractor: of features.
-        num: images of each kind, at most.
-        split: 'test' or 'train'; the others are the yardstick.
+        num: images of each split, at most.
+        split: 'test' or 'train', of the reference; the other is the baseline.
         seed: of the choice of images.
         batch_size: images at a time.
         cache: folder for features; ``~/.cache/vaegan`` if None.
@@ -116,20 +113,22 @@ def open_bench(
     chosen, features = {}, {}
     for name, images in (("test", data.test), ("train", data.train)):
         chosen[name] = some_of(images, num, seed)
-        what = repr((_VERSION, data.fingerprint, name, extractor.fingerprint, len(chosen[name]), seed))
-        path = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
-        features[name] = _kept_features(path, chosen[name], extractor, batch_size)
+        key = repr((_VERSION, data.fingerprint, name, extractor.fingerprint, len(chosen[name]), seed))
+        path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
+        features[name] = _cached_features(path, chosen[name], extractor, batch_size)
     other = "train" if split == "test" else "test"
     reference = Reference(features[split])
-    return Bench(data, split, chosen[split], chosen[other], extractor, reference, features[other], seed, batch_size)
+    return RealImages(
+        data, split, chosen[split], chosen[other], extractor, reference, features[other], seed, batch_size
+    )
 
 
-def _kept_features(path: Path, images: ImageSet, extractor: FeatureExtractor, batch_size: int) -> Tensor:
+def _cached_features(path: Path, images: ImageSet, extractor: FeatureExtractor, batch_size: int) -> Tensor:
     if path.is_file():
         try:
             return safetensors.torch.load_file(path)["features"]
         except (OSError, KeyError, safetensors.SafetensorError) as error:
-            log.warning("%s is damaged (%s); computing features anew", path, type(error).__name__)
+            log.warning("%s is damaged (%s); computing features again", path, type(error).__name__)
     features = features_of(extractor, batches_of(images.images, batch_size))
     with written_beside(path) as beside:
         beside.write_bytes(safetensors.torch.save({"features": features}))
@@ -153,7 +152,7 @@ def reconstructions_of(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield originals and their reconstructions, float `(B, C, H, W)` in [0, 1], on the CPU.
 
-    A conditional model is given the ``condition`` `(N, A)` of the images.
+    A conditional model needs the ``condition`` `(N, A)` of the images.
     """
     for x, c in zip(batches_of(images, batch_size), _split(condition, batch_size), strict=False):
         yield x, model.reconstruct(x, condition=c, batch_size=batch_size).cpu()
@@ -162,9 +161,9 @@ def reconstructions_of(
 def samples_of(
     model: Model, num: int, seed: int, prior: str, batch_size: int, condition: Tensor | None = None
 ) -> Iterator[Tensor]:
-    """Yield new images, float `(B, C, H, W)` in [0, 1], on the CPU.
+    """Yield samples, float `(B, C, H, W)` in [0, 1], on the CPU.
 
-    A conditional model is given ``condition``, `(N, A)` of real images, for one sample after another, again and again.
+    Of a conditional model sample i has condition i mod N of ``condition`` `(N, A)`, that of real images.
 
     Raises:
         UserError: if the model has no such prior or no decoder.
@@ -228,13 +227,12 @@ def distribution_figures(features: Tensor, reference: Reference, *, seed: int = 
         reference: real images.
         seed: of subsets and resampling.
     """
-    num = len(features)
-    found = overlap(reference.manifold, Manifold.of(features, reference.k))
+    sides = overlap(reference.manifold, Manifold.of(features, reference.k))
     return {
-        "frechet_distance": figure(frechet_interval(features, reference.moments, seed=seed), num, seed),
-        "kernel_distance": figure(kernel_distance(features, reference.features, seed=seed), num, seed),
-        "precision": mean_figure(found.precision, seed),
-        "recall": mean_figure(found.recall, seed),
-        "density": mean_figure(found.density, seed),
-        "coverage": mean_figure(found.coverage, seed),
+        "frechet_distance": frechet_interval(features, reference.moments, seed=seed),
+        "kernel_distance": kernel_distance(features, reference.features, seed=seed),
+        "precision": bootstrap_mean(sides.precision, seed=seed),
+        "recall": bootstrap_mean(sides.recall, seed=seed),
+        "density": bootstrap_mean(sides.density, seed=seed),
+        "coverage": bootstrap_mean(sides.coverage, seed=seed),
     }

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..metrics.bootstrap import Interval
+from ..metrics.figures import Figure
 from .attribute_vectors import AttributeVectors, apply, random_like
 
 NUM_DRAWS = 1000
@@ -41,11 +41,11 @@ class Push:
         each_moved: what `others_moved` is the mean of, by name.
     """
 
-    flipped: Interval
-    added: Interval | None
-    removed: Interval | None
-    others_moved: Interval | None
-    others_flipped: Interval | None
+    flipped: Figure
+    added: Figure | None
+    removed: Figure | None
+    others_moved: Figure | None
+    others_flipped: Figure | None
     each_moved: dict[str, float]
 
 
@@ -109,7 +109,7 @@ def check_vectors(
         control = random_like(vectors.vectors[row].expand(len(z), -1), seed + row)
         for strength in strengths:
             pushes = [
-                _push(before, predict(apply(z, direction, strength * sign)) > 0.5, column, known, draws)
+                _push(before, predict(apply(z, direction, strength * sign)) > 0.5, column, known, draws, seed)
                 for direction in (vectors.vectors[row], control)
             ]
             yield Effect(name, strength, *pushes)
@@ -123,7 +123,7 @@ def _draws(num: int, seed: int) -> Tensor:
     return torch.cat([torch.ones(1, num, dtype=torch.float64), counts])
 
 
-def _push(before: Tensor, after: Tensor, column: int, known: Sequence[str], draws: Tensor) -> Push:
+def _push(before: Tensor, after: Tensor, column: int, known: Sequence[str], draws: Tensor, seed: int) -> Push:
     """Compare what is seen before and after, both bool `(B, A)`, over all draws."""
     num = before.shape[0]
     change = after.double() - before.double()
@@ -131,23 +131,23 @@ def _push(before: Tensor, after: Tensor, column: int, known: Sequence[str], draw
     sides = [~before[:, column], before[:, column]]
     moved_of_sides = [((draws * side) @ change).abs() for side in sides]
     added, removed = (
-        _interval(moved[:, column] / (draws @ side.double())) if side.any() else None
+        _interval(moved[:, column] / (draws @ side.double()), int(side.sum()), seed) if side.any() else None
         for side, moved in zip(sides, moved_of_sides, strict=True)
     )
     moved = (moved_of_sides[0] + moved_of_sides[1]) / num
     flipped = draws @ change.abs() / num
     return Push(
-        _interval(flipped[:, column]),
+        _interval(flipped[:, column], num, seed),
         added,
         removed,
-        _interval(moved[:, others].mean(1)) if others else None,
-        _interval(flipped[:, others].mean(1)) if others else None,
+        _interval(moved[:, others].mean(1), num, seed) if others else None,
+        _interval(flipped[:, others].mean(1), num, seed) if others else None,
         {known[index]: float(moved[0, index]) for index in others},
     )
 
 
-def _interval(figures: Tensor) -> Interval:
-    """Return the first figure with the interval of the others; draws without any image do not count."""
-    bounds = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=figures.dtype)
-    low, high = figures[1:].nanquantile(bounds).tolist()
-    return Interval(float(figures[0]), low, high)
+def _interval(shares: Tensor, num: int, seed: int) -> Figure:
+    """Return the first share with the interval of the others; draws without any image do not count."""
+    bounds = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=shares.dtype)
+    low, high = shares[1:].nanquantile(bounds).tolist()
+    return Figure(float(shares[0]), low, high, num, seed)

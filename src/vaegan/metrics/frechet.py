@@ -14,7 +14,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from .bootstrap import Interval, bootstrap_mean
+from .bootstrap import bootstrap_mean
+from .figures import Figure
 
 
 class Moments:
@@ -76,7 +77,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     return max(float(distance), 0.0)
 
 
-def frechet_interval(features: Tensor, reference: Moments, *, seed: int = 0, num_resamples: int = 1000) -> Interval:
+def frechet_interval(features: Tensor, reference: Moments, *, seed: int = 0, num_resamples: int = 1000) -> Figure:
     """Return the Fréchet distance of features `(N, D)` to a reference, with its bootstrap interval.
 
     Resampled features hold duplicates, which puts all their distances above the figure itself, the more the fewer
@@ -93,8 +94,8 @@ def frechet_interval(features: Tensor, reference: Moments, *, seed: int = 0, num
     rest = torch.eye(len(root), dtype=torch.float64) - transport
     rows = features.detach().cpu().double() - moments.mean
     influence = 2 * rows @ (moments.mean - reference.mean) + ((rows @ rest) * rows).sum(1)
-    found = bootstrap_mean(influence - influence.mean(), seed=seed, num_resamples=num_resamples)
-    return Interval(value, max(value + found.low, 0.0), value + found.high)
+    error = bootstrap_mean(influence - influence.mean(), seed=seed, num_resamples=num_resamples)
+    return Figure(value, max(value + error.low, 0.0), value + error.high, len(features), seed)
 
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .bootstrap import Interval
+from .figures import Figure
 
 
 def squared_mmd(x: Tensor, y: Tensor) -> float:
@@ -30,7 +30,7 @@ def kernel_distance(
     num_subsets: int = 50,
     subset_size: int = 1000,
     level: float = 0.95,
-) -> Interval:
+) -> Figure:
     """Return the kernel distance of features `(N, D)` to a reference `(M, D)`.
 
     The interval comes from how the subsets differ: at size m their spread is about sqrt(n / m) times that of the
@@ -58,7 +58,7 @@ def kernel_distance(
     value = float(values.mean())
     bounds = values.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64))
     low, high = (value + (bounds - value) * (size / max(num - size, 1)) ** 0.5).tolist()
-    return Interval(value, low, high)
+    return Figure(value, low, high, len(features), seed)
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:

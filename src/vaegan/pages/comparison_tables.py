@@ -1,4 +1,4 @@
-"""Models side by side, in words and cells: what each figure is called, how its numbers are written, who is best.
+"""Tables of models side by side: figures with their intervals, and which model is best.
 
 The same cells make the page's tables and the Markdown for a README.
 """
@@ -9,147 +9,135 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from ..evaluation.comparison import Compared, Group, Row, spreads
-from ..evaluation.ranking import Verdict
-from ..evaluation.seeds import Combined
-from ..metrics.titles import title_of
+from ..evaluation.comparison import ComparedModel, FigureGroup, FigureRow, spreads
+from ..evaluation.seed_groups import Verdict
+from ..metrics.figures import GROUPS, Figure, info_of, plain, shown_in
 from .content import Block, Cell, Fold, Matrix
 from .run_sections import duration
 
-REAL = "real images"
-BEST = "best"
-_ARROWS = {"low": "lower is better", "high": "higher is better", "real": "better near to real images"}
-_HEADS = {
-    "samples": "Samples",
-    "reconstructions": "Reconstructions",
-    "likelihood": "Likelihood",
-    "codes": "Codes",
-    "cost": "Cost",
-}
-MAIN = {
-    "samples": ("frechet_distance", "coverage", "rarest_share", "sharpness"),
-    "reconstructions": ("frechet_distance", "feature_distance", "mse", "sharpness"),
-    "cost": ("training_seconds", "training_operations"),
-}
-"""Figures of the short table."""
+REAL = GROUPS["yardstick"]
+_HINTS = {"low": "lower is better", "high": "higher is better", "real": "closer to real data is better"}
 
 
-def head_of(group: Group) -> str:
+def head_of(group: FigureGroup) -> str:
     """Return the heading of a group."""
-    return _HEADS[group.of] + (f" of prior {group.prior}" if group.prior else "")
+    return GROUPS[group.of].capitalize() + (f", prior {group.prior}" if group.prior else "")
 
 
-def main_rows(group: Group) -> list[Row]:
-    """Return the rows of a group that the short table shows, in its order."""
-    there = {row.figure: row for row in group.rows}
-    return [there[name] for name in MAIN.get(group.of, ()) if name in there]
+def summary_rows(group: FigureGroup) -> list[FigureRow]:
+    """Return the rows of a group that the short table shows."""
+    rows = {row.name: row for row in group.rows}
+    return [rows[name] for name in shown_in("summary", group.of) if name in rows]
 
 
-def main_groups(groups: Sequence[Group]) -> list[Group]:
-    """Return the groups that the short table shows: of samples the first, those of each model's own prior."""
+def summary_groups(groups: Sequence[FigureGroup]) -> list[FigureGroup]:
+    """Return the groups that the short table shows: of samples the first, those of the default priors."""
     first = next((group for group in groups if group.of == "samples"), None)
-    return [group for group in groups if group is first or (group.of in MAIN and group.of != "samples")]
+    return [group for group in groups if summary_rows(group) and (group is first or group.of != "samples")]
 
 
-def matrix_of(caption: str, rows: Sequence[Row], models: Sequence[Compared]) -> Matrix:
-    """Return rows as a block: a column of real images if any have it, of each model, and of who is best."""
+def matrix_of(caption: str, rows: Sequence[FigureRow], models: Sequence[ComparedModel]) -> Matrix:
+    """Return rows as a block: a column of the baseline if any have it, of each model, and of which is best."""
     names = [model.name for model in models]
-    has_real = any(row.real is not None for row in rows)
+    has_real = not all(math.isnan(row.real) for row in rows)
     cells = [
         (
-            title_of(row.figure),
-            _ARROWS[row.better] if row.better else "",
-            [*_real(row, has_real), *_cells(row), Cell(in_words(row.verdict, names))],
+            info_of(row.name).title,
+            _HINTS[row.better] if row.better else "",
+            [*([_real(row)] if has_real else []), *_cells(row), Cell(in_words(row.verdict, names))],
         )
         for row in rows
     ]
-    return Matrix(caption, ["figure", *([REAL] if has_real else []), *names, BEST], cells)
+    return Matrix(caption, ["figure", *([REAL] if has_real else []), *names, "best"], cells)
 
 
-def spread_matrices(groups: Sequence[Group], models: Sequence[Compared]) -> Iterator[Block]:
-    """Yield the spread over seeds of each group that has one: its main figures, then all in a fold."""
+def spread_matrices(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> Iterator[Block]:
+    """Yield the spread over seeds of each group that has one: figures of the short table, then all in a fold."""
     for group, rows in spreads(groups):
-        main = [row for row in rows if row.figure in MAIN.get(group.of, ())]
-        if main:
-            yield matrix_of(f"{head_of(group)}: standard deviation over seeds", main, models)
-        yield Fold(f"{head_of(group)}, all spreads ({len(rows)})", [matrix_of("", rows, models)])
+        summary = [row for row in rows if row.name in shown_in("summary", group.of)]
+        if summary:
+            yield matrix_of(f"{head_of(group)}: standard deviation over seeds", summary, models)
+        yield Fold(f"{head_of(group)}: all standard deviations ({len(rows)})", [matrix_of("", rows, models)])
 
 
 def in_words(verdict: Verdict, names: Sequence[str]) -> str:
-    """Return who is best, or whose intervals overlap; nothing where nothing can be said."""
+    """Return which model is best, or whose intervals overlap; a dash where nothing can be said."""
     if verdict.best is not None:
         return names[verdict.best]
     if not verdict.overlapping:
         return "–"
-    return f"open between {', '.join(names[i] for i in verdict.overlapping)}"
+    return f"no clear winner ({', '.join(names[i] for i in verdict.overlapping)})"
 
 
 def short_table(
-    groups: Sequence[Group], models: Sequence[Compared], marked: str = "{} *"
+    groups: Sequence[FigureGroup], models: Sequence[ComparedModel], marked: str = "{} *"
 ) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows of the main figures of all groups as text, each with its interval in brackets.
+    """Return head and rows of the summary of all groups as text, each figure with its interval in brackets.
 
     Args:
         groups: from `compare`.
         models: that were compared.
-        marked: how the best is written where intervals do not overlap.
+        marked: how the best is written where there is a clear winner.
     """
     rows = []
-    for group in main_groups(groups):
+    for group in summary_groups(groups):
         prefix = "" if group.of == "cost" else f"{head_of(group)}: "
-        for row in main_rows(group):
-            cells = [*_real(row, True), *_cells(row)]
-            rows.append([prefix + title_of(row.figure), *(_text(cell, marked) for cell in cells)])
+        for row in summary_rows(group):
+            cells = [_real(row), *_cells(row)]
+            rows.append([prefix + info_of(row.name).title, *(cell_text(cell, marked) for cell in cells)])
     return ["figure", REAL, *(model.name for model in models)], rows
 
 
-def markdown_of(groups: Sequence[Group], models: Sequence[Compared]) -> str:
-    """Return the short table in Markdown, the best in bold where intervals do not overlap; below it what it is of."""
-    head, rows = short_table(groups, models, "**{}**")
-    table = "".join("| " + " | ".join(line) + " |\n" for line in [head, ["---"] * len(head), *rows])
-    return f"{table}\n{about(models)}\n"
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str = "---") -> str:
+    """Return a table in Markdown, columns after the first aligned as said."""
+    lines = [head, ["---", *[align] * (len(head) - 1)], *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
-def about(models: Sequence[Compared]) -> str:
-    """Say how many runs and images figures are of, made by what, and what intervals and priors they have."""
-    found = models[0].members[0].evaluation
-    runs = ", ".join(f"{model.name} {len(model.members)}" for model in models)
-    num = found["yardstick"]["frechet_distance"]["num"]
+def markdown_of(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> str:
+    """Return the short table in Markdown, a clear winner in bold; below it what was measured."""
+    return f"{markdown_table(*short_table(groups, models, '**{}**'))}\n{about(models)}\n"
+
+
+def about(models: Sequence[ComparedModel]) -> str:
+    """Describe what was measured: runs, images, features, intervals and priors."""
+    first = models[0].runs[0].evaluation
+    runs = ", ".join(f"{model.name} {len(model.runs)}" for model in models)
+    num = first["yardstick"]["frechet_distance"]["num"]
     return (
-        f"Runs: {runs}. {found['data']['num']:,} held-out images of {found['data']['name']}, {num:,} samples, seed "
-        f"{found['seed']}, features of {found['extractor']['name']}; real images are training images in place of "
-        "samples. In brackets intervals of 95 %, over seeds where there are several runs, else over images; bold is "
-        f"what overlaps with no other. Priors: {own_priors(models) or 'none'}."
+        f"Runs: {runs}. {first['data']['num']:,} held-out images of {first['data']['name']}, {num:,} samples, seed "
+        f"{first['seed']}, features of {first['extractor']['name']}. The {REAL} is training images measured in place "
+        "of samples. In brackets: intervals of 95 %, over seeds where a model has several runs, else over images. "
+        f"Bold: a clear winner, whose interval overlaps with no other. Default priors: {default_priors(models)}."
     )
 
 
-def own_priors(models: Sequence[Compared]) -> str:
-    """Return which prior each model draws from if none is named."""
-    own = [(model.name, dict.fromkeys(one.prior for one in model.members if one.prior)) for model in models]
-    return "; ".join(f"{name}: {' or '.join(priors)}" for name, priors in own if priors)
+def default_priors(models: Sequence[ComparedModel]) -> str:
+    """Return the default prior of each model in words."""
+    priors = [(model.name, dict.fromkeys(run.prior for run in model.runs if run.prior)) for model in models]
+    return "; ".join(f"{name}: {' or '.join(of_runs)}" for name, of_runs in priors if of_runs) or "none"
 
 
-def _text(cell: Cell, marked: str) -> str:
+def cell_text(cell: Cell, marked: str) -> str:
+    """Return a cell as text, the interval in brackets."""
     text = marked.format(cell.text) if cell.is_best else cell.text
     return f"{text} ({cell.under})" if cell.under else text
 
 
-def _real(row: Row, has_real: bool) -> list[Cell]:
-    if not has_real:
-        return []
-    return [Cell("–" if row.real is None else _writer(row.figure)(row.real))]
+def _real(row: FigureRow) -> Cell:
+    return Cell("–" if math.isnan(row.real) else _writer(row.name)(row.real))
 
 
-def _cells(row: Row) -> list[Cell]:
-    return [cell_of(row.figure, one, row.verdict.best == i) for i, one in enumerate(row.models)]
+def _cells(row: FigureRow) -> list[Cell]:
+    return [cell_of(row.name, one.mean, row.verdict.best == i) for i, one in enumerate(row.models)]
 
 
-def cell_of(name: str, one: Combined, is_best: bool) -> Cell:
-    """Return a figure with its interval, in as many digits as this leaves sure."""
-    if one.value is None:
+def cell_of(name: str, one: Figure, is_best: bool = False) -> Cell:
+    """Return a figure with its interval, in as many digits as that makes certain."""
+    if not math.isfinite(one.value):
         return Cell("–")
     write = _writer(name)
-    if one.low is None or one.high is None or one.low == one.high:
+    if not one.low < one.high:
         return Cell(write(one.value), is_best=is_best)
     if write is plain:
         write = partial(_fixed, decimals=decimals_for(one.value, one.low, one.high))
@@ -167,24 +155,21 @@ def _fixed(value: float, decimals: int) -> str:
     return text if text.strip("−0.") else text.lstrip("−")
 
 
-def plain(value: float) -> str:
-    """Return a number with four digits that count."""
-    return f"{value:.4g}".replace("-", "−")
-
-
 def _large(value: float) -> str:
-    """Return operations: 312 M, 1.25 G."""
+    """Return a large number: 312 M, 1.25 G."""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value:.0f}"
 
 
+_WRITERS: dict[str, Callable[[float], str]] = {
+    "": plain,
+    "s": lambda value: duration(max(value, 0.0)),
+    "FLOPs": _large,
+    "count": lambda value: f"{max(value, 0.0):,.0f}",
+}
+
+
 def _writer(name: str) -> Callable[[float], str]:
-    if name == "training_seconds":
-        return lambda value: duration(max(value, 0.0))
-    if name.endswith("_operations"):
-        return _large
-    if name.endswith("_parameters") or name in ("images_seen", "images_per_second"):
-        return lambda value: f"{max(value, 0.0):,.0f}"
-    return plain
+    return _WRITERS[info_of(name).unit]

@@ -1,5 +1,5 @@
-"""The experiments of arXiv:1512.09300, sections 4.1 and 4.2, from trainings to one page.
+"""The experiments of arXiv:1512.09300, sections 4.1 and 4.2, from trainings to results.
 
-`plan` says what is trained, `regressor` and `similarity` measure Table 2's analogue, `pixels` images as images,
-`figures` makes the pictures, `page` lays all of it out, and `experiment` does one after the other, or goes on.
+`plan` lists the trainings, `regressor` and `measurements` measure the models, `paper_images` makes the images,
+`experiment` does one after the other or resumes, `results` holds what comes out, `pages.paper` shows it.
 """

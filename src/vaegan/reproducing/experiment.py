@@ -1,146 +1,153 @@
-"""The whole in its order: data and regressor, plain models, then seed by seed those that are told attributes.
+"""The whole experiment in order: data and regressor, unconditional models, then attribute-conditional ones by seed.
 
-What is finished is kept: a training by its run folder, figures of a run by what they were computed of. The same call
-goes on where another stopped. Page and JSON are written anew after each seed, of what there is.
+Finished work is not repeated: a training is recognised by its run folder, the figures of a model by what they were
+computed from. The same call resumes where another stopped.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ..config import Config
 from ..data import open_data
 from ..data.dataset import some_of
-from ..evaluation.figures import Figures
-from ..files import write_json, write_text
+from ..files import write_json
 from ..loading import load
+from ..metrics import figures
+from ..metrics.figures import Figures
 from ..models.serialization import weights_digest
 from ..training import train
 from ..training.device import pick_device
-from . import page, pixels, similarity
-from .found import FORMAT, Found, Measuring, as_json
-from .kept import kept
+from . import measurements
 from .plan import TITLES, Training, plan
-from .regressor import explained, open_regressor
+from .regressor import Regressor, open_regressor, r_squared
+from .results import FORMAT, MeasureOptions, Results
 
 log = logging.getLogger("vaegan")
-NAME = "paper"
-"""Of the page, the JSON and the table in Markdown."""
 
 
 def reproduce(
-    base: Config, out: Path, *, num_seeds: int, measuring: Measuring | None = None, overwrite: bool = False
-) -> Path:
-    """Train, measure, write the page, or go on where an earlier call stopped.
+    base: Config, out: Path, *, num_seeds: int, options: MeasureOptions | None = None, overwrite: bool = False
+) -> Iterator[Results]:
+    """Train and measure all models, or resume where an earlier call stopped.
 
     Args:
         base: settings that all trainings start from, see `plan`.
         out: folder of everything.
-        num_seeds: of the models that are told attributes.
-        measuring: how it is measured.
-        overwrite: train anew what is there.
+        num_seeds: of the attribute-conditional models.
+        options: how models are measured.
+        overwrite: train again what exists.
 
-    Returns:
-        The page; JSON and Markdown of the same name lie beside it.
+    Yields:
+        The results so far, after each seed.
 
     Raises:
-        UserError: if the data have no attributes or settings do not do; one line with the remedy.
-        Stopped: if Ctrl-C or SIGTERM asked for it; everything is saved, and the same call goes on.
+        UserError: if the data have no attributes or settings do not fit; one line with the remedy.
+        Stopped: if Ctrl-C or SIGTERM asked for it; everything is saved, and the same call resumes.
     """
-    measuring = measuring or Measuring()
     trainings = plan(base, num_seeds, out)
-    work = _Work(base, out, measuring)
+    lab = _Lab(base, out, options or MeasureOptions())
+    results = lab.without_models()
     for number, training in enumerate(trainings, 1):
         log.info("%d of %d: %s", number, len(trainings), training.title)
-        train(training.config, out / training.name, overwrite=overwrite)
-        work.measure(training)
-        if number == len(trainings) or (training.is_told and training.kind == list(TITLES)[-1]):
-            work.write(trainings[:number])
-    return out / f"{NAME}.html"
+        folder = out / training.name
+        train(training.config, folder, overwrite=overwrite)
+        results.add(training, folder, lab.measure(training, folder))
+        if number == len(trainings) or (training.is_conditional and training.kind == list(TITLES)[-1]):
+            yield results
 
 
-class _Work:
-    """Measures what was trained.
+class _Lab:
+    """Data, regressor and device, which all models are measured with.
 
     Args:
         base: settings that all trainings start from.
         out: folder of everything.
-        measuring: how.
+        options: how models are measured.
 
     Raises:
         UserError: if the data have no attributes.
     """
 
-    def __init__(self, base: Config, out: Path, measuring: Measuring) -> None:
-        self.out, self.measuring = out, measuring
-        self.device = pick_device(base.device)
+    def __init__(self, base: Config, out: Path, options: MeasureOptions) -> None:
+        self.base, self.out, self.options = base, out, options
+        self.device: torch.device = pick_device(base.device)
         self.data = open_data(**base.data.opening())
-        self.regressor = open_regressor(
-            self.data, out, seed=base.seed, num_images=measuring.regressor_images, device=self.device
+        self.regressor: Regressor = open_regressor(
+            self.data, out, seed=base.seed, num_images=options.regressor_images, device=self.device
         )
-        self.seed, self.batch_size = base.seed, measuring.batch_size
-        self.images = some_of(self.data.test, measuring.num, self.seed)
-        self.found = self._first(base)
+        self.images = some_of(self.data.test, options.num, base.seed)
+        self._common = {"seed": base.seed, "batch_size": options.batch_size}
 
-    def _first(self, base: Config) -> Found:
-        """What needs no model: how well the regressor sees, and the rows of real images."""
-        regressor, images, seed, size = self.regressor, self.images, self.seed, self.batch_size
+    def without_models(self) -> Results:
+        """Measure what needs no model: the regressor, and the rows of real images."""
+        regressor, images, common = self.regressor, self.images, self._common
 
-        def of_real() -> dict[str, Any]:
-            r2 = explained(regressor.of_images(images, size), images).tolist()
-            return {
-                "explained": {n: v if v == v else None for n, v in zip(regressor.names, r2, strict=True)},
-                "real": similarity.of_real(regressor, images, seed=seed, batch_size=size),
-                "others": similarity.of_others(
-                    regressor, images, num_samples=self.measuring.num_samples, seed=seed, batch_size=size
-                ),
-                "real_pixels": pixels.of_real(images, seed=seed, batch_size=size),
+        def compute() -> dict[str, Any]:
+            num = self.options.num_samples
+            of_real = {
+                "real": measurements.similarity_of_real(regressor, images, **common),
+                "others": measurements.similarity_of_others(regressor, images, num_samples=num, **common),
+                "real_pixels": measurements.pixels_of_real(images, **common),
             }
+            r2 = r_squared(regressor.of_images(images, self.options.batch_size), images).tolist()
+            explained = {n: v if v == v else None for n, v in zip(regressor.names, r2, strict=True)}
+            return {"explained": explained, **{name: figures.as_json(one) for name, one in of_real.items()}}
 
-        known = self._kept("real", "", of_real)
-        return Found(self.data, base, self.measuring, num=len(images), **known)
+        cached = self._cached("real", "", compute)
+        real, others, pixels = (figures.from_json(cached[name]) for name in ("real", "others", "real_pixels"))
+        return Results(self.data, self.base, self.options, images, cached["explained"], real, others, pixels)
 
-    def measure(self, training: Training) -> None:
-        """Measure a model, or read what was measured of just this one."""
-        folder = self.out / training.name
-        found, which = self.found, "told" if training.is_told else "plain"
-        compute = self._told if training.is_told else self._plain
-        figures = self._kept(training.name, weights_digest(folder / "model"), lambda: compute(folder))
-        if training.is_told:
-            found.told.setdefault(training.kind, []).append(figures)
-        else:
-            found.pixels[training.kind] = figures
-        found.runs[which].setdefault(training.kind, []).append(folder)
+    def measure(self, training: Training, folder: Path) -> Figures:
+        """Measure a model, unless these weights have been measured before."""
 
-    def _plain(self, folder: Path) -> Figures:
-        model = load(folder, device=self.device)
-        return pixels.of_model(model, self.images, seed=self.seed, batch_size=self.batch_size)
+        def compute() -> dict[str, Any]:
+            model = load(folder, device=self.device)
+            if not training.is_conditional:
+                return figures.as_json(measurements.pixels_of_model(model, self.images, **self._common))
+            num = self.options.num_samples
+            return figures.as_json(
+                measurements.similarity_of_model(model, self.regressor, self.images, num_samples=num, **self._common)
+            )
 
-    def _told(self, folder: Path) -> Figures:
-        return similarity.of_model(
-            load(folder, device=self.device), self.regressor, self.images,
-            num_samples=self.measuring.num_samples, seed=self.seed, batch_size=self.batch_size,
-        )  # fmt: skip
+        return figures.from_json(self._cached(training.name, weights_digest(folder / "model"), compute))
 
-    def _kept(self, name: str, weights: str, compute: Callable[[], Any]) -> Any:
-        of = {
+    def _cached(self, name: str, weights: str, compute: Callable[[], Any]) -> Any:
+        computed_from = {
             "format": FORMAT,
             "weights": weights,
             "regressor": self.regressor.fingerprint,
             "data": self.data.fingerprint,
             "num": len(self.images),
-            "num_samples": self.measuring.num_samples,
-            "seed": self.seed,
+            "num_samples": self.options.num_samples,
+            "seed": self.base.seed,
         }
-        return kept(self.out / "measured" / f"{name}.json", of, compute)
+        return cached_json(self.out / "measured" / f"{name}.json", computed_from, compute)
 
-    def write(self, trainings: Sequence[Training]) -> None:
-        """Write page, JSON and Markdown of what is known so far."""
-        path = self.out / f"{NAME}.html"
-        write_text(path, page.page_of(self.found, trainings))
-        write_json(path.with_suffix(".json"), as_json(self.found, trainings))
-        write_text(path.with_suffix(".md"), page.markdown_of(self.found))
-        log.info("written: %s, .json and .md beside it", path)
+
+def cached_json(path: Path, computed_from: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
+    """Return the result in a file if it was computed from the same things, else compute it and write the file.
+
+    Args:
+        path: of the file.
+        computed_from: all that decides the result, JSON-able.
+        compute: returns the result, JSON-able.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        saved = None
+    if isinstance(saved, dict) and saved.get("of") == json.loads(json.dumps(computed_from)):
+        return saved["result"]
+    result = compute()
+    write_json(path, {"of": computed_from, "result": result})
+    return result

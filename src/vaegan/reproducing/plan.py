@@ -1,12 +1,12 @@
-"""What is trained: each kind of model alike, told nothing and told attributes, from one set of settings. No torch here.
+"""What is trained: each kind of model, unconditional and attribute-conditional, from one set of settings. No torch.
 
-Plain models make the figures of section 4.1, so one seed is enough; those that are told attributes make Table 2, once
-for each seed. All have the networks, optimiser, batches and length of the settings they start from. What differs:
+Unconditional models make the pictures of section 4.1, so one seed is enough; attribute-conditional ones make Table 2,
+once for each seed. All have the networks, optimiser, batches and length of the settings they start from. What differs:
 
     VAE         L_llike of pixels as Gaussians of variance 1 where images are in [-1, 1], 1/4 where in [0, 1]
     GAN         no encoder
     VAE_Dis_l   L_llike in layer l of the discriminator that the GAN of the same seed ended with; gamma 1
-    VAE/GAN     as the settings say; it alone is balanced and begins as an autoencoder, if they say so
+    VAE/GAN     as the settings say; only it is balanced and pretrained as an autoencoder, if they say so
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _ALIKE = {"on_nan": "rollback", "train.best_metric": "none", "train.priors": (),
 _AS_DRAWN = {"data.flip": False, **{f"data.augment.{name}": 0.0 for name in AugmentSettings.model_fields}}
 """Mirrored, turned or recoloured, a drawn face would no longer have its attributes."""
 _HOLDING = {"loss.gamma": 1.0, "loss.kl_weight": 0.01, "loss.balance": 0.5, "train.pretrain_epochs": 4.0}
-"""So short a training leaves layer l small and L_GAN large: at gamma 0.1 it was 20 times as long at the decoder, and
-images hardly followed the attributes (centred cosine 0.53 over five seeds; so 0.82)."""
+"""So short a training leaves layer l small and L_GAN large: at gamma 0.1 its gradient at the decoder was 20 times as
+large, and images hardly followed the attributes (centred cosine 0.53 over five seeds; 0.82 with these)."""
 _QUICK = {
     **_AS_DRAWN,
     "data.limit": 5_000,
@@ -58,19 +58,19 @@ class Training:
     Attributes:
         name: of its folder.
         kind: of model.
-        is_told: whether the model is told attributes.
+        is_conditional: whether it is attribute-conditional.
         config: settings.
     """
 
     name: str
     kind: str
-    is_told: bool
+    is_conditional: bool
     config: Config
 
     @property
     def title(self) -> str:
         """What it is, in words."""
-        return f"{TITLES[self.kind]}{' told attributes' if self.is_told else ''}, seed {self.config.seed}"
+        return f"{TITLES[self.kind]}{', attribute-conditional' if self.is_conditional else ''}, seed {self.config.seed}"
 
 
 def base_settings(source: str = DRAWN, *, is_quick: bool = False) -> Config:
@@ -92,27 +92,27 @@ def base_settings(source: str = DRAWN, *, is_quick: bool = False) -> Config:
 
 
 def plan(base: Config, num_seeds: int, out: Path) -> list[Training]:
-    """Return all trainings in their order: the plain ones, then those that are told attributes, seed by seed.
+    """Return all trainings in order: the unconditional models, then the attribute-conditional ones, seed by seed.
 
     Args:
         base: settings; its seed is the first one.
-        num_seeds: of the models that are told attributes.
+        num_seeds: of the attribute-conditional models.
         out: folder of all runs.
     """
-    found = [_training(base, kind, False, base.seed, out) for kind in TITLES]
+    unconditional = [_training(base, kind, False, base.seed, out) for kind in TITLES]
     seeds = range(base.seed, base.seed + num_seeds)
-    return found + [_training(base, kind, True, seed, out) for seed in seeds for kind in TITLES]
+    return unconditional + [_training(base, kind, True, seed, out) for seed in seeds for kind in TITLES]
 
 
 def seeds_of(trainings: Sequence[Training]) -> list[int]:
-    """Return the seeds of the models that are told attributes."""
-    return sorted({one.config.seed for one in trainings if one.is_told})
+    """Return the seeds of the attribute-conditional models."""
+    return sorted({one.config.seed for one in trainings if one.is_conditional})
 
 
-def _training(base: Config, kind: str, is_told: bool, seed: int, out: Path) -> Training:
-    ending = f"{'-told' if is_told else ''}-{seed}"
+def _training(base: Config, kind: str, is_conditional: bool, seed: int, out: Path) -> Training:
+    ending = f"{'-conditional' if is_conditional else ''}-{seed}"
     changes: dict[str, object] = {"model.kind": kind, "seed": seed}
-    changes["model.condition"] = "attributes" if is_told else "none"
+    changes["model.condition"] = "attributes" if is_conditional else "none"
     if kind != "vaegan":
         changes |= {"loss.balance": None, "train.pretrain_epochs": 0.0}
     if kind == "vae":
@@ -121,13 +121,13 @@ def _training(base: Config, kind: str, is_told: bool, seed: int, out: Path) -> T
         changes |= {"loss.gamma": 1.0, "loss.kl_weight": 1.0, "loss.encoder_llike_weight": 1.0}
     elif kind == "vae-dis-l":
         changes |= {"loss.metric": out / f"gan{ending}", "loss.gamma": 1.0}
-    return Training(kind + ending, kind, is_told, with_settings(base, changes))
+    return Training(kind + ending, kind, is_conditional, with_settings(base, changes))
 
 
 def num_images_of(config: Config) -> int:
-    """Return how many images an epoch has, as far as that is known before they are opened; else 10,000."""
+    """Return how many images an epoch has, before the data are opened; 10,000 if that is uncertain."""
     source, limit = config.data.source, config.data.limit
-    known = _NUM_IMAGES.get(source, _IMAGES_ELSEWHERE)
+    num = _NUM_IMAGES.get(source, _IMAGES_ELSEWHERE)
     if limit is None:
-        return known
-    return limit if source.startswith("shapes") else min(limit, known)
+        return num
+    return limit if source.startswith("shapes") else min(limit, num)

@@ -1,7 +1,7 @@
-"""The eye of Table 2: a network that reads all attributes off an image, trained on real images alone.
+"""The regressor of Table 2: a network that predicts all attributes of an image, trained on real images alone.
 
-It descends the squared error of attributes (value - offset) / scale, so that all weigh alike, and gives values as they
-are stored. How much of each attribute it sees is told by R^2 on held-out images, 1 - squared error / variance.
+It minimises the squared error of attributes (value - offset) / scale, so that all weigh alike, and returns values as
+they are stored. How well it predicts an attribute is its R^2 on held-out images, 1 - squared error / variance.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _VERSION = 1
 
 
 class Regressor:
-    """Attributes of images.
+    """Predicts attributes of images.
 
     Args:
         network: gives scaled values.
-        conditioning: of the data's attributes; tells offsets, scales and means.
+        conditioning: of the data's attributes: offsets, scales and means.
         device: where it computes.
     """
 
@@ -52,7 +52,7 @@ class Regressor:
         return self._offset + self._scale * scaled
 
     def of_images(self, images: ImageSet, batch_size: int) -> Tensor:
-        """Return the attributes `(N, A)` that it sees in images."""
+        """Return the predicted attributes `(N, A)` of images."""
         return torch.cat([self.values(x) for x in batches_of(images.images, batch_size)])
 
 
@@ -64,11 +64,11 @@ def open_regressor(
     num_images: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Regressor:
-    """Return the regressor of these data, trained now, on the CPU, if it is not in ``folder``.
+    """Return the regressor of these data from ``folder``, or train it, on the CPU.
 
     Args:
         data: has attributes.
-        folder: where regressors are kept.
+        folder: where regressors are saved.
         seed: of the training.
         num_images: images seen in training, over all passes; as many as `learned.num_images_for` says if None.
         device: where it computes.
@@ -78,12 +78,12 @@ def open_regressor(
     """
     conditioning = conditioning_of(data, "attributes")
     num_images = num_images or num_images_for(len(data.train), data.image_shape)
-    what = repr((_VERSION, data.fingerprint, conditioning.names, conditioning.offset, conditioning.scale, seed))
-    digest = hashlib.sha256(f"{what} {num_images}".encode()).hexdigest()[:32]
+    key = repr((_VERSION, data.fingerprint, conditioning.names, conditioning.offset, conditioning.scale, seed))
+    digest = hashlib.sha256(f"{key} {num_images}".encode()).hexdigest()[:32]
     path = folder / f"regressor-{digest}.safetensors"
     network = _load(path, data, len(conditioning.names))
     if network is None:
-        log.info("training a small network to read attributes off images: %s images", f"{num_images:,}")
+        log.info("training a small network to predict attributes: %s images", f"{num_images:,}")
         network = _fit(data, conditioning, seed, num_images)
         with written_beside(path) as beside:
             tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
@@ -91,11 +91,11 @@ def open_regressor(
     return Regressor(network, conditioning, device)
 
 
-def explained(seen: Tensor, images: ImageSet) -> Tensor:
-    """Return R^2 of each attribute, `(A,)`, of what is seen `(N, A)` in images; NaN where it is constant."""
+def r_squared(predicted: Tensor, images: ImageSet) -> Tensor:
+    """Return R^2 of each predicted attribute `(N, A)` of images, `(A,)`; NaN where the attribute is constant."""
     assert images.attributes is not None
     truth = torch.from_numpy(np.array(images.attributes)).double()
-    error = (seen - truth).square().nanmean(0)
+    error = (predicted - truth).square().nanmean(0)
     variance = (truth - truth.nanmean(0)).square().nanmean(0)
     return torch.where(variance > 0, 1 - error / variance, torch.nan)
 
@@ -108,7 +108,7 @@ def _load(path: Path, data: ImageData, num_outputs: int) -> Classifier | None:
     try:
         network.load_state_dict(safetensors.torch.load_file(path))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        log.warning("%s is damaged (%s); training anew", path, type(error).__name__)
+        log.warning("%s is damaged (%s); training again", path, type(error).__name__)
         return None
     return network
 
@@ -121,8 +121,8 @@ def _fit(data: ImageData, conditioning: Conditioning, seed: int, num_images: int
 
     def loss(network: Classifier, chosen: Tensor) -> Tensor:
         error = network(to_unit(torch.from_numpy(images.images[chosen.numpy()]))) - targets[chosen]
-        known = ~error.isnan()
-        mean: Tensor = torch.where(known, error, 0).square().sum() / known.sum().clamp_min(1)
+        is_known = ~error.isnan()
+        mean: Tensor = torch.where(is_known, error, 0).square().sum() / is_known.sum().clamp_min(1)
         return mean
 
     return fit(loss, len(images), data.image_shape, targets.shape[1], seed=seed, num_images=num_images)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import Config
-from .figures import figure_lines, model_index
+from .figure_table import figure_lines, model_index
 from .public_facts import PublicFacts
 
 UNKNOWN_LICENSE = "unknown"

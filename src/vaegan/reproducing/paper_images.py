@@ -1,6 +1,6 @@
-"""The pictures: samples, reconstructions, attribute vectors (section 4.1), images asked for by attributes (4.2).
+"""Images of the page: samples, reconstructions, attribute vectors (section 4.1), attribute-conditional samples (4.2).
 
-All are uint8 `(..., H, W, C)`. Models of one figure share codes and originals.
+All are uint8 `(..., H, W, C)`. Models side by side share codes and originals.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ..models import Model
 from ..pixels import to_unit
 from ..report.grid import Bytes, to_uint8
 
-PAPER = (
+OF_PAPER = (
     "Bald", "Bangs", "Black_Hair", "Blond_Hair", "Bushy_Eyebrows", "Eyeglasses", "Gray_Hair", "Heavy_Makeup",
     "High_Cheekbones", "Male", "Mustache", "Pale_Skin", "Rosy_Cheeks", "Smiling", "Straight_Hair", "Wavy_Hair",
     "Wearing_Lipstick", "Young",
 )  # fmt: skip
 """Attributes that the paper shows."""
-MOST_SHOWN = 18
-_MOST_IMAGES = 20_000  # that attribute vectors are found from
+MAX_ATTRIBUTES = 18
+_MAX_IMAGES = 20_000  # that attribute vectors are computed from
 
 Named = dict[str, Bytes]
 """Images `(N, H, W, C)` of each model by its name."""
@@ -44,20 +44,20 @@ def reconstructions(models: Mapping[str, Model], images: ImageSet) -> Named:
     return {name: to_uint8(model.reconstruct(x)) for name, model in models.items() if model.encoder is not None}
 
 
-def shown_attributes(images: ImageSet) -> list[str]:
-    """Return names of attributes to show: the paper's where these are known, then others, those of two values first."""
+def attributes_to_show(images: ImageSet) -> list[str]:
+    """Return names of attributes to show: the paper's first, then others, those of two values first."""
     assert images.attributes is not None
     values = torch.from_numpy(np.array(images.attributes))
     sides = has_attribute(values, find_thresholds(values))
-    varying = [name for name, side in zip(images.attribute_names, sides.unbind(1), strict=True) if _parts(side)]
-    of_paper = {_plain(name) for name in PAPER}
+    varying = [name for name, side in zip(images.attribute_names, sides.unbind(1), strict=True) if _differs(side)]
+    of_paper = {_plain(name) for name in OF_PAPER}
     two = {name for name in varying if len(_values(images, name)) == 2}
-    return sorted(varying, key=lambda name: (_plain(name) not in of_paper, name not in two))[:MOST_SHOWN]
+    return sorted(varying, key=lambda name: (_plain(name) not in of_paper, name not in two))[:MAX_ATTRIBUTES]
 
 
 def vectors_of(model: Model, images: ImageSet, names: Sequence[str], seed: int, batch_size: int) -> AttributeVectors:
-    """Return the vectors of attributes in a model that is told nothing: mean code with less mean code without."""
-    chosen = some_of(images, _MOST_IMAGES, seed)
+    """Return the attribute vectors of an unconditional model: mean code with the attribute minus mean code without."""
+    chosen = some_of(images, _MAX_IMAGES, seed)
     mu, _ = encode_images(model, chosen.images, batch_size=batch_size)
     return find_vectors(mu, _columns(chosen, names), names)
 
@@ -70,28 +70,28 @@ def with_vectors(model: Model, images: ImageSet, vectors: Tensor) -> Bytes:
     return np.concatenate([images.images[:, None], made], axis=1)
 
 
-def asked_for(models: Mapping[str, Model], images: ImageSet, seed: int) -> Named:
-    """Return one image of each model for the attributes of each of these images, of the same codes from N(0, I)."""
+def conditional_samples(models: Mapping[str, Model], images: ImageSet, seed: int) -> Named:
+    """Return a sample of each model for the attributes of each of these images, from the same codes of N(0, I)."""
     return {
         name: to_uint8(model.sample(len(images), seed, "normal", condition=model.condition_of(images)))
         for name, model in models.items()
     }
 
 
-def one_by_one(model: Model, images: ImageSet, names: Sequence[str], seed: int) -> Bytes:
+def single_attributes(model: Model, images: ImageSet, names: Sequence[str], seed: int) -> Bytes:
     """Return `(2 R, A, H, W, C)`: for the attributes of each of R images, each attribute at its lowest, then highest.
 
-    All else, and the code of each of the R, stays as it is. Values are the 5 % and 95 % quantiles of the examples that
-    the model keeps, so that one outlier among real-valued attributes decides nothing.
+    All other attributes, and the code of each of the R, stay the same. Lowest and highest are the 5 % and 95 %
+    quantiles of the examples saved with the model, so that one outlier among real-valued attributes decides nothing.
     """
-    told = model.condition_of(images)
+    condition = model.condition_of(images)
     conditioning = model.conditioning
-    assert told is not None
+    assert condition is not None
     assert conditioning is not None
     codes = model.sample_codes(len(images), seed, "normal")
     ends = conditioning.in_turn(len(conditioning.examples)).quantile(torch.tensor([0.05, 0.95]), dim=0)
     columns = [conditioning.names.index(name) for name in names]
-    c = told[:, None, None].repeat(1, 2, len(names), 1)
+    c = condition[:, None, None].repeat(1, 2, len(names), 1)
     for place, column in enumerate(columns):
         c[:, :, place, column] = ends[:, column]
     z = codes[:, None, None].expand(-1, 2, len(names), -1)
@@ -113,7 +113,7 @@ def _values(images: ImageSet, name: str) -> set[float]:
     return set(column[~column.isnan()].tolist())
 
 
-def _parts(side: Tensor) -> bool:
+def _differs(side: Tensor) -> bool:
     return bool((side == 0).any() and (side == 1).any())
 
 

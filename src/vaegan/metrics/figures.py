@@ -1,0 +1,178 @@
+"""Figures: the shape of a measured number, and the registry of all of them.
+
+The registry says once what each figure is called, which way is better, in what unit it is written, and which tables
+show it. JSON files use its names, people read its titles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its interval of 95 %; NaN or infinite where there is none, which is null in JSON.
+
+    Attributes:
+        value: of what was measured.
+        low: lower bound of the interval, NaN if unknown.
+        high: upper bound, NaN if unknown.
+        num: images, or other things, that were measured.
+        seed: of samples, choice of images and resampling.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    num: int | None = None
+    seed: int | None = None
+
+    def __truediv__(self, number: float) -> Figure:
+        """Return value and bounds divided by a positive number."""
+        return Figure(self.value / number, self.low / number, self.high / number, self.num, self.seed)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all fields by name."""
+        return {name: finite_or_none(number) for name, number in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, json: Mapping[str, Any]) -> Figure:
+        """Return a figure from what `as_json` returned."""
+        value, low, high = (math.nan if json[name] is None else json[name] for name in ("value", "low", "high"))
+        return cls(value, low, high, json["num"], json["seed"])
+
+
+Figures = dict[str, Figure]
+"""Figures by name."""
+
+
+def finite_or_none(number: float | None) -> float | None:
+    """Return a number as JSON has it: None for NaN and infinity."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+def plain(value: float) -> str:
+    """Return a number with four significant digits."""
+    return f"{value:.4g}".replace("-", "−")
+
+
+Better = Literal["low", "high", "real"]
+"""Which way is better: lower, higher, or nearer to real images."""
+Unit = Literal["", "s", "FLOPs", "count"]
+"""How a number is written: with four digits, as a duration, as 1.25 G, or as a whole number."""
+SHARE_OF = "share of "
+"""Start of the name of a label's share among samples; there is one for each label, which tables leave out."""
+
+GROUPS = {
+    "yardstick": "real-data baseline",
+    "samples": "samples",
+    "reconstructions": "reconstructions",
+    "likelihood": "likelihood",
+    "codes": "codes",
+    "cost": "cost",
+}
+"""What figures are measured on: names in JSON, and titles."""
+
+
+@dataclass(frozen=True)
+class FigureInfo:
+    """A row of the registry.
+
+    Attributes:
+        name: in JSON.
+        title: for people.
+        better: which way is better, None where neither is.
+        unit: how its numbers are written.
+        summary: groups whose short table shows it.
+        card: groups whose table on a model card shows it.
+    """
+
+    name: str
+    title: str
+    better: Better | None = None
+    unit: Unit = ""
+    summary: tuple[str, ...] = ()
+    card: tuple[str, ...] = ()
+
+
+_IMAGES = ("samples", "reconstructions")
+_SAMPLES, _RECONSTRUCTIONS, _LIKELIHOOD, _CODES, _COST = (
+    (name,) for name in ("samples", "reconstructions", "likelihood", "codes", "cost")
+)
+_REGISTRY = (
+    FigureInfo("frechet_distance", "Fréchet distance", "low", summary=_IMAGES, card=_IMAGES),
+    FigureInfo("frechet_ratio", "Fréchet distance / real-data baseline", "low", card=_SAMPLES),
+    FigureInfo("kernel_distance", "kernel distance", "low"),
+    FigureInfo("precision", "precision", "high", card=_SAMPLES),
+    FigureInfo("recall", "recall", "high", card=_SAMPLES),
+    FigureInfo("density", "density", "real"),
+    FigureInfo("coverage", "coverage", "high", summary=_SAMPLES, card=_SAMPLES),
+    FigureInfo("missing_labels", "missing labels", "low", card=_SAMPLES),
+    FigureInfo("rarest_share", "share of the rarest label", "real", summary=_SAMPLES, card=_SAMPLES),
+    FigureInfo("label_divergence", "KL of labels to the data's, nats", "low"),
+    FigureInfo("feature_distance", "feature MSE", "low", summary=_RECONSTRUCTIONS),
+    FigureInfo("mse", "per-pixel MSE", "low", summary=_RECONSTRUCTIONS, card=_RECONSTRUCTIONS),
+    FigureInfo("psnr", "PSNR, dB", "high", card=_RECONSTRUCTIONS),
+    FigureInfo("ssim", "SSIM", "high", card=_RECONSTRUCTIONS),
+    FigureInfo("sharpness", "sharpness (variance of the Laplacian)", "real", summary=_IMAGES, card=_IMAGES),
+    FigureInfo("gradient", "mean gradient magnitude", "real"),
+    FigureInfo("copies_nearer", "memorisation rate (none: 0.05)", card=_SAMPLES),
+    FigureInfo("copies_farther", "memorisation AUC (none: 0.5)"),
+    FigureInfo("copies_score", "memorisation score, standard deviations"),
+    FigureInfo("nll", "E[−log p(x|z)], nats"),
+    FigureInfo("kl", "KL to N(0, I), nats"),
+    FigureInfo("elbo", "ELBO, nats", "high", card=_LIKELIHOOD),
+    FigureInfo("importance_bound", "importance-weighted bound (64 draws), nats", "high", card=_LIKELIHOOD),
+    FigureInfo("bits_per_dimension", "bits per dimension", "low"),
+    FigureInfo("pixel_deviation", "pixel standard deviation"),
+    FigureInfo("active_units", "active dimensions", card=_LIKELIHOOD),
+    FigureInfo("gap_kl", "aggregate posterior to N(0, I): KL of Gaussians, nats"),
+    FigureInfo("gap_sliced", "aggregate posterior to N(0, I): sliced Wasserstein"),
+    FigureInfo("gap_by_chance", "draws from N(0, I) to N(0, I): sliced Wasserstein"),
+    FigureInfo("linear_probe", "label accuracy, linear probe", "high", card=_CODES),
+    FigureInfo("neighbour_probe", "label accuracy, nearest neighbours", "high"),
+    FigureInfo("probe_chance", "label accuracy, most frequent label"),
+    FigureInfo("training_seconds", "training time", "low", "s", summary=_COST),
+    FigureInfo("images_per_second", "images/s in training", "high", "count"),
+    FigureInfo("images_seen", "images seen", unit="count"),
+    FigureInfo("training_operations", "FLOPs per image, training", unit="FLOPs", summary=_COST),
+    FigureInfo("reconstruction_operations", "FLOPs per image, reconstruction", unit="FLOPs"),
+    FigureInfo("sample_operations", "FLOPs per image, sample", unit="FLOPs"),
+    FigureInfo("encoder_parameters", "encoder parameters", unit="count"),
+    FigureInfo("decoder_parameters", "decoder parameters", unit="count"),
+    FigureInfo("discriminator_parameters", "discriminator parameters", unit="count"),
+    # Table 2 of the paper: the image with the highest cosine of several, and means over all of them.
+    FigureInfo("attributes/cosine", "cosine, best image", "real"),
+    FigureInfo("attributes/centred_cosine", "centred cosine, best image", "real"),
+    FigureInfo("attributes/mse", "attribute MSE, image of the best cosine", "real"),
+    FigureInfo("attributes/mean_cosine", "cosine, mean", "real"),
+    FigureInfo("attributes/mean_centred_cosine", "centred cosine, mean", "real"),
+    FigureInfo("attributes/mean_mse", "attribute MSE, mean", "real"),
+    FigureInfo("reconstruction_mse", "per-pixel MSE, reconstructions", "low"),
+    FigureInfo("reconstruction_sharpness", "sharpness, reconstructions", "real"),
+    FigureInfo("sample_sharpness", "sharpness, samples", "real"),
+)
+_BY_NAME = {info.name: info for info in _REGISTRY}
+
+
+def info_of(name: str, group: str = "") -> FigureInfo:
+    """Return the registry's row of a figure; one that it lacks is called by its own name."""
+    return _BY_NAME.get(f"{group}/{name}") or _BY_NAME.get(name) or FigureInfo(name, name.replace("_", " "))
+
+
+def shown_in(table: Literal["summary", "card"], group: str) -> list[str]:
+    """Return the names of a group's figures that a short table or a model card shows, in order."""
+    return [info.name for info in _REGISTRY if group in getattr(info, table)]
+
+
+def as_json(figures: Mapping[str, Figure]) -> dict[str, dict[str, Any]]:
+    """Return figures by name as JSON."""
+    return {name: one.as_json() for name, one in figures.items()}
+
+
+def from_json(numbers: Mapping[str, Mapping[str, Any]]) -> Figures:
+    """Return figures by name from what `as_json` returned."""
+    return {name: Figure.from_json(one) for name, one in numbers.items()}

@@ -1,0 +1,151 @@
+"""The results of all runs so far, Table 2, and all of it as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..config import Config
+from ..data import ImageData
+from ..data.dataset import ImageSet, some_of
+from ..evaluation.comparison import FigureRow, row_of
+from ..loading import load
+from ..metrics import figures
+from ..metrics.figures import Figures
+from ..models import Model
+from ..version import __version__
+from .measurements import SIMILARITIES
+from .plan import TITLES, Training
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """How models are measured.
+
+    Attributes:
+        num: held-out images and attribute vectors, at most.
+        num_samples: images drawn for each vector.
+        regressor_images: images that the regressor sees in training; None for as many as suit the data.
+        batch_size: images computed at a time.
+    """
+
+    num: int = 1_000
+    num_samples: int = 10
+    regressor_images: int | None = None
+    batch_size: int = 256
+
+
+@dataclass
+class Results:
+    """The results so far.
+
+    Attributes:
+        data: the images.
+        base: settings that all trainings started from.
+        options: how models are measured.
+        images: held-out images, whose attributes models are conditioned on.
+        r_squared: of the regressor for each attribute, None where it is constant.
+        real: figures of real images with their own attributes.
+        others: of other real images.
+        real_pixels: sharpness of real images.
+        trainings: the finished ones.
+        conditional: figures of each attribute-conditional kind, one for each seed.
+        pixels: figures of each unconditional kind.
+        runs: folders of all models so far, by kind, for conditional models and for others.
+    """
+
+    data: ImageData
+    base: Config
+    options: MeasureOptions
+    images: ImageSet
+    r_squared: Mapping[str, float | None]
+    real: Figures
+    others: Figures
+    real_pixels: Figures
+    trainings: list[Training] = field(default_factory=list)
+    conditional: dict[str, list[Figures]] = field(default_factory=dict)
+    pixels: dict[str, Figures] = field(default_factory=dict)
+    runs: dict[bool, dict[str, list[Path]]] = field(default_factory=lambda: {False: {}, True: {}})
+
+    def add(self, training: Training, folder: Path, measured: Figures) -> None:
+        """Take in a finished training and the figures of its model."""
+        self.trainings.append(training)
+        self.runs[training.is_conditional].setdefault(training.kind, []).append(folder)
+        if training.is_conditional:
+            self.conditional.setdefault(training.kind, []).append(measured)
+        else:
+            self.pixels[training.kind] = measured
+
+    def some_images(self, num: int, seed_offset: int = 0) -> ImageSet:
+        """Return some of the held-out images."""
+        return some_of(self.images, num, self.base.seed + seed_offset)
+
+    def models(self, *, conditional: bool) -> dict[str, Model]:
+        """Return the first model of each kind by its title."""
+        return {TITLES[kind]: load(folders[0]) for kind, folders in self.runs[conditional].items()}
+
+    @property
+    def table2(self) -> list[FigureRow]:
+        """Table 2: means over seeds with intervals, and which model is nearest to real images."""
+        return table2(self.real, list(self.conditional.values()))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as JSON."""
+        data, names = self.data, [TITLES[kind] for kind in self.conditional]
+        pixels = {"real": self.real_pixels} | {TITLES[kind]: one for kind, one in self.pixels.items()}
+        return {
+            "format": FORMAT,
+            "version": __version__,
+            "data": {
+                "name": data.name,
+                "fingerprint": data.fingerprint,
+                "image_shape": data.image_shape,
+                "train": len(data.train),
+                "test": len(data.test),
+                "attributes": data.train.attribute_names,
+            },
+            "asked": {"vectors": len(self.images), "samples": self.options.num_samples, "seed": self.base.seed},
+            "regressor": {"explained": self.r_squared},
+            "table2": {row.name: table2_row_json(row, names, self.real, self.others) for row in self.table2},
+            "pixels": {name: figures.as_json(one) for name, one in pixels.items()},
+            "runs": [_run_json(training) for training in self.trainings],
+        }
+
+
+def table2(real: Figures, models: Sequence[Sequence[Figures]]) -> list[FigureRow]:
+    """Put models side by side.
+
+    Args:
+        real: figures of real images.
+        models: of each model, one for each seed.
+    """
+    return [row_of(name, [[one[name] for one in runs] for runs in models], real, "attributes") for name in SIMILARITIES]
+
+
+def table2_row_json(row: FigureRow, names: Sequence[str], real: Figures, others: Figures) -> dict[str, Any]:
+    """Return a row of Table 2 as JSON; models by name."""
+    return {
+        "real": real[row.name].as_json(),
+        "other real images": others[row.name].as_json(),
+        "models": {name: one.as_json() for name, one in zip(names, row.models, strict=True)},
+        "nearest": None if row.verdict.best is None else names[row.verdict.best],
+        "open_between": [names[i] for i in row.verdict.overlapping],
+    }
+
+
+def _run_json(training: Training) -> dict[str, Any]:
+    """Return a run with the settings that decide its training, whatever machine and folder it is in."""
+    settings = training.config.model_dump(mode="json", include={"recipe", "model", "loss", "optim", "train"})
+    metric = training.config.loss.metric
+    settings["loss"]["metric"] = None if metric is None else metric.name
+    return {
+        "name": training.name,
+        "model": TITLES[training.kind],
+        "conditional": training.is_conditional,
+        "seed": training.config.seed,
+        "settings": settings,
+    }
