@@ -127,7 +127,7 @@ def settings_for(recipe):
 def smaller(words):
     """A command's words with less to do."""
     name, *rest = shlex.split(words, comments=True)[1:]
-    if name == "train" and "--help" not in rest:
+    if name == "train" and "--help-all" not in rest:
         recipe = rest[0] if rest and not rest[0].startswith("--") else "digits"
         own = {f"--{key.replace('_', '-')}": value for key, value in settings_for(recipe).items()}
         if "--train.pretrain-epochs" not in rest:
