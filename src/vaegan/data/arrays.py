@@ -1,14 +1,10 @@
-"""Images in a .npy or .npz file of NumPy's.
-
-Images that are rows of an array already: resized and cached like files, or used as they are.
-"""
+"""Images that are rows of an array: of a .npy or .npz file, or of a data set that is one array by itself."""
 
 from __future__ import annotations
 
 import pickle
 import zipfile
 import zlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +13,75 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import UserError
-from .cache import fingerprint, pixel_hash
-from .dataset import Collection, ImageData, Look, Options
-from .decoded import Positions, prepare_data, resolve_target
+from ..pixels import WHITE
+from .dataset import Collection
+from .image_file import ImageHeader
+from .split import Split
 
 _KEYS = (("images", "labels"), ("x", "y"))
+
+
+class ArrayItems:
+    """Rows of an array as images.
+
+    Args:
+        images: uint8, or float in [0, 1], ``(N, H, W, C)``.
+        where: path or source, for messages.
+        fingerprint: changes whenever the images do.
+    """
+
+    def __init__(self, images: NDArray[Any], where: str, fingerprint: str) -> None:
+        self.images, self.where, self.fingerprint = images, where, fingerprint
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Return one row.
+
+        Raises:
+            UserError: if it is float and leaves [0, 1].
+        """
+        row = np.asarray(self.images[index])
+        if row.dtype != np.uint8:
+            if not (row.min() >= 0 and row.max() <= 1):
+                raise UserError(f"{self.where}: values of image {index} leave [0, 1]; give floats in [0, 1] or uint8")
+            row = np.round(row * WHITE).astype(np.uint8)
+        return Image.fromarray(row[..., 0] if row.shape[-1] == 1 else np.ascontiguousarray(row))
+
+
+def collect_array(
+    name: str,
+    images: NDArray[Any],
+    fingerprint: str,
+    *,
+    where: str = "",
+    split: Split | None = None,
+    labels: NDArray[np.int64] | None = None,
+    label_names: tuple[str, ...] = (),
+) -> Collection:
+    """Make a collection of an array.
+
+    Args:
+        name: of the source.
+        images: uint8, or float in [0, 1], ``(N, H, W, C)``.
+        fingerprint: changes whenever the images do.
+        where: path, for messages; the name if empty.
+        split: by a hash of the indices if None.
+        labels: int64 ``(N,)``, indices into ``label_names``.
+        label_names: name of each class.
+    """
+    num_images, height, width, channels = images.shape
+    return Collection(
+        name=name,
+        where=where or name,
+        items=ArrayItems(images, where or name, fingerprint),
+        names=[str(i) for i in range(num_images)],
+        split=split,
+        header=ImageHeader(width, height, channels == 3),
+        labels=labels,
+        label_names=label_names,
+    )
 
 
 def list_array(path: Path) -> Collection:
@@ -29,7 +89,7 @@ def list_array(path: Path) -> Collection:
 
     Images are uint8, or float in [0, 1], of shape ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)`` with C 1
     or 3. In a .npz they are called ``images`` or ``x``, their labels (numbers or text, ``(N,)``) ``labels`` or
-    ``y``; an only array needs no name.
+    ``y``; a single array may have any name.
 
     Raises:
         UserError: if the file is none of this.
@@ -45,11 +105,12 @@ def list_array(path: Path) -> Collection:
     except UserError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError) as error:
-        raise UserError(f"{path}: not a readable array of images ({_line(error)}); save it with numpy.save") from error
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise UserError(f"{path}: not a readable array of images ({reason}); save it with numpy.save") from error
     images = _as_rows(images, path)
     indices, label_names = (None, ()) if labels is None else _as_labels(labels, len(images), path)
-    digest = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    return collect_rows(images, str(path), digest, indices, label_names)
+    fingerprint = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    return collect_array(path.stem, images, fingerprint, where=str(path), labels=indices, label_names=label_names)
 
 
 def _pick(content: Any, path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -57,7 +118,7 @@ def _pick(content: Any, path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
         if images in content:
             return content[images], content.get(labels)
     if len(content.files) != 1:
-        raise UserError(f"{path}: holds {content.files}; name the images 'images' and the labels 'labels'")
+        raise UserError(f"{path}: has the arrays {content.files}; name the images 'images' and the labels 'labels'")
     return content[content.files[0]], None
 
 
@@ -74,7 +135,7 @@ def _as_rows(images: NDArray[Any], path: Path) -> NDArray[Any]:
     else:
         raise UserError(f"{path}: shape {images.shape} is not (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3")
     if rows.size == 0:
-        raise UserError(f"{path}: holds no images (shape {images.shape})")
+        raise UserError(f"{path}: has no images (shape {images.shape})")
     return rows
 
 
@@ -86,87 +147,3 @@ def _as_labels(labels: NDArray[Any], num_images: int, path: Path) -> tuple[NDArr
         )
     values, indices = np.unique(labels, return_inverse=True)
     return indices.astype(np.int64), tuple(map(str, values))
-
-
-def _line(error: Exception) -> str:
-    return str(error).split("\n")[0] or type(error).__name__
-
-
-_SMALL = 2**28  # bytes; so much stays in memory instead of being copied to the cache
-
-
-class RowReader:
-    """Opens rows of an array as images.
-
-    Args:
-        images: uint8, or float in [0, 1], ``(N, H, W, C)``.
-        where: path or source, for messages.
-    """
-
-    def __init__(self, images: NDArray[Any], where: str) -> None:
-        self.images = images
-        self.where = where
-
-    def open(self, key: int) -> Image.Image:
-        """Return row ``key``.
-
-        Raises:
-            UserError: if it is float and leaves [0, 1].
-        """
-        row = np.asarray(self.images[key])
-        if row.dtype != np.uint8:
-            if not (row.min() >= 0 and row.max() <= 1):
-                raise UserError(f"{self.where}: values of image {key} leave [0, 1]; give floats in [0, 1] or uint8")
-            row = np.round(row * 255).astype(np.uint8)
-        return Image.fromarray(row[..., 0] if row.shape[-1] == 1 else np.ascontiguousarray(row))
-
-
-def collect_rows(
-    images: NDArray[Any],
-    where: str,
-    digest: str,
-    labels: NDArray[np.int64] | None = None,
-    label_names: tuple[str, ...] = (),
-) -> Collection:
-    """Make a collection of an array.
-
-    Args:
-        images: uint8, or float in [0, 1], ``(N, H, W, C)``.
-        where: path or source, for messages.
-        digest: changes whenever the images do.
-        labels: int64 ``(N,)``, indices into ``label_names``.
-        label_names: name of each class.
-    """
-    num_images, height, width, channels = images.shape
-    return Collection(
-        where=where,
-        names=[str(i) for i in range(num_images)],
-        keys=range(num_images),
-        reader=RowReader(images, where),
-        digest=digest,
-        look=Look(width, height, channels == 3),
-        labels=labels,
-        label_names=label_names,
-    )
-
-
-def open_rows(name: str, collection: Collection, parts: tuple[Positions, Positions], options: Options) -> ImageData:
-    """Open a collection of rows, without the cache if they are few and wanted as they are.
-
-    Args:
-        name: of the source.
-        collection: from `collect_rows`.
-        parts: positions of the images to train on and of those held out.
-        options: size, channels, crop, limit, cache ...
-    """
-    images = collection.reader.images
-    assert collection.look is not None
-    shape = resolve_target(collection.look, options).shape
-    if images.dtype != np.uint8 or images.nbytes > _SMALL or shape != images.shape[1:]:
-        return prepare_data(name, collection, parts, replace(options, workers=1))
-    sets, hashes = [], []
-    for positions in (parts[0][: options.limit], parts[1]):
-        sets.append(collection.chosen(np.ascontiguousarray(images[positions]), positions))
-        hashes.append(pixel_hash(shape))
-        hashes[-1].update(sets[-1].images.tobytes())
-    return ImageData(name, sets[0], sets[1], fingerprint(*hashes))

@@ -1,8 +1,8 @@
 """Decoded images on disk: a folder with two .npy files and an index, whole or not there at all.
 
-An entry is written in a folder beside and renamed, so one that was cut short is never found, and of two
-processes that decode the same the slower throws its copy away. The index, written last, holds size and time of
-both arrays; if they do not fit, the entry is damaged and made anew.
+An entry is written to a temporary folder and renamed, so an unfinished one is never used, and of two processes that
+decode the same images the slower discards its copy. The index, written last, has size and time of both arrays; if they
+do not match, the entry is damaged and is written again.
 """
 
 from __future__ import annotations
@@ -14,73 +14,94 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..files import write_json
+from .image_file import Target
+from .split import Positions
 
 log = logging.getLogger("vaegan")
 _DAY = 24 * 3600.0
 
 
+class CachedImages(NamedTuple):
+    """Decoded images of one side of the split.
+
+    Attributes:
+        images: uint8 ``(N, H, W, C)``, a read-only map.
+        positions: int64 ``(N,)``, positions in the collection.
+    """
+
+    images: NDArray[np.uint8]
+    positions: Positions
+
+
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """A finished entry.
 
     Attributes:
-        train: uint8 ``(N, H, W, C)``, a read-only map.
-        test: likewise.
-        kept_train: int64 ``(N,)``, positions in the collection.
-        kept_test: likewise.
-        bad: names of files left out, and why.
+        train: images to train on.
+        test: held-out images.
+        unreadable: names of files left out, and why.
         fingerprint: hash of both arrays.
     """
 
-    train: NDArray[np.uint8]
-    test: NDArray[np.uint8]
-    kept_train: NDArray[np.int64]
-    kept_test: NDArray[np.int64]
-    bad: list[tuple[str, str]]
+    train: CachedImages
+    test: CachedImages
+    unreadable: list[tuple[str, str]]
     fingerprint: str
 
 
-def pixel_hash(shape: tuple[int, ...]) -> hashlib._Hash:
-    """Return a hash to be fed with the bytes of images of ``shape`` ``(H, W, C)``."""
-    return hashlib.sha256(repr(tuple(shape)).encode())
+def cache_folder(cache: Path | None) -> Path:
+    """Return the folder for what is computed once: ``cache``, or ~/.cache/vaegan if None."""
+    return Path.home() / ".cache" / "vaegan" if cache is None else cache.expanduser()
+
+
+def pixel_hash(shape: tuple[int, ...], content: bytes = b"") -> hashlib._Hash:
+    """Return the hash of images of ``shape`` ``(H, W, C)``, which more bytes may follow."""
+    return hashlib.sha256(repr(tuple(shape)).encode() + content)
 
 
 def fingerprint(train: hashlib._Hash, test: hashlib._Hash) -> str:
-    """Return one name for the content of both parts."""
+    """Return one name for the content of both sides of the split."""
     return hashlib.sha256(train.digest() + test.digest()).hexdigest()[:32]
 
 
 class ArrayFile:
-    """A .npy file of uint8 that grows image by image and is complete when closed without an error."""
+    """A .npy file that grows image by image and is complete when closed without an error.
 
-    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
-        self.shape = shape
-        self.count = 0
-        self.hash = pixel_hash(shape)
+    Attributes:
+        positions: of its images in the collection.
+        hash: of its images.
+    """
+
+    def __init__(self, path: Path, target: Target) -> None:
+        self.target = target
+        self.positions: list[int] = []
+        self.hash = pixel_hash(target.shape)
         self._file = path.open("wb")
         self._write_header()
 
-    def append(self, images: NDArray[np.uint8]) -> None:
-        """Add ``images``, uint8 ``(n, H, W, C)``."""
+    def append(self, images: NDArray[np.uint8], positions: Sequence[int]) -> None:
+        """Add images ``(n, H, W, C)`` of these positions."""
         content = images.tobytes()
         self._file.write(content)
         self.hash.update(content)
-        self.count += len(images)
+        self.positions.extend(positions)
 
     def _write_header(self) -> None:
         # NumPy pads the header so that a growing first axis does not lengthen it.
-        header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self.shape)}
+        descr = np.lib.format.dtype_to_descr(self.target.dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": (len(self.positions), *self.target.shape)}
         np.lib.format.write_array_header_1_0(self._file, header)
 
     def __enter__(self) -> ArrayFile:
@@ -97,28 +118,28 @@ class ArrayFile:
                 os.fsync(self._file.fileno())
 
 
-def load(folder: Path) -> Entry | None:
+def load(folder: Path) -> CacheEntry | None:
     """Return the entry in ``folder``; None if there is none, or a damaged one."""
     if not folder.is_dir():
         return None
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         arrays = [_load_array(folder / name, stamp) for name, stamp in index["files"].items()]
-        kept = [np.array(index[part], np.int64) for part in ("train", "test")]
-        bad = [(str(name), str(reason)) for name, reason in index["bad"]]
-        return Entry(arrays[0], arrays[1], kept[0], kept[1], bad, index["fingerprint"])
+        positions = [np.array(index[name], np.int64) for name in ("train", "test")]
+        unreadable = [(str(name), str(reason)) for name, reason in index["bad"]]
+        train, test = map(CachedImages, arrays, positions)
+        return CacheEntry(train, test, unreadable, index["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("decoded images in %s are damaged (%s); decoding again", folder, error)
         return None
 
 
-def make(folder: Path, write: Callable[[Path], dict[str, Any]]) -> Entry:
+def make(folder: Path, write: Callable[[Path], dict[str, Any]]) -> CacheEntry:
     """Make the entry ``folder`` and return it.
 
     Args:
         folder: place of the entry.
-        write: is given an empty folder, writes ``train.npy`` and ``test.npy`` into it and returns the rest of
-            the index.
+        write: writes ``train.npy`` and ``test.npy`` into an empty folder and returns the rest of the index.
 
     Raises:
         UserError: if the place cannot be written or the disk is full.
@@ -133,7 +154,7 @@ def make(folder: Path, write: Callable[[Path], dict[str, Any]]) -> Entry:
         _publish(part, folder)
     except OSError as error:
         raise UserError(
-            f"cannot keep decoded images in {folder.parent}: {error.strerror or error}; "
+            f"cannot write decoded images to {folder.parent}: {error.strerror or error}; "
             "free some space or choose another place with --data.cache"
         ) from error
     finally:

@@ -1,26 +1,30 @@
-"""What a data set is, once opened: two sets of uint8 images, and what is known about each image.
+"""Data sets before and after they are decoded.
 
-Images stay bytes in ``(N, H, W, C)`` until a batch reaches the device. Where there are many, the array is a
-read-only map of a file, so that a set may be larger than memory.
+A source gives a `Collection`: `Items`, which are images by index, and what is recorded about each of them.
+`vaegan.data.decoded` turns it into `ImageData`: two sets of uint8 images ``(N, H, W, C)``, which stay bytes until a
+batch reaches the device. Large arrays are read-only maps of files, so a set may be larger than memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+from .image_file import ImageHeader
+from .split import Positions, Split
 
 Progress = Callable[[int, int], None]
-"""Is told how many images are done, and of how many."""
+"""Called with the number of images done and the number in all."""
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images and what is known about each of them.
+    """Images, and what is recorded about each of them.
 
     Attributes:
         images: uint8 ``(N, H, W, C)``, C 1 or 3; often a read-only memory map.
@@ -41,10 +45,44 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    def take(self, rows: Positions) -> ImageSet:
+        """Return the images at these rows, copied, with all that is recorded about them."""
+        return replace(
+            self,
+            images=self.images[rows],
+            names=[self.names[i] for i in rows],
+            labels=None if self.labels is None else self.labels[rows],
+            attributes=None if self.attributes is None else self.attributes[rows],
+        )
+
+    def some(self, num: int, seed: int) -> ImageSet:
+        """Return ``num`` images drawn by the seed, in their order; the set itself if it has no more."""
+        return self if len(self) <= num else self.take(some_rows(len(self), num, seed))
+
+    def labels_as_attributes(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """Return all attributes, then one column of 0 and 1 for each label.
+
+        Returns:
+            float32 ``(N, A)``, NaN where unknown, and A names; a label that shares its name with an attribute is
+            written ``label NAME``. A is 0 if there are neither attributes nor labels.
+        """
+        columns, names = [np.empty((len(self), 0), np.float32)], list(self.attribute_names)
+        if self.attributes is not None:
+            columns.append(self.attributes)
+        if self.labels is not None:
+            columns.append(np.equal.outer(self.labels, np.arange(len(self.label_names))).astype(np.float32))
+            names += [f"label {name}" if name in self.attribute_names else name for name in self.label_names]
+        return np.concatenate(columns, axis=1), tuple(names)
+
+
+def some_rows(num_images: int, num: int, seed: int) -> NDArray[np.int64]:
+    """Return ``num`` of ``num_images`` indices (all, if there are no more), drawn by the seed, in ascending order."""
+    return np.sort(np.random.default_rng(seed).permutation(num_images)[:num])
+
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set: what is trained on, and what is held out.
+    """A data set: images to train on, and held-out images.
 
     Attributes:
         name: of the source.
@@ -66,78 +104,60 @@ class ImageData:
         _, height, width, channels = self.train.images.shape
         return channels, height, width
 
+    def split(self, name: str) -> ImageSet:
+        """Return the images of the split 'train' or 'test'."""
+        return {"train": self.train, "test": self.test}[name]
 
-@dataclass(frozen=True)
-class Options:
-    """How to open a source; the fields and their meaning are those of `vaegan.config.DataSettings`.
 
-    Attributes:
-        on_progress: called while images are decoded.
+class Items(Protocol):
+    """Undecoded images by index: what every source provides.
+
+    Items are pickled for the processes that decode. Those that are cheaper to make many at once also have
+    ``read_chunk(indices, target)``, which returns prepared images, uint8 ``(n, H, W, C)``.
     """
-
-    root: Path | None = None
-    size: int | None = None
-    channels: Literal[1, 3] | None = None
-    crop: Literal["center", "none"] = "center"
-    crop_size: int | None = None
-    held_out: float = 0.1
-    max_unreadable: float = 0.05
-    limit: int | None = None
-    workers: int | None = None
-    cache: Path | None = None
-    on_progress: Progress | None = None
 
     @property
-    def cache_folder(self) -> Path:
-        """Where decoded images are kept."""
-        return self.cache or Path.home() / ".cache" / "vaegan"
+    def fingerprint(self) -> str:
+        """A text that changes whenever the images do."""
 
+    def __len__(self) -> int: ...
 
-@dataclass(frozen=True)
-class Look:
-    """What the header of an image tells.
-
-    Attributes:
-        width: pixels, as seen (after its EXIF orientation).
-        height: likewise.
-        colour: whether it may hold anything but greys.
-    """
-
-    width: int
-    height: int
-    colour: bool
+    def __getitem__(self, index: int) -> Image.Image:
+        """Open one image; it need not be decoded yet."""
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Images that are not decoded yet.
+    """The images of a source, undecoded, and what is recorded about each of them.
 
     Attributes:
+        name: of the source.
         where: path or source, for messages.
-        names: of all images.
-        keys: what ``reader.open`` takes, one for each name.
-        reader: opens single images; see `vaegan.data.image_file.Reader`.
-        digest: changes whenever the images do.
-        look: of every image, where all are known to be alike; else None.
+        items: N images.
+        names: N names.
+        split: which are trained on and which held out; by a hash of the names if None.
+        header: of every image, where all are alike; else None.
         labels: int64 ``(N,)`` or None.
         label_names: name of each class.
         attributes: float32 ``(N, A)`` or None.
         attribute_names: name of each attribute.
+        defaults: values of `vaegan.config.DataSettings` where the user sets none.
     """
 
+    name: str
     where: str
+    items: Items
     names: Sequence[str]
-    keys: Sequence[Any]
-    reader: Any
-    digest: str
-    look: Look | None = None
+    split: Split | None = None
+    header: ImageHeader | None = None
     labels: NDArray[np.int64] | None = None
     label_names: tuple[str, ...] = ()
     attributes: NDArray[np.float32] | None = None
     attribute_names: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
-    def chosen(self, images: NDArray[np.uint8], positions: NDArray[np.int64]) -> ImageSet:
-        """Return the decoded ``images`` with what is known about them; ``positions`` says which they are."""
+    def decoded(self, images: NDArray[np.uint8], positions: Positions) -> ImageSet:
+        """Return the decoded ``images`` of these positions with what is recorded about them."""
         return ImageSet(
             images,
             [self.names[i] for i in positions],
@@ -149,14 +169,5 @@ class Collection:
 
 
 def some_of(images: ImageSet, num: int, seed: int) -> ImageSet:
-    """Return `num` images (all, if there are not more), drawn by the seed, in the order they had."""
-    if len(images) <= num:
-        return images
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:num])
-    return replace(
-        images,
-        images=images.images[chosen],
-        names=[images.names[i] for i in chosen],
-        labels=None if images.labels is None else images.labels[chosen],
-        attributes=None if images.attributes is None else images.attributes[chosen],
-    )
+    """Return `ImageSet.some`."""
+    return images.some(num, seed)

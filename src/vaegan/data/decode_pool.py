@@ -25,107 +25,108 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .dataset import Look
-from .image_file import ChunkReader, Reader, Target, look_at, prepare
+from .dataset import Items
+from .image_file import ImageHeader, Target, prepare, read_header
+from .split import Positions
 
 CHUNK = 64
-FEW = 256  # fewer images than this are decoded here: starting workers would take longer
+_FEW = 256  # fewer images than this are decoded here: starting workers would take longer
 
 T = TypeVar("T")
-_reader: Reader
+_items: Items
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """A chunk of decoded images.
+class DecodedChunk:
+    """Images decoded together.
 
     Attributes:
         images: uint8 ``(n, H, W, C)``, those that could be read.
-        kept: which of the chunk's keys these are.
-        bad: the others, and why.
+        positions: of these images.
+        unreadable: positions of the others, and why each cannot be read.
     """
 
     images: NDArray[np.uint8]
-    kept: list[int]
-    bad: list[tuple[int, str]]
+    positions: list[int]
+    unreadable: list[tuple[int, str]]
 
 
-def decode_chunk(reader: Reader | ChunkReader, keys: Sequence[Any], target: Target) -> Decoded:
-    """Decode the images of ``keys``; one that cannot be read is told, not raised."""
-    if isinstance(reader, ChunkReader):
-        return Decoded(reader.read_chunk(keys, target), list(range(len(keys))), [])
-    images = np.empty((len(keys), *target.shape), np.uint8)
-    kept: list[int] = []
-    bad: list[tuple[int, str]] = []
+def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedChunk:
+    """Decode the images at ``positions``; those that cannot be read are listed, not raised."""
+    if hasattr(items, "read_chunk"):
+        return DecodedChunk(items.read_chunk(positions, target), positions.tolist(), [])
+    images = np.empty((len(positions), *target.shape), target.dtype)
+    readable: list[int] = []
+    unreadable: list[tuple[int, str]] = []
     with _quiet():
-        for i, key in enumerate(keys):
+        for i in positions.tolist():
             try:
-                with reader.open(key) as image:
-                    images[len(kept)] = prepare(image, target)
+                with items[i] as image:
+                    images[len(readable)] = prepare(image, target)
             except UserError:
                 raise
-            except Exception as error:  # damaged pictures make Pillow raise nearly anything
-                bad.append((i, _reason(error)))
+            except Exception as error:  # damaged images make Pillow raise nearly anything
+                unreadable.append((i, str(error).split("\n")[0] or type(error).__name__))
             else:
-                kept.append(i)
-    return Decoded(images[: len(kept)], kept, bad)
+                readable.append(i)
+    return DecodedChunk(images[: len(readable)], readable, unreadable)
 
 
-def look_chunk(reader: Reader, keys: Sequence[Any]) -> set[Look]:
-    """Collect how the images of ``keys`` look by their headers; unreadable ones are passed over."""
-    looks = set()
+def read_headers(items: Items, positions: Positions) -> set[ImageHeader]:
+    """Return the different headers of the images at ``positions``; unreadable ones are passed over."""
+    headers = set()
     with _quiet():
-        for key in keys:
-            with contextlib.suppress(Exception), reader.open(key) as image:
-                looks.add(look_at(image))
-    return looks
+        for i in positions.tolist():
+            with contextlib.suppress(Exception), items[i] as image:
+                headers.add(read_header(image))
+    return headers
 
 
 def in_order(
-    work: Callable[..., T], reader: Reader, chunks: Sequence[Sequence[Any]], workers: int | None, *rest: Any
+    work: Callable[..., T], items: Items, chunks: Sequence[Positions], workers: int | None, *arguments: Any
 ) -> Generator[T, None, None]:
-    """Yield ``work(reader, chunk, *rest)`` for each chunk, in order, from several processes if there are many.
+    """Yield ``work(items, chunk, *arguments)`` for each chunk, in order, from several processes if there are many.
 
     Args:
         work: a function of a module, such as `decode_chunk`.
-        reader: opens the images; pickled once for each worker.
-        chunks: keys of the images.
+        items: pickled once for each worker.
+        chunks: positions of images.
         workers: processes; the number of cores if None.
-        rest: further arguments.
+        arguments: further ones.
 
     Raises:
         UserError: if a worker was killed.
     """
     num_workers = min(workers or _num_cores(), len(chunks))
-    if num_workers == 1 or sum(map(len, chunks)) < FEW:
-        yield from (work(reader, chunk, *rest) for chunk in chunks)
+    if num_workers == 1 or sum(map(len, chunks)) < _FEW:
+        yield from (work(items, chunk, *arguments) for chunk in chunks)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_workers, context, initializer=_start_worker, initargs=(reader,))
+    pool = ProcessPoolExecutor(num_workers, context, initializer=_start_worker, initargs=(items,))
     try:
         waiting: deque[Future[T]] = deque()
         for chunk in chunks:
             with _without_main():
-                waiting.append(pool.submit(_work_here, work, chunk, *rest))
+                waiting.append(pool.submit(_work_here, work, chunk, *arguments))
             if len(waiting) > 2 * num_workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise UserError(
-            "a process that decodes images was killed, perhaps for want of memory; try --data.workers 1"
+            "a process that decodes images was killed, perhaps for lack of memory; try --data.workers 1"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _work_here(work: Callable[..., T], chunk: Sequence[Any], *rest: Any) -> T:
-    return work(_reader, chunk, *rest)
+def _work_here(work: Callable[..., T], chunk: Positions, *arguments: Any) -> T:
+    return work(_items, chunk, *arguments)
 
 
-def _start_worker(reader: Reader) -> None:
-    global _reader
-    _reader = reader
+def _start_worker(items: Items) -> None:
+    global _items
+    _items = items
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -154,10 +155,6 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _reason(error: Exception) -> str:
-    return str(error).split("\n")[0] or type(error).__name__
 
 
 def _num_cores() -> int:

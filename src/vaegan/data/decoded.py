@@ -1,4 +1,7 @@
-"""From a collection of undecoded images to a data set: decoded once, then mapped from the cache."""
+"""From a collection of undecoded images to a data set: decoded once, then mapped from the cache.
+
+A small array whose images are already as the settings want them needs neither.
+"""
 
 from __future__ import annotations
 
@@ -10,73 +13,91 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..config import DataSettings
 from ..errors import UserError
 from . import cache
-from .dataset import Collection, ImageData, Look, Options
-from .decode_pool import CHUNK, decode_chunk, in_order, look_chunk
-from .image_file import Target
+from .arrays import ArrayItems
+from .dataset import Collection, ImageData, Progress
+from .decode_pool import CHUNK, decode_chunk, in_order, read_headers
+from .image_file import ImageHeader, Target
+from .split import Positions, Split, hashed_split
 
 log = logging.getLogger("vaegan")
 VERSION = 1  # raise it when the same settings begin to give other pixels
-Positions = NDArray[np.int64]
+_SMALL = 2**28  # bytes; an array of this size stays in memory instead of being copied to the cache
 
 
-def prepare_data(name: str, collection: Collection, parts: tuple[Positions, Positions], options: Options) -> ImageData:
-    """Decode a collection, or find it decoded.
+def prepare_data(collection: Collection, settings: DataSettings, on_progress: Progress | None = None) -> ImageData:
+    """Decode a collection, or map what an earlier run decoded.
 
     Args:
-        name: of the source.
         collection: N images.
-        parts: positions of the images to train on and of those held out.
-        options: size, channels, crop, limit, cache ...
+        settings: size, channels, crop, limit, cache ...
+        on_progress: called with ``(done, total)`` while images are decoded.
 
     Returns:
         The data set, its images read-only maps of files in the cache.
 
     Raises:
-        UserError: if too many files are bad, sizes differ and none is set, or the cache cannot be written.
+        UserError: if too many files are unreadable, sizes differ and none is set, or the cache cannot be written.
     """
-    parts = (parts[0][: options.limit], parts[1])
-    folder = options.cache_folder / "decoded" / _key(collection, parts, options)
-    entry = cache.load(folder) or cache.make(folder, lambda part: _decode(part, collection, parts, options))
-    num_images = len(parts[0]) + len(parts[1])
-    _check_bad(collection, entry.bad, num_images, options)
-    if entry.bad:
-        log.warning("%s: left out %s", collection.where, _told(entry.bad, num_images))
-    return ImageData(
-        name,
-        collection.chosen(entry.train, entry.kept_train),
-        collection.chosen(entry.test, entry.kept_test),
-        entry.fingerprint,
-        len(entry.bad),
+    unset = {name: value for name, value in collection.defaults.items() if getattr(settings, name) is None}
+    settings = settings.model_copy(update=unset)
+    split = collection.split or hashed_split(collection.names, settings.held_out, collection.where)
+    split = split.limited(settings.limit)
+    if isinstance(collection.items, ArrayItems):
+        if (data := _without_decoding(collection, collection.items, split, settings)) is not None:
+            return data
+        settings = settings.model_copy(update={"workers": 1})  # a copy of the array for each would cost more
+    folder = cache.cache_folder(settings.cache) / "decoded" / _key(collection, split, settings)
+    entry = cache.load(folder) or cache.make(
+        folder, lambda unfinished: _decode(unfinished, collection, split, settings, on_progress)
     )
+    _check_unreadable(collection, entry.unreadable, len(split), settings)
+    if entry.unreadable:
+        log.warning("%s: left out %s", collection.where, _summary(entry.unreadable, len(split)))
+    train, test = (collection.decoded(part.images, part.positions) for part in (entry.train, entry.test))
+    return ImageData(collection.name, train, test, entry.fingerprint, len(entry.unreadable))
 
 
-def resolve_target(look: Look, options: Options) -> Target:
-    """Return what images of this look become: the size and channels set, else their own after the crop."""
-    height, width = look.height, look.width
-    if options.size is not None:
-        height = width = options.size
-    elif options.crop == "center":
-        height = width = min(height, width, options.crop_size or height)
-    return Target(height, width, options.channels or (3 if look.colour else 1), options.crop, options.crop_size)
+def resolve_target(header: ImageHeader, settings: DataSettings) -> Target:
+    """Return what images with this header are prepared to: the size and channels set, else their own after the crop."""
+    height, width = header.height, header.width
+    if settings.size is not None:
+        height = width = settings.size
+    elif settings.crop == "center":
+        height = width = min(height, width, settings.crop_size or height)
+    return Target(height, width, settings.channels or (3 if header.colour else 1), settings.crop, settings.crop_size)
 
 
-def _find_target(collection: Collection, positions: Positions, options: Options) -> Target:
-    """Return what all images become, from their headers as far as the settings leave it open."""
-    if collection.look is not None:
-        return resolve_target(collection.look, options)
-    if options.size is not None and options.channels is not None:
-        return resolve_target(Look(1, 1, False), options)
-    chunks = _chunks(positions)
-    keys = [[collection.keys[i] for i in chunk] for chunk in chunks]
-    looks = set().union(*in_order(look_chunk, collection.reader, keys, options.workers))
-    if not looks:
-        raise UserError(f"{collection.where}: none of its {len(positions)} images can be read; check the files")
-    colour = any(look.colour for look in looks)
-    targets = {resolve_target(Look(look.width, look.height, colour), options) for look in looks}
+def _without_decoding(
+    collection: Collection, items: ArrayItems, split: Split, settings: DataSettings
+) -> ImageData | None:
+    """Return the data set if the array is small and its images are as the settings want them, else None."""
+    assert collection.header is not None
+    target = resolve_target(collection.header, settings)
+    if items.images.dtype != target.dtype or items.images.nbytes > _SMALL or target.shape != items.images.shape[1:]:
+        return None
+    train, test = (
+        collection.decoded(np.ascontiguousarray(items.images[part]), part) for part in (split.train, split.test)
+    )
+    hashes = [cache.pixel_hash(target.shape, part.images.tobytes()) for part in (train, test)]
+    return ImageData(collection.name, train, test, cache.fingerprint(*hashes))
+
+
+def _find_target(collection: Collection, split: Split, settings: DataSettings) -> Target:
+    """Return what all images are prepared to, from their headers where the settings leave it open."""
+    if collection.header is not None:
+        return resolve_target(collection.header, settings)
+    if settings.size is not None and settings.channels is not None:
+        return resolve_target(ImageHeader(1, 1, False), settings)
+    chunks = _chunks(np.concatenate([split.train, split.test]))
+    headers = set().union(*in_order(read_headers, collection.items, chunks, settings.workers))
+    if not headers:
+        raise UserError(f"{collection.where}: none of its {len(split)} images can be read; check the files")
+    colour = any(header.colour for header in headers)
+    targets = {resolve_target(ImageHeader(header.width, header.height, colour), settings) for header in headers}
     if len(targets) > 1:
         sizes = sorted((target.height, target.width) for target in targets)
         (h0, w0), (h1, w1) = sizes[0], sizes[-1]
@@ -87,57 +108,57 @@ def _find_target(collection: Collection, positions: Positions, options: Options)
 
 
 def _decode(
-    folder: Path, collection: Collection, parts: tuple[Positions, Positions], options: Options
+    folder: Path, collection: Collection, split: Split, settings: DataSettings, on_progress: Progress | None
 ) -> dict[str, Any]:
     """Write both arrays of a cache entry into ``folder`` and return the rest of its index."""
-    num_images = len(parts[0]) + len(parts[1])
-    target = _find_target(collection, np.concatenate(parts), options)
-    chunks = [(which, chunk) for which in (0, 1) for chunk in _chunks(parts[which])]
-    keys = [[collection.keys[i] for i in chunk] for _, chunk in chunks]
-    kept: tuple[list[int], list[int]] = ([], [])
-    bad: list[tuple[str, str]] = []
+    target = _find_target(collection, split, settings)
+    train_chunks, test_chunks = _chunks(split.train), _chunks(split.test)
+    results = in_order(decode_chunk, collection.items, train_chunks + test_chunks, settings.workers, target)
+    unreadable: list[tuple[str, str]] = []
     done = 0
     with (
-        cache.ArrayFile(folder / "train.npy", target.shape) as train,
-        cache.ArrayFile(folder / "test.npy", target.shape) as test,
-        contextlib.closing(in_order(decode_chunk, collection.reader, keys, options.workers, target)) as results,
+        cache.ArrayFile(folder / "train.npy", target) as train,
+        cache.ArrayFile(folder / "test.npy", target) as test,
+        contextlib.closing(results),
     ):
-        for (which, chunk), decoded in zip(chunks, results, strict=True):
-            (train, test)[which].append(decoded.images)
-            kept[which].extend(int(chunk[i]) for i in decoded.kept)
-            bad.extend((collection.names[chunk[i]], reason) for i, reason in decoded.bad)
-            _check_bad(collection, bad, num_images, options)
-            done += len(chunk)
-            if options.on_progress is not None:
-                options.on_progress(done, num_images)
-    if not (kept[0] and kept[1]):
+        files = [train] * len(train_chunks) + [test] * len(test_chunks)
+        for file, decoded in zip(files, results, strict=True):
+            file.append(decoded.images, decoded.positions)
+            unreadable.extend((collection.names[i], reason) for i, reason in decoded.unreadable)
+            _check_unreadable(collection, unreadable, len(split), settings)
+            done += len(decoded.positions) + len(decoded.unreadable)
+            if on_progress is not None:
+                on_progress(done, len(split))
+    if not (train.positions and test.positions):
         raise UserError(f"{collection.where}: too few readable images to train on some and hold out others")
     fingerprint = cache.fingerprint(train.hash, test.hash)
-    return {"train": kept[0], "test": kept[1], "bad": bad, "fingerprint": fingerprint}
+    return {"train": train.positions, "test": test.positions, "bad": unreadable, "fingerprint": fingerprint}
 
 
 def _chunks(positions: Positions) -> list[Positions]:
     return [positions[i : i + CHUNK] for i in range(0, len(positions), CHUNK)]
 
 
-def _check_bad(collection: Collection, bad: list[tuple[str, str]], num_images: int, options: Options) -> None:
-    if len(bad) > options.max_unreadable * num_images:
+def _check_unreadable(
+    collection: Collection, unreadable: list[tuple[str, str]], num_images: int, settings: DataSettings
+) -> None:
+    if len(unreadable) > settings.max_unreadable * num_images:
         raise UserError(
-            f"{collection.where}: {_told(bad, num_images)}; "
-            f"more than --data.max-unreadable {options.max_unreadable:g} allows, so repair or remove them"
+            f"{collection.where}: {_summary(unreadable, num_images)}; "
+            f"more than --data.max-unreadable {settings.max_unreadable:g} allows, so repair or remove them"
         )
 
 
-def _told(bad: list[tuple[str, str]], num_images: int) -> str:
+def _summary(unreadable: list[tuple[str, str]], num_images: int) -> str:
     """Return ``2 unreadable of 90 images: 'a.jpg' (why), 'b.jpg' (why)``, with the first few names."""
-    some = ", ".join(f"{name!r} ({reason})" for name, reason in bad[:3])
-    return f"{len(bad)} unreadable of {num_images} images: {some}{', ...' if len(bad) > 3 else ''}"
+    some = ", ".join(f"{name!r} ({reason})" for name, reason in unreadable[:3])
+    return f"{len(unreadable)} unreadable of {num_images} images: {some}{', ...' if len(unreadable) > 3 else ''}"
 
 
-def _key(collection: Collection, parts: tuple[Positions, Positions], options: Options) -> str:
-    """Return a name for the cache entry: a hash of content, selection and settings."""
-    settings = [VERSION, options.size, options.channels, options.crop, options.crop_size]
-    digest = hashlib.sha256(json.dumps([collection.digest, settings]).encode())
-    for positions in parts:
+def _key(collection: Collection, split: Split, settings: DataSettings) -> str:
+    """Return a name for the cache entry: a hash of content, split and settings."""
+    values = [VERSION, settings.size, settings.channels, settings.crop, settings.crop_size]
+    digest = hashlib.sha256(json.dumps([collection.items.fingerprint, values]).encode())
+    for positions in (split.train, split.test):
         digest.update(b"part" + positions.astype(np.int64).tobytes())
     return digest.hexdigest()[:32]

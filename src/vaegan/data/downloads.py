@@ -1,4 +1,4 @@
-"""Official files of published data sets: found in their usual places, else downloaded with their checksum.
+"""Official files of published data sets, in their usual places or downloaded and checked by their checksum.
 
 Where no download succeeds, one line says what is missing, where to get it and where to put it.
 """
@@ -13,16 +13,17 @@ import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..config import DataSettings
 from ..errors import UserError
-from .dataset import Options
+from .cache import cache_folder
 
 log = logging.getLogger("vaegan")
 MIRROR = "VAEGAN_MIRROR"  # environment variable: a URL below which SOURCE/FILE is tried before all else
 
 
-def root_of(source: str, options: Options) -> Path:
-    """Return the folder where a source's official files are, or go."""
-    return options.root or Path.home() / ".cache" / "vaegan" / source
+def root_of(source: str, settings: DataSettings) -> Path:
+    """Return the folder for a source's official files."""
+    return cache_folder(None) / source if settings.root is None else settings.root.expanduser()
 
 
 def find(root: Path, below: Sequence[str], names: Sequence[str]) -> Path | None:
@@ -45,10 +46,10 @@ def download(
 
     Args:
         source: name of the source.
-        file: its name.
+        file: name of the file.
         checksum: ``md5:...`` or ``sha256:...``; None where none was published.
         root: folder to put it into.
-        urls: folders that hold the file; tried in turn, behind the mirror.
+        urls: folders with the file; tried in turn, after the mirror.
         page: where people get it; the first of ``urls`` if None.
         missing: names of all files that are missing, for the message; this one if empty.
 
@@ -66,7 +67,7 @@ def download(
             return Path(pooch.retrieve(f"{url}/{file}", checksum, file, root, downloader=downloader))
         except requests.RequestException as error:
             log.info("%s/%s: %s", url, file, error)
-        except ValueError as error:  # pooch's word for a wrong checksum
+        except ValueError as error:  # what pooch raises for a wrong checksum
             raise UserError(
                 f"{url}/{file}: is not the published file (wrong checksum); fetch it elsewhere and put it into {root}"
             ) from error
@@ -75,16 +76,16 @@ def download(
                 f"cannot write {root / file}: {error.strerror or error}; choose another --data.root"
             ) from error
     raise UserError(
-        f"{source}: {', '.join(missing or [file])} not found in {root} and not to be downloaded now; "
+        f"{source}: {', '.join(missing or [file])} not found in {root}, and the download failed; "
         f"fetch from {page or urls[0]} and put them there, or point --data.root at their folder"
     )
 
 
 def unpacked(archive: Path, folder: str) -> Path:
-    """Return ``folder`` beside a .tar.gz that holds it, unpacked if it is missing.
+    """Return ``folder`` beside the .tar.gz it is in, unpacked if it is missing.
 
     Raises:
-        UserError: if the archive is damaged or does not hold the folder, or the place cannot be written.
+        UserError: if the archive is damaged or the folder is not in it, or the place cannot be written.
     """
     target = archive.parent / folder
     part = archive.with_name(f".{folder}.{os.getpid()}.part")
@@ -95,7 +96,7 @@ def unpacked(archive: Path, folder: str) -> Path:
         with tarfile.open(archive, "r:gz") as content:
             content.extractall(part, filter="data")
         if not (part / folder).is_dir():
-            raise UserError(f"{archive}: does not hold the folder {folder}; download it again")
+            raise UserError(f"{archive}: the folder {folder} is not in it; download it again")
         _publish(part / folder, target)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise UserError(f"{archive}: cannot be unpacked ({error}); download it again") from error

@@ -1,12 +1,16 @@
-"""What pictures a folder or a .zip holds: names, classes, attributes; nothing is decoded or unpacked.
+"""The images of a folder or a .zip: names, classes, attributes; nothing is decoded or unpacked.
 
-Names are relative to the innermost folder that holds everything, so ``smiles/`` wrapped in ``smiles.zip``
+Names are relative to the innermost folder that has everything in it, so ``smiles/`` wrapped in ``smiles.zip``
 changes none, and a .zip and its unpacked folder name, order and split their images alike. Where every image
-lies in some subfolder, the first part of its name is its class.
+is in some subfolder, the first part of its name is its class.
+
+``attributes.csv`` has one row for each image: its file name (relative to the folder, or the bare name), then numbers,
+an empty cell where one is unknown. The first line names the columns.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import itertools
@@ -16,7 +20,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -24,9 +29,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import UserError
-from .attribute_table import read_attributes
-from .dataset import Collection
-from .image_file import FORMATS, SUFFIXES, Reader
+from .dataset import Collection, Items
+from .image_file import FORMATS, SUFFIXES
 
 log = logging.getLogger("vaegan")
 ATTRIBUTES = "attributes.csv"
@@ -39,7 +43,7 @@ class File:
 
     Attributes:
         name: relative, with '/' between its parts.
-        key: what the reader opens it by.
+        key: what the items open it by.
         stamp: changes when the file does.
     """
 
@@ -48,52 +52,61 @@ class File:
     stamp: str
 
 
-class FolderReader:
-    """Opens pictures by their path."""
+class FolderItems:
+    """Image files by their paths."""
 
-    def open(self, key: str) -> Image.Image:
-        """Open the picture at the path ``key``."""
-        return Image.open(key, formats=FORMATS)
+    def __init__(self, paths: Sequence[str], fingerprint: str) -> None:
+        self.paths, self.fingerprint = paths, fingerprint
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Open one image."""
+        return Image.open(self.paths[index], formats=FORMATS)
 
 
-class ZipReader:
-    """Opens pictures of a .zip by their position in its directory; they are read into memory, not unpacked."""
+class ZipItems:
+    """Image files of a .zip by their places in its directory; they are read into memory, not unpacked."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, places: Sequence[int], fingerprint: str) -> None:
+        self.path, self.places, self.fingerprint = path, places, fingerprint
         self._zip: zipfile.ZipFile | None = None
 
-    def open(self, key: int) -> Image.Image:
-        """Open the picture at position ``key``."""
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Open one image."""
         if self._zip is None:
             self._zip = zipfile.ZipFile(self.path)
-        info = self._zip.infolist()[key]
+        info = self._zip.infolist()[self.places[index]]
         if info.file_size > _MAX_FILE:
             raise ValueError(f"unpacks to {info.file_size} bytes")
         return Image.open(io.BytesIO(self._zip.read(info)), formats=FORMATS)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_zip": None}
+        return self.__dict__ | {"_zip": None}
 
 
 def list_folder(path: Path) -> Collection:
-    """List the pictures in a folder and its subfolders.
+    """List the images in a folder and its subfolders.
 
     Raises:
-        UserError: if the folder cannot be read, holds no pictures, or its attributes are no table of numbers.
+        UserError: if the folder cannot be read, has no images, or its attributes are not a table of numbers.
     """
     try:
         files = list(_walk(path, "", set()))
-        return collect_files(path, files, FolderReader(), lambda file: Path(file.key).read_bytes())
+        return collect_files(path, files, FolderItems, lambda file: Path(file.key).read_bytes())
     except OSError as error:
         raise UserError(f"{error.filename or path}: {error.strerror or error}; give a folder you can read") from error
 
 
 def list_zip(path: Path) -> Collection:
-    """List the pictures in a .zip.
+    """List the images in a .zip.
 
     Raises:
-        UserError: if the file is no .zip, is encrypted, holds no pictures, or its attributes are no table of numbers.
+        UserError: if the file is not a .zip, is encrypted, has no images, or its attributes are not a table of numbers.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -105,7 +118,7 @@ def list_zip(path: Path) -> Collection:
                 for i, info in enumerate(infos)
                 if not info.is_dir()
             ]
-            return collect_files(path, files, ZipReader(path), lambda file: archive.read(infos[file.key]))
+            return collect_files(path, files, partial(ZipItems, path), lambda file: archive.read(infos[file.key]))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a readable .zip ({error}); copy or download it again") from error
     except OSError as error:
@@ -133,38 +146,40 @@ def plain_name(name: str) -> str:
     return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
 
 
-def collect_files(path: Path, files: list[File], reader: Reader, read: Callable[[File], bytes]) -> Collection:
-    """Make a collection of the pictures among files.
+def collect_files(
+    path: Path, files: list[File], make_items: Callable[[list[Any], str], Items], read: Callable[[File], bytes]
+) -> Collection:
+    """Make a collection of the images among files.
 
     Args:
         path: of the folder or archive.
-        files: all that it holds.
-        reader: opens pictures by their keys.
+        files: all that are in it.
+        make_items: makes items of the images' keys and their fingerprint.
         read: returns the content of a file.
 
     Raises:
-        UserError: if none is a picture, or the attributes are no table of numbers.
+        UserError: if none is an image, or the attributes are not a table of numbers.
     """
     files = sorted((file for file in files if not _is_hidden(file.name)), key=lambda file: file.name)
-    pictures = [file for file in files if file.name.lower().endswith(SUFFIXES)]
-    if not pictures:
+    images = [file for file in files if file.name.lower().endswith(SUFFIXES)]
+    if not images:
         raise UserError(
-            f"{path}: no images found; it needs PNG, JPEG, WebP or BMP files, at will in one subfolder per class"
+            f"{path}: no images found; it needs PNG, JPEG, WebP or BMP files, optionally in one subfolder per class"
         )
-    wrapper = _wrapper([file.name for file in pictures])
-    names = tuple(file.name[len(wrapper) :] for file in pictures)
+    wrapper = _wrapper([file.name for file in images])
+    names = tuple(file.name[len(wrapper) :] for file in images)
     tables = [file for file in files if file.name in (ATTRIBUTES, wrapper + ATTRIBUTES)][-1:]
-    _tell_others(path, len(files) - len(pictures) - len(tables))
+    if num_others := len(files) - len(images) - len(tables):
+        log.info("%s: left out %d files that are not PNG, JPEG, WebP or BMP by their names", path, num_others)
     labels, label_names = _classes(names)
     attributes: tuple[NDArray[np.float32] | None, tuple[str, ...]] = (None, ())
     for table in tables:
         attributes = read_attributes(read(table), names, f"{path}/{table.name}")
     return Collection(
+        name=path.resolve().name if path.is_dir() else path.stem,
         where=str(path),
+        items=make_items([file.key for file in images], _fingerprint(path, images)),
         names=names,
-        keys=[file.key for file in pictures],
-        reader=reader,
-        digest=_digest(path, pictures),
         labels=labels,
         label_names=label_names,
         attributes=attributes[0],
@@ -172,19 +187,57 @@ def collect_files(path: Path, files: list[File], reader: Reader, read: Callable[
     )
 
 
+def read_attributes(content: bytes, names: Sequence[str], where: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Read an attributes.csv.
+
+    Args:
+        content: of the file, UTF-8.
+        names: of N images.
+        where: the file's path, for messages.
+
+    Returns:
+        float32 ``(N, A)``, NaN where unknown, and the names of the A columns.
+
+    Raises:
+        UserError: if the file is not such a table, or names none of the images.
+    """
+    try:
+        lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        columns = tuple(next(lines, [])[1:])
+        rows = {line[0]: _numbers(line, len(columns), f"{where}, line {lines.line_num}") for line in lines if line}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{where}: not a table of comma-separated UTF-8 text ({error})") from error
+    if not columns:
+        raise UserError(f"{where}: needs a first line 'file,NAME,...' and at least one attribute")
+    values = [rows.get(name) or rows.get(PurePosixPath(name).name) for name in names]
+    if not any(values):
+        raise UserError(f"{where}: its first column names none of the images, such as {names[0]!r}")
+    return np.array([row or [np.nan] * len(columns) for row in values], np.float32), columns
+
+
+def _numbers(line: list[str], num_columns: int, where: str) -> list[float]:
+    try:
+        values = [float(cell) if cell.strip() else float("nan") for cell in line[1:]]
+    except ValueError as error:
+        raise UserError(f"{where}: {error}; attributes are numbers") from error
+    if len(values) != num_columns:
+        raise UserError(f"{where}: {len(values)} values for {num_columns} attributes")
+    return values
+
+
 def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
 def _wrapper(names: Sequence[str]) -> str:
-    """Return the folders, if any, that all files lie in: ``"a/b/"``."""
+    """Return the folders, if any, that all files are in: ``"a/b/"``."""
     folders = [name.split("/")[:-1] for name in names]
     both = zip(min(folders), max(folders), strict=False)  # what the extremes share, all share
     return "".join(f"{a}/" for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], both))
 
 
 def _classes(names: Sequence[str]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Return labels by first subfolder, and the subfolders; none if an image lies in no subfolder."""
+    """Return labels by first subfolder, and the subfolders; none if an image is in no subfolder."""
     if not all("/" in name for name in names):
         return None, ()
     folders = [name.split("/")[0] for name in names]
@@ -192,13 +245,8 @@ def _classes(names: Sequence[str]) -> tuple[NDArray[np.int64] | None, tuple[str,
     return labels.astype(np.int64), tuple(map(str, label_names))
 
 
-def _digest(path: Path, pictures: Sequence[File]) -> str:
+def _fingerprint(path: Path, images: Sequence[File]) -> str:
     digest = hashlib.sha256(os.fsencode(path.resolve()))
-    for file in pictures:
+    for file in images:
         digest.update(f"\0{file.name}\0{file.stamp}".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
-
-
-def _tell_others(path: Path, count: int) -> None:
-    if count:
-        log.info("%s: left out %d files that are not PNG, JPEG, WebP or BMP by their names", path, count)

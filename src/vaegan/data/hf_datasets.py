@@ -1,9 +1,9 @@
 """``hf:NAME`` or ``hf:NAME:CONFIGURATION``: a data set of the Hugging Face hub, or a local folder in its layout.
 
-Read by the `datasets` library, an extra that is imported only here. The first column of images is taken, the first
-one of classes becomes the labels, columns of numbers become attributes. The data set's own split is kept, in a
-shuffled order that is always the same: `train` is trained on, `test` or else `validation` held out; without them a
-share is held out by a hash of the index.
+Read by the `datasets` library, an extra that is imported only here. The first column of images is used, the first
+one of classes becomes the labels, columns of numbers become attributes. The data set keeps its own split, in a shuffled
+order that is always the same: `train` is trained on, `test` or else `validation` held out; without them a share is
+held out by a hash of the index.
 """
 
 from __future__ import annotations
@@ -18,62 +18,67 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import UserError
-from .dataset import Collection, ImageData, Options
-from .decoded import Positions, prepare_data
+from .dataset import Collection
 from .image_file import FORMATS
-from .split import hashed_split
+from .split import Split
 
 HUB = "hf:"
 _HELD_OUT = ("test", "validation", "valid", "val")
 
 
-class HubReader:
-    """Opens row ``key[1]`` of table ``key[0]``.
+class HubItems:
+    """Rows of tables of the `datasets` library.
 
     Args:
-        tables: of the library's, with the column of images left undecoded.
+        tables: one after another; the column of images is left undecoded.
         column: of images.
+        fingerprint: changes whenever the tables do.
     """
 
-    def __init__(self, tables: Sequence[Any], column: str) -> None:
-        self.tables = tables
-        self.column = column
+    def __init__(self, tables: Sequence[Any], column: str, fingerprint: str) -> None:
+        self.tables, self.column, self.fingerprint = tables, column, fingerprint
+        self._ends = np.cumsum([len(table) for table in tables])
 
-    def open(self, key: tuple[int, int]) -> Image.Image:
-        """Open one picture."""
-        row = self.tables[key[0]][key[1]][self.column]
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Open one image."""
+        which = int(np.searchsorted(self._ends, index, side="right"))
+        table = self.tables[which]
+        row = table[index - int(self._ends[which]) + len(table)][self.column]
         return Image.open(row["path"] if row["bytes"] is None else io.BytesIO(row["bytes"]), formats=FORMATS)
 
 
-def open_hub(source: str, options: Options) -> ImageData:
-    """Open a data set of the hub, downloaded if that was not done before.
+def list_hub(source: str) -> Collection:
+    """List the images of a data set of the hub, downloaded if that was not done before.
 
     Raises:
-        UserError: if the library is not installed, the data set cannot be loaded, or it holds no images.
+        UserError: if the library is not installed, the data set cannot be loaded, or it has no images.
     """
     library = _import()
     tables = _load(library, source)
     first = next(iter(tables.values()))
     column = _columns(first.features, library.Image)[:1]
     if not column:
-        raise UserError(f"{source}: none of its columns {', '.join(first.features)} holds images")
+        raise UserError(f"{source}: none of its columns {', '.join(first.features)} has images")
     raw = [
         table.select_columns(column).cast_column(column[0], library.Image(decode=False)) for table in tables.values()
     ]
     labels, label_names = _labels(tables, _columns(first.features, library.ClassLabel)[:1])
     attributes, attribute_names = _attributes(tables, _number_columns(first.features))
-    collection = Collection(
+    fingerprint = " ".join([source, *(table._fingerprint for table in tables.values())])
+    return Collection(
+        name=source,
         where=source,
+        items=HubItems(raw, column[0], fingerprint),
         names=[f"{split}-{i:06}" for split, table in tables.items() for i in range(len(table))],
-        keys=[(which, i) for which, table in enumerate(raw) for i in range(len(table))],
-        reader=HubReader(raw, column[0]),
-        digest=" ".join([source, *(table._fingerprint for table in tables.values())]),
+        split=_own_split([len(table) for table in tables.values()]),
         labels=labels,
         label_names=label_names,
         attributes=attributes,
         attribute_names=attribute_names,
     )
-    return prepare_data(source, collection, _parts(tables, collection, options), options)
 
 
 def _import() -> Any:
@@ -88,7 +93,7 @@ def _load(library: Any, source: str) -> dict[str, Any]:
     name, _, configuration = source.removeprefix(HUB).partition(":")
     try:
         splits: Mapping[str, Any] = library.load_dataset(name, configuration or None)
-    except Exception as error:  # the library raises what it and its dozen of file systems and formats will
+    except Exception as error:  # the library and its dozen file systems and formats raise all kinds of errors
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise UserError(f"{source}: cannot be loaded ({reason}); see huggingface.co/datasets for names") from error
     train = "train" if "train" in splits else next(iter(splits))
@@ -96,25 +101,26 @@ def _load(library: Any, source: str) -> dict[str, Any]:
     return {split: splits[split] for split in [train, *held_out]}
 
 
-def _parts(tables: Mapping[str, Any], collection: Collection, options: Options) -> tuple[Positions, Positions]:
-    if len(tables) == 1:
-        return hashed_split(collection.names, options.held_out, collection.where)
-    num_train, num_test = map(len, tables.values())
+def _own_split(lengths: Sequence[int]) -> Split | None:
+    """Return the data set's own split, None if it has only one table."""
+    if len(lengths) == 1:
+        return None
+    num_train, num_test = lengths
     shuffle = np.random.default_rng(0).permutation  # many sets are sorted by class, and the first images should not be
-    return shuffle(num_train), num_train + shuffle(num_test)
+    return Split(shuffle(num_train), num_train + shuffle(num_test))
 
 
-def _columns(features: Mapping[str, Any], kind: type) -> list[str]:
-    return [name for name, feature in features.items() if isinstance(feature, kind)]
+def _columns(features: Mapping[str, Any], feature_type: type) -> list[str]:
+    return [name for name, feature in features.items() if isinstance(feature, feature_type)]
 
 
 def _number_columns(features: Mapping[str, Any]) -> list[str]:
-    """Return columns of numbers or truths; classes are labels."""
-    kinds = ("int", "uint", "float", "bool")
+    """Return columns of numbers or booleans; classes are labels."""
+    dtypes = ("int", "uint", "float", "bool")
     return [
         name
         for name, feature in features.items()
-        if not hasattr(feature, "names") and str(getattr(feature, "dtype", "")).startswith(kinds)
+        if not hasattr(feature, "names") and str(getattr(feature, "dtype", "")).startswith(dtypes)
     ]
 
 

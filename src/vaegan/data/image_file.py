@@ -1,22 +1,19 @@
-"""One picture file -> one uint8 array: upright, flat, cut, resized.
+"""One image file -> one array: upright, without transparency, cropped, resized.
 
-Grey, RGB, CMYK and palette images become grey or RGB; see-through ones are laid on white; 16 bits are scaled to 8
+Grey, RGB, CMYK and palette images become grey or RGB; transparent ones are laid on white; 16 bits are scaled to 8
 (65535 -> 255); the EXIF orientation is applied. Resizing is Pillow's Lanczos filter with its support scaled to the
-reduction, so nothing aliases.
+reduction, so nothing aliases. This is the only place that decides the type of an image's numbers (`Target.dtype`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-
-from .dataset import Look
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
@@ -32,31 +29,32 @@ _UPRIGHT = {
 }
 
 
-class Reader(Protocol):
-    """Opens single images of a collection, in this process or, pickled, in another."""
+@dataclass(frozen=True)
+class ImageHeader:
+    """Size and colour of an image as its file states them.
 
-    def open(self, key: Any) -> Image.Image:
-        """Open the image that ``key`` stands for; it may not be decoded yet."""
+    Attributes:
+        width: pixels, after the EXIF orientation.
+        height: likewise.
+        colour: whether it may hold anything but greys.
+    """
 
-
-@runtime_checkable
-class ChunkReader(Protocol):
-    """Makes finished images, many at once, instead of opening single ones."""
-
-    def read_chunk(self, keys: Sequence[Any], target: Target) -> NDArray[np.uint8]:
-        """Return the images that ``keys`` stand for, uint8 ``(n, H, W, C)``."""
+    width: int
+    height: int
+    colour: bool
 
 
 @dataclass(frozen=True)
 class Target:
-    """What every image of a set shall become.
+    """What every image of a set is prepared to.
 
     Attributes:
         height: pixels.
         width: pixels.
         channels: 1 (grey) or 3 (RGB).
-        crop: 'center' cuts the largest centred square first, 'none' squeezes the whole image.
+        crop: 'center' crops the largest centred square first, 'none' squeezes the whole image.
         crop_size: side of that square in pixels of the original, if not the largest.
+        dtype: type of the prepared numbers.
     """
 
     height: int
@@ -64,6 +62,7 @@ class Target:
     channels: int
     crop: Literal["center", "none"] = "center"
     crop_size: int | None = None
+    dtype: ClassVar = np.dtype(np.uint8)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -71,12 +70,12 @@ class Target:
         return self.height, self.width, self.channels
 
 
-def look_at(image: Image.Image) -> Look:
-    """Tell size and colour of an opened image without decoding it."""
+def read_header(image: Image.Image) -> ImageHeader:
+    """Return size and colour of an opened image without decoding it."""
     width, height = image.size
     if _orientation(image) >= 5:
         width, height = height, width
-    return Look(width, height, _has_colour(image))
+    return ImageHeader(width, height, _has_colour(image))
 
 
 def prepare(image: Image.Image, target: Target) -> NDArray[np.uint8]:
@@ -98,11 +97,11 @@ def prepare(image: Image.Image, target: Target) -> NDArray[np.uint8]:
     image = _flat(_upright(image), target.channels)
     side = _crop_side(image.width, image.height, target, scale)
     image = _fit(image, side, target)
-    return np.asarray(image, np.uint8).reshape(target.shape)
+    return np.asarray(image, target.dtype).reshape(target.shape)
 
 
 def _crop_side(width: int, height: int, target: Target, scale: float) -> int | None:
-    """Return the side of the centred square to cut, None for the whole image."""
+    """Return the side of the centred square to crop, None for the whole image."""
     if target.crop == "none":
         return None
     largest = min(width, height)
@@ -110,7 +109,7 @@ def _crop_side(width: int, height: int, target: Target, scale: float) -> int | N
 
 
 def _fit(image: Image.Image, side: int | None, target: Target) -> Image.Image:
-    """Cut the centred square of this ``side``, then resize to the target."""
+    """Crop the centred square of this ``side``, then resize to the target."""
     if side is not None:
         left, top = (image.width - side) // 2, (image.height - side) // 2
         image = image.crop((left, top, left + side, top + side))
@@ -123,18 +122,18 @@ def _orientation(image: Image.Image) -> int:
         return 1
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data raise all kinds of errors, and the picture is as good without
+    except Exception:  # damaged EXIF data raise all kinds of errors, and the image is as good without
         return 1
     return value if value in _UPRIGHT else 1
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    how = _UPRIGHT.get(_orientation(image))
-    return image if how is None else image.transpose(how)
+    transpose = _UPRIGHT.get(_orientation(image))
+    return image if transpose is None else image.transpose(transpose)
 
 
 def _flat(image: Image.Image, channels: int) -> Image.Image:
-    """Return the image as 8-bit grey or RGB, on white where it is see-through."""
+    """Return the image as 8-bit grey or RGB, on white where it is transparent."""
     if image.mode.startswith("I"):  # 16-bit grey; Pillow gives colour of 16 bits as 8 bits already
         values = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
         image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))

@@ -1,8 +1,8 @@
 """``.tar`` shards in the layout of webdataset: files of one sample share their name up to the first dot.
 
-``0001.jpg`` is the picture, ``0001.cls`` its class (a whole number) and ``0001.json`` an object whose numbers become
+``0001.jpg`` is the image, ``0001.cls`` its class (a whole number) and ``0001.json`` an object whose numbers become
 attributes. Several shards are given as a pattern, ``train-{0000..0099}.tar`` or ``train-*.tar``. Nothing is unpacked:
-a picture is read from its place in the .tar. A plain .tar of a folder of images does as well.
+an image is read from its place in the .tar. A plain .tar of a folder of images works too.
 Source: github.com/webdataset/webdataset, "The WebDataset Format".
 """
 
@@ -14,8 +14,9 @@ import itertools
 import json
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,59 +29,71 @@ from .folder import File, collect_files, plain_name
 from .image_file import FORMATS
 
 _CLASS, _JSON = "cls", "json"
-_KNOWN = (_CLASS, _JSON)
+_BESIDE = (_CLASS, _JSON)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
+Place = tuple[int, int, int]
+"""Which shard, first byte, number of bytes."""
+_Beside = dict[str, Place]  # places of the texts beside an image, by suffix
+_Read = Callable[[Place], bytes]
 
-class ShardReader:
-    """Opens pictures by shard, place and length."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = paths
+class ShardItems:
+    """Image files in several shards, each by shard, first byte and length."""
 
-    def open(self, key: tuple[int, int, int]) -> Image.Image:
-        """Open the picture of ``key[2]`` bytes at byte ``key[1]`` of shard ``key[0]``."""
-        return Image.open(io.BytesIO(self.content(key)), formats=FORMATS)
+    def __init__(self, paths: Sequence[Path], places: Sequence[Place], fingerprint: str) -> None:
+        self.paths, self.places, self.fingerprint = paths, places, fingerprint
 
-    def content(self, key: tuple[int, int, int]) -> bytes:
-        """Return the content of the file there."""
-        with self.paths[key[0]].open("rb") as shard:
-            shard.seek(key[1])
-            return shard.read(key[2])
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Open one image."""
+        return Image.open(io.BytesIO(_content(self.paths, self.places[index])), formats=FORMATS)
+
+
+def _content(paths: Sequence[Path], place: Place) -> bytes:
+    """Return the content of the file at a place."""
+    shard, start, length = place
+    with paths[shard].open("rb") as file:
+        file.seek(start)
+        return file.read(length)
 
 
 def list_shards(pattern: Path) -> Collection:
-    """List the pictures in all shards of a pattern.
+    """List the images in all shards of a pattern.
 
     Raises:
-        UserError: if there is no such shard, one is no .tar, none holds pictures, or a class or JSON object is none.
+        UserError: if a shard is missing or not a .tar, none has images, or a class or JSON object is malformed.
     """
     paths = expand(str(pattern))
-    reader = ShardReader(paths)
-    files = [file for which, path in enumerate(paths) for file in _members(which, path)]
-    known = {_sample(file): file for file in files if _sample(file)[2] in _KNOWN}
-    files = [file for file in files if _sample(file) not in known]
+    files = [file for shard, path in enumerate(paths) for file in _members(shard, path)]
+    texts = {_sample(file): file.key for file in files if _sample(file)[2] in _BESIDE}
+    files = [file for file in files if _sample(file) not in texts]
     samples = {file.key: _sample(file)[:2] for file in files}
-    collection = collect_files(pattern, files, reader, lambda file: reader.content(file.key))
+    read = partial(_content, paths)
+    collection = collect_files(pattern, files, partial(ShardItems, paths), lambda file: read(file.key))
+    assert isinstance(collection.items, ShardItems)
+    places = collection.items.places
     beside = [
-        {kind: known[*samples[key], kind] for kind in _KNOWN if (*samples[key], kind) in known}
-        for key in collection.keys
+        {suffix: texts[*samples[place], suffix] for suffix in _BESIDE if (*samples[place], suffix) in texts}
+        for place in places
     ]
     if len(set(collection.names)) < len(collection.names):
-        names = [f"{paths[key[0]].name}/{name}" for key, name in zip(collection.keys, collection.names, strict=True)]
+        names = [f"{paths[place[0]].name}/{name}" for place, name in zip(places, collection.names, strict=True)]
         collection = replace(collection, names=names)
     if any(_CLASS in files for files in beside):
-        labels, label_names = _labels(beside, reader, str(pattern))
+        labels, label_names = _labels(beside, read, str(pattern))
         collection = replace(collection, labels=labels, label_names=label_names)
     if any(_JSON in files for files in beside):
-        attributes, attribute_names = _attributes(beside, reader, str(pattern))
+        attributes, attribute_names = _attributes(beside, read, str(pattern))
         collection = replace(collection, attributes=attributes, attribute_names=attribute_names)
     return collection
 
 
 def is_pattern(source: str) -> bool:
-    """Tell whether a path that does not exist may mean several shards."""
+    """Return whether a path that does not exist may mean several shards."""
     return source.lower().endswith(".tar") and any(sign in source for sign in "{*?[")
 
 
@@ -92,10 +105,10 @@ def expand(pattern: str) -> list[Path]:
     """
     paths = []
     for name in _unbraced(pattern):
-        found = [name] if Path(name).is_file() else sorted(glob.glob(name))  # noqa: PTH207, as pathlib refuses "/..."
-        if not found:
+        matches = [name] if Path(name).is_file() else sorted(glob.glob(name))  # noqa: PTH207, pathlib refuses "/..."
+        if not matches:
             raise UserError(f"{name}: no such file; give a .tar, or a pattern such as 'train-{{0000..0099}}.tar'")
-        paths += [Path(path) for path in found]
+        paths += [Path(path) for path in matches]
     return paths
 
 
@@ -114,20 +127,20 @@ def _unbraced(pattern: str) -> list[str]:
     return [pattern[: match.start()] + word + rest for word, rest in itertools.product(words, rests)]
 
 
-def _members(which: int, path: Path) -> list[File]:
+def _members(shard: int, path: Path) -> list[File]:
     """List the files of a shard."""
     try:
         stat = path.stat()
-        with tarfile.open(path, "r:") as shard:
-            members = shard.getmembers()
-            if stat.st_size < shard.offset + tarfile.BLOCKSIZE:  # no block behind the last file, which marks the end
+        with tarfile.open(path, "r:") as archive:
+            members = archive.getmembers()
+            if stat.st_size < archive.offset + tarfile.BLOCKSIZE:  # no block marks the end
                 raise tarfile.ReadError("cut short")
     except (OSError, tarfile.TarError) as error:
         raise UserError(f"{path}: not a readable .tar ({error}); copy or download it again") from error
     files = []
     for member in members:
         if member.isreg():
-            place = (which, member.offset_data, member.size)
+            place = (shard, member.offset_data, member.size)
             files.append(File(plain_name(member.name), place, f"{place} {stat.st_mtime_ns}"))
     return files
 
@@ -135,38 +148,34 @@ def _members(which: int, path: Path) -> list[File]:
 def _sample(file: File) -> tuple[int, str, str]:
     """Return shard, name up to the first dot, and the rest of the name."""
     folder, slash, name = file.name.rpartition("/")
-    key, _, kind = name.partition(".")
-    return file.key[0], folder + slash + key, kind
+    stem, _, suffix = name.partition(".")
+    return file.key[0], folder + slash + stem, suffix
 
 
-def _labels(
-    beside: Sequence[dict[str, File]], reader: ShardReader, where: str
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def _labels(beside: Sequence[_Beside], read: _Read, where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return labels ``(N,)`` and the names of the classes, which are the numbers in the files."""
     try:
-        numbers = [int(reader.content(files[_CLASS].key)) for files in beside]
+        numbers = [int(read(files[_CLASS])) for files in beside]
     except KeyError as error:
-        raise UserError(f"{where}: some pictures have a .{_CLASS} beside them and some have none") from error
+        raise UserError(f"{where}: some images have a .{_CLASS} beside them and some do not") from error
     except ValueError as error:
-        raise UserError(f"{where}: a .{_CLASS} holds no whole number ({error})") from error
+        raise UserError(f"{where}: a .{_CLASS} is not a whole number ({error})") from error
     values, labels = np.unique(numbers, return_inverse=True)
     return labels.astype(np.int64), tuple(map(str, values))
 
 
-def _attributes(
-    beside: Sequence[dict[str, File]], reader: ShardReader, where: str
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Return numbers and truths of the JSON objects as attributes ``(N, A)``, NaN where unknown, and their names."""
-    rows = [_numbers(reader.content(files[_JSON].key), where) if _JSON in files else {} for files in beside]
+def _attributes(beside: Sequence[_Beside], read: _Read, where: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Return numbers and booleans of the JSON objects as attributes ``(N, A)``, NaN where unknown, and their names."""
+    rows = [_numbers(read(files[_JSON]), where) if _JSON in files else {} for files in beside]
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
     return np.array([[row.get(name, np.nan) for name in columns] for row in rows], np.float32), columns
 
 
 def _numbers(content: bytes, where: str) -> dict[str, float]:
     try:
-        known = json.loads(content)
+        values = json.loads(content)
     except ValueError as error:
         raise UserError(f"{where}: a .{_JSON} cannot be read ({error})") from error
-    if not isinstance(known, dict):
-        raise UserError(f"{where}: a .{_JSON} holds no object")
-    return {name: float(value) for name, value in known.items() if isinstance(value, int | float)}
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: a .{_JSON} is not an object")
+    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}

@@ -6,25 +6,23 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+from ..config import DataSettings
 from ..errors import UserError, nearest
-from .arrays import list_array, open_rows
-from .dataset import Collection, ImageData, Options, Progress
-from .decoded import Positions, prepare_data
+from ..settings_io import checked
+from .arrays import list_array
+from .dataset import Collection, ImageData, Progress
+from .decoded import prepare_data
 from .folder import list_folder, list_zip
-from .hf_datasets import HUB, open_hub
+from .hf_datasets import HUB, list_hub
 from .named.binary_records import CIFAR10, STL10
-from .named.celeba import open_celeba
-from .named.digits import open_digits
-from .named.lfw import open_lfw
-from .named.mnist import FASHION_MNIST, MNIST
+from .named.celeba import list_celeba
+from .named.lfw import list_lfw
+from .named.mnist import FASHION_MNIST, MNIST, list_digits
 from .shards import is_pattern, list_shards
-from .split import hashed_split
 from .synthetic.faces import FACES_SOURCE
 from .synthetic.shapes import SHAPES_SOURCE
-
-_Open = Callable[[str, Collection, tuple[Positions, Positions], Options], ImageData]
 
 
 @dataclass(frozen=True)
@@ -32,18 +30,18 @@ class Source:
     """A named source.
 
     Attributes:
-        name: what the user calls it.
+        name: on the command line.
         description: one line.
         image_shape: ``(C, H, W)`` of its images.
         needs_root: whether it reads files from ``root``.
-        open: makes the data set.
+        open: lists its images, to be decoded as the settings say, or returns them as they are.
     """
 
     name: str
     description: str
     image_shape: tuple[int, int, int]
     needs_root: bool
-    open: Callable[[Options], ImageData]
+    open: Callable[[DataSettings], Collection | ImageData]
 
 
 _ALL = (
@@ -52,7 +50,7 @@ _ALL = (
         "1,797 handwritten digits that scikit-learn carries; the embedded default",
         (1, 8, 8),
         False,
-        open_digits,
+        list_digits,
     ),
     Source(
         "shapes",
@@ -71,7 +69,7 @@ _ALL = (
     Source("mnist", "60,000 + 10,000 handwritten digits (official IDX files)", (1, 28, 28), True, MNIST.open),
     Source(
         "fashion-mnist",
-        "60,000 + 10,000 pictures of clothes (official IDX files)",
+        "60,000 + 10,000 images of clothes (official IDX files)",
         (1, 28, 28),
         True,
         FASHION_MNIST.open,
@@ -88,93 +86,62 @@ _ALL = (
     ),
     Source(
         "celeba",
-        "182,637 + 19,962 aligned faces with 40 attributes, cut as in the paper; fetched by hand",
+        "182,637 + 19,962 aligned faces with 40 attributes, cropped as in the paper; downloaded by hand",
         (3, 64, 64),
         True,
-        open_celeba,
+        list_celeba,
     ),
-    Source("lfw", "13,233 faces with 73 attributes; people are held out whole", (3, 64, 64), True, open_lfw),
+    Source("lfw", "13,233 faces with 73 attributes; people are held out whole", (3, 64, 64), True, list_lfw),
 )
 SOURCES = {source.name: source for source in _ALL}
 
-_FILES: dict[str, tuple[Callable[[Path], Collection], _Open]] = {
-    ".zip": (list_zip, prepare_data),
-    ".tar": (list_shards, prepare_data),
-    ".npy": (list_array, open_rows),
-    ".npz": (list_array, open_rows),
+_FILES: dict[str, Callable[[Path], Collection]] = {
+    ".zip": list_zip,
+    ".tar": list_shards,
+    ".npy": list_array,
+    ".npz": list_array,
 }
-_KINDS = "a folder of images, .zip, .tar, .npy or .npz"
+_PATHS = "a folder of images, .zip, .tar, .npy or .npz"
 
 
-def open_data(
-    source: str | Path,
-    *,
-    root: Path | None = None,
-    size: int | None = None,
-    channels: Literal[1, 3] | None = None,
-    crop: Literal["center", "none"] = "center",
-    crop_size: int | None = None,
-    held_out: float = 0.1,
-    max_unreadable: float = 0.05,
-    limit: int | None = None,
-    workers: int | None = None,
-    cache: Path | None = None,
-    on_progress: Progress | None = None,
-) -> ImageData:
+def open_data(source: str | Path | DataSettings, *, on_progress: Progress | None = None, **settings: Any) -> ImageData:
     """Open a source, decoding it if that was not done before.
 
     Args:
-        source: a name in `SOURCES`, ``hf:NAME`` (see `vaegan.data.hf_datasets`), or the path of a folder,
-            .zip, .npy, .npz or .tar (also a pattern of shards, see `vaegan.data.shards`).
-        root: folder of a named source's official files; they are downloaded into it if missing.
-        size: height and width of the images; their own if None and all are alike.
-        channels: 1 or 3; 3 if None and any image has colour.
-        crop: 'center' cuts the largest centred square before resizing, 'none' squeezes.
-        crop_size: side in pixels of that square.
-        held_out: share of a path's images held out, by a hash of their names.
-        max_unreadable: share of unreadable files that are put up with.
-        limit: use only so many training images.
-        workers: processes that decode; the number of cores if None.
-        cache: folder for decoded images; ``~/.cache/vaegan`` if None.
-        on_progress: told ``(done, total)`` while images are decoded.
+        source: a name in `SOURCES`, ``hf:NAME`` (see `vaegan.data.hf_datasets`), the path of a folder, .zip, .npy, .npz
+            or .tar (also a pattern of shards, see `vaegan.data.shards`), or settings, which name their source.
+        on_progress: called with ``(done, total)`` while images are decoded.
+        settings: any other fields of `vaegan.config.DataSettings`, such as ``size=64``.
 
     Raises:
-        UserError: if the source is unknown, missing, unreadable, or not what it should be.
+        UserError: if the source is unknown, missing, unreadable, or not what it should be, or a setting is not allowed.
     """
-    options = Options(
-        None if root is None else Path(root).expanduser(),
-        size,
-        channels,
-        crop,
-        crop_size,
-        held_out,
-        max_unreadable,
-        limit,
-        workers,
-        None if cache is None else Path(cache).expanduser(),
-        on_progress,
-    )
+    given = source.model_dump() if isinstance(source, DataSettings) else {"source": str(source)}
+    opening = checked(DataSettings, given | settings)
+    images = _find(opening)
+    return images if isinstance(images, ImageData) else prepare_data(images, opening, on_progress)
+
+
+def _find(settings: DataSettings) -> Collection | ImageData:
+    source = settings.source
     if source in SOURCES:
-        return SOURCES[str(source)].open(options)
-    if str(source).startswith(HUB):
-        return open_hub(str(source), options)
-    return _open_path(str(source), options)
-
-
-def _open_path(source: str, options: Options) -> ImageData:
+        return SOURCES[source].open(settings)
+    if source.startswith(HUB):
+        return list_hub(source)
     path = _existing(source)
-    suffix = path.suffix.lower()
-    if not path.is_dir() and suffix not in _FILES:
+    if path.is_dir():
+        return list_folder(path)
+    if path.suffix.lower() not in _FILES:
         raise UserError(f"{source}: neither a folder nor a file of kind .zip, .tar, .npy or .npz; give one of these")
-    list_images, open_images = (list_folder, prepare_data) if path.is_dir() else _FILES[suffix]
-    collection = list_images(path)
-    parts = hashed_split(collection.names, options.held_out, collection.where)
-    name = path.resolve().name if path.is_dir() else path.stem
-    return open_images(name, collection, parts, options)
+    return _FILES[path.suffix.lower()](path)
 
 
 def _existing(source: str) -> Path:
-    """Return the path that ``source`` is, or say what is wrong with it."""
+    """Return the path that ``source`` is.
+
+    Raises:
+        UserError: if it is not one.
+    """
     try:
         path = Path(source).expanduser()
         path.stat()
@@ -183,11 +150,11 @@ def _existing(source: str) -> Path:
             return path
         if os.sep in source or source.startswith(("~", ".")) or Path(source).suffix.lower() in _FILES:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise UserError(f"{source!r}: {reason}; give {_KINDS}") from error
+            raise UserError(f"{source!r}: {reason}; give {_PATHS}") from error
     else:
         if source:
             return path
     raise UserError(
         f"unknown data source {source!r}{nearest(source, SOURCES)}; known are {', '.join(SOURCES)}, "
-        f"hf:NAME of the Hugging Face hub, and paths: {_KINDS}"
+        f"hf:NAME of the Hugging Face hub, and paths: {_PATHS}"
     )

@@ -1,22 +1,46 @@
-"""A held-out split that never moves: an image is held out if the hash of its name falls below a share.
+"""Which images are trained on and which are held out.
 
-``u(name) = sha256(name) / 2^256`` is uniform in [0, 1) and depends on nothing else, so adding or removing files moves
-no other file across, and a .zip splits like its unpacked folder. Both parts are ordered by u, which is a fixed
-shuffle: the first few images of either are a fair draw, not those of the first class.
+Without a split of its own, a source holds out an image if the hash of its name falls below a share:
+``u(name) = sha256(name) / 2^256`` is uniform in [0, 1) and depends on nothing else. So adding or removing files moves
+no other file across, and a .zip splits like its unpacked folder. Both sides are ordered by u, a fixed shuffle: the
+first few images of either are a fair sample, not those of the first class.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
 
+Positions = NDArray[np.int64]
 
-def hashed_split(names: Sequence[str], held_out: float, where: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+
+@dataclass(frozen=True)
+class Split:
+    """Positions of images in their collection.
+
+    Attributes:
+        train: images to train on, int64 ``(N,)``.
+        test: held-out images, int64 ``(M,)``.
+    """
+
+    train: Positions
+    test: Positions
+
+    def __len__(self) -> int:
+        return len(self.train) + len(self.test)
+
+    def limited(self, num: int | None) -> Split:
+        """Return the split with the first ``num`` images to train on, all if None."""
+        return replace(self, train=self.train[:num])
+
+
+def hashed_split(names: Sequence[str], held_out: float, where: str) -> Split:
     """Split by a hash of the names.
 
     Args:
@@ -25,17 +49,17 @@ def hashed_split(names: Sequence[str], held_out: float, where: str) -> tuple[NDA
         where: path or source, for the message.
 
     Returns:
-        Positions to train on and positions held out; neither is empty, both are ordered by their hash.
+        Positions on both sides; neither is empty, both are ordered by their hash.
 
     Raises:
         UserError: if N < 2.
     """
     if len(names) < 2:
-        raise UserError(f"{where}: holds one image only; at least one to train on and one to hold out are needed")
+        raise UserError(f"{where}: has only one image; at least one to train on and one to hold out are needed")
     u = np.array([_uniform(name) for name in names])
     order = np.argsort(u, kind="stable")
     num_test = int(np.clip((u < held_out).sum(), 1, len(u) - 1))
-    return order[num_test:], order[:num_test]
+    return Split(order[num_test:], order[:num_test])
 
 
 def _uniform(name: str) -> float:

@@ -1,10 +1,10 @@
-"""CIFAR-10 and STL-10: images that lie one behind the other in binary files, all records equally long.
+"""CIFAR-10 and STL-10: binary files of records of one length, each an image and perhaps its label.
 
 An image is three planes of bytes, red, green, blue. CIFAR-10 (Krizhevsky, 2009, cs.toronto.edu/~kriz/cifar.html):
 32 x 32, row by row, one byte with the label before each image. Its Python version is a pickle, which could run
 anything, so the binary version is read. STL-10 (Coates, Lee and Ng, 2011, cs.stanford.edu/~acoates/stl10): 96 x 96,
-column by column, labels from 1 on in a file of their own; 100,000 images without labels join the training images,
-behind the labelled ones. CIFAR-10's page publishes its checksum, torchvision's source that of STL-10.
+column by column, labels from 1 on in a file of their own; 100,000 images without labels are trained on too, after
+the labelled ones. CIFAR-10's page publishes its checksum, torchvision's source that of STL-10.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ...config import DataSettings
 from ...errors import UserError
-from ..dataset import Collection, ImageData, Look, Options
-from ..decoded import prepare_data
+from ..dataset import Collection
 from ..downloads import download, find, root_of, stamp, unpacked
+from ..image_file import ImageHeader
+from ..split import Split
 
 
 @dataclass(frozen=True)
-class Records:
-    """How records look.
+class RecordLayout:
+    """What a record consists of.
 
     Attributes:
         side: height and width of an image.
@@ -61,21 +63,24 @@ class Records:
         return size // self.record_bytes
 
 
-class RecordReader:
-    """Opens the image that is record ``key[1]`` of file ``key[0]``."""
+class RecordItems:
+    """The images of several files, one after another."""
 
-    def __init__(self, paths: Sequence[Path], records: Records) -> None:
-        self.paths = paths
-        self.records = records
+    def __init__(self, paths: Sequence[Path], counts: Sequence[int], layout: RecordLayout) -> None:
+        self.layout, self.fingerprint = layout, stamp(paths)
+        self.places = [(path, i) for path, count in zip(paths, counts, strict=True) for i in range(count)]
 
-    def open(self, key: tuple[int, int]) -> Image.Image:
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Image.Image:
         """Read one image."""
-        records = self.records
-        with self.paths[key[0]].open("rb") as file:
-            file.seek(key[1] * records.record_bytes + records.label_bytes)
-            content = file.read(records.image_bytes)
-        planes = np.frombuffer(content, np.uint8).reshape(3, records.side, records.side)
-        return Image.fromarray(np.ascontiguousarray(planes.transpose((2, 1, 0) if records.by_column else (1, 2, 0))))
+        layout, (path, i) = self.layout, self.places[index]
+        with path.open("rb") as file:
+            file.seek(i * layout.record_bytes + layout.label_bytes)
+            content = file.read(layout.image_bytes)
+        planes = np.frombuffer(content, np.uint8).reshape(3, layout.side, layout.side)
+        return Image.fromarray(np.ascontiguousarray(planes.transpose((2, 1, 0) if layout.by_column else (1, 2, 0))))
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,12 @@ class RecordSet:
         name: of the source.
         archive: the official file.
         checksum: of the archive.
-        folder: that the archive holds.
-        urls: of the folders that hold the archive; tried in turn.
+        folder: in the archive.
+        urls: of the folders with the archive; tried in turn.
         train: names of files to train on.
         test: names of held-out files.
-        records: how they look.
-        label_names: name of each class, the last one for images without a label if they are any.
+        layout: of their records.
+        label_names: name of each class, the last one for images without a label if there are any.
     """
 
     name: str
@@ -101,33 +106,32 @@ class RecordSet:
     urls: tuple[str, ...]
     train: tuple[str, ...]
     test: tuple[str, ...]
-    records: Records
+    layout: RecordLayout
     label_names: tuple[str, ...]
 
-    def open(self, options: Options) -> ImageData:
-        """Find or download the files, and open them; their own split.
+    def open(self, settings: DataSettings) -> Collection:
+        """Find or download the files, and list their images; the split is as published.
 
         Raises:
             UserError: if they are missing and cannot be downloaded, or are damaged.
         """
-        folder = self._find(root_of(self.name, options))
+        folder = self._find(root_of(self.name, settings))
         paths = [folder / name for name in self.train + self.test]
-        counts = [self.records.count(path) for path in paths]
+        counts = [self.layout.count(path) for path in paths]
         labels = np.concatenate([self._labels(path, count) for path, count in zip(paths, counts, strict=True)])
         if labels.min() < 0 or labels.max() >= len(self.label_names):
             raise UserError(f"{folder}: labels are not those of {len(self.label_names)} classes; download it again")
-        collection = Collection(
+        num_train = sum(counts[: len(self.train)])
+        return Collection(
+            name=self.name,
             where=self.name,
+            items=RecordItems(paths, counts, self.layout),
             names=[f"{path.stem}-{i:06}" for path, count in zip(paths, counts, strict=True) for i in range(count)],
-            keys=[(which, i) for which, count in enumerate(counts) for i in range(count)],
-            reader=RecordReader(paths, self.records),
-            digest=stamp(paths),
-            look=Look(self.records.side, self.records.side, True),
+            split=Split(np.arange(num_train), np.arange(num_train, len(labels))),
+            header=ImageHeader(self.layout.side, self.layout.side, True),
             labels=labels,
             label_names=self.label_names,
         )
-        num_train = sum(counts[: len(self.train)])
-        return prepare_data(self.name, collection, (np.arange(num_train), np.arange(num_train, len(labels))), options)
 
     def _find(self, root: Path) -> Path:
         below = ("", self.name)
@@ -139,7 +143,7 @@ class RecordSet:
 
     def _labels(self, path: Path, count: int) -> NDArray[np.int64]:
         """Return the labels of a file's images, int64 ``(count,)``."""
-        if self.records.label_bytes:
+        if self.layout.label_bytes:
             content = np.fromfile(path, np.uint8).reshape(count, -1)[:, 0]
             return content.astype(np.int64)
         beside = path.with_name(path.name.replace("_X", "_y"))
@@ -159,7 +163,7 @@ CIFAR10 = RecordSet(
     urls=("https://www.cs.toronto.edu/~kriz",),
     train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
     test=("test_batch.bin",),
-    records=Records(side=32, label_bytes=1, by_column=False),
+    layout=RecordLayout(side=32, label_bytes=1, by_column=False),
     label_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 )
 
@@ -171,7 +175,7 @@ STL10 = RecordSet(
     urls=("http://ai.stanford.edu/~acoates/stl10",),
     train=("train_X.bin", "unlabeled_X.bin"),
     test=("test_X.bin",),
-    records=Records(side=96, label_bytes=0, by_column=True),
+    layout=RecordLayout(side=96, label_bytes=0, by_column=True),
     label_names=(
         "airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck", "unlabeled",
     ),

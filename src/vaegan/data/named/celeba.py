@@ -1,9 +1,8 @@
 """CelebA: 202,599 aligned faces of 178 x 218 pixels with 40 attributes (Liu, Luo, Wang and Tang, ICCV 2015).
 
 Training and validation images are trained on, test images held out, as in Larsen et al., arXiv:1512.09300, whose code
-cuts rows 40 to 188 and columns 15 to 163 and resizes these 148 x 148 pixels (dataset/celeba.py). With
-``data.crop_size`` the centred square of the whole picture is cut instead. The checksums are those in torchvision's
-source.
+crops rows 40 to 188 and columns 15 to 163 and resizes these 148 x 148 pixels (dataset/celeba.py). With
+``data.crop_size`` the image is centre-cropped instead. The checksums are those in torchvision's source.
 """
 
 from __future__ import annotations
@@ -16,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ...config import DataSettings
 from ...errors import UserError
-from ..dataset import ImageData, Look, Options
-from ..decoded import prepare_data
+from ..dataset import Collection, Items
 from ..downloads import download, find, root_of
 from ..folder import list_folder, list_zip
-from ..image_file import Reader
+from ..image_file import ImageHeader
+from ..split import Split
 
 log = logging.getLogger("vaegan")
 SIZE = 64
@@ -40,63 +40,72 @@ _CHECKSUMS = {
 }
 
 
-class CropReader:
-    """Opens the aligned pictures of another reader, cut as in the paper."""
+class CroppedItems:
+    """Aligned images, cropped as in the paper."""
 
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
+    def __init__(self, items: Items) -> None:
+        self.items, self.fingerprint = items, f"cut {items.fingerprint}"
 
-    def open(self, key: object) -> Image.Image:
-        """Open the picture ``key``."""
-        with self.reader.open(key) as image:
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Open one image."""
+        with self.items[index] as image:
             if image.size != _ALIGNED:
                 raise ValueError(f"{image.width}x{image.height} pixels, not {_ALIGNED[0]}x{_ALIGNED[1]}")
             return image.crop(_BOX)
 
 
-def open_celeba(options: Options) -> ImageData:
-    """Open the aligned images, from their folder or .zip, with both tables.
+def list_celeba(settings: DataSettings) -> Collection:
+    """List the aligned images, from their folder or .zip, with both tables.
 
     Raises:
         UserError: if files are missing or not as published.
     """
-    images, attributes_file, partition_file = _find(root_of("celeba", options))
+    images, attributes_file, partition_file = _find(root_of("celeba", settings))
     collection = list_folder(images) if images.is_dir() else list_zip(images)
     rows = {Path(name).name: i for i, name in enumerate(collection.names)}
     attributes, attribute_names = _attributes(attributes_file, rows)
     collection = replace(
-        collection, labels=None, label_names=(), attributes=attributes, attribute_names=attribute_names
+        collection,
+        name="celeba",
+        split=_read_split(partition_file, rows),
+        labels=None,
+        label_names=(),
+        attributes=attributes,
+        attribute_names=attribute_names,
+        defaults={"size": SIZE},
     )
-    parts = _parts(partition_file, rows)
-    if options.crop == "center" and options.crop_size is None:
-        collection = replace(collection, reader=CropReader(collection.reader), look=Look(148, 148, True))
-        collection = replace(collection, digest=f"cut {collection.digest}")
-    return prepare_data("celeba", collection, parts, replace(options, size=options.size or SIZE))
+    if settings.crop == "center" and settings.crop_size is None:
+        return replace(collection, items=CroppedItems(collection.items), header=ImageHeader(148, 148, True))
+    return collection
 
 
 def _find(root: Path) -> list[Path]:
     """Return images, attributes and partition, those missing downloaded."""
     names = [(_IMAGES, f"{_IMAGES}.zip"), (_ATTRIBUTES,), (_PARTITION,)]
-    found = [find(root, _BELOW, spellings) for spellings in names]
-    missing = [file for file, path in zip(_CHECKSUMS, found, strict=True) if path is None]
+    paths = [find(root, _BELOW, spellings) for spellings in names]
+    missing = [file for file, path in zip(_CHECKSUMS, paths, strict=True) if path is None]
     return [
         path or download("celeba", file, checksum, root, urls=(), page=_PAGE, missing=missing)
-        for (file, checksum), path in zip(_CHECKSUMS.items(), found, strict=True)
+        for (file, checksum), path in zip(_CHECKSUMS.items(), paths, strict=True)
     ]
 
 
-def _parts(path: Path, rows: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return positions to train on and held out, in the order of the partition file."""
-    parts: tuple[list[int], list[int]] = ([], [])
+def _read_split(path: Path, rows: dict[str, int]) -> Split:
+    """Return the split of the partition file, in its order."""
+    train: list[int] = []
+    test: list[int] = []
     lines = _lines(path)
-    for name, (part,) in _rows(lines, 1, path):
+    for name, (partition,) in _rows(lines, 1, path):
         if name in rows:
-            parts[part == _HELD_OUT].append(rows[name])
-    if not (parts[0] and parts[1]):
+            (test if partition == _HELD_OUT else train).append(rows[name])
+    if not (train and test):
         raise UserError(f"{path}: names no image to train on, or none to hold out; is it the file for these images?")
     if len(lines) > len(rows):
         log.warning("celeba: %d of %d images are missing", len(lines) - len(rows), len(lines))
-    return np.array(parts[0], np.int64), np.array(parts[1], np.int64)
+    return Split(np.array(train, np.int64), np.array(test, np.int64))
 
 
 def _attributes(path: Path, rows: dict[str, int]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
@@ -124,5 +133,5 @@ def _rows(lines: list[str], num_values: int, path: Path) -> list[tuple[str, list
     except ValueError as error:
         raise UserError(f"{path}: {error}; download it again") from error
     if any(len(values) != num_values for _, values in rows):
-        raise UserError(f"{path}: not {num_values} numbers behind every name; download it again")
+        raise UserError(f"{path}: not {num_values} numbers after every name; download it again")
     return rows

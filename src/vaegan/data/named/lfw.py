@@ -1,9 +1,9 @@
-"""LFW: 13,233 pictures of 5,749 people, 250 x 250 pixels (Huang et al., UMass TR 07-49, 2007), with 73 attributes.
+"""LFW: 13,233 images of 5,749 people, 250 x 250 pixels (Huang et al., UMass TR 07-49, 2007), with 73 attributes.
 
-The attributes are real numbers, the larger the more so: decision values of classifiers (Kumar et al., ICCV 2009);
-90 pictures have none. A tenth of the people is held out, by a hash of the name, so nobody is in both parts. The
-centred 150 x 150 pixels are cut, as in the code of Larsen et al. (lfw_aegan.py). The checksum is that in torchvision's
-source; none was published for the attributes.
+The attributes are decision values of classifiers (Kumar et al., ICCV 2009): the larger, the stronger; 90 images have
+none. 10 % of the people are held out, by a hash of the name, so no person is on both sides of the split. Images are
+centre-cropped to 150 x 150 pixels, as in the code of Larsen et al. (lfw_aegan.py). The checksum is that in
+torchvision's source; none was published for the attributes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...config import DataSettings
 from ...errors import UserError
-from ..dataset import ImageData, Options
-from ..decoded import prepare_data
+from ..dataset import Collection
 from ..downloads import download, find, root_of, unpacked
 from ..folder import list_folder
 from ..split import hashed_split
@@ -35,31 +35,31 @@ _URL = "http://vis-www.cs.umass.edu/lfw"
 _ATTRIBUTES_URL = "https://www.cs.columbia.edu/CAVE/databases/pubfig/download"
 
 
-def open_lfw(options: Options) -> ImageData:
-    """Open the pictures, best aligned ones first, and their attributes.
+def list_lfw(settings: DataSettings) -> Collection:
+    """List the images, the best aligned version there is, and their attributes.
 
     Raises:
         UserError: if files are missing and cannot be downloaded, or are not as published.
     """
-    root = root_of("lfw", options)
-    folder, table = _find_pictures(root), find(root, _BELOW, [_ATTRIBUTES])
+    root = root_of("lfw", settings)
+    folder, table = _find_images(root), find(root, _BELOW, [_ATTRIBUTES])
     table = table or download("lfw", _ATTRIBUTES, None, root, urls=(_ATTRIBUTES_URL,))
     collection = list_folder(folder)
     people = [re.sub(r"_\d+$", "", Path(name).stem) for name in collection.names]
     attributes, attribute_names = read_attributes(table, collection.names)
-    collection = replace(
-        collection, labels=None, label_names=(), attributes=attributes, attribute_names=attribute_names
-    )
-    crop_size = options.crop_size or CROP
-    return prepare_data(
-        "lfw",
+    return replace(
         collection,
-        hashed_split(people, _HELD_OUT, "lfw"),
-        replace(options, size=options.size or SIZE, crop_size=crop_size),
+        name="lfw",
+        split=hashed_split(people, _HELD_OUT, "lfw"),
+        labels=None,
+        label_names=(),
+        attributes=attributes,
+        attribute_names=attribute_names,
+        defaults={"size": SIZE, "crop_size": CROP},
     )
 
 
-def _find_pictures(root: Path) -> Path:
+def _find_images(root: Path) -> Path:
     """Return the folder of people, unpacked or downloaded if missing."""
     for name in _FOLDERS:
         places = (root / below / name for below in _BELOW)
@@ -72,7 +72,7 @@ def _find_pictures(root: Path) -> Path:
 
 
 def read_attributes(path: Path, names: Sequence[str]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Read the attributes of the pictures ``names``, such as ``Aaron_Eckhart/Aaron_Eckhart_0001.jpg``.
+    """Read the attributes of the images ``names``, such as ``Aaron_Eckhart/Aaron_Eckhart_0001.jpg``.
 
     The file is separated by tabs; lines that start with # come first, the last of them names the columns: person
     (with blanks), imagenum, attributes.
@@ -81,7 +81,7 @@ def read_attributes(path: Path, names: Sequence[str]) -> tuple[NDArray[np.float3
         float32 ``(N, A)``, NaN where unknown, and the names of the A columns.
 
     Raises:
-        UserError: if the file is no such table.
+        UserError: if the file is not such a table.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -98,5 +98,5 @@ def read_attributes(path: Path, names: Sequence[str]) -> tuple[NDArray[np.float3
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not the published table ({error}); download it again") from error
     if not columns or np.isnan(attributes).all():
-        raise UserError(f"{path}: names no attributes, or none of the pictures; download it again")
+        raise UserError(f"{path}: names no attributes, or none of the images; download it again")
     return attributes, columns

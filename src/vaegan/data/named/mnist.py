@@ -1,17 +1,19 @@
-"""MNIST and the sets made in its form: four IDX files, found or downloaded, split as published.
+"""Small grey images in one array: scikit-learn's digits, MNIST and Fashion-MNIST.
 
-MNIST: LeCun, Cortes and Burges (1998), 60,000 + 10,000 handwritten digits, 28 x 28 grey. The checksums are those
-of the packed files as first published, which the mirrors still serve. Fashion-MNIST: Xiao, Rasul and Vollgraf,
-arXiv:1708.07747, the same numbers of clothes; the checksums are those of its README.
+Digits: Alpaydin and Kaynak, UCI (1998), 1,797 handwritten digits, 8 x 8. MNIST: LeCun, Cortes and Burges (1998), 60,000
++ 10,000 handwritten digits, 28 x 28; the checksums are those of the compressed files as first published, which the
+mirrors still serve. Fashion-MNIST: Xiao, Rasul and Vollgraf, arXiv:1708.07747, as many images of clothes; the checksums
+are those of its README.
 
-The IDX format of MNIST: two zero bytes, a type, the number of axes, each axis as big-endian int32, then the values.
-
-Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", section "File formats".
+MNIST and Fashion-MNIST are four IDX files, split as published. An IDX file is two zero bytes, a type, the number of
+axes, each axis as big-endian int32, then the values. Source: LeCun, Cortes and Burges, "The MNIST database of
+handwritten digits", section "File formats".
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import logging
 import math
 import struct
@@ -22,13 +24,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...config import DataSettings
 from ...errors import UserError
-from ..arrays import collect_rows, open_rows
-from ..dataset import ImageData, Options
+from ...pixels import WHITE
+from ..arrays import collect_array
+from ..dataset import Collection
 from ..downloads import download, find, root_of, stamp
+from ..split import Split, hashed_split
 
 log = logging.getLogger("vaegan")
 _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_UINT8 = 0x08  # type of the values in an IDX file
+_HELD_OUT = 0.15  # share of the digits
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,8 @@ class IdxSet:
     Attributes:
         name: of the source.
         folder: what torchvision calls its folder.
-        urls: of the folders that hold the packed files; tried in turn.
-        checksums: of the packed files, in the order train images, train labels, test images, test labels.
+        urls: of the folders with the compressed files; tried in turn.
+        checksums: of the compressed files, in the order train images, train labels, test images, test labels.
         label_names: name of each class.
     """
 
@@ -49,13 +56,13 @@ class IdxSet:
     checksums: tuple[str, str, str, str]
     label_names: tuple[str, ...]
 
-    def open(self, options: Options) -> ImageData:
-        """Find or download the files, and open them.
+    def open(self, settings: DataSettings) -> Collection:
+        """Find or download the files, and read them.
 
         Raises:
             UserError: if the files are missing and cannot be downloaded, or are damaged.
         """
-        paths = self._find(options)
+        paths = self._find(settings)
         train, train_labels, test, test_labels = (
             read_idx(path, axes) for path, axes in zip(paths, (3, 1, 3, 1), strict=True)
         )
@@ -64,32 +71,31 @@ class IdxSet:
                 raise UserError(f"{path}: does not fit the images beside it; download both again")
         if train.shape[1:] != test.shape[1:] or not (train.size and test.size):
             raise UserError(f"{paths[2]}: does not fit {paths[0].name}; download both again")
-        collection = collect_rows(
-            np.concatenate((train, test))[..., None],
+        return collect_array(
             self.name,
+            np.concatenate((train, test))[..., None],
             stamp(paths),
-            np.concatenate((train_labels, test_labels)).astype(np.int64),
-            self.label_names,
+            split=Split(np.arange(len(train)), np.arange(len(train), len(train) + len(test))),
+            labels=np.concatenate((train_labels, test_labels)).astype(np.int64),
+            label_names=self.label_names,
         )
-        parts = (np.arange(len(train)), np.arange(len(train), len(train) + len(test)))
-        return open_rows(self.name, collection, parts, options)
 
-    def _find(self, options: Options) -> list[Path]:
+    def _find(self, settings: DataSettings) -> list[Path]:
         """Return the four files, those missing downloaded."""
-        root = root_of(self.name, options)
+        root = root_of(self.name, settings)
         below = ("", self.name, "raw", f"{self.folder}/raw")
-        found = [find(root, below, _spellings(file)) for file in _FILES]
-        missing = [f"{file}.gz" for file, path in zip(_FILES, found, strict=True) if path is None]
+        paths = [find(root, below, _spellings(file)) for file in _FILES]
+        missing = [f"{file}.gz" for file, path in zip(_FILES, paths, strict=True) if path is None]
         if missing:
             log.info("downloading %s to %s", self.name, root)
         return [
             path or download(self.name, f"{file}.gz", checksum, root, urls=self.urls, missing=missing)
-            for file, checksum, path in zip(_FILES, self.checksums, found, strict=True)
+            for file, checksum, path in zip(_FILES, self.checksums, paths, strict=True)
         ]
 
 
 def _spellings(file: str) -> list[str]:
-    """Return the names under which a file is passed on: packed or not, with a dot for the last hyphen but one."""
+    """Return the usual names of a file: compressed or not, with a dot for the last hyphen but one."""
     dotted = file.replace("-idx", ".idx")
     return [file, f"{file}.gz", dotted, f"{dotted}.gz"]
 
@@ -135,18 +141,29 @@ FASHION_MNIST = IdxSet(
 )
 
 
-_UINT8 = 0x08
+def list_digits(settings: DataSettings) -> Collection:
+    """Return the digits; about 270 are held out, always the same, whatever the setting for folders is."""
+    from sklearn.datasets import load_digits  # takes a second to import
+
+    values, labels = load_digits(return_X_y=True)
+    images = np.round(values.reshape(-1, 8, 8, 1) * (WHITE / 16)).astype(np.uint8)  # values are 0 to 16
+    split = hashed_split([str(i) for i in range(len(images))], _HELD_OUT, "digits")
+    fingerprint = hashlib.sha256(images.tobytes()).hexdigest()
+    label_names = tuple("0123456789")
+    return collect_array(
+        "digits", images, fingerprint, split=split, labels=labels.astype(np.int64), label_names=label_names
+    )
 
 
 def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
-    """Read an IDX file of bytes, packed (.gz) or not.
+    """Read an IDX file of bytes, compressed (.gz) or not.
 
     Args:
         path: of the file.
         num_axes: 3 for images ``(N, H, W)``, 1 for labels ``(N,)``.
 
     Raises:
-        UserError: if the file cannot be read, is of another kind, or shorter or longer than it says.
+        UserError: if the file cannot be read, is not of bytes, or shorter or longer than its header says.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -162,7 +179,7 @@ def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
     shape = struct.unpack(f">{num_axes}I", content[4:header])
     if len(content) - header != math.prod(shape):
         raise UserError(
-            f"{path}: holds {len(content) - header} values where its header says {'x'.join(map(str, shape))}; "
+            f"{path}: has {len(content) - header} values where its header says {'x'.join(map(str, shape))}; "
             "download it again"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

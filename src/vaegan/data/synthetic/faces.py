@@ -99,7 +99,7 @@ def _back_hair(face: _Face) -> None:
     bottom = between(0.12, 0.86, face.is_on["hair_length"])
     half = (bottom + 0.6) / 2
     distance = box(face.u, face.v - (bottom - half), face.half_width + 0.11, half, 0.34)
-    face.canvas.lay(distance, face.hair * 0.88, shown=face.always)
+    face.canvas.lay(distance, face.hair * 0.88, opacity=face.always)
 
 
 def _body(face: _Face) -> None:
@@ -107,25 +107,25 @@ def _body(face: _Face) -> None:
     u, v = canvas.grid()
     window = canvas.window(-1, 0.7, 1, 1)
     shirt = np.broadcast_to(ellipse(u, v - 1.25, 0.78, 0.5), face.u.shape)
-    canvas.lay(shirt[window], hue_colour(face.is_on["shirt"], 0.6, 0.75), window, shown=face.always)
+    canvas.lay(shirt[window], hue_colour(face.is_on["shirt"], 0.6, 0.75), window, opacity=face.always)
     window = canvas.window(-0.4, 0.5, 0.4, 0.98)
     distance = box(face.u[window], face.v[window] - 0.68, 0.16, 0.2, 0.12)
-    canvas.lay(distance, face.skin * 0.84, window, shown=face.always)
+    canvas.lay(distance, face.skin * 0.84, window, opacity=face.always)
 
 
 def _head(face: _Face) -> None:
     window = face.canvas.window(-0.8, -0.7, 0.8, 0.8)
     u, v, half_width = np.abs(face.u[window]), face.v[window], face.half_width
     ears = ellipse(u - half_width, v - 0.1, 0.075, 0.11)
-    face.canvas.lay(ears, face.skin * 0.9, window, shown=face.always)
-    face.canvas.lay(ellipse(u, v - 0.07, half_width, 0.58), face.skin, window, shown=face.always)
+    face.canvas.lay(ears, face.skin * 0.9, window, opacity=face.always)
+    face.canvas.lay(ellipse(u, v - 0.07, half_width, 0.58), face.skin, window, opacity=face.always)
 
 
 def _cheeks(face: _Face) -> None:
     window = face.canvas.window(-0.7, -0.05, 0.7, 0.6)
     distance = ellipse(np.abs(face.u[window]) - 0.24, face.v[window] - 0.25, 0.095, 0.07)
     rosy = face.skin * 0.6 + np.array((0.38, 0.10, 0.12), np.float32)
-    face.canvas.lay(distance, rosy, window, shown=face.is_on["rosy_cheeks"])
+    face.canvas.lay(distance, rosy, window, opacity=face.is_on["rosy_cheeks"])
 
 
 def _beard(face: _Face) -> None:
@@ -134,7 +134,7 @@ def _beard(face: _Face) -> None:
     jaw = ellipse(u, v - 0.1, face.half_width + 0.02, 0.62)
     free = ellipse(u, v - 0.05, face.half_width * 0.96, 0.36)
     distance = np.maximum(np.maximum(jaw, -free), 0.1 - v)
-    face.canvas.lay(distance, face.beard, window, shown=face.is_on["beard"])
+    face.canvas.lay(distance, face.beard, window, opacity=face.is_on["beard"])
 
 
 def _front_hair(face: _Face) -> None:
@@ -142,25 +142,25 @@ def _front_hair(face: _Face) -> None:
     u, v = face.u[window], face.v[window]
     skull = ellipse(u, v - 0.02, face.half_width + 0.07, 0.62)
     free = ellipse(u, v - 0.26, face.half_width * 0.9, 0.62)
-    face.canvas.lay(np.maximum(np.maximum(skull, -free), v - 0.05), face.hair, window, shown=face.always)
+    face.canvas.lay(np.maximum(np.maximum(skull, -free), v - 0.05), face.hair, window, opacity=face.always)
     fringe = np.maximum(skull, v + 0.20 + 0.1 * np.abs(u))
-    face.canvas.lay(fringe, face.hair, window, shown=face.is_on["bangs"])
+    face.canvas.lay(fringe, face.hair, window, opacity=face.is_on["bangs"])
 
 
 def _nose(face: _Face) -> None:
     window = face.canvas.window(-0.3, 0.0, 0.3, 0.4)
     distance = ellipse(face.u[window], face.v[window] - 0.2, 0.055, 0.05)
-    face.canvas.lay(distance, face.skin * 0.78, window, shown=face.always)
+    face.canvas.lay(distance, face.skin * 0.78, window, opacity=face.always)
 
 
 def _eyes(face: _Face) -> None:
     window = face.canvas.window(-0.5, -0.25, 0.5, 0.35)
     u, v = np.abs(face.u[window]) - _EYE_U, face.v[window] - _EYE_V
     is_open = face.is_on["eyes_open"]
-    face.canvas.lay(ellipse(u, v, 0.115, 0.095), np.ones(3, np.float32), window, shown=is_open)
-    face.canvas.lay(ellipse(u, v, 0.055, 0.065), np.array(_INK, np.float32), window, shown=is_open)
+    face.canvas.lay(ellipse(u, v, 0.115, 0.095), np.ones(3, np.float32), window, opacity=is_open)
+    face.canvas.lay(ellipse(u, v, 0.055, 0.065), np.array(_INK, np.float32), window, opacity=is_open)
     lid = np.maximum(np.abs(v - 0.035 + 4 * u * u) - 0.022, np.abs(u) - 0.11)
-    face.canvas.lay(lid, np.array(_INK, np.float32), window, shown=1 - is_open)
+    face.canvas.lay(lid, np.array(_INK, np.float32), window, opacity=1 - is_open)
 
 
 def _brows(face: _Face) -> None:
@@ -169,7 +169,7 @@ def _brows(face: _Face) -> None:
     thickness = between(0.014, 0.048, face.is_on["eyebrow_thickness"])
     distance = np.maximum(np.abs(v + 1.5 * u * u) - thickness, np.abs(u) - 0.12)
     colour = face.beard * np.array((0.7, 0.5, 0.15), np.float32)
-    face.canvas.lay(distance, colour, window, shown=face.always)
+    face.canvas.lay(distance, colour, window, opacity=face.always)
 
 
 def _mouth(face: _Face) -> None:
@@ -177,18 +177,18 @@ def _mouth(face: _Face) -> None:
     u, v = face.u[window], face.v[window] - 0.4
     smile = np.maximum(ellipse(u, v, 0.21, 0.15), -v)
     smiling = face.is_on["smiling"]
-    face.canvas.lay(smile, np.array((0.68, 0.16, 0.20), np.float32), window, shown=smiling)
+    face.canvas.lay(smile, np.array((0.68, 0.16, 0.20), np.float32), window, opacity=smiling)
     teeth = np.maximum(smile + 0.02, v - 0.06)
-    face.canvas.lay(teeth, np.ones(3, np.float32), window, shown=smiling)
+    face.canvas.lay(teeth, np.ones(3, np.float32), window, opacity=smiling)
     line = box(u, v - 0.045 - 0.5 * u * u, 0.13, 0.028, 0.028)
-    face.canvas.lay(line, np.array((0.68, 0.16, 0.20), np.float32), window, shown=1 - smiling)
+    face.canvas.lay(line, np.array((0.68, 0.16, 0.20), np.float32), window, opacity=1 - smiling)
 
 
 def _mustache(face: _Face) -> None:
     window = face.canvas.window(-0.5, 0.1, 0.5, 0.6)
     u, v = np.abs(face.u[window]) - 0.1, face.v[window] - 0.31
     distance = ellipse(u, v - 0.3 * u, 0.13, 0.055)
-    face.canvas.lay(distance, face.beard * 0.8, window, shown=face.is_on["mustache"])
+    face.canvas.lay(distance, face.beard * 0.8, window, opacity=face.is_on["mustache"])
 
 
 def _glasses(face: _Face) -> None:
@@ -196,10 +196,10 @@ def _glasses(face: _Face) -> None:
     u, v = np.abs(face.u[window]), face.v[window] - _EYE_V
     worn = face.is_on["eyeglasses"]
     lens = box(u - 0.215, v, 0.165, 0.13, 0.1)
-    face.canvas.lay(lens, np.array((0.75, 0.9, 1.0), np.float32), window, shown=worn * 0.25)
+    face.canvas.lay(lens, np.array((0.75, 0.9, 1.0), np.float32), window, opacity=worn * 0.25)
     rim = np.abs(lens) - 0.022
     bars = np.maximum(np.abs(v + 0.03) - 0.018, np.minimum(u - 0.06, np.abs(u - 0.42) - 0.05))
-    face.canvas.lay(np.minimum(rim, bars), np.array(_INK, np.float32), window, shown=worn)
+    face.canvas.lay(np.minimum(rim, bars), np.array(_INK, np.float32), window, opacity=worn)
 
 
 def _hat(face: _Face) -> None:
@@ -209,8 +209,8 @@ def _hat(face: _Face) -> None:
     brim = box(u, v + 0.40, half_width + 0.17, 0.05, 0.05)
     band = np.maximum(crown, np.abs(v + 0.50) - 0.05)
     worn = face.is_on["hat"]
-    face.canvas.lay(np.minimum(crown, brim), np.array((0.25, 0.28, 0.42), np.float32), window, shown=worn)
-    face.canvas.lay(band, np.array((0.86, 0.30, 0.28), np.float32), window, shown=worn)
+    face.canvas.lay(np.minimum(crown, brim), np.array((0.25, 0.28, 0.42), np.float32), window, opacity=worn)
+    face.canvas.lay(band, np.array((0.86, 0.30, 0.28), np.float32), window, opacity=worn)
 
 
 FACES_SOURCE = Drawing(

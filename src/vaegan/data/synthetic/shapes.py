@@ -29,7 +29,7 @@ def paint_shapes(factors: Floats, size: int) -> NDArray[np.uint8]:
     for index, figure in enumerate((_square, _upright_ellipse, _triangle, _heart)):
         rows = kind == index
         distance[rows] = figure(u[rows], v[rows], radius[rows])
-    canvas.lay(distance, hue_colour(hue, 0.7, 1.0), shown=np.ones(len(factors), np.float32))
+    canvas.lay(distance, hue_colour(hue, 0.7, 1.0), opacity=np.ones(len(factors), np.float32))
     return canvas.pixels()
 
 
