@@ -57,7 +57,7 @@ def memorisation(run: Path, num: int = 1000) -> dict[str, float]:
     from vaegan.settings_io import load_yaml
 
     model = load(run)
-    data = open_data(**load_yaml(run / "config.yaml").data.opening())
+    data = open_data(load_yaml(run / "config.yaml").data)
     images = {"train": data.train.images[:num], "held_out": data.test.images[:num]}
     logits = {kind: float(model.discriminate(to_unit(torch.from_numpy(x.copy()))).mean()) for kind, x in images.items()}
     logits["samples"] = float(model.discriminate(model.sample(num, seed=0)).mean())

@@ -145,7 +145,7 @@ def folder_of(run: Path) -> Path:
 def measure_run(run: Path, num: int, fits: int) -> dict[str, Any]:
     """Return the figures of each checkpoint of a run, and of real images as a baseline."""
     config = load_yaml(run / "config.yaml")
-    data = open_data(**config.data.opening())
+    data = open_data(config.data)
     extractor = open_extractor(None, data, cache=config.data.cache)
     real = open_real_images(data, extractor, num=num, seed=0, cache=config.data.cache)
     checkpoints, seeds = list_checkpoints(RunFolder(run).checkpoints)[1:], range(config.seed, config.seed + fits)

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vaegan.data import arrays as rows
-from vaegan.data import open_data
+from vaegan.data import decoded, open_data
 from vaegan.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3), np.uint8)
@@ -44,7 +43,7 @@ def opened(tmp_path):
 )
 def test_shapes_and_types(tmp_path, opened, monkeypatch, given, expected, small):
     if not small:
-        monkeypatch.setattr(rows, "_SMALL", 0)
+        monkeypatch.setattr(decoded, "_SMALL", 0)
     np.save(tmp_path / "a.npy", given)
     data = opened(tmp_path / "a.npy")
     np.testing.assert_array_equal(restored(data)[0], expected)
@@ -56,7 +55,7 @@ def test_shapes_and_types(tmp_path, opened, monkeypatch, given, expected, small)
 def test_cached_or_not_the_fingerprint_is_the_same(tmp_path, opened, monkeypatch):
     np.save(tmp_path / "a.npy", PIXELS)
     direct = opened(tmp_path / "a.npy").fingerprint
-    monkeypatch.setattr(rows, "_SMALL", 0)
+    monkeypatch.setattr(decoded, "_SMALL", 0)
     assert opened(tmp_path / "a.npy").fingerprint == direct
 
 
@@ -96,7 +95,7 @@ def test_npz_with_one_array_of_any_name(tmp_path, opened):
         (PIXELS.astype(np.int32), "images are int32"),
         (PIXELS[0, 0], "is not"),
         (PIXELS.repeat(2, -1), "is not"),
-        (PIXELS[:0], "holds no images"),
+        (PIXELS[:0], "has no images"),
         (PIXELS[:1], "one image"),
         (PIXELS.astype(np.float32), r"leave \[0, 1\]"),
         (np.full((4, 3, 3), np.nan), r"leave \[0, 1\]"),

@@ -44,7 +44,7 @@ def few_held_out(monkeypatch):
 def test_antialiased_area_is_that_of_the_figure(figure, area, angle):
     canvas = Canvas(np.zeros((1, 3), np.float32), 64)
     u, v = turned(*canvas.grid(), np.array([angle]))
-    canvas.lay(figure(u, v), np.ones(3, np.float32), shown=np.ones(1, np.float32))
+    canvas.lay(figure(u, v), np.ones(3, np.float32), opacity=np.ones(1, np.float32))
     assert canvas.planes[0].mean() * 4 == pytest.approx(area, rel=3e-3)
 
 
@@ -58,7 +58,9 @@ def test_distances_outside_a_rounded_box_are_euclidean():
 def test_layers_mix_by_opacity_in_their_window_only():
     canvas = Canvas(np.full((2, 3), 0.5, np.float32), 8)
     window = canvas.window(0, -1, 1, 0)
-    canvas.lay(np.full((2, 4, 4), -1, np.float32), np.array([1, 0, 0.5], np.float32), window, shown=np.array([1, 0.5]))
+    canvas.lay(
+        np.full((2, 4, 4), -1, np.float32), np.array([1, 0, 0.5], np.float32), window, opacity=np.array([1, 0.5])
+    )
     np.testing.assert_allclose(canvas.planes[:, :, 0, 7].T, [[1, 0, 0.5], [0.75, 0.25, 0.5]])
     assert (canvas.planes[:, :, 4:] == 0.5).all()
     assert (canvas.planes[:, :, :, :4] == 0.5).all()

@@ -157,7 +157,7 @@ def test_only_images(opened):
 
 
 def test_no_images(opened):
-    with pytest.raises(UserError, match="hf:some/set: none of its columns caption holds images"):
+    with pytest.raises(UserError, match="hf:some/set: none of its columns caption has images"):
         opened({"train": table(0, 5).select_columns(["caption"])})
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vaegan.config import DataSettings
 from vaegan.data import open_data
-from vaegan.data.dataset import Options
+from vaegan.data.decoded import prepare_data
 from vaegan.data.named import mnist
 from vaegan.data.named.mnist import read_idx
 from vaegan.errors import UserError
@@ -111,12 +112,17 @@ def test_limit_size_and_channels(tmp_path):
     np.testing.assert_array_equal(resized.test.labels, ARRAYS[3])
 
 
+def opened(source, root=None):
+    settings = DataSettings(root=root)
+    return prepare_data(source.open(settings), settings)
+
+
 def test_downloaded_once(tmp_path, server):
     source = small(f"{server}/mnist", tmp_path / "served" / "mnist")
     root = tmp_path / "root"
-    check(source.open(Options(root=root)))
+    check(opened(source, root))
     assert sorted(path.name for path in root.iterdir()) == sorted(f"{name}.gz" for name in NAMES)
-    check(replace(source, urls=("http://127.0.0.1:9",)).open(Options(root=root)))
+    check(opened(replace(source, urls=("http://127.0.0.1:9",)), root))
 
 
 def test_only_missing_files_are_downloaded_from_the_first_address_that_answers(tmp_path, server):
@@ -124,20 +130,20 @@ def test_only_missing_files_are_downloaded_from_the_first_address_that_answers(t
     source = replace(source, urls=(f"{server}/nothing", *source.urls))
     root = write_set(tmp_path / "root")
     (root / f"{NAMES[2]}.gz").unlink()
-    check(source.open(Options(root=root)))
+    check(opened(source, root))
 
 
 def test_downloaded_to_the_home_folder_from_the_mirror(tmp_path, server, monkeypatch):
     monkeypatch.setenv("VAEGAN_MIRROR", f"{server}/")
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
-    check(small("http://127.0.0.1:9", tmp_path / "served" / "mnist").open(Options()))
+    check(opened(small("http://127.0.0.1:9", tmp_path / "served" / "mnist")))
     assert (tmp_path / "home" / ".cache" / "vaegan" / "mnist" / f"{NAMES[0]}.gz").is_file()
 
 
 def test_wrong_checksum_leaves_no_file(tmp_path, server):
     source = replace(mnist.MNIST, urls=(f"{server}/mnist",))
     with pytest.raises(UserError, match="wrong checksum") as caught:
-        source.open(Options(root=tmp_path / "root"))
+        source.open(DataSettings(root=tmp_path / "root"))
     assert "\n" not in str(caught.value)
     assert not [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
 
@@ -145,7 +151,7 @@ def test_wrong_checksum_leaves_no_file(tmp_path, server):
 def test_unreachable_host_says_what_to_do(tmp_path):
     source = replace(mnist.MNIST, urls=("http://127.0.0.1:9/mnist",))
     with pytest.raises(UserError) as caught:
-        source.open(Options(root=tmp_path / "root"))
+        source.open(DataSettings(root=tmp_path / "root"))
     message = str(caught.value)
     assert all(f"{name}.gz" in message for name in NAMES)
     assert str(tmp_path / "root") in message
@@ -158,7 +164,7 @@ def test_root_that_is_a_file(tmp_path, server):
     (tmp_path / "root").write_text("")
     source = small(f"{server}/mnist", tmp_path / "served" / "mnist")
     with pytest.raises(UserError, match="cannot write"):
-        source.open(Options(root=tmp_path / "root"))
+        source.open(DataSettings(root=tmp_path / "root"))
 
 
 @pytest.mark.parametrize(
@@ -167,8 +173,8 @@ def test_root_that_is_a_file(tmp_path, server):
         (b"", "begins with 0x,"),
         (b"<html>", "begins with 0x3c68746d,"),
         (idx(ARRAYS[1]), "begins with 0x00000801, not 0x00000803 as an IDX file of images"),
-        (idx(ARRAYS[0])[:-1], "holds 299 values where its header says 12x5x5"),
-        (idx(ARRAYS[0]) + b"0", "holds 301 values"),
+        (idx(ARRAYS[0])[:-1], "has 299 values where its header says 12x5x5"),
+        (idx(ARRAYS[0]) + b"0", "has 301 values"),
         (idx(ARRAYS[0])[:10], "begins with"),
     ],
 )

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vaegan.config import DataSettings
 from vaegan.data import SOURCES, open_data
 from vaegan.data import downloads as official
-from vaegan.data.dataset import Options
+from vaegan.data.decoded import prepare_data
 from vaegan.data.named.binary_records import CIFAR10
 from vaegan.errors import UserError
 
@@ -145,7 +146,7 @@ def test_damaged_archives(tmp_path, opened):
 def test_archives_of_something_else(tmp_path, opened):
     cifar(tmp_path)
     archived(tmp_path / "cifar-10-batches-bin").rename(tmp_path / "stl10_binary.tar.gz")
-    with pytest.raises(UserError, match="does not hold the folder stl10_binary"):
+    with pytest.raises(UserError, match="the folder stl10_binary is not in it"):
         opened("stl10", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["stl10_binary.tar.gz"]
 
@@ -173,10 +174,10 @@ def test_downloaded_from_the_mirror_checked_and_unpacked(tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("VAEGAN_MIRROR", f"http://127.0.0.1:{server.server_port}")
-        options = Options(root=tmp_path / "root", cache=tmp_path / "cache")
+        settings = DataSettings(root=tmp_path / "root", cache=tmp_path / "cache")
         with pytest.raises(UserError, match="wrong checksum"):
-            CIFAR10.open(options)
-        data = source.open(options)
+            CIFAR10.open(settings)
+        data = prepare_data(source.open(settings), settings)
         server.shutdown()
     np.testing.assert_array_equal(data.test.images, images[5])
 

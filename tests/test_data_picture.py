@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaegan.data.dataset import Look
-from vaegan.data.image_file import Target, look_at, prepare
+from vaegan.data.image_file import ImageHeader, Target, prepare, read_header
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
@@ -95,7 +94,7 @@ def test_exif_orientation_is_undone(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     opened = stored(Image.fromarray(np.ascontiguousarray(as_stored)), "JPEG", exif=exif, quality=100)
-    assert look_at(opened) == Look(16, 24, False)
+    assert read_header(opened) == ImageHeader(16, 24, False)
     got = prepare(opened, Target(24, 16, 1, "none"))[..., 0]
     assert np.abs(got.astype(int) - upright).max() <= 4
 
@@ -114,7 +113,7 @@ def test_exif_orientation_is_undone(orientation):
     ],
 )
 def test_header_tells_size_and_colour(image, colour):
-    assert look_at(stored(image, "PNG")) == Look(3, 2, colour)
+    assert read_header(stored(image, "PNG")) == ImageHeader(3, 2, colour)
 
 
 def test_centre_crop_is_the_largest_square():

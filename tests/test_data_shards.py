@@ -125,11 +125,11 @@ def test_a_changed_shard_is_read_again(tmp_path, opened):
     ("files", "complaint"),
     [
         ({"a.txt": b""}, "no images found"),
-        ({**samples(0, 5), "0009.png": png(0)}, "some pictures have a .cls beside them and some have none"),
-        ({**samples(0, 5), "0000.cls": b"cat"}, "holds no whole number"),
+        ({**samples(0, 5), "0009.png": png(0)}, "some images have a .cls beside them and some do not"),
+        ({**samples(0, 5), "0000.cls": b"cat"}, "is not a whole number"),
         ({**samples(0, 5), "0000.json": b"{"}, "a .json cannot be read"),
         ({**samples(0, 5), "0000.json": b"\xff"}, "a .json cannot be read"),
-        ({**samples(0, 5), "0000.json": b"[1]"}, "a .json holds no object"),
+        ({**samples(0, 5), "0000.json": b"[1]"}, "a .json is not an object"),
     ],
 )
 def test_bad_samples(tmp_path, opened, files, complaint):

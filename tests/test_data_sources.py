@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import inspect
 import os
+import pickle
 import subprocess
 import sys
 
@@ -14,11 +14,34 @@ from vaegan.data import SOURCES, open_data
 from vaegan.errors import UserError
 
 
-def test_options_are_those_of_the_settings():
-    names = set(inspect.signature(open_data).parameters)
-    assert names - {"on_progress"} == set(DataSettings().opening())
-    for name in names - {"on_progress", "source"}:
-        assert inspect.signature(open_data).parameters[name].default == DataSettings.model_fields[name].default
+@pytest.mark.parametrize("name", ["digits", "shapes", "shapes-faces"])
+def test_a_source_is_items_by_index(name):
+    collection = SOURCES[name].open(DataSettings(limit=3))
+    items = collection.items
+    assert len(items) == len(collection.names)
+    assert items.fingerprint
+    first, again = np.asarray(items[0]), np.asarray(pickle.loads(pickle.dumps(items))[0])
+    np.testing.assert_array_equal(first, again)
+    assert first.shape[:2] == (collection.header.height, collection.header.width)
+    assert not np.array_equal(first, np.asarray(items[len(items) - 1]))
+
+
+def test_settings_and_keywords_open_the_same():
+    data = open_data(DataSettings(source="digits", size=6, limit=9, flip=True))
+    same = open_data("digits", size=6, limit=9)
+    assert data.fingerprint == same.fingerprint
+    assert data.image_shape == (1, 6, 6)
+    wider = open_data(DataSettings(source="digits", limit=9).for_shape((3, 6, 6)))
+    assert wider.image_shape == (3, 6, 6)
+    np.testing.assert_array_equal(wider.train.images, np.repeat(data.train.images, 3, axis=3))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"), [({"sise": 8}, "unknown setting 'sise'.*size"), ({"size": 0}, "size: 0 is not allowed")]
+)
+def test_wrong_settings_are_named(settings, complaint):
+    with pytest.raises(UserError, match=complaint):
+        open_data("digits", **settings)
 
 
 @pytest.mark.parametrize("name", SOURCES)

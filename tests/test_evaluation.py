@@ -10,7 +10,6 @@ from scipy.stats import entropy
 from torch.distributions import Normal, kl_divergence
 
 from vaegan.data import open_data
-from vaegan.data.dataset import some_of
 from vaegan.errors import UserError
 from vaegan.evaluation import reference as reference_module
 from vaegan.evaluation.code_metrics import code_figures, likelihood_figures
@@ -73,7 +72,7 @@ def test_real_images_as_samples_have_the_figures_of_the_baseline(real):
 def test_features_of_real_images_are_kept_by_data_split_extractor_and_count(data, tmp_path, monkeypatch):
     pixels = open_extractor("pixels", data)
     first = open_real_images(data, pixels, num=100, seed=1, cache=tmp_path)
-    expected = unit(some_of(data.test, 100, 1)).flatten(1)
+    expected = unit(data.test.some(100, 1)).flatten(1)
     assert torch.equal(first.reference.features, expected)
     files = set((tmp_path / "features").iterdir())
     assert len(files) == 2
@@ -109,7 +108,7 @@ def test_every_kind_of_model_is_measured_as_far_as_it_has_the_parts(kind, has_sa
         not has_samples,
     )
     if has_codes:
-        images = some_of(data.test, 150, 0)
+        images = data.test.some(150, 0)
         x = unit(images)
         x_tilde = model.reconstruct(x)
         assert report["reconstructions"]["mse"]["value"] == pytest.approx(

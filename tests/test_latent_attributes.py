@@ -7,7 +7,6 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression
 
-from vaegan.data.attribute_table import known_attributes
 from vaegan.data.dataset import ImageSet
 from vaegan.data.thresholds import find_thresholds, has_attribute
 from vaegan.errors import UserError
@@ -160,6 +159,6 @@ def test_labels_are_attributes_of_zero_and_one():
         np.array([[0.5], [np.nan], [2]], np.float32),
         ("cat",),
     )
-    values, names = known_attributes(images)
+    values, names = images.labels_as_attributes()
     assert names == ("cat", "label cat", "dog")
     np.testing.assert_array_equal(values, np.array([[0.5, 0, 1], [np.nan, 1, 0], [2, 0, 1]], np.float32))

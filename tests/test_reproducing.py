@@ -15,7 +15,7 @@ from vaegan.cli import main, reproduce
 from vaegan.cli.parse import parse
 from vaegan.config import AugmentSettings
 from vaegan.data import open_data
-from vaegan.data.dataset import ImageSet, some_of
+from vaegan.data.dataset import ImageSet
 from vaegan.loading import load
 from vaegan.metrics.figures import Figure
 from vaegan.reproducing import experiment, measurements, paper_images
@@ -58,7 +58,7 @@ def found(done):
 @pytest.fixture(scope="module")
 def data(words):
     options = parse(reproduce.Options, words[1:], "vaegan reproduce", reproduce.defaults)
-    return open_data(**options.settings.data.opening())
+    return open_data(options.settings.data)
 
 
 def test_the_json_names_every_run_and_what_it_is_of(found, data):
@@ -88,7 +88,7 @@ def test_the_regressor_sees_what_is_there(found):
 
 
 def test_a_figure_of_a_run_is_what_numpy_says(found, done, data):
-    model, images = load(done / "vaegan-conditional-1"), some_of(data.test, NUM, 0)
+    model, images = load(done / "vaegan-conditional-1"), data.test.some(NUM, 0)
     regressor = open_regressor(data, done, seed=0, num_images=2000)
     codes = torch.randn(len(images) * SAMPLES, 4, generator=torch.Generator().manual_seed(0))
     c = model.conditioning.of_images(images)[np.arange(len(codes)) // SAMPLES]
@@ -325,7 +325,7 @@ def test_attributes_that_are_shown():
 
 
 def test_one_attribute_after_another_is_set_and_all_else_stays(done, data):
-    model, images = load(done / "vaegan-conditional-0"), some_of(data.test, 3, 0)
+    model, images = load(done / "vaegan-conditional-0"), data.test.some(3, 0)
     made = paper_images.single_attributes(model, images, ["said", "right"], 0)
     assert made.shape == (6, 2, 8, 8, 3)
     c = model.conditioning.of_images(images)

@@ -61,7 +61,7 @@ def test_how_far_a_discriminator_memorises(script, tmp_path, monkeypatch):
     model = Model.from_architecture({"image_shape": (3, 8, 8), **config.model.model_dump(mode="json")})
     model.save(tmp_path / "model")
     dump_yaml(config, tmp_path / "config.yaml")
-    data = open_data(**config.data.opening())
+    data = open_data(config.data)
     logits = iter([torch.tensor([3.0, 5.0]), torch.tensor([1.0, 1.0]), torch.tensor([-2.0, -2.0])])
     judged = []
     monkeypatch.setattr(Model, "discriminate", lambda self, x: (judged.append(x), next(logits))[1])

@@ -74,8 +74,13 @@ class DataSettings(Settings):
     """Folder for decoded images; ~/.cache/vaegan if not set."""
 
     def opening(self) -> dict[str, Any]:
-        """The settings that decide what is opened, as arguments of `data.open_data`; the others change batches."""
+        """The settings that decide which images are opened and how they are prepared; the others change batches."""
         return self.model_dump(exclude={"flip", "augment"})
+
+    def for_shape(self, image_shape: tuple[int, int, int]) -> DataSettings:
+        """The same images prepared to ``(C, H, W)``, as a model wants them."""
+        channels, height, _ = image_shape
+        return self.model_copy(update={"size": height, "channels": channels})
 
 
 class PartSettings(Settings):

@@ -42,8 +42,8 @@ class ReferenceData:
     """
 
     def __init__(self, config: Config, num: int) -> None:
-        opening = config.data.opening()
-        self.data: ImageData = open_data(**{**opening, "limit": None if "shapes" not in opening["source"] else 20_000})
+        limit = 20_000 if "shapes" in config.data.source else None
+        self.data: ImageData = open_data(config.data, limit=limit)
         self.num = min(num, len(self.data.test))
         self.tag = f"{self.data.fingerprint[:8]}-{self.num}"
 

@@ -140,11 +140,10 @@ class Showing:
     def _reconstructions(self) -> list[Block]:
         import torch
 
-        from ..data.dataset import some_of
         from ..pixels import to_unit
         from ..report.grid import to_uint8
 
-        images = some_of(self.data.test, NUM_ORIGINALS, self.seed)
+        images = self.data.test.some(NUM_ORIGINALS, self.seed)
         x = to_unit(torch.from_numpy(images.images))
 
         def made(run: Opened) -> Tensor:

@@ -159,8 +159,7 @@ def open_data_of(runs: Sequence[Opened], settings: DataSettings) -> ImageData:
     """
     from ..data import open_data
 
-    channels, height, _ = runs[0].model.image_shape
-    return open_data(**settings.opening() | {"size": height, "channels": channels})
+    return open_data(settings.for_shape(runs[0].model.image_shape))
 
 
 def name_groups(groups: Sequence[Sequence[Opened]]) -> list[str]:

@@ -166,8 +166,3 @@ class Collection:
             None if self.attributes is None else self.attributes[positions],
             self.attribute_names,
         )
-
-
-def some_of(images: ImageSet, num: int, seed: int) -> ImageSet:
-    """Return `ImageSet.some`."""
-    return images.some(num, seed)

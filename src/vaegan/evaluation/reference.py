@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.dataset import ImageData, ImageSet, Options, some_of
+from ..data.cache import cache_folder
+from ..data.dataset import ImageData, ImageSet
 from ..files import written_beside
 from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.extractors.features import FeatureExtractor, Pixels
@@ -79,7 +80,7 @@ class RealImages:
     @cached_property
     def held_out_to_training(self) -> Tensor:
         """The same of held-out images, `(B,)`."""
-        images = some_of(self.data.test, NUM_COPIES, self.seed)
+        images = self.data.test.some(NUM_COPIES, self.seed)
         return self.to_training(torch.cat(list(batches_of(images.images, self.batch_size))))
 
     @cached_property
@@ -109,10 +110,10 @@ def open_real_images(
         batch_size: images at a time.
         cache: folder for features; ``~/.cache/vaegan`` if None.
     """
-    folder = Options(cache=cache).cache_folder / "features"
+    folder = cache_folder(cache) / "features"
     chosen, features = {}, {}
     for name, images in (("test", data.test), ("train", data.train)):
-        chosen[name] = some_of(images, num, seed)
+        chosen[name] = images.some(num, seed)
         key = repr((_VERSION, data.fingerprint, name, extractor.fingerprint, len(chosen[name]), seed))
         path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
         features[name] = _cached_features(path, chosen[name], extractor, batch_size)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.dataset import ImageSet
+from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
 from ..models import Model
 from ..pixels import to_unit
@@ -54,7 +54,7 @@ def fit_model_priors(
     if by_label and images.labels is None:
         raise UserError("these images have no labels to fit priors by; leave out --by-label, or take others (--data)")
     most = min(_MOST_IMAGES, _MOST_NUMBERS // model.latent_dim)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:most])
+    chosen = some_rows(len(images), most, seed)
     codes = torch.cat(list(drawn_codes(model, images, chosen, seed, batch_size)))
     labels = torch.from_numpy(images.labels[chosen]).long() if by_label and images.labels is not None else None
     normal = [] if model.kind == "ae" else ["normal"]

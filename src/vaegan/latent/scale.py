@@ -8,10 +8,9 @@ it makes is divided by s before it is decoded: `Model.latents`, `Model.decode_la
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
-from ..data.dataset import ImageSet
+from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
 from ..models import Model
 from .fit_priors import drawn_codes
@@ -34,7 +33,7 @@ def scale_factor(
     Raises:
         UserError: if there is no encoder, the images do not fit, or the codes are all the same or not finite.
     """
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:num])
+    chosen = some_rows(len(images), num, seed)
     std = float(torch.cat(list(drawn_codes(model, images, chosen, seed, batch_size))).double().std())
     if not 0.0 < std < float("inf"):
         raise UserError(

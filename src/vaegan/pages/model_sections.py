@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..data.dataset import ImageSet, some_of
+from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..latent.kmeans import kmeans, pca_map
 from ..report.scatter import scatter_block
@@ -101,7 +101,7 @@ def _with_caption(view: View, caption: str) -> View:
 
 def _reconstructions(subject: Subject, images: ImageSet | None) -> list[Block]:
     assert images is not None
-    view = reconstructions(subject.run, some_of(images, NUM_PAIRS, subject.seed))
+    view = reconstructions(subject.run, images.some(NUM_PAIRS, subject.seed))
     caption = view.caption.replace("images", f"{subject.whose} images", 1)
     alt = f"Rows of {subject.whose} images above rows of their reconstructions"
     return [view_block(_with_caption(view, caption), [alt])]
@@ -119,13 +119,13 @@ def _paths(subject: Subject, images: ImageSet | None) -> list[Block]:
         view = random_paths(run, 2 * NUM_PATHS, NUM_STEPS, seed=subject.seed)
     else:
         images = subject.images() if images is None else images
-        view = image_paths(run, some_of(images, 2 * NUM_PATHS, subject.seed), NUM_STEPS)
+        view = image_paths(run, images.some(2 * NUM_PATHS, subject.seed), NUM_STEPS)
     return [view_block(view, [f"Images along path {row + 1}" for row in range(len(view.images))])]
 
 
 def _traversals(subject: Subject, images: ImageSet | None) -> list[Block]:
     assert images is not None
-    start = some_of(images, 1, subject.seed)
+    start = images.some(1, subject.seed)
     view = traversals(subject.run, images, NUM_DIMENSIONS, NUM_VALUES, REACH, start)
     alts = [f"Images as dimension {name.partition(',')[0][1:]} grows" for name in view.rows]
     return [Facts(view.facts), view_block(view, alts)]
@@ -135,7 +135,7 @@ def _attributes(subject: Subject, images: ImageSet | None) -> list[Block]:
     assert images is not None
     train = subject.images("train")
     vectors = vectors_of(subject.run, train, separating_attributes(train, FEWEST, NUM_ATTRIBUTES))
-    view = attribute_edits(subject.run, some_of(images, NUM_FACES, subject.seed), vectors, (1.0,)).transposed()
+    view = attribute_edits(subject.run, images.some(NUM_FACES, subject.seed), vectors, (1.0,)).transposed()
     return [view_block(_with_caption(view, view.caption.replace("Each row", "Each column")))]
 
 

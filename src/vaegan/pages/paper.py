@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.dataset import ImageSet, some_of
+from ..data.dataset import ImageSet
 from ..evaluation.comparison import FigureRow
 from ..files import write_json, write_text
 from ..metrics.figures import Figures, info_of
@@ -87,7 +87,7 @@ def _attribute_vectors(results: Results, images: ImageSet) -> Section:
     model, data = results.models(conditional=False)[VAEGAN], results.data
     names = paper_images.attributes_to_show(data.train)
     title, seed = "Attribute vectors", results.base.seed
-    faces = some_of(images, NUM_FACES, seed)
+    faces = images.some(NUM_FACES, seed)
     if not names:
         return Section(title, [Note("No attribute differs between images.")])
     vectors = paper_images.vectors_of(model, data.train, names, seed, results.options.batch_size)
@@ -116,7 +116,7 @@ def _conditional_sections(results: Results) -> Iterator[Section]:
     )
     blocks: list[Block] = [_strips(rows, caption)]
     if VAEGAN in models:
-        some_images = some_of(images, NUM_CONDITIONS, seed)
+        some_images = images.some(NUM_CONDITIONS, seed)
         sides = [f"{number + 1}, {side}" for number in range(len(some_images)) for side in ("low", "high")]
         for some in _chunks(paper_images.attributes_to_show(results.data.train)):
             varied = paper_images.single_attributes(models[VAEGAN], some_images, some, seed)

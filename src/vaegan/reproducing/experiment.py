@@ -16,7 +16,6 @@ import torch
 
 from ..config import Config
 from ..data import open_data
-from ..data.dataset import some_of
 from ..files import write_json
 from ..loading import load
 from ..metrics import figures
@@ -78,11 +77,11 @@ class _Lab:
     def __init__(self, base: Config, out: Path, options: MeasureOptions) -> None:
         self.base, self.out, self.options = base, out, options
         self.device: torch.device = pick_device(base.device)
-        self.data = open_data(**base.data.opening())
+        self.data = open_data(base.data)
         self.regressor: Regressor = open_regressor(
             self.data, out, seed=base.seed, num_images=options.regressor_images, device=self.device
         )
-        self.images = some_of(self.data.test, options.num, base.seed)
+        self.images = self.data.test.some(options.num, base.seed)
         self._common = {"seed": base.seed, "batch_size": options.batch_size}
 
     def without_models(self) -> Results:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.dataset import ImageSet, some_of
+from ..data.dataset import ImageSet
 from ..data.thresholds import find_thresholds, has_attribute
 from ..latent.attribute_vectors import AttributeVectors, find_vectors
 from ..latent.encoding import encode_images
@@ -57,7 +57,7 @@ def attributes_to_show(images: ImageSet) -> list[str]:
 
 def vectors_of(model: Model, images: ImageSet, names: Sequence[str], seed: int, batch_size: int) -> AttributeVectors:
     """Return the attribute vectors of an unconditional model: mean code with the attribute minus mean code without."""
-    chosen = some_of(images, _MAX_IMAGES, seed)
+    chosen = images.some(_MAX_IMAGES, seed)
     mu, _ = encode_images(model, chosen.images, batch_size=batch_size)
     return find_vectors(mu, _columns(chosen, names), names)
 

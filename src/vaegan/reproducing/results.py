@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config import Config
 from ..data import ImageData
-from ..data.dataset import ImageSet, some_of
+from ..data.dataset import ImageSet
 from ..evaluation.comparison import FigureRow, row_of
 from ..loading import load
 from ..metrics import figures
@@ -82,7 +82,7 @@ class Results:
 
     def some_images(self, num: int, seed_offset: int = 0) -> ImageSet:
         """Return some of the held-out images."""
-        return some_of(self.images, num, self.base.seed + seed_offset)
+        return self.images.some(num, self.base.seed + seed_offset)
 
     def models(self, *, conditional: bool) -> dict[str, Model]:
         """Return the first model of each kind by its title."""

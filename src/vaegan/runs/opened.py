@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..config import Config, DataSettings
 from ..data import ImageData, open_data
-from ..data.dataset import ImageSet, some_of
+from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..latent.attribute_vectors import AttributeVectors
 from ..latent.encoding import encode_batches, joined
@@ -128,8 +128,7 @@ class OpenedRun:
         settings = self.data_settings
         if not settings.source:
             raise UserError(f"{self.path} does not say what it was trained on; name images with --data SOURCE")
-        channels, height, _ = self.model().image_shape
-        return open_data(**settings.opening() | {"size": height, "channels": channels})
+        return open_data(settings.for_shape(self.model().image_shape))
 
     def data(self) -> ImageData:
         """Return the images it was trained on and those held out, in the model's size.
@@ -145,8 +144,8 @@ class OpenedRun:
         Raises:
             UserError: as `data`.
         """
-        images = self.data().test if split == "test" else self.data().train
-        return images if num is None else some_of(images, num, seed)
+        images = self.data().split(split)
+        return images if num is None else images.some(num, seed)
 
     def check_encoder(self) -> None:
         """Raise at once what encoding would raise later.

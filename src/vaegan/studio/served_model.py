@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..config import DataSettings
 from ..data import open_data
-from ..data.dataset import ImageData, ImageSet, some_of
+from ..data.dataset import ImageData, ImageSet, some_rows
 from ..errors import UserError
 from ..latent.attribute_vectors import AttributeVectors
 from ..latent.encoding import encode_images
@@ -124,16 +124,16 @@ class ServedModel:
         Raises:
             Refused: with 409 if they are not here.
         """
-        settings, (channels, height, _) = self.data_settings, image_shape
+        settings = self.data_settings
         if not settings.source:
             raise Refused(409, f"{self.name} does not say what it was trained on; start with --data SOURCE")
         with self._opening:
             if self._data is None:
                 try:
-                    self._data = open_data(**settings.opening() | {"size": height, "channels": channels})
+                    self._data = open_data(settings.for_shape(image_shape))
                 except UserError as error:
                     raise Refused(409, f"the images of {self.name} are not here: {error}") from error
-        images = self._data.train if split == "train" else self._data.test
+        images = self._data.split(split)
         if not len(images):
             raise Refused(409, f"{self.name} has no {split} images")
         return images
@@ -171,7 +171,7 @@ class ModelVersion:
         images = self.images(split)
 
         def encode() -> tuple[NDArray[np.int64], Tensor, Tensor | None]:
-            chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:num])
+            chosen = some_rows(len(images), num, seed)
             c = self.model.condition_of(images, chosen)
             return chosen, *encode_images(self.model, images.images[chosen], condition=c, batch_size=BATCH)
 
@@ -186,7 +186,7 @@ class ModelVersion:
         train = self.images("train")
 
         def fit() -> Prior:
-            some, copy = some_of(train, _MAX_FIT_IMAGES, 0), self.model.with_parts({})
+            some, copy = train.some(_MAX_FIT_IMAGES, 0), self.model.with_parts({})
             fit_model_priors(copy, some, names=["gaussian"], by_label=True, seed=0, batch_size=BATCH)
             return copy.priors["gaussian"]
 

@@ -59,14 +59,13 @@ class Selection:
         conditioning: Conditioning | None = None,
     ) -> None:
         self.folder, self.extractor, self.num = folder, extractor, num
-        chosen = _some(len(data.test), num)
-        self.images = np.array(data.test.images[chosen])
-        self.labels = None if data.test.labels is None else np.bincount(data.test.labels[chosen])
+        held_out, encoded = data.test.some(num, _SEED), data.train.some(NUM_CODES, _SEED)
+        self.images = np.array(held_out.images)
+        self.labels = None if held_out.labels is None else np.bincount(held_out.labels)
         self.reference = moments_of(self.images, extractor)
-        self.c = None if conditioning is None else conditioning.of_images(data.test, chosen)
-        encoded = _some(len(data.train), NUM_CODES)
-        self.to_encode = torch.from_numpy(np.array(data.train.images[encoded]))
-        self.c_to_encode = None if conditioning is None else conditioning.of_images(data.train, encoded)
+        self.c = None if conditioning is None else conditioning.of_images(held_out)
+        self.to_encode = torch.from_numpy(np.array(encoded.images))
+        self.c_to_encode = None if conditioning is None else conditioning.of_images(encoded)
         self.best = _best_in(folder)
 
     def look(self, model: Model) -> dict[str, Any]:
@@ -157,11 +156,6 @@ def is_affordable(data: ImageData, total_images: int) -> bool:
     and later ones by what a look at a snapshot takes.
     """
     return total_images >= num_images_for(len(data.train), data.image_shape)
-
-
-def _some(num_images: int, num: int) -> NDArray[np.int64]:
-    """Indices of `num` images (all, if there are not more), always the same, in order."""
-    return np.sort(np.random.default_rng(_SEED).permutation(num_images)[:num])
 
 
 def _best_in(folder: Path) -> float | None:

@@ -79,10 +79,9 @@ def assemble(config: Config, before: Config | None, world: World, device: torch.
 
 def _open_data(config: Config, world: World, device: torch.device) -> ImageData:
     """Open the data; the first process of each machine decodes it, the others then find it decoded."""
-    arguments = config.data.opening()
     decodes = world.local_rank == 0
-    data = world.together(lambda: open_data(**arguments) if decodes else None, device)
-    return world.together(lambda: data or open_data(**arguments), device)
+    data = world.together(lambda: open_data(config.data) if decodes else None, device)
+    return world.together(lambda: data or open_data(config.data), device)
 
 
 def _resolved(config: Config, before: Config | None, images: ImageData) -> Config:

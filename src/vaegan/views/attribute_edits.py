@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.attribute_table import known_attributes
 from ..data.dataset import ImageSet
 from ..data.thresholds import find_thresholds, has_attribute
 from ..errors import UserError
@@ -27,7 +26,7 @@ SWEEP = (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0)
 
 def attribute_values(images: ImageSet, names: Sequence[str]) -> Tensor:
     """Return the values `(N, A)` of these attributes or labels, NaN where unknown."""
-    values, columns = known_attributes(images)
+    values, columns = images.labels_as_attributes()
     return torch.from_numpy(values[:, [columns.index(name) for name in names]])
 
 
@@ -40,7 +39,7 @@ def attribute_names(images: ImageSet, wanted: Sequence[str] = (), source: str = 
     Raises:
         UserError: if the images have neither, or not one of the wanted.
     """
-    _, columns = known_attributes(images)
+    _, columns = images.labels_as_attributes()
     if not columns:
         raise UserError(
             f"{source} has neither labels nor attributes; sort its images into a subfolder for each class, or put "

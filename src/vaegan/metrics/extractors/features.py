@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...data.dataset import ImageData, Options
+from ...data.cache import cache_folder
+from ...data.dataset import ImageData
 from ...errors import UserError, nearest
 from .dinov2 import DINOv2
 from .inception import Inception
@@ -102,11 +103,11 @@ def open_extractor(
         UserError: if there is none of this name, or it cannot be had for these data.
     """
     name = name or default_extractor(data)
-    folder = Options(cache=cache).cache_folder / "extractors"
+    folder = cache_folder(cache) / "extractors"
     if name == "pixels":
         return Pixels(data.image_shape)
     if name in _PUBLISHED:
-        return _PUBLISHED[name](weights, Options(cache=cache).cache_folder / "weights", device)
+        return _PUBLISHED[name](weights, cache_folder(cache) / "weights", device)
     if name == "classifier" and not is_known(data.train):
         raise UserError(f"{data.name}: neither labels nor attributes are known to train a classifier on; use rotations")
     if name in TASKS:

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from torch import Tensor
 
-from ...data.dataset import ImageSet
+from ...data.dataset import ImageSet, some_rows
 from ...losses import kl_per_dimension
 from ...pixels import to_unit
 from ...report.grid import Bytes, to_uint8
@@ -58,7 +58,7 @@ def examples(
 ) -> Response:
     """Return some images of the data with their indices."""
     images = version.images(split)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:num])
+    chosen = some_rows(len(images), num, seed)
     more = {"indices": chosen.tolist(), "labels": [label_of(images, int(i)) for i in chosen], "of": len(images)}
     return image_response("json", np.array(images.images[chosen]), name="examples", **more)
 
