@@ -21,7 +21,7 @@ from vaegan.distributed import World
 from vaegan.recipes import RECIPES, Recipe, config_for
 from vaegan.training.device import tune_allocator
 from vaegan.training.profiling import expected_seconds
-from vaegan.training.setup import assemble
+from vaegan.training.setup import set_up
 
 
 def measure(recipe: Recipe, folder: Path, seconds: float) -> None:
@@ -31,7 +31,7 @@ def measure(recipe: Recipe, folder: Path, seconds: float) -> None:
     path = folder / f"{recipe.name}.npy"
     np.save(path, np.random.default_rng(0).integers(0, 256, (4 * size, height, width, channels), dtype=np.uint8))
     config = config_for(recipe.name, {"data.source": str(path), "data.cache": folder})
-    built = assemble(config, None, World(), torch.device("cpu"))
+    built = set_up(config, None, World(), torch.device("cpu"))
     for _ in range(2):
         built.trainer.step()
     begin, num_steps = time.perf_counter(), 0

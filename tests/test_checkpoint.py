@@ -100,7 +100,7 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
 def test_all_damaged_is_the_users_to_decide(tmp_path: Path) -> None:
     for path in save(tmp_path, 64, 128):
         flip(path)
-    with pytest.raises(UserError, match=r"all checkpoints in .* are damaged; start anew with --overwrite or another"):
+    with pytest.raises(UserError, match=r"all checkpoints in .* are damaged; start over with --overwrite or another"):
         newest_checkpoint(tmp_path)
 
 
@@ -168,6 +168,6 @@ def test_nothing_foreign_is_read(tmp_path: Path, data: bytes) -> None:
     path.with_suffix(".sha256").write_text(hashlib.sha256(data).hexdigest())
     found = newest_checkpoint(tmp_path)
     assert found == path
-    with pytest.raises(UserError, match="no checkpoint of vaegan; remove it, or start anew with --overwrite"):
+    with pytest.raises(UserError, match="not a vaegan checkpoint; remove it, or start over with --overwrite"):
         read_checkpoint(found.read_bytes(), str(found))
     assert Sly.ran == []

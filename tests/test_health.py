@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vaegan.pages.run_sections import CHECK_WORDS
 from vaegan.settings_io import setting_names
 from vaegan.training.health import CHECKS, Finding, examine
 
@@ -66,11 +67,11 @@ def test_all_is_well() -> None:
     assert not any(finding.remedy for finding in found)
     assert [finding.sentence for finding in found] == [
         "the discriminator tells 70.0% of reconstructions and 80.0% of samples from real images, logits 1 apart",
-        "codes of held-out images carry 30 nats",
-        "2 of 20 dimensions of the code are idle",
-        "at the decoder, gamma L_llike is 0.6 times the adversarial gradient",  # 0.3 / hypot(0.3, 0.4)
+        "the KL of held-out images is 30 nats",
+        "2 of 20 dimensions of the code are inactive",
+        "at the decoder, the gradient of gamma L_llike is 0.6 times that of L_adv",  # 0.3 / hypot(0.3, 0.4)
         "the rarest label among samples is 0, 0.9 times as frequent as in the data",
-        "weights of the encoder are 1 times as long as at the start",
+        "the weight norm of the encoder is 1 times that at the start",
     ]
 
 
@@ -81,30 +82,30 @@ FAR = {
     "discriminator__logit_reconstruction": -6.0,
 }
 SICK = [
-    ("discriminator", "warn", window(**SURE), {}, "winning"),
-    ("discriminator", "bad", window(**SURE, **FAR), {}, "winning"),
+    ("discriminator", "warn", window(**SURE), {}, "too strong"),
+    ("discriminator", "bad", window(**SURE, **FAR), {}, "too strong"),
     ("discriminator", "ok", window(**SURE | {"discriminator__accuracy_prior": 0.9}), {}, "tells"),
     ("discriminator", "warn", window(discriminator__accuracy_prior=0.5, discriminator__accuracy_reconstruction=0.4), {},
-     "losing"),
+     "near chance"),
     ("discriminator", "bad", window(discriminator__accuracy_prior=0.3, discriminator__accuracy_reconstruction=0.2), {},
-     "losing"),
-    ("kl", "warn", window(), {"units": {"kl": 0.5, "dead": 0, "of": 20}}, "next to nothing"),
-    ("kl", "bad", window(), {"units": {"kl": 0.05, "dead": 0, "of": 20}}, "next to nothing"),
-    ("kl", "warn", window(), {"units": {"kl": 120.0, "dead": 0, "of": 20}}, "6 in a dimension"),
-    ("kl", "bad", window(), {"units": {"kl": 220.0, "dead": 0, "of": 20}}, "11 in a dimension"),
+     "near chance"),
+    ("kl", "warn", window(), {"units": {"kl": 0.5, "dead": 0, "of": 20}}, "hardly uses the code"),
+    ("kl", "bad", window(), {"units": {"kl": 0.05, "dead": 0, "of": 20}}, "hardly uses the code"),
+    ("kl", "warn", window(), {"units": {"kl": 120.0, "dead": 0, "of": 20}}, "6 per dimension"),
+    ("kl", "bad", window(), {"units": {"kl": 220.0, "dead": 0, "of": 20}}, "11 per dimension"),
     ("kl", "ok", window(kl_factors=(0.1, 0.2)), {"units": {"kl": 220.0, "dead": 0, "of": 20}}, "220 nats"),
     ("units", "ok", window(), {"units": {"kl": 30.0, "dead": 10, "of": 20}}, "10 of 20"),
     ("units", "warn", window(), {"units": {"kl": 30.0, "dead": 11, "of": 20}}, "11 of 20"),
     ("units", "bad", window(), {"units": {"kl": 30.0, "dead": 19, "of": 20}}, "19 of 20"),
-    ("routes", "warn", window(decoder__llike=0.004), {}, "reconstructions teach it nothing"),
-    ("routes", "bad", window(decoder__llike=0.0004), {}, "reconstructions teach it nothing"),
-    ("routes", "warn", window(decoder__llike=60.0), {}, "the discriminator teaches it nothing"),
-    ("routes", "bad", window(decoder__llike=600.0), {}, "the discriminator teaches it nothing"),
+    ("routes", "warn", window(decoder__llike=0.004), {}, "reconstruction has no effect on it"),
+    ("routes", "bad", window(decoder__llike=0.0004), {}, "reconstruction has no effect on it"),
+    ("routes", "warn", window(decoder__llike=60.0), {}, "the discriminator has no effect on it"),
+    ("routes", "bad", window(decoder__llike=600.0), {}, "the discriminator has no effect on it"),
     ("modes", "warn", window(), {"labels": {"0": [45, 100], "1": [155, 100]}}, "rarest label among samples is 0"),
-    ("modes", "bad", window(), {"labels": {"a": [9, 100], "b": [191, 100]}}, "samples leave out a"),
+    ("modes", "bad", window(), {"labels": {"a": [9, 100], "b": [191, 100]}}, "any samples have the label a"),
     ("modes", "ok", window(), {"labels": {"0": [0, 1], "1": [200, 100]}}, "is 1"),  # 2 expected: too few to say
-    ("weights", "warn", window(), {"weights": grown("decoder", 4)}, "weights of the decoder are 4 times"),
-    ("weights", "bad", window(), {"weights": grown("discriminator", 11)}, "weights of the discriminator are 11 times"),
+    ("weights", "warn", window(), {"weights": grown("decoder", 4)}, "weight norm of the decoder is 4 times"),
+    ("weights", "bad", window(), {"weights": grown("discriminator", 11)}, "norm of the discriminator is 11 times"),
 ]  # fmt: skip
 
 
@@ -179,10 +180,12 @@ FORCED = [
 def test_a_real_training_forced_into_it(checks, words, command, long_tiny, tmp_path, plain_curves, capsys) -> None:
     assert command("train", *long_tiny, *words, "--out", tmp_path) == 0
     records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    sick = {finding["check"] for finding in records[-1]["health"] if finding["state"] != "ok"}
-    assert checks <= sick
-    told = [line.split()[2] for line in capsys.readouterr().err.splitlines() if line.startswith("vaegan: health: ")]
-    assert sick <= set(told)
+    unhealthy = {finding["check"] for finding in records[-1]["health"] if finding["state"] != "ok"}
+    assert checks <= unhealthy
+    named = [
+        line.split(": ")[2] for line in capsys.readouterr().err.splitlines() if line.startswith("vaegan: health: ")
+    ]
+    assert {CHECK_WORDS[check] for check in unhealthy} <= set(named)
 
 
 def test_a_quiet_training_says_nothing(command, long_tiny, tmp_path, plain_curves, capsys) -> None:

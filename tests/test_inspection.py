@@ -7,7 +7,8 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from vaegan.models import Model
-from vaegan.training.health import MOST_IMAGES, unit_figures
+from vaegan.training.health import MOST_IMAGES, code_usage
+from vaegan.training.snapshots import HeldOut
 
 
 class Encoder(nn.Module):
@@ -23,7 +24,7 @@ def test_kl_and_idle_dimensions():
         256, (MOST_IMAGES + 5, 4, 4, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     model = Model(encoder=Encoder(), kind="vae", image_shape=(1, 4, 4), latent_dim=3, image_range=(0, 1))
-    found = unit_figures(model, images)
+    found = code_usage(model, HeldOut(images))
     mu = (images[:MOST_IMAGES] / 255).mean((1, 2, 3))
     expected = kl_divergence(Normal(mu, torch.tensor(-0.5).exp()), Normal(0, 1)).mean() + 0.005
     assert found is not None
@@ -33,6 +34,6 @@ def test_kl_and_idle_dimensions():
 
 def test_no_figures_without_a_distribution():
     images = torch.zeros(4, 4, 4, 1, dtype=torch.uint8)
-    assert unit_figures(Model(kind="gan", image_shape=(1, 4, 4), latent_dim=3), images) is None
+    assert code_usage(Model(kind="gan", image_shape=(1, 4, 4), latent_dim=3), HeldOut(images)) is None
     plain = Model(encoder=nn.Flatten(), kind="ae", image_shape=(1, 4, 4), latent_dim=16)
-    assert unit_figures(plain, images) is None
+    assert code_usage(plain, HeldOut(images)) is None

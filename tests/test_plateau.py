@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import vaegan
-from vaegan.training.plateau import Plateau
+from vaegan.schedules import Plateau
 
 WORDS = [
     *["--optim.schedule", "plateau", "--optim.plateau-patience", "1", "--optim.plateau-factor", "0.5"],
@@ -28,18 +28,18 @@ WORDS = [
 
 def test_factors_by_hand() -> None:
     plateau = Plateau(patience=2, factor=0.5, least=0.2)
-    assert plateau.of("encoder") == 1.0
+    assert plateau.factor_of("encoder") == 1.0
     factors: dict[str, list[float]] = {"encoder": [], "decoder": []}
     # Of the encoder: falls, stays (1), rises (2: lower), is better but not the best (1, 2: lower), falls, stays ...
     for total in (3.0, 2.0, 2.0, 4.0, 2.5, 2.1, 1.9, 1.9, 1.9, 1.9, 1.9):
-        plateau.look({"encoder": total, "decoder": -total})
+        plateau.update({"encoder": total, "decoder": -total})
         for part, found in factors.items():
-            found.append(plateau.of(part))
+            found.append(plateau.factor_of(part))
     assert factors == {
         "encoder": [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.2, 0.2, 0.2],
         "decoder": [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2, 0.2, 0.2],
     }
-    assert plateau.of("discriminator") == 1.0
+    assert plateau.factor_of("discriminator") == 1.0
 
 
 def test_it_is_the_schedule_of_torch_with_one_snapshot_less_patience() -> None:
@@ -51,19 +51,19 @@ def test_it_is_the_schedule_of_torch_with_one_snapshot_less_patience() -> None:
     ours = Plateau(patience=3, factor=0.75, least=0.1)
     for total in np.random.default_rng(0).normal(10, 1, 60).tolist():
         theirs.step(total)
-        ours.look({"decoder": total})
-        assert ours.of("decoder") == pytest.approx(optimiser.param_groups[0]["lr"])
-    assert ours.of("decoder") == 0.1
+        ours.update({"decoder": total})
+        assert ours.factor_of("decoder") == pytest.approx(optimiser.param_groups[0]["lr"])
+    assert ours.factor_of("decoder") == 0.1
 
 
 def test_a_state_goes_on_alike_and_is_a_copy() -> None:
     one, other = Plateau(2, 0.5), Plateau(2, 0.5)
-    one.look({"encoder": 1.0})
-    one.look({"encoder": 2.0})
+    one.update({"encoder": 1.0})
+    one.update({"encoder": 2.0})
     other.restore(one.state())
     one.state()["waited"]["encoder"] = 100
     for plateau in (one, other):
-        plateau.look({"encoder": 3.0})
+        plateau.update({"encoder": 3.0})
     assert one.state() == {"factors": {"encoder": 0.5}, "best": {"encoder": 1.0}, "waited": {"encoder": 0}}
     assert other.state() == one.state()
 
@@ -84,8 +84,8 @@ def test_each_parts_rate_falls_by_its_own_held_out_loss(whole):
     held_out = [record for record in records(whole) if record["split"] == "test"]
     assert len(held_out) == 10
     for record in held_out:
-        plateau.look({part: terms["total"] for part, terms in record["losses"].items()})
-        assert record["rate_factors"] == {part: plateau.of(part) for part in record["losses"]}
+        plateau.update({part: terms["total"] for part, terms in record["losses"].items()})
+        assert record["rate_factors"] == {part: plateau.factor_of(part) for part in record["losses"]}
     assert any(len(set(record["rate_factors"].values())) > 1 for record in held_out), "the parts differ"
     # The rate of the last step is what the snapshots before it made of it.
     state = torch.load(whole / "checkpoints" / f"{held_out[-1]['images']:012d}.pt")

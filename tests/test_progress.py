@@ -10,7 +10,7 @@ import pytest
 import rich
 from rich.console import Console
 
-from vaegan.training.progress import describe, show_progress
+from vaegan.training.terminal import describe, show_progress
 
 LOSSES = {"encoder": {"kl": 21.345678, "llike": 40.0, "total": 61.3}, "discriminator": {"real": 0.41, "total": 1.0}}
 RECORD = {"images": 12_800, "epoch": 1.25, "images_per_second": 1234.5, "losses": LOSSES}

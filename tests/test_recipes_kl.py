@@ -168,7 +168,7 @@ import resource, sys, torch
 from vaegan.distributed import World
 from vaegan.metrics import learned
 from vaegan.recipes import config_for
-from vaegan.training.setup import assemble
+from vaegan.training.setup import set_up
 from vaegan.training.device import tune_allocator
 
 tune_allocator()
@@ -176,7 +176,7 @@ learned.num_images_for = lambda num, shape: 64
 source, cache = sys.argv[1:]
 form = {"train.precision": "fp32", "train.memory_format": "contiguous"}
 config = config_for("kl-f4", {"data.source": source, "data.cache": cache, **form})
-trainer = assemble(config, None, World(), torch.device("cpu")).trainer
+trainer = set_up(config, None, World(), torch.device("cpu")).trainer
 for _ in range(2):
     trainer.step()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))

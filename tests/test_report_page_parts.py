@@ -206,11 +206,11 @@ def test_health_shows_the_last_findings_and_each_change():
 
     records = [{"images": 50, "split": "train"}, look(100, "ok"), look(200, "bad"), look(300, "bad"), look(400, "warn")]
     now, history = health_section(records).blocks
-    assert now.rows == [("kl", "look", "400 seen")]
+    assert now.rows == [("KL", "warning", "400 seen")]
     assert now.hints == ["do"]
     assert [row[1:] for row in history.blocks[0].rows] == [
-        ("100", "well", "100 seen"),
-        ("200", "bad", "200 seen"),
-        ("400", "look", "400 seen"),
+        ("100", "ok", "100 seen"),
+        ("200", "unhealthy", "200 seen"),
+        ("400", "warning", "400 seen"),
     ]
     assert "No checks are recorded" in health_section(records[:1]).blocks[0].text

@@ -25,7 +25,7 @@ from vaegan.reproducing.regressor import open_regressor
 from vaegan.reproducing.results import table2, table2_row_json
 from vaegan.settings_io import with_settings
 from vaegan.training import snapshots
-from vaegan.training.signals import StopRequest
+from vaegan.training.terminal import StopRequest
 
 SEEDS, NUM, SAMPLES = 2, 8, 3
 NAMES = [f"{kind}-0" for kind in TITLES] + [f"{kind}-conditional-{seed}" for seed in range(SEEDS) for kind in TITLES]

@@ -63,7 +63,7 @@ def test_a_run_goes_on_with_its_own_settings(tmp_path: Path) -> None:
 def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     for overwrite in (False, True):
-        with pytest.raises(UserError, match="holds other things and is no run; name a new folder"):
+        with pytest.raises(UserError, match="holds other files and is not a run; name a new folder"):
             open_run(tmp_path, config(), overwrite=overwrite)
         with pytest.raises(UserError, match="is a file; name a folder"):
             open_run(tmp_path / "letter.txt", config(), overwrite=overwrite)
@@ -81,13 +81,13 @@ def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
 )
 def test_what_decides_a_step_may_not_change(tmp_path: Path, name: str, value: object, told: str) -> None:
     run = started(tmp_path / "run")
-    with pytest.raises(UserError, match=rf"is a run with {told}; continue with the old value, or"):
+    with pytest.raises(UserError, match=rf"is a run with {told}; keep the old value,"):
         open_run(run.path, config_for("digits", {name: value}), overwrite=False)
 
 
 def test_another_recipe_is_refused(tmp_path: Path) -> None:
     run = started(tmp_path / "run")
-    with pytest.raises(UserError, match="is a run of recipe digits, not mnist-mlp; continue with"):
+    with pytest.raises(UserError, match="is a run of recipe digits, not mnist-mlp; keep the old value"):
         open_run(run.path, config_for("mnist-mlp", {}), overwrite=False)
 
 
@@ -129,11 +129,9 @@ def test_other_images_are_refused(tmp_path: Path) -> None:
     told = json.loads(run.data_path.read_text())
     assert told == {"name": "digits", "train": 1524, "test": 273, "fingerprint": digits.fingerprint}
     changed = replace(digits, fingerprint="0" * 32)
-    with pytest.raises(
-        UserError, match=r"images of digits are not those that .*run was trained on; put the old ones back"
-    ):
+    with pytest.raises(UserError, match=r"images of digits differ from those that .*run was trained on; restore them"):
         check_same_data(run, changed)
     run.data_path.unlink()  # as the message says, and as runs of old have none
     check_same_data(run, changed)
-    with pytest.raises(UserError, match="not those"):
+    with pytest.raises(UserError, match="differ from those"):
         check_same_data(run, digits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from vaegan.metrics.extractors.learned import Learned
 from vaegan.metrics.frechet import Moments, frechet_distance
 from vaegan.models import Model
 from vaegan.recipes import config_for
+from vaegan.training import RunFolder
 from vaegan.training import best_model as selection
-from vaegan.training.best_model import Selection, is_affordable, open_selection, quick_mixture
+from vaegan.training.best_model import BestModel, is_affordable, open_best_model, quick_mixture
 from vaegan.training.factories import build_model
 
 
@@ -64,12 +66,12 @@ def test_the_better_model_is_kept_with_its_score(data, tmp_path):
     scores = []
     for resumed in (False, True):
         folder = tmp_path / str(resumed)
-        chooser = Selection(folder, data, Brightness(), 50)
+        chooser = BestModel(folder, data, Brightness(), 50)
         for seed in (0, 1, 2, 3):
             if resumed:
-                chooser = Selection(folder, data, Brightness(), 50)
+                chooser = BestModel(folder, data, Brightness(), 50)
             model = make_model(seed=seed)
-            found = chooser.look(model)
+            found = chooser.score(model)
             assert "labels" not in found
             expected = quick_scores(model, chooser.images, Brightness(), 50, codes=codes_by_hand(data, model, 50))
             assert found["scores"] == pytest.approx(expected | {"score": sum(expected.values())}, rel=1e-3)
@@ -84,7 +86,7 @@ def test_the_better_model_is_kept_with_its_score(data, tmp_path):
 
 @pytest.mark.parametrize(("kind", "names"), [("gan", ["samples"]), ("ae", ["reconstructions"])])
 def test_what_a_model_can_do_is_scored(kind, names, data, tmp_path):
-    scores = Selection(tmp_path, data, Brightness(), 50).look(make_model(kind))["scores"]
+    scores = BestModel(tmp_path, data, Brightness(), 50).score(make_model(kind))["scores"]
     assert set(scores) == {"score", *(f"frechet_{name}" for name in names)}
 
 
@@ -101,7 +103,7 @@ def test_labels_of_samples_and_of_held_out_images(data, tmp_path):
         def label_probabilities(self, features):
             return torch.eye(10)[5].expand(len(features), 10)
 
-    labels = Selection(tmp_path, data, Teller(), 100).look(make_model())["labels"]
+    labels = BestModel(tmp_path, data, Teller(), 100).score(make_model())["labels"]
     assert [labels[name][0] for name in "0123456789"] == [0, 0, 0, 0, 0, 100, 0, 0, 0, 0]
     chosen = np.sort(np.random.default_rng(0).permutation(len(data.test))[:100])
     assert [labels[name][1] for name in "0123456789"] == np.bincount(data.test.labels[chosen], minlength=10).tolist()
@@ -113,7 +115,9 @@ def test_it_is_opened_where_it_is_wanted_and_pays(data, tmp_path, monkeypatch):
         ("none", 10**6, False), ("auto", 10**6, True), ("auto", 10**3, False), ("fd", 10**3, True),
     ):  # fmt: skip
         config = config_for("digits", {"train.best_metric": select})
-        found = open_selection(config, tmp_path, data, torch.device("cpu"), total)
+        trainer = SimpleNamespace(settings=SimpleNamespace(total_images=total))
+        setup = SimpleNamespace(config=config, data=data, trainer=trainer, model=make_model())
+        found = open_best_model(RunFolder(tmp_path), setup, torch.device("cpu"))
         assert (found is not None) == opened
     recipe = config_for("digits")
     assert is_affordable(data, round(recipe.train.epochs * len(data.train)))
@@ -124,7 +128,7 @@ def test_a_conditional_model_is_told_each_image_s_label(data, tmp_path):
     config = config_for("digits", {"model.condition": "labels"})
     info = {"condition": conditioning.as_json()}
     model = build_model(config, data.image_shape, info)
-    found = Selection(tmp_path, data, Brightness(), 60, conditioning).look(model)
+    found = BestModel(tmp_path, data, Brightness(), 60, conditioning).score(model)
     chosen = np.sort(np.random.default_rng(0).permutation(len(data.test))[:60])
     x = torch.from_numpy(data.test.images[chosen]).permute(0, 3, 1, 2) / 255
     c = conditioning.of_images(data.test, chosen)

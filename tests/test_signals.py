@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from vaegan.training import signals
-from vaegan.training.signals import ECHO_SECONDS, Stopped, StopRequest, stop_on_signals
+from vaegan.training import terminal
+from vaegan.training.terminal import ECHO_SECONDS, Stopped, StopRequest, stop_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -32,7 +32,7 @@ def test_handlers_come_back_after_a_failure() -> None:
 
 def test_a_second_ctrl_c_stops_at_once_an_echo_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(signals.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
     request = StopRequest()
     request.note(signal.SIGINT)
     now[0] += 0.5 * ECHO_SECONDS

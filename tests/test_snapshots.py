@@ -8,7 +8,8 @@ from torch import nn
 
 from vaegan.objectives import AutoencoderObjective, GaussianPixels
 from vaegan.training import LoopSettings, Record, Trainer
-from vaegan.training.snapshots import RunningMeans, held_out_losses
+from vaegan.training.recorder import RunningMeans
+from vaegan.training.snapshots import HeldOut, held_out_losses
 
 
 def record(kl: float, norm: float, route: float | None, skipped: set[str]) -> Record:
@@ -23,21 +24,15 @@ def record(kl: float, norm: float, route: float | None, skipped: set[str]) -> Re
     )
 
 
-def test_means_of_what_was_there() -> None:
+def test_means_over_the_steps_that_have_a_value() -> None:
     means = RunningMeans()
     for values in ((1.0, 3.0, None, {"decoder"}), (2.0, 5.0, 7.0, set()), (6.0, 1.0, 9.0, {"decoder"})):
         means.add(record(*values))
-    assert means.take() == {
+    assert means.means() == {
         "losses": {"encoder": {"kl": 3.0, "total": 6.0}},
         "gradients": {"encoder": 3.0},
         "routes": {"decoder/llike": 8.0},
         "skipped": {"decoder": pytest.approx(2 / 3)},
-    }
-    means.add(record(4.0, 4.0, None, set()))
-    assert means.take() == {
-        "losses": {"encoder": {"kl": 4.0, "total": 8.0}},
-        "gradients": {"encoder": 4.0},
-        "routes": {},
     }
 
 
@@ -55,7 +50,7 @@ def trainer() -> Trainer:
 def test_held_out_losses_are_means_over_whole_batches(num: int, batch_size: int, used: int) -> None:
     t = trainer()
     images = torch.randint(256, (num, 4, 4, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    found = held_out_losses(t, images, batch_size)
+    found = held_out_losses(t, HeldOut(images), batch_size)
     # In evaluation no image knows of the others: all at once, by the formula.
     encoder, decoder = t.objective.parts.values()
     x = images[:used].permute(0, 3, 1, 2) / 255
@@ -65,4 +60,4 @@ def test_held_out_losses_are_means_over_whole_batches(num: int, batch_size: int,
         density = torch.distributions.Normal(x_tilde, 1.0).log_prob(x)
     assert found["decoder"]["llike"] == pytest.approx(-float(density.sum()) / used, rel=1e-5)
     encoder.train()
-    assert held_out_losses(t, images, batch_size) == found
+    assert held_out_losses(t, HeldOut(images), batch_size) == found

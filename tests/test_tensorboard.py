@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from vaegan.training.tensorboard import MOST_VALUES, some_values
+from vaegan.training.recorder import MOST_VALUES, some_values
 
 
 def test_small_tensors_are_counted_whole() -> None:

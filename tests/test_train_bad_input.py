@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import torch
 from PIL import Image
 
 from vaegan.recipes import config_for
-from vaegan.training import recorder as journal
+from vaegan.training import checkpoints, recorder, snapshots
 from vaegan.training.checkpoints import FORMAT
 
 NO_NORM = "--model.encoder.norm none --model.decoder.norm none --model.discriminator.norm none"
@@ -140,14 +142,14 @@ def test_a_folder_that_is_no_run_is_never_touched(words, refused, tiny, tmp_path
     (folder / "checkpoints" / "000000000001.pt").write_text("mine")
     before = contents(folder)
     told = refused(*tiny, *words, "--out", folder)
-    assert told == f"--out {folder} holds other things and is no run; name a new folder"
+    assert told == f"--out {folder} holds other files and is not a run; name a new folder"
     assert contents(folder) == before
 
 
 def test_a_run_of_other_settings_is_left_alone(run, refused, tmp_path):
     out, words = run
     before = contents(out)
-    remedy = "; continue with the old value, or take another --out, or start anew with --overwrite"
+    remedy = "; keep the old value, choose another --out, or start over with --overwrite"
     assert refused("mnist-mlp", *words) == f"--out {out} is a run of recipe digits, not mnist-mlp{remedy}"
     told = refused(*words, "--loss.gamma", "3")
     assert told == f"--out {out} is a run with loss.gamma {config_for('digits').loss.gamma}, not 3.0{remedy}"
@@ -187,7 +189,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(run, command, capsys)
     assert command("train", *words) == 0
     captured = capsys.readouterr()
     assert captured.err == f"vaegan: checkpoint {newest} is damaged; going back to the one before\n"
-    assert "going on after 64 images to 112" in captured.out
+    assert "resuming at 64 of 112 images" in captured.out
     again = contents(out)
     assert again.keys() == whole.keys()
     assert again[Path("model/model.safetensors")] == whole[Path("model/model.safetensors")]
@@ -209,7 +211,7 @@ def test_all_checkpoints_damaged(harm, run, command, capsys):
     *warnings, last = capsys.readouterr().err.splitlines()
     assert len(warnings) == 3
     where = out / "checkpoints"
-    assert last == f"vaegan train: all checkpoints in {where} are damaged; start anew with --overwrite or another --out"
+    assert last == f"vaegan train: all checkpoints in {where} are damaged; start over with --overwrite or another --out"
 
 
 def test_a_finished_run_says_so_and_changes_nothing(run, command, capsys):
@@ -218,16 +220,61 @@ def test_a_finished_run_says_so_and_changes_nothing(run, command, capsys):
     assert command("train", *words) == 0
     captured = capsys.readouterr()
     first, *there = captured.out.splitlines()
-    assert first == f"{out} is finished, 112 images seen; for more, raise --train.epochs"
+    assert first == f"{out} is finished at 112 images; to train longer, raise --train.epochs"
     assert [line.split()[0] for line in there][-1] == str(out / "model")
     assert captured.err == ""
     assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in out.rglob("*")} == before
 
 
+def copy_without_times(run, copy):
+    """Copy a run as ``cp -r`` does; here the checkpoints become the newest files."""
+    shutil.copytree(run, copy, copy_function=shutil.copyfile)
+    for path in (copy / "checkpoints").iterdir():
+        os.utime(path, (time.time() + 60, time.time() + 60))
+    return copy
+
+
+@pytest.mark.parametrize("earlier_version", [False, True])
+def test_a_copy_of_a_finished_run_is_finished(earlier_version, run, command, tiny, tmp_path, capsys):
+    copy = copy_without_times(run[0], tmp_path / "copy")
+    if earlier_version:  # it wrote no status
+        (copy / "status.json").unlink()
+    words = [*tiny, "--train.snapshot-epochs", "0.5", "--out", copy]
+    assert command("train", *words) == 0
+    assert f"{copy} is finished at 112 images" in capsys.readouterr().out
+    if earlier_version:  # where the curves are missing it was killed before its end
+        (copy / "losses.png").unlink()
+        assert command("train", *words) == 0
+        assert f"done: {copy}" in capsys.readouterr().out
+        assert (copy / "losses.png").exists()
+
+
+def test_a_longer_run_killed_before_its_end_is_not_finished(run, command, monkeypatch, capsys):
+    out, words = run
+    words = [*words, "--train.epochs", "2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshots, "draw_losses", lambda records, path: 1 / 0)
+        assert command("train", *words) != 0
+    assert (out / "losses.png").exists(), "from the shorter run"
+    assert max((out / "checkpoints").glob("*.pt")).stem == "000000000208"
+    capsys.readouterr()
+    assert command("train", *words) == 0
+    assert "resuming at 208 of 208 images" in capsys.readouterr().out
+    assert command("train", *words) == 0
+    assert "is finished at 208 images" in capsys.readouterr().out
+
+
+def test_a_new_run_does_not_read_its_first_checkpoint(command, tiny, tmp_path, monkeypatch, plain_curves):
+    monkeypatch.setattr(checkpoints, "read_checkpoint", lambda data, where: pytest.fail(f"{where} is read"))
+    monkeypatch.setattr(checkpoints, "newest_checkpoint", lambda folder: pytest.fail(f"{folder} is read"))
+    assert command("train", *tiny, "--out", tmp_path / "run") == 0
+    assert (tmp_path / "run" / "checkpoints" / "000000000000.pt").exists()
+
+
 def test_more_epochs_go_on_where_it_ended(run, command, tmp_path, capsys):
     out, words = run
     assert command("train", *words, "--train.epochs", "2") == 0
-    assert "going on after 112 images to 208" in capsys.readouterr().out
+    assert "resuming at 112 of 208 images" in capsys.readouterr().out
     assert "epochs: 2.0" in (out / "config.yaml").read_text()
     assert command("train", *words, "--train.epochs", "2", "--out", tmp_path / "whole") == 0
     weights = Path("model/model.safetensors")
@@ -239,7 +286,7 @@ def test_overwrite_starts_anew_and_spares_what_is_not_ours(run, command, capsys)
     (out / "notes.txt").write_text("mine")
     before = contents(out)
     assert command("train", *words, "--overwrite", "--seed", "5") == 0
-    assert "training from 0 images to 112" in capsys.readouterr().out
+    assert "starting at 0 of 112 images" in capsys.readouterr().out
     after = contents(out)
     assert after.keys() == before.keys()
     assert after[Path("notes.txt")] == b"mine"
@@ -279,11 +326,13 @@ def test_a_disk_full_for_tensorboard_alone(refused, tiny, tmp_path, monkeypatch)
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(journal, "write_scalars", fail)
-    monkeypatch.setattr(journal, "open_tensorboard", lambda *_: object())
+    monkeypatch.setattr(recorder, "write_scalars", fail)
+    monkeypatch.setattr(recorder, "open_tensorboard", lambda *_: object())
     told = refused(*tiny, "--train.tensorboard", "true", "--out", tmp_path / "run")
     out = tmp_path / "run"
-    assert told == f"cannot write to {out}: No space left on device; free some space, the same command goes on"
+    assert (
+        told == f"cannot write to {out}: No space left on device; free some space, then run the same command to resume"
+    )
 
 
 def test_a_metric_that_does_not_fit(run, refused, tiny, tmp_path):
@@ -312,5 +361,5 @@ def test_a_run_does_not_go_on_with_changed_images(command, tiny, images_file, tm
     np.save(mine, images)
     capsys.readouterr()
     assert command(*words, "--train.images", 48) == 2
-    assert "the images of mine are not those that" in capsys.readouterr().err
+    assert "the images of mine differ from those that" in capsys.readouterr().err
     assert command(*words, "--train.images", 48, "--overwrite") == 0

@@ -46,7 +46,7 @@ def test_the_line_names_step_part_and_last_good_checkpoint(command, tiny, tmp_pa
     good = tmp_path / "checkpoints" / "000000000064.pt"
     assert captured.err == (
         f"vaegan train: the gradient of the decoder is not finite at step 6; the last good checkpoint is {good}; "
-        "lower --optim.lr, or go back by itself with --on-nan rollback\n"
+        "lower --optim.lr, or use --on-nan rollback to go back automatically\n"
     )
     assert all(torch.isfinite(p).all() for p in torch.load(good)["parts"]["decoder"].values())
     assert command(*words, "--on-nan", "rollback") == 0  # the step is not poisoned again
@@ -84,7 +84,7 @@ def test_rollback_halves_the_step_until_the_cause_is_gone(command, tiny, tmp_pat
     assert len(warnings) == 3
     for scale, line in zip((0.5, 0.25, 0.125), warnings, strict=True):
         assert line == (
-            "vaegan: the gradient of the decoder is not finite at step 4; going on after 0 images "
+            "vaegan: the gradient of the decoder is not finite at step 4; resuming at 0 images "
             f"with learning rates times {scale:g}"
         )
     state = torch.load(max((tmp_path / "checkpoints").glob("[0-9]*.pt")))
@@ -112,7 +112,7 @@ def test_rollback_goes_further_back_where_the_newest_checkpoint_leads_nowhere(
     words = ["--train.snapshot-epochs", "0.3", "--on-nan", "rollback"]
     assert command("train", *tiny, *words, "--out", tmp_path) == 0
     first, second = capsys.readouterr().err.splitlines()
-    assert "going on after 64 images with learning rates times 0.5" in first
-    assert "going on after 32 images with learning rates times 0.25" in second
+    assert "resuming at 64 images with learning rates times 0.5" in first
+    assert "resuming at 32 images with learning rates times 0.25" in second
     images = [record["images"] for record in records(tmp_path) if record["split"] == "test"]
     assert images == [32, 64, 96, 112]

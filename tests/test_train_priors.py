@@ -8,6 +8,7 @@ import torch
 from vaegan.data import open_data
 from vaegan.latent.fit_priors import fit_model_priors
 from vaegan.loading import load
+from vaegan.training import RunFolder
 
 pytestmark = pytest.mark.usefixtures("plain_curves")
 FILES = ("priors.safetensors", "priors.json", "model.safetensors", "config.json")
@@ -37,7 +38,7 @@ def test_a_run_ends_with_fitted_priors_and_a_grid_of_the_likeliest(command, word
     assert command(*words, "--out", run) == 0
     assert (run / "model" / "priors.json").stat().st_mtime_ns == times, "a finished run fits nothing"
 
-    (run / "losses.png").unlink()  # as if it had been killed just before the end
+    RunFolder(run).write_status(finished=False)  # as if it had been killed just before the end
     (run / "model" / "priors.json").unlink()
     (run / "model" / "priors.safetensors").unlink()
     assert command(*words, "--out", run) == 0
@@ -61,7 +62,7 @@ def test_nothing_is_fitted_where_none_is_wanted_or_nothing_encodes(command, word
 def test_too_few_images_for_a_prior_end_no_run(command, words, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("vaegan.priors.fit._FEWEST", 1000)
     assert command(*words, "--out", tmp_path / "run") == 0
-    assert "no priors are fitted: only" in "".join(capsys.readouterr())
+    assert "no priors fitted: only" in "".join(capsys.readouterr())
     assert load(tmp_path / "run").prior_names == ["normal"]
 
 

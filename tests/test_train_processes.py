@@ -20,7 +20,7 @@ import vaegan
 ROUNDS = """
 import gc, os, socket, sys
 import torch._dynamo
-import vaegan.training.train
+import vaegan.training.session
 from vaegan.cli import main
 from vaegan.training import snapshots
 
@@ -158,15 +158,15 @@ def test_torchrun_trains_stops_in_order_and_resumes(environment, python, command
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         told, complaints = process.communicate(timeout=120)
-    assert len(re.findall(r"stopped after [\d,]+ images, all saved", told)) == 1, complaints
-    assert told.count("training from 0 images") == 1  # the other process is silent
+    assert len(re.findall(r"stopped at [\d,]+ images, everything saved", told)) == 1, complaints
+    assert told.count("starting at 0 of ") == 1  # the other process is silent
     images = torch.load(max((tmp_path / "run" / "checkpoints").glob("[0-9]*.pt")))["images"]
     assert images > 0
 
     total = ["--train.images", str(images + 160)]
     done = python(*torchrun(), "-m", "vaegan", "train", *words, *out, *total)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"going on after {images:,} images to {images + 160:,}") == 1
+    assert done.stdout.count(f"resuming at {images:,} of {images + 160:,} images") == 1
     assert done.stdout.count("done: ") == 1
     assert command("train", *words, "--out", tmp_path / "one", *total) == 0
     two, one = vaegan.load(tmp_path / "run").state_dict(), vaegan.load(tmp_path / "one").state_dict()
@@ -191,7 +191,7 @@ def test_an_orderly_end_ten_times_in_a_row(python, tiny, tmp_path):
 def test_a_mistake_ends_both_processes_with_a_line_each(python, tiny, tmp_path):
     done = python("-c", ROUNDS, 1, *tiny, "--train.batch-size", "15", "--out", tmp_path / "run")
     assert done.stdout == "codes [[2, 2]]\n"
-    line = "--train.batch-size 15 cannot be shared out evenly over 2 processes"
+    line = "--train.batch-size 15 cannot be split evenly over 2 processes"
     assert done.stderr.count("\n") == 2  # two processes may write them into each other
     assert f"vaegan train: {line}" in done.stderr
     assert f"vaegan train (process 1): {line}" in done.stderr
@@ -200,6 +200,8 @@ def test_a_mistake_ends_both_processes_with_a_line_each(python, tiny, tmp_path):
     done = python("-c", ROUNDS, 1, *tiny, "--out", tmp_path / "mine")
     assert done.stdout == "codes [[2, 2]]\n"
     assert done.stderr.count("\n") == 2
-    assert f"vaegan train: --out {tmp_path / 'mine'} holds other things and is no run; name a new folder" in done.stderr
-    assert "vaegan train (process 1): stopped, as another process did; its message says why" in done.stderr
+    assert (
+        f"vaegan train: --out {tmp_path / 'mine'} holds other files and is not a run; name a new folder" in done.stderr
+    )
+    assert "vaegan train (process 1): stopped because another process failed; see its message" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -80,7 +80,8 @@ def of_kind(tiny, tmp_path_factory):
 @pytest.mark.parametrize("kind", LOSSES)
 def test_a_run_folder_holds_all_it_should(kind, of_kind):
     run = of_kind(kind)
-    expected = {"config.yaml", "data.json", "metrics.jsonl", "checkpoints", "losses.png", "model", "tensorboard"}
+    expected = {"config.yaml", "data.json", "status.json", "metrics.jsonl", "checkpoints"}
+    expected |= {"losses.png", "model", "tensorboard"}
     expected |= {"samples", "samples.gif"} if kind != "ae" else set()
     expected |= {"reconstructions"} if kind != "gan" else set()
     expected |= {"triptychs"} if kind not in ("ae", "gan") else set()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the step is finished, everything is saved, one line says how to go on."""
+"""Ctrl-C and SIGTERM: the step is completed, everything is saved, one line says how to resume."""
 
 from __future__ import annotations
 
@@ -50,14 +50,16 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, code, py
     words = [*tiny, *WORDS, "--out", out]
     done = python("-c", SIGNALLED, int(number), 5, *words)
     assert (done.returncode, done.stderr) == (code, "")
-    assert done.stdout.splitlines()[-1] == f"stopped after 80 images, all saved; the same command goes on: {out}"
+    assert (
+        done.stdout.splitlines()[-1] == f"stopped at 80 images, everything saved; run the same command to resume: {out}"
+    )
     assert newest_state(out)["images"] == 80
     assert (out / "losses.png").is_file()
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [record["images"] for record in records] == [0, 48, 80]
 
     assert command("train", *words) == 0
-    assert "going on after 80 images to 208" in capsys.readouterr().out
+    assert "resuming at 80 of 208 images" in capsys.readouterr().out
     assert command("train", *tiny, *WORDS, "--out", tmp_path / "whole") == 0
     state, whole = newest_state(out), newest_state(tmp_path / "whole")
     assert state["images"] == whole["images"] == 208
@@ -75,7 +77,7 @@ def test_a_signal_from_outside(environment, tiny, tmp_path):
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=120)
     assert process.returncode == 143
-    assert out.splitlines()[-1].startswith("stopped after ")
+    assert out.splitlines()[-1].startswith("stopped at ")
     assert newest_state(tmp_path)["images"] > 0
 
 

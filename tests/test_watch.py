@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from vaegan.training.health import Watch
+from vaegan.training.health import HealthMonitor
 
 
 def train(images: int) -> dict[str, Any]:
@@ -16,34 +16,41 @@ def snapshot(images: int, kl: float) -> dict[str, Any]:
     return {"images": images, "split": "test", "losses": {}, "units": {"kl": kl, "dead": 0, "of": 10}}
 
 
-def go(watch: Watch, images: int, kl: float) -> dict[str, Any]:
-    watch.add(train(images))
+def go(monitor: HealthMonitor, images: int, kl: float) -> dict[str, Any]:
+    monitor.add(train(images))
     record = snapshot(images, kl)
-    record["health"] = watch.look(record)
-    watch.add(record)
+    record["health"] = monitor.check(record)
+    monitor.add(record)
     return record
 
 
 def test_it_speaks_up_when_a_state_changes(caplog) -> None:
     caplog.set_level(logging.INFO, "vaegan")
-    watch = Watch()
-    kept: list[dict[str, Any]] = []
+    monitor = HealthMonitor()
+    records: list[dict[str, Any]] = []
     lines = []
     for images, kl in ((2000, 9.0), (3000, 0.5), (4000, 0.4), (5000, 0.01), (6000, 9.0), (7000, 9.0)):
-        kept += [train(images), go(watch, images, kl)]
-        lines.append([(r.levelname, r.getMessage().split(":")[1].strip()) for r in caplog.records])
+        records += [train(images), go(monitor, images, kl)]
+        lines.append([(r.levelname, r.getMessage().split(": ")[1:3]) for r in caplog.records])
         caplog.clear()
-        told = {0.5: "kl warn", 0.4: "kl warn", 0.01: "kl bad"}.get(kl, "")
-        assert watch.worries == told
-        assert Watch(kept).worries == told
-    assert lines == [[], [("WARNING", "kl (warn)")], [], [("WARNING", "kl (bad)")], [("INFO", "kl is well again")], []]
+        words = {0.5: "KL warning", 0.4: "KL warning", 0.01: "KL unhealthy"}.get(kl, "")
+        assert monitor.warnings == words
+        assert HealthMonitor(records).warnings == words
+    assert lines == [
+        [],
+        [("WARNING", ["KL", "warning"])],
+        [],
+        [("WARNING", ["KL", "unhealthy"])],
+        [("INFO", ["KL", "ok again"])],
+        [],
+    ]
 
 
 def test_a_resumed_run_does_not_repeat_itself(caplog) -> None:
-    watch = Watch()
-    assert not watch.has_begun
-    kept = [train(2000), go(watch, 2000, 0.5)]
-    assert watch.has_begun
+    monitor = HealthMonitor()
+    assert not monitor.has_begun
+    records = [train(2000), go(monitor, 2000, 0.5)]
+    assert monitor.has_begun
     caplog.clear()
-    go(Watch(kept), 3000, 0.5)
+    go(HealthMonitor(records), 3000, 0.5)
     assert not caplog.records

@@ -30,7 +30,7 @@ class World:
     """The processes that train together.
 
     Attributes:
-        rank: of this process, 0 writes files and speaks.
+        rank: of this process, 0 writes files and logs.
         size: number of processes.
         local_rank: of this process on its machine; picks the GPU.
     """
@@ -41,7 +41,7 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and logs."""
         return self.rank == 0
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
@@ -84,15 +84,15 @@ class World:
         """Whether the flag is set in any process."""
         if self.size == 1:
             return flag
-        told = torch.tensor([float(flag)], device=device)
-        dist.all_reduce(told, dist.ReduceOp.MAX)
-        return bool(told.item())
+        highest = torch.tensor([float(flag)], device=device)
+        dist.all_reduce(highest, dist.ReduceOp.MAX)
+        return bool(highest.item())
 
     def together(self, work: Callable[[], T], device: torch.device) -> T:
-        """Do what may fail by the user's mistake; if it fails in one process, all of them stop.
+        """Do work that may raise a `UserError`; if it fails in one process, all of them stop.
 
         Raises:
-            UserError: of this process, or one that says that another's tells more.
+            UserError: of this process, or one that refers to the process that failed.
         """
         error = None
         try:
@@ -100,7 +100,7 @@ class World:
         except UserError as failed:
             error = failed
         if self.any(error is not None, device):
-            raise error or UserError("stopped, as another process did; its message says why")
+            raise error or UserError("stopped because another process failed; see its message")
         return result
 
     def wait(self) -> None:

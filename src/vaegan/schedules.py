@@ -1,10 +1,14 @@
-"""Schedules of the KL weight and the learning rate: pure functions of images seen, so a resume needs no state."""
+"""Schedules of the KL weight and the learning rate: pure functions of images seen, so a resume needs no state.
+
+The exception is `Plateau`, whose state a checkpoint holds.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ LR_SCHEDULES: dict[str, Callable[[float, float], float]] = {
     "cosine": lambda progress, final: final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * progress)),
     # The authors' code: start - (t/T)^0.75 (start - stop).
     "anneal": lambda progress, final: 1.0 - progress**0.75 * (1.0 - final),
-    # Constant here; `training.plateau` lowers the rate of each part by its held-out losses.
+    # Constant here; `Plateau` lowers the rate of each part by its held-out losses.
     "plateau": lambda progress, final: 1.0,
 }
 
@@ -77,3 +81,46 @@ def lr_factor(name: str, images: int, total: int, *, final: float = 0.0, warmup:
     """
     factor = LR_SCHEDULES[name](min(images / max(total, 1), 1.0), final)
     return factor * min((images + 1) / warmup, 1.0) if warmup else factor
+
+
+class Plateau:
+    """Lowers the learning rate of each part where its held-out loss no longer falls.
+
+    At each snapshot, a part whose held-out total has not fallen below its lowest for ``patience`` snapshots gets its
+    rate multiplied by ``factor``, down to ``least`` times its first rate. The wait then starts over.
+
+    Args:
+        patience: snapshots without improvement after which a rate falls.
+        factor: what it is multiplied by, in (0, 1).
+        least: lowest factor on the first rate.
+    """
+
+    def __init__(self, patience: int, factor: float, least: float = 0.0) -> None:
+        self.patience, self.factor, self.least = patience, factor, least
+        self._factors: dict[str, float] = {}
+        self._best: dict[str, float] = {}
+        self._waited: dict[str, int] = {}
+
+    def factor_of(self, part: str) -> float:
+        """The factor on a part's rate now."""
+        return self._factors.get(part, 1.0)
+
+    def update(self, totals: Mapping[str, float]) -> None:
+        """Take in the held-out totals of a snapshot, by part."""
+        for part, total in totals.items():
+            if total < self._best.get(part, math.inf):
+                self._best[part], self._waited[part] = total, 0
+                continue
+            self._waited[part] = self._waited.get(part, 0) + 1
+            if self._waited[part] >= self.patience:
+                self._factors[part] = max(self.least, self.factor_of(part) * self.factor)
+                self._waited[part] = 0
+
+    def state(self) -> dict[str, Any]:
+        """All that later calls depend on, as plain data; a copy."""
+        return {"factors": dict(self._factors), "best": dict(self._best), "waited": dict(self._waited)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Return to a `state`."""
+        self._factors, self._best = dict(state["factors"]), dict(state["best"])
+        self._waited = dict(state["waited"])

@@ -25,7 +25,7 @@ from vaegan.models import Model
 from vaegan.settings_io import with_settings
 from vaegan.training.loop import NotFiniteError
 from vaegan.training.run_folder import FREE
-from vaegan.training.train import train
+from vaegan.training.session import train
 
 Metrics = dict[str, Any]
 

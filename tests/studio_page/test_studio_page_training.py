@@ -63,7 +63,7 @@ def test_training_curves_and_snapshots(open_page, studio_run):
 
 def test_a_run_that_goes_on_is_followed(open_page, serve, studio_run, tmp_path):
     run = tmp_path / "growing"
-    shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "losses.png", "*samples"))
+    shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "status.json", "losses.png", "*samples"))
     lines = (studio_run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text("")
     page = open_page("#view=training", at=serve(Registry([str(run)])))
@@ -86,7 +86,7 @@ def test_a_run_that_goes_on_is_followed(open_page, serve, studio_run, tmp_path):
 def test_a_new_state_of_the_model_is_noticed(open_page, serve, studio_run, tmp_path, model):
     """First there is none; then one; then another."""
     run = tmp_path / "growing"
-    shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "losses.png"))
+    shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "status.json", "losses.png"))
     page = open_page("#num=16", at=serve(Registry([str(run)])))
     page.get_by_role("alert").get_by_text("growing has no saved model yet").wait_for()
     shutil.copytree(studio_run / "model", tmp_path / "beside")

@@ -135,10 +135,15 @@ def scores_section(records: Sequence[Mapping[str, Any]]) -> Section | None:
 
 
 _HEALTH_TEXT = (
-    "Checks made at each snapshot, out of what was recorded since the one before: whether discriminator or decoder "
-    "runs away, the code is used, both losses reach the decoder, samples hold every label, weights stay in bounds."
+    "Checks made at each snapshot, from the records since the one before: whether discriminator and decoder are "
+    "balanced, the code is used, both losses move the decoder, samples have every label, weights do not explode."
 )
-_STATES = {"ok": "well", "warn": "look", "bad": "bad"}
+STATE_WORDS = {"ok": "ok", "warn": "warning", "bad": "unhealthy"}
+CHECK_WORDS = {
+    "discriminator": "discriminator", "kl": "KL", "units": "inactive dimensions", "routes": "gradient balance",
+    "modes": "label coverage", "weights": "weight norms",
+}  # fmt: skip
+"""What people read of the states and checks in records, whose own words never change."""
 
 
 def health_section(records: Sequence[Mapping[str, Any]]) -> Section:
@@ -147,9 +152,9 @@ def health_section(records: Sequence[Mapping[str, Any]]) -> Section:
     if not looks:
         return Section("Health", [Note("No checks are recorded: they begin at the first snapshot past 1,000 images.")])
     last = looks[-1]
-    rows = [(f["check"], _STATES[f["state"]], f["sentence"]) for f in last["health"]]
+    rows = [(CHECK_WORDS[f["check"]], STATE_WORDS[f["state"]], f["sentence"]) for f in last["health"]]
     hints = [f["remedy"] for f in last["health"]]
-    now = Table(f"After {last['images']:,} images.", ("check", "state", "what is seen"), rows, hints)
+    now = Table(f"After {last['images']:,} images.", ("check", "state", "measured"), rows, hints)
     return Section("Health", [now, Fold("History", [_changes(looks)])], _HEALTH_TEXT)
 
 
@@ -160,10 +165,10 @@ def _changes(looks: Sequence[Mapping[str, Any]]) -> Table:
     for record in looks:
         for f in record["health"]:
             if states.get(f["check"]) != f["state"]:
-                rows.append((f["check"], f"{record['images']:,}", _STATES[f["state"]], f["sentence"]))
+                rows.append((CHECK_WORDS[f["check"]], f"{record['images']:,}", STATE_WORDS[f["state"]], f["sentence"]))
                 hints.append(f["remedy"])
             states[f["check"]] = f["state"]
-    return Table("Each change of a state.", ("check", "images seen", "state", "what was seen"), rows, hints)
+    return Table("Each change of a state.", ("check", "images seen", "state", "measured"), rows, hints)
 
 
 MOST_MOMENTS = 40

@@ -3,6 +3,7 @@
 | in a run folder | what | written by |
 |---|---|---|
 | config.yaml, data.json | settings, and what the images are | the start of a training |
+| status.json | whether the training is finished | its start and end |
 | metrics.jsonl, checkpoints/ | records, and states to resume from | training |
 | samples/, reconstructions/, triptychs/, model/, best/ | pictures and models of snapshots | snapshots |
 | samples.gif, losses.png, samples-prior.png | the run as a whole | the end of a training |
@@ -11,17 +12,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..config import Config
+from ..files import write_text
 from ..settings_io import load_yaml
 from .records import Record, append_record, read_records, truncate_records
 
 SETTINGS = "config.yaml"
-DATA = "data.json"
+DATA, STATUS = "data.json", "status.json"
 RECORDS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 SAMPLES, RECONSTRUCTIONS, TRIPTYCHS = "samples", "reconstructions", "triptychs"
@@ -30,8 +33,8 @@ MODEL, BEST = "model", "best"
 TENSORBOARD = "tensorboard"
 REPORT, PICTURES, EXPORT, EVALUATION = "report.html", "pictures", "export", "evaluation.json"
 OF_A_RUN = (
-    SETTINGS, DATA, RECORDS, CHECKPOINTS, SAMPLES, RECONSTRUCTIONS, TRIPTYCHS, SAMPLES_GIF, SAMPLES_PRIOR, LOSSES,
-    MODEL, BEST, REPORT, TENSORBOARD, PICTURES, EVALUATION, EXPORT,
+    SETTINGS, DATA, STATUS, RECORDS, CHECKPOINTS, SAMPLES, RECONSTRUCTIONS, TRIPTYCHS, SAMPLES_GIF, SAMPLES_PRIOR,
+    LOSSES, MODEL, BEST, REPORT, TENSORBOARD, PICTURES, EVALUATION, EXPORT,
 )  # fmt: skip
 """All that a run folder may hold by us; ``--overwrite`` clears these names and no others."""
 
@@ -77,8 +80,24 @@ class RunFolder:
 
     @property
     def curves_path(self) -> Path:
-        """Loss curves, the last file that a run writes."""
+        """Loss curves."""
         return self.path / LOSSES
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the training came to its end; earlier versions wrote no status, and the loss curves at last."""
+        status = self.path / STATUS
+        if not status.is_file():
+            return self.curves_path.is_file()
+        return bool(json.loads(status.read_text(encoding="utf-8"))["finished"])
+
+    def write_status(self, *, finished: bool) -> None:
+        """Write down whether the training has come to its end.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
+        write_text(self.path / STATUS, json.dumps({"finished": finished}) + "\n")
 
     @property
     def config(self) -> Config:

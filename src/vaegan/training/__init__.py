@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..runs.files import RunFolder
 from .loop import LoopSettings, NotFiniteError, Record, Trainer
-from .signals import Stopped
-from .train import train
+from .session import train
+from .terminal import Stopped
 
 __all__ = ["LoopSettings", "NotFiniteError", "Record", "RunFolder", "Stopped", "Trainer", "train"]

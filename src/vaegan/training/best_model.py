@@ -1,11 +1,11 @@
-"""Which snapshot was the best: each one's model is scored on held-out images, and the best so far is kept.
+"""The best snapshot: each one's model is scored on held-out images, and the best so far is saved.
 
 The score is the Fréchet distance of samples plus that of reconstructions (of what the model can do), in features of
-the default extractor of the data. It judges what a user will see, where sums of losses do not: those of VAE/GAN move
-with the discriminator. Images, seeds and extractor are the same at each snapshot, so that scores of a run compare.
+the default extractor of the data. It judges images, where sums of losses do not: those of VAE/GAN move with the
+discriminator. Images, seeds and extractor are the same at each snapshot, so that scores of a run compare.
 
 Codes of a VAE do not fill N(0, I), and a prior fitted to them makes up for it after training. So samples are decoded
-from a mixture of Gaussians fitted in a moment to codes z ~ q(z|x) of training images; a GAN's come from N(0, I).
+from a mixture of Gaussians, quickly fitted to codes z ~ q(z|x) of training images; a GAN's come from N(0, I).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import Config
 from ..data import ImageData
 from ..data.conditions import Conditioning
 from ..evaluation.quick import moments_of, quick_scores
@@ -30,7 +29,8 @@ from ..models import Model
 from ..pixels import to_unit
 from ..priors.gaussian import Gaussian
 from ..priors.mixture import BLOCK, Mixture, fit_components
-from ..runs.files import MODEL_CONFIG
+from ..runs.files import BEST, MODEL_CONFIG, RunFolder
+from .setup import Setup
 
 log = logging.getLogger("vaegan")
 
@@ -39,12 +39,12 @@ NUM_GAUSSIANS = 100
 _SEED = 0
 
 
-class Selection:
-    """Scores models and keeps the best.
+class BestModel:
+    """Scores models and saves the best.
 
     Args:
-        folder: where the best is kept.
-        data: whose held-out images are the standard.
+        folder: where the best is saved.
+        data: whose held-out images are the reference.
         extractor: of features.
         num: held-out images, and samples.
         conditioning: of a conditional model.
@@ -68,15 +68,15 @@ class Selection:
         self.c_to_encode = None if conditioning is None else conditioning.of_images(encoded)
         self.best = _best_in(folder)
 
-    def look(self, model: Model) -> dict[str, Any]:
-        """Score a model, and keep it if none was better.
+    def score(self, model: Model) -> dict[str, Any]:
+        """Score a model, and save it if none was better.
 
         Returns:
-            For a record: ``scores`` with 'frechet_samples', 'frechet_reconstructions' (as far as the model has the
-            parts) and their sum 'score'; ``labels``, where a classifier knows them: name -> how many samples and how
-            many held-out images have it.
+            For a record: ``scores`` with 'frechet_samples', 'frechet_reconstructions' (of what the model can do) and
+            their sum 'score'; ``labels``, if a classifier can tell them: name -> how many samples and how many held-out
+            images have it.
         """
-        seen: list[Tensor] = []
+        features: list[Tensor] = []
         scores = quick_scores(
             model,
             self.images,
@@ -86,18 +86,18 @@ class Selection:
             reference=self.reference,
             codes=self._codes(model),
             condition=self.c,
-            on_samples=seen.append,
+            on_samples=features.append,
         )
         score = sum(scores.values())
         if self.best is None or score < self.best:
             self.best = score
-            kept = model.with_parts({})
-            kept.info = model.info | {"score": score, "scores": scores}
-            kept.save(self.folder)
-        found: dict[str, Any] = {"scores": scores | {"score": score}}
-        if seen and self.labels is not None and isinstance(self.extractor, Learned) and self.extractor.label_names:
-            found["labels"] = self._count_labels(self.extractor, seen[0], self.labels)
-        return found
+            copy = model.with_parts({})
+            copy.info = model.info | {"score": score, "scores": scores}
+            copy.save(self.folder)
+        record: dict[str, Any] = {"scores": scores | {"score": score}}
+        if features and self.labels is not None and isinstance(self.extractor, Learned) and self.extractor.label_names:
+            record["labels"] = self._count_labels(self.extractor, features[0], self.labels)
+        return record
 
     def _codes(self, model: Model) -> Tensor | None:
         """Codes to decode samples from, (num, Z); None where the model has a true prior or nothing to sample with."""
@@ -120,46 +120,37 @@ def quick_mixture(codes: Tensor) -> Mixture:
     return Mixture(whitening, components)
 
 
-def open_selection(
-    config: Config,
-    folder: Path,
-    data: ImageData,
-    device: torch.device,
-    total_images: int,
-    conditioning: Conditioning | None = None,
-) -> Selection | None:
-    """Open the selection of a run, if it is wanted and pays.
+def open_best_model(folder: RunFolder, setup: Setup, device: torch.device) -> BestModel | None:
+    """Open the best model of a run, if the settings want one; with 'auto', if the run is long enough.
 
     Args:
-        config: the run's settings.
-        folder: where the best model is kept.
-        data: of the run.
+        folder: the run's.
+        setup: what trains.
         device: where features are computed.
-        total_images: that the run will see.
-        conditioning: of a conditional model.
 
     Raises:
-        UserError: if the extractor cannot be kept in the cache.
+        UserError: if the extractor cannot be saved in the cache.
     """
-    if config.train.best_metric == "none" or (
-        config.train.best_metric == "auto" and not is_affordable(data, total_images)
-    ):
+    t, data = setup.config.train, setup.data
+    if t.best_metric == "none":
         return None
-    extractor = open_extractor(None, data, cache=config.data.cache, device=device)
-    return Selection(folder, data, extractor, config.train.best_images, conditioning)
+    if t.best_metric == "auto" and not is_affordable(data, setup.trainer.settings.total_images):
+        return None
+    extractor = open_extractor(None, data, cache=setup.config.data.cache, device=device)
+    return BestModel(folder.path / BEST, data, extractor, t.best_images, setup.model.conditioning)
 
 
 def is_affordable(data: ImageData, total_images: int) -> bool:
     """Whether a run sees more images than the extractor is trained on, which happens once for these data.
 
     A step of a VAE/GAN costs several times one of that small network; so the first run becomes longer by a fraction,
-    and later ones by what a look at a snapshot takes.
+    and later ones by the time that scoring takes.
     """
     return total_images >= num_images_for(len(data.train), data.image_shape)
 
 
 def _best_in(folder: Path) -> float | None:
-    """The score of the model that is kept; None where there is none."""
+    """The score of the saved model; None if there is none."""
     try:
         return float(json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))["info"]["score"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,9 +1,10 @@
-"""The states of a run: entering its folder, saving, and going back when numbers are no longer finite.
+"""Checkpoints: all that a training needs to resume, in one file per moment, complete or absent.
 
-Checkpoints: all that a training needs to go on, in one file per moment, whole or not there at all.
+A checkpoint is `torch.save` of plain data and tensors, written beside, flushed and renamed; its SHA-256 is in a file
+next to it that is written first. A damaged checkpoint is reported, and the one before it is read instead.
 
-A checkpoint is `torch.save` of plain data and tensors, written beside, flushed and renamed, with its SHA-256 in a file
-next to it that is written first. Reading tries the newest and, where it is damaged, the one before, and says so.
+`Checkpoints` starts a run with one, resumes from the newest, and goes back to the last good one where the numbers are
+no longer finite.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ from .run_folder import check_same_data, start_run
 log = logging.getLogger("vaegan")
 
 MOST_ROLLBACKS = 8
+FORMAT = 1
+State = dict[str, Any]
 
 
-class States:
-    """The checkpoints of a run and the trainer that they are of; all processes call each method together.
+class Checkpoints:
+    """The checkpoints of a run and its trainer; all processes call each method together.
 
     Args:
         folder: the run's.
@@ -48,23 +51,25 @@ class States:
         self.rollbacks = 0
         self._gone_back_to: Path | None = None
 
-    def enter(self, data: ImageData, *, goes_on: bool) -> None:
-        """Make the folder with a first checkpoint, unless it is there; put the trainer where the newest one is.
+    def enter(self, data: ImageData, *, resumes: bool) -> None:
+        """Make the folder with a first checkpoint, or restore the newest one of the run that is resumed.
 
         Raises:
             UserError: if the folder cannot be written, no checkpoint can be read, or the run had other images.
         """
-        self.world.together(lambda: self._prepare_folder(data, goes_on=goes_on), self.device)
+        self.world.together(lambda: self._prepare_folder(data, resumes=resumes), self.device)
+        if not resumes:  # `set_up` has given all processes the same weights
+            return
         path = self._newest()
-        if path is None:
+        if path is None:  # it was killed before its first one
             self.save()
         else:
             self._restore(path)
 
-    def _prepare_folder(self, data: ImageData, *, goes_on: bool) -> None:
+    def _prepare_folder(self, data: ImageData, *, resumes: bool) -> None:
         if not self.world.is_first:
             return
-        if goes_on:
+        if resumes:
             check_same_data(self.folder, data)
             remove_leftovers(self.folder)
             return
@@ -84,16 +89,16 @@ class States:
             save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep_checkpoints)
 
     def roll_back(self, error: NotFiniteError) -> None:
-        """Go back to the last good checkpoint with half the step, or stop.
+        """Go back to the last good checkpoint and halve the learning rates, or stop.
 
         Raises:
-            UserError: if the run is to stop, or has gone back often enough.
+            UserError: if ``on_nan`` is 'stop', or the run has gone back `MOST_ROLLBACKS` times.
         """
         path = self._newest()
         assert path is not None, "a run has a checkpoint from its start on"
         where = f"{error}; the last good checkpoint is {path}"
         if self.config.on_nan == "stop":
-            raise UserError(f"{where}; lower --optim.lr, or go back by itself with --on-nan rollback")
+            raise UserError(f"{where}; lower --optim.lr, or use --on-nan rollback to go back automatically")
         self.rollbacks += 1
         if self.rollbacks > MOST_ROLLBACKS:
             raise UserError(f"{where}; going back {MOST_ROLLBACKS} times did not help: lower --optim.lr")
@@ -102,16 +107,14 @@ class States:
         self.trainer.lr_scale = scale
         if self.world.is_first:
             self.folder.truncate_records(self.trainer.images)
-        log.warning(
-            "%s; going on after %s images with learning rates times %g", error, f"{self.trainer.images:,}", scale
-        )
+        log.warning("%s; resuming at %s images with learning rates times %g", error, f"{self.trainer.images:,}", scale)
 
     def _newest(self) -> Path | None:
-        """The first process's newest checkpoint, for all to know."""
+        """The first process's newest checkpoint, in all processes."""
         first, folder = self.world.is_first, self.folder.checkpoints
         path = self.world.together(lambda: newest_checkpoint(folder) if first else None, self.device)
-        told = self.world.share_bytes(None if path is None else os.fsencode(path), self.device)
-        return None if told is None else Path(os.fsdecode(told))
+        shared = self.world.share_bytes(None if path is None else os.fsencode(path), self.device)
+        return None if shared is None else Path(os.fsdecode(shared))
 
     def _restore(self, path: Path) -> None:
         data = read_everywhere(path, self.world, self.device)
@@ -119,17 +122,13 @@ class States:
         self.trainer.restore(read_checkpoint(data, str(path)))
 
     def _still_good(self, newest: Path) -> Path:
-        """The newest checkpoint, or the one before if the newest has led to the same end already."""
+        """The newest checkpoint, or the one before if the newest has already led to numbers that are not finite."""
         if newest == self._gone_back_to and self.world.is_first and len(list_checkpoints(newest.parent)) > 1:
             remove_checkpoint(newest)
         path = self._newest()
         assert path is not None, "the oldest checkpoint stays"
         self._gone_back_to = path
         return path
-
-
-FORMAT = 1
-State = dict[str, Any]
 
 
 def checkpoint_path(folder: Path, images: int) -> Path:
@@ -140,7 +139,7 @@ def checkpoint_path(folder: Path, images: int) -> Path:
 def save_checkpoint(folder: Path, state: State, keep: int) -> Path:
     """Write ``state`` (which has ``images``) and remove all but the newest ``keep`` checkpoints.
 
-    Checkpoints of more images are removed too: a run that has gone back and comes here does not lead to them.
+    Checkpoints of more images are removed too: they belong to steps that a run which went back makes again.
 
     Raises:
         UserError: if it cannot be written; earlier checkpoints are then as they were.
@@ -171,7 +170,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole; damaged ones are named in the log and passed over.
+    """The newest intact checkpoint; damaged ones are skipped with a warning.
 
     Raises:
         UserError: if there are checkpoints and all are damaged.
@@ -182,7 +181,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
             return path
         log.warning("checkpoint %s is damaged; going back to the one before", path)
     if paths:
-        raise UserError(f"all checkpoints in {folder} are damaged; start anew with --overwrite or another --out")
+        raise UserError(f"all checkpoints in {folder} are damaged; start over with --overwrite or another --out")
     return None
 
 
@@ -190,13 +189,13 @@ def read_checkpoint(data: bytes, where: str) -> State:
     """Read the bytes of a checkpoint.
 
     Raises:
-        UserError: if a newer version wrote it, or something else did.
+        UserError: if a newer version wrote it, or it is something else.
     """
     try:
         state: State = load_bytes(data)
         newer = state["format"] > FORMAT
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        raise UserError(f"{where} is no checkpoint of vaegan; remove it, or start anew with --overwrite") from error
+        raise UserError(f"{where} is not a vaegan checkpoint; remove it, or start over with --overwrite") from error
     if newer:
         raise UserError(
             f"{where} was written by a newer vaegan (format {state['format']}, this one reads up to {FORMAT}): upgrade"

@@ -38,9 +38,9 @@ from ..objectives.balance import BalanceGate
 from ..objectives.diff_augment import DiscriminatorAugment
 from ..objectives.interface import Autocast
 from ..objectives.perceptual import Layers
+from ..schedules import Plateau
 from .loop import LoopSettings
 from .optimisers import make_optimiser
-from .plateau import Plateau
 
 
 def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping[str, Any] | None = None) -> Model:
@@ -70,11 +70,11 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
             "loss.r1-weight needs second derivatives of the discriminator, which compiled networks do not have; "
             "leave out --train.compile, or set --loss.r1-weight 0"
         )
-    told = tuple(info["condition"]["names"]) if info and m.condition != "none" else ()
-    architecture = m.model_dump(mode="json") | {"image_shape": image_shape, "condition_dim": len(told)}
+    names = tuple(info["condition"]["names"]) if info and m.condition != "none" else ()
+    architecture = m.model_dump(mode="json") | {"image_shape": image_shape, "condition_dim": len(names)}
     metric = load_metric(config) if m.kind == "vae-dis-l" else None
     if metric is not None:
-        _check_metric(metric, config, image_shape, told)
+        _check_metric(metric, config, image_shape, names)
         assert metric.architecture is not None
         architecture["discriminator"] = metric.architecture["discriminator"]
     with torch.random.fork_rng(devices=[]):
@@ -116,7 +116,7 @@ def load_metric(config: Config) -> Model:
     return load(config.loss.metric)
 
 
-def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, int], told: tuple[str, ...]) -> None:
+def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, int], names: tuple[str, ...]) -> None:
     where = f"--loss.metric {config.loss.metric}"
     if metric.discriminator is None or metric.architecture is None:
         raise UserError(
@@ -128,11 +128,11 @@ def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, in
         raise UserError(
             f"{where}: its network, output and image shape are {theirs}, here they are {ours}; make them equal"
         )
-    names = metric.conditioning.names if metric.conditioning else ()
-    if names != told:
+    conditions = metric.conditioning.names if metric.conditioning else ()
+    if conditions != names:
         raise UserError(
-            f"{where}: it is told {', '.join(names) or 'nothing'} of each image, here it is "
-            f"{', '.join(told) or 'nothing'}; make --model.condition equal"
+            f"{where}: it is conditioned on {', '.join(conditions) or 'nothing'}, this model on "
+            f"{', '.join(names) or 'nothing'}; make --model.condition equal"
         )
 
 

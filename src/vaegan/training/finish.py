@@ -1,10 +1,10 @@
-"""The last thing before a run is finished: the scale of its codes, priors fitted to them, new images shown."""
+"""The end of a training: the scale of the codes, priors fitted to them, samples from the best-fitting one."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
-from ..config import Config
 from ..data import ImageData
 from ..errors import UserError
 from ..latent.fit_priors import fit_model_priors
@@ -12,76 +12,80 @@ from ..latent.scale import scale_factor
 from ..loading import load
 from ..models import Model
 from ..runs.files import BEST, MODEL_CONFIG, RunFolder
+from .setup import Setup
 from .snapshots import Pictures
 
 log = logging.getLogger("vaegan")
 
 
-def fit_run_priors(
-    folder: RunFolder, config: Config, model: Model, data: ImageData, pictures: Pictures, images: int
-) -> None:
-    """Fit the priors that the settings name to the codes of the last model and of the best; same run, same fits.
+def store_scale_factor(folder: RunFolder, setup: Setup) -> None:
+    """Save the latent scale factor with the last model and the best, if their codes are maps.
 
     Args:
-        folder: of the run, whose saved models get them.
-        config: settings.
-        model: as it was saved; without an encoder nothing is done.
-        data: whose training images are encoded.
-        pictures: that draw the new images.
-        images: seen in training.
+        folder: of the run, whose saved models get it.
+        setup: of the run, at its end; without an encoder nothing is done.
     """
-    if not config.train.priors or model.encoder is None:
-        return
-    model.info["images"] = images  # not known yet where a run was cut off right here
-    log.info("fitting priors to the codes: %s", ", ".join(config.train.priors))
-    if not _fit(model, config, data):
-        return
-    log.info("new images come from '%s' unless another is named", model.default_prior)
-    model.save(folder.path / "model")
-    _give_to_best(folder, config, model, data)
-    pictures.take_prior(model)
-
-
-def find_run_scale(folder: RunFolder, config: Config, model: Model, data: ImageData, images: int) -> None:
-    """Keep the latent scale factor with the last model and the best, if their codes are maps; arguments as above."""
+    model = setup.shown
     if len(model.code_shape) == 1 or model.encoder is None:
         return
-    model.info["images"] = images
-    models = {"model": model}
-    if (folder.path / BEST / MODEL_CONFIG).is_file():
-        models[BEST] = load(folder.path, which="best").to(next(model.parameters()).device)
-    for name, each in models.items():
+    model.info["images"] = setup.trainer.images
+    best = _best_model(folder, model)
+    for name, each in (("model", model), (BEST, best)):
+        if each is None:
+            continue
         try:
-            each.info["scale_factor"] = scale_factor(each, data.train, seed=config.seed)
-        except UserError as error:  # a run is not lost for that
-            log.warning("no latent scale factor is found: %s", error)
+            each.info["scale_factor"] = scale_factor(each, setup.data.train, seed=setup.config.seed)
+        except UserError as error:  # no reason to lose the run
+            log.warning("no latent scale factor: %s", error)
             return
         each.save(folder.path / name)
     log.info("latent scale factor: %.5f", model.scale_factor)
 
 
-def _fit(model: Model, config: Config, data: ImageData) -> bool:
-    """Fit, and tell how good each is; whether it could be done."""
+def fit_run_priors(folder: RunFolder, setup: Setup, pictures: Pictures) -> None:
+    """Fit the priors that the settings name to the codes of the last model and of the best; same run, same fits.
+
+    Args:
+        folder: of the run, whose saved models get them.
+        setup: of the run, at its end; without an encoder nothing is done.
+        pictures: of the run; a grid of samples from the best-fitting prior joins them.
+    """
+    model, names, seed = setup.shown, setup.config.train.priors, setup.config.seed
+    if not names or model.encoder is None:
+        return
+    model.info["images"] = setup.trainer.images  # a run that was killed right here has no snapshot of this call
+    log.info("fitting priors to the codes: %s", ", ".join(names))
+    if not _fit(model, setup.data, names, seed):
+        return
+    log.info("default prior: %s", model.default_prior)
+    model.save(folder.path / "model")
+    best = _best_model(folder, model)
+    if best is not None:
+        if best.info.get("images") == model.info["images"]:
+            best.priors, best.info["default_prior"] = model.priors, model.info["default_prior"]
+            best.save(folder.path / BEST)
+        else:
+            log.info("fitting priors to the codes of the best model, of %s images", f"{best.info['images']:,}")
+            if _fit(best, setup.data, names, seed):
+                best.save(folder.path / BEST)
+    pictures.take_prior(model)
+
+
+def _fit(model: Model, data: ImageData, names: Sequence[str], seed: int) -> bool:
+    """Fit, and log how well each prior fits; return whether it could be done."""
     try:
-        fitted = fit_model_priors(model, data.train, names=config.train.priors, seed=config.seed)
-    except UserError as error:  # a run is not lost for that
-        log.warning("no priors are fitted: %s", error)
+        fitted = fit_model_priors(model, data.train, names=names, seed=seed)
+    except UserError as error:  # no reason to lose the run
+        log.warning("no priors fitted: %s", error)
         return False
     for name, prior in fitted.items():
-        about = f" ({prior.components})" if prior.components else ""
-        log.info("  %s: log p(z) %s nats per held-out code, %.1f s%s", name, prior.score, prior.seconds, about)
+        components = f" ({prior.components})" if prior.components else ""
+        log.info("  %s: log p(z) %s nats per held-out code, %.1f s%s", name, prior.score, prior.seconds, components)
     return True
 
 
-def _give_to_best(folder: RunFolder, config: Config, last: Model, data: ImageData) -> None:
-    """The best model, too, has its priors: the last one's where it is that, else fitted to its own codes."""
+def _best_model(folder: RunFolder, last: Model) -> Model | None:
+    """The saved best model, if there is one, on the last model's device."""
     if not (folder.path / BEST / MODEL_CONFIG).is_file():
-        return
-    best = load(folder.path, which="best").to(next(last.parameters()).device)
-    if best.info.get("images") == last.info["images"]:
-        best.priors, best.info["default_prior"] = last.priors, last.info["default_prior"]
-    else:
-        log.info("and to those of the best model, after %s images", f"{best.info['images']:,}")
-        if not _fit(best, config, data):
-            return
-    best.save(folder.path / BEST)
+        return None
+    return load(folder.path, which="best", device=last.device)

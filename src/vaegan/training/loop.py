@@ -24,9 +24,9 @@ from ..objectives.diff_augment import DiscriminatorAugment
 from ..objectives.feature_discriminator import r1_gradients
 from ..objectives.interface import Autocast, Losses, StepResult
 from ..pixels import ImageRange
-from ..schedules import KLContext, kl_factor, lr_factor
+from ..schedules import KLContext, Plateau, kl_factor, lr_factor
+from .cadence import Cadence
 from .optimisers import Averages, assign_gradients, clip_gradients, laid_out
-from .plateau import Plateau
 
 
 class NotFiniteError(ArithmeticError):
@@ -55,7 +55,7 @@ class Record:
         gradients: part -> length of its gradient before clipping.
         routes: norms of single routes and mean logits, where recorded.
         skipped: parts that the balance gate held back.
-        kept: part -> the gradient that its optimiser got, a tensor per weight; empty unless it was asked for.
+        applied: part -> the gradient that its optimiser got, a tensor per weight; empty unless asked for.
     """
 
     images: int
@@ -65,7 +65,7 @@ class Record:
     gradients: dict[str, Tensor]
     routes: dict[str, Tensor]
     skipped: frozenset[str]
-    kept: dict[str, list[Tensor]] = field(default_factory=dict)
+    applied: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,9 @@ class Trainer:
             for part, optimiser in optimisers.items()
         }
         self.images, self.steps, self.lr_scale = 0, 0, 1.0
-        # A look at each step's numbers makes a GPU wait, so there they are looked at together, now and then.
-        self._check_every = 1 if self.device.type == "cpu" else 20
+        self._r1 = Cadence(settings.r1_every)
+        # Reading the numbers of a step makes a GPU wait, so there those of several steps are read together.
+        self._checks = Cadence(1 if self.device.type == "cpu" else 20)
         self._unchecked: list[tuple[int, str, str, Tensor]] = []
 
     def run(
@@ -167,14 +168,15 @@ class Trainer:
         """Step until the run's end, yielding a record after each step.
 
         Args:
-            record_when: whether to measure single routes in the step that starts after so many images.
+            record_when: whether to measure single routes in the step that ends at so many images.
             keep_when: whether to hand out the gradients of that step.
 
         Raises:
             NotFiniteError: if a loss or gradient is not finite.
         """
         while self.images < self.settings.total_images:
-            yield self.step(record=record_when(self.images), keep=keep_when(self.images))
+            end = self.images + self.settings.batch_size
+            yield self.step(record=record_when(end), keep=keep_when(end))
         self.check_finite()
 
     @property
@@ -205,7 +207,7 @@ class Trainer:
             device=self.device,
         )
         result = self.current.step(x, noise, self.kl_factor(), record=record, **given)
-        if s.r1_weight and "discriminator" in result.gradients and self.steps % s.r1_every == 0:
+        if s.r1_weight and "discriminator" in result.gradients and self._r1.due(self.steps):
             self._add_r1(result, x, c, noise)
         self._adapt(result, record=record)
         norms, gradients = {}, {}
@@ -217,7 +219,7 @@ class Trainer:
             if part in result.losses:
                 self._unchecked.append((self.steps + 1, part, "loss", result.losses[part]["total"]))
             self._unchecked.append((self.steps + 1, part, "gradient", norms[part]))
-        if (self.steps + 1) % self._check_every == 0:
+        if self._checks.due(self.steps + 1):
             self.check_finite()
         plays = "discriminator" in result.losses  # not in pre-training
         skipped = self.gate.skipped_parts(result.losses) if self.gate and plays else set()
@@ -227,8 +229,8 @@ class Trainer:
         if self.averages:
             self.averages.update(self.steps)
         epoch = self.images / s.epoch_images
-        kept = gradients if keep else {}
-        return Record(self.images, self.steps, epoch, result.losses, norms, result.routes, frozenset(skipped), kept)
+        applied = gradients if keep else {}
+        return Record(self.images, self.steps, epoch, result.losses, norms, result.routes, frozenset(skipped), applied)
 
     def network_range(self, batch: Tensor) -> Tensor:
         """Bring uint8 images (B, H, W, C), or float ones (B, C, H, W) in [0, 1], to the device.
@@ -314,14 +316,14 @@ class Trainer:
             self.world.average_([b for b in part.buffers() if b.is_floating_point()])
 
     def _adapt(self, result: StepResult, *, record: bool) -> None:
-        """Move how often images are augmented by what Dis said of real ones, in all processes alike."""
+        """Adapt the probability of augmentation to the signs of logits of real images, the same in all processes."""
         if self.adaptive is None or result.real_sign is None:
             return
-        told = result.real_sign.clone()
-        self.world.average_([told])
-        self.adaptive.update(told, self.settings.batch_size)
+        sign = result.real_sign.clone()
+        self.world.average_([sign])
+        self.adaptive.update(sign, self.settings.batch_size)
         if record:
-            result.routes["discriminator/told"] = told
+            result.routes["discriminator/told"] = sign
             result.routes["discriminator/augmented"] = self.adaptive.p.float()
 
     def _add_r1(self, result: StepResult, x: Tensor, c: Tensor | None, noise: Noise) -> None:
@@ -343,7 +345,7 @@ class Trainer:
         )
         for part, of_part in gradients.items():
             optimiser = self.optimisers[part]
-            own = factor * self.plateau.of(part) if self.plateau else factor
+            own = factor * self.plateau.factor_of(part) if self.plateau else factor
             for group, rate in zip(optimiser.param_groups, self._rates[part], strict=True):
                 group["lr"] = rate * own
             assign_gradients(self.weights[part], of_part)

@@ -1,92 +1,85 @@
-"""What a run writes of itself as it goes: metrics.jsonl, TensorBoard, pictures, the saved model, lines and bar.
+"""What a run records of itself: metrics.jsonl, TensorBoard, pictures, the saved model, lines and bar.
 
-The first process alone writes; in the others a journal takes in steps and stays silent.
+The first process alone writes; in the others a recorder takes in steps and stays silent.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..config import Config
-from ..models import Model
 from ..runs.files import RunFolder
-from .best_model import Selection
-from .health import Watch, unit_figures, weight_lengths
-from .loop import Record, Trainer
-from .progress import Progress
-from .snapshots import Pictures, RunningMeans
-from .tensorboard import open_tensorboard, write_histograms, write_scalars
+from .best_model import BestModel
+from .health import HealthMonitor, code_usage, weight_norms
+from .loop import Record
+from .setup import Setup
+from .snapshots import HeldOut, Pictures, Terms
+from .terminal import Progress
 
-Terms = dict[str, dict[str, float]]
+MOST_VALUES = 2**14
+"""Numbers of a tensor in a histogram of TensorBoard, at most."""
 
 
-class Journal:
-    """Opens behind the records that a run has.
+class Recorder:
+    """Appends to the records that a run has.
 
     Args:
         folder: the run's.
-        config: its settings.
-        trainer: whose steps are noted; it stands where the run goes on.
-        shown: the model that is shown and saved.
-        held_out: images to reconstruct, uint8 (N, H, W, C).
-        bar: to show losses in.
+        setup: what trains; its trainer stands where the run starts or resumes.
+        held_out: images that snapshots show.
+        bar: shows losses.
+        best: scores snapshots and saves the best model, if that is wanted.
         writes: whether this process writes.
-        held_out_c: conditions (N, A) of these images, for a conditional model.
-        selection: scores snapshots and keeps the best model, if it is wanted.
     """
 
     def __init__(
-        self,
-        folder: RunFolder,
-        config: Config,
-        trainer: Trainer,
-        shown: Model,
-        held_out: Tensor,
-        bar: Progress,
-        *,
-        writes: bool,
-        held_out_c: Tensor | None = None,
-        selection: Selection | None = None,
+        self, folder: RunFolder, setup: Setup, held_out: HeldOut, bar: Progress, best: BestModel | None, *, writes: bool
     ) -> None:
-        self.folder, self.trainer, self.shown, self.bar, self.writes = folder, trainer, shown, bar, writes
-        self.held_out, self.held_out_c, self.selection = held_out, held_out_c, selection
+        self.folder, self.trainer, self.model, self.bar = folder, setup.trainer, setup.shown, bar
+        self.held_out, self.best, self.writes = held_out, best, writes
         self.tensorboard: Any = None
-        if writes and config.train.tensorboard:
-            self.tensorboard = open_tensorboard(folder.path / "tensorboard", trainer.images)
-        self.pictures = Pictures(folder, held_out, config.seed, self.tensorboard, held_out_c)
+        if writes and setup.config.train.tensorboard:
+            self.tensorboard = open_tensorboard(folder.path / "tensorboard", self.trainer.images)
+        self.pictures = Pictures(folder, held_out, setup.config.seed, self.tensorboard)
         self._means = RunningMeans()
         self._clock, self._seen = time.perf_counter(), 0
         self._last: dict[str, Any] = {}
-        self._watch = Watch(folder.records() if writes else ())
-        if writes and not self._watch.has_begun:
-            start = {"images": 0, "epoch": 0.0, "split": "start", "weights": weight_lengths(trainer)}
+        self._health = HealthMonitor(folder.records() if writes else ())
+        if writes and not self._health.has_begun:
+            start = {"images": 0, "epoch": 0.0, "split": "start", "weights": weight_norms(self.trainer)}
             self.folder.add_record(start)
-            self._watch.add(start)
-        bar.worries(self._watch.worries)
-
-    def add(self, record: Record) -> None:
-        """Take in one step."""
-        self._means.add(record)
-        self._seen += self.trainer.settings.batch_size
-        self.bar.step(record.images)
-
-    def forget(self) -> None:
-        """Start means and clock anew: the trainer has gone back."""
-        self._means = RunningMeans()
-        self._clock, self._seen = time.perf_counter(), 0
-        self._watch = Watch(self.folder.records() if self.writes else ())
-
-    def pause(self, seconds: float) -> None:
-        """So much time went to something else than steps."""
-        self._clock += seconds
+            self._health.add(start)
+        bar.warnings(self._health.warnings)
 
     @property
-    def wants_gradients(self) -> bool:
-        """Whether the gradients of a snapshot's step are of use."""
+    def shows_gradients(self) -> bool:
+        """Whether the gradients of a snapshot's step are shown."""
         return self.tensorboard is not None
+
+    def add(self, step: Record) -> None:
+        """Take in one step."""
+        self._means.add(step)
+        self._seen += self.trainer.settings.batch_size
+        self.bar.step(step.images)
+
+    def restart(self) -> None:
+        """Restart means and clock: the trainer has gone back."""
+        self._means = RunningMeans()
+        self._clock, self._seen = time.perf_counter(), 0
+        self._health = HealthMonitor(self.folder.records() if self.writes else ())
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clock of images/s."""
+        start = time.perf_counter()
+        yield
+        self._clock += time.perf_counter() - start
 
     def log(self, step: Record) -> None:
         """Write the means since the last record.
@@ -96,50 +89,54 @@ class Journal:
         """
         if not self.writes:
             return
-        seconds = time.perf_counter() - self._clock
-        images_per_second = self._seen / seconds
-        self._clock, self._seen = time.perf_counter(), 0
+        now = time.perf_counter()
         record = {
             "images": step.images,
             "epoch": round(step.epoch, 6),
             "split": "train",
-            **self._means.take(),
+            **self._means.means(),
             "kl_factor": self.trainer.kl_factor(),
-            "images_per_second": round(images_per_second, 2),
+            "images_per_second": round(self._seen / (now - self._clock), 2),
         }
+        self._means, self._clock, self._seen = RunningMeans(), now, 0
         self._last = record
         self._write(record)
         self.bar.losses(record)
 
-    def snapshot(self, step: Record, losses: Terms, rate_factors: dict[str, float] | None) -> None:
-        """Write held-out losses, figures and what the checks say of them, grids and the model.
+    def snapshot(self, step: Record, losses: Terms) -> None:
+        """Write held-out losses, scores, health checks, pictures and the model.
 
         Args:
             step: the last one taken in.
             losses: part -> name -> held-out loss.
-            rate_factors: part -> factor of the schedule of plateaus, where it is in use.
         """
         if not self.writes:
             return
-        images, epoch = step.images, round(step.epoch, 6)
-        record: dict[str, Any] = {"images": images, "epoch": epoch, "split": "test", "losses": losses}
-        if rate_factors is not None:
-            record["rate_factors"] = rate_factors
-        record["weights"] = weight_lengths(self.trainer)
-        record |= {"units": units} if (units := unit_figures(self.shown, self.held_out, self.held_out_c)) else {}
-        self.shown.info["images"] = images
-        record |= self.selection.look(self.shown) if self.selection else {}
-        record["health"] = self._watch.look(record)
+        images, plateau = step.images, self.trainer.plateau
+        record: dict[str, Any] = {
+            "images": images,
+            "epoch": round(step.epoch, 6),
+            "split": "test",
+            "losses": losses,
+            **({"rate_factors": {part: plateau.factor_of(part) for part in losses}} if plateau else {}),
+            "weights": weight_norms(self.trainer),
+        }
+        if units := code_usage(self.model, self.held_out):
+            record["units"] = units
+        self.model.info["images"] = images
+        if self.best is not None:
+            record |= self.best.score(self.model)
+        record["health"] = self._health.check(record)
         self._write(record)
-        self.bar.worries(self._watch.worries)
+        self.bar.warnings(self._health.warnings)
         if self.tensorboard is not None:
-            write_histograms(self.tensorboard, self.trainer.objective.parts, step.kept, images)
-        self.pictures.take(self.shown, images)
-        self.shown.save(self.folder.path / "model")
+            write_histograms(self.tensorboard, self.trainer.objective.parts, step.applied, images)
+        self.pictures.take(self.model, images)
+        self.model.save(self.folder.path / "model")
         self.bar.line(self._last, self.trainer.settings.total_images, record.get("scores"))
 
-    def finish(self) -> None:
-        """Draw what the whole run goes into, and close."""
+    def close(self) -> None:
+        """Draw the animation and the curves of the whole run."""
         if not self.writes:
             return
         self.pictures.finish()
@@ -148,6 +145,93 @@ class Journal:
 
     def _write(self, record: dict[str, Any]) -> None:
         self.folder.add_record(record)
-        self._watch.add(record)
+        self._health.add(record)
         if self.tensorboard is not None:
             write_scalars(self.tensorboard, record)
+
+
+class RunningMeans:
+    """Means over steps; the numbers are read only when the means are taken, so a GPU need not wait."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._sums: dict[tuple[str, ...], Tensor] = {}
+        self._counts: dict[tuple[str, ...], int] = defaultdict(int)
+        self._skipped: dict[str, int] = defaultdict(int)
+
+    def add(self, record: Record) -> None:
+        """Take in one step."""
+        self.steps += 1
+        for part, terms in record.losses.items():
+            for name, value in terms.items():
+                self._add(("losses", part, name), value)
+        for part, norm in record.gradients.items():
+            self._add(("gradients", part), norm)
+        for name, value in record.routes.items():
+            self._add(("routes", name), value)
+        for part in record.skipped:
+            self._skipped[part] += 1
+
+    def _add(self, key: tuple[str, ...], value: Tensor) -> None:
+        value = value.detach()
+        self._sums[key] = self._sums[key] + value if key in self._sums else value
+        self._counts[key] += 1
+
+    def means(self) -> dict[str, Any]:
+        """Return the means as nested plain numbers."""
+        out: dict[str, Any] = {"losses": {}, "gradients": {}, "routes": {}}
+        for key, total in self._sums.items():
+            *path, last = key
+            place = out
+            for name in path:
+                place = place.setdefault(name, {})
+            place[last] = float(total) / self._counts[key]
+        if self._skipped:
+            out["skipped"] = {part: count / self.steps for part, count in self._skipped.items()}
+        return out
+
+
+def open_tensorboard(folder: Path, images: int) -> Any:
+    """Return a TensorBoard writer that resumes at ``images`` and hides later entries; None without the extra."""
+    with contextlib.suppress(ImportError):
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(folder), purge_step=images + 1)
+    return None
+
+
+def write_scalars(tensorboard: Any, record: dict[str, Any]) -> None:
+    """Write a record's losses, gradients, routes and scores as scalars."""
+    for part, terms in record["losses"].items():
+        for name, value in terms.items():
+            tensorboard.add_scalar(f"{part}/{name}/{record['split']}", value, record["images"])
+    for group in ("gradients", "routes", "scores"):
+        for name, value in record.get(group, {}).items():
+            tensorboard.add_scalar(f"{group}/{name}", value, record["images"])
+
+
+def write_histograms(
+    tensorboard: Any, parts: Mapping[str, nn.Module], gradients: Mapping[str, Sequence[Tensor]], images: int
+) -> None:
+    """Write a histogram of each weight, and of the last gradient applied to it.
+
+    Of large tensors every k-th number is counted, so that a snapshot stays quick.
+
+    Args:
+        tensorboard: writer.
+        parts: name -> network.
+        gradients: part -> a gradient per trainable weight, in the order of ``parameters()``; a part may be missing.
+        images: images seen.
+    """
+    for part, network in parts.items():
+        weights = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
+        for name, weight in weights:
+            tensorboard.add_histogram(f"{part}/{name}/weight", some_values(weight), images)
+        for (name, _), gradient in zip(weights, gradients.get(part, ()), strict=False):
+            tensorboard.add_histogram(f"{part}/{name}/gradient", some_values(gradient), images)
+
+
+def some_values(tensor: Tensor) -> Tensor:
+    """Return evenly spread numbers of a tensor, at most `MOST_VALUES`, as float32 `(N,)` on the CPU."""
+    flat = tensor.detach().flatten()
+    return flat[:: -(-len(flat) // MOST_VALUES)].float().cpu()

@@ -1,4 +1,4 @@
-"""A run folder: everything one training made. Opening one anew, or to go on; its records."""
+"""The rules of resuming: which settings and images a run in a folder may be resumed with."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from ..files import write_text
 from ..runs.files import OF_A_RUN, RunFolder, clear_run, is_leftover
 from ..settings_io import dump_yaml, setting_names
 
-# Settings that a run may change when it goes on: they do not decide what a step does.
+# Settings that may change when a run resumes: no step depends on them.
 FREE = {
     "device", "on_nan", "data.root", "data.workers", "data.cache", "data.max_unreadable", "train.epochs",
     "train.images", "train.keep_checkpoints", "train.snapshot_epochs", "train.log_images", "train.tensorboard",
     "train.held_out_images", "train.best_metric", "train.best_images", "train.priors",
 }  # fmt: skip
-# Of these, what a step depends on where snapshots decide the learning rates.
+# Of these, what steps depend on where snapshots decide the learning rates.
 OF_PLATEAUS = {"train.snapshot_epochs", "train.held_out_images"}
 # Settings whose value in a run folder is what 'auto' or nothing was resolved to.
 RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channels", "train.log_images"}
 
 
 def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, Config | None]:
-    """Look at the folder of a run before anything is written.
+    """Open the folder of a run; nothing is written yet.
 
     Args:
         out: the folder.
         config: settings wanted now.
-        overwrite: start anew where a run is there.
+        overwrite: start over if it already holds a run.
 
     Returns:
-        The folder, and the settings it was made with if the run is to go on.
+        The folder, and the settings of the run in it if that one is resumed.
 
     Raises:
         UserError: if the folder is not a run, or a run with other settings.
@@ -45,7 +45,7 @@ def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, 
     if not out.is_dir():
         raise UserError(f"--out {out} is a file; name a folder")
     if not run.config_path.is_file():
-        raise UserError(f"--out {out} holds other things and is no run; name a new folder")
+        raise UserError(f"--out {out} holds other files and is not a run; name a new folder")
     if overwrite:
         return run, None
     before = run.config
@@ -54,12 +54,12 @@ def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, 
 
 
 def check_same(before: Config, now: Config, out: Path) -> None:
-    """Refuse to go on with settings that would change what the run is.
+    """Refuse to resume with settings that would change the run.
 
     Raises:
         UserError: naming the first setting that differs.
     """
-    remedy = "continue with the old value, or take another --out, or start anew with --overwrite"
+    remedy = "keep the old value, choose another --out, or start over with --overwrite"
     if before.recipe != now.recipe:
         raise UserError(f"--out {out} is a run of recipe {before.recipe}, not {now.recipe}; {remedy}")
     old, new = before.model_dump(), now.model_dump()
@@ -73,7 +73,7 @@ def check_same(before: Config, now: Config, out: Path) -> None:
 
 
 def check_same_data(run: RunFolder, data: ImageData) -> None:
-    """Refuse to go on with other images than the run has seen; of a run that does not tell, note them now.
+    """Refuse to resume with other images; a run of an earlier version that did not record its images does so now.
 
     Raises:
         UserError: if the images have changed.
@@ -82,8 +82,8 @@ def check_same_data(run: RunFolder, data: ImageData) -> None:
         write_text(run.data_path, _described(data))
     elif run.data_path.read_bytes() != _described(data).encode():
         raise UserError(
-            f"the images of {data.name} are not those that {run.path} was trained on; put the old ones back, take "
-            f"another --out or start anew with --overwrite (or go on all the same: remove {run.data_path})"
+            f"the images of {data.name} differ from those that {run.path} was trained on; restore them, choose "
+            f"another --out or start over with --overwrite (or remove {run.data_path} to resume with the new ones)"
         )
 
 
@@ -95,7 +95,7 @@ def _described(data: ImageData) -> str:
 def start_run(run: RunFolder, config: Config, data: ImageData) -> None:
     """Make the folder, clear what an earlier run left, write the settings and what the images are.
 
-    Old settings stay until the new ones take their place, so that the folder is known as a run all the while.
+    Old settings stay until the new ones take their place, so that the folder counts as a run all the while.
     """
     clear_run(run, [name for name in OF_A_RUN if name != run.config_path.name])
     dump_yaml(config, run.config_path)

@@ -1,8 +1,8 @@
-"""Snapshots: what a run shows of itself at a moment. Grids, held-out losses, means of records."""
+"""Snapshots of a run: losses on held-out images, pictures of samples and reconstructions."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data import ImageData
+from ..data.conditions import Conditioning
 from ..models import Model
 from ..objectives import Noise
 from ..objectives.interface import Losses
@@ -20,70 +22,50 @@ from ..report.curves import draw_losses
 from ..report.grid import grid, pairs, write_picture
 from ..report.sheet import triptych
 from ..runs.files import RunFolder
-from .loop import Record, Trainer
+from .loop import Trainer
 
 NUM_SAMPLES = 64
 NUM_PAIRS = 32
 NUM_COLUMNS = 8
 _HELD_OUT = 2**40  # where the noise of held-out losses starts, counted in images; no run gets there
 
-
-class RunningMeans:
-    """Means of what the records since the last look held; numbers are read only then, so a GPU need not wait."""
-
-    def __init__(self) -> None:
-        self._clear()
-
-    def _clear(self) -> None:
-        self._sums: dict[tuple[str, ...], Tensor] = {}
-        self._counts: dict[tuple[str, ...], int] = defaultdict(int)
-        self._skipped: dict[str, int] = defaultdict(int)
-        self.steps = 0
-
-    def add(self, record: Record) -> None:
-        """Take in one step."""
-        self.steps += 1
-        for part, terms in record.losses.items():
-            for name, value in terms.items():
-                self._add(("losses", part, name), value)
-        for part, norm in record.gradients.items():
-            self._add(("gradients", part), norm)
-        for name, value in record.routes.items():
-            self._add(("routes", name), value)
-        for part in record.skipped:
-            self._skipped[part] += 1
-
-    def _add(self, key: tuple[str, ...], value: Tensor) -> None:
-        value = value.detach()
-        self._sums[key] = self._sums[key] + value if key in self._sums else value
-        self._counts[key] += 1
-
-    def take(self) -> dict[str, Any]:
-        """Return the means as nested plain numbers, and start anew."""
-        out: dict[str, Any] = {"losses": {}, "gradients": {}, "routes": {}}
-        for key, total in self._sums.items():
-            *path, last = key
-            place = out
-            for name in path:
-                place = place.setdefault(name, {})
-            place[last] = float(total) / self._counts[key]
-        if self._skipped:
-            out["skipped"] = {part: count / self.steps for part, count in self._skipped.items()}
-        self._clear()
-        return out
+Terms = dict[str, dict[str, float]]
+"""Part -> name -> loss, nats per image."""
 
 
-def held_out_losses(
-    trainer: Trainer, images: Tensor, batch_size: int, c: Tensor | None = None
-) -> dict[str, dict[str, float]]:
+@dataclass(frozen=True)
+class HeldOut:
+    """The held-out images that snapshots measure and show.
+
+    Attributes:
+        images: uint8 (N, H, W, C).
+        c: conditions (N, A) of these images, for a conditional model.
+    """
+
+    images: Tensor
+    c: Tensor | None = None
+
+    @classmethod
+    def of(cls, data: ImageData, num: int, conditioning: Conditioning | None) -> HeldOut:
+        """The first ``num`` held-out images of these data."""
+        first = slice(num)
+        c = None if conditioning is None else conditioning.of_images(data.test, first)
+        return cls(torch.from_numpy(np.array(data.test.images[first])), c)
+
+    def first(self, num: int) -> HeldOut:
+        """The first ``num`` of them."""
+        return HeldOut(self.images[:num], None if self.c is None else self.c[:num])
+
+
+def held_out_losses(trainer: Trainer, held_out: HeldOut, batch_size: int) -> Terms:
     """Mean losses on held-out images, with the same noise each time.
 
     Args:
         trainer: whose current objective is evaluated, with its live weights.
-        images: uint8 (N, H, W, C).
-        batch_size: images at a time; a rest that does not fill a batch is left out, unless it is all there is.
-        c: conditions (N, A) of these images, for conditional networks.
+        held_out: images, and conditions for conditional networks.
+        batch_size: images at a time; an incomplete last batch is left out, unless it is the only one.
     """
+    images, c = held_out.images, held_out.c
     if len(images) == 1 < batch_size:  # a batch norm needs two: the image counts twice
         images, c = images.repeat(2, 1, 1, 1), None if c is None else c.repeat(2, 1)
     size = min(batch_size, len(images))
@@ -114,18 +96,15 @@ class Pictures:
 
     Args:
         run: where they go.
-        originals: uint8 (N, H, W, C), held out.
+        held_out: originals; the first `NUM_PAIRS` are shown.
         seed: of the codes.
         tensorboard: writer, if any.
-        c: conditions (N, A) of the originals, for a conditional model.
     """
 
-    def __init__(
-        self, run: RunFolder, originals: Tensor, seed: int, tensorboard: Any = None, c: Tensor | None = None
-    ) -> None:
+    def __init__(self, run: RunFolder, held_out: HeldOut, seed: int, tensorboard: Any = None) -> None:
         self.run, self.seed, self.tensorboard = run, seed, tensorboard
-        self.originals = originals[:NUM_PAIRS]
-        self.c = None if c is None else c[:NUM_PAIRS]
+        shown = held_out.first(NUM_PAIRS)
+        self.originals, self.c = shown.images, shown.c
 
     def take(self, model: Model, images: int) -> None:
         """Write the grids of this moment."""
@@ -148,7 +127,7 @@ class Pictures:
             )
 
     def take_prior(self, model: Model) -> None:
-        """Write new images of the model's default prior."""
+        """Write samples from the model's default prior."""
         write_picture(self.run.path / "samples-prior.png", grid(self._samples(model), columns=NUM_COLUMNS))
 
     def _samples(self, model: Model) -> NDArray[np.uint8]:

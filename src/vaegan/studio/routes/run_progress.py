@@ -168,12 +168,12 @@ class RunProgress:
             del records[::2]
 
     def _state(self) -> str:
-        """Return 'finished', 'going on', 'stopped' or 'starting'; the curves are the last file that a run writes."""
+        """Return 'finished', 'going on', 'stopped' or 'starting'."""
         try:
             written = self.run.metrics_path.stat().st_mtime
         except OSError:
             return "starting"
-        if self.run.curves_path.is_file() and self._reached():
+        if self.run.is_finished and self._reached():
             return "finished"
         return "going on" if time.time() - written < _STOPPED_AFTER else "stopped"
 
