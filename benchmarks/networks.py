@@ -1,4 +1,4 @@
-"""The three networks that the benchmarks measure, as arguments of `vaegan.networks.build_parts`."""
+"""The three networks of the benchmarks, as arguments of `vaegan.networks.build_parts`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LEAKY = {"norm": "none", "activation": "leaky"}
 
 @dataclass(frozen=True)
 class Case:
-    """A network and the batch it is measured with."""
+    """A network and its batch size."""
 
     name: str
     title: str

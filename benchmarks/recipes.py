@@ -1,10 +1,10 @@
-"""Images/s of every recipe against what `vaegan recipes` expects on two cores.
+"""Images/s of every recipe compared with the expected time of `vaegan recipes` on two cores.
 
     python benchmarks/recipes.py [--recipes digits mnist-conv] [--seconds 10]
 
-Each recipe's trainer is made as `vaegan train` makes it, number format and memory layout timed and chosen, on random
-images of its size; after two steps to warm up it trains for some seconds (three steps at least). Prints images/s, the
-time of the whole training at that speed and the expected time, in hours, and their ratio.
+Each recipe's trainer is set up as `vaegan train` does, including the timed choice of number format and memory layout,
+on random images of its size. After two warm-up steps it trains for some seconds (at least three steps). Prints
+images/s, the hours of the whole training at that speed, the expected hours, and their ratio.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ def measure(recipe: Recipe, folder: Path, seconds: float) -> None:
     speed = num_steps * size / (time.perf_counter() - begin)
     hours = (config.train.images or config.train.epochs * recipe.num_images) / speed / 3600
     expected = expected_seconds(recipe.config, recipe.image_shape, recipe.num_images) / 3600
-    form = f"{built.config.train.precision} {built.config.train.memory_format}"
+    number_format = f"{built.config.train.precision} {built.config.train.memory_format}"
     print(
-        f"| {recipe.name} | {form} | {speed:.4g} | {hours:.3g} | {expected:.3g} | {expected / hours:.2f} |", flush=True
+        f"| {recipe.name} | {number_format} | {speed:.4g} | {hours:.3g} | {expected:.3g} | {expected / hours:.2f} |",
+        flush=True,
     )
 
 
@@ -54,8 +55,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     options = parser.parse_args()
     tune_allocator()
+    columns = ("recipe", "number format", "images/s", "hours at that speed", "hours expected", "ratio")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads\n")
-    print("| recipe | form | images/s | hours at that | hours expected | ratio |\n|---|---|---|---|---|---|")
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     with tempfile.TemporaryDirectory() as name:
         for recipe in options.recipes:
             measure(RECIPES[recipe], Path(name), options.seconds)

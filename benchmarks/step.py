@@ -1,12 +1,12 @@
-"""One training step: the way peers make it against ours, in turn, in one process.
+"""One training step compared with three full backward passes, in turn, in one process.
 
     python benchmarks/step.py [--cases mlp conv28 paper64] [--rounds 9]
 
-Both sides train the same networks on the same batch with Adam. The peers' step is the plain one that is found in
-published VAE/GANs: float32, torch's own modules and default optimisers, one forward pass, then for each part's loss a
-full backward pass over the retained graph, then three steps. Ours is what `vaegan train` does: `VAEGANObjective`, in
-the number format and memory layout named in the row. Prints medians over the rounds, and the counted operations (two
-per multiply-add) per image.
+Both sides train the same networks on the same batch with Adam. The baseline is the usual step of published VAE/GANs:
+float32, torch's own modules and default optimisers, one forward pass, a full backward pass over the retained graph for
+each network's loss, then three optimiser steps. Ours is the step of `vaegan train`: `VAEGANObjective`, in the number
+format and memory layout of the row. Prints medians over the rounds and counted operations (two per multiply-add) per
+image.
 """
 
 from __future__ import annotations
@@ -36,48 +36,48 @@ from vaegan.training.optimisers import assign_gradients, make_optimiser
 Step = Callable[[], object]
 GAMMA = 1e-3
 COLUMNS = (
-    "network", "step", "ms", "images/s", "GFLOP/image", "floor", "GFLOP/s", "matrix product", "share", "ratio",
-    "to peers alone",
+    "network", "step", "ms", "images/s", "GFLOP/image", "minimum", "GFLOP/s", "matrix product", "share", "ratio",
+    "ratio, default allocator",
 )  # fmt: skip
-BY_THEMSELVES = "peers in a process of their own"
+DEFAULT_ALLOCATOR = "baseline in a process with the default allocator"
 SIZES = (1024, 2048, 4096)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def networks(case: Case) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """Encoder, decoder and discriminator with the same first weights each time."""
+    """Return encoder, decoder and discriminator, initialised the same each time."""
     torch.manual_seed(0)
     parts = build_parts(**case.architecture)
     return parts["encoder"], parts["decoder"], parts["discriminator"]
 
 
 def batch(case: Case) -> Tensor:
-    """One batch in [-1, 1]."""
+    """Return a batch in [-1, 1]."""
     return (
         torch.rand(case.batch_size, *case.architecture["image_shape"], generator=torch.Generator().manual_seed(1)) * 2
         - 1
     )
 
 
-def peers_step(case: Case) -> Step:
-    """Make the step that peers use: three full backward passes over one retained graph."""
+def baseline_step(case: Case) -> Step:
+    """Return the usual step: three full backward passes over one retained graph."""
     parts = networks(case)
     for part in parts:
         for module in part.modules():
-            # Torch's own convolutions, as peers have them.
+            # Torch's own convolutions, as in published code.
             if isinstance(module, (NarrowConv2d, NarrowInputConv2d, StridedConv2d)):
                 module.__class__ = nn.Conv2d
             elif isinstance(module, StridedConvTranspose2d):
                 module.__class__ = nn.ConvTranspose2d
     enc, dec, dis = parts
     optimisers = [torch.optim.Adam(part.parameters(), 1e-4) for part in parts]
-    caught: list[Tensor] = []
-    dis.get_submodule(str(dis.default_feature_layer)).register_forward_hook(lambda m, i, o: caught.append(o))
+    features: list[Tensor] = []
+    dis.get_submodule(str(dis.default_feature_layer)).register_forward_hook(lambda m, i, o: features.append(o))
     x, latent_dim = batch(case), case.architecture["latent_dim"]
     real, fake = torch.ones(case.batch_size), torch.zeros(case.batch_size)
 
     def step() -> None:
-        caught.clear()
+        features.clear()
         mu, logvar = enc(x)
         x_tilde = dec(mu + torch.exp(0.5 * logvar) * torch.randn_like(mu))
         x_p = dec(torch.randn(case.batch_size, latent_dim))
@@ -87,15 +87,15 @@ def peers_step(case: Case) -> Step:
             + F.binary_cross_entropy_with_logits(a_tilde, fake)
             + F.binary_cross_entropy_with_logits(a_p, fake)
         )
-        llike = 0.5 * (caught[1] - caught[0].detach()).square().sum() / case.batch_size
+        llike = 0.5 * (features[1] - features[0].detach()).square().sum() / case.batch_size
         kl = -0.5 * (1 + logvar - mu.square() - logvar.exp()).sum() / case.batch_size
-        found = []
+        all_gradients = []
         for part, loss in zip(parts, (kl + llike, GAMMA * llike - gan, gan), strict=True):
             for other in parts:
                 other.zero_grad()
             loss.backward(retain_graph=True)
-            found.append([p.grad for p in part.parameters()])
-        for part, gradients, optimiser in zip(parts, found, optimisers, strict=True):
+            all_gradients.append([p.grad for p in part.parameters()])
+        for part, gradients, optimiser in zip(parts, all_gradients, optimisers, strict=True):
             for p, gradient in zip(part.parameters(), gradients, strict=True):
                 p.grad = gradient
             optimiser.step()
@@ -104,7 +104,7 @@ def peers_step(case: Case) -> Step:
 
 
 def our_step(case: Case, precision: str, memory_format: str) -> Step:
-    """Make our step."""
+    """Return our step."""
     parts = networks(case)
     for part in parts:
         part.to(memory_format=layout_of(memory_format))
@@ -126,8 +126,8 @@ def our_step(case: Case, precision: str, memory_format: str) -> Step:
     return step
 
 
-def floor(case: Case) -> float:
-    """3e + 7d + 10s, operations of one image."""
+def min_operations(case: Case) -> float:
+    """Return 3e + 7d + 10s, the least operations per image for three exact gradients."""
     enc, dec, dis = networks(case)
     x, z = batch(case)[:2], torch.zeros(2, case.architecture["latent_dim"])
     e, d, s = (count_operations(call) / 2 for call in (lambda: enc(x), lambda: dec(z), lambda: dis(x)))
@@ -135,50 +135,50 @@ def floor(case: Case) -> float:
 
 
 def products() -> dict[tuple[str, int], Step]:
-    """Square matrix products in each precision and size."""
-    made: dict[tuple[str, int], Step] = {}
+    """Return square matrix products in each precision and size."""
+    calls: dict[tuple[str, int], Step] = {}
     for precision, dtype in DTYPES.items():
         for size in SIZES:
             a, b = (torch.randn(size, size, generator=torch.Generator().manual_seed(i)).to(dtype) for i in range(2))
-            made[precision, size] = functools.partial(torch.mm, a, b)
-    return made
+            calls[precision, size] = functools.partial(torch.mm, a, b)
+    return calls
 
 
 def seconds_of(call: Step) -> float:
-    """Time one call."""
+    """Return the time of one call in seconds."""
     begin = time.perf_counter()
     call()
     return time.perf_counter() - begin
 
 
-def answer(name: str, pipe: Connection) -> None:
-    """Time a peers' step for each message that comes; the last one is empty."""
-    step = peers_step(CASES[name])
+def send_timings(name: str, pipe: Connection) -> None:
+    """Time a baseline step for each message until one is false."""
+    step = baseline_step(CASES[name])
     while pipe.recv():
         pipe.send(seconds_of(step))
 
 
 @contextlib.contextmanager
-def peers_by_themselves(case: Case) -> Iterator[Callable[[], float]]:
-    """Seconds of a peers' step in a process of its own, with the C library's allocator as peers leave it."""
+def baseline_process(case: Case) -> Iterator[Callable[[], float]]:
+    """Yield a function that times a baseline step in another process, with the C library's default allocator."""
     spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=answer, args=(case.name, theirs), daemon=True)
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=send_timings, args=(case.name, there), daemon=True)
     process.start()
 
-    def ask() -> float:
-        ours.send(True)
-        return float(ours.recv())
+    def time_step() -> float:
+        here.send(True)
+        return float(here.recv())
 
-    yield ask
-    ours.send(False)
+    yield time_step
+    here.send(False)
     process.join()
 
 
 def measure(case: Case, rounds: int) -> None:
     """Print the rows of one network."""
     sides: dict[str, tuple[str, Step]] = {
-        "peers: three backwards, fp32": ("fp32", peers_step(case)),
+        "three full backward passes, fp32": ("fp32", baseline_step(case)),
         "ours, fp32": ("fp32", our_step(case, "fp32", "contiguous")),
     }
     sides["ours, bf16"] = ("bf16", our_step(case, "bf16", "contiguous"))
@@ -190,7 +190,7 @@ def measure(case: Case, rounds: int) -> None:
         name: functools.partial(seconds_of, call)
         for name, call in ({name: step for name, (_, step) in sides.items()} | squares).items()
     }
-    with peers_by_themselves(case) as timed[BY_THEMSELVES]:
+    with baseline_process(case) as timed[DEFAULT_ALLOCATOR]:
         for call in timed.values():
             call()
         seconds: dict[object, list[float]] = {name: [] for name in timed}
@@ -205,8 +205,8 @@ def measure(case: Case, rounds: int) -> None:
         rate, peak = speed * per_image, peaks[precision]
         print(
             f"| {case.title}, batch {case.batch_size} | {name} | {1e3 * medians[name]:.1f} | {speed:.4g} "
-            f"| {per_image:.4g} | {floor(case) / 1e9:.4g} | {rate:.0f} | {peak:.0f} | {rate / peak:.0%} "
-            f"| {first / medians[name]:.2f} | {medians[BY_THEMSELVES] / medians[name]:.2f} |",
+            f"| {per_image:.4g} | {min_operations(case) / 1e9:.4g} | {rate:.0f} | {peak:.0f} | {rate / peak:.0%} "
+            f"| {first / medians[name]:.2f} | {medians[DEFAULT_ALLOCATOR] / medians[name]:.2f} |",
             flush=True,
         )
 

@@ -1,11 +1,11 @@
-"""`vaegan train` end to end against its bare step, in turn: what pictures, checkpoints, data and records cost.
+"""`vaegan train` end to end compared with its bare step, in turn: the cost of snapshots, checkpoints, data and records.
 
     python benchmarks/train.py [--recipe mnist-conv] [--root DIR] [--epochs 1] [--rounds 3]
 
-Each round trains the recipe for some epochs into a temporary folder, exactly as the command does, and reads how long
-that took from the first step to the end; then makes bare steps (objective and optimisers on one batch that is already
-there) on the same network in the same number format. Prints images/s of both and their ratio. Without `--root` the
-images are 60,000 random ones of 28x28.
+Each round trains the recipe for some epochs into a temporary folder, exactly as the command does, and measures the time
+from the first step to the end. It then times bare steps (objective and optimisers on one batch in memory) of the same
+network in the same number format. Prints images/s of both and their ratio. Without `--root`, the data are 60,000 random
+images of 28x28.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Config = type(config_for("digits"))
 
 
 def end_to_end(config: Config, folder: Path) -> float:
-    """Images/s of a whole training, the opening of data left out, everything after it counted."""
+    """Return images/s of a whole training, without the opening of data."""
     started: list[float] = []
 
     class FirstLine(logging.Handler):
-        """Notes when training starts."""
+        """Stores the time at which training starts."""
 
         def emit(self, record: logging.LogRecord) -> None:
-            if record.getMessage().startswith("training from"):
+            if record.getMessage().startswith("training"):
                 started.append(time.perf_counter())
 
     logger, handler = logging.getLogger("vaegan"), FirstLine()
@@ -52,7 +52,7 @@ def end_to_end(config: Config, folder: Path) -> float:
 
 
 def bare(config: Config, image_shape: tuple[int, int, int], num_steps: int) -> float:
-    """Images/s of steps alone."""
+    """Return images/s of steps alone."""
     model = build_model(config, image_shape).train()
     model.to(memory_format=layout_of(config.train.memory_format))
     objective = build_objective(config, model, autocast_for(config.train.precision, torch.device("cpu")))
@@ -93,10 +93,10 @@ def main() -> None:
             steps = round(options.epochs * 60_000 / config.train.batch_size)
             alone.append(bare(config, (config.data.channels or 1, size, size), min(steps, 200)))
             print(f"round {round_ + 1}: train {whole[-1]:.0f} images/s, bare step {alone[-1]:.0f}", flush=True)
-    form = f"{config.train.precision} {config.train.memory_format}"
+    number_format = f"{config.train.precision} {config.train.memory_format}"
     a, b = statistics.median(whole), statistics.median(alone)
-    print("\n| recipe | form | vaegan train, images/s | bare step, images/s | ratio |\n|---|---|---|---|---|")
-    print(f"| {options.recipe}, {options.epochs:g} epochs | {form} | {a:.0f} | {b:.0f} | {a / b:.3f} |")
+    print("\n| recipe | number format | vaegan train, images/s | bare step, images/s | ratio |\n|---|---|---|---|---|")
+    print(f"| {options.recipe}, {options.epochs:g} epochs | {number_format} | {a:.0f} | {b:.0f} | {a / b:.3f} |")
 
 
 if __name__ == "__main__":

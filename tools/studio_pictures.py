@@ -1,10 +1,10 @@
-"""Pictures of the studio: every view, light and dark, wide and narrow, as PNGs of 256 colours.
+"""Screenshots of the studio: every view, light and dark, wide and narrow, as PNGs of 256 colours.
 
-Needs the extras `studio` and `browser`, and Chromium. For example, those of the README:
+Needs the extras `studio` and `browser`, and Chromium. For those of the documentation:
 
-vaegan train mnist-conv --data shapes-faces --data.size 32 --data.channels 3 --out runs/faces
-vaegan attributes runs/faces --how linear
-python tools/studio_pictures.py runs/faces runs/mnist-conv --out pictures
+    vaegan train mnist-conv --data shapes-faces --data.size 32 --data.channels 3 --out runs/faces
+    vaegan attributes runs/faces --how linear
+    python tools/studio_pictures.py runs/faces runs/mnist-conv --out pictures
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ WINDOWS = {"wide": (1240, 900), "narrow": (390, 844)}
 
 
 def main() -> None:
-    """Serve the runs, open each view of the first, take its picture."""
+    """Serve the runs, open each view of the first, and save a screenshot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", help="run folders; pictures are of the first, Side by side of all")
+    parser.add_argument("runs", nargs="+", help="run folders; screenshots show the first, those of Compare all")
     parser.add_argument("--out", type=Path, default=Path("pictures"))
-    parser.add_argument("--example", type=int, default=5, help="held-out image that is shown")
-    parser.add_argument("--attributes", default="smiling:1.5,hat:1", help="what is edited, NAME:STRENGTH,...")
+    parser.add_argument("--example", type=int, default=5, help="position of the held-out image to show")
+    parser.add_argument("--attributes", default="smiling:1.5,hat:1", help="edits of that image, NAME:STRENGTH,...")
     options = parser.parse_args()
     registry = Registry(options.runs, [load_yaml(Path(run) / "config.yaml").data for run in options.runs])
     listening = bind("127.0.0.1", 0)
@@ -55,11 +55,11 @@ def main() -> None:
             for scheme in ("light", "dark"):
                 for size, (width, height) in WINDOWS.items():
                     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-                    for view, asked in VIEWS.items():
-                        asked = asked.format(example=options.example, attributes=options.attributes)
+                    for view, template in VIEWS.items():
+                        query = template.format(example=options.example, attributes=options.attributes)
                         page.goto("about:blank")
-                        page.goto(f"{address_of(listening, '127.0.0.1')}#view={view}&{asked}")
-                        take(page, options.out / f"{view}-{scheme}-{size}.png")
+                        page.goto(f"{address_of(listening, '127.0.0.1')}#view={view}&{query}")
+                        save_screenshot(page, options.out / f"{view}-{scheme}-{size}.png")
             browser.close()
     finally:
         server.should_exit = True
@@ -67,10 +67,10 @@ def main() -> None:
         registry.batcher.close()
 
 
-def take(page: Page, path: Path) -> None:
-    """Write what is seen once nothing more is loaded."""
+def save_screenshot(page: Page, path: Path) -> None:
+    """Save a screenshot once everything has loaded."""
     page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(500)  # what is drawn of the last answer
+    page.wait_for_timeout(500)  # for the drawing of the last response
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     print(path)
