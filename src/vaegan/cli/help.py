@@ -42,10 +42,10 @@ def help_of(
     places = [option for option in table if option.arg.positional]
     usage = [option.name if option.field.is_required() else f"[{option.name}]" for option in places]
     lines = [" ".join(["usage:", prog, *usage, "[OPTIONS]"]), ""]
-    for paragraph in inspect.getdoc(options).split("\n\n"):
+    for paragraph in (inspect.getdoc(options) or "").split("\n\n"):
         lines += [*textwrap.wrap(" ".join(paragraph.split()), width), ""]
-    for prefix, members in itertools.groupby(shown, _prefix):
-        members = list(members)
+    for prefix, group in itertools.groupby(shown, _prefix):
+        members = list(group)
         if prefix:
             lines += ["", *textwrap.wrap(f"{prefix}: {inspect.getdoc(members[0].group)}", width)]
         for option in members:

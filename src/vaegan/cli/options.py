@@ -24,7 +24,7 @@ from ..config import Config, DataSettings, Settings
 from ..errors import UserError
 from ..settings_io import reason
 
-_ALIASES = {(DataSettings, "source"): "--data"}
+_ALIASES: dict[tuple[type[Settings], str], str] = {(DataSettings, "source"): "--data"}
 _HIDDEN = {(Config, "recipe")}
 _METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH", bool: ""}
 
@@ -128,7 +128,7 @@ class Option:
 
     @functools.cached_property
     def _adapter(self) -> TypeAdapter[Any]:
-        kind: Any = Annotated[self.field.annotation, self.arg, *self.field.metadata]  # type: ignore[valid-type]
+        kind: Any = Annotated[self.field.annotation, self.arg, *self.field.metadata]
         return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))
 
 

@@ -100,7 +100,7 @@ def _taken(option: Option, rest: list[str]) -> list[str]:
     if option.is_switch:
         return [rest.pop(0)] if rest and rest[0].lower() in _TRUTHS else ["true"]
     several = option.takes_several and not option.arg.repeated
-    taken = []
+    taken: list[str] = []
     while rest and not _is_name(rest[0]) and (several or not taken):
         taken.append(rest.pop(0))
     if not taken and not several:
