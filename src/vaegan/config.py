@@ -7,14 +7,35 @@ scale, whatever the batch size.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Kind = Literal["ae", "vae", "gan", "vae-dis-l", "vaegan"]
+ADVERSARIAL_KINDS = ("gan", "vaegan")
+"""Kinds that train a discriminator."""
 PARTS = ("encoder", "decoder", "discriminator")
+
+
+class KindName(NamedTuple):
+    """What a kind of model is called: in a table, and in a sentence."""
+
+    title: str
+    phrase: str
+
+
+KINDS: dict[str, KindName] = {
+    "ae": KindName("AE", "an autoencoder"),
+    "vae": KindName("VAE", "a VAE"),
+    "gan": KindName("GAN", "a GAN"),
+    "vae-dis-l": KindName("VAE_Dis_l", "a VAE with a discriminator layer as metric"),
+    "vaegan": KindName("VAE/GAN", "a VAE/GAN"),
+}
+"""The kinds of models."""
 
 
 class Settings(BaseModel):
@@ -87,75 +108,76 @@ class PartSettings(Settings):
     """One network: convolutions or residual blocks (none in an MLP), then dense layers."""
 
     channels: tuple[PositiveInt, ...] = ()
-    """Width of each convolution, from the image (or from the first map) on; empty in an MLP. Of a residual network, of
-    the blocks at each size, of which there is one more than sizes are halved."""
+    """Width of each convolution, counted from the image (in the decoder: from its first map); empty in an MLP. In a
+    residual network: width of the blocks at each resolution, one more than there are halvings."""
     blocks: PositiveInt = 2
-    """Residual blocks at each size; the decoder has one more. This and the next two are of residual networks alone."""
+    """Residual blocks at each resolution; the decoder has one more. Residual networks only."""
     groups: PositiveInt = 32
-    """Groups of each group norm, a divisor of all channels; residual networks have no other norm."""
+    """Groups of each group norm; must divide all channels. Residual networks only, which have no other norm."""
     attention: bool = True
-    """Whether each pixel of the smallest map looks at all others."""
+    """Self-attention at the lowest resolution. Residual networks only."""
     strides: tuple[PositiveInt, ...] | None = None
-    """Stride of each convolution; 2 each if not set. The decoder upsamples by it."""
+    """Stride of each convolution; default 2. The decoder upsamples by it."""
     kernel: PositiveInt = 5
     """Side of the convolution kernels."""
     padding: Literal["same", "valid"] = "same"
-    """'same' makes a map smaller by the stride alone, 'valid' by the kernel too; the decoder goes these sizes back."""
+    """'same': a map shrinks by the stride only. 'valid': by the kernel too. The decoder mirrors these sizes."""
     hidden: tuple[PositiveInt, ...] = ()
     """Width of each dense layer between convolutions and output (in the decoder: between z and the first map)."""
     norm: Literal["none", "batch", "group", "layer"] = "batch"
-    """Normalisation behind each layer but the last."""
+    """Normalisation after each layer except the last."""
     norm_first_layer: bool = True
-    """Whether the first layer is normalised too."""
+    """Normalise the first layer too."""
     activation: Literal["relu", "leaky", "elu", "silu", "gelu", "tanh"] = "relu"
-    """Non-linearity behind each layer but the last ('leaky' has slope 0.2)."""
+    """Activation after each layer except the last ('leaky' has slope 0.2)."""
     order: Literal["norm-first", "activation-first"] = "norm-first"
-    """Whether the norm comes before or after the activation."""
+    """Whether normalisation comes before or after the activation."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of units dropped behind each dense layer in training."""
+    """Dropout rate after each dense layer."""
 
 
 class DecoderSettings(PartSettings):
     """The decoder: dense layers, a first map, upsampling convolutions, an output convolution."""
 
     first_channels: PositiveInt = 256
-    """Channels of the first map, which a dense layer makes out of z."""
+    """Channels of the first map, which a dense layer computes from z."""
     output_kernel: PositiveInt = 5
-    """Kernel of the last convolution, which makes the image."""
+    """Kernel of the last convolution, which outputs the image."""
     output_stride: PositiveInt = 1
     """Factor by which the last convolution upsamples."""
 
 
 class DiscriminatorSettings(PartSettings):
-    """The discriminator; beside a residual encoder and decoder, too, it is one of plain convolutions."""
+    """The discriminator; plain convolutions even beside a residual encoder and decoder."""
 
     patch: bool = False
-    """Judge each patch, as large as the convolutions see, by itself, without dense layers; the losses are their means
+    """Classify each patch, as large as the receptive field, without dense layers; losses are means over patches
     (Isola et al., arXiv:1611.07004)."""
     spectral_norm: bool = False
     """Divide each weight by its largest singular value (Miyato et al., arXiv:1802.05957)."""
     minibatch_features: Annotated[int, Field(ge=0)] = 0
-    """Features of minibatch discrimination (Salimans et al., arXiv:1606.03498) before the output; 0 for none."""
+    """Features of minibatch discrimination before the output (Salimans et al., arXiv:1606.03498); 0 for none."""
 
 
 class ModelSettings(Settings):
-    """What is trained."""
+    """Kind of model and its networks."""
 
     kind: Kind = "vaegan"
-    """Autoencoder, VAE, GAN, VAE with a frozen discriminator's layer as metric, or VAE/GAN."""
+    """What to train: autoencoder, VAE, GAN, VAE with a frozen discriminator layer as metric, or VAE/GAN. A kind
+    other than the recipe's brings the likelihood, output and weights that it needs, unless they are given."""
     network: Literal["mlp", "conv", "residual"] = "conv"
-    """Family of the three networks."""
+    """Architecture of the three networks."""
     latent_dim: PositiveInt = 20
-    """Dimensions of z; of a map its channels."""
+    """Dimensions of z; channels if z is a map."""
     latent: Literal["vector", "map"] = "vector"
-    """Whether z is a vector, or a map of latent_dim channels as large as the residual encoder's smallest."""
+    """Whether z is a vector, or a map of latent_dim channels at the residual encoder's lowest resolution."""
     output: Literal["tanh", "sigmoid", "linear", "centred"] = "tanh"
-    """Last non-linearity of the decoder: networks of 'tanh' and of 'centred', which has none, see images as [-1, 1],
-    the others as [0, 1]."""
+    """Last activation of the decoder. With 'tanh' and with 'centred', which has none, networks see images as [-1, 1],
+    otherwise as [0, 1]."""
     condition: Literal["none", "labels", "attributes"] = "none"
-    """What all three networks are told about each image: its label, its attributes, or nothing."""
+    """Which attribute or label all three networks are conditioned on."""
     init: Literal["paper", "dcgan", "torch"] = "paper"
-    """First weights: 'paper' U(+-1/sqrt(3 fan_in)), 'dcgan' N(0, 0.02), 'torch' PyTorch's own."""
+    """Initial weights: 'paper' U(+-1/sqrt(3 fan_in)), 'dcgan' N(0, 0.02), 'torch' PyTorch's default."""
     encoder: PartSettings = PartSettings()
     decoder: DecoderSettings = DecoderSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
@@ -165,171 +187,295 @@ class LossSettings(Settings):
     """Losses and their weights, in nats per image."""
 
     gamma: NonNegativeFloat = 1.0
-    """Decoder descends gamma * L_llike - L_GAN; on the scale of the summed feature error."""
+    """The decoder minimises gamma * L_llike - L_GAN."""
     encoder_llike_weight: NonNegativeFloat = 1.0
-    """Encoder descends L_prior * kl_weight + L_llike * this (1 in the paper)."""
+    """The encoder minimises kl_weight * L_prior + this * L_llike (1 in the paper)."""
     adversarial_weight: NonNegativeFloat = 1.0
     """Weight of the adversarial loss at the decoder."""
     balance: PositiveFloat | None = None
-    """Weigh the adversarial loss anew in each step, so that its gradient at the decoder is so many times as long as
-    that of gamma * L_llike; not if not set (Esser et al., arXiv:2012.09841)."""
+    """Rescale the adversarial loss in each step so that its gradient norm at the decoder is this multiple of that of
+    gamma * L_llike (Esser et al., arXiv:2012.09841); default: no rescaling."""
     balance_at: Literal["images", "last-layer"] = "images"
-    """Where these lengths are taken: at the decoder's images, or at the weight of its last layer, as in the source."""
+    """Where balance compares gradient norms: at the decoder's images, or at the weight of its last layer."""
     adversarial: Literal["minimax", "non-saturating", "hinge"] = "minimax"
-    """Form of L_GAN: minimax is the paper's Algorithm 1."""
+    """Form of L_GAN; minimax is Algorithm 1 of the paper."""
     fakes: Literal["both", "prior", "reconstructions"] = "both"
-    """Which fakes L_GAN sees: samples from the prior, reconstructions, or both (the paper)."""
+    """Fakes in L_GAN: samples from the prior, reconstructions, or both (the paper)."""
     real_weight: NonNegativeFloat = 1.0
-    """Weight of -log D(x) in the discriminator's loss; the decoder does not see it."""
+    """Weight of -log D(x) in the discriminator's loss; does not affect the decoder."""
     prior_weight: NonNegativeFloat = 1.0
-    """Weight of -log(1 - D(x_p)) in the discriminator's loss; the decoder does not see it."""
+    """Weight of -log(1 - D(x_p)) in the discriminator's loss; does not affect the decoder."""
     reconstruction_weight: NonNegativeFloat = 1.0
-    """Weight of -log(1 - D(x_tilde)) in the discriminator's loss; the decoder does not see it."""
+    """Weight of -log(1 - D(x_tilde)) in the discriminator's loss; does not affect the decoder."""
     likelihood: Literal["feature", "gaussian", "gaussian-learned", "laplace", "bernoulli"] = "feature"
-    """L_llike: in the discriminator's layer l (the paper), or in pixels on the [0, 1] scale."""
+    """L_llike: in the discriminator's layer l (the paper), or per pixel, with images in [0, 1]."""
     pixel_variance: PositiveFloat = 1.0
-    """Variance of a pixel (gaussian, laplace), images in [0, 1]; where learned, the value it starts from: its logarithm
-    moves by about the learning rate in a step, so begin near the squared error of a pixel that you expect, such as
-    0.01, or a short training ends before it has arrived."""
+    """Variance of a pixel (gaussian, laplace), with images in [0, 1]. For gaussian-learned the initial value; its
+    logarithm moves by about the learning rate per step, so start near the per-pixel MSE you expect, such as 0.01."""
     perceptual: Literal["none", "auto", "classifier", "rotations", "inception", "dinov2"] = "none"
-    """Network whose hidden layers compare images besides, for an L_llike in pixels: one that is trained on the data's
-    labels or on quarter turns first ('auto': on what is known), or a published one. Figures in features of the network
-    a model was trained with flatter it: measure it by others."""
+    """Network whose hidden layers also compare images, beside a per-pixel L_llike: one trained first on the data's
+    labels or on rotation prediction ('auto': labels if there are any), or a published one. Metrics in features of the
+    network that a model was trained with flatter it; evaluate with another."""
     perceptual_weight: NonNegativeFloat = 1.0
-    """Weight of that distance, times the numbers of an image, as in latent diffusion (arXiv:2112.10752)."""
+    """Weight of that distance, times the number of values of an image, as in latent diffusion (arXiv:2112.10752)."""
     perceptual_file: Path | None = None
-    """File of the weights of a published network; in the cache, downloaded if missing, if not set."""
+    """Weights of a published network; default: in the cache, downloaded if missing."""
     feature_layer: str = "auto"
-    """Layer l: name of any module of the discriminator; 'auto' is its last convolution before the norm."""
+    """Layer l: name of any module of the discriminator; 'auto' is its last convolution, before the norm."""
     joint_batch: bool = False
-    """Whether Dis sees x, x_tilde and x_p as one batch, so that its batch norms share their statistics."""
+    """Show the discriminator x, x_tilde and x_p as one batch, so that its batch norms share their statistics."""
     metric: Path | None = None
-    """Run whose trained discriminator is the frozen metric of 'vae-dis-l'."""
+    """Run whose trained discriminator is the frozen metric of vae-dis-l."""
     kl_weight: NonNegativeFloat = 1.0
-    """Weight of L_prior = KL(q(z|x) || N(0, I)) at the encoder, which the schedule multiplies."""
+    """Weight of L_prior = KL(q(z|x) || N(0, I)) at the encoder, multiplied by the schedule."""
     kl_schedule: Literal[
         "constant", "inverse-batch", "inverse-latent", "linear", "sigmoid", "cyclic", "exponential"
     ] = "constant"
-    """How the KL weight moves: 1, 1/B, 1/z, ramps over kl_epochs, or sigmoid(epoch)."""
+    """Schedule of the KL weight: 1, 1/B, 1/Z, ramps over kl_epochs, or sigmoid(epoch)."""
     kl_epochs: PositiveFloat = 10.0
-    """Length in epochs of the ramp (linear), of a cycle (cyclic), or scale of the growth (exponential)."""
+    """Epochs of the ramp (linear), of a cycle (cyclic), or time constant (exponential)."""
     free_bits: NonNegativeFloat = 0.0
-    """Nats per latent dimension that cost nothing (Kingma et al., arXiv:1606.04934)."""
+    """KL per latent dimension, in nats, that is not penalised (Kingma et al., arXiv:1606.04934)."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
-    """Real images get the target 1 - this (one-sided; Salimans et al., arXiv:1606.03498)."""
+    """One-sided label smoothing: real images get the target 1 - this (Salimans et al., arXiv:1606.03498)."""
     label_noise: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
-    """Width of uniform noise that moves each target of the discriminator inwards."""
+    """Width of uniform noise that moves each discriminator target inwards."""
     label_flip: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
-    """Share of images whose targets are exchanged in the discriminator's loss."""
+    """Share of images whose targets are flipped in the discriminator's loss."""
     augment: tuple[Literal["colour", "translation", "cutout"], ...] = ()
-    """How all images on their way into the discriminator are changed, real ones and made ones alike, so that it cannot
-    learn few images by heart (Zhao et al., arXiv:2006.10738); with no word, not at all."""
+    """Augmentations of all images before the discriminator, real and fake, so that it cannot memorise a small data set
+    (Zhao et al., arXiv:2006.10738); default: none."""
     augment_target: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    """Augment as often as keeps the mean sign of real images' logits here (0.6 in Karras et al., arXiv:2006.06676);
-    if not set, always."""
+    """Adapt how often to augment so that the mean sign of the logits of real images stays here (0.6 in Karras et al.,
+    arXiv:2006.06676); default: always augment."""
     augment_images: PositiveInt = 500_000
-    """Images in which that goes from never to always, at most."""
+    """Images over which the adapted probability can move from 0 to 1, at least."""
     gate: bool = False
-    """Balance gate of the authors' code: skip a part's step while it is too far ahead."""
+    """Balance gate of the authors' code: skip the step of a network that is too far ahead."""
     gate_equilibrium: NonNegativeFloat = 0.68
     """Mean cross entropy around which the gate balances."""
     gate_margin: NonNegativeFloat = 0.35
     """Distance from the equilibrium at which the gate closes."""
     r1_weight: NonNegativeFloat = 0.0
-    """Weight of the R1 penalty, half the squared gradient at real images (Mescheder et al., arXiv:1801.04406)."""
+    """Weight of the R1 penalty, half the squared gradient norm at real images (Mescheder et al., arXiv:1801.04406)."""
     r1_every: PositiveInt = 16
-    """Steps between R1 penalties, each weighted by this number (Karras et al., arXiv:1912.04958)."""
+    """Steps between R1 penalties, each multiplied by this number (Karras et al., arXiv:1912.04958)."""
 
 
 class OptimSettings(Settings):
-    """The optimisers, one for each part."""
+    """The optimisers, one for each network."""
 
     name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
-    """Algorithm; rmsprop with 3e-4 is the paper's."""
+    """Algorithm; the paper has rmsprop with 3e-4."""
     lr: PositiveFloat = 3e-4
     """Learning rate."""
     encoder_lr: PositiveFloat | None = None
-    """Learning rate of the encoder, if it differs."""
+    """Learning rate of the encoder, if different."""
     decoder_lr: PositiveFloat | None = None
-    """Learning rate of the decoder, if it differs."""
+    """Learning rate of the decoder, if different."""
     discriminator_lr: PositiveFloat | None = None
-    """Learning rate of the discriminator, if it differs."""
+    """Learning rate of the discriminator, if different."""
     beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
-    """Adam's first decay, SGD's momentum."""
+    """Adam's first decay rate; momentum of SGD."""
     beta2: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
-    """Adam's second decay, RMSProp's decay."""
+    """Adam's second decay rate; RMSProp's decay rate."""
     eps: PositiveFloat = 1e-8
     """Added to the root of the second moment."""
     weight_decay: NonNegativeFloat = 0.0
     """L2 penalty (adam, rmsprop, sgd) or decoupled decay (adamw)."""
     clip: PositiveFloat | None = None
-    """Longest gradient, for each part by itself; longer ones are scaled down."""
+    """Clip the gradient norm of each network to this value."""
     schedule: Literal["constant", "linear", "cosine", "anneal", "plateau"] = "constant"
-    """How the learning rate falls over the run; 'anneal' is the authors' start - (t/T)^0.75 (start - stop), 'plateau'
-    lowers a part's rate where its held-out loss stays."""
+    """Learning rate schedule over the run; 'anneal' is the authors' start - (t/T)^0.75 (start - stop), 'plateau' lowers
+    the rate of a network whose held-out loss stops falling."""
     final_lr_factor: Share = 0.0
-    """Learning rate at the end of the run, with 'plateau' the lowest, as a factor of the first."""
+    """Final learning rate (with 'plateau' the lowest) as a factor of the first."""
     plateau_patience: PositiveInt = 6
-    """Snapshots without a lower held-out loss of a part after which 'plateau' lowers its rate."""
+    """Snapshots without a lower held-out loss of a network before 'plateau' lowers its rate."""
     plateau_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
-    """What 'plateau' multiplies the rate by."""
+    """Factor by which 'plateau' lowers the rate."""
     warmup_images: Annotated[int, Field(ge=0)] = 0
     """Images over which the learning rate rises from 0."""
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Decay per step of the averaged decoder and encoder that are saved and shown; 0 for none."""
+    """Decay per step of the exponential moving average of encoder and decoder, which is what is saved and shown; 0 for
+    no average."""
 
 
 class TrainSettings(Settings):
-    """How long, how often, how."""
+    """Length of the run, snapshots, precision."""
 
     epochs: PositiveFloat = 20.0
     """Passes over the training images."""
     images: PositiveInt | None = None
-    """Stop after so many images seen, whatever `epochs` says."""
+    """Stop after this many images instead of after `epochs`."""
     pretrain_epochs: NonNegativeFloat = 0.0
-    """Of these epochs, so many at the start train encoder (its mean code) and decoder as an autoencoder in pixels."""
+    """Of the epochs, how many at the start train encoder (its mean) and decoder as an autoencoder in pixels."""
     batch_size: PositiveInt = 64
-    """Images of one step, over all processes."""
+    """Images per step, over all processes."""
     snapshot_epochs: PositiveFloat = 1.0
-    """Epochs between snapshots: grids, held-out losses, checkpoint."""
+    """Epochs between snapshots: image grids, held-out losses, a checkpoint."""
     log_images: PositiveInt | None = None
-    """Images between records of metrics.jsonl; about 50 a snapshot if not set."""
+    """Images between records of metrics.jsonl; default: about 50 records per snapshot."""
     keep_checkpoints: PositiveInt = 3
-    """Checkpoints kept."""
+    """Number of checkpoints to keep."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16 is autocast; 'auto' takes what this device computes faster (measured for a moment at the start)."""
+    """bf16 uses autocast; 'auto' takes what is faster on this device, measured at the start."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
-    """Layout of convolution weights and images; 'auto' as above."""
+    """Memory layout of convolution weights and images; 'auto' as for precision."""
     compile: bool = False
     """Compile the networks with torch.compile."""
     sync_batchnorm: bool = False
-    """Batch statistics over all processes instead of each one's share."""
+    """Compute batch norm statistics over all processes."""
     tensorboard: bool = True
-    """Write TensorBoard files too, where the extra is installed."""
+    """Also write TensorBoard files, if the extra is installed."""
     priors: tuple[Literal["gaussian", "mixture", "kde", "flow"], ...] = ("gaussian", "mixture", "kde")
-    """Priors fitted to the codes at the end; with no name, none. A flow takes minutes."""
+    """Priors to fit to the codes at the end; with no name, none. A flow takes minutes."""
     held_out_images: PositiveInt = 1000
-    """Held-out images on which losses are computed at a snapshot."""
+    """Held-out images for the losses at a snapshot."""
     best_metric: Literal["auto", "fd", "none"] = "auto"
-    """How snapshots are scored to keep the best one's model as RUN/best: 'fd' is the Fréchet distance of samples plus
-    that of reconstructions, 'auto' is 'fd' where the run is long enough to train a network for the features first."""
+    """Score by which RUN/best is chosen among the snapshots: 'fd' is the Fréchet distance of samples plus that of
+    reconstructions, 'auto' is 'fd' if the run is long enough to train a network for the features first."""
     best_images: Annotated[int, Field(ge=2)] = 2000
-    """Samples, and held-out images at most, behind such a score."""
+    """Samples, and held-out images at most, in such a score."""
 
 
 class Config(Settings):
-    """Everything that decides a training."""
+    """Everything that decides a training. Settings that contradict each other are refused."""
 
     recipe: str = "digits"
-    """Name of the recipe these settings started from."""
+    """Name of the recipe that these settings started from."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of all randomness: the same seed, settings and device give the same run."""
     device: str = "auto"
-    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best there is."""
+    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
     on_nan: Literal["stop", "rollback"] = "stop"
-    """When a loss or gradient is not finite: stop, or go back to the last good checkpoint with half the step."""
+    """If a loss or gradient is not finite: stop, or return to the last good checkpoint and halve the learning rate."""
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()
     optim: OptimSettings = OptimSettings()
     train: TrainSettings = TrainSettings()
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        for line in itertools.chain(_contradictions(self), _network_contradictions(self.model)):
+            raise ValueError(line)
+        return self
+
+
+def settings_of_kind(kind: str, base: Config, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what else changes, by dotted name, where settings made for one kind of model are to train another.
+
+    Args:
+        kind: of model.
+        base: settings made for `base.model.kind`.
+        named: settings that the user names; those that depend on them follow.
+    """
+    changes: dict[str, Any] = {}
+    if kind == base.model.kind:
+        return changes
+    if kind != "vaegan":
+        changes["loss.balance"] = None
+    if kind not in ADVERSARIAL_KINDS:
+        changes |= {"loss.augment": (), "loss.augment_target": None}
+    if kind == "gan":
+        changes |= {"loss.perceptual": "none", "train.pretrain_epochs": 0.0}
+    if kind == "vae-dis-l":
+        changes |= {"loss.likelihood": "feature", "loss.perceptual": "none", "loss.gamma": 1.0}
+    if kind in ("ae", "vae") and base.loss.likelihood == "feature":
+        if "loss.likelihood" not in named:
+            changes |= {"loss.likelihood": "bernoulli", "loss.gamma": 1.0}
+            changes |= {"loss.kl_weight": 1.0, "loss.encoder_llike_weight": 1.0}
+        if named.get("loss.likelihood", "bernoulli") == "bernoulli":
+            changes["model.output"] = "sigmoid"
+    return changes
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """Yield what cannot be trained together, a line each."""
+    model, loss, kind = config.model, config.loss, f"--model.kind {config.model.kind}"
+    likelihood = f"--loss.likelihood {loss.likelihood}"
+    is_adversarial, has_encoder = model.kind in ADVERSARIAL_KINDS, model.kind != "gan"
+    if loss.likelihood == "feature" and model.kind in ("ae", "vae"):
+        yield f"{likelihood} needs a discriminator, which {kind} does not have; choose bernoulli, gaussian or laplace"
+    if loss.likelihood == "bernoulli" and has_encoder and model.output != "sigmoid":
+        yield f"{likelihood} needs --model.output sigmoid, not {model.output}; set it, or choose gaussian"
+    if model.kind == "vae-dis-l" and loss.metric is None:
+        yield f"{kind} needs the discriminator of an earlier run; name the run with --loss.metric RUN"
+    if loss.perceptual != "none" and (loss.likelihood == "feature" or not has_encoder):
+        yield (
+            f"--loss.perceptual {loss.perceptual} needs an encoder and a per-pixel likelihood, not {kind} with "
+            f"{likelihood}; choose --loss.likelihood laplace, or --loss.perceptual none"
+        )
+    if loss.balance is not None and model.kind != "vaegan":
+        yield f"--loss.balance needs two losses of a decoder, which only a VAE/GAN has, not {kind}; set it to none"
+    if loss.augment and not is_adversarial:
+        yield f"--loss.augment needs a discriminator in training, which {kind} does not have; leave it out"
+    if loss.augment_target is not None and not loss.augment:
+        yield "--loss.augment-target needs augmentations; name them with --loss.augment, or set it to none"
+    if config.train.pretrain_epochs and not has_encoder:
+        yield f"--train.pretrain-epochs trains an encoder, which {kind} does not have; set it to 0"
+    dis = model.discriminator
+    if loss.joint_batch and is_adversarial and (dis.dropout or dis.minibatch_features):
+        yield (
+            "--loss.joint-batch goes neither with dropout nor with minibatch features in the discriminator; set "
+            "--loss.joint-batch false"
+        )
+    if config.train.compile and loss.r1_weight and is_adversarial:
+        yield (
+            "--loss.r1-weight needs second derivatives, which compiled networks do not have; leave out "
+            "--train.compile, or set --loss.r1-weight 0"
+        )
+
+
+def _network_contradictions(model: ModelSettings) -> Iterator[str]:
+    """Yield settings of which no network can be built, a line each."""
+    parts: dict[str, PartSettings] = {"encoder": model.encoder, "decoder": model.decoder}
+    if model.kind == "gan":
+        del parts["encoder"]
+    if model.latent == "map":
+        yield from _map_contradictions(model, parts)
+    if model.kind in ADVERSARIAL_KINDS:  # the discriminator of vae-dis-l is that of another run
+        if model.discriminator.patch:
+            yield from _patch_contradictions(model)
+        parts["discriminator"] = model.discriminator
+    is_described = any(part.channels or part.hidden for part in (model.encoder, model.decoder, model.discriminator))
+    for name, part in parts.items():
+        call, num = f"--model.{name}", len(part.channels)
+        is_residual = model.network == "residual" and name != "discriminator"
+        if model.network == "mlp":
+            for setting in ("channels", "strides", "patch"):
+                if getattr(part, setting, None):
+                    yield f"{call}.{setting} does not go with --model.network mlp; leave it out, or choose conv"
+        elif not part.channels and is_described:
+            yield f"--model.network {model.network} needs a width for each convolution; set {call}.channels"
+        elif is_residual and part.strides:
+            yield f"{call}.strides does not go with --model.network residual, which halves; leave it out"
+        elif is_residual and any(width % part.groups for width in part.channels):
+            yield f"{call}.groups {part.groups} does not divide all {call}.channels; choose another number"
+        elif part.strides is not None and len(part.strides) != num:
+            yield f"{call}.strides has {len(part.strides)} numbers, {call}.channels has {num}; give one per convolution"
+
+
+def _map_contradictions(model: ModelSettings, parts: Mapping[str, PartSettings]) -> Iterator[str]:
+    what = "--model.latent map"
+    if model.network != "residual":
+        yield f"{what} needs --model.network residual, not {model.network}"
+    if model.condition != "none":
+        yield f"{what} has no dense layer for --model.condition {model.condition}; choose --model.latent vector"
+    for name, part in parts.items():
+        if part.hidden:
+            yield f"{what} has no dense layers; leave out --model.{name}.hidden"
+    if len({len(part.channels) for part in parts.values()}) > 1:
+        numbers = f"{len(model.encoder.channels)} and {len(model.decoder.channels)}"
+        yield f"{what} needs as many --model.encoder.channels as --model.decoder.channels, not {numbers}"
+
+
+def _patch_contradictions(model: ModelSettings) -> Iterator[str]:
+    dis, what = model.discriminator, "--model.discriminator.patch"
+    dense = {"hidden": dis.hidden, "dropout": dis.dropout, "minibatch-features": dis.minibatch_features}
+    for name, value in dense.items():
+        if value:
+            yield f"{what} has no dense layers; leave out --model.discriminator.{name}"
+    if model.condition != "none":
+        yield f"{what} has no dense layer for --model.condition {model.condition}; set it to false"

@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from .config import Config
+from .config import Config, settings_of_kind
 from .errors import UserError, nearest
 from .files import write_text
 
@@ -49,7 +49,7 @@ def setting_names(model: type[BaseModel] = Config, prefix: str = "") -> Iterator
 
 
 def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
-    """Return ``config`` with some settings changed, checked as a whole.
+    """Return ``config`` with some settings changed, and with them what another kind of model needs, checked as a whole.
 
     Args:
         config: the settings to start from.
@@ -58,14 +58,18 @@ def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
     Raises:
         UserError: for a name that is no setting (with the nearest) or a value that is not allowed.
     """
-    values = config.model_dump()
     known = list(setting_names())
+    named: dict[str, Any] = {}
     for given, value in overrides.items():
         name = str(given).replace("-", "_")
         name = SHORT.get(name, name)
         if name not in known:
             raise UserError(_unknown(str(given), known))
-        put(values, name, os.fspath(value) if isinstance(value, Path) else value)
+        named[name] = os.fspath(value) if isinstance(value, Path) else value
+    values = config.model_dump()
+    follows = settings_of_kind(named["model.kind"], config, named) if "model.kind" in named else {}
+    for name, value in {**follows, **named}.items():
+        put(values, name, value)
     return checked(Config, values)
 
 
@@ -89,6 +93,8 @@ def checked(model: type[_Model], values: Mapping[str, Any], spell: Callable[[str
 def explain(error: ValidationError, known: Iterator[str], spell: Callable[[str], str] = str) -> str:
     """Return one line that says which setting is wrong, its value, and what it must be."""
     first = error.errors(include_url=False)[0]
+    if first["type"] == "value_error":  # of our own, a whole line
+        return str(first["ctx"]["error"])
     name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
     if first["type"] == "invalid_key":
         return _unknown(str(first["input"]), list(known))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ..config import KINDS
 from ..errors import UserError
-from .compare_runs import KINDS, Opened
+from .compare_runs import Opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,7 +189,7 @@ class Showing:
         rows = []
         for model, group in zip(self.models, self.groups, strict=True):
             for member, run in zip(model.runs, group, strict=True):
-                known = (run.config.recipe if run.config else "–", KINDS[run.model.kind])
+                known = (run.config.recipe if run.config else "–", KINDS[run.model.kind].title)
                 seen = "–" if run.images is None else f"{run.images:,}"
                 seed = "–" if member.seed is None else str(member.seed)
                 rows.append((run.name, model.name, *known, seed, seen))

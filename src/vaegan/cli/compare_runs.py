@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import Config, DataSettings
+from ..config import KINDS, Config, DataSettings
 from ..errors import UserError
 from ..settings_io import load_yaml
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..models import Model
 
 _log = logging.getLogger("vaegan")
-KINDS = {"ae": "AE", "vae": "VAE", "gan": "GAN", "vae-dis-l": "VAE_Dis_l", "vaegan": "VAE/GAN"}
 _WHERE = {"root", "workers", "cache", "max_unreadable"}  # settings that do not decide what the images are
 
 
@@ -164,7 +163,7 @@ def open_data_of(runs: Sequence[Opened], settings: DataSettings) -> ImageData:
 
 def name_groups(groups: Sequence[Sequence[Opened]]) -> list[str]:
     """Return a name of each group: its kind, with recipe or run only where kinds are alike."""
-    kinds = [KINDS[group[0].model.kind] for group in groups]
+    kinds = [KINDS[group[0].model.kind].title for group in groups]
     recipes = [f"{kind} {group[0].config.recipe}" if group[0].config else kind for kind, group in _zip(kinds, groups)]
     runs = [f"{kind} {_name_of(group)}" for kind, group in _zip(kinds, groups)]
     alike = Counter(kinds), Counter(recipes)

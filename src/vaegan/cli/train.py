@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from ..config import Config, Settings
 from ..errors import UserError
 from ..recipes import DEFAULT, RECIPES, config_for
-from ..settings_io import load_yaml
+from ..settings_io import load_yaml, with_settings
 from .options import Arg
 
 
@@ -34,7 +34,7 @@ class Options(Settings):
 
 
 def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the recipe or the file that is named.
+    """Return the settings of the recipe or the file that is named, changed by those that are given.
 
     Raises:
         UserError: if both are named, or one is no good.
@@ -42,7 +42,10 @@ def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     recipe, file = given.get("recipe"), given.get("config")
     if recipe and file:
         raise UserError(f"both recipe {recipe} and --config {file} are given; name one of them")
-    return {"settings": load_yaml(file) if file else config_for(recipe or DEFAULT)}
+    config = load_yaml(file) if file else config_for(recipe or DEFAULT)
+    prefix = "settings."
+    named = {name.removeprefix(prefix): value for name, value in given.items() if name.startswith(prefix)}
+    return {"settings": with_settings(config, named)}
 
 
 def run(options: Options) -> None:

@@ -22,13 +22,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..config import PARTS
+from ..config import KINDS, PARTS
 from ..data.conditions import Conditioning
 from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..networks import PARTS_OF_KIND
 from ..pixels import ImageRange
-from .kinds import KINDS
 
 
 class Composed(nn.Module):
@@ -112,7 +111,7 @@ class Composed(nn.Module):
         mu, *rest = self._encode(x, condition, batch_size)
         if not rest:
             raise UserError(
-                f"this model is {KINDS[self.kind]}: its encoder gives a code, not a distribution; "
+                f"this model is {KINDS[self.kind].phrase}: its encoder gives a code, not a distribution; "
                 "mu and logvar need a model of kind vae, vae-dis-l or vaegan"
             )
         return mu, rest[0]
@@ -214,7 +213,7 @@ class Composed(nn.Module):
         if part is None:
             kinds = [kind for kind, parts in PARTS_OF_KIND.items() if name in parts]
             raise UserError(
-                f"this model is {KINDS[self.kind]} and has no {name}: {purpose} needs a model of kind "
+                f"this model is {KINDS[self.kind].phrase} and has no {name}: {purpose} needs a model of kind "
                 f"{', '.join(kinds[:-1])} or {kinds[-1]}"
             )
         return part

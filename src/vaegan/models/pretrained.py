@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ..config import KINDS
 from ..files import write_json, write_text, written_beside
 from ..report.grid import grid, to_uint8, write_picture
 from ..runs.files import EVALUATION, OF_A_MODEL, SETTINGS
@@ -18,7 +19,6 @@ from ..sharing.card import CardFacts, write_card
 from ..sharing.hub import check_name, upload_folder
 from ..sharing.public_facts import public_facts
 from .inference import Composed
-from .kinds import KINDS
 from .serialization import copy_vectors
 
 CARD_NAME = "README.md"
@@ -71,7 +71,7 @@ def write_pretrained(
     card = CardFacts(
         name,
         license,
-        KINDS[model.kind],
+        KINDS[model.kind].phrase,
         model.image_shape,
         model.latent_dim,
         {part: sum(p.numel() for p in network.parameters()) for part, network in model.parts.items()},

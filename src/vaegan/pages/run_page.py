@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..models.kinds import KINDS
+from ..config import KINDS
 from ..runs.opened import OpenedRun, number_of_parameters
 from ..runs.records import Record
 from .content import Facts, Section
@@ -42,7 +42,7 @@ def run_page(subject: Subject) -> tuple[str, list[Section]]:
 
 
 def _lead(run: OpenedRun, records: Sequence[Record]) -> str:
-    kind = KINDS[run.config.model.kind if run.config else run.model().kind]
+    kind = KINDS[run.config.model.kind if run.config else run.model().kind].phrase
     words = kind[:1].upper() + kind[1:] + (f" on {shown(run.config.data.source)}" if run.config else "")
     if not records:
         return f"{words}."

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import AugmentSettings, Config
+from ..config import KINDS, AugmentSettings, Config
 from ..recipes import config_for
 from ..settings_io import with_settings
 
-TITLES = {"vae": "VAE", "gan": "GAN", "vae-dis-l": "VAE_Dis_l", "vaegan": "VAE/GAN"}
+TITLES = {kind: KINDS[kind].title for kind in ("vae", "gan", "vae-dis-l", "vaegan")}
 """Kinds of models in the order they are trained in; the GAN comes before the model that builds on it."""
 DRAWN = "shapes-faces"
 _RECIPES = {"celeba": "larsen-celeba64", "lfw": "larsen-lfw64"}
