@@ -218,9 +218,3 @@ def test_a_training_resumes_exactly_and_tells_how_often(command, tiny, tmp_path,
     assert shares[0] == 0.0
     assert max(shares) > 0
     assert shares[-1] == pytest.approx(one["adaptive"]["p"])
-
-
-def test_models_without_a_discriminator_in_training_have_nothing_to_change(command, tiny, tmp_path, capsys):
-    words = [*tiny, *WORDS, "--model.kind", "vae", "--loss.likelihood", "gaussian", "--out", tmp_path / "run"]
-    assert command("train", *words) == 2
-    assert "loss.augment changes what a discriminator in training sees, which model.kind vae" in capsys.readouterr().err

@@ -12,7 +12,6 @@ from torch import nn
 
 from vaegan.config import Config
 from vaegan.data import open_data
-from vaegan.errors import UserError
 from vaegan.networks import build_parts
 from vaegan.objectives import AdversarialLoss, BernoulliPixels, FeatureLikelihood, Noise, VAEGANObjective
 from vaegan.objectives.balance import MOST, adaptive_weight, last_weight
@@ -147,14 +146,9 @@ def test_a_vanished_route_is_not_blown_up_without_bound():
     assert float(adaptive_weight(one.bfloat16(), [2 * one.bfloat16()], 1.0)) == pytest.approx(0.5)
 
 
-def test_it_is_off_by_default_and_for_vae_gans_alone():
+def test_it_is_off_by_default():
     assert Config().loss.balance is None
     data = open_data("digits")
-    for kind in ("gan", "vae"):
-        config = config_for("digits", {"model.kind": kind, "loss.balance": 1.0, "loss.likelihood": "gaussian"})
-        model = build_model(config, data.image_shape)
-        with pytest.raises(UserError, match=r"loss.balance weighs two losses of a decoder, which model.kind"):
-            build_objective(config, model, torch.no_grad)
     config = config_for("digits", {"loss.balance": 2.0})
     objective = build_objective(config, build_model(config, data.image_shape), torch.no_grad)
     assert objective.balance == 2.0

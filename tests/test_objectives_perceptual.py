@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -73,17 +72,10 @@ def test_a_training_with_one_resumes_exactly(command, tiny, tmp_path, plain_curv
     assert first["whole"] > first["without"] + 1
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--loss.perceptual", "auto"], "loss.perceptual compares images besides an L_llike in pixels"),
-        (["--loss.perceptual", "auto", "--model.kind", "gan"], "loss.perceptual compares images besides an L_llike"),
-        (["--loss.perceptual", "classifier", "--loss.likelihood", "laplace"], "use rotations"),
-    ],
-)
-def test_where_it_cannot_be(command, tiny, tmp_path, capsys, words, message):
+def test_where_it_cannot_be(command, tiny, tmp_path, capsys):
+    words = ["--loss.perceptual", "classifier", "--loss.likelihood", "laplace"]
     assert command("train", *tiny, *words, "--out", tmp_path / "run") == 2
     error = capsys.readouterr().err
-    assert message in error
+    assert "use rotations" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()

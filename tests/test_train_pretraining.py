@@ -82,10 +82,3 @@ def test_its_gradients_are_those_of_the_mean_codes_squared_error():
         wanted = torch.autograd.grad(loss, list(getattr(model, part).parameters()), retain_graph=True)
         for ours, theirs in zip(result.gradients[part], wanted, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
-
-
-def test_a_gan_has_no_encoder_to_pretrain(command, tiny, tmp_path, capsys):
-    words = ["--model.kind", "gan", "--train.pretrain-epochs", "1", "--out", tmp_path / "run"]
-    assert command("train", *tiny, *words) == 2
-    assert "train.pretrain-epochs trains an encoder, which model.kind gan does not have" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()

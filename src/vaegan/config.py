@@ -410,7 +410,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     if loss.balance is not None and model.kind != "vaegan":
         yield f"--loss.balance needs two losses of a decoder, which only a VAE/GAN has, not {kind}; set it to none"
     if loss.augment and not is_adversarial:
-        yield f"--loss.augment needs a discriminator in training, which {kind} does not have; leave it out"
+        yield f"--loss.augment needs a discriminator in training, which {kind} does not have; set it to none"
     if loss.augment_target is not None and not loss.augment:
         yield "--loss.augment-target needs augmentations; name them with --loss.augment, or set it to none"
     if config.train.pretrain_epochs and not has_encoder:
@@ -436,7 +436,7 @@ def _network_contradictions(model: ModelSettings) -> Iterator[str]:
     if model.latent == "map":
         yield from _map_contradictions(model, parts)
     if model.kind in ADVERSARIAL_KINDS:  # the discriminator of vae-dis-l is that of another run
-        if model.discriminator.patch:
+        if model.discriminator.patch and model.network != "mlp":
             yield from _patch_contradictions(model)
         parts["discriminator"] = model.discriminator
     is_described = any(part.channels or part.hidden for part in (model.encoder, model.decoder, model.discriminator))
@@ -444,13 +444,13 @@ def _network_contradictions(model: ModelSettings) -> Iterator[str]:
         call, num = f"--model.{name}", len(part.channels)
         is_residual = model.network == "residual" and name != "discriminator"
         if model.network == "mlp":
-            for setting in ("channels", "strides", "patch"):
+            for setting, nothing in {"channels": "none", "strides": "none", "patch": "false"}.items():
                 if getattr(part, setting, None):
-                    yield f"{call}.{setting} does not go with --model.network mlp; leave it out, or choose conv"
+                    yield f"{call}.{setting} does not go with --model.network mlp; set it to {nothing}, or choose conv"
         elif not part.channels and is_described:
             yield f"--model.network {model.network} needs a width for each convolution; set {call}.channels"
         elif is_residual and part.strides:
-            yield f"{call}.strides does not go with --model.network residual, which halves; leave it out"
+            yield f"{call}.strides does not go with --model.network residual, which halves; set it to none"
         elif is_residual and any(width % part.groups for width in part.channels):
             yield f"{call}.groups {part.groups} does not divide all {call}.channels; choose another number"
         elif part.strides is not None and len(part.strides) != num:
@@ -465,7 +465,7 @@ def _map_contradictions(model: ModelSettings, parts: Mapping[str, PartSettings])
         yield f"{what} has no dense layer for --model.condition {model.condition}; choose --model.latent vector"
     for name, part in parts.items():
         if part.hidden:
-            yield f"{what} has no dense layers; leave out --model.{name}.hidden"
+            yield f"{what} has no dense layers; set --model.{name}.hidden to none"
     if len({len(part.channels) for part in parts.values()}) > 1:
         numbers = f"{len(model.encoder.channels)} and {len(model.decoder.channels)}"
         yield f"{what} needs as many --model.encoder.channels as --model.decoder.channels, not {numbers}"
@@ -476,6 +476,6 @@ def _patch_contradictions(model: ModelSettings) -> Iterator[str]:
     dense = {"hidden": dis.hidden, "dropout": dis.dropout, "minibatch-features": dis.minibatch_features}
     for name, value in dense.items():
         if value:
-            yield f"{what} has no dense layers; leave out --model.discriminator.{name}"
+            yield f"{what} has no dense layers; set --model.discriminator.{name} to {'none' if name == 'hidden' else 0}"
     if model.condition != "none":
         yield f"{what} has no dense layer for --model.condition {model.condition}; set it to false"

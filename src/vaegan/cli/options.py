@@ -75,7 +75,7 @@ class Option:
 
     @property
     def is_optional(self) -> bool:
-        """Whether the word 'none' stands for no value."""
+        """Whether it may have no value, for which the word 'none' stands."""
         return type(None) in self.types
 
     @property
@@ -116,8 +116,10 @@ class Option:
         Raises:
             UserError: one line, if they are none that it takes.
         """
-        if self.is_optional and [word.lower() for word in words] == ["none"]:
-            return None
+        if [word.lower() for word in words] == ["none"] and "none" not in self.choices:
+            if self.is_optional:
+                return None
+            words = [] if self.takes_several else words
         by_word = {str(choice): choice for choice in self.choices}
         values = [by_word.get(word, word) for word in words]
         try:

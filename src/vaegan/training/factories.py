@@ -52,24 +52,9 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
         info: what the model shall remember of its run; the conditions of a conditional model among it (see `Model`).
 
     Raises:
-        UserError: if the settings do not fit together.
+        UserError: if the networks do not fit the images, or the run that `loss.metric` names does not fit.
     """
     m = config.model
-    if config.loss.likelihood == "bernoulli" and m.output != "sigmoid":
-        raise UserError(
-            f"loss.likelihood bernoulli needs images in (0, 1) from the decoder, not model.output {m.output}; "
-            "set --model.output sigmoid"
-        )
-    if config.loss.joint_batch and (m.discriminator.dropout or m.discriminator.minibatch_features):
-        raise UserError(
-            "loss.joint-batch shows the discriminator reals and fakes at once: that goes neither with dropout, whose "
-            "masks would differ, nor with minibatch discrimination; set --loss.joint-batch False"
-        )
-    if config.train.compile and config.loss.r1_weight:
-        raise UserError(
-            "loss.r1-weight needs second derivatives of the discriminator, which compiled networks do not have; "
-            "leave out --train.compile, or set --loss.r1-weight 0"
-        )
     names = tuple(info["condition"]["names"]) if info and m.condition != "none" else ()
     architecture = m.model_dump(mode="json") | {"image_shape": image_shape, "condition_dim": len(names)}
     metric = load_metric(config) if m.kind == "vae-dis-l" else None
@@ -109,10 +94,7 @@ def check_batch_norm(config: Config, model: Model, num_images: int) -> None:
 
 def load_metric(config: Config) -> Model:
     """Load the run whose discriminator is the frozen metric of VAE_Dis_l."""
-    if config.loss.metric is None:
-        raise UserError(
-            "model.kind vae-dis-l needs an earlier run with a discriminator; name it with --loss.metric RUN"
-        )
+    assert config.loss.metric is not None, "settings without it are refused"
     return load(config.loss.metric)
 
 
@@ -151,33 +133,19 @@ def open_perceptual(config: Config, data: ImageData, device: torch.device) -> La
     """Open the network whose hidden layers images are compared by, if that is wanted; it is trained now if need be.
 
     Raises:
-        UserError: if there is no L_llike in pixels that the comparison belongs to, or the network cannot be had.
+        UserError: if the network cannot be had.
     """
     loss = config.loss
     if loss.perceptual == "none":
         return None
-    if loss.likelihood == "feature" or config.model.kind == "gan":
-        raise UserError(
-            "loss.perceptual compares images besides an L_llike in pixels; choose a model with an encoder and "
-            "--loss.likelihood laplace, gaussian or bernoulli, or leave it out"
-        )
     name = None if loss.perceptual == "auto" else loss.perceptual
     return open_layers(name, data, cache=config.data.cache, weights=loss.perceptual_file, device=device)
 
 
 def build_augment(config: Config, model: Model) -> DiscriminatorAugment | None:
-    """Build what changes images on their way into the discriminator, where it is wanted.
-
-    Raises:
-        UserError: if the model trains no discriminator.
-    """
+    """Build what changes images on their way into the discriminator, where it is wanted."""
     if not config.loss.augment:
         return None
-    if model.kind not in ("gan", "vaegan"):
-        raise UserError(
-            f"loss.augment changes what a discriminator in training sees, which model.kind {model.kind} has not; leave "
-            "it out"
-        )
     return DiscriminatorAugment(config.loss.augment, model.image_range, model.device)
 
 
@@ -205,7 +173,7 @@ def build_objective(
         augment: what `build_augment` gave; without it images are left alone.
 
     Raises:
-        UserError: if the settings do not fit together.
+        UserError: if the discriminator has no layer of the name of `loss.feature_layer`.
     """
     loss, device = config.loss, model.device
     adversarial = AdversarialLoss(
@@ -218,10 +186,6 @@ def build_objective(
         loss.label_flip,
     )
     parts = model.parts
-    if loss.balance is not None and model.kind != "vaegan":
-        raise UserError(
-            f"loss.balance weighs two losses of a decoder, which model.kind {model.kind} does not have; leave it out"
-        )
     if model.kind == "gan":
         networks = parts["decoder"], parts["discriminator"]
         return GANObjective(
@@ -258,15 +222,11 @@ def build_objective(
 
 
 def build_pretraining(config: Config, model: Model, autocast: Autocast) -> Objective | None:
-    """Build the objective of pre-training, where it is wanted: an autoencoder of mean codes, in pixels.
-
-    Raises:
-        UserError: if the model has no encoder.
-    """
+    """Build the objective of pre-training, where it is wanted: an autoencoder of mean codes, in pixels."""
     if not config.train.pretrain_epochs:
         return None
-    if model.encoder is None or model.decoder is None:
-        raise UserError("train.pretrain-epochs trains an encoder, which model.kind gan does not have; set it to 0")
+    assert model.encoder is not None
+    assert model.decoder is not None
     pixels = GaussianPixels(model.image_range)
     return AutoencoderObjective(MeanCode(model.encoder), model.decoder, likelihood=pixels, autocast=autocast)
 

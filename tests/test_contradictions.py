@@ -1,0 +1,221 @@
+"""Settings that contradict each other are refused before anything is opened; a kind of model brings what it needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from vaegan.cli import train
+from vaegan.cli.parse import parse
+from vaegan.config import Config
+from vaegan.errors import UserError
+from vaegan.recipes import RECIPES, config_for
+from vaegan.settings_io import dump_yaml, load_yaml
+
+# What is given, the line that refuses it, and what to add for it to be accepted.
+CASES = [
+    (
+        "--model.kind vae --loss.likelihood feature",
+        "--loss.likelihood feature needs a discriminator, which --model.kind vae does not have; choose bernoulli,",
+        "--loss.likelihood gaussian",
+    ),
+    (
+        "--loss.likelihood bernoulli",
+        "--loss.likelihood bernoulli needs --model.output sigmoid, not tanh; set it, or choose gaussian",
+        "--model.output sigmoid",
+    ),
+    (
+        "--model.kind vae-dis-l",
+        "--model.kind vae-dis-l needs the discriminator of an earlier run; name the run with --loss.metric RUN",
+        "--loss.metric runs/gan",
+    ),
+    (
+        "--loss.perceptual auto",
+        "--loss.perceptual auto needs an encoder and a per-pixel likelihood, not --model.kind vaegan with "
+        "--loss.likelihood feature; choose",
+        "--loss.likelihood laplace",
+    ),
+    (
+        "--model.kind gan --loss.perceptual auto --loss.likelihood laplace",
+        "--loss.perceptual auto needs an encoder and a per-pixel likelihood, not --model.kind gan with",
+        "--loss.perceptual none",
+    ),
+    (
+        "--model.kind gan --loss.balance 1",
+        "--loss.balance needs two losses of a decoder, which only a VAE/GAN has, not --model.kind gan; set it to none",
+        "--loss.balance none",
+    ),
+    (
+        "--model.kind vae --loss.augment colour",
+        "--loss.augment needs a discriminator in training, which --model.kind vae does not have; set it to none",
+        "--loss.augment none",
+    ),
+    (
+        "--loss.augment-target 0.6",
+        "--loss.augment-target needs augmentations; name them with --loss.augment, or set it to none",
+        "--loss.augment cutout",
+    ),
+    (
+        "--model.kind gan --train.pretrain-epochs 2",
+        "--train.pretrain-epochs trains an encoder, which --model.kind gan does not have; set it to 0",
+        "--train.pretrain-epochs 0",
+    ),
+    (
+        "--loss.joint-batch --model.discriminator.dropout 0.1",
+        "--loss.joint-batch goes neither with dropout nor with minibatch features in the discriminator; set",
+        "--loss.joint-batch false",
+    ),
+    (
+        "--loss.joint-batch --model.discriminator.minibatch-features 3",
+        "--loss.joint-batch goes neither with dropout nor with minibatch features",
+        "--model.discriminator.minibatch-features 0",
+    ),
+    (
+        "--train.compile --loss.r1-weight 1",
+        "--loss.r1-weight needs second derivatives, which compiled networks do not have; leave out --train.compile, or",
+        "--loss.r1-weight 0",
+    ),
+    (
+        "--model.network mlp",
+        "--model.encoder.channels does not go with --model.network mlp; set it to none, or choose conv",
+        "--model.encoder.channels none --model.decoder.channels none --model.discriminator.channels none "
+        "--model.discriminator.strides none",
+    ),
+    (
+        "mnist-mlp --model.encoder.strides 2",
+        "--model.encoder.strides does not go with --model.network mlp",
+        "--model.encoder.strides none",
+    ),
+    (
+        "mnist-mlp --model.discriminator.patch",
+        "--model.discriminator.patch does not go with --model.network mlp; set it to false, or choose conv",
+        "--model.discriminator.patch no",
+    ),
+    (
+        "mnist-mlp --model.network conv",
+        "--model.network conv needs a width for each convolution; set --model.encoder.channels",
+        "--model.encoder.channels 8 --model.decoder.channels 8 --model.discriminator.channels 8",
+    ),
+    (
+        "kmeans-mnist-ae --model.kind vaegan",
+        "--model.network conv needs a width for each convolution; set --model.discriminator.channels",
+        "--model.discriminator.channels 8",
+    ),
+    (
+        "--model.encoder.strides 2,2,2",
+        "--model.encoder.strides has 3 numbers, --model.encoder.channels has 2; give one per convolution",
+        "--model.encoder.channels 8,8,8",
+    ),
+    (
+        "kl-f4 --model.decoder.strides 2,2",
+        "--model.decoder.strides does not go with --model.network residual, which halves; set it to none",
+        "--model.decoder.strides none",
+    ),
+    (
+        "kl-f4 --model.encoder.groups 3",
+        "--model.encoder.groups 3 does not divide all --model.encoder.channels; choose another number",
+        "--model.encoder.channels 3,6,9",
+    ),
+    (
+        "--model.latent map",
+        "--model.latent map needs --model.network residual, not conv",
+        "--model.latent vector",
+    ),
+    (
+        "kl-f4 --model.condition labels --model.discriminator.patch no",
+        "--model.latent map has no dense layer for --model.condition labels; choose --model.latent vector",
+        "--model.latent vector",
+    ),
+    (
+        "kl-f4 --model.encoder.hidden 4",
+        "--model.latent map has no dense layers; set --model.encoder.hidden to none",
+        "--model.encoder.hidden none",
+    ),
+    (
+        "kl-f4 --model.encoder.channels 32,32",
+        "--model.latent map needs as many --model.encoder.channels as --model.decoder.channels, not 2 and 3",
+        "--model.decoder.channels 32,32",
+    ),
+    (
+        "kl-f4 --model.discriminator.dropout 0.1",
+        "--model.discriminator.patch has no dense layers; set --model.discriminator.dropout to 0",
+        "--model.discriminator.dropout 0",
+    ),
+    (
+        "kl-f4 --model.condition labels --model.latent vector",
+        "--model.discriminator.patch has no dense layer for --model.condition labels; set it to false",
+        "--model.discriminator.patch false",
+    ),
+]
+
+
+def read(words: str) -> Config:
+    return parse(train.Options, words.split(), "vaegan train", train.defaults).settings
+
+
+@pytest.mark.parametrize(("words", "line", "remedy"), CASES, ids=[words for words, _, _ in CASES])
+def test_a_contradiction_is_refused_and_its_remedy_accepted(words, line, remedy):
+    with pytest.raises(UserError) as caught:
+        read(words)
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+    read(f"{words} {remedy}")
+
+
+def test_nothing_is_opened_before(command, capsys, tmp_path):
+    words = ["--data", tmp_path / "nowhere", "--loss.augment-target", "0.5", "--out", tmp_path / "out"]
+    assert command("train", *words) == 2
+    assert capsys.readouterr().err.startswith("vaegan train: --loss.augment-target needs augmentations")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_refused_alike(tmp_path):
+    path = tmp_path / "c.yaml"
+    dump_yaml(RECIPES["digits"].config, path)
+    path.write_text(path.read_text().replace("likelihood: feature", "likelihood: bernoulli"))
+    with pytest.raises(UserError, match=r"c.yaml: --loss.likelihood bernoulli needs --model.output sigmoid, not tanh"):
+        load_yaml(path)
+
+
+@pytest.mark.parametrize("recipe", ["mnist-conv", "small-32", "mnist-mlp", "larsen-celeba64", "edchengg-mnist"])
+def test_a_vae_from_a_recipe_of_a_vae_gan(recipe):
+    base, config = RECIPES[recipe].config, read(f"{recipe} --model.kind vae")
+    assert config == config_for(recipe, {"model.kind": "vae"})
+    assert (config.loss.likelihood, config.model.output) == ("bernoulli", "sigmoid")
+    assert (config.loss.gamma, config.loss.kl_weight, config.loss.encoder_llike_weight) == (1.0, 1.0, 1.0)
+    assert config.loss.balance is None
+    assert config.model.encoder == base.model.encoder
+    assert config.optim == base.optim
+    assert config.train == base.train
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"),
+    [
+        ("digits --model.kind vae --loss.kl-weight 2", {"loss.kl_weight": 2.0, "model.output": "sigmoid"}),
+        (
+            "digits --model.kind vae --loss.likelihood gaussian",
+            {"loss.likelihood": "gaussian", "loss.gamma": 0.1, "loss.kl_weight": 0.1, "model.output": "tanh"},
+        ),
+        ("digits --loss.likelihood bernoulli --model.kind vae", {"model.output": "sigmoid", "loss.gamma": 0.1}),
+        ("kl-f4 --model.kind vae", {"loss.likelihood": "laplace", "model.output": "centred", "loss.balance": None}),
+        ("kl-f4 --model.kind gan", {"loss.perceptual": "none", "loss.balance": None}),
+        ("small-32 --model.kind gan", {"train.pretrain_epochs": 0.0, "loss.balance": None, "loss.gamma": 1.0}),
+        ("kl-f4 --model.kind vae-dis-l --loss.metric a", {"loss.likelihood": "feature", "loss.perceptual": "none"}),
+        ("mnist-mlp --model.kind vae-dis-l --loss.metric a", {"loss.gamma": 1.0, "loss.kl_weight": 0.7}),
+        ("bce-mnist-vae --model.kind ae", {"loss.likelihood": "bernoulli", "loss.kl_weight": 1.0}),
+        ("small-32 --model.kind vaegan", {"loss.balance": 0.5, "train.pretrain_epochs": 40.0}),
+    ],
+)
+def test_a_kind_brings_what_it_needs_and_no_more(words, changes):
+    config = read(words)
+    assert {name: getattr(getattr(config, name.split(".")[0]), name.split(".")[1]) for name in changes} == changes
+
+
+def test_what_is_named_and_contradicts_the_kind_is_refused():
+    with pytest.raises(UserError, match=r"^--loss.likelihood bernoulli needs --model.output sigmoid, not tanh; set it"):
+        read("digits --model.kind vae --model.output tanh")
+
+
+def test_a_vae_from_a_recipe_trains(command, tiny, tmp_path, plain_curves):
+    assert command("train", *tiny, "--model.kind", "vae", "--out", tmp_path / "run") == 0
+    assert load_yaml(tmp_path / "run" / "config.yaml").model.output == "sigmoid"
