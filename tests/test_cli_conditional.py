@@ -137,12 +137,16 @@ def test_sample_of_attributes_fills_in_the_others(runs, data, tmp_path):
 @pytest.mark.parametrize(
     ("which", "words", "message"),
     [
-        ("labels", "--label up", "the model knows no label 'up'; there are left, right"),
-        ("labels", "--label lift", "the model knows no label 'lift' (perhaps you meant 'left')"),
-        ("labels", "--attribute right=1", "the model is told labels, not attributes; its labels are left, right"),
-        ("attributes", "--label left", "the model is told attributes, not labels"),
+        ("labels", "--label up", "this model has no label 'up'; there are left, right"),
+        ("labels", "--label lift", "this model has no label 'lift' (perhaps you meant 'left')"),
+        (
+            "labels",
+            "--attribute right=1",
+            "this model is conditional on labels, not attributes; its labels are left",
+        ),
+        ("attributes", "--label left", "this model is conditional on attributes, not labels"),
         ("attributes", "--attribute right", "--attribute right: write NAME=VALUE with a number, such as smiling=1"),
-        ("attributes", "--attribute rigt=1", "the model knows no attribute 'rigt' (perhaps you meant 'right')"),
+        ("attributes", "--attribute rigt=1", "this model has no attribute 'rigt' (perhaps you meant 'right')"),
     ],
 )
 def test_what_cannot_be_asked_for(which, words, message, runs, tmp_path, capsys):

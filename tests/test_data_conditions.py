@@ -94,13 +94,13 @@ def test_columns_are_found_by_name(attributes: Conditioning) -> None:
 
 def test_what_cannot_be_said(labels: Conditioning, attributes: Conditioning) -> None:
     wrong = {
-        "knows no label 'cut' .perhaps you meant 'cat'": lambda: labels.of_labels(["cut"]),
-        "knows no label '3'; there are 2, cat, 0": lambda: labels.of_labels([3]),
-        "knows no attribute 'smile' .perhaps": lambda: attributes.of_attributes({"smile": 1}, 2),
-        "is told labels, not attributes": lambda: labels.of_attributes({"smiling": 1}, 2),
-        "is told attributes, not labels": lambda: attributes.of_labels(["cat"]),
-        "told the labels 2, cat, 0, but these images have no labels": lambda: labels.of_images(images(TEST)),
-        "told the attributes .*, but these images have no attributes": lambda: attributes.of_images(images(labels=[0])),
+        "has no label 'cut' .perhaps you meant 'cat'": lambda: labels.of_labels(["cut"]),
+        "has no label '3'; there are 2, cat, 0": lambda: labels.of_labels([3]),
+        "has no attribute 'smile' .perhaps": lambda: attributes.of_attributes({"smile": 1}, 2),
+        "is conditional on labels, not attributes": lambda: labels.of_attributes({"smiling": 1}, 2),
+        "is conditional on attributes, not labels": lambda: attributes.of_labels(["cat"]),
+        "needs images with the labels 2, cat, 0, but these have no labels": lambda: labels.of_images(images(TEST)),
+        "with the attributes .*, but these have no attributes": lambda: attributes.of_images(images(labels=[0])),
         "pets has no attributes; put an attributes.csv": lambda: conditioning_of(
             ImageData("pets", images(labels=[0]), images(labels=[0]), ""), "attributes"
         ),

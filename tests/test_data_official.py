@@ -117,7 +117,7 @@ def test_stl10(tmp_path, opened, packed):
 @pytest.mark.parametrize(
     ("file", "content", "complaint"),
     [
-        ("train_X.bin", b"0" * 27649, "27649 bytes are not a number of records of 27648"),
+        ("train_X.bin", b"0" * 27649, "27649 bytes, not a multiple of 27648"),
         ("test_X.bin", b"", "0 bytes"),
         ("train_y.bin", bytes([1, 2]), "2 labels for 3 images"),
         ("train_y.bin", bytes([1, 2, 0]), "labels are not those"),

@@ -74,7 +74,7 @@ def test_digits_keep_their_own_split():
     ("source", "complaint"),
     [
         ("mnits", "unknown data source 'mnits' .perhaps you meant 'mnist'"),
-        ("qqqqqqqq", "known are digits, shapes, "),
+        ("qqqqqqqq", "give digits, shapes, "),
         ("./pictures", "No such file or folder|No such file or directory"),
         ("faces.zip", "No such file"),
         ("some/where", "No such file"),

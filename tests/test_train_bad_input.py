@@ -55,7 +55,7 @@ def contents(folder):
     ("words", "line"),
     [
         ("--seed 1 digts", "unknown recipe 'digts' (perhaps you meant 'digits')"),
-        ("--data digit", "unknown data source 'digit' (perhaps you meant 'digits'); known are digits,"),
+        ("--data digit", "unknown data source 'digit' (perhaps you meant 'digits'); give digits,"),
         ("--data nowhere/images", "'nowhere/images': No such file or directory; give a folder of images"),
         ("--train.batchsize 3", "unknown option --train.batchsize (perhaps you meant '--train.batch-size')"),
         ("--train.batch-size 0", "--train.batch-size: '0' is not allowed: must be greater than 0"),

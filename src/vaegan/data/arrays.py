@@ -16,7 +16,6 @@ from ..errors import UserError
 from ..pixels import WHITE
 from .dataset import Collection
 from .image_file import ImageHeader
-from .split import Split
 
 _KEYS = (("images", "labels"), ("x", "y"))
 
@@ -50,38 +49,12 @@ class ArrayItems:
         return Image.fromarray(row[..., 0] if row.shape[-1] == 1 else np.ascontiguousarray(row))
 
 
-def collect_array(
-    name: str,
-    images: NDArray[Any],
-    fingerprint: str,
-    *,
-    where: str = "",
-    split: Split | None = None,
-    labels: NDArray[np.int64] | None = None,
-    label_names: tuple[str, ...] = (),
-) -> Collection:
-    """Make a collection of an array.
-
-    Args:
-        name: of the source.
-        images: uint8, or float in [0, 1], ``(N, H, W, C)``.
-        fingerprint: changes whenever the images do.
-        where: path, for messages; the name if empty.
-        split: by a hash of the indices if None.
-        labels: int64 ``(N,)``, indices into ``label_names``.
-        label_names: name of each class.
-    """
+def collect_array(name: str, images: NDArray[Any], fingerprint: str, where: str = "", **fields: Any) -> Collection:
+    """Return the collection of an array; ``where`` is the name if empty, ``fields`` are others of `Collection`."""
     num_images, height, width, channels = images.shape
-    return Collection(
-        name=name,
-        where=where or name,
-        items=ArrayItems(images, where or name, fingerprint),
-        names=[str(i) for i in range(num_images)],
-        split=split,
-        header=ImageHeader(width, height, channels == 3),
-        labels=labels,
-        label_names=label_names,
-    )
+    where = where or name
+    items, header = ArrayItems(images, where, fingerprint), ImageHeader(width, height, channels == 3)
+    return Collection(name, where, items, [str(i) for i in range(num_images)], header=header, **fields)
 
 
 def list_array(path: Path) -> Collection:
@@ -110,7 +83,7 @@ def list_array(path: Path) -> Collection:
     images = _as_rows(images, path)
     indices, label_names = (None, ()) if labels is None else _as_labels(labels, len(images), path)
     fingerprint = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    return collect_array(path.stem, images, fingerprint, where=str(path), labels=indices, label_names=label_names)
+    return collect_array(path.stem, images, fingerprint, str(path), labels=indices, label_names=label_names)
 
 
 def _pick(content: Any, path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:

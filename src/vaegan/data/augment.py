@@ -1,20 +1,20 @@
-"""Augmentation: each training image moved, turned and recoloured a little, another way each time it is seen.
+"""Augmentation: each training image is moved, rotated and recoloured at random each time it is seen.
 
-The authors' code shifts by N(0, 2 px), scales and turns by N(0, 0.01), changes gamma and contrast by factors
+The authors' code shifts by N(0, 2 px), scales and rotates by N(0, 0.01), changes gamma and contrast by factors
 exp(N(0, 0.05)) and the hue by N(0, 0.01) of a full turn, per image. The draws are made for the whole batch from the
-seed and the images seen, so they depend neither on the number of processes nor on what was drawn before.
+seed and the images seen, so they depend neither on the number of processes nor on earlier draws.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..config import AugmentSettings
 from ..pixels import to_unit
 from .batches import Batches
 
@@ -23,30 +23,11 @@ _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115,
 _NUM_DRAWS = 7
 
 
-@dataclass(frozen=True)
 class Augment:
-    """How far images are changed; all zero leaves them as they are.
+    """Changes images by standard deviations; all zero leaves them as they are."""
 
-    Attributes:
-        shift: standard deviation of the shift in each direction, in pixels.
-        scale: of the logarithm of the size.
-        rotation: of the angle, in radians.
-        gamma: of the logarithm of the exponent.
-        contrast: of the logarithm of the contrast.
-        hue: of the hue's turn, as a share of the full circle; colour images only.
-    """
-
-    shift: float = 0.0
-    scale: float = 0.0
-    rotation: float = 0.0
-    gamma: float = 0.0
-    contrast: float = 0.0
-    hue: float = 0.0
-
-    @property
-    def does_something(self) -> bool:
-        """Whether any of them is not zero."""
-        return any((self.shift, self.scale, self.rotation, self.gamma, self.contrast, self.hue))
+    def __init__(self, deviations: AugmentSettings) -> None:
+        self.deviations = deviations
 
     def draw(self, batch_size: int, *, seed: int, images: int, share: slice = slice(None)) -> Tensor:
         """Draw N(0, 1) for the batch that starts after ``images`` images: (7, B), cut to ``share`` of the batch."""
@@ -64,27 +45,27 @@ class Augment:
         Returns:
             (B, C, H, W) in [0, 1].
         """
-        draws = draws.to(x)
-        if self.shift or self.scale or self.rotation:
+        draws, by = draws.to(x), self.deviations
+        if by.shift or by.scale or by.rotation:
             x = self._moved(x, *draws[:4])
-        if self.gamma:
-            x = x.clamp(min=0.0) ** _per_image(torch.exp(self.gamma * draws[4]))
-        if self.contrast:
+        if by.gamma:
+            x = x.clamp(min=0.0) ** _per_image(torch.exp(by.gamma * draws[4]))
+        if by.contrast:
             mean = x.mean((1, 2, 3), keepdim=True)
-            x = mean + (x - mean) * _per_image(torch.exp(self.contrast * draws[5]))
-        if self.hue and x.shape[1] == 3:
-            x = _turn_hue(x, 2.0 * math.pi * self.hue * draws[6])
+            x = mean + (x - mean) * _per_image(torch.exp(by.contrast * draws[5]))
+        if by.hue and x.shape[1] == 3:
+            x = _turn_hue(x, 2.0 * math.pi * by.hue * draws[6])
         return x.clamp(0.0, 1.0)
 
     def _moved(self, x: Tensor, right: Tensor, down: Tensor, larger: Tensor, turned: Tensor) -> Tensor:
-        """Shift, scale and turn about the centre; the border's pixels go on outside of it."""
-        height, width = x.shape[2:]
-        shrink, angle = torch.exp(-self.scale * larger), self.rotation * turned
+        """Shift, scale and rotate about the centre; the border's pixels extend beyond it."""
+        (height, width), by = x.shape[2:], self.deviations
+        shrink, angle = torch.exp(-by.scale * larger), by.rotation * turned
         cos, sin = shrink * torch.cos(angle), shrink * torch.sin(angle)
-        # Sampling positions in [-1, 1]; the sides' ratio keeps a turn a turn where images are not square.
+        # Sampling positions in [-1, 1]; the sides' ratio keeps a rotation rigid where images are not square.
         rows = [
-            torch.stack([cos, -sin * height / width, -2.0 * self.shift * right / width], 1),
-            torch.stack([sin * width / height, cos, -2.0 * self.shift * down / height], 1),
+            torch.stack([cos, -sin * height / width, -2.0 * by.shift * right / width], 1),
+            torch.stack([sin * width / height, cos, -2.0 * by.shift * down / height], 1),
         ]
         where = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
         return F.grid_sample(x, where, mode="bilinear", padding_mode="border", align_corners=False)
@@ -95,8 +76,8 @@ class AugmentedBatches:
 
     Args:
         batches: the stream.
-        augment: what is done to its images.
-        device: where it is done.
+        augment: changes its images.
+        device: that does it.
     """
 
     def __init__(self, batches: Batches, augment: Augment, device: torch.device | str = "cpu") -> None:

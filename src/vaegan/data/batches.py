@@ -1,7 +1,7 @@
 """Batches addressed by images seen: an endless stream without state, so resuming needs one number.
 
 The stream is one permutation of all images after another, that of epoch e drawn from
-``default_rng((seed, e))``. The batch at ``images_seen`` is the stretch of B indices from there on, which may
+``default_rng((seed, e))``. The batch at ``images_seen`` is the next B indices from there on, which may
 cross from one epoch into the next; rank r of R takes the r-th of R equal pieces. Flips are drawn for the whole
 batch from ``default_rng((seed, images_seen, 1))``, so neither images nor flips depend on the number of
 processes.
@@ -19,14 +19,14 @@ from ..errors import UserError
 from ..pixels import to_unit as to_unit
 from .dataset import ImageSet
 
-_PIECE = 2**20  # bytes read from a map before its pages are given back; each row may bring in far more than itself
+_PIECE = 2**20  # bytes read from a map before its pages are released; each row may load far more than itself
 
 
 class Batches:
     """The endless stream of training batches.
 
     Args:
-        images: N images, N may be smaller than the batch.
+        images: N images; N may be smaller than the batch.
         batch_size: B, over all processes.
         seed: of the order and the flips.
         rank: of this process.
@@ -34,10 +34,10 @@ class Batches:
         flip: mirror each image left to right with probability one half.
 
     Attributes:
-        share: which of the batch is this rank's.
+        share: slice of the batch that is this rank's.
 
     Raises:
-        UserError: if the batch cannot be shared out evenly.
+        UserError: if the batch does not divide evenly.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Batches:
     ) -> None:
         if batch_size % world_size:
             raise UserError(
-                f"--train.batch-size {batch_size} cannot be shared out evenly over {world_size} processes; "
+                f"--train.batch-size {batch_size} cannot be split evenly over {world_size} processes; "
                 f"make it a multiple of {world_size}"
             )
         self.batch_size = batch_size
@@ -85,7 +85,7 @@ class Batches:
         return torch.from_numpy(batch)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the permutation of an epoch; the last two are kept."""
+        """Return the permutation of an epoch; the last two stay in memory."""
         if epoch not in self._orders:
             if len(self._orders) == 2:
                 del self._orders[next(iter(self._orders))]
@@ -93,10 +93,10 @@ class Batches:
         return self._orders[epoch]
 
     def _read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Copy images; pages of a map are given back to the system, which keeps them cached, as we go."""
+        """Copy images; pages of a map are released piece by piece, and stay in the system's cache."""
         if self._pages is None:
             return self._images.take(indices, axis=0)
-        batch = np.empty((len(indices), *self._images.shape[1:]), np.uint8)
+        batch = np.empty((len(indices), *self._images.shape[1:]), self._images.dtype)
         step = max(1, _PIECE // self._images[0].nbytes)
         for i in range(0, len(indices), step):
             batch[i : i + step] = self._images.take(indices[i : i + step], axis=0)

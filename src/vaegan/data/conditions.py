@@ -1,10 +1,10 @@
-"""What a conditional model is told about each image: a vector c of what is known (arXiv:1512.09300, section 4.2).
+"""The condition of a conditional model: a vector c of an image's label or attributes (arXiv:1512.09300, section 4.2).
 
     labels       c_k = 1 for the image's label k, else 0
     attributes   c_a = (value_a - offset_a) / scale_a
 
 An attribute of two values becomes -1 and 1, any other gets mean 0 and standard deviation 1 over the training images.
-What is unknown (NaN) counts as the mean of the training images.
+An unknown value (NaN) is replaced by the mean of the training images.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from torch import Tensor
 from ..errors import UserError, nearest
 from .dataset import ImageData, ImageSet
 
-NUM_EXAMPLES = 64
-MOST_ROWS = 16
+_NUM_EXAMPLES = 64
+_MAX_ROWS = 16
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """How c is made, for a data set.
+    """How c follows from the labels or attributes of a data set.
 
     Attributes:
-        kind: what is known: labels, or attributes.
+        kind: labels or attributes.
         names: of the labels or attributes, one for each dimension of c.
         offset: of each attribute.
         scale: of each attribute.
-        mean: of each attribute, as stored; what stands for an unknown one.
-        examples: attributes of some held-out images, as stored, unknown ones at their mean.
+        mean: of each attribute, as stored; it replaces an unknown value.
+        examples: attributes of some held-out images, as stored, unknown ones replaced.
     """
 
     kind: Literal["labels", "attributes"]
@@ -59,18 +59,18 @@ class Conditioning:
         """Return c ``(B, A)`` of images.
 
         Args:
-            images: that labels or attributes are known of.
-            chosen: which of them; all if not given.
+            images: with labels or attributes.
+            chosen: their indices; all by default.
 
         Raises:
             UserError: if their labels or attributes are not those the model was trained with.
         """
         if self.kind == "labels":
             if images.labels is None or images.label_names != self.names:
-                raise UserError(self._unlike("labels", images.label_names))
+                raise UserError(self._mismatch("labels", images.label_names))
             return self._one_hot(torch.from_numpy(np.array(images.labels[chosen])))
         if images.attributes is None or not set(self.names) <= set(images.attribute_names):
-            raise UserError(self._unlike("attributes", images.attribute_names))
+            raise UserError(self._mismatch("attributes", images.attribute_names))
         columns = [images.attribute_names.index(name) for name in self.names]
         return self._scaled(torch.from_numpy(images.attributes[chosen][:, columns]))
 
@@ -78,20 +78,20 @@ class Conditioning:
         """Return c ``(B, A)`` for labels, each a name or an index; a number that is a name counts as the name.
 
         Raises:
-            UserError: if there is no such label, or the model knows attributes instead.
+            UserError: if there is no such label, or the model is conditional on attributes.
         """
         self._check("labels")
         return self._one_hot(torch.tensor([self._index(str(label)) for label in labels]))
 
     def of_attributes(self, values: Mapping[str, float], num: int) -> Tensor:
-        """Return c ``(num, A)`` with these attributes; the others are those of the examples, one after another.
+        """Return c ``(num, A)`` with these attributes; all others come from the examples, one after another.
 
         Args:
             values: name -> value, as stored in the data.
             num: B.
 
         Raises:
-            UserError: if there is no such attribute, or the model knows labels instead.
+            UserError: if there is no such attribute, or the model is conditional on labels.
         """
         self._check("attributes")
         rows = torch.tensor(self.examples)[torch.arange(num) % len(self.examples)]
@@ -100,7 +100,7 @@ class Conditioning:
         return self._scaled(rows)
 
     def in_turn(self, num: int) -> Tensor:
-        """Return c ``(num, A)`` for images nothing else is said about: labels, or the examples, one after another."""
+        """Return c ``(num, A)`` for samples without a choice: all labels, or the examples, one after another."""
         if self.kind == "labels":
             return self._one_hot(torch.arange(num) % len(self.names))
         return self.of_attributes({}, num)
@@ -108,7 +108,7 @@ class Conditioning:
     def in_rows(self, columns: int, num: int) -> Tensor:
         """Return c ``(B, A)`` for a grid: a row of ``columns`` for each of the first labels, or ``num`` examples."""
         if self.kind == "labels":
-            return self.in_turn(min(len(self.names), MOST_ROWS)).repeat_interleave(columns, dim=0)
+            return self.in_turn(min(len(self.names), _MAX_ROWS)).repeat_interleave(columns, dim=0)
         return self.in_turn(num)
 
     def _one_hot(self, labels: Tensor) -> Tensor:
@@ -123,22 +123,23 @@ class Conditioning:
             return self.names.index(name)
         if self.kind == "labels" and name.isdecimal() and int(name) < len(self.names):
             return int(name)
-        known = nearest(name, self.names) or f"; there are {', '.join(self.names)}"
-        raise UserError(f"the model knows no {self.kind.removesuffix('s')} '{name}'{known}")
+        hint = nearest(name, self.names) or f"; there are {', '.join(self.names)}"
+        raise UserError(f"this model has no {self.kind.removesuffix('s')} '{name}'{hint}")
 
     def _check(self, kind: str) -> None:
         if kind != self.kind:
-            raise UserError(f"the model is told {self.kind}, not {kind}; its {self.kind} are {', '.join(self.names)}")
+            raise UserError(
+                f"this model is conditional on {self.kind}, not {kind}; its {self.kind} are {', '.join(self.names)}"
+            )
 
-    def _unlike(self, kind: str, names: Sequence[str]) -> str:
-        there = f"the {kind} {', '.join(names)}" if names else f"no {kind}"
-        return (
-            f"the model is told the {kind} {', '.join(self.names)}, but these images have {there}; take others (--data)"
-        )
+    def _mismatch(self, kind: str, names: Sequence[str]) -> str:
+        own = f"the {kind} {', '.join(names)}" if names else f"no {kind}"
+        wanted = ", ".join(self.names)
+        return f"this model needs images with the {kind} {wanted}, but these have {own}; use other images (--data)"
 
 
 def conditioning_of(data: ImageData, kind: Literal["labels", "attributes"]) -> Conditioning:
-    """Return how c is made of this data's labels or attributes.
+    """Return how c follows from this data's labels or attributes.
 
     Raises:
         UserError: if it has none.
@@ -152,20 +153,20 @@ def conditioning_of(data: ImageData, kind: Literal["labels", "attributes"]) -> C
     offset, scale, mean = zip(*map(_moments, data.train.attributes.T), strict=True)
     source = data.test if len(data.test) else data.train
     assert source.attributes is not None
-    examples = np.where(np.isnan(source.attributes), mean, source.attributes)[:NUM_EXAMPLES]
+    examples = np.where(np.isnan(source.attributes), mean, source.attributes)[:_NUM_EXAMPLES]
     rows = tuple(tuple(float(f"{value:.6g}") for value in row) for row in examples)
     return Conditioning(kind, data.train.attribute_names, offset, scale, mean, rows)
 
 
-def _moments(values: NDArray[np.float32]) -> tuple[float, float, float]:
+def _moments(values: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
     """Return offset, scale and mean of one attribute."""
-    known = values[~np.isnan(values)].astype(np.float64)
-    if len(known) == 0:
+    values = values[~np.isnan(values)].astype(np.float64)
+    if len(values) == 0:
         return 0.0, 1.0, 0.0
-    low, high, mean = float(known.min()), float(known.max()), float(known.mean())
-    if low < high and bool(np.isin(known, (low, high)).all()):
+    low, high, mean = float(values.min()), float(values.max()), float(values.mean())
+    if low < high and bool(np.isin(values, (low, high)).all()):
         return (low + high) / 2, (high - low) / 2, mean
-    return mean, float(known.std()) or 1.0, mean
+    return mean, float(values.std()) or 1.0, mean
 
 
 def _missing(name: str, kind: str, remedy: str) -> str:

@@ -24,6 +24,9 @@ from .shards import is_pattern, list_shards
 from .synthetic.faces import FACES_SOURCE
 from .synthetic.shapes import SHAPES_SOURCE
 
+_DRAWN = "drawn from known factors, any size; 20,000 + 2,000 unless limited"
+_BY_HAND = "cropped as in the paper; downloaded by hand"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -45,53 +48,15 @@ class Source:
 
 
 _ALL = (
-    Source(
-        "digits",
-        "1,797 handwritten digits that scikit-learn carries; the embedded default",
-        (1, 8, 8),
-        False,
-        list_digits,
-    ),
-    Source(
-        "shapes",
-        "squares, ellipses, triangles, hearts drawn from known factors; any size and number, 20,000 + 2,000 if not set",
-        (3, 64, 64),
-        False,
-        SHAPES_SOURCE.open,
-    ),
-    Source(
-        "shapes-faces",
-        "cartoon faces drawn from 16 known attributes; any size and number, 20,000 + 2,000 if not set",
-        (3, 64, 64),
-        False,
-        FACES_SOURCE.open,
-    ),
+    Source("digits", "1,797 handwritten digits from scikit-learn; the default", (1, 8, 8), False, list_digits),
+    Source("shapes", f"squares, ellipses, triangles, hearts; {_DRAWN}", (3, 64, 64), False, SHAPES_SOURCE.open),
+    Source("shapes-faces", f"cartoon faces with 16 attributes; {_DRAWN}", (3, 64, 64), False, FACES_SOURCE.open),
     Source("mnist", "60,000 + 10,000 handwritten digits (official IDX files)", (1, 28, 28), True, MNIST.open),
-    Source(
-        "fashion-mnist",
-        "60,000 + 10,000 images of clothes (official IDX files)",
-        (1, 28, 28),
-        True,
-        FASHION_MNIST.open,
-    ),
-    Source(
-        "cifar10", "50,000 + 10,000 small photographs of ten classes (binary version)", (3, 32, 32), True, CIFAR10.open
-    ),
-    Source(
-        "stl10",
-        "105,000 + 8,000 photographs, most without a label (binary version)",
-        (3, 96, 96),
-        True,
-        STL10.open,
-    ),
-    Source(
-        "celeba",
-        "182,637 + 19,962 aligned faces with 40 attributes, cropped as in the paper; downloaded by hand",
-        (3, 64, 64),
-        True,
-        list_celeba,
-    ),
-    Source("lfw", "13,233 faces with 73 attributes; people are held out whole", (3, 64, 64), True, list_lfw),
+    Source("fashion-mnist", "60,000 + 10,000 clothes (official IDX files)", (1, 28, 28), True, FASHION_MNIST.open),
+    Source("cifar10", "50,000 + 10,000 photographs of ten classes (binary version)", (3, 32, 32), True, CIFAR10.open),
+    Source("stl10", "105,000 + 8,000 photographs, most unlabelled (binary version)", (3, 96, 96), True, STL10.open),
+    Source("celeba", f"182,637 + 19,962 aligned faces, 40 attributes; {_BY_HAND}", (3, 64, 64), True, list_celeba),
+    Source("lfw", "13,233 faces with 73 attributes; split by person", (3, 64, 64), True, list_lfw),
 )
 SOURCES = {source.name: source for source in _ALL}
 
@@ -116,8 +81,8 @@ def open_data(source: str | Path | DataSettings, *, on_progress: Progress | None
     Raises:
         UserError: if the source is unknown, missing, unreadable, or not what it should be, or a setting is not allowed.
     """
-    given = source.model_dump() if isinstance(source, DataSettings) else {"source": str(source)}
-    opening = checked(DataSettings, given | settings)
+    base = source.model_dump() if isinstance(source, DataSettings) else {"source": str(source)}
+    opening = checked(DataSettings, base | settings)
     images = _find(opening)
     return images if isinstance(images, ImageData) else prepare_data(images, opening, on_progress)
 
@@ -155,6 +120,6 @@ def _existing(source: str) -> Path:
         if source:
             return path
     raise UserError(
-        f"unknown data source {source!r}{nearest(source, SOURCES)}; known are {', '.join(SOURCES)}, "
-        f"hf:NAME of the Hugging Face hub, and paths: {_PATHS}"
+        f"unknown data source {source!r}{nearest(source, SOURCES)}; give {', '.join(SOURCES)}, "
+        f"hf:NAME of the Hugging Face hub, or {_PATHS}"
     )

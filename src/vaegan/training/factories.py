@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..config import Config, LossSettings
+from ..config import AugmentSettings, Config, LossSettings
 from ..data import ImageData, ImageSet
 from ..data.augment import Augment, AugmentedBatches
 from ..data.batches import Batches
@@ -259,8 +259,8 @@ def learning_rates(config: Config) -> dict[str, float]:
 def build_batches(config: Config, images: ImageSet, world: World, device: torch.device) -> Callable[[int], Tensor]:
     """Build the stream of this process's training batches: images seen -> images, augmented where it is wanted."""
     batches = _batches(config, images, world)
-    augment = Augment(**config.data.augment.model_dump())
-    return AugmentedBatches(batches, augment, device).at if augment.does_something else batches.at
+    augment = config.data.augment
+    return AugmentedBatches(batches, Augment(augment), device).at if augment != AugmentSettings() else batches.at
 
 
 def build_conditions(config: Config, model: Model, images: ImageSet, world: World) -> Callable[[int], Tensor] | None:

@@ -25,49 +25,11 @@ from ..image_file import ImageHeader
 from ..split import Split
 
 
-@dataclass(frozen=True)
-class RecordLayout:
-    """What a record consists of.
-
-    Attributes:
-        side: height and width of an image.
-        label_bytes: before each image.
-        by_column: whether planes are stored column by column.
-    """
-
-    side: int
-    label_bytes: int
-    by_column: bool
-
-    @property
-    def image_bytes(self) -> int:
-        """Length of an image."""
-        return 3 * self.side**2
-
-    @property
-    def record_bytes(self) -> int:
-        """Length of label and image."""
-        return self.label_bytes + self.image_bytes
-
-    def count(self, path: Path) -> int:
-        """Return the number of records in a file.
-
-        Raises:
-            UserError: if it is missing, empty, or no multiple of a record.
-        """
-        size = path.stat().st_size if path.is_file() else 0
-        if size == 0 or size % self.record_bytes:
-            raise UserError(
-                f"{path}: {size} bytes are not a number of records of {self.record_bytes}; download it again"
-            )
-        return size // self.record_bytes
-
-
 class RecordItems:
     """The images of several files, one after another."""
 
-    def __init__(self, paths: Sequence[Path], counts: Sequence[int], layout: RecordLayout) -> None:
-        self.layout, self.fingerprint = layout, stamp(paths)
+    def __init__(self, paths: Sequence[Path], counts: Sequence[int], source: RecordSet) -> None:
+        self.source, self.fingerprint = source, stamp(paths)
         self.places = [(path, i) for path, count in zip(paths, counts, strict=True) for i in range(count)]
 
     def __len__(self) -> int:
@@ -75,12 +37,12 @@ class RecordItems:
 
     def __getitem__(self, index: int) -> Image.Image:
         """Read one image."""
-        layout, (path, i) = self.layout, self.places[index]
+        source, (path, i) = self.source, self.places[index]
         with path.open("rb") as file:
-            file.seek(i * layout.record_bytes + layout.label_bytes)
-            content = file.read(layout.image_bytes)
-        planes = np.frombuffer(content, np.uint8).reshape(3, layout.side, layout.side)
-        return Image.fromarray(np.ascontiguousarray(planes.transpose((2, 1, 0) if layout.by_column else (1, 2, 0))))
+            file.seek(i * source.record_bytes + source.label_bytes)
+            content = file.read(source.record_bytes - source.label_bytes)
+        planes = np.frombuffer(content, np.uint8).reshape(3, source.side, source.side)
+        return Image.fromarray(np.ascontiguousarray(planes.transpose((2, 1, 0) if source.by_column else (1, 2, 0))))
 
 
 @dataclass(frozen=True)
@@ -95,7 +57,9 @@ class RecordSet:
         urls: of the folders with the archive; tried in turn.
         train: names of files to train on.
         test: names of held-out files.
-        layout: of their records.
+        side: height and width of an image.
+        label_bytes: before each image.
+        by_column: whether planes are stored column by column.
         label_names: name of each class, the last one for images without a label if there are any.
     """
 
@@ -106,8 +70,15 @@ class RecordSet:
     urls: tuple[str, ...]
     train: tuple[str, ...]
     test: tuple[str, ...]
-    layout: RecordLayout
+    side: int
+    label_bytes: int
+    by_column: bool
     label_names: tuple[str, ...]
+
+    @property
+    def record_bytes(self) -> int:
+        """Length of label and image."""
+        return self.label_bytes + 3 * self.side**2
 
     def open(self, settings: DataSettings) -> Collection:
         """Find or download the files, and list their images; the split is as published.
@@ -117,7 +88,7 @@ class RecordSet:
         """
         folder = self._find(root_of(self.name, settings))
         paths = [folder / name for name in self.train + self.test]
-        counts = [self.layout.count(path) for path in paths]
+        counts = [self._count(path) for path in paths]
         labels = np.concatenate([self._labels(path, count) for path, count in zip(paths, counts, strict=True)])
         if labels.min() < 0 or labels.max() >= len(self.label_names):
             raise UserError(f"{folder}: labels are not those of {len(self.label_names)} classes; download it again")
@@ -125,10 +96,10 @@ class RecordSet:
         return Collection(
             name=self.name,
             where=self.name,
-            items=RecordItems(paths, counts, self.layout),
+            items=RecordItems(paths, counts, self),
             names=[f"{path.stem}-{i:06}" for path, count in zip(paths, counts, strict=True) for i in range(count)],
             split=Split(np.arange(num_train), np.arange(num_train, len(labels))),
-            header=ImageHeader(self.layout.side, self.layout.side, True),
+            header=ImageHeader(self.side, self.side, True),
             labels=labels,
             label_names=self.label_names,
         )
@@ -141,9 +112,20 @@ class RecordSet:
         archive = find(root, below, [self.archive])
         return unpacked(archive or download(self.name, self.archive, self.checksum, root, urls=self.urls), self.folder)
 
+    def _count(self, path: Path) -> int:
+        """Return the number of records in a file.
+
+        Raises:
+            UserError: if it is missing, empty, or not a multiple of a record.
+        """
+        size = path.stat().st_size if path.is_file() else 0
+        if size == 0 or size % self.record_bytes:
+            raise UserError(f"{path}: {size} bytes, not a multiple of {self.record_bytes}; download it again")
+        return size // self.record_bytes
+
     def _labels(self, path: Path, count: int) -> NDArray[np.int64]:
         """Return the labels of a file's images, int64 ``(count,)``."""
-        if self.layout.label_bytes:
+        if self.label_bytes:
             content = np.fromfile(path, np.uint8).reshape(count, -1)[:, 0]
             return content.astype(np.int64)
         beside = path.with_name(path.name.replace("_X", "_y"))
@@ -163,7 +145,9 @@ CIFAR10 = RecordSet(
     urls=("https://www.cs.toronto.edu/~kriz",),
     train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
     test=("test_batch.bin",),
-    layout=RecordLayout(side=32, label_bytes=1, by_column=False),
+    side=32,
+    label_bytes=1,
+    by_column=False,
     label_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 )
 
@@ -175,7 +159,9 @@ STL10 = RecordSet(
     urls=("http://ai.stanford.edu/~acoates/stl10",),
     train=("train_X.bin", "unlabeled_X.bin"),
     test=("test_X.bin",),
-    layout=RecordLayout(side=96, label_bytes=0, by_column=True),
+    side=96,
+    label_bytes=0,
+    by_column=True,
     label_names=(
         "airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck", "unlabeled",
     ),

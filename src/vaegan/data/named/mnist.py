@@ -127,18 +127,9 @@ FASHION_MNIST = IdxSet(
         "md5:bb300cfdad3c16e7a12a480ee83cd310",
     ),
     label_names=(
-        "t-shirt/top",
-        "trouser",
-        "pullover",
-        "dress",
-        "coat",
-        "sandal",
-        "shirt",
-        "sneaker",
-        "bag",
-        "ankle boot",
+        "t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
     ),
-)
+)  # fmt: skip
 
 
 def list_digits(settings: DataSettings) -> Collection:

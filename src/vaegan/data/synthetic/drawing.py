@@ -57,7 +57,11 @@ class Canvas:
         return np.s_[:, max(y0, 0) : y1, max(x0, 0) : x1]
 
     def lay(
-        self, distance: Floats, colour: Floats, window: tuple[slice, slice, slice] = np.s_[:, :, :], *, opacity: Floats
+        self,
+        distance: Floats,
+        colour: Floats,
+        window: tuple[slice, slice, slice] = np.s_[:, :, :],
+        opacity: Floats | None = None,
     ) -> None:
         """Paint a shape on the images.
 
@@ -65,12 +69,13 @@ class Canvas:
             distance: ``(B, h, w)`` in the window.
             colour: ``(B, 3)`` or ``(3,)`` in [0, 1].
             window: from `window`.
-            opacity: ``(B,)`` in [0, 1].
+            opacity: ``(B,)`` in [0, 1]; 1 if None.
         """
         coverage = distance * (-self.size / 2)
         coverage += 0.5
         np.clip(coverage, 0, 1, out=coverage)
-        coverage *= opacity[:, None, None]
+        if opacity is not None:
+            coverage *= opacity[:, None, None]
         colours = np.broadcast_to(colour, (self.planes.shape[1], 3))
         for plane, value in zip(self.planes, colours.T, strict=True):
             layer = plane[window]

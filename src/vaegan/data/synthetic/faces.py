@@ -1,6 +1,6 @@
-"""``shapes-faces``: a cartoon face from sixteen numbers, all of them attributes, none dependent on another.
+"""``shapes-faces``: a cartoon face from sixteen numbers, all of them attributes, all independent.
 
-Nine are 0 or 1, each with probability one half; the others are even in [0, 1], from the first word to the second:
+Nine are 0 or 1, each with probability one half; the others are uniform in [0, 1], from the first word to the second:
 ``hair_length`` short, long; ``skin_tone`` light, dark; ``eyebrow_thickness`` thin, thick; ``head_tilt`` to the left,
 to the right; ``head_width`` narrow, wide; ``background`` and ``shirt`` a hue from red to violet. What an attribute
 changes is never hidden by another: bangs end above the brows and show below a hat, a mustache leaves the mouth free.
@@ -16,26 +16,8 @@ from numpy.typing import NDArray
 
 from .drawing import Canvas, Drawing, Floats, between, blend, box, ellipse, hue_colour, turned
 
-BINARY = (
-    "smiling",
-    "eyeglasses",
-    "hat",
-    "beard",
-    "mustache",
-    "bangs",
-    "blond_hair",
-    "eyes_open",
-    "rosy_cheeks",
-)
-CONTINUOUS = (
-    "hair_length",
-    "skin_tone",
-    "eyebrow_thickness",
-    "head_tilt",
-    "head_width",
-    "background",
-    "shirt",
-)
+BINARY = ("smiling", "eyeglasses", "hat", "beard", "mustache", "bangs", "blond_hair", "eyes_open", "rosy_cheeks")
+CONTINUOUS = ("hair_length", "skin_tone", "eyebrow_thickness", "head_tilt", "head_width", "background", "shirt")
 _MAX_TILT = math.radians(12.0)
 _NECK = 0.75  # v of the point around which the head tilts
 _INK = (0.16, 0.13, 0.17)
@@ -44,10 +26,10 @@ _EYE_U, _EYE_V = 0.2, 0.06
 
 @dataclass(frozen=True)
 class _Face:
-    """What the parts of the face are drawn from.
+    """What the features of a face are drawn from.
 
     Attributes:
-        canvas: they are laid on.
+        canvas: they are painted on.
         u: ``(B, H, W)`` in the frame of the tilted head.
         v: likewise.
         is_on: attributes by name, ``(B,)``.
@@ -66,10 +48,6 @@ class _Face:
     hair: Floats
     beard: Floats
 
-    @property
-    def always(self) -> Floats:
-        return np.ones(len(self.u), np.float32)
-
 
 def paint_faces(factors: Floats, size: int) -> NDArray[np.uint8]:
     """Draw ``(B, 16)`` factors, in the order of `BINARY` and `CONTINUOUS`, as uint8 ``(B, size, size, 3)``."""
@@ -82,10 +60,9 @@ def paint_faces(factors: Floats, size: int) -> NDArray[np.uint8]:
     beard = blend((0.19, 0.12, 0.10), (0.84, 0.62, 0.18), is_on["blond_hair"])
     half_width = between(0.40, 0.54, is_on["head_width"])
     face = _Face(canvas, u, v + _NECK, is_on, half_width, skin, hair, beard)
-    for part in (_back_hair, _body, _head, _cheeks, _beard, _front_hair, _nose, _eyes, _brows, _mouth, _mustache):
-        part(face)
-    _glasses(face)
-    _hat(face)
+    layers = (_back_hair, _body, _head, _cheeks, _beard, _front_hair, _nose, _eyes, _brows, _mouth, _mustache)
+    for draw in (*layers, _glasses, _hat):
+        draw(face)
     return canvas.pixels()
 
 
@@ -99,7 +76,7 @@ def _back_hair(face: _Face) -> None:
     bottom = between(0.12, 0.86, face.is_on["hair_length"])
     half = (bottom + 0.6) / 2
     distance = box(face.u, face.v - (bottom - half), face.half_width + 0.11, half, 0.34)
-    face.canvas.lay(distance, face.hair * 0.88, opacity=face.always)
+    face.canvas.lay(distance, face.hair * 0.88)
 
 
 def _body(face: _Face) -> None:
@@ -107,18 +84,18 @@ def _body(face: _Face) -> None:
     u, v = canvas.grid()
     window = canvas.window(-1, 0.7, 1, 1)
     shirt = np.broadcast_to(ellipse(u, v - 1.25, 0.78, 0.5), face.u.shape)
-    canvas.lay(shirt[window], hue_colour(face.is_on["shirt"], 0.6, 0.75), window, opacity=face.always)
+    canvas.lay(shirt[window], hue_colour(face.is_on["shirt"], 0.6, 0.75), window)
     window = canvas.window(-0.4, 0.5, 0.4, 0.98)
     distance = box(face.u[window], face.v[window] - 0.68, 0.16, 0.2, 0.12)
-    canvas.lay(distance, face.skin * 0.84, window, opacity=face.always)
+    canvas.lay(distance, face.skin * 0.84, window)
 
 
 def _head(face: _Face) -> None:
     window = face.canvas.window(-0.8, -0.7, 0.8, 0.8)
     u, v, half_width = np.abs(face.u[window]), face.v[window], face.half_width
     ears = ellipse(u - half_width, v - 0.1, 0.075, 0.11)
-    face.canvas.lay(ears, face.skin * 0.9, window, opacity=face.always)
-    face.canvas.lay(ellipse(u, v - 0.07, half_width, 0.58), face.skin, window, opacity=face.always)
+    face.canvas.lay(ears, face.skin * 0.9, window)
+    face.canvas.lay(ellipse(u, v - 0.07, half_width, 0.58), face.skin, window)
 
 
 def _cheeks(face: _Face) -> None:
@@ -142,7 +119,7 @@ def _front_hair(face: _Face) -> None:
     u, v = face.u[window], face.v[window]
     skull = ellipse(u, v - 0.02, face.half_width + 0.07, 0.62)
     free = ellipse(u, v - 0.26, face.half_width * 0.9, 0.62)
-    face.canvas.lay(np.maximum(np.maximum(skull, -free), v - 0.05), face.hair, window, opacity=face.always)
+    face.canvas.lay(np.maximum(np.maximum(skull, -free), v - 0.05), face.hair, window)
     fringe = np.maximum(skull, v + 0.20 + 0.1 * np.abs(u))
     face.canvas.lay(fringe, face.hair, window, opacity=face.is_on["bangs"])
 
@@ -150,7 +127,7 @@ def _front_hair(face: _Face) -> None:
 def _nose(face: _Face) -> None:
     window = face.canvas.window(-0.3, 0.0, 0.3, 0.4)
     distance = ellipse(face.u[window], face.v[window] - 0.2, 0.055, 0.05)
-    face.canvas.lay(distance, face.skin * 0.78, window, opacity=face.always)
+    face.canvas.lay(distance, face.skin * 0.78, window)
 
 
 def _eyes(face: _Face) -> None:
@@ -169,7 +146,7 @@ def _brows(face: _Face) -> None:
     thickness = between(0.014, 0.048, face.is_on["eyebrow_thickness"])
     distance = np.maximum(np.abs(v + 1.5 * u * u) - thickness, np.abs(u) - 0.12)
     colour = face.beard * np.array((0.7, 0.5, 0.15), np.float32)
-    face.canvas.lay(distance, colour, window, opacity=face.always)
+    face.canvas.lay(distance, colour, window)
 
 
 def _mouth(face: _Face) -> None:

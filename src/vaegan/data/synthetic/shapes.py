@@ -1,7 +1,7 @@
 """``shapes``: one square, ellipse, triangle or heart, drawn from six numbers; every number is an attribute.
 
 All numbers are drawn independently and evenly from [0, 1]. The rotation runs over 80 degrees only, so that no
-symmetry of a shape makes two rotations look alike; the hue leaves out the way from violet back to red.
+symmetry of a shape makes two rotations look the same; the hue leaves out the range from violet back to red.
 The idea of such a set is that of dSprites (Matthey et al., 2017, github.com/google-deepmind/dsprites-dataset).
 """
 
@@ -20,16 +20,16 @@ _MAX_ANGLE = math.radians(40.0)
 
 def paint_shapes(factors: Floats, size: int) -> NDArray[np.uint8]:
     """Draw ``(B, 7)`` factors, shape (an index) first, as uint8 ``(B, size, size, 3)``."""
-    kind, hue, scale, x, y, rotation, background = factors.T
+    shape, hue, scale, x, y, rotation, background = factors.T
     canvas = Canvas(blend((0.04, 0.05, 0.10), (0.30, 0.31, 0.33), background), size)
     u, v = canvas.grid()
     u, v = turned(u - between(-0.4, 0.4, x), v - between(-0.4, 0.4, y), (2 * rotation - 1) * _MAX_ANGLE)
     radius = between(0.2, 0.46, scale)
     distance = np.empty_like(u)
-    for index, figure in enumerate((_square, _upright_ellipse, _triangle, _heart)):
-        rows = kind == index
-        distance[rows] = figure(u[rows], v[rows], radius[rows])
-    canvas.lay(distance, hue_colour(hue, 0.7, 1.0), opacity=np.ones(len(factors), np.float32))
+    for index, distance_to in enumerate((_square, _upright_ellipse, _triangle, _heart)):
+        rows = shape == index
+        distance[rows] = distance_to(u[rows], v[rows], radius[rows])
+    canvas.lay(distance, hue_colour(hue, 0.7, 1.0))
     return canvas.pixels()
 
 
