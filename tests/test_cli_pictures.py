@@ -16,7 +16,7 @@ from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.report.grid import to_uint8
-from vaegan.report.sheet import triptych
+from vaegan.report.triptych import triptych
 from vaegan.settings_io import dump_yaml
 
 
@@ -146,7 +146,7 @@ def test_a_gan_interpolates_between_codes_of_itself(tmp_path):
 BAD = [
     ("sample", "RUN is missing; write vaegan sample RUN, see --help"),
     ("sample nowhere", "no run or saved model at nowhere; check the path"),
-    ("sample RUN --num 0", "--num: 0 is not allowed: must be greater than 0"),
+    ("sample RUN --num 0", "--num: '0' is not allowed: must be greater than 0"),
     ("sample RUN --num many", "--num: 'many' is not allowed: must be a whole number"),
     ("sample RUN --nun 3", "unknown option --nun (perhaps you meant '--num')"),
     ("sample RUN --device tpu9", "--device: 'tpu9' is not there; try cpu or auto"),
@@ -154,7 +154,7 @@ BAD = [
     ("sample RUN --out RUN/config.yaml", "cannot tell from"),
     ("sample RUN/ae", "this model is a plain autoencoder"),
     ("reconstruct RUN/gan", "this model is a GAN and has no encoder"),
-    ("reconstruct RUN --split tset", "--split: 'tset' is not allowed: must be one of 'test', 'train'"),
+    ("reconstruct RUN --split tset", "--split: 'tset' is not allowed: must be 'test' or 'train'"),
     ("reconstruct RUN --data mnits", "unknown data source 'mnits' (perhaps you meant 'mnist')"),
     ("reconstruct RUN --data none/here", "'none/here': No such file or directory; give a folder of images"),
     ("reconstruct RUN/alone", "does not say what it was trained on; name images with --data SOURCE"),
@@ -195,6 +195,6 @@ def test_what_the_user_named_is_only_replaced_when_told(run, tmp_path, capsys):
 def test_data_settings_of_the_run_are_the_defaults_in_its_help(tmp_path, capsys):
     run = make_run(tmp_path / "run")
     dump_yaml(config_for("digits", {"data.held-out": 0.375}), run / "config.yaml")
-    assert command("reconstruct", run, "--help") == 0
+    assert command("reconstruct", run, "--help-all") == 0
     assert "(default: 0.375)" in " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert DataSettings().held_out != 0.375

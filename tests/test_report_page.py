@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -268,7 +269,7 @@ def test_codes_of_one_dimension_and_a_single_image(tmp_path):
     run = make_run(tmp_path / "run", snapshots=1, **{"model.latent_dim": 1})
     assert "z0, " in report(run, "--num", 50).text("traversals")
     found = report(run, "--num", 1, "--k", 1)
-    assert "A path needs two images" in found.text("interpolation")
+    assert "A path needs 2 images" in found.text("interpolation")
     assert "0: 1 image, 100%" in found.text("clusters")
 
 
@@ -285,8 +286,9 @@ def test_a_run_that_has_just_begun(run, tmp_path, capsys):
 
 
 def test_a_model_alone_has_a_page(run, tmp_path):
+    shutil.copytree(run / "model", tmp_path / "alone")
     words = ("--data", "digits", "--num", 50, "--k", 2, "--out", tmp_path / "page.html")
-    assert main(["report", str(run / "model"), *map(str, words)]) == 0
+    assert main(["report", str(tmp_path / "alone"), *map(str, words)]) == 0
     found = Page(tmp_path / "page.html")
     assert [section["id"] for section in found.all("section")] == list(SECTIONS)[1:]
     assert found.text("header").count("VAE/GAN.") == 1
@@ -308,7 +310,7 @@ def test_a_run_from_elsewhere_without_its_images(tmp_path, capsys):
     found = report(run)
     for section in ("reconstructions", "traversals", "attributes", "clusters"):
         assert "The images that it was trained on are not here; --data names where they are." in found.text(section)
-    assert "of the prior" in found.text("interpolation")
+    assert "from the prior" in found.text("interpolation")
     assert "VAE/GAN on …/photos" in found.text("header")
     assert "somebody" not in found.source
     assert "/home/somebody/photos" in capsys.readouterr().err

@@ -192,7 +192,7 @@ def test_pushed_by_one_and_loaded_by_another(hub, model, tmp_path):
     assert (tmp_path / "samples.png").is_file()
     assert re.search('me/blobs is not pushed: the hub did not do it: .*"license" is wrong', done.stderr)
     assert "the hub has no model me/other that you may see" in done.stderr
-    assert "some/text on the hub is no model of vaegan (no config.json)" in done.stderr
+    assert "some/text on the hub is not a model of vaegan (no config.json)" in done.stderr
     assert not any("pytorch_model.bin" in line for line in hub.asked)
     assert "on the hub me/blobs has no revision 'nothing'" in done.stdout
 

@@ -21,7 +21,8 @@ def image_paths(
     run: OpenedRun, images: ImageSet, steps: int, method: How = "linear", *, is_square: bool = False
 ) -> View:
     """Return paths between the codes of images, see `paths`."""
-    return paths(run, run.encode(images)[0], run.model().condition_of(images), steps, method, is_square=is_square)
+    z, c = run.encode(images)[0], run.model().condition_of(images)
+    return paths(run, z, c, steps, method, between="codes of images", is_square=is_square)
 
 
 def random_paths(
@@ -29,11 +30,19 @@ def random_paths(
 ) -> View:
     """Return paths between ``num`` codes drawn from the prior, see `paths`."""
     model = run.model()
-    return paths(run, model.sample_codes(num, seed), model.condition_in_turn(num), steps, method, is_square=is_square)
+    z, c = model.sample_codes(num, seed), model.condition_in_turn(num)
+    return paths(run, z, c, steps, method, between="codes drawn from the prior", is_square=is_square)
 
 
 def paths(
-    run: OpenedRun, ends: Tensor, c: Tensor | None, steps: int, method: How = "linear", *, is_square: bool = False
+    run: OpenedRun,
+    ends: Tensor,
+    c: Tensor | None,
+    steps: int,
+    method: How = "linear",
+    *,
+    between: str = "two codes",
+    is_square: bool = False,
 ) -> View:
     """Return a path in each row, `(N, T, H, W, C)`: the first half of the ends is joined to the second.
 
@@ -43,6 +52,7 @@ def paths(
         c: their conditions `(B, A)`, which are interpolated too, always linearly; None of an unconditional model.
         steps: T, both ends included.
         method: of interpolation.
+        between: what the ends are, for the caption.
         is_square: rows of squares between four codes each instead.
 
     Raises:
@@ -54,7 +64,7 @@ def paths(
     measured = smoothness(torch.from_numpy(images.swapaxes(0, 1).copy()))
     detour, largest = (float(values.mean()) for values in (measured.detour, measured.largest))
     caption = (
-        f"Each row is a {method} path in {steps} steps from one code to another. Its length through the images is "
+        f"Each row is a {method} path in {steps} steps between {between}. Its length in the images is "
         f"{detour:.2f} times the distance between both ends (a cross-fade has 1); the largest step is {largest:.2f} "
         "times the mean step (constant speed has 1)."
     )
