@@ -16,7 +16,7 @@ from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.report.grid import to_uint8
-from vaegan.report.triptych import triptych
+from vaegan.report.sheet import triptych
 from vaegan.settings_io import dump_yaml
 
 
