@@ -149,7 +149,7 @@ BAD = [
     ("sample RUN --num 0", "--num: '0' is not allowed: must be greater than 0"),
     ("sample RUN --num many", "--num: 'many' is not allowed: must be a whole number"),
     ("sample RUN --nun 3", "unknown option --nun (perhaps you meant '--num')"),
-    ("sample RUN --device tpu9", "--device: 'tpu9' is not there; try cpu or auto"),
+    ("sample RUN --device tpu9", "--device: 'tpu9' is not available; try cpu or auto"),
     ("sample RUN --out a.jpg", "cannot tell from a.jpg what to write; end it in .png"),
     ("sample RUN --out RUN/config.yaml", "cannot tell from"),
     ("sample RUN/ae", "this model is a plain autoencoder"),

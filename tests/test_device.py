@@ -29,7 +29,7 @@ def test_cpu_and_auto() -> None:
 def test_what_is_not_there_is_named(name: str) -> None:
     with pytest.raises(UserError) as caught:
         pick_device(name)
-    assert str(caught.value) == f"--device: {name!r} is not there; try cpu or auto"
+    assert str(caught.value) == f"--device: {name!r} is not available; try cpu or auto"
 
 
 @pytest.mark.parametrize("name", ["auto", "cuda"])

@@ -45,7 +45,7 @@ class World:
         return self.rank == 0
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors of any shapes and floating types by their means over all processes, in one all-reduce."""
+        """Replace floating-point tensors of any shapes by their means over all processes, in one all-reduce."""
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([t.detach().reshape(-1).to(tensors[0].dtype) for t in tensors])

@@ -16,7 +16,7 @@ from ..objectives.interface import Autocast
 
 log = logging.getLogger("vaegan")
 
-# Plainest first: that is what is taken where nothing else is worth it.
+# Plainest first: the choice unless another is clearly faster.
 FORMS = (("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous"), ("bf16", "channels_last"))
 
 
@@ -35,14 +35,14 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, ImportError) as error:
-        raise UserError(f"--device: {name!r} is not there; try cpu or auto") from error
+        raise UserError(f"--device: {name!r} is not available; try cpu or auto") from error
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", local_rank % torch.cuda.device_count())
     return device
 
 
 def describe_device(device: torch.device) -> str:
-    """Return what a reader calls it: ``cpu``, ``mps``, or ``cuda`` with the name of the GPU."""
+    """Return its name for readers: ``cpu``, ``mps``, or ``cuda`` with the name of the GPU."""
     return f"cuda, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
 
@@ -59,9 +59,9 @@ def layout_of(memory_format: str) -> torch.memory_format:
 
 
 def tune_allocator() -> None:
-    """Let the C library keep freed memory: each step asks for the same sizes, and new pages cost more than a copy.
+    """Let the C library retain freed memory: each step allocates the same sizes, and new pages cost more than a copy.
 
-    Does nothing where there is no glibc.
+    Does nothing without glibc.
     """
     import ctypes
 
@@ -74,13 +74,13 @@ def tune_allocator() -> None:
 def choose_form(
     precision: str, memory_format: str, make_step: Callable[[str, str], Callable[[], object]], *, has_maps: bool
 ) -> tuple[str, str]:
-    """Choose precision and memory format, measuring steps for a moment where ``auto`` leaves the choice.
+    """Choose precision and memory format; where ``auto`` leaves the choice, by timing a few steps.
 
     Args:
         precision: ``auto``, ``fp32`` or ``bf16``.
         memory_format: ``auto``, ``contiguous`` or ``channels_last``.
         make_step: makes, for a precision and a memory format, a training step to measure, on copies of the networks.
-        has_maps: whether there are convolutions; without, the layout is of no matter.
+        has_maps: whether there are convolutions; without them the layout does not matter.
 
     Returns:
         The two names; plain ones unless another is at least a tenth faster.
@@ -97,7 +97,7 @@ def choose_form(
     best = min(forms, key=lambda form: seconds[form])
     chosen = best if seconds[best] < 0.9 * seconds[forms[0]] else forms[0]
     measured = ", ".join(f"{p} {m} {1e3 * seconds[p, m]:.3g} ms" for p, m in forms)
-    log.info("a step takes: %s; chosen: %s %s", measured, *chosen)
+    log.info("time per step: %s; using %s %s", measured, *chosen)
     return chosen
 
 
@@ -119,5 +119,5 @@ def _seconds(step: Callable[[], object], *, tries: int = 5, at_most: float = 3.0
 
 
 def copies(modules: dict[str, torch.nn.Module]) -> dict[str, torch.nn.Module]:
-    """Copies of networks to try things on."""
+    """Copies of networks, for trial steps."""
     return {name: copy.deepcopy(module) for name, module in modules.items()}

@@ -25,7 +25,7 @@ def store_scale_factor(folder: RunFolder, setup: Setup) -> None:
         folder: of the run, whose saved models get it.
         setup: of the run, at its end; without an encoder nothing is done.
     """
-    model = setup.shown
+    model = setup.output_model
     if len(model.code_shape) == 1 or model.encoder is None:
         return
     model.info["images"] = setup.trainer.images
@@ -50,7 +50,7 @@ def fit_run_priors(folder: RunFolder, setup: Setup, pictures: Pictures) -> None:
         setup: of the run, at its end; without an encoder nothing is done.
         pictures: of the run; a grid of samples from the best-fitting prior joins them.
     """
-    model, names, seed = setup.shown, setup.config.train.priors, setup.config.seed
+    model, names, seed = setup.output_model, setup.config.train.priors, setup.config.seed
     if not names or model.encoder is None:
         return
     model.info["images"] = setup.trainer.images  # a run that was killed right here has no snapshot of this call

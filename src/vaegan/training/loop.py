@@ -1,8 +1,8 @@
 """The training loop: one forward pass, the gradients of all parts, then all steps; counted in images seen.
 
-The loop is a generator that yields a `Record` after each step. Logging, pictures and checkpoints live outside of it.
-All its randomness comes from the seed and the images seen, so its whole state is weights, optimisers, averages and a
-few numbers.
+The loop is a generator that yields a `Record` after each step; logging, pictures and checkpoints live outside of it.
+All its randomness comes from the seed and the images seen, so its state is weights, optimisers, averages and a few
+numbers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class NotFiniteError(ArithmeticError):
 
     Attributes:
         step: number of the step, from 1.
-        part: which part's.
+        part: name of the part.
         what: ``loss``, ``gradient`` or ``norm of the weights``.
     """
 
@@ -45,16 +45,16 @@ class NotFiniteError(ArithmeticError):
 
 @dataclass(frozen=True)
 class Record:
-    """What one step did.
+    """The result of one step.
 
     Attributes:
         images: images seen, this step's included.
         steps: steps made, this one included.
         epoch: images seen over images of the training set.
         losses: part -> name -> scalar, nats per image, means over all processes.
-        gradients: part -> length of its gradient before clipping.
-        routes: norms of single routes and mean logits, where recorded.
-        skipped: parts that the balance gate held back.
+        gradients: part -> norm of its gradient before clipping.
+        routes: gradient norms of single losses and mean logits, where recorded.
+        skipped: parts that the balance gate froze.
         applied: part -> the gradient that its optimiser got, a tensor per weight; empty unless asked for.
     """
 
@@ -70,7 +70,7 @@ class Record:
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """Numbers that steer the loop; the names are those of the settings.
+    """Numbers of the loop, named as in the settings.
 
     Attributes:
         batch_size: images per step over all processes.
@@ -102,7 +102,7 @@ class LoopSettings:
 
 
 class Trainer:
-    """Everything that moves in a training.
+    """Everything that changes in a training.
 
     Args:
         objective: a batch -> losses and gradients.
@@ -111,11 +111,11 @@ class Trainer:
         settings: numbers.
         device: where the networks are.
         world: the processes that train together.
-        averages: averaged weights to keep up, if any.
+        averages: averaged weights to update, if any.
         gate: balance gate, if any.
-        plateau: factors on the rates, if any; its owner shows it held-out losses.
-        augment: what the objective's discriminator sees its images through, if anything, for the R1 penalty.
-        adaptive: how often that is, if not always.
+        plateau: factors on the rates, if any; its owner updates it by held-out losses.
+        augment: augmentation before the objective's discriminator, if any, for the R1 penalty.
+        adaptive: adapts the probability of ``augment``, if any.
         pretraining: objective of the first ``pretrain_images``, on parts of the same names and weights, if any.
         autocast: context of forward passes, for the R1 penalty.
         conditions: images seen -> conditions (b, A) of the images in this process's batch, for conditional networks.
@@ -168,7 +168,7 @@ class Trainer:
         """Step until the run's end, yielding a record after each step.
 
         Args:
-            record_when: whether to measure single routes in the step that ends at so many images.
+            record_when: whether to measure single routes in the step after which so many images are seen.
             keep_when: whether to hand out the gradients of that step.
 
         Raises:
@@ -181,7 +181,7 @@ class Trainer:
 
     @property
     def current(self) -> Objective:
-        """What the next step descends: the images seen alone decide whether it is still pre-training."""
+        """The objective of the next step; whether it is pre-training depends on the images seen alone."""
         if self.pretraining is not None and self.images < self.settings.pretrain_images:
             return self.pretraining
         return self.objective
@@ -191,12 +191,12 @@ class Trainer:
 
         Args:
             record: measure single routes.
-            keep: hand out the gradients; they take memory until the record is gone.
+            keep: hand out the gradients; they take memory as long as the record lives.
         """
         s = self.settings
         x = self.network_range(self.batches(self.images))
         c = None if self.conditions is None else self.conditions(self.images).to(self.device, non_blocking=True)
-        given = {} if c is None else {"c": c}
+        condition = {} if c is None else {"c": c}
         noise = Noise.draw(
             s.batch_size,
             s.latent_dim,
@@ -206,7 +206,7 @@ class Trainer:
             world_size=self.world.size,
             device=self.device,
         )
-        result = self.current.step(x, noise, self.kl_factor(), record=record, **given)
+        result = self.current.step(x, noise, self.kl_factor(), record=record, **condition)
         if s.r1_weight and "discriminator" in result.gradients and self._r1.due(self.steps):
             self._add_r1(result, x, c, noise)
         self._adapt(result, record=record)
@@ -242,13 +242,13 @@ class Trainer:
         return image_range.from_unit(x) if x.is_floating_point() else image_range.from_bytes(x)
 
     def kl_factor(self) -> float:
-        """What the KL schedule multiplies the weight with now."""
+        """The factor of the KL schedule on its weight now."""
         s = self.settings
         context = KLContext(self.images / s.epoch_images, s.kl_epochs, s.batch_size, s.latent_dim)
         return kl_factor(s.kl_schedule, context)
 
     def check_finite(self) -> None:
-        """Look at all losses and gradient lengths not yet looked at.
+        """Check all losses and gradient norms since the last check.
 
         Raises:
             NotFiniteError: naming the first that is not finite.
@@ -256,13 +256,13 @@ class Trainer:
         if not self._unchecked:
             return
         finite = torch.isfinite(torch.stack([value.detach().float() for *_, value in self._unchecked])).tolist()
-        looked_at, self._unchecked = self._unchecked, []
-        for (step, part, what, _), good in zip(looked_at, finite, strict=True):
+        checked, self._unchecked = self._unchecked, []
+        for (step, part, what, _), good in zip(checked, finite, strict=True):
             if not good:
                 raise NotFiniteError(step, part, what)
 
     def check_weights(self) -> None:
-        """Look at all weights: one that a far too long step has just sent away shows in no loss yet.
+        """Check all weights: after a step that is far too long they diverge before any loss shows it.
 
         Raises:
             NotFiniteError: naming the first part whose weights, or their norm, are not finite.
@@ -272,14 +272,14 @@ class Trainer:
                 raise NotFiniteError(self.steps, part, "norm of the weights")
 
     def weight_norms(self) -> dict[str, Tensor]:
-        """Length of all weights of each part."""
+        """Norm of all weights of each part."""
         return {
             part: torch.linalg.vector_norm(torch.stack(torch._foreach_norm([w.detach() for w in weights])))
             for part, weights in self.weights.items()
         }
 
     def state(self) -> dict[str, Any]:
-        """All that a later process needs to go on from here, as plain data and tensors on the CPU; a copy."""
+        """All that is needed to resume from here, as plain data and tensors on the CPU; a copy."""
         state = {
             "images": self.images,
             "steps": self.steps,
@@ -294,13 +294,13 @@ class Trainer:
         return dict(_copied(state))
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back, or on, to a `state`."""
+        """Return to a `state`."""
         self.images, self.steps, self.lr_scale = state["images"], state["steps"], state["lr_scale"]
         self._unchecked = []
         for name, part in self.objective.parts.items():
             part.load_state_dict(state["parts"][name])
         for name, optimiser in self.optimisers.items():
-            optimiser.load_state_dict(_copied(state["optimisers"][name]))  # it would keep the tensors it is given
+            optimiser.load_state_dict(_copied(state["optimisers"][name]))  # it takes tensors over, not copies
         if self.averages:
             for name, part in self.averages.parts.items():
                 part.load_state_dict(state["averages"][name])
@@ -310,7 +310,7 @@ class Trainer:
             self.adaptive.restore(state["adaptive"])
 
     def average_buffers(self) -> None:
-        """Make running statistics equal in all processes: their means."""
+        """Replace running statistics by their means over all processes."""
         averaged = self.averages.parts.values() if self.averages else ()
         for part in (*self.objective.parts.values(), *averaged):
             self.world.average_([b for b in part.buffers() if b.is_floating_point()])

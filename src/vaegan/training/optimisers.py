@@ -1,6 +1,7 @@
-"""One optimiser per part, in the fastest exact form that torch has for the device.
+"""What moves the weights of each part: its optimiser, its clipped gradients, and averages of its weights.
 
-Exponential moving averages of weights (EMA): what is saved and shown, while the live weights train.
+Optimisers are torch's, in the fastest exact form that the device has. Averages are exponential moving averages (EMA),
+which are saved and drawn from while the live weights train:
 
     average <- decay average + (1 - decay) weight
 
@@ -71,7 +72,7 @@ def assign_gradients(parameters: Sequence[nn.Parameter], gradients: Sequence[Ten
 
 
 def clip_gradients(gradients: Sequence[Tensor], longest: float | None) -> tuple[Tensor, list[Tensor]]:
-    """Return the gradient's length over all tensors, and the gradients, scaled down where it exceeds ``longest``.
+    """Return the gradient's norm over all tensors, and the gradients, scaled down if it exceeds ``longest``.
 
     Not in place: autograd gives two parameters that are added the same tensor.
     """

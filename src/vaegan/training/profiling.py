@@ -1,13 +1,11 @@
-"""How long a training may take, reckoned before it starts, from what a step does and how fast a machine does it.
+"""What a training costs: its time, estimated before it starts, and the arithmetic of its steps and images.
 
     seconds = operations a + calls b + elements c + parameters d
 
-The operations are those of matrix products and convolutions, which large networks spend their time on. Small ones
-spend it on starting one operator after another (calls), narrow convolutions and norms on writing their results
-(elements), wide dense layers on their optimiser (parameters). All are counted on tensors without memory, so this takes
-no time worth mentioning. It is an estimate: no machine has four such constants.
-
-What a model costs: time and arithmetic of its training, arithmetic of one image, parameters.
+The operations are those of matrix products and convolutions, which dominate in large networks. Small ones spend their
+time on launching operators (calls), narrow convolutions and norms on writing their results (elements), wide dense
+layers on their optimiser (parameters). All are counted on tensors without memory, in no time. The result is an
+estimate: no machine has four such constants.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Machine:
-    """Seconds that a machine takes for one of each that a `Work` counts."""
+    """Seconds that a machine takes for one of each count of `Work`."""
 
     operation: float
     call: float
@@ -67,7 +65,7 @@ def work_of_step(config: Config, image_shape: tuple[int, ...], architecture: Map
     Args:
         config: settings.
         image_shape: (C, H, W).
-        architecture: of the model, where that is more than settings tell: of 'vae-dis-l', whose discriminator is
+        architecture: of the model, where the settings do not determine it: of 'vae-dis-l', whose discriminator is
             another run's, and of conditional models.
     """
     size = config.train.batch_size
@@ -113,7 +111,7 @@ def expected_seconds(
 def cost_of(
     model: Model, config: Config | None = None, records: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, float | None]:
-    """Return what is known of a model's cost; None where the model lacks a part, or nothing is recorded.
+    """Return the cost of a model; None where the model lacks a part, or nothing is recorded.
 
     Args:
         model: trained.
@@ -157,13 +155,13 @@ def _operations_of_parts(model: Model) -> tuple[float | None, float | None]:
     x = torch.zeros(1, *model.image_shape, device=model.device)
     z = torch.zeros(1, model.latent_dim, device=model.device)
     c = model.condition_in_turn(1)
-    given = () if c is None else (c.to(model.device),)
+    condition = () if c is None else (c.to(model.device),)
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        found = [
-            None if part is None else float(count_operations(partial(part, value, *given)))
+        encoding, decoding = (
+            None if part is None else float(count_operations(partial(part, value, *condition)))
             for part, value in ((model.encoder, x), (model.decoder, z))
-        ]
+        )
     model.train(was_training)
-    return found[0], found[1]
+    return encoding, decoding

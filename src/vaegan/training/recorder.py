@@ -41,7 +41,7 @@ class Recorder:
     def __init__(
         self, folder: RunFolder, setup: Setup, held_out: HeldOut, bar: Progress, best: BestModel | None, *, writes: bool
     ) -> None:
-        self.folder, self.trainer, self.model, self.bar = folder, setup.trainer, setup.shown, bar
+        self.folder, self.trainer, self.model, self.bar = folder, setup.trainer, setup.output_model, bar
         self.held_out, self.best, self.writes = held_out, best, writes
         self.tensorboard: Any = None
         if writes and setup.config.train.tensorboard:

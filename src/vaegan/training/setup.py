@@ -49,14 +49,14 @@ class Setup:
         data: images to train on and held out.
         model: the model whose weights are trained.
         trainer: of its parts.
-        shown: the model that is shown and saved: with averaged weights, if there are any, else ``model``.
+        output_model: the model that is saved and drawn from: with averaged weights, if there are any, else ``model``.
     """
 
     config: Config
     data: ImageData
     model: Model
     trainer: Trainer
-    shown: Model
+    output_model: Model
 
 
 def set_up(config: Config, before: Config | None, world: World, device: torch.device) -> Setup:
@@ -88,16 +88,16 @@ def set_up(config: Config, before: Config | None, world: World, device: torch.de
         for part in model.parts.values():
             synchronise_batch_norms(part)
     world.share_first([*model.parameters(), *model.buffers()])
-    averages, shown = None, model
+    averages, output_model = None, model
     if config.optim.ema:
         averaged = {name: part for name, part in model.parts.items() if name in ("encoder", "decoder")}
         averages = Averages(averaged, config.optim.ema)
-        shown = model.with_parts(averages.parts)
+        output_model = model.with_parts(averages.parts)
     trainer = _build_trainer(config, model, data, layers, world, device, averages)
     if t.compile:
         for part in trainer.objective.parts.values():
             part.compile()
-    return Setup(config, data, model, trainer, shown)
+    return Setup(config, data, model, trainer, output_model)
 
 
 def _once_per_machine(open_: Callable[[], Any], world: World, device: torch.device) -> Any:
