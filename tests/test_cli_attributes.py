@@ -15,8 +15,8 @@ from vaegan.latent.attribute_vectors import apply, find_vectors
 from vaegan.latent.vectors import load_vectors, save_vectors
 from vaegan.loading import load
 from vaegan.models import Model
+from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
-from vaegan.report.grid import to_uint8
 from vaegan.settings_io import dump_yaml
 
 

@@ -12,8 +12,7 @@ from PIL import Image
 import vaegan
 from vaegan.cli import main
 from vaegan.data import open_data
-from vaegan.pixels import to_unit
-from vaegan.report.grid import to_uint8
+from vaegan.pixels import to_uint8, to_unit
 from vaegan.training import snapshots
 
 

@@ -14,8 +14,8 @@ from vaegan.data import open_data
 from vaegan.latent.paths import interpolate
 from vaegan.loading import load
 from vaegan.models import Model
+from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
-from vaegan.report.grid import to_uint8
 from vaegan.report.sheet import triptych
 from vaegan.settings_io import dump_yaml
 

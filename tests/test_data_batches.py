@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vaegan.data import ImageSet, batches
-from vaegan.data.batches import Batches, to_unit
+from vaegan.data.batches import Batches
 from vaegan.errors import UserError
 
 
@@ -109,12 +109,3 @@ def test_changes_of_a_writable_map_are_never_forgotten(tmp_path):
     given = Batches(ImageSet(mapped, []), 10, seed=0)
     for seen in (0, 10):
         assert (given.at(seen) == 7).all()
-
-
-def test_to_unit_scales_and_moves_channels():
-    batch = torch.randint(0, 256, (4, 5, 6, 3), dtype=torch.uint8)
-    x = to_unit(batch)
-    assert x.dtype == torch.float32
-    assert x.is_contiguous(memory_format=torch.channels_last)
-    np.testing.assert_array_equal(x.numpy(), batch.numpy().transpose(0, 3, 1, 2).astype(np.float32) / 255)
-    assert to_unit(torch.full((1, 1, 1, 1), 255, dtype=torch.uint8)).item() == 1.0

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
-from vaegan.report.grid import LINE, grid, pairs, to_uint8
+from vaegan.report.grid import LINE, grid, pairs
 
 
 def numbered(num, height=8, width=8, channels=1):
@@ -17,26 +16,6 @@ def tile(picture, row, column, images, scale, pad=2, extra=0):
     _, height, width, _ = images.shape
     top, left = pad + row * (height * scale + pad) + extra, pad + column * (width * scale + pad)
     return picture[top : top + height * scale : scale, left : left + width * scale : scale]
-
-
-def test_bytes_come_back_exactly():
-    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    floats = torch.from_numpy(every).permute(0, 3, 1, 2).float() / 255
-    assert np.array_equal(to_uint8(floats), every)
-    assert to_uint8(every) is every
-
-
-def test_halves_are_rounded_up_and_the_rest_clipped():
-    values = torch.tensor([0.5 / 255, 1.5 / 255, 0.49 / 255, 2.0, -1.0, float("nan")], dtype=torch.float64)
-    assert to_uint8(values.reshape(1, 1, 1, 6)).ravel().tolist() == [1, 2, 0, 255, 0, 0]
-
-
-def test_channels_move_last_also_of_frames_and_of_many_images():
-    floats = torch.rand(3, 400, 3, 2, 4, generator=torch.Generator().manual_seed(0))
-    result = to_uint8(floats)
-    assert result.shape == (3, 400, 2, 4, 3)
-    expected = (floats.double() * 255 + 0.5).floor().permute(0, 1, 3, 4, 2).numpy()
-    assert np.abs(result - expected).max() == 0
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from vaegan.errors import UserError
-from vaegan.report.grid import grid, pairs, to_uint8
+from vaegan.pixels import to_uint8
+from vaegan.report.grid import grid, pairs
 from vaegan.views import write as output
 from vaegan.views.write import check_output, write_images
 

@@ -12,7 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from vaegan.files import written_beside
-from vaegan.report.grid import grid, to_uint8
+from vaegan.pixels import to_uint8
+from vaegan.report.grid import grid
 
 from .results import Results
 from .statistics import interval

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 from studio_page.pages import as_bytes, choose, differ, saved, wait_for_images
 
-from vaegan.report.grid import grid, to_uint8
+from vaegan.pixels import to_uint8
+from vaegan.report.grid import grid
 
 
 def test_samples_by_prior_label_seed_and_number(open_page, model):

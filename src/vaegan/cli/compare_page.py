@@ -141,8 +141,7 @@ class Showing:
     def _reconstructions(self) -> list[Block]:
         import torch
 
-        from ..pixels import to_unit
-        from ..report.grid import to_uint8
+        from ..pixels import to_uint8, to_unit
 
         images = self.data.test.some(NUM_ORIGINALS, self.seed)
         x = to_unit(torch.from_numpy(images.images))
@@ -171,7 +170,7 @@ class Showing:
         import numpy as np
 
         from ..pages import strips
-        from ..report.grid import to_uint8
+        from ..pixels import to_uint8
 
         for model, run in zip(self.models, self.runs, strict=True):
             try:

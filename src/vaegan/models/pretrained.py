@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..config import KINDS
 from ..files import write_json, write_text, written_beside
-from ..report.grid import grid, to_uint8, write_picture
+from ..pixels import to_uint8
+from ..report.grid import grid, write_picture
 from ..runs.files import EVALUATION, OF_A_MODEL, SETTINGS
 from ..runs.locate import locate
 from ..settings_io import dump_yaml

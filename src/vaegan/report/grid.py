@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..files import written_beside
-from ..pixels import to_uint8 as to_uint8
 
 if TYPE_CHECKING:
     pass

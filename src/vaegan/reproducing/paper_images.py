@@ -17,8 +17,8 @@ from ..data.thresholds import find_thresholds, has_attribute
 from ..latent.attribute_vectors import AttributeVectors, find_vectors
 from ..latent.encoding import encode_images
 from ..models import Model
-from ..pixels import to_unit
-from ..report.grid import Bytes, to_uint8
+from ..pixels import to_uint8, to_unit
+from ..report.grid import Bytes
 
 OF_PAPER = (
     "Bald", "Bangs", "Black_Hair", "Blond_Hair", "Bushy_Eyebrows", "Eyeglasses", "Gray_Hair", "Heavy_Makeup",

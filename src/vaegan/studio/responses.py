@@ -14,7 +14,8 @@ from fastapi.responses import JSONResponse, Response
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..report.grid import Bytes, grid, to_image, to_uint8
+from ..pixels import to_uint8
+from ..report.grid import Bytes, grid, to_image
 from ..views.write import write_images
 
 Form = Literal["json", "png", "gif", "npz"]

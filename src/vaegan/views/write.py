@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..files import check_free, written_beside
+from ..pixels import to_uint8
 from ..report.animation import write_gif
-from ..report.grid import Bytes, grid, pairs, to_image, to_uint8, write_picture
+from ..report.grid import Bytes, grid, pairs, to_image, write_picture
 from .view import View
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ...errors import UserError
 from ...latent.encoding import encode_images
 from ...latent.kmeans import ALGORITHMS, MAPS, Clusters
 from ...latent.paths import order_by_kl
-from ...report.grid import to_uint8
+from ...pixels import to_uint8
 from ...views.clusters import cluster_names, gallery
 from ..registry import Version
 from ..responses import Form, data_uri, image_response, npz_response, rounded

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ...data.dataset import ImageSet, some_rows
 from ...losses import kl_per_dimension
-from ...pixels import to_unit
-from ...report.grid import Bytes, to_uint8
+from ...pixels import to_uint8, to_unit
+from ...report.grid import Bytes
 from ..batched_inference import RequestedCondition, condition_of, decode, encode
 from ..http_errors import Refused
 from ..registry import Version
