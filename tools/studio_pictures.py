@@ -3,7 +3,7 @@
 Needs the extras `studio` and `browser`, and Chromium. For those of the documentation:
 
     vaegan train mnist-conv --data shapes-faces --data.size 32 --data.channels 3 --out runs/faces
-    vaegan attributes runs/faces --how linear
+    vaegan attributes runs/faces --method linear
     python tools/studio_pictures.py runs/faces runs/mnist-conv --out pictures
 """
 

@@ -116,7 +116,8 @@ class Runs:
         level = logger.level
         logger.setLevel(logging.WARNING)
         try:
-            return train(with_settings(config, {"train.images": images}), run).model()
+            train(with_settings(config, {"train.images": images}), run)
+            return load(run)
         except UserError as error:
             if not isinstance(error.__context__, NotFiniteError):
                 raise
