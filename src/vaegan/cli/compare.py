@@ -12,13 +12,12 @@ from pydantic import Field, PositiveInt
 from ..config import DataSettings, Settings
 from ..errors import UserError
 from . import log
-from .compare_runs import measure, open_data_of, open_runs, shared_data
 from .evaluate import Extractor
 from .options import Arg
 from .table import print_table
 
 if TYPE_CHECKING:
-    from ..evaluation.comparison import ComparedModel, FigureGroup
+    from ..runs.compared_runs import Comparison
 
 _log = logging.getLogger("vaegan")
 
@@ -26,10 +25,10 @@ _log = logging.getLogger("vaegan")
 class Options(Settings):
     """Compare runs or saved models of any kinds: the same figures, originals and seeds for all, on one page.
 
-    Prints a table (* is best), writes a page that needs no network, and JSON beside it. Runs of equal settings but for
-    the seed are one model: its figures are means over seeds with intervals of 95 %, and their spread. The best of a
-    figure is marked only where its interval overlaps with no other. A run's own evaluation.json is used where it was
-    made with the same images, extractor, count and seed.
+    Prints a table (* is a clear winner), writes a page that needs no network, and JSON beside it. Runs with equal
+    settings but for the seed are one model: its figures are means over seeds with intervals of 95 %, and their spread.
+    A clear winner is one whose interval overlaps with no other. A run's own evaluation.json is used if it is of the
+    same weights, images, extractor, count and seed.
     """
 
     runs: Annotated[tuple[str, ...], Arg("RUN RUN ...", positional=True)] = ()
@@ -39,13 +38,13 @@ class Options(Settings):
     overwrite: bool = False
     """Replace what is there."""
     markdown: Annotated[str | None, Arg("FILE.md")] = None
-    """Write the table that is printed as Markdown, for a README; '-' prints that and nothing else."""
+    """Write the printed table as Markdown, for a README; '-' prints Markdown and nothing else."""
     num: PositiveInt = 10_000
     """Samples, held-out images and training images, at most."""
     prior: str = "all"
     """Prior to sample from: a name such as 'normal', several with commas, or 'all'."""
     extractor: Extractor | None = None
-    """What images are compared by; 'classifier' where labels or attributes are known, else 'rotations'."""
+    """Features that images are compared by; default: 'classifier' with labels or attributes, else 'rotations'."""
     weights: Path | None = None
     """File with the weights of the extractors inception and dinov2."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -59,74 +58,66 @@ class Options(Settings):
 
 def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data settings that the runs share."""
+    from ..runs.compared_runs import shared_data
+
     return {"data": shared_data(given.get("runs", ()))[0]}
 
 
 def run(options: Options) -> None:
-    """Open, measure, compare, write."""
-    from ..evaluation.comparison import as_json, compare
+    """Open, measure, write."""
     from ..files import write_json, write_text
     from ..metrics.extractors.features import open_extractor
+    from ..pages.comparison_page import comparison_page
+    from ..runs.compared_runs import compare_runs, open_runs, shared_data
     from ..training.device import pick_device
-    from ..training.siblings import group_siblings
-    from .compare_page import Showing
 
     out = _outputs(options)
     if options.markdown == "-":
         _log.setLevel(logging.WARNING)
-    runs = open_runs(options.runs, options.device)
+    device, cache = pick_device(options.device), options.data.cache
+    runs = open_runs(options.runs, options.data, device=device, batch_size=options.batch_size)
     if not options.data.source:
         raise UserError(f"{shared_data(options.runs)[1]}; name images for all with --data SOURCE")
-    data = open_data_of(runs, options.data)
-    cache, device = options.data.cache, pick_device(options.device)
-    extractor = open_extractor(options.extractor, data, cache=cache, weights=options.weights, device=device)
-    groups = [[runs[i] for i in group] for group in group_siblings([(run.config, run.stage) for run in runs])]
-    models = measure(
-        groups,
-        data,
-        extractor,
-        prior=options.prior,
-        num=options.num,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        cache=cache,
-    )
-    figures = compare(models)
-    page = Showing(groups, models, figures, data, options.seed, options.batch_size).page()
-    write_text(out, page)
-    write_json(out.with_suffix(".json"), as_json(models, figures))
-    _print(options, figures, models)
-    _log.info("%d runs of %d models: %s and %s", len(runs), len(models), out, out.with_suffix(".json").name)
+    extractor = open_extractor(options.extractor, runs[0].data(), cache=cache, weights=options.weights, device=device)
+    comparison = compare_runs(runs, extractor, prior=options.prior, num=options.num, seed=options.seed, cache=cache)
+    write_text(out, comparison_page(comparison, options.seed))
+    write_json(out.with_suffix(".json"), comparison.as_json())
+    _print(options, comparison)
+    num = len(comparison.models)
+    _log.info("%d runs of %d models: %s and %s", len(runs), num, out, out.with_suffix(".json").name)
 
 
 def _outputs(options: Options) -> Path:
     """Return where the page goes.
 
     Raises:
-        UserError: if it is no page's name, or something is there that was not allowed to be replaced.
+        UserError: if it is no page's name, or something exists that may not be replaced.
     """
+    from ..files import check_free
+
     out = options.out
     if out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out {out}: the comparison is a page; end its name in .html")
-    files = [out, out.with_suffix(".json")]
-    if options.markdown not in (None, "-"):
-        files.append(Path(str(options.markdown)))
-    for file in files:
-        if file.exists() and not options.overwrite:
-            raise UserError(f"{file} exists; choose another name or allow it to be replaced (--overwrite)")
+    for file in (out, out.with_suffix(".json"), *_markdown_file(options)):
+        check_free(file, options.overwrite)
     return out
 
 
-def _print(options: Options, figures: list[FigureGroup], models: list[ComparedModel]) -> None:
-    """Print the table of the main figures, or write it as Markdown."""
+def _markdown_file(options: Options) -> list[Path]:
+    return [] if options.markdown in (None, "-") else [Path(str(options.markdown))]
+
+
+def _print(options: Options, comparison: Comparison) -> None:
+    """Print the short table, or write it as Markdown."""
     from ..files import write_text
     from ..pages.comparison_tables import markdown_of, short_table
 
-    if options.markdown not in (None, "-"):
-        write_text(Path(str(options.markdown)), markdown_of(figures, models))
+    models, groups = comparison.models, comparison.groups
+    for file in _markdown_file(options):
+        write_text(file, markdown_of(groups, models))
     if not log.is_first_process():
         return
     if options.markdown == "-":
-        print(markdown_of(figures, models), end="")
+        print(markdown_of(groups, models), end="")
     else:
-        print_table(*short_table(figures, models))
+        print_table(*short_table(groups, models))

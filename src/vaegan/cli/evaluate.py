@@ -83,13 +83,14 @@ def _output(options: Options) -> Path:
     Raises:
         UserError: if it is no .json, or exists and may not be replaced.
     """
-    if options.out is None:
-        return (Path(options.run) if Path(options.run).is_dir() else Path()) / "evaluation.json"
-    if options.out.suffix != ".json":
-        raise UserError(f"--out {options.out}: this command writes JSON; give a name that ends in .json")
-    if options.out.exists() and not options.overwrite:
-        raise UserError(f"{options.out} exists; choose another name or allow it to be replaced (--overwrite)")
-    return options.out
+    from ..files import check_free
+    from ..runs.files import EVALUATION, output_folder
+
+    out = options.out or output_folder(options.run) / EVALUATION
+    if out.suffix != ".json":
+        raise UserError(f"--out {out}: this command writes JSON; give a name that ends in .json")
+    check_free(out, options.overwrite or options.out is None)
+    return out
 
 
 def _rows(report: dict[str, Any]) -> Iterator[list[str]]:

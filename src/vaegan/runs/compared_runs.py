@@ -1,0 +1,294 @@
+"""Several runs: opened, checked to fit each other, put together where they differ in their seed alone, and measured."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..config import KINDS, Config, DataSettings
+from ..data.dataset import ImageData
+from ..errors import UserError
+from ..evaluation.comparison import ComparedModel, FigureGroup, MeasuredRun, as_json, compare
+from ..evaluation.measure import FORMAT, evaluate
+from ..evaluation.reference import priors_of
+from ..metrics.extractors.features import FeatureExtractor
+from ..settings_io import load_yaml
+from ..training.profiling import cost_of
+from ..training.run_folder import FREE, OF_PLATEAUS
+from .files import DATA, EVALUATION, MODEL, MODEL_CONFIG, SETTINGS
+from .locate import locate
+from .opened import OpenedRun
+
+_log = logging.getLogger("vaegan")
+_WHERE = {"root", "workers", "cache", "max_unreadable"}  # settings that do not decide what the images are
+# Settings that do not make another model: chosen by the machine, or where files are. How long it trained does.
+_IRRELEVANT = (FREE - {"train.epochs", "train.images"}) | {"format", "seed", "train.memory_format"}
+Stage = int | str | None
+"""How far the training of a model was: images seen, 'best', or unknown."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Measured models side by side.
+
+    Attributes:
+        data: images that they were measured on.
+        runs: of each model.
+        models: the same, measured.
+        groups: all figures.
+    """
+
+    data: ImageData
+    runs: Sequence[Sequence[OpenedRun]]
+    models: Sequence[ComparedModel]
+    groups: Sequence[FigureGroup]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as JSON."""
+        return as_json(self.models, self.groups)
+
+
+def shared_data(paths: Sequence[str]) -> tuple[DataSettings, str]:
+    """Return the data settings of runs that were trained on the same images.
+
+    Returns:
+        The settings, with a source of '' if they are unknown or differ; and the reason for that.
+
+    Raises:
+        UserError: if a config.yaml cannot be read.
+    """
+    trained_on = [(path, _trained_on(path)) for path in paths]
+    for key in ("name", "opening", "fingerprint"):
+        values = [(path, facts[key], facts) for path, facts in trained_on if facts.get(key) is not None]
+        for path, value, facts in values[1:]:
+            first, expected, _ = values[0]
+            if value != expected and key == "name":
+                return DataSettings(source=""), f"{first} was trained on {expected}, {path} on {value}"
+            if value != expected:
+                name = facts["name"] or "one source"
+                return DataSettings(source=""), f"{first} and {path} were trained on different images of {name}"
+    settings = next((facts["settings"] for _, facts in trained_on if facts.get("settings")), None)
+    return (settings, "") if settings else (DataSettings(source=""), "none of these says what it was trained on")
+
+
+def _trained_on(path: str) -> dict[str, Any]:
+    """Return what the files of a run say about its data, without loading the model; nothing of one on the hub."""
+    if not Path(path).exists():
+        return {}
+    place = locate(path)
+    settings = None if place.run is None else load_yaml(place.run / SETTINGS).data
+    return {
+        "settings": settings,
+        "opening": settings and {name: v for name, v in settings.opening().items() if name not in _WHERE},
+        "fingerprint": None if place.run is None else _json(place.run / DATA).get("fingerprint"),
+        "name": None if place.model is None else _json(place.model / MODEL_CONFIG).get("info", {}).get("data"),
+    }
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def open_runs(
+    paths: Sequence[str], data: DataSettings, *, device: str | torch.device = "cpu", batch_size: int = 256
+) -> list[OpenedRun]:
+    """Open all runs, with names that tell them apart.
+
+    Args:
+        paths: of two or more runs or models.
+        data: where the images are that all are measured on.
+        device: where models are put.
+        batch_size: images computed at a time.
+
+    Raises:
+        UserError: if there are fewer than two, one is named twice, cannot be loaded, or images differ in shape.
+    """
+    places = [str(Path(path).resolve()) if Path(path).exists() else path for path in paths]
+    twice = [path for path, place in zip(paths, places, strict=True) if places.count(place) > 1]
+    if twice:
+        raise UserError(f"{twice[-1]} is named twice; name each run once")
+    if len(paths) < 2:
+        raise UserError("name at least two runs: vaegan compare RUN RUN ...; for one alone there is `vaegan evaluate`")
+    runs = [OpenedRun(path, data=data, device=device, batch_size=batch_size) for path in paths]
+    for run, name in zip(runs, distinct_names(places), strict=True):
+        run.name = name
+        if run.model().image_shape != runs[0].model().image_shape:
+            a, b = (" x ".join(map(str, one.model().image_shape)) for one in (runs[0], run))
+            raise UserError(f"{runs[0].path} has images of {a}, {run.path} of {b}; compare models of one shape")
+    return runs
+
+
+def distinct_names(places: Sequence[str]) -> list[str]:
+    """Return a short name of each path: its last part, with as many before it as make all different."""
+    parts = [Path(place).parts for place in places]
+    parts = [words[:-1] if words[-1] == MODEL and len(words) > 1 else words for words in parts]
+    for num in range(1, max(map(len, parts))):
+        names = ["/".join(words[-num:]) for words in parts]
+        if len(set(names)) == len(names):
+            return names
+    return list(places)
+
+
+def compare_runs(
+    runs: Sequence[OpenedRun],
+    extractor: FeatureExtractor,
+    *,
+    prior: str = "all",
+    num: int = 10_000,
+    seed: int = 0,
+    cache: Path | None = None,
+) -> Comparison:
+    """Measure all runs, unless their evaluation.json is of the same, and put them side by side.
+
+    Args:
+        runs: see `open_runs`.
+        extractor: of features.
+        prior: names of those to sample from, with commas, or 'all'.
+        num: samples, held-out images and training images, at most.
+        seed: of samples, choice of images and resampling.
+        cache: folder for features of real images; ``~/.cache/vaegan`` if None.
+
+    Raises:
+        UserError: if no model has a prior of that name, or the images cannot be opened.
+    """
+    data = runs[0].data()
+    available = list(dict.fromkeys(name for run in runs for name in priors_of(run.model())))
+    wanted = available if prior == "all" else prior.split(",")
+    for name in wanted:
+        if name not in available:
+            raise UserError(f"no model here has a prior '{name}'; there are {', '.join(available) or 'none'}")
+
+    def measured(run: OpenedRun) -> MeasuredRun:
+        model = run.model()
+        priors = [name for name in priors_of(model) if name in wanted]
+        evaluation = _current_evaluation(run, data, extractor, num, seed, priors)
+        if evaluation is None:
+            _log.info("measuring %s", run.path)
+            evaluation = evaluate(
+                model,
+                data,
+                extractor=extractor,
+                num=num,
+                priors=priors,
+                seed=seed,
+                batch_size=run.batch_size,
+                cache=cache,
+            )
+        else:
+            _log.info("%s: figures of its %s", run.path, EVALUATION)
+        own = model.default_prior if model.prior_names else None
+        trained_with = run.config.seed if run.config else model.info.get("seed")
+        cost = cost_of(model, run.config, run.records())
+        return MeasuredRun(run.name, trained_with, evaluation, cost, own if own in evaluation["samples"] else None)
+
+    groups = [[runs[i] for i in group] for group in group_by_seed([(run.config, stage_of(run)) for run in runs])]
+    models = [
+        ComparedModel(name, [measured(run) for run in group])
+        for name, group in zip(group_names(groups), groups, strict=True)
+    ]
+    return Comparison(data, groups, models, compare(models))
+
+
+def _current_evaluation(
+    run: OpenedRun, data: ImageData, extractor: FeatureExtractor, num: int, seed: int, priors: Sequence[str]
+) -> dict[str, Any] | None:
+    """Return what was measured of these weights and priors, if `evaluate` would measure the same now."""
+    evaluation = run.evaluation()
+    if evaluation is None:
+        return None
+    try:
+        is_same = (
+            evaluation["format"] == FORMAT
+            and evaluation["data"]["fingerprint"] == data.fingerprint
+            and evaluation["data"]["split"] == "test"
+            and evaluation["data"]["num"] == min(num, len(data.test))
+            and evaluation["yardstick"]["frechet_distance"]["num"] == min(num, len(data.train))
+            and evaluation["extractor"]["fingerprint"] == extractor.fingerprint
+            and evaluation["seed"] == seed
+            and all(evaluation["samples"].get(name) for name in priors)
+        )
+    except (KeyError, TypeError, AttributeError):  # not written by us
+        return None
+    return evaluation | {"samples": {name: evaluation["samples"][name] for name in priors}} if is_same else None
+
+
+def stage_of(run: OpenedRun) -> Stage:
+    """Return how far the training of a run's model was."""
+    images: int | None = run.model().info.get("images")
+    return "best" if run.place.which == "best" else images
+
+
+def group_names(groups: Sequence[Sequence[OpenedRun]]) -> list[str]:
+    """Return a name of each group: its kind, with recipe or run only where kinds are the same."""
+    kinds = [KINDS[group[0].model().kind].title for group in groups]
+    pairs = list(zip(kinds, groups, strict=True))
+    recipes = [f"{kind} {group[0].config.recipe}" if group[0].config else kind for kind, group in pairs]
+    runs = [f"{kind} {_common_start([run.name for run in group])}" for kind, group in pairs]
+    num_kinds, num_recipes = Counter(kinds), Counter(recipes)
+    return [
+        kind if num_kinds[kind] == 1 else recipe if num_recipes[recipe] == 1 else run
+        for kind, recipe, run in zip(kinds, recipes, runs, strict=True)
+    ]
+
+
+def _common_start(names: Sequence[str]) -> str:
+    """Return what names start with in common: of way-0 and way-1 it is way."""
+    first, last = min(names), max(names)
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(letter for letter, _ in same).rstrip("-_./ ") or first
+
+
+def group_by_seed(runs: Sequence[tuple[Config | None, Stage]]) -> list[list[int]]:
+    """Put runs into groups of equal settings, but for the seed.
+
+    A run without settings stays alone, and so does one with the same seed as another of its group.
+
+    Args:
+        runs: settings of each, and how far its training was.
+
+    Returns:
+        Positions of the runs of each group, in order.
+    """
+    groups: list[tuple[Any, list[int]]] = []
+    seeds = [None if config is None else config.seed for config, _ in runs]
+    for i, (config, stage) in enumerate(runs):
+        key = None if config is None else (_relevant_settings(config), stage)
+        for other, members in groups:
+            if key is not None and other == key and seeds[i] not in [seeds[j] for j in members]:
+                members.append(i)
+                break
+        else:
+            groups.append((key, [i]))
+    return [members for _, members in groups]
+
+
+def _relevant_settings(config: Config) -> dict[str, Any]:
+    """Return what makes the model, name by name; in place of a run that it builds on, the settings of that one."""
+    irrelevant = _IRRELEVANT - (OF_PLATEAUS if config.optim.schedule == "plateau" else set())
+    settings = {name: value for name, value in _flat(config.model_dump(mode="json")) if name not in irrelevant}
+    metric = Path(config.loss.metric) / SETTINGS if config.loss.metric else None
+    if metric is not None and metric.is_file():
+        with contextlib.suppress(UserError):  # if it cannot be read any more, its name must do
+            settings["loss.metric"] = _relevant_settings(load_yaml(metric))
+    return settings
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
