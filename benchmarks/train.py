@@ -38,7 +38,7 @@ def end_to_end(config: Config, folder: Path) -> float:
         """Stores the time at which training starts."""
 
         def emit(self, record: logging.LogRecord) -> None:
-            if record.getMessage().startswith("training"):
+            if record.getMessage().startswith("starting at"):
                 started.append(time.perf_counter())
 
     logger, handler = logging.getLogger("vaegan"), FirstLine()
