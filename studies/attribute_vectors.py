@@ -54,7 +54,7 @@ def vector_metrics(model: Model, reference: ReferenceData) -> Metrics:
         return classifier.attribute_probabilities(classifier.features(model.decode(z)))  # type: ignore[no-any-return]
 
     z, vectors = model.encode(reference.x[:NUM_CHECKED]), vectors_of(model, reference)
-    effects = list(check_vectors(z, vectors, predict, STRENGTHS, known=classifier.attribute_names))
+    effects = list(check_vectors(z, vectors, predict, STRENGTHS, attribute_names=classifier.attribute_names))
     metrics: Metrics = {}
     for strength in STRENGTHS:
         at_strength = [effect for effect in effects if effect.strength == strength]

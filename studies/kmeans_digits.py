@@ -15,7 +15,7 @@ from common.statistics import Answer, exceeds
 from common.study import Study, run_study
 from torch import Tensor
 
-from vaegan.latent.kmeans import Clusters, kmeans, principal_components
+from vaegan.latent.clusters import Clusters, kmeans, principal_components
 from vaegan.metrics.clustering import SCORES, contingency
 from vaegan.models import Model
 

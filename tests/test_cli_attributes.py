@@ -89,7 +89,7 @@ def test_attributes_of_a_table_come_before_labels(run, tmp_path, capsys):
     for how in ("balanced", "linear"):
         assert command(*words, "--method", how, "--orthogonalise") == 0
         found = load_vectors(run)
-        assert (found.names, found.how, found.orthogonalised) == (("light", "size"), how, True)
+        assert (found.names, found.method, found.orthogonalised) == (("light", "size"), how, True)
     assert command(*words, "--attribute", "a,light") == 0
     assert load_vectors(run).names == ("light", "size", "a")
     assert command(*words, "--attribute", "lihgt") == 2

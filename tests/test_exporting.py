@@ -11,10 +11,9 @@ from torch import nn
 
 from vaegan.data.conditions import Conditioning
 from vaegan.errors import UserError
-from vaegan.exporting import FORMS, export_model
+from vaegan.exporting import FORMATS, export_model
 from vaegan.exporting.exporter import largest_difference
-from vaegan.exporting.formats import GRAPHS
-from vaegan.exporting.modules import plain
+from vaegan.exporting.graphs import GRAPHS, plain
 from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.priors.gaussian import Gaussian
@@ -140,7 +139,7 @@ def test_files_give_what_the_model_gives(name, tmp_path):
     checks = export_model(model, folder)
     described = json.loads((folder / "export.json").read_text())
     check_files(model, folder, described)
-    assert {(check.part, check.form) for check in checks} == {(part, form) for part in model.parts for form in FORMS}
+    assert {(check.part, check.form) for check in checks} == {(part, form) for part in model.parts for form in FORMATS}
     assert all(check.difference < 1e-4 for check in checks)
     assert {check["file"] for check in described["checked"]["files"]} | {"config.json", "export.json"} == {
         path.name for path in folder.iterdir()
@@ -228,7 +227,7 @@ def user_made(encoder):
 def test_networks_of_ones_own(tmp_path):
     model = user_made(Encoder(nn.Flatten(), nn.Linear(16, 4)))
     checks = export_model(model, tmp_path / "one")
-    assert [(check.part, check.form) for check in checks] == [("encoder", form) for form in FORMS]
+    assert [(check.part, check.form) for check in checks] == [("encoder", form) for form in FORMATS]
     with pytest.raises(UserError, match="the encoder cannot be exported as a graph: "):
         export_model(user_made(Undecided()), tmp_path / "two", ["torch"])
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
@@ -296,7 +295,7 @@ def test_command(command, tmp_path, capsys):
     ("words", "told"),
     [
         (["--form", "tflite"], "tflite"),
-        (["--form", ""], "no form to export; name some of safetensors, onnx, torch"),
+        (["--form", ""], "no format to export; name some of safetensors, onnx, torch"),
         (["--out", "{full}"], "holds something else (no export.json in it); choose another name"),
         (["--out", "{full}", "--overwrite", "true"], "holds something else (no export.json in it)"),
         (["--out", "{file}"], "is a file; name a folder"),

@@ -10,7 +10,7 @@ import torch
 from vaegan.latent.attribute_check import check_vectors
 from vaegan.latent.attribute_vectors import AttributeVectors, random_like
 
-KNOWN = ("c", "a", "b")
+NAMES = ("c", "a", "b")
 
 
 def vectors_of(*rows, names=("a", "b")) -> AttributeVectors:
@@ -29,7 +29,7 @@ Z = torch.tensor([[5.0, -1, 5, 0], [5, -3, 5, 0], [-1, 1, 5, 0], [-0.5, 5, -1, 0
 def test_flips_by_hand():
     # The first vector moves a alone; the second moves b, and drags c along.
     vectors = vectors_of([0.0, 2, 0, 0], [2.0, 0, 2, 0])
-    first, first2, second, _ = check_vectors(Z, vectors, signs, (1.0, 2.0), known=KNOWN)
+    first, first2, second, _ = check_vectors(Z, vectors, signs, (1.0, 2.0), attribute_names=NAMES)
     assert [(e.attribute, e.strength) for e in (first, first2, second)] == [("a", 1.0), ("a", 2.0), ("b", 1.0)]
     # Without: -1 flips, -3 does not. With: 1 flips, 5 does not.
     assert [first.vector.flipped.value, first.vector.added.value, first.vector.removed.value] == [0.5, 0.5, 0.5]
@@ -44,14 +44,14 @@ def test_flips_by_hand():
 def test_ways_that_cancel_are_both_told():
     # c follows a both ways: no share of all images changes, but the one among each half does.
     z = torch.tensor([[-1.0, -1, 5, 0], [-1, -1, 5, 0], [1, 1, 5, 0], [1, 1, 5, 0]])
-    (effect,) = check_vectors(z, vectors_of([2.0, 2, 0, 0], names="a"), signs, (1.0,), known=KNOWN)
+    (effect,) = check_vectors(z, vectors_of([2.0, 2, 0, 0], names="a"), signs, (1.0,), attribute_names=NAMES)
     assert effect.vector.each_moved == {"c": 1.0, "b": 0.0}
     assert effect.vector.others_moved.value == 0.5
     # Flips to both sides within one way of pushing leave the share where it was.
     z = torch.tensor([[0.0, -1, 1, 0], [0, -1, -1, 0]])
     (effect,) = check_vectors(
         z, vectors_of([0.0, 2, 0, 0], names="a"), lambda z: torch.stack([z[:, 1] > 0, z[:, 2] * (1 - z[:, 1]) > 0], 1),
-        (1.5,), known=("a", "b"),
+        (1.5,), attribute_names=("a", "b"),
     )  # fmt: skip
     assert effect.vector.flipped.value == 1.0
     assert effect.vector.others_flipped.value == 1.0
@@ -65,7 +65,7 @@ def test_random_directions_have_the_length_of_the_vector():
         seen.append(z)
         return signs(z)
 
-    list(check_vectors(Z, vectors_of([0.0, 3, 4, 0], names="a"), predict, (2.0,), known=KNOWN, seed=7))
+    list(check_vectors(Z, vectors_of([0.0, 3, 4, 0], names="a"), predict, (2.0,), attribute_names=NAMES, seed=7))
     assert torch.equal(seen[0], Z)
     pushes = seen[2] - Z
     assert pushes.norm(dim=1).tolist() == pytest.approx([10.0] * 4)
@@ -76,16 +76,20 @@ def test_random_directions_have_the_length_of_the_vector():
 def test_intervals_are_those_of_a_share():
     # 40 of 100 images flip: the binomial's middle 95 %.
     z = torch.tensor([[0.0, -1, 5, 0]] * 40 + [[0.0, -9, 5, 0]] * 60)
-    (effect,) = check_vectors(z, vectors_of([0.0, 2, 0, 0], names="a"), signs, (1.0,), known=KNOWN)
+    (effect,) = check_vectors(z, vectors_of([0.0, 2, 0, 0], names="a"), signs, (1.0,), attribute_names=NAMES)
     for share in (effect.vector.flipped, effect.vector.added):
         assert (share.low, share.high) == pytest.approx((0.31, 0.5), abs=0.021)
-    (again,) = check_vectors(z, vectors_of([0.0, 2, 0, 0], names="a"), signs, (1.0,), known=KNOWN)
+    (again,) = check_vectors(z, vectors_of([0.0, 2, 0, 0], names="a"), signs, (1.0,), attribute_names=NAMES)
     assert again == effect
 
 
 def test_nothing_is_counted_where_there_is_nothing():
     (effect,) = check_vectors(
-        torch.ones(3, 4), vectors_of([0.0, 1, 0, 0], names="a"), lambda z: signs(z)[:, 1:2], (1.0,), known=("a",)
+        torch.ones(3, 4),
+        vectors_of([0.0, 1, 0, 0], names="a"),
+        lambda z: signs(z)[:, 1:2],
+        (1.0,),
+        attribute_names=("a",),
     )
     assert effect.vector.added is None
     assert effect.vector.others_moved is None
@@ -95,7 +99,9 @@ def test_nothing_is_counted_where_there_is_nothing():
 
 def test_when_a_vector_works():
     z = torch.tensor([[5.0, -1, 5, 0]] * 9 + [[5.0, -9, 5, 0]])
-    effects = list(check_vectors(z, vectors_of([0.0, 2, 0, 0], names="a"), signs, (0.6, 1.0, 2.5), known=KNOWN))
+    effects = list(
+        check_vectors(z, vectors_of([0.0, 2, 0, 0], names="a"), signs, (0.6, 1.0, 2.5), attribute_names=NAMES)
+    )
     assert [effect.vector.flipped.value for effect in effects] == [0.9] * 3
     assert [effect.works() for effect in effects] == [False, True, False]
     push = effects[1].vector

@@ -41,7 +41,7 @@ def test_difference_of_means_by_hand(world):
 
 def test_linear_is_the_regression(world):
     z, attributes, effects = world
-    found = find_vectors(z, attributes, NAMES, how="linear")
+    found = find_vectors(z, attributes, NAMES, method="linear")
     expected = LinearRegression().fit(attributes.numpy(), z.numpy()).coef_.T
     age = attributes[:, 2]
     expected[2] *= float(age[age > age.median()].mean() - age[age <= age.median()].mean())
@@ -52,7 +52,7 @@ def test_linear_is_the_regression(world):
 def test_balanced_takes_the_beard_out_of_the_hat(world):
     z, attributes, effects = world
     plain = find_vectors(z, attributes, NAMES)["hat"]
-    balanced = find_vectors(z, attributes, NAMES, how="balanced")["hat"]
+    balanced = find_vectors(z, attributes, NAMES, method="balanced")["hat"]
     assert (plain - effects[0]).norm() > 0.5 * effects[1].norm()
     torch.testing.assert_close(balanced, effects[0], atol=0.03, rtol=0)
 
@@ -63,7 +63,7 @@ def test_balanced_with_one_other_binary_attribute_is_stratification():
     hat, beard = rng.random((2, 500)) < [[0.4], [0.6]]
     beard ^= hat & (rng.random(500) < 0.5)
     z = torch.from_numpy(rng.normal(size=(500, 3)) + np.outer(hat & beard, [1, 2, 3])).double()
-    found = find_vectors(z, torch.tensor(np.stack([hat, beard], 1)).float(), ("hat", "beard"), how="balanced")
+    found = find_vectors(z, torch.tensor(np.stack([hat, beard], 1)).float(), ("hat", "beard"), method="balanced")
     share = (beard[hat].mean() + beard[~hat].mean()) / 2
     cells = {(h, b): z.numpy()[(hat == h) & (beard == b)].mean(0) for h in (0, 1) for b in (0, 1)}
     expected = share * (cells[1, 1] - cells[0, 1]) + (1 - share) * (cells[1, 0] - cells[0, 0])
@@ -74,7 +74,7 @@ def test_no_other_attribute_needs_no_balance(world):
     z, attributes, _ = world
     one = attributes[:, :1]
     expected = find_vectors(z, one, NAMES[:1]).vectors
-    torch.testing.assert_close(find_vectors(z, one, NAMES[:1], how="balanced").vectors, expected)
+    torch.testing.assert_close(find_vectors(z, one, NAMES[:1], method="balanced").vectors, expected)
 
 
 def test_orthogonalised_vectors_by_qr(world):
@@ -90,18 +90,18 @@ def test_orthogonalised_vectors_by_qr(world):
 def test_vectors_that_are_mixtures_of_each_other_cannot_be_orthogonalised():
     labels = torch.eye(3)[torch.arange(300) % 3]
     z = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
-    assert torch.isfinite(find_vectors(z, labels, NAMES, how="linear").vectors).all()
-    with pytest.raises(UserError, match=r"'hat' is a mixture of the others'.*choose fewer"):
+    assert torch.isfinite(find_vectors(z, labels, NAMES, method="linear").vectors).all()
+    with pytest.raises(UserError, match=r"'hat' is a combination of the others'.*choose fewer"):
         find_vectors(z, labels, NAMES, orthogonalise=True)
 
 
 @pytest.mark.parametrize("how", ["difference", "balanced", "linear"])
 def test_images_of_which_nothing_is_known_take_no_part(world, how):
     z, attributes, _ = world
-    expected = find_vectors(z, attributes, NAMES, how=how)
+    expected = find_vectors(z, attributes, NAMES, method=how)
     more_z = torch.cat([z, 100 * torch.ones(50, 6)])
     more = torch.cat([attributes, torch.full((50, 3), torch.nan)])
-    found = find_vectors(more_z, more, NAMES, how=how)
+    found = find_vectors(more_z, more, NAMES, method=how)
     torch.testing.assert_close(found.vectors, expected.vectors, atol=1e-5, rtol=1e-4)
     assert torch.equal(found.counts, expected.counts)
 
@@ -125,11 +125,11 @@ def test_mistakes_are_told(world):
         find_vectors(z, attributes * torch.tensor([1, 0, 1]), NAMES)
     with pytest.raises(UserError, match=r"no attribute 'haat' \(perhaps you meant 'hat'\); there are hat, beard, age"):
         find_vectors(z, attributes, NAMES)["haat"]
-    with pytest.raises(UserError, match="unknown way 'magic'"):
-        find_vectors(z, attributes, NAMES, how="magic")
+    with pytest.raises(UserError, match="unknown method 'magic'"):
+        find_vectors(z, attributes, NAMES, method="magic")
     with pytest.raises(UserError, match="none; choose fewer"):
         find_vectors(z, torch.where(torch.arange(4000)[:, None] % 3 == torch.arange(3), torch.nan, attributes),
-                     NAMES, how="linear")  # fmt: skip
+                     NAMES, method="linear")  # fmt: skip
 
 
 def test_strength_one_is_the_whole_difference():

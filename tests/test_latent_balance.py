@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression
 
-from vaegan.latent.entropy_balancing import balancing_weights
+from vaegan.latent.attribute_vectors import balancing_weights
 
 
 def test_balancing_weights_solve_their_equation():

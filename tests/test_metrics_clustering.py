@@ -25,11 +25,17 @@ def assigned(request):
     return clusters, labels
 
 
-def test_nmi_and_ari_are_those_of_scikit_learn(assigned):
-    clusters, labels = assigned
-    expected = metrics.normalized_mutual_info_score(labels, clusters)
-    assert normalised_mutual_information(clusters, labels) == pytest.approx(expected)
-    assert adjusted_rand_index(clusters, labels) == pytest.approx(metrics.adjusted_rand_score(labels, clusters))
+def test_nmi_and_ari_by_hand():
+    # Clusters of 3 and 1, labels of 2 and 2: the table is [[2, 1], [0, 1]].
+    clusters, labels = [7, 7, 7, 8], ["a", "a", "b", "b"]
+    of_clusters, of_labels = -0.75 * np.log(0.75) - 0.25 * np.log(0.25), np.log(2)
+    both = -0.5 * np.log(0.5) - 2 * 0.25 * np.log(0.25)
+    nmi = (of_clusters + of_labels - both) / ((of_clusters + of_labels) / 2)
+    assert normalised_mutual_information(clusters, labels) == pytest.approx(nmi)
+    # Of 6 pairs 1 is together in both, 3 in the clusters, 2 in the labels; by chance 3 x 2 / 6 = 1 would be.
+    assert adjusted_rand_index(clusters, labels) == pytest.approx((1 - 1) / ((3 + 2) / 2 - 1), abs=1e-12)
+    # [[3, 0], [1, 1]]: of 10 pairs 3 are together in both, 4 in the clusters, 6 in the labels; by chance 4 x 6 / 10.
+    assert adjusted_rand_index([0, 0, 0, 1, 1], [0, 0, 0, 0, 1]) == pytest.approx((3 - 2.4) / ((4 + 6) / 2 - 2.4))
 
 
 def test_matched_accuracy_is_the_best_of_all_matches(assigned):

@@ -12,7 +12,7 @@ from vaegan.data.dataset import ImageData, ImageSet
 from vaegan.errors import UserError
 from vaegan.metrics.extractors import learned
 from vaegan.metrics.extractors.features import EXTRACTORS, default_extractor, open_extractor, open_layers
-from vaegan.metrics.extractors.learned import known_task
+from vaegan.metrics.extractors.learned import label_task
 
 
 def made_set(num, seed, height=12, width=12, **known):
@@ -135,14 +135,14 @@ def test_pixels_are_pixels_and_large_images_are_averaged_down():
 def test_unknown_attributes_take_no_part():
     images = made_set(50, 0, attributes=None)
     images.attributes[::2, 0] = np.nan
-    task = known_task(images)
+    task = label_task(images)
     assert (task.label_names, task.attribute_names, task.num_outputs) == ((), ("right", "size"), 2)
 
 
 def test_mistakes_are_told_in_one_line(tmp_path):
     with pytest.raises(UserError, match=r"unknown extractor 'clasifier' \(perhaps you meant 'classifier'\)"):
         open_extractor("clasifier", made(), cache=tmp_path)
-    with pytest.raises(UserError, match=r"made: neither labels nor attributes are known .* use rotations"):
+    with pytest.raises(UserError, match=r"made: there are no labels or attributes .* use rotations"):
         open_extractor("classifier", made(), cache=tmp_path)
     extractor = open_extractor("rotations", made(), cache=tmp_path)
     with pytest.raises(UserError, match=r"was trained on images \(1, 12, 12\), not \(1, 8, 8\)"):

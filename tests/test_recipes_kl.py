@@ -17,7 +17,7 @@ import vaegan
 from vaegan.data import open_data
 from vaegan.data.dataset import ImageSet
 from vaegan.errors import UserError
-from vaegan.latent.scale import scale_factor
+from vaegan.latent.encoding import scale_factor
 from vaegan.metrics.extractors import learned
 from vaegan.models import Model
 from vaegan.objectives import Noise

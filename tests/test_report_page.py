@@ -21,7 +21,7 @@ from PIL import Image
 from vaegan.cli import main
 from vaegan.config import Config
 from vaegan.data import open_data
-from vaegan.latent.kmeans import kmeans
+from vaegan.latent.clusters import kmeans
 from vaegan.loading import load
 from vaegan.metrics.clustering import SCORES
 from vaegan.models import Model

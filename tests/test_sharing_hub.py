@@ -190,7 +190,7 @@ def test_pushed_by_one_and_loaded_by_another(hub, model, tmp_path):
     assert b"license: unknown" in files["README.md"]  # of the second push, which named none
     assert f"model and card: {hub.address}/me/blobs/commit/{hub.sha('me/blobs')}" in done.stdout
     assert (tmp_path / "samples.png").is_file()
-    assert re.search('me/blobs is not pushed: the hub did not do it: .*"license" is wrong', done.stderr)
+    assert re.search('me/blobs is not pushed: the hub refused: .*"license" is wrong', done.stderr)
     assert "the hub has no model me/other that you may see" in done.stderr
     assert "some/text on the hub is not a model of vaegan (no config.json)" in done.stderr
     assert not any("pytorch_model.bin" in line for line in hub.asked)

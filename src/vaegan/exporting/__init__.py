@@ -1,5 +1,5 @@
-"""A model's parts as files that others read: safetensors, ONNX, `torch.export`, diffusers; checked against it."""
+"""Export of a model to safetensors, ONNX, `torch.export` or diffusers, each file checked against the model."""
 
-from .exporter import FORMS, Check, export_model
+from .exporter import FORMATS, Check, export_model
 
-__all__ = ["FORMS", "Check", "export_model"]
+__all__ = ["FORMATS", "Check", "export_model"]

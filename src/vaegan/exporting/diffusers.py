@@ -1,8 +1,8 @@
 """A model whose codes are maps in the layout of diffusers' `AutoencoderKL`: config.json and weights under its names.
 
-Our residual networks are that class layer for layer, so nothing is computed, only renamed. Images are in [-1, 1] there,
-as in networks of output 'centred', and codes are maps (C, h, w). Where diffusers is installed, the files are read by it
-and what it gives is compared with what the model gives.
+Our residual networks equal that class layer for layer, so weights are only renamed. There images are in [-1, 1], as in
+networks of output 'centred', and codes are maps (C, h, w). Where diffusers is installed, it reads the files and its
+outputs are compared with the model's.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _RENAMED = (
     (r"^(encoder|decoder)\.norm\.", r"\1.conv_norm_out."),
     (r"\.middle\.attention\.", ".mid_block.attentions.0."),
     (r"\.middle\.", ".mid_block."),
-    (r"^encoder\.stage(\d+)\.", lambda found: f"encoder.down_blocks.{int(found[1]) - 1}."),
-    (r"^decoder\.stage(\d+)\.", lambda found: f"decoder.up_blocks.{int(found[1]) - 1}."),
-    (r"\.block(\d+)\.", lambda found: f".resnets.{int(found[1]) - 1}."),
+    (r"^encoder\.stage(\d+)\.", lambda m: f"encoder.down_blocks.{int(m[1]) - 1}."),
+    (r"^decoder\.stage(\d+)\.", lambda m: f"decoder.up_blocks.{int(m[1]) - 1}."),
+    (r"\.block(\d+)\.", lambda m: f".resnets.{int(m[1]) - 1}."),
     (r"\.shortcut\.", ".conv_shortcut."),
     (r"\.down\.", ".downsamplers.0.conv."),
     (r"\.up\.", ".upsamplers.0.conv."),

@@ -1,9 +1,7 @@
-"""A model exported to a folder: written, read back, compared with the model, and only then put in its place.
+"""Export of a model to a folder: written, read back and compared with the model, then renamed to its final place.
 
-The comparison is with what the model's own methods give, on batches of 1 and 3. A difference counts as a share of the
-largest value where that is above 1, so that large logits are not held to more digits than float32 has.
-
-A folder that appears whole or not at all: written beside, then renamed.
+The outputs are compared with those of the model's own methods, on batches of 1 and 3. A difference is relative to the
+largest value where that is above 1, so that large logits need no more digits than float32 has.
 """
 
 from __future__ import annotations
@@ -27,13 +25,12 @@ from ..models import Model
 from ..models.serialization import copy_vectors
 from ..version import __version__
 from .diffusers import WEIGHTS_NAME, outputs_of, read_diffusers, write_diffusers
-from .formats import GRAPHS, Form, import_onnxruntime, traced
-from .modules import PublicPart, from_model, public_parts
+from .graphs import GRAPHS, GraphFormat, PublicPart, from_model, import_onnxruntime, public_parts, traced
 
-FORMS = ("safetensors", *GRAPHS)
-"""Forms of every model."""
+FORMATS = ("safetensors", *GRAPHS)
+"""Formats of every model."""
 DIFFUSERS = "diffusers"
-"""The form, and the folder, of models whose codes are maps."""
+"""The format, and its folder, of models whose codes are maps."""
 TOLERANCE = 1e-4
 BATCH_SIZES = (1, 3)
 DESCRIPTION_NAME = "export.json"
@@ -41,14 +38,14 @@ DESCRIPTION_NAME = "export.json"
 
 @dataclass(frozen=True)
 class Check:
-    """What came out of one file's comparison with the model.
+    """Comparison of one file with the model.
 
     Attributes:
         file: name in the folder.
         part: of the model.
-        form: one of `FORMS`, or 'diffusers'.
-        difference: the largest, of all outputs and batches; a share where values are above 1. None where what would
-            read the file is not installed.
+        form: its format: one of `FORMATS`, or 'diffusers'.
+        difference: the largest, of all outputs and batches; relative where values are above 1. None where the
+            package that reads the file is not installed.
     """
 
     file: str
@@ -58,45 +55,45 @@ class Check:
 
 
 def export_model(
-    model: Model, folder: str | Path, forms: Sequence[str] = FORMS, *, overwrite: bool = False
+    model: Model, folder: str | Path, formats: Sequence[str] = FORMATS, *, overwrite: bool = False
 ) -> list[Check]:
     """Write a model's parts into a folder, check them, describe them in `export.json`.
 
     Args:
         model: of any device.
-        folder: where to; it appears when all is written and checked, or not at all.
-        forms: 'safetensors' (what `load` reads, with priors and attribute vectors), 'onnx', 'torch'
+        folder: written whole, after all checks, or not at all.
+        formats: 'safetensors' (what `load` reads, with priors and attribute vectors), 'onnx', 'torch'
             (`torch.export`), and of a model whose codes are maps 'diffusers' (the layout of `AutoencoderKL`, in a
             folder of that name).
         overwrite: replace an earlier export in this folder.
 
     Returns:
-        The comparisons, one for each part and form.
+        The comparisons, one for each part and format.
 
     Raises:
-        UserError: if a form is unknown, needs what is not installed or is none of this model's, the folder cannot be
-            written or replaced, a network cannot be traced, or an exported part differs from the model by more than
-            1e-4.
+        UserError: if a format is unknown, needs a package that is not installed or does not fit this model, the folder
+            cannot be written or replaced, a network cannot be traced, or an exported part differs from the model by
+            more than 1e-4.
     """
-    known = (*FORMS, DIFFUSERS)
-    for form in forms:
-        if form not in known:
-            raise UserError(f"unknown form '{form}'{nearest(form, known)}; there are {', '.join(known)}")
-    if not forms:
-        raise UserError(f"no form to export; name some of {', '.join(known)}")
-    if "onnx" in forms:
+    choices = (*FORMATS, DIFFUSERS)
+    for name in formats:
+        if name not in choices:
+            raise UserError(f"unknown format '{name}'{nearest(name, choices)}; there are {', '.join(choices)}")
+    if not formats:
+        raise UserError(f"no format to export; name some of {', '.join(choices)}")
+    if "onnx" in formats:
         import_onnxruntime()
-    if model.device.type != "cpu":  # what is compared with has the arithmetic of what is compared
+    if model.device.type != "cpu":  # exported files run on the CPU
         model = copy.deepcopy(model).cpu()
     parts = public_parts(model)
     with folder_beside(Path(folder), DESCRIPTION_NAME, overwrite) as beside:
         checks: list[Check] = []
-        if "safetensors" in forms:
+        if "safetensors" in formats:
             checks += _save(model, parts, beside)
-        if DIFFUSERS in forms:
+        if DIFFUSERS in formats:
             checks += _write_diffusers(model, parts, beside)
         for name, part in parts.items():
-            checks += _export_part(model, name, part, {f: GRAPHS[f] for f in GRAPHS if f in forms}, beside)
+            checks += _export_part(model, name, part, {f: GRAPHS[f] for f in GRAPHS if f in formats}, beside)
         write_json(beside / DESCRIPTION_NAME, _description(model, parts, checks))
     return checks
 
@@ -129,18 +126,20 @@ def _write_diffusers(model: Model, parts: dict[str, PublicPart], folder: Path) -
         )
 
 
-def _export_part(model: Model, name: str, part: PublicPart, forms: dict[str, Form], folder: Path) -> Iterator[Check]:
-    if not forms:
+def _export_part(
+    model: Model, name: str, part: PublicPart, formats: dict[str, GraphFormat], folder: Path
+) -> Iterator[Check]:
+    if not formats:
         return
     program = traced(part)
-    for word, form in forms.items():
-        file = name + form.ending
-        form.write(part, program, folder / file)
-        yield _checked(model, name, part, word, file, form.read(folder / file))
+    for word, graph in formats.items():
+        file = name + graph.ending
+        graph.write(part, program, folder / file)
+        yield _checked(model, name, part, word, file, graph.read(folder / file))
 
 
 def _checked(model: Model, name: str, part: PublicPart, form: str, file: str, run: Any) -> Check:
-    """Compare what a file's part computes with what the model does.
+    """Compare the outputs of a file's part with those of the model.
 
     Raises:
         UserError: if they differ.
@@ -149,22 +148,22 @@ def _checked(model: Model, name: str, part: PublicPart, form: str, file: str, ru
     difference = 0.0
     for num in BATCH_SIZES:
         inputs = tuple(port.example(num, generator) for port in part.inputs)
-        for wanted, given in zip(from_model(model, name, inputs), run(*inputs), strict=True):
-            difference = max(difference, largest_difference(wanted, given))
+        for expected, actual in zip(from_model(model, name, inputs), run(*inputs), strict=True):
+            difference = max(difference, largest_difference(expected, actual))
     if not difference <= TOLERANCE:  # also where it is not a number
         raise UserError(
-            f"the {name} as {form} differs from the model by {difference:.1e}, more than {TOLERANCE:g}; nothing is "
-            "kept; export other forms (--form), and report this if the model's weights are finite"
+            f"the {name} as {form} differs from the model by {difference:.1e}, more than {TOLERANCE:g}; nothing was "
+            "written; export other formats, and report this if the model's weights are finite"
         )
     return Check(file, name, form, difference)
 
 
-def largest_difference(wanted: Tensor, given: Tensor) -> float:
-    """Return max |wanted - given| / max(1, max |wanted|); infinite if shapes differ or a value is not finite."""
-    if wanted.shape != given.shape or not (wanted.isfinite().all() and given.isfinite().all()):
+def largest_difference(expected: Tensor, actual: Tensor) -> float:
+    """Return max |expected - actual| / max(1, max |expected|); infinite if shapes differ or a value is not finite."""
+    if expected.shape != actual.shape or not (expected.isfinite().all() and actual.isfinite().all()):
         return float("inf")
-    scale = max(1.0, float(wanted.abs().max()))
-    return float((wanted.double() - given.double()).abs().max()) / scale
+    scale = max(1.0, float(expected.abs().max()))
+    return float((expected.double() - actual.double()).abs().max()) / scale
 
 
 def _description(model: Model, parts: dict[str, PublicPart], checks: list[Check]) -> dict[str, Any]:
@@ -189,7 +188,7 @@ def _description(model: Model, parts: dict[str, PublicPart], checks: list[Check]
 
 
 def check_folder(folder: Path, mark: str, overwrite: bool) -> None:
-    """Refuse a place that is taken.
+    """Check that a folder may be written.
 
     Args:
         folder: where something is to be written.

@@ -1,10 +1,9 @@
-"""Whether attribute vectors do what they should: a classifier looks at images moved along them.
+"""Check of attribute vectors: an independent classifier judges images whose codes were moved along them.
 
-An image that the classifier sees without the attribute goes along the vector, one that it sees with it goes against
-it. The share of images of which it then says the opposite is the flip share. What the vector does besides is told in
-the same unit: how far the share of images with another attribute moves, separately among the images that were pushed
-along and those pushed against, since both could cancel. A random direction of the same length for each image is the
-control: what moves there is what any push of that size would move.
+An image that the classifier judges to be without the attribute is moved along the vector, one with it against it. The
+share of images whose attribute then changes is the flip share. Side effects are in the same unit: how far the share of
+images with another attribute moves, separately for images moved along and against, since both could cancel. The control
+is a random direction of the same length for each image: the effect of any move of that size.
 """
 
 from __future__ import annotations
@@ -21,24 +20,24 @@ from .attribute_vectors import AttributeVectors, apply, random_like
 NUM_DRAWS = 1000
 LEVEL = 0.95
 STRENGTHS = (1.0, 2.0)
-"""Between these a vector is to work."""
+"""A vector is required to work at a strength between these."""
 LEAST_FLIPPED = 0.8
 MOST_BESIDES = 1 / 3
 
 
 @dataclass(frozen=True)
 class Push:
-    """What a push does to images, as shares of them in [0, 1]; None where there is nothing to count.
+    """The effect of moving codes, as shares of images in [0, 1]; None where there are no such images.
 
     Attributes:
         flipped: images whose attribute flips.
-        added: of those without it, the ones that get it.
+        added: of those without it, the ones that gain it.
         removed: of those with it, the ones that lose it.
-        others_moved: how far the share of images with another attribute moves, up or down, from what it was: the mean
-            over both ways of pushing, each with the weight of its images, and over all other attributes.
-        others_flipped: images of which another attribute flips, the mean over all other attributes. Of attributes
-            that were parted at their median, and of what the classifier is unsure of, any push flips some.
-        each_moved: what `others_moved` is the mean of, by name.
+        others_moved: how far the share of images with another attribute moves, up or down: the mean
+            over both directions, each weighted by its images, and over all other attributes.
+        others_flipped: images of which another attribute flips, the mean over all other attributes. Any move
+            flips some images of attributes split at their median, and of those the classifier is unsure of.
+        each_moved: attribute -> the shift of its share, of which `others_moved` is the mean.
     """
 
     flipped: Figure
@@ -51,7 +50,7 @@ class Push:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a vector does at one strength.
+    """The effect of a vector at one strength.
 
     Attributes:
         attribute: its name.
@@ -84,17 +83,17 @@ def check_vectors(
     predict: Callable[[Tensor], Tensor],
     strengths: Sequence[float],
     *,
-    known: Sequence[str],
+    attribute_names: Sequence[str],
     seed: int = 0,
 ) -> Iterator[Effect]:
     """Measure each vector at each strength.
 
     Args:
-        z: codes `(B, Z)` of images that took no part in finding the vectors.
+        z: codes `(B, Z)` of images that the vectors were not computed from.
         vectors: to check.
         predict: codes `(B, Z)` -> probabilities `(B, A)` of attributes in the images they decode to.
         strengths: more than 0.
-        known: names of these A attributes, the vectors' among them.
+        attribute_names: of these A attributes, the vectors' among them.
         seed: of the random directions, and of the draws that the intervals are made of.
 
     Yields:
@@ -104,12 +103,12 @@ def check_vectors(
     before = predict(z) > 0.5
     draws = _draws(len(z), seed)
     for row, name in enumerate(vectors.names):
-        column = list(known).index(name)
+        column = list(attribute_names).index(name)
         sign = torch.where(before[:, column], -1.0, 1.0).to(z)
         control = random_like(vectors.vectors[row].expand(len(z), -1), seed + row)
         for strength in strengths:
             pushes = [
-                _push(before, predict(apply(z, direction, strength * sign)) > 0.5, column, known, draws, seed)
+                _push(before, predict(apply(z, direction, strength * sign)) > 0.5, column, attribute_names, draws, seed)
                 for direction in (vectors.vectors[row], control)
             ]
             yield Effect(name, strength, *pushes)
@@ -123,11 +122,11 @@ def _draws(num: int, seed: int) -> Tensor:
     return torch.cat([torch.ones(1, num, dtype=torch.float64), counts])
 
 
-def _push(before: Tensor, after: Tensor, column: int, known: Sequence[str], draws: Tensor, seed: int) -> Push:
-    """Compare what is seen before and after, both bool `(B, A)`, over all draws."""
+def _push(before: Tensor, after: Tensor, column: int, attribute_names: Sequence[str], draws: Tensor, seed: int) -> Push:
+    """Compare predictions before and after, both bool `(B, A)`, over all draws."""
     num = before.shape[0]
     change = after.double() - before.double()
-    others = [index for index in range(len(known)) if index != column]
+    others = [index for index in range(len(attribute_names)) if index != column]
     sides = [~before[:, column], before[:, column]]
     moved_of_sides = [((draws * side) @ change).abs() for side in sides]
     added, removed = (
@@ -142,7 +141,7 @@ def _push(before: Tensor, after: Tensor, column: int, known: Sequence[str], draw
         removed,
         _interval(moved[:, others].mean(1), num, seed) if others else None,
         _interval(flipped[:, others].mean(1), num, seed) if others else None,
-        {known[index]: float(moved[0, index]) for index in others},
+        {attribute_names[index]: float(moved[0, index]) for index in others},
     )
 
 

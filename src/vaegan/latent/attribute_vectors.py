@@ -1,13 +1,13 @@
-"""Attribute vectors: directions in the latent space that put something into an image or take it away.
+"""Attribute vectors: directions in the latent space that add an attribute to an image or remove it.
 
 The vector of an attribute is the mean code of images with it minus the mean code of images without it (Larsen et al.,
 arXiv:1512.09300, section 4.2), so strength 1 goes from the one group's mean to the other's, however many images either
 has. Attributes that go together in the data (beard and male) go together in these vectors. Three remedies:
 
-* 'balanced': both groups are weighted until all other attributes have the same mean in both (see `balance`).
+* 'balanced': both groups are weighted so that all other attributes have the same mean in both (`balancing_weights`).
 * 'linear': least squares of the codes on all attributes at once, z = b_0 + sum_a y_a b_a; each b_a is the effect of
   its attribute while the others are held fixed.
-* orthogonalise: of each vector only what no other one has (its part at right angles to all of them) is kept.
+* orthogonalise: each vector is reduced to its component orthogonal to all others.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from torch import Tensor
 
 from ..data.thresholds import find_thresholds, has_attribute
 from ..errors import UserError, nearest
-from .entropy_balancing import balancing_weights
 
-How = Literal["difference", "balanced", "linear"]
+Method = Literal["difference", "balanced", "linear"]
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,15 @@ class AttributeVectors:
         vectors: float32 `(A, Z)`; strength 1 adds one of them.
         thresholds: `(A,)`; an image whose value lies above has the attribute, one at or below has not.
         counts: `(A, 2)`, images without and with it.
-        how: how they were found.
-        orthogonalised: whether each is at right angles to all others as they were found.
+        method: how they were computed.
+        orthogonalised: whether each is orthogonal to all others, as they were before.
     """
 
     names: tuple[str, ...]
     vectors: Tensor
     thresholds: Tensor
     counts: Tensor
-    how: How = "difference"
+    method: Method = "difference"
     orthogonalised: bool = False
 
     def __getitem__(self, name: str) -> Tensor:
@@ -81,8 +80,8 @@ def find_attribute(names: Sequence[str], name: str) -> int:
         UserError: if it is not there.
     """
     if name not in names:
-        known = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-        raise UserError(f"no attribute {name!r}{nearest(name, names)}; there are {known}")
+        first = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        raise UserError(f"no attribute {name!r}{nearest(name, names)}; there are {first}")
     return list(names).index(name)
 
 
@@ -91,34 +90,34 @@ def find_vectors(
     attributes: Tensor,
     names: Sequence[str],
     *,
-    how: How = "difference",
+    method: Method = "difference",
     orthogonalise: bool = False,
 ) -> AttributeVectors:
     """Find the vector of each attribute.
 
     Args:
         z: codes `(N, Z)`.
-        attributes: `(N, A)`, NaN where unknown. Those with more than two values are parted at their median.
+        attributes: `(N, A)`, NaN where unknown. Those with more than two values are split at their median.
         names: A names.
-        how: 'difference', 'balanced' or 'linear', see the module. In 'linear' a value counts as it is, the vector is
-            scaled to the difference between both groups' mean values, and only images of which all is known take part.
-        orthogonalise: keep of each vector what is at right angles to all others.
+        method: 'difference', 'balanced' or 'linear', see the module. 'linear' takes the values as they are, scales the
+            vector to the difference of the groups' mean values, and uses only images without unknown attributes.
+        orthogonalise: reduce each vector to its component orthogonal to all others.
 
     Raises:
-        UserError: if an attribute is the same for all images, or cannot be told from the others.
+        UserError: if an attribute is the same for all images, or its vector is a combination of the others.
     """
-    if how not in _HOW:
-        raise UserError(f"unknown way {how!r} to find vectors; there are {', '.join(_HOW)}")
+    if method not in _METHODS:
+        raise UserError(f"unknown method {method!r} for attribute vectors; there are {', '.join(_METHODS)}")
     thresholds = find_thresholds(attributes)
     sides = has_attribute(attributes, thresholds)
     counts = torch.stack([(sides == 0).sum(0), (sides == 1).sum(0)], dim=1)
     for name, smaller in zip(names, counts.amin(1).tolist(), strict=True):
         if smaller == 0:
             raise UserError(f"attribute {name!r} is the same for all {len(z)} images; leave it out or take more images")
-    vectors = _HOW[how](z.double(), attributes.double(), sides)
+    vectors = _METHODS[method](z.double(), attributes.double(), sides)
     if orthogonalise:
         vectors = _orthogonalised(vectors, names)
-    return AttributeVectors(tuple(names), vectors.float(), thresholds, counts, how, orthogonalise)
+    return AttributeVectors(tuple(names), vectors.float(), thresholds, counts, method, orthogonalise)
 
 
 def apply(z: Tensor, vector: Tensor, strength: float | Tensor) -> Tensor:
@@ -149,22 +148,22 @@ def _difference(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
 
 
 def _linear(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
-    known = ~attributes.isnan().any(1)
-    if not known.any():
-        raise UserError("'linear' needs images of which all attributes are known, and there are none; choose fewer")
+    complete = ~attributes.isnan().any(1)
+    if not complete.any():
+        raise UserError("'linear' needs images without unknown attributes, and there are none; choose fewer attributes")
     units = _difference(attributes.nan_to_num(), attributes, sides).diagonal()
-    y = attributes[known] / units
+    y = attributes[complete] / units
     y = torch.cat([torch.ones(len(y), 1, dtype=y.dtype), y], dim=1)
     # The pseudo-inverse also takes attributes that depend on one another (one column per label): of all solutions
     # it gives the shortest.
-    return torch.matmul(torch.linalg.pinv(y), z[known])[1:]
+    return torch.matmul(torch.linalg.pinv(y), z[complete])[1:]
 
 
 def _balanced(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
-    known = ~attributes.isnan()
+    valid = ~attributes.isnan()
     mean = attributes.nanmean(0)
-    deviation = torch.where(known, attributes - mean, 0.0)
-    scaled = deviation / (deviation.square().sum(0) / known.sum(0)).sqrt()
+    deviation = torch.where(valid, attributes - mean, 0.0)
+    scaled = deviation / (deviation.square().sum(0) / valid.sum(0)).sqrt()
     vectors = []
     for index, side in enumerate(sides.unbind(1)):
         others = torch.cat([scaled[:, :index], scaled[:, index + 1 :]], dim=1)
@@ -176,17 +175,52 @@ def _balanced(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
 
 
 def _orthogonalised(vectors: Tensor, names: Sequence[str]) -> Tensor:
-    kept = []
+    orthogonal = []
     for index, vector in enumerate(vectors):
         others = torch.cat([vectors[:index], vectors[index + 1 :]]).T
         rest = vector - others @ (torch.linalg.pinv(others) @ vector)
         if rest.norm() < 1e-3 * vector.norm():
             raise UserError(
-                f"the vector of attribute {names[index]!r} is a mixture of the others', nothing of its own is left; "
+                f"the vector of attribute {names[index]!r} is a combination of the others', nothing of it is left; "
                 "choose fewer attributes or do not orthogonalise"
             )
-        kept.append(rest)
-    return torch.stack(kept)
+        orthogonal.append(rest)
+    return torch.stack(orthogonal)
 
 
-_HOW = {"difference": _difference, "balanced": _balanced, "linear": _linear}
+def balancing_weights(c: Tensor, ridge: float = 1e-3, num_steps: int = 50) -> Tensor:
+    """Return the weights nearest to equal under which each column of `c` has mean 0: w_i ~ exp(lambda . c_i).
+
+    Nearest in entropy (Hainmueller 2012, "Entropy balancing for causal effects"). lambda minimises
+    `log mean exp(lambda . c) + ridge/2 |lambda|^2`, which is convex, by Newton's method. The ridge keeps it finite
+    where no weights exist (all values of a column on one side of 0): then the mean is as near to 0 as weights allow.
+
+    Args:
+        c: `(N, A)`, columns of size about 1.
+        ridge: see above.
+        num_steps: at most so many Newton steps.
+
+    Returns:
+        `(N,)`, positive, of sum 1.
+    """
+    lam = c.new_zeros(c.shape[1])
+
+    def value(lam: Tensor) -> Tensor:
+        return (c @ lam).logsumexp(0) + 0.5 * ridge * lam.square().sum()
+
+    for _ in range(num_steps):
+        w = (c @ lam).softmax(0)
+        mean = w @ c
+        gradient = mean + ridge * lam
+        if gradient.norm() < 1e-9:
+            break
+        hessian = (c * w[:, None]).T @ c - mean.outer(mean) + ridge * torch.ones_like(lam).diag()
+        step = torch.linalg.solve(hessian, gradient)
+        size = 1.0
+        while value(lam - size * step) > value(lam) - 1e-4 * size * (gradient @ step) and size > 1e-6:
+            size /= 2
+        lam = lam - size * step
+    return (c @ lam).softmax(0)
+
+
+_METHODS = {"difference": _difference, "balanced": _balanced, "linear": _linear}

@@ -1,4 +1,4 @@
-"""Codes of many images on disk: shard after shard, so that what is finished is kept when something stops it.
+"""Codes of many images on disk, in shards, so that an interrupted run resumes at the first missing one.
 
 A shard is an .npz of equally long arrays; a folder of shards has an ``index.json`` that says what they are codes of.
 Shards are joined to one .npz or .parquet one at a time, so memory does not grow with their number.
@@ -9,7 +9,7 @@ Shards are joined to one .npz or .parquet one at a time, so memory does not grow
 | logvar | float32 (N, Z), log variances, where the encoder gives them |
 | names | text (N,), of the images |
 | split | text (N,), train or test |
-| labels, attributes | int64 (N,), float32 (N, A), where known |
+| labels, attributes | int64 (N,), float32 (N, A), where there are any |
 """
 
 from __future__ import annotations
@@ -130,11 +130,11 @@ def _encoder_digest(model: Model) -> str:
 
 
 def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool) -> None:
-    """Make a folder ready for shards of what ``index`` describes; finished ones of the same are kept.
+    """Prepare a folder for the shards that ``index`` describes; finished ones of the same index stay.
 
     Args:
         folder: of the shards; made if missing.
-        index: JSON-able, all that decides what is in the shards.
+        index: JSON-able, everything that determines the content of the shards.
         restart: whether shards of something else may be removed.
 
     Raises:
@@ -164,9 +164,9 @@ def write_shard(path: Path, arrays: Mapping[str, NDArray[Any] | None]) -> None:
     Raises:
         UserError: if it cannot be written.
     """
-    given: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
+    present: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
     with written_beside(path) as beside:
-        np.savez(beside, **given)
+        np.savez(beside, **present)
 
 
 def join_npz(shards: Sequence[Path], out: Path, extra: Mapping[str, NDArray[Any]]) -> None:
@@ -184,9 +184,9 @@ def join_npz(shards: Sequence[Path], out: Path, extra: Mapping[str, NDArray[Any]
         names = list(first)
     with written_beside(out) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         for name in names:
-            looks = [(array.shape, array.dtype) for array in (_read(path, name) for path in shards)]
-            shape = (sum(shape[0] for shape, _ in looks), *looks[0][0][1:])
-            dtype = np.result_type(*(dtype for _, dtype in looks))  # texts of different length
+            types = [(array.shape, array.dtype) for array in (_read(path, name) for path in shards)]
+            shape = (sum(shape[0] for shape, _ in types), *types[0][0][1:])
+            dtype = np.result_type(*(dtype for _, dtype in types))  # strings of different length
             with file.open(f"{name}.npy", "w", force_zip64=True) as member:
                 descr = np.lib.format.dtype_to_descr(dtype)
                 header = {"descr": descr, "fortran_order": False, "shape": shape}

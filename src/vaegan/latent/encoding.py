@@ -1,19 +1,26 @@
-"""Codes of many images: bytes in, codes out, a batch of floats at a time."""
+r"""Codes of many images: bytes in, codes out, a batch of floats at a time; and their scale.
+
+A diffusion model wants latents of standard deviation 1. It is trained on s z with the scale factor
+
+    s = 1 / std(z),    z ~ q(z|x), one draw for each of some training images, all dimensions of all codes together
+
+(Rombach et al., arXiv:2112.10752, appendix G: "rescaling the latents"), and its samples are divided by s before they
+are decoded: `Model.latents`, `Model.decode_latents`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data.dataset import ImageSet, some_rows
+from ..errors import UserError
+from ..models import Model
 from ..pixels import to_unit
-
-if TYPE_CHECKING:
-    from ..models import Model
 
 
 def encode_batches(
@@ -24,7 +31,7 @@ def encode_batches(
     Args:
         model: has an encoder.
         images: uint8 `(N, H, W, C)` as the model wants them; may be a memory map.
-        condition: what is known about each, `(N, A)`, for a conditional model.
+        condition: of each image, `(N, A)`, for a conditional model.
         batch_size: images at a time.
 
     Raises:
@@ -49,10 +56,10 @@ def encode_images(
 
 
 def joined(batches: Iterable[tuple[Tensor, Tensor | None]], num: int) -> tuple[Tensor, Tensor | None]:
-    """Return what `encode_batches` yields of `num` images as a whole.
+    """Return what `encode_batches` yields of `num` images, concatenated.
 
-    Each batch goes to its place at once: small tensors kept from batch to batch would lie scattered between the large
-    ones that come and go, and memory would grow with the number of images.
+    Each batch is copied to its place at once: small tensors that stay would fragment the memory between the large
+    ones that come and go, and the process would grow with the number of images.
     """
     wholes: list[Tensor | None] = []
     start = 0
@@ -65,3 +72,40 @@ def joined(batches: Iterable[tuple[Tensor, Tensor | None]], num: int) -> tuple[T
     mu, logvar = wholes
     assert mu is not None
     return mu, logvar
+
+
+def drawn_codes(
+    model: Model, images: ImageSet, chosen: NDArray[np.int64], seed: int, batch_size: int
+) -> Iterator[Tensor]:
+    """Yield a draw from q(z|x), `(b, Z)` on the CPU, of one batch of the chosen images after another."""
+    generator = torch.Generator().manual_seed(seed)
+    for start in range(0, len(chosen), batch_size):
+        batch = chosen[start : start + batch_size]
+        x, c = to_unit(torch.from_numpy(images.images[batch])), model.condition_of(images, batch)
+        if model.kind == "ae":
+            yield model.encode(x, condition=c, batch_size=batch_size).cpu()
+        else:
+            mu, logvar = (t.cpu() for t in model.posterior(x, condition=c, batch_size=batch_size))
+            yield mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=generator)
+
+
+def scale_factor(model: Model, images: ImageSet, *, seed: int = 0, num: int = 512, batch_size: int = 256) -> float:
+    """Return the scale factor s of a model's codes, for ``model.info["scale_factor"]``.
+
+    Args:
+        model: has an encoder.
+        images: its training images.
+        seed: of the choice of images and of the draws.
+        num: images, at most.
+        batch_size: images encoded at a time.
+
+    Raises:
+        UserError: if there is no encoder, the images do not fit, or the codes are all the same or not finite.
+    """
+    chosen = some_rows(len(images), num, seed)
+    std = float(torch.cat(list(drawn_codes(model, images, chosen, seed, batch_size))).double().std())
+    if not 0.0 < std < float("inf"):
+        raise UserError(
+            f"the codes have standard deviation {std:g}: nothing can scale them to 1; train the model further"
+        )
+    return 1.0 / std

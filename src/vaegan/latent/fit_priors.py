@@ -1,24 +1,21 @@
 """Priors for a model: fitted to draws from its aggregated posterior, the mixture of all q(z|x).
 
-Draws, z ~ q(z|x), one of each image, fill the space as the decoder was trained to expect; means would leave it gaps.
-A plain autoencoder has no posterior: its codes themselves count.
+Draws, z ~ q(z|x), one of each image, fill the space as in the decoder's training; the means alone would leave gaps.
+A plain autoencoder has no posterior: priors are fitted to its codes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
 from ..models import Model
-from ..pixels import to_unit
 from ..priors import DEFAULT, Prior, best_prior, fit_priors
 from ..priors.prior import Progress
+from .encoding import drawn_codes
 
 _MOST_NUMBERS = 2**25  # of all codes together
 _MOST_IMAGES = 200_000
@@ -34,16 +31,16 @@ def fit_model_priors(
     batch_size: int = 256,
     on_progress: Progress | None = None,
 ) -> dict[str, Prior]:
-    """Fit priors to a model's codes; they join `model.priors`, and the likeliest of all becomes its default.
+    """Fit priors to a model's codes; they join `model.priors`, and the best-fitting prior becomes its default.
 
     Args:
         model: has an encoder.
-        images: those it was trained on.
+        images: its training images.
         names: of `priors.PRIORS`; `priors.DEFAULT` if None.
         by_label: fit to each label, so that codes can be drawn for a label.
         seed: of all random choices.
         batch_size: images encoded at a time.
-        on_progress: told what is being done, a few words at a time.
+        on_progress: called with a few words at each stage.
 
     Returns:
         Those just fitted, and N(0, I) for comparison unless the model is a plain autoencoder.
@@ -69,18 +66,3 @@ def fit_model_priors(
     model.priors |= {name: prior for name, prior in fitted.items() if name != "normal"}
     model.info["default_prior"] = best_prior(fitted | model.priors)
     return fitted
-
-
-def drawn_codes(
-    model: Model, images: ImageSet, chosen: NDArray[np.int64], seed: int, batch_size: int
-) -> Iterator[Tensor]:
-    """Yield a draw from q(z|x), `(b, Z)` on the CPU, of one batch of the chosen images after another."""
-    generator = torch.Generator().manual_seed(seed)
-    for start in range(0, len(chosen), batch_size):
-        batch = chosen[start : start + batch_size]
-        x, c = to_unit(torch.from_numpy(images.images[batch])), model.condition_of(images, batch)
-        if model.kind == "ae":
-            yield model.encode(x, condition=c, batch_size=batch_size).cpu()
-        else:
-            mu, logvar = (t.cpu() for t in model.posterior(x, condition=c, batch_size=batch_size))
-            yield mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=generator)

@@ -1,25 +1,22 @@
-"""Paths between codes.
+"""Paths: between codes, their smoothness, and along single dimensions.
 
-Straight: z(t) = (1 - t) a + t b. Codes of the prior N(0, I) in many dimensions lie near a sphere of radius sqrt(Z), and
-a straight line cuts through its rarely visited inside. The spherical path turns at constant speed instead, by the angle
-theta between a and b (Shoemake 1985, "Animating rotation with quaternion curves"; for latent codes White,
+Straight paths are z(t) = (1 - t) a + t b. Codes of the prior N(0, I) in many dimensions lie near a sphere of radius
+sqrt(Z), and a straight line cuts through its rarely visited inside. The spherical path turns at constant speed, by the
+angle theta between a and b (Shoemake 1985, "Animating rotation with quaternion curves"; for latent codes White,
 arXiv:1609.04468): its direction is sin((1 - t) theta)/sin(theta) a/|a| + sin(t theta)/sin(theta) b/|b|, and its length
 goes evenly from |a| to |b|. A square between four codes is made of such paths: first down both sides, then across.
 
-How smooth a path is, measured where it is seen: in its images, not in its codes.
-
-With x_0 ... x_T the images of a path and d_t = |x_t - x_{t-1}| the Euclidean steps between them,
+Smoothness is measured in the images of a path, not in its codes. With images x_0 ... x_T and Euclidean steps
+d_t = |x_t - x_{t-1}|,
 
     detour  = sum_t d_t / |x_T - x_0|     1 straight through pixel space; more where the path wanders
-    largest = max_t d_t / mean_t d_t      1 at constant speed; T where it stands still and then leaps
+    largest = max_t d_t / mean_t d_t      1 at constant speed; T where it stands still and then jumps
 
-A cross-fade of the two end images has 1 and 1: smooth paths of a good model leave the straight line (a cross-fade shows
-double images), so a detour above 1 is no fault, but a leap is one.
+A cross-fade of the two end images has 1 and 1. Paths of a good model leave the straight line (a cross-fade shows double
+images), so a detour above 1 is no fault, but a jump is one.
 
-One code dimension at a time: what does it do?
-
-A dimension that the encoder does not use has q(z_d|x) = N(0, 1) for every image and KL 0; the mean KL of a dimension
-over images tells how much it says, so the ones with most are looked at first.
+Traversals change one dimension of a code at a time. An inactive dimension has q(z_d|x) = N(0, 1) and KL 0 for every
+image; the mean KL over images measures the information in a dimension, so those with most come first.
 """
 
 from __future__ import annotations
@@ -35,43 +32,43 @@ from torch import Tensor
 from ..errors import UserError
 from ..losses import kl_per_dimension
 
-How = Literal["linear", "spherical"]
+Method = Literal["linear", "spherical"]
 
 
-def interpolate(a: Tensor, b: Tensor, num: int, how: How = "linear") -> Tensor:
-    """Return `num` codes on the way from each code of `a` to its fellow in `b`, both ends included exactly.
+def interpolate(a: Tensor, b: Tensor, num: int, method: Method = "linear") -> Tensor:
+    """Return `num` codes on the path from each code of `a` to that of the same row in `b`, both ends included exactly.
 
     Args:
         a: codes `(B, Z)` to start from.
         b: codes `(B, Z)` to arrive at.
         num: codes on each path, at least 2.
-        how: 'linear' or 'spherical'.
+        method: 'linear' or 'spherical'.
 
     Returns:
         Codes `(num, B, Z)`.
 
     Raises:
-        UserError: if there are fewer than 2 steps, the shapes differ, or `how` is unknown.
+        UserError: if there are fewer than 2 steps, the shapes differ, or `method` is unknown.
     """
     if num < 2:
         raise UserError(f"a path needs at least 2 codes, its two ends, not {num}")
     if a.shape != b.shape:
         raise UserError(f"a path needs as many codes at both ends, not {tuple(a.shape)} and {tuple(b.shape)}")
-    if how not in _PATHS:
-        raise UserError(f"unknown path '{how}'; there are {', '.join(_PATHS)}")
+    if method not in _PATHS:
+        raise UserError(f"unknown path '{method}'; there are {', '.join(_PATHS)}")
     t = torch.linspace(0.0, 1.0, num, dtype=a.dtype, device=a.device)[:, None, None]
-    path = _PATHS[how](a, b, t)
+    path = _PATHS[method](a, b, t)
     path[0], path[-1] = a, b
     return path
 
 
-def interpolate_square(corners: Tensor, num: int, how: How = "linear") -> Tensor:
+def interpolate_square(corners: Tensor, num: int, method: Method = "linear") -> Tensor:
     """Return `num` by `num` codes between each four, the four included exactly.
 
     Args:
         corners: codes `(4, B, Z)`: left upper, right upper, left lower, right lower.
         num: codes on each side, at least 2.
-        how: 'linear' (bilinear) or 'spherical'.
+        method: 'linear' (bilinear) or 'spherical'.
 
     Returns:
         Codes `(rows, columns, B, Z)`.
@@ -79,34 +76,34 @@ def interpolate_square(corners: Tensor, num: int, how: How = "linear") -> Tensor
     Raises:
         UserError: as `interpolate`.
     """
-    left, right = (interpolate(corners[i], corners[i + 2], num, how).flatten(0, 1) for i in (0, 1))
-    across = interpolate(left, right, num, how)
+    left, right = (interpolate(corners[i], corners[i + 2], num, method).flatten(0, 1) for i in (0, 1))
+    across = interpolate(left, right, num, method)
     return across.reshape(num, num, *corners.shape[1:]).transpose(0, 1)
 
 
-def mix(codes: Tensor, places: Tensor, how: How = "linear") -> Tensor:
-    """Return the codes at places between two, three or four.
+def mix(codes: Tensor, points: Tensor, method: Method = "linear") -> Tensor:
+    """Return codes at points between two, three or four.
 
     Args:
         codes: `(2 to 4, Z)`: left and right; left upper, right upper, below; or the four corners as in
             `interpolate_square`.
-        places: `(P, 2)` in [0, 1], to the right and down. Between two the second says nothing; three close to a
-            point below.
-        how: 'linear' or 'spherical'.
+        points: `(P, 2)` in [0, 1], to the right and down. Between two codes the second number is ignored; with three
+            the lower side is one point.
+        method: 'linear' or 'spherical'.
 
     Returns:
         Codes `(P, Z)`.
 
     Raises:
-        UserError: if there are not two to four codes, or `how` is unknown.
+        UserError: if there are not two to four codes, or `method` is unknown.
     """
     if not 2 <= len(codes) <= 4:
         raise UserError(f"a path goes between 2, 3 or 4 codes, not {len(codes)}")
-    if how not in _PATHS:
-        raise UserError(f"unknown path '{how}'; there are {', '.join(_PATHS)}")
-    path = _PATHS[how]
-    right, down = (share[:, None] for share in places.to(codes).unbind(1))
-    corners = codes[:, None].expand(-1, len(places), -1).unbind(0)
+    if method not in _PATHS:
+        raise UserError(f"unknown path '{method}'; there are {', '.join(_PATHS)}")
+    path = _PATHS[method]
+    right, down = (share[:, None] for share in points.to(codes).unbind(1))
+    corners = codes[:, None].expand(-1, len(points), -1).unbind(0)
     if len(codes) == 2:
         return path(corners[0], corners[1], right)
     if len(codes) == 3:
@@ -119,7 +116,7 @@ def _linear(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 def _spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Turn evenly from a to b; where the two span no angle (parallel, opposite or zero) go straight."""
+    """Turn at constant speed from a to b; where the two span no angle (parallel, opposite or zero) go straight."""
     length_a, length_b = (code.norm(dim=-1, keepdim=True) for code in (a, b))
     tiny = torch.finfo(a.dtype).tiny
     unit_a, unit_b = a / length_a.clamp_min(tiny), b / length_b.clamp_min(tiny)
@@ -137,7 +134,7 @@ _PATHS = {"linear": _linear, "spherical": _spherical}
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Figures of B paths.
+    """Smoothness of B paths.
 
     Attributes:
         detour: `(B,)`, length over chord; infinite where a path comes back to where it started.

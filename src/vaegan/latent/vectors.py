@@ -32,7 +32,7 @@ def save_vectors(folder: Path, vectors: AttributeVectors) -> None:
         beside.write_bytes(safetensors.torch.save(tensors))
     description = {
         "names": vectors.names,
-        "how": vectors.how,
+        "how": vectors.method,
         "orthogonalised": vectors.orthogonalised,
         "weights": weights_digest(folder),
     }
@@ -53,9 +53,9 @@ def load_vectors(folder: str | Path) -> AttributeVectors:
         description = json.loads((folder / VECTORS).read_text(encoding="utf-8"))
         tensors = safetensors.torch.load_file(folder / VECTOR_TENSORS)
         weights = description["weights"]
-        names, how, orthogonalised = tuple(description["names"]), description["how"], description["orthogonalised"]
+        names, method, orthogonalised = tuple(description["names"]), description["how"], description["orthogonalised"]
         vectors = AttributeVectors(
-            names, tensors["vectors"], tensors["thresholds"], tensors["counts"], how, orthogonalised
+            names, tensors["vectors"], tensors["thresholds"], tensors["counts"], method, orthogonalised
         )
     except FileNotFoundError as error:
         raise UserError(f"{folder} has no attribute vectors; make them with `vaegan attributes`") from error

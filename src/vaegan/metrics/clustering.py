@@ -1,7 +1,7 @@
-"""How well clusters agree with labels that had no part in making them.
+"""Agreement of clusters with labels that were not used to make them.
 
-All are functions of the table n_kc, the number of images of cluster k with label c, n in all. Clusters have no names,
-so none of these depends on how clusters or labels are numbered.
+All scores are functions of the table n_kc, the number of images of cluster k with label c; none depends on how clusters
+and labels are numbered. Purity and matched accuracy are not in scikit-learn.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def purity(clusters: ArrayLike, labels: ArrayLike) -> float:
 
 
 def matched_accuracy(clusters: ArrayLike, labels: ArrayLike) -> float:
-    """Share of images that are right when each cluster stands for one label and each label for one cluster.
+    """Share of images that are right when clusters and labels are matched one to one.
 
-    Of all such matches the best counts (Kuhn 1955, "The Hungarian method for the assignment problem"); images of
-    clusters left over are wrong.
+    The best of all matches counts (Kuhn 1955, "The Hungarian method for the assignment problem"); images of unmatched
+    clusters are wrong.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -38,28 +38,17 @@ def matched_accuracy(clusters: ArrayLike, labels: ArrayLike) -> float:
 
 
 def normalised_mutual_information(clusters: ArrayLike, labels: ArrayLike) -> float:
-    """I(K; C) / ((H(K) + H(C)) / 2), in [0, 1]; 1 if there is but one cluster and one label.
+    """Return I(K; C) / ((H(K) + H(C)) / 2), in [0, 1] (Strehl and Ghosh 2002, with the arithmetic mean)."""
+    from sklearn.metrics import normalized_mutual_info_score
 
-    Strehl and Ghosh 2002, "Cluster ensembles", with the arithmetic mean.
-    """
-    p = contingency(clusters, labels) / np.size(labels)
-    entropies = _entropy(p.sum(1)), _entropy(p.sum(0))
-    if sum(entropies) == 0:
-        return 1.0
-    return float(2 * (sum(entropies) - _entropy(p)) / sum(entropies))
+    return float(normalized_mutual_info_score(labels, clusters))
 
 
 def adjusted_rand_index(clusters: ArrayLike, labels: ArrayLike) -> float:
-    """Share of pairs of images treated alike by both, set to 0 for chance and to 1 for the best.
+    """Return the share of pairs treated alike by both, rescaled to 0 by chance, 1 at best (Hubert and Arabie 1985)."""
+    from sklearn.metrics import adjusted_rand_score
 
-    Hubert and Arabie 1985, "Comparing partitions", eq. 5: with pairs C(n) = n (n - 1) / 2, it is
-    (sum C(n_kc) - E) / ((sum C(n_k.) + sum C(n_.c)) / 2 - E) where E = sum C(n_k.) sum C(n_.c) / C(n).
-    """
-    table = contingency(clusters, labels)
-    both, rows, columns = (_pairs(counts) for counts in (table, table.sum(1), table.sum(0)))
-    expected = rows * columns / max(_pairs(table.sum()), 1)
-    best = (rows + columns) / 2
-    return 1.0 if best == expected else float((both - expected) / (best - expected))
+    return float(adjusted_rand_score(labels, clusters))
 
 
 SCORES = {
@@ -69,13 +58,3 @@ SCORES = {
     "purity": purity,
 }
 """Every score by its short name."""
-
-
-def _entropy(p: NDArray[np.float64]) -> float:
-    p = p[p > 0]
-    return float(-(p * np.log(p)).sum())
-
-
-def _pairs(counts: NDArray[np.int64] | np.int64) -> float:
-    counts = np.asarray(counts, float)
-    return float((counts * (counts - 1) / 2).sum())

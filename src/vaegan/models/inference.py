@@ -170,8 +170,8 @@ class Composed(nn.Module):
         """
         if "scale_factor" not in self.info:
             raise UserError(
-                "this model has no latent scale factor: it is found at the end of the training of a model whose codes "
-                "are maps; finish it, or set model.info['scale_factor'] to what vaegan.latent.scale.scale_factor gives"
+                "this model has no latent scale factor: it is measured at the end of training, where codes are maps; "
+                "finish it, or set model.info['scale_factor'] by vaegan.latent.encoding.scale_factor"
             )
         return float(self.info["scale_factor"])
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from .build import NETWORKS, PARTS_OF_KIND, Family, build_parts, code_shape
+from .build import INITS, NETWORKS, PARTS_OF_KIND, Family, build_parts, code_shape, initialise
 from .conv import PADDINGS, ConvDecoder, ConvDiscriminator, ConvEncoder
-from .initialise import INITS, initialise
 from .layers import ACTIVATIONS, NORMS, ORDERS, Activation, ConvBlock, DenseBlock, MinibatchDiscrimination
 from .mlp import MLPDecoder, MLPDiscriminator, MLPEncoder
 from .parts import IMAGE_RANGES, OUTPUTS, Decoder, Discriminator, Encoder, add_spectral_norm

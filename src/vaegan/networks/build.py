@@ -1,15 +1,25 @@
-"""Build the networks of a model from plain, JSON-able arguments, which a saved model holds to be built again."""
+"""Build the networks of a model from plain, JSON-able arguments, which a saved model holds to be built again.
+
+First weights:
+
+    paper   U(-a, a) with a = 1 / sqrt(3 fan_in), biases 0: what the authors of arXiv:1512.09300 used
+    dcgan   N(0, 0.02), biases 0 (Radford et al., arXiv:1511.06434, section 4)
+    torch   PyTorch's own
+
+fan_in is the number of inputs of a unit: input channels times the kernel's area, also in a transposed convolution.
+Norms start as the identity (scale 1, shift 0) in each of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import sqrt
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from ..errors import UserError
 from .conv import ConvDecoder, ConvDiscriminator, ConvEncoder
-from .initialise import initialise
 from .layers import check_name
 from .mlp import MLPDecoder, MLPDiscriminator, MLPEncoder
 from .parts import Decoder, Discriminator, Encoder, add_spectral_norm
@@ -36,6 +46,8 @@ PARTS_OF_KIND = {
     "vae-dis-l": ("encoder", "decoder", "discriminator"),
     "vaegan": ("encoder", "decoder", "discriminator"),
 }
+INITS = ("paper", "dcgan", "torch")
+DCGAN_STD = 0.02
 # Settings of a part that only some classes take; the others ignore them.
 _SHAPES = ("kernel", "padding", "first_channels", "output_kernel", "output_stride")
 _NORMS = ("norm", "norm_first_layer", "activation", "order")
@@ -166,3 +178,32 @@ def _used(cls: type[nn.Module], network: str, part: str, settings: Mapping[str, 
         if name in unused and settings.get(name):
             raise UserError(f"model.{part}.{name} is given, but the network is {network}, {remedy.format(part=part)}")
     return {name: value for name, value in settings.items() if name not in unused}
+
+
+def initialise(network: nn.Module, init: str) -> None:
+    """Give all convolutions and dense layers of ``network`` new weights from torch's global generator.
+
+    Apply it before spectral normalisation, which starts from the current weights.
+
+    Args:
+        network: changed in place.
+        init: 'paper', 'dcgan' or 'torch' (which leaves PyTorch's weights as they are).
+    """
+    if check_name("init", init, INITS) == "torch":
+        return
+    for module in network.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            if init == "paper":
+                bound = 1 / sqrt(3 * fan_in(module))
+                nn.init.uniform_(module.weight, -bound, bound)
+            else:
+                nn.init.normal_(module.weight, 0.0, DCGAN_STD)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def fan_in(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> int:
+    """Return the number of inputs of a unit: features, or channels times kernel area."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features
+    return layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1]

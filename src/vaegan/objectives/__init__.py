@@ -6,8 +6,14 @@ from .adversarial import AdversarialLoss
 from .autoencoder import AutoencoderObjective, MeanCode
 from .gan import GANObjective
 from .interface import Noise, Objective, StepResult, trainable
-from .likelihoods import BernoulliPixels, FeatureLikelihood, GaussianPixels, LaplacePixels, Likelihood
-from .perceptual import PerceptualLikelihood
+from .likelihoods import (
+    BernoulliPixels,
+    FeatureLikelihood,
+    GaussianPixels,
+    LaplacePixels,
+    Likelihood,
+    PerceptualLikelihood,
+)
 from .vaegan import VAEGANObjective
 
 __all__ = [

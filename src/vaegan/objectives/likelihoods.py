@@ -2,19 +2,36 @@
 
 A likelihood says which raw output of the decoder its loss is written in (logits for Bernoulli), how that output
 becomes an image in the network's range, and the loss per image in nats.
+
+The autoencoders of latent diffusion add a perceptual loss (Rombach et al., arXiv:2112.10752, section 3.1):
+
+    L_llike = L_pixels + weight D d(x, x_tilde),    d: `losses.layers_distance`, D: numbers of an image
+
+In their code, too, d is added to the loss of each of the D numbers.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..losses import bernoulli_loss, gaussian_feature_loss, gaussian_pixel_loss, laplace_pixel_loss
+from ..losses import (
+    bernoulli_loss,
+    gaussian_feature_loss,
+    gaussian_pixel_loss,
+    laplace_pixel_loss,
+    layers_distance,
+    wide,
+)
 from ..pixels import ImageRange
+
+Layers = Callable[[Tensor], Sequence[Tensor]]
+"""Images (B, C, H, W) in [0, 1] -> features of several layers, each (B, C, ...), differentiable in the images."""
 
 
 class Likelihood(Protocol):
@@ -141,3 +158,43 @@ class BernoulliPixels(nn.Module):
     def loss(self, y: Tensor, target: Tensor) -> Tensor:
         """Binary cross entropy of images ``target`` in nats, (B,)."""
         return bernoulli_loss(y, target)
+
+
+class PerceptualLikelihood(nn.Module):
+    """A likelihood in pixels plus a perceptual loss.
+
+    Args:
+        pixels: the likelihood in pixels.
+        layers: of a frozen network, for instance those of an extractor of `metrics.extractors.features`.
+        weight: of the perceptual loss.
+        image_range: lowest and highest value inside the decoder's network.
+    """
+
+    in_features = False
+
+    def __init__(
+        self, pixels: Likelihood, layers: Layers, weight: float = 1.0, image_range: tuple[float, float] = (0.0, 1.0)
+    ) -> None:
+        super().__init__()
+        self.pixels, self.weight = pixels, weight  # a module becomes a child: its variance may be trained
+        self.layers = layers
+        self.image_range = ImageRange(*image_range)
+
+    def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
+        """Raw output of the decoder, as the pixels' likelihood wants it."""
+        return self.pixels.decode(decoder, z, *c)
+
+    def image(self, y: Tensor) -> Tensor:
+        """The image in the network's range that ``y`` stands for."""
+        return self.pixels.image(y)
+
+    def loss(self, y: Tensor, target: Tensor) -> Tensor:
+        """Nats per image of images ``target``, (B,)."""
+        x_tilde, x = (self._public(image) for image in (self.image(y), target))
+        with torch.no_grad():
+            targets = self.layers(x)
+        distance = layers_distance(self.layers(x_tilde), targets)
+        return self.pixels.loss(y, target) + self.weight * x[0].numel() * distance
+
+    def _public(self, image: Tensor) -> Tensor:
+        return self.image_range.to_unit(wide(image))

@@ -1,4 +1,4 @@
-"""p(z|label): a prior of its own for each label; over all labels p(z) = sum_label share p(z|label)."""
+"""A prior p(z|label) for each label; over all labels p(z) = sum_label share p(z|label)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .prior import PlainPrior, Prior, Progress, choose
 
-_ENOUGH = 50  # codes; labels with fewer get a prior of all codes
+_ENOUGH = 50  # codes of a label; with fewer, its prior is fitted to all codes
 
 
 class ByLabel(Prior):
@@ -76,7 +76,7 @@ class ByLabel(Prior):
         return {**inner, "shares": self.shares}
 
     def description(self) -> dict[str, Any]:
-        """Say so with each label's description."""
+        """Return it with the description of each label's prior."""
         return {**super().description(), "of_labels": [prior.description() for prior in self.priors]}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Which priors there are, and fitting them to codes, each scored by the likelihood of codes that no fit has seen."""
+"""The kinds of prior, and fitting them to codes; each is scored by the likelihood of held-out codes."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def fit_priors(
     Args:
         codes: float `(N, Z)`: draws z ~ q(z|x), one of each training image, or the codes of a plain autoencoder.
         names: which of `PRIORS`; those of `DEFAULT` if None.
-        labels: int `(N,)` in 0 to num_labels - 1, for priors that can be asked for a label.
-        num_labels: how many labels there are.
-        seed: of all random choices; torch's global generator is left as it was.
-        on_progress: told what is being done, a few words at a time.
+        labels: int `(N,)` in 0 to num_labels - 1, for priors p(z|label).
+        num_labels: number of labels.
+        seed: of all random choices; torch's global generator is not used.
+        on_progress: called with a few words at each stage.
 
     Returns:
         The priors by name, in the order of `names`, each with `score` and `seconds`.
@@ -65,8 +65,8 @@ def fit_priors(
         if labels is None:
             prior = fit.plain(kind)
         else:
-            known = labels.cpu().long()
-            prior = fit.of_labels(kind, known[train], known[held_out], num_labels)
+            labels = labels.cpu().long()
+            prior = fit.of_labels(kind, labels[train], labels[held_out], num_labels)
         prior.score = Score.of(prior.log_prob(codes[held_out[: kind.num_scored]]))
         prior.seconds = time.perf_counter() - start
         priors[name] = prior
@@ -75,7 +75,7 @@ def fit_priors(
 
 @dataclass(frozen=True)
 class _Fit:
-    """What every fit is given: codes, held-out codes, seed, and whom to tell."""
+    """The arguments that all fits share."""
 
     codes: Tensor
     held_out: Tensor

@@ -54,7 +54,7 @@ class Velocity(nn.Module):
 
 
 class Flow(PlainPrior):
-    """A rectified flow in whitened codes, told the label where there are labels.
+    """A rectified flow in whitened codes, conditional on the label where there are labels.
 
     Args:
         whitening: from codes to whitened codes.
@@ -85,12 +85,12 @@ class Flow(PlainPrior):
         """Train the network; arguments as `PlainPrior.fit`, and int labels `(N,)`, how many there are, and steps."""
         whitening = Gaussian.fit(codes, held_out, seed=seed, on_progress=on_progress)
         y = whitening.whiten(codes.float())
-        known = torch.zeros(len(y), dtype=torch.long) if labels is None else labels.long()
+        labels = torch.zeros(len(y), dtype=torch.long) if labels is None else labels.long()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             velocity = Velocity(codes.shape[1], num_labels)
-        averaged = _train(velocity, y, known, torch.Generator().manual_seed(seed), steps, on_progress)
-        shares = known.bincount(minlength=max(1, num_labels)) / len(known)
+        averaged = _train(velocity, y, labels, torch.Generator().manual_seed(seed), steps, on_progress)
+        shares = labels.bincount(minlength=max(1, num_labels)) / len(labels)
         return cls(whitening, averaged, shares, num_labels)
 
     @property

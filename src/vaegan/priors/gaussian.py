@@ -1,4 +1,4 @@
-"""p(z) = N(mean, covariance), the full covariance shrunk as far as few codes demand.
+"""A Gaussian: p(z) = N(mean, covariance), the full covariance shrunk according to the number of codes.
 
 The same affine map also whitens codes for the other priors: y = W^T (z - mean) has covariance I, and a density in y
 becomes one in z by log p(z) = log p(y) + log |det W|. The eigenvectors are ordered by variance, largest first.
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .prior import PlainPrior, Progress, log_normal
 
-_FLOOR = 1e-4  # of the widest dimension's deviation; narrower ones are as good as constant
+_FLOOR = 1e-4  # of the widest dimension's deviation; narrower ones count as constant
 
 
 class Gaussian(PlainPrior):

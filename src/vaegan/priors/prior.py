@@ -1,7 +1,4 @@
-"""What every prior over codes can do: be fitted, be drawn from, say how likely codes are, be written down.
-
-p(z) = N(0, I), towards which the encoder was pulled.
-"""
+"""The interface of priors over codes: fit, sample, log-density, save; and N(0, I), the prior of training."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Score:
-    """Held-out log-likelihood: mean over codes that no fit has seen.
+    """Mean log-likelihood of held-out codes.
 
     Attributes:
         mean: nats per code.
@@ -50,9 +47,9 @@ class Prior(abc.ABC):
     Attributes:
         name: by which it is chosen.
         latent_dim: Z.
-        num_labels: labels it can be asked for; 0 if it knows none.
+        num_labels: number of labels of p(z|label); 0 for an unconditional prior.
         score: held-out log-likelihood, if it was fitted.
-        seconds: that fitting took, if it was fitted just now.
+        seconds: duration of the fit, in the session that fitted it.
     """
 
     name: str
@@ -65,12 +62,12 @@ class Prior(abc.ABC):
         """Draw codes, float32 `(num, Z)` on the CPU.
 
         Args:
-            num: how many.
+            num: number of codes.
             seed: the same seed gives the same codes; taken from torch's global generator if None.
             labels: int `(num,)`, the label of each; None for a draw over all labels.
 
         Raises:
-            UserError: if labels are given that this prior does not know.
+            UserError: if this prior has no such labels.
         """
         if labels is not None:
             self._check_labels(num, labels)
@@ -78,7 +75,7 @@ class Prior(abc.ABC):
 
     @abc.abstractmethod
     def _draw(self, num: int, generator: torch.Generator, labels: Tensor | None) -> Tensor:
-        """Draw codes `(num, Z)`; labels are known ones."""
+        """Draw codes `(num, Z)`; labels are already checked."""
 
     @abc.abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
@@ -86,15 +83,15 @@ class Prior(abc.ABC):
 
     @property
     def components(self) -> str:
-        """What it consists of, in a word or two."""
+        """Its size in words, such as the number of components; empty if it has none."""
         return ""
 
     @abc.abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that was fitted."""
+        """Return all fitted tensors, by name."""
 
     def description(self) -> dict[str, Any]:
-        """What else restoring it needs, JSON-able."""
+        """Return what `restore` needs besides the tensors, JSON-able."""
         return {
             "kind": self.name,
             "latent_dim": self.latent_dim,
@@ -112,10 +109,10 @@ class Prior(abc.ABC):
 
 
 class PlainPrior(Prior):
-    """A prior that can be fitted to codes alone.
+    """A prior that is fitted to codes without labels; `ByLabel` makes a conditional one of several.
 
     Attributes:
-        num_scored: held-out codes that its score is taken over, at most.
+        num_scored: held-out codes used for its score, at most.
     """
 
     num_scored: ClassVar[int] = 10_000
@@ -127,9 +124,9 @@ class PlainPrior(Prior):
 
         Args:
             codes: float `(N, Z)`, N at least 2.
-            held_out: float `(M, Z)`, by which sizes are chosen.
+            held_out: float `(M, Z)`, by which the size of the model is chosen.
             seed: of all random choices.
-            on_progress: told what is being done, a few words at a time.
+            on_progress: called with a few words at each stage.
         """
 
     @classmethod
@@ -142,20 +139,8 @@ class PlainPrior(Prior):
         """
 
 
-def choose(shares: Tensor, num: int, generator: torch.Generator) -> Tensor:
-    """Draw int64 `(num,)`, the places of entries of `(K,)`, each as often as its share of their sum says."""
-    bounds = shares.double().cumsum(0)
-    drawn = torch.rand(num, generator=generator, dtype=torch.float64) * bounds[-1]
-    return torch.searchsorted(bounds, drawn, right=True).clamp(max=len(shares) - 1)
-
-
-def seeded(seed: int | None) -> torch.Generator:
-    """Return a generator on the CPU; its seed is taken from torch's global generator if None."""
-    return torch.Generator().manual_seed(int(torch.randint(2**31, ())) if seed is None else seed)
-
-
 class Normal(PlainPrior):
-    """The standard normal distribution; nothing is fitted, and labels change nothing.
+    """The standard normal distribution N(0, I), which L_prior pulls q(z|x) to; labels have no effect.
 
     Args:
         latent_dim: Z.
@@ -179,7 +164,7 @@ class Normal(PlainPrior):
         return log_normal(z.double())
 
     def _check_labels(self, num: int, labels: Tensor) -> None:
-        """Take any: p(z|label) = p(z)."""
+        """Accept any: p(z|label) = p(z)."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Return nothing."""
@@ -189,6 +174,18 @@ class Normal(PlainPrior):
     def restore(cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
         """Return N(0, I)."""
         return cls(int(description["latent_dim"]))
+
+
+def choose(shares: Tensor, num: int, generator: torch.Generator) -> Tensor:
+    """Draw int64 `(num,)`, indices into `(K,)`, each with probability proportional to its entry."""
+    bounds = shares.double().cumsum(0)
+    drawn = torch.rand(num, generator=generator, dtype=torch.float64) * bounds[-1]
+    return torch.searchsorted(bounds, drawn, right=True).clamp(max=len(shares) - 1)
+
+
+def seeded(seed: int | None) -> torch.Generator:
+    """Return a generator on the CPU; its seed is taken from torch's global generator if None."""
+    return torch.Generator().manual_seed(int(torch.randint(2**31, ())) if seed is None else seed)
 
 
 def log_normal(y: Tensor) -> Tensor:

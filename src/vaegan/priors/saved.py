@@ -1,6 +1,6 @@
-"""Priors beside a model: their tensors in `priors.safetensors`, what else they are in `priors.json`.
+"""Priors in a model folder: tensors in `priors.safetensors`, the rest in `priors.json`.
 
-The description holds the checksum of the tensors' file, so that the two belong together or are refused.
+The description holds the checksum of the tensors' file, so that files of different fits are refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PRIOR_NAMES = (TENSORS_NAME, DESCRIPTION_NAME)
 
 
 def save_priors(folder: Path, priors: Mapping[str, Prior]) -> None:
-    """Write priors into a folder, or remove those of an earlier time if there are none now.
+    """Write priors into a folder; without priors, remove earlier ones.
 
     Raises:
         UserError: if the folder cannot be written.

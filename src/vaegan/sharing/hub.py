@@ -1,8 +1,8 @@
-"""Folders to and from the Hugging Face hub, and what it refuses in one line.
+"""Download from and upload to the Hugging Face hub, with its errors in one line.
 
-Only files of known names are fetched: JSON, YAML and safetensors. The hub's client decides on its own where the hub is
-(`HF_ENDPOINT`), who asks (`hf auth login`, `HF_TOKEN`), where copies are kept (`HF_HOME`), and whether the network may
-be used at all (`HF_HUB_OFFLINE`).
+Only files of expected names are downloaded: JSON, YAML and safetensors. The hub's client reads the address of the hub
+(`HF_ENDPOINT`), the account (`hf auth login`, `HF_TOKEN`), the place of the cache (`HF_HOME`) and whether the network
+may be used (`HF_HUB_OFFLINE`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import UserError
 
 _UNREACHED = ("ConnectError", "ConnectTimeout", "ReadTimeout", "ConnectionError", "ProxyError")
-"""What the client's transport, httpx or requests, raises where there is no way to the hub."""
+"""Exceptions of the client's transport, httpx or requests, if the hub cannot be reached."""
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
@@ -33,13 +33,13 @@ def download_model(
         name: the model's id, `owner/name`.
         files: names of those wanted, as far as they are there.
         revision: branch, tag or commit; the main branch if None.
-        token: to ask with; the one logged in with if None.
+        token: of the account; that of the login if None.
         cache_dir: for copies; the client's own if None.
         force_download: fetch again what is in the cache.
-        local_files_only: take what is in the cache, ask nobody.
+        local_files_only: take what is in the cache, without a request.
 
     Raises:
-        UserError: if it cannot be had.
+        UserError: if it cannot be downloaded.
     """
     from huggingface_hub import snapshot_download
 
@@ -78,7 +78,7 @@ def upload_folder(
         replaced: patterns of files that go if the folder has them no longer.
         message: of the commit.
         private: whether a model that is made now is for its owner alone; the owner's setting if None.
-        token: to ask with; the one logged in with if None.
+        token: of the account; that of the login if None.
         branch: to put it on; the main branch if None.
         create_pr: propose it as a pull request.
 
@@ -108,10 +108,10 @@ def upload_folder(
 
 
 def check_name(name: str) -> None:
-    """Refuse what is no id of a model.
+    """Check the id of a model.
 
     Raises:
-        UserError: saying what one looks like.
+        UserError: if it is not `owner/name`.
     """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
@@ -123,7 +123,7 @@ def check_name(name: str) -> None:
 
 
 def _refusal(error: Exception, name: str, revision: str | None, unreached: str) -> str:
-    """Say what was in the way, and what to do; ``unreached`` where it is that the hub cannot be reached."""
+    """Return what went wrong and how to fix it; ``unreached`` is the remedy if the hub cannot be reached."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -135,20 +135,20 @@ def _refusal(error: Exception, name: str, revision: str | None, unreached: str) 
     )
 
     if isinstance(error, GatedRepoError):
-        return f"on the hub {name} is given to those who accept its terms: do so on its page, then {_LOG_IN}"
+        return f"on the hub {name} requires accepting its terms: do so on its page, then {_LOG_IN}"
     if isinstance(error, RepositoryNotFoundError):
         return f"the hub has no model {name} that you may see; check the name; if it is private, {_LOG_IN}"
     if isinstance(error, RevisionNotFoundError):
         return f"on the hub {name} has no revision '{revision}'; its page lists branches and commits"
     if isinstance(error, LocalTokenNotFoundError):
-        return f"the hub asks who you are; {_LOG_IN}"
+        return f"the hub requires a login; {_LOG_IN}"
     offline = isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled | ConnectionError)
     if offline or type(error).__name__ in _UNREACHED:
         return f"the hub cannot be reached ({_first_line(error).rstrip('.')}){unreached}"
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, HfHubHTTPError) and status in (401, 403):
-        return f"the hub does not let you ({status}); {_LOG_IN}, with a token that may write"
-    return f"the hub did not do it: {' '.join(str(error).split())[:300] or type(error).__name__}"
+        return f"the hub denies access ({status}); {_LOG_IN}, with a token that may write"
+    return f"the hub refused: {' '.join(str(error).split())[:300] or type(error).__name__}"
 
 
 def _first_line(error: Exception) -> str:

@@ -37,7 +37,7 @@ from ..objectives.ada import AdaptiveProbability
 from ..objectives.balance import BalanceGate
 from ..objectives.diff_augment import DiscriminatorAugment
 from ..objectives.interface import Autocast
-from ..objectives.perceptual import Layers
+from ..objectives.likelihoods import Layers
 from ..schedules import Plateau
 from .loop import LoopSettings
 from .optimisers import make_optimiser

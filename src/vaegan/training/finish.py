@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from ..data import ImageData
 from ..errors import UserError
+from ..latent.encoding import scale_factor
 from ..latent.fit_priors import fit_model_priors
-from ..latent.scale import scale_factor
 from ..loading import load
 from ..models import Model
 from ..runs.files import BEST, MODEL_CONFIG, RunFolder

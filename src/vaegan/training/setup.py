@@ -17,7 +17,7 @@ from ..data.conditions import conditioning_of
 from ..distributed import World
 from ..models import Model
 from ..networks.sync_norm import synchronise_batch_norms
-from ..objectives.perceptual import Layers
+from ..objectives.likelihoods import Layers
 from .device import autocast_for, choose_form, copies, describe_device, layout_of
 from .factories import (
     build_adaptive,

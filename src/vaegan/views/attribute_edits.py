@@ -83,7 +83,7 @@ def vectors_of(
         UserError: if there is no encoder, or an attribute is the same for all.
     """
     values = attribute_values(images, names)
-    return find_vectors(run.encode(images)[0], values, list(names), how=method, orthogonalise=orthogonalise)
+    return find_vectors(run.encode(images)[0], values, list(names), method=method, orthogonalise=orthogonalise)
 
 
 def attribute_edits(
@@ -166,12 +166,12 @@ def attribute_effects(
         }
         for i, name in enumerate(vectors.names)
     }
-    measured = check_vectors(z, checked, predict, strengths, known=vectors.names, seed=seed)
+    measured = check_vectors(z, checked, predict, strengths, attribute_names=vectors.names, seed=seed)
     effects = list(run.watch(measured, len(checked.names) * len(strengths), "checking"))
     return effects, {
         "num_images": len(z),
         "seed": seed,
-        "vectors": {"how": vectors.how, "orthogonalised": vectors.orthogonalised},
+        "vectors": {"how": vectors.method, "orthogonalised": vectors.orthogonalised},
         "intervals": f"{LEVEL:.0%} of {NUM_DRAWS} draws of the images with replacement",
         "attributes": bases,
         "effects": [asdict(effect) for effect in effects],

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.dataset import ImageSet
-from ..latent.kmeans import ALGORITHMS, Clusters, kmeans, principal_components
+from ..latent.clusters import ALGORITHMS, Clusters, kmeans, principal_components
 from ..metrics.clustering import SCORES
 from ..pixels import to_unit
 from ..report.grid import Bytes
@@ -97,7 +97,7 @@ def clusterings(
         codes: `(N, Z)`.
         images: that they are codes of.
         k: clusters.
-        method: one of `latent.kmeans.ALGORITHMS`.
+        method: one of `latent.clusters.ALGORITHMS`.
         seeds: of the starts; everything is clustered with each.
         restarts: starts, of which the best counts.
         baselines: cluster the pixels and their principal components too, as many as the codes have dimensions.

@@ -1,1 +1,1 @@
-"""Networks whose features images are compared by."""
+"""Feature extractors: networks in whose features images are compared."""

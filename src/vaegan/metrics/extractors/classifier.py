@@ -1,9 +1,9 @@
-"""A small classifier, trained on images alone: an eye that knows nothing of the model it judges.
+"""A small classifier of labels and attributes, trained on real images, independent of the model it evaluates.
 
-Four convolutions of stride 2 and two dense layers give one logit per output; what the second to last layer holds are
-the features that the images are compared by. For attributes, of which several may hold at once, the loss is the
-binary cross entropy, where the images with and those without an attribute weigh the same together (weights 1 / (2 p)
-and 1 / (2 (1 - p)) at a share p), so that a rare attribute is not simply denied.
+Four convolutions of stride 2 and two dense layers give one logit per output; the outputs of the second to last
+layer are the features. For attributes, of which several may hold at once, the loss is the binary cross entropy, in
+which the images with an attribute have the same total weight as those without (weights 1 / (2 p) and 1 / (2 (1 - p)) at
+a share p), so that a rare attribute is not ignored.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def fit(
         image_shape: (C, H, W).
         num_outputs: of the classifier.
         seed: of first weights, order and dropout: the same seed gives the same classifier. Torch's global generator
-            is left as it was.
+            is not used.
         num_images: images seen, over all passes.
         batch_size: images of a step.
         lr: highest learning rate; it rises over the first tenth and falls to 0 along a cosine.
@@ -148,16 +148,16 @@ def attribute_weights(targets: Tensor) -> Tensor:
 
 
 def attribute_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Return the mean weighted binary cross entropy of what is known, all `(B, A)`; weights `(2, A)`."""
-    known = ~targets.isnan()
+    """Return the mean weighted binary cross entropy without NaN targets, all `(B, A)`; weights `(2, A)`."""
+    valid = ~targets.isnan()
     targets = targets.nan_to_num()
-    weight = torch.where(targets > 0.5, weights[1], weights[0]) * known
+    weight = torch.where(targets > 0.5, weights[1], weights[0]) * valid
     total = F.binary_cross_entropy_with_logits(logits, targets, weight, reduction="sum")
-    return total / known.sum().clamp_min(1)
+    return total / valid.sum().clamp_min(1)
 
 
 def balanced_accuracy(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Mean of the share of images with the attribute that are told so and of those without; 0.5 is guessing.
+    """Mean of sensitivity and specificity: 0.5 by chance, 1 at best.
 
     Args:
         probabilities: `(N, A)`.
@@ -166,7 +166,7 @@ def balanced_accuracy(probabilities: Tensor, targets: Tensor) -> Tensor:
     Returns:
         `(A,)`; NaN where one of both groups is empty.
     """
-    told = probabilities > 0.5
+    predicted = probabilities > 0.5
     return torch.stack(
-        [((told == side) & (targets == side)).sum(0) / (targets == side).sum(0) for side in (1, 0)]
+        [((predicted == side) & (targets == side)).sum(0) / (targets == side).sum(0) for side in (1, 0)]
     ).mean(0)

@@ -1,8 +1,8 @@
-"""DINOv2: features learned from photographs without labels, nearer to what people see than Inception's.
+"""DINOv2: features learned from photographs without labels; their distances agree with people better than Inception's.
 
 A vision transformer (Oquab et al. 2023, arXiv:2304.07193): patches of 14 x 14 pixels and a class token go through
 blocks x + g_1 Attention(Norm(x)), x + g_2 MLP(Norm(x)) with learned scales g; the class token at the end is the
-feature. That Fréchet distances in it agree better with people: Stein et al. 2023, arXiv:2306.04675. Depth and width
+feature. The agreement with people: Stein et al. 2023, arXiv:2306.04675. Depth and width
 are read off the weights, in the layout of the authors' files or in that of the package transformers.
 """
 
@@ -43,7 +43,7 @@ class DINOv2:
 
     Args:
         weights: file of weights, or None for the small network's in `folder`.
-        folder: where weights are kept, downloaded if missing.
+        folder: of the cache; weights are downloaded to it if missing.
         device: where it computes.
 
     Raises:
@@ -57,11 +57,11 @@ class DINOv2:
         needed = ("cls_token", "pos_embed", "patch_embed.proj.weight", "norm.weight", "blocks.0.mlp.fc1.weight")
         for key in needed:
             if key not in tensors:
-                raise UserError(f"these are no weights of 'dinov2': {key} is missing; fetch {PUBLISHED.url}")
+                raise UserError(f"these are not weights of 'dinov2': {key} is missing; fetch {PUBLISHED.url}")
         self.fingerprint = fingerprint_of(tensors)
         self.dim = tensors["norm.weight"].numel()
         self._tensors = {name: tensor.float().to(device) for name, tensor in tensors.items()}
-        self._depth = 1 + max(int(found[1]) for name in tensors if (found := re.match(r"blocks\.(\d+)\.", name)))
+        self._depth = 1 + max(int(block[1]) for name in tensors if (block := re.match(r"blocks\.(\d+)\.", name)))
         self._device = device
 
     @torch.inference_mode()

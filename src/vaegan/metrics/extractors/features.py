@@ -1,10 +1,10 @@
-"""Features: what images are compared by, when single pixels say too little.
+"""Features of images, in which distributions of images are compared.
 
-Every extractor is alike: images `(B, C, H, W)` in [0, 1] go in, rows `(B, D)` come out. Distances between rows mean
-something only within one extractor, whose name and fingerprint therefore stand beside each figure.
+Every extractor maps images `(B, C, H, W)` in [0, 1] to features `(B, D)`. Distances are comparable only within one
+extractor, so each figure is stored with its extractor's name and fingerprint.
 
-* 'classifier': a small network that we train to tell the data's labels and attributes; needs no download.
-* 'rotations': the same, trained to tell quarter turns, for images of which nothing is known.
+* 'classifier': a small network, trained here to predict the data's labels and attributes; needs no download.
+* 'rotations': the same, trained on rotation prediction, for images without labels and attributes.
 * 'inception', 'dinov2': published networks trained on photographs, for colour images of the usual kind.
 * 'pixels': the image itself, made at most 32 pixels wide and high.
 """
@@ -24,7 +24,7 @@ from ...data.dataset import ImageData
 from ...errors import UserError, nearest
 from .dinov2 import DINOv2
 from .inception import Inception
-from .learned import TASKS, Learned, is_known, open_learned
+from .learned import TASKS, Learned, has_targets, open_learned
 
 _MOST_PIXELS = 32
 EXTRACTORS = ("classifier", "rotations", "inception", "dinov2", "pixels")
@@ -76,8 +76,8 @@ _OF_LAYERS = 1
 
 
 def default_extractor(data: ImageData) -> str:
-    """Return 'classifier' where labels or attributes are known, else 'rotations'."""
-    return "classifier" if is_known(data.train) else "rotations"
+    """Return 'classifier' where there are labels or attributes, else 'rotations'."""
+    return "classifier" if has_targets(data.train) else "rotations"
 
 
 def open_extractor(
@@ -108,8 +108,8 @@ def open_extractor(
         return Pixels(data.image_shape)
     if name in _PUBLISHED:
         return _PUBLISHED[name](weights, cache_folder(cache) / "weights", device)
-    if name == "classifier" and not is_known(data.train):
-        raise UserError(f"{data.name}: neither labels nor attributes are known to train a classifier on; use rotations")
+    if name == "classifier" and not has_targets(data.train):
+        raise UserError(f"{data.name}: there are no labels or attributes to train a classifier on; use rotations")
     if name in TASKS:
         return open_learned(name, data, seed=seed, folder=folder, device=device)
     raise UserError(f"unknown extractor '{name}'{nearest(name, EXTRACTORS)}; there are {', '.join(EXTRACTORS)}")

@@ -171,7 +171,7 @@ class Inception:
 
     Args:
         weights: file of weights in the layout above, or None for one in `folder`.
-        folder: where weights are kept, downloaded if missing.
+        folder: of the cache; weights are downloaded to it if missing.
         device: where it computes.
 
     Raises:
@@ -187,9 +187,9 @@ class Inception:
             network = InceptionV3()
         wanted = network.layers.state_dict()
         counters = {key: torch.zeros((), dtype=torch.long) for key in wanted if key.endswith("num_batches_tracked")}
-        found = fitting(tensors, {key: wanted[key] for key in wanted if key not in counters}, self.name)
-        network.layers.load_state_dict(found | counters, assign=True)
-        self.fingerprint = fingerprint_of(found)
+        loaded = fitting(tensors, {key: wanted[key] for key in wanted if key not in counters}, self.name)
+        network.layers.load_state_dict(loaded | counters, assign=True)
+        self.fingerprint = fingerprint_of(loaded)
         self._network = network.to(device).eval().requires_grad_(False)
         self._device = device
 

@@ -1,10 +1,8 @@
-"""What a small classifier can be trained to tell, so that its features see what matters in the images.
+"""Extractors that are trained on the training images, and cached on disk.
 
-Where labels are known, it tells them (cross entropy), and each attribute besides (binary cross entropy). Where nothing
-is known, it tells by which quarter turn an image was turned (Gidaris et al. 2018, "Unsupervised representation
-learning by predicting image rotations"): that needs an eye for what is in it.
-
-Extractors that we train ourselves on the training images, kept on disk by what they were trained on.
+The task is to predict labels (cross entropy) and attributes (binary cross entropy). For images with neither it is
+rotation prediction (Gidaris et al. 2018, "Unsupervised representation learning by predicting image rotations"), which
+cannot be solved without recognising what an image shows.
 """
 
 from __future__ import annotations
@@ -29,17 +27,20 @@ from ...files import written_beside
 from ...pixels import to_unit
 from .classifier import NUM_FEATURES, Classifier, attribute_loss, attribute_weights, fit
 
+log = logging.getLogger("vaegan")
+_VERSION = 1  # increase it when a change makes the same data give another classifier
+
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be told.
+    """A training task of the classifier.
 
     Attributes:
         label_names: name of each class; the first logits are theirs.
         attribute_names: of each attribute, whose logits follow.
         num_outputs: logits in all.
         loss: see `classifier.fit`.
-        digest: changes with the answers (not with the images).
+        digest: hash of the targets (not of the images).
     """
 
     label_names: tuple[str, ...]
@@ -49,13 +50,13 @@ class Task:
     digest: str
 
 
-def is_known(images: ImageSet) -> bool:
-    """Return whether labels or attributes are known that differ between images."""
+def has_targets(images: ImageSet) -> bool:
+    """Return whether there are labels or attributes that differ between images."""
     return _has_classes(images) or bool(_varying_attributes(images)[1])
 
 
-def known_task(images: ImageSet) -> Task:
-    """Return the task of telling labels and attributes, which must be known."""
+def label_task(images: ImageSet) -> Task:
+    """Return the task of predicting labels and attributes, of which there must be some (`has_targets`)."""
     labels = torch.from_numpy(images.labels) if _has_classes(images) and images.labels is not None else None
     targets, attribute_names = _varying_attributes(images)
     label_names = images.label_names if labels is not None else ()
@@ -77,7 +78,7 @@ def known_task(images: ImageSet) -> Task:
 
 
 def rotation_task(images: ImageSet) -> Task:
-    """Return the task of telling turns by 0, 90, 180 and 270 degrees; by 0 and 180 where images are not square."""
+    """Return the task of predicting rotations by 0, 90, 180 and 270 degrees; 0 and 180 where images are not square."""
     turns = (0, 1, 2, 3) if images.images.shape[1] == images.images.shape[2] else (0, 2)
 
     def loss(classifier: Classifier, chosen: Tensor) -> Tensor:
@@ -112,10 +113,8 @@ def _varying_attributes(images: ImageSet) -> tuple[Tensor, tuple[str, ...]]:
     return has_attribute(values, thresholds)[:, varying], names
 
 
-log = logging.getLogger("vaegan")
-_VERSION = 1  # raise it when the same data begin to give another classifier
-TASKS = {"classifier": known_task, "rotations": rotation_task}
-"""What the extractors of these names were trained to tell."""
+TASKS = {"classifier": label_task, "rotations": rotation_task}
+"""Extractor -> what it is trained on."""
 
 
 class Learned:
@@ -169,7 +168,7 @@ class Learned:
         return self._classifier.layers(x)
 
     def probabilities(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
-        """Return the probability of each label `(B, K)`, on the CPU; (0, K) columns where no labels are known."""
+        """Return the probability of each label `(B, K)`, on the CPU; without columns if it has no labels."""
         return self.label_probabilities(self.features(x, batch_size=batch_size))
 
     @torch.inference_mode()
@@ -192,7 +191,7 @@ def open_learned(name: str, data: ImageData, *, seed: int, folder: Path, device:
         name: of a task in `TASKS`.
         data: whose training images it is for.
         seed: of the training.
-        folder: where such extractors are kept.
+        folder: of the cache.
         device: where it computes features; it is trained on the CPU.
 
     Raises:
@@ -230,18 +229,18 @@ def _load(path: Path, data: ImageData, task: Task) -> Classifier | None:
     try:
         classifier.load_state_dict(safetensors.torch.load_file(path))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        log.warning("%s is damaged (%s); training anew", path, type(error).__name__)
+        log.warning("%s is damaged (%s); training it again", path, type(error).__name__)
         return None
     return classifier
 
 
 def _train(name: str, path: Path, data: ImageData, task: Task, seed: int) -> Classifier:
     num_images = num_images_for(len(data.train), data.image_shape)
-    what = "labels and attributes" if name == "classifier" else "quarter turns"
-    log.info("training a small network to tell %s, to compare images by: %d images", what, num_images)
+    what = "labels and attributes" if name == "classifier" else "rotations"
+    log.info("training the feature extractor '%s' to predict %s, on %d images", name, what, num_images)
     start = time.perf_counter()
     classifier = fit(task.loss, len(data.train), data.image_shape, task.num_outputs, seed=seed, num_images=num_images)
     with written_beside(path) as beside:
         beside.write_bytes(safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
-    log.info("trained in %.0f s, kept as %s", time.perf_counter() - start, path)
+    log.info("trained in %.0f s, saved as %s", time.perf_counter() - start, path)
     return classifier

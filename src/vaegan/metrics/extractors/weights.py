@@ -1,4 +1,4 @@
-"""Weights of published networks: named by the user, found in the cache, or downloaded to it. Nothing is unpickled."""
+"""Weights of published networks: a file of the user's, the cache, or a download to it. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Published:
     Attributes:
         name: of the extractor.
         url: of the file.
-        hash_prefix: first digits of its SHA-256, if the publisher tells.
+        hash_prefix: first digits of its SHA-256, if it is published.
     """
 
     name: str
@@ -35,14 +35,14 @@ def read_weights(published: Published, path: Path | None, folder: Path) -> dict[
     Args:
         published: which.
         path: file that the user has named, or None.
-        folder: where they are kept otherwise, downloaded if missing.
+        folder: of the cache; weights are downloaded to it if missing.
 
     Raises:
         UserError: if they are not there and not to be downloaded, or no file of tensors.
     """
     if path is not None and not path.is_file():
         raise UserError(f"no weights of '{published.name}' at {path}; check the path or fetch {published.url}")
-    path = path or _kept(published, folder / published.url.rsplit("/", 1)[1])
+    path = path or _cached(published, folder / published.url.rsplit("/", 1)[1])
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -53,18 +53,18 @@ def read_weights(published: Published, path: Path | None, folder: Path) -> dict[
 
 
 def fitting(tensors: dict[str, Tensor], wanted: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Return those of `tensors` that are wanted.
+    """Return the tensors of the names and shapes in `wanted`.
 
     Raises:
         UserError: if one is missing or of another shape.
     """
     for key, tensor in wanted.items():
         if key not in tensors or tensors[key].shape != tensor.shape:
-            raise UserError(f"these are no weights of '{name}': {key} is missing or of another shape; see --help")
+            raise UserError(f"these are not weights of '{name}': {key} is missing or of another shape; see --help")
     return {key: tensors[key].float() for key in wanted}
 
 
-def _kept(published: Published, path: Path) -> Path:
+def _cached(published: Published, path: Path) -> Path:
     if path.is_file():
         return path
     try:

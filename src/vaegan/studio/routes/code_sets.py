@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import UserError
+from ...latent.clusters import ALGORITHMS, MAPS, Clusters
 from ...latent.encoding import encode_images
-from ...latent.kmeans import ALGORITHMS, MAPS, Clusters
 from ...latent.paths import order_by_kl
 from ...pixels import to_uint8
 from ...views.clusters import cluster_names, gallery

@@ -1,13 +1,12 @@
-"""Clusters of codes, and what the same algorithms find without a model: in pixels and in their principal components.
+"""Clusters and two-dimensional maps of codes; the same algorithms serve pixels and principal components.
 
-k-means makes the sum of squared distances to the nearest of k centres small; a Gaussian mixture maximises the
-likelihood of sum_k pi_k N(z | mu_k, Sigma_k) and gives each code to the component most likely to have made it. Both
-start several times and keep the best.
+k-means minimises the sum of squared distances to the nearest of k centres; a Gaussian mixture maximises the likelihood
+of sum_k pi_k N(z | mu_k, Sigma_k) and assigns each code to its most likely component. Both take the best of several
+starts.
 
-Codes on a plane, for eyes: the two principal components, or t-SNE, which keeps neighbours together.
-
-t-SNE (van der Maaten and Hinton 2008, "Visualizing data using t-SNE") says nothing by distances between groups, nor by
-their sizes. It comes with the extra 'tsne' (openTSNE).
+Maps place codes on a plane: their two principal components, or t-SNE (van der Maaten and Hinton 2008, "Visualizing data
+using t-SNE"), which preserves neighbourhoods, but not distances between groups, nor their sizes. t-SNE comes with the
+extra 'tsne' (openTSNE).
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def kmeans(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
         z: points `(N, D)`.
         k: number of clusters.
         seed: of the first centres (k-means++).
-        restarts: starts, of which the best counts.
+        restarts: starts, of which the best is returned.
 
     Raises:
         UserError: if there are fewer points than clusters.
@@ -57,19 +56,18 @@ def kmeans(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
     from sklearn.cluster import KMeans
 
     _check(z, k)
-    found = KMeans(k, n_init=restarts, random_state=seed).fit(z.cpu().numpy())
-    return _clusters(z, found.labels_, found.cluster_centers_)
+    fitted = KMeans(k, n_init=restarts, random_state=seed).fit(z.cpu().numpy())
+    return _clusters(z, fitted.labels_, fitted.cluster_centers_)
 
 
 def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3, covariance: str = "full") -> Clusters:
     """Find k clusters by a mixture of Gaussians.
 
     Args:
-        z: points `(N, D)`; each dimension is scaled to variance 1 first, which changes no mixture but steadies the
-            numbers.
+        z: points `(N, D)`; each dimension is scaled to variance 1 first, for numerical stability.
         k: number of components.
         seed: of the starts, which are made by k-means.
-        restarts: starts, of which the best counts.
+        restarts: starts, of which the best is returned.
         covariance: 'full', or 'diag' for independent dimensions.
 
     Raises:
@@ -80,9 +78,9 @@ def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3, covariance: 
     _check(z, k)
     scale = z.double().std(0).clamp_min(1e-12)
     scaled = ((z.double() - z.double().mean(0)) / scale).cpu().numpy()
-    found = GaussianMixture(k, covariance_type=covariance, n_init=restarts, random_state=seed, reg_covar=1e-4)
-    assignment = found.fit_predict(scaled)
-    return _clusters(z, assignment, found.means_ * scale.cpu().numpy() + z.double().mean(0).cpu().numpy())
+    fitted = GaussianMixture(k, covariance_type=covariance, n_init=restarts, random_state=seed, reg_covar=1e-4)
+    assignment = fitted.fit_predict(scaled)
+    return _clusters(z, assignment, fitted.means_ * scale.cpu().numpy() + z.double().mean(0).cpu().numpy())
 
 
 def principal_components(x: Tensor, num: int) -> Tensor:
@@ -111,16 +109,16 @@ def _clusters(z: Tensor, assignment: object, centres: object) -> Clusters:
 
 
 def pca_map(z: Tensor, seed: int = 0) -> Tensor:
-    """Return places `(N, 2)` of codes `(N, Z)`: their two principal components (the seed changes nothing).
+    """Return points `(N, 2)` of codes `(N, Z)`: their two principal components (the seed changes nothing).
 
-    Codes of one dimension, or a single code, have but one component: they lie on a line, with 0 as second coordinate.
+    Codes of one dimension, or a single code, have only one component; the second coordinate is 0.
     """
-    places = principal_components(z, 2)
-    return F.pad(places, (0, 2 - places.shape[1]))
+    points = principal_components(z, 2)
+    return F.pad(points, (0, 2 - points.shape[1]))
 
 
 def tsne_map(z: Tensor, seed: int = 0) -> Tensor:
-    """Return places `(N, 2)` of codes `(N, Z)` by t-SNE.
+    """Return points `(N, 2)` of codes `(N, Z)` by t-SNE.
 
     Raises:
         UserError: if openTSNE is not installed.
@@ -130,8 +128,8 @@ def tsne_map(z: Tensor, seed: int = 0) -> Tensor:
     except ImportError as error:
         raise UserError("t-SNE needs openTSNE: pip install 'vaegan[tsne]', or take the map pca") from error
     perplexity = min(30.0, max(1.0, (len(z) - 1) / 3))
-    places = TSNE(perplexity=perplexity, random_state=seed).fit(z.cpu().double().numpy())
-    return torch.tensor(places).float()
+    points = TSNE(perplexity=perplexity, random_state=seed).fit(z.cpu().double().numpy())
+    return torch.tensor(points).float()
 
 
 MAPS = {"pca": pca_map, "tsne": tsne_map}
