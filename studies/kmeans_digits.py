@@ -15,8 +15,8 @@ from common.statistics import Answer, exceeds
 from common.study import Study, run_study
 from torch import Tensor
 
-from vaegan.latent.clusters import Clusters, kmeans, principal_components
-from vaegan.metrics.clustering import SCORES, contingency
+from vaegan.latent.clustering import Clusters, kmeans, principal_components
+from vaegan.metrics.cluster_scores import SCORES, contingency
 from vaegan.models import Model
 
 KINDS = {"AE": "ae", "VAE": "vae", "VAE/GAN": "vaegan"}
@@ -29,7 +29,7 @@ def cluster(z: Tensor, labels: Tensor, seed: int) -> tuple[Clusters, Metrics]:
     """Cluster points, and compare the clusters with the labels.
 
     Returns:
-        The clusters, and ``accuracy``, ``nmi``, ``ari``, ``purity`` (see `vaegan.metrics.clustering`) with ``digits``:
+        The clusters, and ``accuracy``, ``nmi``, ``ari``, ``purity`` with ``digits``:
         how many labels are the most frequent one of some cluster.
     """
     clusters = kmeans(z, K, seed=seed, restarts=RESTARTS)

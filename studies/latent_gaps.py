@@ -15,7 +15,7 @@ from common.statistics import exceeds
 from common.study import Study, run_study
 from torch import Tensor
 
-from vaegan.latent.paths import interpolate, smoothness
+from vaegan.latent.code_paths import interpolate, smoothness
 from vaegan.models import Model
 
 KINDS = {"AE": "ae", "VAE": "vae", "VAE/GAN": "vaegan"}
@@ -31,7 +31,7 @@ def gap_metrics(model: Model, reference: ReferenceData) -> Metrics:
         covariance; ``middle``, ``ends``: of decoded midpoints of two images' codes, and of the decoded codes;
         ``middle_confidence``, ``ends_confidence``: mean probability of the classifier's most likely digit; ``drop``
         between them; ``unsure``: the share of midpoints where that probability is below 0.9; ``leap``: largest over
-        mean step of a path (see `vaegan.latent.paths`).
+        mean step of a path (see `vaegan.latent.code_paths`).
     """
     z = model.encode(reference.x)
     other = z.roll(1, 0)

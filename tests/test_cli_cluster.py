@@ -12,7 +12,7 @@ from PIL import Image
 from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.loading import load
-from vaegan.metrics.clustering import SCORES
+from vaegan.metrics.cluster_scores import SCORES
 from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml

@@ -9,7 +9,7 @@ import torch
 
 from vaegan.cli import main
 from vaegan.data import open_data
-from vaegan.latent.paths import interpolate_square, smoothness
+from vaegan.latent.code_paths import interpolate_square, smoothness
 from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.recipes import config_for

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vaegan.cli import main
 from vaegan.data import open_data
-from vaegan.latent.paths import order_by_kl, traverse
+from vaegan.latent.code_paths import order_by_kl, traverse
 from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.pixels import to_uint8

@@ -11,7 +11,7 @@ from PIL import Image
 from vaegan.cli import main
 from vaegan.config import DataSettings
 from vaegan.data import open_data
-from vaegan.latent.paths import interpolate
+from vaegan.latent.code_paths import interpolate
 from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.pixels import to_uint8

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 
 from vaegan.errors import UserError
-from vaegan.latent.clusters import ALGORITHMS, kmeans, mixture, pca_map, principal_components, tsne_map
+from vaegan.latent.clustering import ALGORITHMS, kmeans, mixture, pca_map, principal_components, tsne_map
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vaegan.errors import UserError
-from vaegan.latent.paths import interpolate, interpolate_square
+from vaegan.latent.code_paths import interpolate, interpolate_square
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_spherical_square_is_made_of_spherical_paths():
 
 @pytest.mark.parametrize("how", ["linear", "spherical"])
 def test_mixtures_are_the_paths(how):
-    from vaegan.latent.paths import mix
+    from vaegan.latent.code_paths import mix
 
     z = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
     t = torch.linspace(0, 1, 5)

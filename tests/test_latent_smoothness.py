@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaegan.latent.paths import smoothness
+from vaegan.latent.code_paths import smoothness
 
 
 def test_a_cross_fade_is_perfectly_smooth():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from vaegan.latent.paths import order_by_kl, traverse
+from vaegan.latent.code_paths import order_by_kl, traverse
 
 
 def test_dimensions_are_ordered_by_their_kl():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from vaegan.metrics.clustering import (
+from vaegan.metrics.cluster_scores import (
     SCORES,
     adjusted_rand_index,
     contingency,

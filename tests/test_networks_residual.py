@@ -12,7 +12,7 @@ from torch import Tensor
 
 import vaegan
 from vaegan.errors import UserError
-from vaegan.latent.paths import interpolate
+from vaegan.latent.code_paths import interpolate
 from vaegan.models import Model
 from vaegan.networks import ResidualBlock, ResidualDecoder, ResidualEncoder, SelfAttention, build_parts, code_shape
 from vaegan.networks.resample import DownConv2d, NearestConv2d, UpConv2d

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vaegan.latent.clusters import Clusters
+from vaegan.latent.clustering import Clusters
 from vaegan.views.clusters import cluster_names, gallery
 
 # Six points on a line; two clusters around 0 and 10, a third that is empty.

@@ -21,9 +21,9 @@ from PIL import Image
 from vaegan.cli import main
 from vaegan.config import Config
 from vaegan.data import open_data
-from vaegan.latent.clusters import kmeans
+from vaegan.latent.clustering import kmeans
 from vaegan.loading import load
-from vaegan.metrics.clustering import SCORES
+from vaegan.metrics.cluster_scores import SCORES
 from vaegan.models import Model
 from vaegan.pages import run_sections as snapshots
 from vaegan.recipes import config_for

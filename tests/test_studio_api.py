@@ -16,7 +16,7 @@ from PIL import Image
 import vaegan
 from vaegan.config import DataSettings
 from vaegan.latent.attribute_vectors import apply
-from vaegan.latent.paths import interpolate, interpolate_square
+from vaegan.latent.code_paths import interpolate, interpolate_square
 from vaegan.latent.vectors import load_vectors
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")

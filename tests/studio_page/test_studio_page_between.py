@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from studio_page.pages import as_model_sees, choose, saved, sent, wait_for, wait_for_images
 
-from vaegan.latent.paths import mix
+from vaegan.latent.code_paths import mix
 
 
 def test_between_two_three_and_four(open_page, model):

@@ -9,7 +9,7 @@ from PIL import Image
 from studio_page.pages import as_bytes, as_model_sees, differ, saved, sent, shown, wait_for, wait_for_images
 
 from vaegan.latent.attribute_vectors import apply
-from vaegan.latent.paths import order_by_kl
+from vaegan.latent.code_paths import order_by_kl
 from vaegan.report.vectors import load_vectors
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..data.dataset import ImageSet
-    from ..latent.clusters import Clusters
+    from ..latent.clustering import Clusters
 
 _log = logging.getLogger("vaegan")
 
@@ -83,7 +83,7 @@ def _write(options: Options, folder: Path, images: ImageSet, mu: Tensor, cluster
     import numpy as np
 
     from ..files import written_beside
-    from ..latent.clusters import MAPS
+    from ..latent.clustering import MAPS
     from ..report.grid import write_picture
     from ..report.scatter import draw_scatter
     from ..views.clusters import cluster_gallery, groupings

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..data.thresholds import find_thresholds, has_attribute
 from ..errors import UserError, nearest
 
-Method = Literal["difference", "balanced", "linear"]
+VectorMethod = Literal["difference", "balanced", "linear"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class AttributeVectors:
     vectors: Tensor
     thresholds: Tensor
     counts: Tensor
-    method: Method = "difference"
+    method: VectorMethod = "difference"
     orthogonalised: bool = False
 
     def __getitem__(self, name: str) -> Tensor:
@@ -90,7 +90,7 @@ def find_vectors(
     attributes: Tensor,
     names: Sequence[str],
     *,
-    method: Method = "difference",
+    method: VectorMethod = "difference",
     orthogonalise: bool = False,
 ) -> AttributeVectors:
     """Find the vector of each attribute.

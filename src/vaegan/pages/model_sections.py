@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..data.dataset import ImageSet
 from ..errors import UserError
-from ..latent.clusters import kmeans, pca_map
+from ..latent.clustering import kmeans, pca_map
 from ..report.scatter import scatter_block
 from ..runs.opened import OpenedRun
 from ..views.attribute_edits import attribute_edits, separating_attributes, vectors_of

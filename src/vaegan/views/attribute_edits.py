@@ -15,7 +15,7 @@ from ..data.dataset import ImageSet
 from ..data.thresholds import find_thresholds, has_attribute
 from ..errors import UserError
 from ..latent.attribute_check import LEVEL, NUM_DRAWS, Effect, check_vectors
-from ..latent.attribute_vectors import AttributeVectors, How, find_attribute, find_vectors, sweep
+from ..latent.attribute_vectors import AttributeVectors, VectorMethod, find_attribute, find_vectors, sweep
 from ..metrics.extractors.classifier import balanced_accuracy, train_classifier
 from ..pixels import to_unit
 from ..runs.opened import OpenedRun
@@ -73,7 +73,7 @@ def vectors_of(
     run: OpenedRun,
     images: ImageSet,
     names: Sequence[str],
-    method: How = "difference",
+    method: VectorMethod = "difference",
     *,
     orthogonalise: bool = False,
 ) -> AttributeVectors:

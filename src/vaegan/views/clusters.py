@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.dataset import ImageSet
-from ..latent.clusters import ALGORITHMS, Clusters, kmeans, principal_components
-from ..metrics.clustering import SCORES
+from ..latent.clustering import ALGORITHMS, Clusters, kmeans, principal_components
+from ..metrics.cluster_scores import SCORES
 from ..pixels import to_unit
 from ..report.grid import Bytes
 from ..report.scatter import Grouping
@@ -74,7 +74,7 @@ def groupings(images: ImageSet, clusters: Clusters, names: Sequence[str]) -> lis
 
 
 def label_scores(clusters: Clusters, images: ImageSet) -> dict[str, float]:
-    """Return how well clusters fit the labels, by the names of `metrics.clustering.SCORES`; empty without labels."""
+    """Return the scores of `metrics.cluster_scores` by name; empty without labels."""
     if images.labels is None:
         return {}
     return {name: score(clusters.assignment.numpy(), images.labels) for name, score in SCORES.items()}
@@ -97,7 +97,7 @@ def clusterings(
         codes: `(N, Z)`.
         images: that they are codes of.
         k: clusters.
-        method: one of `latent.clusters.ALGORITHMS`.
+        method: one of `latent.clustering.ALGORITHMS`.
         seeds: of the starts; everything is clustered with each.
         restarts: starts, of which the best counts.
         baselines: cluster the pixels and their principal components too, as many as the codes have dimensions.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..errors import UserError
-from ..latent.paths import How, interpolate, interpolate_square, smoothness
+from ..latent.code_paths import PathMethod, interpolate, interpolate_square, smoothness
 from ..runs.opened import OpenedRun
 from .view import View
 
@@ -18,7 +18,7 @@ def num_ends(num: int, steps: int, *, is_square: bool = False) -> int:
 
 
 def image_paths(
-    run: OpenedRun, images: ImageSet, steps: int, method: How = "linear", *, is_square: bool = False
+    run: OpenedRun, images: ImageSet, steps: int, method: PathMethod = "linear", *, is_square: bool = False
 ) -> View:
     """Return paths between the codes of images, see `paths`."""
     z, c = run.encode(images)[0], run.model().condition_of(images)
@@ -26,7 +26,7 @@ def image_paths(
 
 
 def random_paths(
-    run: OpenedRun, num: int, steps: int, method: How = "linear", seed: int = 0, *, is_square: bool = False
+    run: OpenedRun, num: int, steps: int, method: PathMethod = "linear", seed: int = 0, *, is_square: bool = False
 ) -> View:
     """Return paths between ``num`` codes drawn from the prior, see `paths`."""
     model = run.model()
@@ -39,7 +39,7 @@ def paths(
     ends: Tensor,
     c: Tensor | None,
     steps: int,
-    method: How = "linear",
+    method: PathMethod = "linear",
     *,
     between: str = "two codes",
     is_square: bool = False,
@@ -72,7 +72,7 @@ def paths(
     return View(images, codes=codes, plays_back=True, facts=facts, caption=caption)
 
 
-def _between(ends: Tensor, steps: int, method: How, is_square: bool) -> Tensor:
+def _between(ends: Tensor, steps: int, method: PathMethod, is_square: bool) -> Tensor:
     """Return `(N, T, Z)`: paths, or the rows of squares, square after square."""
     corners = 4 if is_square else 2
     num = len(ends) // corners

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..data.dataset import ImageSet
-from ..latent.paths import order_by_kl, traverse
+from ..latent.code_paths import order_by_kl, traverse
 from ..runs.opened import OpenedRun
 from .view import View
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import UserError
-from ...latent.clusters import ALGORITHMS, MAPS, Clusters
+from ...latent.clustering import ALGORITHMS, MAPS, Clusters
+from ...latent.code_paths import order_by_kl
 from ...latent.encoding import encode_images
-from ...latent.paths import order_by_kl
 from ...pixels import to_uint8
 from ...views.clusters import cluster_names, gallery
 from ..registry import Version
@@ -28,7 +28,7 @@ _KL_IMAGES = 1000  # that the KL of each dimension is the mean over
 Num = Annotated[int, Query(ge=2, le=5000, description="images, at most")]
 Seed = Annotated[int, Query(ge=0, lt=2**31, description="chooses the images and initialises the algorithms")]
 K = Annotated[int, Query(ge=1, le=50, description="clusters")]
-How = Annotated[Literal["kmeans", "mixture"], Query(description="k-means, or a mixture of Gaussians")]
+ClusterMethod = Annotated[Literal["kmeans", "mixture"], Query(description="k-means, or a mixture of Gaussians")]
 
 
 class CodeSet(NamedTuple):
@@ -75,7 +75,7 @@ def clusters(
     version: Version,
     code_set: Chosen,
     k: K = 10,
-    how: How = "kmeans",
+    how: ClusterMethod = "kmeans",
     shown: Annotated[int, Query(ge=1, le=32, description="images of each cluster, the nearest to its centre")] = 12,
     form: Form = "json",
 ) -> Response:
@@ -112,7 +112,7 @@ def code_map(
     code_set: Chosen,
     how: Annotated[Literal["pca", "tsne"], Query(description="principal components, or t-SNE")] = "pca",
     k: K = 10,
-    by: Annotated[How, Query(description="the clustering")] = "kmeans",
+    by: Annotated[ClusterMethod, Query(description="the clustering")] = "kmeans",
     form: Literal["json", "npz"] = "json",
 ) -> Response:
     """Project codes on a plane: a place for each image, its label if it has one, and its cluster."""

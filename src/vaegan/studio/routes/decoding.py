@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from ...latent.paths import How, mix, traverse
+from ...latent.code_paths import PathMethod, mix, traverse
 from ..batched_inference import (
     MAX_CODES,
     Code,
@@ -52,7 +52,7 @@ class ToInterpolate(_Body):
     """Two to four codes, the corners."""
 
     codes: Annotated[list[Code], Field(min_length=2, max_length=4)]
-    how: How = "linear"
+    how: PathMethod = "linear"
     steps: int = Field(default=8, ge=2, le=22, description="images on each side")
     places: list[tuple[Share, Share]] | None = Field(
         default=None,

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from ...latent.clusters import ALGORITHMS
+from ...latent.clustering import ALGORITHMS
 from ..http_errors import Refused
 from ..registry import Registry, Served
 from ..served_model import ModelVersion, ServedModel

@@ -32,10 +32,10 @@ from torch import Tensor
 from ..errors import UserError
 from ..losses import kl_per_dimension
 
-Method = Literal["linear", "spherical"]
+PathMethod = Literal["linear", "spherical"]
 
 
-def interpolate(a: Tensor, b: Tensor, num: int, method: Method = "linear") -> Tensor:
+def interpolate(a: Tensor, b: Tensor, num: int, method: PathMethod = "linear") -> Tensor:
     """Return `num` codes on the path from each code of `a` to that of the same row in `b`, both ends included exactly.
 
     Args:
@@ -62,7 +62,7 @@ def interpolate(a: Tensor, b: Tensor, num: int, method: Method = "linear") -> Te
     return path
 
 
-def interpolate_square(corners: Tensor, num: int, method: Method = "linear") -> Tensor:
+def interpolate_square(corners: Tensor, num: int, method: PathMethod = "linear") -> Tensor:
     """Return `num` by `num` codes between each four, the four included exactly.
 
     Args:
@@ -81,7 +81,7 @@ def interpolate_square(corners: Tensor, num: int, method: Method = "linear") -> 
     return across.reshape(num, num, *corners.shape[1:]).transpose(0, 1)
 
 
-def mix(codes: Tensor, points: Tensor, method: Method = "linear") -> Tensor:
+def mix(codes: Tensor, points: Tensor, method: PathMethod = "linear") -> Tensor:
     """Return codes at points between two, three or four.
 
     Args:
