@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..pixels import WHITE
-from .dataset import Collection
+from .dataset import Collection, index_labels
 from .image_file import ImageHeader
 
 _KEYS = (("images", "labels"), ("x", "y"))
@@ -118,5 +118,4 @@ def _as_labels(labels: NDArray[Any], num_images: int, path: Path) -> tuple[NDArr
             f"{path}: labels are {labels.dtype} of shape {labels.shape}; give one number or text for each of "
             f"{num_images} images"
         )
-    values, indices = np.unique(labels, return_inverse=True)
-    return indices.astype(np.int64), tuple(map(str, values))
+    return index_labels(labels)

@@ -144,44 +144,44 @@ def make(folder: Path, write: Callable[[Path], dict[str, Any]]) -> CacheEntry:
     Raises:
         UserError: if the place cannot be written or the disk is full.
     """
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.{time.monotonic_ns()}.part")
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.{time.monotonic_ns()}.part")
     try:
-        part.mkdir(parents=True)
-        _remove_old_parts(folder.parent)
-        index = write(part)
-        index["files"] = {name: _stamp(part / name) for name in ("train.npy", "test.npy")}
-        write_json(part / "index.json", index)
-        _publish(part, folder)
+        unfinished.mkdir(parents=True)
+        _remove_abandoned(folder.parent)
+        index = write(unfinished)
+        index["files"] = {name: _stamp(unfinished / name) for name in ("train.npy", "test.npy")}
+        write_json(unfinished / "index.json", index)
+        if folder.exists() and load(folder) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        publish(unfinished, folder)
     except OSError as error:
         raise UserError(
             f"cannot write decoded images to {folder.parent}: {error.strerror or error}; "
             "free some space or choose another place with --data.cache"
         ) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     entry = load(folder)
     if entry is None:
         raise UserError(f"decoded images in {folder} were changed meanwhile; run the same command again")
     return entry
 
 
-def _publish(part: Path, folder: Path) -> None:
-    """Rename ``part`` to ``folder``, unless another process put a good entry there first."""
-    if folder.exists() and load(folder) is None:
-        shutil.rmtree(folder, ignore_errors=True)
+def publish(unfinished: Path, folder: Path) -> None:
+    """Rename a folder, unless another process was faster."""
     try:
-        part.rename(folder)
+        unfinished.rename(folder)
     except OSError:
         if not folder.is_dir():
             raise
 
 
-def _remove_old_parts(parent: Path) -> None:
-    """Remove what killed processes left behind more than a day ago."""
-    for part in parent.glob(".*.part"):
+def _remove_abandoned(parent: Path) -> None:
+    """Remove folders that killed processes left unfinished more than a day ago."""
+    for unfinished in parent.glob(".*.part"):
         with contextlib.suppress(FileNotFoundError):  # another process may rename or remove it
-            if time.time() - part.stat().st_mtime > _DAY:
-                shutil.rmtree(part, ignore_errors=True)
+            if time.time() - unfinished.stat().st_mtime > _DAY:
+                shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _stamp(path: Path) -> list[int]:

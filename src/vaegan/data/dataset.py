@@ -127,6 +127,34 @@ class Items(Protocol):
 
 
 @dataclass(frozen=True)
+class FileItems:
+    """Images that are opened one by one, each at its place: a path, a position in an archive.
+
+    Attributes:
+        open: opens the image at a place; can be pickled.
+        places: of N images.
+        fingerprint: changes whenever the images do.
+    """
+
+    open: Callable[[Any], Image.Image]
+    places: Sequence[Any]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Open one image."""
+        return self.open(self.places[index])
+
+
+def index_labels(values: Any) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return labels ``(N,)`` and the names of the classes of N class numbers or names."""
+    names, labels = np.unique(values, return_inverse=True)
+    return labels.astype(np.int64), tuple(map(str, names))
+
+
+@dataclass(frozen=True)
 class Collection:
     """The images of a source, undecoded, and what is recorded about each of them.
 

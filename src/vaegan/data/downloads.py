@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..config import DataSettings
 from ..errors import UserError
-from .cache import cache_folder
+from .cache import cache_folder, publish
 
 log = logging.getLogger("vaegan")
 MIRROR = "VAEGAN_MIRROR"  # environment variable: a URL below which SOURCE/FILE is tried before all else
@@ -88,32 +88,23 @@ def unpacked(archive: Path, folder: str) -> Path:
         UserError: if the archive is damaged or the folder is not in it, or the place cannot be written.
     """
     target = archive.parent / folder
-    part = archive.with_name(f".{folder}.{os.getpid()}.part")
+    unfinished = archive.with_name(f".{folder}.{os.getpid()}.part")
     if target.is_dir():
         return target
     log.info("unpacking %s", archive)
     try:
         with tarfile.open(archive, "r:gz") as content:
-            content.extractall(part, filter="data")
-        if not (part / folder).is_dir():
+            content.extractall(unfinished, filter="data")
+        if not (unfinished / folder).is_dir():
             raise UserError(f"{archive}: the folder {folder} is not in it; download it again")
-        _publish(part / folder, target)
+        publish(unfinished / folder, target)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise UserError(f"{archive}: cannot be unpacked ({error}); download it again") from error
     except OSError as error:
         raise UserError(f"{archive}: cannot be unpacked ({error.strerror or error}) beside itself") from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return target
-
-
-def _publish(part: Path, target: Path) -> None:
-    """Rename a folder, unless another process was faster."""
-    try:
-        part.rename(target)
-    except OSError:
-        if not target.is_dir():
-            raise
 
 
 def stamp(paths: Iterable[Path]) -> str:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import UserError
-from .dataset import Collection, Items
+from .dataset import Collection, FileItems, index_labels
 from .image_file import FORMATS, SUFFIXES
 
 log = logging.getLogger("vaegan")
@@ -43,50 +43,33 @@ class File:
 
     Attributes:
         name: relative, with '/' between its parts.
-        key: what the items open it by.
+        place: what it is opened by.
         stamp: changes when the file does.
     """
 
     name: str
-    key: Any
+    place: Any
     stamp: str
 
 
-class FolderItems:
-    """Image files by their paths."""
+class ZipMember:
+    """Opens image files of a .zip by their position in its directory; they are read into memory, not unpacked."""
 
-    def __init__(self, paths: Sequence[str], fingerprint: str) -> None:
-        self.paths, self.fingerprint = paths, fingerprint
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Image.Image:
-        """Open one image."""
-        return Image.open(self.paths[index], formats=FORMATS)
-
-
-class ZipItems:
-    """Image files of a .zip by their places in its directory; they are read into memory, not unpacked."""
-
-    def __init__(self, path: Path, places: Sequence[int], fingerprint: str) -> None:
-        self.path, self.places, self.fingerprint = path, places, fingerprint
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._zip: zipfile.ZipFile | None = None
 
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> Image.Image:
+    def __call__(self, position: int) -> Image.Image:
         """Open one image."""
         if self._zip is None:
             self._zip = zipfile.ZipFile(self.path)
-        info = self._zip.infolist()[self.places[index]]
+        info = self._zip.infolist()[position]
         if info.file_size > _MAX_FILE:
             raise ValueError(f"unpacks to {info.file_size} bytes")
         return Image.open(io.BytesIO(self._zip.read(info)), formats=FORMATS)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_zip": None}
+        return {"path": self.path, "_zip": None}
 
 
 def list_folder(path: Path) -> Collection:
@@ -97,7 +80,7 @@ def list_folder(path: Path) -> Collection:
     """
     try:
         files = list(_walk(path, "", set()))
-        return collect_files(path, files, FolderItems, lambda file: Path(file.key).read_bytes())
+        return collect_files(path, files, partial(Image.open, formats=FORMATS), lambda place: Path(place).read_bytes())
     except OSError as error:
         raise UserError(f"{error.filename or path}: {error.strerror or error}; give a folder you can read") from error
 
@@ -118,7 +101,7 @@ def list_zip(path: Path) -> Collection:
                 for i, info in enumerate(infos)
                 if not info.is_dir()
             ]
-            return collect_files(path, files, partial(ZipItems, path), lambda file: archive.read(infos[file.key]))
+            return collect_files(path, files, ZipMember(path), lambda place: archive.read(infos[place]))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a readable .zip ({error}); copy or download it again") from error
     except OSError as error:
@@ -147,15 +130,15 @@ def plain_name(name: str) -> str:
 
 
 def collect_files(
-    path: Path, files: list[File], make_items: Callable[[list[Any], str], Items], read: Callable[[File], bytes]
+    path: Path, files: list[File], open_image: Callable[[Any], Image.Image], read: Callable[[Any], bytes]
 ) -> Collection:
     """Make a collection of the images among files.
 
     Args:
         path: of the folder or archive.
         files: all that are in it.
-        make_items: makes items of the images' keys and their fingerprint.
-        read: returns the content of a file.
+        open_image: opens the image at a place; can be pickled.
+        read: returns the content of the file at a place.
 
     Raises:
         UserError: if none is an image, or the attributes are not a table of numbers.
@@ -174,11 +157,11 @@ def collect_files(
     labels, label_names = _classes(names)
     attributes: tuple[NDArray[np.float32] | None, tuple[str, ...]] = (None, ())
     for table in tables:
-        attributes = read_attributes(read(table), names, f"{path}/{table.name}")
+        attributes = read_attributes(read(table.place), names, f"{path}/{table.name}")
     return Collection(
         name=path.resolve().name if path.is_dir() else path.stem,
         where=str(path),
-        items=make_items([file.key for file in images], _fingerprint(path, images)),
+        items=FileItems(open_image, [file.place for file in images], _fingerprint(path, images)),
         names=names,
         labels=labels,
         label_names=label_names,
@@ -240,9 +223,7 @@ def _classes(names: Sequence[str]) -> tuple[NDArray[np.int64] | None, tuple[str,
     """Return labels by first subfolder, and the subfolders; none if an image is in no subfolder."""
     if not all("/" in name for name in names):
         return None, ()
-    folders = [name.split("/")[0] for name in names]
-    label_names, labels = np.unique(folders, return_inverse=True)
-    return labels.astype(np.int64), tuple(map(str, label_names))
+    return index_labels([name.split("/")[0] for name in names])
 
 
 def _fingerprint(path: Path, images: Sequence[File]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import io
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import UserError
-from .dataset import Collection
+from .dataset import Collection, FileItems
 from .image_file import FORMATS
 from .split import Split
 
@@ -26,28 +27,10 @@ HUB = "hf:"
 _HELD_OUT = ("test", "validation", "valid", "val")
 
 
-class HubItems:
-    """Rows of tables of the `datasets` library.
-
-    Args:
-        tables: one after another; the column of images is left undecoded.
-        column: of images.
-        fingerprint: changes whenever the tables do.
-    """
-
-    def __init__(self, tables: Sequence[Any], column: str, fingerprint: str) -> None:
-        self.tables, self.column, self.fingerprint = tables, column, fingerprint
-        self._ends = np.cumsum([len(table) for table in tables])
-
-    def __len__(self) -> int:
-        return int(self._ends[-1])
-
-    def __getitem__(self, index: int) -> Image.Image:
-        """Open one image."""
-        which = int(np.searchsorted(self._ends, index, side="right"))
-        table = self.tables[which]
-        row = table[index - int(self._ends[which]) + len(table)][self.column]
-        return Image.open(row["path"] if row["bytes"] is None else io.BytesIO(row["bytes"]), formats=FORMATS)
+def _open_row(tables: Sequence[Any], column: str, place: tuple[int, int]) -> Image.Image:
+    """Open the image of a table's row, in a column of undecoded images."""
+    image = tables[place[0]][place[1]][column]
+    return Image.open(image["path"] if image["bytes"] is None else io.BytesIO(image["bytes"]), formats=FORMATS)
 
 
 def list_hub(source: str) -> Collection:
@@ -67,11 +50,12 @@ def list_hub(source: str) -> Collection:
     ]
     labels, label_names = _labels(tables, _columns(first.features, library.ClassLabel)[:1])
     attributes, attribute_names = _attributes(tables, _number_columns(first.features))
+    places = [(which, i) for which, table in enumerate(raw) for i in range(len(table))]
     fingerprint = " ".join([source, *(table._fingerprint for table in tables.values())])
     return Collection(
         name=source,
         where=source,
-        items=HubItems(raw, column[0], fingerprint),
+        items=FileItems(partial(_open_row, raw, column[0]), places, fingerprint),
         names=[f"{split}-{i:06}" for split, table in tables.items() for i in range(len(table))],
         split=_own_split([len(table) for table in tables.values()]),
         labels=labels,

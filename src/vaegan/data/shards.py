@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import UserError
-from .dataset import Collection
+from .dataset import Collection, FileItems, index_labels
 from .folder import File, collect_files, plain_name
 from .image_file import FORMATS
 
@@ -39,18 +39,8 @@ _Beside = dict[str, Place]  # places of the texts beside an image, by suffix
 _Read = Callable[[Place], bytes]
 
 
-class ShardItems:
-    """Image files in several shards, each by shard, first byte and length."""
-
-    def __init__(self, paths: Sequence[Path], places: Sequence[Place], fingerprint: str) -> None:
-        self.paths, self.places, self.fingerprint = paths, places, fingerprint
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> Image.Image:
-        """Open one image."""
-        return Image.open(io.BytesIO(_content(self.paths, self.places[index])), formats=FORMATS)
+def _open_member(paths: Sequence[Path], place: Place) -> Image.Image:
+    return Image.open(io.BytesIO(_content(paths, place)), formats=FORMATS)
 
 
 def _content(paths: Sequence[Path], place: Place) -> bytes:
@@ -69,12 +59,12 @@ def list_shards(pattern: Path) -> Collection:
     """
     paths = expand(str(pattern))
     files = [file for shard, path in enumerate(paths) for file in _members(shard, path)]
-    texts = {_sample(file): file.key for file in files if _sample(file)[2] in _BESIDE}
+    texts = {_sample(file): file.place for file in files if _sample(file)[2] in _BESIDE}
     files = [file for file in files if _sample(file) not in texts]
-    samples = {file.key: _sample(file)[:2] for file in files}
+    samples = {file.place: _sample(file)[:2] for file in files}
     read = partial(_content, paths)
-    collection = collect_files(pattern, files, partial(ShardItems, paths), lambda file: read(file.key))
-    assert isinstance(collection.items, ShardItems)
+    collection = collect_files(pattern, files, partial(_open_member, paths), read)
+    assert isinstance(collection.items, FileItems)
     places = collection.items.places
     beside = [
         {suffix: texts[*samples[place], suffix] for suffix in _BESIDE if (*samples[place], suffix) in texts}
@@ -149,7 +139,7 @@ def _sample(file: File) -> tuple[int, str, str]:
     """Return shard, name up to the first dot, and the rest of the name."""
     folder, slash, name = file.name.rpartition("/")
     stem, _, suffix = name.partition(".")
-    return file.key[0], folder + slash + stem, suffix
+    return file.place[0], folder + slash + stem, suffix
 
 
 def _labels(beside: Sequence[_Beside], read: _Read, where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -160,8 +150,7 @@ def _labels(beside: Sequence[_Beside], read: _Read, where: str) -> tuple[NDArray
         raise UserError(f"{where}: some images have a .{_CLASS} beside them and some do not") from error
     except ValueError as error:
         raise UserError(f"{where}: a .{_CLASS} is not a whole number ({error})") from error
-    values, labels = np.unique(numbers, return_inverse=True)
-    return labels.astype(np.int64), tuple(map(str, values))
+    return index_labels(numbers)
 
 
 def _attributes(beside: Sequence[_Beside], read: _Read, where: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:

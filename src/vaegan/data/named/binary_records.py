@@ -9,7 +9,6 @@ the labelled ones. CIFAR-10's page publishes its checksum, torchvision's source 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,30 +18,10 @@ from PIL import Image
 
 from ...config import DataSettings
 from ...errors import UserError
-from ..dataset import Collection
+from ..dataset import Collection, FileItems
 from ..downloads import download, find, root_of, stamp, unpacked
 from ..image_file import ImageHeader
 from ..split import Split
-
-
-class RecordItems:
-    """The images of several files, one after another."""
-
-    def __init__(self, paths: Sequence[Path], counts: Sequence[int], source: RecordSet) -> None:
-        self.source, self.fingerprint = source, stamp(paths)
-        self.places = [(path, i) for path, count in zip(paths, counts, strict=True) for i in range(count)]
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> Image.Image:
-        """Read one image."""
-        source, (path, i) = self.source, self.places[index]
-        with path.open("rb") as file:
-            file.seek(i * source.record_bytes + source.label_bytes)
-            content = file.read(source.record_bytes - source.label_bytes)
-        planes = np.frombuffer(content, np.uint8).reshape(3, source.side, source.side)
-        return Image.fromarray(np.ascontiguousarray(planes.transpose((2, 1, 0) if source.by_column else (1, 2, 0))))
 
 
 @dataclass(frozen=True)
@@ -92,17 +71,27 @@ class RecordSet:
         labels = np.concatenate([self._labels(path, count) for path, count in zip(paths, counts, strict=True)])
         if labels.min() < 0 or labels.max() >= len(self.label_names):
             raise UserError(f"{folder}: labels are not those of {len(self.label_names)} classes; download it again")
+        places = [(path, i) for path, count in zip(paths, counts, strict=True) for i in range(count)]
         num_train = sum(counts[: len(self.train)])
         return Collection(
             name=self.name,
             where=self.name,
-            items=RecordItems(paths, counts, self),
-            names=[f"{path.stem}-{i:06}" for path, count in zip(paths, counts, strict=True) for i in range(count)],
+            items=FileItems(self.open_record, places, stamp(paths)),
+            names=[f"{path.stem}-{i:06}" for path, i in places],
             split=Split(np.arange(num_train), np.arange(num_train, len(labels))),
             header=ImageHeader(self.side, self.side, True),
             labels=labels,
             label_names=self.label_names,
         )
+
+    def open_record(self, place: tuple[Path, int]) -> Image.Image:
+        """Read the image of a record: which file, and its position there."""
+        path, position = place
+        with path.open("rb") as file:
+            file.seek(position * self.record_bytes + self.label_bytes)
+            content = file.read(self.record_bytes - self.label_bytes)
+        planes = np.frombuffer(content, np.uint8).reshape(3, self.side, self.side)
+        return Image.fromarray(np.ascontiguousarray(planes.transpose((2, 1, 0) if self.by_column else (1, 2, 0))))
 
     def _find(self, root: Path) -> Path:
         below = ("", self.name)

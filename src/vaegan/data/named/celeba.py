@@ -8,8 +8,11 @@ crops rows 40 to 188 and columns 15 to 163 and resizes these 148 x 148 pixels (d
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +20,7 @@ from PIL import Image
 
 from ...config import DataSettings
 from ...errors import UserError
-from ..dataset import Collection, Items
+from ..dataset import Collection, FileItems
 from ..downloads import download, find, root_of
 from ..folder import list_folder, list_zip
 from ..image_file import ImageHeader
@@ -38,23 +41,6 @@ _CHECKSUMS = {
     _ATTRIBUTES: "md5:75e246fa4810816ffd6ee81facbd244c",
     _PARTITION: "md5:d32c9cbf5e040fd4025c592c306e6668",
 }
-
-
-class CroppedItems:
-    """Aligned images, cropped as in the paper."""
-
-    def __init__(self, items: Items) -> None:
-        self.items, self.fingerprint = items, f"cut {items.fingerprint}"
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Image.Image:
-        """Open one image."""
-        with self.items[index] as image:
-            if image.size != _ALIGNED:
-                raise ValueError(f"{image.width}x{image.height} pixels, not {_ALIGNED[0]}x{_ALIGNED[1]}")
-            return image.crop(_BOX)
 
 
 def list_celeba(settings: DataSettings) -> Collection:
@@ -78,8 +64,22 @@ def list_celeba(settings: DataSettings) -> Collection:
         defaults={"size": SIZE},
     )
     if settings.crop == "center" and settings.crop_size is None:
-        return replace(collection, items=CroppedItems(collection.items), header=ImageHeader(148, 148, True))
+        assert isinstance(collection.items, FileItems)
+        items = FileItems(
+            partial(_open_cropped, collection.items.open),
+            collection.items.places,
+            f"cut {collection.items.fingerprint}",
+        )
+        return replace(collection, items=items, header=ImageHeader(148, 148, True))
     return collection
+
+
+def _open_cropped(open_image: Callable[[Any], Image.Image], place: Any) -> Image.Image:
+    """Open an aligned image, cropped as in the paper."""
+    with open_image(place) as image:
+        if image.size != _ALIGNED:
+            raise ValueError(f"{image.width}x{image.height} pixels, not {_ALIGNED[0]}x{_ALIGNED[1]}")
+        return image.crop(_BOX)
 
 
 def _find(root: Path) -> list[Path]:
