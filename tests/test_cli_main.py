@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 
@@ -65,7 +66,7 @@ def test_one_line_and_exit_code_2(words, line, capsys):
         (UserError("two\nlines"), 2, "vaegan recipes: two lines"),
         (KeyboardInterrupt(), 130, "vaegan recipes: interrupted"),
         (UserError("surrogate \udc80"), 2, "vaegan recipes: surrogate \\udc80"),
-        (ZeroDivisionError("x"), 1, "vaegan recipes: this is a mistake in vaegan"),
+        (ZeroDivisionError("x"), 1, "vaegan recipes: this is a bug in vaegan"),
     ],
 )
 def test_whatever_happens_becomes_an_exit_code(error, code, line, monkeypatch, capsys):
@@ -107,6 +108,55 @@ def test_recipes_are_listed_with_their_parameters(capsys):
     discriminator = 784 * 1024 + 1024 + 1024 * 1024 + 2 * 1024 + 1024 + 1
     (line,) = (line for line in lines if line.startswith("larsen-mnist "))
     assert f"{encoder + decoder + discriminator:,}" in line.split()
+
+
+@pytest.fixture(scope="module")
+def completed(tmp_path_factory):
+    """What bash completes words to, the last of them unfinished."""
+    script = tmp_path_factory.mktemp("completion") / "vaegan.bash"
+    done = subprocess.run([sys.executable, "-m", "vaegan", "completion", "bash"], capture_output=True, check=True)
+    script.write_bytes(done.stdout)
+
+    def complete(*words):
+        lines = f"source {script}\nCOMP_WORDS=({shlex.join(words)})\nCOMP_CWORD={len(words) - 1}\n_vaegan\n"
+        lines += "complete -p vaegan\nprintf '%s\\n' \"${COMPREPLY[@]}\""
+        done = subprocess.run(["bash", "-c", lines], capture_output=True, text=True, check=True)
+        first, *replies = done.stdout.splitlines()
+        assert first.startswith("complete ")
+        assert first.endswith("-F _vaegan vaegan")
+        assert done.stderr == ""
+        return [reply for reply in replies if reply]
+
+    return complete
+
+
+@pytest.mark.parametrize(
+    ("words", "replies"),
+    [
+        ("tr", "train traverse"),
+        ("train mnist-m", "mnist-mlp"),
+        ("train digits --loss.gam", "--loss.gamma"),
+        ("train --model.kind v", "vae vae-dis-l vaegan"),
+        ("reconstruct runs/a --split ''", "test train"),
+        ("sample --pri", "--prior"),
+        ("sample --loss.gam", ""),
+        ("train --data ''", ""),
+    ],
+)
+def test_bash_completes(words, replies, completed):
+    assert completed("vaegan", *shlex.split(words)) == replies.split()
+
+
+def test_every_option_is_in_every_script(capsys):
+    from vaegan.cli import train
+    from vaegan.cli.options import options_of
+
+    names = [option.name for option in options_of(train.Options) if not option.arg.positional]
+    for shell, spell in {"bash": " {} ", "zsh": " {} ", "fish": " -l {}"}.items():
+        assert main(["completion", shell]) == 0
+        script = capsys.readouterr().out.replace('"', " ")
+        shown = [spell.format(name if shell != "fish" else name.removeprefix("--")) for name in names]
+        assert [name for name in shown if name not in script] == []
 
 
 def test_sources_are_listed(capsys):

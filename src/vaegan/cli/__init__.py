@@ -23,26 +23,27 @@ from . import log
 from .table import print_table
 
 COMMANDS = {
-    "train": "train a model; the same command again resumes",
-    "recipes": "what can be trained: named, complete settings",
-    "data": "where images can come from",
-    "sample": "new images from the prior",
-    "priors": "fit priors to the codes, to sample from",
+    "train": "train a model; run the same command to resume",
+    "recipes": "list the recipes: named, complete settings",
+    "data": "list the image sources",
+    "sample": "new images from a prior",
+    "priors": "fit priors to the codes",
     "reconstruct": "originals beside their reconstructions",
     "interpolate": "paths between images or codes",
-    "traverse": "one code dimension at a time, the most used first",
-    "nearest": "nearest training images of samples: are they copies?",
-    "encode": "codes of a whole source to a file",
-    "attributes": "find attribute vectors, apply them, check that they work",
-    "cluster": "clusters of codes: galleries, a map, scores against labels",
-    "evaluate": "a model in numbers: distances, coverage, reconstruction",
-    "export": "parts as files for other programs: ONNX, torch.export",
-    "push": "to the Hugging Face hub, with a card written from the run",
-    "compare": "several runs side by side, as one HTML page",
-    "reproduce": "the paper's experiments, from trainings to one page",
-    "report": "one run as one self-contained HTML page",
-    "studio": "a web page to look around in what models have learned",
-    "serve": "a model behind a JSON API, for programs",
+    "traverse": "vary one dimension of the code at a time, the most used first",
+    "nearest": "the training images nearest to samples",
+    "encode": "write the codes of all images to a file",
+    "attributes": "find attribute vectors, apply them, check them",
+    "cluster": "cluster the codes; galleries, a map, scores against labels",
+    "evaluate": "metrics with confidence intervals, as a table and JSON",
+    "compare": "several models on one page, and as JSON",
+    "reproduce": "the paper's experiments, on one page",
+    "report": "one run on one HTML page",
+    "studio": "a web page to explore one or more models",
+    "serve": "the same as a JSON API",
+    "export": "model files for other programs: ONNX, torch.export, diffusers",
+    "push": "upload a model to the Hugging Face hub, with a model card",
+    "completion": "print a script that completes commands and options in your shell",
 }
 """Every command with its one line; `vaegan COMMAND` is in the file of that name."""
 
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return leaving.code if isinstance(leaving.code, int) else 0
     except Exception:
         traceback.print_exc()
-        log.complain(who, "this is a mistake in vaegan, not yours; please report it with the lines above")
+        log.complain(who, "this is a bug in vaegan; please report it with the lines above")
         return 1
 
 
@@ -93,6 +94,7 @@ def _run(words: list[str], who: str) -> None:
 def _print_help() -> None:
     if not log.is_first_process():
         return
-    print("usage: vaegan COMMAND [...]\n\nTrain, see and use VAE/GANs and their family (arXiv:1512.09300).\n")
+    print("usage: vaegan COMMAND [OPTIONS]\n")
+    print("Train, explore and evaluate VAE/GANs and related models (arXiv:1512.09300).\n")
     print_table(("command", ""), list(COMMANDS.items()))
-    print("\n`vaegan COMMAND --help` tells more about each; `vaegan --version` tells the version.")
+    print("\n`vaegan COMMAND --help` says more about each; `vaegan --version` prints the version.")

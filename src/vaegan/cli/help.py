@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import re
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -63,10 +62,7 @@ def _prefix(option: Option) -> str:
 def _lines(option: Option, default: str, width: int, *, whole: bool) -> list[str]:
     """Return an option's name and metavar, and beside them what it is."""
     call = f"  {option.name}" if option.arg.positional else f"  {option.alias or option.name} {option.metavar}".rstrip()
-    about = " ".join((option.field.description or "").split())
-    if not whole:
-        about = re.split(r"(?<=[.])\s", about)[0]
-    lines = textwrap.wrap(f"{about} {default}".strip(), width - _COLUMN) or [""]
+    lines = textwrap.wrap(f"{option.about if whole else option.summary} {default}".strip(), width - _COLUMN) or [""]
     if len(call) >= _COLUMN:
         return [call, *(" " * _COLUMN + line for line in lines)]
     return [call.ljust(_COLUMN) + lines[0], *(" " * _COLUMN + line for line in lines[1:])]

@@ -11,6 +11,7 @@ A field is an option by its name, type, default and docstring alone. What these 
 from __future__ import annotations
 
 import functools
+import re
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,6 +110,16 @@ class Option:
         names = dict.fromkeys(_METAVARS.get(kind, "") for kind in self._elements)
         name = "|".join(filter(None, names))
         return f"{name} {name} ..." if self.takes_several else name
+
+    @property
+    def about(self) -> str:
+        """What is said of it, on one line."""
+        return " ".join((self.field.description or "").split())
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of that."""
+        return re.split(r"(?<=[.])\s", self.about)[0]
 
     def read(self, words: list[str]) -> Any:
         """Return the value that ``words`` are.
