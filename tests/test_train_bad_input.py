@@ -65,7 +65,7 @@ def contents(folder):
         ("--device cuda:99", "--device: 'cuda:99' is not available; try cpu or auto"),
         ("--model.kind vae-dis-l --loss.metric none/here", "no run or saved model at none/here"),
         ("--loss.feature-layer conv9.conv", "loss.feature-layer: the discriminator has no layer 'conv9.conv'"),
-        ("--train.batch-size 1", "batch norm in the encoder needs 2 images at least in each process, not 1"),
+        ("--train.batch-size 1", "batch norm in the encoder needs at least 2 images in each process, not 1"),
         ("--model.encoder.strides 8,8", "model.encoder: strides 8,8 are too many for images of 8x8"),
     ],
 )

@@ -72,7 +72,7 @@ def test_a_metric_must_be_told_the_same(command, tiny, told_images, tmp_path, pl
     x, c = torch.rand(3, 1, 8, 8), model.conditioning.in_turn(3)
     assert model.discriminate(x, condition=c).shape == (3,)
     assert command("train", *words(tiny, told_images, "none"), *metric, "--out", tmp_path / "other") == 2
-    assert "it is told left, right of each image, here it is nothing" in capsys.readouterr().err
+    assert "it is conditioned on left, right, this model on nothing" in capsys.readouterr().err
 
 
 def test_a_run_that_goes_on_ends_like_one_that_was_left_alone(command, tiny, told_images, tmp_path, plain_curves):

@@ -1,4 +1,4 @@
-"""The one place that turns settings into objects."""
+"""Settings become objects here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ from .optimisers import make_optimiser
 
 
 def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping[str, Any] | None = None) -> Model:
-    """Build the model with first weights drawn from the seed; torch's global generator is left as it was.
+    """Build the model with initial weights from the seed; torch's global generator is left unchanged.
 
     Args:
         config: settings.
         image_shape: (C, H, W) of the data.
-        info: what the model shall remember of its run; the conditions of a conditional model among it (see `Model`).
+        info: what the saved model says of its training; a conditional model needs its conditions (see `Model`).
 
     Raises:
         UserError: if the networks do not fit the images, or the run that `loss.metric` names does not fit.
@@ -73,21 +73,21 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
 
 
 def check_batch_norm(config: Config, model: Model, num_images: int) -> None:
-    """Refuse batch norms in trained parts where a process sees too few images at a time.
+    """Refuse batch norms in trained parts if a process sees one image at a time.
 
     Args:
         config: settings.
         model: from `build_model`.
-        num_images: over which statistics are taken in a step.
+        num_images: images whose statistics a batch norm takes.
 
     Raises:
-        UserError: if there is one image only.
+        UserError: if that is a single image.
     """
     for name, part in model.parts.items():
         trained = config.model.kind != "vae-dis-l" or name != "discriminator"
         if num_images == 1 and trained and any(isinstance(m, _BatchNorm) for m in part.modules()):
             raise UserError(
-                f"batch norm in the {name} needs 2 images at least in each process, not 1; raise --train.batch-size "
+                f"batch norm in the {name} needs at least 2 images in each process, not 1; raise --train.batch-size "
                 f"or set --model.{name}.norm group"
             )
 
@@ -102,13 +102,13 @@ def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, in
     where = f"--loss.metric {config.loss.metric}"
     if metric.discriminator is None or metric.architecture is None:
         raise UserError(
-            f"{where}: this model has no discriminator of ours to measure with; name a run of a GAN or VAE/GAN"
+            f"{where}: this model has no discriminator of a network of ours; name a run of a GAN or VAE/GAN"
         )
     theirs = (metric.architecture["network"], metric.architecture["output"], tuple(metric.image_shape))
     ours = (config.model.network, config.model.output, tuple(image_shape))
     if theirs != ours:
         raise UserError(
-            f"{where}: its network, output and image shape are {theirs}, here they are {ours}; make them equal"
+            f"{where}: its network, output and image shape are {theirs}, those of this model {ours}; make them equal"
         )
     conditions = metric.conditioning.names if metric.conditioning else ()
     if conditions != names:
@@ -130,10 +130,10 @@ def build_likelihood(loss: LossSettings, image_range: tuple[float, float]) -> Li
 
 
 def open_perceptual(config: Config, data: ImageData, device: torch.device) -> Layers | None:
-    """Open the network whose hidden layers images are compared by, if that is wanted; it is trained now if need be.
+    """Open the network whose hidden layers compare images, if the settings want one; train it if it is missing.
 
     Raises:
-        UserError: if the network cannot be had.
+        UserError: if the network cannot be opened.
     """
     loss = config.loss
     if loss.perceptual == "none":
@@ -143,14 +143,14 @@ def open_perceptual(config: Config, data: ImageData, device: torch.device) -> La
 
 
 def build_augment(config: Config, model: Model) -> DiscriminatorAugment | None:
-    """Build what changes images on their way into the discriminator, where it is wanted."""
+    """Build the augmentation before the discriminator, if the settings want it."""
     if not config.loss.augment:
         return None
     return DiscriminatorAugment(config.loss.augment, model.image_range, model.device)
 
 
 def build_adaptive(config: Config, augment: DiscriminatorAugment | None) -> AdaptiveProbability | None:
-    """Build what decides how often ``augment`` works, where that is not always."""
+    """Build what adapts the probability of ``augment``, if the settings want it adaptive."""
     if augment is None or config.loss.augment_target is None:
         return None
     return AdaptiveProbability(augment.p, config.loss.augment_target, config.loss.augment_images)
@@ -163,17 +163,17 @@ def build_objective(
     perceptual: Layers | None = None,
     augment: DiscriminatorAugment | None = None,
 ) -> Objective:
-    """Build the objective of the model's kind on the model's parts, which stay where they are.
+    """Build the objective of the model's kind, on the model's own parts.
 
     Args:
         config: settings.
         model: whose parts are trained.
         autocast: makes the context in which forward passes run.
-        perceptual: what `open_perceptual` gave; without it there is no such part of L_llike.
-        augment: what `build_augment` gave; without it images are left alone.
+        perceptual: from `open_perceptual`; None leaves that term out of L_llike.
+        augment: from `build_augment`; None leaves images unchanged.
 
     Raises:
-        UserError: if the discriminator has no layer of the name of `loss.feature_layer`.
+        UserError: if the discriminator has no layer named `loss.feature_layer`.
     """
     loss, device = config.loss, model.device
     adversarial = AdversarialLoss(
@@ -222,7 +222,7 @@ def build_objective(
 
 
 def build_pretraining(config: Config, model: Model, autocast: Autocast) -> Objective | None:
-    """Build the objective of pre-training, where it is wanted: an autoencoder of mean codes, in pixels."""
+    """Build the objective of pre-training, if the settings want it: an autoencoder of mean codes, in pixels."""
     if not config.train.pretrain_epochs:
         return None
     assert model.encoder is not None
@@ -257,14 +257,14 @@ def learning_rates(config: Config) -> dict[str, float]:
 
 
 def build_batches(config: Config, images: ImageSet, world: World, device: torch.device) -> Callable[[int], Tensor]:
-    """Build the stream of this process's training batches: images seen -> images, augmented where it is wanted."""
+    """Build this process's training batches: images seen -> images, augmented as the settings say."""
     batches = _batches(config, images, world)
     augment = config.data.augment
     return AugmentedBatches(batches, Augment(augment), device).at if augment != AugmentSettings() else batches.at
 
 
 def build_conditions(config: Config, model: Model, images: ImageSet, world: World) -> Callable[[int], Tensor] | None:
-    """Build the stream of conditions of the images in `build_batches`, if the model takes any: seen -> (b, A)."""
+    """Build the conditions of the images of `build_batches`, if the model takes any: images seen -> (b, A)."""
     conditioning = model.conditioning
     if conditioning is None:
         return None
@@ -284,19 +284,19 @@ def _batches(config: Config, images: ImageSet, world: World) -> Batches:
 
 
 def build_gate(config: Config) -> BalanceGate | None:
-    """Build the balance gate, where it is wanted and there are two to balance."""
+    """Build the balance gate, if the settings want it and there are two networks to balance."""
     wanted = config.loss.gate and config.model.kind in ("gan", "vaegan")
     return BalanceGate(config.loss.gate_equilibrium, config.loss.gate_margin) if wanted else None
 
 
 def build_plateau(config: Config) -> Plateau | None:
-    """Build the factors on the rates, where the schedule is that of plateaus."""
+    """Build the factors on the learning rates of the schedule 'plateau'."""
     o = config.optim
     return Plateau(o.plateau_patience, o.plateau_factor, o.final_lr_factor) if o.schedule == "plateau" else None
 
 
 def loop_settings(config: Config, model: Model, epoch_images: int) -> LoopSettings:
-    """Gather the numbers that steer the loop; the run's length is rounded up to whole batches."""
+    """Collect the numbers of the loop; the length of the run is rounded up to whole batches."""
     o, size = config.optim, config.train.batch_size
     wanted = config.train.images or round(config.train.epochs * epoch_images)
     return LoopSettings(
