@@ -72,12 +72,10 @@ def test_attributes_asked_for_take_the_rest_from_held_out_images_in_turn(attribu
     torch.testing.assert_close(c[:, 0], torch.ones(5))
     torch.testing.assert_close(c[:, 1], attributes.of_images(images(TRAIN))[2, 1].repeat(5))
     torch.testing.assert_close(attributes.in_turn(5), rest[at])
-    torch.testing.assert_close(attributes.in_rows(8, 5), rest[at])
 
 
-def test_labels_in_turn_and_in_rows(labels: Conditioning) -> None:
+def test_labels_in_turn(labels: Conditioning) -> None:
     assert labels.in_turn(4).argmax(1).tolist() == [0, 1, 2, 0]
-    assert labels.in_rows(2, 64).argmax(1).tolist() == [0, 0, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("kind", ["labels", "attributes"])

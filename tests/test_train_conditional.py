@@ -7,14 +7,16 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import vaegan
 from vaegan.data import open_data
 from vaegan.data.conditions import conditioning_of
 from vaegan.distributed import World
 from vaegan.errors import UserError
-from vaegan.pixels import to_unit
+from vaegan.pixels import to_uint8, to_unit
 from vaegan.recipes import config_for
+from vaegan.report.grid import grid
 from vaegan.training.factories import build_batches, build_conditions, build_model
 
 KINDS = {
@@ -55,6 +57,10 @@ def test_every_kind_trains_and_is_loaded(kind, command, tiny, told_images, tmp_p
     ]:
         assert images.shape == (4, 1, 8, 8)
         assert not torch.equal(images, model.decode(torch.zeros(4, 4), condition=c.flip(0)))
+    if kind == "vaegan":  # a row for each label
+        rows = model.conditioning.of_labels(names).repeat_interleave(8, dim=0)
+        expected = grid(to_uint8(model.sample(16, seed=0, condition=rows)), columns=8)[:, :, 0]
+        assert (np.asarray(Image.open(out / "samples" / "000000000112.png")) == expected).all()
     start, *records = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert start["split"] == "start"
     losses = [record["losses"] for record in records]

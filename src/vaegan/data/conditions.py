@@ -22,7 +22,6 @@ from ..errors import UserError, nearest
 from .dataset import ImageData, ImageSet
 
 _NUM_EXAMPLES = 64
-_MAX_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -104,12 +103,6 @@ class Conditioning:
         if self.kind == "labels":
             return self._one_hot(torch.arange(num) % len(self.names))
         return self.of_attributes({}, num)
-
-    def in_rows(self, columns: int, num: int) -> Tensor:
-        """Return c ``(B, A)`` for a grid: a row of ``columns`` for each of the first labels, or ``num`` examples."""
-        if self.kind == "labels":
-            return self.in_turn(min(len(self.names), _MAX_ROWS)).repeat_interleave(columns, dim=0)
-        return self.in_turn(num)
 
     def _one_hot(self, labels: Tensor) -> Tensor:
         return torch.nn.functional.one_hot(labels, len(self.names)).float()

@@ -32,7 +32,7 @@ class Recorder:
     Args:
         folder: the run's.
         setup: what trains; its trainer stands where the run starts or resumes.
-        held_out: images that snapshots show.
+        held_out: images that snapshots are measured on.
         bar: shows losses.
         best: scores snapshots and saves the best model, if that is wanted.
         writes: whether this process writes.
@@ -46,7 +46,7 @@ class Recorder:
         self.tensorboard: Any = None
         if writes and setup.config.train.tensorboard:
             self.tensorboard = open_tensorboard(folder.path / "tensorboard", self.trainer.images)
-        self.pictures = Pictures(folder, held_out, setup.config.seed, self.tensorboard)
+        self.pictures = Pictures(folder, setup, self.tensorboard)
         self._means = RunningMeans()
         self._clock, self._seen = time.perf_counter(), 0
         self._last: dict[str, Any] = {}

@@ -105,7 +105,7 @@ class Session:
         self.config, self.data, self.model = self.setup.config, self.setup.data, self.setup.model
         self.trainer = self.setup.trainer
         self.checkpoints = Checkpoints(self.folder, self.config, self.trainer, world, device)
-        self.held_out = HeldOut.of(self.data, self.config.train.held_out_images, self.model.conditioning)
+        self.held_out = HeldOut.of(self.setup)
 
         size, self.total = self.config.train.batch_size, self.trainer.settings.total_images
         assert self.config.train.log_images is not None, "set_up resolves it"

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data import ImageData
-from ..data.conditions import Conditioning
+from ..data import ImageSet
 from ..models import Model
 from ..objectives import Noise
 from ..objectives.interface import Losses
-from ..pixels import to_uint8, to_unit
 from ..report.animation import film_of_folder
 from ..report.curves import draw_losses
-from ..report.grid import grid, pairs, write_picture
-from ..report.sheet import triptych
-from ..runs.files import RunFolder
+from ..report.grid import Bytes, write_picture
+from ..runs.files import RECONSTRUCTIONS, SAMPLES, SAMPLES_GIF, SAMPLES_PRIOR, TRIPTYCHS, RunFolder
+from ..runs.opened import OpenedRun
+from ..views.reconstructions import reconstructions, triptych_of
+from ..views.samples import samples
 from .loop import Trainer
+from .setup import Setup
 
 NUM_SAMPLES = 64
 NUM_PAIRS = 32
 NUM_COLUMNS = 8
+MOST_ROWS = 16  # of labels
 _HELD_OUT = 2**40  # where the noise of held-out losses starts, counted in images; no run gets there
 
 Terms = dict[str, dict[str, float]]
@@ -35,7 +36,7 @@ Terms = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The held-out images that snapshots measure and show.
+    """The held-out images that snapshots are measured on.
 
     Attributes:
         images: uint8 (N, H, W, C).
@@ -46,15 +47,20 @@ class HeldOut:
     c: Tensor | None = None
 
     @classmethod
-    def of(cls, data: ImageData, num: int, conditioning: Conditioning | None) -> HeldOut:
-        """The first ``num`` held-out images of these data."""
-        first = slice(num)
-        c = None if conditioning is None else conditioning.of_images(data.test, first)
-        return cls(torch.from_numpy(np.array(data.test.images[first])), c)
+    def of(cls, setup: Setup) -> HeldOut:
+        """The first held-out images of a run, as many as its settings say."""
+        images = first_held_out(setup)
+        return cls(torch.from_numpy(images.images), setup.model.condition_of(images))
 
     def first(self, num: int) -> HeldOut:
         """The first ``num`` of them."""
         return HeldOut(self.images[:num], None if self.c is None else self.c[:num])
+
+
+def first_held_out(setup: Setup, at_most: int | None = None) -> ImageSet:
+    """The first held-out images of a run, as many as its settings say, copied; not more than ``at_most``."""
+    num = min(setup.config.train.held_out_images, len(setup.data.test))
+    return setup.data.test.take(np.arange(num if at_most is None else min(num, at_most)))
 
 
 def held_out_losses(trainer: Trainer, held_out: HeldOut, batch_size: int) -> Terms:
@@ -91,58 +97,48 @@ def held_out_losses(trainer: Trainer, held_out: HeldOut, batch_size: int) -> Ter
 class Pictures:
     """Grids of fixed codes and fixed originals, one file per snapshot.
 
-    A conditional model shows a row of samples for each label, or samples under held-out attributes; in a triptych they
-    are under the originals' own.
+    Samples of a label-conditional model have a row for each label; others of a conditional model are under held-out
+    attributes.
 
     Args:
         run: where they go.
-        held_out: originals; the first `NUM_PAIRS` are shown.
-        seed: of the codes.
+        setup: of the run.
         tensorboard: writer, if any.
     """
 
-    def __init__(self, run: RunFolder, held_out: HeldOut, seed: int, tensorboard: Any = None) -> None:
-        self.run, self.seed, self.tensorboard = run, seed, tensorboard
-        shown = held_out.first(NUM_PAIRS)
-        self.originals, self.c = shown.images, shown.c
+    def __init__(self, run: RunFolder, setup: Setup, tensorboard: Any = None) -> None:
+        self.run, self.seed, self.tensorboard = run, setup.config.seed, tensorboard
+        self.originals = first_held_out(setup, NUM_PAIRS)
 
     def take(self, model: Model, images: int) -> None:
         """Write the grids of this moment."""
-        name = f"{images:012d}.png"
-        samples, x_tilde, originals = None, None, self.originals.numpy()
+        opened = OpenedRun(self.run.path, model=model)
         if model.kind != "ae":
-            samples = self._samples(model)
-            self._write(self.run.path / "samples" / name, grid(samples, columns=NUM_COLUMNS), images)
+            self._write(SAMPLES, self._samples(opened), images)
         if model.encoder is not None:
-            x = to_unit(self.originals)
-            x_tilde = to_uint8(model.reconstruct(x, condition=self.c))
-            self._write(
-                self.run.path / "reconstructions" / name, pairs(originals, x_tilde, columns=NUM_COLUMNS), images
-            )
-        if samples is not None and x_tilde is not None:
-            if self.c is not None:
-                samples = to_uint8(model.sample(len(x_tilde), seed=self.seed, condition=self.c))
-            self._write(
-                self.run.path / "triptychs" / name, triptych(originals, x_tilde, samples[: len(x_tilde)]), images
-            )
+            view = replace(reconstructions(opened, self.originals), per_row=NUM_COLUMNS)
+            self._write(RECONSTRUCTIONS, view.picture(), images)
+            if model.kind != "ae":
+                self._write(TRIPTYCHS, triptych_of(opened, self.originals, self.seed), images)
 
     def take_prior(self, model: Model) -> None:
         """Write samples from the model's default prior."""
-        write_picture(self.run.path / "samples-prior.png", grid(self._samples(model), columns=NUM_COLUMNS))
-
-    def _samples(self, model: Model) -> NDArray[np.uint8]:
-        conditioning = model.conditioning
-        if conditioning is None:
-            return to_uint8(model.sample(NUM_SAMPLES, seed=self.seed))
-        c = conditioning.in_rows(NUM_COLUMNS, NUM_SAMPLES)
-        return to_uint8(model.sample(len(c), seed=self.seed, condition=c))
-
-    def _write(self, path: Path, sheet: Any, images: int) -> None:
-        write_picture(path, sheet)
-        if self.tensorboard is not None:
-            self.tensorboard.add_image(path.parent.name, sheet, images, dataformats="HWC")
+        write_picture(self.run.path / SAMPLES_PRIOR, self._samples(OpenedRun(self.run.path, model=model)))
 
     def finish(self) -> None:
         """Write samples.gif and losses.png."""
-        film_of_folder(self.run.path / "samples", self.run.path / "samples.gif")
-        draw_losses(self.run.records(), self.run.path / "losses.png")
+        film_of_folder(self.run.path / SAMPLES, self.run.path / SAMPLES_GIF)
+        draw_losses(self.run.records(), self.run.curves_path)
+
+    def _samples(self, opened: OpenedRun) -> Bytes:
+        num, conditioning = NUM_SAMPLES, opened.model().conditioning
+        labels: Sequence[str] = ()
+        if conditioning is not None and conditioning.kind == "labels":
+            labels = conditioning.names[:MOST_ROWS]
+            num = NUM_COLUMNS * len(labels)
+        return replace(samples(opened, num, self.seed, labels=labels), per_row=NUM_COLUMNS).picture()
+
+    def _write(self, folder: str, picture: Bytes, images: int) -> None:
+        write_picture(self.run.path / folder / f"{images:012d}.png", picture)
+        if self.tensorboard is not None:
+            self.tensorboard.add_image(folder, picture, images, dataformats="HWC")
