@@ -41,9 +41,9 @@ from vaegan.evaluation.reference import (
 )
 from vaegan.files import write_json, write_text
 from vaegan.latent.fit_priors import fit_model_priors
+from vaegan.metrics.distances import frechet_interval
 from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.figures import as_json
-from vaegan.metrics.frechet import frechet_interval
 from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.runs.files import RunFolder

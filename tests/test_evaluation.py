@@ -16,9 +16,9 @@ from vaegan.evaluation.code_metrics import code_figures, likelihood_figures
 from vaegan.evaluation.image_metrics import baseline_figures, label_figures, sample_figures
 from vaegan.evaluation.measure import evaluate
 from vaegan.evaluation.reference import Reference, distribution_figures, open_real_images
+from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.extractors import learned
 from vaegan.metrics.extractors.features import open_extractor
-from vaegan.metrics.frechet import Moments, frechet_distance
 from vaegan.metrics.image_quality import laplacian_variance
 from vaegan.models import Model
 from vaegan.recipes import config_for

@@ -6,8 +6,8 @@ import torch
 
 from vaegan.data import open_data
 from vaegan.evaluation.quick import moments_of, quick_scores
+from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.extractors.features import open_extractor
-from vaegan.metrics.frechet import Moments, frechet_distance
 from vaegan.models import Model
 from vaegan.recipes import config_for
 

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import norm
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from vaegan.metrics.aggregate import active_units, gaussian_kl_to_prior, prior_gap
+from vaegan.metrics.codes import active_units, gaussian_kl_to_prior, prior_gap
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -57,7 +57,7 @@ def test_one_dimension_by_scipy_and_in_pieces(monkeypatch: pytest.MonkeyPatch) -
     assert prior_gap(z, None).sliced_wasserstein == pytest.approx(float(wanted), rel=0.05)  # either way round
     codes = normal(100, 3).square()
     whole = prior_gap(codes, None)
-    monkeypatch.setattr("vaegan.metrics.aggregate._AT_A_TIME", 1)
+    monkeypatch.setattr("vaegan.metrics.codes._AT_A_TIME", 1)
     assert prior_gap(codes, None).sliced_wasserstein == pytest.approx(whole.sliced_wasserstein)
 
 

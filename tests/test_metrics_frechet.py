@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from vaegan.metrics.frechet import Moments, frechet_distance, frechet_interval
+from vaegan.metrics.distances import Moments, frechet_distance, frechet_interval
 
 
 def rows(num, seed, dim=6, shift=0.0, scale=1.0):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics.pairwise import polynomial_kernel
 
-from vaegan.metrics.kernel_distance import kernel_distance, squared_mmd
+from vaegan.metrics.distances import kernel_distance, squared_mmd
 
 
 def rows(num, seed, shift=0.0):

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from vaegan.metrics.probes import linear_probe, neighbour_probe
+from vaegan.metrics.codes import linear_probe, neighbour_probe
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.data.conditions import conditioning_of
 from vaegan.evaluation.quick import quick_scores
+from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.extractors.learned import Learned
-from vaegan.metrics.frechet import Moments, frechet_distance
 from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.training import RunFolder

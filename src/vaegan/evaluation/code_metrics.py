@@ -17,8 +17,8 @@ from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..latent.encoding import encode_images
 from ..losses import kl_per_dimension
-from ..metrics.aggregate import active_units, prior_gap
 from ..metrics.bootstrap import bootstrap_mean
+from ..metrics.codes import active_units, linear_probe, neighbour_probe, prior_gap
 from ..metrics.figures import Figure, Figures
 from ..metrics.image_quality import squared_error
 from ..metrics.likelihood import (
@@ -29,7 +29,6 @@ from ..metrics.likelihood import (
     importance_bound,
     optimal_variance,
 )
-from ..metrics.probes import linear_probe, neighbour_probe
 from ..models import Model
 from ..pixels import to_unit
 from .reference import RealImages
@@ -44,7 +43,7 @@ def likelihood_figures(model: Model, real: RealImages) -> Figures:
     Returns:
         In nats per image 'nll', E_q -log p(x|z), 'kl', 'elbo', 'importance_bound' (64 draws); 'bits_per_dimension', of
         the ELBO; 'pixel_deviation', of the Gaussian, on the scale of [0, 1]; 'active_units'; and of the gap between all
-        codes and N(0, I) 'gap_kl', 'gap_sliced' and, for comparison, 'gap_by_chance' (see `metrics.aggregate`).
+        codes and N(0, I) 'gap_kl', 'gap_sliced' and, for comparison, 'gap_by_chance' (see `metrics.codes`).
 
     Raises:
         UserError: if the model has no encoder.

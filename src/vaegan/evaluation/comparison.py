@@ -24,7 +24,7 @@ class MeasuredRun:
 
     Attributes:
         name: of the run.
-        seed: that it was trained with, if known.
+        seed: that it was trained with, or None.
         evaluation: what `evaluate` returned.
         cost: numbers by name, None where unknown.
         prior: its default prior; None if it has none.

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
+from ..metrics.distances import Moments, frechet_distance
 from ..metrics.extractors.features import FeatureExtractor
-from ..metrics.frechet import Moments, frechet_distance
 from ..models import Model
 from .reference import Images, batches_of, decoded, features_of, priors_of, reconstructions_of, samples_of
 

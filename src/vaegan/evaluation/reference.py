@@ -25,10 +25,9 @@ from ..data.cache import cache_folder
 from ..data.dataset import ImageData, ImageSet
 from ..files import written_beside
 from ..metrics.bootstrap import bootstrap_mean
+from ..metrics.distances import Moments, frechet_interval, kernel_distance
 from ..metrics.extractors.features import FeatureExtractor, Pixels
 from ..metrics.figures import Figures
-from ..metrics.frechet import Moments, frechet_interval
-from ..metrics.kernel_distance import kernel_distance
 from ..metrics.memorisation import find_nearest
 from ..metrics.precision_recall import Manifold, overlap
 from ..models import Model

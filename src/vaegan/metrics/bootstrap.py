@@ -1,9 +1,9 @@
 """How uncertain a figure is because only so many images were measured.
 
-The images are drawn again with replacement, as many as there are, and the figure is taken of each draw; the interval
-holds the middle 95 % of these (percentile method, Efron 1979, "Bootstrap methods"). A mean over images
-needs only its values per image; a figure that is not becomes one by its influence function (see `frechet`). What the
-images are compared with is held fixed: the interval is about the images measured, not about the reference.
+The images are resampled with replacement, and the figure is taken of each resample; the interval holds the middle 95 %
+of these (percentile method, Efron 1979, "Bootstrap methods"). A mean over images needs only its values per image; other
+figures become one by their influence function (see `distances.frechet_interval`). The reference is held fixed: the
+interval is about the images measured, not about those they are compared with.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
-"""How near a reconstruction x_tilde is to its original x: in pixels, in structure, in features.
+"""Image quality: reconstructions against their originals (MSE, PSNR, SSIM), and sharpness of single images.
 
-All take images or features in pairs, `(B, ...)` each, and return one number per pair, `(B,)`, so that a mean can be
-given with an interval; images come in batches as large as memory allows. Sums are taken in float64.
+Functions of pairs take images or features `(B, ...)` twice and return one number per pair, `(B,)`, so that a mean can
+be given with an interval. Sums are taken in float64.
 
-How sharp an image is: how strong its edges and its finest details are.
-
-Neither is good in itself, for noise is sharp as well. What tells is the comparison with the same figure of real
-images: blurred samples are below it, noisy ones above. Colours are averaged to one grey first.
+Sharpness is not good in itself, for noise is sharp as well; compare it with that of real images: blurred samples are
+below it, noisy ones above. Colours are averaged to grey first.
 """
 
 from __future__ import annotations
@@ -43,13 +41,13 @@ def psnr(x_tilde: Tensor, x: Tensor) -> Tensor:
 def ssim(x_tilde: Tensor, x: Tensor, *, window: int = 11, sigma: float = 1.5) -> Tensor:
     """Structural similarity (Wang et al. 2004, "Image quality assessment", eq. 13; section III.B for the window).
 
-    With means mu, variances and the covariance under a Gaussian window at every place where it fits wholly,
+    With means mu, variances and the covariance under a Gaussian window at every place where it fits entirely,
 
         (2 mu_x mu_y + C1) (2 cov_xy + C2) / ((mu_x^2 + mu_y^2 + C1) (var_x + var_y + C2)),
 
     C1 = 0.01^2 and C2 = 0.03^2 for images in [0, 1], is averaged over places and channels. Where an image is smaller
     than the window, the window is cut at its sides to the largest odd size that fits: 7 x 7 at 8 x 8, which keeps
-    0.98 of a side's weight and has four places. Figures of images of different sizes are not to be compared.
+    0.98 of a side's weight and has four places. Figures of images of different sizes cannot be compared.
 
     Args:
         x_tilde: images in [0, 1], `(B, C, H, W)`.
@@ -93,9 +91,9 @@ def _sliding_gaussian(side: int, window: int, sigma: float) -> Tensor:
 
 
 def laplacian_variance(x: Tensor) -> Tensor:
-    """Variance over an image of its second difference, which answers to the finest details most.
+    """Variance of the Laplacian over an image, which responds most to the finest details.
 
-    The difference of a pixel is the sum of its four neighbours less four times itself; pixels of the border, which lack
+    The Laplacian of a pixel is the sum of its four neighbours minus four times itself; pixels of the border, which lack
     a neighbour, are left out (Pech-Pacheco et al. 2000, "Diatom autofocusing in brightfield microscopy", "LAPV").
 
     Args:
@@ -110,7 +108,7 @@ def laplacian_variance(x: Tensor) -> Tensor:
 
 
 def gradient_magnitude(x: Tensor) -> Tensor:
-    """Mean length of an image's gradient, in units of the grey scale per pixel, by differences to the next pixel.
+    """Mean magnitude of an image's gradient, in units of the grey scale per pixel, by differences to the next pixel.
 
     Args:
         x: images in [0, 1], `(B, C, H, W)`, at least 2 x 2.

@@ -1,15 +1,13 @@
-"""Is a sample new, or a copy of a training image? Held-out images are the measure: they are new for sure.
+"""Is a sample new, or a copy of a training image? Compared with held-out images, which are certainly new.
 
-A distance to the nearest training image, d, means little by itself (see `nearest.find_nearest`, in pixels, features
-or codes). Samples that lie as far from the training images as held-out images do are no copies; samples that lie
-nearer are. That a sample should not be too near to the data is the idea of authenticity (Alaa et al.,
-arXiv:2102.08921); that held-out images say how near is too near that of Meehan et al.
-(arXiv:2004.05675), whose statistic C_T this is. All here takes distances, one for each image, so that the same
-figures can be had in any space, with intervals from any resampling.
+A distance d to the nearest training image (`find_nearest`, in pixels, features or codes) means little by itself.
+Samples that lie as far from the training images as held-out images do are not copies; samples that lie nearer are.
+That a sample should not be too near to the data is the idea of authenticity (Alaa et al., arXiv:2102.08921); that
+held-out images say how near is too near that of Meehan et al. (arXiv:2004.05675), whose statistic C_T this is.
+Functions take distances, one per image, so they work in any space.
 
-The nearest of many: exact neighbours of images, features or codes, a block at a time.
-
-The distance is the root of the mean squared difference over dimensions, so that it is on the scale of a single value.
+`find_nearest` is exact and works a block at a time. Its distance is the root of the mean squared difference over
+dimensions, so that it is on the scale of a single value.
 """
 
 from __future__ import annotations
@@ -26,17 +24,16 @@ from ..pixels import WHITE
 
 @dataclass(frozen=True)
 class Memorisation:
-    """How far samples lie from the training images, measured by how far held-out images do.
+    """How far samples lie from the training images, compared with held-out images.
 
     Attributes:
         samples: median distance of a sample to the nearest training image.
         held_out: median distance of a held-out image to it.
-        nearer: share of samples nearer than all but 5 % of the held-out images; about 0.05 if both lie alike, more
-            the more is copied.
-        farther: probability that a sample lies farther than a held-out image; 0.5 if both lie alike, less if samples
-            are copied, more if they are unlike any image.
-        c_t: the same in standard deviations of what chance would do; below -3 is hardly chance. It grows with the
-            counts.
+        nearer: share of samples nearer than all but 5 % of the held-out images; 0.05 if both are
+            equally far, higher if training images are copied.
+        farther: probability that a sample lies farther than a held-out image; 0.5 if both are equally
+            far, lower if samples are copies, higher if they are unlike any image.
+        c_t: the same in standard deviations of chance; below -3 is hardly chance. It grows with the counts.
     """
 
     samples: float
@@ -60,9 +57,9 @@ def memorisation(samples: Tensor, held_out: Tensor) -> Memorisation:
 
 
 def placements(samples: Tensor, held_out: Tensor) -> Tensor:
-    """Return for each sample the share of held-out images that are nearer to the training images than it is, `(Q,)`.
+    """Return for each sample the share of held-out images that are nearer to the training images, `(Q,)`.
 
-    One that is as near counts half. The mean is the area under the curve of a test that calls far images samples.
+    A tie counts half. The mean is the area under the ROC curve of a classifier of samples by distance.
     """
     ordered = held_out.sort().values
     nearer = torch.searchsorted(ordered, samples) + torch.searchsorted(ordered, samples, right=True)
@@ -72,7 +69,7 @@ def placements(samples: Tensor, held_out: Tensor) -> Tensor:
 def copying_score(samples: Tensor, held_out: Tensor) -> float:
     """C_T in one cell: the Mann-Whitney statistic of distances in standard deviations (Meehan et al., section 3).
 
-    U counts the pairs of which the sample is farther; by chance its mean is Q H / 2 and its variance
+    U counts the pairs in which the sample is farther; by chance its mean is Q H / 2 and its variance
     Q H (Q + H + 1) / 12.
 
     Args:
@@ -142,15 +139,15 @@ def find_nearest(queries: Tensor, references: Iterable[Tensor], k: int) -> tuple
 
 
 def _nearest_in(queries: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k nearest rows, found a block of queries at a time, so that memory stays flat."""
+    """Return the k nearest rows, a block of queries at a time, so that memory stays bounded."""
     num_candidates = min(k + _SPARE, len(rows))
     block = max(1, _BLOCK // max(len(rows), num_candidates * rows.shape[1]))
     centre = rows.mean(0)  # what all have in common would take digits from what they differ in
     rows = rows - centre
     lengths = rows.square().sum(1)
     parts = torch.split(queries, block)
-    found = [_nearest_to(_rows(part) - centre, rows, lengths, k, num_candidates) for part in parts]
-    distances, indices = zip(*found, strict=True)
+    nearest = [_nearest_to(_rows(part) - centre, rows, lengths, k, num_candidates) for part in parts]
+    distances, indices = zip(*nearest, strict=True)
     return torch.cat(distances), torch.cat(indices)
 
 

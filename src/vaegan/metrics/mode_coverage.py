@@ -1,7 +1,7 @@
-"""Do samples have the labels that the data has, and as often? A classifier says which label each sample shows.
+"""Do samples have the labels that the data has, and as often? A classifier predicts the label of each sample.
 
-The share p_c of samples that look most like label c stands beside the data's share q_c. What the classifier gets wrong
-on real images, it gets wrong here: classified held-out images in place of known labels take that into account.
+The share p_c of samples classified as label c is compared with the data's share q_c. The classifier makes the same
+mistakes here as on real images: with predicted labels of held-out images in place of true ones they cancel.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LabelShares:
 
 
 def compare_labels(probabilities: Tensor, data_labels: Tensor) -> LabelShares:
-    """Compare the likeliest labels of samples with labels of the data.
+    """Compare the predicted labels of samples with labels of the data.
 
     Args:
         probabilities: of the C labels (or their logits), `(N, C)`, as a classifier sees them in samples.

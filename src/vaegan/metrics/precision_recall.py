@@ -1,12 +1,12 @@
 """Precision and recall, density and coverage: are samples like real images, and do they cover them?
 
-Around each image of a set lies a ball that just reaches its k-th nearest neighbour in the same set; the union of all
-balls stands for where such images are.
+Each image has a ball that just reaches its k-th nearest neighbour in the same set; the union of all balls estimates
+the manifold of such images.
 
 * Precision: share of samples in a ball of a real image. Recall: share of real images in a ball of a sample
   (Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative models", eq. 1 and 2).
-* Density: in how many balls of real images a sample lies, on average, over k; 1 for real images, above if samples keep
-  to where real ones are dense. Coverage: share of real images in whose ball there is a sample
+* Density: in how many balls of real images a sample lies, on average, over k; 1 for real images, above if samples
+  concentrate where real ones are dense. Coverage: share of real images in whose ball there is a sample
   (Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", eq. 3 and 4).
 """
 
@@ -49,7 +49,7 @@ class Manifold:
 
 @dataclass(frozen=True)
 class Overlap:
-    """What each image has to do with the other set; the mean of each is the figure of that name.
+    """How each image relates to the other set; the mean of each is the figure of that name.
 
     Attributes:
         precision: `(M,)`, 1 for each sample in a ball of a real image, else 0.

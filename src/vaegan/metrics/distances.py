@@ -1,10 +1,16 @@
-"""Fréchet distance: how far two sets of images lie apart, as Gaussians fitted to their features.
+"""Distances between two sets of images in features: Fréchet distance and kernel distance.
+
+Fréchet distance, between Gaussians fitted to the features:
 
     d^2 = |mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2)
 
-(Dowson and Landau 1982; of features of images, Heusel et al. 2017, "GANs trained by a two time-scale update rule",
-eq. 6, who write the square d^2, as is done here). It grows with fewer images, as means and covariances are off then:
-only figures of equal numbers may be compared.
+(Dowson and Landau 1982; for features of images Heusel et al. 2017, "GANs trained by a two time-scale update rule",
+eq. 6, who call the square d^2 the distance, as is done here). It grows with fewer images, as their means and
+covariances are off: compare equal numbers only.
+
+Kernel distance, without the assumption of Gaussians: the squared maximum mean discrepancy under the kernel
+k(x, y) = (x.y / D + 1)^3, unbiased, averaged over subsets (Binkowski et al. 2018, "Demystifying MMD GANs", section 4).
+It does not depend on the number of images, and may be slightly below 0.
 """
 
 from __future__ import annotations
@@ -28,7 +34,7 @@ class Moments:
         features: rows `(B, D)` to begin with, or batches of such.
 
     Attributes:
-        count: rows seen.
+        count: number of rows.
         mean: `(D,)`.
     """
 
@@ -40,7 +46,7 @@ class Moments:
             self.add(batch)
 
     def add(self, features: Tensor) -> None:
-        """Take in rows `(B, D)`."""
+        """Add rows `(B, D)`."""
         rows = features.detach().cpu().double()
         if not len(rows):
             return
@@ -49,7 +55,7 @@ class Moments:
         self._merge(len(rows), mean, rows.T @ rows)
 
     def merge(self, other: Moments) -> None:
-        """Take in what another has seen."""
+        """Add the rows of another."""
         if other.count:
             self._merge(other.count, other.mean, other._scatter)
 
@@ -99,9 +105,67 @@ def frechet_interval(features: Tensor, reference: Moments, *, seed: int = 0, num
 
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:
-    """Return a power of a symmetric matrix without negative eigenvalues; what is 0 but for rounding stays 0."""
+    """Return a power of a positive semi-definite matrix; eigenvalues that are 0 up to rounding stay 0."""
     values, vectors = torch.linalg.eigh(matrix)
     tiny = values.max().clamp_min(0) * len(values) * torch.finfo(values.dtype).eps
     powers = torch.where(values > tiny, values.clamp_min(1e-300) ** exponent, 0.0)
     result: Tensor = (vectors * powers) @ vectors.T
     return result
+
+
+def squared_mmd(x: Tensor, y: Tensor) -> float:
+    """Return the unbiased squared maximum mean discrepancy of features `(N, D)` and `(M, D)`.
+
+    Gretton et al. 2012, "A kernel two-sample test", eq. 3: mean of k over pairs within x, and within y, of different
+    images, minus twice the mean over pairs across.
+    """
+    return _mean_within(x) + _mean_within(y) - 2 * float(_kernel(x, y).sum(dtype=torch.float64)) / (len(x) * len(y))
+
+
+def kernel_distance(
+    features: Tensor,
+    reference: Tensor,
+    *,
+    seed: int = 0,
+    num_subsets: int = 50,
+    subset_size: int = 1000,
+    level: float = 0.95,
+) -> Figure:
+    """Return the kernel distance of features `(N, D)` to a reference `(M, D)`.
+
+    The interval comes from how the subsets differ: at size m their spread is about sqrt(n / m) times that of the
+    figure of all n images (Politis and Romano 1994, "Large sample confidence regions based on subsamples"), with
+    n - m in the place of n, as subsets of one set have images in common.
+
+    Args:
+        features: of the images measured.
+        reference: of those they are compared with.
+        seed: of the subsets.
+        num_subsets: pairs of subsets.
+        subset_size: images of each, m; at most half of what there is.
+        level: of the interval.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    num = min(len(features), len(reference))
+    size = max(min(subset_size, num // 2), min(num, 2))
+
+    def subset(x: Tensor) -> Tensor:
+        return x[torch.randperm(len(x), generator=generator)[:size]]
+
+    values = torch.tensor(
+        [squared_mmd(subset(features), subset(reference)) for _ in range(num_subsets)], dtype=torch.float64
+    )
+    value = float(values.mean())
+    bounds = values.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64))
+    low, high = (value + (bounds - value) * (size / max(num - size, 1)) ** 0.5).tolist()
+    return Figure(value, low, high, len(features), seed)
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _mean_within(x: Tensor) -> float:
+    pairs = _kernel(x, x)
+    total = pairs.sum(dtype=torch.float64) - pairs.diagonal().sum(dtype=torch.float64)
+    return float(total) / max(len(x) * (len(x) - 1), 1)

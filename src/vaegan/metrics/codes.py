@@ -1,7 +1,12 @@
-"""The codes of all images together: which dimensions they use, and how far they lie from the prior.
+"""Metrics of codes: which dimensions are active, how far all codes lie from the prior, what labels they hold.
 
 The aggregated posterior q(z) = E_x q(z|x) is what the decoder was trained on; samples come from N(0, I) instead. Where
 the two differ, samples are decoded from codes that no image has (Hoffman & Johnson 2016, "ELBO surgery").
+
+Probes predict labels of held-out codes from codes with labels. The linear probe is multinomial logistic regression:
+it needs labels on different sides of planes. The nearest neighbours need only that images with the same label are
+close together. Both return whether each held-out code is classified correctly, `(M,)`; the mean is the accuracy, and
+chance the share of the most frequent label.
 """
 
 from __future__ import annotations
@@ -9,13 +14,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from .memorisation import find_nearest
+
 _AT_A_TIME = 2**22
+_CHUNK = 2**14
 
 
 def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
-    """Which dimensions tell images apart: Var_x E_q[z] > 0.01 (Burda et al., arXiv:1509.00519, section 5.2).
+    """Which dimensions differ between images: Var_x E_q[z] > 0.01 (Burda et al., arXiv:1509.00519, section 5.2).
 
     Args:
         mu: means of q(z|x), or codes of a plain autoencoder, `(N, Z)`.
@@ -92,3 +101,66 @@ def _sliced_wasserstein(z: Tensor, directions: Tensor) -> float:
         for some in torch.split(directions, max(1, _AT_A_TIME // len(z)))
     ]
     return float(torch.cat(squares).mean().sqrt())
+
+
+def linear_probe(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor, *, max_iter: int = 300) -> Tensor:
+    """Fit logistic regression to codes, each dimension scaled to mean 0 and variance 1, and classify held-out codes.
+
+    It minimises the cross entropy summed over the N codes plus ||W||^2 / 2 (scikit-learn's C = 1) by L-BFGS, from
+    zeros: there is one minimum, and nothing is random.
+
+    Args:
+        z: codes `(N, Z)`.
+        labels: of them, int `(N,)`, any numbers.
+        z_test: held-out codes `(M, Z)`.
+        labels_test: of them, int `(M,)`; a label that is not among ``labels`` cannot be predicted.
+        max_iter: steps of L-BFGS at most.
+
+    Returns:
+        Whether each held-out code is classified correctly, bool `(M,)`.
+    """
+    names, target = torch.unique(labels, return_inverse=True)
+    z, z_test = z.double(), z_test.double()
+    mean, spread = z.mean(0), z.std(0, correction=0)
+    spread = torch.where(spread > 0, spread, 1)
+    weight, bias = _fit((z - mean) / spread, target, len(names), max_iter)
+    predicted: Tensor = names[((z_test - mean) / spread @ weight + bias).argmax(1)]
+    return predicted == labels_test
+
+
+def neighbour_probe(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor, *, k: int = 5) -> Tensor:
+    """Let the k nearest codes vote on the label of each held-out code; the nearer neighbour decides a tie.
+
+    Args:
+        z: codes `(N, Z)`, compared as they are, so that dimensions that carry nothing weigh nothing.
+        labels: of them, int `(N,)`.
+        z_test: held-out codes `(M, Z)`.
+        labels_test: of them, int `(M,)`.
+        k: neighbours that vote.
+
+    Returns:
+        Whether each held-out code is classified correctly, bool `(M,)`.
+    """
+    _, indices = find_nearest(z_test, torch.split(z, _CHUNK), k)
+    neighbours = labels[indices]
+    votes = (neighbours[:, :, None] == neighbours[:, None]).sum(2)
+    return neighbours.gather(1, votes.argmax(1, keepdim=True))[:, 0] == labels_test
+
+
+def _fit(x: Tensor, target: Tensor, num_labels: int, max_iter: int) -> tuple[Tensor, Tensor]:
+    """Return weights `(Z, C)` and biases `(C,)` of the regularised regression, in units of nats per code."""
+    weight = x.new_zeros(x.shape[1], num_labels, requires_grad=True)
+    bias = x.new_zeros(num_labels, requires_grad=True)
+    lbfgs = torch.optim.LBFGS(
+        [weight, bias], max_iter=max_iter, tolerance_grad=1e-6, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> Tensor:
+        lbfgs.zero_grad()
+        value = F.cross_entropy(x @ weight + bias, target) + weight.square().sum() / (2 * len(x))
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    with torch.enable_grad():
+        lbfgs.step(loss)  # type: ignore[no-untyped-call]
+    return weight.detach(), bias.detach()
