@@ -234,7 +234,7 @@ def test_the_page_needs_nothing_from_elsewhere(client):
     page = client.get("/")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     named = re.findall(r'(?:href|src)="([a-z]+\.(?:css|js))"', page.text)
-    assert {"studio.css", "start.js", "npz.js"} < set(named)
+    assert {"studio.css", "start.js", "image.js"} < set(named)
     for path in ("/", *named):
         answer = client.get(path)
         assert answer.status_code == 200, path

@@ -26,7 +26,7 @@ from vaegan.studio.server import address_of, bind, server_of
 VIEWS = {
     "samples": "num=64",
     "image": "source=test:{example}&attributes={attributes}",
-    "between": "seed=4&x=0.6&y=0.4",
+    "interpolate": "seed=4&x=0.6&y=0.4",
     "map": "points=2000&picked={example}",
     "training": "",
     "compare": "source=test:{example}",

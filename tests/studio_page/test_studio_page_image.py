@@ -13,9 +13,21 @@ from vaegan.latent.code_paths import order_by_kl
 from vaegan.report.vectors import load_vectors
 
 
+def test_at_first_an_image_of_the_data_is_shown(open_page, registry):
+    page = open_page("#view=image")
+    first = registry["bars"].version().images("test").images[:1, :, :, 0]
+    wait_for_images(page, "#figure-original img", first)
+    assert page.get_by_role("heading", name="Held-out image 0").is_visible()
+    page.get_by_role("tab", name="Compare").click()
+    for name in ("bars", "other"):
+        wait_for_images(page, f'#compared img[alt="Original, {name}"]', first)
+
+
 def test_an_upload_shows_code_reconstruction_and_error(open_page, model, photo):
     page = open_page("#view=image")
-    assert page.get_by_text("Nothing chosen yet").is_visible()
+    page.locator("#figure-edited img[src]").wait_for()
+    sent_files = []
+    page.on("request", lambda request: "reconstruct" in request.url and sent_files.append(request.url))
     page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": photo[0]})
     x = as_model_sees(photo)
     x_tilde = model.reconstruct(x)
@@ -23,11 +35,13 @@ def test_an_upload_shows_code_reconstruction_and_error(open_page, model, photo):
     wait_for_images(page, "#figure-reconstruction img", x_tilde)
     wait_for_images(page, "#figure-edited img", x_tilde)
     assert differ(x, x_tilde)
+    page.wait_for_load_state("networkidle")
+    assert len(sent_files) == 1
     heat = ((x - x_tilde).abs()[0].mean(0) / 0.5).numpy()
     by_hand = np.stack([3 * heat, 3 * heat - 1, 3 * heat - 2], -1).clip(0, 1) * 255
     (errors,) = shown(page, "#figure-error img")
     assert np.abs(errors - by_hand).max() < 4
-    page.get_by_text("The code in numbers").click()
+    page.get_by_text("Values", exact=True).click()
     numbers = [float(word) for word in page.locator("#code-numbers").inner_text().split()]
     assert np.allclose(numbers, model.encode(x)[0], rtol=6e-3, atol=1e-3)
     facts = [float(words) for words in page.locator("#image-facts dd").all_inner_texts()]
@@ -48,7 +62,7 @@ def test_an_image_is_dropped_or_pasted(open_page, photo, way):
 def test_a_bad_upload_is_told_and_the_next_good_one_works(open_page, photo):
     page = open_page("#view=image")
     page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"cannot read"})
-    page.get_by_role("alert").get_by_text("this is no image that can be read").wait_for()
+    page.get_by_role("alert").get_by_text("cannot read this file as an image").wait_for()
     page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": photo[0]})
     wait_for_images(page, "#figure-original img", photo[1])
     assert not page.locator("#problem").is_visible()
@@ -62,7 +76,7 @@ def test_examples_and_sliders(open_page, model, registry, studio_run):
     first.wait_for()
     of_all = "all => all.map(one => one.alt).join()"
     names = page.eval_on_selector_all("#examples img", of_all)
-    page.get_by_role("button", name="Others").click()
+    page.get_by_role("button", name="More").click()
     wait_for(page, lambda: page.eval_on_selector_all("#examples img", of_all) not in ("", names))
     index = int(first.get_attribute("alt").split()[1].strip(":"))
     first.click()
@@ -106,8 +120,8 @@ def test_examples_and_sliders(open_page, model, registry, studio_run):
     page.get_by_role("button", name="Reset all sliders").click()
     wait_for_images(page, edited, model.decode(z))
     page.get_by_role("button", name="Use as a corner").click()
-    page.get_by_role("tab", name="Between").click()
-    wait_for_images(page, '#corners img[alt="Corner: Left above"]', model.decode(z))
+    page.get_by_role("tab", name="Interpolate").click()
+    wait_for_images(page, '#corners img[alt="Corner: Top left"]', model.decode(z))
 
 
 def test_an_image_too_large_for_a_link_is_shown_whole(open_page, model, photo):
@@ -118,7 +132,7 @@ def test_an_image_too_large_for_a_link_is_shown_whole(open_page, model, photo):
     wait_for_images(page, "#figure-original img", photo[1])
     wait_for_images(page, "#figure-edited img", model.reconstruct(x))
     page.get_by_role("status").get_by_text("too large for a link").wait_for()
-    page.get_by_role("tab", name="Side by side").click()
+    page.get_by_role("tab", name="Compare").click()
     wait_for_images(page, '#compared img[alt="Original, other"]', photo[1])
     again = open_page("#view=image&" + page.url.split("#")[1])
     wait_for_images(again, "#figure-reconstruction img", model.reconstruct(x))

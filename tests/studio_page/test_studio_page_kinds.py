@@ -1,4 +1,4 @@
-"""Models that are told a label or attributes, a GAN and an autoencoder, each with what it can and cannot do."""
+"""Conditional models of a label or attributes, a GAN and an autoencoder, each with what it can and cannot do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vaegan.studio.registry import Registry
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory):
-    """Models with weights that make a difference: two that are told something, a GAN, an autoencoder."""
+    """Models with weights that make a difference: two conditional ones, a GAN, an autoencoder."""
     folder = tmp_path_factory.mktemp("kinds")
     by_label = Conditioning("labels", tuple("0123456789"))
     measured = Conditioning("attributes", ("tall", "old"), (0.5, 2), (0.5, 1.5), (0.5, 2), ((0.0, 1.0), (1.0, 4.0)))
@@ -45,14 +45,14 @@ def at_kinds(serve, kinds):
     return serve(Registry([str(kinds / name) for name in names], data))
 
 
-def test_what_a_model_is_told_by_label(open_page, at_kinds, kinds):
+def test_condition_by_label(open_page, at_kinds, kinds):
     page = open_page("#num=16&model=by-label", at=at_kinds)
     model = vaegan.load(kinds / "by-label")
     z = model.sample_codes(16, seed=0)
     label = model.conditioning.of_labels
     wait_for_images(page, "#samples-grid img", model.decode(z, condition=model.condition_in_turn(16)))
-    told = page.get_by_role("group", name="What the model is told").get_by_label("Label")
-    told.select_option("3")
+    condition = page.get_by_role("group", name="Condition").get_by_label("Label")
+    condition.select_option("3")
     threes = model.decode(z, condition=label(["3"] * 16))
     assert differ(threes, model.decode(z, condition=label(["7"] * 16)))
     wait_for_images(page, "#samples-grid img", threes)
@@ -60,32 +60,32 @@ def test_what_a_model_is_told_by_label(open_page, at_kinds, kinds):
     wait_for_images(again, "#samples-grid img", threes)
     page.locator("#samples-grid button").nth(2).click()
     wait_for_images(page, "#figure-edited img", threes[2:3])
-    told.select_option("7")
+    condition.select_option("7")
     wait_for_images(page, "#figure-edited img", model.decode(z[2:3], condition=label(["7"])))
-    page.get_by_role("tab", name="Between").click()
+    page.get_by_role("tab", name="Interpolate").click()
     page.wait_for_function("() => corners.length === 4")
     corners = torch.tensor(page.evaluate("() => readCorners().then(() => corners)"))
     wait_for_images(page, "#corners img", model.decode(corners, condition=label(["7"] * 4)))
 
 
-def test_of_an_image_of_the_data_a_model_is_told_what_is_known(open_page, at_kinds, kinds):
+def test_an_image_of_the_data_has_its_own_condition(open_page, at_kinds, kinds):
     page = open_page("#view=image&source=test:4&model=by-label", at=at_kinds)
     model = vaegan.load(kinds / "by-label")
     example = page.request.get(at_kinds + "api/models/by-label/examples/4").json()
     z, label = torch.tensor([example["code"]]), model.conditioning.of_labels
     wait_for_images(page, "#figure-edited img", model.decode(z, condition=label([example["label"]])))
     other = "0" if example["label"] != "0" else "1"
-    page.locator("#told select").select_option(other)
+    page.locator("#condition select").select_option(other)
     wait_for_images(page, "#figure-edited img", model.decode(z, condition=label([other])))
 
 
-def test_what_a_model_is_told_by_attributes(open_page, at_kinds, kinds):
+def test_condition_by_attributes(open_page, at_kinds, kinds):
     page = open_page("#num=16&model=by-attributes", at=at_kinds)
     model = vaegan.load(kinds / "by-attributes")
     z = model.sample_codes(16, seed=0)
     as_data = model.decode(z, condition=model.condition_in_turn(16))
     wait_for_images(page, "#samples-grid img", as_data)
-    tall = page.locator("#told").get_by_label("tall")
+    tall = page.locator("#condition").get_by_label("tall")
     tall.fill("3")
     tall.press("Enter")
     taller = model.decode(z, condition=model.conditioning.of_attributes({"tall": 3.0}, 16))
@@ -113,7 +113,7 @@ def test_a_gan_makes_images_and_takes_none(open_page, at_kinds, kinds, photo):
     wait_for_images(page, "#figure-edited img", model.decode(moved))
     sent(page, "drop", "body", photo[0])
     page.get_by_role("alert").get_by_text("gan has no encoder").wait_for()
-    page.get_by_role("tab", name="Between").click()
+    page.get_by_role("tab", name="Interpolate").click()
     wait_for_images(page, "#corners img", model.sample(4, seed=0))
     assert page.locator("#corners button").all_inner_texts() == ["Sample", "From Image"] * 4
 
@@ -125,7 +125,7 @@ def test_an_autoencoder_has_no_samples_but_corners_and_long_sliders(open_page, a
     page.get_by_text("No samples.").wait_for()
     assert [words for words in open_page.complaints if "409" not in words and "400" not in words] == []
     open_page.complaints.clear()  # the browser itself notes the refusal
-    page.get_by_role("tab", name="Between").click()
+    page.get_by_role("tab", name="Interpolate").click()
     page.locator("#corners img").nth(3).wait_for()
     codes = torch.tensor(page.evaluate("() => corners"))
     wait_for_images(page, "#corners img", model.decode(codes))

@@ -126,7 +126,7 @@ def test_so_many_points_are_shown_in_so_many_places(open_page, registry):
         choose(page, "points", "500")
     with page.expect_request(lambda request: "/map?" in request.url and "num=2000" in request.url):
         choose(page, "points", "2000")
-    for place in page.locator("#place option").all_inner_texts():
+    for place in page.eval_on_selector_all("#place option", "all => all.map(one => one.value)"):
         choose(page, "place", place)
         asked = f"api/models/bars/map?how={place}&num=2000&split=train&k=2&by=kmeans"
         placed = page.request.get(page.url.split("#")[0] + asked).json()["places"]

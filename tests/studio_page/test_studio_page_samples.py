@@ -23,7 +23,7 @@ def test_samples_by_prior_label_seed_and_number(open_page, model):
     seed.fill("7")
     seed.press("Enter")
     wait_for_images(page, grid, model.sample(16, seed=7, prior="normal"))
-    page.get_by_role("button", name="Draw others").click()
+    page.get_by_role("button", name="Resample").click()
     wait_for_images(page, grid, model.sample(16, seed=8, prior="normal"))
     assert seed.input_value() == "8"
     choose(page, "label", "right")

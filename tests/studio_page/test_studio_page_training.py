@@ -20,21 +20,25 @@ from vaegan.studio.registry import Registry
 
 def test_training_curves_and_snapshots(open_page, studio_run):
     page = open_page("#view=training")
-    page.get_by_role("heading", name="Training is finished").wait_for()
+    page.get_by_role("heading", name="Training finished").wait_for()
     records = [json.loads(line) for line in (studio_run / "metrics.jsonl").read_text().splitlines()]
     train = [record for record in records if record["split"] == "train"]
     facts = page.locator("#training-facts").inner_text()
     assert f"{train[-1]['images']:,}" in facts
-    encoder = page.locator('#charts figure[data-part="encoder"]')
+    encoder = page.locator('#charts figure[data-title="encoder"]')
     names = list(train[-1]["losses"]["encoder"])
+    training = encoder.locator("li:not(.held-out) output")
 
-    def told() -> list[str]:
-        return encoder.locator("output").all_inner_texts()
+    def reads(record) -> bool:
+        return training.all_inner_texts() == [f"{record['losses']['encoder'][name]:.4g}" for name in names]
 
-    wait_for(page, lambda: told() == [f"{train[-1]['losses']['encoder'][name]:.3g}" for name in names])
+    wait_for(page, lambda: reads(train[-1]))
     page.get_by_role("slider", name="Values at").fill("0")
-    wait_for(page, lambda: told() == [f"{train[0]['losses']['encoder'][name]:.3g}" for name in names])
-    assert encoder.locator("circle").count() == len(names) * sum(record["split"] == "test" for record in records)
+    wait_for(page, lambda: reads(train[0]))
+    drawing = encoder.locator("svg").bounding_box()
+    page.mouse.move(drawing["x"] + 0.97 * drawing["width"], drawing["y"] + 50)
+    wait_for(page, lambda: reads(train[-1]))
+    assert encoder.locator("path.dashed").count() == encoder.locator("li.held-out").count() == len(names)
     assert page.locator("#health li").count() == len(records[-1]["health"])
     files = {kind: sorted((studio_run / kind).glob("*.png")) for kind in ("samples", "reconstructions")}
 
@@ -67,7 +71,7 @@ def test_a_run_that_goes_on_is_followed(open_page, serve, studio_run, tmp_path):
     lines = (studio_run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text("")
     page = open_page("#view=training", at=serve(Registry([str(run)])))
-    page.get_by_role("heading", name="Training goes on").wait_for()
+    page.get_by_role("heading", name="Training", exact=True).wait_for()
     assert page.get_by_text("No records yet.").is_visible()
     assert page.get_by_text("No snapshots yet.").is_visible()
     assert "has no saved model yet" in page.locator("#about").inner_text()
@@ -80,7 +84,7 @@ def test_a_run_that_goes_on_is_followed(open_page, serve, studio_run, tmp_path):
     with (run / "metrics.jsonl").open("a") as file:
         file.writelines(lines[1:])
     shutil.copy(studio_run / "losses.png", run)
-    page.get_by_role("heading", name="Training is finished").wait_for()
+    page.get_by_role("heading", name="Training finished").wait_for()
 
 
 def test_a_new_state_of_the_model_is_noticed(open_page, serve, studio_run, tmp_path, model):
@@ -103,10 +107,10 @@ def test_a_new_state_of_the_model_is_noticed(open_page, serve, studio_run, tmp_p
             weight.mul_(1.3)
     assert differ(changed.decode(z), model.decode(z))
     changed.save(run / "model")
-    page.get_by_role("tab", name="Between").click()
+    page.get_by_role("tab", name="Interpolate").click()
     page.get_by_role("tab", name="Image").click()
     wait_for_images(page, "#figure-edited img", changed.decode(z))
-    page.get_by_text("None are saved with this model").wait_for()  # vectors of the weights before mean nothing
+    page.get_by_text("This model has no attribute vectors").wait_for()  # vectors of the weights before mean nothing
 
 
 def test_a_film_is_stopped(open_page, serve, studio_run, tmp_path):

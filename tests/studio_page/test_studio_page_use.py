@@ -30,14 +30,14 @@ def test_a_link_where_nothing_can_be_copied(open_page):
 
 
 def test_links_to_the_content_and_to_the_api(open_page):
-    page = open_page("#view=between&count=3")
+    page = open_page("#view=interpolate&count=3")
     page.locator("#corners img").nth(2).wait_for()
     before = page.url
     page.locator(".skip").focus()
     page.keyboard.press("Enter")
     assert page.evaluate("() => document.activeElement.id") == "main-part"
     assert page.url == before
-    assert page.get_by_role("tabpanel", name="Between").is_visible()
+    assert page.get_by_role("tabpanel", name="Interpolate").is_visible()
     page.get_by_role("link", name="API").click()
     page.get_by_role("heading", name="vaegan API").wait_for()
 
@@ -45,14 +45,14 @@ def test_links_to_the_content_and_to_the_api(open_page):
 def test_views_by_the_keyboard(open_page):
     page = open_page()
     page.get_by_role("tab", name="Samples").focus()
-    for name in ("Image", "Between", "Map", "Training", "Side by side", "Samples"):
+    for name in ("Image", "Interpolate", "Map", "Training", "Compare", "Samples"):
         page.keyboard.press("ArrowRight")
         assert page.evaluate("() => document.activeElement.textContent") == name
         assert page.get_by_role("tab", selected=True).inner_text() == name
         assert page.get_by_role("tabpanel", name=name).is_visible()
         assert page.get_by_role("tabpanel").count() == 1
     page.keyboard.press("End")
-    assert page.get_by_role("tab", selected=True).inner_text() == "Side by side"
+    assert page.get_by_role("tab", selected=True).inner_text() == "Compare"
     page.keyboard.press("Home")
     page.locator("#samples-grid img").first.wait_for()
     seen = set()
@@ -66,7 +66,7 @@ def test_views_by_the_keyboard(open_page):
     assert {"BUTTON", "SELECT", "INPUT"} <= seen
 
 
-@pytest.mark.parametrize("view", ["samples", "image", "between", "map", "training", "compare"])
+@pytest.mark.parametrize("view", ["samples", "image", "interpolate", "map", "training", "compare"])
 def test_everything_has_a_name_and_fits(open_page, view):
     page = open_page(f"#view={view}&source=test:1&points=500", width=390)
     page.wait_for_load_state("networkidle")
@@ -111,7 +111,7 @@ def test_a_token_is_asked_for(open_page, browser, serve, studio_run, model):
     page.get_by_role("dialog").wait_for()
     page.locator("#token").fill("not this one")
     page.keyboard.press("Enter")
-    page.get_by_text("This is not the token.").wait_for()
+    page.get_by_text("Wrong token.").wait_for()
     page.locator("#token").fill("a-long-token")
     page.keyboard.press("Enter")
     wait_for_images(page, "#samples-grid img", model.sample(36, seed=0))

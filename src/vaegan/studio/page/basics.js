@@ -1,6 +1,6 @@
 "use strict";
 
-/* Small helpers: elements, numbers, words for the reader, work that may fail or be asked for again. */
+/* Small helpers: elements, numbers, messages, work that may fail or be repeated. */
 
 const $ = (id) => document.getElementById(id);
 
@@ -17,7 +17,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/* Replaces what a place holds; what the keyboard was on there, by its name, it is on again. */
+/* Replaces the children of a place; the control that had the focus, by its name, gets it back. */
 function refill(place, ...children) {
   const nameOf = (one) => one.getAttribute("aria-label") ?? one.closest("label")?.textContent ?? one.textContent;
   const name = place.contains(document.activeElement) ? nameOf(document.activeElement) : null;
@@ -54,7 +54,7 @@ function guarded(work) {
   };
 }
 
-/* Runs work again after it has ended if it was asked for meanwhile; what lies between is left out. */
+/* Runs work one call at a time; of calls that arrive meanwhile only the last is run. */
 function latest(work) {
   let running = false;
   let next = null;

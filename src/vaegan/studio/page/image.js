@@ -1,6 +1,6 @@
 "use strict";
 
-/* The view Image: one image's code, reconstruction and error, and edits of it. */
+/* The view Image: the code, reconstruction and error of one image, and edits of it. */
 
 let image = null;
 let leading = [];
@@ -18,60 +18,83 @@ function openSource(source) {
   openView("image");
 }
 
+/* The answer to an upload is shown as it is, so that the file is sent once. */
 async function sendFile(file) {
   if (!file) return;
   checkEncoder();
   const answer = await postJson(`${here()}/reconstruct`, uploadBody(file));
   const whole = `png:${toText(toBytes(answer.original.split(",")[1]))}`;
   const source = whole.length > longest ? `z:${packCode(answer.code)}` : whole;
-  lastFile = { file, source };
   if (source !== whole) say("The image is too large for a link; a link brings its code back.");
+  image = { ...answer, title: "Your image", key: imageKey(source) };
+  lastFile = { file, source };
   openSource(source);
 }
 
 function checkEncoder() {
   if (!model.ready) throw new Error(model.reason);
-  if (!("encoder" in model.parts)) throw new Error(`${model.name} has no encoder: it makes images, but takes none.`);
+  if (!("encoder" in model.parts)) throw new Error(`${model.name} has no encoder: it generates images, but cannot encode any.`);
 }
 
-function uploadBody(file) {
+function uploadBody(file, conditions = condition()) {
   const body = new FormData();
   body.append("file", file);
-  if (told()) body.append("told", JSON.stringify(told()));
+  if (conditions) body.append("told", JSON.stringify(conditions));
   return body;
 }
 
-async function fetchSource(name, source) {
+/* The image of a source: an example of the data, an uploaded file, or a code. */
+async function fetchSource(source) {
   const cut = source.indexOf(":");
   const [kind, rest] = [source.slice(0, cut), source.slice(cut + 1)];
   if (kind === "test" || kind === "train") {
-    const answer = await fetchJson(`${of(name)}/examples/${encodeURIComponent(rest)}`, { split: kind });
-    return { ...answer, title: `${kind === "test" ? "Held-out" : "Training"} image ${rest}${answer.label ? `: ${answer.label}` : ""}` };
+    const answer = await fetchJson(`${here()}/examples/${encodeURIComponent(rest)}`, { split: kind });
+    return { original: answer.images[0], ...answer, title: `${kind === "test" ? "Held-out" : "Training"} image ${rest}${answer.label ? `: ${answer.label}` : ""}` };
   }
   if (kind === "png" || lastFile?.source === source) {
-    const file = lastFile?.source === source ? lastFile.file : new Blob([toBytes(rest)], { type: "image/png" });
-    return { ...(await postJson(`${of(name)}/reconstruct`, uploadBody(file))), title: "Your image" };
+    const file = lastFile?.source === source ? lastFile.file : pngFile(rest);
+    return { ...(await postJson(`${here()}/reconstruct`, uploadBody(file))), title: "Your image" };
   }
   const code = unpackCode(rest);
   if (!code) return null;
-  const answer = await postJson(`${of(name)}/decode`, { codes: [code], told: told() });
+  const answer = await postJson(`${here()}/decode`, { codes: [code], told: condition() });
   return { code, reconstruction: answer.images[0], title: "A code" };
 }
 
+const pngFile = (text) => new Blob([toBytes(text)], { type: "image/png" });
+
+/* What is shown before anything is chosen: the first held-out image or, without data, a sample. */
+async function firstImage() {
+  if (model.data && "encoder" in model.parts) return fetchSource("test:0");
+  if (!model.default_prior) return null;
+  const { codes, images } = await fetchJson(`${here()}/samples?${samplesQuery()}`);
+  return { code: codes[0], reconstruction: images[0], title: `Sample of seed ${get("seed")}` };
+}
+
+const imageKey = (source) => `${version()} ${source} ${get("condition")}`;
+
+/* The image that is chosen, fetched unless it is there. */
+async function loadImage() {
+  const key = imageKey(get("source"));
+  if (image?.key === key) return;
+  image = get("source") ? await fetchSource(get("source")) : await firstImage().catch(() => null);
+  if (image) image.key = key;
+}
+
 const showImage = latest(async () => {
-  const wanted = `${version()} ${get("source")} ${get("told")}`;
   const hasEncoder = "encoder" in model.parts;
   $("drop").classList.toggle("off", !hasEncoder);
   $("file").disabled = !hasEncoder;
   showExamples();
-  if (image?.wanted !== wanted) {
-    image = get("source") ? await fetchSource(model.name, get("source")) : null;
-    if (image && !image.code) image = null;  // a model without an encoder shows images of the data, but has no codes of them
-    if (image) image.wanted = wanted;
+  $("image-empty").textContent = "Loading …";
+  try {
+    await loadImage();
+  } finally {
+    $("image-empty").textContent = "No image yet. Choose a file or an example, or click a sample in Samples.";
+    $("image-empty").hidden = Boolean(image?.code);
+    $("image-shown").hidden = $("sliders").hidden = $("code-part").hidden = !image?.code;
   }
-  $("image-empty").hidden = Boolean(image);
-  $("image-shown").hidden = $("sliders").hidden = $("code-part").hidden = !image;
-  if (!image) return;
+  if (!image?.code) return;  // a model without an encoder has no codes of images
   $("image-title").textContent = image.title;
   for (const [part, uri] of [["original", image.original], ["reconstruction", image.reconstruction], ["error", image.error_map]]) {
     $(`figure-${part}`).hidden = !uri;
@@ -118,7 +141,7 @@ function moved(state, name, value) {
   edit();
 }
 
-/* How far a slider goes: past the value and four deviations, at least as far as codes of N(0, 1) do. */
+/* The range of a slider: it includes the value and four standard deviations of the codes, at least those of N(0, 1). */
 function reachOf(value, deviation) {
   const usual = model.kind === "ae" ? deviation || 1 : Math.max(1, deviation ?? 1);
   return 2 ** Math.ceil(Math.log2(Math.max(4 * usual, Math.abs(value))));
@@ -131,13 +154,13 @@ async function fillSliders() {
   }
   const strengths = pairs(get("attributes"));
   $("attributes-note").textContent = model.attributes.length
-    ? "1 goes from the mean without to the mean with; less than 0 takes away."
-    : `None are saved with this model. Make them: vaegan attributes ${model.source}`;
+    ? "1 adds the attribute's mean difference; negative values remove it."
+    : `This model has no attribute vectors. Create them: vaegan attributes ${model.source}`;
   $("attributes").replaceChildren(...model.attributes.map((name) =>
     range(name.replaceAll("_", " "), "", strengths[name] ?? 0, (value) => moved("attributes", name, value || null))));
   const values = pairs(get("dimensions"));
-  const known = leading.some(({ kl }) => kl != null);
-  $("dimensions-note").textContent = known ? "Those that say most about images, by their mean KL." : "The first dimensions of the code.";
+  const isRanked = leading.some(({ kl }) => kl != null);
+  $("dimensions-note").textContent = isRanked ? "The dimensions of the highest mean KL." : "The first dimensions of the code.";
   $("dimensions").replaceChildren(...leading.map(({ dimension, kl, deviation }) => {
     const value = values[dimension] ?? image.code[dimension];
     const change = (to) => moved("dimensions", dimension, to);
@@ -146,15 +169,15 @@ async function fillSliders() {
 }
 
 const edit = latest(async () => {
-  const body = { codes: [image.code], attributes: pairs(get("attributes")), dimensions: pairs(get("dimensions")), told: toldOfImage() };
+  const body = { codes: [image.code], attributes: pairs(get("attributes")), dimensions: pairs(get("dimensions")), told: conditionOfImage() };
   const { images, codes } = await postJson(`${here()}/decode`, body);
   image.edited = codes[0];
   $("figure-edited").querySelector("img").src = images[0];
   const changes = { ...body.attributes, ...Object.fromEntries(Object.entries(body.dimensions).map(([d, v]) => [`z${d}`, v])) };
   const words = Object.entries(changes).map(([name, value]) => `${name.replaceAll("_", " ")} ${round(value, 2)}`).join(", ");
-  $("figure-edited").querySelector("figcaption").textContent = words ? `Edited: ${words}` : "Edited: nothing yet";
+  $("figure-edited").querySelector("figcaption").textContent = words ? `Edited: ${words}` : "Edited: no changes";
   $("preview").querySelector("img").src = images[0];
-  $("preview").querySelector("span").textContent = words || "Nothing edited yet";
+  $("preview").querySelector("span").textContent = words || "No changes";
   drawCode();
 });
 
@@ -180,9 +203,9 @@ function drawCode() {
 
 function saveImage(form) {
   const name = `${model.name}-image.${form}`;
-  if (!image) throw new Error("There is no image to save yet.");
-  if (form === "npz") return saveAnswer(`${here()}/decode`, { codes: [image.code, image.edited], told: toldOfImage(), form }, name);
-  if (form === "gif") return saveAnswer(`${here()}/interpolate`, { codes: [image.code, image.edited], steps: 16, told: toldOfImage(), form }, name);
+  if (!image?.code) throw new Error("There is no image to save.");
+  if (form === "npz") return saveAnswer(`${here()}/decode`, { codes: [image.code, image.edited], told: conditionOfImage(), form }, name);
+  if (form === "gif") return saveAnswer(`${here()}/interpolate`, { codes: [image.code, image.edited], steps: 16, told: conditionOfImage(), form }, name);
   const shown = [...document.querySelectorAll("#image-shown .figures figure")].filter((figure) => !figure.hidden);
   return savePicture([[`${model.name}: ${image.title}`, shown.map((figure) => [figure.querySelector("img"), figure.textContent])]], name);
 }
@@ -209,17 +232,17 @@ function connectImage() {
     set("dimensions", "");
     showView();
   });
-  $("to-between").addEventListener("click", guarded(async () => {
+  $("to-corner").addEventListener("click", guarded(async () => {
     if (!corners.length) await readCorners();
-    const slot = Number($("to-between").dataset.next ?? 0) % count();
-    $("to-between").dataset.next = slot + 1;
+    const slot = Number($("to-corner").dataset.next ?? 0) % count();
+    $("to-corner").dataset.next = slot + 1;
     corners[slot] = image.edited;
-    keepCorners();
-    say(`Taken as corner: ${NAMES[count()][slot]}`);
+    saveCorners();
+    say(`Corner set: ${NAMES[count()][slot]}`);
   }));
 }
 
-/* A file may be dropped anywhere: the browser would leave the page for it. On a corner of Between it becomes that. */
+/* A file may be dropped anywhere, or the browser would open it instead of the page; on a corner of Interpolate it sets it. */
 function connectDrops() {
   const bringsFile = (event) => event.dataTransfer?.types.includes("Files");
   addEventListener("dragover", (event) => {

@@ -1,22 +1,22 @@
 "use strict";
 
-/* The view Map: codes in the plane, and clusters. */
+/* The view Map: codes on a plane, and clusters. */
 
 let codeMap = null;
-let box = null;  // what is seen of the map: middle x, middle y, units per pixel
+let box = null;  // the visible part of the map: centre x, centre y, units per pixel
 
-function mapAsked() {
+function mapQuery() {
   return { how: get("place"), num: get("points"), split: get("split"), k: get("k"), by: get("by") };
 }
 
-const clustersAsked = () => ({ k: get("k"), how: get("by"), num: get("points"), split: get("split") });
+const clustersQuery = () => ({ k: get("k"), how: get("by"), num: get("points"), split: get("split") });
 
 const showMap = latest(async () => {
-  const wanted = `${version()} ${JSON.stringify(mapAsked())}`;
+  const wanted = `${version()} ${JSON.stringify(mapQuery())}`;
   if (codeMap?.wanted !== wanted) {
     $("map-canvas").classList.add("busy");
     try {
-      codeMap = await fetchJson(`${here()}/map`, mapAsked());
+      codeMap = await fetchJson(`${here()}/map`, mapQuery());
       codeMap.wanted = wanted;
       codeMap.rows = new Map(codeMap.indices.map((index, row) => [index, row]));
       box = null;
@@ -29,6 +29,7 @@ const showMap = latest(async () => {
       $("map-canvas").classList.remove("busy");
     }
   }
+  $("map-title").textContent = `Map of ${grouped(codeMap.indices.length)} codes`;
   $("colour").disabled = !codeMap.labels;
   $("colour").value = codeMap.labels ? get("colour") : "clusters";
   drawMap();
@@ -36,7 +37,7 @@ const showMap = latest(async () => {
 });
 
 const showClusters = guarded(async () => {
-  const { clusters, split } = await fetchJson(`${here()}/clusters`, clustersAsked());
+  const { clusters, split } = await fetchJson(`${here()}/clusters`, clustersQuery());
   $("galleries").replaceChildren(...clusters.map(({ name, images, indices }) => make("div", {},
     make("h3", {}, `Cluster ${name}`),
     make("div", { class: "tiles" }, ...images.map((uri, index) =>
@@ -54,8 +55,8 @@ function colourOf(group, style) {
 }
 
 function fitBox(canvas) {
-  const kept = get("box").split(",").map(Number);
-  if (kept.length === 3 && kept.every(Number.isFinite) && kept[2] > 0) return { x: kept[0], y: kept[1], unit: kept[2] };
+  const [x, y, size] = get("box").split(",").map(Number);
+  if ([x, y, size].every(Number.isFinite) && size > 0) return { x, y, unit: size };
   const [xs, ys] = [0, 1].map((axis) => codeMap.places.map((place) => place[axis]));
   const [left, right, low, high] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
   const unit = 1.08 * Math.max((right - left) / canvas.clientWidth, (high - low) / canvas.clientHeight) || 1;
@@ -111,7 +112,7 @@ function moveBox(dx, dy, zoom = 1, about = null) {
   drawMap();
 }
 
-/* One of two fingers goes from a place to another: what is under the fingers stays there. */
+/* One of two fingers moves from a place to another: the points under the fingers stay under them. */
 function pinch(from, to, other) {
   const apart = ([x, y]) => Math.max(1, Math.hypot(x - other[0], y - other[1]));
   moveBox((from[0] - to[0]) / 2, (to[1] - from[1]) / 2, apart(from) / apart(to), [(to[0] + other[0]) / 2, (to[1] + other[1]) / 2]);
@@ -147,25 +148,25 @@ async function pick(index) {
 }
 
 function saveClusters(form) {
-  return saveAnswer(`${here()}/clusters?${query({ ...clustersAsked(), form })}`, null, `${model.name}-clusters.${form}`);
+  return saveAnswer(`${here()}/clusters?${query({ ...clustersQuery(), form })}`, null, `${model.name}-clusters.${form}`);
 }
 
 function connectMap() {
   const canvas = $("map-canvas");
-  const fingers = new Map();  // where each is, and the mouse, while it is down
-  let far = false;
+  const fingers = new Map();  // position of each, and of the mouse, while it is down
+  let dragged = false;
   const place = (event) => [event.offsetX, event.offsetY];
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
-    far = fingers.size > 0;
+    dragged = fingers.size > 0;
     fingers.set(event.pointerId, place(event));
   });
   canvas.addEventListener("pointermove", (event) => {
     const from = fingers.get(event.pointerId);
     if (!from || !codeMap) return;
     const [x, y] = place(event);
-    if (!far && Math.hypot(x - from[0], y - from[1]) < 5) return;
-    far = true;
+    if (!dragged && Math.hypot(x - from[0], y - from[1]) < 5) return;
+    dragged = true;
     fingers.set(event.pointerId, [x, y]);
     const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
     if (!other) moveBox(from[0] - x, y - from[1]);
@@ -174,7 +175,7 @@ function connectMap() {
   const lifted = (event) => fingers.delete(event.pointerId);
   canvas.addEventListener("pointercancel", lifted);
   canvas.addEventListener("pointerup", guarded(async (event) => {
-    if (lifted(event) && !far && codeMap) await pick(nearestTo(...place(event)));
+    if (lifted(event) && !dragged && codeMap) await pick(nearestTo(...place(event)));
   }));
   canvas.addEventListener("wheel", (event) => {
     if (!codeMap) return;

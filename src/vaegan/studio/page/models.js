@@ -1,15 +1,16 @@
 "use strict";
 
-/* Which model is looked at, and what it is told. */
+/* The chosen model, and the condition that it generates under. */
 
 let models = [];
 let model = null;
 const here = () => of(model.name);
+const PROJECTIONS = { pca: "PCA", tsne: "t-SNE" };
 const KINDS = {
-  ae: "autoencoder", vae: "VAE", gan: "GAN", "vae-dis-l": "VAE with a discriminator's layer as metric", vaegan: "VAE/GAN",
+  ae: "autoencoder", vae: "VAE", gan: "GAN", "vae-dis-l": "VAE with learned similarity (VAE_Dis-l)", vaegan: "VAE/GAN",
 };
 
-/* Which state of which model is shown; what is kept of another is fetched again. */
+/* Identifies the saved weights; results of others are fetched again. */
 const version = () => `${model.name} ${model.version}`;
 
 async function loadModels() {
@@ -17,7 +18,7 @@ async function loadModels() {
   $("model").replaceChildren(...models.map(({ name }) => make("option", { value: name }, name)));
 }
 
-/* A run that goes on may have its first model by now, or another, or other attribute vectors. */
+/* A run that trains may have saved its first model by now, or another, or other attribute vectors. */
 const lookAgain = latest(async () => {
   const before = JSON.stringify(models);
   await loadModels();
@@ -37,11 +38,11 @@ function chooseModel() {
   $("tab-compare").hidden = models.length < 2;
   if (!model.ready) return;
   const priors = model.priors.map(({ name }) => make("option", { value: name }, name));
-  $("prior").replaceChildren(make("option", { value: "" }, model.default_prior ? `best (${model.default_prior})` : "none"), ...priors);
+  $("prior").replaceChildren(make("option", { value: "" }, model.default_prior ? `default (${model.default_prior})` : "none"), ...priors);
   $("label").replaceChildren(make("option", { value: "" }, "any"), ...model.labels.map((name) => make("option", {}, name)));
   $("label").disabled = !model.labels.length;
-  $("place").replaceChildren(...model.maps.map((name) => make("option", {}, name)));
-  fillTold();
+  $("place").replaceChildren(...model.maps.map((name) => make("option", { value: name }, PROJECTIONS[name] ?? name)));
+  fillCondition();
 }
 
 function aboutModel({ kind, image, latent_dim: dims, data, info }) {
@@ -52,48 +53,48 @@ function aboutModel({ kind, image, latent_dim: dims, data, info }) {
   return words.filter(Boolean).join(" · ");
 }
 
-/* What a conditional model is told: a label, or a value for each attribute; nothing where it is left empty. */
-function fillTold() {
-  const place = $("told");
-  const told = toldNow();
+/* The condition of a conditional model: a label, or a value for each attribute; those left empty are filled in. */
+function fillCondition() {
+  const place = $("condition");
+  const now = conditionNow();
   place.hidden = !model.condition;
   place.replaceChildren(place.querySelector("legend"));
   if (!model.condition) return;
   if (model.condition.kind === "labels") {
-    const options = model.condition.names.map((name) => make("option", { selected: told.label === name }, name));
-    const select = make("select", { onchange: () => tell(select.value ? { label: select.value } : {}) },
-      make("option", { value: "" }, "in turn"), ...options);
+    const options = model.condition.names.map((name) => make("option", { selected: now.label === name }, name));
+    const select = make("select", { onchange: () => setCondition(select.value ? { label: select.value } : {}) },
+      make("option", { value: "" }, "all in turn"), ...options);
     place.append(make("label", {}, "Label ", select));
     return;
   }
   for (const name of model.condition.names) {
     const input = make("input", {
-      type: "number", step: "any", placeholder: "as data", value: told.attributes?.[name],
+      type: "number", step: "any", placeholder: "as data", value: now.attributes?.[name],
       onchange: () => {
-        const attributes = { ...toldNow().attributes };
+        const attributes = { ...conditionNow().attributes };
         if (input.value === "") delete attributes[name];
         else attributes[name] = Number(input.value);
-        tell({ attributes });
+        setCondition({ attributes });
       },
     });
     place.append(make("label", {}, `${name} `, input));
   }
 }
 
-function tell(told) {
-  set("told", JSON.stringify(told));
+function setCondition(condition) {
+  set("condition", JSON.stringify(condition));
   showView();
 }
 
-function toldNow() {
+function conditionNow() {
   try {
-    return JSON.parse(get("told"));
+    return JSON.parse(get("condition"));
   } catch {
     return {};
   }
 }
 
-const told = () => (model.condition ? toldNow() : null);
+const condition = () => (model.condition ? conditionNow() : null);
 
-/* Of an image of the data what is known of it, until something else is told. */
-const toldOfImage = () => (model.condition && !Object.keys(toldNow()).length ? image.told ?? {} : told());
+/* For an image of the data its own condition, until another is chosen. */
+const conditionOfImage = () => (model.condition && !Object.keys(conditionNow()).length ? image.told ?? {} : condition());

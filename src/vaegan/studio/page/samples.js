@@ -2,27 +2,27 @@
 
 /* The view Samples. */
 
-function samplesAsked(name = model.name) {
+function samplesQuery(name = model.name) {
   const values = query({ num: get("num"), seed: get("seed") });
   if (name === model.name) {
-    const label = get("label") || told()?.label;
-    if (get("prior") && !(get("label") && !knowsLabels(get("prior")))) values.set("prior", get("prior"));
+    const label = get("label") || condition()?.label;
+    if (get("prior") && !(get("label") && !isByLabel(get("prior")))) values.set("prior", get("prior"));
     if (label) values.set("label", label);
-    for (const [attribute, value] of Object.entries(told()?.attributes ?? {})) values.append("attribute", `${attribute}=${value}`);
+    for (const [attribute, value] of Object.entries(condition()?.attributes ?? {})) values.append("attribute", `${attribute}=${value}`);
   }
   return values;
 }
 
-const knowsLabels = (prior) => model.condition || model.priors.some((one) => one.name === prior && one.knows_labels);
+const isByLabel = (prior) => model.condition || model.priors.some((one) => one.name === prior && one.knows_labels);
 
 const showSamples = latest(async () => {
   const grid = $("samples-grid");
   grid.classList.add("busy");
   const seed = get("seed");
   try {
-    const { images, codes, prior } = await (await ask(`${here()}/samples?${samplesAsked()}`)).json();
+    const { images, codes, prior } = await (await ask(`${here()}/samples?${samplesQuery()}`)).json();
     const label = get("label");
-    $("samples-note").textContent = `Codes drawn from ${prior}${label ? ` ${label}` : ""}, seed ${seed}. Click an image to edit it.`;
+    $("samples-note").textContent = `Prior: ${prior}${label ? ` ${label}` : ""}; seed ${seed}. Click an image to edit it.`;
     grid.replaceChildren(...images.map((uri, index) =>
       make("button", { type: "button", onclick: () => openCode(codes[index]) },
         make("img", { src: uri, alt: `Sample ${index + 1} of seed ${seed}${label ? `, ${label}` : ""}` }))));
@@ -35,7 +35,7 @@ const showSamples = latest(async () => {
 });
 
 function saveSamples(form) {
-  const values = samplesAsked();
+  const values = samplesQuery();
   values.set("form", form);
   return saveAnswer(`${here()}/samples?${values}`, null, `${model.name}-samples-${get("seed")}.${form}`);
 }

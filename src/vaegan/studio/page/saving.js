@@ -1,6 +1,6 @@
 "use strict";
 
-/* Saving what is seen. */
+/* Saving what is shown. */
 
 function download(blob, name) {
   const link = make("a", { href: URL.createObjectURL(blob), download: name });
@@ -9,15 +9,13 @@ function download(blob, name) {
   say(`Saved ${name}`);
 }
 
-const saveArrays = (arrays, name) => download(new Blob([npz(arrays)], { type: "application/octet-stream" }), name);
-
 async function saveAnswer(path, body, name) {
   download(await (await ask(path, body)).blob(), name);
 }
 
 const canvasBlob = (canvas) => new Promise((done) => canvas.toBlob(done, "image/png"));
 
-/* Rows of figures as they stand on the page, [title, [[image element, caption], ...]], as one picture. */
+/* Rows of figures as on the page, [title, [[image element, caption], ...]], as one picture. */
 async function savePicture(rows, name) {
   const side = 168, gap = 16, top = 30, bottom = 24;
   const columns = Math.max(...rows.map(([, figures]) => figures.length));
@@ -49,23 +47,24 @@ const SAVES = {
     PNG: () => saveSamples("png"), GIF: () => saveSamples("gif"), npz: () => saveSamples("npz"),
   },
   image: { PNG: () => saveImage("png"), GIF: () => saveImage("gif"), npz: () => saveImage("npz") },
-  between: { PNG: () => saveBetween("png"), GIF: () => saveBetween("gif"), npz: () => saveBetween("npz") },
+  interpolate: {
+    PNG: () => saveInterpolation("png"), GIF: () => saveInterpolation("gif"), npz: () => saveInterpolation("npz"),
+  },
   map: {
     PNG: async () => download(await canvasBlob($("map-canvas")), `${model.name}-map.png`),
-    npz: () => saveAnswer(`${here()}/map?${query({ ...mapAsked(), form: "npz" })}`, null, `${model.name}-map.npz`),
+    npz: () => saveAnswer(`${here()}/map?${query({ ...mapQuery(), form: "npz" })}`, null, `${model.name}-map.npz`),
   },
   clusters: {
     PNG: () => saveClusters("png"), GIF: () => saveClusters("gif"), npz: () => saveClusters("npz"),
   },
-  training: { PNG: () => saveSnapshot(), GIF: () => saveFilm(), npz: () => saveCurves() },
-  compare: { PNG: () => saveCompared(), npz: () => saveCodes() },
+  training: { PNG: () => saveSnapshot(), GIF: () => saveAnimation(), npz: () => saveCurves() },
+  compare: { PNG: () => saveCompared() },
 };
+
+const saveButton = (form, work) => make("button", { type: "button", "aria-label": `Save ${form}`, onclick: guarded(work) }, form);
 
 function addSaves() {
   for (const place of document.querySelectorAll("[data-save]")) {
-    place.append("Save");
-    for (const [form, work] of Object.entries(SAVES[place.dataset.save])) {
-      place.append(make("button", { type: "button", "aria-label": `Save ${form}`, onclick: guarded(work) }, form));
-    }
+    place.append("Save", ...Object.entries(SAVES[place.dataset.save]).map(([form, work]) => saveButton(form, work)));
   }
 }

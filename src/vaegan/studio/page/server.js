@@ -1,6 +1,6 @@
 "use strict";
 
-/* Asking the server, with a token where it wants one. */
+/* Requests to the server, with a token if it needs one. */
 
 async function ask(path, body) {
   const options = {};
@@ -10,15 +10,15 @@ async function ask(path, body) {
   try {
     answer = await fetch(path, options);
   } catch (error) {
-    throw new Error("The server does not answer; is it still running?", { cause: error });
+    throw new Error("The server does not answer. Is it still running?", { cause: error });
   }
   if (answer.status === 401) {
     await askForToken();
     return ask(path, body);
   }
   if (!answer.ok) {
-    const told = await answer.json().catch(() => ({}));
-    throw new Error(told.error ?? `The server answered ${answer.status}.`);
+    const { error } = await answer.json().catch(() => ({}));
+    throw new Error(error ?? `The server answered ${answer.status}.`);
   }
   return answer;
 }
@@ -36,7 +36,7 @@ function askForToken() {
       dialog.showModal();
       await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
       if (await giveToken($("token").value)) break;
-      $("ask-problem").textContent = "This is not the token.";
+      $("ask-problem").textContent = "Wrong token.";
     }
     asking = null;
   })();

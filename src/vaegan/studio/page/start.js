@@ -1,9 +1,9 @@
 "use strict";
 
-/* Views, what is common to them, and the beginning. Loaded last. */
+/* The views, what they share, and the start. Loaded last. */
 
-const VIEWS = { samples: showSamples, image: showImage, between: showBetween, map: showMap, training: showTraining, compare: showCompare };
-const NEEDS_MODEL = ["samples", "image", "between", "map"];
+const VIEWS = { samples: showSamples, image: showImage, interpolate: showInterpolate, map: showMap, training: showTraining, compare: showCompare };
+const NEEDS_MODEL = ["samples", "image", "interpolate", "map"];
 
 function openView(name) {
   set("view", name);
@@ -76,7 +76,7 @@ function connect() {
     });
   }
   $("model").addEventListener("change", () => {
-    for (const name of ["prior", "label", "told", "attributes", "dimensions", "corners", "box", "picked", "moment"]) set(name, DEFAULTS[name]);
+    for (const name of ["prior", "label", "condition", "attributes", "dimensions", "corners", "box", "picked", "moment"]) set(name, DEFAULTS[name]);
     set("model", $("model").value);
     start();
   });
@@ -89,7 +89,7 @@ function connect() {
     }
   }));
   document.querySelector(".skip").addEventListener("click", (event) => {
-    event.preventDefault();  // the address is the view's
+    event.preventDefault();  // the address belongs to the view
     $("main-part").focus();
   });
   const system = matchMedia("(prefers-color-scheme: dark)");

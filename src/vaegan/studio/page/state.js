@@ -1,6 +1,6 @@
 "use strict";
 
-/* What is seen, kept in the address so that a link brings it back; codes and bytes as text for it. */
+/* The state of the page, in the address so that a link brings it back; codes and bytes as text for it. */
 
 function toText(bytes) {
   let binary = "";
@@ -22,7 +22,7 @@ function unpackCode(text) {
 }
 
 const DEFAULTS = {
-  view: "samples", model: "", seed: "0", num: "36", prior: "", label: "", told: "{}",
+  view: "samples", model: "", seed: "0", num: "36", prior: "", label: "", condition: "{}",
   source: "", examples: "0", attributes: "", dimensions: "",
   corners: "", count: "4", how: "linear", x: "0.5", y: "0.5",
   place: "pca", colour: "labels", k: "10", by: "kmeans", points: "1000", split: "test", picked: "", box: "",

@@ -1,4 +1,4 @@
-"""The view Between: images between two, three or four corners."""
+"""The view Interpolate: images between two, three or four corners."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from studio_page.pages import as_model_sees, choose, saved, sent, wait_for, wait
 from vaegan.latent.code_paths import mix
 
 
-def test_between_two_three_and_four(open_page, model):
-    page = open_page("#view=between")
+def test_interpolation_of_two_three_and_four(open_page, model):
+    page = open_page("#view=interpolate")
     z = model.sample_codes(4, seed=0)
     blend = "#figure-blend img"
     wait_for_images(page, "#corners img", model.decode(z))
@@ -48,7 +48,7 @@ def test_between_two_three_and_four(open_page, model):
 
 
 def test_corners_are_changed_opened_and_saved(open_page, model):
-    page = open_page("#view=between&count=2&x=0")
+    page = open_page("#view=interpolate&count=2&x=0")
     z = model.sample_codes(4, seed=0)
     wait_for_images(page, "#figure-blend img", model.decode(z[:1]))
     before = page.url
@@ -59,20 +59,20 @@ def test_corners_are_changed_opened_and_saved(open_page, model):
     wait_for(page, lambda: page.url != before)
     codes = page.evaluate("() => corners.slice(0, 2)")
     wait_for_images(page, "#corners img", model.decode(torch.tensor(codes)))
-    arrays = np.load(saved(page, "between", "npz"))
+    arrays = np.load(saved(page, "interpolate", "npz"))
     assert np.allclose(arrays["codes"][[0, -1]], codes, atol=1e-5)
-    assert Image.open(saved(page, "between", "GIF")).n_frames > 8
-    assert Image.open(saved(page, "between", "PNG")).size[0] > 8 * 16
+    assert Image.open(saved(page, "interpolate", "GIF")).n_frames > 8
+    assert Image.open(saved(page, "interpolate", "PNG")).size[0] > 8 * 16
     wait_for_images(page, "#figure-blend img", model.decode(torch.tensor(codes[:1])))
     page.get_by_role("button", name="Open in Image").first.click()
     wait_for_images(page, "#figure-reconstruction img", model.decode(torch.tensor(codes[:1])))
-    page.get_by_role("tab", name="Between").click()
+    page.get_by_role("tab", name="Interpolate").click()
     page.get_by_role("button", name="From Image: Right").click()
     wait_for_images(page, "#corners img", model.decode(torch.tensor([codes[0], codes[0]])))
 
 
 def test_corners_are_images_of_ones_own(open_page, model, photo):
-    page = open_page("#view=between&count=2")
+    page = open_page("#view=interpolate&count=2")
     corner = "#corners .corner:nth-child({}) img"
     page.locator(corner.format(2)).wait_for()
     with page.expect_file_chooser() as chooser:

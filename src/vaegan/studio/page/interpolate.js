@@ -1,37 +1,37 @@
 "use strict";
 
-/* The view Between: images between two, three or four corners. */
+/* The view Interpolate: images between two, three or four corners. */
 
 let corners = [];
-const NAMES = { 2: ["Left", "Right"], 3: ["Left above", "Right above", "Below"], 4: ["Left above", "Right above", "Left below", "Right below"] };
+const NAMES = { 2: ["Left", "Right"], 3: ["Top left", "Top right", "Bottom"], 4: ["Top left", "Top right", "Bottom left", "Bottom right"] };
 const count = () => Number(get("count"));
 
-function keepCorners() {
+function saveCorners() {
   set("corners", corners.map(packCode).join("."));
 }
 
 async function readCorners() {
-  const kept = get("corners").split(".").filter(Boolean).map(unpackCode);
-  corners = kept.every(Boolean) ? kept : [];
+  const codes = get("corners").split(".").filter(Boolean).map(unpackCode);
+  corners = codes.every(Boolean) ? codes : [];
   if (corners.length < count()) {
     corners = [...corners, ...(await firstCorners()).slice(corners.length)];
-    keepCorners();
+    saveCorners();
   }
 }
 
-/* Codes of samples; of a model that has no prior to draw from, those of images. */
+/* Codes of samples; of a model without a prior, those of images. */
 async function firstCorners() {
-  const asked = { num: 4, seed: get("seed") };
-  if (model.default_prior || !model.data) return (await fetchJson(`${here()}/samples`, asked)).codes;
-  const { indices } = await fetchJson(`${here()}/examples`, asked);
+  const values = { num: 4, seed: get("seed") };
+  if (model.default_prior || !model.data) return (await fetchJson(`${here()}/samples`, values)).codes;
+  const { indices } = await fetchJson(`${here()}/examples`, values);
   return Promise.all(indices.map(async (index) => (await fetchJson(`${here()}/examples/${index}`)).code));
 }
 
-const showBetween = latest(async () => {
+const showInterpolate = latest(async () => {
   await readCorners();
   $("down-part").hidden = count() === 2;
   const used = corners.slice(0, count());
-  const { images } = await postJson(`${here()}/decode`, { codes: used, told: told() });
+  const { images } = await postJson(`${here()}/decode`, { codes: used, told: condition() });
   refill($("corners"), ...used.map((_, index) => cornerRow(index, images[index])));
   await drawPad(used);
   await blend();
@@ -62,13 +62,13 @@ async function sendCorner(index, file) {
 
 function setCorner(index, code) {
   corners[index] = code;
-  keepCorners();
-  showBetween();
+  saveCorners();
+  showInterpolate();
 }
 
 async function drawPad(used) {
   const steps = count() === 2 ? 9 : 7;
-  const body = { codes: used, steps, how: get("how"), told: told() };
+  const body = { codes: used, steps, how: get("how"), told: condition() };
   const { images } = await postJson(`${here()}/interpolate`, body);
   $("pad-images").style.gridTemplateColumns = `repeat(${steps}, 1fr)`;
   $("pad-images").replaceChildren(...images.map((uri) => make("img", { src: uri, alt: "" })));
@@ -80,9 +80,10 @@ const blend = latest(async () => {
   $("down").value = y;
   $("handle").style.left = `${100 * x}%`;
   $("handle").style.top = `${100 * y}%`;
-  const body = { codes: corners.slice(0, count()), places: [[x, count() === 2 ? 0 : y]], how: get("how"), told: told() };
+  const body = { codes: corners.slice(0, count()), places: [[x, count() === 2 ? 0 : y]], how: get("how"), told: condition() };
   const { images, codes } = await postJson(`${here()}/interpolate`, body);
   $("figure-blend").dataset.code = JSON.stringify(codes[0]);
+  $("blend-edit").disabled = false;
   $("figure-blend").querySelector("img").src = images[0];
   const words = `${Math.round(100 * x)} % to the right${count() === 2 ? "" : `, ${Math.round(100 * y)} % down`}`;
   $("figure-blend").querySelector("figcaption").textContent = words;
@@ -94,10 +95,10 @@ function moveTo(x, y) {
   blend();
 }
 
-function saveBetween(form) {
+function saveInterpolation(form) {
   const steps = count() === 2 ? 16 : form === "gif" ? 12 : 9;
-  const body = { codes: corners.slice(0, count()), steps, how: get("how"), told: told(), form };
-  return saveAnswer(`${here()}/interpolate`, body, `${model.name}-between.${form}`);
+  const body = { codes: corners.slice(0, count()), steps, how: get("how"), told: condition(), form };
+  return saveAnswer(`${here()}/interpolate`, body, `${model.name}-interpolation.${form}`);
 }
 
 function connectPad() {
