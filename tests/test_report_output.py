@@ -11,7 +11,27 @@ from vaegan.errors import UserError
 from vaegan.pixels import to_uint8
 from vaegan.report.grid import grid, pairs
 from vaegan.views import write as output
-from vaegan.views.write import check_output, write_images
+from vaegan.views.view import View
+from vaegan.views.write import check_output, write_view
+
+
+def write_images(out, images, *, originals=None, codes=None, labels=None, names=None, columns=None, **settings):
+    """Write a sequence `(N, ...)`, or a row for each of N paths of T steps `(T, N, ...)`."""
+    pixels, others = to_uint8(images), None if originals is None else to_uint8(originals)
+    is_sequence = pixels.ndim == 4
+    rows, other_rows, code_rows = (
+        None if part is None else part[None] if is_sequence else part.swapaxes(0, 1) for part in (pixels, others, codes)
+    )
+    view = View(
+        rows,
+        codes=code_rows,
+        originals=other_rows,
+        labels=labels,
+        names=names,
+        is_sequence=is_sequence,
+        per_row=columns,
+    )
+    write_view(out, view, **settings)
 
 
 @pytest.fixture

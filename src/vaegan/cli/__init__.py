@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from ..errors import UserError
 from ..errors import nearest as nearest_word  # 'nearest' becomes the command of that name, once imported
 from ..version import __version__
-from . import log
-from .table import print_table
+from . import console
+from .console import print_table
 
 COMMANDS = {
     "train": "train a model; run the same command to resume",
@@ -53,15 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     who = f"vaegan {words[0]}" if words and words[0] in COMMANDS else "vaegan"
     try:
-        log.set_up()
+        console.set_up()
         _run(words, who)
         sys.stdout.flush()
         return 0
     except UserError as error:
-        log.complain(who, str(error))
+        console.complain(who, str(error))
         return 2
     except KeyboardInterrupt:
-        log.complain(who, "interrupted")
+        console.complain(who, "interrupted")
         return 130
     except BrokenPipeError:
         # Whoever read our output has read enough. What is left in the buffer goes nowhere, also at the end.
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return leaving.code if isinstance(leaving.code, int) else 0
     except Exception:
         traceback.print_exc()
-        log.complain(who, "this is a bug in vaegan; please report it with the lines above")
+        console.complain(who, "this is a bug in vaegan; please report it with the lines above")
         return 1
 
 
@@ -92,7 +92,7 @@ def _run(words: list[str], who: str) -> None:
 
 
 def _print_help() -> None:
-    if not log.is_first_process():
+    if not console.is_first_process():
         return
     print("usage: vaegan COMMAND [OPTIONS]\n")
     print("Train, explore and evaluate VAE/GANs and related models (arXiv:1512.09300).\n")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 
-from . import log
+from . import console
 from .common import DataPictureOptions, chosen_images, open_run, output_of, run_defaults, write_and_say
-from .table import print_table
+from .console import print_table
 
 if TYPE_CHECKING:
     from ..latent.attribute_check import Effect
@@ -83,7 +83,7 @@ def run(options: Options) -> None:
         opened, vectors, wanted, train, held_out, strengths=options.check_strength, seed=options.seed
     )
     write_json(report, measured)
-    if log.is_first_process():
+    if console.is_first_process():
         _print_bases(measured["attributes"])
         _print_effects(effects)
         print(_summary(len(wanted.names), measured["work"]))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import PositiveInt
 
-from . import log
+from . import console
 from .common import DataPictureOptions, folder_of, open_run, run_defaults, watched
+from .console import print_table
 from .options import Arg
-from .table import print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,7 +106,7 @@ def _write(options: Options, folder: Path, images: ImageSet, mu: Tensor, cluster
 def _print(records: list[dict[str, Any]]) -> None:
     """Print the scores, of several seeds the mean and half the width of its 95 % interval (Student's t)."""
     scores = [name for name in records[0] if name not in ("points", "seed")]
-    if not scores or not log.is_first_process():
+    if not scores or not console.is_first_process():
         return
     rows = []
     for points in dict.fromkeys(record["points"] for record in records):

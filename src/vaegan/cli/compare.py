@@ -11,10 +11,10 @@ from pydantic import Field, PositiveInt
 
 from ..config import DataSettings, Settings
 from ..errors import UserError
-from . import log
+from . import console
+from .console import print_table
 from .evaluate import Extractor
 from .options import Arg
-from .table import print_table
 
 if TYPE_CHECKING:
     from ..runs.compared_runs import Comparison
@@ -115,7 +115,7 @@ def _print(options: Options, comparison: Comparison) -> None:
     models, groups = comparison.models, comparison.groups
     for file in _markdown_file(options):
         write_text(file, markdown_of(groups, models))
-    if not log.is_first_process():
+    if not console.is_first_process():
         return
     if options.markdown == "-":
         print(markdown_of(groups, models), end="")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from ..config import Settings
 from ..recipes import RECIPES
-from . import log
+from . import console
 from .options import Arg, Option, options_of
 
 _BASH = """\
@@ -43,7 +43,7 @@ def run(options: Options) -> None:
     """Print the script."""
     scripts = {"bash": _bash, "zsh": lambda: _ZSH + _bash(), "fish": _fish}
     script = scripts[options.shell]()
-    if log.is_first_process():
+    if console.is_first_process():
         print(script, end="")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..config import Settings
-from . import log
-from .table import print_table
+from . import console
+from .console import print_table
 
 
 class Options(Settings):
@@ -18,7 +18,7 @@ def run(options: Options) -> None:
     rows = [(name, _size(source.image_shape), source.description) for name, source in SOURCES.items()]
     rows.append(("PATH", "any", "a folder of images (class subfolders become labels), .zip, .tar shards, .npy or .npz"))
     rows.append(("hf:NAME", "any", "a data set of the Hugging Face hub, by the extra 'hf'"))
-    if log.is_first_process():
+    if console.is_first_process():
         print_table(("source", "size", "what"), rows)
 
 

@@ -11,10 +11,10 @@ from pydantic import PositiveInt
 
 from ..errors import UserError
 from ..metrics.figures import GROUPS, SHARE_OF, info_of
-from . import log
+from . import console
 from .common import DataPictureOptions, open_run, run_defaults
+from .console import print_table
 from .options import Arg
-from .table import print_table
 
 _log = logging.getLogger("vaegan")
 Extractor = Literal["classifier", "rotations", "inception", "dinov2", "pixels"]
@@ -70,7 +70,7 @@ def run(options: Options) -> None:
         cache=cache,
     )
     write_json(out, report)
-    if log.is_first_process():
+    if console.is_first_process():
         print_table(("of", "figure", "value", "low", "high", "images"), list(_rows(report)))
     for what, why in report["left_out"].items():
         _log.info("%s not measured: %s", what, why)

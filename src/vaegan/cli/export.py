@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ..config import Settings
-from . import log
+from . import console
+from .console import print_table
 from .options import Arg
-from .table import print_table
 
 _log = logging.getLogger("vaegan")
 
@@ -45,7 +45,7 @@ def run(options: Options) -> None:
     check_folder(folder, DESCRIPTION_NAME, overwrite)
     model = load(options.run)
     checks = export_model(model, folder, options.form, overwrite=overwrite)
-    if log.is_first_process():
+    if console.is_first_process():
         rows = [[check.part, check.form, check.file, _in_words(check.difference)] for check in checks]
         print_table(("part", "form", "file", "largest difference"), rows)
     num = len({check.file for check in checks})

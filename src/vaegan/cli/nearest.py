@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from . import log
+from . import console
 from .common import DataPictureOptions, open_run, output_of, run_defaults, write_and_say
-from .table import print_table
+from .console import print_table
 
 
 class Options(DataPictureOptions):
@@ -53,7 +53,7 @@ def run(options: Options) -> None:
     )
     write_and_say(view, out, overwrite, len(view.images), "samples and their neighbours")
     write_json(report, measured)
-    if log.is_first_process():
+    if console.is_first_process():
         rows = [
             [space, *(f"{value:.3g}" for value in values.values())] for space, values in measured["figures"].items()
         ]

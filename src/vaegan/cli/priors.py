@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 from pydantic import PositiveInt
 
 from ..errors import UserError
-from . import log
+from . import console
 from .common import DataPictureOptions, open_run, run_defaults
+from .console import print_table
 from .options import Arg
-from .table import print_table
 
 _log = logging.getLogger("vaegan")
 
@@ -56,7 +56,7 @@ def run(options: Options) -> None:
         on_progress=lambda text: _log.info("  %s", text),
     )
     model.save(folder)
-    if log.is_first_process():
+    if console.is_first_process():
         rows = [[name, str(p.score), f"{p.seconds:.1f}", p.components] for name, p in fitted.items()]
         print_table(("prior", "nats per held-out code", "seconds", "what"), rows)
     _log.info("priors of %s images' codes, '%s' the default: %s", f"{len(images):,}", model.default_prior, folder)

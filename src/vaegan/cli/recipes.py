@@ -7,9 +7,9 @@ from typing import Annotated
 
 from ..config import Settings
 from ..recipes import RECIPES, Recipe, named
-from . import log
+from . import console
+from .console import print_table
 from .options import Arg
-from .table import print_table
 
 WIDTH = 110
 
@@ -29,12 +29,12 @@ def run(options: Options) -> None:
     """Print the recipes with data, size, kind of model, number of parameters and expected time; or one's story."""
     if options.about is not None:
         lines = _story(named(options.about))
-        if log.is_first_process():
+        if console.is_first_process():
             print("\n".join(lines))
         return
     head = ("recipe", "for", "size", "model", "parameters", "on 2 cores", "what")
     rows = [_row(recipe) for recipe in RECIPES.values()]
-    if log.is_first_process():
+    if console.is_first_process():
         print_table(head, rows)
 
 

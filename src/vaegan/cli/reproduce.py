@@ -10,10 +10,10 @@ from pydantic import Field, PositiveInt
 
 from ..config import Config, Settings
 from ..reproducing.plan import DRAWN, Training, base_settings, num_images_of, plan
-from . import log
+from . import console
+from .console import print_table
 from .options import Arg
 from .recipes import in_words
-from .table import print_table
 
 SEEDS, QUICK_SEEDS = 5, 1
 QUICK_REGRESSOR_IMAGES = 20_000
@@ -95,6 +95,6 @@ def _list(trainings: list[Training]) -> None:
         images = config.train.images or round(config.train.epochs * num)
         rows.append((one.name, one.title, f"{images:,}", in_words(seconds[one.kind])))
         total += seconds[one.kind]
-    if log.is_first_process():
+    if console.is_first_process():
         print_table(("run", "model", "images seen", "on 2 cores"), rows)
         print(f"{len(trainings)} trainings, about {in_words(total)} on two cores, and some minutes to measure each.")

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ..pixels import to_uint8
 from ..report.grid import Bytes, grid, to_image
-from ..views.write import write_images
+from ..views.view import View
+from ..views.write import write_view
 
 Form = Literal["json", "png", "gif", "npz"]
 _TYPES = {"png": "image/png", "gif": "image/gif", "npz": "application/octet-stream"}
@@ -50,10 +51,12 @@ def image_response(
         return JSONResponse(plain | ({} if codes is None else {"codes": rounded(codes)}) | more)
     if form == "png":
         return attachment(png(grid(pixels, columns)), f"{name}.png")
-    paths = pixels.reshape(*shape, *pixels.shape[1:]).swapaxes(0, 1) if shape and form == "gif" else pixels
+    if form == "npz":
+        return npz_response(name, images=pixels, **({} if codes is None else {"codes": np.asarray(codes.cpu())}))
+    rows = pixels.reshape(*shape, *pixels.shape[1:]) if shape else pixels[None]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.{form}"
-        write_images(path, paths, codes=None if form == "gif" else codes, columns=columns if shape else None)
+        path = Path(folder) / f"{name}.gif"
+        write_view(path, View(rows, is_sequence=not shape, per_row=columns if shape else None))
         return attachment(path.read_bytes(), path.name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,6 +45,22 @@ class View:
     plays_back: bool = False
     facts: Sequence[tuple[str, str]] = ()
     caption: str = ""
+
+    def frames(self, scale: int | None = None) -> Iterator[Bytes]:
+        """Yield the pictures of an animation: of a sequence an image each, else a column each with all rows."""
+        images, originals = self.images, self.originals
+        if not self.is_sequence:
+            images = images.swapaxes(0, 1)
+            originals = None if originals is None else originals.swapaxes(0, 1)
+        else:
+            images = images[0][:, None]
+            originals = None if originals is None else originals[0][:, None]
+        steps = list(range(len(images)))
+        for step in steps + (steps[-2:0:-1] if self.plays_back else []):
+            if originals is None:
+                yield grid(images[step], self.per_row, scale=scale)
+            else:
+                yield pairs(originals[step], images[step], self.per_row, scale=scale)
 
     def transposed(self) -> View:
         """Return the same pictures with rows and columns exchanged."""

@@ -1,7 +1,8 @@
-"""What the commands say: progress lines, warnings, mistakes; for a person on a terminal or for a log file.
+"""What the commands say: progress lines, warnings, errors, tables; for a person on a terminal or for a log file.
 
-Progress goes to standard output, warnings and mistakes to standard error. Of several processes (torchrun) only
-the first reports progress; a mistake names the process if it is not the first.
+Progress goes to standard output, warnings and errors to standard error. Of several processes (torchrun) only
+the first reports progress; an error names the process if it is not the first. Tables are
+drawn by rich on a terminal and are aligned columns of text elsewhere, so that grep and cut can work on them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 
@@ -53,7 +55,7 @@ def _progress_handler() -> logging.Handler:
 
 
 def complain(who: str, message: str) -> None:
-    """Tell a mistake in one line of standard error.
+    """Print an error as one line to standard error.
 
     Args:
         who: the command, such as ``vaegan train``.
@@ -63,3 +65,36 @@ def complain(who: str, message: str) -> None:
     line = f"{who}{process}: {' '.join(message.split())}"
     # In one write: lines of several processes do not run into each other.
     sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under a head; columns whose cells are all numbers are aligned right.
+
+    Args:
+        head: name of each column.
+        rows: cells, as many in each row as columns.
+    """
+    right = [all(row[i].replace(",", "").isdigit() for row in rows) for i in range(len(head))]
+    if sys.stdout.isatty():
+        _print_rich(head, rows, right)
+        return
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        cells = [
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _print_rich(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for i, (name, to_right) in enumerate(zip(head, right, strict=True)):
+        table.add_column(name, justify="right" if to_right else "left", style="cyan" if i == 0 else "")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
