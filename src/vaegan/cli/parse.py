@@ -15,7 +15,7 @@ from ..config import Settings
 from ..errors import UserError, nearest
 from ..settings_io import RENAMED, checked, put
 from .help import help_of
-from .log import is_first_process
+from .console import is_first_process
 from .options import Option, options_of
 
 HELP = ("-h", "--help", "--help-all")
