@@ -14,8 +14,8 @@ from typing import Any, NoReturn, TypeVar
 from ..config import Settings
 from ..errors import UserError, nearest
 from ..settings_io import RENAMED, checked, put
-from .help import help_of
 from .console import is_first_process
+from .help import help_of
 from .options import Option, options_of
 
 HELP = ("-h", "--help", "--help-all")
