@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from .config import Config, settings_of_kind
 from .errors import UserError, nearest
@@ -92,7 +91,7 @@ def checked(model: type[_Model], values: Mapping[str, Any], spell: Callable[[str
 
 def explain(error: ValidationError, known: Iterator[str], spell: Callable[[str], str] = str) -> str:
     """Return one line that says which setting is wrong, its value, and what it must be."""
-    first = error.errors(include_url=False)[0]
+    first = error.errors()[0]
     if first["type"] == "value_error":  # of our own, a whole line
         return str(first["ctx"]["error"])
     name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
@@ -102,15 +101,16 @@ def explain(error: ValidationError, known: Iterator[str], spell: Callable[[str],
         return _unknown(name, list(known))
     if first["type"] == "missing":
         return f"{spell(name)}: missing; give it a value"
-    return f"{spell(name)}: {reason(first)}"
+    return f"{spell(name)}: {reason(error)}"
 
 
-def reason(error: ErrorDetails) -> str:
-    """Return a value that pydantic refuses, and what it must be, as one line."""
-    value, must = error["input"], error["msg"].replace("Input should be", "must be").split(", unable to")[0]
+def reason(error: ValidationError) -> str:
+    """Return the first value that pydantic refuses, and what it must be, as one line."""
+    first = error.errors()[0]
+    value, must = first["input"], first["msg"].replace("Input should be", "must be").split(", unable to")[0]
     must = must.replace("a valid number", "a number").replace("a valid integer", "a whole number")
     must = must.replace("a valid boolean", "True or False")
-    offered = re.findall(r"'(.*?)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else []
+    offered = re.findall(r"'(.*?)'", first["ctx"]["expected"]) if first["type"] == "literal_error" else []
     hint = nearest(value, offered) if isinstance(value, str) else ""
     return " ".join(f"{_repr.repr(value)} is not allowed: {must}{hint}".split())
 

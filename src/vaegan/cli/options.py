@@ -136,7 +136,7 @@ class Option:
         try:
             return self._adapter.validate_python(values if self.takes_several else values[0])
         except ValidationError as error:
-            line = reason(error.errors(include_url=False)[0])
+            line = reason(error)
             raise UserError(f"{self.name}: {line}{' or none' if self.is_optional else ''}") from error
 
     @functools.cached_property
