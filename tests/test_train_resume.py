@@ -17,7 +17,8 @@ DOOMED = """
 import os, signal, sys
 from pathlib import Path
 from vaegan.cli import main
-from vaegan.training import run_folder, snapshots, train
+from vaegan.runs.files import RunFolder
+from vaegan.training import snapshots, train
 from vaegan.training.loop import Trainer
 
 what, _, images = sys.argv[1].partition(":")
@@ -51,7 +52,7 @@ def add_half(run, record):
         die()
     add(run, record)
 
-add, run_folder.RunFolder.add_record = run_folder.RunFolder.add_record, add_half
+add, RunFolder.add_record = RunFolder.add_record, add_half
 Path.write_bytes, Path.replace, Trainer.step = write_half, replace_never, step_once_more
 if what == "curves":
     snapshots.draw_losses = lambda *_: die()

@@ -244,7 +244,7 @@ def test_the_library_call_does_what_the_command_does(of_kind, tiny, tmp_path):
     data = settings.pop("data")
     settings |= {"train.epochs": 2, "train.keep_checkpoints": 2, "model.kind": "vaegan", "train.priors": []}
     run = vaegan.train(data=data, out=tmp_path / "run", **settings)
-    assert_same_weights(run.model().state_dict(), weights(of_kind("vaegan")))
+    assert_same_weights(weights(run.path), weights(of_kind("vaegan")))
     assert list(run.records())[-1]["images"] == 208
     wanted = config_for("digits", {"data": data, **settings})
     assert isinstance(run.config, Config)

@@ -24,7 +24,7 @@ from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.settings_io import with_settings
 from vaegan.training.loop import NotFiniteError
-from vaegan.training.run_folder import FREE
+from vaegan.training.resuming import MAY_CHANGE
 from vaegan.training.session import train
 
 Metrics = dict[str, Any]
@@ -132,7 +132,7 @@ class Runs:
 def run_name(config: Config) -> str:
     """Return a name that is the same for settings with the same steps, whatever the run's length."""
     values = config.model_dump(mode="json")
-    for name in FREE:
+    for name in MAY_CHANGE:
         place = values
         *groups, last = name.split(".")
         for group in groups:

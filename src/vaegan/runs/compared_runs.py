@@ -23,7 +23,7 @@ from ..evaluation.reference import priors_of
 from ..metrics.extractors.features import FeatureExtractor
 from ..settings_io import load_yaml
 from ..training.profiling import cost_of
-from ..training.run_folder import FREE, OF_PLATEAUS
+from ..training.resuming import MAY_CHANGE, OF_PLATEAUS
 from .files import DATA, EVALUATION, MODEL, MODEL_CONFIG, SETTINGS
 from .locate import locate
 from .opened import OpenedRun
@@ -31,7 +31,7 @@ from .opened import OpenedRun
 _log = logging.getLogger("vaegan")
 _WHERE = {"root", "workers", "cache", "max_unreadable"}  # settings that do not decide what the images are
 # Settings that do not make another model: chosen by the machine, or where files are. How long it trained does.
-_IRRELEVANT = (FREE - {"train.epochs", "train.images"}) | {"format", "seed", "train.memory_format"}
+_IRRELEVANT = (MAY_CHANGE - {"train.epochs", "train.images"}) | {"format", "seed", "train.memory_format"}
 Stage = int | str | None
 """How far the training of a model was: images seen, 'best', or unknown."""
 

@@ -26,7 +26,7 @@ from ..errors import UserError
 from ..files import write_text, written_beside
 from ..runs.files import RunFolder, clear_run, remove_leftovers
 from .loop import NotFiniteError, Trainer
-from .run_folder import check_same_data, start_run
+from .resuming import check_same_data, start_run
 
 log = logging.getLogger("vaegan")
 

@@ -22,7 +22,7 @@ from .device import pick_device, tune_allocator
 from .finish import fit_run_priors, store_scale_factor
 from .loop import NotFiniteError, Record
 from .recorder import Recorder
-from .run_folder import open_run
+from .resuming import open_run
 from .setup import set_up
 from .snapshots import HeldOut, Terms, held_out_losses
 from .terminal import Progress, Stopped, StopRequest, show_progress, stop_on_signals

@@ -14,7 +14,7 @@ from vaegan.errors import UserError
 from vaegan.recipes import config_for
 from vaegan.runs.files import OF_A_RUN, RunFolder
 from vaegan.settings_io import setting_names
-from vaegan.training.run_folder import FREE, RESOLVED, check_same_data, open_run, start_run
+from vaegan.training.resuming import MAY_CHANGE, RESOLVED, check_same_data, open_run, start_run
 
 
 def config(**changes: object) -> Config:
@@ -105,7 +105,7 @@ def test_what_auto_became_is_kept_unless_something_else_is_named(tmp_path: Path)
 
 
 def test_free_and_resolved_settings_exist() -> None:
-    assert set(setting_names()) >= FREE | RESOLVED
+    assert set(setting_names()) >= MAY_CHANGE | RESOLVED
 
 
 def test_starting_anew_clears_what_the_run_made_and_nothing_else(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ..runs.files import OF_A_RUN, RunFolder, clear_run, is_leftover
 from ..settings_io import dump_yaml, setting_names
 
 # Settings that may change when a run resumes: no step depends on them.
-FREE = {
+MAY_CHANGE = {
     "device", "on_nan", "data.root", "data.workers", "data.cache", "data.max_unreadable", "train.epochs",
     "train.images", "train.keep_checkpoints", "train.snapshot_epochs", "train.log_images", "train.tensorboard",
     "train.held_out_images", "train.best_metric", "train.best_images", "train.priors",
@@ -63,7 +63,7 @@ def check_same(before: Config, now: Config, out: Path) -> None:
     if before.recipe != now.recipe:
         raise UserError(f"--out {out} is a run of recipe {before.recipe}, not {now.recipe}; {remedy}")
     old, new = before.model_dump(), now.model_dump()
-    free = FREE - OF_PLATEAUS if before.optim.schedule == "plateau" else FREE
+    free = MAY_CHANGE - OF_PLATEAUS if before.optim.schedule == "plateau" else MAY_CHANGE
     for name in setting_names():
         if name in free:
             continue
