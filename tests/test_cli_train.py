@@ -75,6 +75,21 @@ def test_help_shows_the_defaults_of_the_recipe_that_is_named(capsys):
     assert RECIPES["digits"].config.optim.lr != RECIPES["larsen-mnist"].config.optim.lr
 
 
+def test_the_short_help_fits_a_screen_and_the_whole_one_has_everything(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "110")
+    assert main(["train", "--help"]) == 0
+    short = capsys.readouterr().out.splitlines()
+    assert len(short) <= 60
+    assert max(map(len, short)) <= 110
+    assert main(["train", "--help-all"]) == 0
+    whole = capsys.readouterr().out
+    assert [call for call in CALLS if call not in whole and call != "--data.source"] == []
+    assert "Isola et al." in whole
+    for call in ("--data ", "--loss.gamma", "--model.kind", "--train.epochs", "--seed", "--out"):
+        assert any(line.strip().startswith(call) for line in short), call
+    assert not any("--loss.label-flip" in line for line in short)
+
+
 def test_the_command_trains_into_the_named_folder(monkeypatch):
     import vaegan.training
 

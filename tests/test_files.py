@@ -86,7 +86,7 @@ def test_a_disk_that_fills_up_while_flushing(tmp_path: Path, monkeypatch: pytest
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot make folder .*file.*; choose another place"):
+    with pytest.raises(UserError, match=r"cannot create folder .*file.*; choose another place"):
         write_text(tmp_path / "file" / "a.txt", "new")
     assert names(tmp_path) == {"file"}
 

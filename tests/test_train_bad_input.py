@@ -120,7 +120,7 @@ def test_out_is_a_file(refused, tiny, tmp_path):
     (tmp_path / "file").write_text("mine")
     told = refused(*tiny, "--out", tmp_path / "file")
     assert told == f"--out {tmp_path / 'file'} is a file; name a folder"
-    assert refused(*tiny, "--out", tmp_path / "file" / "run").startswith(f"cannot make folder {tmp_path / 'file'}")
+    assert refused(*tiny, "--out", tmp_path / "file" / "run").startswith(f"cannot create folder {tmp_path / 'file'}")
     assert (tmp_path / "file").read_text() == "mine"
 
 

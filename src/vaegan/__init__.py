@@ -1,4 +1,4 @@
-"""Image autoencoders whose idea of similar is learned: VAE/GAN (arXiv:1512.09300) and its family.
+"""Image autoencoders trained with a learned similarity metric: VAE/GAN (arXiv:1512.09300) and its family.
 
 run = vaegan.train("mnist-conv", data="mnist")     the same as the command
 model = vaegan.load("runs/mnist-conv")             a torch.nn.Module
@@ -26,13 +26,13 @@ def train(
     recipe: str = "digits", *, data: str | None = None, out: str | Path | None = None, overwrite: bool = False,
     **settings: Any,
 ) -> RunFolder:  # fmt: skip
-    """Train, or go on where an earlier call stopped; the same as ``vaegan train``.
+    """Train, or resume an earlier call; the same as ``vaegan train``.
 
     Args:
         recipe: name of a recipe, see `vaegan.recipes.RECIPES`.
         data: source or path of the images; the recipe's own if None.
         out: run folder; ``runs/RECIPE`` if None.
-        overwrite: start anew where a run is there.
+        overwrite: start over if the run folder holds a run.
         settings: any other settings by group, e.g. ``train={"epochs": 3}, seed=1``, or by dotted name,
             e.g. ``**{"loss.gamma": 2.0}``.
 
@@ -40,8 +40,8 @@ def train(
         The run folder.
 
     Raises:
-        UserError: if settings, data or folder do not do; one line with the remedy.
-        KeyboardInterrupt: `training.Stopped`, if Ctrl-C or SIGTERM asked for it; all is saved, the same call goes on.
+        UserError: if the settings, the data or the folder cannot be used; one line that says how to fix it.
+        KeyboardInterrupt: `training.Stopped`, after Ctrl-C or SIGTERM; all is saved, and the same call resumes.
     """
     from .recipes import config_for
     from .training import train as train_

@@ -1,8 +1,9 @@
-"""Settings of a training: typed, complete, checked before anything is done. No torch here.
+"""Settings of a training run: typed, complete, and checked before anything else happens. No torch here.
 
-Every setting has a range and a one-line description; these descriptions are the help of ``vaegan train``.
-All losses are nats per image (sums over dimensions, means over the batch), so all loss weights live on that
-scale, whatever the batch size.
+Every setting has a type, bounds and a docstring; the docstrings are the help of ``vaegan train``. What holds for a
+single setting is in its type, what must hold between settings in the contradictions at the end of this file.
+
+All losses are nats per image (sums over dimensions, means over the batch), and so are their weights.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ KINDS: dict[str, KindName] = {
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown names are refused, values are frozen."""
+    """Base of all settings: unknown names are refused, instances are immutable."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -47,52 +48,52 @@ class Settings(BaseModel):
 
 
 class AugmentSettings(Settings):
-    """How training images are changed a little each time they are seen; 0 for not at all."""
+    """Random changes of training images, drawn anew each time; 0 for none."""
 
     shift: NonNegativeFloat = 0.0
     """Standard deviation of the shift in each direction, in pixels."""
     scale: NonNegativeFloat = 0.0
-    """Standard deviation of the logarithm of the size."""
+    """Standard deviation of the logarithm of the zoom factor."""
     rotation: NonNegativeFloat = 0.0
     """Standard deviation of the angle, in radians."""
     gamma: NonNegativeFloat = 0.0
-    """Standard deviation of the logarithm of the brightness' exponent."""
+    """Standard deviation of the logarithm of the gamma exponent."""
     contrast: NonNegativeFloat = 0.0
-    """Standard deviation of the logarithm of the contrast."""
+    """Standard deviation of the logarithm of the contrast factor."""
     hue: NonNegativeFloat = 0.0
-    """Standard deviation of the hue's turn, as a share of the full circle; colour images only."""
+    """Standard deviation of the hue rotation, as a share of the full circle; colour images only."""
 
 
 class DataSettings(Settings):
     """Where images come from and how they are prepared."""
 
     source: str = "digits"
-    """Name of a source (see `vaegan data`), hf:NAME of a Hugging Face data set, or a path: folder, .zip, .tar shards
-    (also as a pattern), .npy or .npz."""
+    """Images: a source by name (see `vaegan data`), or a folder, .zip, .tar, .npy or .npz file. Several .tar shards are
+    named by a pattern such as data-{00..07}.tar, data sets of the Hugging Face hub by hf:NAME."""
     root: Path | None = None
-    """Folder that holds the official files of a named source; they are downloaded into it if missing."""
+    """Folder with the official files of a named source; missing files are downloaded."""
     size: PositiveInt | None = None
-    """Height and width the images are resized to; the source's own if not set."""
+    """Resize images to this height and width; default: those of the source."""
     channels: Literal[1, 3] | None = None
-    """1 for grey, 3 for colour; the source's own if not set."""
+    """1 for grey, 3 for colour; default: those of the source."""
     crop: Literal["center", "none"] = "center"
-    """'center' cuts the largest centred square before resizing, 'none' squeezes the whole image."""
+    """'center' crops the largest centred square before resizing, 'none' resizes the whole image, distorting it."""
     crop_size: PositiveInt | None = None
-    """Side in pixels of the centred square to cut, for images with a margin to remove; if not set the largest, and the
-    paper's in celeba and lfw."""
+    """Side in pixels of a smaller centred square, for images with a margin; default: the largest square, and for celeba
+    and lfw the paper's."""
     flip: bool = False
-    """Mirror each training image left to right with probability one half."""
+    """Flip training images horizontally with probability 1/2."""
     augment: AugmentSettings = AugmentSettings()
     held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
-    """Share of a folder's or an array's images held out, chosen by a hash of the file name (or index)."""
+    """Share of the images of a folder or array that are held out, chosen by a hash of the file name (or index)."""
     max_unreadable: Share = 0.05
-    """Share of unreadable files past which the run stops before training."""
+    """Share of unreadable files above which training does not start."""
     limit: PositiveInt | None = None
-    """Use only so many training images, for quick trials; of drawn sources also more than they have by themselves."""
+    """Use only this many training images, for quick trials. Synthetic sources can also be given more than usual."""
     workers: PositiveInt | None = None
-    """Processes that decode images; the number of cores if not set."""
+    """Processes that decode images; default: the number of cores."""
     cache: Path | None = None
-    """Folder for decoded images; ~/.cache/vaegan if not set."""
+    """Folder for decoded images; default: ~/.cache/vaegan."""
 
     def opening(self) -> dict[str, Any]:
         """The settings that decide which images are opened and how they are prepared; the others change batches."""
@@ -227,7 +228,7 @@ class LossSettings(Settings):
     metric: Path | None = None
     """Run whose trained discriminator is the frozen metric of vae-dis-l."""
     kl_weight: NonNegativeFloat = 1.0
-    """Weight of L_prior = KL(q(z|x) || N(0, I)) at the encoder, multiplied by the schedule."""
+    """Weight of L_prior = KL(q(z|x) || N(0, I)) at the encoder. The schedule multiplies it."""
     kl_schedule: Literal[
         "constant", "inverse-batch", "inverse-latent", "linear", "sigmoid", "cyclic", "exponential"
     ] = "constant"
@@ -345,7 +346,7 @@ class Config(Settings):
     recipe: str = "digits"
     """Name of the recipe that these settings started from."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Seed of all randomness: the same seed, settings and device give the same run."""
+    """Random seed: the same seed, settings and device give the same run."""
     device: str = "auto"
     """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
     on_nan: Literal["stop", "rollback"] = "stop"

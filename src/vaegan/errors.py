@@ -1,4 +1,4 @@
-"""What the user did wrong, in one line: what, where, and what to do."""
+"""Errors of the user, in one line: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake of the user's, told in one line; the commands print it and leave with exit code 2."""
+    """An error that the user can fix, in one line; the commands print it and exit with code 2."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ``" (perhaps you meant 'x')"`` for the known word nearest to ``word``, or an empty string."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """Return ``" (perhaps you meant 'x')"`` for the choice most similar to ``word``, or an empty string."""
+    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
     return f" (perhaps you meant '{matches[0]}')" if matches else ""

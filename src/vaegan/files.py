@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one: beside, flushed, renamed."""
+"""Write files atomically: to a temporary file beside, flushed, then renamed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .errors import UserError
 def written_beside(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success flush it and rename it to ``path``.
 
-    When the block fails, the temporary file is removed and ``path`` is as it was.
+    If the block fails, the temporary file is removed and ``path`` is unchanged.
 
     Args:
-        path: where the file shall be; its folder is made if missing.
+        path: of the file; its folder is created if missing.
 
     Raises:
         UserError: if the disk is full or the folder cannot be written.
@@ -27,7 +27,7 @@ def written_beside(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make folder {path.parent}: {error.strerror}; choose another place") from error
+        raise UserError(f"cannot create folder {path.parent}: {error.strerror}; choose another place") from error
     beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield beside

@@ -1,4 +1,4 @@
-"""Settings from and to the outside: overrides by dotted name, YAML files, mistakes told in one line.
+"""Settings from and to the outside: overrides by dotted name, YAML files, errors in one line.
 
 A setting's name is its path in `Config`, such as ``loss.kl_weight``; hyphens count as underscores. Values
 go through pydantic's normal (lax) mode: a text such as ``1e-3``, no number to YAML, becomes one.

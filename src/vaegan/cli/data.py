@@ -1,4 +1,4 @@
-"""``vaegan data``: where images can come from."""
+"""``vaegan data``: list the image sources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .console import print_table
 
 
 class Options(Settings):
-    """List the sources of images that `--data` knows; any folder, .zip, .tar, .npy or .npz of images is one as well."""
+    """List the image sources for `--data`; besides these, any folder, .zip, .tar, .npy or .npz file of images."""
 
 
 def run(options: Options) -> None:
@@ -17,7 +17,7 @@ def run(options: Options) -> None:
 
     rows = [(name, _size(source.image_shape), source.description) for name, source in SOURCES.items()]
     rows.append(("PATH", "any", "a folder of images (class subfolders become labels), .zip, .tar shards, .npy or .npz"))
-    rows.append(("hf:NAME", "any", "a data set of the Hugging Face hub, by the extra 'hf'"))
+    rows.append(("hf:NAME", "any", "a data set of the Hugging Face hub; needs the extra 'hf'"))
     if console.is_first_process():
         print_table(("source", "size", "what"), rows)
 

@@ -18,7 +18,7 @@ ESSENTIAL = (
     *("settings.model.kind", "settings.model.network", "settings.model.latent_dim", "settings.model.condition"),
     *("settings.loss.likelihood", "settings.loss.gamma", "settings.loss.kl_weight", "settings.loss.adversarial"),
     *("settings.optim.lr", "settings.train.epochs", "settings.train.images", "settings.train.batch_size"),
-    *("settings.train.snapshot_epochs", "settings.train.precision", "settings.train.priors"),
+    "settings.train.snapshot_epochs",
 )
 """Options of groups that the short help has, too."""
 _WIDTH, _COLUMN = 110, 34
@@ -62,7 +62,9 @@ def _prefix(option: Option) -> str:
 def _lines(option: Option, default: str, width: int, *, whole: bool) -> list[str]:
     """Return an option's name and metavar, and beside them what it is."""
     call = f"  {option.name}" if option.arg.positional else f"  {option.alias or option.name} {option.metavar}".rstrip()
-    lines = textwrap.wrap(f"{option.about if whole else option.summary} {default}".strip(), width - _COLUMN) or [""]
+    lines = textwrap.wrap(
+        f"{option.about if whole else option.summary} {default}".strip(), width - _COLUMN, break_on_hyphens=False
+    ) or [""]
     if len(call) >= _COLUMN:
         return [call, *(" " * _COLUMN + line for line in lines)]
     return [call.ljust(_COLUMN) + lines[0], *(" " * _COLUMN + line for line in lines[1:])]

@@ -1,4 +1,4 @@
-"""``vaegan recipes``: what can be trained."""
+"""``vaegan recipes``: list the recipes, or describe one."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ WIDTH = 110
 class Options(Settings):
     """List the recipes: named, complete settings that `vaegan train RECIPE` starts from.
 
-    The time is an estimate for two cores of a server, from counts of what a step does; other machines differ. Where a
-    recipe has no data of its own it is reckoned for 10,000 images.
+    Training times are estimates for two server cores, from the FLOPs of a step; a recipe for your own images is assumed
+    to have 10,000 of them unless it says otherwise.
     """
 
     about: Annotated[str | None, Arg("RECIPE")] = None
-    """Tell where one recipe comes from, what differs there and why."""
+    """Describe one recipe: where it comes from, what differs there and why."""
 
 
 def run(options: Options) -> None:
-    """Print the recipes with data, size, kind of model, number of parameters and expected time; or one's story."""
+    """Print the recipes with data, size, kind of model, number of parameters and expected time; or describe one."""
     if options.about is not None:
-        lines = _story(named(options.about))
+        lines = _description(named(options.about))
         if console.is_first_process():
             print("\n".join(lines))
         return
@@ -45,7 +45,7 @@ def _row(recipe: Recipe) -> tuple[str, ...]:
     return recipe.name, recipe.data, size, kind, f"{_num_parameters(recipe):,}", _expected(recipe), recipe.summary
 
 
-def _story(recipe: Recipe) -> list[str]:
+def _description(recipe: Recipe) -> list[str]:
     """Lines on a recipe's origin, and what differs from it."""
     name, for_, size, kind, parameters, time, summary = _row(recipe)
     lines = [

@@ -1,4 +1,4 @@
-"""``vaegan train``: settings of a recipe or a file, changed by options, to a run folder."""
+"""``vaegan train``: from the settings of a recipe or a file, changed by options, to a run folder."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from .options import Arg
 
 
 class Options(Settings):
-    """Train a model; the same command again resumes where it stopped.
+    """Train a model; run the same command to resume.
 
-    `vaegan recipes` lists the recipes. The defaults below are those of the recipe that is named:
-    `vaegan train mnist-conv --help` shows that one's. A switch alone means True.
-
-    Ctrl-C and SIGTERM finish the step and save; the exit code is then 130 or 143.
+    The defaults are those of the recipe: try `vaegan train mnist-conv --help`. A switch alone means True. Ctrl-C and
+    SIGTERM finish the step and save; the exit code is then 130 or 143.
     """
 
     recipe: Annotated[str | None, Arg("RECIPE", positional=True, default=DEFAULT)] = None
-    """Settings to start from."""
+    """Settings to start from; `vaegan recipes` lists them."""
     config: Annotated[Path | None, Arg("FILE.yaml")] = None
-    """Start from a file of settings, such as a run's config.yaml, instead of a recipe."""
+    """Settings file to start from instead, such as a run's config.yaml."""
     out: Annotated[Path | None, Arg("RUN", default="runs/RECIPE")] = None
-    """Folder that holds everything this training makes; one that exists is resumed."""
+    """Run folder; an existing run is resumed."""
     overwrite: bool = False
-    """Remove what is in the run folder and start anew."""
+    """Start over: remove an existing run."""
     settings: Annotated[Config, Arg(inline=True)] = RECIPES[DEFAULT].config
 
 
@@ -37,7 +35,7 @@ def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of the recipe or the file that is named, changed by those that are given.
 
     Raises:
-        UserError: if both are named, or one is no good.
+        UserError: if both are named, one cannot be read, or settings contradict each other.
     """
     recipe, file = given.get("recipe"), given.get("config")
     if recipe and file:
