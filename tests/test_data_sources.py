@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from vaegan.config import DataSettings
 from vaegan.data import SOURCES, open_data
+from vaegan.data.arrays import list_array
+from vaegan.data.folder import list_folder, list_zip
+from vaegan.data.shards import list_shards
 from vaegan.errors import UserError
 
 
@@ -24,6 +30,39 @@ def test_a_source_is_items_by_index(name):
     np.testing.assert_array_equal(first, again)
     assert first.shape[:2] == (collection.header.height, collection.header.width)
     assert not np.array_equal(first, np.asarray(items[len(items) - 1]))
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 6, 4, 3), np.uint8)
+
+
+def write_images(path, images):
+    """Write images as a folder, .zip, .tar or .npy, by the ending of the path."""
+    if path.suffix == ".npy":
+        np.save(path, images)
+        return
+    folder = path.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    if path.suffix:
+        shutil.make_archive(str(folder), path.suffix[1:], folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "collect"), [("x", list_folder), ("x.zip", list_zip), ("x.tar", list_shards), ("x.npy", list_array)]
+)
+def test_a_path_is_items_by_index(tmp_path, name, collect):
+    write_images(tmp_path / name, PIXELS)
+    collection = collect(tmp_path / name)
+    items = pickle.loads(pickle.dumps(collection.items))
+    assert len(items) == 5
+    assert collection.name == "x"
+    for i, image_name in enumerate(collection.names):
+        np.testing.assert_array_equal(np.asarray(items[i]), PIXELS[int(image_name.removesuffix(".png"))])
+    assert collect(tmp_path / name).items.fingerprint == items.fingerprint
+    time.sleep(0.02)  # clocks of file systems tick every few milliseconds
+    write_images(tmp_path / name, 255 - PIXELS)
+    assert collect(tmp_path / name).items.fingerprint != items.fingerprint
 
 
 def test_settings_and_keywords_open_the_same():
