@@ -128,7 +128,7 @@ class TestMixture:
     def test_long_codes_have_full_covariances_in_the_leading_axes_only(self):
         codes = torch.cat([three_clusters(900)[0], normal(900, 97, seed=4)], 1)
         prior = fit_priors(codes, names=["mixture"], seed=0)["mixture"]
-        assert prior.parts.covariances.shape[1:] == (64, 64)
+        assert prior.gaussians.covariances.shape[1:] == (64, 64)
         assert prior.sample(5, seed=0).shape == (5, 100)
         assert prior.log_prob(codes).isfinite().all()
 

@@ -86,7 +86,7 @@ def test_samples_are_the_models(client, model, prior):
 
 def test_samples_of_a_label_have_its_codes(client, model, registry, monkeypatch):
     """Codes drawn for a label have the mean of the codes of its images, within what chance allows."""
-    monkeypatch.setattr("vaegan.priors.by_label._ENOUGH", 5)
+    monkeypatch.setattr("vaegan.priors.fit._ENOUGH", 5)
     train = registry["bars"].version().images("train")
     mu, logvar = model.posterior(torch.from_numpy(np.array(train.images)).permute(0, 3, 1, 2).float() / 255)
     means = []

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import UserError, nearest
-from .by_label import ByLabel
 from .flow import Flow
 from .gaussian import Gaussian
 from .kde import KernelDensity
 from .mixture import Mixture
-from .prior import Normal, PlainPrior, Prior, Progress, Score
+from .prior import Normal, PlainPrior, Prior, Progress, Score, choose, under
 
 PRIORS: dict[str, type[PlainPrior]] = {kind.name: kind for kind in (Normal, Gaussian, Mixture, KernelDensity, Flow)}
 DEFAULT = ("gaussian", "mixture", "kde")  # those that are fitted in less than a minute
 
 _FEWEST = 20  # codes that can be fitted to
 _HELD_OUT = 0.1  # share of the codes
+_ENOUGH = 50  # codes of a label; with fewer, its prior is fitted to all codes
 
 
 def fit_priors(
@@ -50,7 +49,10 @@ def fit_priors(
     Raises:
         UserError: if a name is unknown, there are too few codes, or they are not finite.
     """
-    kinds = {name: _kind(name) for name in (DEFAULT if names is None else names)}
+    names = DEFAULT if names is None else names
+    for name in names:
+        if name not in PRIORS:
+            raise UserError(f"unknown prior '{name}'{nearest(name, PRIORS)}; there are {', '.join(PRIORS)}")
     codes = codes.detach().cpu().float()
     if len(codes) < _FEWEST:
         raise UserError(f"only {len(codes)} codes to fit a prior to; {_FEWEST} are needed: take more images")
@@ -58,60 +60,26 @@ def fit_priors(
         raise UserError("some codes are not finite, so no prior can be fitted: the training diverged")
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
     held_out, train = order.tensor_split([max(2, int(_HELD_OUT * len(codes)))])
+    labels = None if labels is None else labels.cpu().long()
+    report = on_progress or (lambda text: None)
     priors: dict[str, Prior] = {}
-    for name, kind in kinds.items():
+    for name in names:
         start = time.perf_counter()
-        fit = _Fit(codes[train], codes[held_out], seed, functools.partial(_say, on_progress, name))
-        if labels is None:
-            prior = fit.plain(kind)
+        kind = PRIORS[name]
+        data: dict[str, Any] = {"codes": codes[train], "held_out": codes[held_out]}
+        options: dict[str, Any] = {"seed": seed, "on_progress": lambda text, name=name: report(f"{name}: {text}")}
+        prior: Prior
+        if labels is None or kind is Normal:
+            prior = kind.fit(**data, **options)
+        elif kind is Flow:  # one network for all labels
+            prior = Flow.fit(**data, **options, labels=labels[train], num_labels=num_labels)
         else:
-            labels = labels.cpu().long()
-            prior = fit.of_labels(kind, labels[train], labels[held_out], num_labels)
+            of_both: Any = {"labels": labels[train], "held_out_labels": labels[held_out], "num_labels": num_labels}
+            prior = ByLabel.fit_each(kind, **data, **of_both, **options)
         prior.score = Score.of(prior.log_prob(codes[held_out[: kind.num_scored]]))
         prior.seconds = time.perf_counter() - start
         priors[name] = prior
     return priors
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """The arguments that all fits share."""
-
-    codes: Tensor
-    held_out: Tensor
-    seed: int
-    on_progress: Progress
-
-    def plain(self, kind: type[PlainPrior]) -> Prior:
-        return kind.fit(self.codes, self.held_out, seed=self.seed, on_progress=self.on_progress)
-
-    def of_labels(self, kind: type[PlainPrior], labels: Tensor, held_out_labels: Tensor, num_labels: int) -> Prior:
-        if kind is Normal:
-            return self.plain(kind)
-        if kind is Flow:  # one network for all labels
-            return Flow.fit(
-                self.codes,
-                self.held_out,
-                seed=self.seed,
-                on_progress=self.on_progress,
-                labels=labels,
-                num_labels=num_labels,
-            )
-        return ByLabel.fit_each(
-            kind,
-            self.codes,
-            self.held_out,
-            seed=self.seed,
-            on_progress=self.on_progress,
-            labels=labels,
-            held_out_labels=held_out_labels,
-            num_labels=num_labels,
-        )
-
-
-def _say(on_progress: Progress | None, name: str, text: str) -> None:
-    if on_progress is not None:
-        on_progress(f"{name}: {text}")
 
 
 def best_prior(priors: Mapping[str, Prior]) -> str:
@@ -120,7 +88,76 @@ def best_prior(priors: Mapping[str, Prior]) -> str:
     return max(scored, key=lambda name: scored[name], default=Normal.name)
 
 
-def _kind(name: str) -> type[PlainPrior]:
-    if name not in PRIORS:
-        raise UserError(f"unknown prior '{name}'{nearest(name, PRIORS)}; there are {', '.join(PRIORS)}")
-    return PRIORS[name]
+class ByLabel(Prior):
+    """A prior p(z|label) for each label, all of one kind; over all labels p(z) = sum_label share p(z|label).
+
+    Args:
+        priors: one for each label.
+        shares: share of each label, `(num_labels,)`.
+    """
+
+    def __init__(self, priors: Sequence[PlainPrior], shares: Tensor) -> None:
+        self.priors, self.shares = list(priors), shares
+        self.name = self.priors[0].name
+        self.num_labels, self.latent_dim = len(self.priors), self.priors[0].latent_dim
+
+    @classmethod
+    def fit_each(
+        cls,
+        kind: type[PlainPrior],
+        codes: Tensor,
+        held_out: Tensor,
+        labels: Tensor,
+        held_out_labels: Tensor,
+        *,
+        num_labels: int,
+        seed: int,
+        on_progress: Progress,
+    ) -> ByLabel:
+        """Fit a prior of a kind to the codes of each label; labels int `(N,)`, the rest as in `PlainPrior.fit`."""
+        counts = labels.bincount(minlength=num_labels)
+        priors = []
+        for label, count in enumerate(counts.tolist()):
+            of_label, held_out_of_label = labels == label, held_out_labels == label
+            enough = count >= _ENOUGH and bool(held_out_of_label.any())
+            train, test = (codes[of_label], held_out[held_out_of_label]) if enough else (codes, held_out)
+            on_progress(f"label {label}, {count} codes")
+            priors.append(kind.fit(train, test, seed=seed, on_progress=on_progress))
+        return cls(priors, counts / counts.sum())
+
+    @property
+    def components(self) -> str:
+        """Those of the first label, and for how many labels."""
+        return ", ".join(filter(None, [self.priors[0].components, f"{self.num_labels} labels"]))
+
+    def _draw(self, num: int, generator: torch.Generator, labels: Tensor | None) -> Tensor:
+        if labels is None:
+            labels = choose(self.shares, num, generator)
+        z = torch.empty(num, self.latent_dim)
+        for label in sorted(set(labels.tolist())):
+            of_label = labels == label
+            z[of_label] = self.priors[label]._draw(int(of_label.sum()), generator, None)
+        return z
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return log p(z) over all labels, `(B,)`."""
+        shares = self.shares.double().log()
+        of_labels = [self.priors[k].log_prob(z) + shares[k] for k in range(self.num_labels) if self.shares[k] > 0]
+        return torch.stack(of_labels).logsumexp(0)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return each label's tensors, and the shares."""
+        inner = {f"{k}.{name}": t for k, prior in enumerate(self.priors) for name, t in prior.tensors().items()}
+        return {**inner, "shares": self.shares}
+
+    def description(self) -> dict[str, Any]:
+        """Return it with the description of each label's prior."""
+        return {**super().description(), "of_labels": [prior.description() for prior in self.priors]}
+
+    @classmethod
+    def restore_each(
+        cls, kind: type[PlainPrior], tensors: Mapping[str, Tensor], description: Mapping[str, Any]
+    ) -> ByLabel:
+        """Return the priors of these tensors, all of a kind."""
+        priors = [kind.restore(under(f"{k}.", tensors), inner) for k, inner in enumerate(description["of_labels"])]
+        return cls(priors, tensors["shares"])

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .gaussian import Gaussian
-from .prior import PlainPrior, Progress, choose, log_normal
+from .prior import PlainPrior, Progress, choose, log_normal, under
 
 _HIDDEN, _FREQUENCIES = 256, 16
 _STEPS, _BATCH, _LR, _EMA = 8000, 512, 2e-3, 0.999
@@ -26,13 +26,7 @@ _EXACT_UP_TO = 32  # dimensions in which a divergence is computed, not estimated
 
 
 class Velocity(nn.Module):
-    """v(y, t | label): `(B, Z)`, `(B,)`, int `(B,)` -> `(B, Z)`.
-
-    Args:
-        latent_dim: Z.
-        num_labels: labels; 0 for none.
-        hidden: width.
-    """
+    """v(y, t | label): `(B, Z)`, `(B,)`, int `(B,)` -> `(B, Z)`; without labels, `num_labels` 0, all are 0."""
 
     def __init__(self, latent_dim: int, num_labels: int = 0, hidden: int = _HIDDEN) -> None:
         super().__init__()
@@ -160,7 +154,7 @@ class Flow(PlainPrior):
     def restore(cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
         """Return the flow of these tensors."""
         num_labels = int(description["num_labels"])
-        state = {n.removeprefix("velocity."): t for n, t in tensors.items() if n.startswith("velocity.")}
+        state = under("velocity.", tensors)
         with torch.random.fork_rng(devices=[]):
             velocity = Velocity(int(description["latent_dim"]), num_labels, len(state["first.bias"]))
         velocity.load_state_dict(state)
@@ -174,7 +168,7 @@ def _train(
     averaged = copy.deepcopy(velocity).eval().requires_grad_(False)
     optimiser = torch.optim.Adam(velocity.parameters(), lr=_LR)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    said, total = max(1, steps // 4), 0.0
+    period, total = max(1, steps // 4), 0.0
     for step in range(1, steps + 1):
         chosen = torch.randint(len(y), (_BATCH,), generator=generator)
         y_0, y_1 = torch.randn((_BATCH, y.shape[1]), generator=generator), y[chosen]
@@ -190,7 +184,7 @@ def _train(
             for mean, now in zip(averaged.parameters(), velocity.parameters(), strict=True):
                 mean.lerp_(now, 1 - decay)
         total += loss.item()
-        if step % said == 0:
-            on_progress(f"{step} steps of {steps}: mean squared error {total / said:.2f}")
+        if step % period == 0:
+            on_progress(f"{step} steps of {steps}: mean squared error {total / period:.2f}")
             total = 0.0
     return averaged

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .gaussian import Gaussian
-from .mixture import BLOCK, cluster
+from .mixture import BLOCK, cluster, scale_noise
 from .prior import PlainPrior, Progress
 
 _BANDWIDTHS = tuple(0.1 * 1.25**i for i in range(12))  # 0.1 to 1.16
@@ -54,9 +54,9 @@ class KernelDensity(PlainPrior):
         whitening = Gaussian.fit(codes, held_out, seed=seed, on_progress=on_progress)
         y = whitening.whiten(codes.float())[: max(2, _STORED // codes.shape[1])].contiguous()
         num = max(1, min(_CLUSTERS, len(y) // _CODES_EACH))
-        clusters, parts = cluster(y, num, block=min(y.shape[1], BLOCK), seed=seed)
-        factors = torch.linalg.cholesky(parts.covariances).float()
-        density = cls(whitening, y, clusters, factors, parts.variances.sqrt().float(), 1.0)
+        clusters, gaussians = cluster(y, num, block=min(y.shape[1], BLOCK), seed=seed)
+        factors = torch.linalg.cholesky(gaussians.covariances).float()
+        density = cls(whitening, y, clusters, factors, gaussians.variances.sqrt().float(), 1.0)
         scores = density._log_probs(held_out[:_SCORED], _BANDWIDTHS).mean(0)
         density.bandwidth = _BANDWIDTHS[int(scores.argmax())]
         on_progress(f"bandwidth {density.bandwidth:.2f}: {float(scores.max()):.2f} nats per held-out code")
@@ -70,12 +70,8 @@ class KernelDensity(PlainPrior):
     def _draw(self, num: int, generator: torch.Generator, labels: Tensor | None) -> Tensor:
         chosen = torch.randint(len(self.stored), (num,), generator=generator)
         noise = self.bandwidth * torch.randn((num, self.latent_dim), generator=generator)
-        block, clusters, y = self.factors.shape[-1], self.clusters[chosen], self.stored[chosen]
-        y[:, block:] += noise[:, block:] * self.scales[clusters]
-        for k in set(clusters.tolist()):
-            of_k = clusters == k
-            y[of_k, :block] += noise[of_k, :block] @ self.factors[k].T
-        return self.whitening.unwhiten(y)
+        scaled = scale_noise(noise, self.clusters[chosen], self.factors, self.scales)
+        return self.whitening.unwhiten(self.stored[chosen] + scaled)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log p(z), `(B,)`, from sums over all kernels."""
@@ -116,6 +112,6 @@ class KernelDensity(PlainPrior):
     @classmethod
     def restore(cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
         """Return the density of these tensors."""
-        stored, clusters, factors, scales = (tensors[n] for n in ("stored", "clusters", "factors", "kernel_scales"))
         whitening = Gaussian.restore(tensors, description)
+        stored, clusters, factors, scales = (tensors[n] for n in ("stored", "clusters", "factors", "kernel_scales"))
         return cls(whitening, stored, clusters, factors, scales, float(tensors["bandwidth"]))

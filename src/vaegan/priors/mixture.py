@@ -35,32 +35,24 @@ _CHUNK = 2**23  # numbers of monomials held at a time
 
 
 class Mixture(PlainPrior):
-    """A mixture of Gaussians in whitened codes.
-
-    Args:
-        whitening: from codes to whitened codes.
-        components: the mixture there.
-    """
+    """A mixture of Gaussians in whitened codes: the map to them, and the mixture there."""
 
     name = "mixture"
 
     def __init__(self, whitening: Gaussian, components: Components) -> None:
         self.whitening = whitening
         # Rounded and laid out as what is saved, so that the loaded mixture is the same.
-        self.parts = Components(*(getattr(components, field.name).float().contiguous() for field in fields(Components)))
+        self.gaussians = Components(*(t.float().contiguous() for t in vars(components).values()))
         self.latent_dim = whitening.latent_dim
 
     @classmethod
     def fit(cls, codes: Tensor, held_out: Tensor, *, seed: int, on_progress: Progress) -> Self:
-        """Fit mixtures of more and more components until the held-out likelihood stops growing.
-
-        The search starts from one component, the Gaussian with full covariance.
-        """
+        """Fit more and more components, from one of full covariance, until the held-out likelihood stops growing."""
         whitening = Gaussian.fit(codes, held_out, seed=seed, on_progress=on_progress)
         dim = codes.shape[1]
         block = min(dim, BLOCK)
         y = whitening.whiten(codes[: _NUMBERS // (1 + 2 * dim + block * block // 2)])
-        best = cls(whitening, _one(dim, block))
+        best = cls(whitening, Components.one(dim, block))
         before = float(best.log_prob(held_out).mean())
         for num in SIZES:
             if num * _CODES_EACH > len(y):
@@ -76,42 +68,28 @@ class Mixture(PlainPrior):
     @property
     def components(self) -> str:
         """How many Gaussians."""
-        return f"{len(self.parts.weights)} Gaussians"
+        return f"{len(self.gaussians.weights)} Gaussians"
 
     def _draw(self, num: int, generator: torch.Generator, labels: Tensor | None) -> Tensor:
-        parts, block = self.parts, self.parts.block
-        chosen = choose(parts.weights, num, generator)
+        chosen = choose(self.gaussians.weights, num, generator)
         noise = torch.randn((num, self.latent_dim), generator=generator)
-        factors = torch.linalg.cholesky(parts.covariances.double()).float()
-        y = parts.means[chosen]
-        y[:, block:] += noise[:, block:] * parts.variances.sqrt()[chosen]
-        for k in set(chosen.tolist()):
-            of_k = chosen == k
-            y[of_k, :block] += noise[of_k, :block] @ factors[k].T
-        return self.whitening.unwhiten(y)
+        factors = torch.linalg.cholesky(self.gaussians.covariances.double()).float()
+        scaled = scale_noise(noise, chosen, factors, self.gaussians.variances.sqrt())
+        return self.whitening.unwhiten(self.gaussians.means[chosen] + scaled)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log p(z), `(B,)`."""
-        return self.parts.log_joint(self.whitening.whiten(z.double())).logsumexp(1) + self.whitening.log_det
+        return self.gaussians.log_joint(self.whitening.whiten(z.double())).logsumexp(1) + self.whitening.log_det
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the whitening's and the components' tensors."""
-        return {
-            **self.whitening.tensors(),
-            **{field.name: getattr(self.parts, field.name) for field in fields(Components)},
-        }
+        return {**self.whitening.tensors(), **vars(self.gaussians)}
 
     @classmethod
     def restore(cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
         """Return the mixture of these tensors."""
         components = Components(*(tensors[field.name] for field in fields(Components)))
         return cls(Gaussian.restore(tensors, description), components)
-
-
-def _one(dim: int, block: int) -> Components:
-    return Components(
-        torch.ones(1), torch.zeros(1, dim), torch.eye(block).expand(1, block, block), torch.ones(1, dim - block)
-    )
 
 
 @dataclass(frozen=True)
@@ -130,9 +108,15 @@ class Components:
     covariances: Tensor
     variances: Tensor
 
+    @classmethod
+    def one(cls, dim: int, block: int) -> Components:
+        """Return a single component, N(0, I)."""
+        eye = torch.eye(block).expand(1, block, block)
+        return cls(torch.ones(1), torch.zeros(1, dim), eye, torch.ones(1, dim - block))
+
     @property
     def block(self) -> int:
-        """B."""
+        """The number b of dimensions with full covariances."""
         return self.covariances.shape[-1]
 
     def coefficients(self) -> Tensor:
@@ -153,8 +137,8 @@ class Components:
     def log_joint(self, y: Tensor) -> Tensor:
         """Return log (weight_k N(y; k)), float64 `(B, K)`."""
         theta = self.coefficients()
-        parts = torch.split(y.double(), _rows(self.means.shape[1], self.block))
-        return torch.cat([monomials(part, self.block) @ theta for part in parts])
+        chunks = torch.split(y.double(), _rows(self.means.shape[1], self.block))
+        return torch.cat([monomials(chunk, self.block) @ theta for chunk in chunks])
 
 
 def monomials(y: Tensor, block: int) -> Tensor:
@@ -167,23 +151,17 @@ def monomials(y: Tensor, block: int) -> Tensor:
 def fit_components(
     y: Tensor, num: int, *, block: int, seed: int, max_steps: int = 100, tolerance: float = 3e-3
 ) -> Components:
-    """Fit a mixture, starting from the clusters of k-means.
+    """Fit `num` components to y, float `(N, D)` of about unit variance, by EM from the clusters of k-means.
 
-    Args:
-        y: float `(N, D)`, of about unit variance.
-        num: K.
-        block: dimensions with full covariance.
-        seed: of k-means.
-        max_steps: of expectation maximisation.
-        tolerance: it stops when the mean log-likelihood grows by fewer nats in a step.
+    It stops when the mean log-likelihood grows by less than `tolerance` nats in a step.
     """
     y = y.float()
     _, components = cluster(y, num, block=block, seed=seed)
-    parts, before = torch.split(y, _rows(y.shape[1], block)), -math.inf
+    chunks, before = torch.split(y, _rows(y.shape[1], block)), -math.inf
     for _ in range(max_steps):
         theta, likelihood, sums = components.coefficients().float(), 0.0, torch.zeros(())
-        for part in parts:
-            phi = monomials(part, block)
+        for chunk in chunks:
+            phi = monomials(chunk, block)
             joint = phi @ theta
             total = joint.logsumexp(1, keepdim=True)
             likelihood += float(total.double().sum()) / len(y)
@@ -200,10 +178,25 @@ def cluster(y: Tensor, num: int, *, block: int, seed: int) -> tuple[Tensor, Comp
     from sklearn.cluster import KMeans
 
     clusters = torch.from_numpy(KMeans(num, n_init=1, max_iter=20, random_state=seed).fit_predict(y.numpy())).long()
-    parts = [y[clusters == k].double() for k in range(num)]
-    rows = _rows(y.shape[1], block)
-    sums = [torch.stack([monomials(p, block).sum(0) for p in torch.split(part, rows)]).sum(0) for part in parts]
+    rows, sums = _rows(y.shape[1], block), []
+    for k in range(num):
+        chunks = torch.split(y[clusters == k].double(), rows)
+        sums.append(torch.stack([monomials(chunk, block).sum(0) for chunk in chunks]).sum(0))
     return clusters, maximise(torch.stack(sums), y.shape[1], block)
+
+
+def scale_noise(noise: Tensor, clusters: Tensor, factors: Tensor, scales: Tensor) -> Tensor:
+    """Return noise `(B, D)` of N(0, I) scaled to the covariance of each row's cluster, int `(B,)`.
+
+    The covariances are L L^T, of the factors L `(K, b, b)`, in the first b dimensions, and the squares of the scales,
+    `(K, D - b)`, in the rest.
+    """
+    block = factors.shape[-1]
+    full = torch.empty_like(noise[:, :block])
+    for k in set(clusters.tolist()):
+        of_k = clusters == k
+        full[of_k] = noise[of_k, :block] @ factors[k].T
+    return torch.cat([full, noise[:, block:] * scales[clusters]], 1)
 
 
 def maximise(sums: Tensor, dim: int, block: int) -> Components:
@@ -215,16 +208,12 @@ def maximise(sums: Tensor, dim: int, block: int) -> Components:
     second[:, rows, columns] = second[:, columns, rows] = sums[:, 1 + dim : 1 + dim + len(rows)] / counts
     covariances = second - means[:, :block, None] * means[:, None, :block]
     variances = sums[:, 1 + dim + len(rows) :] / counts - means[:, block:].square()
-    shrunk = _shrink(torch.cat([covariances.flatten(1), variances], 1), counts, strength=block)
+    spreads = torch.cat([covariances.flatten(1), variances], 1)
+    pooled = (counts * spreads).sum(0) / counts.sum()
+    shrunk = (counts * spreads + block * pooled) / (counts + block)  # as if `block` more points had the pooled
     eigenvalues, axes = torch.linalg.eigh(shrunk[:, : block * block].reshape_as(covariances))
     covariances = (axes * eigenvalues.clamp(min=FLOOR)[:, None, :]) @ axes.mT
     return Components((counts / counts.sum())[:, 0], means, covariances, shrunk[:, block * block :].clamp(min=FLOOR))
-
-
-def _shrink(of_components: Tensor, counts: Tensor, strength: float) -> Tensor:
-    """Mix each row `(K, ...)` with the pooled one, as if `strength` more points had that."""
-    pooled = (counts * of_components).sum(0) / counts.sum()
-    return (counts * of_components + strength * pooled) / (counts + strength)
 
 
 def _rows(dim: int, block: int) -> int:

@@ -188,6 +188,11 @@ def seeded(seed: int | None) -> torch.Generator:
     return torch.Generator().manual_seed(int(torch.randint(2**31, ())) if seed is None else seed)
 
 
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
 def log_normal(y: Tensor) -> Tensor:
     """Return log N(y; 0, I), `(B,)`, of `(B, D)`."""
     return -0.5 * y.square().sum(1) - 0.5 * y.shape[1] * math.log(2 * math.pi)

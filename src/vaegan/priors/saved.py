@@ -9,16 +9,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
-from torch import Tensor
 
 from ..errors import UserError
 from ..files import write_json, written_beside
-from .by_label import ByLabel
-from .fit import PRIORS
-from .prior import PlainPrior, Prior, Score
+from .fit import PRIORS, ByLabel
+from .prior import Prior, Score, under
 
 TENSORS_NAME = "priors.safetensors"
 DESCRIPTION_NAME = "priors.json"
@@ -44,11 +41,7 @@ def save_priors(folder: Path, priors: Mapping[str, Prior]) -> None:
 
 
 def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
-    """Return the priors saved in a folder; none if there are none.
-
-    Args:
-        folder: of the model.
-        latent_dim: Z, dimensions that the model's codes have.
+    """Return the priors saved in a model's folder, if any, for codes of latent_dim dimensions.
 
     Raises:
         UserError: if they are damaged or not this model's.
@@ -64,11 +57,9 @@ def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
         tensors = safetensors.torch.load(content)
         priors: dict[str, Prior] = {}
         for name, description in saved["priors"].items():
-            prefix = f"{name}/"
-            own = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
-            kind = PRIORS[description["kind"]]
-            restore = ByLabel.restore_each if "of_labels" in description else _restore
-            prior = restore(kind, own, description)
+            own, kind = under(f"{name}/", tensors), PRIORS[description["kind"]]
+            by_label = "of_labels" in description
+            prior = ByLabel.restore_each(kind, own, description) if by_label else kind.restore(own, description)
             prior.score = None if description["score"] is None else Score(**description["score"])
             if prior.latent_dim != latent_dim:
                 raise ValueError(f"'{name}' has {prior.latent_dim} dimensions, the model's codes {latent_dim}")
@@ -77,7 +68,3 @@ def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
         reason = str(error).splitlines()[0] if str(error) else ""
         raise UserError(f"the priors in {folder} are damaged ({type(error).__name__}: {reason}); {remedy}") from error
     return priors
-
-
-def _restore(kind: type[PlainPrior], tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Prior:
-    return kind.restore(tensors, description)
