@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import get_args, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
+from pydantic import BaseModel
 
+from vaegan import config
+from vaegan.cli import attributes, cluster, evaluate, export, interpolate
 from vaegan.cli.priors import Options
 from vaegan.config import DecoderSettings, LossSettings, ModelSettings, OptimSettings, PartSettings, TrainSettings
+from vaegan.exporting.exporter import DIFFUSERS, FORMATS
+from vaegan.latent import attribute_vectors, code_paths
+from vaegan.latent.clustering import ALGORITHMS, MAPS
 from vaegan.losses import ADVERSARIAL_FORMS
-from vaegan.networks import ACTIVATIONS, INITS, NETWORKS, NORMS, ORDERS, OUTPUTS, PADDINGS, PARTS_OF_KIND
+from vaegan.metrics.extractors.features import EXTRACTORS
+from vaegan.networks import ACTIVATIONS, INITS, LATENTS, NETWORKS, NORMS, ORDERS, OUTPUTS, PADDINGS, PARTS_OF_KIND
 from vaegan.objectives.diff_augment import KINDS
 from vaegan.priors import DEFAULT, PRIORS
 from vaegan.schedules import KL_SCHEDULES, LR_SCHEDULES
@@ -19,7 +26,7 @@ from vaegan.training.optimisers import make_optimiser
 
 
 @pytest.mark.parametrize(
-    ("settings", "name", "known"),
+    ("settings", "name", "choices"),
     [
         (ModelSettings, "kind", PARTS_OF_KIND),
         (ModelSettings, "network", NETWORKS),
@@ -33,10 +40,57 @@ from vaegan.training.optimisers import make_optimiser
         (LossSettings, "adversarial", ADVERSARIAL_FORMS),
         (LossSettings, "kl_schedule", KL_SCHEDULES),
         (OptimSettings, "schedule", LR_SCHEDULES),
+        (ModelSettings, "latent", LATENTS),
+        (LossSettings, "perceptual", {"none", "auto", *EXTRACTORS} - {"pixels"}),
     ],
 )
-def test_a_setting_offers_what_its_list_holds(settings, name, known):
-    assert set(get_args(settings.model_fields[name].annotation)) == set(known)
+def test_a_setting_offers_what_its_list_holds(settings, name, choices):
+    assert set(get_args(settings.model_fields[name].annotation)) == set(choices)
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "choices"),
+    [
+        (attributes, "method", attribute_vectors._METHODS),
+        (cluster, "method", ALGORITHMS),
+        (cluster, "map", {*MAPS, "none"}),
+        (evaluate, "extractor", EXTRACTORS),
+        (export, "form", {*FORMATS, DIFFUSERS}),
+        (interpolate, "method", code_paths._PATHS),
+    ],
+)
+def test_an_option_offers_what_its_list_holds(command, name, choices):
+    def words(annotation):
+        own = get_args(annotation) if get_origin(annotation) is Literal else ()
+        return set(own) if own else set().union(*map(words, get_args(annotation)))
+
+    assert words(command.Options.model_fields[name].annotation) == set(choices)
+
+
+WITHOUT_LIST = {  # words that one `if` or one table beside its use tells apart
+    "DataSettings.channels", "DataSettings.crop", "ModelSettings.condition", "LossSettings.balance_at",
+    "LossSettings.fakes", "TrainSettings.precision", "TrainSettings.memory_format", "TrainSettings.best_metric",
+    "Config.on_nan",
+}  # fmt: skip
+WITH_TEST_BELOW = {"LossSettings.likelihood", "LossSettings.augment", "OptimSettings.name", "TrainSettings.priors"}
+
+
+def test_no_setting_with_choices_is_left_out_here():
+    """A new setting of words joins the table above, or says here that it has no list."""
+
+    def words(annotation):
+        return get_origin(annotation) is Literal or any(words(inner) for inner in get_args(annotation))
+
+    (mark,) = (m for m in test_a_setting_offers_what_its_list_holds.pytestmark if m.name == "parametrize")
+    tested = {f"{settings.__name__}.{name}" for settings, name, _ in mark.args[1]}
+    classes = [c for c in vars(config).values() if isinstance(c, type) and issubclass(c, BaseModel)]
+    owners = {
+        f"{next(b for b in reversed(c.__mro__) if name in getattr(b, 'model_fields', ())).__name__}.{name}"
+        for c in classes
+        for name, field in c.model_fields.items()
+        if words(field.annotation)
+    }
+    assert owners - tested == WITHOUT_LIST | WITH_TEST_BELOW
 
 
 def test_a_run_can_fit_every_prior_there_is_to_fit():

@@ -69,7 +69,7 @@ def test_real_images_as_samples_have_the_figures_of_the_baseline(real):
     assert noise["precision"].value < 0.1
 
 
-def test_features_of_real_images_are_kept_by_data_split_extractor_and_count(data, tmp_path, monkeypatch):
+def test_features_of_real_images_are_cached_by_data_split_extractor_count_and_seed(data, tmp_path, monkeypatch):
     pixels = open_extractor("pixels", data)
     first = open_real_images(data, pixels, num=100, seed=1, cache=tmp_path)
     expected = unit(data.test.some(100, 1)).flatten(1)
@@ -82,10 +82,12 @@ def test_features_of_real_images_are_kept_by_data_split_extractor_and_count(data
     assert torch.equal(turned.baseline_features, expected)
     assert torch.equal(turned.reference.features, first.baseline_features)
     open_real_images(data, pixels, num=50, seed=1, cache=tmp_path)
+    of_seed = open_real_images(data, pixels, num=100, seed=2, cache=tmp_path)
+    assert torch.equal(of_seed.reference.features, unit(data.test.some(100, 2)).flatten(1))
     other = open_extractor("pixels", data)
     other.fingerprint = "another"
     open_real_images(data, other, num=100, seed=1, cache=tmp_path)
-    assert len(list((tmp_path / "features").iterdir())) == 6
+    assert len(list((tmp_path / "features").iterdir())) == 8
     for path in files:
         path.write_bytes(path.read_bytes()[:500])
     again = open_real_images(data, pixels, num=100, seed=1, cache=tmp_path)

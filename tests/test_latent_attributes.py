@@ -95,6 +95,19 @@ def test_vectors_that_are_mixtures_of_each_other_cannot_be_orthogonalised():
         find_vectors(z, labels, NAMES, orthogonalise=True)
 
 
+@pytest.mark.parametrize(("own", "fits"), [(1e-2, True), (2e-3, True), (5e-4, False)])
+def test_a_vector_needs_a_thousandth_of_its_own_to_be_orthogonalised(own, fits):
+    # Two attributes with vectors (10, 0) and (10, 10 own): nearly parallel. Halves of the images cross.
+    first, second = (torch.tensor(side).repeat(50) for side in ([0.0, 1, 0, 1], [0.0, 0, 1, 1]))
+    z = 10 * torch.stack([first + second, own * second], 1)
+    if not fits:
+        with pytest.raises(UserError, match="'a' is a combination"):
+            find_vectors(z, torch.stack([first, second], 1), ("a", "b"), orthogonalise=True)
+        return
+    vectors = find_vectors(z, torch.stack([first, second], 1), ("a", "b"), orthogonalise=True).vectors
+    torch.testing.assert_close(vectors.norm(dim=1), torch.full((2,), 10 * own), rtol=0.02, atol=0)
+
+
 @pytest.mark.parametrize("how", ["difference", "balanced", "linear"])
 def test_images_of_which_nothing_is_known_take_no_part(world, how):
     z, attributes, _ = world

@@ -75,3 +75,15 @@ def test_the_interval_is_as_wide_as_that_of_features_drawn_again(shift, scale):
     draws = [torch.randint(800, (800,), generator=generator) for _ in range(400)]
     again = np.quantile([frechet_distance(Moments(a[chosen]), reference) for chosen in draws], [0.025, 0.975])
     assert found.high - found.low == pytest.approx(again[1] - again[0], rel=0.15)
+
+
+def test_the_interval_of_skewed_features_joins_mean_and_covariance_with_the_right_sign():
+    # Of one feature f with mean m, variance v, the distance (m - r)^2 + (s - s_r)^2 has the influence
+    # 2 (m - r) (f - m) + (1 - s_r / s) ((f - m)^2 - v): its two terms correlate where f is skewed.
+    f = torch.from_numpy(1.5 * np.random.default_rng(0).exponential(size=(2000, 1)))
+    reference = Moments(0.5 + 0.75 * rows(500, 1, dim=1).double() / rows(500, 1, dim=1).double().std())
+    found = frechet_interval(f, reference, num_resamples=2000)
+    mean, std = f.mean(), f.std()
+    influence = 2 * (mean - reference.mean) * (f - mean)
+    influence += (1 - reference.covariance.sqrt() / std) * ((f - mean) ** 2 - std**2)
+    assert float(influence.std()) / 2000**0.5 * 2 * 1.96 == pytest.approx(found.high - found.low, rel=0.1)

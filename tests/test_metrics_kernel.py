@@ -58,3 +58,14 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
 def test_the_seed_is_that_of_the_subsets():
     x, y = rows(300, 0), rows(300, 1)
     assert kernel_distance(x, y, seed=3) == kernel_distance(x, y, seed=3) != kernel_distance(x, y, seed=4)
+
+
+@pytest.mark.parametrize("subset_size", [50, 1000])
+def test_the_interval_is_as_wide_as_the_figure_spreads_over_sets_of_images(subset_size):
+    """With subsets of a quarter and of half of the images, of which the factor is sqrt(1/3) and 1."""
+    found = [
+        kernel_distance(rows(200, 10 + i, 0.3), rows(200, 1000 + i), seed=i, num_subsets=60, subset_size=subset_size)
+        for i in range(80)
+    ]
+    spread = np.std([one.value for one in found])
+    assert np.mean([one.high - one.low for one in found]) == pytest.approx(2 * 1.96 * spread, rel=0.2)

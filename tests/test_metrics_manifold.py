@@ -44,6 +44,13 @@ def test_on_a_line_a_hand_can_count():
     assert found.recall.tolist() == [0, 1, 1, 1]  # 50, 49, 48 and 40 from the last sample
 
 
+def test_density_counts_in_units_of_the_real_images_neighbours():
+    real = torch.tensor([[0.0], [1.0], [2.0], [10.0]])
+    samples = torch.tensor([[0.5], [0.6], [50.0]])
+    found = overlap(Manifold.of(real, 2), Manifold.of(samples, 1))  # radii of real images: 2, 1, 2, 9
+    assert found.density.tolist() == [3 / 2, 3 / 2, 0]
+
+
 def test_dropped_modes_lower_recall_and_coverage_far_samples_precision_and_density():
     real = torch.cat([rows(300, 0), rows(300, 1, 20.0)])
     half, far = rows(600, 2), torch.cat([rows(300, 3), rows(300, 4, -20.0)])

@@ -25,7 +25,8 @@ from vaegan.objectives import (
     Noise,
     VAEGANObjective,
 )
-from vaegan.objectives.feature_discriminator import r1_gradients
+from vaegan.objectives.adversarial import _never_zero
+from vaegan.objectives.feature_discriminator import FeatureDiscriminator, r1_gradients
 
 B, Z, SIDE = 6, 3, 8
 FORMS = ("minimax", "non-saturating", "hinge")  # each needs its plain formula below
@@ -528,3 +529,41 @@ def test_noise_does_not_depend_on_the_number_of_processes() -> None:
 def test_unknown_layer_names_the_nearest() -> None:
     with pytest.raises(UserError, match=r"no layer 'conf' .perhaps you meant 'conv'"):
         VAEGANObjective(*make(False, 0.0), feature_layer="conf")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_pass_serves_both_gradients_also_where_the_discriminator_s_vanishes(dtype: torch.dtype) -> None:
+    """Hinge: beyond the margin Dis's cotangent is 0 and Dec's -1/B, in the precisions that training has."""
+    logits = torch.tensor([-3.0, -1.5, -0.3, 0.7, 2.0, -40.0]).to(dtype)
+    c = (logits.float() > -1).float() / 6
+    u = torch.full_like(c, -1 / 6)
+    shifted, factor = _never_zero(c, u, dtype)
+    assert torch.equal(shifted.to(dtype).float(), shifted)  # the backward pass will not round it again
+    torch.testing.assert_close(factor * shifted, u, rtol=1e-6, atol=0)  # exact in the image
+    assert (shifted - c).abs().max() <= (2**-9 if dtype == torch.bfloat16 else 0) / 6 + 2.0**-40  # unseen in a weight
+    assert (shifted[c == 0] > 0).all()
+
+
+def test_gradients_in_float32_are_those_in_float64() -> None:
+    """What trains has float32, the tests above float64: hinge, with real and fake images beyond the margin."""
+    torch.manual_seed(0)
+    dis = build_parts(
+        kind="gan", network="mlp", image_shape=(1, SIDE, SIDE), latent_dim=Z, output="tanh", init="torch",
+        encoder={}, decoder={"hidden": [8]}, discriminator={"hidden": [16], "norm": "none", "activation": "leaky"},
+    )["discriminator"]  # fmt: skip
+    with torch.no_grad():
+        dis.output.weight.mul_(20)
+    assert not dis.couples_images
+    x, fake = torch.rand(2, B, 1, SIDE, SIDE) * 2 - 1
+    noise, found = Noise.draw(B, Z, seed=0, images=0), []
+    for dtype in (torch.float32, torch.float64):
+        network = copy.deepcopy(dis).to(dtype)
+        image = fake.to(dtype).requires_grad_()
+        logits = {"real": network(x.to(dtype)), "prior": network(image)}
+        loss = AdversarialLoss("hinge")
+        found.append(loss.gradients(FeatureDiscriminator(network, "logit"), logits, {"prior": image}, noise))
+    assert (logits["prior"] < -1).any()
+    assert (logits["prior"] > -1).any()
+    (weights, images), (weights64, images64) = found
+    for ours, reference in zip([*weights, images["prior"]], [*weights64, images64["prior"]], strict=True):
+        torch.testing.assert_close(ours.double(), reference, rtol=1e-4, atol=1e-5 * float(reference.abs().max()))

@@ -13,7 +13,7 @@ from vaegan.priors import PRIORS, best_prior, fit_priors, load_priors, save_prio
 from vaegan.priors.flow import Flow
 from vaegan.priors.gaussian import Gaussian
 from vaegan.priors.kde import KernelDensity
-from vaegan.priors.mixture import Components, cluster, fit_components
+from vaegan.priors.mixture import FLOOR, Components, cluster, fit_components, maximise, monomials
 from vaegan.priors.prior import Score
 
 Z = 3
@@ -111,6 +111,24 @@ class TestMixture:
             torch.testing.assert_close(parts.means[k], of_k.mean(0))
             torch.testing.assert_close(parts.covariances[k], of_k[:, :2].T.cov(), atol=2e-3, rtol=0.02)
             torch.testing.assert_close(parts.variances[k], of_k[:, 2:].var(0), atol=2e-3, rtol=0.02)
+
+    def test_shrinkage_and_floor_of_the_m_step_by_hand(self):
+        # Component a has (+-2, +-2) along the diagonal, b the same point thrice: covariances [[4, 4], [4, 4]] and 0.
+        # Pooled over 5 points: 2/5 of the first. Shrunk as if 2 more points (one for each full dimension) had it.
+        a, b = torch.tensor([[2.0, 2.0], [-2.0, -2.0]]), torch.tensor([[1.0, 0.0]] * 3)
+        sums = torch.stack([monomials(points, 2).sum(0) for points in (a, b)]).double()
+        found = maximise(sums, 2, 2)
+        torch.testing.assert_close(found.weights, torch.tensor([0.4, 0.6]).double())
+        torch.testing.assert_close(found.means, torch.tensor([[0.0, 0.0], [1.0, 0.0]]).double())
+        one, pooled = 4.0, 8 / 5
+        # [[v, v], [v, v]] has the eigenvalues 2 v and 0; the floor lifts the 0 to f: v + f / 2 and v - f / 2.
+        for k, v in enumerate(((2 * one + 2 * pooled) / 4, 2 * pooled / 5)):
+            expected = torch.tensor([[v + FLOOR / 2, v - FLOOR / 2], [v - FLOOR / 2, v + FLOOR / 2]]).double()
+            torch.testing.assert_close(found.covariances[k], expected)
+        diagonal = maximise(torch.stack([monomials(p, 1).sum(0) for p in (a, 0 * b)]).double(), 2, 1)
+        torch.testing.assert_close(diagonal.variances[:, 0], torch.tensor([(8 + 8 / 5) / 3, 8 / 5 / 4]).double())
+        flat = maximise(torch.stack([monomials(0 * b, 1).sum(0)]).double(), 2, 1)
+        torch.testing.assert_close(flat.variances, torch.full((1, 1), FLOOR).double())
 
     def test_draws_have_the_density_they_are_said_to_have(self):
         prior = fitted()["mixture"]
@@ -233,6 +251,16 @@ def test_likelihood_over_labels_is_that_of_a_mixture_of_the_labels():
     parts = [Gaussian.fit(codes[labels == k], codes, seed=0, on_progress=quiet).log_prob(codes) for k in range(3)]
     direct = torch.stack(parts).logsumexp(0) - math.log(3)
     assert float((prior.log_prob(codes) - direct).abs().mean()) < 0.05
+
+
+def test_labels_that_are_unequally_frequent_keep_their_shares():
+    labels = (torch.arange(1000) % 10 == 0).long()  # 900 around -3, 100 around 3
+    codes = torch.where(labels[:, None] == 1, 3.0, -3.0) + normal(1000, 1)
+    prior = fit_priors(codes, names=["gaussian"], labels=labels, num_labels=2, seed=0)["gaussian"]
+    density = prior.log_prob(torch.tensor([[-3.0], [3.0]])).exp()
+    peak = 1 / math.sqrt(2 * math.pi)
+    assert density.tolist() == pytest.approx([0.9 * peak, 0.1 * peak], rel=0.15)
+    assert float((prior.sample(20_000, seed=1) > 0).float().mean()) == pytest.approx(0.1, abs=0.02)
 
 
 def test_a_label_with_hardly_any_codes_gets_a_prior_of_all():

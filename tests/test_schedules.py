@@ -35,9 +35,14 @@ def context(epoch: float) -> KLContext:
     return KLContext(epoch, LENGTH, BATCH_SIZE, LATENT_DIM)
 
 
+def test_every_schedule_has_points_and_no_point_is_of_none() -> None:
+    assert set(KL_POINTS) == set(KL_SCHEDULES)
+    assert set(LR_POINTS) == set(LR_SCHEDULES)
+    assert set(KL_SCHEDULES) >= UNMOVED | RISING
+
+
 @pytest.mark.parametrize("name", KL_SCHEDULES)
 def test_kl_factor_at_points(name: str) -> None:
-    assert name in KL_POINTS, f"write points for the new schedule {name}"
     for epoch, wanted in KL_POINTS[name]:
         assert kl_factor(name, context(epoch)) == pytest.approx(wanted, rel=1e-8, abs=1e-12), epoch
 
@@ -56,13 +61,10 @@ def test_kl_factor_over_time(name: str) -> None:
         assert name == "cyclic", f"say of the new schedule {name} how it moves"
         assert max(factors) <= 1
     assert math.isfinite(kl_factor(name, context(1e9)))
-    # No state: asked again, in another order, each answers as before.
-    assert [kl_factor(name, context(epoch / 7)) for epoch in reversed(range(400))] == factors[::-1]
 
 
 @pytest.mark.parametrize("name", LR_SCHEDULES)
 def test_lr_factor_at_points(name: str) -> None:
-    assert name in LR_POINTS, f"write points for the new schedule {name}"
     total = 16 * 81 * 100
     for share, wanted in LR_POINTS[name]:
         assert lr_factor(name, round(share * total), total, final=0.2) == pytest.approx(wanted, rel=1e-6), share
@@ -76,7 +78,6 @@ def test_lr_factor_falls_to_the_final_one_and_stays(name: str, final: float) -> 
     assert all(b <= a + 1e-12 for a, b in itertools.pairwise(factors))
     end = 1.0 if name in ("constant", "plateau") else final
     assert factors[1000 // 20 :] == pytest.approx([end] * 15)
-    assert [lr_factor(name, images, 1000, final=final) for images in range(1280, -1, -20)] == factors[::-1]
 
 
 @pytest.mark.parametrize("name", LR_SCHEDULES)

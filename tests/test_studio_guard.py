@@ -212,6 +212,9 @@ def test_other_hosts_and_origins_are_refused(client):
     assert client.get("/api/models", headers={"host": "[::1"}).status_code == 403
     assert client.get("/api/models", headers={"origin": "http://evil.example"}).status_code == 403
     assert client.get("/api/models", headers={"origin": BASE}).status_code == 200
+    another_port = BASE.replace("8000", "8001")
+    assert client.get("/api/models", headers={"origin": another_port}).status_code == 403
+    assert client.get("/api/models", headers={"origin": "http://127.0.0.1"}).status_code == 403
 
 
 def test_a_token_is_asked_for(registry):
