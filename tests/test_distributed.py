@@ -10,9 +10,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from vaegan.distributed import World, current, joined, load_bytes, read_everywhere
+from vaegan.distributed import (
+    SyncBatchNorm,
+    World,
+    current,
+    joined,
+    load_bytes,
+    read_everywhere,
+    synchronise_batch_norms,
+)
 from vaegan.errors import UserError
-from vaegan.networks.sync_norm import SyncBatchNorm, synchronise_batch_norms
 
 CPU = torch.device("cpu")
 

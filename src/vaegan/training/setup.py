@@ -14,9 +14,8 @@ import torch
 from ..config import Config
 from ..data import ImageData, open_data
 from ..data.conditions import conditioning_of
-from ..distributed import World
+from ..distributed import World, synchronise_batch_norms
 from ..models import Model
-from ..networks.sync_norm import synchronise_batch_norms
 from ..objectives.likelihoods import Layers
 from .device import autocast_for, choose_form, copies, describe_device, layout_of
 from .factories import (
