@@ -376,5 +376,5 @@ def test_data_named_wrongly_is_told(studio_run):
     registry = Registry([str(studio_run)], [DataSettings(source="/nowhere/at/all")])
     answer = TestClient(create_app(registry), base_url=BASE).get(f"{BARS}/clusters")
     assert answer.status_code == 409
-    assert "the images of bars are not here" in answer.json()["error"]
+    assert "the images of bars are not available" in answer.json()["error"]
     registry.batcher.close()

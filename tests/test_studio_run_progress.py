@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 
 from vaegan.recipes import config_for
+from vaegan.runs.files import RunFolder
 from vaegan.settings_io import dump_yaml
 from vaegan.studio.routes import run_progress
 from vaegan.studio.routes.run_progress import RunProgress
@@ -100,3 +101,11 @@ def test_states(run, images, age, curves, state):
     if curves:
         (run / "losses.png").touch()
     assert RunProgress(run).summary()["state"] == state
+
+
+def test_a_run_is_finished_when_its_status_says_so(run):
+    (run / "metrics.jsonl").write_text(record(500))
+    (run / "losses.png").touch()
+    for finished, state in ((False, "going on"), (True, "finished")):
+        RunFolder(run).write_status(finished=finished)
+        assert RunProgress(run).summary()["state"] == state

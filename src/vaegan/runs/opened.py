@@ -72,6 +72,15 @@ class OpenedRun:
         self._data_settings, self._model = data, model
         self._encoded: tuple[ImageSet, tuple[Tensor, Tensor | None]] | None = None
 
+    def reopened(self) -> OpenedRun:
+        """Return the same run as it is saved now, with the images that are open already."""
+        run = OpenedRun(
+            self.path, data=self._data_settings, device=self.device, batch_size=self.batch_size, watch=self.watch
+        )
+        if "_data" in self.__dict__:
+            run.__dict__["_data"] = self._data
+        return run
+
     @cached_property
     def config(self) -> Config | None:
         """Settings it was trained with; None if they are not there.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..pixels import to_uint8
-from ..report.grid import Bytes, grid, to_image
+from ..report.grid import Bytes, to_image
 from ..views.view import View
 from ..views.write import write_view
 
@@ -24,40 +23,31 @@ _TYPES = {"png": "image/png", "gif": "image/gif", "npz": "application/octet-stre
 DIGITS = 6  # of numbers in JSON; float32 has about 7
 
 
-def image_response(
-    form: Form,
-    images: Tensor | Bytes,
-    codes: Tensor | None = None,
-    *,
-    name: str,
-    columns: int | None = None,
-    shape: Sequence[int] = (),
-    **more: Any,
-) -> Response:
-    """Return images in a form.
+def view_response(form: Form, view: View, *, name: str, **more: Any) -> Response:
+    """Return a view in a form.
 
     Args:
-        form: 'json', 'png' (a grid), 'gif' (one image per frame) or 'npz' (images uint8, codes).
-        images: floats `(N, C, H, W)` in [0, 1] or uint8 `(N, H, W, C)`, at least one.
-        codes: `(N, Z)`.
+        form: 'json', 'png' (one picture), 'gif' (a frame per image or column) or 'npz' (images uint8, codes).
+        view: images and their codes.
         name: of the file, without its ending.
-        columns: of the grid.
-        shape: (R, K) with R K = N, if the images are rows: a GIF then shows all rows, in K frames.
         more: further fields of the JSON.
     """
-    pixels = to_uint8(images)
     if form == "json":
-        plain = {"images": [data_uri(image) for image in pixels]}
-        return JSONResponse(plain | ({} if codes is None else {"codes": rounded(codes)}) | more)
+        plain: dict[str, Any] = {"images": [data_uri(image) for row in view.images for image in row]}
+        if view.codes is not None:
+            plain["codes"] = rounded(view.codes.flatten(0, 1))
+        return JSONResponse(plain | more)
     if form == "png":
-        return attachment(png(grid(pixels, columns)), f"{name}.png")
-    if form == "npz":
-        return npz_response(name, images=pixels, **({} if codes is None else {"codes": np.asarray(codes.cpu())}))
-    rows = pixels.reshape(*shape, *pixels.shape[1:]) if shape else pixels[None]
+        return attachment(png(view.picture()), f"{name}.png")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.gif"
-        write_view(path, View(rows, is_sequence=not shape, per_row=columns if shape else None))
+        path = Path(folder) / f"{name}.{form}"
+        write_view(path, view)
         return attachment(path.read_bytes(), path.name)
+
+
+def sequence(images: Tensor | Bytes, codes: Tensor | None = None) -> View:
+    """Return images, floats `(N, C, H, W)` in [0, 1] or uint8 `(N, H, W, C)`, and codes `(N, Z)` as a view."""
+    return View(to_uint8(images)[None], codes=None if codes is None else codes[None], is_sequence=True)
 
 
 def npz_response(name: str, **arrays: Any) -> Response:

@@ -11,7 +11,6 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -20,18 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import DataSettings
-from ..data import open_data
-from ..data.dataset import ImageData, ImageSet, some_rows
+from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
-from ..latent.attribute_vectors import AttributeVectors
-from ..latent.encoding import encode_images
 from ..latent.fit_priors import fit_model_priors
-from ..latent.vectors import load_vectors
-from ..loading import load
-from ..models import Model
 from ..priors import Prior
-from ..runs.files import MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
+from ..runs.files import MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS, WEIGHTS
 from ..runs.locate import find_model
+from ..runs.opened import OpenedRun
 from .batching import Batcher
 from .http_errors import Refused
 
@@ -61,19 +55,18 @@ class ServedModel:
         self.name, self.source, self.batcher, self.device = name, source, batcher, device
         self.data_settings = data
         self.folder = Path(source).expanduser().resolve() if Path(source).expanduser().is_dir() else None
-        self._reading, self._opening = threading.Lock(), threading.Lock()
-        self._data: ImageData | None = None
+        self._reading = threading.Lock()
         self._version: ModelVersion | None = None
         self._stamp: Hashable = None
-        self.slow = threading.Lock()
+        self.opening, self.slow = threading.Lock(), threading.Lock()
         self.waiting = threading.BoundedSemaphore(_MAX_WAITING)
-        if self.run_folder is None or (self.run_folder / "model" / MODEL_CONFIG).is_file():
+        if self.run_folder is None or (self.run_folder / MODEL / MODEL_CONFIG).is_file():
             self.version()
 
     @property
     def run_folder(self) -> Path | None:
         """Folder of the run; None of a model that is saved elsewhere."""
-        return self.folder if self.folder is not None and (self.folder / "config.yaml").is_file() else None
+        return self.folder if self.folder is not None and (self.folder / SETTINGS).is_file() else None
 
     def current_version(self) -> ModelVersion | None:
         """Return the version in memory if the files are still the same; None if they have to be read."""
@@ -92,88 +85,80 @@ class ServedModel:
                 raise Refused(409, f"{self.name} has no saved model yet; its first snapshot makes one")
             if self._version is None or stamp != self._stamp:
                 try:
-                    self._version = ModelVersion(self, *self._read(), id=_digest(stamp))
+                    self._version = ModelVersion(self, self._opened(), _digest(stamp))
                     self._stamp = stamp
                 except UserError:  # it is being written just now: use the previous version until then
                     if self._version is None:
                         raise
             return self._version
 
-    def _read(self) -> tuple[Model, AttributeVectors | None]:
-        model = load(self.source, device=self.device)
-        try:
-            return model, None if model.folder is None else load_vectors(model.folder)
-        except UserError:  # there are none, or they belong to earlier weights
-            return model, None
+    def _opened(self) -> OpenedRun:
+        if self._version is not None:
+            return self._version.run.reopened()
+        return OpenedRun(self.source, data=self.data_settings, device=self.device, batch_size=BATCH)
 
     def _look(self) -> Hashable:
-        """Return a value that changes with the files of the model and its vectors; None if there is no model."""
+        """Return a value that changes with the files of the model; None if there is no model."""
         if self.folder is None:
             return "hub"
         try:
             folder = find_model(self.folder)
-            files = [folder / MODEL_CONFIG, folder / WEIGHTS]
-            files += [path for name in (VECTORS, VECTOR_TENSORS) if (path := folder / name).is_file()]
-            return tuple((file.name, (at := file.stat()).st_mtime_ns, at.st_size) for file in files)
+            files = [path for name in OF_A_MODEL if (path := folder / name).is_file()]
+            stamps = {file.name: ((at := file.stat()).st_mtime_ns, at.st_size) for file in files}
         except (OSError, UserError):
             return None
+        return tuple(stamps.items()) if WEIGHTS in stamps else None
 
-    def images(self, split: str, image_shape: tuple[int, int, int]) -> ImageSet:
-        """Return the images of a split, 'train' or 'test', as a model of this shape (C, H, W) takes them.
+
+class ModelVersion:
+    """A model and its attribute vectors, read together; never changes.
+
+    Args:
+        served: what it is a version of.
+        run: opened just now.
+        id: differs between versions.
+
+    Attributes:
+        name: of the model in requests.
+        model: the model.
+        vectors: its attribute vectors, or None.
+
+    Raises:
+        UserError: if the model cannot be read.
+    """
+
+    def __init__(self, served: ServedModel, run: OpenedRun, id: str) -> None:
+        self.served, self.run, self.id = served, run, id
+        self.name, self.model = served.name, run.model()
+        try:
+            self.vectors = run.vectors()
+        except UserError:  # there are none, or they belong to earlier weights
+            self.vectors = None
+        self._results: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def images(self, split: str) -> ImageSet:
+        """Return the images of a split, 'train' or 'test'.
 
         Raises:
             Refused: with 409 if they are not here.
         """
-        settings = self.data_settings
-        if not settings.source:
-            raise Refused(409, f"{self.name} does not say what it was trained on; start with --data SOURCE")
-        with self._opening:
-            if self._data is None:
-                try:
-                    self._data = open_data(settings.for_shape(image_shape))
-                except UserError as error:
-                    raise Refused(409, f"the images of {self.name} are not here: {error}") from error
-        images = self._data.split(split)
+        with self.served.opening:
+            try:
+                images = self.run.images(split)
+            except UserError as error:
+                raise Refused(409, f"the images of {self.name} are not available: {error}") from error
         if not len(images):
             raise Refused(409, f"{self.name} has no {split} images")
         return images
-
-
-@dataclass(eq=False)
-class ModelVersion:
-    """A model and its attribute vectors, read together; never changes.
-
-    Attributes:
-        served: what it is a version of.
-        model: the model.
-        vectors: its attribute vectors, or None.
-        id: differs between versions.
-    """
-
-    served: ServedModel
-    model: Model
-    vectors: AttributeVectors | None
-    id: str
-    _results: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.served.name
-
-    def images(self, split: str) -> ImageSet:
-        """Return the images of a split; see `ServedModel.images`."""
-        return self.served.images(split, self.model.image_shape)
 
     def codes(self, split: str, num: int, seed: int) -> tuple[NDArray[np.int64], Tensor, Tensor | None]:
         """Return indices in the split `(N,)`, mu and logvar (None of a plain autoencoder) `(N, Z)` of some images."""
         images = self.images(split)
 
         def encode() -> tuple[NDArray[np.int64], Tensor, Tensor | None]:
-            chosen = some_rows(len(images), num, seed)
-            c = self.model.condition_of(images, chosen)
-            return chosen, *encode_images(self.model, images.images[chosen], condition=c, batch_size=BATCH)
+            indices = some_rows(len(images), num, seed)
+            return indices, *self.run.encode(images.take(indices))
 
         return self.slowly(("codes", split, num, seed), encode)
 

@@ -16,9 +16,9 @@ from ...latent.clustering import ALGORITHMS, MAPS, Clusters
 from ...latent.code_paths import order_by_kl
 from ...latent.encoding import encode_images
 from ...pixels import to_uint8
-from ...views.clusters import cluster_names, gallery
+from ...views.clusters import cluster_gallery, cluster_names
 from ..registry import Version
-from ..responses import Form, data_uri, image_response, npz_response, rounded
+from ..responses import Form, data_uri, npz_response, rounded, view_response
 from ..served_model import BATCH, ModelVersion, Split
 
 router = APIRouter(tags=["codes of many images"])
@@ -82,16 +82,14 @@ def clusters(
     """Cluster codes, and show each cluster by the images nearest to its centre."""
     indices, mu = code_set.codes(version)
     result = code_set.clusters(version, k, how)
-    images = version.images(code_set.split)
-    pixels = np.array(images.images[indices])
+    images = version.images(code_set.split).take(indices)
     name = f"{version.name}-clusters"
     if form == "npz":
         arrays = {"codes": mu.numpy(), "clusters": result.assignment.numpy(), "centres": result.centres.numpy()}
         return npz_response(name, indices=indices, **arrays)
     if form != "json":
-        rows = gallery(pixels, result, shown, blank=255)
-        return image_response(form, rows.reshape(-1, *rows.shape[2:]), name=name, columns=shown, shape=rows.shape[:2])
-    names = cluster_names(result, None if images.labels is None else images.labels[indices], images.label_names)
+        return view_response(form, cluster_gallery(images, result, shown), name=name)
+    names = cluster_names(result, images.labels, images.label_names)
     nearest = [result.nearest(cluster, shown).tolist() for cluster in range(k)]
     listed = [
         {
@@ -99,7 +97,7 @@ def clusters(
             "size": int((result.assignment == cluster).sum()),
             "centre": rounded(result.centres[cluster]),
             "indices": [int(indices[row]) for row in rows],
-            "images": [data_uri(pixels[row]) for row in rows],
+            "images": [data_uri(images.images[row]) for row in rows],
         }
         for cluster, rows in enumerate(nearest)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from ...latent.code_paths import PathMethod, mix, traverse
+from ...pixels import to_uint8
+from ...views.view import View
 from ..batched_inference import (
     MAX_CODES,
     Code,
@@ -25,7 +28,7 @@ from ..batched_inference import (
     decode_async,
 )
 from ..registry import Version
-from ..responses import Form, image_response
+from ..responses import Form, sequence, view_response
 
 router = APIRouter(tags=["codes"])
 _MAX_INLINE = 4  # images that are compressed without a thread of their own
@@ -81,8 +84,8 @@ async def decode_codes(version: Version, body: ToDecode) -> Response:
     images = await decode_async(version, z, condition_of(version.model, body.condition, len(z)))
     name = f"{version.name}-decoded"
     if len(images) <= _MAX_INLINE and body.form in ("json", "png"):
-        return image_response(body.form, images, z, name=name)
-    return await run_in_threadpool(image_response, body.form, images, z, name=name)
+        return view_response(body.form, sequence(images, z), name=name)
+    return await run_in_threadpool(view_response, body.form, sequence(images, z), name=name)
 
 
 @router.post("/api/models/{model}/interpolate")
@@ -92,9 +95,8 @@ def interpolate_codes(version: Version, body: ToInterpolate) -> Response:
     places = torch.tensor(body.places) if body.places else _places(len(corners), body.steps, body.form == "gif")
     z = mix(corners, places, body.how)
     images = decode(version, z, condition_of(version.model, body.condition, len(z)))
-    columns = None if body.places else body.steps
-    name = f"{version.name}-interpolation"
-    return image_response(body.form, images, z, name=name, columns=columns, places=places.tolist())
+    view = sequence(images, z) if body.places else replace(sequence(images, z), per_row=body.steps)
+    return view_response(body.form, view, name=f"{version.name}-interpolation", places=places.tolist())
 
 
 @router.post("/api/models/{model}/traverse")
@@ -104,10 +106,13 @@ def traverse_code(version: Version, body: ToTraverse) -> Response:
     values = torch.linspace(-body.reach, body.reach, body.steps)
     z = traverse(codes_of(version.model, [body.code])[0], body.dimensions, values)
     flat = z.flatten(0, 1)
-    images = decode(version, flat, condition_of(version.model, body.condition, len(flat)))
+    pixels = to_uint8(decode(version, flat, condition_of(version.model, body.condition, len(flat))))
+    names = [f"z{dimension}" for dimension in body.dimensions]
+    view = View(
+        pixels.reshape(*z.shape[:2], *pixels.shape[1:]), names, [f"{value:.3g}" for value in values.tolist()], z
+    )
     more = {"dimensions": body.dimensions, "values": values.tolist()}
-    name = f"{version.name}-dimensions"
-    return image_response(body.form, images, flat, name=name, columns=body.steps, shape=z.shape[:2], **more)
+    return view_response(body.form, view, name=f"{version.name}-dimensions", **more)
 
 
 def _places(num: int, steps: int, looped: bool) -> torch.Tensor:

@@ -16,11 +16,12 @@ from ...data.dataset import ImageSet, some_rows
 from ...losses import kl_per_dimension
 from ...pixels import to_uint8, to_unit
 from ...report.grid import Bytes
+from ...views.view import View
 from ..batched_inference import RequestedCondition, condition_of, decode, encode
 from ..http_errors import Refused
 from ..registry import Version
 from ..responses import Form as AnswerForm
-from ..responses import data_uri, image_response, rounded
+from ..responses import data_uri, rounded, sequence, view_response
 from ..served_model import ModelVersion, Split
 from ..uploads import read_upload
 
@@ -60,7 +61,7 @@ def examples(
     images = version.images(split)
     chosen = some_rows(len(images), num, seed)
     more = {"indices": chosen.tolist(), "labels": [label_of(images, int(i)) for i in chosen], "of": len(images)}
-    return image_response("json", np.array(images.images[chosen]), name="examples", **more)
+    return view_response("json", sequence(images.images[chosen]), name="examples", **more)
 
 
 @router.get("/api/models/{model}/examples/{index}")
@@ -75,7 +76,7 @@ def example(
     x = to_unit(torch.from_numpy(np.array(images.images[chosen])))
     label = label_of(images, index)
     if model.encoder is None:
-        return image_response(form, x, name=f"{version.name}-{split}-{index}", label=label)
+        return view_response(form, sequence(x), name=f"{version.name}-{split}-{index}", label=label)
     more = {"label": label, "index": index, "split": split, "told": _words_of_condition(version, images, index)}
     return _reconstructed(version, x, model.condition_of(images, chosen), form, **more)
 
@@ -123,9 +124,11 @@ def _reconstructed(version: ModelVersion, x: Tensor, c: Tensor | None, form: Ans
             "mean_absolute_error": float((x - x_tilde).abs().mean()),
             "mean_squared_error": float((x - x_tilde).square().mean()),
         }
-        return image_response("json", x_tilde, mu, name=name, **more)
+        return view_response("json", sequence(x_tilde, mu), name=name, **more)
     colours = [to_uint8(image.expand(1, 3, -1, -1))[0] for image in (x, x_tilde)]
-    return image_response(form, np.stack([*colours, errors]), mu.expand(3, -1), name=name, columns=3)
+    columns = ("original", "reconstruction", f"absolute error (white = {WHITE})")
+    view = View(np.stack([*colours, errors])[None], columns=columns, codes=mu.expand(1, 3, -1))
+    return view_response(form, view, name=name)
 
 
 def _read(version: ModelVersion, file: UploadFile) -> Tensor:

@@ -17,7 +17,7 @@ from ...priors import Prior
 from ..batched_inference import RequestedCondition, condition_of, decode
 from ..http_errors import Refused
 from ..registry import Version
-from ..responses import Form, image_response
+from ..responses import Form, sequence, view_response
 from ..served_model import ModelVersion
 
 router = APIRouter(tags=["samples"])
@@ -43,7 +43,7 @@ def samples(
     z = chosen.sample(num, seed=seed, labels=labels)
     images = decode(version, z, condition_of(model, requested, num))
     title = chosen.name + (" of the label" if labels is not None else "")
-    return image_response(form, images, z, name=f"{version.name}-samples-{seed}", prior=title, seed=seed)
+    return view_response(form, sequence(images, z), name=f"{version.name}-samples-{seed}", prior=title, seed=seed)
 
 
 def _prior_of(version: ModelVersion, name: str | None, label: str | None, num: int) -> tuple[Prior, Tensor | None]:
