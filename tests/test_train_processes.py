@@ -58,6 +58,7 @@ from vaegan.distributed import synchronise_batch_norms
 from vaegan.recipes import config_for
 from vaegan.training import Trainer
 from vaegan.training.factories import build_model, build_objective, build_optimisers, loop_settings
+from vaegan.training.setup import set_up
 
 def make(config, data, world):
     told = {} if config.model.condition == "none" else {"condition": {"names": ["left", "right"]}}
@@ -75,9 +76,21 @@ def make(config, data, world):
                    loop_settings(config, model, len(data.train)), device=torch.device("cpu"), world=world,
                    autocast=contextlib.nullcontext, conditions=halves if told else None)
 
+small = {"model.encoder.channels": (4,), "model.decoder.channels": (4,), "model.decoder.first_channels": 4,
+         "model.discriminator.channels": (4, 4), "model.discriminator.strides": (1, 2)}
+
+def same_start(world):
+    config = config_for("digits", small | {
+        "data.source": sys.argv[1], "seed": world.rank, "train.precision": "fp32", "train.memory_format": "contiguous",
+        "optim.ema": 0.9, "model.discriminator.spectral_norm": True})
+    setup = set_up(config, None, world, torch.device("cpu"))
+    for model in (setup.model, setup.output_model):
+        for key, tensor in model.state_dict().items():
+            others = [torch.empty_like(tensor) for _ in range(world.size)]
+            dist.all_gather(others, tensor.contiguous())
+            assert torch.equal(others[0], others[1]), key
+
 def train_both(norm, world, condition="none"):
-    small = {"model.encoder.channels": (4,), "model.decoder.channels": (4,), "model.decoder.first_channels": 4,
-             "model.discriminator.channels": (4, 4), "model.discriminator.strides": (1, 2)}
     config = config_for("digits", small | {
         "train.batch_size": 16, "optim.name": "sgd", "optim.lr": 0.05, "optim.beta1": 0.5, "loss.gamma": 0.1,
         "loss.adversarial": "minimax", "loss.r1_weight": 1.0, "loss.r1_every": 2, "loss.label_flip": 0.1,
@@ -108,6 +121,7 @@ def train_both(norm, world, condition="none"):
 
 with joined("cpu") as world:
     assert world.size == 2
+    same_start(world)
     train_both("none", world)
     train_both("batch", world)
     train_both("none", world, "attributes")

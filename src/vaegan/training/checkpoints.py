@@ -19,14 +19,13 @@ from typing import Any
 
 import torch
 
-from ..config import Config
-from ..data import ImageData
 from ..distributed import World, load_bytes, read_everywhere
 from ..errors import UserError
 from ..files import write_text, written_beside
 from ..runs.files import RunFolder, clear_run, remove_leftovers
-from .loop import NotFiniteError, Trainer
+from .loop import NotFiniteError
 from .resuming import check_same_data, start_run
+from .setup import Setup
 
 log = logging.getLogger("vaegan")
 
@@ -40,24 +39,24 @@ class Checkpoints:
 
     Args:
         folder: the run's.
-        config: its settings, resolved.
-        trainer: whose states these are.
+        setup: of the run; the states are its trainer's.
         world: the processes that train together.
         device: of this process.
     """
 
-    def __init__(self, folder: RunFolder, config: Config, trainer: Trainer, world: World, device: torch.device) -> None:
-        self.folder, self.config, self.trainer, self.world, self.device = folder, config, trainer, world, device
+    def __init__(self, folder: RunFolder, setup: Setup, world: World, device: torch.device) -> None:
+        self.folder, self.world, self.device = folder, world, device
+        self.config, self.data, self.trainer = setup.config, setup.data, setup.trainer
         self.rollbacks = 0
         self._gone_back_to: Path | None = None
 
-    def enter(self, data: ImageData, *, resumes: bool) -> None:
+    def enter(self, *, resumes: bool) -> None:
         """Make the folder with a first checkpoint, or restore the newest one of the run that is resumed.
 
         Raises:
             UserError: if the folder cannot be written, no checkpoint can be read, or the run had other images.
         """
-        self.world.together(lambda: self._prepare_folder(data, resumes=resumes), self.device)
+        self.world.together(lambda: self._prepare_folder(resumes=resumes), self.device)
         if not resumes:  # `set_up` has given all processes the same weights
             return
         path = self._newest()
@@ -66,16 +65,16 @@ class Checkpoints:
         else:
             self._restore(path)
 
-    def _prepare_folder(self, data: ImageData, *, resumes: bool) -> None:
+    def _prepare_folder(self, *, resumes: bool) -> None:
         if not self.world.is_first:
             return
         if resumes:
-            check_same_data(self.folder, data)
+            check_same_data(self.folder, self.data)
             remove_leftovers(self.folder)
             return
         was_there = self.folder.path.exists()
         try:
-            start_run(self.folder, self.config, data)
+            start_run(self.folder, self.config, self.data)
             self.save()
         except UserError:
             clear_run(self.folder)

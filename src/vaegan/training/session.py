@@ -104,7 +104,7 @@ class Session:
         self.setup = set_up(config, before, world, device)
         self.config, self.data, self.model = self.setup.config, self.setup.data, self.setup.model
         self.trainer = self.setup.trainer
-        self.checkpoints = Checkpoints(self.folder, self.config, self.trainer, world, device)
+        self.checkpoints = Checkpoints(self.folder, self.setup, world, device)
         self.held_out = HeldOut.of(self.setup)
 
         size, self.total = self.config.train.batch_size, self.trainer.settings.total_images
@@ -116,7 +116,7 @@ class Session:
 
     def run(self) -> int | None:
         """Resume or start, train, finish; return the number of the signal that stopped the run, if one did."""
-        self.checkpoints.enter(self.data, resumes=self.resumes)
+        self.checkpoints.enter(resumes=self.resumes)
         if self._is_finished():
             self._say_finished()
             return None
