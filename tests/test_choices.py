@@ -18,7 +18,7 @@ from vaegan.latent.clustering import ALGORITHMS, MAPS
 from vaegan.losses import ADVERSARIAL_FORMS
 from vaegan.metrics.extractors.features import EXTRACTORS
 from vaegan.networks import ACTIVATIONS, INITS, LATENTS, NETWORKS, NORMS, ORDERS, OUTPUTS, PADDINGS, PARTS_OF_KIND
-from vaegan.objectives.diff_augment import KINDS
+from vaegan.objectives.diff_augment import AUGMENTATIONS
 from vaegan.priors import DEFAULT, PRIORS
 from vaegan.schedules import KL_SCHEDULES, LR_SCHEDULES
 from vaegan.training.factories import build_likelihood
@@ -100,7 +100,7 @@ def test_a_run_can_fit_every_prior_there_is_to_fit():
 
 
 def test_every_change_before_the_discriminator_can_be_asked_for():
-    assert get_args(get_args(LossSettings.model_fields["augment"].annotation)[0]) == tuple(KINDS)
+    assert get_args(get_args(LossSettings.model_fields["augment"].annotation)[0]) == tuple(AUGMENTATIONS)
 
 
 @pytest.mark.parametrize("name", get_args(LossSettings.model_fields["likelihood"].annotation))
@@ -118,3 +118,9 @@ def test_every_optimiser_goes_downhill(name):
     weight.grad = torch.tensor([1.0, -1.0])
     optimiser.step()
     assert (weight.detach().abs() < torch.tensor([1.0, 2.0])).all()
+
+
+def test_every_kind_has_a_name():
+    assert list(config.KINDS) == list(PARTS_OF_KIND)
+    with_discriminator = {kind for kind, parts in PARTS_OF_KIND.items() if "discriminator" in parts}
+    assert with_discriminator == {*config.ADVERSARIAL_KINDS, "vae-dis-l"}

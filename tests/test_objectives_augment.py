@@ -11,13 +11,13 @@ from torch import nn
 
 from vaegan.objectives import AdversarialLoss, GANObjective, Noise, VAEGANObjective
 from vaegan.objectives.ada import AdaptiveProbability
-from vaegan.objectives.diff_augment import KINDS, DiscriminatorAugment, colour, cutout, translation
+from vaegan.objectives.diff_augment import AUGMENTATIONS, DiscriminatorAugment, colour, cutout, translation
 from vaegan.objectives.feature_discriminator import r1_gradients
 from vaegan.objectives.interface import NUM_DRAWS
 from vaegan.training import LoopSettings, Trainer
 
 B, Z, SIDE = 4, 3, 16
-ALL = tuple(KINDS)
+ALL = tuple(AUGMENTATIONS)
 
 
 def images(channels=3, seed=0, dtype=torch.float64):

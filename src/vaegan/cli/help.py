@@ -78,7 +78,7 @@ def _default(option: Option, values: Mapping[str, Any]) -> str:
     default = values.get(first)
     for name in inside:
         default = getattr(default, name)
-    if default is None or default is False:
+    if default is None or default is False or default == "":
         return ""
     text = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
     return f"(default: {text or 'none'})"

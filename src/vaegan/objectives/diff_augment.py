@@ -33,7 +33,7 @@ class DiscriminatorAugment:
     """Random changes of images in front of the discriminator.
 
     Args:
-        kinds: which of `KINDS`, made in the order of that list.
+        kinds: which of `AUGMENTATIONS`, made in the order of that list.
         image_range: lowest and highest value inside the networks.
         device: where `p` is.
 
@@ -47,7 +47,7 @@ class DiscriminatorAugment:
         image_range: tuple[float, float] = (0.0, 1.0),
         device: torch.device | str = "cpu",
     ) -> None:
-        self.kinds = [kind for kind in KINDS if kind in kinds]
+        self.kinds = [kind for kind in AUGMENTATIONS if kind in kinds]
         self.image_range = ImageRange(*image_range)
         self.p = torch.ones((), device=device)
 
@@ -62,7 +62,7 @@ class DiscriminatorAugment:
         y = (wide(x) - grey) / unit  # the draws must not be rounded with x: x_tilde may come in fewer digits
         for kind in self.kinds:
             first = _FIRST_DRAW[kind]
-            changed = KINDS[kind](y, draws[first + 1 : first + 4].to(y.dtype))
+            changed = AUGMENTATIONS[kind](y, draws[first + 1 : first + 4].to(y.dtype))
             y = torch.where(_per_image(draws[first] < self.p), changed, y)
         return y * unit + grey
 
@@ -102,13 +102,13 @@ def cutout(x: Tensor, u: Tensor) -> Tensor:
     return x.masked_fill(square, 0.0)
 
 
-KINDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+AUGMENTATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "colour": colour,
     "translation": translation,
     "cutout": cutout,
 }
-_FIRST_DRAW = {kind: 4 * place for place, kind in enumerate(KINDS)}
-assert 4 * len(KINDS) == NUM_DRAWS
+_FIRST_DRAW = {kind: 4 * place for place, kind in enumerate(AUGMENTATIONS)}
+assert 4 * len(AUGMENTATIONS) == NUM_DRAWS
 
 
 def _whole(share: Tensor, num: int) -> Tensor:
