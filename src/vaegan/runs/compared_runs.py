@@ -38,14 +38,7 @@ Stage = int | str | None
 
 @dataclass(frozen=True)
 class Comparison:
-    """Measured models side by side.
-
-    Attributes:
-        data: images that they were measured on.
-        runs: of each model.
-        models: the same, measured.
-        groups: all figures.
-    """
+    """Models, measured on the same images: the runs of each, the same measured, and all figures side by side."""
 
     data: ImageData
     runs: Sequence[Sequence[OpenedRun]]
@@ -60,11 +53,7 @@ class Comparison:
 def shared_data(paths: Sequence[str]) -> tuple[DataSettings, str]:
     """Return the data settings of runs that were trained on the same images.
 
-    Returns:
-        The settings, with a source of '' if they are unknown or differ; and the reason for that.
-
-    Raises:
-        UserError: if a config.yaml cannot be read.
+    Their source is '' if it is unknown or differs; the second value says why.
     """
     trained_on = [(path, _trained_on(path)) for path in paths]
     for key in ("name", "opening", "fingerprint"):
@@ -105,16 +94,9 @@ def _json(path: Path) -> Mapping[str, Any]:
 def open_runs(
     paths: Sequence[str], data: DataSettings, *, device: str | torch.device = "cpu", batch_size: int = 256
 ) -> list[OpenedRun]:
-    """Open all runs, with names that tell them apart.
+    """Open two or more runs, with names that tell them apart, to be measured on the same images.
 
-    Args:
-        paths: of two or more runs or models.
-        data: where the images are that all are measured on.
-        device: where models are put.
-        batch_size: images computed at a time.
-
-    Raises:
-        UserError: if there are fewer than two, one is named twice, cannot be loaded, or images differ in shape.
+    Raises UserError if there are fewer, one is named twice, cannot be loaded, or images differ in shape.
     """
     places = [str(Path(path).resolve()) if Path(path).exists() else path for path in paths]
     twice = [path for path, place in zip(paths, places, strict=True) if places.count(place) > 1]
@@ -156,13 +138,10 @@ def compare_runs(
     Args:
         runs: see `open_runs`.
         extractor: of features.
-        prior: names of those to sample from, with commas, or 'all'.
+        prior: names of those to sample from, with commas, or 'all'; a UserError if no model has it.
         num: samples, held-out images and training images, at most.
         seed: of samples, choice of images and resampling.
         cache: folder for features of real images; ``~/.cache/vaegan`` if None.
-
-    Raises:
-        UserError: if no model has a prior of that name, or the images cannot be opened.
     """
     data = runs[0].data()
     available = list(dict.fromkeys(name for run in runs for name in priors_of(run.model())))
@@ -252,15 +231,9 @@ def _common_start(names: Sequence[str]) -> str:
 
 
 def group_by_seed(runs: Sequence[tuple[Config | None, Stage]]) -> list[list[int]]:
-    """Put runs into groups of equal settings, but for the seed.
+    """Return the positions of runs whose settings are equal but for the seed, group by group.
 
     A run without settings stays alone, and so does one with the same seed as another of its group.
-
-    Args:
-        runs: settings of each, and how far its training was.
-
-    Returns:
-        Positions of the runs of each group, in order.
     """
     groups: list[tuple[Any, list[int]]] = []
     seeds = [None if config is None else config.seed for config, _ in runs]

@@ -11,12 +11,7 @@ from .locate import Place
 
 
 def read_evaluation(place: Place, digest: str) -> dict[str, Any] | None:
-    """Return the evaluation of a model; None if there is none, or it is of other weights or priors.
-
-    Args:
-        place: of the model.
-        digest: of its weights and priors now, see `Model.digest`. An evaluation that holds no digest is never current.
-    """
+    """Return a model's evaluation; None if there is none for weights and priors of this digest (see `Model.digest`)."""
     for folder in _folders(place):
         try:
             evaluation = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))

@@ -50,11 +50,7 @@ LEFTOVERS = ".*.part*"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of a run, its settings and its records.
-
-    Attributes:
-        path: the folder.
-    """
+    """The paths of a run, its settings and its records."""
 
     path: Path
 
@@ -92,20 +88,12 @@ class RunFolder:
         return bool(json.loads(status.read_text(encoding="utf-8"))["finished"])
 
     def write_status(self, *, finished: bool) -> None:
-        """Write down whether the training has come to its end.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
+        """Write down whether the training has come to its end."""
         write_text(self.path / STATUS, json.dumps({"finished": finished}) + "\n")
 
     @property
     def config(self) -> Config:
-        """The run's settings.
-
-        Raises:
-            UserError: if they are missing or damaged.
-        """
+        """The run's settings; UserError if they are missing or damaged."""
         return load_yaml(self.config_path)
 
     def records(self) -> Iterator[Record]:
@@ -117,11 +105,7 @@ class RunFolder:
         truncate_records(self.metrics_path, images)
 
     def add_record(self, record: Record) -> None:
-        """Append a record.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
+        """Append a record; UserError if it cannot be written."""
         append_record(self.metrics_path, record)
 
 

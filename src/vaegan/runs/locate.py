@@ -30,15 +30,12 @@ class Place:
 
 
 def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
-    """Return where a model is.
+    """Return where a model is; UserError if nothing is there, here or on the hub.
 
     Args:
         path: a run folder, its ``model`` or ``best``, the folder of a saved model, or an id ``owner/name``.
         which: of a run's models, the last or the best.
         hub: see `sharing.hub.download_model`.
-
-    Raises:
-        UserError: if nothing is there, here or on the hub.
     """
     folder = Path(path).expanduser()
     if which == "best":
@@ -67,11 +64,7 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
 
 
 def find_model(path: str | Path, which: Which = "last", **hub: Any) -> Path:
-    """Return the folder of a model; arguments as `locate`.
-
-    Raises:
-        UserError: if there is none.
-    """
+    """Return the folder of a model, or raise UserError; arguments as `locate`."""
     place = locate(path, which, **hub)
     if place.model is None:
         raise UserError(f"run {path} has no saved model yet; train it further, to its next snapshot")

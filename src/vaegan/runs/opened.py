@@ -83,11 +83,7 @@ class OpenedRun:
 
     @cached_property
     def config(self) -> Config | None:
-        """Settings it was trained with; None if they are not there.
-
-        Raises:
-            UserError: if they cannot be read.
-        """
+        """Settings it was trained with; None if they are missing, UserError if they cannot be read."""
         return None if self.place.run is None else load_yaml(self.place.run / SETTINGS)
 
     @property
@@ -107,11 +103,7 @@ class OpenedRun:
         return self._model is not None or self.place.model is not None
 
     def model(self) -> Model:
-        """Return its model, in evaluation mode.
-
-        Raises:
-            UserError: if it has none yet, or it is damaged.
-        """
+        """Return its model, in evaluation mode; UserError if it has none yet, or it is damaged."""
         if self._model is None:
             if self.place.model is None:
                 raise UserError(f"run {self.path} has no saved model yet; train it further, to its next snapshot")
@@ -123,11 +115,7 @@ class OpenedRun:
         return read_evaluation(self.place, self.model().digest())
 
     def vectors(self) -> AttributeVectors:
-        """Return the attribute vectors saved with the model.
-
-        Raises:
-            UserError: if there are none, or none of these weights.
-        """
+        """Return the attribute vectors saved with the model; UserError if these weights have none."""
         if self.place.model is None:
             raise UserError(f"run {self.path} has no saved model yet; train it further, to its next snapshot")
         return load_vectors(self.place.model)
@@ -140,36 +128,25 @@ class OpenedRun:
         return open_data(settings.for_shape(self.model().image_shape))
 
     def data(self) -> ImageData:
-        """Return the images it was trained on and those held out, in the model's size.
-
-        Raises:
-            UserError: if they are not known or cannot be opened.
+        """Return the images it was trained on and those held out, in the model's size; UserError if they cannot be
+        opened.
         """
         return self._data
 
     def images(self, split: str = "test", num: int | None = None, seed: int = 0) -> ImageSet:
-        """Return images of a split, ``num`` of them chosen by the seed, or all.
-
-        Raises:
-            UserError: as `data`.
-        """
+        """Return images of a split, ``num`` of them chosen by the seed, or all; UserError as `data`."""
         images = self.data().split(split)
         return images if num is None else images.some(num, seed)
 
     def check_encoder(self) -> None:
-        """Raise at once what encoding would raise later.
-
-        Raises:
-            UserError: if the model has no encoder.
-        """
+        """Raise at once the UserError that encoding would raise later if there is no encoder."""
         model = self.model()
         model.encode(torch.zeros(1, *model.image_shape), condition=model.condition_in_turn(1))
 
     def encode(self, images: ImageSet) -> tuple[Tensor, Tensor | None]:
         """Return mu and logvar (None of a plain autoencoder), each `(N, Z)`, of images.
 
-        Raises:
-            UserError: if there is no encoder, or the model is conditional and their conditions are not known.
+        Raises UserError if there is no encoder, or the model is conditional and their conditions are not known.
         """
         if self._encoded is None or self._encoded[0] is not images:  # several views of one report share their codes
             model, num = self.model(), len(images)
@@ -179,11 +156,7 @@ class OpenedRun:
         return self._encoded[1]
 
     def decode(self, codes: Tensor, condition: Tensor | None = None) -> NDArray[np.uint8]:
-        """Return images uint8 `(..., H, W, C)` of codes `(..., Z)`, under a condition that expands to `(..., A)`.
-
-        Raises:
-            UserError: if there is no decoder, or the condition does not fit.
-        """
+        """Return images uint8 `(..., H, W, C)` of codes `(..., Z)`, under a condition that expands to `(..., A)`."""
         model = self.model()
         channels, height, width = model.image_shape
         flat = codes.reshape(-1, codes.shape[-1])

@@ -27,11 +27,7 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 def append_record(path: Path, record: Record) -> None:
-    """Append a record.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Append a record; UserError if it cannot be written."""
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

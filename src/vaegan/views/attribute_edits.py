@@ -34,10 +34,7 @@ def attribute_names(images: ImageSet, wanted: Sequence[str] = (), source: str = 
     """Return the attributes to find vectors of: those of the data, else its labels, and what is wanted besides.
 
     All are found together, even where one is wanted, since vectors may depend on the others. Of two labels the second
-    alone says everything.
-
-    Raises:
-        UserError: if the images have neither, or not one of the wanted.
+    alone says everything. Raises UserError if the images have neither, or not one of the wanted.
     """
     _, columns = images.labels_as_attributes()
     if not columns:
@@ -54,11 +51,7 @@ def attribute_names(images: ImageSet, wanted: Sequence[str] = (), source: str = 
 
 
 def separating_attributes(images: ImageSet, fewest: int, num: int) -> list[str]:
-    """Return up to ``num`` attributes (or labels) that at least ``fewest`` images have and ``fewest`` have not.
-
-    Raises:
-        UserError: if there are none.
-    """
+    """Return up to ``num`` attributes or labels that at least ``fewest`` images have, and lack; UserError if none."""
     names = attribute_names(images)
     values = attribute_values(images, names)
     sides = has_attribute(values, find_thresholds(values))
@@ -77,11 +70,7 @@ def vectors_of(
     *,
     orthogonalise: bool = False,
 ) -> AttributeVectors:
-    """Return the vectors of these attributes, found in the codes of images.
-
-    Raises:
-        UserError: if there is no encoder, or an attribute is the same for all.
-    """
+    """Return the vectors of these attributes, found in the codes of images."""
     values = attribute_values(images, names)
     return find_vectors(run.encode(images)[0], values, list(names), method=method, orthogonalise=orthogonalise)
 
@@ -91,14 +80,7 @@ def attribute_edits(
 ) -> View:
     """Return an image in each row: the original, its reconstruction, then with each vector added at each strength.
 
-    Args:
-        run: its model encodes and decodes.
-        images: to edit.
-        vectors: to add.
-        strengths: 1 adds the attribute's mean difference; if none are named, 1, or -2 to 2 for a single vector.
-
-    Raises:
-        UserError: if there is no encoder or no decoder.
+    Strength 1 adds the attribute's mean difference; by default it is 1, or -2 to 2 for a single vector.
     """
     c = run.model().condition_of(images)
     z, _ = run.encode(images)
@@ -127,19 +109,9 @@ def attribute_effects(
     strengths: Sequence[float],
     seed: int,
 ) -> tuple[list[Effect], dict[str, Any]]:
-    """Train a classifier of all attributes, and let it look at held-out images edited by the vectors to check.
+    """Check vectors: a classifier, trained on images with all attributes, looks at held-out images edited by them.
 
-    Args:
-        run: its model encodes and decodes.
-        vectors: all that were found; the classifier learns their attributes.
-        checked: those to check.
-        train: images for the classifier.
-        held_out: images to edit.
-        strengths: more than 0.
-        seed: of the classifier and the random directions.
-
-    Returns:
-        What each vector does at each strength, and everything that was measured, JSON-able.
+    Returns what each vector does at each strength, and everything that was measured, JSON-able.
     """
     targets, truth = (
         has_attribute(attribute_values(part, vectors.names), vectors.thresholds) for part in (train, held_out)

@@ -21,16 +21,9 @@ from .view import View
 
 
 def gallery(images: Bytes, clusters: Clusters, num: int, blank: int) -> Bytes:
-    """Return for each cluster its images nearest to its centre, the nearest first.
+    """Return for each of K clusters the ``num`` images `(N, H, W, C)` nearest to its centre, `(K, num, H, W, C)`.
 
-    Args:
-        images: uint8 `(N, H, W, C)`, those that were clustered.
-        clusters: K of them.
-        num: images of a cluster.
-        blank: value of the tiles left over where a cluster has fewer.
-
-    Returns:
-        uint8 `(K, num, H, W, C)`.
+    The nearest comes first; tiles left over where a cluster has fewer have the value ``blank``.
     """
     tiles = np.full((len(clusters.centres), num, *images.shape[1:]), blank, np.uint8)
     for cluster, row in enumerate(tiles):
@@ -40,13 +33,7 @@ def gallery(images: Bytes, clusters: Clusters, num: int, blank: int) -> Bytes:
 
 
 def cluster_names(clusters: Clusters, labels: NDArray[Any] | None, label_names: Sequence[str]) -> list[str]:
-    """Return a name for each cluster: its number, its size, and where there are labels its most frequent one.
-
-    Args:
-        clusters: K of them.
-        labels: int `(N,)`, indices into ``label_names``, or None.
-        label_names: names of all labels.
-    """
+    """Return a name for each cluster: its number, its size, and where there are labels its most frequent one."""
     names = []
     for cluster in range(len(clusters.centres)):
         members = (clusters.assignment == cluster).numpy()
@@ -91,17 +78,10 @@ def clusterings(
     baselines: bool,
     watch: Watch[Any],
 ) -> Iterator[tuple[str, int, Clusters]]:
-    """Yield what was clustered, the seed, and the clusters; the codes with the first seed come first.
+    """Yield what was clustered, the seed, and the clusters; the codes `(N, Z)` with the first seed come first.
 
-    Args:
-        codes: `(N, Z)`.
-        images: that they are codes of.
-        k: clusters.
-        method: one of `latent.clustering.ALGORITHMS`.
-        seeds: of the starts; everything is clustered with each.
-        restarts: starts, of which the best counts.
-        baselines: cluster the pixels and their principal components too, as many as the codes have dimensions.
-        watch: shows the progress.
+    The method is one of `latent.clustering.ALGORITHMS`; of its restarts the best counts. Baselines are the pixels and
+    as many of their principal components as the codes have dimensions.
     """
     cluster = ALGORITHMS[method]
     points = {"codes": (codes, cluster)}

@@ -25,22 +25,10 @@ Neighbours = dict[str, tuple[Tensor, Tensor]]
 def nearest_images(
     run: OpenedRun, references: ImageSet, held_out: ImageSet, *, num: int, num_rows: int, k: int, seed: int
 ) -> tuple[View, dict[str, Any]]:
-    """Return the samples nearest to a reference, a row each, with their neighbours; and what was measured.
+    """Return samples with their k nearest references, a row each; and what was measured.
 
-    Args:
-        run: its model makes samples.
-        references: images to look for neighbours among.
-        held_out: what the samples' distances are compared with.
-        num: samples to measure.
-        num_rows: of these, the rows of the view, those nearest in pixels first.
-        k: neighbours of each.
-        seed: of the samples.
-
-    Returns:
-        The view, and JSON-able ``figures`` (see `metrics.memorisation`) and ``neighbours`` of each sample.
-
-    Raises:
-        UserError: if there is no prior or no decoder.
+    Of ``num`` samples the ``num_rows`` nearest in pixels are shown. The second value is JSON-able: ``figures`` of
+    samples and held-out images (see `metrics.memorisation`), and ``neighbours`` of each sample.
     """
     model = run.model()
     c = model.condition_in_turn(num)

@@ -46,17 +46,9 @@ def paths(
 ) -> View:
     """Return a path in each row, `(N, T, H, W, C)`: the first half of the ends is joined to the second.
 
-    Args:
-        run: its model decodes.
-        ends: codes `(B, Z)`.
-        c: their conditions `(B, A)`, which are interpolated too, always linearly; None of an unconditional model.
-        steps: T, both ends included.
-        method: of interpolation.
-        between: what the ends are, for the caption.
-        is_square: rows of squares between four codes each instead.
-
-    Raises:
-        UserError: if there are too few ends for one path.
+    The ends are codes `(B, Z)`; their conditions ``c`` `(B, A)` are interpolated too, always linearly. With
+    ``is_square`` each four codes span a square, whose rows are the paths. Raises UserError if there are too few for
+    one path.
     """
     codes = _between(ends, steps, method, is_square)
     condition = None if c is None else _between(c, steps, "linear", is_square)

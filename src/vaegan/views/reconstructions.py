@@ -10,11 +10,7 @@ from .view import View
 
 
 def reconstructions(run: OpenedRun, images: ImageSet) -> View:
-    """Return images decoded from the means of their codes, `(1, N, H, W, C)`, with their originals.
-
-    Raises:
-        UserError: if there is no encoder or no decoder, or the model is conditional and their conditions are not known.
-    """
+    """Return images decoded from the means of their codes, `(1, N, H, W, C)`, with their originals."""
     codes, _ = run.encode(images)
     return View(
         run.decode(codes[None], run.model().condition_of(images)),
@@ -28,13 +24,7 @@ def reconstructions(run: OpenedRun, images: ImageSet) -> View:
 
 
 def triptych_of(run: OpenedRun, images: ImageSet, seed: int = 0) -> Bytes:
-    """Return one picture, uint8 `(H', W', C)`: images, their reconstructions, and as many samples.
-
-    Samples of a conditional model are under the images' own conditions.
-
-    Raises:
-        UserError: as `reconstructions`, or if there is no prior to sample from.
-    """
+    """Return one picture, uint8 `(H', W', C)`: images, reconstructions, and samples under the same conditions."""
     model, view = run.model(), reconstructions(run, images)
     made = run.decode(model.sample_codes(len(images), seed), model.condition_of(images))
     return triptych(images.images, view.images[0], made)

@@ -21,20 +21,10 @@ def samples(
     labels: Sequence[str] = (),
     attributes: Mapping[str, float] | None = None,
 ) -> View:
-    """Return new images, `(1, N, H, W, C)`.
+    """Return samples, `(1, N, H, W, C)`: of several labels a row each, so that their number may be raised.
 
     A conditional model is given labels in turn, or attributes as held-out images have them, where none are named.
-
-    Args:
-        run: its model makes them.
-        num: how many; with several labels raised to a multiple of their number.
-        seed: of the codes.
-        prior: one of the model's; its default if None.
-        labels: names or numbers; several get a row each.
-        attributes: values as in the data, by name.
-
-    Raises:
-        UserError: if there is no decoder, no such prior, label or attribute, or the model takes none.
+    Raises UserError if the model has no such prior, label or attribute.
     """
     model, per_row = run.model(), None
     if len(labels) > 1:

@@ -22,13 +22,10 @@ def traversals(
         run: its model decodes.
         images: over which each dimension's KL to the prior is averaged.
         num: dimensions, at most.
-        steps: values.
-        reach: values go from minus this to this; the prior's standard deviation is 1.
-        start: one image, whose code and condition the others dimensions are held at.
-        from_origin: hold the other dimensions at 0 instead.
-
-    Raises:
-        UserError: if the encoder gives no distribution, or there is no decoder.
+        steps: values, from -reach to reach; the prior's standard deviation is 1.
+        reach: see steps.
+        start: one image, at whose code and condition the other dimensions are held.
+        from_origin: hold them at 0 instead.
     """
     model = run.model()
     model.posterior(torch.zeros(1, *model.image_shape), condition=model.condition_in_turn(1))  # or say what is missing

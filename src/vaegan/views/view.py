@@ -75,11 +75,7 @@ class View:
         )
 
     def picture(self, scale: int | None = None) -> Bytes:
-        """Return all images as one picture, uint8 `(H', W', C)`: with names at its edge where there are any.
-
-        Args:
-            scale: whole factor of enlargement; chosen if None.
-        """
+        """Return all images as one picture, uint8 `(H', W', C)`, with names at its edge; enlarged by ``scale``."""
         if self.rows or self.columns:
             return sheet(self.images, self.columns, self.rows, scale=scale)
         flat = self.images.reshape(-1, *self.images.shape[2:])

@@ -34,13 +34,8 @@ _OURS = re.compile(r"\d{5,}(_original)?\.png")
 def check_output(out: str | Path, overwrite: bool = False) -> None:
     """Refuse, before any work is done, a path that `write_view` would refuse.
 
-    Args:
-        out: where the images go.
-        overwrite: whether something that exists may be replaced.
-
-    Raises:
-        UserError: if the ending names no form, or something exists that may not be replaced. A folder is only ever
-            replaced if nothing but numbered PNGs is in it.
+    Raises UserError if the ending names no form, or something exists that may not be replaced. A folder is only ever
+    replaced if nothing but numbered PNGs is in it.
     """
     out = Path(out)
     folder = _is_folder(out)
@@ -65,19 +60,7 @@ def write_view(
     seconds_per_frame: float = 0.12,
     last_seconds: float = 1.0,
 ) -> None:
-    """Write a view in the form that the ending of `out` names (see the module).
-
-    Args:
-        out: file or folder.
-        view: what to write, at least one image.
-        overwrite: whether to replace what is there.
-        scale: whole factor of enlargement in a grid or an animation; chosen if None.
-        seconds_per_frame: of an animation.
-        last_seconds: time of its last frame.
-
-    Raises:
-        UserError: as `check_output`, or if the disk is full.
-    """
+    """Write a view in the form that the ending of `out` names; raises UserError as `check_output` does."""
     out = Path(out)
     check_output(out, overwrite)
     ending = "" if _is_folder(out) else out.suffix.lower()
