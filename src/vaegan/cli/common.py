@@ -51,11 +51,7 @@ class DataPictureOptions(PictureOptions):
 
 
 def data_of_run(run: str) -> DataSettings:
-    """Return the data settings that a run was trained with; source '' if it is neither a run nor a model in one.
-
-    Raises:
-        UserError: if its config.yaml cannot be read.
-    """
+    """Return the data settings that a run was trained with; source '' if it is neither a run nor a model in one."""
     folder = Path(run)
     path = (folder.parent if folder.name in ("model", "best") else folder) / "config.yaml"
     return load_yaml(path).data if path.is_file() else DataSettings(source="")
@@ -67,11 +63,7 @@ def run_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def open_run(options: PictureOptions) -> OpenedRun:
-    """Return the run of a command.
-
-    Raises:
-        UserError: if there is none, or no such device.
-    """
+    """Return the run of a command; UserError if there is none, or no such device."""
     from ..runs.opened import OpenedRun
     from ..training.device import pick_device
 
@@ -93,11 +85,9 @@ def chosen_images(options: DataPictureOptions, run: OpenedRun, num: int) -> Imag
 
 
 def output_of(options: PictureOptions, name: str) -> tuple[Path, bool]:
-    """Return where the pictures go and whether what is there may be replaced.
+    """Return where the output goes and whether what is there may be replaced.
 
-    Args:
-        options: of the command.
-        name: of the file or folder in ``pictures/`` if the user named none; that one is always replaced.
+    If the user named no place it is ``name`` in ``pictures/`` of the run, which is always replaced.
     """
     from ..runs.files import PICTURES, output_folder
 
@@ -105,11 +95,7 @@ def output_of(options: PictureOptions, name: str) -> tuple[Path, bool]:
 
 
 def folder_of(options: PictureOptions, name: str) -> Path:
-    """Return the folder for a command's results, in ``pictures/`` of the run if the user named none.
-
-    Raises:
-        UserError: if it is a file, or a folder that must not be replaced.
-    """
+    """Return the folder for a command's results; UserError if it is a file, or may not be replaced."""
     from ..errors import UserError
     from ..files import check_free
 

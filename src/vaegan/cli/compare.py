@@ -88,11 +88,7 @@ def run(options: Options) -> None:
 
 
 def _outputs(options: Options) -> Path:
-    """Return where the page goes.
-
-    Raises:
-        UserError: if it is no page's name, or something exists that may not be replaced.
-    """
+    """Return where the page goes; UserError if it is no page's name, or exists and may not be replaced."""
     from ..files import check_free
 
     out = options.out

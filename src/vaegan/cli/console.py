@@ -55,12 +55,7 @@ def _progress_handler() -> logging.Handler:
 
 
 def complain(who: str, message: str) -> None:
-    """Print an error as one line to standard error.
-
-    Args:
-        who: the command, such as ``vaegan train``.
-        message: what, where, what to do.
-    """
+    """Print an error of a command as one line to standard error."""
     process = "" if is_first_process() else f" (process {os.environ['RANK']})"
     line = f"{who}{process}: {' '.join(message.split())}"
     # In one write: lines of several processes do not run into each other.
@@ -68,12 +63,7 @@ def complain(who: str, message: str) -> None:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under a head; columns whose cells are all numbers are aligned right.
-
-    Args:
-        head: name of each column.
-        rows: cells, as many in each row as columns.
-    """
+    """Print rows under a head; columns whose cells are all numbers are aligned right."""
     right = [all(row[i].replace(",", "").isdigit() for row in rows) for i in range(len(head))]
     if sys.stdout.isatty():
         _print_rich(head, rows, right)

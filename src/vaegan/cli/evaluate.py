@@ -78,11 +78,7 @@ def run(options: Options) -> None:
 
 
 def _output(options: Options) -> Path:
-    """Return where the JSON goes.
-
-    Raises:
-        UserError: if it is no .json, or exists and may not be replaced.
-    """
+    """Return where the JSON goes; UserError if it is no .json, or exists and may not be replaced."""
     from ..files import check_free
     from ..runs.files import EVALUATION, output_folder
 

@@ -27,15 +27,7 @@ _WIDTH, _COLUMN = 110, 34
 def help_of(
     options: type[Settings], table: Sequence[Option], prog: str, values: Mapping[str, Any], *, whole: bool
 ) -> str:
-    """Return the help of a command.
-
-    Args:
-        options: class of its options.
-        table: its options.
-        prog: its name.
-        values: of its fields if they are not given.
-        whole: whether all options are listed, with all that is said of them.
-    """
+    """Return the help of a command from its options and their values; whole with all options and all that is said."""
     width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
     shown = [option for option in table if whole or "." not in option.path or option.path in ESSENTIAL]
     places = [option for option in table if option.arg.positional]

@@ -56,8 +56,7 @@ class Option:
     Attributes:
         path: its dotted name in the class of options, such as ``settings.loss.gamma``.
         name: how it is called: ``--loss.gamma``, or the metavar of a positional one.
-        group: the class of settings that it stands in.
-        field: that declares it.
+        group: the class of settings that it stands in; its ``field`` declares it.
         arg: what the field does not say.
         alias: a shorter name.
     """
@@ -122,11 +121,7 @@ class Option:
         return re.split(r"(?<=[.])\s", self.about)[0]
 
     def read(self, words: list[str]) -> Any:
-        """Return the value that ``words`` are.
-
-        Raises:
-            UserError: one line, if they are none that it takes.
-        """
+        """Return the value that ``words`` are; UserError, in one line, if it takes no such value."""
         if [word.lower() for word in words] == ["none"] and "none" not in self.choices:
             if self.is_optional:
                 return None

@@ -28,17 +28,9 @@ _TRUTHS = ("true", "yes", "on", "false", "no", "off")
 def parse(options: type[_Options], words: Sequence[str], prog: str, defaults: Defaults | None = None) -> _Options:
     """Return the options that ``words`` give, or print the help and leave.
 
-    Args:
-        options: class of the command's options.
-        words: what stands behind the command's name.
-        prog: name of the command for its help.
-        defaults: from the values that are given, by dotted name (``settings.loss.gamma``), to values for fields of
-            ``options`` that are not: the settings of the recipe that is named, for example. Called once all
-            positional options are there that must be.
-
-    Raises:
-        UserError: one line for the first mistake.
-        SystemExit: with code 0, after the help.
+    ``defaults`` maps the values that are given, by dotted name (``settings.loss.gamma``), to values for fields that
+    are not: the settings of the recipe that is named, for example. It is called once all positional options are there
+    that must be. Raises UserError for the first mistake, SystemExit with code 0 after the help.
     """
     table = list(options_of(options))
     given = _read(table, [word for word in words if word not in HELP])
@@ -92,11 +84,7 @@ def _is_name(word: str) -> bool:
 
 
 def _taken(option: Option, rest: list[str]) -> list[str]:
-    """Take the words behind an option's name that are its value.
-
-    Raises:
-        UserError: if there is none and it needs one.
-    """
+    """Take the words behind an option's name that are its value; UserError if there is none and it needs one."""
     if option.is_switch:
         return [rest.pop(0)] if rest and rest[0].lower() in _TRUTHS else ["true"]
     several = option.takes_several and not option.arg.repeated

@@ -63,11 +63,7 @@ def run(options: Options) -> None:
 
 
 def _folder(options: Options) -> Path:
-    """Return the folder that the model is saved into.
-
-    Raises:
-        UserError: if it may not be written to, or there is no model.
-    """
+    """Return the folder that the model is saved into; UserError if there is no model, or it may not be replaced."""
     from ..files import check_free
     from ..runs.locate import find_model
 

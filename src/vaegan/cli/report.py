@@ -60,8 +60,7 @@ def run(options: Options) -> None:
 def _no_images(options: Options, opened: OpenedRun) -> str:
     """Return why there are no images, '' if there are: a run may have come from another machine, without them.
 
-    Raises:
-        UserError: if the user named the data and it cannot be opened.
+    Raises UserError if the user named the data and it cannot be opened.
     """
     if not opened.has_model:
         return "there is no model yet"

@@ -51,11 +51,7 @@ def run(options: Options) -> None:
 
 
 def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
-    """Open the runs and serve them, with the page for people or without.
-
-    Raises:
-        UserError: if a run is none, the port is taken, or the extra is not installed.
-    """
+    """Open the runs and serve them, with the page for people or without."""
     for name in ("fastapi", "uvicorn", "python_multipart"):
         if importlib.util.find_spec(name) is None:
             raise UserError(f"this needs {name}: pip install 'vaegan[studio]'")

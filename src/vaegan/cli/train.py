@@ -32,11 +32,7 @@ class Options(Settings):
 
 
 def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the recipe or the file that is named, changed by those that are given.
-
-    Raises:
-        UserError: if both are named, one cannot be read, or settings contradict each other.
-    """
+    """Return the settings of the recipe or the file that is named, changed by those that are given."""
     recipe, file = given.get("recipe"), given.get("config")
     if recipe and file:
         raise UserError(f"both recipe {recipe} and --config {file} are given; name one of them")

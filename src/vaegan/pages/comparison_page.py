@@ -38,12 +38,7 @@ _SPREAD = "Standard deviations over the runs of a model, with intervals of 95 %:
 
 
 def comparison_page(comparison: Comparison, seed: int) -> str:
-    """Return the HTML.
-
-    Args:
-        comparison: the models and their figures.
-        seed: of the choice of images and of samples.
-    """
+    """Return the HTML; the seed chooses images and samples."""
     first = comparison.models[0].runs[0].evaluation
     facts = Facts(
         [

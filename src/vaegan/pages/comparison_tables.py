@@ -72,13 +72,7 @@ def in_words(verdict: Verdict, names: Sequence[str]) -> str:
 def short_table(
     groups: Sequence[FigureGroup], models: Sequence[ComparedModel], marked: str = "{} *"
 ) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows of the summary of all groups as text, each figure with its interval in brackets.
-
-    Args:
-        groups: from `compare`.
-        models: that were compared.
-        marked: how the best is written where there is a clear winner.
-    """
+    """Return head and rows of the summary, each figure with its interval in brackets, a clear winner as ``marked``."""
     rows = []
     for group in summary_groups(groups):
         prefix = "" if group.of == "cost" else f"{head_of(group)}: "

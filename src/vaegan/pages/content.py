@@ -36,14 +36,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under a head; of each row the first cell names it.
-
-    Attributes:
-        caption: what is seen, in what units.
-        head: name of each column.
-        rows: cells of each row.
-        hints: a few words below each row's name, or none.
-    """
+    """Rows of cells under a head; the first cell names its row, and a hint, if any, is written below the name."""
 
     kind: ClassVar[str] = "table"
     caption: str
@@ -54,13 +47,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure in a matrix.
-
-    Attributes:
-        text: the number.
-        under: its interval, or nothing.
-        is_best: whether it is marked.
-    """
+    """A figure in a matrix: the number, its interval (or nothing) below it, and whether it is marked as best."""
 
     text: str
     under: str = ""
@@ -71,10 +58,7 @@ class Cell:
 class Matrix:
     """Figures of several models under their names; in a narrow window a list of each figure's models.
 
-    Attributes:
-        caption: what is seen, in what units.
-        head: name of each column.
-        rows: name, a few words below it, and cells of each row.
+    Each row is a name, a few words below it, and its cells.
     """
 
     kind: ClassVar[str] = "matrix"
@@ -85,14 +69,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture.
-
-    Attributes:
-        uri: a data URI.
-        size: width and height in pixels.
-        alt: what a reader who does not see it should know.
-        caption: what is seen.
-    """
+    """One picture: a data URI, its width and height in pixels, a description for who does not see it, a caption."""
 
     kind: ClassVar[str] = "picture"
     uri: str
@@ -103,13 +80,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Strips:
-    """Rows of equally many images with their names.
+    """Rows of equally many images: of each its name (may be empty), data URI and description.
 
-    Attributes:
-        rows: name (may be empty), data URI, and what a reader who does not see it should know, of each row.
-        size: width and height of a row in pixels.
-        caption: what is seen.
-        columns: a short name above each image of a row, or none.
+    The size is that of a row in pixels; columns are short names above the images of a row, or none.
     """
 
     kind: ClassVar[str] = "strips"
@@ -130,14 +103,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what is below it.
-
-    Attributes:
-        title: the heading.
-        blocks: what is shown.
-        text: a sentence or two that say what is shown; empty for none.
-        is_half: whether it may share a wide window's width with the next one.
-    """
+    """A heading, a sentence or two on what is shown, and blocks; a half one may share a wide window's width."""
 
     title: str
     blocks: Sequence[Block]

@@ -78,13 +78,7 @@ def model_sections(subject: Subject) -> Iterator[Section]:
 
 
 def view_block(view: View, alts: Sequence[str] = (), lines: int = 1) -> Block:
-    """Return a view as a block: a sequence as one picture, else a strip for each row.
-
-    Args:
-        view: to show.
-        alts: what the picture, or each row, shows; from the names of rows if none are given.
-        lines: into how many lines each row is broken.
-    """
+    """Return a view as a block: a sequence as one picture, else a strip for each row, broken into so many lines."""
     if view.is_sequence:
         return picture(view.picture(), alts[0] if alts else view.caption, view.caption)
     alts = alts or [f"Row of images: {name}" for name in view.rows]

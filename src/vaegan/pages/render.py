@@ -24,15 +24,7 @@ _FOLDER = Path(__file__).parent
 
 
 def render_page(title: str, lead: str, facts: Facts, sections: Sequence[Section], kicker: str = "vaegan report") -> str:
-    """Return HTML that needs nothing from outside.
-
-    Args:
-        title: of the page.
-        lead: a sentence below the title.
-        facts: the most important numbers.
-        sections: in their order.
-        kicker: what kind of page it is.
-    """
+    """Return HTML that needs nothing from outside; the kicker above the title says what kind of page it is."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -80,15 +72,9 @@ def strips(
     columns: Sequence[str] = (),
     lines: int = 1,
 ) -> Strips:
-    """Return uint8 `(R, K, H, W, C)` as rows of images.
+    """Return uint8 `(R, K, H, W, C)` as rows of images, each broken into so many lines.
 
-    Args:
-        images: R rows of K.
-        caption: what is seen.
-        alts: R descriptions.
-        rows: R names, or none.
-        columns: K short names, or none.
-        lines: into how many lines each row is broken.
+    Alts are R descriptions; rows are R names and columns K short names, or none.
     """
     pictures = [to_image(grid(row, columns=-(-len(row) // lines))) for row in images]
     limit = STRIPS_LIMIT // len(pictures)

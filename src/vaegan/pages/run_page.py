@@ -22,11 +22,7 @@ from .run_sections import (
 
 
 def run_page(subject: Subject) -> tuple[str, list[Section]]:
-    """Return a run's page as HTML, and its sections.
-
-    Raises:
-        UserError: if the model or the settings cannot be read.
-    """
+    """Return a run's page as HTML, and its sections."""
     run, records = subject.run, subject.run.records()
     config = run.config
     sections = [

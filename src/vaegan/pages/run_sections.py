@@ -182,14 +182,7 @@ _FOLDERS = {
 
 @dataclass(frozen=True)
 class Pane:
-    """What one folder shows.
-
-    Attributes:
-        title: of the pane.
-        caption: what is seen.
-        size: width and height of the last frame in pixels.
-        frames: data URI of each moment; empty where there is no picture.
-    """
+    """The pictures of one folder: title, caption, size of the last in pixels, and a data URI ('' for none) a moment."""
 
     title: str
     caption: str
@@ -199,12 +192,7 @@ class Pane:
 
 @dataclass(frozen=True)
 class Film:
-    """Panes side by side under one slider.
-
-    Attributes:
-        moments: each moment in words.
-        panes: one for each folder that has pictures.
-    """
+    """Panes side by side under one slider over moments, which are named in words."""
 
     kind: ClassVar[str] = "film"
     moments: Sequence[str]
@@ -212,12 +200,7 @@ class Film:
 
 
 def snapshots_section(run: Path, records: Iterable[Mapping[str, Any]]) -> Section:
-    """Return a slider over the grids in `samples/` and `reconstructions/` of a run.
-
-    Args:
-        run: the folder.
-        records: of `metrics.jsonl`; they tell the epoch of a moment.
-    """
+    """Return a slider over the grids of a run's snapshots; the records tell the epoch of each."""
     folders = {name: _pictures(run / name) for name in _FOLDERS}
     folders = {name: pictures for name, pictures in folders.items() if pictures}
     if not folders:
@@ -254,13 +237,7 @@ def _words(images: int, epochs: Mapping[int, float]) -> str:
 
 
 def timing_section(records: Sequence[Mapping[str, Any]], config: Config | None, device: str | None = None) -> Section:
-    """Return speed over the run, time in all and per epoch, device and precision.
-
-    Args:
-        records: of `metrics.jsonl`.
-        config: the run's settings, if it is known.
-        device: that it trained on last, where the settings say 'auto'.
-    """
+    """Return speed over the run, time in all and per epoch, device and precision."""
     pairs = [] if config is None else _settings(config, device or config.device)
     line = speeds(records)
     if line is None:

@@ -23,17 +23,10 @@ def write_gif(
     seconds_per_frame: float = 0.12,
     last_seconds: float = 1.0,
 ) -> None:
-    """Write frames as a film that repeats for ever.
+    """Write frames uint8 `(H, W, 1 or 3)`, all of one size, as an animation that repeats for ever.
 
-    Args:
-        path: the file, written beside and then renamed.
-        frames: uint8 `(H, W, 1 or 3)`, at least one, all of one size.
-        seconds_per_frame: time of each frame, in hundredths of a second as GIF counts it. Equal frames that follow one
-            another are stored once, with their times added.
-        last_seconds: time of the last frame.
-
-    Raises:
-        UserError: if the file cannot be written.
+    Times are in hundredths of a second, as GIF counts them. Equal frames that follow one another are stored once, with
+    their times added. Raises UserError if the file cannot be written.
     """
     images = [_paletted(frame) for frame in frames]
     durations = [round(100 * seconds_per_frame) * 10] * (len(images) - 1) + [round(100 * last_seconds) * 10]
@@ -50,20 +43,10 @@ def film_of_folder(
     seconds_per_frame: float = 0.12,
     last_seconds: float = 1.5,
 ) -> int:
-    """Make the PNGs of a folder, in the order of their names, into one film.
+    """Make the PNGs of a folder, in the order of their names, into one animation; return its number of frames.
 
-    Args:
-        folder: holds the pictures; those of another size than the last one's are left out.
-        path: the GIF.
-        max_frames: with more pictures than this, so many are chosen evenly, the first and the last among them.
-        seconds_per_frame: as in `write_gif`.
-        last_seconds: as in `write_gif`.
-
-    Returns:
-        The number of frames; nothing is written if it is 0.
-
-    Raises:
-        UserError: if the film cannot be written.
+    Pictures of another size than the last one's are left out. Of more than ``max_frames`` so many are chosen evenly,
+    the first and the last among them. Without any, nothing is written.
     """
     return write_film(numbered_pictures(folder), path, max_frames, seconds_per_frame, last_seconds)
 

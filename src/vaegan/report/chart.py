@@ -30,15 +30,10 @@ _MAX_POINTS = 240
 
 @dataclass(frozen=True)
 class ChartLine:
-    """One line of a chart.
+    """One line of a chart: its name, the number of its colour, and (x, y) places in the drawing.
 
-    Attributes:
-        name: in the legend.
-        colour: number of its colour.
-        is_dashed: whether its points are marked and joined by dashes.
-        points: (x, y) of the line in the drawing.
-        raw_points: likewise of the faint raw line below it, or none.
-        readout: JSON-able, for reading values: places "x" and "y" in the drawing, "images" seen, "values" as text.
+    The raw points, if any, are a faint line below. ``readout`` is JSON-able, for reading values: places "x" and "y",
+    "images" seen, "values" as text. A dashed line has marked points.
     """
 
     name: str
@@ -66,16 +61,7 @@ class ChartLine:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over images seen, a block of a page.
-
-    Attributes:
-        title: what is measured.
-        caption: what is drawn, in what units.
-        lines: the lines.
-        x_ticks: place in the drawing and text of each tick.
-        y_ticks: likewise.
-        seen: images seen at the end, as text.
-    """
+    """Lines over images seen, a block of a page; ticks are places in the drawing with their text."""
 
     kind: ClassVar[str] = "chart"
     width: ClassVar[int] = WIDTH
@@ -106,11 +92,8 @@ def draw_chart(
 ) -> Chart | None:
     """Return a chart of lines, or None if there is no finite value.
 
-    Args:
-        title: what is measured.
-        caption: what is drawn, in what units.
-        lines: name, number of the colour, whether dashed, and images seen with values, of each.
-        from_zero: whether the axis of values starts at 0.
+    Each line has a name, the number of its colour, whether it is dashed, and images seen with values. With
+    ``from_zero`` the axis of values starts at 0.
     """
     finite = [(name, colour, dashed, *_finite(*line)) for name, colour, dashed, line in lines]
     finite = [line for line in finite if len(line[3])]
@@ -198,14 +181,7 @@ _MAX_TICKS = 6
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis.
-
-    Attributes:
-        kind: 'linear', 'log' or 'asinh'.
-        low: value at place 0.
-        high: value at place 1.
-        threshold: t of 'asinh'.
-    """
+    """An axis 'linear', 'log' or 'asinh' (of x / threshold), with the values at its places 0 and 1."""
 
     kind: Literal["linear", "log", "asinh"]
     low: float
@@ -240,12 +216,7 @@ class Scale:
 
 
 def fitting_scale(values: ArrayLike, *, from_zero: bool = False) -> Scale:
-    """Return an axis for finite values, with a little room at both ends.
-
-    Args:
-        values: at least one.
-        from_zero: a linear axis that starts at 0, for amounts.
-    """
+    """Return an axis for finite values, with a little room at both ends; ``from_zero`` a linear one, for amounts."""
     flat = np.asarray(values, float).ravel()
     low, high = float(flat.min()), float(flat.max())
     if from_zero:

@@ -43,17 +43,11 @@ def _of_part(losses: Mapping[str, Mapping[str, Line]]) -> list[tuple[str, int, b
 
 
 def draw_losses(records: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Draw `losses.png` out of the records of `metrics.jsonl`.
+    """Draw `losses.png` from the records of `metrics.jsonl`.
 
-    Args:
-        records: each with "images" (images seen), "split" ("train" or "test") and "losses", which maps parts to
-            losses by name, in nats per image; those of snapshots may have "scores" by name, which get a panel, too.
-            All else, and records without these, are passed over. Of several records with the same number of images, as
-            a resumed run may leave them, the last one counts.
-        path: the PNG, written beside and then renamed.
-
-    Raises:
-        UserError: if the file cannot be written.
+    Records have "images" (images seen), "split" ("train" or "test") and "losses", which maps parts to losses by name,
+    in nats per image; those of snapshots may have "scores" by name, which get a panel too. All else is passed over. Of
+    several records with the same number of images, as a resumed run may leave them, the last one counts.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

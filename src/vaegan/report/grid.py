@@ -27,18 +27,10 @@ _WIDEST = 2048
 
 
 def grid(images: Bytes, columns: int | None = None, pad: int = 2, scale: int | None = None) -> Bytes:
-    """Lay images in rows.
+    """Lay images uint8 `(N, H, W, C)` in rows of ``columns`` (near the root of N if None), as uint8 `(H', W', C)`.
 
     The pixel (0, 0) of the image in row r and column c comes to `(pad + r (H scale + pad), pad + c (W scale + pad))`.
-
-    Args:
-        images: uint8 `(N, H, W, C)`, at least one.
-        columns: images of a row; near the square root of N if None.
-        pad: width of the lines in pixels.
-        scale: whole factor of enlargement; if None, small images get one that makes them about 56 pixels large.
-
-    Returns:
-        uint8 `(H', W', C)`.
+    The scale is a whole factor of enlargement; if None, small images get one that makes them about 56 pixels large.
     """
     num = len(images)
     columns = min(num, columns or math.ceil(math.sqrt(num)))
@@ -50,17 +42,9 @@ def grid(images: Bytes, columns: int | None = None, pad: int = 2, scale: int | N
 def pairs(
     originals: Bytes, reconstructions: Bytes, columns: int | None = None, pad: int = 2, scale: int | None = None
 ) -> Bytes:
-    """Lay a row of originals, below it the row of their reconstructions, and so on, pair rows set apart.
+    """Lay a row of originals `(N, H, W, C)`, below it the row of their reconstructions, and so on; as `grid`.
 
-    Args:
-        originals: uint8 `(N, H, W, C)`.
-        reconstructions: their counterparts, of the same shape.
-        columns: pairs of a row; near the square root of 2 N if None.
-        pad: width of the lines in pixels; between two pairs of rows it is four times as wide.
-        scale: as in `grid`.
-
-    Returns:
-        uint8 `(H', W', C)`.
+    Between two pairs of rows the line is four times as wide.
     """
     num = len(originals)
     columns = min(num, columns or math.ceil(math.sqrt(2 * num)))
@@ -93,11 +77,7 @@ def _lay(images: Bytes, order: NDArray[np.int_], extra: NDArray[np.int_], pad: i
 def fitting_scale(height: int, width: int, places: tuple[int, int], lines: tuple[int, int]) -> int:
     """Return the factor that makes a tile easy to see, but not the picture wider or higher than 2048 pixels.
 
-    Args:
-        height: of a tile.
-        width: of a tile.
-        places: tiles beside each other, and one below the other.
-        lines: pixels of all lines across the picture, and down it.
+    ``places`` are the numbers of tiles across and down, ``lines`` the pixels of all lines across and down.
     """
     wanted = math.ceil(_SEEN_WELL / min(height, width))
     allowed = [(_WIDEST - line) // (num * side) for num, side, line in zip(places, (width, height), lines, strict=True)]
@@ -110,10 +90,6 @@ def to_image(picture: NDArray[np.uint8]) -> Image.Image:
 
 
 def write_picture(path: Path, picture: Bytes) -> None:
-    """Write uint8 `(H, W, 1 or 3)` as PNG, beside and then renamed.
-
-    Raises:
-        UserError: if the file cannot be written.
-    """
+    """Write uint8 `(H, W, 1 or 3)` as PNG, beside and then renamed; UserError if that fails."""
     with written_beside(path) as beside:
         to_image(picture).save(beside, format="PNG")

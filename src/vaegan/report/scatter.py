@@ -24,13 +24,7 @@ _MARGIN = 8
 
 @dataclass(frozen=True)
 class Grouping:
-    """One way to colour the points.
-
-    Attributes:
-        title: above the panel.
-        groups: int `(N,)`, the group of each point, an index into ``names``.
-        names: of the groups.
-    """
+    """One way to colour N points: the group of each, int `(N,)`, an index into the names of groups."""
 
     title: str
     groups: NDArray[np.int64]
@@ -39,14 +33,7 @@ class Grouping:
 
 @dataclass(frozen=True)
 class ScatterPanel:
-    """The points in the colours of one grouping.
-
-    Attributes:
-        title: of the grouping.
-        names: of the groups.
-        paths: number of a group and an SVG path with a dot for each of its points, in the order of drawing.
-        dot: width of a dot.
-    """
+    """The points in the colours of one grouping; each path is the number of a group and an SVG path with its dots."""
 
     title: str
     names: Sequence[str]
@@ -56,13 +43,7 @@ class ScatterPanel:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Panels of the same points beside each other, a block of a page.
-
-    Attributes:
-        caption: what is drawn.
-        alt: the same for a reader who does not see it.
-        panels: one for each grouping.
-    """
+    """Panels of the same points beside each other, a block of a page."""
 
     kind: ClassVar[str] = "scatter"
     side: ClassVar[int] = SIDE
@@ -95,16 +76,7 @@ def _paths(spots: NDArray[Any], groups: NDArray[np.int64]) -> list[tuple[int, st
 
 
 def draw_scatter(points: NDArray[np.floating[Any]], groupings: Sequence[Grouping], path: Path) -> None:
-    """Draw points `(N, 2)` as a PNG with a panel for each grouping. More than 20 groups get no legend.
-
-    Args:
-        points: `(N, 2)`.
-        groupings: at least one.
-        path: the PNG, written beside and then renamed.
-
-    Raises:
-        UserError: if the file cannot be written.
-    """
+    """Draw points `(N, 2)` as a PNG with a panel for each grouping; more than 20 groups get no legend."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

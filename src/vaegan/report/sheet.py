@@ -24,17 +24,9 @@ _PAPER = 255
 def sheet(
     images: Bytes, columns: Sequence[str] = (), rows: Sequence[str] = (), pad: int = 2, scale: int | None = None
 ) -> Bytes:
-    """Lay images in rows and columns with their names.
+    """Lay images uint8 `(R, K, H, W, C)` in rows and columns with their names, as uint8 `(H', W', C)`.
 
-    Args:
-        images: uint8 `(R, K, H, W, C)`.
-        columns: K names above, or none; those wider than an image are written upwards.
-        rows: R names to the left, or none.
-        pad: width of the lines in pixels.
-        scale: whole factor of enlargement; chosen as in `grid` if None.
-
-    Returns:
-        uint8 `(H', W', C)`; the grid is its right lower corner.
+    The grid is the lower right corner, see `grid`. Names wider than an image are written upwards above it.
     """
     num_rows, num_columns = images.shape[:2]
     picture = grid(images.reshape(-1, *images.shape[2:]), num_columns, pad, scale)
@@ -79,15 +71,9 @@ _PAD, _GAP = 2, 8
 
 
 def triptych(originals: Bytes, reconstructions: Bytes, generations: Bytes) -> Bytes:
-    """Lay three times as many images in three blocks side by side, in full rows if these need not be long.
+    """Lay originals `(N, H, W, C)`, their reconstructions and as many samples in three blocks side by side.
 
-    Args:
-        originals: uint8 `(N, H, W, C)`.
-        reconstructions: their counterparts, in the same places of the second block.
-        generations: as many images made of random codes.
-
-    Returns:
-        uint8 `(H', W', C)`.
+    Rows are full if they need not be long for that.
     """
     num, height, width, _ = originals.shape
     root = math.ceil(math.sqrt(num))

@@ -115,7 +115,7 @@ class OpenedRun:
         return read_evaluation(self.place, self.model().digest())
 
     def vectors(self) -> AttributeVectors:
-        """Return the attribute vectors saved with the model; UserError if these weights have none."""
+        """Return the attribute vectors saved with the model, or raise UserError."""
         if self.place.model is None:
             raise UserError(f"run {self.path} has no saved model yet; train it further, to its next snapshot")
         return load_vectors(self.place.model)
@@ -128,9 +128,7 @@ class OpenedRun:
         return open_data(settings.for_shape(self.model().image_shape))
 
     def data(self) -> ImageData:
-        """Return the images it was trained on and those held out, in the model's size; UserError if they cannot be
-        opened.
-        """
+        """Return the images it was trained on and those held out, in the model's size, or raise UserError."""
         return self._data
 
     def images(self, split: str = "test", num: int | None = None, seed: int = 0) -> ImageSet:
