@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vaegan.data import open_data
-from vaegan.evaluation.quick import moments_of, quick_scores
+from vaegan.evaluation.image_metrics import moments_of, quick_scores
 from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.extractors.features import open_extractor
 from vaegan.models import Model

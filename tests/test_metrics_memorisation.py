@@ -9,7 +9,7 @@ import torch
 from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 
-from vaegan.metrics.memorisation import copying_score, copying_score_by_cell, find_nearest, memorisation, placements
+from vaegan.metrics.memorisation import copying_score, find_nearest, memorisation, placements
 
 
 def distances(num: int, seed: int, shift: float = 0.0) -> torch.Tensor:
@@ -37,28 +37,6 @@ def test_ties_count_half() -> None:
     assert placements(samples, held_out).tolist() == [0.125, 0.5, 1.0]
     auc = roc_auc_score([1] * 3 + [0] * 4, torch.cat([samples, held_out]))
     assert memorisation(samples, held_out).farther == pytest.approx(auc)
-
-
-def test_cells_by_hand() -> None:
-    samples, held_out = distances(120, 0), distances(100, 1)
-    cells, others = torch.arange(120) % 3, torch.arange(100) % 4  # 40 samples in 0, 1, 2; 25 held-out in 0 to 3
-    cells[cells == 2] = torch.tensor([2] * 19 + [1] * 21)  # too few in 2
-    scores = [scipy_score(samples[cells == cell], held_out[others == cell]) for cell in (0, 1)]
-    assert copying_score_by_cell(samples, held_out, cells, others) == pytest.approx(sum(scores) / 2)
-    more = torch.where(others == 3, 0, others)  # cell 0 weighs 50, cell 1 weighs 25
-    scores = [scipy_score(samples[cells == cell], held_out[more == cell]) for cell in (0, 1)]
-    wanted = (2 * scores[0] + scores[1]) / 3
-    assert copying_score_by_cell(samples, held_out, cells, more) == pytest.approx(wanted)
-    assert math.isnan(copying_score_by_cell(samples, held_out, cells, others, fewest=1000))
-
-
-def test_copies_in_one_cell_do_not_hide_behind_poor_samples_in_another() -> None:
-    samples = torch.cat([distances(100, 0, -2.0), distances(100, 1, 2.0)])
-    held_out, cells = distances(200, 2), torch.arange(200) // 100
-    assert abs(copying_score(samples, held_out)) < 2
-    only_copies = copying_score_by_cell(samples[:100], held_out, cells[:100], cells)
-    assert only_copies < -8
-    assert only_copies == pytest.approx(copying_score(samples[:100], held_out[:100]))
 
 
 def test_copies_new_images_and_noise_are_told_apart() -> None:

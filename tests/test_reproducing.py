@@ -20,8 +20,8 @@ from vaegan.loading import load
 from vaegan.metrics.figures import Figure
 from vaegan.reproducing import experiment, measurements, paper_images
 from vaegan.reproducing.experiment import cached_json
+from vaegan.reproducing.measurements import open_regressor
 from vaegan.reproducing.plan import TITLES, base_settings, num_images_of, plan, seeds_of
-from vaegan.reproducing.regressor import open_regressor
 from vaegan.reproducing.results import table2, table2_row_json
 from vaegan.settings_io import with_settings
 from vaegan.training import snapshots

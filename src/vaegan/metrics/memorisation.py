@@ -85,32 +85,6 @@ def copying_score(samples: Tensor, held_out: Tensor) -> float:
     return (u - pairs / 2) / math.sqrt(pairs * (num_samples + num_held_out + 1) / 12)
 
 
-def copying_score_by_cell(
-    samples: Tensor, held_out: Tensor, sample_cells: Tensor, held_out_cells: Tensor, *, fewest: int = 20
-) -> float:
-    """C_T: the mean score over cells, weighted by their share of held-out images (Meehan et al., section 3).
-
-    Copies in one region and poor samples in another cancel in a single score, but not here.
-
-    Args:
-        samples: distances `(Q,)` of samples to their nearest training image.
-        held_out: distances `(H,)` of held-out images to it.
-        sample_cells: number of the cell that each sample lies in, `(Q,)`: a cluster, or a label.
-        held_out_cells: likewise of held-out images, `(H,)`.
-        fewest: a cell counts if so many samples lie in it.
-
-    Returns:
-        The score; NaN if no cell counts.
-    """
-    total, weights = 0.0, 0
-    for cell in sorted(set(held_out_cells.tolist())):
-        inside, others = samples[sample_cells == cell], held_out[held_out_cells == cell]
-        if len(inside) >= fewest:
-            total += len(others) * copying_score(inside, others)
-            weights += len(others)
-    return total / weights if weights else math.nan
-
-
 _SPARE = 8
 _BLOCK = 2**24  # numbers of a block's table of distances, and of its candidates
 

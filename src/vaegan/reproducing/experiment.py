@@ -24,8 +24,8 @@ from ..models.serialization import weights_digest
 from ..training import train
 from ..training.device import pick_device
 from . import measurements
+from .measurements import Regressor, open_regressor, r_squared
 from .plan import TITLES, Training, plan
-from .regressor import Regressor, open_regressor, r_squared
 from .results import FORMAT, MeasureOptions, Results
 
 log = logging.getLogger("vaegan")

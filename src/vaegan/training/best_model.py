@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..data import ImageData
 from ..data.conditions import Conditioning
-from ..evaluation.quick import moments_of, quick_scores
+from ..evaluation.image_metrics import moments_of, quick_scores
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
 from ..metrics.extractors.learned import Learned, num_images_for
 from ..models import Model
