@@ -99,9 +99,7 @@ def code_figures(model: Model, real: RealImages) -> Figures:
     """Return the accuracies of a linear probe and of nearest neighbours that predict labels from codes.
 
     They are trained on the baseline images; 'probe_chance' is the accuracy of always naming the most frequent label.
-
-    Raises:
-        UserError: if the model has no encoder, or the data have no labels.
+    Raises UserError without an encoder or labels.
     """
     if real.images.labels is None or real.baseline_images.labels is None:
         raise UserError("the data have no labels to predict from the codes")

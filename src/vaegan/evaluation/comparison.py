@@ -20,15 +20,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """One run of a model.
-
-    Attributes:
-        name: of the run.
-        seed: that it was trained with, or None.
-        evaluation: what `evaluate` returned.
-        cost: numbers by name, None where unknown.
-        prior: its default prior; None if it has none.
-    """
+    """One run of a model: what `evaluate` returned, the seed it was trained with, its costs, its default prior."""
 
     name: str
     seed: int | None
@@ -44,12 +36,7 @@ class MeasuredRun:
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """A model.
-
-    Attributes:
-        name: heads its column.
-        runs: one for each seed.
-    """
+    """A model with its runs, one for each seed; its name heads a column."""
 
     name: str
     runs: Sequence[MeasuredRun]
@@ -57,15 +44,7 @@ class ComparedModel:
 
 @dataclass(frozen=True)
 class FigureRow:
-    """One figure of all models.
-
-    Attributes:
-        name: of the figure.
-        better: which way is better, None where neither is.
-        real: value of the real-data baseline, NaN where that means nothing.
-        models: of each model.
-        verdict: which model is best.
-    """
+    """One figure of all models: which way is better, the real-data baseline (NaN where it has none), the verdict."""
 
     name: str
     better: Better | None
@@ -76,13 +55,7 @@ class FigureRow:
 
 @dataclass(frozen=True)
 class FigureGroup:
-    """Figures of the same images or codes.
-
-    Attributes:
-        of: 'samples', 'reconstructions', 'likelihood', 'codes' or 'cost'.
-        prior: of samples; empty for those of each model's default prior, and for other groups.
-        rows: its figures.
-    """
+    """Figures of 'samples' (of a prior; '' for each model's default), of other things, or of the 'cost'."""
 
     of: str
     prior: str
@@ -123,13 +96,9 @@ def _group(models: Sequence[ComparedModel], of: str, prior: str) -> FigureGroup:
 def row_of(
     name: str, of_models: Sequence[Sequence[Figure | None]], real: Mapping[str, Figure], group: str = ""
 ) -> FigureRow:
-    """Return one figure of all models.
+    """Return one figure of all models, from the figures of the runs of each and those of the real-data baseline.
 
-    Args:
-        name: of the figure.
-        of_models: of each model the figures of its runs.
-        real: figures of the real-data baseline.
-        group: that the registry lists the figure in, where it has several of this name.
+    The group is the one that the registry lists the figure in, where it has several of this name.
     """
     models = [over_seeds(of_runs) for of_runs in of_models]
     better = info_of(name, group).better

@@ -47,12 +47,7 @@ def baseline_figures(real: RealImages) -> Figures:
 
 
 def sample_figures(batches: Iterable[Tensor], real: RealImages) -> Figures:
-    """Return figures of samples.
-
-    Args:
-        batches: float `(B, C, H, W)` in [0, 1], in all `real.num_samples`, which the ratio assumes.
-        real: images to measure against.
-    """
+    """Return figures of samples, float `(B, C, H, W)` in [0, 1], in all `real.num_samples`, which the ratio assumes."""
     values: Rows = {}
     features: list[Tensor] = []
     first: list[Tensor] = []
@@ -71,11 +66,7 @@ def sample_figures(batches: Iterable[Tensor], real: RealImages) -> Figures:
 
 
 def reconstruction_figures(model: Model, real: RealImages) -> Figures:
-    """Return figures of the reference's images, encoded and decoded again.
-
-    Raises:
-        UserError: if the model has no encoder or no decoder.
-    """
+    """Return figures of the reference's images, encoded and decoded; UserError without an encoder or a decoder."""
     values: Rows = {}
     features = []
     c = model.condition_of(real.images)
@@ -127,17 +118,11 @@ _RESAMPLES = 1000
 
 
 def label_figures(features: Tensor, real: RealImages) -> Figures:
-    """Compare the predicted labels of images with those of the reference; no figures without labels.
+    """Compare the predicted labels of images with those of the reference, by features `(N, D)`; {} without labels.
 
-    Both are labels that the classifier predicts, so that its mistakes cancel.
-
-    Args:
-        features: of the images, `(N, D)`.
-        real: images to measure against.
-
-    Returns:
-        'missing_labels', how many have less than a tenth of their share in the data; 'rarest_share', the smallest;
-        'label_divergence', the Kullback-Leibler divergence from the data's shares, in nats; and 'share of LABEL'.
+    Both are labels that the classifier predicts, so that its mistakes cancel. 'missing_labels' counts those with less
+    than a tenth of their share in the data; 'rarest_share' is the smallest share; 'label_divergence' the
+    Kullback-Leibler divergence from the data's shares, in nats; and there is a 'share of LABEL' each.
     """
     extractor = real.extractor
     if not isinstance(extractor, Learned) or not extractor.label_names:

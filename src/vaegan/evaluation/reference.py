@@ -100,14 +100,7 @@ def open_real_images(
 ) -> RealImages:
     """Choose the real images to measure against; their features are cached on disk.
 
-    Args:
-        data: real images.
-        extractor: of features.
-        num: images of each split, at most.
-        split: 'test' or 'train', of the reference; the other is the baseline.
-        seed: of the choice of images.
-        batch_size: images at a time.
-        cache: folder for features; ``~/.cache/vaegan`` if None.
+    The split, 'test' or 'train', is the reference's; the other one is the baseline.
     """
     folder = cache_folder(cache) / "features"
     chosen, features = {}, {}
@@ -164,19 +157,12 @@ def samples_of(
     """Yield samples, float `(B, C, H, W)` in [0, 1], on the CPU.
 
     Of a conditional model sample i has condition i mod N of ``condition`` `(N, A)`, that of real images.
-
-    Raises:
-        UserError: if the model has no such prior or no decoder.
     """
     yield from decoded(model, model.sample_codes(num, seed, prior), batch_size, condition)
 
 
 def decoded(model: Model, codes: Tensor, batch_size: int, condition: Tensor | None = None) -> Iterator[Tensor]:
-    """Yield the images of codes `(num, Z)`; the rest as `samples_of`.
-
-    Raises:
-        UserError: if the model has no decoder.
-    """
+    """Yield the images of codes `(num, Z)`; the rest as `samples_of`."""
     c = None if condition is None else condition[torch.arange(len(codes)) % len(condition)]
     for z, own in zip(torch.split(codes, batch_size), _split(c, batch_size), strict=False):
         yield model.decode(z, condition=own, batch_size=batch_size).cpu()
@@ -197,12 +183,7 @@ def features_of(extractor: FeatureExtractor, batches: Iterable[Tensor]) -> Tenso
 
 
 class Reference:
-    """Features of real images, and what is computed of them once for many comparisons.
-
-    Args:
-        features: `(N, D)`.
-        k: neighbours that a ball of the manifold reaches.
-    """
+    """Features `(N, D)` of real images, and what is computed of them once for many comparisons."""
 
     def __init__(self, features: Tensor, k: int = 5) -> None:
         self.features = features
@@ -220,13 +201,7 @@ class Reference:
 
 
 def distribution_figures(features: Tensor, reference: Reference, *, seed: int = 0) -> Figures:
-    """Return Fréchet and kernel distance, precision, recall, density and coverage of images.
-
-    Args:
-        features: of the images, `(M, D)`.
-        reference: real images.
-        seed: of subsets and resampling.
-    """
+    """Return Fréchet and kernel distance, precision, recall, density and coverage of features `(M, D)` of images."""
     sides = overlap(reference.manifold, Manifold.of(features, reference.k))
     return {
         "frechet_distance": frechet_interval(features, reference.moments, seed=seed),

@@ -98,13 +98,7 @@ class Verdict:
 
 
 def rank(figures: Sequence[Figure], better: Better | None, real: float = math.nan) -> Verdict:
-    """Decide which of the figures is best.
-
-    Args:
-        figures: one per model, NaN where it has none.
-        better: which way is better, or None.
-        real: the value of real images.
-    """
+    """Decide which figure is best, one per model and NaN where it has none; ``real`` is the value of real images."""
     losses = {i: loss for i, one in enumerate(figures) if (loss := _loss(one, better, real)) is not None}
     if len(losses) < 2 or not any(math.isfinite(loss.high) for loss in losses.values()):
         return Verdict()

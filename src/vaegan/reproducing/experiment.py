@@ -34,7 +34,7 @@ log = logging.getLogger("vaegan")
 def reproduce(
     base: Config, out: Path, *, num_seeds: int, options: MeasureOptions | None = None, overwrite: bool = False
 ) -> Iterator[Results]:
-    """Train and measure all models, or resume where an earlier call stopped.
+    """Train and measure all models, or resume where an earlier call stopped; yield the results after each seed.
 
     Args:
         base: settings that all trainings start from, see `plan`.
@@ -43,12 +43,7 @@ def reproduce(
         options: how models are measured.
         overwrite: train again what exists.
 
-    Yields:
-        The results so far, after each seed.
-
-    Raises:
-        UserError: if the data have no attributes or settings do not fit; one line with the remedy.
-        Stopped: if Ctrl-C or SIGTERM asked for it; everything is saved, and the same call resumes.
+    Raises UserError if the data have no attributes or settings do not fit, Stopped after Ctrl-C or SIGTERM.
     """
     trainings = plan(base, num_seeds, out)
     lab = _Lab(base, out, options or MeasureOptions())
@@ -63,16 +58,7 @@ def reproduce(
 
 
 class _Lab:
-    """Data, regressor and device, which all models are measured with.
-
-    Args:
-        base: settings that all trainings start from.
-        out: folder of everything.
-        options: how models are measured.
-
-    Raises:
-        UserError: if the data have no attributes.
-    """
+    """Data, regressor and device, which all models are measured with."""
 
     def __init__(self, base: Config, out: Path, options: MeasureOptions) -> None:
         self.base, self.out, self.options = base, out, options
@@ -131,16 +117,7 @@ class _Lab:
 
 
 def cached_json(path: Path, computed_from: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
-    """Return the result in a file if it was computed from the same things, else compute it and write the file.
-
-    Args:
-        path: of the file.
-        computed_from: all that decides the result, JSON-able.
-        compute: returns the result, JSON-able.
-
-    Raises:
-        UserError: if the file cannot be written.
-    """
+    """Return the result in a file if it was computed from the same things, else compute it and write the file."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

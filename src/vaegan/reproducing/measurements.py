@@ -166,16 +166,7 @@ def similarity_of_others(
 def similarity_of_model(
     model: Model, regressor: Regressor, images: ImageSet, *, num_samples: int, seed: int, batch_size: int
 ) -> Figures:
-    """Return the figures of an attribute-conditional model.
-
-    Args:
-        model: to measure.
-        regressor: predicts attributes of images.
-        images: whose attributes the model is conditioned on.
-        num_samples: K, images for each.
-        seed: of codes and resampling.
-        batch_size: images at a time.
-    """
+    """Return the figures of a model conditioned on the attributes of images, of K samples for each of them."""
     condition = model.condition_of(images)
     assert condition is not None
     codes = model.sample_codes(len(images) * num_samples, seed, "normal")
@@ -198,14 +189,7 @@ def pixels_of_real(images: ImageSet, *, seed: int, batch_size: int) -> Figures:
 
 
 def pixels_of_model(model: Model, images: ImageSet, *, seed: int, batch_size: int) -> Figures:
-    """Return the figures of an unconditional model; those of reconstructions only if it has an encoder.
-
-    Args:
-        model: has a decoder.
-        images: held-out ones; as many samples are drawn from N(0, I).
-        seed: of samples and resampling.
-        batch_size: images at a time.
-    """
+    """Return the figures of an unconditional model; those of reconstructions only if it has an encoder."""
     values: dict[str, list[Tensor]] = {}
     if model.encoder is not None:
         for x, x_tilde in reconstructions_of(model, images.images, batch_size):

@@ -76,10 +76,8 @@ class Training:
 def base_settings(source: str = DRAWN, *, is_quick: bool = False) -> Config:
     """Return the settings that all trainings start from.
 
-    Args:
-        source: where images come from.
-        is_quick: a small network at 32x32 and our losses, which need fewer steps; else the paper's, at 64x64, for as
-            many images as its authors' code, but fewer of drawn faces.
+    Quick ones have a small network at 32x32 and our losses, which need fewer steps; else they are the paper's, at
+    64x64, for as many images as its authors' code, but fewer of drawn faces.
     """
     if is_quick:
         return config_for("conv-32", {**_ALIKE, **_QUICK, "data.source": source})
@@ -92,13 +90,7 @@ def base_settings(source: str = DRAWN, *, is_quick: bool = False) -> Config:
 
 
 def plan(base: Config, num_seeds: int, out: Path) -> list[Training]:
-    """Return all trainings in order: the unconditional models, then the attribute-conditional ones, seed by seed.
-
-    Args:
-        base: settings; its seed is the first one.
-        num_seeds: of the attribute-conditional models.
-        out: folder of all runs.
-    """
+    """Return all trainings in order: the unconditional models, then the attribute-conditional ones, seed by seed."""
     unconditional = [_training(base, kind, False, base.seed, out) for kind in TITLES]
     seeds = range(base.seed, base.seed + num_seeds)
     return unconditional + [_training(base, kind, True, seed, out) for seed in seeds for kind in TITLES]

@@ -117,12 +117,7 @@ class Results:
 
 
 def table2(real: Figures, models: Sequence[Sequence[Figures]]) -> list[FigureRow]:
-    """Put models side by side.
-
-    Args:
-        real: figures of real images.
-        models: of each model, one for each seed.
-    """
+    """Put models side by side: the figures of real images, and of each model one for each seed."""
     return [row_of(name, [[one[name] for one in runs] for runs in models], real, "attributes") for name in SIMILARITIES]
 
 
