@@ -169,7 +169,7 @@ def test_what_a_model_wants_to_be_told(told_images):
         lambda: told.sample(3),
         lambda: told.discriminate(x),
     ):
-        with pytest.raises(UserError, match=r"this model is told each image's labels: it needs a condition \(3, 2\)"):
+        with pytest.raises(UserError, match=r"this model is conditional on labels: it needs a condition \(3, 2\)"):
             mistake()
     with pytest.raises(UserError, match="this model takes no condition"):
         plain.reconstruct(x, condition=c)

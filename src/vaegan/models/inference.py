@@ -1,14 +1,10 @@
-"""Encoder, decoder and discriminator composed, and used in public ranges.
+"""Inference with encoder, decoder and discriminator: encode, decode, reconstruct, discriminate.
 
-In public an image is float in [0, 1]. Inside the networks the range is `Composed.image_range`: (low, high) maps as
-low + (high - low) x.
+Outside the networks an image is float in [0, 1]; inside, the range is `InferenceModel.image_range`: (low, high) maps as
+low + (high - low) x. A code is a vector `(B, Z)` outside, also where the networks have a map; `InferenceModel.maps`
+reshapes it. A conditional model takes the condition c `(B, A)` of each image; `InferenceModel.conditioning` makes it.
 
-A code is a vector `(B, Z)` wherever it goes, also where the networks see a map: `Composed.maps` shows it as one.
-
-A conditional model is told what is known about each image, c: `Composed.conditioning` makes it, and whatever computes
-takes it as `condition`.
-
-How a model computes: in evaluation mode, without gradients, some images at a time.
+Everything is computed in evaluation mode, without gradients, some images at a time.
 """
 
 from __future__ import annotations
@@ -30,8 +26,8 @@ from ..networks import PARTS_OF_KIND
 from ..pixels import ImageRange
 
 
-class Composed(nn.Module):
-    """The parts that a kind of model has, and what they compute together; arguments as `Model`.
+class InferenceModel(nn.Module):
+    """The networks that a kind of model has, and what they compute together; arguments as `Model`.
 
     Raises:
         UserError: if the kind is unknown.
@@ -66,7 +62,7 @@ class Composed(nn.Module):
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """The parts there are, by name."""
+        """The networks that the model has, by name."""
         return {name: part for name in PARTS if (part := getattr(self, name)) is not None}
 
     @property
@@ -90,7 +86,7 @@ class Composed(nn.Module):
         return None if conditioning is None else conditioning.of_images(images, chosen)
 
     def condition_in_turn(self, num: int) -> Tensor | None:
-        """Return a condition `(num, A)` where none is asked for: labels or held-out attributes in turn, or None."""
+        """Return a default condition `(num, A)`: all labels, or held-out attributes, in turn; None if it takes none."""
         conditioning = self.conditioning
         return None if conditioning is None else conditioning.in_turn(num)
 
@@ -107,6 +103,10 @@ class Composed(nn.Module):
 
         Raises:
             UserError: if there is no encoder, it gives no distribution, or images or condition do not fit.
+
+        >>> mu, logvar = model.posterior(x)  # x (8, 1, 4, 4)
+        >>> mu.shape, logvar.shape
+        (torch.Size([8, 3]), torch.Size([8, 3]))
         """
         mu, *rest = self._encode(x, condition, batch_size)
         if not rest:
@@ -131,11 +131,17 @@ class Composed(nn.Module):
             x: images.
             sample: draw z from q(z|x) instead of taking its mean mu.
             seed: of the draw; taken from torch's global generator if None.
-            condition: what is known about each image, `(B, A)`, for a conditional model alone.
+            condition: of each image, `(B, A)`, for a conditional model.
             batch_size: images at a time.
 
         Raises:
-            UserError: as `posterior`; a plain autoencoder can encode, but not draw.
+            UserError: as `posterior`; a plain autoencoder has no q(z|x) to draw from.
+
+        >>> model.encode(x).shape  # means, of x (8, 1, 4, 4)
+        torch.Size([8, 3])
+        >>> z = model.encode(x, sample=True, seed=0)
+        >>> torch.equal(z, model.encode(x, sample=True, seed=0))
+        True
         """
         if not sample:
             return self._encode(x, condition, batch_size)[0]
@@ -144,29 +150,33 @@ class Composed(nn.Module):
         return mu + (0.5 * logvar).exp() * epsilon
 
     def decode(self, z: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
-        """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)`, or of maps as `maps` gives them.
+        """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)`, or of maps `(B, *code_shape)`.
 
         Raises:
             UserError: if there is no decoder or codes or condition do not fit.
+
+        >>> x_tilde = model.decode(z)  # z (8, 3)
+        >>> x_tilde.shape, bool((x_tilde >= 0).all() and (x_tilde <= 1).all())
+        (torch.Size([8, 1, 4, 4]), True)
         """
         decoder = self._part("decoder", "decoding")
         if len(self.code_shape) > 1 and tuple(z.shape[1:]) == self.code_shape:
             z = z.flatten(1)
         if z.ndim != 2 or z.shape[1] != self.latent_dim or not z.is_floating_point():
             raise UserError(f"codes must be float (B, {self.latent_dim}), not {_described(z)}")
-        inputs = (z, *self._given(condition, len(z)))
+        inputs = (z, *self._condition_args(condition, len(z)))
         return self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size)[0]
 
     def maps(self, z: Tensor) -> Tensor:
-        """Return codes `(B, Z)` in the shape that the networks see, `(B, *code_shape)`: maps, where they are maps."""
+        """Return codes `(B, Z)` in the networks' own shape, `(B, *code_shape)`: as maps, if they are maps."""
         return z.reshape(-1, *self.code_shape)
 
     @property
     def scale_factor(self) -> float:
-        """What codes are multiplied with for a diffusion model, so that their standard deviation is 1.
+        """The factor that gives codes standard deviation 1, for a diffusion model (see `latent.encoding`).
 
         Raises:
-            UserError: if it has not been found.
+            UserError: if it has not been measured.
         """
         if "scale_factor" not in self.info:
             raise UserError(
@@ -180,19 +190,34 @@ class Composed(nn.Module):
 
         Raises:
             UserError: as `encode`, or if there is no scale factor.
+
+        >>> model.info["scale_factor"] = 0.5
+        >>> model.latents(x).shape  # (8, C, h, w) where codes are maps
+        torch.Size([8, 3])
         """
         return self.maps(self.scale_factor * self.encode(x, sample, seed, batch_size=batch_size))
 
     def decode_latents(self, latents: Tensor, *, batch_size: int = 256) -> Tensor:
-        """Return images `(B, C, H, W)` in [0, 1] of what a diffusion model made, in the form that `latents` has.
+        """Return images `(B, C, H, W)` in [0, 1] of a diffusion model's samples, in the shape and scale of `latents`.
 
         Raises:
             UserError: as `decode`, or if there is no scale factor.
+
+        >>> model.info["scale_factor"] = 0.5
+        >>> model.decode_latents(model.latents(x)).shape
+        torch.Size([8, 1, 4, 4])
         """
         return self.decode(latents / self.scale_factor, batch_size=batch_size)
 
     def reconstruct(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
-        """Return the decoded means of images `(B, C, H, W)` in [0, 1], in the same form."""
+        """Return reconstructions Dec(mu(x)), `(B, C, H, W)` in [0, 1], of images like them.
+
+        Raises:
+            UserError: if there is no encoder or decoder, or images or condition do not fit.
+
+        >>> model.reconstruct(x).shape  # x (8, 1, 4, 4)
+        torch.Size([8, 1, 4, 4])
+        """
         self._part("decoder", "reconstructing")
         z = self.encode(x, condition=condition, batch_size=batch_size)
         return self.decode(z, condition=condition, batch_size=batch_size)
@@ -202,10 +227,13 @@ class Composed(nn.Module):
 
         Raises:
             UserError: if there is no discriminator or images or condition do not fit.
+
+        >>> model.discriminate(x).shape  # x (8, 1, 4, 4)
+        torch.Size([8])
         """
-        discriminator = self._part("discriminator", "telling real from made")
+        discriminator = self._part("discriminator", "discriminating")
         self._check_images(x)
-        inputs = (x, *self._given(condition, len(x)))
+        inputs = (x, *self._condition_args(condition, len(x)))
         return self._in_batches(lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size)[0]
 
     def _part(self, name: str, purpose: str) -> nn.Module:
@@ -223,8 +251,8 @@ class Composed(nn.Module):
             shape = ", ".join(map(str, self.image_shape))
             raise UserError(f"images must be float (B, {shape}) in [0, 1], not {_described(x)}")
 
-    def _given(self, condition: Tensor | None, num: int) -> tuple[Tensor, ...]:
-        """Return the networks' further inputs."""
+    def _condition_args(self, condition: Tensor | None, num: int) -> tuple[Tensor, ...]:
+        """Return the networks' further arguments: the condition, or nothing."""
         conditioning = self.conditioning
         if conditioning is None:
             if condition is not None:
@@ -232,9 +260,9 @@ class Composed(nn.Module):
             return ()
         shape = (num, len(conditioning.names))
         if condition is None or tuple(condition.shape) != shape:
-            told = "it has none" if condition is None else f"not {_described(condition)}"
+            actual = "and has none" if condition is None else f"not {_described(condition)}"
             raise UserError(
-                f"this model is told each image's {conditioning.kind}: it needs a condition {shape}, {told}; "
+                f"this model is conditional on {conditioning.kind}: it needs a condition {shape}, {actual}; "
                 "model.conditioning makes one"
             )
         return (condition,)
@@ -247,7 +275,7 @@ class Composed(nn.Module):
             output = encoder(self.to_network(x), *c)
             return output if isinstance(output, tuple) else (output,)
 
-        return self._in_batches(codes, (x, *self._given(condition, len(x))), batch_size)
+        return self._in_batches(codes, (x, *self._condition_args(condition, len(x))), batch_size)
 
     def _in_batches(
         self, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int
@@ -262,7 +290,7 @@ def _described(x: Tensor) -> str:
 
 
 MOST_PIXELS = 2**18
-"""Of the images that are computed at a time: hidden layers hold hundreds of numbers for each."""
+"""Pixels of the images in a batch: hidden layers hold hundreds of numbers for each."""
 
 
 def in_batches(
@@ -271,7 +299,7 @@ def in_batches(
     """Return what a function gives for all inputs, `batch_size` rows of them at a time.
 
     Args:
-        module: whose parts the function uses; in evaluation mode meanwhile, and inputs are moved to its device.
+        module: that the function uses; it is in evaluation mode meanwhile, and inputs are moved to its device.
         function: inputs of some rows -> outputs of as many.
         inputs: tensors of equally many rows.
         batch_size: rows at a time.
@@ -293,7 +321,7 @@ def normal(shape: tuple[int, ...], seed: int | None) -> Tensor:
 
 @contextlib.contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module and all inside it into evaluation mode, and afterwards each back into its own."""
+    """Put a module and all its submodules into evaluation mode, and restore their modes afterwards."""
     modes = [(inner, inner.training) for inner in module.modules()]
     module.eval()
     try:

@@ -1,8 +1,8 @@
-"""A trained model: its parts composed, a prior to sample from, saved and shared.
+"""A trained model: its networks, priors to sample from, saving and sharing.
 
-The encoder gives q(z|x) = N(mu(x), diag exp(logvar(x))), the decoder x_tilde = Dec(z), the prior is N(0, I) or one
-that was fitted to codes, and the discriminator tells real from made. A model of any kind is one `Model` that holds the
-parts it has; what needs a part that is missing says so. What the parts compute is in `composed`.
+The encoder gives q(z|x) = N(mu(x), diag exp(logvar(x))), the decoder x_tilde = Dec(z), the discriminator a logit, and
+the prior is N(0, I) or one fitted to codes. Models of all kinds are one class, `Model`, with the networks that the kind
+has; a method that needs another raises a `UserError`. What the networks compute is in `inference`.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
 from ..runs.files import MODEL_CONFIG
 from ..runs.locate import find_model
 from ..sharing.card import UNKNOWN_LICENSE
-from .inference import Composed
+from .inference import InferenceModel
 from .pretrained import NUM_SAMPLES, push_pretrained, write_pretrained
-from .serialization import damage_told, read_description, read_tensors, tensors_digest, write_model
+from .serialization import one_line_errors, read_description, read_tensors, tensors_digest, write_model
 
 
-class Model(Composed):
+class Model(InferenceModel):
     """Encoder, decoder and discriminator, as far as the kind of model has them.
 
     The networks are any modules: encoder `(B, C, H, W) -> (mu, logvar)`, each `(B, Z)` (or `-> z` in a plain
     autoencoder), decoder `(B, Z) -> (B, C, H, W)`, discriminator `(B, C, H, W) -> (B,)` logits.
 
     All methods that compute run in evaluation mode without gradients, `batch_size` images at a time (fewer, where they
-    are large), and leave each module's mode as it was. They take tensors of any device and give tensors on the model's
-    device.
+    are large), and restore each module's mode. They take tensors on any device and return them on the model's.
+
+    In the examples `model` is the one of `from_architecture`, `x` eight images (8, 1, 4, 4) and `z` eight codes (8, 3).
 
     Args:
         encoder: network, or None.
@@ -45,14 +46,14 @@ class Model(Composed):
         latent_dim: Z, dimensions of a code.
         code_shape: of a code that is a map, (C, h, w) with C h w = Z; (Z,) if None.
         image_range: values of black and white inside the networks.
-        architecture: arguments of `networks.build_parts` the parts were made with; None for user-made networks.
-        info: what else to remember (recipe, data, label names, seed, images seen ...), JSON-able. A conditional model's
+        architecture: arguments of `networks.build_parts` that made the networks; None for user-made ones.
+        info: further facts to save (recipe, data, label names, seed, images seen ...), JSON-able. A conditional model's
             has `Conditioning.as_json()` under 'condition'; its networks take c `(B, A)` as second argument.
             'default_prior' names the prior to sample from if none is named.
         priors: fitted to the model's codes, by name.
 
     Attributes:
-        folder: that it was loaded from, around which `save_pretrained` looks for its run; None if it was not.
+        folder: that it was loaded from, beside which `save_pretrained` reads its run; None for a new model.
 
     Raises:
         UserError: if the kind is unknown.
@@ -90,7 +91,16 @@ class Model(Composed):
 
     @classmethod
     def from_architecture(cls, architecture: Mapping[str, Any], info: Mapping[str, Any] | None = None) -> Model:
-        """Build the networks by `networks.build_parts(**architecture)`, with fresh weights of torch's generator."""
+        """Build the networks by `networks.build_parts(**architecture)`, with new weights from torch's generator.
+
+        >>> network = {"hidden": [16], "norm": "none"}
+        >>> model = Model.from_architecture({
+        ...     "kind": "vaegan", "network": "mlp", "image_shape": [1, 4, 4], "latent_dim": 3, "output": "tanh",
+        ...     "init": "paper", "encoder": network, "decoder": network, "discriminator": network,
+        ... })
+        >>> list(model.parts)
+        ['encoder', 'decoder', 'discriminator']
+        """
         parts: dict[str, Any] = dict(build_parts(**architecture))
         shape = code_shape(architecture)
         return cls(
@@ -119,7 +129,7 @@ class Model(Composed):
         """
         folder = Path(folder)
         config = read_description(folder)
-        with damage_told(folder / MODEL_CONFIG):
+        with one_line_errors(folder / MODEL_CONFIG):
             if parts is not None:
                 names = ("kind", "image_shape", "latent_dim", "image_range", "info")
                 arguments: dict[str, Any] = {**parts, **{name: config[name] for name in names}}
@@ -138,7 +148,11 @@ class Model(Composed):
         return model.to(device).eval()
 
     def with_parts(self, parts: Mapping[str, nn.Module]) -> Model:
-        """Return the same model with other networks in the places that ``parts`` names, sharing the rest."""
+        """Return the same model with other networks in the places that ``parts`` names, sharing the rest.
+
+        >>> list(model.with_parts({"decoder": torch.nn.Identity()}).parts)
+        ['encoder', 'decoder', 'discriminator']
+        """
         return Model(
             encoder=parts.get("encoder", self.encoder),
             decoder=parts.get("decoder", self.decoder),
@@ -155,7 +169,7 @@ class Model(Composed):
 
     @property
     def prior_names(self) -> list[str]:
-        """The priors there are to sample from: N(0, I), 'normal', but of a plain autoencoder, and the fitted ones."""
+        """The priors to sample from: 'normal', N(0, I), except for a plain autoencoder; and the fitted ones."""
         return list(dict.fromkeys([*([] if self.kind == "ae" else ["normal"]), *self.priors]))
 
     @property
@@ -188,13 +202,16 @@ class Model(Composed):
         """Draw codes `(num, Z)` from a prior, the same on every device.
 
         Args:
-            num: how many.
+            num: number of codes.
             seed: of the draw; taken from torch's global generator if None.
             prior: one of `prior_names`; `default_prior` if None.
             labels: int `(num,)`, the label of each code, for a prior that was fitted with labels.
 
         Raises:
-            UserError: if the model has no prior, or not this one, or it knows no such labels.
+            UserError: if the model has no prior, or not this one, or the prior has no such labels.
+
+        >>> model.sample_codes(64, seed=0).shape
+        torch.Size([64, 3])
         """
         return self.prior_of(prior).sample(num, seed=seed, labels=labels).to(self.device)
 
@@ -212,6 +229,10 @@ class Model(Composed):
 
         Raises:
             UserError: as `sample_codes`, or if there is no decoder, or the condition `(num, A)` does not fit.
+
+        >>> x_p = model.sample(64, seed=0)  # decoded from N(0, I)
+        >>> x_p.shape, bool((x_p >= 0).all() and (x_p <= 1).all())
+        (torch.Size([64, 1, 4, 4]), True)
         """
         return self.decode(self.sample_codes(num, seed, prior, labels), condition=condition, batch_size=batch_size)
 
@@ -223,10 +244,14 @@ class Model(Composed):
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors`, `config.json` and the priors into a folder, each beside and then renamed.
 
-        User-made networks are saved as well; `load` then asks for the networks to put the weights into.
+        The weights of user-made networks are saved too; `load` then needs the networks in ``parts``.
 
         Raises:
             UserError: if the folder cannot be written.
+
+        >>> model.save("mine")
+        >>> torch.equal(Model.from_folder("mine").sample(4, seed=0), model.sample(4, seed=0))
+        True
         """
         folder = Path(folder)
         description = {
@@ -259,17 +284,21 @@ class Model(Composed):
             hub: `revision`, `token`, `cache_dir`, `force_download`, `local_files_only`; see `sharing.download_model`.
 
         Raises:
-            UserError: if nothing is there or can be had, it is damaged or does not fit.
+            UserError: if it is not there and not on the hub, it is damaged, or does not fit.
+
+        >>> model.save_pretrained("faces")
+        >>> Model.from_pretrained("faces").sample(4, seed=0).shape  # or "owner/faces", from the hub
+        torch.Size([4, 1, 4, 4])
         """
         return cls.from_folder(find_model(pretrained_model_name_or_path, **hub), device=device, parts=parts)
 
     def save_pretrained(
         self, save_directory: str | Path, *, repo_id: str | None = None, license: str = UNKNOWN_LICENSE
     ) -> None:
-        """Write what others need into a folder: the model as `save` does, and a card, `README.md`, with pictures.
+        """Write a folder to share: the model as `save` does, and a card, `README.md`, with pictures.
 
-        A model that was loaded from a run takes along its settings, its `evaluation.json` and its pictures, and from
-        wherever it was loaded its attribute vectors.
+        For a model that was loaded from a run, its settings, `evaluation.json` and pictures are copied; its attribute
+        vectors are copied in any case.
 
         Args:
             save_directory: the folder; files of these names in it are replaced.
@@ -278,6 +307,10 @@ class Model(Composed):
 
         Raises:
             UserError: if the folder cannot be written.
+
+        >>> model.save_pretrained("faces", repo_id="me/faces", license="mit")
+        >>> sorted(path.name for path in Path("faces").iterdir() if path.is_file())
+        ['README.md', 'config.json', 'model.safetensors']
         """
         folder = Path(save_directory)
         self._write_shared(folder, repo_id or folder.resolve().name, license)
@@ -293,22 +326,25 @@ class Model(Composed):
         branch: str | None = None,
         create_pr: bool | None = None,
     ) -> str:
-        """Put what `save_pretrained` writes on the Hugging Face hub, as one commit.
+        """Upload what `save_pretrained` writes to the Hugging Face hub, as one commit.
 
         Args:
-            repo_id: id `owner/name` of the model; it is made if it is not there.
+            repo_id: id `owner/name` of the model; it is created if missing.
             license: of the model, as the hub spells it.
             commit_message: of the commit.
-            private: whether a model that is made now is for its owner alone.
-            token: to ask with; the one of `hf auth login` or HF_TOKEN if None.
-            branch: to put it on; the main branch if None.
+            private: whether a new model is private.
+            token: of the account; that of `hf auth login` or HF_TOKEN if None.
+            branch: to commit to; the main branch if None.
             create_pr: propose it as a pull request.
 
         Returns:
             The address of the commit or the pull request.
 
         Raises:
-            UserError: if the hub cannot be reached or does not take it.
+            UserError: if the hub cannot be reached or refuses it.
+
+        >>> model.push_to_hub("me/faces", license="mit")  # doctest: +SKIP
+        'https://huggingface.co/me/faces/commit/...'
         """
         return push_pretrained(
             repo_id,
@@ -321,7 +357,7 @@ class Model(Composed):
         )
 
     def _write_shared(self, folder: Path, name: str, license: str) -> None:
-        """Write what others get into a folder."""
+        """Write what `save_pretrained` and `push_to_hub` share."""
         self.save(folder)
         samples = None
         if self.decoder is not None and self.prior_names:

@@ -19,7 +19,7 @@ from ..settings_io import dump_yaml
 from ..sharing.card import CardFacts, write_card
 from ..sharing.hub import check_name, upload_folder
 from ..sharing.public_facts import public_facts
-from .inference import Composed
+from .inference import InferenceModel
 from .serialization import copy_vectors
 
 CARD_NAME = "README.md"
@@ -33,7 +33,7 @@ NUM_SAMPLES = 4 * _COLUMNS
 
 
 def write_pretrained(
-    model: Composed,
+    model: InferenceModel,
     folder: Path,
     *,
     name: str,

@@ -1,6 +1,6 @@
 """A model's folder: `config.json`, which says what the networks are, and `model.safetensors`, their weights.
 
-Nothing is unpickled, and what is missing, damaged or newer than this version is told in one line.
+Nothing is unpickled, and what is missing, damaged or newer than this version is a `UserError`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: if it is damaged or of a newer version.
     """
-    with damage_told(folder / MODEL_CONFIG):
+    with one_line_errors(folder / MODEL_CONFIG):
         config: dict[str, Any] = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
         if (version := int(config["format"])) > FORMAT:
             raise UserError(
@@ -54,8 +54,8 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def damage_told(path: Path) -> Iterator[None]:
-    """Tell in one line what goes wrong while a description is read or followed."""
+def one_line_errors(path: Path) -> Iterator[None]:
+    """Raise errors in reading a description, or in building what it describes, as a `UserError`."""
     try:
         yield
     except UserError:
@@ -88,9 +88,9 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
         "too many": [name for name in tensors if name not in wanted],
         "of another shape": [n for n, own in wanted.items() if n in tensors and tensors[n].shape != own.shape],
     }
-    told = [f"{what} {_some(names)}" for what, names in problems.items() if names]
-    if told:
-        raise UserError(f"the weights in {folder} do not fit its networks: {'; '.join(told)}")
+    reasons = [f"{what} {_some(names)}" for what, names in problems.items() if names]
+    if reasons:
+        raise UserError(f"the weights in {folder} do not fit its networks: {'; '.join(reasons)}")
     return tensors
 
 
