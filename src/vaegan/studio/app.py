@@ -31,13 +31,7 @@ _PAGE = Path(__file__).parent / "page"
 
 
 def create_app(registry: Registry, access: Access | None = None, *, page: bool = True) -> FastAPI:
-    """Return the application.
-
-    Args:
-        registry: the models.
-        access: who may send requests; if None, this machine without a token.
-        page: whether the page for people is served, too.
-    """
+    """Return the application; without ``access`` this machine alone may send requests. The page is for people."""
     app = FastAPI(title="vaegan", version=__version__, docs_url=None, redoc_url=None)
     app.state.registry = registry
     access = access or Access()

@@ -34,11 +34,7 @@ class RequestedCondition(BaseModel):
 
 
 def condition_of(model: Model, requested: RequestedCondition | None, num: int) -> Tensor | None:
-    """Return the condition `(num, A)` that a model takes; None if it is unconditional.
-
-    Raises:
-        Refused: if an unconditional model is given a condition, or there is no such label or attribute.
-    """
+    """Return the condition `(num, A)` that a model takes; None if it is unconditional; Refused if it does not fit."""
     requested = requested or RequestedCondition()
     conditioning = model.conditioning
     if conditioning is None:
@@ -56,11 +52,7 @@ def condition_of(model: Model, requested: RequestedCondition | None, num: int) -
 
 
 def codes_of(model: Model, codes: Sequence[Sequence[float]]) -> Tensor:
-    """Return codes `(B, Z)` of a request.
-
-    Raises:
-        Refused: with 422 if their number of dimensions is not the model's.
-    """
+    """Return codes `(B, Z)` of a request; Refused with 422 if their number of dimensions is not the model's."""
     if wrong := next((len(code) for code in codes if len(code) != model.latent_dim), None):
         raise Refused(422, f"codes of this model have {model.latent_dim} dimensions, not {wrong}")
     return torch.tensor(codes, dtype=torch.float32)
@@ -73,11 +65,7 @@ def check_dimensions(model: Model, dimensions: Sequence[int]) -> None:
 
 
 def add_attributes(version: ModelVersion, z: Tensor, strengths: dict[str, float]) -> Tensor:
-    """Return codes with attribute vectors added, each times its strength.
-
-    Raises:
-        Refused: with 409 if the model has no vectors, with 404 if there is no vector of a name.
-    """
+    """Return codes with attribute vectors added, each times its strength; Refused with 409 or 404 if there is none."""
     if not strengths:
         return z
     vectors = version.vectors
@@ -108,11 +96,7 @@ class _Pass:
 
 
 def decode(version: ModelVersion, z: Tensor, condition: Tensor | None) -> Tensor:
-    """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)` under conditions `(B, A)`, if the model takes any.
-
-    Raises:
-        UserError: if there is no decoder.
-    """
+    """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)` under conditions `(B, A)`, if the model takes any."""
     return _submit(version, "decode", z, condition).result()[0]
 
 
@@ -122,11 +106,7 @@ async def decode_async(version: ModelVersion, z: Tensor, condition: Tensor | Non
 
 
 def encode(version: ModelVersion, x: Tensor, condition: Tensor | None) -> Outputs:
-    """Return mu and, except of a plain autoencoder, logvar `(B, Z)` of images `(B, C, H, W)` in [0, 1].
-
-    Raises:
-        UserError: if there is no encoder.
-    """
+    """Return mu and, except of a plain autoencoder, logvar `(B, Z)` of images `(B, C, H, W)` in [0, 1]."""
     return _submit(version, "encode", x, condition).result()
 
 

@@ -33,12 +33,10 @@ class _Job:
 
 
 class Batcher:
-    """A thread that computes, and its queue.
+    """A thread that computes, and its queue of at most ``max_waiting`` requests.
 
-    Args:
-        max_rows: rows of a joint batch; a single request may have more.
-        max_waiting: queued requests; further ones are refused.
-        joint: whether requests are joined; if not, they are computed one by one, for comparison.
+    A joint batch has at most ``max_rows`` rows, unless a single request has more. If not ``joint``, requests are
+    computed one by one, for comparison.
     """
 
     def __init__(self, max_rows: int = 64, max_waiting: int = 256, joint: bool = True) -> None:
@@ -51,18 +49,7 @@ class Batcher:
         self._thread.start()
 
     def submit(self, function: Function, *inputs: Tensor) -> Future[Outputs]:
-        """Queue a function of rows, such as one network.
-
-        Args:
-            function: tensors `(B, ...)` in, tensors `(B, ...)` out; rows are independent.
-            inputs: all with the same B, at least 1.
-
-        Returns:
-            A future of the outputs.
-
-        Raises:
-            Refused: with 429 if too many wait already.
-        """
+        """Queue a function of independent rows, from tensors `(B, ...)` to such; Refused with 429 if too many wait."""
         job = _Job(function, inputs)
         with self._changed:
             if not self._open or len(self._waiting) >= self.max_waiting:

@@ -29,11 +29,7 @@ code { font-family: ui-monospace, monospace; }
 
 
 def docs_page(api: Mapping[str, Any]) -> str:
-    """Return HTML that lists every path with its parameters and purpose.
-
-    Args:
-        api: description by OpenAPI 3.
-    """
+    """Return HTML that lists every path of an OpenAPI 3 description with its parameters and purpose."""
     by_tag: dict[str, list[str]] = {}
     for path, methods in api["paths"].items():
         for method, about in methods.items():

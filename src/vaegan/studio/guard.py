@@ -29,12 +29,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Access:
-    """Who may send requests.
-
-    Attributes:
-        token: that requests to the API need; None for none.
-        hosts: names that the Host header may have; None for any.
-    """
+    """Who may send requests: the token that the API needs, names that the Host header may have; None for any."""
 
     token: str | None = None
     hosts: tuple[str, ...] | None = LOOPBACK

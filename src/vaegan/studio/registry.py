@@ -20,14 +20,8 @@ from .served_model import ModelVersion, ServedModel
 class Registry(Mapping[str, ServedModel]):
     """Models by the name of their folder, with a number where several have the same.
 
-    Args:
-        runs: run folders, folders of saved models, or ids of models on the hub.
-        data: where the images of each are; as many.
-        device: where models are put.
-        batcher: that computes; one of its own if None.
-
-    Raises:
-        UserError: if no run is named, or one is none.
+    Each of the runs (folders or ids on the hub) has data settings of its own. Raises UserError if no run is named, or
+    one is none.
     """
 
     def __init__(
@@ -54,11 +48,7 @@ class Registry(Mapping[str, ServedModel]):
         return next(other for k in range(2, 10_000) if (other := f"{name}-{k}") not in self._models)
 
     def __getitem__(self, name: str) -> ServedModel:
-        """Return a model.
-
-        Raises:
-            Refused: with 404 if there is none of this name.
-        """
+        """Return a model; Refused with 404 if there is none of this name."""
         if name not in self._models:
             hint = nearest(name, self._models) or f"; there are {', '.join(self._models)}"
             raise Refused(404, f"no model '{name[:100]}'{hint}")

@@ -24,14 +24,7 @@ DIGITS = 6  # of numbers in JSON; float32 has about 7
 
 
 def view_response(form: Form, view: View, *, name: str, **more: Any) -> Response:
-    """Return a view in a form.
-
-    Args:
-        form: 'json', 'png' (one picture), 'gif' (a frame per image or column) or 'npz' (images uint8, codes).
-        view: images and their codes.
-        name: of the file, without its ending.
-        more: further fields of the JSON.
-    """
+    """Return a view as JSON with more fields, PNG, GIF (a frame per image or column) or npz (images, codes)."""
     if form == "json":
         plain: dict[str, Any] = {"images": [data_uri(image) for row in view.images for image in row]}
         if view.codes is not None:

@@ -38,17 +38,9 @@ BATCH = 64  # images encoded at a time
 
 
 class ServedModel:
-    """A run or saved model by its name.
+    """A run or saved model by the name that requests use; UserError if it is neither.
 
-    Args:
-        name: that requests use.
-        source: run folder, folder of a saved model, or id of a model on the hub.
-        data: where its images are; a source of '' for nowhere.
-        batcher: computes for all models.
-        device: where the model is put.
-
-    Raises:
-        UserError: if there is neither a model nor a run.
+    Its images are where ``data`` says, nowhere with a source of ''. The batcher computes for all models.
     """
 
     def __init__(self, name: str, source: str, data: DataSettings, batcher: Batcher, device: str = "cpu") -> None:
@@ -75,9 +67,7 @@ class ServedModel:
     def version(self) -> ModelVersion:
         """Return the model and its attribute vectors as they are saved now.
 
-        Raises:
-            Refused: with 409 if the run has none yet.
-            UserError: if it cannot be loaded and never was.
+        Raises Refused with 409 if the run has none yet, UserError if it cannot be loaded and never was.
         """
         with self._reading:
             stamp = self._look()
@@ -111,20 +101,9 @@ class ServedModel:
 
 
 class ModelVersion:
-    """A model and its attribute vectors, read together; never changes.
+    """A model and its attribute vectors, read together from a run opened just now; never changes.
 
-    Args:
-        served: what it is a version of.
-        run: opened just now.
-        id: differs between versions.
-
-    Attributes:
-        name: of the model in requests.
-        model: the model.
-        vectors: its attribute vectors, or None.
-
-    Raises:
-        UserError: if the model cannot be read.
+    Its id differs between versions. Raises UserError if the model cannot be read.
     """
 
     def __init__(self, served: ServedModel, run: OpenedRun, id: str) -> None:
@@ -138,11 +117,7 @@ class ModelVersion:
         self._lock = threading.Lock()
 
     def images(self, split: str) -> ImageSet:
-        """Return the images of a split, 'train' or 'test'.
-
-        Raises:
-            Refused: with 409 if they are not here.
-        """
+        """Return the images of a split, 'train' or 'test'; Refused with 409 if they are not here."""
         with self.served.opening:
             try:
                 images = self.run.images(split)
@@ -163,11 +138,7 @@ class ModelVersion:
         return self.slowly(("codes", split, num, seed), encode)
 
     def prior_by_label(self) -> Prior:
-        """Return a Gaussian for each label, fitted to the codes of training images on first use.
-
-        Raises:
-            UserError: if there is no encoder or the images have no labels.
-        """
+        """Return a Gaussian for each label, fitted to the codes of training images on first use."""
         train = self.images("train")
 
         def fit() -> Prior:
@@ -178,11 +149,7 @@ class ModelVersion:
         return self.slowly("prior by label", fit)
 
     def slowly(self, key: Hashable, make: Callable[[], _Result]) -> _Result:
-        """Return the result remembered under a key, or make it; one at a time, while only a few requests wait.
-
-        Raises:
-            Refused: with 429 if too many wait already.
-        """
+        """Return the result remembered under a key, or make it, one at a time; Refused with 429 if many wait."""
         with self._lock:
             if key in self._results:
                 self._results.move_to_end(key)

@@ -13,15 +13,7 @@ from .guard import LOOPBACK
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens.
-
-    Args:
-        host: name or address; '0.0.0.0' for all of this machine's.
-        port: 0 for one that is free.
-
-    Raises:
-        UserError: if there is no such host or the port is taken.
-    """
+    """Return a socket that listens at a host ('0.0.0.0' for all addresses) and port (0 for a free one)."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:
@@ -57,13 +49,7 @@ def server_of(app: FastAPI) -> uvicorn.Server:
 
 
 def start(app: FastAPI, listening: socket.socket, announce: Callable[[], None]) -> None:
-    """Serve until Ctrl-C or SIGTERM.
-
-    Args:
-        app: the application.
-        listening: of `bind`.
-        announce: called once the server can be reached.
-    """
+    """Serve until Ctrl-C or SIGTERM; ``announce`` is called once the server can be reached."""
     announce()
     try:
         server_of(app).run(sockets=[listening])

@@ -31,16 +31,9 @@ def read_upload(
     crop: Literal["center", "none"] = "center",
     crop_size: int | None = None,
 ) -> Tensor:
-    """Return `(1, C, H, W)` in [0, 1], upright, cropped and resized like images of a data set.
+    """Return an uploaded PNG, JPEG, WebP or BMP as `(1, C, H, W)` in [0, 1], prepared like images of a data set.
 
-    Args:
-        content: of a PNG, JPEG, WebP or BMP file.
-        image_shape: (C, H, W).
-        crop: 'center' takes the largest centred square first, 'none' squeezes.
-        crop_size: side in pixels of that square, if not the largest.
-
-    Raises:
-        Refused: 415 if it is not such a file, 413 if it has too many pixels, 422 if it is damaged.
+    Raises Refused: 415 if it is not such a file, 413 if it has too many pixels, 422 if it is damaged.
     """
     channels, height, width = image_shape
     with _decoding:

@@ -40,15 +40,7 @@ _SEED = 0
 
 
 class BestModel:
-    """Scores models and saves the best.
-
-    Args:
-        folder: where the best is saved.
-        data: whose held-out images are the reference.
-        extractor: of features.
-        num: held-out images, and samples.
-        conditioning: of a conditional model.
-    """
+    """Scores models by held-out images and samples, ``num`` of each, and saves the best in a folder."""
 
     def __init__(
         self,
@@ -121,16 +113,7 @@ def quick_mixture(codes: Tensor) -> Mixture:
 
 
 def open_best_model(folder: RunFolder, setup: Setup, device: torch.device) -> BestModel | None:
-    """Open the best model of a run, if the settings want one; with 'auto', if the run is long enough.
-
-    Args:
-        folder: the run's.
-        setup: what trains.
-        device: where features are computed.
-
-    Raises:
-        UserError: if the extractor cannot be saved in the cache.
-    """
+    """Open the best model of a run, if the settings want one; with 'auto', if the run is long enough."""
     t, data = setup.config.train, setup.data
     if t.best_metric == "none":
         return None

@@ -35,14 +35,7 @@ State = dict[str, Any]
 
 
 class Checkpoints:
-    """The checkpoints of a run and its trainer; all processes call each method together.
-
-    Args:
-        folder: the run's.
-        setup: of the run; the states are its trainer's.
-        world: the processes that train together.
-        device: of this process.
-    """
+    """The checkpoints of a run and its trainer; all processes call each method together."""
 
     def __init__(self, folder: RunFolder, setup: Setup, world: World, device: torch.device) -> None:
         self.folder, self.world, self.device = folder, world, device
@@ -53,8 +46,7 @@ class Checkpoints:
     def enter(self, *, resumes: bool) -> None:
         """Make the folder with a first checkpoint, or restore the newest one of the run that is resumed.
 
-        Raises:
-            UserError: if the folder cannot be written, no checkpoint can be read, or the run had other images.
+        Raises UserError if the folder cannot be written, no checkpoint can be read, or the run had other images.
         """
         self.world.together(lambda: self._prepare_folder(resumes=resumes), self.device)
         if not resumes:  # `set_up` has given all processes the same weights
@@ -88,10 +80,9 @@ class Checkpoints:
             save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep_checkpoints)
 
     def roll_back(self, error: NotFiniteError) -> None:
-        """Go back to the last good checkpoint and halve the learning rates, or stop.
+        """Go back to the last good checkpoint and halve the learning rates, or stop with a UserError.
 
-        Raises:
-            UserError: if ``on_nan`` is 'stop', or the run has gone back `MOST_ROLLBACKS` times.
+        It stops if ``on_nan`` is 'stop', or the run has gone back `MOST_ROLLBACKS` times.
         """
         path = self._newest()
         assert path is not None, "a run has a checkpoint from its start on"
@@ -138,10 +129,8 @@ def checkpoint_path(folder: Path, images: int) -> Path:
 def save_checkpoint(folder: Path, state: State, keep: int) -> Path:
     """Write ``state`` (which has ``images``) and remove all but the newest ``keep`` checkpoints.
 
-    Checkpoints of more images are removed too: they belong to steps that a run which went back makes again.
-
-    Raises:
-        UserError: if it cannot be written; earlier checkpoints are then as they were.
+    Checkpoints of more images are removed too: they belong to steps that a run which went back makes again. If it
+    cannot be written, UserError is raised and earlier checkpoints are as they were.
     """
     path = checkpoint_path(folder, state["images"])
     buffer = io.BytesIO()
@@ -169,11 +158,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest intact checkpoint; damaged ones are skipped with a warning.
-
-    Raises:
-        UserError: if there are checkpoints and all are damaged.
-    """
+    """The newest intact checkpoint; damaged ones are skipped with a warning; UserError if all are damaged."""
     paths = list_checkpoints(folder)
     for path in reversed(paths):
         if _is_whole(path):
@@ -185,11 +170,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def read_checkpoint(data: bytes, where: str) -> State:
-    """Read the bytes of a checkpoint.
-
-    Raises:
-        UserError: if a newer version wrote it, or it is something else.
-    """
+    """Read the bytes of a checkpoint; UserError if a newer version wrote it, or it is something else."""
     try:
         state: State = load_bytes(data)
         newer = state["format"] > FORMAT

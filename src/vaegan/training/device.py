@@ -21,11 +21,7 @@ FORMS = (("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device of ``name``, the best there is for ``auto``; of several GPUs this process's own.
-
-    Raises:
-        UserError: if there is no such device here.
-    """
+    """Return the device of ``name``, the best there is for ``auto``; of several GPUs this process's own."""
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))  # torchrun's: which of this machine's processes this is
     if name == "auto":
         if torch.cuda.is_available():
@@ -76,14 +72,8 @@ def choose_form(
 ) -> tuple[str, str]:
     """Choose precision and memory format; where ``auto`` leaves the choice, by timing a few steps.
 
-    Args:
-        precision: ``auto``, ``fp32`` or ``bf16``.
-        memory_format: ``auto``, ``contiguous`` or ``channels_last``.
-        make_step: makes, for a precision and a memory format, a training step to measure, on copies of the networks.
-        has_maps: whether there are convolutions; without them the layout does not matter.
-
-    Returns:
-        The two names; plain ones unless another is at least a tenth faster.
+    ``make_step`` makes, for a precision and a memory format, a training step to measure, on copies of the networks.
+    Without maps the layout does not matter. The plain names are returned unless others are at least a tenth faster.
     """
     forms = [
         form

@@ -46,13 +46,8 @@ from .optimisers import make_optimiser
 def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping[str, Any] | None = None) -> Model:
     """Build the model with initial weights from the seed; torch's global generator is left unchanged.
 
-    Args:
-        config: settings.
-        image_shape: (C, H, W) of the data.
-        info: what the saved model says of its training; a conditional model needs its conditions (see `Model`).
-
-    Raises:
-        UserError: if the networks do not fit the images, or the run that `loss.metric` names does not fit.
+    ``info`` is what the saved model says of its training; a conditional model needs its conditions (see `Model`).
+    Raises UserError if the networks do not fit the images, or the run that `loss.metric` names does not fit.
     """
     m = config.model
     names = tuple(info["condition"]["names"]) if info and m.condition != "none" else ()
@@ -73,16 +68,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
 
 
 def check_batch_norm(config: Config, model: Model, num_images: int) -> None:
-    """Refuse batch norms in trained parts if a process sees one image at a time.
-
-    Args:
-        config: settings.
-        model: from `build_model`.
-        num_images: images whose statistics a batch norm takes.
-
-    Raises:
-        UserError: if that is a single image.
-    """
+    """Refuse batch norms in trained parts if they take the statistics of a single image."""
     for name, part in model.parts.items():
         trained = config.model.kind != "vae-dis-l" or name != "discriminator"
         if num_images == 1 and trained and any(isinstance(m, _BatchNorm) for m in part.modules()):
@@ -130,11 +116,7 @@ def build_likelihood(loss: LossSettings, image_range: tuple[float, float]) -> Li
 
 
 def open_perceptual(config: Config, data: ImageData, device: torch.device) -> Layers | None:
-    """Open the network whose hidden layers compare images, if the settings want one; train it if it is missing.
-
-    Raises:
-        UserError: if the network cannot be opened.
-    """
+    """Open the network whose hidden layers compare images, if the settings want one; train it if it is missing."""
     loss = config.loss
     if loss.perceptual == "none":
         return None
@@ -165,15 +147,8 @@ def build_objective(
 ) -> Objective:
     """Build the objective of the model's kind, on the model's own parts.
 
-    Args:
-        config: settings.
-        model: whose parts are trained.
-        autocast: makes the context in which forward passes run.
-        perceptual: from `open_perceptual`; None leaves that term out of L_llike.
-        augment: from `build_augment`; None leaves images unchanged.
-
-    Raises:
-        UserError: if the discriminator has no layer named `loss.feature_layer`.
+    Without ``perceptual`` that term is left out of L_llike; without ``augment`` images are unchanged. Raises UserError
+    if the discriminator has no layer named `loss.feature_layer`.
     """
     loss, device = config.loss, model.device
     adversarial = AdversarialLoss(

@@ -19,12 +19,7 @@ log = logging.getLogger("vaegan")
 
 
 def store_scale_factor(folder: RunFolder, setup: Setup) -> None:
-    """Save the latent scale factor with the last model and the best, if their codes are maps.
-
-    Args:
-        folder: of the run, whose saved models get it.
-        setup: of the run, at its end; without an encoder nothing is done.
-    """
+    """Save the latent scale factor with the last model and the best, if their codes are maps."""
     model = setup.output_model
     if len(model.code_shape) == 1 or model.encoder is None:
         return
@@ -45,10 +40,7 @@ def store_scale_factor(folder: RunFolder, setup: Setup) -> None:
 def fit_run_priors(folder: RunFolder, setup: Setup, pictures: Pictures) -> None:
     """Fit the priors that the settings name to the codes of the last model and of the best; same run, same fits.
 
-    Args:
-        folder: of the run, whose saved models get them.
-        setup: of the run, at its end; without an encoder nothing is done.
-        pictures: of the run; a grid of samples from the best-fitting prior joins them.
+    Without an encoder nothing is done. A grid of samples from the best-fitting prior joins the pictures.
     """
     model, names, seed = setup.output_model, setup.config.train.priors, setup.config.seed
     if not names or model.encoder is None:

@@ -222,11 +222,7 @@ def _means(window: Records, prefix: str) -> dict[str, float]:
 
 
 class HealthMonitor:
-    """Follows the records of a run, and logs a line when the state of a check changes.
-
-    Args:
-        records: that the run has so far, in order.
-    """
+    """Follows the records of a run, and logs a line when the state of a check changes."""
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
         self._window: list[Mapping[str, Any]] = []
@@ -245,14 +241,7 @@ class HealthMonitor:
         self._states |= {finding["check"]: finding["state"] for finding in record.get("health", ())}
 
     def check(self, snapshot: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Make the checks at a snapshot and log what has changed since the one before.
-
-        Args:
-            snapshot: its record, which is added afterwards.
-
-        Returns:
-            The findings as plain data, for the record's 'health'.
-        """
+        """Check a snapshot's record, log what has changed since the one before; return the findings as plain data."""
         findings = examine(self._window, [*self._snapshots, snapshot])
         for finding in findings:
             name, before = CHECK_WORDS[finding.check], self._states.get(finding.check, "ok")
@@ -285,15 +274,10 @@ def weight_norms(trainer: Trainer) -> dict[str, float]:
 
 
 def code_usage(model: Model, held_out: HeldOut) -> dict[str, float | int] | None:
-    """Measure how much information the dimensions of the code carry.
+    """Measure how much information the dimensions of the code carry, on the first `MOST_IMAGES` held-out images.
 
-    Args:
-        model: whose encoder is used, in evaluation.
-        held_out: images, of which the first `MOST_IMAGES` are used.
-
-    Returns:
-        ``kl`` in nats per image, ``dead`` dimensions with less than `INACTIVE_NATS` on average, ``of`` how many; None
-        without an encoder that gives a distribution.
+    Returns ``kl`` in nats per image, ``dead`` dimensions with less than `INACTIVE_NATS` on average, ``of`` how many;
+    None without an encoder that gives a distribution.
     """
     if model.encoder is None or model.kind == "ae":
         return None

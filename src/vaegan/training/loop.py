@@ -248,11 +248,7 @@ class Trainer:
         return kl_factor(s.kl_schedule, context)
 
     def check_finite(self) -> None:
-        """Check all losses and gradient norms since the last check.
-
-        Raises:
-            NotFiniteError: naming the first that is not finite.
-        """
+        """Check losses and gradient norms since the last check; NotFiniteError names the first not finite."""
         if not self._unchecked:
             return
         finite = torch.isfinite(torch.stack([value.detach().float() for *_, value in self._unchecked])).tolist()
@@ -262,11 +258,7 @@ class Trainer:
                 raise NotFiniteError(step, part, what)
 
     def check_weights(self) -> None:
-        """Check all weights: after a step that is far too long they diverge before any loss shows it.
-
-        Raises:
-            NotFiniteError: naming the first part whose weights, or their norm, are not finite.
-        """
+        """Check all weights: after a step that is far too long they diverge before any loss shows it."""
         for part, norm in self.weight_norms().items():
             if not norm.isfinite():
                 raise NotFiniteError(self.steps, part, "norm of the weights")

@@ -27,17 +27,7 @@ def make_optimiser(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """Make the optimiser of one part.
-
-    Args:
-        name: ``adam``, ``adamw``, ``rmsprop`` (decay ``beta2``) or ``sgd`` (momentum ``beta1``).
-        parameters: what it steps.
-        lr: learning rate.
-        beta1: first decay or momentum.
-        beta2: second decay.
-        eps: added to the root of the second moment.
-        weight_decay: L2 penalty, decoupled in ``adamw``.
-    """
+    """Make the optimiser of one part: adam, adamw (decoupled decay), rmsprop (decay beta2), sgd (momentum beta1)."""
     parameters = list(parameters)
     if name == "adam":
         return torch.optim.Adam(

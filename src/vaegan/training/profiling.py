@@ -60,13 +60,10 @@ and to steps of conv-64. `benchmarks/recipes.py` measures all recipes against it
 
 
 def work_of_step(config: Config, image_shape: tuple[int, ...], architecture: Mapping[str, Any] | None = None) -> Work:
-    """Count what a training step does.
+    """Count what a training step does on images (C, H, W).
 
-    Args:
-        config: settings.
-        image_shape: (C, H, W).
-        architecture: of the model, where the settings do not determine it: of 'vae-dis-l', whose discriminator is
-            another run's, and of conditional models.
+    The architecture is needed where the settings do not determine it: of 'vae-dis-l', whose discriminator is another
+    run's, and of conditional models.
     """
     size = config.train.batch_size
     architecture = {**(architecture or config.model.model_dump(mode="json")), "image_shape": image_shape}
@@ -96,14 +93,7 @@ def seconds_per_step(work: Work, machine: Machine = TWO_CORES) -> float:
 def expected_seconds(
     config: Config, image_shape: tuple[int, int, int], num_images: int, machine: Machine = TWO_CORES
 ) -> float:
-    """Estimate how long a training takes.
-
-    Args:
-        config: settings.
-        image_shape: (C, H, W).
-        num_images: images of an epoch.
-        machine: that trains.
-    """
+    """Estimate how long a training on so many images an epoch takes."""
     images = config.train.images or config.train.epochs * num_images
     return seconds_per_step(work_of_step(config, image_shape), machine) * images / config.train.batch_size
 

@@ -27,16 +27,7 @@ MOST_VALUES = 2**14
 
 
 class Recorder:
-    """Appends to the records that a run has.
-
-    Args:
-        folder: the run's.
-        setup: what trains; its trainer stands where the run starts or resumes.
-        held_out: images that snapshots are measured on.
-        bar: shows losses.
-        best: scores snapshots and saves the best model, if that is wanted.
-        writes: whether this process writes.
-    """
+    """Appends to the records that a run has; only the process that ``writes`` does."""
 
     def __init__(
         self, folder: RunFolder, setup: Setup, held_out: HeldOut, bar: Progress, best: BestModel | None, *, writes: bool
@@ -82,11 +73,7 @@ class Recorder:
         self._clock += time.perf_counter() - start
 
     def log(self, step: Record) -> None:
-        """Write the means since the last record.
-
-        Args:
-            step: the last one taken in.
-        """
+        """Write the means since the last record; ``step`` is the last one taken in."""
         if not self.writes:
             return
         now = time.perf_counter()
@@ -104,12 +91,7 @@ class Recorder:
         self.bar.losses(record)
 
     def snapshot(self, step: Record, losses: Terms) -> None:
-        """Write held-out losses, scores, health checks, pictures and the model.
-
-        Args:
-            step: the last one taken in.
-            losses: part -> name -> held-out loss.
-        """
+        """Write held-out losses, scores, health checks, pictures and the model; ``step`` is the last one taken in."""
         if not self.writes:
             return
         images, plateau = step.images, self.trainer.plateau
@@ -213,15 +195,10 @@ def write_scalars(tensorboard: Any, record: dict[str, Any]) -> None:
 def write_histograms(
     tensorboard: Any, parts: Mapping[str, nn.Module], gradients: Mapping[str, Sequence[Tensor]], images: int
 ) -> None:
-    """Write a histogram of each weight, and of the last gradient applied to it.
+    """Write a histogram of each weight, and of the last gradient applied to it, to TensorBoard.
 
-    Of large tensors every k-th number is counted, so that a snapshot stays quick.
-
-    Args:
-        tensorboard: writer.
-        parts: name -> network.
-        gradients: part -> a gradient per trainable weight, in the order of ``parameters()``; a part may be missing.
-        images: images seen.
+    Of large tensors every k-th number is counted, so that a snapshot stays quick. Gradients are in the order of
+    ``parameters()``; a part may be missing.
     """
     for part, network in parts.items():
         weights = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]

@@ -26,18 +26,9 @@ RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channel
 
 
 def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, Config | None]:
-    """Open the folder of a run; nothing is written yet.
+    """Return the folder of a run, and the settings of the run in it if that one is resumed; nothing is written yet.
 
-    Args:
-        out: the folder.
-        config: settings wanted now.
-        overwrite: start over if it already holds a run.
-
-    Returns:
-        The folder, and the settings of the run in it if that one is resumed.
-
-    Raises:
-        UserError: if the folder is not a run, or a run with other settings.
+    Raises UserError if the folder is not a run, or a run with other settings.
     """
     run = RunFolder(out)
     if not out.exists() or (out.is_dir() and all(is_leftover(path) for path in out.iterdir())):
@@ -54,11 +45,7 @@ def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, 
 
 
 def check_same(before: Config, now: Config, out: Path) -> None:
-    """Refuse to resume with settings that would change the run.
-
-    Raises:
-        UserError: naming the first setting that differs.
-    """
+    """Refuse to resume with settings that would change the run, naming the first that differs."""
     remedy = "keep the old value, choose another --out, or start over with --overwrite"
     if before.recipe != now.recipe:
         raise UserError(f"--out {out} is a run of recipe {before.recipe}, not {now.recipe}; {remedy}")
@@ -73,11 +60,7 @@ def check_same(before: Config, now: Config, out: Path) -> None:
 
 
 def check_same_data(run: RunFolder, data: ImageData) -> None:
-    """Refuse to resume with other images; a run of an earlier version that did not record its images does so now.
-
-    Raises:
-        UserError: if the images have changed.
-    """
+    """Refuse to resume with other images; a run of an earlier version that did not record its images does so now."""
     if not run.data_path.is_file():
         write_text(run.data_path, _described(data))
     elif run.data_path.read_bytes() != _described(data).encode():

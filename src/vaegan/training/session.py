@@ -78,18 +78,7 @@ def train(config: Config, out: Path, *, overwrite: bool = False) -> RunFolder:
 
 
 class Session:
-    """One call of `train` in one process.
-
-    Args:
-        config: settings.
-        out: run folder.
-        device: of this process.
-        world: the processes that train together.
-        overwrite: start over if ``out`` already holds a run.
-
-    Raises:
-        UserError: if settings, data or folder are unusable.
-    """
+    """One call of `train` in one process; UserError if settings, data or folder are unusable."""
 
     def __init__(self, config: Config, out: Path, device: torch.device, world: World, *, overwrite: bool) -> None:
         if config.train.batch_size % world.size:

@@ -59,17 +59,7 @@ class Setup:
 
 
 def set_up(config: Config, before: Config | None, world: World, device: torch.device) -> Setup:
-    """Open the data and build what trains on it.
-
-    Args:
-        config: settings.
-        before: settings of the run that is resumed, if there is one.
-        world: the processes that train together.
-        device: of this process.
-
-    Raises:
-        UserError: if settings or data are unusable.
-    """
+    """Open the data and build what trains on it; ``before`` are the settings of the run that is resumed, if any."""
     data = _once_per_machine(lambda: open_data(config.data), world, device)
     config = _resolve_auto(config, before, data)
     model = world.together(lambda: build_model(config, data.image_shape, _describe(config, data, device)), device)

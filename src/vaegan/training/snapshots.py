@@ -36,12 +36,7 @@ Terms = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The held-out images that snapshots are measured on.
-
-    Attributes:
-        images: uint8 (N, H, W, C).
-        c: conditions (N, A) of these images, for a conditional model.
-    """
+    """The held-out images, uint8 (N, H, W, C), and their conditions (N, A), that snapshots are measured on."""
 
     images: Tensor
     c: Tensor | None = None
@@ -64,12 +59,9 @@ def first_held_out(setup: Setup, at_most: int | None = None) -> ImageSet:
 
 
 def held_out_losses(trainer: Trainer, held_out: HeldOut, batch_size: int) -> Terms:
-    """Mean losses on held-out images, with the same noise each time.
+    """Mean losses on held-out images of the current objective, with its live weights and the same noise each time.
 
-    Args:
-        trainer: whose current objective is evaluated, with its live weights.
-        held_out: images, and conditions for conditional networks.
-        batch_size: images at a time; an incomplete last batch is left out, unless it is the only one.
+    An incomplete last batch is left out, unless it is the only one.
     """
     images, c = held_out.images, held_out.c
     if len(images) == 1 < batch_size:  # a batch norm needs two: the image counts twice
@@ -99,11 +91,6 @@ class Pictures:
 
     Samples of a label-conditional model have a row for each label; others of a conditional model are under held-out
     attributes.
-
-    Args:
-        run: where they go.
-        setup: of the run.
-        tensorboard: writer, if any.
     """
 
     def __init__(self, run: RunFolder, setup: Setup, tensorboard: Any = None) -> None:

@@ -47,11 +47,7 @@ def samples(
 
 
 def _prior_of(version: ModelVersion, name: str | None, label: str | None, num: int) -> tuple[Prior, Tensor | None]:
-    """Return the prior to sample from, and the labels `(num,)` to sample for.
-
-    Raises:
-        Refused: if there is no such prior or label, or nothing to fit a prior of the label to.
-    """
+    """Return the prior to sample from, and the labels `(num,)` to sample for, or raise Refused."""
     model = version.model
     try:
         prior = model.prior_of(name) if model.prior_names or label is None else None
@@ -75,11 +71,7 @@ def _prior_of(version: ModelVersion, name: str | None, label: str | None, num: i
 
 
 def _attributes(words: Sequence[str]) -> dict[str, float]:
-    """Return attributes by name out of NAME=VALUE.
-
-    Raises:
-        Refused: with 422 if one is not of this form, or its value is out of range.
-    """
+    """Return attributes by name from NAME=VALUE; Refused with 422 if one is not of this form, or out of range."""
     pairs = {name.strip(): value for name, _, value in (word.rpartition("=") for word in words)}
     try:
         return RequestedCondition.model_validate({"attributes": pairs}).attributes
