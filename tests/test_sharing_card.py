@@ -100,7 +100,7 @@ def test_a_card_is_written_from_the_run(run, tmp_path):
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in card.text.splitlines()]
     assert ["samples", "Fréchet distance", "7.5", "6.25 to 8.75", "1.5", "200"] in rows
     assert ["samples", "missing labels", "0", "–", "–", "200"] in rows
-    assert ["held-out images under the model", "ELBO, nats", "−20.5", "−21 to −20", "–", "150"] in rows
+    assert ["likelihood", "ELBO, nats", "−20.5", "−21 to −20", "–", "150"] in rows
     for row in (["recipe", "digits"], ["images seen", "12,345"], ["seed", "3"], ["gamma", "0.25"]):
         assert row in rows
     assert "1,350 images to train on, 150 held out" in card.text
@@ -190,11 +190,11 @@ def test_every_kind_has_a_card_whose_python_runs(kind, tmp_path, monkeypatch):
     ],
     ids=["labels", "attributes"],
 )
-def test_a_conditional_model_says_what_it_is_told(condition, tmp_path, monkeypatch):
+def test_a_conditional_model_says_what_it_is_conditional_on(condition, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tiny(condition=condition, label_names=["a|b", "<c>"]).save_pretrained("me", repo_id="me")
     text = card_of(tmp_path / "me").text
-    assert f"| is told | the {condition.kind} of each image |" in text
+    assert f"| conditional on | the {condition.kind} of each image |" in text
     assert r"Labels: a\|b, \<c\>." in text
     names: dict[str, torch.Tensor] = {}
     exec(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], names)

@@ -53,8 +53,7 @@ import torch
 import torch.distributed as dist
 from vaegan.data import open_data
 from vaegan.data.batches import Batches
-from vaegan.distributed import World, joined
-from vaegan.distributed import synchronise_batch_norms
+from vaegan.distributed import World, joined, synchronise_batch_norms
 from vaegan.recipes import config_for
 from vaegan.training import Trainer
 from vaegan.training.factories import build_model, build_objective, build_optimisers, loop_settings

@@ -1,16 +1,16 @@
 """A model's card: the README.md that the Hugging Face hub shows, with what it reads by program at the top.
 
-Everything on it comes from the model and its run; what is not known is left out or said to be unknown.
+Everything on it comes from the model and its run; what neither has is left out or called unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import Config
-from .figure_table import figure_lines, model_index
+from ..metrics.figures import GROUPS, Figure, info_of, plain, shown_in
 from .public_facts import PublicFacts
 
 UNKNOWN_LICENSE = "unknown"
@@ -36,14 +36,14 @@ class CardFacts:
         image_shape: (C, H, W).
         latent_dim: dimensions of a code.
         parameters: number of each part, by its name.
-        priors: names of those to sample from.
-        default_prior: the one taken if none is named; None if there is none.
-        told: 'labels' or 'attributes' of a conditional model, else None.
-        info: what the model remembers.
-        shared: what is known beside.
-        pictures: file and what it shows, in order, for the top.
-        curves: of losses, likewise.
-        vectors: names of the attribute vectors that come along.
+        priors: names of the priors.
+        default_prior: their default; None if there is none.
+        condition: 'labels' or 'attributes' of a conditional model, else None.
+        info: the model's own, see `Model.info`.
+        shared: facts of its run.
+        pictures: files at the top, in order, each with what it shows.
+        curves: the file of losses, likewise.
+        vectors: names of its attribute vectors.
     """
 
     name: str
@@ -54,7 +54,7 @@ class CardFacts:
     parameters: Mapping[str, int]
     priors: tuple[str, ...]
     default_prior: str | None
-    told: str | None
+    condition: str | None
     info: Mapping[str, Any]
     shared: PublicFacts = field(default_factory=PublicFacts)
     pictures: tuple[tuple[str, str], ...] = ()
@@ -69,28 +69,36 @@ class CardFacts:
     @property
     def data(self) -> str:
         """Name of the images it was trained on."""
-        return str(self.info.get("data") or "images that are not known")
+        return str(self.info.get("data") or "unspecified images")
 
 
 def write_card(facts: CardFacts) -> str:
     """Return the card as Markdown under its YAML."""
+    channels, height, width = facts.image_shape
+    colour = "grey" if channels == 1 else "colour"
+    lead = (
+        f"{facts.kind[0].upper()}{facts.kind[1:]} ([arXiv:1512.09300](https://arxiv.org/abs/1512.09300)) for {colour} "
+        f"images of {height}x{width} pixels, trained on {_escaped(facts.data)} with `vaegan`."
+    )
     sections = {
         "Use": _use(facts),
         "Model": _table(_model_rows(facts)),
         "Data": _data(facts),
         "Training": _training(facts),
-        "Figures": figure_lines(facts.shared.evaluation, facts.default_prior),
+        "Figures": _figures(facts),
         "Limits": _limits(facts),
         "Licence": _license(facts),
         "Citing": [f"The method is of arXiv:1512.09300.\n\n{_CITATION}"],
     }
-    parts = [f"---\n{_metadata(facts)}\n---\n\n# {_plain(facts.title)}", "\n\n".join(_lead(facts))]
-    parts += [f"## {head}\n\n" + "\n".join(lines) for head, lines in sections.items()]
-    return "\n\n".join(parts) + "\n"
+    blocks = [f"---\n{_metadata(facts)}\n---", f"# {_escaped(facts.title)}", lead]
+    blocks += [_picture(file, about) for file, about in facts.pictures]
+    blocks += [f"## {head}\n\n" + "\n".join(lines) for head, lines in sections.items()]
+    return "\n\n".join(blocks) + "\n"
 
 
 def _metadata(facts: CardFacts) -> str:
-    from huggingface_hub import ModelCardData
+    """Return what the hub reads by program, as YAML."""
+    from huggingface_hub import EvalResult, ModelCardData
 
     source = facts.shared.config.data.source if facts.shared.config else ""
     values: dict[str, Any] = {
@@ -102,21 +110,54 @@ def _metadata(facts: CardFacts) -> str:
         values["pipeline_tag"] = "unconditional-image-generation"
     if source.startswith("hf:"):
         values["datasets"] = [source.removeprefix("hf:").partition(":")[0]]
-    results = model_index(facts.shared.evaluation, facts.default_prior, facts.data)
+    results = [
+        EvalResult(
+            task_type="unconditional-image-generation",
+            dataset_type=facts.data,
+            dataset_name=facts.data,
+            dataset_split=split,
+            metric_type=f"{group}/{name}",
+            metric_name=f"{GROUPS[group]}: {info_of(name).title}",
+            metric_value=figure.value,
+        )
+        for split, group, name, figure in _measured(facts)
+    ]
     if results:
         values |= {"model_name": facts.title, "eval_results": results}
     return str(ModelCardData(**values).to_yaml()).strip()
 
 
-def _lead(facts: CardFacts) -> Iterator[str]:
-    channels, height, width = facts.image_shape
-    colour = "grey" if channels == 1 else "colour"
-    yield (
-        f"{facts.kind[0].upper()}{facts.kind[1:]} ([arXiv:1512.09300](https://arxiv.org/abs/1512.09300)) for {colour} "
-        f"images of {height}x{width} pixels, trained on {_plain(facts.data)} with `vaegan`."
-    )
-    for file, about in facts.pictures:
-        yield _picture(file, about)
+def _measured(facts: CardFacts) -> Iterator[tuple[str, str, str, Figure]]:
+    """Yield the evaluation's figures that a card shows: split of the data, group, name, figure."""
+    evaluation = facts.shared.evaluation
+    if evaluation is None:
+        return
+    for group in ("samples", "reconstructions", "likelihood", "codes"):
+        figures = evaluation["samples"].get(facts.default_prior, {}) if group == "samples" else evaluation[group]
+        for name in shown_in("card", group):
+            if name in figures and figures[name]["value"] is not None:
+                yield evaluation["data"]["split"], group, name, Figure.from_json(figures[name])
+
+
+def _figures(facts: CardFacts) -> list[str]:
+    evaluation = facts.shared.evaluation
+    if evaluation is None:
+        return ["None: the model had not been measured when this was written (`vaegan evaluate`)."]
+    data, baseline = evaluation["data"], evaluation["yardstick"]
+    lines = ["| of | figure | value | interval of 95 % | real-data baseline | images |", "|---|---|---|---|---|---|"]
+    for _, group, name, figure in _measured(facts):
+        interval = f"{plain(figure.low)} to {plain(figure.high)}" if figure.low <= figure.high else "–"
+        real = baseline.get(name, {}).get("value") if group in ("samples", "reconstructions") else None
+        cells = [GROUPS[group], info_of(name).title, plain(figure.value), interval]
+        lines += ["| " + " | ".join([*cells, "–" if real is None else plain(real), f"{figure.num:,}"]) + " |"]
+    lines += [
+        "",
+        f"Measured on {data['num']:,} {'held-out' if data['split'] == 'test' else 'training'} images, samples from the "
+        f"prior {facts.default_prior}, seed {evaluation['seed']}, features of {evaluation['extractor']['name']}. "
+        "Intervals are over images. The real-data baseline is training images measured in place of samples. Only "
+        "figures with the same features and number of images can be compared.",
+    ]
+    return lines
 
 
 def _picture(file: str, about: str) -> str:
@@ -124,39 +165,32 @@ def _picture(file: str, about: str) -> str:
 
 
 def _use(facts: CardFacts) -> list[str]:
-    made = "condition=c, " if facts.told else ""
+    conditional = "condition=c, " if facts.condition else ""
+    last = ", condition=c" if facts.condition else ""
     lines = ["```python", "import vaegan", "", f'model = vaegan.load("{facts.name}")']
-    if facts.told == "labels":
-        lines += ["c = model.conditioning.of_labels([model.conditioning.names[0]] * 8)  # (8, A), what is to be seen"]
-    elif facts.told:
-        lines += ["c = model.condition_in_turn(8)  # (8, A), attributes as held-out images have them"]
+    if facts.condition == "labels":
+        lines += ["c = model.conditioning.of_labels([model.conditioning.names[0]] * 8)  # (8, A), a label for each"]
+    elif facts.condition:
+        lines += ["c = model.condition_in_turn(8)  # (8, A), attributes of held-out images"]
     if facts.default_prior is not None:
-        lines += [f"x = model.sample(8, {made}seed=0)  # (8, C, H, W) in [0, 1]"]
+        lines += [f"x = model.sample(8, {conditional}seed=0)  # (8, C, H, W) in [0, 1]"]
     if "encoder" in facts.parameters:
-        given = "x, condition=c" if facts.told else "x"
-        lines += [f"z = model.encode({given})  # (8, {facts.latent_dim}), of images (8, C, H, W) in [0, 1]"]
-        if "decoder" in facts.parameters:
-            lines += [f"x_tilde = model.decode({given.replace('x', 'z', 1)})"]
-            lines += _edit(facts, made)
+        lines += [f"z = model.encode(x{last})  # (8, {facts.latent_dim}), of images (8, C, H, W) in [0, 1]"]
+    if {"encoder", "decoder"} <= set(facts.parameters):
+        lines += [f"x_tilde = model.decode(z{last})"]
+        if facts.vectors:
+            lines += [
+                "",
+                "from vaegan.latent.attribute_vectors import apply",
+                "from vaegan.report.vectors import load_vectors",
+                "",
+                f'vectors = load_vectors("{facts.name}")',
+                f"edited = model.decode(apply(z, vectors[{facts.vectors[0]!r}], 1.0){last})",
+            ]
     lines += ["```"]
     if facts.default_prior is not None:
-        lines += ["", "or `vaegan sample " + facts.name + " --out samples.png` in a terminal."]
+        lines += ["", f"or `vaegan sample {facts.name} --out samples.png` in a terminal."]
     return lines
-
-
-def _edit(facts: CardFacts, made: str) -> list[str]:
-    """Return how an attribute vector is used, if there are any."""
-    if not facts.vectors:
-        return []
-    end = f", {made.rstrip(', ')}" if made else ""
-    return [
-        "",
-        "from vaegan.latent.attribute_vectors import apply",
-        "from vaegan.report.vectors import load_vectors",
-        "",
-        f'vectors = load_vectors("{facts.name}")',
-        f"edited = model.decode(apply(z, vectors[{facts.vectors[0]!r}], 1.0){end})",
-    ]
 
 
 def _model_rows(facts: CardFacts) -> Iterator[tuple[str, str]]:
@@ -167,37 +201,36 @@ def _model_rows(facts: CardFacts) -> Iterator[tuple[str, str]]:
         yield f"parameters of the {name}", f"{number:,}"
     if facts.default_prior is not None:
         others = [name for name in facts.priors if name != facts.default_prior]
-        also = f"; also {', '.join(others)}" if others else ""
-        yield "priors to sample from", f"{facts.default_prior}, unless another is named{also}"
+        yield "priors", ", ".join([f"{facts.default_prior} (default)", *others])
     if facts.vectors:
-        yield "attribute vectors", ", ".join(map(_plain, facts.vectors))
-    if facts.told:
-        yield "is told", f"the {facts.told} of each image"
+        yield "attribute vectors", ", ".join(map(_escaped, facts.vectors))
+    if facts.condition:
+        yield "conditional on", f"the {facts.condition} of each image"
 
 
 def _data(facts: CardFacts) -> list[str]:
     data = facts.shared.data
-    lines = [f"`{_plain(facts.data)}`"]
+    sizes = ""
     if {"train", "test"} <= set(data):
-        lines[0] += f": {data['train']:,} images to train on, {data['test']:,} held out"
-    lines[0] += "."
-    for word, known in (("Labels", "label_names"), ("Attributes", "attribute_names")):
-        if names := facts.info.get(known):
-            lines += ["", f"{word}: {', '.join(_plain(str(name)) for name in names)}."]
+        sizes = f": {data['train']:,} images to train on, {data['test']:,} held out"
+    lines = [f"`{_escaped(facts.data)}`{sizes}."]
+    for head, key in (("Labels", "label_names"), ("Attributes", "attribute_names")):
+        if names := facts.info.get(key):
+            lines += ["", f"{head}: {', '.join(_escaped(str(name)) for name in names)}."]
     return lines
 
 
 def _training(facts: CardFacts) -> list[str]:
     info, config = facts.info, facts.shared.config
-    known = {"recipe": "recipe", "images": "images seen", "seed": "seed", "device": "device"}
+    titles = {"recipe": "recipe", "images": "images seen", "seed": "seed", "device": "device"}
     rows = [
-        (head, f"{info[name]:,}" if name == "images" else str(info[name]))
-        for name, head in known.items()
+        (title, f"{info[name]:,}" if name == "images" else str(info[name]))
+        for name, title in titles.items()
         if info.get(name) is not None
     ]
     if config is not None:
         rows += list(_setting_rows(config))
-    lines = _table(iter(rows)) if rows else ["Not known."]
+    lines = _table(rows) if rows else ["Unknown."]
     if config is not None:
         lines += ["", "All settings are in `config.yaml`; `vaegan train --config config.yaml` trains it again."]
     return lines + (["", _picture(*facts.curves)] if facts.curves else [])
@@ -218,17 +251,17 @@ def _setting_rows(config: Config) -> Iterator[tuple[str, str]]:
 def _limits(facts: CardFacts) -> list[str]:
     _, height, width = facts.image_shape
     lines = [
-        f"- It knows {_plain(facts.data)} and nothing else: what lies outside comes out as something like it. Whatever "
-        "these images leave out or show one-sidedly, so does the model.",
-        f"- It works at {height}x{width} pixels alone; other images are cut and scaled first.",
+        f"- It was trained on {_escaped(facts.data)} alone: other images come out as something like these. Whatever "
+        "they leave out or show one-sidedly, so does the model.",
+        f"- It works at {height}x{width} pixels; other images are cropped and resized first.",
     ]
     if "encoder" in facts.parameters:
-        lines += ["- A reconstruction resembles its original; it is no copy, and details of it are made up."]
+        lines += ["- A reconstruction resembles its original but is no copy; its details are invented."]
     if facts.default_prior is not None:
-        kept = " The prior `kde` holds codes of training images." if "kde" in facts.priors else ""
+        stored = " The prior `kde` holds codes of training images." if "kde" in facts.priors else ""
         lines += [
-            "- New images may come close to training images; the figure of those nearer than held-out ones, where "
-            f"there is one, and `vaegan nearest` tell how close.{kept}"
+            "- Samples may come close to training images. The memorisation rate among the figures, where it is "
+            f"measured, and `vaegan nearest` show how close.{stored}"
         ]
     if facts.shared.evaluation is None:
         lines += ["- It has not been measured."]
@@ -237,15 +270,15 @@ def _limits(facts: CardFacts) -> list[str]:
 
 def _license(facts: CardFacts) -> list[str]:
     if facts.license == UNKNOWN_LICENSE:
-        return ["None has been chosen. Who shares a model sets one (`license:` at the top of this file)."]
+        return ["None has been chosen. Set one before you share the model (`license:` at the top of this file)."]
     return [f"`{facts.license}`, of the model. The images it was trained on have terms of their own."]
 
 
-def _table(rows: Iterator[tuple[str, str]]) -> list[str]:
-    return ["| | |", "|---|---|", *(f"| {_plain(head)} | {_plain(text)} |" for head, text in rows)]
+def _table(rows: Iterable[tuple[str, str]]) -> list[str]:
+    return ["| | |", "|---|---|", *(f"| {_escaped(head)} | {_escaped(text)} |" for head, text in rows)]
 
 
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
     """Return text that Markdown shows as it is, in one line of a table."""
     text = " ".join(text.split())
     return "".join(f"\\{letter}" if letter in "\\|`*_[]<>" else letter for letter in text)

@@ -27,16 +27,16 @@ def download_model(
     force_download: bool = False,
     local_files_only: bool = False,
 ) -> Path:
-    """Return the folder of the client's cache that holds a model's files, fetched if need be.
+    """Return the folder of the client's cache that holds a model's files, downloaded if needed.
 
     Args:
         name: the model's id, `owner/name`.
-        files: names of those wanted, as far as they are there.
+        files: names of the files; those that the model lacks are skipped.
         revision: branch, tag or commit; the main branch if None.
         token: of the account; that of the login if None.
         cache_dir: for copies; the client's own if None.
-        force_download: fetch again what is in the cache.
-        local_files_only: take what is in the cache, without a request.
+        force_download: download again what is in the cache.
+        local_files_only: use the cache alone, without a request.
 
     Raises:
         UserError: if it cannot be downloaded.
@@ -44,19 +44,20 @@ def download_model(
     from huggingface_hub import snapshot_download
 
     try:
-        folder = snapshot_download(
-            name,
-            revision=revision,
-            token=token,
-            cache_dir=cache_dir,
-            force_download=force_download,
-            local_files_only=local_files_only,
-            allow_patterns=list(files),
+        return Path(
+            snapshot_download(
+                name,
+                revision=revision,
+                token=token,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                allow_patterns=list(files),
+            )
         )
     except Exception as error:  # the hub's client lets those of its transport through, too
         remedy = ", nor is there a copy in the cache; go online, or copy the model's folder here and name that"
         raise UserError(f"no run or saved model at {name}, and {_refusal(error, name, revision, remedy)}") from error
-    return Path(folder)
 
 
 def upload_folder(
@@ -70,16 +71,16 @@ def upload_folder(
     branch: str | None = None,
     create_pr: bool | None = None,
 ) -> str:
-    """Put a folder's files into a model on the hub, which is made if it is not there, as one commit.
+    """Upload a folder's files to a model on the hub, created if it does not exist, as one commit.
 
     Args:
         folder: with the files.
         name: the model's id, `owner/name`.
-        replaced: patterns of files that go if the folder has them no longer.
+        replaced: patterns of files on the hub that are deleted unless the folder has them.
         message: of the commit.
-        private: whether a model that is made now is for its owner alone; the owner's setting if None.
+        private: whether a model created now is private; the owner's setting if None.
         token: of the account; that of the login if None.
-        branch: to put it on; the main branch if None.
+        branch: of the commit; the main branch if None.
         create_pr: propose it as a pull request.
 
     Returns:

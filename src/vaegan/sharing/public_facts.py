@@ -21,11 +21,11 @@ from ..settings_io import load_yaml
 
 @dataclass(frozen=True)
 class PublicFacts:
-    """What is known of a model beside itself.
+    """What a run has about its model.
 
     Attributes:
-        config: settings it was trained with, without paths; None if they are not known.
-        data: name, 'train' and 'test' numbers of images; empty if not known.
+        config: settings it was trained with, without paths; None without a readable `config.yaml`.
+        data: name, 'train' and 'test' numbers of images; may be empty.
         evaluation: figures of just this model, see `evaluation.measure`; None if it has not been measured.
         pictures: files by name, 'reconstructions' and 'losses'.
     """
@@ -37,11 +37,9 @@ class PublicFacts:
 
 
 def public_facts(place: Place | None, digest: str) -> PublicFacts:
-    """Return what is known around a model's folder; what cannot be read counts as missing.
+    """Return the facts around a model's folder; what cannot be read counts as missing.
 
-    Args:
-        place: of the model; None if it was never saved.
-        digest: of its weights and priors, which its evaluation must be of.
+    A model that was never saved has no place; the digest is of its weights and priors, which an evaluation must match.
     """
     if place is None:
         return PublicFacts()
@@ -51,21 +49,28 @@ def public_facts(place: Place | None, digest: str) -> PublicFacts:
         "reconstructions": max((run / RECONSTRUCTIONS).glob("*.png"), default=None) if place.which == "last" else None,
         "losses": run / LOSSES,
     }
+    try:
+        data = json.loads((run / DATA).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        data = {}
     return PublicFacts(
         _config(run / SETTINGS),
-        _json(run / DATA) or {},
+        data if isinstance(data, dict) else {},
         read_evaluation(place, digest),
         {name: path for name, path in pictures.items() if path is not None and path.is_file()},
     )
 
 
 def _config(path: Path) -> Config | None:
+    """Return settings without the paths of this machine; None if they cannot be read."""
     try:
         config = load_yaml(path)
     except (UserError, OSError):
         return None
     source = config.data.source
-    data = {"root": None, "cache": None, "workers": None, "source": without_folders(source)}
+    if not source.startswith("hf:"):  # the last name of a folder
+        source = source.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+    data = {"root": None, "cache": None, "workers": None, "source": source}
     loss = {"metric": config.loss.metric and Path(config.loss.metric.name)}
     return config.model_copy(
         update={
@@ -74,16 +79,3 @@ def _config(path: Path) -> Config | None:
             "loss": config.loss.model_copy(update=loss),
         }
     )
-
-
-def without_folders(source: str) -> str:
-    """Return the last name of a path; a source of the hub and a known name as they are."""
-    return source if source.startswith("hf:") else source.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
