@@ -46,7 +46,7 @@ from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.figures import as_json
 from vaegan.models import Model
 from vaegan.recipes import config_for
-from vaegan.runs.files import RunFolder
+from vaegan.runs.run_folder import RunFolder
 from vaegan.settings_io import load_yaml
 from vaegan.training.checkpoints import list_checkpoints, read_checkpoint
 

@@ -12,7 +12,7 @@ from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.errors import UserError
 from vaegan.latent.attribute_vectors import apply, find_vectors
-from vaegan.latent.vectors import load_vectors, save_vectors
+from vaegan.latent.saved_vectors import load_vectors, save_vectors
 from vaegan.loading import load
 from vaegan.models import Model
 from vaegan.pixels import to_uint8

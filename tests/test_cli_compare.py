@@ -14,7 +14,7 @@ from vaegan.data import open_data
 from vaegan.evaluation.measure import evaluate
 from vaegan.loading import load
 from vaegan.metrics.extractors.features import open_extractor
-from vaegan.runs.files import RunFolder
+from vaegan.runs.run_folder import RunFolder
 from vaegan.training import snapshots
 
 NUM = 40

@@ -65,7 +65,7 @@ def imports_of(path: Path, source: str) -> Iterator[tuple[int, tuple[str, ...]]]
 
 
 def floor_of(module: tuple[str, ...]) -> str:
-    """Return the floor of a module: its own row of the table if it has one, such as `runs/files`, else its folder's."""
+    """Return the floor of a module: a row of its own in the table, such as `runs/locate`, or that of its folder."""
     own = "/".join(module[:2])
     return own if own in ORDER else module[0]
 

@@ -12,7 +12,7 @@ from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.errors import UserError
 from vaegan.recipes import config_for
-from vaegan.runs.files import OF_A_RUN, RunFolder
+from vaegan.runs.run_folder import OF_A_RUN, RunFolder
 from vaegan.settings_io import setting_names
 from vaegan.training.resuming import MAY_CHANGE, RESOLVED, check_same_data, open_run, start_run
 

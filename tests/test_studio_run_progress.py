@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 
 from vaegan.recipes import config_for
-from vaegan.runs.files import RunFolder
+from vaegan.runs.run_folder import RunFolder
 from vaegan.settings_io import dump_yaml
 from vaegan.studio.routes import run_progress
 from vaegan.studio.routes.run_progress import RunProgress

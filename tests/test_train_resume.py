@@ -17,7 +17,7 @@ DOOMED = """
 import os, signal, sys
 from pathlib import Path
 from vaegan.cli import main
-from vaegan.runs.files import RunFolder
+from vaegan.runs.run_folder import RunFolder
 from vaegan.training import snapshots, train
 from vaegan.training.loop import Trainer
 

@@ -89,7 +89,7 @@ def output_of(options: PictureOptions, name: str) -> tuple[Path, bool]:
 
     If the user named no place it is ``name`` in ``pictures/`` of the run, which is always replaced.
     """
-    from ..runs.files import PICTURES, output_folder
+    from ..runs.run_folder import PICTURES, output_folder
 
     return options.out or output_folder(options.run) / PICTURES / name, options.overwrite or options.out is None
 

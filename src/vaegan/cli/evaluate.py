@@ -80,7 +80,7 @@ def run(options: Options) -> None:
 def _output(options: Options) -> Path:
     """Return where the JSON goes; UserError if it is no .json, or exists and may not be replaced."""
     from ..files import check_free
-    from ..runs.files import EVALUATION, output_folder
+    from ..runs.run_folder import EVALUATION, output_folder
 
     out = options.out or output_folder(options.run) / EVALUATION
     if out.suffix != ".json":

@@ -41,7 +41,7 @@ def run(options: Options) -> None:
     from ..files import check_free, write_text
     from ..pages.model_sections import Subject
     from ..pages.run_page import run_page
-    from ..runs.files import REPORT, output_folder
+    from ..runs.run_folder import REPORT, output_folder
 
     out = options.out or output_folder(options.run) / REPORT
     if out.suffix.lower() not in (".html", ".htm"):

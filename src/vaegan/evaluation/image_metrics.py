@@ -21,7 +21,7 @@ from ..metrics.image_quality import gradient_magnitude, laplacian_variance, mean
 from ..metrics.memorisation import copying_score, placements
 from ..metrics.mode_coverage import compare_labels
 from ..models import Model
-from .reference import (
+from .reference import (  # fmt: skip
     NUM_COPIES,
     Images,
     RealImages,
@@ -32,7 +32,7 @@ from .reference import (
     priors_of,
     reconstructions_of,
     samples_of,
-)  # fmt: skip
+)
 
 Rows = dict[str, list[Tensor]]
 """Numbers per image by name, batch by batch."""

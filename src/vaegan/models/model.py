@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from ..errors import UserError, nearest
 from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
-from ..runs.files import MODEL_CONFIG
 from ..runs.locate import find_model
+from ..runs.run_folder import MODEL_CONFIG
 from ..sharing.card import UNKNOWN_LICENSE
 from .inference import InferenceModel
 from .pretrained import NUM_SAMPLES, push_pretrained, write_pretrained

@@ -13,8 +13,8 @@ from ..config import KINDS
 from ..files import write_json, write_text, written_beside
 from ..pixels import to_uint8
 from ..report.grid import grid, write_picture
-from ..runs.files import EVALUATION, OF_A_MODEL, SETTINGS
 from ..runs.locate import locate
+from ..runs.run_folder import EVALUATION, OF_A_MODEL, SETTINGS
 from ..settings_io import dump_yaml
 from ..sharing.card import CardFacts, write_card
 from ..sharing.hub import check_name, upload_folder

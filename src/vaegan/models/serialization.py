@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..files import write_json, written_beside
-from ..runs.files import MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
+from ..runs.run_folder import MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
 from ..version import __version__
 
 FORMAT = 1

@@ -24,9 +24,9 @@ from ..metrics.extractors.features import FeatureExtractor
 from ..settings_io import load_yaml
 from ..training.profiling import cost_of
 from ..training.resuming import MAY_CHANGE, OF_PLATEAUS
-from .files import DATA, EVALUATION, MODEL, MODEL_CONFIG, SETTINGS
 from .locate import locate
 from .opened import OpenedRun
+from .run_folder import DATA, EVALUATION, MODEL, MODEL_CONFIG, SETTINGS
 
 _log = logging.getLogger("vaegan")
 _WHERE = {"root", "workers", "cache", "max_unreadable"}  # settings that do not decide what the images are

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .files import EVALUATION
 from .locate import Place
+from .run_folder import EVALUATION
 
 
 def read_evaluation(place: Place, digest: str) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from ..errors import UserError
 from ..sharing.hub import download_model
-from .files import BEST, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
+from .run_folder import BEST, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
 
 Which = Literal["last", "best"]
 

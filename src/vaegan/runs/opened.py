@@ -18,14 +18,14 @@ from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..latent.attribute_vectors import AttributeVectors
 from ..latent.encoding import encode_batches, joined
-from ..latent.vectors import load_vectors
+from ..latent.saved_vectors import load_vectors
 from ..models import Model
 from ..pixels import to_uint8
 from ..settings_io import load_yaml
 from .evaluation import read_evaluation
-from .files import RECORDS, SETTINGS
 from .locate import Place, locate, run_name
 from .records import Record, read_records
+from .run_folder import RECORDS, SETTINGS
 
 _Step = TypeVar("_Step")
 Watch = Callable[[Iterable[_Step], int, str], Iterable[_Step]]

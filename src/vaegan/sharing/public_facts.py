@@ -14,8 +14,8 @@ from typing import Any
 from ..config import Config
 from ..errors import UserError
 from ..runs.evaluation import read_evaluation
-from ..runs.files import DATA, LOSSES, RECONSTRUCTIONS, SETTINGS
 from ..runs.locate import Place
+from ..runs.run_folder import DATA, LOSSES, RECONSTRUCTIONS, SETTINGS
 from ..settings_io import load_yaml
 
 

@@ -23,9 +23,9 @@ from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
 from ..latent.fit_priors import fit_model_priors
 from ..priors import Prior
-from ..runs.files import MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS, WEIGHTS
 from ..runs.locate import find_model
 from ..runs.opened import OpenedRun
+from ..runs.run_folder import MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS, WEIGHTS
 from .batching import Batcher
 from .http_errors import Refused
 

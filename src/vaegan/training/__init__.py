@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..runs.files import RunFolder
+from ..runs.run_folder import RunFolder
 from .loop import LoopSettings, NotFiniteError, Record, Trainer
 from .session import train
 from .terminal import Stopped

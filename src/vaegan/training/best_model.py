@@ -29,7 +29,7 @@ from ..models import Model
 from ..pixels import to_unit
 from ..priors.gaussian import Gaussian
 from ..priors.mixture import BLOCK, Mixture, fit_components
-from ..runs.files import BEST, MODEL_CONFIG, RunFolder
+from ..runs.run_folder import BEST, MODEL_CONFIG, RunFolder
 from .setup import Setup
 
 log = logging.getLogger("vaegan")

@@ -22,7 +22,7 @@ import torch
 from ..distributed import World, load_bytes, read_everywhere
 from ..errors import UserError
 from ..files import write_text, written_beside
-from ..runs.files import RunFolder, clear_run, remove_leftovers
+from ..runs.run_folder import RunFolder, clear_run, remove_leftovers
 from .loop import NotFiniteError
 from .resuming import check_same_data, start_run
 from .setup import Setup

@@ -11,7 +11,7 @@ from ..latent.encoding import scale_factor
 from ..latent.fit_priors import fit_model_priors
 from ..loading import load
 from ..models import Model
-from ..runs.files import BEST, MODEL_CONFIG, RunFolder
+from ..runs.run_folder import BEST, MODEL_CONFIG, RunFolder
 from .setup import Setup
 from .snapshots import Pictures
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..runs.files import RunFolder
+from ..runs.run_folder import RunFolder
 from .best_model import BestModel
 from .health import HealthMonitor, code_usage, weight_norms
 from .loop import Record

@@ -10,7 +10,7 @@ from ..config import Config
 from ..data import ImageData
 from ..errors import UserError
 from ..files import write_text
-from ..runs.files import OF_A_RUN, RunFolder, clear_run, is_leftover
+from ..runs.run_folder import OF_A_RUN, RunFolder, clear_run, is_leftover
 from ..settings_io import dump_yaml, setting_names
 
 # Settings that may change when a run resumes: no step depends on them.

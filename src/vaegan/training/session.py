@@ -13,7 +13,7 @@ import torch
 from ..config import Config
 from ..distributed import World, joined
 from ..errors import UserError
-from ..runs.files import BEST, RunFolder
+from ..runs.run_folder import BEST, RunFolder
 from ..settings_io import dump_yaml
 from .best_model import BestModel, open_best_model
 from .cadence import Cadence

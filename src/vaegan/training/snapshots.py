@@ -17,8 +17,8 @@ from ..objectives.interface import Losses
 from ..report.animation import film_of_folder
 from ..report.curves import draw_losses
 from ..report.grid import Bytes, write_picture
-from ..runs.files import RECONSTRUCTIONS, SAMPLES, SAMPLES_GIF, SAMPLES_PRIOR, TRIPTYCHS, RunFolder
 from ..runs.opened import OpenedRun
+from ..runs.run_folder import RECONSTRUCTIONS, SAMPLES, SAMPLES_GIF, SAMPLES_PRIOR, TRIPTYCHS, RunFolder
 from ..views.reconstructions import reconstructions, triptych_of
 from ..views.samples import samples
 from .loop import Trainer

@@ -23,7 +23,7 @@ from fastapi.responses import JSONResponse, Response
 from ...errors import UserError
 from ...report.animation import numbered_pictures, write_film
 from ...report.curves import loss_charts, score_chart
-from ...runs.files import RunFolder
+from ...runs.run_folder import RunFolder
 from ..http_errors import Refused
 from ..registry import Served
 from ..responses import attachment, npz_response

@@ -16,8 +16,8 @@ import safetensors.torch
 from ..errors import UserError
 from ..files import write_json, written_beside
 from ..models.serialization import weights_digest
-from ..runs.files import VECTOR_TENSORS, VECTORS
 from ..runs.locate import find_model
+from ..runs.run_folder import VECTOR_TENSORS, VECTORS
 from .attribute_vectors import AttributeVectors
 
 
