@@ -38,9 +38,9 @@ SHARED: dict[str, Any] = {
 KINDS: dict[str, dict[str, Any]] = {
     "vae": {
         "loss.likelihood": "gaussian", "loss.pixel_variance": 0.25, "loss.gamma": 1.0, "loss.kl_weight": 1.0,
-        "loss.encoder_llike_weight": 1.0, "loss.balance": None, "train.pretrain_epochs": 0.0,
+        "loss.encoder_llike_weight": 1.0, "train.pretrain_epochs": 0.0,
     },
-    "gan": {"loss.balance": None, "loss.r1_weight": 1.0, "train.pretrain_epochs": 0.0},
+    "gan": {"loss.r1_weight": 1.0},
     "vaegan": {"train.pretrain_epochs": 1.0},
 }  # fmt: skip
 """Kind of model and what it changes besides."""
