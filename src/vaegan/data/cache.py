@@ -3,6 +3,8 @@
 An entry is written to a temporary folder and renamed, so an unfinished one is never used, and of two processes that
 decode the same images the slower discards its copy. The index, written last, has size and time of both arrays; if they
 do not match, the entry is damaged and is written again.
+
+It is our own because rows are read from a memory map that all processes share; general caches store whole objects.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 ``0001.jpg`` is the image, ``0001.cls`` its class (a whole number) and ``0001.json`` an object whose numbers become
 attributes. Several shards are given as a pattern, ``train-{0000..0099}.tar`` or ``train-*.tar``. Nothing is unpacked:
 an image is read from its place in the .tar. A plain .tar of a folder of images works too.
+It is our own because webdataset streams shards in order, while training reads any image by its index.
 Source: github.com/webdataset/webdataset, "The WebDataset Format".
 """
 

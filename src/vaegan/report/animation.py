@@ -2,6 +2,8 @@
 
 Grey frames keep all their 256 levels. Each colour frame gets the 256 colours that suit it best (median cut), and the
 error of each pixel is passed on to its neighbours (Floyd and Steinberg 1976), which keeps soft shades soft.
+
+Pillow writes the file; only the palettes are chosen here, so that no video library is needed.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ raw line each stretch keeps its lowest and its highest point, so that no peak is
 
 Values that differ by more than a factor of 30 get a logarithmic axis; if some are not positive, asinh(v / t), which is
 linear within the threshold t and logarithmic far outside.
+
+The SVG is our own because the same positions serve the studio's JSON, and a page needs no chart library inside.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 One thread computes. Meanwhile requests queue up; then all that need the same function are joined to one batch, up to a
 bound, and each gets its share of the output. So no request waits for others to arrive: a single one is computed at
 once, and the more there are the larger the batches.
+
+It is our own because frameworks for serving models bring a server of their own.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
   resolve to 127.0.0.1 is refused (DNS rebinding), and so are requests that pages of other origins send.
 * Elsewhere every request to the API needs the token: ``Authorization: Bearer TOKEN``, or the cookie that the page gets
   for it.
+
+It is our own because starlette's middleware limits no body and refuses no origin.
 """
 
 from __future__ import annotations
