@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -138,6 +139,15 @@ def test_no_circle_of_imports() -> None:
     }
     assert {"data/batches.py", "losses.py"} <= {file for files in imports.values() for file in files}
     assert circles(imports) == []
+
+
+def test_names_of_files_and_classes_are_single() -> None:
+    """A name leads to one place; only `Options` is a class of each command."""
+    names = Counter(path.stem for path in FILES if path.stem not in DOORS)
+    assert [name for name, num in names.items() if num > 1] == []
+    trees = [ast.parse(path.read_text("utf-8")) for path in FILES]
+    classes = Counter(node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert [name for name, num in classes.items() if num > 1] == ["Options"]
 
 
 def test_the_table_is_read() -> None:
