@@ -147,7 +147,7 @@ _REGISTRY = (
     # Table 2 of the paper: the image with the highest cosine of several, and means over all of them.
     FigureInfo("attributes/cosine", "cosine, best image", "real"),
     FigureInfo("attributes/centred_cosine", "centred cosine, best image", "real"),
-    FigureInfo("attributes/mse", "attribute MSE, image of the best cosine", "real"),
+    FigureInfo("attributes/mse", "attribute MSE, best image", "real"),
     FigureInfo("attributes/mean_cosine", "cosine, mean", "real"),
     FigureInfo("attributes/mean_centred_cosine", "centred cosine, mean", "real"),
     FigureInfo("attributes/mean_mse", "attribute MSE, mean", "real"),

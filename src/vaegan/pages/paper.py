@@ -210,8 +210,7 @@ def _runs(results: Results) -> Section:
     for one in results.trainings:
         train = one.config.train
         length = f"{train.images:,} images" if train.images else f"{train.epochs:g} epochs"
-        condition = "attributes" if one.is_conditional else "–"
-        rows.append((one.name, TITLES[one.kind], condition, str(one.config.seed), length))
+        rows.append((one.name, one.model, str(one.config.seed), length))
     config = results.base
     text = f"Recipe {config.recipe}, batch size {config.train.batch_size}. The config.yaml of a run has all settings."
-    return Section("Runs", [Table("", ("run", "model", "condition", "seed", "trained for"), rows)], text)
+    return Section("Runs", [Table("", ("run", "model", "seed", "trained for"), rows)], text)

@@ -68,9 +68,14 @@ class Training:
     config: Config
 
     @property
+    def model(self) -> str:
+        """The model in words."""
+        return TITLES[self.kind] + (", attribute-conditional" if self.is_conditional else "")
+
+    @property
     def title(self) -> str:
-        """What it is, in words."""
-        return f"{TITLES[self.kind]}{', attribute-conditional' if self.is_conditional else ''}, seed {self.config.seed}"
+        """Model and seed in words."""
+        return f"{self.model}, seed {self.config.seed}"
 
 
 def base_settings(source: str = DRAWN, *, is_quick: bool = False) -> Config:
