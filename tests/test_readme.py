@@ -80,7 +80,7 @@ def test_every_command_parses(call, tmp_path, monkeypatch, capsys):
 def test_every_command_is_shown_and_explained():
     assert {call.split()[0] for call in CALLS} == set(COMMANDS)
     table = (DOCS / "commands.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"^\| \[`(\w+)`\]", table, re.MULTILINE)) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
