@@ -1,4 +1,4 @@
-"""Networks of dense layers alone: the image is a vector of its ``C H W`` values."""
+"""Fully connected networks: the image is a vector of its ``C H W`` values."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-r"""Maps made half as large and twice as large by convolutions of 3 x 3, as residual networks do it.
+r"""Down- and upsampling by a factor of 2 with 3 x 3 convolutions, for residual networks.
 
-Down: a convolution of stride 2, padded behind alone, so that output i is made of pixels 2i, 2i+1, 2i+2 (the layout of
-arXiv:2112.10752's code). Up: each pixel repeated 2 x 2, then a convolution. Of the nine pixels that the latter joins,
-several are the same one: output 2i reads i-1, i, i with weights w_0, w_1, w_2, and output 2i+1 reads i, i, i+1. So each
+Down: a convolution of stride 2, padded only behind, so that output i reads pixels 2i, 2i+1, 2i+2 (the layout of
+arXiv:2112.10752's code). Up: each pixel repeated 2 x 2, then a convolution. Of the nine pixels that it reads, several
+are the same: output 2i reads i-1, i, i with weights w_0, w_1, w_2, and output 2i+1 reads i, i, i+1. So each
 of the four kinds of outputs (even or odd row, even or odd column) is a convolution of 2 x 2 over the small map, with
 sums of weights, and 16 products do the work of 36.
 """
@@ -38,7 +38,7 @@ class NearestConv2d(nn.Conv2d):
     Args:
         inputs: channels C.
         outputs: channels O.
-        target: height and width that come out; twice those that come in, or one less.
+        target: height and width of the output; twice the input's, or one less.
     """
 
     def __init__(self, inputs: int, outputs: int, target: Size) -> None:
@@ -52,7 +52,7 @@ class NearestConv2d(nn.Conv2d):
 
 
 class UpConv2d(NearestConv2d):
-    """The same in fewer products, where all sides are doubled exactly and that pays: on CPUs."""
+    """The same with fewer products, on CPUs and where both sides are doubled exactly."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Double ``x``."""

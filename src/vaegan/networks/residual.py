@@ -8,14 +8,14 @@
 Norms are over groups of channels (arXiv:1803.08494), so no image depends on another. This is the autoencoder under
 latent diffusion (Rombach et al., arXiv:2112.10752, appendix G; blocks and attention after Ho et al., arXiv:2006.11239),
 layer for layer, so that `exporting.diffusers` can rename its weights. A code that is a map z of (C, h, w) goes in and
-out as a vector of C h w numbers, in this order: all that is done with codes then needs to know nothing of maps.
+out as a vector of C h w numbers, in this order, so that code for vectors works unchanged.
 
-Self-attention over the pixels of a map, with one head, as a residual.
+Self-attention over the pixels of a map has one head, and is a residual:
 
     y = x + W_o softmax(Q K^T / sqrt(C)) V,    Q, K, V = W_q h, W_k h, W_v h,    h = GroupNorm(x)
 
 Each of the H W pixels attends to all others (Zhang et al., arXiv:1805.08318; in this form Ho et al., arXiv:2006.11239).
-Its cost grows with the square of the number of pixels, so it belongs where maps are smallest.
+Its cost grows with the square of the number of pixels, so it is used where maps are smallest.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class NormSiLU(nn.GroupNorm):
         super().__init__(groups, channels, eps=GROUP_NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return what ``x`` (B, C, H, W) becomes."""
+        """Normalise ``x`` (B, C, H, W) and apply SiLU."""
         return F.silu(super().forward(x))
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and a way past them: (B, C, H, W) -> (B, O, H, W).
+    """Two convolutions with a shortcut: (B, C, H, W) -> (B, O, H, W).
 
     Args:
         inputs: channels C.

@@ -95,7 +95,7 @@ class FeatureDiscriminator:
             images: kind -> (B, C, H, W).
             c: conditions (B, A) of a conditional Dis.
             masks: makes the context of one pass.
-            draws: for `augment`, (NUM_DRAWS, B), the same for all kinds.
+            draws: for ``augment``, (NUM_DRAWS, B), the same for all kinds.
 
         Returns:
             Kind -> logits, (B,) or (B, P), and features (B, ...).

@@ -14,12 +14,12 @@ from .flow import Flow
 from .gaussian import Gaussian
 from .kde import KernelDensity
 from .mixture import Mixture
-from .prior import Normal, PlainPrior, Prior, Progress, Score, choose, under
+from .prior import FittedPrior, Normal, Prior, Progress, Score, choose, under
 
-PRIORS: dict[str, type[PlainPrior]] = {kind.name: kind for kind in (Normal, Gaussian, Mixture, KernelDensity, Flow)}
-DEFAULT = ("gaussian", "mixture", "kde")  # those that are fitted in less than a minute
+PRIORS: dict[str, type[FittedPrior]] = {kind.name: kind for kind in (Normal, Gaussian, Mixture, KernelDensity, Flow)}
+DEFAULT = ("gaussian", "mixture", "kde")  # each takes less than a minute
 
-_FEWEST = 20  # codes that can be fitted to
+_FEWEST = 20  # codes, at least
 _HELD_OUT = 0.1  # share of the codes
 _ENOUGH = 50  # codes of a label; with fewer, its prior is fitted to all codes
 
@@ -96,7 +96,7 @@ class ByLabel(Prior):
         shares: share of each label, `(num_labels,)`.
     """
 
-    def __init__(self, priors: Sequence[PlainPrior], shares: Tensor) -> None:
+    def __init__(self, priors: Sequence[FittedPrior], shares: Tensor) -> None:
         self.priors, self.shares = list(priors), shares
         self.name = self.priors[0].name
         self.num_labels, self.latent_dim = len(self.priors), self.priors[0].latent_dim
@@ -104,7 +104,7 @@ class ByLabel(Prior):
     @classmethod
     def fit_each(
         cls,
-        kind: type[PlainPrior],
+        kind: type[FittedPrior],
         codes: Tensor,
         held_out: Tensor,
         labels: Tensor,
@@ -114,7 +114,7 @@ class ByLabel(Prior):
         seed: int,
         on_progress: Progress,
     ) -> ByLabel:
-        """Fit a prior of a kind to the codes of each label; labels int `(N,)`, the rest as in `PlainPrior.fit`."""
+        """Fit a prior of a kind to the codes of each label; labels int `(N,)`, the rest as in `FittedPrior.fit`."""
         counts = labels.bincount(minlength=num_labels)
         priors = []
         for label, count in enumerate(counts.tolist()):
@@ -127,7 +127,7 @@ class ByLabel(Prior):
 
     @property
     def components(self) -> str:
-        """Those of the first label, and for how many labels."""
+        """That of the first label's prior, and the number of labels."""
         return ", ".join(filter(None, [self.priors[0].components, f"{self.num_labels} labels"]))
 
     def _draw(self, num: int, generator: torch.Generator, labels: Tensor | None) -> Tensor:
@@ -156,7 +156,7 @@ class ByLabel(Prior):
 
     @classmethod
     def restore_each(
-        cls, kind: type[PlainPrior], tensors: Mapping[str, Tensor], description: Mapping[str, Any]
+        cls, kind: type[FittedPrior], tensors: Mapping[str, Tensor], description: Mapping[str, Any]
     ) -> ByLabel:
         """Return the priors of these tensors, all of a kind."""
         priors = [kind.restore(under(f"{k}.", tensors), inner) for k, inner in enumerate(description["of_labels"])]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .gaussian import Gaussian
-from .prior import PlainPrior, Progress, choose, log_normal, under
+from .prior import FittedPrior, Progress, choose, log_normal, under
 
 _HIDDEN, _FREQUENCIES = 256, 16
 _STEPS, _BATCH, _LR, _EMA = 8000, 512, 2e-3, 0.999
@@ -47,7 +47,7 @@ class Velocity(nn.Module):
         return out
 
 
-class Flow(PlainPrior):
+class Flow(FittedPrior):
     """A rectified flow in whitened codes, conditional on the label where there are labels.
 
     Args:
@@ -76,7 +76,7 @@ class Flow(PlainPrior):
         num_labels: int = 0,
         steps: int = _STEPS,
     ) -> Self:
-        """Train the network; arguments as `PlainPrior.fit`, and int labels `(N,)`, how many there are, and steps."""
+        """Train the network; arguments as `FittedPrior.fit`, and int labels `(N,)`, how many there are, and steps."""
         whitening = Gaussian.fit(codes, held_out, seed=seed, on_progress=on_progress)
         y = whitening.whiten(codes.float())
         labels = torch.zeros(len(y), dtype=torch.long) if labels is None else labels.long()

@@ -14,12 +14,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from .prior import PlainPrior, Progress, log_normal
+from .prior import FittedPrior, Progress, log_normal
 
 _FLOOR = 1e-4  # of the widest dimension's deviation; narrower ones count as constant
 
 
-class Gaussian(PlainPrior):
+class Gaussian(FittedPrior):
     """A Gaussian with full covariance.
 
     Args:

@@ -1,8 +1,8 @@
-"""p(z) = 1/N sum_i N(z; z_i, h^2 S_c(i)): a stored code, moved by a Gaussian with the covariance of its cluster.
+"""Kernel density: p(z) = 1/N sum_i N(z; z_i, h^2 S_c(i)), a stored code plus noise with its cluster's covariance.
 
 The clusters are those of k-means on whitened codes, S_c the covariance within each; one bandwidth h for all is chosen
 by held-out likelihood. (Kernels adapted to place, as in Silverman, "Density estimation" (1986), 5.3.)
-Stored codes are those of training images: what is decoded from near them is near those images.
+Stored codes are those of training images, so samples lie near training images.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch import Tensor
 
 from .gaussian import Gaussian
 from .mixture import BLOCK, cluster, scale_noise
-from .prior import PlainPrior, Progress
+from .prior import FittedPrior, Progress
 
 _BANDWIDTHS = tuple(0.1 * 1.25**i for i in range(12))  # 0.1 to 1.16
 _CLUSTERS = 50
-_CODES_EACH = 50  # codes that a cluster must have on average
+_CODES_EACH = 50  # least mean number of codes of a cluster
 _STORED = 2**22  # numbers stored, at most
 _SCORED = 1000  # held-out codes by which the bandwidth is chosen
 _ROWS = 2000  # codes whose distances to the members of a cluster are held at a time
 
 
-class KernelDensity(PlainPrior):
+class KernelDensity(FittedPrior):
     """Kernels at stored codes.
 
     Args:
@@ -50,7 +50,7 @@ class KernelDensity(PlainPrior):
 
     @classmethod
     def fit(cls, codes: Tensor, held_out: Tensor, *, seed: int, on_progress: Progress) -> Self:
-        """Store codes, find clusters and their covariances, choose the bandwidth."""
+        """Store codes, compute clusters and their covariances, choose the bandwidth."""
         whitening = Gaussian.fit(codes, held_out, seed=seed, on_progress=on_progress)
         y = whitening.whiten(codes.float())[: max(2, _STORED // codes.shape[1])].contiguous()
         num = max(1, min(_CLUSTERS, len(y) // _CODES_EACH))

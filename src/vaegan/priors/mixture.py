@@ -9,8 +9,7 @@ Components are full in the first `block` dimensions and diagonal in the rest, wh
 long codes. Covariances are shrunk towards the pooled one, as by an inverse Wishart prior (Fraley and Raftery 2007), and
 their eigenvalues have a floor.
 
-It is our own because scikit-learn's has neither shrinkage nor full blocks among diagonal dimensions, and takes minutes
-for 400 components of 100,000 codes.
+It is our own because scikit-learn's mixture has neither shrinkage nor a full block among diagonal dimensions.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ import torch
 from torch import Tensor
 
 from .gaussian import Gaussian
-from .prior import PlainPrior, Progress, choose
+from .prior import FittedPrior, Progress, choose
 
 SIZES = (10, 40, 160, 400)
 _NUMBERS = 2**26  # numbers of monomials of the codes used for fitting, at most
-_CODES_EACH = 20  # codes that a component must have on average
+_CODES_EACH = 20  # least mean number of codes of a component
 FLOOR = 1e-3  # smallest eigenvalue, in units of whitened codes
 BLOCK = 64  # dimensions that get full covariances, at most
 _CHUNK = 2**23  # numbers of monomials held at a time
 
 
-class Mixture(PlainPrior):
+class Mixture(FittedPrior):
     """A mixture of Gaussians in whitened codes: the map to them, and the mixture there."""
 
     name = "mixture"

@@ -108,7 +108,7 @@ class Prior(abc.ABC):
             raise UserError(f"labels must lie in 0 to {self.num_labels - 1}")
 
 
-class PlainPrior(Prior):
+class FittedPrior(Prior):
     """A prior that is fitted to codes without labels; `ByLabel` makes a conditional one of several.
 
     Attributes:
@@ -139,7 +139,7 @@ class PlainPrior(Prior):
         """
 
 
-class Normal(PlainPrior):
+class Normal(FittedPrior):
     """The standard normal distribution N(0, I), which L_prior pulls q(z|x) to; labels have no effect.
 
     Args:
