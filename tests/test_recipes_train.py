@@ -160,7 +160,7 @@ def test_the_list_and_a_story(command, capsys) -> None:
     told = capsys.readouterr().out
     assert "7,328,569 parameters" in told
     assert "origin: edchengg/VAE_GAN" in told
-    assert "- mended: Dec's adversarial gradient" in told
+    assert "- fixed: Dec's cancelled adversarial gradient" in told
     assert command("recipes", "--about", "edcheng-mnist") == 2
     assert "unknown recipe 'edcheng-mnist' (perhaps you meant 'edchengg-mnist')" in capsys.readouterr().err
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,13 +57,13 @@ def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
     Raises:
         UserError: for a name that is no setting (with the nearest) or a value that is not allowed.
     """
-    known = list(setting_names())
+    names = list(setting_names())
     named: dict[str, Any] = {}
     for given, value in overrides.items():
         name = str(given).replace("-", "_")
         name = SHORT.get(name, name)
-        if name not in known:
-            raise UserError(_unknown(str(given), known))
+        if name not in names:
+            raise UserError(_unknown(str(given), names))
         named[name] = os.fspath(value) if isinstance(value, Path) else value
     values = config.model_dump()
     follows = settings_of_kind(named["model.kind"], config, named) if "model.kind" in named else {}
@@ -72,13 +72,12 @@ def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
     return checked(Config, values)
 
 
-def checked(model: type[_Model], values: Mapping[str, Any], spell: Callable[[str], str] = str) -> _Model:
+def checked(model: type[_Model], values: Mapping[str, Any]) -> _Model:
     """Return ``model`` made of ``values``.
 
     Args:
         model: `Config` or another pydantic model.
         values: nested mapping of its fields.
-        spell: how a dotted name is shown in a message.
 
     Raises:
         UserError: one line for the first value that is not allowed.
@@ -86,22 +85,22 @@ def checked(model: type[_Model], values: Mapping[str, Any], spell: Callable[[str
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(explain(error, setting_names(model), spell)) from error
+        raise UserError(explain(error, list(setting_names(model)))) from error
 
 
-def explain(error: ValidationError, known: Iterator[str], spell: Callable[[str], str] = str) -> str:
+def explain(error: ValidationError, names: Sequence[str]) -> str:
     """Return one line that says which setting is wrong, its value, and what it must be."""
     first = error.errors()[0]
     if first["type"] == "value_error":  # of our own, a whole line
         return str(first["ctx"]["error"])
     name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
     if first["type"] == "invalid_key":
-        return _unknown(str(first["input"]), list(known))
+        return _unknown(str(first["input"]), names)
     if first["type"] in ("extra_forbidden", "model_type"):
-        return _unknown(name, list(known))
+        return _unknown(name, names)
     if first["type"] == "missing":
-        return f"{spell(name)}: missing; give it a value"
-    return f"{spell(name)}: {reason(error)}"
+        return f"{name}: missing; give it a value"
+    return f"{name}: {reason(error)}"
 
 
 def reason(error: ValidationError) -> str:
@@ -123,13 +122,13 @@ def put(values: dict[str, Any], name: str, value: Any) -> None:
     values[last] = value
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _unknown(name: str, names: Sequence[str]) -> str:
     if name.replace("-", "_") in RENAMED:
         return f"{name} is now {RENAMED[name.replace('-', '_')]}"
-    inside = [other for other in known if other.startswith(name.replace("-", "_") + ".")]
+    inside = [other for other in names if other.startswith(name.replace("-", "_") + ".")]
     if inside:
         return f"{name} is a group of settings; name one of them, such as {inside[0]}"
-    hint = nearest(name, known) or "; `vaegan train --help` lists them"
+    hint = nearest(name, names) or "; `vaegan train --help` lists them"
     return f"unknown setting {_repr.repr(name)}{hint}"
 
 

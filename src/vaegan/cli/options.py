@@ -21,11 +21,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from ..config import Config, DataSettings, Settings
+from ..config import Config, Settings
 from ..errors import UserError
-from ..settings_io import reason
+from ..settings_io import SHORT, reason
 
-_ALIASES: dict[tuple[type[Settings], str], str] = {(DataSettings, "source"): "--data"}
+_ALIASES = {f"--{name}": f"--{short}" for short, name in SHORT.items()}
 _HIDDEN = {(Config, "recipe")}
 _METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH", bool: ""}
 
@@ -152,7 +152,7 @@ def options_of(settings: type[Settings], path: str = "", prefix: str = "") -> It
             yield Option(path + name, arg.metavar or name.upper(), settings, field, arg)
         elif (settings, name) not in _HIDDEN:
             call = f"--{prefix}{name}".replace("_", "-")
-            yield Option(path + name, call, settings, field, arg, _ALIASES.get((settings, name)))
+            yield Option(path + name, call, settings, field, arg, _ALIASES.get(call))
     for group in groups:
         yield from options_of(*group)
 

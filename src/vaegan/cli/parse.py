@@ -1,7 +1,7 @@
 """Words of the command line to checked options, in one pass.
 
-Each option's words become a value of its type as they are met, so that mistakes are told in the order of the words and
-by the names that stand there. What is not given comes from the command's defaults, which may depend on what is given;
+Each option's words become a value of its type as they are met, so that errors come in the order of the words and with
+the names that the user wrote. What is not given comes from the command's defaults, which may depend on what is given;
 then the options are checked as a whole, as settings from a file or from the library are.
 """
 
@@ -96,7 +96,7 @@ def _taken(option: Option, rest: list[str]) -> list[str]:
     return taken
 
 
-def _refuse(name: str, known: Mapping[str, Option]) -> NoReturn:
+def _refuse(name: str, names: Mapping[str, Option]) -> NoReturn:
     if new := RENAMED.get(name.removeprefix("--").replace("-", "_")):
         raise UserError(f"{name} is now --{new.replace('_', '-')}")
-    raise UserError(f"unknown option {name}{nearest(name, known) or '; --help lists them'}")
+    raise UserError(f"unknown option {name}{nearest(name, names) or '; --help lists them'}")

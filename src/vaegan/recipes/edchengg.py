@@ -1,21 +1,21 @@
 """Recipe after edchengg/VAE_GAN (PyTorch, 2018): a fully connected VAE/GAN on MNIST.
 
-Its similarity is the logit, one number: D = 1. Dec descends 25 times its mean squared difference less the sum of the
-cross entropies, so gamma = 2 * 25; Enc 5 times it, so encoder_llike_weight = 2 * 5, and KL / (B 784) of a batch's sum:
-kl_weight = 1/784.
+It compares images by the logit, a single number: D = 1. Dec minimises 25 times the mean squared difference minus the
+sum of the cross entropies, so gamma = 2 * 25; Enc 5 times it, so encoder_llike_weight = 2 * 5, and the KL of a batch,
+summed, over 784 B: kl_weight = 1/784.
 
-Mended:
+Fixed:
 
-* Gradients were not cleared between its three backward passes, so Dec's adversarial term met its own negative, left
-  there by Dis's pass, and vanished. Ours takes each part's gradient by itself.
-* x and x_tilde met the logit under different dropout masks, so that even equal images differed. Ours draws one mask.
-* The decoder's tanh made values in (-1, 1) for images in [0, 1]. Ours brings images to tanh's range.
-* The last, shorter batch was divided by the size of a whole one. Ours has no shorter batch.
+* Gradients were not cleared between its three backward passes, so Dec's adversarial gradient was cancelled by its own
+  negative from Dis's pass. Ours computes the gradient of each network separately.
+* x and x_tilde had different dropout masks, so that even equal images had different logits. Ours draws one mask.
+* The decoder's tanh gave values in (-1, 1) for images in [0, 1]. Ours scales images to the range of tanh.
+* The last, shorter batch was divided by the size of a full one. Ours has no shorter batch.
 * Whole modules were pickled. Ours saves safetensors and JSON.
-* With Dec's adversarial term alive again, in its saturating form, Dis wins within an epoch, the term has no gradient
-  left and Dec draws noise, in each of ten variants that were tried. Ours descends the non-saturating form, and R1
-  (weight 5, every fourth step) keeps Dis from being sure: spots in the shape of digits after two epochs, ones, noughts
-  and nines after twelve. One number per image cannot tell which digit to draw: reconstructions look like samples.
+* Once Dec's adversarial gradient is no longer cancelled, Dis is too strong within an epoch, the saturating loss has no
+  gradient and Dec generates noise, in each of ten variants that we tried. Ours has the non-saturating loss, and R1
+  (weight 5, every fourth step) limits Dis: digit-shaped blobs after two epochs, ones, zeros and nines after twelve. One
+  number per image does not say which digit to generate: reconstructions look like samples.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ ALL = (
         ),
         num_images=60_000,
         notes=(
-            "mended: Dec's adversarial gradient, which cancelled; unequal dropout masks; range of images; last batch",
-            "one number tells too little to reconstruct an image by: with right gradients the pictures are still noise "
-            "after two epochs; `vaegan train mnist-mlp` is a fully connected VAE/GAN that draws",
-            "inputs and codes are not dropped out here, hidden units are",
-            "its linear-SVM probe of codes: `vaegan encode RUN`, then any classifier",
+            "fixed: Dec's cancelled adversarial gradient; different dropout masks; range of images; last batch",
+            "a single number is not enough to reconstruct an image: with correct gradients, images are still noise "
+            "after two epochs; `vaegan train mnist-mlp` is a fully connected VAE/GAN that reconstructs",
+            "dropout of hidden units only, not of inputs and codes",
+            "for its linear-SVM probe of codes: `vaegan encode RUN`, then any classifier",
         ),
     ),
 )

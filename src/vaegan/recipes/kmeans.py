@@ -1,8 +1,8 @@
 """Recipes after a student project on GANs and VAEs for MNIST (README headed "GAN"): AE, VAE, GAN and DCGAN.
 
-Its text gives the kinds, not the numbers: convolutions with ReLU, a decoder of transposed convolutions, mu and sigma at
-the encoder's end, binary cross entropy of pixels and KL with weight 1, Adam; k-means with ten clusters on the codes of
-the autoencoder. Widths here are small, common ones; the two GANs follow the papers that they are named after.
+Its text names the methods, not the numbers: convolutions with ReLU, a decoder of transposed convolutions, an encoder
+that outputs mu and sigma, binary cross entropy of pixels and KL with weight 1, Adam; k-means with ten clusters on the
+codes of the autoencoder. Widths here are small, common ones; the two GANs follow the papers that they are named after.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ DCGAN = ModelSettings(
 ALL = (
     recipe(
         "kmeans-mnist-ae",
-        "convolutional autoencoder whose codes are to be clustered",
+        "convolutional autoencoder whose codes are clustered",
         *MNIST,
         (DATA, _coder("ae", 10), BERNOULLI, ADAM, TrainSettings(epochs=20, batch_size=128)),
         num_images=60_000,
         notes=(
-            "then `vaegan cluster RUN`: k-means with ten clusters, a gallery each, compared with the labels",
-            "its galleries show two clusters of zeros; how well ten clusters find the digits is measured here",
-            "unsaid there: widths, z (here 10), rate",
+            "then `vaegan cluster RUN`: k-means with ten clusters, a gallery of each, scores against the labels",
+            "its galleries show two clusters of zeros; here the agreement of clusters and digits is measured",
+            "not stated there: widths, z (here 10), rate",
         ),
     ),
     recipe(
@@ -80,7 +80,7 @@ ALL = (
         num_images=60_000,
         notes=(
             "a true ELBO: cross entropy summed over pixels and KL over z",
-            "unsaid there: widths, z (here 20), rate",
+            "not stated there: widths, z (here 20), rate",
         ),
     ),
     recipe(
@@ -89,7 +89,9 @@ ALL = (
         *MNIST,
         (DATA, MLP_GAN, GAME, DCGAN_ADAM, TrainSettings(epochs=50, batch_size=128)),
         num_images=60_000,
-        notes=("unsaid there: all but the name; a common narrowing Dis with dropout, and Dec its mirror with norms",),
+        notes=(
+            "only the name is stated there; here a common narrowing Dis with dropout, and Dec its mirror, with norms",
+        ),
     ),
     recipe(
         "mnist-dcgan",
@@ -97,7 +99,7 @@ ALL = (
         *MNIST,
         (DATA, DCGAN, GAME, DCGAN_ADAM, TrainSettings(epochs=20, batch_size=128)),
         num_images=60_000,
-        notes=("arXiv:1511.06434 scaled down to 28x28: two steps of upsampling where it has four",),
+        notes=("arXiv:1511.06434 scaled down to 28x28: two upsampling layers instead of four",),
     ),
 )
 """Recipes of this origin."""

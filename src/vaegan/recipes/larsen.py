@@ -1,15 +1,15 @@
 """Recipes of the paper, arXiv:1512.09300, and of its authors' code (andersbll/autoencoding_beyond_pixels).
 
-Networks of Table 1 (at 32x32 those of the code), minimax on both kinds of fakes with reals weighted r, the balance
-gate, RMSProp with an annealed rate, images moved and recoloured a little. How their numbers become ours:
+Networks of Table 1 (at 32x32 those of the code), minimax on both kinds of fakes with reals weighted by r, the balance
+gate, RMSProp with an annealed rate, images shifted and recoloured a little. How their numbers become ours:
 
-* Their losses are sums over batch and features, and Dec gets w L_llike - (1 - w) L_GAN, so gamma = w / (1 - w): that is
-  w, to more digits than were ever tuned.
-* Reals count r in Dis and the two kinds of fakes (1 - r) B / n_fake each, with n_fake = 2 B, so (1 - r) / 2. Dec sees
-  none of these weights.
-* Weight decay is 2e-5 on gradients summed over batches of 64: 2e-5 / 64 on ours, which are means.
-* The rate runs from 0.02 / 64, the paper's 3e-4, to 1e-5 / 64, 1/2000 of it.
-* Lengths are updates of 64 images, given here as epochs so that `--train.epochs` changes them.
+* Their losses are sums over batch and features, and Dec gets w L_llike - (1 - w) L_GAN, so gamma = w / (1 - w),
+  which is w to all digits that matter.
+* Dis weights reals by r and each of the two kinds of fakes by (1 - r) B / n_fake, with n_fake = 2 B, so by (1 - r) / 2.
+  These weights do not affect Dec.
+* Weight decay is 2e-5 on gradients that are sums over batches of 64; ours are means, so 2e-5 / 64.
+* The rate falls from 0.02 / 64, the paper's 3e-4, to 1e-5 / 64, 1/2000 of it.
+* Their length is a number of updates of 64 images, here given in epochs so that `--train.epochs` changes it.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ CODE = "and the authors' code: minimax, balance gate, RMSProp"
 AUGMENT = AugmentSettings(shift=2.0, scale=0.01, rotation=0.01, gamma=0.05, contrast=0.05, hue=0.01)
 NET_64 = paper_conv((64, 128, 256), 256, (256, 128, 32), (32, 128, 256, 256), (2048, 512))
 NET_32 = paper_conv((64, 128, 256), 256, (192, 128, 32), (32, 128, 192, 256), (1024, 512))
-LATER = "later versions of their code: --loss.gamma 1e-6 and other weights of reals"
+LATER = "later versions of their code: --loss.gamma 1e-6 and another weight of reals"
 
 
 def _augmented(source: str, **more: Any) -> DataSettings:
-    """64x64 colour images, each time moved, recoloured and perhaps mirrored."""
+    """64x64 colour images, randomly shifted, recoloured and flipped."""
     return data_of(source, 64, 3, flip=True, augment=AUGMENT, **more)
 
 
 def _loss(gamma: float, real_weight: float, kl_weight: float = 1.0) -> LossSettings:
-    """Minimax on both kinds of fakes, reals weighted r and fakes 1 - r together, all one batch, with the gate."""
+    """Minimax on both kinds of fakes in one batch, reals weighted by r and fakes together by 1 - r, with the gate."""
     fake = (1 - real_weight) / 2
     return LossSettings(
         gamma=gamma,
@@ -47,7 +47,7 @@ def _loss(gamma: float, real_weight: float, kl_weight: float = 1.0) -> LossSetti
 
 
 def _optim() -> OptimSettings:
-    """RMSProp with rate 3e-4 and decay 0.9, annealed, as the authors' code has it."""
+    """RMSProp with rate 3e-4 and decay 0.9, annealed, as in the authors' code."""
     return OptimSettings(
         name="rmsprop",
         lr=3e-4,
@@ -59,7 +59,7 @@ def _optim() -> OptimSettings:
 
 
 def _train(updates: int, num_images: int, snapshot_epochs: float = 1.0) -> TrainSettings:
-    """So many updates of 64 images, in epochs of so many images."""
+    """This many updates of 64 images, in epochs of ``num_images``."""
     epochs = round(updates * BATCH_SIZE / num_images, 2)
     return TrainSettings(epochs=epochs, batch_size=BATCH_SIZE, snapshot_epochs=snapshot_epochs)
 
@@ -88,8 +88,8 @@ ALL = (
         (_augmented("lfw"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(37_500, 11_900, 5.0)),
         num_images=11_900,
         notes=(
-            "pictures of the official alignment; theirs are aligned by landmarks, which do not come with the data",
-            "not conditioned on attributes: the paper's Table 2 has models that are",
+            "images of the official alignment; theirs are aligned by landmarks, which are not part of the data",
+            "not conditioned on attributes, unlike the models of the paper's Table 2",
             f"{LATER} (0.33)",
         ),
     ),
@@ -101,7 +101,7 @@ ALL = (
         f"network of arXiv:1512.09300, Table 1, {CODE}",
         (_augmented("stl10"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(50_000, 105_000)),
         num_images=105_000,
-        notes=("trained on all pictures that are not for testing, with and without label",),
+        notes=("trained on all images that are not for testing, with and without labels",),
     ),
     recipe(
         "larsen-cifar32",
@@ -118,7 +118,7 @@ ALL = (
         ),
         num_images=50_000,
         notes=(
-            "no augmentation: their code augments all data but these",
+            "no augmentation: their code augments all data sets but this one",
             "later versions of their code: --loss.gamma 1e-5 --model.latent-dim 256, reals at 0.5, 50,000 updates",
         ),
     ),
@@ -137,9 +137,9 @@ ALL = (
         ),
         num_images=60_000,
         notes=(
-            "the code has this network for an AE and a GAN; gamma and the KL weight are ours: layer l has 1,024 "
-            "numbers that differ by a nat or less in all, and with the larger images' weights no code survives the KL",
-            "no batch norm behind Dis's first layer, as in the convolutional ones",
+            "the code has this network for an AE and a GAN; gamma and the KL weight are ours: L_llike in layer l is a "
+            "nat or less per image, and with the weights for larger images the posterior collapses",
+            "no batch norm after Dis's first layer, as in the convolutional networks",
         ),
     ),
 )

@@ -1,12 +1,12 @@
 """Recipes after PrateekMunjal/VAE_GAN (TensorFlow 1, 2018): convolutional VAE/GANs on MNIST and CelebA.
 
 L_l is the mean squared difference of the features of Dis's last convolution, flattened: D = 4 * 4 * 64 = 1,024 numbers
-for MNIST, 8 * 8 * 512 = 32,768 for CelebA. Dec descends gamma L_l and the non-saturating loss of both fakes, Enc w KL
-and gamma_2 L_l: gamma and gamma_2 are 100 and 100 for MNIST, 30 and 10 for CelebA, 2 / D times that on our sums. w is
-1/B almost always; 1/z or sigmoid(epoch) by `--loss.kl-schedule`.
+for MNIST, 8 * 8 * 512 = 32,768 for CelebA. Dec minimises gamma L_l and the non-saturating loss of both fakes, Enc w KL
+and gamma_2 L_l: gamma and gamma_2 are 100 and 100 for MNIST, 30 and 10 for CelebA, times 2 / D on our sums. w is mostly
+1/B; for 1/z and sigmoid(epoch) use `--loss.kl-schedule`.
 
-Mended: log(sigmoid) without care for its ends; an encoder left in training mode, and z drawn, where held-out images are
-reconstructed; an inference that asks for a setting its configuration lacks.
+Fixed: log(sigmoid) overflowed; held-out images were reconstructed with an encoder in training mode, from a sampled z;
+the script for inference needed a setting that its configuration does not have.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .recipe import data_of, mean_feature_weight, recipe
 ORIGIN = "PrateekMunjal/VAE_GAN on GitHub"
 MNIST_FEATURES = 64 * 4 * 4
 CELEBA_FEATURES = 512 * 8 * 8
-ABOUT_KL = "KL weights it tried besides 1/B: --loss.kl-schedule inverse-latent (1/z) or sigmoid (of the epoch)"
+ABOUT_KL = "other KL weights that it tried: --loss.kl-schedule inverse-latent (1/z) or sigmoid (of the epoch)"
 PRETRAINING = "its pre-training as an autoencoder: --train.pretrain-epochs 5"
 
 
@@ -74,14 +74,14 @@ ALL = (
         ),
         num_images=60_000,
         notes=(
-            "the third convolution is leaky here as the first two are; theirs is a plain ReLU",
+            "the third convolution has a leaky ReLU here, as the first two have; theirs has a plain ReLU",
             ABOUT_KL,
             PRETRAINING,
         ),
     ),
     recipe(
         "munjal-celeba64",
-        "convolutional VAE/GAN with batch norm behind the activation, KL weight 1/B",
+        "convolutional VAE/GAN with batch norm after the activation, KL weight 1/B",
         "CelebA, 64x64",
         (3, 64, 64),
         ORIGIN,
@@ -94,8 +94,8 @@ ALL = (
         ),
         num_images=182_637,
         notes=(
-            "trained on the parts for training and validation together, 182,637 images; theirs: 162,770",
-            "batch norm behind the activation works here, they found; --model.*.order norm-first puts it before",
+            "trained on the splits for training and validation, 182,637 images; theirs on 162,770",
+            "its authors report that batch norm works better after the activation; compare --model.*.order norm-first",
             ABOUT_KL,
             PRETRAINING,
         ),

@@ -1,13 +1,14 @@
-"""Recipes of our own: networks in the paper's pattern, with losses and optimisers that are steadier on small data.
+"""Recipes of our own: networks in the paper's pattern, with losses and optimisers that are more stable on small data.
 
-What was seen on the way here, on MNIST, three epochs and one seed each, so no more than a direction: with batch norm in
-the discriminator, which then sees real and made images in batches of their own, it wins and the decoder dies; without,
-the two stay level. With gamma near 0.1 the gradients of L_llike and L_GAN at x_tilde are of one size (`routes` in
-metrics.jsonl tells them). How near reconstructions come is a matter of the KL weight: mnist-conv had Fréchet distances
-of held-out reconstructions (features of a digit classifier, 10,000 images, one seed; as many training images: 0.48) of
-3.4 at KL weight 0.2 and gamma 0.1, of 0.99 at 0.05 and 0.5, of 0.44 at 0.005 and 1. Codes of 100 nats are far from
-N(0, I), so such a model is sampled from a prior fitted to them. On the 1,524 small digits the discriminator wins
-towards the end (it tells 98 % of made images from real ones, one seed); with R1 (weight 0.2 every fourth step) not.
+Observations on MNIST, with three epochs and one seed each, so only indications: with batch norm in the discriminator,
+which then gets real and fake images in separate batches, the discriminator is too strong and the decoder stops
+learning; without it they stay balanced. With gamma near 0.1 the gradients of L_llike and L_GAN at x_tilde are about
+equal (see `routes` in metrics.jsonl). The KL weight decides how good reconstructions are: the Fréchet distance of
+held-out reconstructions of mnist-conv (features of a digit classifier, 10,000 images, one seed; for as many training
+images: 0.48) was 3.4 at KL weight 0.2 and gamma 0.1, 0.99 at 0.05 and 0.5, and 0.44 at 0.005 and 1. Codes of 100 nats
+are far from N(0, I), so such a model is sampled from a prior fitted to them. On the 1,524 small digits the
+discriminator is too strong towards the end (it recognises 98 % of the fakes, one seed), but not with R1 (weight 0.2,
+every fourth step).
 """
 
 from __future__ import annotations
@@ -17,29 +18,29 @@ from .recipe import YOURS, Recipe, data_of, paper_conv, paper_mlp, recipe
 
 
 def _adam(**changes: float | str) -> OptimSettings:
-    """Adam with the short first memory that adversarial training likes (Radford et al., arXiv:1511.06434)."""
+    """Adam with beta1 = 0.5, as is common in adversarial training (Radford et al., arXiv:1511.06434)."""
     values: dict[str, float | str] = {"lr": 5e-4, "beta1": 0.5, "beta2": 0.99, "ema": 0.995}
     return OptimSettings.model_validate({"name": "adam", **values, **changes})
 
 
 def _falling() -> OptimSettings:
-    """The same, with a rate that falls to a tenth."""
+    """The same, with a rate that falls to 1/10."""
     return _adam(schedule="cosine", final_lr_factor=0.1, ema=0.999)
 
 
 def _loss(**changes: float) -> LossSettings:
-    """Non-saturating loss with one-sided label smoothing, steadier than minimax on small data."""
+    """Non-saturating loss with one-sided label smoothing, more stable than minimax on small data."""
     return LossSettings.model_validate({"adversarial": "non-saturating", "label_smoothing": 0.1, **changes})
 
 
 def _without_norm(model: ModelSettings) -> ModelSettings:
-    """The same model with leaky units and no norm in the discriminator, so that it judges each image by itself."""
+    """The same model with leaky ReLU and no norm in the discriminator, whose output then depends on one image alone."""
     values = model.discriminator.model_dump() | {"norm": "none", "activation": "leaky"}
     return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
 
 
 def _halving_at_once(model: ModelSettings) -> ModelSettings:
-    """The same model with a discriminator that halves from its first layer on, which saves most of its cost."""
+    """The same model with a discriminator that has stride 2 from its first layer on, which saves most of its cost."""
     values = model.discriminator.model_dump() | {"strides": None}
     return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
 
@@ -50,14 +51,14 @@ def _conv28() -> ModelSettings:
 
 
 def _few_images() -> Recipe:
-    """For so few images that steps count, not epochs: a narrow network, small batches, an autoencoder to begin with.
+    """For few images, where the number of steps matters: a narrow network, small batches, pre-training as autoencoder.
 
-    On 442 drawn faces, one seed: conv-32 without that beginning drew no eyes after 420 steps of 64 images; with it
-    reconstructions had all of a face. Layer l of a discriminator that has seen so little is small, and so is L_llike in
-    it: beside gamma 1 a KL weight of 0.05 wiped the faces out again. So the KL weight is small, and L_GAN is kept at
-    half the length of the likelihood's gradient; gamma 5 without that left more noise. Images get grainy in the middle
-    of the run and clear again as the rates fall; in the end the vector of hats puts them on and takes them off, that of
-    smiles moves too few pixels to be seen.
+    On 442 synthetic faces, one seed: without pre-training, conv-32 generated no eyes after 420 steps of 64 images; with
+    it, reconstructions were complete faces. Features of layer l are small in a discriminator that has seen few images,
+    and so is L_llike: with gamma 1, a KL weight of 0.05 removed the faces again. So the KL weight is small, and the
+    gradient norm of L_GAN is held at half that of the likelihood; gamma 5 without this left more noise. Images are
+    grainy in the middle of the run and clear again as the rates fall; in the end the attribute vector of hats adds and
+    removes them, that of smiles changes too few pixels to see.
     """
     model = paper_conv((32, 64, 128), 128, (96, 64, 32), (16, 64, 96), (256, 256), latent_dim=64)
     settings = (

@@ -1,8 +1,8 @@
-"""What a recipe is, and the small functions that recipes are written with. No torch here.
+"""What a recipe is, and small functions to write recipes with. No torch here.
 
-All weights are on our scale, nats per image (sums over dimensions, means over the batch). Other code often takes means
-over dimensions, too: its weight w on the mean squared difference of D features, or `mean_feature_weight(w, D)` here,
-is a weight 2 w / D on our L_llike = 1/2 sum of squares.
+All weights are on our scale, nats per image (sums over dimensions, means over the batch). Other code often averages
+over dimensions too: a weight w on the mean squared difference of D features is a weight 2 w / D, or
+`mean_feature_weight(w, D)`, on our L_llike = 1/2 sum of squares.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from ..config import (
 )
 
 YOURS = "your-images"
-"""Stands for the data of a recipe that has none of its own: no source, so training asks for one."""
+"""Placeholder for the data of a recipe for your own images: not a source, so training asks for one."""
 
 Settings = tuple[DataSettings, ModelSettings, LossSettings, OptimSettings, TrainSettings]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to train: what, on which data, where its values come from."""
+    """A named, complete configuration, with its origin."""
 
     name: str
     summary: str
     """One line for listings."""
     data: str
-    """What it is made for, in a few words."""
+    """What data it is for, in a few words."""
     image_shape: tuple[int, int, int]
     """(C, H, W) of these images."""
     origin: str
     """Where the values come from."""
     config: Config
     num_images: int = 10_000
-    """Training images of its data; assumed where it has none of its own. Expected times are reckoned with it."""
+    """Number of training images, assumed if it is for your own; expected times are computed from it."""
     notes: tuple[str, ...] = ()
-    """What differs from the origin and why, what was unsaid there, what to try; a line each."""
+    """Differences from the origin and their reasons, what is not stated there, what to try; a line each."""
 
 
 def recipe(
@@ -59,14 +59,14 @@ def recipe(
     num_images: int = 10_000,
     notes: tuple[str, ...] = (),
 ) -> Recipe:
-    """Return a recipe out of its groups of settings."""
+    """Return a recipe made of its groups of settings."""
     data_, model, loss, optim, train = settings
     config = Config(recipe=name, data=data_, model=model, loss=loss, optim=optim, train=train)
     return Recipe(name, summary, data, image_shape, origin, config, num_images, notes)
 
 
 def data_of(source: str, size: int | None = None, channels: Literal[1, 3] | None = None, **more: Any) -> DataSettings:
-    """Return where images come from and how large they are; ``more`` are other settings of data."""
+    """Return settings for images of a source and size; ``more`` are other settings of data."""
     return DataSettings(source=source, size=size, channels=channels, **more)
 
 

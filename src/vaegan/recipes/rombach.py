@@ -3,11 +3,11 @@
 Networks and losses of the authors' code (CompVis/latent-diffusion, configs/autoencoder), for a user's own images: f is
 the factor by which a code's map is smaller than the image. How their numbers become ours:
 
-* Their L_llike is a sum over an image's numbers, |x - x_tilde| in [-1, 1] and the perceptual distance times its weight
-  of 1 at each of them: a Laplace with mean deviation 1/2 in [0, 1], variance 2 / 2^2, and --loss.perceptual-weight 1.
-* KL is a sum as well, with weight 1e-6. Hinge losses of reals and fakes count half each in the discriminator.
-* The adversarial loss at the decoder is half as long as L_llike at its last layer (discriminator_weight 0.5).
-* Their rate is 4.5e-6 times the batch, of 12 on one GPU; ours has 4 images and the same rate.
+* Their L_llike is a sum over the values of an image, of |x - x_tilde| in [-1, 1] plus the perceptual distance with
+  weight 1: a Laplace with mean deviation 1/2 in [0, 1], variance 2 / 2^2, and --loss.perceptual-weight 1.
+* The KL is a sum too, with weight 1e-6. Hinge losses of reals and fakes have weight 1/2 each in the discriminator.
+* The adversarial gradient norm is half that of L_llike at the decoder's last layer (discriminator_weight 0.5).
+* Their rate is 4.5e-6 times the batch size, 12 on one GPU; ours has 4 images and the same rate.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ..config import (
 from .recipe import YOURS, Recipe, data_of, recipe
 
 NOTES = (
-    "sees images of 128 pixels; --data.size 64 to 256 works alike, with a map that grows along",
-    "only the decoder descends the adversarial loss, as in arXiv:1512.09300; theirs moves the encoder, too",
-    "their perceptual network (VGG) is replaced by one trained on your labels or on quarter turns; with weights at "
-    "hand --loss.perceptual inception or dinov2 is nearer to theirs",
-    "the discriminator has group norm, theirs batch norm, and 3x3 kernels: patches of 47 pixels, theirs are 70 of 256",
-    "theirs waits 50,000 steps until the adversarial loss begins; here the balance alone keeps it in its place",
-    "at the end the latent scale factor, 1 / std of the codes, is kept with the model; no prior is fitted: a diffusion "
-    "model is to become one, so new images of this model alone are noise",
+    "trains on images of 128 pixels; --data.size 64 to 256 works too, with a map in proportion",
+    "the adversarial loss updates only the decoder, as in arXiv:1512.09300; theirs also updates the encoder",
+    "instead of their perceptual network (VGG), one trained on your labels or on rotation prediction; if you have the "
+    "weights, --loss.perceptual inception or dinov2 is closer to theirs",
+    "the discriminator has group norm, theirs batch norm, and 3x3 kernels: patches of 47 pixels, theirs 70 of 256",
+    "theirs starts the adversarial loss after 50,000 steps; here only the balance limits it",
+    "the latent scale factor, 1 / std of the codes, is saved with the model at the end; no prior is fitted, because a "
+    "diffusion model takes that place: samples of this model alone are noise",
 )
 
 

@@ -1,11 +1,11 @@
 """Recipes after Shuntw6096/VAE-GAN (TensorFlow 2, 2020): a convolutional VAE/GAN on MNIST and on 10,000 faces.
 
-Dec descends the non-saturating loss of both fakes and w times the likelihood of Dis's features, w = 1e-8 as published.
-It is a sum over an image's features, so gamma = w: Dec knows of reconstruction next to nothing, which the system does
-not say. `--loss.gamma` is the place to change that. Enc descends KL / (B z) of a batch's sum, which is a mean over the
-batch and 1/z of our L_prior (schedule inverse-latent), and the likelihood of features at weight 1.
+Dec minimises the non-saturating loss of both fakes and w times the likelihood of Dis's features, with w = 1e-8 as
+published. That is a sum over the features of an image, so gamma = w: reconstruction has almost no influence on Dec,
+which the original does not mention; raise `--loss.gamma` to change that. Enc minimises the KL of a batch, summed, over
+B z, which is 1/z of our L_prior (schedule inverse-latent), and the likelihood of features with weight 1.
 
-Mended: its normalisation constants did not match the features. They have no gradient; ours leaves them out.
+Fixed: its normalisation constants did not match the features. They have no gradient, so ours leaves them out.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ ALL = (
         ),
         num_images=60_000,
         notes=(
-            "unsaid there: optimiser, rate (here its faces' 5e-4), layer l (here the last convolution, 3,200 features)",
-            "kernels are not padded: 28, 13, 5 pixels on the way down, 6, 13, 28 on the way up",
-            "some digits grow rare as it goes on, they say; compare with --loss.gamma 1",
+            "not stated there: optimiser, rate (here 5e-4 as for its faces), layer l (here the last convolution)",
+            "convolutions without padding: 28, 13, 5 pixels on the way down, 6, 13, 28 on the way up",
+            "its authors report that some digits become rare during training; compare with --loss.gamma 1",
         ),
     ),
     recipe(
@@ -99,11 +99,11 @@ ALL = (
         ),
         num_images=8_500,
         notes=(
-            "rates are its third schedule: times 0.75 after 6 epochs without a lower held-out loss, from 5e-4 to 5e-6",
-            "its others: constant; times 0.85 after 10 epochs, to 1e-4 (--optim.schedule, .plateau-factor, ...)",
-            "unsaid there: widths for faces (here its MNIST pattern, one layer more), dropout, label noise, batch size",
-            "its labels flipped for the generator are the non-saturating loss; of Dis's targets 5 % are exchanged",
-            "the 10k US Adult Faces are had from their authors on request; any folder of faces will do",
+            "its third schedule of rates: times 0.75 after 6 epochs without a lower held-out loss, from 5e-4 to 5e-6",
+            "its other schedules: constant; times 0.85 after 10 epochs, to 1e-4 (--optim.plateau-factor and others)",
+            "not stated there: widths for faces (here as for MNIST, one more layer), dropout, label noise, batch size",
+            "its flipped labels for the generator are the non-saturating loss; 5 % of Dis's targets are flipped",
+            "the 10k US Adult Faces are available from their authors on request; any folder of faces works",
         ),
     ),
 )

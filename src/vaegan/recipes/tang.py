@@ -1,10 +1,11 @@
 """Recipes after a report on AE, VAE, GAN and VAE/GAN (the README beside task3_2.md): a VAE and a VAE/GAN on CelebA.
 
-Its L_l is the mean squared difference of the features of Dis's last convolution, 256 maps of 16x16: D = 65,536 numbers.
-Enc descends L_l + 0.01 KL, so encoder_llike_weight = 2 / D. Dec descends L_l - GAN, where GAN counts reals 1/2 and each
-kind of fake 1/4: gamma = 2 / D and adversarial_weight = 1/4, for our Dec sees no weight of Dis's losses.
+Its L_l is the mean squared difference of the features of Dis's last convolution, 256 maps of 16x16: D = 65,536
+numbers. Enc minimises L_l + 0.01 KL, so encoder_llike_weight = 2 / D. Dec minimises L_l - GAN, where GAN weights reals
+by 1/2 and each kind of fake by 1/4: gamma = 2 / D and adversarial_weight = 1/4, because the weights of Dis's losses do
+not affect our Dec.
 
-Mended: tanh on mu, which would bound the codes; weights that were saved before they were trained.
+Fixed: tanh on mu, which bounds the codes; weights were saved before training.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ ALL = (
         num_images=182_637,
         notes=(
             "the sum of squared errors and KL with weight 1: a Gaussian of variance 1/2 in pixels",
-            "unsaid there: epochs; batches are 32 to 100",
+            "not stated there: epochs; its batches have 32 to 100 images",
         ),
     ),
     recipe(
@@ -82,9 +83,9 @@ ALL = (
         num_images=182_637,
         notes=(
             "mean squared difference of 65,536 features: weights 2 / 65,536 on our sums",
-            "the KL is read as a sum over z; if too few nats get through, lower --loss.kl-weight",
-            "unsaid there: norms in Dis (here behind all layers but the first), epochs; batches are 32 to 100",
-            "mended: tanh on mu; weights saved before training",
+            "we take its KL as a sum over z; if the KL is too small, lower --loss.kl-weight",
+            "not stated there: norms in Dis (here after all layers but the first), epochs; batches of 32 to 100",
+            "fixed: tanh on mu; weights saved before training",
             "its attribute vectors: `vaegan attributes RUN`",
         ),
     ),
