@@ -170,7 +170,7 @@ def test_bad_files_are_counted_named_and_left_out(tmp_path, opened, caplog):
     (tmp_path / "x" / "readme.txt").write_text("not even called one")
     with caplog.at_level(logging.WARNING, "vaegan"):
         data = opened(tmp_path / "x", size=8)
-    assert data.num_bad == 2
+    assert data.num_unreadable == 2
     assert len(data.train) + len(data.test) == 40
     assert "'cut.jpg'" in caplog.text
     assert "'text.png'" in caplog.text
@@ -187,7 +187,7 @@ def test_too_many_bad_files_stop_it(tmp_path, opened):
         opened(tmp_path / "x")
     assert "\n" not in str(caught.value)
     assert nothing_left(tmp_path)
-    assert opened(tmp_path / "x", max_unreadable=0.2).num_bad == 3
+    assert opened(tmp_path / "x", max_unreadable=0.2).num_unreadable == 3
     with pytest.raises(UserError, match=r"--data.max-unreadable 0.05"):  # now from the cache
         opened(tmp_path / "x")
 
@@ -205,7 +205,7 @@ def test_a_bomb_is_a_bad_file(tmp_path, opened, monkeypatch):
     fill(tmp_path / "x", 30)
     paint(tmp_path / "x" / "bomb.png", 1, (100, 100))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    assert opened(tmp_path / "x").num_bad == 1
+    assert opened(tmp_path / "x").num_unreadable == 1
 
 
 def test_decoded_once_until_something_changes(tmp_path, opened, monkeypatch):
@@ -363,7 +363,7 @@ def test_damaged_member_of_a_zip_is_a_bad_file(tmp_path, opened):
     at = content.index(b"IDAT")
     content[at + 4 : at + 8] = b"oops"
     path.write_bytes(content)
-    assert opened(path).num_bad == 1
+    assert opened(path).num_unreadable == 1
 
 
 def test_cache_that_cannot_be_written(tmp_path):

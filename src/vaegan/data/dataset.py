@@ -89,14 +89,14 @@ class ImageData:
         train: images to train on.
         test: held-out images.
         fingerprint: hash of all images as prepared; the same on every machine.
-        num_bad: files that could not be read and were left out.
+        num_unreadable: files that could not be read and were left out.
     """
 
     name: str
     train: ImageSet
     test: ImageSet
     fingerprint: str
-    num_bad: int = 0
+    num_unreadable: int = 0
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

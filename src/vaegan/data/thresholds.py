@@ -1,4 +1,4 @@
-"""Which images have an attribute: those whose value lies above a threshold."""
+"""Which images have an attribute: those whose value is above a threshold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def find_thresholds(attributes: Tensor) -> Tensor:
         attributes: `(N, A)`, NaN where unknown.
 
     Returns:
-        `(A,)`: half-way between the values of a binary attribute, the median of any other; where nothing lies above
+        `(A,)`: half-way between the values of a binary attribute, the median of any other; where nothing is above
         the median, half-way to the next lower value. NaN where there are less than two values.
     """
     return torch.stack([_threshold(column[~column.isnan()]) for column in attributes.double().unbind(1)])
