@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..files import written_beside
-
-if TYPE_CHECKING:
-    pass
 
 Bytes = NDArray[np.uint8]
 
