@@ -159,7 +159,7 @@ def test_other_images_must_be_known_as_well(runs, images_file, tmp_path, capsys)
         words = ["--data", images_file, "--out", tmp_path / "a.png"]
         assert run_command("reconstruct", runs / which, *words) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
-        assert f"but these images have no {which}" in line
+        assert f"but these have no {which}" in line
 
 
 def test_an_unconditional_model_cannot_be_asked(tiny, tmp_path, plain_curves, capsys):

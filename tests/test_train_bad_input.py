@@ -96,7 +96,7 @@ def folder_of(path, good, bad):
         (0, 0, "no images"),
         (0, 3, "none of its 3 images can be read"),
         (30, 3, "unreadable of 33 images"),
-        (1, 0, "one image only"),
+        (1, 0, "only one image"),
     ],
 )
 def test_folders_that_do_not_do(good, bad, line, refused, tiny, tmp_path):
