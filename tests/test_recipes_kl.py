@@ -166,7 +166,7 @@ def test_a_hundred_steps_on_a_folder_of_images_of_128_pixels(command, tmp_path, 
 TWO_STEPS = """
 import resource, sys, torch
 from vaegan.distributed import World
-from vaegan.metrics import learned
+from vaegan.metrics.extractors import learned
 from vaegan.recipes import config_for
 from vaegan.training.setup import set_up
 from vaegan.training.device import tune_allocator

@@ -89,7 +89,7 @@ class Session:
         self.folder, before = world.together(
             lambda: open_run(out, config, overwrite=overwrite) if world.is_first else (RunFolder(out), None), device
         )
-        self.resumes = before is not None
+        self.resumes = world.any(before is not None, device)  # only the first process has opened it
         self.setup = set_up(config, before, world, device)
         self.config, self.data, self.model = self.setup.config, self.setup.data, self.setup.model
         self.trainer = self.setup.trainer
