@@ -1,16 +1,16 @@
 "use strict";
 
-// Films: the slider shows one frame of each pane; the button lets it run.
+// Snapshots: the slider shows one frame of each pane; the button plays them.
 for (const film of document.querySelectorAll(".film")) {
   const slider = film.querySelector("input");
   const button = film.querySelector(".play");
-  const told = film.querySelector("output");
+  const output = film.querySelector("output");
   const moments = JSON.parse(slider.dataset.moments);
   let timer = null;
 
   const show = () => {
     const index = Number(slider.value);
-    told.textContent = moments[index];
+    output.textContent = moments[index];
     slider.setAttribute("aria-valuetext", moments[index]);
     for (const pane of film.querySelectorAll(".frames")) {
       [...pane.children].forEach((frame, number) => { frame.hidden = number !== index; });
@@ -41,7 +41,7 @@ for (const film of document.querySelectorAll(".film")) {
   slider.value = moments.length - 1;
 }
 
-// Charts: values at the pointer, or at the place that the arrow keys choose; the last ones while neither is there.
+// Charts: values at the pointer, or where the arrow keys move; else the last ones.
 for (const chart of document.querySelectorAll(".chart")) {
   const lines = JSON.parse(chart.dataset.points);
   const plot = chart.querySelector(".plot");
@@ -50,7 +50,7 @@ for (const chart of document.querySelectorAll(".chart")) {
   const spots = [...plot.querySelectorAll(".spot")];
   const values = [...chart.querySelectorAll(".legend b")];
   const where = chart.querySelector(".where");
-  const rest = where.innerHTML;
+  const initial = where.innerHTML;
   const last = lines.map((line) => line.values[line.values.length - 1]);
   const first = lines[0];
   let chosen = first.x.length - 1;
@@ -82,7 +82,7 @@ for (const chart of document.querySelectorAll(".chart")) {
     chosen = first.x.length - 1;
     for (const mark of [cursor, ...spots]) mark.toggleAttribute("hidden", true);
     values.forEach((value, number) => { value.textContent = last[number]; });
-    where.innerHTML = rest;
+    where.innerHTML = initial;
   };
   const follow = (event) => {
     const box = drawing.getBoundingClientRect();

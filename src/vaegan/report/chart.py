@@ -25,7 +25,7 @@ Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 Points = list[tuple[float, float]]
 
 WIDTH, HEIGHT = 360, 240
-LEFT, RIGHT, TOP, BOTTOM = 50, 352, 10, 206
+LEFT, RIGHT, TOP, BOTTOM = 50, 346, 10, 206
 _SMOOTHED_FROM = 60
 _MAX_POINTS = 240
 

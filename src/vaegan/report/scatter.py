@@ -17,7 +17,7 @@ from ..files import written_beside
 
 SIDE = 360
 MAX_GROUPS = 20
-"""More groups cannot be told apart by their colours."""
+"""More groups cannot be distinguished by their colours."""
 _LAYERS = 8  # of an SVG: paths of one colour each lie in a layer above or below others
 _MARGIN = 8
 
