@@ -1,4 +1,4 @@
-"""What a page is made of: sections, and in them blocks, one macro of the template each.
+"""The parts of a page: sections, and blocks in them, each with a macro in the template.
 
 Texts are plain; the template escapes them. Pictures are data URIs, see `vaegan.pages.render`.
 """
@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 
 
 class Block(Protocol):
-    """Anything with a macro of its own in `blocks.html.j2`."""
+    """Anything that has a macro in `blocks.html.j2`."""
 
     kind: ClassVar[str]
     """Name of the macro."""
@@ -28,7 +28,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names with their values, in few words each."""
+    """Names and values, a few words each."""
 
     kind: ClassVar[str] = "facts"
     pairs: Sequence[tuple[str, str]]
@@ -56,7 +56,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Figures of several models under their names; in a narrow window a list of each figure's models.
+    """Numbers of several models, a column each; in a narrow window a list per row.
 
     Each row is a name, a few words below it, and its cells.
     """
@@ -94,7 +94,7 @@ class Strips:
 
 @dataclass(frozen=True)
 class Fold:
-    """Blocks that open when asked for."""
+    """Blocks that are folded until the reader opens them."""
 
     kind: ClassVar[str] = "fold"
     title: str
@@ -112,5 +112,5 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """The heading as a word for links."""
+        """The heading as an id for links."""
         return re.sub(r"\W+", "-", self.title.lower()).strip("-")

@@ -1,9 +1,6 @@
-"""From sections to a page.
+"""Sections -> a self-contained HTML page, with pictures as data URIs of bounded size.
 
-Pictures inside the page: as they are while that is small, else smaller, so that a page keeps its bound.
-
-A data URI holds the bytes of a file in base 64, 4 characters for 3 bytes. PNG keeps every pixel; where it is too long,
-WebP takes its place, at half and half the size again until it fits.
+A picture is a PNG if that is short enough, else a WebP, halved in size until it fits.
 """
 
 from __future__ import annotations
@@ -84,7 +81,7 @@ def strips(
 
 
 def evenly(items: Sequence[_Item], num: int) -> list[_Item]:
-    """Return `num` of the items (all, if there are not more), evenly, the first and the last among them."""
+    """Return `num` of the items (all, if there are no more), evenly spaced, with the first and the last."""
     if len(items) <= num:
         return list(items)
     return [items[round(i * (len(items) - 1) / (num - 1))] for i in range(num)]
@@ -92,5 +89,5 @@ def evenly(items: Sequence[_Item], num: int) -> list[_Item]:
 
 def _encoded(image: Image.Image, form: str) -> str:
     file = io.BytesIO()
-    image.save(file, form, quality=_QUALITY)  # PNG knows no quality and passes it over
+    image.save(file, form, quality=_QUALITY)  # PNG ignores it
     return f"data:image/{form.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
