@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import Field, PositiveInt
 
 from ..config import DataSettings, Settings
-from ..settings_io import load_yaml
+from ..runs.trained_on import data_of_run
 from .options import Arg
 
 if TYPE_CHECKING:
@@ -48,13 +48,6 @@ class DataPictureOptions(PictureOptions):
     split: Literal["test", "train"] = "test"
     """Held-out images or those trained on."""
     data: DataSettings = DataSettings(source="")
-
-
-def data_of_run(run: str) -> DataSettings:
-    """Return the data settings that a run was trained with; source '' if it is neither a run nor a model in one."""
-    folder = Path(run)
-    path = (folder.parent if folder.name in ("model", "best") else folder) / "config.yaml"
-    return load_yaml(path).data if path.is_file() else DataSettings(source="")
 
 
 def run_defaults(given: Mapping[str, Any]) -> dict[str, Any]:

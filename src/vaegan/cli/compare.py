@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 
 from ..config import DataSettings, Settings
 from ..errors import UserError
+from ..runs.trained_on import shared_data
 from . import console
 from .console import print_table
 from .evaluate import Extractor
@@ -58,8 +59,6 @@ class Options(Settings):
 
 def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data settings that the runs share."""
-    from ..runs.compared_runs import shared_data
-
     return {"data": shared_data(given.get("runs", ()))[0]}
 
 
@@ -68,7 +67,7 @@ def run(options: Options) -> None:
     from ..files import write_json, write_text
     from ..metrics.extractors.features import open_extractor
     from ..pages.comparison_page import comparison_page
-    from ..runs.compared_runs import compare_runs, open_runs, shared_data
+    from ..runs.compared_runs import compare_runs, open_runs
     from ..training.device import pick_device
 
     out = _outputs(options)

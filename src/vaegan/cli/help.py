@@ -48,7 +48,7 @@ def help_of(
 
 def _prefix(option: Option) -> str:
     """Return what the names of its group begin with, such as ``data.augment``."""
-    return option.name.removeprefix("--").rpartition(".")[0]
+    return "" if option.arg.positional else option.name.removeprefix("--").rpartition(".")[0]
 
 
 def _lines(option: Option, default: str, width: int, *, whole: bool) -> list[str]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import PositiveInt
 
 from ..errors import UserError
-from .common import DataPictureOptions, data_of_run, open_run, run_defaults
+from ..runs.trained_on import data_of_run
+from .common import DataPictureOptions, open_run, run_defaults
 from .options import Arg
 
 if TYPE_CHECKING:

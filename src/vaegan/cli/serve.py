@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 
 from ..config import DataSettings, Settings
 from ..errors import UserError
-from .common import data_of_run
+from ..runs.trained_on import data_of_run
 from .options import Arg
 
 _log = logging.getLogger("vaegan")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +23,10 @@ from ..metrics.extractors.features import FeatureExtractor
 from ..settings_io import load_yaml
 from ..training.profiling import cost_of
 from ..training.resuming import MAY_CHANGE, OF_PLATEAUS
-from .locate import locate
 from .opened import OpenedRun
-from .run_folder import DATA, EVALUATION, MODEL, MODEL_CONFIG, SETTINGS
+from .run_folder import EVALUATION, MODEL, SETTINGS
 
 _log = logging.getLogger("vaegan")
-_WHERE = {"root", "workers", "cache", "max_unreadable"}  # settings that do not decide what the images are
 # Settings that do not make another model: chosen by the machine, or where files are. How long it trained does.
 _IRRELEVANT = (MAY_CHANGE - {"train.epochs", "train.images"}) | {"format", "seed", "train.memory_format"}
 Stage = int | str | None
@@ -48,47 +45,6 @@ class Comparison:
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON."""
         return as_json(self.models, self.groups)
-
-
-def shared_data(paths: Sequence[str]) -> tuple[DataSettings, str]:
-    """Return the data settings of runs that were trained on the same images.
-
-    Their source is '' if it is unknown or differs; the second value says why.
-    """
-    trained_on = [(path, _trained_on(path)) for path in paths]
-    for key in ("name", "opening", "fingerprint"):
-        values = [(path, facts[key], facts) for path, facts in trained_on if facts.get(key) is not None]
-        for path, value, facts in values[1:]:
-            first, expected, _ = values[0]
-            if value != expected and key == "name":
-                return DataSettings(source=""), f"{first} was trained on {expected}, {path} on {value}"
-            if value != expected:
-                name = facts["name"] or "one source"
-                return DataSettings(source=""), f"{first} and {path} were trained on different images of {name}"
-    settings = next((facts["settings"] for _, facts in trained_on if facts.get("settings")), None)
-    return (settings, "") if settings else (DataSettings(source=""), "none of these says what it was trained on")
-
-
-def _trained_on(path: str) -> dict[str, Any]:
-    """Return what the files of a run say about its data, without loading the model; nothing of one on the hub."""
-    if not Path(path).exists():
-        return {}
-    place = locate(path)
-    settings = None if place.run is None else load_yaml(place.run / SETTINGS).data
-    return {
-        "settings": settings,
-        "opening": settings and {name: v for name, v in settings.opening().items() if name not in _WHERE},
-        "fingerprint": None if place.run is None else _json(place.run / DATA).get("fingerprint"),
-        "name": None if place.model is None else _json(place.model / MODEL_CONFIG).get("info", {}).get("data"),
-    }
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def open_runs(

@@ -1,0 +1,70 @@
+"""What images runs were trained on, as far as their files say, before any model is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config import DataSettings
+from ..settings_io import load_yaml
+from .locate import Place, locate
+from .run_folder import DATA, MODEL_CONFIG, SETTINGS
+
+_WHERE = {"root", "workers", "cache", "max_unreadable"}  # settings that do not decide what the images are
+
+
+def data_of_run(path: str) -> DataSettings:
+    """Return the data settings that a run was trained with; source '' if it is neither a run nor a model in one.
+
+    Raises:
+        UserError: if its config.yaml cannot be read.
+    """
+    place = _place(path)
+    return DataSettings(source="") if place is None or place.run is None else load_yaml(place.run / SETTINGS).data
+
+
+def shared_data(paths: Sequence[str]) -> tuple[DataSettings, str]:
+    """Return the data settings of runs that were trained on the same images.
+
+    Their source is '' if it is unknown or differs; the second value says why.
+    """
+    trained_on = [(path, _trained_on(path)) for path in paths]
+    for key in ("name", "opening", "fingerprint"):
+        values = [(path, facts[key], facts) for path, facts in trained_on if facts.get(key) is not None]
+        for path, value, facts in values[1:]:
+            first, expected, _ = values[0]
+            if value != expected and key == "name":
+                return DataSettings(source=""), f"{first} was trained on {expected}, {path} on {value}"
+            if value != expected:
+                name = facts["name"] or "one source"
+                return DataSettings(source=""), f"{first} and {path} were trained on different images of {name}"
+    settings = next((facts["settings"] for _, facts in trained_on if facts.get("settings")), None)
+    return (settings, "") if settings else (DataSettings(source=""), "none of these says what it was trained on")
+
+
+def _trained_on(path: str) -> dict[str, Any]:
+    """Return what the files of a run say about its data, without loading the model; nothing of one on the hub."""
+    place = _place(path)
+    if place is None:
+        return {}
+    settings = None if place.run is None else load_yaml(place.run / SETTINGS).data
+    return {
+        "settings": settings,
+        "opening": settings and {name: v for name, v in settings.opening().items() if name not in _WHERE},
+        "fingerprint": None if place.run is None else _json(place.run / DATA).get("fingerprint"),
+        "name": None if place.model is None else _json(place.model / MODEL_CONFIG).get("info", {}).get("data"),
+    }
+
+
+def _place(path: str) -> Place | None:
+    return locate(path) if Path(path).expanduser().exists() else None
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
