@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import mean_squared_error
 from sklearn.metrics.pairwise import cosine_similarity
 
-from vaegan.metrics.attribute_similarity import attribute_similarity
+from vaegan.reproducing.measurements import attribute_similarity
 
 
 def test_against_scikit_learn() -> None:

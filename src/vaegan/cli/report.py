@@ -40,8 +40,7 @@ defaults = run_defaults
 def run(options: Options) -> None:
     """Write the page, say what is missing."""
     from ..files import check_free, write_text
-    from ..pages.model_sections import Subject
-    from ..pages.run_page import run_page
+    from ..pages.run_page import Subject, run_page
     from ..runs.run_folder import REPORT, output_folder
 
     out = options.out or output_folder(options.run) / REPORT

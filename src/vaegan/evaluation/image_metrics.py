@@ -21,7 +21,7 @@ from ..metrics.image_quality import gradient_magnitude, laplacian_variance, mean
 from ..metrics.memorisation import copying_score, placements
 from ..metrics.mode_coverage import compare_labels
 from ..models import Model
-from .reference import (  # fmt: skip
+from .reference import (
     NUM_COPIES,
     Images,
     RealImages,

@@ -1,15 +1,29 @@
-"""The page of one run: settings, losses, snapshots, and what its model has learned."""
+"""The page of one run: settings, losses, snapshots, and what its model has learned.
+
+Sections that the model fills show views as blocks, or a line that says what is missing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from ..config import KINDS
+from ..data.dataset import ImageSet
+from ..errors import UserError
+from ..latent.clustering import kmeans, pca_map
+from ..report.scatter import scatter_block
 from ..runs.opened import OpenedRun, number_of_parameters
 from ..runs.records import Record
-from .content import Facts, Section
-from .model_sections import Subject, model_sections
-from .render import render_page
+from ..views.attribute_edits import attribute_edits, separating_attributes, vectors_of
+from ..views.clusters import cluster_gallery, groupings, label_scores
+from ..views.paths import image_paths, random_paths
+from ..views.reconstructions import reconstructions
+from ..views.samples import samples
+from ..views.traversals import traversals
+from ..views.view import View
+from .content import Block, Facts, Note, Section
+from .render import picture, render_page, strips
 from .run_sections import (
     health_section,
     losses_section,
@@ -61,3 +75,146 @@ def _facts(run: OpenedRun) -> Facts:
             *((f"{name} parameters", f"{num:,}") for name, num in number_of_parameters(model).items()),
         ]
     return Facts(pairs)
+
+
+NUM_SAMPLES = 64
+NUM_PAIRS = 32
+PER_ROW = 8
+NUM_PATHS, NUM_STEPS = 10, 10
+NUM_DIMENSIONS, NUM_VALUES, REACH = 10, 7, 3.0
+NUM_ATTRIBUTES, NUM_FACES, FEWEST = 12, 10, 5
+NUM_MEMBERS = 12
+MOST_LABELS = 20
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the sections are about.
+
+    Attributes:
+        run: the run.
+        split: 'test' or 'train', of the images that are shown.
+        num: images, at most, behind clusters, map, traversals and attribute vectors.
+        seed: of every choice.
+        k: clusters; None for as many as there are labels, else 10.
+        no_images: why there are no images; empty if there are.
+    """
+
+    run: OpenedRun
+    split: str
+    num: int
+    seed: int
+    k: int | None
+    no_images: str = ""
+
+    def images(self, split: str | None = None) -> ImageSet:
+        """Return some images of a split, by default the one that is shown."""
+        if self.no_images:
+            raise UserError(self.no_images)
+        return self.run.images(split or self.split, self.num, self.seed)
+
+    @property
+    def whose(self) -> str:
+        """The split in words."""
+        return "held-out" if self.split == "test" else "training"
+
+
+def model_sections(subject: Subject) -> Iterator[Section]:
+    """Yield all sections in order."""
+    images: ImageSet | None = None
+    for title, (make, text, is_half) in _SECTIONS.items():
+        try:
+            if not subject.run.has_model:
+                raise UserError("there is no model yet; training saves it with each snapshot")
+            if images is None and title in _OF_IMAGES:
+                subject.run.check_encoder()
+                images = subject.images()
+            yield Section(title, make(subject, images), text, is_half)
+        except UserError as error:
+            yield Section(title, [Note(_sentence(str(error)))], "", is_half)
+
+
+def view_block(view: View, alts: Sequence[str] = (), lines: int = 1) -> Block:
+    """Return a view as a block: a sequence as one picture, else a strip for each row, broken into so many lines."""
+    if view.is_sequence:
+        return picture(view.picture(), alts[0] if alts else view.caption, view.caption)
+    alts = alts or [f"Row of images: {name}" for name in view.rows]
+    return strips(view.images, view.caption, alts, view.rows, view.columns, lines)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _with_caption(view: View, caption: str) -> View:
+    return replace(view, caption=caption, per_row=view.per_row or PER_ROW)
+
+
+def _reconstructions(subject: Subject, images: ImageSet | None) -> list[Block]:
+    assert images is not None
+    view = reconstructions(subject.run, images.some(NUM_PAIRS, subject.seed))
+    caption = view.caption.replace("images", f"{subject.whose} images", 1)
+    alt = f"Rows of {subject.whose} images above rows of their reconstructions"
+    return [view_block(_with_caption(view, caption), [alt])]
+
+
+def _samples(subject: Subject, images: ImageSet | None) -> list[Block]:
+    view = samples(subject.run, NUM_SAMPLES, subject.seed)
+    return [view_block(view, [f"A grid of {NUM_SAMPLES} samples"])]
+
+
+def _paths(subject: Subject, images: ImageSet | None) -> list[Block]:
+    """Paths between images where there are some and an encoder, else between codes of the prior."""
+    run = subject.run
+    if run.model().encoder is None or (subject.no_images and run.model().kind != "ae"):
+        view = random_paths(run, 2 * NUM_PATHS, NUM_STEPS, seed=subject.seed)
+    else:
+        images = subject.images() if images is None else images
+        view = image_paths(run, images.some(2 * NUM_PATHS, subject.seed), NUM_STEPS)
+    return [view_block(view, [f"Images along path {row + 1}" for row in range(len(view.images))])]
+
+
+def _traversals(subject: Subject, images: ImageSet | None) -> list[Block]:
+    assert images is not None
+    start = images.some(1, subject.seed)
+    view = traversals(subject.run, images, NUM_DIMENSIONS, NUM_VALUES, REACH, start)
+    alts = [f"Images as dimension {name.partition(',')[0][1:]} grows" for name in view.rows]
+    return [Facts(view.facts), view_block(view, alts)]
+
+
+def _attributes(subject: Subject, images: ImageSet | None) -> list[Block]:
+    assert images is not None
+    train = subject.images("train")
+    vectors = vectors_of(subject.run, train, separating_attributes(train, FEWEST, NUM_ATTRIBUTES))
+    view = attribute_edits(subject.run, images.some(NUM_FACES, subject.seed), vectors, (1.0,)).transposed()
+    return [view_block(_with_caption(view, view.caption.replace("Each row", "Each column")))]
+
+
+def _clusters(subject: Subject, images: ImageSet | None) -> list[Block]:
+    assert images is not None
+    mu, _ = subject.run.encode(images)
+    num_labels = len(images.label_names) if images.labels is not None else 0
+    k = subject.k or (num_labels if 2 <= num_labels <= MOST_LABELS else 10)
+    clusters = kmeans(mu, k, seed=subject.seed)
+    view = cluster_gallery(images, clusters, NUM_MEMBERS, blank=127)
+    scores = [(_SCORE_NAMES[name], f"{value:.3f}") for name, value in label_scores(clusters, images).items()]
+    caption = f"k-means with {k} clusters on the codes of {len(mu):,} {subject.whose} images. {view.caption}"
+    points = pca_map(mu).numpy()
+    by = groupings(images, clusters, [str(cluster) for cluster in range(k)])
+    about = "The same codes on the plane of their two principal components; a dot for each image."
+    alt = f"Map of {len(mu)} codes on the plane of their two principal components"
+    gallery = view_block(_with_caption(view, caption), [f"Images of cluster {name}" for name in view.rows])
+    return [*([Facts(scores)] if scores else []), gallery, scatter_block(points, by, about, alt)]
+
+
+_SCORE_NAMES = {"accuracy": "matched accuracy", "nmi": "NMI", "ari": "ARI", "purity": "purity"}
+_OF_IMAGES = ("Reconstructions", "Traversals", "Attributes", "Clusters")
+_SECTIONS: dict[str, tuple[Callable[[Subject, ImageSet | None], list[Block]], str, bool]] = {
+    "Reconstructions": (_reconstructions, "", True),
+    "Samples": (_samples, "", True),
+    "Interpolation": (_paths, "", True),
+    "Traversals": (_traversals, "What single dimensions of the code do, the most used first.", True),
+    "Attributes": (_attributes, "Directions in the latent space that add an attribute to an image.", False),
+    "Clusters": (_clusters, "Groups that the codes form; labels had no part in finding them.", False),
+}
+"""Title; function; first words of the section; whether it may share a row with another."""

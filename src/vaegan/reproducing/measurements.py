@@ -2,7 +2,7 @@
 
 Table 2 of arXiv:1512.09300: do images show the attributes they are conditioned on? For each of N held-out attribute
 vectors a model draws K images (the paper: 10) from codes of N(0, I), the same for all models; a regressor predicts the
-attributes of each, and `metrics.attribute_similarity` compares them, in values as stored. Two rows of real images
+attributes of each, and `reproducing.measurements` compares them, in values as stored. Two rows of real images
 enclose the models:
 
     real     held-out images with their own attributes, where all error is the regressor's
@@ -13,25 +13,38 @@ Unconditional models: how far reconstructions are from held-out images, and how 
 The regressor is a network trained on real images alone. It minimises the squared error of attributes
 (value - offset) / scale, so that all weigh alike, and returns values as they are stored. How well it predicts an
 attribute is its R^2 on held-out images, 1 - squared error / variance.
+
+Do images show the attributes they are conditioned on? As in the paper's Table 2 (arXiv:1512.09300).
+
+For each target attribute vector y, K images are drawn (the paper: 10), and a separately trained regressor predicts the
+attributes y' of each. Of the K images the paper takes the one whose cosine
+
+    cos(y', y) = <y', y> / (||y'|| ||y||)
+
+is highest. All attribute vectors have much in common, so that even an image that ignores y has a high cosine; the
+centred one, of y' - c and y - c with c the mean attribute vector of the data, is near 0 then. The best of K also
+rewards images that differ widely, hence the mean over the K beside it. Real images with their own attributes (K = 1)
+show how much is the regressor's own error.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.conditions import Conditioning, conditioning_of
 from ..data.dataset import ImageData, ImageSet
 from ..evaluation.reference import batches_of, decoded, reconstructions_of, samples_of
 from ..files import written_beside
-from ..metrics.attribute_similarity import attribute_similarity
 from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.extractors.classifier import Classifier, fit
 from ..metrics.extractors.learned import fingerprint_of, num_images_for
@@ -198,3 +211,53 @@ def pixels_of_model(model: Model, images: ImageSet, *, seed: int, batch_size: in
     samples = samples_of(model, len(images), seed, "normal", batch_size)
     values["sample_sharpness"] = [laplacian_variance(x_p) for x_p in samples]
     return {name: bootstrap_mean(torch.cat(batches), seed=seed) for name, batches in values.items()}
+
+
+@dataclass(frozen=True)
+class AttributeSimilarity:
+    """One number for each target attribute vector, `(N,)` each.
+
+    Attributes:
+        cosine: highest of the K images, as in Table 2.
+        mean_cosine: mean over the K images.
+        centred_cosine: highest of the K images, after the mean attribute vector is subtracted.
+        mean_centred_cosine: mean over the K images of the same.
+        mse: squared error, mean over attributes, of the image with the highest cosine; times A it is the sum.
+        mean_mse: the same, mean over the K images.
+    """
+
+    cosine: Tensor
+    mean_cosine: Tensor
+    centred_cosine: Tensor
+    mean_centred_cosine: Tensor
+    mse: Tensor
+    mean_mse: Tensor
+
+
+def attribute_similarity(predicted: Tensor, target: Tensor, centre: Tensor) -> AttributeSimilarity:
+    """Compare predicted attributes of images with target attributes.
+
+    Args:
+        predicted: y', of K images for each vector, `(N, K, A)`.
+        target: y, `(N, A)`; NaN where unknown, which is ignored.
+        centre: c, mean attribute vector of the data, `(A,)`.
+    """
+    predicted, target, centre = predicted.double(), target.double()[:, None], centre.double()
+    is_known = ~target.isnan()
+    cosine = _cosine(predicted, target, is_known)
+    centred = _cosine(predicted - centre, target - centre, is_known)
+    error = torch.where(is_known, predicted - target, 0).square().sum(2) / is_known.sum(2)
+    best, of = cosine.max(1)
+    return AttributeSimilarity(
+        cosine=best,
+        mean_cosine=cosine.mean(1),
+        centred_cosine=centred.amax(1),
+        mean_centred_cosine=centred.mean(1),
+        mse=error.gather(1, of[:, None])[:, 0],
+        mean_mse=error.mean(1),
+    )
+
+
+def _cosine(a: Tensor, b: Tensor, is_known: Tensor) -> Tensor:
+    """Return cosines `(N, K)` over known attributes; 0 where a vector is 0."""
+    return F.cosine_similarity(torch.where(is_known, a, 0), torch.where(is_known, b, 0), dim=2)
