@@ -13,8 +13,7 @@ from vaegan.data import open_data
 from vaegan.errors import UserError
 from vaegan.latent.attribute_vectors import apply, find_vectors
 from vaegan.latent.saved_vectors import load_vectors, save_vectors
-from vaegan.loading import load
-from vaegan.models import Model
+from vaegan.models import Model, load
 from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml

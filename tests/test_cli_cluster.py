@@ -11,9 +11,8 @@ from PIL import Image
 
 from vaegan.cli import main
 from vaegan.data import open_data
-from vaegan.loading import load
 from vaegan.metrics.cluster_scores import SCORES
-from vaegan.models import Model
+from vaegan.models import Model, load
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml
 

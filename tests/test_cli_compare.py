@@ -12,8 +12,8 @@ from scipy import stats
 from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.evaluation.measure import evaluate
-from vaegan.loading import load
 from vaegan.metrics.extractors.features import open_extractor
+from vaegan.models import load
 from vaegan.runs.run_folder import RunFolder
 from vaegan.training import snapshots
 

@@ -10,8 +10,7 @@ import torch
 from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.latent.code_paths import interpolate_square, smoothness
-from vaegan.loading import load
-from vaegan.models import Model
+from vaegan.models import Model, load
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml
 

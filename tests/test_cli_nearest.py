@@ -11,8 +11,7 @@ from PIL import Image
 from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.latent.code_paths import order_by_kl, traverse
-from vaegan.loading import load
-from vaegan.models import Model
+from vaegan.models import Model, load
 from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml

@@ -12,8 +12,7 @@ from vaegan.cli import main
 from vaegan.config import DataSettings
 from vaegan.data import open_data
 from vaegan.latent.code_paths import interpolate
-from vaegan.loading import load
-from vaegan.models import Model
+from vaegan.models import Model, load
 from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
 from vaegan.report.sheet import triptych

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaegan.loading import load
+from vaegan.models import load
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,7 @@ from vaegan.errors import UserError
 from vaegan.exporting import FORMATS, export_model
 from vaegan.exporting.exporter import largest_difference
 from vaegan.exporting.graphs import GRAPHS, plain
-from vaegan.loading import load
-from vaegan.models import Model
+from vaegan.models import Model, load
 from vaegan.priors.gaussian import Gaussian
 from vaegan.recipes import RECIPES
 from vaegan.settings_io import with_settings

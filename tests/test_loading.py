@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from vaegan.errors import UserError
-from vaegan.loading import load
-from vaegan.models import Model
+from vaegan.models import Model, load
 
 
 def architecture(**kwargs):

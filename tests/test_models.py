@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from vaegan.errors import UserError
-from vaegan.loading import load
-from vaegan.models import Model
+from vaegan.models import Model, load
 from vaegan.networks import PARTS_OF_KIND
 from vaegan.priors import fit_priors
 

@@ -16,8 +16,8 @@ from vaegan.cli.parse import parse
 from vaegan.config import AugmentSettings
 from vaegan.data import open_data
 from vaegan.data.dataset import ImageSet
-from vaegan.loading import load
 from vaegan.metrics.figures import Figure
+from vaegan.models import load
 from vaegan.reproducing import experiment, measurements, paper_images
 from vaegan.reproducing.experiment import cached_json
 from vaegan.reproducing.measurements import open_regressor

@@ -7,7 +7,7 @@ import torch
 
 from vaegan.data import open_data
 from vaegan.latent.fit_priors import fit_model_priors
-from vaegan.loading import load
+from vaegan.models import load
 from vaegan.training import RunFolder
 
 pytestmark = pytest.mark.usefixtures("plain_curves")

@@ -15,8 +15,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .errors import UserError
-    from .loading import load
-    from .models import Model
+    from .models import Model, load
     from .training import RunFolder
 
 __all__ = ["Model", "UserError", "__version__", "load", "train"]
@@ -60,7 +59,7 @@ def __getattr__(name: str) -> Any:
 
         return Model
     if name == "load":
-        from .loading import load
+        from .models import load
 
         return load
     if name == "UserError":

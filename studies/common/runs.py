@@ -20,8 +20,7 @@ from typing import Any
 from vaegan.config import Config
 from vaegan.errors import UserError
 from vaegan.files import write_json
-from vaegan.loading import load
-from vaegan.models import Model
+from vaegan.models import Model, load
 from vaegan.settings_io import with_settings
 from vaegan.training.loop import NotFiniteError
 from vaegan.training.resuming import MAY_CHANGE

@@ -38,7 +38,7 @@ def run(options: Options) -> None:
     """Load, export, print the comparisons."""
     from ..exporting import export_model
     from ..exporting.exporter import DESCRIPTION_NAME, check_folder
-    from ..loading import load
+    from ..models import load
 
     folder = options.out or (Path(options.run) if Path(options.run).is_dir() else Path()) / "export"
     overwrite = options.overwrite or options.out is None

@@ -42,7 +42,7 @@ class Options(Settings):
 
 def run(options: Options) -> None:
     """Load, write the card, send."""
-    from ..loading import load
+    from ..models import load
     from ..sharing.hub import check_name
 
     check_name(options.name)

@@ -20,8 +20,7 @@ from torch import Tensor
 
 from ..errors import UserError, nearest
 from ..files import write_json
-from ..loading import load
-from ..models import Model
+from ..models import Model, load
 from ..models.serialization import copy_vectors
 from ..version import __version__
 from .diffusers import WEIGHTS_NAME, outputs_of, read_diffusers, write_diffusers

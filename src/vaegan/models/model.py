@@ -2,7 +2,8 @@
 
 The encoder gives q(z|x) = N(mu(x), diag exp(logvar(x))), the decoder x_tilde = Dec(z), the discriminator a logit, and
 the prior is N(0, I) or one fitted to codes. Models of all kinds are one class, `Model`, with the networks that the kind
-has; a method that needs another raises a `UserError`. What the networks compute is in `inference`.
+has; a method that needs another raises a `UserError`. What the networks compute is in
+`inference`. `load` reads a saved one, in a run, by itself or on the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from ..errors import UserError, nearest
 from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
-from ..runs.locate import find_model
+from ..runs.locate import Which, find_model
 from ..runs.run_folder import MODEL_CONFIG
 from ..sharing.card import UNKNOWN_LICENSE
 from .inference import InferenceModel
@@ -374,3 +375,24 @@ class Model(InferenceModel):
             default_prior=default,
             samples=samples,
         )
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    parts: Mapping[str, nn.Module] | None = None,
+    which: Which = "last",
+) -> Model:
+    """Load a model, in evaluation mode.
+
+    Args:
+        path: a run folder, a folder that `Model.save` wrote, or the id `owner/name` of a model on the Hugging Face hub.
+        device: where to put it.
+        parts: networks by the names 'encoder', 'decoder', 'discriminator' to load the weights into, for user-made ones.
+        which: of a run's models, that of its last or of its best snapshot.
+
+    Raises:
+        UserError: if nothing is there, it is damaged, written by a newer version, or does not fit the networks.
+    """
+    return Model.from_folder(find_model(path, which), device=device, parts=parts)

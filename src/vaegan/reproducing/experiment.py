@@ -17,9 +17,9 @@ import torch
 from ..config import Config
 from ..data import open_data
 from ..files import write_json
-from ..loading import load
 from ..metrics import figures
 from ..metrics.figures import Figures
+from ..models import load
 from ..models.serialization import weights_digest
 from ..training import train
 from ..training.device import pick_device

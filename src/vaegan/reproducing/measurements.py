@@ -2,7 +2,7 @@
 
 Table 2 of arXiv:1512.09300: do images show the attributes they are conditioned on? For each of N held-out attribute
 vectors a model draws K images (the paper: 10) from codes of N(0, I), the same for all models; a regressor predicts the
-attributes of each, and `reproducing.measurements` compares them, in values as stored. Two rows of real images
+attributes of each, which are compared with the target in values as stored. Two rows of real images
 enclose the models:
 
     real     held-out images with their own attributes, where all error is the regressor's
@@ -14,14 +14,11 @@ The regressor is a network trained on real images alone. It minimises the square
 (value - offset) / scale, so that all weigh alike, and returns values as they are stored. How well it predicts an
 attribute is its R^2 on held-out images, 1 - squared error / variance.
 
-Do images show the attributes they are conditioned on? As in the paper's Table 2 (arXiv:1512.09300).
-
-For each target attribute vector y, K images are drawn (the paper: 10), and a separately trained regressor predicts the
-attributes y' of each. Of the K images the paper takes the one whose cosine
+Of the K images of a target vector y the paper takes the one whose predicted attributes y' have the highest
 
     cos(y', y) = <y', y> / (||y'|| ||y||)
 
-is highest. All attribute vectors have much in common, so that even an image that ignores y has a high cosine; the
+All attribute vectors have much in common, so that even an image that ignores y has a high cosine; the
 centred one, of y' - c and y - c with c the mean attribute vector of the data, is near 0 then. The best of K also
 rewards images that differ widely, hence the mean over the K beside it. Real images with their own attributes (K = 1)
 show how much is the regressor's own error.

@@ -11,10 +11,9 @@ from ..config import Config
 from ..data import ImageData
 from ..data.dataset import ImageSet
 from ..evaluation.comparison import FigureRow, row_of
-from ..loading import load
 from ..metrics import figures
 from ..metrics.figures import Figures
-from ..models import Model
+from ..models import Model, load
 from ..version import __version__
 from .measurements import SIMILARITIES
 from .plan import TITLES, Training

@@ -15,9 +15,8 @@ from ..data.augment import Augment, AugmentedBatches
 from ..data.batches import Batches
 from ..distributed import World
 from ..errors import UserError
-from ..loading import load
 from ..metrics.extractors.features import open_layers
-from ..models import Model
+from ..models import Model, load
 from ..objectives import (
     AdversarialLoss,
     AutoencoderObjective,

@@ -9,8 +9,7 @@ from ..data import ImageData
 from ..errors import UserError
 from ..latent.encoding import scale_factor
 from ..latent.fit_priors import fit_model_priors
-from ..loading import load
-from ..models import Model
+from ..models import Model, load
 from ..runs.run_folder import BEST, MODEL_CONFIG, RunFolder
 from .setup import Setup
 from .snapshots import Pictures
