@@ -77,6 +77,7 @@ def test_a_few_steps(name, command, folder, plain_curves, monkeypatch):
         "config.yaml",
         "data.json",
         "metrics.jsonl",
+        "status.json",
         "losses.png",
         "model/config.json",
         "model/model.safetensors",
