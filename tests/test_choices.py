@@ -12,7 +12,7 @@ from vaegan import config
 from vaegan.cli import attributes, cluster, evaluate, export, interpolate
 from vaegan.cli.priors import Options
 from vaegan.config import DecoderSettings, LossSettings, ModelSettings, OptimSettings, PartSettings, TrainSettings
-from vaegan.exporting.exporter import DIFFUSERS, FORMATS
+from vaegan.exporting import DIFFUSERS, FORMATS
 from vaegan.latent import attribute_vectors, code_paths
 from vaegan.latent.clustering import ALGORITHMS, MAPS
 from vaegan.losses import ADVERSARIAL_FORMS

@@ -11,8 +11,7 @@ from torch import nn
 
 from vaegan.data.conditions import Conditioning
 from vaegan.errors import UserError
-from vaegan.exporting import FORMATS, export_model
-from vaegan.exporting.exporter import largest_difference
+from vaegan.exporting import FORMATS, export_model, largest_difference
 from vaegan.exporting.graphs import GRAPHS, plain
 from vaegan.models import Model, load
 from vaegan.priors.gaussian import Gaussian

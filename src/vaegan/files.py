@@ -1,10 +1,11 @@
-"""Write files atomically: to a temporary file beside, flushed, then renamed."""
+"""Write files and folders atomically: under a temporary name beside, then renamed."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,32 @@ def written_beside(path: Path) -> Iterator[Path]:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def folder_beside(folder: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``folder``; on success it takes that one's place, otherwise nothing changes.
+
+    Raises:
+        UserError: if the disk is full or the place cannot be written.
+    """
+    folder = folder.expanduser().resolve()
+    beside, before = (folder.with_name(f".{folder.name}.{os.getpid()}.{word}") for word in ("part", "before"))
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        if folder.is_dir():
+            folder.rename(before)
+        beside.rename(folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder}: {error.strerror or error}; free some space or choose another place"
+        ) from error
+    finally:
+        if before.is_dir() and not folder.exists():
+            before.rename(folder)
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)
 
 
 def check_free(path: Path, overwrite: bool) -> None:

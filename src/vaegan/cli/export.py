@@ -36,13 +36,12 @@ class Options(Settings):
 
 def run(options: Options) -> None:
     """Load, export, print the comparisons."""
-    from ..exporting import export_model
-    from ..exporting.exporter import DESCRIPTION_NAME, check_folder
+    from ..exporting import check_folder, export_model
     from ..models import load
 
     folder = options.out or (Path(options.run) if Path(options.run).is_dir() else Path()) / "export"
     overwrite = options.overwrite or options.out is None
-    check_folder(folder, DESCRIPTION_NAME, overwrite)
+    check_folder(folder, overwrite)
     model = load(options.run)
     checks = export_model(model, folder, options.form, overwrite=overwrite)
     if console.is_first_process():

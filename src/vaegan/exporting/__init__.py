@@ -1,5 +1,183 @@
-"""Export of a model to safetensors, ONNX, `torch.export` or diffusers, each file checked against the model."""
+"""Export of a model to safetensors, ONNX, `torch.export` or diffusers: written, read back, compared, then renamed.
 
-from .exporter import FORMATS, Check, export_model
+The outputs are compared with those of the model's own methods, on batches of 1 and 3. A difference is relative to the
+largest value where that is above 1, so that large logits need no more digits than float32 has.
+"""
 
-__all__ = ["FORMATS", "Check", "export_model"]
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError, nearest
+from ..files import folder_beside, write_json
+from ..models import Model, load
+from ..models.serialization import copy_vectors
+from ..version import __version__
+from .diffusers import WEIGHTS_NAME, outputs_of, read_diffusers, write_diffusers
+from .graphs import GRAPHS, PublicPart, Run, from_model, import_onnxruntime, traced
+
+FORMATS = ("safetensors", *GRAPHS)
+"""Formats of every model."""
+DIFFUSERS = "diffusers"
+"""The format, and its folder, of models whose codes are maps."""
+TOLERANCE = 1e-4
+BATCH_SIZES = (1, 3)
+DESCRIPTION_NAME = "export.json"
+
+
+@dataclass(frozen=True)
+class Check:
+    """Comparison of one file with the model.
+
+    Attributes:
+        file: name in the folder.
+        part: of the model.
+        form: its format: one of `FORMATS`, or 'diffusers'.
+        difference: the largest, of all outputs and batches; relative where values are above 1. None where the
+            package that reads the file is not installed.
+    """
+
+    file: str
+    part: str
+    form: str
+    difference: float | None
+
+
+def export_model(
+    model: Model, folder: str | Path, formats: Sequence[str] = FORMATS, *, overwrite: bool = False
+) -> list[Check]:
+    """Write a model's parts into a folder, check them, describe them in `export.json`.
+
+    Args:
+        model: of any device.
+        folder: written whole, after all checks, or not at all.
+        formats: 'safetensors' (what `load` reads, with priors and attribute vectors), 'onnx', 'torch'
+            (`torch.export`), and of a model whose codes are maps 'diffusers' (the layout of `AutoencoderKL`, in a
+            folder of that name).
+        overwrite: replace an earlier export in this folder.
+
+    Returns:
+        The comparisons, one for each part and format.
+
+    Raises:
+        UserError: if a format is unknown, needs a package that is not installed or does not fit this model, the folder
+            cannot be written or replaced, a network cannot be traced, or an exported part differs from the model by
+            more than 1e-4.
+    """
+    choices = (*FORMATS, DIFFUSERS)
+    for name in formats:
+        if name not in choices:
+            raise UserError(f"unknown format '{name}'{nearest(name, choices)}; there are {', '.join(choices)}")
+    if not formats:
+        raise UserError(f"no format to export; name some of {', '.join(choices)}")
+    if "onnx" in formats:
+        import_onnxruntime()
+    check_folder(Path(folder), overwrite)
+    if model.device.type != "cpu":  # exported files run on the CPU
+        model = copy.deepcopy(model).cpu()
+    parts = {name: PublicPart(model, name) for name in model.parts}
+    with folder_beside(Path(folder)) as beside:
+        checks = [
+            Check(file, part, form, None if run is None else _difference(model, parts[part], form, run))
+            for file, part, form, run in _written(model, parts, formats, beside)
+        ]
+        write_json(beside / DESCRIPTION_NAME, _description(model, parts, checks))
+    return checks
+
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Check that a folder may be written; only an earlier export is ever replaced.
+
+    Raises:
+        UserError: if there is a file, another folder, or an export that may not be replaced.
+    """
+    folder = folder.expanduser()
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / DESCRIPTION_NAME).is_file():
+            raise UserError(f"{folder} holds something else (no {DESCRIPTION_NAME} in it); choose another name")
+        if not overwrite:
+            raise UserError(f"{folder} exists; choose another name or allow it to be replaced (--overwrite)")
+    elif folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder")
+
+
+def _written(
+    model: Model, parts: dict[str, PublicPart], formats: Sequence[str], folder: Path
+) -> Iterator[tuple[str, str, str, Run | None]]:
+    """Write all files; yield file, part, format, and the part as read back (None if nothing here can read it)."""
+    if "safetensors" in formats:
+        model.save(folder)
+        copy_vectors(model.folder, folder, model.state_dict())
+        loaded = load(folder, parts=copy.deepcopy(model.parts) if model.architecture is None else None)
+        for name in parts:
+            yield "model.safetensors", name, "safetensors", functools.partial(from_model, loaded, name)
+    if DIFFUSERS in formats:
+        write_diffusers(model, folder / DIFFUSERS)
+        autoencoder = read_diffusers(folder / DIFFUSERS)
+        for name in ("encoder", "decoder"):
+            run = None if autoencoder is None else functools.partial(outputs_of, autoencoder, model, name)
+            yield f"{DIFFUSERS}/{WEIGHTS_NAME}", name, DIFFUSERS, run
+    graphs = {name: graph for name, graph in GRAPHS.items() if name in formats}
+    for name, part in parts.items() if graphs else ():
+        program = traced(part)
+        for form, graph in graphs.items():
+            file = name + graph.ending
+            graph.write(part, program, folder / file)
+            yield file, name, form, graph.read(folder / file)
+
+
+def _difference(model: Model, part: PublicPart, form: str, run: Run) -> float:
+    """Return the largest difference between the outputs of a part as read back and those of the model.
+
+    Raises:
+        UserError: if it is above the tolerance.
+    """
+    generator = torch.Generator().manual_seed(0)
+    difference = 0.0
+    for num in BATCH_SIZES:
+        inputs = tuple(port.example(num, generator) for port in part.inputs)
+        for expected, actual in zip(from_model(model, part.name, *inputs), run(*inputs), strict=True):
+            difference = max(difference, largest_difference(expected, actual))
+    if not difference <= TOLERANCE:  # also where it is not a number
+        raise UserError(
+            f"the {part.name} as {form} differs from the model by {difference:.1e}, more than {TOLERANCE:g}; nothing "
+            "was written; export other formats, and report this if the model's weights are finite"
+        )
+    return difference
+
+
+def largest_difference(expected: Tensor, actual: Tensor) -> float:
+    """Return max |expected - actual| / max(1, max |expected|); infinite if shapes differ or a value is not finite."""
+    if expected.shape != actual.shape or not (expected.isfinite().all() and actual.isfinite().all()):
+        return float("inf")
+    scale = max(1.0, float(expected.abs().max()))
+    return float((expected.double() - actual.double()).abs().max()) / scale
+
+
+def _description(model: Model, parts: dict[str, PublicPart], checks: list[Check]) -> dict[str, Any]:
+    conditioning = model.conditioning
+    return {
+        "vaegan": __version__,
+        "kind": model.kind,
+        "image_shape": model.image_shape,
+        "latent_dim": model.latent_dim,
+        "code_shape": model.code_shape,
+        "condition": None if conditioning is None else conditioning.as_json(),
+        "default_prior": model.default_prior if model.prior_names else None,
+        "parts": {
+            name: {
+                "inputs": [port.as_json() for port in part.inputs],
+                "outputs": [port.as_json() for port in part.outputs],
+            }
+            for name, part in parts.items()
+        },
+        "checked": {"batch_sizes": BATCH_SIZES, "tolerance": TOLERANCE, "files": [asdict(check) for check in checks]},
+    }

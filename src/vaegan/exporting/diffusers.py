@@ -8,7 +8,6 @@ outputs are compared with the model's.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +42,7 @@ _RENAMED = (
 
 
 def write_diffusers(model: Model, folder: Path) -> None:
-    """Write a model into a folder that `AutoencoderKL.from_pretrained` reads.
-
-    Args:
-        model: of the residual networks, with codes that are maps.
-        folder: made here.
+    """Write a model of residual networks, whose codes are maps, into a new folder for `AutoencoderKL.from_pretrained`.
 
     Raises:
         UserError: if the model is not what `AutoencoderKL` can hold.
@@ -64,27 +59,24 @@ def write_diffusers(model: Model, folder: Path) -> None:
 
 
 def read_diffusers(folder: Path) -> Any:
-    """Return what diffusers reads from a folder; None where it is not installed."""
+    """Return the `AutoencoderKL` in a folder; None where diffusers is not installed."""
     try:
-        from diffusers import AutoencoderKL
+        import diffusers
     except ImportError:
         return None
-    reader: Any = AutoencoderKL
-    return reader.from_pretrained(folder).eval()
+    library: Any = diffusers
+    return library.AutoencoderKL.from_pretrained(folder).eval()
 
 
-def outputs_of(read: Any, part: str, inputs: Tensor) -> tuple[Tensor, ...]:
-    """Return what diffusers' autoencoder gives, in our public ranges: mu and logvar, or images in [0, 1].
+def outputs_of(autoencoder: Any, model: Model, part: str, x: Tensor) -> tuple[Tensor, ...]:
+    """Return the outputs of diffusers' encoder or decoder in our public ranges: mu and logvar, or images in [0, 1].
 
-    Args:
-        read: by `read_diffusers`.
-        part: 'encoder' or 'decoder'.
-        inputs: images `(B, C, H, W)` in [0, 1], or codes as maps.
+    x are images `(B, C, H, W)` in [0, 1] or, for the decoder, codes `(B, Z)` of the model.
     """
     with torch.no_grad():
         if part == "decoder":
-            return (((read.decode(inputs).sample + 1.0) / 2.0).clamp(0.0, 1.0),)
-        moments: Tensor = read.encode(2.0 * inputs - 1.0).latent_dist.parameters
+            return (((autoencoder.decode(model.maps(x)).sample + 1.0) / 2.0).clamp(0.0, 1.0),)
+        moments: Tensor = autoencoder.encode(2.0 * x - 1.0).latent_dist.parameters
     mu, logvar = moments.flatten(1).chunk(2, 1)
     return mu, logvar
 
@@ -100,14 +92,12 @@ def _config(model: Model) -> dict[str, Any]:
     """Return the arguments of `AutoencoderKL`.
 
     Raises:
-        UserError: if there are none that fit.
+        UserError: if it cannot hold the model.
     """
-    own = model.architecture or {}
-    encoder, decoder = (own.get(part, {}) for part in ("encoder", "decoder"))
-    reason = _in_the_way(model, own, encoder, decoder)
-    if reason is not None:
+    if (reason := _obstacle(model)) is not None:
         raise UserError(f"diffusers' AutoencoderKL cannot hold this model: {reason}; export other forms (--form)")
     channels, height, width = model.image_shape
+    encoder = (model.architecture or {})["encoder"]
     num = len(encoder["channels"])
     return {
         "_class_name": "AutoencoderKL",
@@ -126,10 +116,10 @@ def _config(model: Model) -> dict[str, Any]:
     }
 
 
-def _in_the_way(
-    model: Model, own: Mapping[str, Any], encoder: Mapping[str, Any], decoder: Mapping[str, Any]
-) -> str | None:
-    """Return why a model has no such layout, with what to train instead; None if it has."""
+def _obstacle(model: Model) -> str | None:
+    """Return why `AutoencoderKL` cannot hold a model, with what to train instead; None if it can."""
+    own = model.architecture or {}
+    encoder, decoder = (own.get(part, {}) for part in ("encoder", "decoder"))
     if own.get("network") != "residual" or len(model.code_shape) == 1:
         return "its codes are vectors, not maps (--model.network residual --model.latent map)"
     if model.kind not in ("vae", "vae-dis-l", "vaegan"):

@@ -67,18 +67,15 @@ class Port:
 
     def example(self, num: int, generator: torch.Generator) -> Tensor:
         """Return a batch ``(num, *shape)``: uniform in the range, or normal."""
-        draw = torch.randn if self.range is None else torch.rand
-        values = draw((num, *self.shape), generator=generator)
-        return values if self.range is None else values * (self.range[1] - self.range[0]) + self.range[0]
+        shape = (num, *self.shape)
+        if self.range is None:
+            return torch.randn(shape, generator=generator)
+        low, high = self.range
+        return torch.rand(shape, generator=generator) * (high - low) + low
 
 
 class PublicPart(nn.Module):
-    """A part of a model as a function between public ranges, on the CPU, in evaluation mode, without gradients.
-
-    Args:
-        model: whose part it is; it stays as it is.
-        name: 'encoder', 'decoder' or 'discriminator'.
-    """
+    """A copy of a model's part as a function between public ranges: on the CPU, in evaluation mode, no gradients."""
 
     def __init__(self, model: Model, name: str) -> None:
         super().__init__()
@@ -89,10 +86,9 @@ class PublicPart(nn.Module):
         self.inputs = [Port("z", (model.latent_dim,)) if name == "decoder" else image]
         if (conditioning := model.conditioning) is not None:
             self.inputs.append(Port("c", (len(conditioning.names),)))
+        codes = ["z"] if model.kind == "ae" else ["mu", "logvar"]
         self.outputs = {
-            "encoder": [
-                Port(code, (model.latent_dim,)) for code in (["z"] if model.kind == "ae" else ["mu", "logvar"])
-            ],
+            "encoder": [Port(code, (model.latent_dim,)) for code in codes],
             "decoder": [Port("x_tilde", model.image_shape, (0.0, 1.0))],
             "discriminator": [Port("logit", ())],
         }[name]
@@ -107,14 +103,8 @@ class PublicPart(nn.Module):
         return outputs
 
 
-def public_parts(model: Model) -> dict[str, PublicPart]:
-    """Return all parts of a model by name."""
-    return {name: PublicPart(model, name) for name in model.parts}
-
-
-def from_model(model: Model, part: str, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the outputs of a part by the model's own methods."""
-    x, c = inputs[0], inputs[1] if len(inputs) > 1 else None
+def from_model(model: Model, part: str, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Return the outputs of a part, for images or codes x and conditions c, by the model's own methods."""
     if part == "decoder":
         return (model.decode(x, condition=c),)
     if part == "discriminator":
@@ -172,7 +162,7 @@ def traced(part: PublicPart) -> ExportedProgram:
             return torch.export.export(part, examples, dynamic_shapes=tuple({0: batch} for _ in examples))
     except Exception as error:  # the tracer lets exceptions of any kind through: each means the same
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"the {part.name} cannot be exported as a graph: {reason}; safetensors can be had") from error
+        raise UserError(f"the {part.name} cannot be exported as a graph: {reason}; use safetensors alone") from error
 
 
 def import_onnxruntime() -> Any:

@@ -13,15 +13,13 @@ beside and then renamed, so there is never half of one.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
-from ..files import check_free, written_beside
+from ..files import check_free, folder_beside, written_beside
 from ..report.animation import write_gif
 from ..report.grid import Bytes, to_image, write_picture
 from .view import View
@@ -99,23 +97,8 @@ def _flat(images: Bytes) -> Bytes:
 
 
 def _write_folder(out: Path, view: View) -> None:
-    """Write numbered PNGs into a folder beside, then put it in place of `out`."""
-    out = out.resolve()
-    beside, old = (out.with_name(f".{out.name}.{os.getpid()}.{what}") for what in ("part", "old"))
-    try:
-        beside.mkdir(parents=True)
+    """Write numbered PNGs into a folder that takes the place of `out`."""
+    with folder_beside(out) as beside:
         for ending, images in (("", view.images), ("_original", view.originals)):
             for index, image in enumerate([] if images is None else _flat(images)):
                 to_image(image).save(beside / f"{index:05d}{ending}.png")
-        if out.exists():
-            out.rename(old)
-        beside.rename(out)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {out}: {error.strerror or error}; free some space or choose another place"
-        ) from error
-    finally:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -21,12 +21,7 @@ _WIDTHS = (32, 64, 128, 128)
 
 
 class Classifier(nn.Module):
-    """Logits of classes or attributes.
-
-    Args:
-        image_shape: (C, H, W).
-        num_outputs: A.
-    """
+    """Images of a shape (C, H, W) to logits of `num_outputs` classes or attributes."""
 
     def __init__(self, image_shape: tuple[int, int, int], num_outputs: int) -> None:
         super().__init__()
@@ -75,18 +70,10 @@ def train_classifier(
     *,
     seed: int = 0,
     num_images: int = 40_000,
-    batch_size: int = 64,
-    lr: float = 2e-3,
 ) -> Classifier:
-    """Train a classifier of attributes, on the CPU in about a minute.
+    """Train a classifier of attributes, on the CPU in about a minute; options as in `fit`.
 
-    Args:
-        images: uint8 `(N, H, W, C)`.
-        targets: `(N, A)`, 1 with and 0 without the attribute, NaN where unknown.
-        seed: see `fit`.
-        num_images: images seen, over all passes.
-        batch_size: images of a step.
-        lr: see `fit`.
+    Images are uint8 `(N, H, W, C)`, targets `(N, A)`: 1 with and 0 without the attribute, NaN where unknown.
     """
     weights = attribute_weights(targets)
 
@@ -95,9 +82,7 @@ def train_classifier(
 
     _, height, width, channels = images.shape
     shape = (channels, height, width)
-    return fit(
-        loss, len(images), shape, targets.shape[1], seed=seed, num_images=num_images, batch_size=batch_size, lr=lr
-    )
+    return fit(loss, len(images), shape, targets.shape[1], seed=seed, num_images=num_images)
 
 
 def fit(
@@ -115,11 +100,10 @@ def fit(
 
     Args:
         loss: given the classifier and the indices of a batch, int64 `(B,)`, returns the batch's loss.
-        num: images there are.
+        num: number of images in the data.
         image_shape: (C, H, W).
         num_outputs: of the classifier.
-        seed: of first weights, order and dropout: the same seed gives the same classifier. Torch's global generator
-            is not used.
+        seed: of first weights, order and dropout; torch's global generator is not used.
         num_images: images seen, over all passes.
         batch_size: images of a step.
         lr: highest learning rate; it rises over the first tenth and falls to 0 along a cosine.
@@ -157,16 +141,10 @@ def attribute_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
 
 def balanced_accuracy(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Mean of sensitivity and specificity: 0.5 by chance, 1 at best.
+    """Return the mean of sensitivity and specificity, `(A,)`: 0.5 by chance, 1 at best, NaN without one of the groups.
 
-    Args:
-        probabilities: `(N, A)`.
-        targets: `(N, A)`, 1 with, 0 without, NaN unknown.
-
-    Returns:
-        `(A,)`; NaN where one of both groups is empty.
+    Probabilities are `(N, A)`, and so are targets: 1 with, 0 without the attribute, NaN unknown.
     """
     predicted = probabilities > 0.5
-    return torch.stack(
-        [((predicted == side) & (targets == side)).sum(0) / (targets == side).sum(0) for side in (1, 0)]
-    ).mean(0)
+    shares = [((predicted == side) & (targets == side)).sum(0) / (targets == side).sum(0) for side in (1, 0)]
+    return torch.stack(shares).mean(0)

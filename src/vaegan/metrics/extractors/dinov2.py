@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import UserError
-from .learned import fingerprint_of
+from .learned import fingerprint_of, in_batches
 from .weights import Published, read_weights
 
 PUBLISHED = Published("dinov2", "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth")
@@ -39,12 +39,7 @@ _RENAMED = (
 
 
 class DINOv2:
-    """DINOv2 as an extractor (see `features.FeatureExtractor`).
-
-    Args:
-        weights: file of weights, or None for the small network's in `folder`.
-        folder: of the cache; weights are downloaded to it if missing.
-        device: where it computes.
+    """DINOv2 as an extractor (see `features.FeatureExtractor`); weights as in `weights.read_weights`.
 
     Raises:
         UserError: if there are no weights, or others.
@@ -67,8 +62,7 @@ class DINOv2:
     @torch.inference_mode()
     def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Return features `(B, D)`, on the CPU, of images `(B, C, H, W)` in [0, 1], C 1 or 3."""
-        parts = torch.split(x, min(batch_size, _AT_A_TIME))
-        return torch.cat([self._network(part.to(self._device)).cpu() for part in parts])
+        return in_batches(self._network, x, min(batch_size, _AT_A_TIME), self._device)
 
     def layers(self, x: Tensor) -> list[Tensor]:
         """Return tokens behind each quarter of the blocks, `(B, D, T)` on the device, differentiable in the images."""
@@ -125,6 +119,6 @@ def in_authors_layout(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             name = re.sub(pattern, text, name)
         renamed[name] = tensor
     for name in [name for name in renamed if ".attn.query." in name]:
-        parts = [renamed.pop(name.replace(".query.", f".{part}.")) for part in ("query", "key", "value")]
-        renamed[name.replace(".query.", ".qkv.")] = torch.cat(parts)
+        qkv = [renamed.pop(name.replace(".query.", f".{word}.")) for word in ("query", "key", "value")]
+        renamed[name.replace(".query.", ".qkv.")] = torch.cat(qkv)
     return {name: tensor for name, tensor in renamed.items() if name != "mask_token"}

@@ -24,7 +24,7 @@ from ...data.dataset import ImageData
 from ...errors import UserError, nearest
 from .dinov2 import DINOv2
 from .inception import Inception
-from .learned import TASKS, Learned, has_targets, open_learned
+from .learned import TASKS, Learned, has_targets, in_batches, open_learned
 
 _MOST_PIXELS = 32
 EXTRACTORS = ("classifier", "rotations", "inception", "dinov2", "pixels")
@@ -64,10 +64,11 @@ class Pixels:
 
     def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Return pixels `(B, D)`, on the CPU."""
-        shrunk = [
-            F.adaptive_avg_pool2d(part, self.size).flatten(1).float().cpu() for part in torch.split(x, batch_size)
-        ]
-        return torch.cat(shrunk) if shrunk else torch.empty(0, self.dim)
+
+        def shrunk(chunk: Tensor) -> Tensor:
+            return F.adaptive_avg_pool2d(chunk, self.size).flatten(1).float()
+
+        return in_batches(shrunk, x, batch_size, x.device)
 
 
 _PUBLISHED: dict[str, Callable[..., Inception | DINOv2]] = {"inception": Inception, "dinov2": DINOv2}

@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .learned import fingerprint_of
-from .weights import Published, fitting, read_weights
+from ...errors import UserError
+from .learned import fingerprint_of, in_batches
+from .weights import Published, read_weights
 
 PUBLISHED = Published(
     "inception",
@@ -60,13 +61,10 @@ class _Conv(nn.Module):
 
 
 class _Mixed(nn.Module):
-    """Branches side by side, joined along the channels; the last one begins with pooling.
+    """Branches side by side, joined along the channels; a last one pools.
 
-    Args:
-        num_in: channels that come in.
-        branches: all but the last.
-        pool: 'mean' or 'max' of 3 x 3 at stride 1, or 'half', the maximum at stride 2.
-        pooled: channels of the convolution behind it; 0 for none.
+    It takes the 'mean' or 'max' of 3 x 3 at stride 1, or, with 'half', the maximum at stride 2, followed by a
+    convolution of `pooled` channels if that is not 0.
     """
 
     def __init__(self, num_in: int, branches: list[Branch], pool: str, pooled: int = 0) -> None:
@@ -164,17 +162,12 @@ class InceptionV3(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the means over the last maps."""
-        features: Tensor = self.layers(x).mean((2, 3))
-        return features
+        means: Tensor = self.layers(x).mean((2, 3))
+        return means
 
 
 class Inception:
-    """Inception-v3 as an extractor (see `features.FeatureExtractor`).
-
-    Args:
-        weights: file of weights in the layout above, or None for one in `folder`.
-        folder: of the cache; weights are downloaded to it if missing.
-        device: where it computes.
+    """Inception-v3 as an extractor (see `features.FeatureExtractor`); weights as in `weights.read_weights`.
 
     Raises:
         UserError: if there are no weights, or others.
@@ -189,7 +182,11 @@ class Inception:
             network = InceptionV3()
         wanted = network.layers.state_dict()
         counters = {key: torch.zeros((), dtype=torch.long) for key in wanted if key.endswith("num_batches_tracked")}
-        loaded = fitting(tensors, {key: wanted[key] for key in wanted if key not in counters}, self.name)
+        names = [key for key in wanted if key not in counters]
+        for key in names:
+            if key not in tensors or tensors[key].shape != wanted[key].shape:
+                raise UserError(f"these are not weights of 'inception': {key} is missing or misshapen; see --help")
+        loaded = {key: tensors[key].float() for key in names}
         network.layers.load_state_dict(loaded | counters, assign=True)
         self.fingerprint = fingerprint_of(loaded)
         self._network = network.to(device).eval().requires_grad_(False)
@@ -198,12 +195,8 @@ class Inception:
     @torch.inference_mode()
     def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Return features `(B, 2048)`, on the CPU, of images `(B, C, H, W)` in [0, 1], C 1 or 3."""
-
-        def of(part: Tensor) -> Tensor:
-            features: Tensor = self._network(_sized(part.to(self._device)))
-            return features.cpu()
-
-        return torch.cat([of(part) for part in torch.split(x, min(batch_size, _AT_A_TIME))])
+        size = min(batch_size, _AT_A_TIME)
+        return in_batches(lambda chunk: self._network(_sized(chunk)), x, size, self._device)
 
     def layers(self, x: Tensor) -> list[Tensor]:
         """Return maps at each size, `(B, C, h, w)` on the device, differentiable in the images."""

@@ -33,14 +33,9 @@ _VERSION = 1  # increase it when a change makes the same data give another class
 
 @dataclass(frozen=True)
 class Task:
-    """A training task of the classifier.
+    """A training task of the classifier: logits of classes, then of attributes, or others without names.
 
-    Attributes:
-        label_names: name of each class; the first logits are theirs.
-        attribute_names: of each attribute, whose logits follow.
-        num_outputs: logits in all.
-        loss: see `classifier.fit`.
-        digest: hash of the targets (not of the images).
+    The loss is one of `classifier.fit`, the digest a hash of the targets (not of the images).
     """
 
     label_names: tuple[str, ...]
@@ -118,16 +113,7 @@ TASKS = {"classifier": label_task, "rotations": rotation_task}
 
 
 class Learned:
-    """The second to last layer of a `Classifier`, as an extractor (see `features.FeatureExtractor`).
-
-    Args:
-        name: 'classifier' or 'rotations'.
-        classifier: trained.
-        image_shape: (C, H, W) of the images it takes.
-        label_names: of its first logits.
-        attribute_names: of those that follow.
-        device: where it computes.
-    """
+    """The second to last layer of a `Classifier` trained on a task, as an extractor (`features.FeatureExtractor`)."""
 
     dim = NUM_FEATURES
 
@@ -136,15 +122,13 @@ class Learned:
         name: str,
         classifier: Classifier,
         image_shape: tuple[int, int, int],
-        label_names: tuple[str, ...] = (),
-        attribute_names: tuple[str, ...] = (),
+        task: Task,
         device: torch.device | str = "cpu",
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint_of(classifier.state_dict())
         self.image_shape = image_shape
-        self.label_names = list(label_names)
-        self.attribute_names = list(attribute_names)
+        self.label_names, self.attribute_names = list(task.label_names), list(task.attribute_names)
         self._classifier = classifier.to(device).eval().requires_grad_(False)
         self._device = device
 
@@ -160,8 +144,7 @@ class Learned:
                 f"extractor '{self.name}' was trained on images {self.image_shape}, not {tuple(x.shape[1:])}; "
                 "open the data in the size of these images"
             )
-        chunks = [self._classifier.features(part.to(self._device)).cpu() for part in torch.split(x, batch_size)]
-        return torch.cat(chunks) if chunks else torch.empty(0, self.dim)
+        return in_batches(self._classifier.features, x, batch_size, self._device)
 
     def layers(self, x: Tensor) -> list[Tensor]:
         """Return the maps behind each convolution, `(B, C, h, w)` on the device, differentiable in the images."""
@@ -185,14 +168,7 @@ class Learned:
 
 
 def open_learned(name: str, data: ImageData, *, seed: int, folder: Path, device: torch.device | str = "cpu") -> Learned:
-    """Return the extractor of these data, trained now if it is not in ``folder``.
-
-    Args:
-        name: of a task in `TASKS`.
-        data: whose training images it is for.
-        seed: of the training.
-        folder: of the cache.
-        device: where it computes features; it is trained on the CPU.
+    """Return the extractor of a task in `TASKS` for these training images, trained on the CPU if not yet in ``folder``.
 
     Raises:
         UserError: if ``folder`` cannot be written.
@@ -201,8 +177,7 @@ def open_learned(name: str, data: ImageData, *, seed: int, folder: Path, device:
     what = repr((_VERSION, name, data.fingerprint, task.digest, seed))
     path = folder / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
     classifier = _load(path, data, task) or _train(name, path, data, task, seed)
-    labels, attributes = task.label_names, task.attribute_names
-    return Learned(name, classifier, data.image_shape, labels, attributes, device)
+    return Learned(name, classifier, data.image_shape, task, device)
 
 
 def num_images_for(num: int, image_shape: tuple[int, int, int]) -> int:
@@ -210,6 +185,11 @@ def num_images_for(num: int, image_shape: tuple[int, int, int]) -> int:
     _, height, width = image_shape
     affordable = int(180_000 * min(1.0, 1024 / (height * width)))
     return max(min(affordable, 60 * num), 10_000)
+
+
+def in_batches(features: Callable[[Tensor], Tensor], x: Tensor, batch_size: int, device: torch.device | str) -> Tensor:
+    """Return the features `(B, D)` of images `(B, C, H, W)`, on the CPU, computed some at a time on a device."""
+    return torch.cat([features(chunk.to(device)).cpu() for chunk in torch.split(x, batch_size)])
 
 
 def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:

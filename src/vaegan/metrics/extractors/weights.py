@@ -16,13 +16,7 @@ from ...errors import UserError
 
 @dataclass(frozen=True)
 class Published:
-    """Where weights are published.
-
-    Attributes:
-        name: of the extractor.
-        url: of the file.
-        hash_prefix: first digits of its SHA-256, if it is published.
-    """
+    """Where an extractor's weights are published; with the first digits of their SHA-256, if that is published."""
 
     name: str
     url: str
@@ -30,19 +24,14 @@ class Published:
 
 
 def read_weights(published: Published, path: Path | None, folder: Path) -> dict[str, Tensor]:
-    """Return the tensors of published weights.
-
-    Args:
-        published: which.
-        path: file that the user has named, or None.
-        folder: of the cache; weights are downloaded to it if missing.
+    """Return the tensors of published weights, from a file of the user's or the cache, downloaded if missing.
 
     Raises:
-        UserError: if they are not there and not to be downloaded, or no file of tensors.
+        UserError: if the file is missing, cannot be downloaded, or holds no tensors.
     """
     if path is not None and not path.is_file():
         raise UserError(f"no weights of '{published.name}' at {path}; check the path or fetch {published.url}")
-    path = path or _cached(published, folder / published.url.rsplit("/", 1)[1])
+    path = path or _downloaded(published, folder / published.url.rsplit("/", 1)[1])
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -52,19 +41,7 @@ def read_weights(published: Published, path: Path | None, folder: Path) -> dict[
         raise UserError(f"{path} holds no weights ({type(error).__name__}); fetch {published.url} again") from error
 
 
-def fitting(tensors: dict[str, Tensor], wanted: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Return the tensors of the names and shapes in `wanted`.
-
-    Raises:
-        UserError: if one is missing or of another shape.
-    """
-    for key, tensor in wanted.items():
-        if key not in tensors or tensors[key].shape != tensor.shape:
-            raise UserError(f"these are not weights of '{name}': {key} is missing or of another shape; see --help")
-    return {key: tensors[key].float() for key in wanted}
-
-
-def _cached(published: Published, path: Path) -> Path:
+def _downloaded(published: Published, path: Path) -> Path:
     if path.is_file():
         return path
     try:
@@ -72,7 +49,7 @@ def _cached(published: Published, path: Path) -> Path:
         torch.hub.download_url_to_file(published.url, str(path), published.hash_prefix, progress=False)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise UserError(
-            f"the weights of extractor '{published.name}' are not at {path} and not to be downloaded now; "
+            f"the weights of extractor '{published.name}' are not at {path} and cannot be downloaded now; "
             f"fetch {published.url} and put it there, or name the file with --weights"
         ) from error
     return path
