@@ -21,13 +21,7 @@ _KEYS = (("images", "labels"), ("x", "y"))
 
 
 class ArrayItems:
-    """Rows of an array as images.
-
-    Args:
-        images: uint8, or float in [0, 1], ``(N, H, W, C)``.
-        where: path or source, for messages.
-        fingerprint: changes whenever the images do.
-    """
+    """Rows of an array as images: uint8, or float in [0, 1], ``(N, H, W, C)``; its fingerprint changes with them."""
 
     def __init__(self, images: NDArray[Any], where: str, fingerprint: str) -> None:
         self.images, self.where, self.fingerprint = images, where, fingerprint
@@ -36,11 +30,7 @@ class ArrayItems:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Image.Image:
-        """Return one row.
-
-        Raises:
-            UserError: if it is float and leaves [0, 1].
-        """
+        """Return one row; UserError if it is float and leaves [0, 1]."""
         row = np.asarray(self.images[index])
         if row.dtype != np.uint8:
             if not (row.min() >= 0 and row.max() <= 1):
@@ -58,14 +48,11 @@ def collect_array(name: str, images: NDArray[Any], fingerprint: str, where: str 
 
 
 def list_array(path: Path) -> Collection:
-    """Open the images of a file; a .npy is mapped, a .npz read.
+    """Open the images of a file; a .npy is mapped, a .npz read; UserError if it is neither.
 
-    Images are uint8, or float in [0, 1], of shape ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)`` with C 1
-    or 3. In a .npz they are called ``images`` or ``x``, their labels (numbers or text, ``(N,)``) ``labels`` or
-    ``y``; a single array may have any name.
-
-    Raises:
-        UserError: if the file is none of this.
+    Images are uint8, or float in [0, 1], of shape ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)`` with C 1 or 3.
+    In a .npz they are called ``images`` or ``x``, their labels (numbers or text, ``(N,)``) ``labels`` or ``y``; a
+    single array may have any name.
     """
     try:
         content = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)

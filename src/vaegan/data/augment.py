@@ -72,13 +72,7 @@ class Augment:
 
 
 class AugmentedBatches:
-    """The stream of `batches.Batches`, augmented on the device.
-
-    Args:
-        batches: the stream.
-        augment: changes its images.
-        device: that does it.
-    """
+    """The stream of `batches.Batches`, augmented on the device."""
 
     def __init__(self, batches: Batches, augment: Augment, device: torch.device | str = "cpu") -> None:
         self.batches, self.augment, self.device = batches, augment, device

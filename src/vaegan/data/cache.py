@@ -35,12 +35,7 @@ _DAY = 24 * 3600.0
 
 
 class CachedImages(NamedTuple):
-    """Decoded images of one side of the split.
-
-    Attributes:
-        images: uint8 ``(N, H, W, C)``, a read-only map.
-        positions: int64 ``(N,)``, positions in the collection.
-    """
+    """Decoded images of one side: uint8 ``(N, H, W, C)``, a read-only map, and positions int64 ``(N,)``."""
 
     images: NDArray[np.uint8]
     positions: Positions
@@ -48,14 +43,7 @@ class CachedImages(NamedTuple):
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A finished entry.
-
-    Attributes:
-        train: images to train on.
-        test: held-out images.
-        unreadable: names of files left out, and why.
-        fingerprint: hash of both arrays.
-    """
+    """A finished entry: the images of both sides, names of unreadable files with the reason, a hash of both arrays."""
 
     train: CachedImages
     test: CachedImages
@@ -79,12 +67,7 @@ def fingerprint(train: hashlib._Hash, test: hashlib._Hash) -> str:
 
 
 class ArrayFile:
-    """A .npy file that grows image by image and is complete when closed without an error.
-
-    Attributes:
-        positions: of its images in the collection.
-        hash: of its images.
-    """
+    """A .npy file that grows image by image and is complete when closed without an error."""
 
     def __init__(self, path: Path, target: Target) -> None:
         self.target = target
@@ -137,14 +120,9 @@ def load(folder: Path) -> CacheEntry | None:
 
 
 def make(folder: Path, write: Callable[[Path], dict[str, Any]]) -> CacheEntry:
-    """Make the entry ``folder`` and return it.
+    """Make the entry ``folder`` and return it; UserError if the place cannot be written or the disk is full.
 
-    Args:
-        folder: place of the entry.
-        write: writes ``train.npy`` and ``test.npy`` into an empty folder and returns the rest of the index.
-
-    Raises:
-        UserError: if the place cannot be written or the disk is full.
+    ``write`` writes ``train.npy`` and ``test.npy`` into an empty folder and returns the rest of the index.
     """
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.{time.monotonic_ns()}.part")
     try:

@@ -74,11 +74,7 @@ class Conditioning:
         return self._scaled(torch.from_numpy(images.attributes[chosen][:, columns]))
 
     def of_labels(self, labels: Sequence[str | int]) -> Tensor:
-        """Return c ``(B, A)`` for labels, each a name or an index; a number that is a name counts as the name.
-
-        Raises:
-            UserError: if there is no such label, or the model is conditional on attributes.
-        """
+        """Return c ``(B, A)`` for labels, each a name or an index; a number that is a name counts as the name."""
         self._check("labels")
         return self._one_hot(torch.tensor([self._index(str(label)) for label in labels]))
 
@@ -132,11 +128,7 @@ class Conditioning:
 
 
 def conditioning_of(data: ImageData, kind: Literal["labels", "attributes"]) -> Conditioning:
-    """Return how c follows from this data's labels or attributes.
-
-    Raises:
-        UserError: if it has none.
-    """
+    """Return how c follows from this data's labels or attributes; UserError if it has none."""
     if kind == "labels":
         if data.train.labels is None:
             raise UserError(_missing(data.name, kind, "sort its images into a subfolder for each class"))

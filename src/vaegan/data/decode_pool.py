@@ -38,13 +38,7 @@ _items: Items
 
 @dataclass(frozen=True)
 class DecodedChunk:
-    """Images decoded together.
-
-    Attributes:
-        images: uint8 ``(n, H, W, C)``, those that could be read.
-        positions: of these images.
-        unreadable: positions of the others, and why each cannot be read.
-    """
+    """Images decoded together, uint8 ``(n, H, W, C)``, their positions, and why others cannot be read."""
 
     images: NDArray[np.uint8]
     positions: list[int]
@@ -87,15 +81,8 @@ def in_order(
 ) -> Generator[T, None, None]:
     """Yield ``work(items, chunk, *arguments)`` for each chunk, in order, from several processes if there are many.
 
-    Args:
-        work: a function of a module, such as `decode_chunk`.
-        items: pickled once for each worker.
-        chunks: positions of images.
-        workers: processes; the number of cores if None.
-        arguments: further ones.
-
-    Raises:
-        UserError: if a worker was killed.
+    ``work`` is a function of a module, such as `decode_chunk`; items are pickled once for each worker. Raises
+    UserError if a worker was killed.
     """
     num_workers = min(workers or _num_cores(), len(chunks))
     if num_workers == 1 or sum(map(len, chunks)) < _FEW:

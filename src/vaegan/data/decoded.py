@@ -29,18 +29,9 @@ _SMALL = 2**28  # bytes; an array of this size stays in memory instead of being 
 
 
 def prepare_data(collection: Collection, settings: DataSettings, on_progress: Progress | None = None) -> ImageData:
-    """Decode a collection, or map what an earlier run decoded.
+    """Decode a collection, or map what an earlier run decoded, as read-only maps of files in the cache.
 
-    Args:
-        collection: N images.
-        settings: size, channels, crop, limit, cache ...
-        on_progress: called with ``(done, total)`` while images are decoded.
-
-    Returns:
-        The data set, its images read-only maps of files in the cache.
-
-    Raises:
-        UserError: if too many files are unreadable, sizes differ and none is set, or the cache cannot be written.
+    Raises UserError if too many files are unreadable, sizes differ and none is set, or the cache cannot be written.
     """
     unset = {name: value for name, value in collection.defaults.items() if getattr(settings, name) is None}
     settings = settings.model_copy(update=unset)

@@ -42,7 +42,7 @@ def download(
     page: str | None = None,
     missing: Sequence[str] = (),
 ) -> Path:
-    """Download one file to ``root``; it is there only if its checksum is right.
+    """Download one file to ``root``; it is there only if its checksum is right, else a UserError says what to do.
 
     Args:
         source: name of the source.
@@ -52,9 +52,6 @@ def download(
         urls: folders with the file; tried in turn, after the mirror.
         page: where people get it; the first of ``urls`` if None.
         missing: names of all files that are missing, for the message; this one if empty.
-
-    Raises:
-        UserError: if it cannot be downloaded, is not the published one, or cannot be written.
     """
     import pooch  # both take a moment to import
     import requests
@@ -82,11 +79,7 @@ def download(
 
 
 def unpacked(archive: Path, folder: str) -> Path:
-    """Return ``folder`` beside the .tar.gz it is in, unpacked if it is missing.
-
-    Raises:
-        UserError: if the archive is damaged or the folder is not in it, or the place cannot be written.
-    """
+    """Return ``folder`` beside the .tar.gz it is in, unpacked if it is missing; UserError if that fails."""
     target = archive.parent / folder
     unfinished = archive.with_name(f".{folder}.{os.getpid()}.part")
     if target.is_dir():

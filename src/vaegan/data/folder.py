@@ -39,13 +39,7 @@ _MAX_FILE = 2**29  # bytes one file of a .zip may unpack to
 
 @dataclass(frozen=True)
 class File:
-    """A file of a folder or archive.
-
-    Attributes:
-        name: relative, with '/' between its parts.
-        place: what it is opened by.
-        stamp: changes when the file does.
-    """
+    """A file of a folder or archive: name (with '/'), what it is opened by, a stamp that changes with it."""
 
     name: str
     place: Any
@@ -73,11 +67,7 @@ class ZipMember:
 
 
 def list_folder(path: Path) -> Collection:
-    """List the images in a folder and its subfolders.
-
-    Raises:
-        UserError: if the folder cannot be read, has no images, or its attributes are not a table of numbers.
-    """
+    """List the images in a folder and its subfolders; UserError if there are none."""
     try:
         files = list(_walk(path, "", set()))
         return collect_files(path, files, partial(Image.open, formats=FORMATS), lambda place: Path(place).read_bytes())
@@ -86,11 +76,7 @@ def list_folder(path: Path) -> Collection:
 
 
 def list_zip(path: Path) -> Collection:
-    """List the images in a .zip.
-
-    Raises:
-        UserError: if the file is not a .zip, is encrypted, has no images, or its attributes are not a table of numbers.
-    """
+    """List the images in a .zip; UserError if it is not one, is encrypted, or has none."""
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
@@ -132,17 +118,7 @@ def plain_name(name: str) -> str:
 def collect_files(
     path: Path, files: list[File], open_image: Callable[[Any], Image.Image], read: Callable[[Any], bytes]
 ) -> Collection:
-    """Make a collection of the images among files.
-
-    Args:
-        path: of the folder or archive.
-        files: all that are in it.
-        open_image: opens the image at a place; can be pickled.
-        read: returns the content of the file at a place.
-
-    Raises:
-        UserError: if none is an image, or the attributes are not a table of numbers.
-    """
+    """Make a collection of the images among the files of a folder or archive; ``open_image`` can be pickled."""
     files = sorted((file for file in files if not _is_hidden(file.name)), key=lambda file: file.name)
     images = [file for file in files if file.name.lower().endswith(SUFFIXES)]
     if not images:
@@ -171,18 +147,9 @@ def collect_files(
 
 
 def read_attributes(content: bytes, names: Sequence[str], where: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Read an attributes.csv.
+    """Read an attributes.csv as float32 ``(N, A)`` of the images ``names``, and the names of the A columns.
 
-    Args:
-        content: of the file, UTF-8.
-        names: of N images.
-        where: the file's path, for messages.
-
-    Returns:
-        float32 ``(N, A)``, NaN where unknown, and the names of the A columns.
-
-    Raises:
-        UserError: if the file is not such a table, or names none of the images.
+    Unknown values are NaN. Raises UserError if the file is not such a table, or names none of the images.
     """
     try:
         lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)

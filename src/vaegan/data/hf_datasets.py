@@ -34,11 +34,7 @@ def _open_row(tables: Sequence[Any], column: str, place: tuple[int, int]) -> Ima
 
 
 def list_hub(source: str) -> Collection:
-    """List the images of a data set of the hub, downloaded if that was not done before.
-
-    Raises:
-        UserError: if the library is not installed, the data set cannot be loaded, or it has no images.
-    """
+    """List the images of a data set of the hub, downloaded if that was not done before."""
     library = _import()
     tables = _load(library, source)
     first = next(iter(tables.values()))

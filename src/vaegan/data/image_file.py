@@ -79,15 +79,7 @@ def read_header(image: Image.Image) -> ImageHeader:
 
 
 def prepare(image: Image.Image, target: Target) -> NDArray[np.uint8]:
-    """Decode one opened image.
-
-    Args:
-        image: as opened; of JPEGs no more is decoded than the target needs.
-        target: size, channels, crop.
-
-    Returns:
-        uint8 ``(H, W, C)``.
-    """
+    """Decode one opened image to uint8 ``(H, W, C)``; of JPEGs no more is decoded than the target needs."""
     full_width, full_height = image.size
     side = _crop_side(full_width, full_height, target, 1.0)
     factor = 1.0 if side is None else min(full_width, full_height) / side

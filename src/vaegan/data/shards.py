@@ -53,11 +53,7 @@ def _content(paths: Sequence[Path], place: Place) -> bytes:
 
 
 def list_shards(pattern: Path) -> Collection:
-    """List the images in all shards of a pattern.
-
-    Raises:
-        UserError: if a shard is missing or not a .tar, none has images, or a class or JSON object is malformed.
-    """
+    """List the images in all shards of a pattern; UserError if one is missing or malformed, or none has images."""
     paths = expand(str(pattern))
     files = [file for shard, path in enumerate(paths) for file in _members(shard, path)]
     texts = {_sample(file): file.place for file in files if _sample(file)[2] in _BESIDE}
@@ -89,11 +85,7 @@ def is_pattern(source: str) -> bool:
 
 
 def expand(pattern: str) -> list[Path]:
-    """Return the shards that a pattern means: braces first, then wildcards; sorted, all of them existing.
-
-    Raises:
-        UserError: if one does not exist.
-    """
+    """Return the shards that a pattern means: braces first, then wildcards; sorted, all of them existing."""
     paths = []
     for name in _unbraced(pattern):
         matches = [name] if Path(name).is_file() else sorted(glob.glob(name))  # noqa: PTH207, pathlib refuses "/..."

@@ -102,11 +102,7 @@ def _find(settings: DataSettings) -> Collection | ImageData:
 
 
 def _existing(source: str) -> Path:
-    """Return the path that ``source`` is.
-
-    Raises:
-        UserError: if it is not one.
-    """
+    """Return the path that ``source`` is; UserError if it is not one."""
     try:
         path = Path(source).expanduser()
         path.stat()

@@ -41,19 +41,7 @@ class Split:
 
 
 def hashed_split(names: Sequence[str], held_out: float, where: str) -> Split:
-    """Split by a hash of the names.
-
-    Args:
-        names: of N images.
-        held_out: share to hold out, in (0, 1).
-        where: path or source, for the message.
-
-    Returns:
-        Positions on both sides; neither is empty, both are ordered by their hash.
-
-    Raises:
-        UserError: if N < 2.
-    """
+    """Split N >= 2 images by a hash of their names; neither side is empty, both are ordered by their hash."""
     if len(names) < 2:
         raise UserError(f"{where}: has only one image; at least one to train on and one to hold out are needed")
     u = np.array([_uniform(name) for name in names])

@@ -7,14 +7,10 @@ from torch import Tensor
 
 
 def find_thresholds(attributes: Tensor) -> Tensor:
-    """Return the thresholds between images with an attribute (above) and those without (at or below).
+    """Return the thresholds `(A,)` between values `(N, A)` with an attribute (above) and without (at or below).
 
-    Args:
-        attributes: `(N, A)`, NaN where unknown.
-
-    Returns:
-        `(A,)`: half-way between the values of a binary attribute, the median of any other; where nothing is above
-        the median, half-way to the next lower value. NaN where there are fewer than two values.
+    They are half-way between the values of a binary attribute, the median of any other; where nothing is above the
+    median, half-way to the next lower value; NaN where there are fewer than two values.
     """
     return torch.stack([_threshold(column[~column.isnan()]) for column in attributes.double().unbind(1)])
 

@@ -60,11 +60,7 @@ class RecordSet:
         return self.label_bytes + 3 * self.side**2
 
     def open(self, settings: DataSettings) -> Collection:
-        """Find or download the files, and list their images; the split is as published.
-
-        Raises:
-            UserError: if they are missing and cannot be downloaded, or are damaged.
-        """
+        """Find or download the files, and list their images; the split is as published."""
         folder = self._find(root_of(self.name, settings))
         paths = [folder / name for name in self.train + self.test]
         counts = [self._count(path) for path in paths]
@@ -102,11 +98,7 @@ class RecordSet:
         return unpacked(archive or download(self.name, self.archive, self.checksum, root, urls=self.urls), self.folder)
 
     def _count(self, path: Path) -> int:
-        """Return the number of records in a file.
-
-        Raises:
-            UserError: if it is missing, empty, or not a multiple of a record.
-        """
+        """Return the number of records in a file; UserError if it is missing, empty, or not a multiple of a record."""
         size = path.stat().st_size if path.is_file() else 0
         if size == 0 or size % self.record_bytes:
             raise UserError(f"{path}: {size} bytes, not a multiple of {self.record_bytes}; download it again")

@@ -44,11 +44,7 @@ _CHECKSUMS = {
 
 
 def list_celeba(settings: DataSettings) -> Collection:
-    """List the aligned images, from their folder or .zip, with both tables.
-
-    Raises:
-        UserError: if files are missing or not as published.
-    """
+    """List the aligned images, from their folder or .zip, with both tables."""
     images, attributes_file, partition_file = _find(root_of("celeba", settings))
     collection = list_folder(images) if images.is_dir() else list_zip(images)
     rows = {Path(name).name: i for i, name in enumerate(collection.names)}

@@ -36,11 +36,7 @@ _ATTRIBUTES_URL = "https://www.cs.columbia.edu/CAVE/databases/pubfig/download"
 
 
 def list_lfw(settings: DataSettings) -> Collection:
-    """List the images, the best aligned version there is, and their attributes.
-
-    Raises:
-        UserError: if files are missing and cannot be downloaded, or are not as published.
-    """
+    """List the images, the best aligned version there is, and their attributes."""
     root = root_of("lfw", settings)
     folder, table = _find_images(root), find(root, _BELOW, [_ATTRIBUTES])
     table = table or download("lfw", _ATTRIBUTES, None, root, urls=(_ATTRIBUTES_URL,))
@@ -72,16 +68,10 @@ def _find_images(root: Path) -> Path:
 
 
 def read_attributes(path: Path, names: Sequence[str]) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Read the attributes of the images ``names``, such as ``Aaron_Eckhart/Aaron_Eckhart_0001.jpg``.
+    """Read the attributes of the images ``names``, such as ``Aaron_Eckhart/Aaron_Eckhart_0001.jpg``, as `(N, A)`.
 
-    The file is separated by tabs; lines that start with # come first, the last of them names the columns: person
-    (with blanks), imagenum, attributes.
-
-    Returns:
-        float32 ``(N, A)``, NaN where unknown, and the names of the A columns.
-
-    Raises:
-        UserError: if the file is not such a table.
+    The file is separated by tabs; lines that start with # come first, the last of them names the columns: person (with
+    blanks), imagenum, attributes. The names of the A columns are returned, too.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

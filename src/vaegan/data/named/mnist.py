@@ -57,11 +57,7 @@ class IdxSet:
     label_names: tuple[str, ...]
 
     def open(self, settings: DataSettings) -> Collection:
-        """Find or download the files, and read them.
-
-        Raises:
-            UserError: if the files are missing and cannot be downloaded, or are damaged.
-        """
+        """Find or download the files, and read them."""
         paths = self._find(settings)
         train, train_labels, test, test_labels = (
             read_idx(path, axes) for path, axes in zip(paths, (3, 1, 3, 1), strict=True)
@@ -147,15 +143,7 @@ def list_digits(settings: DataSettings) -> Collection:
 
 
 def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
-    """Read an IDX file of bytes, compressed (.gz) or not.
-
-    Args:
-        path: of the file.
-        num_axes: 3 for images ``(N, H, W)``, 1 for labels ``(N,)``.
-
-    Raises:
-        UserError: if the file cannot be read, is not of bytes, or shorter or longer than its header says.
-    """
+    """Read an IDX file of bytes, compressed (.gz) or not: 3 axes for images ``(N, H, W)``, 1 for labels ``(N,)``."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:

@@ -63,14 +63,7 @@ class Canvas:
         window: tuple[slice, slice, slice] = np.s_[:, :, :],
         opacity: Floats | None = None,
     ) -> None:
-        """Paint a shape on the images.
-
-        Args:
-            distance: ``(B, h, w)`` in the window.
-            colour: ``(B, 3)`` or ``(3,)`` in [0, 1].
-            window: from `window`.
-            opacity: ``(B,)`` in [0, 1]; 1 if None.
-        """
+        """Paint a shape by its distance ``(B, h, w)`` in the window, in a colour ``(B, 3)`` or ``(3,)`` in [0, 1]."""
         coverage = distance * (-self.size / 2)
         coverage += 0.5
         np.clip(coverage, 0, 1, out=coverage)
