@@ -70,7 +70,8 @@ async def _served(
 
 
 async def _version(served: Annotated[ServedModel, Depends(_served)]) -> ModelVersion:
-    return served.current_version() or await run_in_threadpool(served.version)
+    current = served.current_version()
+    return await run_in_threadpool(served.version) if current is None else current
 
 
 Served = Annotated[ServedModel, Depends(_served)]

@@ -21,6 +21,7 @@ from torch import Tensor
 from ..config import DataSettings
 from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
+from ..latent.attribute_vectors import AttributeVectors
 from ..latent.fit_priors import fit_model_priors
 from ..priors import Prior
 from ..runs.locate import find_model
@@ -109,6 +110,7 @@ class ModelVersion:
     def __init__(self, served: ServedModel, run: OpenedRun, id: str) -> None:
         self.served, self.run, self.id = served, run, id
         self.name, self.model = served.name, run.model()
+        self.vectors: AttributeVectors | None
         try:
             self.vectors = run.vectors()
         except UserError:  # there are none, or they belong to earlier weights

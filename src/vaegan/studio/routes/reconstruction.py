@@ -105,7 +105,8 @@ def error_map(x: Tensor, x_tilde: Tensor) -> Bytes:
     The scale is the same for all images, so that maps can be compared: errors of 0.5 and more are white.
     """
     heat = (x - x_tilde).abs().mean(0) / WHITE
-    return to_uint8(torch.stack([3 * heat, 3 * heat - 1, 3 * heat - 2])[None].clip(0, 1))[0]
+    colours: Bytes = to_uint8(torch.stack([3 * heat, 3 * heat - 1, 3 * heat - 2])[None].clip(0, 1))[0]
+    return colours
 
 
 def _reconstructed(version: ModelVersion, x: Tensor, c: Tensor | None, form: AnswerForm, **more: Any) -> Response:
