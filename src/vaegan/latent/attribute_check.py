@@ -50,14 +50,7 @@ class Push:
 
 @dataclass(frozen=True)
 class Effect:
-    """The effect of a vector at one strength.
-
-    Attributes:
-        attribute: its name.
-        strength: in units of the vector.
-        vector: along it.
-        random: along random directions of the same length.
-    """
+    """The effect of a vector at one strength, and of random directions of the same length."""
 
     attribute: str
     strength: float

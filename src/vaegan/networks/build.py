@@ -150,11 +150,7 @@ def _check_map(
     encoder: Mapping[str, Any],
     decoder: Mapping[str, Any],
 ) -> None:
-    """Check that the networks can have a map as code, and the same one.
-
-    Raises:
-        UserError: if not.
-    """
+    """Check that the networks can have a map as code, and the same one, or raise UserError."""
     if network != "residual":
         raise UserError(f"model.latent map needs model.network residual: the codes of {network} are vectors")
     if "encoder" not in PARTS_OF_KIND[kind]:
@@ -168,11 +164,7 @@ def _check_map(
 
 
 def _used(cls: type[nn.Module], network: str, part: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a class takes.
-
-    Raises:
-        UserError: if a setting would have no effect.
-    """
+    """Return the settings that a class takes; UserError if a setting would have no effect."""
     unused = _UNUSED[cls]
     for name, remedy in _REMEDIES.items():
         if name in unused and settings.get(name):

@@ -138,21 +138,14 @@ class ConvDecoder(Decoder):
         output: 'tanh', 'sigmoid' or 'linear'.
         channels: width of each upsampling convolution, from the first map on.
         strides: factor by which each of them upsamples; 2 each by default.
-        kernel: side of their kernels, odd or even.
-        padding: 'same' or 'valid' (see `conv_shapes`).
         hidden: width of each dense layer between z and the first map; dropout is behind these.
         first_channels: channels of the first map.
         output_kernel: side of the last convolution's kernel.
         output_stride: factor by which the last convolution upsamples; 2 or more make it a transposed one.
-        norm: see `ConvEncoder`.
         norm_first_layer: whether the first dense layer has a norm too.
-        activation: see `ConvEncoder`.
-        order: see `ConvEncoder`.
-        dropout: see `ConvEncoder`.
         condition_dim: dimensions A of the condition c that is joined to z; 0 for none.
 
-    Raises:
-        UserError: if the strides do not fit the channels or the image's size.
+    All others, and errors, are those of `ConvEncoder`.
     """
 
     def __init__(
@@ -206,28 +199,16 @@ class ConvDecoder(Decoder):
 class ConvDiscriminator(Discriminator):
     """Convolutions, dense layers, a linear ``output`` that is the logit.
 
-    Layer l is the last convolution before its norm and non-linearity, as in the authors' code.
+    Layer l is the last convolution before its norm and non-linearity, as in the authors' code. The paper's
+    discriminator has no norm behind its first convolution.
 
     Args:
-        image_shape: ``(C, H, W)``, any size.
-        channels: width of each convolution; this and the next nine arguments are those of `ConvEncoder`.
-        strides: see there.
-        kernel: see there.
-        padding: see there.
-        hidden: see there.
-        norm: see there.
-        norm_first_layer: see there; the paper's discriminator has none behind its first convolution.
-        activation: see there.
-        order: see there.
-        dropout: see there.
         patch: whether to judge each patch by itself: a convolution is the output, and there are no dense layers
             (Isola et al., arXiv:1611.07004, section 3.2.2). A patch is as large as the convolutions see.
         spectral_norm: whether each weight is divided by its largest singular value.
         minibatch_features: features of minibatch discrimination before the output; 0 for none.
-        condition_dim: dimensions A of the condition c that is joined to the flattened maps; 0 for none.
 
-    Raises:
-        UserError: if the strides do not fit the channels or the image's size, or patches what needs whole images.
+    All others are those of `ConvEncoder`. UserError is also raised if patches meet what needs whole images.
     """
 
     def __init__(

@@ -16,11 +16,7 @@ Size = tuple[int, int]
 
 
 def layer_strides(channels: Sequence[int], strides: Sequence[int] | None) -> tuple[int, ...]:
-    """Return one stride for each convolution; 2 each by default.
-
-    Raises:
-        UserError: if there is no convolution, or not one stride for each.
-    """
+    """Return one stride for each convolution; 2 each by default; UserError if their numbers differ or are 0."""
     if not channels:
         raise UserError("channels is empty, but a conv network needs one width for each convolution, like 64,128,256")
     if strides is None:
@@ -33,8 +29,7 @@ def layer_strides(channels: Sequence[int], strides: Sequence[int] | None) -> tup
 def map_sizes(size: Size, strides: Sequence[int]) -> list[Size]:
     """Return height and width of the image ``size`` and of the map behind each stride, largest first.
 
-    Raises:
-        UserError: if a map that is one pixel high or wide should shrink further.
+    Raises UserError if a map that is one pixel high or wide should shrink further.
     """
     sizes = [size]
     for i, stride in enumerate(strides, start=1):
@@ -51,14 +46,8 @@ def map_sizes(size: Size, strides: Sequence[int]) -> list[Size]:
 def valid_sizes(size: Size, kernels: Sequence[int], strides: Sequence[int], *, covering: bool = False) -> list[Size]:
     """Return height and width of the image ``size`` and of the map behind each convolution without padding.
 
-    Args:
-        size: height and width of the image.
-        kernels: side of each kernel.
-        strides: of each convolution.
-        covering: round up, for maps that are to be upsampled to these sizes; there stride 1 keeps the size.
-
-    Raises:
-        UserError: if a kernel is larger than the map it meets.
+    ``covering`` rounds up, for maps that are to be upsampled to these sizes; there stride 1 keeps the size. Raises
+    UserError if a kernel is larger than the map it meets.
     """
     sizes = [size]
     for i, (kernel, stride) in enumerate(zip(kernels, strides, strict=True), start=1):

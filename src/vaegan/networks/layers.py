@@ -182,13 +182,7 @@ def _num_groups(channels: int) -> int:
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Append ``num_features`` measures of closeness to each image's features.
-
-    Args:
-        inputs: width of the features that come in.
-        num_features: measures per image (rows b of the matrix).
-        row_dim: length of a row of the matrix; 5 in the authors' code.
-    """
+    """Append ``num_features`` measures of closeness (rows b of the matrix) to each image's features."""
 
     def __init__(self, inputs: int, num_features: int, row_dim: int = 5) -> None:
         super().__init__()

@@ -51,17 +51,7 @@ class MLPEncoder(Encoder):
 class MLPDecoder(Decoder):
     """Dense layers ``dense1``, ``dense2``, ..., then a linear ``output`` that is the image.
 
-    Args:
-        image_shape: ``(C, H, W)``.
-        latent_dim: dimensions Z of the code.
-        output: 'tanh', 'sigmoid' or 'linear'.
-        hidden: width of each dense layer; the other arguments are those of `MLPEncoder`.
-        norm: see there.
-        norm_first_layer: see there.
-        activation: see there.
-        order: see there.
-        dropout: see there.
-        condition_dim: dimensions A of the condition c that is joined to z; 0 for none.
+    The output is 'tanh', 'sigmoid' or 'linear'; the condition c is joined to z. Other arguments as `MLPEncoder`.
     """
 
     def __init__(
@@ -86,21 +76,10 @@ class MLPDecoder(Decoder):
 
 
 class MLPDiscriminator(Discriminator):
-    """Dense layers ``dense1``, ``dense2``, ..., then a linear ``output`` that is the logit.
+    """Dense layers ``dense1``, ``dense2``, ..., then a linear ``output`` that is the logit; arguments as `MLPEncoder`.
 
-    Layer l is the last dense layer before its norm and non-linearity.
-
-    Args:
-        image_shape: ``(C, H, W)``.
-        hidden: width of each dense layer; the next five arguments are those of `MLPEncoder`.
-        norm: see there.
-        norm_first_layer: see there.
-        activation: see there.
-        order: see there.
-        dropout: see there.
-        spectral_norm: whether each weight is divided by its largest singular value.
-        minibatch_features: features of minibatch discrimination before the output; 0 for none.
-        condition_dim: dimensions A of the condition c that is joined to the image; 0 for none.
+    Layer l is the last dense layer before its norm and non-linearity. ``spectral_norm`` divides each weight by its
+    largest singular value; ``minibatch_features`` of minibatch discrimination come before the output, 0 for none.
     """
 
     def __init__(

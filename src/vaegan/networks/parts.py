@@ -110,12 +110,9 @@ class Discriminator(_Layers):
             add_spectral_norm(self)
 
     def forward(self, x: Tensor, c: Tensor | None = None, *, each_patch: bool = False) -> Tensor:
-        """Return logits of images ``(B, C, H, W)``; positive means real.
+        """Return logits ``(B,)`` of images ``(B, C, H, W)``, under conditions ``(B, A)``; positive means real.
 
-        Args:
-            x: images.
-            c: conditions ``(B, A)`` of a conditional one.
-            each_patch: return those of all patches ``(B, P)``, where there are any, instead of their mean ``(B,)``.
+        With ``each_patch`` those of all patches ``(B, P)``, where there are any, instead of their mean.
         """
         logits = self.through(x, c).flatten(1)
         if self.judges_patches:

@@ -17,12 +17,7 @@ from .conv_shapes import Size
 
 
 class DownConv2d(nn.Conv2d):
-    """A convolution that halves maps, an odd side rounded up: (B, C, H, W) -> (B, O, ceil(H / 2), ceil(W / 2)).
-
-    Args:
-        inputs: channels C.
-        outputs: channels O.
-    """
+    """A convolution that halves maps, an odd side rounded up: (B, C, H, W) -> (B, O, ceil(H / 2), ceil(W / 2))."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3, stride=2)
@@ -33,13 +28,7 @@ class DownConv2d(nn.Conv2d):
 
 
 class NearestConv2d(nn.Conv2d):
-    """Each pixel repeated 2 x 2, then a convolution: (B, C, H, W) -> (B, O, *target), target at most twice (H, W).
-
-    Args:
-        inputs: channels C.
-        outputs: channels O.
-        target: height and width of the output; twice the input's, or one less.
-    """
+    """Each pixel repeated 2 x 2, then a convolution: (B, C, H, W) -> (B, O, *target), target at most twice (H, W)."""
 
     def __init__(self, inputs: int, outputs: int, target: Size) -> None:
         super().__init__(inputs, outputs, 3, padding=1)

@@ -48,14 +48,7 @@ class NormSiLU(nn.GroupNorm):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with a shortcut: (B, C, H, W) -> (B, O, H, W).
-
-    Args:
-        inputs: channels C.
-        outputs: channels O.
-        groups: of the norms.
-        dropout: share of values dropped before the second convolution in training.
-    """
+    """Two convolutions with a shortcut: (B, C, H, W) -> (B, O, H, W); dropout is before the second."""
 
     def __init__(self, inputs: int, outputs: int, groups: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -74,12 +67,9 @@ class ResidualBlock(nn.Module):
 
 
 def code_map(image_shape: ImageShape, latent_dim: int, channels: Sequence[int]) -> tuple[int, int, int]:
-    """Return the shape (C, h, w) of a code that is a map.
+    """Return the shape (C, h, w) of a code that is a map of latent_dim channels.
 
-    Args:
-        image_shape: (C, H, W) of images.
-        latent_dim: channels of the code.
-        channels: widths of the encoder's or decoder's stages; each but one halves the size, odd sizes rounded up.
+    Each stage but one, whose widths are ``channels``, halves the size of the image, odd sizes rounded up.
     """
     return latent_dim, *_sizes(image_shape, channels)[-1]
 
@@ -146,21 +136,8 @@ class ResidualEncoder(Encoder):
 class ResidualDecoder(Decoder):
     """Decoder of residual blocks; in each stage it has one more than the encoder.
 
-    Args:
-        image_shape: ``(C, H, W)``, any size; it comes out exactly.
-        latent_dim: see `ResidualEncoder`.
-        output: 'tanh', 'sigmoid', 'linear' or 'centred'.
-        channels: width of each stage, from the first map on.
-        blocks: in each stage, and one more.
-        groups: see there; this and the next four arguments are those of `ResidualEncoder`.
-        attention: see there.
-        latent: see there.
-        hidden: width of each dense layer between z and the first map; of a vector alone.
-        dropout: see there.
-        condition_dim: dimensions A of the condition c that is joined to z; 0 for none.
-
-    Raises:
-        UserError: as `ResidualEncoder`.
+    The output is 'tanh', 'sigmoid', 'linear' or 'centred'; channels are the widths of the stages from the first map
+    on; hidden layers lie between z and the first map; the condition is joined to z. All else as `ResidualEncoder`.
     """
 
     def __init__(
@@ -244,12 +221,7 @@ GROUP_NORM_EPS = 1e-6
 
 
 class SelfAttention(nn.Module):
-    """Self-attention: (B, C, H, W) -> (B, C, H, W).
-
-    Args:
-        channels: C.
-        groups: of the norm.
-    """
+    """Self-attention: (B, C, H, W) -> (B, C, H, W), after a group norm."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()

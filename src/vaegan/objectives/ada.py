@@ -24,10 +24,7 @@ STEPS_BETWEEN = 4
 class AdaptiveProbability:
     """The probability of augmentation, adapted to how far the discriminator overfits.
 
-    Args:
-        p: a scalar, changed in place; it starts from 0.
-        target: of r_t, in (0, 1).
-        num_images: N.
+    ``p`` is a scalar, changed in place, from 0 on; ``target`` is that of r_t, in (0, 1); ``num_images`` is N.
     """
 
     def __init__(self, p: Tensor, target: float, num_images: int) -> None:

@@ -171,11 +171,8 @@ def pairwise_accuracy(real: Tensor, fake: Tensor) -> Tensor:
 def logit_routes(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Mean logit of each kind of images, and how accurately Dis tells each kind of fakes from real images.
 
-    Args:
-        logits: kind -> logits (B,), or (B, P), of which the mean over patches counts; ``real`` and fakes.
-
-    Returns:
-        ``discriminator/logit-KIND`` of all kinds, ``discriminator/accuracy-KIND`` of fakes: scalars.
+    Logits are (B,), or (B, P), of which the mean over patches counts. Returns scalars ``discriminator/logit-KIND`` of
+    all kinds and ``discriminator/accuracy-KIND`` of fakes.
     """
     logits = {kind: wide(a.detach()).reshape(len(a), -1).mean(1) for kind, a in logits.items()}
     means = {f"discriminator/logit-{kind}": a.mean() for kind, a in logits.items()}

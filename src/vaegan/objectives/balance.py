@@ -58,20 +58,15 @@ def gradient_at_weight(weight: Tensor, outputs: Sequence[Tensor], cotangents: Se
 class BalanceGate:
     """Decides which of decoder and discriminator skip a step.
 
-    Attributes:
-        equilibrium: cross entropy in nats around which the two are balanced (log 2 is a coin toss).
-        margin: distance from it at which the gate closes.
+    They are balanced around ``equilibrium`` nats of cross entropy (log 2 is a coin toss); at ``margin`` from it the
+    gate closes.
     """
 
     equilibrium: float = 0.68
     margin: float = 0.35
 
     def skipped_parts(self, losses: Losses) -> set[str]:
-        """Return the parts that skip this step.
-
-        Args:
-            losses: of this step; Dis's ``real``, and the mean of its fakes', are compared.
-        """
+        """Return the parts that skip this step, by Dis's loss of ``real`` images and the mean loss of its fakes."""
         terms = {name: float(loss) for name, loss in losses["discriminator"].items() if name != "total"}
         fakes = [loss for name, loss in terms.items() if name != "real"]
         compared = (terms["real"], sum(fakes) / len(fakes))

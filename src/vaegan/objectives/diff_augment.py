@@ -52,12 +52,7 @@ class DiscriminatorAugment:
         self.p = torch.ones((), device=device)
 
     def __call__(self, x: Tensor, draws: Tensor) -> Tensor:
-        """Change images.
-
-        Args:
-            x: (B, C, H, W) in the network's range; it may leave it.
-            draws: U(0, 1), (NUM_DRAWS, B), of `Noise`: for each kind whether, and how much.
-        """
+        """Change images (B, C, H, W) in the network's range, which they may leave, by draws (NUM_DRAWS, B)."""
         grey, unit = sum(self.image_range) / 2.0, self.image_range.span / 2.0
         y = (wide(x) - grey) / unit  # the draws must not be rounded with x: x_tilde may come in fewer digits
         for kind in self.kinds:

@@ -89,16 +89,9 @@ class FeatureDiscriminator:
         masks: Callable[[], AbstractContextManager[None]],
         draws: Tensor | None = None,
     ) -> dict[str, tuple[Tensor, Tensor]]:
-        """Pass several batches of one size.
+        """Pass several batches of one size: kind -> logits, (B,) or (B, P), and features (B, ...).
 
-        Args:
-            images: kind -> (B, C, H, W).
-            c: conditions (B, A) of a conditional Dis.
-            masks: makes the context of one pass.
-            draws: for ``augment``, (NUM_DRAWS, B), the same for all kinds.
-
-        Returns:
-            Kind -> logits, (B,) or (B, P), and features (B, ...).
+        ``masks`` makes the context of one pass; ``draws`` (NUM_DRAWS, B), for ``augment``, are the same for all kinds.
         """
         if self.augment is not None:
             assert draws is not None, "augmentation takes its randomness from the noise of the step"
@@ -184,13 +177,8 @@ def r1_gradients(
 ) -> tuple[Tensor, list[Tensor]]:
     """Return the penalty and ``weight`` times its gradient for each trainable parameter of Dis.
 
-    Args:
-        discriminator: Dis.
-        x: real images in the network's range, (B, C, H, W).
-        weight: of the penalty, the steps between penalties included.
-        autocast: makes the context of the forward pass.
-        seed: of dropout masks.
-        c: conditions (B, A) of a conditional Dis.
+    ``x`` are real images in the network's range, (B, C, H, W), with conditions (B, A) of a conditional Dis. The weight
+    includes the steps between penalties; the seed is that of dropout masks.
     """
     x = x.detach().requires_grad_()
     with autocast(), seeded(seed, x.device), frozen_statistics(discriminator):  # x was counted in the step

@@ -115,12 +115,7 @@ class GaussianPixels(_OfPixels):
 
 
 class LaplacePixels(_OfPixels):
-    """Laplace in pixels on the [0, 1] scale: the absolute error, which blurs edges less than the squared one.
-
-    Args:
-        image_range: lowest and highest value inside the network.
-        variance: variance of a pixel.
-    """
+    """Laplace in pixels on the [0, 1] scale: the absolute error, which blurs edges less than the squared one."""
 
     def __init__(self, image_range: tuple[float, float] = (0.0, 1.0), variance: float = 1.0) -> None:
         super().__init__(image_range)
@@ -161,14 +156,7 @@ class BernoulliPixels(nn.Module):
 
 
 class PerceptualLikelihood(nn.Module):
-    """A likelihood in pixels plus a perceptual loss.
-
-    Args:
-        pixels: the likelihood in pixels.
-        layers: of a frozen network, for instance those of an extractor of `metrics.extractors.features`.
-        weight: of the perceptual loss.
-        image_range: lowest and highest value inside the decoder's network.
-    """
+    """A likelihood in pixels plus ``weight`` times a perceptual loss in the layers of a frozen network."""
 
     in_features = False
 

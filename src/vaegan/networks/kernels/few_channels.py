@@ -29,16 +29,7 @@ def turned(weight: Tensor) -> Tensor:
 
 
 def to_few(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Convolve to few channels with "same" padding, block by block.
-
-    Args:
-        x: (B, C, H, W).
-        weight: (O, C, k, k) with odd k and small O.
-        bias: (O,).
-
-    Returns:
-        (B, O, H, W).
-    """
+    """Convolve (B, C, H, W) to few channels (B, O, H, W) with "same" padding, block by block; k is odd, O small."""
     num, channels, kernel, _ = weight.shape
     side = 4 if num == 1 else 2
     if x.shape[2] % side or x.shape[3] % side:
@@ -96,14 +87,7 @@ def _of_weight(gradient: Tensor, x: Tensor, weight: Tensor, *, transposed: bool)
 
 
 class NarrowConv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` with an odd kernel, stride 1 and "same" padding, from many channels to few or the reverse.
-
-    Args:
-        inputs: channels C that come in.
-        outputs: channels O that go out.
-        kernel: odd side of the kernel.
-        bias: whether there is a bias.
-    """
+    """`torch.nn.Conv2d` with an odd kernel, stride 1 and "same" padding, from many channels to few or the reverse."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True) -> None:
         assert kernel % 2, "an even kernel has no centre to turn around"

@@ -49,12 +49,7 @@ class Flatten(nn.Flatten):
 
 
 class Unflatten(nn.Unflatten):
-    """(B, C H W) -> (B, C, H, W), laid out in memory as the convolution behind it is.
-
-    Args:
-        shape: (C, H, W).
-        behind: the module whose first convolution weight has the layout; None for the default one.
-    """
+    """(B, C H W) -> (B, C, H, W), laid out in memory as the first convolution weight of the module behind it."""
 
     def __init__(self, shape: tuple[int, int, int], behind: nn.Module | None = None) -> None:
         super().__init__(1, shape)

@@ -83,9 +83,6 @@ def split_convolution(
         forward: x, weight, bias -> output.
         of_x: gradient of the output, x, weight -> that of x.
         of_weight: the same -> that of the weight.
-
-    Returns:
-        The output.
     """
     saved: list[Tensor] = []
     empty = _OfParameters.apply(weight, bias, shape, saved, of_weight)  # type: ignore[no-untyped-call]

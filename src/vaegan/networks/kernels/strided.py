@@ -40,17 +40,10 @@ GAINS = _gains()
 
 
 def weight_gradient(big: Tensor, small: Tensor, kernel: int, stride: int, padding: tuple[int, int]) -> Tensor:
-    """Return the gradient of the weight of a convolution of ``big`` whose output's gradient is ``small``.
+    """Return the gradient (O, C, k, k), channels-last, of the weight of a convolution of ``big`` (B, C, H, W).
 
-    Args:
-        big: (B, C, H, W); fastest if channels-last.
-        small: (B, O, h, w), likewise.
-        kernel: side k of the square kernel.
-        stride: of the convolution.
-        padding: zeros above and to the left of ``big``.
-
-    Returns:
-        (O, C, k, k), channels-last.
+    ``small`` (B, O, h, w) is the gradient of its output; both are fastest if channels-last. The padding is the number
+    of zeros above and to the left of ``big``.
     """
     num_pieces = -(-len(big) // MOST_IMAGES)
     pairs = zip(big.chunk(num_pieces), small.chunk(num_pieces), strict=True)
