@@ -63,7 +63,6 @@ ALL = (
             OptimSettings(name="adam", lr=1e-4),
             TrainSettings(epochs=50, batch_size=128),
         ),
-        num_images=60_000,
         notes=(
             "fixed: Dec's cancelled adversarial gradient; different dropout masks; range of images; last batch",
             "a single number is not enough to reconstruct an image: with correct gradients, images are still noise "
@@ -73,4 +72,3 @@ ALL = (
         ),
     ),
 )
-"""Recipes of this origin."""

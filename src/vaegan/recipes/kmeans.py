@@ -65,7 +65,6 @@ ALL = (
         "convolutional autoencoder whose codes are clustered",
         *MNIST,
         (DATA, _coder("ae", 10), BERNOULLI, ADAM, TrainSettings(epochs=20, batch_size=128)),
-        num_images=60_000,
         notes=(
             "then `vaegan cluster RUN`: k-means with ten clusters, a gallery of each, scores against the labels",
             "its galleries show two clusters of zeros; here the agreement of clusters and digits is measured",
@@ -77,7 +76,6 @@ ALL = (
         "convolutional VAE with a Bernoulli likelihood, KL weight 1",
         *MNIST,
         (DATA, _coder("vae", 20), BERNOULLI, ADAM, TrainSettings(epochs=20, batch_size=128)),
-        num_images=60_000,
         notes=(
             "a true ELBO: cross entropy summed over pixels and KL over z",
             "not stated there: widths, z (here 20), rate",
@@ -88,7 +86,6 @@ ALL = (
         "fully connected GAN",
         *MNIST,
         (DATA, MLP_GAN, GAME, DCGAN_ADAM, TrainSettings(epochs=50, batch_size=128)),
-        num_images=60_000,
         notes=(
             "only the name is stated there; here a common narrowing Dis with dropout, and Dec its mirror, with norms",
         ),
@@ -98,8 +95,6 @@ ALL = (
         "DCGAN: all convolutions, weights and optimiser of its paper",
         *MNIST,
         (DATA, DCGAN, GAME, DCGAN_ADAM, TrainSettings(epochs=20, batch_size=128)),
-        num_images=60_000,
         notes=("arXiv:1511.06434 scaled down to 28x28: two upsampling layers instead of four",),
     ),
 )
-"""Recipes of this origin."""

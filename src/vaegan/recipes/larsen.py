@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..config import AugmentSettings, DataSettings, LossSettings, OptimSettings, TrainSettings
-from .recipe import data_of, paper_conv, paper_mlp, recipe
+from .recipe import NUM_IMAGES, data_of, paper_conv, paper_mlp, recipe
 
 BATCH_SIZE = 64
 CODE = "and the authors' code: minimax, balance gate, RMSProp"
@@ -58,9 +58,9 @@ def _optim() -> OptimSettings:
     )
 
 
-def _train(updates: int, num_images: int, snapshot_epochs: float = 1.0) -> TrainSettings:
-    """This many updates of 64 images, in epochs of ``num_images``."""
-    epochs = round(updates * BATCH_SIZE / num_images, 2)
+def _train(updates: int, source: str, snapshot_epochs: float = 1.0) -> TrainSettings:
+    """This many updates of 64 images, in epochs of the source's images."""
+    epochs = round(updates * BATCH_SIZE / NUM_IMAGES[source], 2)
     return TrainSettings(epochs=epochs, batch_size=BATCH_SIZE, snapshot_epochs=snapshot_epochs)
 
 
@@ -71,8 +71,7 @@ ALL = (
         "CelebA, 64x64",
         (3, 64, 64),
         f"arXiv:1512.09300, Table 1, {CODE}",
-        (_augmented("celeba"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(37_500, 182_637, 0.5)),
-        num_images=182_637,
+        (_augmented("celeba"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(37_500, "celeba", 0.5)),
         notes=(
             "the encoder's dense layer has the table's 2048 units; the code has 1024",
             f"{LATER} (0.5), 62,500 updates",
@@ -85,8 +84,7 @@ ALL = (
         "LFW, 64x64",
         (3, 64, 64),
         f"arXiv:1512.09300, Table 1, {CODE}",
-        (_augmented("lfw"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(37_500, 11_900, 5.0)),
-        num_images=11_900,
+        (_augmented("lfw"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(37_500, "lfw", 5.0)),
         notes=(
             "images of the official alignment; theirs are aligned by landmarks, which are not part of the data",
             "not conditioned on attributes, unlike the models of the paper's Table 2",
@@ -99,8 +97,7 @@ ALL = (
         "STL-10, 64x64",
         (3, 64, 64),
         f"network of arXiv:1512.09300, Table 1, {CODE}",
-        (_augmented("stl10"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(50_000, 105_000)),
-        num_images=105_000,
+        (_augmented("stl10"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(50_000, "stl10")),
         notes=("trained on all images that are not for testing, with and without labels",),
     ),
     recipe(
@@ -114,9 +111,8 @@ ALL = (
             NET_32,
             _loss(gamma=5e-6, real_weight=0.66),
             _optim(),
-            _train(37_500, 50_000, 2.0),
+            _train(37_500, "cifar10", 2.0),
         ),
-        num_images=50_000,
         notes=(
             "no augmentation: their code augments all data sets but this one",
             "later versions of their code: --loss.gamma 1e-5 --model.latent-dim 256, reals at 0.5, 50,000 updates",
@@ -135,7 +131,6 @@ ALL = (
             _optim(),
             TrainSettings(epochs=40, batch_size=BATCH_SIZE),
         ),
-        num_images=60_000,
         notes=(
             "the code has this network for an AE and a GAN; gamma and the KL weight are ours: L_llike in layer l is a "
             "nat or less per image, and with the weights for larger images the posterior collapses",
@@ -143,4 +138,3 @@ ALL = (
         ),
     ),
 )
-"""Recipes of this origin."""

@@ -72,7 +72,6 @@ ALL = (
             OptimSettings(name="adam", lr=1e-3, beta1=0.5),
             TrainSettings(epochs=200, batch_size=256, snapshot_epochs=5),
         ),
-        num_images=60_000,
         notes=(
             "the third convolution has a leaky ReLU here, as the first two have; theirs has a plain ReLU",
             ABOUT_KL,
@@ -92,7 +91,6 @@ ALL = (
             OptimSettings(name="adam", lr=3e-4, discriminator_lr=1e-4, beta1=0.5),
             TrainSettings(epochs=100, batch_size=128),
         ),
-        num_images=182_637,
         notes=(
             "trained on the splits for training and validation, 182,637 images; theirs on 162,770",
             "its authors report that batch norm works better after the activation; compare --model.*.order norm-first",
@@ -101,4 +99,3 @@ ALL = (
         ),
     ),
 )
-"""Recipes of this origin."""

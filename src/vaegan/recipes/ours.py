@@ -76,7 +76,7 @@ def _few_images() -> Recipe:
 def _on_mnist(name: str, summary: str, origin: str, model: ModelSettings, loss: LossSettings, epochs: int) -> Recipe:
     """A recipe for MNIST."""
     settings = (data_of("mnist"), model, loss, _falling(), TrainSettings(epochs=epochs, batch_size=128))
-    return recipe(name, summary, "28x28 grey digits", (1, 28, 28), origin, settings, num_images=60_000)
+    return recipe(name, summary, "28x28 grey digits", (1, 28, 28), origin, settings)
 
 
 def _on_yours(name: str, summary: str, origin: str, size: int, model: ModelSettings, epochs: int) -> Recipe:
@@ -100,7 +100,6 @@ ALL = (
             _adam(),
             TrainSettings(epochs=60, snapshot_epochs=5),
         ),
-        num_images=1_524,
     ),
     _on_mnist(
         "mnist-mlp",
@@ -136,4 +135,3 @@ ALL = (
         epochs=20,
     ),
 )
-"""Recipes of this origin; the first is the default of all."""

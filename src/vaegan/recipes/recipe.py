@@ -25,6 +25,11 @@ from ..config import (
 YOURS = "your-images"
 """Placeholder for the data of a recipe for your own images: not a source, so training asks for one."""
 
+NUM_IMAGES = {
+    "mnist": 60_000, "celeba": 182_637, "lfw": 11_900, "stl10": 105_000, "cifar10": 50_000, "digits": 1_524
+}  # fmt: skip
+"""Training images by source."""
+
 Settings = tuple[DataSettings, ModelSettings, LossSettings, OptimSettings, TrainSettings]
 
 
@@ -42,7 +47,7 @@ class Recipe:
     origin: str
     """Where the values come from."""
     config: Config
-    num_images: int = 10_000
+    num_images: int
     """Number of training images, assumed if it is for your own; expected times are computed from it."""
     notes: tuple[str, ...] = ()
     """Differences from the origin and their reasons, what is not stated there, what to try; a line each."""
@@ -56,12 +61,13 @@ def recipe(
     origin: str,
     settings: Settings,
     *,
-    num_images: int = 10_000,
+    num_images: int | None = None,
     notes: tuple[str, ...] = (),
 ) -> Recipe:
     """Return a recipe made of its groups of settings."""
     data_, model, loss, optim, train = settings
     config = Config(recipe=name, data=data_, model=model, loss=loss, optim=optim, train=train)
+    num_images = num_images or NUM_IMAGES.get(data_.source, 10_000)
     return Recipe(name, summary, data, image_shape, origin, config, num_images, notes)
 
 

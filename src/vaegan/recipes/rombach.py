@@ -87,4 +87,3 @@ def _kl(factor: int, latent_dim: int, channels: tuple[int, ...]) -> Recipe:
 
 
 ALL = (_kl(4, 3, (128, 256, 512)), _kl(8, 4, (128, 256, 512, 512)))
-"""Recipes of this origin."""

@@ -69,7 +69,6 @@ ALL = (
             OptimSettings(name="adam", lr=5e-4, beta1=0.5),
             TrainSettings(epochs=100, batch_size=100),
         ),
-        num_images=60_000,
         notes=(
             "not stated there: optimiser, rate (here 5e-4 as for its faces), layer l (here the last convolution)",
             "convolutions without padding: 28, 13, 5 pixels on the way down, 6, 13, 28 on the way up",
@@ -107,4 +106,3 @@ ALL = (
         ),
     ),
 )
-"""Recipes of this origin."""

@@ -45,7 +45,6 @@ ALL = (
             OPTIM,
             TrainSettings(epochs=20, batch_size=64),
         ),
-        num_images=182_637,
         notes=(
             "the sum of squared errors and KL with weight 1: a Gaussian of variance 1/2 in pixels",
             "not stated there: epochs; its batches have 32 to 100 images",
@@ -80,7 +79,6 @@ ALL = (
             OPTIM,
             TrainSettings(epochs=20, batch_size=64),
         ),
-        num_images=182_637,
         notes=(
             "mean squared difference of 65,536 features: weights 2 / 65,536 on our sums",
             "we take its KL as a sum over z; if the KL is too small, lower --loss.kl-weight",
@@ -90,4 +88,3 @@ ALL = (
         ),
     ),
 )
-"""Recipes of this origin."""
