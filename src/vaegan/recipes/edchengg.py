@@ -46,7 +46,6 @@ ALL = (
         "edchengg-mnist",
         "fully connected VAE/GAN that compares images by Dis's logit",
         "MNIST",
-        (1, 28, 28),
         "edchengg/VAE_GAN on GitHub",
         (
             data_of("mnist"),

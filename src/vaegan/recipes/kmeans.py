@@ -19,7 +19,7 @@ from ..config import (
 from .recipe import data_of, recipe
 
 ORIGIN = "a student project on GAN and VAE for MNIST, on GitHub"
-MNIST = ("MNIST", (1, 28, 28), ORIGIN)
+MNIST = ("MNIST", ORIGIN)
 DATA = data_of("mnist")
 
 ENCODER = PartSettings(channels=(32, 64), kernel=3, hidden=(128,), norm="none")

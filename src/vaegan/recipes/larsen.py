@@ -69,7 +69,6 @@ ALL = (
         "larsen-celeba64",
         "the paper's VAE/GAN on faces",
         "CelebA, 64x64",
-        (3, 64, 64),
         f"arXiv:1512.09300, Table 1, {CODE}",
         (_augmented("celeba"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(37_500, "celeba", 0.5)),
         notes=(
@@ -82,7 +81,6 @@ ALL = (
         "larsen-lfw64",
         "the paper's VAE/GAN on few faces",
         "LFW, 64x64",
-        (3, 64, 64),
         f"arXiv:1512.09300, Table 1, {CODE}",
         (_augmented("lfw"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(37_500, "lfw", 5.0)),
         notes=(
@@ -95,7 +93,6 @@ ALL = (
         "larsen-stl64",
         "the authors' VAE/GAN on photographs",
         "STL-10, 64x64",
-        (3, 64, 64),
         f"network of arXiv:1512.09300, Table 1, {CODE}",
         (_augmented("stl10"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(50_000, "stl10")),
         notes=("trained on all images that are not for testing, with and without labels",),
@@ -104,7 +101,6 @@ ALL = (
         "larsen-cifar32",
         "the authors' VAE/GAN on small photographs",
         "CIFAR-10, 32x32",
-        (3, 32, 32),
         f"arXiv:1512.09300 {CODE}",
         (
             data_of("cifar10", 32, 3),
@@ -122,7 +118,6 @@ ALL = (
         "larsen-mnist",
         "the authors' MNIST network with the paper's loss and optimiser",
         "MNIST",
-        (1, 28, 28),
         f"arXiv:1512.09300 {CODE}; two layers of 1024",
         (
             data_of("mnist"),

@@ -63,7 +63,6 @@ ALL = (
         "munjal-mnist",
         "small convolutional VAE/GAN without norms, KL weight 1/B",
         "MNIST",
-        (1, 28, 28),
         ORIGIN,
         (
             data_of("mnist"),
@@ -82,7 +81,6 @@ ALL = (
         "munjal-celeba64",
         "convolutional VAE/GAN with batch norm after the activation, KL weight 1/B",
         "CelebA, 64x64",
-        (3, 64, 64),
         ORIGIN,
         (
             data_of("celeba", 64, 3, crop_size=140),

@@ -70,20 +70,20 @@ def _few_images() -> Recipe:
     )
     summary = "a narrow 32x32 network for some hundred images, minutes on a laptop"
     origin = "ours: the paper's pattern, a third as wide"
-    return recipe("small-32", summary, "few 32x32 images", (3, 32, 32), origin, settings, num_images=500)
+    return recipe("small-32", summary, "few 32x32 images", origin, settings, num_images=500)
 
 
 def _on_mnist(name: str, summary: str, origin: str, model: ModelSettings, loss: LossSettings, epochs: int) -> Recipe:
     """A recipe for MNIST."""
     settings = (data_of("mnist"), model, loss, _falling(), TrainSettings(epochs=epochs, batch_size=128))
-    return recipe(name, summary, "28x28 grey digits", (1, 28, 28), origin, settings)
+    return recipe(name, summary, "28x28 grey digits", origin, settings)
 
 
 def _on_yours(name: str, summary: str, origin: str, size: int, model: ModelSettings, epochs: int) -> Recipe:
     """A recipe for any colour images, cut and scaled to ``size``."""
     loss, train = _loss(gamma=0.1, kl_weight=0.2), TrainSettings(epochs=epochs)
     settings = (data_of(YOURS, size), _without_norm(model), loss, _falling(), train)
-    return recipe(name, summary, f"{size}x{size} images", (3, size, size), origin, settings)
+    return recipe(name, summary, f"{size}x{size} images", origin, settings)
 
 
 ALL = (
@@ -91,7 +91,6 @@ ALL = (
         "digits",
         "small convolutional VAE/GAN, trained in a minute or two on a laptop",
         "8x8 grey digits",
-        (1, 8, 8),
         "ours: the paper's pattern scaled down to 8x8",
         (
             data_of("digits"),

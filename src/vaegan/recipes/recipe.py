@@ -29,6 +29,8 @@ NUM_IMAGES = {
     "mnist": 60_000, "celeba": 182_637, "lfw": 11_900, "stl10": 105_000, "cifar10": 50_000, "digits": 1_524
 }  # fmt: skip
 """Training images by source."""
+IMAGE_SHAPES = {"mnist": (1, 28, 28), "digits": (1, 8, 8)}
+"""(C, H, W) of sources that are used in their own size."""
 
 Settings = tuple[DataSettings, ModelSettings, LossSettings, OptimSettings, TrainSettings]
 
@@ -57,7 +59,6 @@ def recipe(
     name: str,
     summary: str,
     data: str,
-    image_shape: tuple[int, int, int],
     origin: str,
     settings: Settings,
     *,
@@ -67,6 +68,8 @@ def recipe(
     """Return a recipe made of its groups of settings."""
     data_, model, loss, optim, train = settings
     config = Config(recipe=name, data=data_, model=model, loss=loss, optim=optim, train=train)
+    size = data_.size
+    image_shape = IMAGE_SHAPES[data_.source] if size is None else (data_.channels or 3, size, size)
     num_images = num_images or NUM_IMAGES.get(data_.source, 10_000)
     return Recipe(name, summary, data, image_shape, origin, config, num_images, notes)
 

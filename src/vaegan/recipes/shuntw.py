@@ -60,7 +60,6 @@ ALL = (
         "shuntw-mnist",
         "convolutional VAE/GAN whose decoder hardly sees the likelihood",
         "MNIST",
-        (1, 28, 28),
         ORIGIN,
         (
             data_of("mnist"),
@@ -79,7 +78,6 @@ ALL = (
         "shuntw-faces64",
         "the same on colour faces, with minibatch discrimination, noisy labels, falling rates",
         "64x64 faces (theirs: 8,500)",
-        (3, 64, 64),
         ORIGIN,
         (
             data_of(YOURS, 64, 3, crop="none"),

@@ -36,7 +36,6 @@ ALL = (
         "tang-vae64",
         "convolutional VAE with a Gaussian likelihood in pixels",
         "CelebA, 64x64",
-        (3, 64, 64),
         ORIGIN,
         (
             data_of("celeba", 64, 3),
@@ -54,7 +53,6 @@ ALL = (
         "tang-vaegan64",
         "convolutional VAE/GAN with half the weight on reals",
         "CelebA, 64x64",
-        (3, 64, 64),
         ORIGIN,
         (
             data_of("celeba", 64, 3),
