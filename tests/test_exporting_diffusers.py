@@ -98,7 +98,7 @@ def test_without_diffusers_the_files_are_written_and_said_to_be_unchecked(comman
         ({"output": "tanh"}, "its output is tanh"),
         ({"encoder": {"channels": (4, 4, 8)}}, "the decoder's channels are not the encoder's in reverse"),
         ({"encoder": {"blocks": 1}}, "encoder and decoder differ in blocks"),
-        ({"image_shape": (3, 18, 24)}, "sides of its images are no multiples of 4"),
+        ({"image_shape": (3, 18, 24)}, "the sides of its images are not multiples of 4"),
     ],
 )
 def test_models_that_have_no_such_layout(changes, message, tmp_path):

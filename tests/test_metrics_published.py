@@ -128,7 +128,7 @@ def test_dinov2_is_torchs_transformer_with_scales(tmp_path):
     x = torch.rand(3, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     found = extractor.features(x, batch_size=2)
     assert found.shape == (3, extractor.dim) == (3, 128)
-    normal = (x - torch.tensor(dinov2._MEAN)[:, None, None]) / torch.tensor(dinov2._SPREAD)[:, None, None]
+    normal = (x - torch.tensor(dinov2._MEAN)[:, None, None]) / torch.tensor(dinov2._STD)[:, None, None]
     patches = F.conv2d(normal, tensors["patch_embed.proj.weight"], tensors["patch_embed.proj.bias"], stride=14)
     tokens = torch.cat([tensors["cls_token"].expand(3, -1, -1), patches.flatten(2).mT], 1) + tensors["pos_embed"]
     with torch.no_grad():

@@ -133,5 +133,5 @@ def _obstacle(model: Model) -> str | None:
             return f"encoder and decoder differ in {name}"
     factor = 2 ** (len(encoder["channels"]) - 1)
     if any(side % factor for side in model.image_shape[1:]):
-        return f"sides of its images are no multiples of {factor}"
+        return f"the sides of its images are not multiples of {factor}"
     return None

@@ -99,7 +99,7 @@ def paper_conv(
 
     Args:
         encoder: channels of its convolutions.
-        first: channels of the map made out of z.
+        first: channels of the map made from z.
         decoder: channels of its upsampling convolutions.
         discriminator: channels of its convolutions.
         hidden: widths of the dense layer in encoder and discriminator.

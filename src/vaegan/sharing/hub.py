@@ -55,7 +55,7 @@ def download_model(
                 allow_patterns=list(files),
             )
         )
-    except Exception as error:  # the hub's client lets those of its transport through, too
+    except Exception as error:  # the hub's client also raises those of its transport
         remedy = ", nor is there a copy in the cache; go online, or copy the model's folder here and name that"
         raise UserError(f"no run or saved model at {name}, and {_refusal(error, name, revision, remedy)}") from error
 

@@ -24,7 +24,7 @@ PUBLISHED = Published("dinov2", "https://dl.fbaipublicfiles.com/dinov2/dinov2_vi
 _SIDE = 224
 _HEAD_DIM = 64
 _AT_A_TIME = 32
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels
 _RENAMED = (
     (r"^dinov2\.", ""),
     (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
@@ -42,7 +42,7 @@ class DINOv2:
     """DINOv2 as an extractor (see `features.FeatureExtractor`); weights as in `weights.read_weights`.
 
     Raises:
-        UserError: if there are no weights, or others.
+        UserError: if the weights are missing or of another network.
     """
 
     name = "dinov2"
@@ -77,8 +77,8 @@ class DINOv2:
         """Yield the tokens `(B, T, D)` behind each block."""
         t = self._tensors
         sized = F.interpolate(x, size=(_SIDE, _SIDE), mode="bicubic", align_corners=False, antialias=True)
-        mean, spread = (sized.new_tensor(values)[:, None, None] for values in (_MEAN, _SPREAD))
-        h = self._with_places((sized.expand(-1, 3, -1, -1) - mean) / spread)
+        mean, std = (sized.new_tensor(values)[:, None, None] for values in (_MEAN, _STD))
+        h = self._embedded((sized.expand(-1, 3, -1, -1) - mean) / std)
         for number in range(self._depth):
             name = f"blocks.{number}."
             h = h + t[name + "ls1.gamma"] * self._attention(self._norm(h, name + "norm1"), name + "attn.")
@@ -86,18 +86,18 @@ class DINOv2:
             h = h + t[name + "ls2.gamma"] * self._linear(y, name + "mlp.fc2")
             yield h
 
-    def _with_places(self, x: Tensor) -> Tensor:
-        """Return tokens `(B, 1 + patches, D)`: the class token, and patches, each with its place."""
+    def _embedded(self, x: Tensor) -> Tensor:
+        """Return tokens `(B, 1 + patches, D)`: the class token and patches, each with its position embedding."""
         t = self._tensors
         kernel = t["patch_embed.proj.weight"]
         patches = F.conv2d(x, kernel, t["patch_embed.proj.bias"], stride=kernel.shape[-1])
-        places = t["pos_embed"][:, 1:]
-        side = round(places.shape[1] ** 0.5)
-        places = places.transpose(1, 2).reshape(1, -1, side, side)
-        if places.shape[2:] != patches.shape[2:]:
-            places = F.interpolate(places, size=patches.shape[2:], mode="bicubic", align_corners=False)
+        positions = t["pos_embed"][:, 1:]
+        side = round(positions.shape[1] ** 0.5)
+        positions = positions.transpose(1, 2).reshape(1, -1, side, side)
+        if positions.shape[2:] != patches.shape[2:]:
+            positions = F.interpolate(positions, size=patches.shape[2:], mode="bicubic", align_corners=False)
         first = (t["cls_token"] + t["pos_embed"][:, :1]).expand(len(x), -1, -1)
-        return torch.cat([first, (patches + places).flatten(2).transpose(1, 2)], 1)
+        return torch.cat([first, (patches + positions).flatten(2).transpose(1, 2)], 1)
 
     def _attention(self, x: Tensor, name: str) -> Tensor:
         qkv = self._linear(x, name + "qkv").reshape(*x.shape[:2], 3, -1, _HEAD_DIM).permute(2, 0, 3, 1, 4)

@@ -73,7 +73,7 @@ class Pixels:
 
 _PUBLISHED: dict[str, Callable[..., Inception | DINOv2]] = {"inception": Inception, "dinov2": DINOv2}
 _OF_LAYERS = 1
-"""Seed of our own networks whose hidden layers are trained with, so that they are not those that measure."""
+"""Seed of our own networks for a perceptual loss, so that what is trained on is not what measures."""
 
 
 def default_extractor(data: ImageData) -> str:
@@ -90,18 +90,18 @@ def open_extractor(
     weights: Path | None = None,
     device: torch.device | str = "cpu",
 ) -> FeatureExtractor:
-    """Return an extractor, trained or fetched if that was not done before.
+    """Return an extractor, trained or downloaded unless it is in the cache.
 
     Args:
         name: one of `EXTRACTORS`; the default of these data if None.
-        data: what it is to be used on, in the size of the images that it will see.
-        seed: of the training of our own.
-        cache: folder to keep it in; ``~/.cache/vaegan`` if None.
+        data: images it is trained and used on, in the size it will see.
+        seed: of the training of our own networks.
+        cache: folder of trained networks and weights; ``~/.cache/vaegan`` if None.
         weights: file of the weights of a published network.
         device: where it computes.
 
     Raises:
-        UserError: if there is none of this name, or it cannot be had for these data.
+        UserError: if the name is unknown, or the extractor cannot be trained on these data or downloaded.
     """
     name = name or default_extractor(data)
     folder = cache_folder(cache) / "extractors"
@@ -124,10 +124,10 @@ def open_layers(
     weights: Path | None = None,
     device: torch.device | str = "cpu",
 ) -> Callable[[Tensor], list[Tensor]]:
-    """Return what gives the hidden layers of an extractor: images `(B, C, H, W)` in [0, 1] -> maps, differentiable.
+    """Return the function images `(B, C, H, W)` in [0, 1] -> maps of an extractor's hidden layers, differentiable.
 
-    Arguments and what is raised as `open_extractor`; 'pixels' has no layers. Our own networks are others than those
-    that `open_extractor` gives by itself.
+    Arguments and errors as in `open_extractor`; 'pixels' has no layers. Our own networks have another seed than those
+    that measure.
     """
     extractor = open_extractor(name, data, seed=_OF_LAYERS, cache=cache, weights=weights, device=device)
     if isinstance(extractor, (Learned, Inception, DINOv2)):

@@ -170,7 +170,7 @@ class Inception:
     """Inception-v3 as an extractor (see `features.FeatureExtractor`); weights as in `weights.read_weights`.
 
     Raises:
-        UserError: if there are no weights, or others.
+        UserError: if the weights are missing or of another network.
     """
 
     name = "inception"

@@ -156,13 +156,13 @@ class Learned:
 
     @torch.inference_mode()
     def label_probabilities(self, features: Tensor) -> Tensor:
-        """Return the probability of each label `(B, K)` out of features `(B, 128)`, both on the CPU."""
+        """Return the probability of each label `(B, K)` from features `(B, 128)`, both on the CPU."""
         logits: Tensor = self._classifier.head(features.to(self._device))
         return logits[:, : len(self.label_names)].softmax(1).cpu()
 
     @torch.inference_mode()
     def attribute_probabilities(self, features: Tensor) -> Tensor:
-        """Return the probability of each attribute `(B, A)` out of features `(B, 128)`, both on the CPU."""
+        """Return the probability of each attribute `(B, A)` from features `(B, 128)`, both on the CPU."""
         logits: Tensor = self._classifier.head(features.to(self._device))
         return logits[:, len(self.label_names) :].sigmoid().cpu()
 
