@@ -284,7 +284,7 @@ def test_command(command, tmp_path, capsys):
     assert all(float(row[3]) < 1e-4 for row in rows[1:])
     assert " ".join(told) == f"5 files, checked against the model: {run / 'export'}"
     assert captured.err == "", "the exporters talk"
-    assert command("export", run, "--form", "torch") == 0, "what nobody named a place for is replaced"
+    assert command("export", run, "--format", "torch") == 0, "what nobody named a place for is replaced"
     assert sorted(path.name for path in (run / "export").iterdir()) == ["decoder.pt2", "encoder.pt2", "export.json"]
     assert load(run).kind == "ae"
 
@@ -292,8 +292,8 @@ def test_command(command, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--form", "tflite"], "tflite"),
-        (["--form", ""], "no format to export; name some of safetensors, onnx, torch"),
+        (["--format", "tflite"], "tflite"),
+        (["--format", ""], "no format to export; name some of safetensors, onnx, torch"),
         (["--out", "{full}"], "holds something else (no export.json in it); choose another name"),
         (["--out", "{full}", "--overwrite", "true"], "holds something else (no export.json in it)"),
         (["--out", "{file}"], "is a file; name a folder"),
@@ -320,6 +320,6 @@ def test_a_missing_extra_is_named(command, tmp_path, capsys, monkeypatch):
     run = saved(tmp_path / "run")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert command("export", run) == 2
-    assert "ONNX needs onnxruntime: pip install 'vaegan[onnx]', or leave it out" in capsys.readouterr().err
+    assert "ONNX needs onnxruntime: pip install 'vaegan[onnx]', or --format" in capsys.readouterr().err
     assert not (run / "export").exists()
-    assert command("export", run, "--form", "safetensors,torch") == 0
+    assert command("export", run, "--format", "safetensors,torch") == 0

@@ -77,7 +77,7 @@ def test_recipes_have_the_layout_and_the_size_of_theirs(tmp_path):
 def test_without_diffusers_the_files_are_written_and_said_to_be_unchecked(command, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     model().save(tmp_path / "model")
-    assert command("export", tmp_path / "model", "--form", "diffusers", "--out", tmp_path / "export") == 0
+    assert command("export", tmp_path / "model", "--format", "diffusers", "--out", tmp_path / "export") == 0
     captured = capsys.readouterr()
     assert captured.out.count("not checked") == 2
     assert "diffusers is not installed" in captured.out + captured.err

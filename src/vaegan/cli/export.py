@@ -15,19 +15,19 @@ _log = logging.getLogger("vaegan")
 
 
 class Options(Settings):
-    """Write a model's parts as files for other programs: safetensors, ONNX and torch.export graphs, diffusers' layout.
+    """Write a model for other programs: safetensors, ONNX and torch.export graphs, diffusers' layout.
 
     Encoder (images in [0, 1] to mu and logvar), decoder (codes to images in [0, 1]) and discriminator (images to the
     logit of "real") take batches of any size; those of a conditional model take the condition as second input. Each
     file is read back and compared with the model on batches of 1 and 3, and the largest difference is printed; if one
-    is above 1e-4, nothing is kept. export.json tells names, shapes, ranges and conditions.
+    is above 1e-4, no file is written. export.json has names, shapes, ranges and conditions.
     """
 
     run: Annotated[str, Arg("RUN", positional=True)]
     """Run folder, folder of a saved model, or id of a model on the hub."""
     out: Annotated[Path | None, Arg("FOLDER", default="RUN/export")] = None
     """Folder for the files; it appears when all of them are written and checked."""
-    form: tuple[Literal["safetensors", "onnx", "torch", "diffusers"], ...] = ("safetensors", "onnx", "torch")
+    format: tuple[Literal["safetensors", "onnx", "torch", "diffusers"], ...] = ("safetensors", "onnx", "torch")
     """Which: what vaegan.load reads, with the priors; .onnx (extra 'onnx'); .pt2 for torch.export.load; of models whose
     codes are maps, a folder for AutoencoderKL.from_pretrained of diffusers (checked where the extra is installed)."""
     overwrite: bool = False
@@ -43,10 +43,10 @@ def run(options: Options) -> None:
     overwrite = options.overwrite or options.out is None
     check_folder(folder, overwrite)
     model = load(options.run)
-    checks = export_model(model, folder, options.form, overwrite=overwrite)
+    checks = export_model(model, folder, options.format, overwrite=overwrite)
     if console.is_first_process():
         rows = [[check.part, check.form, check.file, _in_words(check.difference)] for check in checks]
-        print_table(("part", "form", "file", "largest difference"), rows)
+        print_table(("network", "format", "file", "largest difference"), rows)
     num = len({check.file for check in checks})
     if any(check.difference is None for check in checks):
         _log.warning("diffusers is not installed, so its files are not checked: pip install 'vaegan[diffusers]'")

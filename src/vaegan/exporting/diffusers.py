@@ -95,7 +95,7 @@ def _config(model: Model) -> dict[str, Any]:
         UserError: if it cannot hold the model.
     """
     if (reason := _obstacle(model)) is not None:
-        raise UserError(f"diffusers' AutoencoderKL cannot hold this model: {reason}; export other forms (--form)")
+        raise UserError(f"diffusers' AutoencoderKL cannot hold this model: {reason}; choose other formats (--format)")
     channels, height, width = model.image_shape
     encoder = (model.architecture or {})["encoder"]
     num = len(encoder["channels"])

@@ -177,7 +177,7 @@ def import_onnxruntime() -> Any:
         import onnxscript
     except ImportError as error:
         raise UserError(
-            f"ONNX needs {error.name or 'more'}: pip install 'vaegan[onnx]', or leave it out: --form safetensors,torch"
+            f"ONNX needs {error.name or 'more'}: pip install 'vaegan[onnx]', or --format safetensors,torch"
         ) from error
     assert onnx
     assert onnxscript
