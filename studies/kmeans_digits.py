@@ -16,7 +16,7 @@ from common.study import Study, run_study
 from torch import Tensor
 
 from vaegan.latent.clustering import Clusters, kmeans, principal_components
-from vaegan.metrics.cluster_scores import SCORES, contingency
+from vaegan.metrics.label_scores import SCORES, contingency
 from vaegan.models import Model
 
 KINDS = {"AE": "ae", "VAE": "vae", "VAE/GAN": "vaegan"}

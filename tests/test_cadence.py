@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vaegan.training.cadence import Cadence
+from vaegan.schedules import Cadence
 
 
 def counts(cadence: Cadence, start: int, end: int) -> list[int]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vaegan.cli import main
 from vaegan.data import open_data
-from vaegan.metrics.cluster_scores import SCORES
+from vaegan.metrics.label_scores import SCORES
 from vaegan.models import Model, load
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml

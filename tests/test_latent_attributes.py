@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression
 
+from vaegan.data.conditions import find_thresholds, has_attribute
 from vaegan.data.dataset import ImageSet
-from vaegan.data.thresholds import find_thresholds, has_attribute
 from vaegan.errors import UserError
 from vaegan.latent.attribute_vectors import apply, find_vectors, random_like, sweep
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from vaegan.metrics.cluster_scores import (
+from vaegan.metrics.label_scores import (
     SCORES,
     adjusted_rand_index,
     contingency,

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import entropy
 
-from vaegan.metrics.mode_coverage import compare_labels
+from vaegan.metrics.label_scores import compare_labels
 
 
 def seen(*labels: int, num_labels: int = 3) -> torch.Tensor:

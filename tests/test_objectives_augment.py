@@ -10,8 +10,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from vaegan.objectives import AdversarialLoss, GANObjective, Noise, VAEGANObjective
-from vaegan.objectives.ada import AdaptiveProbability
-from vaegan.objectives.diff_augment import AUGMENTATIONS, DiscriminatorAugment, colour, cutout, translation
+from vaegan.objectives.diff_augment import (
+    AUGMENTATIONS,
+    AdaptiveProbability,
+    DiscriminatorAugment,
+    colour,
+    cutout,
+    translation,
+)
 from vaegan.objectives.feature_discriminator import r1_gradients
 from vaegan.objectives.interface import NUM_DRAWS
 from vaegan.training import LoopSettings, Trainer

@@ -22,7 +22,7 @@ from vaegan.cli import main
 from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.latent.clustering import kmeans
-from vaegan.metrics.cluster_scores import SCORES
+from vaegan.metrics.label_scores import SCORES
 from vaegan.models import Model, load
 from vaegan.pages import run_sections as snapshots
 from vaegan.recipes import config_for

@@ -19,7 +19,7 @@ from vaegan.data import ImageData, open_data
 from vaegan.metrics.codes import neighbour_probe
 from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.image_quality import laplacian_variance
-from vaegan.metrics.mode_coverage import compare_labels
+from vaegan.metrics.label_scores import compare_labels
 from vaegan.metrics.precision_recall import Manifold, overlap
 from vaegan.models import Model
 from vaegan.pixels import to_unit

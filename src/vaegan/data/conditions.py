@@ -5,6 +5,8 @@
 
 An attribute of two values becomes -1 and 1, any other gets mean 0 and standard deviation 1 over the training images.
 An unknown value (NaN) is replaced by the mean of the training images.
+
+Where an attribute is a yes or no, images with a value above a threshold have it.
 """
 
 from __future__ import annotations
@@ -156,3 +158,26 @@ def _moments(values: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
 
 def _missing(name: str, kind: str, remedy: str) -> str:
     return f"model.condition {kind}: {name} has no {kind}; {remedy}, or set --model.condition none"
+
+
+def find_thresholds(attributes: Tensor) -> Tensor:
+    """Return the thresholds `(A,)` between values `(N, A)` with an attribute (above) and without (at or below).
+
+    They are half-way between the values of a binary attribute, the median of any other; where nothing is above the
+    median, half-way to the next lower value; NaN where there are fewer than two values.
+    """
+    return torch.stack([_threshold(column[~column.isnan()]) for column in attributes.double().unbind(1)])
+
+
+def has_attribute(attributes: Tensor, thresholds: Tensor) -> Tensor:
+    """Return float32 `(N, A)`: 1 with the attribute, 0 without, NaN where unknown."""
+    return torch.where(attributes.isnan(), torch.nan, (attributes.double() > thresholds).float())
+
+
+def _threshold(values: Tensor) -> Tensor:
+    distinct = torch.unique(values)
+    if len(distinct) < 2:
+        return values.new_tensor(torch.nan)
+    middle = (distinct[-2] + distinct[-1]) / 2
+    median = values.median()
+    return middle if len(distinct) == 2 or not (values > median).any() else median

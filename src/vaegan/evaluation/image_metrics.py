@@ -18,8 +18,8 @@ from ..metrics.extractors.features import FeatureExtractor
 from ..metrics.extractors.learned import Learned
 from ..metrics.figures import SHARE_OF, Figure, Figures
 from ..metrics.image_quality import gradient_magnitude, laplacian_variance, mean_squared_error, psnr, ssim
+from ..metrics.label_scores import compare_labels
 from ..metrics.memorisation import copying_score, placements
-from ..metrics.mode_coverage import compare_labels
 from ..models import Model
 from .reference import (
     NUM_COPIES,

@@ -19,7 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..data.thresholds import find_thresholds, has_attribute
+from ..data.conditions import find_thresholds, has_attribute
 from ..errors import UserError, nearest
 
 VectorMethod = Literal["difference", "balanced", "linear"]

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .ada import mean_sign
 from .adversarial import AdversarialLoss, logit_routes
-from .diff_augment import DiscriminatorAugment
+from .diff_augment import DiscriminatorAugment, mean_sign
 from .feature_discriminator import FeatureDiscriminator, draws_random_numbers, evaluation_mode, seeded
 from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf, trainable
 

@@ -22,10 +22,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..losses import prior_loss, wide
-from .ada import mean_sign
 from .adversarial import FAKES, AdversarialLoss, logit_routes
 from .balance import adaptive_weight, gradient_at_weight, last_weight
-from .diff_augment import DiscriminatorAugment
+from .diff_augment import DiscriminatorAugment, mean_sign
 from .feature_discriminator import (
     FeatureDiscriminator,
     draws_random_numbers,

@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..latent.clustering import kmeans, pca_map
 from ..report.scatter import scatter_block
 from ..runs.opened import OpenedRun, number_of_parameters
-from ..runs.records import Record
+from ..runs.run_folder import Record
 from ..views.attribute_edits import attribute_edits, separating_attributes, vectors_of
 from ..views.clusters import cluster_gallery, groupings, label_scores
 from ..views.paths import image_paths, random_paths

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data.conditions import find_thresholds, has_attribute
 from ..data.dataset import ImageSet
-from ..data.thresholds import find_thresholds, has_attribute
 from ..latent.attribute_vectors import AttributeVectors, find_vectors
 from ..latent.encoding import encode_images
 from ..models import Model

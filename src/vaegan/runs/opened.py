@@ -24,8 +24,7 @@ from ..pixels import to_uint8
 from ..settings_io import load_yaml
 from .evaluation import read_evaluation
 from .locate import Place, locate, run_name
-from .records import Record, read_records
-from .run_folder import RECORDS, SETTINGS
+from .run_folder import RECORDS, SETTINGS, Record, read_records
 
 _Step = TypeVar("_Step")
 Watch = Callable[[Iterable[_Step], int, str], Iterable[_Step]]

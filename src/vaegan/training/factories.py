@@ -32,9 +32,8 @@ from ..objectives import (
     VAEGANObjective,
     trainable,
 )
-from ..objectives.ada import AdaptiveProbability
 from ..objectives.balance import BalanceGate
-from ..objectives.diff_augment import DiscriminatorAugment
+from ..objectives.diff_augment import AdaptiveProbability, DiscriminatorAugment
 from ..objectives.interface import Autocast
 from ..objectives.likelihoods import Layers
 from ..schedules import Plateau

@@ -18,14 +18,12 @@ from torch import Tensor, nn
 from ..distributed import World
 from ..errors import UserError
 from ..objectives import Noise, Objective, trainable
-from ..objectives.ada import AdaptiveProbability
 from ..objectives.balance import BalanceGate
-from ..objectives.diff_augment import DiscriminatorAugment
+from ..objectives.diff_augment import AdaptiveProbability, DiscriminatorAugment
 from ..objectives.feature_discriminator import r1_gradients
 from ..objectives.interface import Autocast, Losses, StepResult
 from ..pixels import ImageRange
-from ..schedules import KLContext, Plateau, kl_factor, lr_factor
-from .cadence import Cadence
+from ..schedules import Cadence, KLContext, Plateau, kl_factor, lr_factor
 from .optimisers import Averages, assign_gradients, clip_gradients, laid_out
 
 

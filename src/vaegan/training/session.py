@@ -14,9 +14,9 @@ from ..config import Config
 from ..distributed import World, joined
 from ..errors import UserError
 from ..runs.run_folder import BEST, RunFolder
+from ..schedules import Cadence
 from ..settings_io import dump_yaml
 from .best_model import BestModel, open_best_model
-from .cadence import Cadence
 from .checkpoints import Checkpoints
 from .device import pick_device, tune_allocator
 from .finish import fit_run_priors, store_scale_factor

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.conditions import find_thresholds, has_attribute
 from ..data.dataset import ImageSet
-from ..data.thresholds import find_thresholds, has_attribute
 from ..errors import UserError
 from ..latent.attribute_check import LEVEL, NUM_DRAWS, Effect, check_vectors
 from ..latent.attribute_vectors import AttributeVectors, VectorMethod, find_attribute, find_vectors, sweep

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..latent.clustering import ALGORITHMS, Clusters, kmeans, principal_components
-from ..metrics.cluster_scores import SCORES
+from ..metrics.label_scores import SCORES
 from ..pixels import to_unit
 from ..report.grid import Bytes
 from ..report.scatter import Grouping
@@ -61,7 +61,7 @@ def groupings(images: ImageSet, clusters: Clusters, names: Sequence[str]) -> lis
 
 
 def label_scores(clusters: Clusters, images: ImageSet) -> dict[str, float]:
-    """Return the scores of `metrics.cluster_scores` by name; empty without labels."""
+    """Return the scores of `metrics.label_scores` by name; empty without labels."""
     if images.labels is None:
         return {}
     return {name: score(clusters.assignment.numpy(), images.labels) for name, score in SCORES.items()}

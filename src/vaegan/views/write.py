@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def _write_npz(path: Path, view: View) -> None:
     names = view.names
     if names is None and view.rows and view.columns:
         names = [f"{row} / {column}" for row in view.rows for column in view.columns]
-    arrays = {
+    arrays: dict[str, Any] = {
         "images": _flat(view.images),
         "originals": None if view.originals is None else _flat(view.originals),
         "codes": None if view.codes is None else view.codes.detach().cpu().flatten(0, 1).float().numpy(),

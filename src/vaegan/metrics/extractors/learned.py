@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...data.conditions import find_thresholds, has_attribute
 from ...data.dataset import ImageData, ImageSet
-from ...data.thresholds import find_thresholds, has_attribute
 from ...errors import UserError
 from ...files import written_beside
 from ...pixels import to_unit

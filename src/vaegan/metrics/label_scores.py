@@ -1,0 +1,121 @@
+"""Labels as a measure: of clusters that were made without them, and of the samples of a model.
+
+Scores of clusters are functions of the table n_kc, the number of images of cluster k with label c; none depends on how
+clusters and labels are numbered. Purity and matched accuracy are not in scikit-learn.
+
+Do samples have the labels that the data has, and as often? A classifier predicts the label of each sample; the share
+p_c of samples classified as label c is compared with the data's share q_c. The classifier makes the same mistakes here
+as on real images: with predicted labels of held-out images in place of true ones they cancel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+
+def contingency(clusters: ArrayLike, labels: ArrayLike) -> NDArray[np.int64]:
+    """Return n_kc: how many images each cluster (row) has of each label (column), both in order of their numbers."""
+    names_k, k = np.unique(np.asarray(clusters), return_inverse=True)
+    names_c, c = np.unique(np.asarray(labels), return_inverse=True)
+    table = np.zeros((len(names_k), len(names_c)), np.int64)
+    np.add.at(table, (k, c), 1)
+    return table
+
+
+def purity(clusters: ArrayLike, labels: ArrayLike) -> float:
+    """Share of images whose label is the most frequent one of their cluster; 1 is best, and more clusters help."""
+    table = contingency(clusters, labels)
+    return float(table.max(1).sum() / table.sum())
+
+
+def matched_accuracy(clusters: ArrayLike, labels: ArrayLike) -> float:
+    """Share of images that are right when clusters and labels are matched one to one.
+
+    The best of all matches counts (Kuhn 1955, "The Hungarian method for the assignment problem"); images of unmatched
+    clusters are wrong.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    table = contingency(clusters, labels)
+    return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
+
+
+def normalised_mutual_information(clusters: ArrayLike, labels: ArrayLike) -> float:
+    """Return I(K; C) / ((H(K) + H(C)) / 2), in [0, 1] (Strehl and Ghosh 2002, with the arithmetic mean)."""
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return float(normalized_mutual_info_score(labels, clusters))
+
+
+def adjusted_rand_index(clusters: ArrayLike, labels: ArrayLike) -> float:
+    """Return the share of pairs treated alike by both, rescaled to 0 by chance, 1 at best (Hubert and Arabie 1985)."""
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(labels, clusters))
+
+
+SCORES = {
+    "accuracy": matched_accuracy,
+    "nmi": normalised_mutual_information,
+    "ari": adjusted_rand_index,
+    "purity": purity,
+}
+"""Every score by its short name."""
+
+
+_MISSING = 0.1
+
+
+@dataclass(frozen=True)
+class LabelShares:
+    """Labels of samples against those of the data; labels that the data does not have count in the divergence alone.
+
+    Attributes:
+        samples: p_c, `(C,)`, adding up to 1.
+        data: q_c, likewise.
+        rarest: the smallest share of a label among samples.
+        rarest_label: its number; the first, if several are as rare.
+        entropy: -sum p_c log p_c in nats; log C if all are as frequent.
+        kl: sum p_c log(p_c / q_c) in nats, the divergence of the samples' labels from the data's: 0 if the shares are
+            the same; infinite if a sample has a label of which the data has none.
+        missing: labels whose share is below a tenth of the data's.
+    """
+
+    samples: Tensor
+    data: Tensor
+    rarest: float
+    rarest_label: int
+    entropy: float
+    kl: float
+    missing: tuple[int, ...]
+
+
+def compare_labels(probabilities: Tensor, data_labels: Tensor) -> LabelShares:
+    """Compare the predicted labels of samples with labels of the data.
+
+    Args:
+        probabilities: of the C labels (or their logits), `(N, C)`, as a classifier sees them in samples.
+        data_labels: labels of images, int `(M,)`, each from 0 to C - 1.
+    """
+    num_labels = probabilities.shape[1]
+    p, q = (_shares(labels, num_labels) for labels in (probabilities.argmax(1), data_labels.to(probabilities.device)))
+    has = q > 0
+    rarest, label = torch.where(has, p, torch.inf).min(0)
+    return LabelShares(
+        samples=p,
+        data=q,
+        rarest=float(rarest),
+        rarest_label=int(label),
+        entropy=float(-torch.xlogy(p, p).sum()),
+        kl=float((torch.xlogy(p, p) - torch.xlogy(p, q)).sum()),
+        missing=tuple(torch.nonzero(has & (p < _MISSING * q))[:, 0].tolist()),
+    )
+
+
+def _shares(labels: Tensor, num_labels: int) -> Tensor:
+    return torch.bincount(labels, minlength=num_labels).double() / len(labels)
