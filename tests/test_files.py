@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vaegan.errors import UserError
-from vaegan.files import write_json, write_text, written_beside
+from vaegan.files import folder_beside, write_json, write_text, written_beside
 
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 
@@ -108,3 +108,18 @@ def test_json_and_text_come_back(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
     write_text(tmp_path / "a.txt", "grün\n")
     assert (tmp_path / "a.txt").read_bytes() == "grün\n".encode()
+
+
+def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    for name in ("first", "second"):
+        with folder_beside(folder) as beside:
+            (beside / name).touch()
+        assert [path.name for path in folder.iterdir()] == [name]
+    with pytest.raises(RuntimeError, match="ours"), folder_beside(folder):
+        raise RuntimeError("ours")
+    with pytest.raises(UserError, match=f"cannot write {folder}: ") as caught, folder_beside(folder) as beside:
+        beside.rmdir()  # so that the last rename fails, when the earlier folder is already out of the way
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in folder.iterdir()] == ["second"]
+    assert list(folder.parent.iterdir()) == [folder]
