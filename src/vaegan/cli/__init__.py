@@ -1,4 +1,4 @@
-"""The command ``vaegan``: finds the command that is meant, runs it, turns whatever happens into an exit code.
+"""The command line: ``vaegan COMMAND``, each command's options, and what it prints.
 
 A command is one file of this folder and one entry in `COMMANDS`. The file has ``Options``, a class of settings
 whose fields are the command's options and whose docstring is its help; ``run(options)``; and, where what is not

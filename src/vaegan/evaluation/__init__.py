@@ -1,1 +1,1 @@
-"""A model and data in, figures out: the metrics put together."""
+"""Evaluation: all metrics of a model on a data set, and comparison of several models."""

@@ -1,1 +1,1 @@
-"""Ways through the latent space: codes in, codes out."""
+"""The latent space: encoding, paths, attribute vectors, clusters, priors fitted to a model's codes."""

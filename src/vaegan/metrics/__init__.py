@@ -1,1 +1,1 @@
-"""Numbers that say how good something is: features or images in, numbers out."""
+"""Metrics: images, features or codes in, numbers out."""

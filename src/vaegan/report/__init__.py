@@ -1,1 +1,1 @@
-"""Pictures and files out of tensors and records; knows arrays, not models."""
+"""Pictures from arrays and records: grids, sheets, animations, charts, scatter plots. Knows no models."""

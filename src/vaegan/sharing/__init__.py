@@ -1,1 +1,1 @@
-"""Models for others: what is said of one (its card), and the Hugging Face hub."""
+"""Sharing models: the card, what of a run may be public, the Hugging Face hub."""

@@ -1,4 +1,4 @@
-"""The loop, optimisers, checkpoints and the run folder."""
+"""Training: the session, the loop, optimisers, checkpoints, snapshots, health checks."""
 
 from __future__ import annotations
 

@@ -1,0 +1,76 @@
+"""CONTRIBUTING.md says what is there: its tree, and every file and function that it names."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from vaegan.exporting import DESCRIPTION_NAME
+from vaegan.runs.run_folder import OF_A_MODEL, OF_A_RUN
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "vaegan"
+OF_USERS = {*OF_A_RUN, *OF_A_MODEL, DESCRIPTION_NAME}  # files that a run makes, not ours
+
+
+def text() -> str:
+    return (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def words() -> set[str]:
+    """Every word between backticks."""
+    prose = re.sub(r"^```.*?^```", "", text(), flags=re.DOTALL | re.MULTILINE)
+    return {word.rstrip(",;") for code in re.findall(r"`([^`]+)`", prose) for word in code.split()}
+
+
+def looks_like_a_file(word: str) -> bool:
+    return bool(re.fullmatch(r"[\w./-]+\.(py|md|json|jsonl|toml|txt|yaml|j2|js|html)|\.?[\w-]+(/[\w.-]+)*/", word))
+
+
+def file_of(name: str) -> Path | None:
+    """The file or folder that a name means: from the root, or from src/vaegan."""
+    return next((path for folder in (ROOT, PACKAGE) if (path := folder / name).exists()), None)
+
+
+def definitions(path: Path) -> set[str]:
+    """Functions, classes, methods and constants of a module: `step`, `Trainer`, `Trainer.step`, `CHECKS`."""
+
+    def inside(body: list[ast.stmt], prefix: str = "") -> set[str]:
+        names: set[str] = set()
+        for node in body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                names.add(prefix + node.name)
+            if isinstance(node, ast.ClassDef):
+                names |= inside(node.body, f"{node.name}.")
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            names |= {prefix + target.id for target in targets if isinstance(target, ast.Name)}
+        return names
+
+    return inside(ast.parse(path.read_text(encoding="utf-8")).body)
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tree", ROOT / "tools" / "tree.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tree_is_that_of_today(tool: ModuleType) -> None:
+    assert tool.with_tree(text()) == text(), "run: python tools/tree.py"
+    assert tool.START in text()
+
+
+def test_every_folder_of_the_package_has_its_line(tool: ModuleType) -> None:
+    shown = set(re.findall(r"^\| `([\w./-]+)/` \| \S.*\.", tool.tree(), re.MULTILINE))
+    held = {path.parent.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*") if path.suffix in (".py", ".js")}
+    assert held <= shown
+    assert [folder for folder in shown if not (ROOT / folder).is_dir()] == []
