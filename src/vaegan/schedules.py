@@ -132,14 +132,15 @@ class Cadence:
 
     The count alone decides, so a resumed run gets the same answers as one that was never interrupted.
 
-    >>> cadence = Cadence(200, step=64, end=320)
-    >>> [images for images in range(64, 321, 64) if cadence.due(images)]
-    [256, 320]
-
     Attributes:
         every: the interval, at least 1.
         step: how much a step adds to the count.
         end: the count after the last step; None if there is no last step.
+
+    Examples:
+        >>> cadence = Cadence(200, step=64, end=320)
+        >>> [images for images in range(64, 321, 64) if cadence.due(images)]
+        [256, 320]
     """
 
     every: int
