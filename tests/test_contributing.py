@@ -11,11 +11,12 @@ from types import ModuleType
 import pytest
 
 from vaegan.exporting import DESCRIPTION_NAME
+from vaegan.latent.code_shards import INDEX_NAME
 from vaegan.runs.run_folder import OF_A_MODEL, OF_A_RUN
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vaegan"
-OF_USERS = {*OF_A_RUN, *OF_A_MODEL, DESCRIPTION_NAME}  # files that a run makes, not ours
+OF_USERS = {*OF_A_RUN, *OF_A_MODEL, DESCRIPTION_NAME, INDEX_NAME}  # files that a run makes, not ours
 
 
 def text() -> str:
@@ -74,3 +75,18 @@ def test_every_folder_of_the_package_has_its_line(tool: ModuleType) -> None:
     held = {path.parent.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*") if path.suffix in (".py", ".js")}
     assert held <= shown
     assert [folder for folder in shown if not (ROOT / folder).is_dir()] == []
+
+
+def test_files_that_are_named_exist() -> None:
+    named = {word.split(":")[0] for word in words()}
+    files = {name for name in named if looks_like_a_file(name) and "NAME" not in name and not name.startswith(".venv")}
+    assert {name for name in files - OF_USERS if file_of(name) is None} == set()
+    assert len(files) > 100
+
+
+def test_functions_that_are_named_beside_a_file_exist() -> None:
+    named = [re.fullmatch(r"([\w/.]+\.py):([\w.]+)", word) for word in words()]
+    places = {(place[1], place[2]) for place in named if place}
+    missing = [(name, what) for name, what in places if what not in definitions(file_of(name) or PACKAGE / name)]
+    assert missing == []
+    assert len(places) > 40

@@ -102,15 +102,6 @@ def test_every_group_of_settings_is_in_the_table():
     assert set(re.findall(r"^\| `(\w+)\.\*` \|", table, re.MULTILINE)) == groups
 
 
-def test_files_named_in_contributing_exist():
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:\w+/)?\w+\.py)`", text))
-    package = ROOT / "src/vaegan"
-    missing = {path for path in named if not (ROOT / path).is_file() and not (package / path).is_file()}
-    assert {path for path in missing if "NAME" not in path} == set()
-    assert len(named) > 20
-
-
 def test_make_has_the_targets_that_are_named():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     text = "".join(path.read_text(encoding="utf-8") for path in (*PAGES, ROOT / "CONTRIBUTING.md"))
