@@ -90,3 +90,13 @@ def test_functions_that_are_named_beside_a_file_exist() -> None:
     missing = [(name, what) for name, what in places if what not in definitions(file_of(name) or PACKAGE / name)]
     assert missing == []
     assert len(places) > 40
+
+
+def test_names_of_code_are_those_of_today() -> None:
+    sources = [path for folder in ("src", "studies", "tests") for path in (ROOT / folder).rglob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in sources if path.name != Path(__file__).name]
+    there = set().union(*(re.findall(r"\w+", source) for source in texts))
+    codes = [word for word in words() if not looks_like_a_file(word)]
+    named = {name for code in codes for name in re.findall(r"\b_?[a-z]+_[a-z_]+\b|\b_?[A-Z][A-Z_]{3,}\b", code)}
+    assert named - there - {"ARGS"} == set()
+    assert len(named) > 50
