@@ -39,7 +39,7 @@ def shown_frames(page) -> list[str]:
 def test_the_slider_changes_the_pictures(open_page):
     page = open_page()
     slider = page.get_by_role("slider", name="Snapshot", exact=True)
-    moment = page.locator(".film output")
+    moment = page.locator(".slider output")
     last = moment.inner_text()
     assert shown_frames(page) == [f"Samples after {last}", f"Reconstructions after {last}"]
     slider.focus()
@@ -55,9 +55,9 @@ def test_the_slider_changes_the_pictures(open_page):
     assert moment.inner_text() == last
 
 
-def test_the_film_runs_and_stops_at_its_end(open_page):
+def test_the_slider_plays_and_stops_at_its_end(open_page):
     page = open_page()
-    moment = page.locator(".film output")
+    moment = page.locator(".slider output")
     last = moment.inner_text()
     page.get_by_role("button", name="Play").click()
     page.get_by_role("button", name="Stop").wait_for()
@@ -72,9 +72,9 @@ def test_folds_open_with_the_mouse_and_the_keyboard(open_page):
     assert not setting.is_visible()
     page.get_by_text("All settings").click()
     assert setting.is_visible()
-    values = page.get_by_text("The last recorded losses")
+    values = page.get_by_text("Latest losses")
     assert not values.is_visible()
-    page.get_by_text("The last values").focus()
+    page.get_by_text("Latest values").focus()
     page.keyboard.press("Enter")
     assert values.is_visible()
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaegan.report.animation import film_of_folder, write_gif
+from vaegan.report.animation import numbered_pictures, write_animation, write_gif
 
 
 def frames_of(path):
-    with Image.open(path) as film:
-        assert film.info["loop"] == 0, "repeats for ever"
+    with Image.open(path) as gif:
+        assert gif.info["loop"] == 0, "loops forever"
         read = []
-        for index in range(film.n_frames):
-            film.seek(index)
-            read.append((np.asarray(film.convert("RGB")), film.info["duration"]))
+        for index in range(gif.n_frames):
+            gif.seek(index)
+            read.append((np.asarray(gif.convert("RGB")), gif.info["duration"]))
         return read
 
 
@@ -21,8 +21,8 @@ def test_grey_frames_keep_every_level(tmp_path):
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (4, 32, 24, 1), dtype=np.uint8)
     frames[0] = np.arange(768).reshape(32, 24, 1) % 256
-    write_gif(tmp_path / "film.gif", frames, seconds_per_frame=0.2, last_seconds=1.5)
-    read = frames_of(tmp_path / "film.gif")
+    write_gif(tmp_path / "a.gif", frames, seconds_per_frame=0.2, last_seconds=1.5)
+    read = frames_of(tmp_path / "a.gif")
     assert [duration for _, duration in read] == [200, 200, 200, 1500]
     for frame, (shown, _) in zip(frames, read, strict=True):
         assert np.array_equal(shown, frame.repeat(3, axis=2))
@@ -31,8 +31,8 @@ def test_grey_frames_keep_every_level(tmp_path):
 def test_colour_frames_stay_near_their_colours(tmp_path):
     y, x = np.mgrid[:64, :64].astype(np.uint8)
     frames = [np.stack([4 * x, 4 * y, np.full_like(x, blue)], axis=-1) for blue in (0, 128, 255)]
-    write_gif(tmp_path / "film.gif", frames)
-    read = frames_of(tmp_path / "film.gif")
+    write_gif(tmp_path / "a.gif", frames)
+    read = frames_of(tmp_path / "a.gif")
     assert len(read) == 3
     for frame, (shown, _) in zip(frames, read, strict=True):
         error = shown.astype(int) - frame.astype(int)
@@ -40,11 +40,11 @@ def test_colour_frames_stay_near_their_colours(tmp_path):
         assert np.abs(error).mean() < 8
 
 
-def test_one_frame_is_a_film_too(tmp_path):
-    write_gif(tmp_path / "film.gif", [np.full((4, 4, 1), 9, dtype=np.uint8)])
-    with Image.open(tmp_path / "film.gif") as film:
-        assert film.n_frames == 1
-        assert np.asarray(film.convert("L")).tolist() == [[9] * 4] * 4
+def test_one_frame_is_an_animation_too(tmp_path):
+    write_gif(tmp_path / "a.gif", [np.full((4, 4, 1), 9, dtype=np.uint8)])
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.n_frames == 1
+        assert np.asarray(gif.convert("L")).tolist() == [[9] * 4] * 4
 
 
 def snapshots(folder, names, size=6):
@@ -53,10 +53,10 @@ def snapshots(folder, names, size=6):
         Image.fromarray(np.full((size, size), number, dtype=np.uint8)).save(folder / name)
 
 
-def test_film_of_a_folder_is_in_order_of_the_numbers(tmp_path):
+def test_an_animation_of_a_folder_is_in_order_of_the_numbers(tmp_path):
     snapshots(tmp_path / "samples", ["8.png", "9.png", "10.png", "100.png"])
     (tmp_path / "samples" / ".9.1.part.png").write_bytes(b"half a file of another process")
-    assert film_of_folder(tmp_path / "samples", tmp_path / "samples.gif") == 4
+    assert write_animation(tmp_path / "samples.gif", numbered_pictures(tmp_path / "samples")) == 4
     read = frames_of(tmp_path / "samples.gif")
     assert [shown[0, 0, 0] for shown, _ in read] == [0, 1, 2, 3]
     assert [duration for _, duration in read] == [120, 120, 120, 1500]
@@ -65,7 +65,7 @@ def test_film_of_a_folder_is_in_order_of_the_numbers(tmp_path):
 @pytest.mark.parametrize("max_frames", [2, 7, 100])
 def test_of_many_snapshots_some_are_chosen_evenly(tmp_path, max_frames):
     snapshots(tmp_path / "samples", [f"{i:04d}.png" for i in range(150)])
-    assert film_of_folder(tmp_path / "samples", tmp_path / "samples.gif", max_frames) == max_frames
+    assert write_animation(tmp_path / "samples.gif", numbered_pictures(tmp_path / "samples"), max_frames) == max_frames
     shown = [int(frame[0, 0, 0]) for frame, _ in frames_of(tmp_path / "samples.gif")]
     assert len(shown) == max_frames
     assert shown[0] == 0
@@ -77,10 +77,10 @@ def test_of_many_snapshots_some_are_chosen_evenly(tmp_path, max_frames):
 def test_pictures_of_another_size_are_left_out(tmp_path):
     snapshots(tmp_path / "samples", ["2.png", "3.png"])
     Image.new("RGB", (9, 9)).save(tmp_path / "samples" / "1.png")
-    assert film_of_folder(tmp_path / "samples", tmp_path / "samples.gif") == 2
+    assert write_animation(tmp_path / "samples.gif", numbered_pictures(tmp_path / "samples")) == 2
 
 
-def test_an_empty_folder_makes_no_film(tmp_path):
+def test_an_empty_folder_makes_no_animation(tmp_path):
     snapshots(tmp_path / "samples", [])
-    assert film_of_folder(tmp_path / "samples", tmp_path / "samples.gif") == 0
+    assert write_animation(tmp_path / "samples.gif", numbered_pictures(tmp_path / "samples")) == 0
     assert not (tmp_path / "samples.gif").exists()

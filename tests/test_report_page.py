@@ -171,7 +171,7 @@ def test_losses_end_with_the_last_record(page):
 
 def test_the_slider_has_a_frame_for_each_snapshot(page, run):
     (slider,) = page.all("input")
-    moments = json.loads(slider["data-moments"])
+    moments = json.loads(slider["data-labels"])
     assert moments == [f"{n:,} images seen, epoch {n / 1600:g}" for n in (4000, 8000, 12000)]
     assert (slider["min"], slider["max"], slider["value"]) == ("0", "2", "2")
     frames = [found for found in page.all("img") if found.get("class") == "frame"]
@@ -277,9 +277,9 @@ def test_a_run_that_has_just_begun(run, tmp_path, capsys):
     folder.mkdir()
     (folder / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
     found = report(folder)
-    assert "There is no snapshot yet; training writes them as it goes on." in found.text("snapshots-over-time")
-    assert "No losses are recorded yet." in found.text("losses")
-    assert "No speed is recorded yet." in found.text("timing")
+    assert "No snapshots yet." in found.text("snapshots-over-time")
+    assert "No losses recorded yet." in found.text("losses")
+    assert "No speed recorded yet." in found.text("timing")
     assert found.source.count("There is no model yet; training saves it with each snapshot.") == 6
     assert capsys.readouterr().out.count("without ") == 9
 
@@ -339,26 +339,26 @@ def test_only_the_default_page_is_replaced_unasked(run, tmp_path, capsys):
 
 
 def test_many_large_snapshots_stay_within_the_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr(snapshots, "FILM_LIMIT", 200_000)
+    monkeypatch.setattr(snapshots, "FRAMES_LIMIT", 200_000)
     rng = np.random.default_rng(0)
     for number in range(100):
         for which in ("samples", "reconstructions"):
             (tmp_path / which).mkdir(exist_ok=True)
             Image.fromarray(rng.integers(0, 256, (80, 80, 3), dtype=np.uint8)).save(tmp_path / which / f"{number}.png")
     section = snapshots.snapshots_section(tmp_path, [])
-    (film,) = section.blocks
-    assert len(film.moments) == snapshots.MOST_MOMENTS
-    assert (film.moments[0], film.moments[-1]) == ("0 images seen", "99 images seen")
+    (slider,) = section.blocks
+    assert len(slider.labels) == snapshots.MAX_SNAPSHOTS
+    assert (slider.labels[0], slider.labels[-1]) == ("0 images seen", "99 images seen")
     assert "40 of 100 snapshots are shown" in section.text
-    assert 50_000 < sum(len(frame) for pane in film.panes for frame in pane.frames) <= 200_000
-    assert all(pane.size == (80, 80) for pane in film.panes)
+    assert 50_000 < sum(len(frame) for pane in slider.panes for frame in pane.frames) <= 200_000
+    assert all(pane.size == (80, 80) for pane in slider.panes)
 
 
 def test_a_missing_picture_is_said(tmp_path):
     run = make_run(tmp_path / "run")
     (run / "samples" / f"{8000:012d}.png").unlink()
     found = report(run, "--num", 50)
-    assert found.source.count("No picture was taken at this snapshot.") == 1
+    assert found.source.count("No picture at this snapshot.") == 1
     assert found.source.count('class="frame"') == 5
 
 

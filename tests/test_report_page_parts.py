@@ -15,8 +15,9 @@ from PIL import Image
 
 from vaegan.config import Config
 from vaegan.pages import health_section
-from vaegan.pages.render import data_uri, evenly, strips
-from vaegan.pages.run_sections import duration, shown, speeds, timing_section, window_seconds
+from vaegan.pages.render import data_uri, strips
+from vaegan.pages.run_sections import as_text, duration, speeds, timing_section, window_seconds
+from vaegan.report.animation import evenly
 from vaegan.report.chart import BOTTOM, LEFT, RIGHT, TOP, Scale, draw_chart, fitting_scale, short
 from vaegan.report.scatter import SIDE, Grouping, scatter_block
 
@@ -171,7 +172,7 @@ def test_evenly():
     ],
 )  # fmt: skip
 def test_values_of_settings(value, words):
-    assert shown(value) == words
+    assert as_text(value) == words
 
 
 @pytest.mark.parametrize(
@@ -213,4 +214,4 @@ def test_health_shows_the_last_findings_and_each_change():
         ("200", "unhealthy", "200 seen"),
         ("400", "warning", "400 seen"),
     ]
-    assert "No checks are recorded" in health_section(records[:1]).blocks[0].text
+    assert "No checks yet" in health_section(records[:1]).blocks[0].text

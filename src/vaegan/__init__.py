@@ -53,7 +53,7 @@ def train(
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch only when it is asked for."""
+    """Import what needs torch on first use."""
     if name == "Model":
         from .models import Model
 

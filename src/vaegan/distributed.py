@@ -90,11 +90,7 @@ class World:
         return bool(highest.item())
 
     def together(self, work: Callable[[], T], device: torch.device) -> T:
-        """Do work that may raise a `UserError`; if it fails in one process, all of them stop.
-
-        Raises:
-            UserError: of this process, or one that refers to the process that failed.
-        """
+        """Run work that may raise a `UserError`; if it fails in one process, all raise one."""
         error = None
         try:
             result = work()
@@ -112,10 +108,7 @@ class World:
 
 @contextlib.contextmanager
 def joined(device_type: str) -> Iterator[World]:
-    """Join the processes that torchrun started (their number is in the environment), and leave in order.
-
-    NCCL connects them if the device type is ``cuda``, else gloo.
-    """
+    """Join torchrun's processes (read from the environment), by NCCL on ``cuda`` and gloo elsewhere; leave in order."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or dist.is_initialized():
         yield current()

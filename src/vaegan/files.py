@@ -47,11 +47,7 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def folder_beside(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside ``folder``; on success it takes that one's place, otherwise nothing changes.
-
-    Raises:
-        UserError: if the disk is full or the place cannot be written.
-    """
+    """Yield a new folder that replaces ``folder`` on success; UserError if it cannot be written."""
     folder = folder.expanduser().resolve()
     beside, before = (folder.with_name(f".{folder.name}.{os.getpid()}.{word}") for word in ("part", "before"))
     try:
@@ -72,11 +68,7 @@ def folder_beside(folder: Path) -> Iterator[Path]:
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Refuse a path that exists and may not be replaced.
-
-    Raises:
-        UserError: if so.
-    """
+    """Raise UserError if ``path`` exists and may not be replaced."""
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists; choose another name or allow it to be replaced (--overwrite)")
 

@@ -21,12 +21,7 @@ _AT_ONCE = 1024
 
 
 class ImageRange(NamedTuple):
-    """The values of black and white inside a network.
-
-    Attributes:
-        low: black.
-        high: white.
-    """
+    """The values of black (``low``) and white (``high``) inside a network."""
 
     low: float = 0.0
     high: float = 1.0

@@ -133,21 +133,16 @@ def _unknown(name: str, names: Sequence[str]) -> str:
 
 
 def dump_yaml(config: Config, path: Path) -> None:
-    """Write all settings to ``path`` in one piece, with the version of the format.
-
-    Raises:
-        UserError: if the file cannot be written.
-    """
+    """Write all settings to ``path`` atomically, with the format version; UserError if it cannot be written."""
     values = {"format": FORMAT, **config.model_dump(mode="json")}
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 def load_yaml(path: Path) -> Config:
-    """Read settings from a file; those that it does not name keep their defaults.
+    """Read settings from a file; those not in it keep their defaults.
 
-    Raises:
-        UserError: if the file is missing, no YAML, of a newer version, or names an unknown setting or a value
-            that is not allowed; the line starts with the path.
+    Raises UserError, which names the path, if the file is missing, not YAML, of a newer version, or has an unknown
+    setting or a value that is not allowed.
     """
     values = _read_mapping(path)
     version = values.pop("format", FORMAT)

@@ -26,14 +26,14 @@ COMMANDS = {
     "train": "train a model; run the same command to resume",
     "recipes": "list the recipes: named, complete settings",
     "data": "list the image sources",
-    "sample": "new images from a prior",
+    "sample": "samples from a prior",
     "priors": "fit priors to the codes",
     "reconstruct": "originals beside their reconstructions",
     "interpolate": "paths between images or codes",
     "traverse": "vary one dimension of the code at a time, the most used first",
     "nearest": "the training images nearest to samples",
     "encode": "write the codes of all images to a file",
-    "attributes": "find attribute vectors, apply them, check them",
+    "attributes": "compute attribute vectors, apply them, check them",
     "cluster": "cluster the codes; galleries, a map, scores against labels",
     "evaluate": "metrics with confidence intervals, as a table and JSON",
     "compare": "several models on one page, and as JSON",
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.complain(who, "interrupted")
         return 130
     except BrokenPipeError:
-        # Whoever read our output has read enough. What is left in the buffer goes nowhere, also at the end.
+        # The reader closed the pipe, as `head` does: discard what is left in the buffer, also at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except SystemExit as leaving:

@@ -1,4 +1,4 @@
-"""``vaegan attributes``: vectors that put an attribute into an image; sheets, sweeps, and a check that they work."""
+"""``vaegan attributes``: vectors that add an attribute to an image; sheets, sweeps, and a check that they work."""
 
 from __future__ import annotations
 
@@ -22,30 +22,32 @@ _log = logging.getLogger("vaegan")
 
 
 class Options(DataPictureOptions):
-    """Find the vector of each attribute (or label) in the codes of training images, and add it to other images.
+    """Compute the vector of each attribute (or label) from the codes of training images, and add it to other images.
 
-    The sheet has a row for each image: original, reconstruction, then with each attribute added. For one attribute
-    it is a sweep over strengths. The vectors are saved with the model. `--check` trains a classifier on the images
-    alone and tells how many held-out images it sees flip, what else changes, and what a random direction does. An
-    attribute of more than two values is parted at its median: images above it have the attribute.
+    The sheet has a row for each image: original, reconstruction, then the image with each attribute added; for a single
+    attribute it sweeps over strengths. The vectors are saved with the model. `--check` trains a classifier on the
+    images alone and reports how many held-out images flip, what else changes, and the effect of a random direction. An
+    attribute of more than two values is split at its median: images above it have the attribute.
     """
 
     num: PositiveInt = 8
     """Images on the sheet."""
     attribute: tuple[str, ...] = ()
-    """Names, with commas between; all attributes if not set, or all labels where there are no attributes."""
+    """Names, separated by commas; all attributes if not set, or all labels where there are no attributes."""
     strength: tuple[float, ...] = ()
-    """How much to add, 1 is the difference between images with and without; 1, or -2 to 2 for one attribute."""
+    """How much to add; 1 is the mean difference between images with and without. Default: 1, or -2 to 2 for one
+    attribute."""
     method: Literal["difference", "balanced", "linear"] = "difference"
-    """Difference of mean codes; 'balanced' weights images until the others are equal; 'linear' fits all at once."""
+    """Difference of mean codes; 'balanced' reweights images to equal other attributes; 'linear' fits all attributes
+    jointly."""
     orthogonalise: bool = False
-    """Keep of each vector only what is at right angles to all others."""
+    """Keep only the component of each vector that is orthogonal to all others."""
     images: PositiveInt = 20_000
-    """Training images, at most, to find the vectors from."""
+    """Training images, at most, to compute the vectors from."""
     save: bool = True
-    """Save the vectors with the model, where it is a local folder."""
+    """Save the vectors with the model, if it is a local folder."""
     check: bool = False
-    """Check each vector with a classifier; a table, and a JSON file beside the pictures."""
+    """Check each vector with a classifier; prints a table and writes a JSON file beside the picture."""
     check_images: PositiveInt = 256
     """Held-out images for the check."""
     check_strength: tuple[PositiveFloat, ...] = (0.5, 1.0, 1.5, 2.0)
@@ -56,7 +58,7 @@ defaults = run_defaults
 
 
 def run(options: Options) -> None:
-    """Find, save, show, check."""
+    """Compute the vectors; save, show and check them."""
     from ..files import check_free, write_json
     from ..views.attribute_edits import attribute_edits, attribute_effects, attribute_names, vectors_of
     from ..views.write import check_output
@@ -103,8 +105,8 @@ def _save(options: Options, vectors: AttributeVectors) -> None:
 
 
 def _print_bases(bases: dict[str, dict[str, Any]]) -> None:
-    """Print what there is before any edit, an attribute a row."""
-    head = ["attribute", "above", "without", "with", "accuracy on originals", "on reconstructions", "seen there"]
+    """Print each attribute's threshold, counts and classifier accuracy before any edit, a row each."""
+    head = ["attribute", "above", "without", "with", "accuracy on originals", "on reconstructions", "share there"]
     rows = []
     for name, base in bases.items():
         without, with_ = base["training_images_without_and_with"]

@@ -1,4 +1,4 @@
-"""``vaegan cluster``: clusters of codes, how they fit the labels, and what they look like."""
+"""``vaegan cluster``: clusters of codes, their galleries, and how well they match the labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _log = logging.getLogger("vaegan")
 
 
 class Options(DataPictureOptions):
-    """Find clusters among the codes of images: a gallery of each, a map, and scores where there are labels.
+    """Cluster the codes of images: a gallery of each cluster, a map, and scores where there are labels.
 
     Writes gallery.png, map.png, clusters.npz (codes, cluster of each image, names) and clusters.json (scores).
     """

@@ -1,4 +1,4 @@
-"""What the commands that open a run have in common: options, the opened run, a place for output."""
+"""What commands that open a run have in common: options, the opened run, the default place for output."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ class PictureOptions(Settings):
     run: Annotated[str, Arg("RUN", positional=True)]
     """Run folder, folder of a saved model, or id of a model on the hub."""
     out: Annotated[Path | None, Arg("FILE", default="in RUN/pictures")] = None
-    """.png is a grid, .gif an animation, .npz arrays, a name without ending a folder of PNGs."""
+    """.png writes a grid, .gif an animation, .npz arrays, a name without extension a folder of PNGs."""
     overwrite: bool = False
-    """Replace what is there under the name given with --out."""
+    """Replace what exists at --out."""
     num: PositiveInt = 64
-    """How many."""
+    """Number of images."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of every random choice: the same seed gives the same pictures."""
     device: str = "cpu"
-    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best there is."""
+    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
     batch_size: PositiveInt = 256
-    """Images computed at a time."""
+    """Images per forward pass."""
 
 
 class DataPictureOptions(PictureOptions):
-    """Options of a command that shows images of a data set as well."""
+    """Options of a command that also shows images of a data set."""
 
     split: Literal["test", "train"] = "test"
-    """Held-out images or those trained on."""
+    """Held-out images ('test') or training images ('train')."""
     data: DataSettings = DataSettings(source="")
 
 
@@ -78,10 +78,7 @@ def chosen_images(options: DataPictureOptions, run: OpenedRun, num: int) -> Imag
 
 
 def output_of(options: PictureOptions, name: str) -> tuple[Path, bool]:
-    """Return where the output goes and whether what is there may be replaced.
-
-    If the user named no place it is ``name`` in ``pictures/`` of the run, which is always replaced.
-    """
+    """Return the output path (default: ``name`` in the run's ``pictures/``), and whether it may be replaced."""
     from ..runs.run_folder import PICTURES, output_folder
 
     return options.out or output_folder(options.run) / PICTURES / name, options.overwrite or options.out is None

@@ -24,12 +24,12 @@ _log = logging.getLogger("vaegan")
 
 
 class Options(Settings):
-    """Compare runs or saved models of any kinds: the same figures, originals and seeds for all, on one page.
+    """Compare runs or saved models of any kind on one page: the same metrics, originals and seeds for all.
 
-    Prints a table (* is a clear winner), writes a page that needs no network, and JSON beside it. Runs with equal
-    settings but for the seed are one model: its figures are means over seeds with intervals of 95 %, and their spread.
-    A clear winner is one whose interval overlaps with no other. A run's own evaluation.json is used if it is of the
-    same weights, images, extractor, count and seed.
+    Prints a table (* marks a clear winner) and writes a self-contained page, with JSON beside it. Runs whose settings
+    differ only in the seed are one model: its figures are means over seeds with 95 % intervals, and their spread. A
+    clear winner is a model whose interval overlaps with no other. A run's own evaluation.json is reused if weights,
+    images, extractor, count and seed are the same.
     """
 
     runs: Annotated[tuple[str, ...], Arg("RUN RUN ...", positional=True)] = ()
@@ -37,13 +37,13 @@ class Options(Settings):
     out: Annotated[Path, Arg("FILE.html")] = Path("comparison.html")
     """The page; the JSON goes beside it."""
     overwrite: bool = False
-    """Replace what is there."""
+    """Replace what exists at --out."""
     markdown: Annotated[str | None, Arg("FILE.md")] = None
     """Write the printed table as Markdown, for a README; '-' prints Markdown and nothing else."""
     num: PositiveInt = 10_000
     """Samples, held-out images and training images, at most."""
     prior: str = "all"
-    """Prior to sample from: a name such as 'normal', several with commas, or 'all'."""
+    """Prior to sample from: a name such as 'normal', several separated by commas, or 'all'."""
     extractor: Extractor | None = None
     """Features that images are compared by; default: 'classifier' with labels or attributes, else 'rotations'."""
     weights: Path | None = None
@@ -51,9 +51,9 @@ class Options(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of samples, choice of images and resampling."""
     device: str = "cpu"
-    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best there is."""
+    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
     batch_size: PositiveInt = 256
-    """Images computed at a time."""
+    """Images per forward pass."""
     data: DataSettings = DataSettings(source="")
 
 

@@ -1,4 +1,4 @@
-"""``vaegan completion``: a script by which a shell completes commands, options and their choices."""
+"""``vaegan completion``: a script for shell completion of commands, options and their choices."""
 
 from __future__ import annotations
 

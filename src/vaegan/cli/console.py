@@ -1,8 +1,8 @@
-"""What the commands say: progress lines, warnings, errors, tables; for a person on a terminal or for a log file.
+"""Output of the commands: progress lines, warnings, errors, tables; for a terminal or a log file.
 
-Progress goes to standard output, warnings and errors to standard error. Of several processes (torchrun) only
-the first reports progress; an error names the process if it is not the first. Tables are
-drawn by rich on a terminal and are aligned columns of text elsewhere, so that grep and cut can work on them.
+Progress goes to standard output, warnings and errors to standard error. Of several processes (torchrun) only the first
+reports progress; an error names the process if it is not the first. Tables are drawn by rich on a terminal and are
+plain aligned columns elsewhere, so that grep and cut work on them.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ _ENDINGS = ("", ".npz", ".parquet")
 class Options(DataPictureOptions):
     """Write the codes of all images of a source: mu, log variances where the encoder gives them, names, labels.
 
-    Images are encoded in shards; after an interruption the same command continues after the last
-    finished one. Memory does not grow with the number of images.
+    Images are encoded in shards; after an interruption the same command resumes after the last finished shard. Memory
+    use does not grow with the number of images.
     """
 
     out: Annotated[Path | None, Arg("FILE", default="RUN/pictures/codes.npz")] = None
@@ -37,7 +37,7 @@ defaults = run_defaults
 
 
 def run(options: Options) -> None:
-    """Encode shard after shard, then join them to the file that is asked for."""
+    """Encode shard after shard, then join them into the output file."""
     from ..latent.code_shards import encode_to_file, import_pyarrow
 
     out = _output(options)

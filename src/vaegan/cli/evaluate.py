@@ -1,4 +1,4 @@
-"""``vaegan evaluate``: a model in numbers, as a table and as JSON."""
+"""``vaegan evaluate``: metrics of a model, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Extractor = Literal["classifier", "rotations", "inception", "dinov2", "pixels"]
 
 
 class Options(DataPictureOptions):
-    """Measure a model: samples of each prior and reconstructions against held-out images.
+    """Evaluate a model: samples of each prior and reconstructions against held-out images.
 
     Prints a table and writes JSON, which also has the share of each label. The real-data baseline is training images
-    measured in place of samples: a model can hardly come closer to held-out images. Intervals are of 95 %. Figures of
+    measured in place of samples: a model can hardly come closer to held-out images. Intervals are 95 %. Figures from
     different extractors or numbers of images cannot be compared.
     """
 
@@ -35,7 +35,7 @@ class Options(DataPictureOptions):
     split: Literal["test", "train"] = "test"
     """Measure against held-out images or training images."""
     prior: str = "all"
-    """Prior to sample from: a name such as 'normal', several with commas, or 'all'."""
+    """Prior to sample from: a name such as 'normal', several separated by commas, or 'all'."""
     extractor: Extractor | None = None
     """Features that images are compared by; default: 'classifier' with labels or attributes, else 'rotations'."""
     weights: Path | None = None

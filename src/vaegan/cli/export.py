@@ -15,11 +15,11 @@ _log = logging.getLogger("vaegan")
 
 
 class Options(Settings):
-    """Write a model for other programs: safetensors, ONNX and torch.export graphs, diffusers' layout.
+    """Export a model for other programs: safetensors, ONNX and torch.export graphs, diffusers' layout.
 
     Encoder (images in [0, 1] to mu and logvar), decoder (codes to images in [0, 1]) and discriminator (images to the
-    logit of "real") take batches of any size; those of a conditional model take the condition as second input. Each
-    file is read back and compared with the model on batches of 1 and 3, and the largest difference is printed; if one
+    logit of "real") take batches of any size; those of a conditional model take the condition as a second input. Each
+    file is read back and compared with the model on batches of 1 and 3, and the largest difference is printed; if any
     is above 1e-4, no file is written. export.json has names, shapes, ranges and conditions.
     """
 
@@ -31,7 +31,7 @@ class Options(Settings):
     """Which: what vaegan.load reads, with the priors; .onnx (extra 'onnx'); .pt2 for torch.export.load; of models whose
     codes are maps, a folder for AutoencoderKL.from_pretrained of diffusers (checked where the extra is installed)."""
     overwrite: bool = False
-    """Replace an earlier export under the name given with --out."""
+    """Replace an earlier export at --out."""
 
 
 def run(options: Options) -> None:

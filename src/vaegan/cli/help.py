@@ -1,4 +1,4 @@
-"""The help of a command: what it does, then its options; all of them, or the short list of those that matter."""
+"""The help of a command: what it does, then its options; all of them, or the essential ones."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ESSENTIAL = (
     *("settings.optim.lr", "settings.train.epochs", "settings.train.images", "settings.train.batch_size"),
     "settings.train.snapshot_epochs",
 )
-"""Options of groups that the short help has, too."""
+"""Options of groups that the short help lists too."""
 _WIDTH, _COLUMN = 110, 34
 
 
 def help_of(
     options: type[Settings], table: Sequence[Option], prog: str, values: Mapping[str, Any], *, whole: bool
 ) -> str:
-    """Return the help of a command from its options and their values; whole with all options and all that is said."""
+    """Return the help of a command from its options and their values; ``whole`` with all options in full."""
     width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
     shown = [option for option in table if whole or "." not in option.path or option.path in ESSENTIAL]
     places = [option for option in table if option.arg.positional]
@@ -47,12 +47,12 @@ def help_of(
 
 
 def _prefix(option: Option) -> str:
-    """Return what the names of its group begin with, such as ``data.augment``."""
+    """Return the prefix of its group, such as ``data.augment``."""
     return "" if option.arg.positional else option.name.removeprefix("--").rpartition(".")[0]
 
 
 def _lines(option: Option, default: str, width: int, *, whole: bool) -> list[str]:
-    """Return an option's name and metavar, and beside them what it is."""
+    """Return an option's name and metavar, with its description beside them."""
     call = f"  {option.name}" if option.arg.positional else f"  {option.alias or option.name} {option.metavar}".rstrip()
     lines = textwrap.wrap(
         f"{option.about if whole else option.summary} {default}".strip(), width - _COLUMN, break_on_hyphens=False
@@ -63,7 +63,7 @@ def _lines(option: Option, default: str, width: int, *, whole: bool) -> list[str
 
 
 def _default(option: Option, values: Mapping[str, Any]) -> str:
-    """Return what is taken if the option is not given, in brackets; an empty string if nothing."""
+    """Return the default of an option in brackets; an empty string if there is none."""
     if option.arg.default:
         return f"(default: {option.arg.default})"
     first, *inside = option.path.split(".")

@@ -13,10 +13,10 @@ _log = logging.getLogger("vaegan")
 
 
 class Options(DataPictureOptions):
-    """Interpolate between codes and show the images on the way: a row for each path, or an animation there and back.
+    """Interpolate between codes and decode the path: a row for each path, or an animation there and back.
 
-    Prints how smooth the paths are in their images: the detour is the length of a path over the distance between its
-    ends (a cross-fade has 1), the largest step is in units of the mean step (constant speed has 1).
+    Prints how smooth the paths are in image space: the detour is the length of a path over the distance between its
+    ends (1 for a cross-fade), the largest step is relative to the mean step (1 at constant speed).
     """
 
     num: PositiveInt = 8

@@ -12,12 +12,12 @@ from .console import print_table
 
 
 class Options(DataPictureOptions):
-    """Show samples beside the training images nearest to them, in pixels and, where there is an encoder, in codes.
+    """Show samples beside their nearest training images, in pixels and, if there is an encoder, in codes.
 
     Distances are root mean square. Held-out images are the baseline: 'nearer' is the share of samples nearer to the
-    training images than 95 % of the held-out images are, about 0.05 if nothing was memorised; 'farther' is the
-    probability that a sample is farther than a held-out image, then about 0.5. C_T is the latter in standard
-    deviations of chance: below -3 something was memorised.
+    training images than 95 % of the held-out images, about 0.05 without memorisation; 'farther' is the probability that
+    a sample is farther away than a held-out image, about 0.5 without memorisation. C_T is the latter as a z-score:
+    below -3 indicates memorisation.
     """
 
     num: PositiveInt = 64

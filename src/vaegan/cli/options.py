@@ -1,6 +1,6 @@
-"""The options of a command, read off its class of settings: how each is called, what it takes, what it says.
+"""Command-line options, read from a command's class of settings.
 
-A field is an option by its name, type, default and docstring alone. What these do not say, an `Arg` does:
+A field is an option by its name, type, default and docstring alone. `Arg` adds the rest:
 
     run: Annotated[str, Arg("RUN", positional=True)]
     out: Annotated[Path | None, Arg("FILE.html", default="RUN/report.html")] = None

@@ -1,8 +1,8 @@
-"""Words of the command line to checked options, in one pass.
+"""Command-line words to checked options, in one pass.
 
-Each option's words become a value of its type as they are met, so that errors come in the order of the words and with
-the names that the user wrote. What is not given comes from the command's defaults, which may depend on what is given;
-then the options are checked as a whole, as settings from a file or from the library are.
+Each option's words become a value of its type in order, so that errors come in the order of the words and with the
+names that the user wrote. Other values come from the command's defaults, which may depend on those set; then all
+options are validated together, like settings from a file or from the library.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _TRUTHS = ("true", "yes", "on", "false", "no", "off")
 
 
 def parse(options: type[_Options], words: Sequence[str], prog: str, defaults: Defaults | None = None) -> _Options:
-    """Return the options that ``words`` give, or print the help and leave.
+    """Return the options that ``words`` set, or print the help and exit.
 
-    ``defaults`` maps the values that are given, by dotted name (``settings.loss.gamma``), to values for fields that
-    are not: the settings of the recipe that is named, for example. It is called once all positional options are there
-    that must be. Raises UserError for the first mistake, SystemExit with code 0 after the help.
+    ``defaults`` maps the values set, by dotted name (``settings.loss.gamma``), to values of other fields, such as the
+    settings of the recipe. It is called once all required positional options are there. Raises UserError for the first
+    mistake, SystemExit with code 0 after the help.
     """
     table = list(options_of(options))
     given = _read(table, [word for word in words if word not in HELP])

@@ -20,8 +20,9 @@ _log = logging.getLogger("vaegan")
 class Options(DataPictureOptions):
     """Fit priors to the codes of images and save them with the model, to sample from.
 
-    Prints how likely codes are that no fit has seen, in nats per code with intervals of 95 %: more is better, and the
-    best becomes the one that is sampled from. Training does this at its end; here it is done again, or otherwise.
+    Prints the log-likelihood of held-out codes, in nats per code with 95 % intervals: higher is better, and the
+    best-fitting prior becomes the default. Training does this at its end; this command repeats it, with other priors or
+    images if you like.
     """
 
     out: Annotated[Path | None, Arg("FOLDER", default="where the model is")] = None

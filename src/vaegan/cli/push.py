@@ -1,4 +1,4 @@
-"""``vaegan push``: a model with its card to the Hugging Face hub, or into a folder to look at first."""
+"""``vaegan push``: a model with its card to the Hugging Face hub, or into a folder for review."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _log = logging.getLogger("vaegan")
 
 
 class Options(Settings):
-    """Put a model on the Hugging Face hub: weights as safetensors, JSON, and a card with pictures and figures.
+    """Upload a model to the Hugging Face hub: weights as safetensors, JSON, and a card with pictures and metrics.
 
-    The card, README.md, is written from the run: data, recipe, settings, what evaluation.json says with intervals, new
-    images, reconstructions, limits and licence; paths of this machine are left out. Run `vaegan evaluate` first for
-    figures. With --out nothing is sent: the same files go into a folder. Log in before with `hf auth login`, or set
-    HF_TOKEN. What is pushed can be named wherever a RUN is asked for: vaegan sample owner/name.
+    The card, README.md, is written from the run: data, recipe, settings, evaluation.json with intervals, samples,
+    reconstructions, limits and licence; local paths are left out. Run `vaegan evaluate` first to have metrics on it.
+    With --out nothing is uploaded: the same files are written into a folder. Log in first with `hf auth login`, or set
+    HF_TOKEN. The id works wherever a command takes a RUN: vaegan sample owner/name.
     """
 
     run: Annotated[str, Arg("RUN", positional=True)]
@@ -31,9 +31,9 @@ class Options(Settings):
     out: Annotated[Path | None, Arg("FOLDER")] = None
     """Write the files into this folder and send nothing."""
     overwrite: bool = False
-    """Replace files in the folder given with --out."""
+    """Replace files in the --out folder."""
     private: bool = False
-    """Make the model for its owner alone, if it is made now."""
+    """Make the repository private, if it is created now."""
     create_pr: bool = False
     """Propose the change as a pull request."""
     message: str = "Push model with vaegan"

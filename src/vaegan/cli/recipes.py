@@ -17,8 +17,8 @@ WIDTH = 110
 class Options(Settings):
     """List the recipes: named, complete settings that `vaegan train RECIPE` starts from.
 
-    Training times are estimates for two server cores, from the FLOPs of a step; a recipe for your own images is assumed
-    to have 10,000 of them unless it says otherwise.
+    Training times are estimates for two server cores, from the FLOPs of a step; recipes for your own images assume
+    10,000 of them unless they say otherwise.
     """
 
     about: Annotated[str | None, Arg("RECIPE")] = None

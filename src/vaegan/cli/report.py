@@ -22,8 +22,8 @@ _log = logging.getLogger("vaegan")
 class Options(DataPictureOptions):
     """Write one page about a run: settings, losses, snapshots, and what its model has learned.
 
-    The page is one file that needs no network: it can be mailed and opens by a double click. What is missing, such as
-    attributes in the data, is said in its place.
+    The page is one self-contained file, easy to mail. What is missing, such as attributes in the data, is noted in its
+    place.
     """
 
     out: Annotated[Path | None, Arg("FILE.html", default="RUN/report.html")] = None
@@ -58,10 +58,7 @@ def run(options: Options) -> None:
 
 
 def _no_images(options: Options, opened: OpenedRun) -> str:
-    """Return why there are no images, '' if there are: a run may have come from another machine, without them.
-
-    Raises UserError if the user named the data and it cannot be opened.
-    """
+    """Return why there are no images, '' if there are; UserError if the user named data that cannot be opened."""
     if not opened.has_model:
         return "there is no model yet"
     try:

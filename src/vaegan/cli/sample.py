@@ -1,4 +1,4 @@
-"""``vaegan sample``: z ~ p(z), decoded; under the labels or attributes that are asked for."""
+"""``vaegan sample``: z ~ p(z), decoded, optionally for labels or attributes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from .options import Arg
 
 
 class Options(PictureOptions):
-    """Draw new images from a prior of a trained model.
+    """Draw samples from a prior of a trained model.
 
-    A model that was trained with --model.condition can be asked for labels or attributes. What is not asked for is
-    filled in: labels in turn, attributes as held-out images have them. Any model can be asked for labels where its
-    prior was fitted to each label (vaegan priors --by-label).
+    A model that was trained with --model.condition takes labels or attributes. Defaults: all labels in turn, attributes
+    of held-out images. Any model takes labels if its prior was fitted to each label (vaegan priors --by-label).
     """
 
     prior: str | None = None

@@ -37,8 +37,8 @@ class ServerOptions(Settings):
 class Options(ServerOptions):
     """Serve a model as JSON, PNG, GIF or arrays: encode, decode, sample, edit, interpolate and more.
 
-    Requests that arrive at the same time share one pass through the network. The API is documented at /docs, and as
-    OpenAPI at /openapi.json.
+    Concurrent requests share one pass through the network. The API is documented at /docs, and as OpenAPI at
+    /openapi.json.
     """
 
     run: Annotated[str, Arg("RUN", positional=True)]

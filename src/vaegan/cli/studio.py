@@ -11,9 +11,9 @@ from .serve import ServerOptions, serve
 class Options(ServerOptions):
     """Explore models on a web page; programs get the same as JSON (see /docs there).
 
-    Samples by prior, label and seed; your own images with code, reconstruction and error; attributes and leading
-    dimensions of the code on sliders; interpolation; clusters and a projection of codes; losses and snapshots of a run,
-    also while it trains. Each run's data is looked up in its settings; --data names other data.
+    Samples by prior, label and seed; your own images with code, reconstruction and error; sliders for attributes and
+    the leading dimensions of the code; interpolation; clusters and a projection of codes; losses and snapshots of a
+    run, also during training. Each run uses the data named in its settings; --data overrides it.
     """
 
     runs: Annotated[tuple[str, ...], Arg("RUN RUN ...", positional=True)] = ()

@@ -1,4 +1,4 @@
-"""``vaegan train``: from the settings of a recipe or a file, changed by options, to a run folder."""
+"""``vaegan train``: from the settings of a recipe or a file, overridden by options, to a run folder."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .options import Arg
 class Options(Settings):
     """Train a model; run the same command to resume.
 
-    The defaults are those of the recipe: try `vaegan train mnist-conv --help`. A switch alone means True. Ctrl-C and
-    SIGTERM finish the step and save; the exit code is then 130 or 143.
+    Defaults come from the recipe: try `vaegan train mnist-conv --help`. A switch alone means True. Ctrl-C and SIGTERM
+    finish the step and save; the exit code is then 130 or 143.
     """
 
     recipe: Annotated[str | None, Arg("RECIPE", positional=True, default=DEFAULT)] = None
@@ -32,7 +32,7 @@ class Options(Settings):
 
 
 def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the recipe or the file that is named, changed by those that are given."""
+    """Return the settings of the recipe or the file, with those on the command line applied."""
     recipe, file = given.get("recipe"), given.get("config")
     if recipe and file:
         raise UserError(f"both recipe {recipe} and --config {file} are given; name one of them")

@@ -13,9 +13,9 @@ _log = logging.getLogger("vaegan")
 
 
 class Options(DataPictureOptions):
-    """Show what each code dimension does: a row for each, the one with the highest mean KL first.
+    """Show the effect of each code dimension: one row each, the highest mean KL first.
 
-    All other dimensions are held at the code of an image, or at 0.
+    All other dimensions are fixed at the code of an image, or at 0.
     """
 
     num: PositiveInt = 10

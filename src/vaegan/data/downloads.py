@@ -53,7 +53,7 @@ def download(
         page: where people get it; the first of ``urls`` if None.
         missing: names of all files that are missing, for the message; this one if empty.
     """
-    import pooch  # both take a moment to import
+    import pooch  # both are slow to import
     import requests
 
     pooch.get_logger().setLevel(logging.WARNING)

@@ -147,9 +147,9 @@ def collect_files(
 
 
 def read_attributes(content: bytes, names: Sequence[str], where: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Read an attributes.csv as float32 ``(N, A)`` of the images ``names``, and the names of the A columns.
+    """Return the (N, A) float32 values and A column names of an attributes.csv, NaN where unknown.
 
-    Unknown values are NaN. Raises UserError if the file is not such a table, or names none of the images.
+    Raises UserError if the file is no such table, or names none of the images ``names``.
     """
     try:
         lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)

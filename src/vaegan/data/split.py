@@ -22,12 +22,7 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Split:
-    """Positions of images in their collection.
-
-    Attributes:
-        train: images to train on, int64 ``(N,)``.
-        test: held-out images, int64 ``(M,)``.
-    """
+    """Positions in a collection: of images to train on, int64 ``(N,)``, and of held-out images, int64 ``(M,)``."""
 
     train: Positions
     test: Positions

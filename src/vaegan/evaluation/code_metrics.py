@@ -98,8 +98,8 @@ def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor, conditio
 def code_figures(model: Model, real: RealImages) -> Figures:
     """Return the accuracies of a linear probe and of nearest neighbours that predict labels from codes.
 
-    They are trained on the baseline images; 'probe_chance' is the accuracy of always naming the most frequent label.
-    Raises UserError without an encoder or labels.
+    They are trained on the baseline images; 'probe_chance' is the accuracy of the most frequent label. Raises UserError
+    without an encoder or labels.
     """
     if real.images.labels is None or real.baseline_images.labels is None:
         raise UserError("the data have no labels to predict from the codes")

@@ -96,10 +96,7 @@ def _group(models: Sequence[ComparedModel], of: str, prior: str) -> FigureGroup:
 def row_of(
     name: str, of_models: Sequence[Sequence[Figure | None]], real: Mapping[str, Figure], group: str = ""
 ) -> FigureRow:
-    """Return one figure of all models, from the figures of the runs of each and those of the real-data baseline.
-
-    The group is the one that the registry lists the figure in, where it has several of this name.
-    """
+    """Return one figure of all models; ``group`` is the registry's, where several groups have a figure of this name."""
     models = [over_seeds(of_runs) for of_runs in of_models]
     better = info_of(name, group).better
     value = real[name].value if name in real else math.nan
@@ -111,10 +108,7 @@ def _cost(value: float | None) -> Figure | None:
 
 
 def spreads(groups: Sequence[FigureGroup]) -> list[tuple[FigureGroup, list[FigureRow]]]:
-    """Return of each group the standard deviations over seeds of the figures where one way is better.
-
-    Only models of several runs have them. Lower is better: training depends less on the seed.
-    """
+    """Return for each group the standard deviations over seeds; lower means training depends less on the seed."""
     pairs = []
     for group in groups:
         rows = [_spread(row) for row in group.rows if row.better and group.of != "cost"]

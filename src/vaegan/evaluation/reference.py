@@ -143,10 +143,7 @@ def batches_of(images: Images, batch_size: int) -> Iterator[Tensor]:
 def reconstructions_of(
     model: Model, images: Images, batch_size: int, condition: Tensor | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield originals and their reconstructions, float `(B, C, H, W)` in [0, 1], on the CPU.
-
-    A conditional model needs the ``condition`` `(N, A)` of the images.
-    """
+    """Yield originals and reconstructions, float `(B, C, H, W)` in [0, 1], on the CPU; ``condition`` is `(N, A)`."""
     for x, c in zip(batches_of(images, batch_size), _split(condition, batch_size), strict=False):
         yield x, model.reconstruct(x, condition=c, batch_size=batch_size).cpu()
 

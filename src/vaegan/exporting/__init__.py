@@ -94,11 +94,7 @@ def export_model(
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """Check that a folder may be written; only an earlier export is ever replaced.
-
-    Raises:
-        UserError: if there is a file, another folder, or an export that may not be replaced.
-    """
+    """Raise UserError if a folder may not be written; only an earlier export is ever replaced."""
     folder = folder.expanduser()
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / DESCRIPTION_NAME).is_file():
@@ -135,11 +131,7 @@ def _written(
 
 
 def _difference(model: Model, part: PublicPart, form: str, run: Run) -> float:
-    """Return the largest difference between the outputs of a part as read back and those of the model.
-
-    Raises:
-        UserError: if it is above the tolerance.
-    """
+    """Return the largest difference between a part's outputs as read back and the model's; UserError if too large."""
     generator = torch.Generator().manual_seed(0)
     difference = 0.0
     for num in BATCH_SIZES:

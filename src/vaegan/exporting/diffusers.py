@@ -42,11 +42,7 @@ _RENAMED = (
 
 
 def write_diffusers(model: Model, folder: Path) -> None:
-    """Write a model of residual networks, whose codes are maps, into a new folder for `AutoencoderKL.from_pretrained`.
-
-    Raises:
-        UserError: if the model is not what `AutoencoderKL` can hold.
-    """
+    """Write a residual model with map codes for `AutoencoderKL.from_pretrained`; UserError if it does not fit."""
     config = _config(model)
     folder.mkdir(parents=True)
     write_json(folder / CONFIG_NAME, config)
@@ -69,9 +65,9 @@ def read_diffusers(folder: Path) -> Any:
 
 
 def outputs_of(autoencoder: Any, model: Model, part: str, x: Tensor) -> tuple[Tensor, ...]:
-    """Return the outputs of diffusers' encoder or decoder in our public ranges: mu and logvar, or images in [0, 1].
+    """Return the outputs of diffusers' encoder or decoder in our ranges: mu and logvar, or images in [0, 1].
 
-    x are images `(B, C, H, W)` in [0, 1] or, for the decoder, codes `(B, Z)` of the model.
+    ``x`` are images `(B, C, H, W)` in [0, 1] or, for the decoder, codes `(B, Z)`.
     """
     with torch.no_grad():
         if part == "decoder":
@@ -89,11 +85,7 @@ def diffusers_name(name: str) -> str:
 
 
 def _config(model: Model) -> dict[str, Any]:
-    """Return the arguments of `AutoencoderKL`.
-
-    Raises:
-        UserError: if it cannot hold the model.
-    """
+    """Return the arguments of `AutoencoderKL`; UserError if it cannot represent the model."""
     if (reason := _obstacle(model)) is not None:
         raise UserError(f"diffusers' AutoencoderKL cannot hold this model: {reason}; choose other formats (--format)")
     channels, height, width = model.image_shape

@@ -149,11 +149,7 @@ class GraphFormat(NamedTuple):
 
 
 def traced(part: PublicPart) -> ExportedProgram:
-    """Return a part's graph for batches of any size.
-
-    Raises:
-        UserError: if the network, one of the user's own, cannot be traced.
-    """
+    """Return a part's graph for batches of any size; UserError if it cannot be traced (a user's own network)."""
     generator = torch.Generator().manual_seed(0)
     examples = tuple(port.example(2, generator) for port in part.inputs)  # a batch of 1 would be taken as fixed
     batch = Dim("batch", min=1)
@@ -166,11 +162,7 @@ def traced(part: PublicPart) -> ExportedProgram:
 
 
 def import_onnxruntime() -> Any:
-    """Return ``onnxruntime``, after checking that the packages for writing ONNX are there too.
-
-    Raises:
-        UserError: if it is not.
-    """
+    """Return ``onnxruntime``; UserError if it or a package for writing ONNX is missing."""
     try:
         import onnx
         import onnxruntime

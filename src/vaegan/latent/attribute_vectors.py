@@ -46,19 +46,11 @@ class AttributeVectors:
     orthogonalised: bool = False
 
     def __getitem__(self, name: str) -> Tensor:
-        """Return the vector `(Z,)` of an attribute.
-
-        Raises:
-            UserError: if there is none of this name.
-        """
+        """Return the vector `(Z,)` of an attribute; UserError if there is none."""
         return self.vectors[self.index(name)]
 
     def index(self, name: str) -> int:
-        """Return the row of an attribute.
-
-        Raises:
-            UserError: if there is none of this name.
-        """
+        """Return the row of an attribute; UserError if there is none."""
         return find_attribute(self.names, name)
 
     def only(self, names: Sequence[str]) -> AttributeVectors:
@@ -74,11 +66,7 @@ class AttributeVectors:
 
 
 def find_attribute(names: Sequence[str], name: str) -> int:
-    """Return where ``name`` stands in ``names``.
-
-    Raises:
-        UserError: if it is not there.
-    """
+    """Return the index of ``name`` in ``names``; UserError if it is not there."""
     if name not in names:
         first = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         raise UserError(f"no attribute {name!r}{nearest(name, names)}; there are {first}")

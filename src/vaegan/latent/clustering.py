@@ -109,20 +109,13 @@ def _clusters(z: Tensor, assignment: object, centres: object) -> Clusters:
 
 
 def pca_map(z: Tensor, seed: int = 0) -> Tensor:
-    """Return points `(N, 2)` of codes `(N, Z)`: their two principal components (the seed changes nothing).
-
-    Codes of one dimension, or a single code, have only one component; the second coordinate is 0.
-    """
+    """Return the two principal components `(N, 2)` of codes `(N, Z)`, 0 for one that is missing; ``seed`` is unused."""
     points = principal_components(z, 2)
     return F.pad(points, (0, 2 - points.shape[1]))
 
 
 def tsne_map(z: Tensor, seed: int = 0) -> Tensor:
-    """Return points `(N, 2)` of codes `(N, Z)` by t-SNE.
-
-    Raises:
-        UserError: if openTSNE is not installed.
-    """
+    """Return points `(N, 2)` of codes `(N, Z)` by t-SNE; UserError if openTSNE is not installed."""
     try:
         from openTSNE import TSNE
     except ImportError as error:

@@ -159,11 +159,7 @@ def shard_path(folder: Path, number: int) -> Path:
 
 
 def write_shard(path: Path, arrays: Mapping[str, NDArray[Any] | None]) -> None:
-    """Write a shard in one piece, without the arrays that are None.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write a shard in one piece, without the arrays that are None; UserError if it cannot be written."""
     present: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
     with written_beside(path) as beside:
         np.savez(beside, **present)
@@ -201,13 +197,10 @@ def join_npz(shards: Sequence[Path], out: Path, extra: Mapping[str, NDArray[Any]
 def join_parquet(
     shards: Sequence[Path], out: Path, label_names: Sequence[str] = (), attribute_names: Sequence[str] = ()
 ) -> None:
-    """Join shards to one Parquet file, a row for each image, a row group for each shard.
+    """Join shards to one Parquet file: a row for each image, a row group for each shard.
 
-    Its columns: name, split, label (text), codes and logvar (lists of Z floats), and one for each attribute, called
-    ``attribute NAME``.
-
-    Raises:
-        UserError: if pyarrow is not installed or the file cannot be written.
+    Columns: name, split, label (text), codes and logvar (lists of Z floats), and ``attribute NAME`` for each attribute.
+    Raises UserError if pyarrow is not installed or the file cannot be written.
     """
     pyarrow, parquet = import_pyarrow()
 
@@ -223,11 +216,7 @@ def join_parquet(
 
 
 def import_pyarrow() -> tuple[Any, Any]:
-    """Return ``pyarrow`` and ``pyarrow.parquet``.
-
-    Raises:
-        UserError: if they are not installed.
-    """
+    """Return ``pyarrow`` and ``pyarrow.parquet``; UserError if they are not installed."""
     try:
         import pyarrow
         from pyarrow import parquet

@@ -1,8 +1,8 @@
-"""Attribute vectors on disk, beside the weights of the model whose latent space they are directions of.
+"""Attribute vectors on disk, beside the weights of the model whose latent space they are directions in.
 
 ``attributes.safetensors`` holds ``vectors`` `(A, Z)`, ``thresholds`` `(A,)` and ``counts`` `(A, 2)`;
-``attributes.json`` their names, how they were found, and the hash of the weights: vectors of other weights, as after
-more training, mean nothing and are refused.
+``attributes.json`` their names, the method, and the hash of the weights: vectors of other weights, as after more
+training, are refused.
 """
 
 from __future__ import annotations
@@ -22,11 +22,7 @@ from .attribute_vectors import AttributeVectors
 
 
 def save_vectors(folder: Path, vectors: AttributeVectors) -> None:
-    """Write vectors into the folder of a saved model.
-
-    Raises:
-        UserError: if the folder cannot be written.
-    """
+    """Write vectors into the folder of a saved model; UserError if it cannot be written."""
     tensors = {name: getattr(vectors, name).cpu().contiguous() for name in ("vectors", "thresholds", "counts")}
     with written_beside(folder / VECTOR_TENSORS) as beside:
         beside.write_bytes(safetensors.torch.save(tensors))
@@ -46,7 +42,7 @@ def load_vectors(folder: str | Path) -> AttributeVectors:
         folder: a run, the folder of a saved model, or the id of a model on the hub.
 
     Raises:
-        UserError: if there are none, they are damaged, or were made for other weights.
+        UserError: if there are none, they are damaged, or they belong to other weights.
     """
     folder = find_model(folder)
     try:

@@ -27,11 +27,7 @@ from ..pixels import ImageRange
 
 
 class InferenceModel(nn.Module):
-    """The networks that a kind of model has, and what they compute together; arguments as `Model`.
-
-    Raises:
-        UserError: if the kind is unknown.
-    """
+    """The networks of a kind of model, and what they compute; arguments as `Model`. UserError for an unknown kind."""
 
     def __init__(
         self,
@@ -77,10 +73,9 @@ class InferenceModel(nn.Module):
         return None if plain is None else Conditioning.from_json(plain)
 
     def condition_of(self, images: ImageSet, chosen: NDArray[np.int64] | slice = slice(None)) -> Tensor | None:
-        """Return the condition `(B, A)` of images (those ``chosen``, or all); None if the model takes none.
+        """Return the condition `(B, A)` of images (those ``chosen``, or all); None for an unconditional model.
 
-        Raises:
-            UserError: if their labels or attributes are not those the model was trained with.
+        Raises UserError if their labels or attributes are not those the model was trained with.
         """
         conditioning = self.conditioning
         return None if conditioning is None else conditioning.of_images(images, chosen)
@@ -173,11 +168,7 @@ class InferenceModel(nn.Module):
 
     @property
     def scale_factor(self) -> float:
-        """The factor that gives codes standard deviation 1, for a diffusion model (see `latent.encoding`).
-
-        Raises:
-            UserError: if it has not been measured.
-        """
+        """The factor that gives codes standard deviation 1 (see `latent.encoding`); UserError if not measured."""
         if "scale_factor" not in self.info:
             raise UserError(
                 "this model has no latent scale factor: it is measured at the end of training, where codes are maps; "

@@ -123,10 +123,9 @@ class Model(InferenceModel):
         device: str | torch.device = "cpu",
         parts: Mapping[str, nn.Module] | None = None,
     ) -> Model:
-        """Load a model from the folder that holds its `config.json`, in evaluation mode; arguments as `vaegan.load`.
+        """Load a model from the folder of its `config.json`, in evaluation mode; arguments as `vaegan.load`.
 
-        Raises:
-            UserError: if it is damaged, written by a newer version, or does not fit the networks.
+        Raises UserError if it is damaged, written by a newer version, or does not fit the networks.
         """
         folder = Path(folder)
         config = read_description(folder)
@@ -180,11 +179,7 @@ class Model(InferenceModel):
         return str(self.info.get("default_prior", otherwise))
 
     def prior_of(self, name: str | None) -> Prior:
-        """Return a prior by its name; `default_prior` if None.
-
-        Raises:
-            UserError: if the model has no prior, or none of this name.
-        """
+        """Return a prior by name, `default_prior` if None; UserError if the model does not have it."""
         if not self.prior_names:
             raise UserError(
                 "this model is a plain autoencoder: nothing shaped its codes into a prior, so there is nothing to "

@@ -98,11 +98,7 @@ def push_pretrained(
     branch: str | None,
     create_pr: bool | None,
 ) -> str:
-    """Put what ``write`` writes into a folder on the hub; other arguments and address as `Model.push_to_hub`.
-
-    Raises:
-        UserError: if the hub does not take it.
-    """
+    """Upload what ``write`` writes; other arguments and result as `Model.push_to_hub`. UserError if the hub refuses."""
     check_name(name)
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder))

@@ -27,11 +27,7 @@ FORMAT = 1
 
 
 def write_model(folder: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
-    """Write weights and description into a folder, each beside and then renamed.
-
-    Raises:
-        UserError: if the folder cannot be written.
-    """
+    """Write weights and description into a folder, each file atomically; UserError if it cannot be written."""
     plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     with written_beside(folder / WEIGHTS) as beside:
         beside.write_bytes(safetensors.torch.save(plain))
@@ -39,11 +35,7 @@ def write_model(folder: Path, tensors: Mapping[str, Tensor], description: Mappin
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return what a folder's `config.json` says.
-
-    Raises:
-        UserError: if it is damaged or of a newer version.
-    """
+    """Return the content of a folder's `config.json`; UserError if it is damaged or of a newer version."""
     with one_line_errors(folder / MODEL_CONFIG):
         config: dict[str, Any] = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
         if (version := int(config["format"])) > FORMAT:

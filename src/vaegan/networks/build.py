@@ -168,7 +168,7 @@ def _used(cls: type[nn.Module], network: str, part: str, settings: Mapping[str, 
     unused = _UNUSED[cls]
     for name, remedy in _REMEDIES.items():
         if name in unused and settings.get(name):
-            raise UserError(f"model.{part}.{name} is given, but the network is {network}, {remedy.format(part=part)}")
+            raise UserError(f"model.{part}.{name} is set, but the network is {network}, {remedy.format(part=part)}")
     return {name: value for name, value in settings.items() if name not in unused}
 
 

@@ -251,6 +251,6 @@ def _check_patch(hidden: Sequence[int], dropout: float, minibatch_features: int,
     dense_settings = {"hidden": hidden, "dropout": dropout, "minibatch-features": minibatch_features}
     for name, value in dense_settings.items():
         if value:
-            raise UserError(f"{name} is given, but a discriminator of patches has no dense layers; leave it out")
+            raise UserError(f"{name} is set, but a patch discriminator has no dense layers; leave it out")
     if condition_dim:
-        raise UserError("a discriminator of patches has no dense layer to join a condition to; set patch to False")
+        raise UserError("a patch discriminator has no dense layer to concatenate a condition to; set patch to False")

@@ -193,9 +193,9 @@ def _check(channels: Sequence[int], groups: int, latent: str, hidden: Sequence[i
         if width % groups:
             raise UserError(f"groups {groups} does not divide {width} channels; choose groups that divide all widths")
     if check_name("latent", latent, LATENTS) == "map" and hidden:
-        raise UserError("hidden is set, but a code that is a map has no dense layers; leave hidden out")
+        raise UserError("hidden is set, but a map code needs no dense layers; leave hidden out")
     if latent == "map" and condition_dim:
-        raise UserError("a code that is a map has no dense layer to join a condition to; set model.latent vector")
+        raise UserError("a map code has no dense layer to concatenate a condition to; set model.latent vector")
 
 
 def _blocks(inputs: int, width: int, num: int, groups: int, dropout: float) -> dict[str, nn.Module]:

@@ -132,11 +132,7 @@ class BernoulliPixels(nn.Module):
     in_features = False
 
     def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
-        """The decoder's logits.
-
-        Raises:
-            UserError: if the decoder has none.
-        """
+        """The decoder's logits; UserError if it has no method for them."""
         logits = getattr(decoder, "logits", None)
         if logits is None:
             raise UserError(

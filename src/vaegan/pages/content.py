@@ -56,10 +56,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Numbers of several models, a column each; in a narrow window a list per row.
-
-    Each row is a name, a few words below it, and its cells.
-    """
+    """Numbers of several models, a column each (in a narrow window a list); a row has a name, a note and cells."""
 
     kind: ClassVar[str] = "matrix"
     caption: str

@@ -1,18 +1,18 @@
 "use strict";
 
 // Snapshots: the slider shows one frame of each pane; the button plays them.
-for (const film of document.querySelectorAll(".film")) {
-  const slider = film.querySelector("input");
-  const button = film.querySelector(".play");
-  const output = film.querySelector("output");
-  const moments = JSON.parse(slider.dataset.moments);
+for (const block of document.querySelectorAll(".slider")) {
+  const slider = block.querySelector("input");
+  const button = block.querySelector(".play");
+  const output = block.querySelector("output");
+  const labels = JSON.parse(slider.dataset.labels);
   let timer = null;
 
   const show = () => {
     const index = Number(slider.value);
-    output.textContent = moments[index];
-    slider.setAttribute("aria-valuetext", moments[index]);
-    for (const pane of film.querySelectorAll(".frames")) {
+    output.textContent = labels[index];
+    slider.setAttribute("aria-valuetext", labels[index]);
+    for (const pane of block.querySelectorAll(".frames")) {
       [...pane.children].forEach((frame, number) => { frame.hidden = number !== index; });
     }
   };
@@ -25,20 +25,20 @@ for (const film of document.querySelectorAll(".film")) {
   const step = () => {
     slider.value = Number(slider.value) + 1;
     show();
-    if (Number(slider.value) === moments.length - 1) stop();
+    if (Number(slider.value) === labels.length - 1) stop();
   };
   const play = () => {
-    if (Number(slider.value) === moments.length - 1) slider.value = 0;
+    if (Number(slider.value) === labels.length - 1) slider.value = 0;
     show();
-    timer = setInterval(step, Math.max(150, 4000 / moments.length));
+    timer = setInterval(step, Math.max(150, 4000 / labels.length));
     button.textContent = "Stop";
     button.setAttribute("aria-pressed", "true");
   };
 
   slider.addEventListener("input", () => { stop(); show(); });
   button.addEventListener("click", () => (timer === null ? play() : stop()));
-  button.hidden = moments.length < 2;
-  slider.value = moments.length - 1;
+  button.hidden = labels.length < 2;
+  slider.value = labels.length - 1;
 }
 
 // Charts: values at the pointer, or where the arrow keys move; else the last ones.

@@ -69,22 +69,12 @@ def strips(
     columns: Sequence[str] = (),
     lines: int = 1,
 ) -> Strips:
-    """Return uint8 `(R, K, H, W, C)` as rows of images, each broken into so many lines.
-
-    Alts are R descriptions; rows are R names and columns K short names, or none.
-    """
+    """Return uint8 `(R, K, H, W, C)` as rows of images, broken into lines; R descriptions, R row and K column names."""
     pictures = [to_image(grid(row, columns=-(-len(row) // lines))) for row in images]
     limit = STRIPS_LIMIT // len(pictures)
     names = rows or [""] * len(pictures)
     uris = [data_uri(image, limit) for image in pictures]
     return Strips(list(zip(names, uris, alts, strict=True)), pictures[0].size, caption, columns)
-
-
-def evenly(items: Sequence[_Item], num: int) -> list[_Item]:
-    """Return `num` of the items (all, if there are no more), evenly spaced, with the first and the last."""
-    if len(items) <= num:
-        return list(items)
-    return [items[round(i * (len(items) - 1) / (num - 1))] for i in range(num)]
 
 
 def _encoded(image: Image.Image, form: str) -> str:

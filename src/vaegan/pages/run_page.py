@@ -25,11 +25,11 @@ from ..views.view import View
 from .content import Block, Facts, Note, Section
 from .render import picture, render_page, strips
 from .run_sections import (
+    as_text,
     health_section,
     losses_section,
     scores_section,
     settings_section,
-    shown,
     snapshots_section,
     timing_section,
 )
@@ -53,7 +53,7 @@ def run_page(subject: Subject) -> tuple[str, list[Section]]:
 
 def _lead(run: OpenedRun, records: Sequence[Record]) -> str:
     kind = KINDS[run.config.model.kind if run.config else run.model().kind].phrase
-    words = kind[:1].upper() + kind[1:] + (f" on {shown(run.config.data.source)}" if run.config else "")
+    words = kind[:1].upper() + kind[1:] + (f" on {as_text(run.config.data.source)}" if run.config else "")
     if not records:
         return f"{words}."
     last = records[-1]

@@ -29,10 +29,11 @@ from pydantic import BaseModel
 
 from ..config import PARTS, Config
 from ..recipes import RECIPES
+from ..report.animation import evenly
 from ..report.chart import Line, draw_chart
 from ..report.curves import Lines, collect_lines, loss_charts, score_chart
 from .content import Block, Facts, Fold, Note, Section, Table
-from .render import data_uri, evenly
+from .render import data_uri
 
 
 def settings_section(config: Config) -> Section:
@@ -41,9 +42,7 @@ def settings_section(config: Config) -> Section:
     rows = list(_rows(config, Config(), recipe.config if recipe else None))
     differing = [row for row in rows if row[1] != row[3]]
     text = f"{len(differing)} of {len(rows)} settings differ from the defaults"
-    text += (
-        f"; the recipe is {config.recipe}." if recipe else f". Recipe {config.recipe} is not among those known here."
-    )
+    text += f"; the recipe is {config.recipe}." if recipe else f". This version has no recipe {config.recipe}."
     blocks = [
         _fold(f"Settings that differ from the defaults ({len(differing)})", differing),
         _fold(f"All settings ({len(rows)})", rows),
@@ -64,12 +63,12 @@ def _rows(config: BaseModel, default: BaseModel, recipe: Any, prefix: str = "") 
         if isinstance(value, BaseModel):
             yield from _rows(value, usual, of_recipe, f"{prefix}{name}.")
         else:
-            told = "" if recipe is None else shown(of_recipe)
-            yield prefix + name, shown(value), told, shown(usual), " ".join((about.description or "").split())
+            in_recipe = "" if recipe is None else as_text(of_recipe)
+            yield prefix + name, as_text(value), in_recipe, as_text(usual), " ".join((about.description or "").split())
 
 
-def shown(value: Any) -> str:
-    """Return a value as a reader writes it; of a path from the root only its name, which says nothing of a machine."""
+def as_text(value: Any) -> str:
+    """Return a value as a reader writes it; of an absolute path only the name, to reveal nothing of the machine."""
     if isinstance(value, str | Path):
         rooted = re.match(r"[\\/~]|[A-Za-z]:[\\/]|file:", str(value))
         return "…/" + re.split(r"[\\/]+", str(value).rstrip("\\/"))[-1] if rooted else str(value)
@@ -78,26 +77,26 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ", ".join(map(shown, value))
+        return ", ".join(map(as_text, value))
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 TEXT = (
-    "Losses of each part over the images seen, in nats per image: sums over pixels, features or dimensions, means over "
-    "the batch. Solid: training; a faint line is what was recorded, a strong one its running mean. Dashed: held-out "
+    "Losses of each network over images seen, in nats per image: sums over pixels, features or dimensions, means over "
+    "the batch. Solid: training; the faint line is the raw values, the strong one their running mean. Dashed: held-out "
     "images. The feature loss (llike) may rise while images get better, because the features move."
 )
 
 
 def losses_section(records: Iterable[Mapping[str, Any]]) -> Section:
-    """Return a chart for each part out of the records of `metrics.jsonl`, and a table of the last values."""
+    """Return a chart for each network from the records of `metrics.jsonl`, and a table of the latest values."""
     records = list(records)
     charts = loss_charts(records)
     if not charts:
-        return Section("Losses", [Note("No losses are recorded yet.")])
+        return Section("Losses", [Note("No losses recorded yet.")])
     lines = collect_lines(records)
     parts = [part for part in PARTS if part in lines]
-    return Section("Losses", [*charts, Fold("The last values", [_table(parts, lines)])], TEXT)
+    return Section("Losses", [*charts, Fold("Latest values", [_table(parts, lines)])], TEXT)
 
 
 def _table(parts: Sequence[str], lines: Lines) -> Table:
@@ -106,7 +105,7 @@ def _table(parts: Sequence[str], lines: Lines) -> Table:
         for part in parts
         for name, splits in lines[part].items()
     ]
-    return Table("The last recorded losses, in nats per image.", ("loss", "training", "held out"), rows)
+    return Table("Latest losses, in nats per image.", ("loss", "training", "held out"), rows)
 
 
 def _last(line: Line | None) -> str:
@@ -114,21 +113,21 @@ def _last(line: Line | None) -> str:
 
 
 _SCORES_TEXT = (
-    "Fréchet distances of samples and of reconstructions to held-out images, of the same images and seeds at each "
-    "snapshot; lower is better. The model with the lowest sum is kept as best/, beside the last one."
+    "Fréchet distances of samples and of reconstructions to held-out images, with the same images and seeds at each "
+    "snapshot; lower is better. The model with the lowest sum is saved in best/, beside the last one."
 )
 
 
 def scores_section(records: Sequence[Mapping[str, Any]]) -> Section | None:
-    """Return a chart of the scores of snapshots and the best of them; None where there are none."""
-    looks = [record for record in records if record.get("scores")]
-    if not looks:
+    """Return a chart of the snapshots' scores, with the best; None if there are none."""
+    scored = [record for record in records if record.get("scores")]
+    if not scored:
         return None
-    best = min(looks, key=lambda record: record["scores"]["score"])
+    best = min(scored, key=lambda record: record["scores"]["score"])
     facts = Facts([
         ("best", f"{best['scores']['score']:.4g}"),
         ("after", f"{best['images']:,} images"),
-        ("last", f"{looks[-1]['scores']['score']:.4g}"),
+        ("last", f"{scored[-1]['scores']['score']:.4g}"),
     ])  # fmt: skip
     chart = score_chart(records)
     return Section("Scores", [facts, *([chart] if chart else [])], _SCORES_TEXT)
@@ -143,36 +142,36 @@ CHECK_WORDS = {
     "discriminator": "discriminator", "kl": "KL", "units": "inactive dimensions", "routes": "gradient balance",
     "modes": "label coverage", "weights": "weight norms",
 }  # fmt: skip
-"""What people read of the states and checks in records, whose own words never change."""
+"""How pages and logs call the states and checks; the words in records never change."""
 
 
 def health_section(records: Sequence[Mapping[str, Any]]) -> Section:
-    """Return the last findings and the changes before, out of the records of `metrics.jsonl`."""
-    looks = [record for record in records if record.get("health")]
-    if not looks:
-        return Section("Health", [Note("No checks are recorded: they begin at the first snapshot past 1,000 images.")])
-    last = looks[-1]
+    """Return the latest findings and the earlier changes, from the records of `metrics.jsonl`."""
+    checked = [record for record in records if record.get("health")]
+    if not checked:
+        return Section("Health", [Note("No checks yet: they start at the first snapshot after 1,000 images.")])
+    last = checked[-1]
     rows = [(CHECK_WORDS[f["check"]], STATE_WORDS[f["state"]], f["sentence"]) for f in last["health"]]
     hints = [f["remedy"] for f in last["health"]]
     now = Table(f"After {last['images']:,} images.", ("check", "state", "measured"), rows, hints)
-    return Section("Health", [now, Fold("History", [_changes(looks)])], _HEALTH_TEXT)
+    return Section("Health", [now, Fold("History", [_changes(checked)])], _HEALTH_TEXT)
 
 
-def _changes(looks: Sequence[Mapping[str, Any]]) -> Table:
-    """A row each time that a check's state changed, its first included."""
+def _changes(checked: Sequence[Mapping[str, Any]]) -> Table:
+    """A row for each change of a check's state, the first state included."""
     states: dict[str, str] = {}
     rows, hints = [], []
-    for record in looks:
+    for record in checked:
         for f in record["health"]:
             if states.get(f["check"]) != f["state"]:
                 rows.append((CHECK_WORDS[f["check"]], f"{record['images']:,}", STATE_WORDS[f["state"]], f["sentence"]))
                 hints.append(f["remedy"])
             states[f["check"]] = f["state"]
-    return Table("Each change of a state.", ("check", "images seen", "state", "measured"), rows, hints)
+    return Table("State changes.", ("check", "images seen", "state", "measured"), rows, hints)
 
 
-MOST_MOMENTS = 40
-FILM_LIMIT = 8_000_000
+MAX_SNAPSHOTS = 40
+FRAMES_LIMIT = 8_000_000
 """Characters of all frames together."""
 _FOLDERS = {
     "samples": ("Samples", "images decoded from the same random codes each time"),
@@ -182,7 +181,7 @@ _FOLDERS = {
 
 @dataclass(frozen=True)
 class Pane:
-    """The pictures of one folder: title, caption, size of the last in pixels, and a data URI ('' for none) a moment."""
+    """The pictures of one folder: title, caption, size in pixels, and a data URI ('' if missing) per snapshot."""
 
     title: str
     caption: str
@@ -191,29 +190,29 @@ class Pane:
 
 
 @dataclass(frozen=True)
-class Film:
-    """Panes side by side under one slider over moments, which are named in words."""
+class SnapshotSlider:
+    """Panes side by side under one slider over snapshots, each with a label."""
 
-    kind: ClassVar[str] = "film"
-    moments: Sequence[str]
+    kind: ClassVar[str] = "slider"
+    labels: Sequence[str]
     panes: Sequence[Pane]
 
 
 def snapshots_section(run: Path, records: Iterable[Mapping[str, Any]]) -> Section:
-    """Return a slider over the grids of a run's snapshots; the records tell the epoch of each."""
+    """Return a slider over the grids of a run's snapshots; the records have the epoch of each."""
     folders = {name: _pictures(run / name) for name in _FOLDERS}
     folders = {name: pictures for name, pictures in folders.items() if pictures}
     if not folders:
-        return Section("Snapshots over time", [Note("There is no snapshot yet; training writes them as it goes on.")])
-    moments = sorted({images for pictures in folders.values() for images in pictures})
-    kept = evenly(moments, MOST_MOMENTS)
-    limit = FILM_LIMIT // (len(kept) * len(folders))
+        return Section("Snapshots over time", [Note("No snapshots yet.")])
+    snapshots = sorted({images for pictures in folders.values() for images in pictures})
+    chosen = evenly(snapshots, MAX_SNAPSHOTS)
+    limit = FRAMES_LIMIT // (len(chosen) * len(folders))
     epochs = {record["images"]: record["epoch"] for record in records if {"images", "epoch"} <= record.keys()}
-    panes = [_pane(name, pictures, kept, limit) for name, pictures in folders.items()]
-    text = "The same codes and the same held-out images at each snapshot: the slider goes through the run."
-    if len(kept) < len(moments):
-        text += f" {len(kept)} of {len(moments)} snapshots are shown."
-    return Section("Snapshots over time", [Film([_words(moment, epochs) for moment in kept], panes)], text)
+    panes = [_pane(name, pictures, chosen, limit) for name, pictures in folders.items()]
+    text = "The same codes and the same held-out images at each snapshot."
+    if len(chosen) < len(snapshots):
+        text += f" {len(chosen)} of {len(snapshots)} snapshots are shown."
+    return Section("Snapshots over time", [SnapshotSlider([_words(images, epochs) for images in chosen], panes)], text)
 
 
 def _pictures(folder: Path) -> dict[int, Path]:
@@ -221,8 +220,8 @@ def _pictures(folder: Path) -> dict[int, Path]:
     return {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
 
 
-def _pane(name: str, pictures: Mapping[int, Path], moments: Sequence[int], limit: int) -> Pane:
-    frames = [_frame(pictures[moment], limit) if moment in pictures else "" for moment in moments]
+def _pane(name: str, pictures: Mapping[int, Path], snapshots: Sequence[int], limit: int) -> Pane:
+    frames = [_frame(pictures[images], limit) if images in pictures else "" for images in snapshots]
     with Image.open(pictures[max(pictures)]) as last:
         return Pane(*_FOLDERS[name], last.size, frames)
 
@@ -237,11 +236,11 @@ def _words(images: int, epochs: Mapping[int, float]) -> str:
 
 
 def timing_section(records: Sequence[Mapping[str, Any]], config: Config | None, device: str | None = None) -> Section:
-    """Return speed over the run, time in all and per epoch, device and precision."""
+    """Return speed over the run, total time and time per epoch, device and precision."""
     pairs = [] if config is None else _settings(config, device or config.device)
     line = speeds(records)
     if line is None:
-        blocks: list[Block] = [Note("No speed is recorded yet.")]
+        blocks: list[Block] = [Note("No speed recorded yet.")]
         return Section("Timing", blocks + ([Facts(pairs)] if pairs else []))
     seconds = float(window_seconds(line).sum())
     per_image = seconds / line[0][-1]
@@ -250,21 +249,21 @@ def timing_section(records: Sequence[Mapping[str, Any]], config: Config | None, 
     if epochs:
         times.insert(1, ("per epoch", duration(seconds / epochs[-1])))
     chart = draw_chart(
-        "speed", "Images per second of training, means between records.", [("images/s", 0, False, line)], from_zero=True
+        "speed", "Training speed, averaged between records.", [("images/s", 0, False, line)], from_zero=True
     )
     assert chart is not None
-    return Section("Timing", [Facts([*times, *pairs]), chart], "Training alone, without the time that snapshots take.")
+    return Section("Timing", [Facts([*times, *pairs]), chart], "Training only, without the time for snapshots.")
 
 
 def speeds(records: Sequence[Mapping[str, Any]]) -> Line | None:
-    """Return images seen and images/s of each record that tells them, or None; of repeated ones the last counts."""
-    found = {
+    """Return images seen and images/s of each record that has them, or None; the last of repeated records counts."""
+    speed_at = {
         record["images"]: record["images_per_second"]
         for record in records
         if isinstance(record.get("images"), int) and (record.get("images_per_second") or 0) > 0
     }
-    images = sorted(found)
-    return (np.array(images, float), np.array([found[i] for i in images], float)) if found else None
+    images = sorted(speed_at)
+    return (np.array(images, float), np.array([speed_at[i] for i in images], float)) if speed_at else None
 
 
 def window_seconds(line: Line) -> NDArray[np.float64]:

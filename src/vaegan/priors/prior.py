@@ -109,11 +109,7 @@ class Prior(abc.ABC):
 
 
 class FittedPrior(Prior):
-    """A prior that is fitted to codes without labels; `ByLabel` makes a conditional one of several.
-
-    Attributes:
-        num_scored: held-out codes used for its score, at most.
-    """
+    """A prior fitted to codes without labels (see `ByLabel`), scored by at most ``num_scored`` held-out codes."""
 
     num_scored: ClassVar[int] = 10_000
 
@@ -132,19 +128,14 @@ class FittedPrior(Prior):
     @classmethod
     @abc.abstractmethod
     def restore(cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
-        """Return the prior that gave these tensors and this description, without its score.
+        """Return the prior of these tensors and this description, without its score.
 
-        Raises:
-            KeyError, ValueError, RuntimeError: if they do not fit.
+        Raises KeyError, ValueError or RuntimeError if they do not fit.
         """
 
 
 class Normal(FittedPrior):
-    """The standard normal distribution N(0, I), which L_prior pulls q(z|x) to; labels have no effect.
-
-    Args:
-        latent_dim: Z.
-    """
+    """The prior of training: N(0, I) over Z = ``latent_dim`` dimensions; labels have no effect."""
 
     name = "normal"
 

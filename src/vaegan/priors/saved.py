@@ -23,11 +23,7 @@ PRIOR_NAMES = (TENSORS_NAME, DESCRIPTION_NAME)
 
 
 def save_priors(folder: Path, priors: Mapping[str, Prior]) -> None:
-    """Write priors into a folder; without priors, remove earlier ones.
-
-    Raises:
-        UserError: if the folder cannot be written.
-    """
+    """Write priors into a folder; without priors, remove earlier ones. UserError if the folder cannot be written."""
     if not priors:
         for name in (DESCRIPTION_NAME, TENSORS_NAME):
             (folder / name).unlink(missing_ok=True)
@@ -41,11 +37,7 @@ def save_priors(folder: Path, priors: Mapping[str, Prior]) -> None:
 
 
 def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
-    """Return the priors saved in a model's folder, if any, for codes of latent_dim dimensions.
-
-    Raises:
-        UserError: if they are damaged or not this model's.
-    """
+    """Return the priors in a model's folder, if any; UserError if they are damaged or not for its latent_dim."""
     if not any((folder / name).exists() for name in (DESCRIPTION_NAME, TENSORS_NAME)):
         return {}
     remedy = f"take it from a copy, or delete both files and fit anew: vaegan priors {folder}"

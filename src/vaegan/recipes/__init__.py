@@ -23,11 +23,7 @@ DEFAULT = ours.ALL[0].name
 
 
 def named(name: str) -> Recipe:
-    """Return the recipe of that name.
-
-    Raises:
-        UserError: for an unknown one, with the nearest name.
-    """
+    """Return the recipe of that name; UserError with the nearest name if there is none."""
     if name not in RECIPES:
         hint = nearest(name, RECIPES) or "; `vaegan recipes` lists them"
         raise UserError(f"unknown recipe {name!r}{hint}")
@@ -37,7 +33,6 @@ def named(name: str) -> Recipe:
 def config_for(name: str, overrides: Mapping[str, Any] | None = None) -> Config:
     """Return the settings of recipe ``name`` with ``overrides`` (see `settings_io.with_settings`).
 
-    Raises:
-        UserError: for an unknown recipe or setting (with the nearest name), or a value that is not allowed.
+    Raises UserError for an unknown recipe or setting, or a value that is not allowed.
     """
     return with_settings(named(name).config, overrides or {})

@@ -9,7 +9,7 @@ gate, RMSProp with an annealed rate, images shifted and recoloured a little. How
   These weights do not affect Dec.
 * Weight decay is 2e-5 on gradients that are sums over batches of 64; ours are means, so 2e-5 / 64.
 * The rate falls from 0.02 / 64, the paper's 3e-4, to 1e-5 / 64, 1/2000 of it.
-* Their length is a number of updates of 64 images, here given in epochs so that `--train.epochs` changes it.
+* Their length is a number of updates of 64 images, here in epochs so that `--train.epochs` changes it.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Films as GIF: frames of equal size, repeated for ever, the last one held longer.
+"""Animations as GIF: frames of equal size, repeated forever, the last one held longer.
 
-Grey frames keep all their 256 levels. Each colour frame gets the 256 colours that suit it best (median cut), and the
-error of each pixel is passed on to its neighbours (Floyd and Steinberg 1976), which keeps soft shades soft.
-
-Pillow writes the file; only the palettes are chosen here, so that no video library is needed.
+Grey frames keep all their 256 levels. Each colour frame gets its own 256 colours (median cut), with error diffusion
+(Floyd and Steinberg 1976), which keeps gradients smooth. Pillow writes the file; only the palettes are chosen here, so
+no video library is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from PIL import Image
 from ..files import written_beside
 from .grid import to_image
 
+_Item = TypeVar("_Item")
+
 
 def write_gif(
     path: Path,
@@ -25,10 +27,10 @@ def write_gif(
     seconds_per_frame: float = 0.12,
     last_seconds: float = 1.0,
 ) -> None:
-    """Write frames uint8 `(H, W, 1 or 3)`, all of one size, as an animation that repeats for ever.
+    """Write frames uint8 `(H, W, 1 or 3)`, all of one size, as an animation that loops forever.
 
-    Times are in hundredths of a second, as GIF counts them. Equal frames that follow one another are stored once, with
-    their times added. Raises UserError if the file cannot be written.
+    Times are in hundredths of a second, as in GIF. Equal consecutive frames are stored once, with their times added.
+    Raises UserError if the file cannot be written.
     """
     images = [_paletted(frame) for frame in frames]
     durations = [round(100 * seconds_per_frame) * 10] * (len(images) - 1) + [round(100 * last_seconds) * 10]
@@ -38,30 +40,17 @@ def write_gif(
         )
 
 
-def film_of_folder(
-    folder: Path,
-    path: Path,
-    max_frames: int = 100,
-    seconds_per_frame: float = 0.12,
-    last_seconds: float = 1.5,
-) -> int:
-    """Make the PNGs of a folder, in the order of their names, into one animation; return its number of frames.
+def write_animation(path: Path, pictures: Sequence[Path], max_frames: int = 100) -> int:
+    """Write PNGs as one animation; return its number of frames.
 
-    Pictures of another size than the last one's are left out. Of more than ``max_frames`` so many are chosen evenly,
-    the first and the last among them. Without any, nothing is written.
+    Pictures of another size than the last one are left out; of more than ``max_frames``, evenly spaced ones are used.
+    Without pictures, nothing is written.
     """
-    return write_film(numbered_pictures(folder), path, max_frames, seconds_per_frame, last_seconds)
-
-
-def write_film(
-    paths: Sequence[Path], path: Path, max_frames: int = 100, seconds_per_frame: float = 0.12, last_seconds: float = 1.5
-) -> int:
-    """Make these PNGs into one film; arguments and result as of `film_of_folder`."""
-    if not paths:
+    if not pictures:
         return 0
-    shape = _read(paths[-1]).shape
-    frames = [frame for path in _evenly(paths, max_frames) if (frame := _read(path)).shape == shape]
-    write_gif(path, frames, seconds_per_frame, last_seconds)
+    shape = _read(pictures[-1]).shape
+    frames = [frame for picture in evenly(pictures, max_frames) if (frame := _read(picture)).shape == shape]
+    write_gif(path, frames, last_seconds=1.5)
     return len(frames)
 
 
@@ -85,6 +74,8 @@ def _read(path: Path) -> NDArray[np.uint8]:
     return array[:, :, None] if array.ndim == 2 else array
 
 
-def _evenly(paths: Sequence[Path], num: int) -> list[Path]:
-    chosen = np.unique(np.linspace(0, len(paths) - 1, min(num, len(paths))).round().astype(int))
-    return [paths[i] for i in chosen]
+def evenly(items: Sequence[_Item], num: int) -> list[_Item]:
+    """Return `num` of the items (all, if there are no more), evenly spaced, with the first and the last."""
+    if len(items) <= num:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (num - 1))] for i in range(num)]

@@ -38,10 +38,7 @@ def grid(images: Bytes, columns: int | None = None, pad: int = 2, scale: int | N
 def pairs(
     originals: Bytes, reconstructions: Bytes, columns: int | None = None, pad: int = 2, scale: int | None = None
 ) -> Bytes:
-    """Lay a row of originals `(N, H, W, C)`, below it the row of their reconstructions, and so on; as `grid`.
-
-    Between two pairs of rows the line is four times as wide.
-    """
+    """Lay out originals `(N, H, W, C)` in rows, each above its reconstructions; otherwise as `grid`."""
     num = len(originals)
     columns = min(num, columns or math.ceil(math.sqrt(2 * num)))
     order = np.full((math.ceil(num / columns), 2, columns), -1)

@@ -71,10 +71,7 @@ _PAD, _GAP = 2, 8
 
 
 def triptych(originals: Bytes, reconstructions: Bytes, generations: Bytes) -> Bytes:
-    """Lay originals `(N, H, W, C)`, their reconstructions and as many samples in three blocks side by side.
-
-    Rows are full if they need not be long for that.
-    """
+    """Lay out originals `(N, H, W, C)`, their reconstructions and as many samples in three blocks side by side."""
     num, height, width, _ = originals.shape
     root = math.ceil(math.sqrt(num))
     columns = next((columns for columns in range(root, 2 * root) if num % columns == 0), root)

@@ -1,1 +1,1 @@
-"""Run folders: their files by name, where a model is, its records, and a run opened to look at."""
+"""Run folders: the names of their files, where a model is, its records, and opened runs."""

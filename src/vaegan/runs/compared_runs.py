@@ -187,10 +187,7 @@ def _common_start(names: Sequence[str]) -> str:
 
 
 def group_by_seed(runs: Sequence[tuple[Config | None, Stage]]) -> list[list[int]]:
-    """Return the positions of runs whose settings are equal but for the seed, group by group.
-
-    A run without settings stays alone, and so does one with the same seed as another of its group.
-    """
+    """Return the positions of runs that differ in the seed alone, by group; one without settings stays alone."""
     groups: list[tuple[Any, list[int]]] = []
     seeds = [None if config is None else config.seed for config, _ in runs]
     for i, (config, stage) in enumerate(runs):

@@ -55,7 +55,7 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
         raise UserError(
             f"{folder} is neither a run nor a saved model: no {MODEL_CONFIG} in it or in its {MODEL} folder"
         )
-    # 'runs/one' looks like a hub id as well, but where the folder 'runs' exists a run is meant.
+    # 'runs/one' looks like a hub id too, but where the folder 'runs' exists it is taken as a run.
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(path)) and not folder.parent.is_dir():
         return _downloaded(str(path), hub)
     raise UserError(

@@ -1,4 +1,4 @@
-"""A run opened to look at: its model, settings, images, attribute vectors and records, each read when first needed."""
+"""An opened run: its model, settings, images, attribute vectors and records, each read when first needed."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class OpenedRun:
 
     @property
     def data_settings(self) -> DataSettings:
-        """Where its images are; a source of '' if that is not known."""
+        """Where its images are; source '' if unknown."""
         if self._data_settings is not None:
             return self._data_settings
         return self.config.data if self.config else DataSettings(source="")
@@ -141,9 +141,9 @@ class OpenedRun:
         model.encode(torch.zeros(1, *model.image_shape), condition=model.condition_in_turn(1))
 
     def encode(self, images: ImageSet) -> tuple[Tensor, Tensor | None]:
-        """Return mu and logvar (None of a plain autoencoder), each `(N, Z)`, of images.
+        """Return mu and logvar (None for a plain autoencoder), each `(N, Z)`, of images.
 
-        Raises UserError if there is no encoder, or the model is conditional and their conditions are not known.
+        Raises UserError if there is no encoder, or the images lack the condition that the model needs.
         """
         if self._encoded is None or self._encoded[0] is not images:  # several views of one report share their codes
             model, num = self.model(), len(images)

@@ -16,20 +16,13 @@ _WHERE = {"root", "workers", "cache", "max_unreadable"}  # settings that do not 
 
 
 def data_of_run(path: str) -> DataSettings:
-    """Return the data settings that a run was trained with; source '' if it is neither a run nor a model in one.
-
-    Raises:
-        UserError: if its config.yaml cannot be read.
-    """
+    """Return the data settings of a run, source '' for anything else; UserError if its config.yaml cannot be read."""
     place = _place(path)
     return DataSettings(source="") if place is None or place.run is None else load_yaml(place.run / SETTINGS).data
 
 
 def shared_data(paths: Sequence[str]) -> tuple[DataSettings, str]:
-    """Return the data settings of runs that were trained on the same images.
-
-    Their source is '' if it is unknown or differs; the second value says why.
-    """
+    """Return the data settings that runs share, and if they do not (then source is ''), why."""
     trained_on = [(path, _trained_on(path)) for path in paths]
     for key in ("name", "opening", "fingerprint"):
         values = [(path, facts[key], facts) for path, facts in trained_on if facts.get(key) is not None]

@@ -109,11 +109,7 @@ def upload_folder(
 
 
 def check_name(name: str) -> None:
-    """Check the id of a model.
-
-    Raises:
-        UserError: if it is not `owner/name`.
-    """
+    """Raise UserError unless a model's id is `owner/name`."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 

@@ -41,7 +41,7 @@ BATCH = 64  # images encoded at a time
 class ServedModel:
     """A run or saved model by the name that requests use; UserError if it is neither.
 
-    Its images are where ``data`` says, nowhere with a source of ''. The batcher computes for all models.
+    ``data`` says where its images are (a source of '': nowhere). All models share the batcher.
     """
 
     def __init__(self, name: str, source: str, data: DataSettings, batcher: Batcher, device: str = "cpu") -> None:
@@ -102,10 +102,7 @@ class ServedModel:
 
 
 class ModelVersion:
-    """A model and its attribute vectors, read together from a run opened just now; never changes.
-
-    Its id differs between versions. Raises UserError if the model cannot be read.
-    """
+    """A model and its attribute vectors, read together and never changed; its id is unique. UserError if unreadable."""
 
     def __init__(self, served: ServedModel, run: OpenedRun, id: str) -> None:
         self.served, self.run, self.id = served, run, id

@@ -1,10 +1,9 @@
-"""Checkpoints: all that a training needs to resume, in one file per moment, complete or absent.
+"""Checkpoints: everything needed to resume training, one file each, complete or absent.
 
-A checkpoint is `torch.save` of plain data and tensors, written beside, flushed and renamed; its SHA-256 is in a file
-next to it that is written first. A damaged checkpoint is reported, and the one before it is read instead.
-
-`Checkpoints` starts a run with one, resumes from the newest, and goes back to the last good one where the numbers are
-no longer finite.
+A checkpoint is `torch.save` of plain data and tensors, written to a temporary file, flushed and renamed; its SHA-256 is
+in a file beside it that is written first. A damaged checkpoint is reported, and the previous one is read instead.
+`Checkpoints` starts a run with one, resumes from the newest, and rolls back to the last good one where numbers are no
+longer finite.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ class Checkpoints:
             raise
 
     def save(self) -> None:
-        """Write a checkpoint of this moment."""
+        """Write a checkpoint."""
         if self.world.is_first:
             save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep_checkpoints)
 

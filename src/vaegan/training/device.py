@@ -55,10 +55,7 @@ def layout_of(memory_format: str) -> torch.memory_format:
 
 
 def tune_allocator() -> None:
-    """Let the C library retain freed memory: each step allocates the same sizes, and new pages cost more than a copy.
-
-    Does nothing without glibc.
-    """
+    """Let glibc, if present, retain freed memory, since each step allocates the same sizes; a new page costs more."""
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):

@@ -37,9 +37,9 @@ def store_scale_factor(folder: RunFolder, setup: Setup) -> None:
 
 
 def fit_run_priors(folder: RunFolder, setup: Setup, pictures: Pictures) -> None:
-    """Fit the priors that the settings name to the codes of the last model and of the best; same run, same fits.
+    """Fit the priors that the settings name to the last and the best model; draw samples from the best-fitting prior.
 
-    Without an encoder nothing is done. A grid of samples from the best-fitting prior joins the pictures.
+    Does nothing without an encoder. Fits depend on the run alone.
     """
     model, names, seed = setup.output_model, setup.config.train.priors, setup.config.seed
     if not names or model.encoder is None:

@@ -51,11 +51,11 @@ class Finding:
 
 
 def examine(window: Records, snapshots: Records) -> list[Finding]:
-    """Make all checks that apply.
+    """Run all checks that apply.
 
     Args:
         window: records of split 'train' since the snapshot before the last.
-        snapshots: records of split 'start' and 'test'; the last one is examined.
+        snapshots: records of split 'start' and 'test'; the last one is checked.
     """
     if not window or window[-1]["images"] < FIRST_IMAGES:
         return []

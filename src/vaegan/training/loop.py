@@ -185,12 +185,7 @@ class Trainer:
         return self.objective
 
     def step(self, *, record: bool = False, keep: bool = False) -> Record:
-        """One step of all parts.
-
-        Args:
-            record: measure single routes.
-            keep: hand out the gradients; they take memory as long as the record lives.
-        """
+        """One step of all parts; ``record`` measures each loss's gradient norm, ``keep`` returns the gradients."""
         s = self.settings
         x = self.network_range(self.batches(self.images))
         c = None if self.conditions is None else self.conditions(self.images).to(self.device, non_blocking=True)
@@ -231,11 +226,7 @@ class Trainer:
         return Record(self.images, self.steps, epoch, result.losses, norms, result.routes, frozenset(skipped), applied)
 
     def network_range(self, batch: Tensor) -> Tensor:
-        """Bring uint8 images (B, H, W, C), or float ones (B, C, H, W) in [0, 1], to the device.
-
-        Returns:
-            Float (B, C, H, W) in the network's range.
-        """
+        """Move uint8 (B, H, W, C) or float (B, C, H, W) in [0, 1] to the device, as float in the network's range."""
         x, image_range = batch.to(self.device, non_blocking=True), ImageRange(*self.settings.image_range)
         return image_range.from_unit(x) if x.is_floating_point() else image_range.from_bytes(x)
 

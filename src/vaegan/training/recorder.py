@@ -50,7 +50,7 @@ class Recorder:
 
     @property
     def shows_gradients(self) -> bool:
-        """Whether the gradients of a snapshot's step are shown."""
+        """Whether a snapshot needs the gradients of its step."""
         return self.tensorboard is not None
 
     def add(self, step: Record) -> None:

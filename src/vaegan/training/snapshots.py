@@ -14,7 +14,7 @@ from ..data import ImageSet
 from ..models import Model
 from ..objectives import Noise
 from ..objectives.interface import Losses
-from ..report.animation import film_of_folder
+from ..report.animation import numbered_pictures, write_animation
 from ..report.curves import draw_losses
 from ..report.grid import Bytes, write_picture
 from ..runs.opened import OpenedRun
@@ -59,7 +59,7 @@ def first_held_out(setup: Setup, at_most: int | None = None) -> ImageSet:
 
 
 def held_out_losses(trainer: Trainer, held_out: HeldOut, batch_size: int) -> Terms:
-    """Mean losses on held-out images of the current objective, with its live weights and the same noise each time.
+    """Mean held-out losses of the current objective, with live weights and always the same noise.
 
     An incomplete last batch is left out, unless it is the only one.
     """
@@ -98,7 +98,7 @@ class Pictures:
         self.originals = first_held_out(setup, NUM_PAIRS)
 
     def take(self, model: Model, images: int) -> None:
-        """Write the grids of this moment."""
+        """Write the grids of a snapshot."""
         opened = OpenedRun(self.run.path, model=model)
         if model.kind != "ae":
             self._write(SAMPLES, self._samples(opened), images)
@@ -114,7 +114,7 @@ class Pictures:
 
     def finish(self) -> None:
         """Write samples.gif and losses.png."""
-        film_of_folder(self.run.path / SAMPLES, self.run.path / SAMPLES_GIF)
+        write_animation(self.run.path / SAMPLES_GIF, numbered_pictures(self.run.path / SAMPLES))
         draw_losses(self.run.records(), self.run.curves_path)
 
     def _samples(self, opened: OpenedRun) -> Bytes:

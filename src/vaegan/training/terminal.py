@@ -23,11 +23,7 @@ ECHO_SECONDS = 1.0
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal stopped the run, with everything saved.
-
-    Args:
-        number: of the signal.
-    """
+    """Training was stopped by a signal (its ``number``), with everything saved."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -40,11 +36,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Whether a signal to stop has come.
-
-    Attributes:
-        number: of the signal, or None.
-    """
+    """Records a signal to stop: ``number`` is that of the signal, or None."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -54,11 +46,7 @@ class StopRequest:
         return self.number is not None
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
-        """Note a signal.
-
-        Raises:
-            KeyboardInterrupt: at a second Ctrl-C.
-        """
+        """Note a signal; KeyboardInterrupt at a second Ctrl-C."""
         now = time.monotonic()
         if self.number is None:
             self.number, self._when = number, now
@@ -82,12 +70,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
 
 class Progress:
-    """Shows how far a run is.
-
-    Args:
-        bar: rich's progress bar; None for plain lines alone.
-        task: of the bar.
-    """
+    """Shows the progress of a run, in rich's progress bar (and its task), or as plain lines if ``bar`` is None."""
 
     def __init__(self, bar: Any = None, task: Any = None) -> None:
         self._bar, self._task, self._warnings = bar, task, ""

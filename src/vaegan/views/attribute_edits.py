@@ -1,4 +1,4 @@
-"""Attribute vectors found in the codes of training images, and images with them added."""
+"""Attribute vectors computed from the codes of training images, and images with them added."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def attribute_values(images: ImageSet, names: Sequence[str]) -> Tensor:
 
 
 def attribute_names(images: ImageSet, wanted: Sequence[str] = (), source: str = "the data") -> list[str]:
-    """Return the attributes to find vectors of: those of the data, else its labels, and what is wanted besides.
+    """Return the attributes to compute vectors for: those of the data, else its labels.
 
-    All are found together, even where one is wanted, since vectors may depend on the others. Of two labels the second
-    alone says everything. Raises UserError if the images have neither, or not one of the wanted.
+    All are computed together, as vectors may depend on each other. Two labels are one attribute, the second. Raises
+    UserError if the images have neither, or not one of ``wanted``.
     """
     _, columns = images.labels_as_attributes()
     if not columns:
@@ -109,9 +109,9 @@ def attribute_effects(
     strengths: Sequence[float],
     seed: int,
 ) -> tuple[list[Effect], dict[str, Any]]:
-    """Check vectors: a classifier, trained on images with all attributes, looks at held-out images edited by them.
+    """Check vectors: a classifier, trained on images with all attributes, judges held-out images edited by them.
 
-    Returns what each vector does at each strength, and everything that was measured, JSON-able.
+    Returns the effect of each vector at each strength, and all measurements as JSON.
     """
     targets, truth = (
         has_attribute(attribute_values(part, vectors.names), vectors.thresholds) for part in (train, held_out)

@@ -1,4 +1,4 @@
-"""Samples: codes from a prior, decoded; under the labels or attributes that are asked for."""
+"""Samples: codes from a prior, decoded, optionally for labels or attributes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def samples(
     labels: Sequence[str] = (),
     attributes: Mapping[str, float] | None = None,
 ) -> View:
-    """Return samples, `(1, N, H, W, C)`: of several labels a row each, so that their number may be raised.
+    """Return samples, `(1, N, H, W, C)`, or a row for each of several labels, for which N may be rounded up.
 
-    A conditional model is given labels in turn, or attributes as held-out images have them, where none are named.
-    Raises UserError if the model has no such prior, label or attribute.
+    A conditional model gets all labels in turn, or the attributes of held-out images, unless some are named. Raises
+    UserError if the model has no such prior, label or attribute.
     """
     model, per_row = run.model(), None
     if len(labels) > 1:

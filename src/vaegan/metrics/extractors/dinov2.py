@@ -39,11 +39,7 @@ _RENAMED = (
 
 
 class DINOv2:
-    """DINOv2 as an extractor (see `features.FeatureExtractor`); weights as in `weights.read_weights`.
-
-    Raises:
-        UserError: if the weights are missing or of another network.
-    """
+    """DINOv2 as a `features.FeatureExtractor`; weights and errors as in `weights.read_weights`."""
 
     name = "dinov2"
 

@@ -48,11 +48,7 @@ class FeatureExtractor(Protocol):
 
 
 class Pixels:
-    """The images themselves, larger ones averaged down to 32 x 32.
-
-    Args:
-        image_shape: (C, H, W).
-    """
+    """The images themselves, of shape (C, H, W); larger ones averaged down to 32 x 32."""
 
     name = "pixels"
 

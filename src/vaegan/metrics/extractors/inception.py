@@ -167,11 +167,7 @@ class InceptionV3(nn.Module):
 
 
 class Inception:
-    """Inception-v3 as an extractor (see `features.FeatureExtractor`); weights as in `weights.read_weights`.
-
-    Raises:
-        UserError: if the weights are missing or of another network.
-    """
+    """Inception-v3 as a `features.FeatureExtractor`; weights and errors as in `weights.read_weights`."""
 
     name = "inception"
     dim = NUM_FEATURES

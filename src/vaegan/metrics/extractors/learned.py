@@ -134,11 +134,7 @@ class Learned:
 
     @torch.inference_mode()
     def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
-        """Return the features `(B, 128)`, on the CPU, of images `(B, C, H, W)` in [0, 1].
-
-        Raises:
-            UserError: if these are not images like those it was trained on.
-        """
+        """Return features `(B, 128)`, on the CPU, of images `(B, C, H, W)` in [0, 1]; UserError for another shape."""
         if tuple(x.shape[1:]) != self.image_shape:
             raise UserError(
                 f"extractor '{self.name}' was trained on images {self.image_shape}, not {tuple(x.shape[1:])}; "
@@ -168,11 +164,7 @@ class Learned:
 
 
 def open_learned(name: str, data: ImageData, *, seed: int, folder: Path, device: torch.device | str = "cpu") -> Learned:
-    """Return the extractor of a task in `TASKS` for these training images, trained on the CPU if not yet in ``folder``.
-
-    Raises:
-        UserError: if ``folder`` cannot be written.
-    """
+    """Return the extractor of a task in `TASKS`, from ``folder`` or trained on the CPU; UserError if unwritable."""
     task = TASKS[name](data.train)
     what = repr((_VERSION, name, data.fingerprint, task.digest, seed))
     path = folder / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"

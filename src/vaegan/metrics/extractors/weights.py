@@ -24,10 +24,9 @@ class Published:
 
 
 def read_weights(published: Published, path: Path | None, folder: Path) -> dict[str, Tensor]:
-    """Return the tensors of published weights, from a file of the user's or the cache, downloaded if missing.
+    """Return published weights from the user's file or the cache, downloaded if missing.
 
-    Raises:
-        UserError: if the file is missing, cannot be downloaded, or holds no tensors.
+    Raises UserError if the file is missing, cannot be downloaded, or holds no tensors.
     """
     if path is not None and not path.is_file():
         raise UserError(f"no weights of '{published.name}' at {path}; check the path or fetch {published.url}")

@@ -23,7 +23,7 @@ from ..served_model import BATCH, ModelVersion, Split
 
 router = APIRouter(tags=["codes of many images"])
 _RESTARTS = 2
-_KL_IMAGES = 1000  # that the KL of each dimension is the mean over
+_KL_IMAGES = 1000  # over which the KL of each dimension is averaged
 
 Num = Annotated[int, Query(ge=2, le=5000, description="images, at most")]
 Seed = Annotated[int, Query(ge=0, lt=2**31, description="chooses the images and initialises the algorithms")]

@@ -100,10 +100,7 @@ def label_of(images: ImageSet, index: int) -> str | None:
 
 
 def error_map(x: Tensor, x_tilde: Tensor) -> Bytes:
-    """Return uint8 `(H, W, 3)`: the mean absolute error of each pixel over channels, from black over red to white.
-
-    The scale is the same for all images, so that maps can be compared: errors of 0.5 and more are white.
-    """
+    """Return uint8 `(H, W, 3)`: each pixel's mean absolute error over channels, black over red to white (>= 0.5)."""
     heat = (x - x_tilde).abs().mean(0) / WHITE
     colours: Bytes = to_uint8(torch.stack([3 * heat, 3 * heat - 1, 3 * heat - 2])[None].clip(0, 1))[0]
     return colours

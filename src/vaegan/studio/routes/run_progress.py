@@ -21,7 +21,7 @@ from fastapi import Path as InPath
 from fastapi.responses import JSONResponse, Response
 
 from ...errors import UserError
-from ...report.animation import numbered_pictures, write_film
+from ...report.animation import numbered_pictures, write_animation
 from ...report.curves import loss_charts, score_chart
 from ...runs.run_folder import RunFolder
 from ..http_errors import Refused
@@ -57,7 +57,7 @@ def animation(served: Served, kind: SnapshotKind) -> Response:
         raise Refused(404, f"{served.name} has no snapshots of {kind}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{served.name}-{kind}.gif"
-        write_film(paths, path, _MAX_FRAMES)
+        write_animation(path, paths, _MAX_FRAMES)
         return attachment(path.read_bytes(), path.name)
 
 
@@ -124,11 +124,7 @@ class RunProgress:
         ]
 
     def picture(self, kind: SnapshotKind, images: int) -> bytes:
-        """Return the PNG of the snapshot after this number of images.
-
-        Raises:
-            Refused: with 404 if there is none.
-        """
+        """Return the PNG of the snapshot after this number of images; Refused with 404 if there is none."""
         path = next((path for path in self.pictures(kind) if int(path.stem) == images), None)
         if path is None or path.stat().st_size > _MAX_BYTES:
             raise Refused(404, f"there is no snapshot of {kind} after {images} images")
