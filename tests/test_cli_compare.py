@@ -278,7 +278,7 @@ def test_mistakes_are_one_line(runs, compare, elsewhere, tmp_path, capsys):
     for words, told in (
         ((), "name at least two runs"),
         ((a,), "name at least two runs"),
-        ((a, a), f"{a} is named twice; name each run once"),
+        ((a, a), f"{a} is given twice; name each run once"),
         ((a, runs / "nothing"), "no run or saved model at"),
         ((a, b, "--out", out), "c.html exists; choose another name or allow it to be replaced (--overwrite)"),
         ((a, b, "--out", "c.json"), "--out c.json: the comparison is a page; end its name in .html"),
@@ -314,5 +314,6 @@ def test_a_saved_model_is_compared_on_the_data_of_the_run(runs, compare, tmp_pat
     shutil.copytree(tmp_path / "kept", tmp_path / "again")
     assert compare(tmp_path / "kept", tmp_path / "again", "--out", tmp_path / "d.html") == 2
     assert (
-        "none of these says what it was trained on; name images for all with --data SOURCE" in capsys.readouterr().err
+        "none of these has a record of its training data; name images for all with --data SOURCE"
+        in capsys.readouterr().err
     )

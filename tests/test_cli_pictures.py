@@ -156,7 +156,7 @@ BAD = [
     ("reconstruct RUN --split tset", "--split: 'tset' is not allowed: must be 'test' or 'train'"),
     ("reconstruct RUN --data mnits", "unknown data source 'mnits' (perhaps you meant 'mnist')"),
     ("reconstruct RUN --data none/here", "'none/here': No such file or directory; give a folder of images"),
-    ("reconstruct RUN/alone", "does not say what it was trained on; name images with --data SOURCE"),
+    ("reconstruct RUN/alone", "has no record of its training data; name images with --data SOURCE"),
     ("interpolate RUN --steps 1", "--steps: '1' is not allowed: must be greater than or equal to 2"),
     ("interpolate RUN --method cubic", "--method: 'cubic' is not allowed: must be 'linear' or 'spherical'"),
 ]

@@ -61,12 +61,12 @@ CASES = [
     ),
     (
         "--loss.joint-batch --model.discriminator.dropout 0.1",
-        "--loss.joint-batch goes neither with dropout nor with minibatch features in the discriminator; set",
+        "--loss.joint-batch cannot be combined with dropout or minibatch features in the discriminator; set",
         "--loss.joint-batch false",
     ),
     (
         "--loss.joint-batch --model.discriminator.minibatch-features 3",
-        "--loss.joint-batch goes neither with dropout nor with minibatch features",
+        "--loss.joint-batch cannot be combined with dropout or minibatch features",
         "--model.discriminator.minibatch-features 0",
     ),
     (

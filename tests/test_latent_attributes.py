@@ -91,7 +91,7 @@ def test_vectors_that_are_mixtures_of_each_other_cannot_be_orthogonalised():
     labels = torch.eye(3)[torch.arange(300) % 3]
     z = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
     assert torch.isfinite(find_vectors(z, labels, NAMES, method="linear").vectors).all()
-    with pytest.raises(UserError, match=r"'hat' is a combination of the others'.*choose fewer"):
+    with pytest.raises(UserError, match=r"'hat' is a linear combination of the others.*choose fewer"):
         find_vectors(z, labels, NAMES, orthogonalise=True)
 
 

@@ -308,7 +308,7 @@ def test_a_run_from_elsewhere_without_its_images(tmp_path, capsys):
     run = make_run(tmp_path / "run", data="/home/somebody/photos")
     found = report(run)
     for section in ("reconstructions", "traversals", "attributes", "clusters"):
-        assert "The images that it was trained on are not here; --data names where they are." in found.text(section)
+        assert "Its training images are not available; name them with --data." in found.text(section)
     assert "from the prior" in found.text("interpolation")
     assert "VAE/GAN on …/photos" in found.text("header")
     assert "somebody" not in found.source

@@ -256,4 +256,4 @@ def test_the_command_writes_a_folder_and_sends_nothing(run, tmp_path, command, c
     assert command("push", run, "me/blobs", "--out", tmp_path / "out") == 2
     assert "--overwrite" in capsys.readouterr().err
     assert command("push", run, "no id", "--out", tmp_path / "out") == 2
-    assert "is no id of a model on the hub" in capsys.readouterr().err
+    assert "is not a model id of the hub" in capsys.readouterr().err

@@ -191,7 +191,7 @@ def test_pushed_by_one_and_loaded_by_another(hub, model, tmp_path):
     assert f"model and card: {hub.address}/me/blobs/commit/{hub.sha('me/blobs')}" in done.stdout
     assert (tmp_path / "samples.png").is_file()
     assert re.search('me/blobs is not pushed: the hub refused: .*"license" is wrong', done.stderr)
-    assert "the hub has no model me/other that you may see" in done.stderr
+    assert "the hub has no model me/other that you can access" in done.stderr
     assert "some/text on the hub is not a model of vaegan (no config.json)" in done.stderr
     assert not any("pytorch_model.bin" in line for line in hub.asked)
     assert "on the hub me/blobs has no revision 'nothing'" in done.stdout
@@ -213,7 +213,7 @@ def test_without_a_token_it_is_said_how_to_log_in(hub, model, tmp_path):
 
 @pytest.mark.parametrize("name", ["a b/c", "me/", "a/b/c", "-me/x", "me/x.git"])
 def test_what_is_no_id_is_refused_before_anything_is_written(name, model):
-    with pytest.raises(UserError, match=r"is no id of a model on the hub: .*; write owner/name"):
+    with pytest.raises(UserError, match=r"is not a model id of the hub: .*; write owner/name"):
         model.push_to_hub(name)
     with pytest.raises(UserError):
         check_name(name)

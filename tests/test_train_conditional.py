@@ -171,5 +171,5 @@ def test_what_a_model_wants_to_be_told(told_images):
     ):
         with pytest.raises(UserError, match=r"this model is conditional on labels: it needs a condition \(3, 2\)"):
             mistake()
-    with pytest.raises(UserError, match="this model takes no condition"):
+    with pytest.raises(UserError, match="this model is unconditional"):
         plain.reconstruct(x, condition=c)

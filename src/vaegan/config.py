@@ -1,9 +1,8 @@
 """Settings of a training run: typed, complete, and checked before anything else happens. No torch here.
 
-Every setting has a type, bounds and a docstring; the docstrings are the help of ``vaegan train``. What holds for a
-single setting is in its type, what must hold between settings in the contradictions at the end of this file.
-
-All losses are nats per image (sums over dimensions, means over the batch), and so are their weights.
+Every setting has a type, bounds and a docstring, which is its help in ``vaegan train``. Types check single settings;
+the contradictions at the end of this file check combinations. All losses are nats per image (sums over dimensions,
+means over the batch), and so are their weights.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ PARTS = ("encoder", "decoder", "discriminator")
 
 
 class KindName(NamedTuple):
-    """What a kind of model is called: in a table, and in a sentence."""
+    """Names of a kind of model: in a table, and in a sentence."""
 
     title: str
     phrase: str
@@ -48,7 +47,7 @@ class Settings(BaseModel):
 
 
 class AugmentSettings(Settings):
-    """Random changes of training images, drawn anew each time; 0 for none."""
+    """Random changes of training images, drawn anew for each batch; 0 for none."""
 
     shift: NonNegativeFloat = 0.0
     """Standard deviation of the shift in each direction, in pixels."""
@@ -68,16 +67,17 @@ class DataSettings(Settings):
     """Where images come from and how they are prepared."""
 
     source: str = "digits"
-    """Images: a source by name (see `vaegan data`), or a folder, .zip, .tar, .npy or .npz file. Several .tar shards are
-    named by a pattern such as data-{00..07}.tar, data sets of the Hugging Face hub by hf:NAME."""
+    """Images: a source by name (see `vaegan data`), or a folder, .zip, .tar, .npy or .npz file. A pattern such as
+    data-{00..07}.tar names several shards, hf:NAME a data set of the Hugging Face hub."""
     root: Path | None = None
-    """Folder with the official files of a named source; missing files are downloaded."""
+    """Folder with the official files of a named source; missing files are downloaded into it."""
     size: PositiveInt | None = None
-    """Resize images to this height and width; default: those of the source."""
+    """Resize images to this height and width; default: the source's own size."""
     channels: Literal[1, 3] | None = None
-    """1 for grey, 3 for colour; default: those of the source."""
+    """1 for grey, 3 for colour; default: as in the source."""
     crop: Literal["center", "none"] = "center"
-    """'center' crops the largest centred square before resizing, 'none' resizes the whole image, distorting it."""
+    """'center' crops the largest centred square before resizing; 'none' resizes the whole image, which may distort it.
+    """
     crop_size: PositiveInt | None = None
     """Side in pixels of a smaller centred square, for images with a margin; default: the largest square, and for celeba
     and lfw the paper's."""
@@ -89,7 +89,7 @@ class DataSettings(Settings):
     max_unreadable: Share = 0.05
     """Share of unreadable files above which training does not start."""
     limit: PositiveInt | None = None
-    """Use only this many training images, for quick trials. Synthetic sources can also be given more than usual."""
+    """Use only this many training images, for quick trials. Synthetic sources can also generate more than usual."""
     workers: PositiveInt | None = None
     """Processes that decode images; default: the number of cores."""
     cache: Path | None = None
@@ -164,8 +164,8 @@ class ModelSettings(Settings):
     """Kind of model and its networks."""
 
     kind: Kind = "vaegan"
-    """What to train: autoencoder, VAE, GAN, VAE with a frozen discriminator layer as metric, or VAE/GAN. A kind
-    other than the recipe's brings the likelihood, output and weights that it needs, unless they are given."""
+    """What to train: autoencoder, VAE, GAN, VAE with a frozen discriminator layer as metric, or VAE/GAN. A kind other
+    than the recipe's also sets the likelihood, output and weights that it needs, unless you set them."""
     network: Literal["mlp", "conv", "residual"] = "conv"
     """Architecture of the three networks."""
     latent_dim: PositiveInt = 20
@@ -173,10 +173,10 @@ class ModelSettings(Settings):
     latent: Literal["vector", "map"] = "vector"
     """Whether z is a vector, or a map of latent_dim channels at the residual encoder's lowest resolution."""
     output: Literal["tanh", "sigmoid", "linear", "centred"] = "tanh"
-    """Last activation of the decoder. With 'tanh' and with 'centred', which has none, networks see images as [-1, 1],
-    otherwise as [0, 1]."""
+    """Last activation of the decoder. With 'tanh' and with 'centred' (no activation) networks use images in [-1, 1],
+    otherwise in [0, 1]."""
     condition: Literal["none", "labels", "attributes"] = "none"
-    """Which attribute or label all three networks are conditioned on."""
+    """Condition all three networks on the attributes or the label of each image."""
     init: Literal["paper", "dcgan", "torch"] = "paper"
     """Initial weights: 'paper' U(+-1/sqrt(3 fan_in)), 'dcgan' N(0, 0.02), 'torch' PyTorch's default."""
     encoder: PartSettings = PartSettings()
@@ -197,7 +197,7 @@ class LossSettings(Settings):
     """Rescale the adversarial loss in each step so that its gradient norm at the decoder is this multiple of that of
     gamma * L_llike (Esser et al., arXiv:2012.09841); default: no rescaling."""
     balance_at: Literal["images", "last-layer"] = "images"
-    """Where balance compares gradient norms: at the decoder's images, or at the weight of its last layer."""
+    """Where to compare the gradient norms: at the decoder's images, or at the weight of its last layer."""
     adversarial: Literal["minimax", "non-saturating", "hinge"] = "minimax"
     """Form of L_GAN; minimax is Algorithm 1 of the paper."""
     fakes: Literal["both", "prior", "reconstructions"] = "both"
@@ -214,17 +214,19 @@ class LossSettings(Settings):
     """Variance of a pixel (gaussian, laplace), with images in [0, 1]. For gaussian-learned the initial value; its
     logarithm moves by about the learning rate per step, so start near the per-pixel MSE you expect, such as 0.01."""
     perceptual: Literal["none", "auto", "classifier", "rotations", "inception", "dinov2"] = "none"
-    """Network whose hidden layers also compare images, beside a per-pixel L_llike: one trained first on the data's
-    labels or on rotation prediction ('auto': labels if there are any), or a published one. Metrics in features of the
-    network that a model was trained with flatter it; evaluate with another."""
+    """Network for a perceptual loss beside a per-pixel L_llike: one trained first on the data's labels or on rotation
+    prediction ('auto': labels if there are any), or a published one. Metrics in the features a model was trained
+    with flatter it; evaluate with another extractor."""
     perceptual_weight: NonNegativeFloat = 1.0
-    """Weight of that distance, times the number of values of an image, as in latent diffusion (arXiv:2112.10752)."""
+    """Weight of the perceptual loss, times the number of values of an image, as in latent diffusion (arXiv:2112.10752).
+    """
     perceptual_file: Path | None = None
     """Weights of a published network; default: in the cache, downloaded if missing."""
     feature_layer: str = "auto"
     """Layer l: name of any module of the discriminator; 'auto' is its last convolution, before the norm."""
     joint_batch: bool = False
-    """Show the discriminator x, x_tilde and x_p as one batch, so that its batch norms share their statistics."""
+    """Pass x, x_tilde and x_p through the discriminator as one batch, so that its batch norms share their statistics.
+    """
     metric: Path | None = None
     """Run whose trained discriminator is the frozen metric of vae-dis-l."""
     kl_weight: NonNegativeFloat = 1.0
@@ -236,7 +238,7 @@ class LossSettings(Settings):
     kl_epochs: PositiveFloat = 10.0
     """Epochs of the ramp (linear), of a cycle (cyclic), or time constant (exponential)."""
     free_bits: NonNegativeFloat = 0.0
-    """KL per latent dimension, in nats, that is not penalised (Kingma et al., arXiv:1606.04934)."""
+    """KL per latent dimension, in nats, that is free of penalty (Kingma et al., arXiv:1606.04934)."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     """One-sided label smoothing: real images get the target 1 - this (Salimans et al., arXiv:1606.03498)."""
     label_noise: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
@@ -247,12 +249,12 @@ class LossSettings(Settings):
     """Augmentations of all images before the discriminator, real and fake, so that it cannot memorise a small data set
     (Zhao et al., arXiv:2006.10738); default: none."""
     augment_target: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    """Adapt how often to augment so that the mean sign of the logits of real images stays here (0.6 in Karras et al.,
-    arXiv:2006.06676); default: always augment."""
+    """Adapt the probability of augmentation so that the mean sign of the logits of real images stays at this value (0.6
+    in Karras et al., arXiv:2006.06676); default: always augment."""
     augment_images: PositiveInt = 500_000
-    """Images over which the adapted probability can move from 0 to 1, at least."""
+    """Minimum number of images over which the adapted probability can move from 0 to 1."""
     gate: bool = False
-    """Balance gate of the authors' code: skip the step of a network that is too far ahead."""
+    """Balance gate of the authors' code: skip the step of a network that is too strong."""
     gate_equilibrium: NonNegativeFloat = 0.68
     """Mean cross entropy around which the gate balances."""
     gate_margin: NonNegativeFloat = 0.35
@@ -260,7 +262,8 @@ class LossSettings(Settings):
     r1_weight: NonNegativeFloat = 0.0
     """Weight of the R1 penalty, half the squared gradient norm at real images (Mescheder et al., arXiv:1801.04406)."""
     r1_every: PositiveInt = 16
-    """Steps between R1 penalties, each multiplied by this number (Karras et al., arXiv:1912.04958)."""
+    """Steps between R1 penalties, whose weight is multiplied by this number (lazy regularisation, Karras et al.,
+    arXiv:1912.04958)."""
 
 
 class OptimSettings(Settings):
@@ -298,8 +301,8 @@ class OptimSettings(Settings):
     warmup_images: Annotated[int, Field(ge=0)] = 0
     """Images over which the learning rate rises from 0."""
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Decay per step of the exponential moving average of encoder and decoder, which is what is saved and shown; 0 for
-    no average."""
+    """Decay per step of the exponential moving average of encoder and decoder, which is saved and used for all outputs;
+    0 for no average."""
 
 
 class TrainSettings(Settings):
@@ -310,7 +313,7 @@ class TrainSettings(Settings):
     images: PositiveInt | None = None
     """Stop after this many images instead of after `epochs`."""
     pretrain_epochs: NonNegativeFloat = 0.0
-    """Of the epochs, how many at the start train encoder (its mean) and decoder as an autoencoder in pixels."""
+    """The first of the epochs, which train encoder (its mean) and decoder as a per-pixel autoencoder."""
     batch_size: PositiveInt = 64
     """Images per step, over all processes."""
     snapshot_epochs: PositiveFloat = 1.0
@@ -320,7 +323,7 @@ class TrainSettings(Settings):
     keep_checkpoints: PositiveInt = 3
     """Number of checkpoints to keep."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16 uses autocast; 'auto' takes what is faster on this device, measured at the start."""
+    """bf16 uses autocast; 'auto' picks the faster one on this device, measured at the start."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     """Memory layout of convolution weights and images; 'auto' as for precision."""
     compile: bool = False
@@ -330,27 +333,28 @@ class TrainSettings(Settings):
     tensorboard: bool = True
     """Also write TensorBoard files, if the extra is installed."""
     priors: tuple[Literal["gaussian", "mixture", "kde", "flow"], ...] = ("gaussian", "mixture", "kde")
-    """Priors to fit to the codes at the end; with no name, none. A flow takes minutes."""
+    """Priors to fit to the codes at the end; none if empty. A flow takes minutes."""
     held_out_images: PositiveInt = 1000
     """Held-out images for the losses at a snapshot."""
     best_metric: Literal["auto", "fd", "none"] = "auto"
-    """Score by which RUN/best is chosen among the snapshots: 'fd' is the Fréchet distance of samples plus that of
-    reconstructions, 'auto' is 'fd' if the run is long enough to train a network for the features first."""
+    """Score that selects RUN/best among the snapshots: 'fd' is the Fréchet distance of samples plus that of
+    reconstructions; 'auto' is 'fd' if the run is long enough to be worth training a feature extractor first."""
     best_images: Annotated[int, Field(ge=2)] = 2000
-    """Samples, and held-out images at most, in such a score."""
+    """Samples, and at most as many held-out images, for that score."""
 
 
 class Config(Settings):
-    """Everything that decides a training. Settings that contradict each other are refused."""
+    """All settings of a training. Contradictory settings are refused."""
 
     recipe: str = "digits"
-    """Name of the recipe that these settings started from."""
+    """Name of the recipe that these settings are based on."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Random seed: the same seed, settings and device give the same run."""
     device: str = "auto"
     """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
     on_nan: Literal["stop", "rollback"] = "stop"
-    """If a loss or gradient is not finite: stop, or return to the last good checkpoint and halve the learning rate."""
+    """If a loss or gradient is not finite: stop, or roll back to the last good checkpoint and halve the learning rate.
+    """
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()
@@ -365,12 +369,12 @@ class Config(Settings):
 
 
 def settings_of_kind(kind: str, base: Config, named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what else changes, by dotted name, where settings made for one kind of model are to train another.
+    """Return the further settings, by dotted name, that must change to train another kind of model.
 
     Args:
         kind: of model.
         base: settings made for `base.model.kind`.
-        named: settings that the user names; those that depend on them follow.
+        named: settings that the user set; those that depend on them follow.
     """
     changes: dict[str, Any] = {}
     if kind == base.model.kind:
@@ -393,7 +397,7 @@ def settings_of_kind(kind: str, base: Config, named: Mapping[str, Any]) -> dict[
 
 
 def _contradictions(config: Config) -> Iterator[str]:
-    """Yield what cannot be trained together, a line each."""
+    """Yield each contradiction between model and losses as a line."""
     model, loss, kind = config.model, config.loss, f"--model.kind {config.model.kind}"
     likelihood = f"--loss.likelihood {loss.likelihood}"
     is_adversarial, has_encoder = model.kind in ADVERSARIAL_KINDS, model.kind != "gan"
@@ -419,7 +423,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     dis = model.discriminator
     if loss.joint_batch and is_adversarial and (dis.dropout or dis.minibatch_features):
         yield (
-            "--loss.joint-batch goes neither with dropout nor with minibatch features in the discriminator; set "
+            "--loss.joint-batch cannot be combined with dropout or minibatch features in the discriminator; set "
             "--loss.joint-batch false"
         )
     if config.train.compile and loss.r1_weight and is_adversarial:
@@ -430,7 +434,7 @@ def _contradictions(config: Config) -> Iterator[str]:
 
 
 def _network_contradictions(model: ModelSettings) -> Iterator[str]:
-    """Yield settings of which no network can be built, a line each."""
+    """Yield each setting that no network can be built with as a line."""
     parts: dict[str, PartSettings] = {"encoder": model.encoder, "decoder": model.decoder}
     if model.kind == "gan":
         del parts["encoder"]

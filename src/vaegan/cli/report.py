@@ -67,5 +67,5 @@ def _no_images(options: Options, opened: OpenedRun) -> str:
         if options.data != data_of_run(options.run):
             raise
         _log.warning("%s", error)
-        return "the images that it was trained on are not here; --data names where they are"
+        return "its training images are not available; name them with --data"
     return ""

@@ -169,7 +169,7 @@ def _orthogonalised(vectors: Tensor, names: Sequence[str]) -> Tensor:
         rest = vector - others @ (torch.linalg.pinv(others) @ vector)
         if rest.norm() < 1e-3 * vector.norm():
             raise UserError(
-                f"the vector of attribute {names[index]!r} is a combination of the others', nothing of it is left; "
+                f"the vector of attribute {names[index]!r} is a linear combination of the others; "
                 "choose fewer attributes or do not orthogonalise"
             )
         orthogonal.append(rest)

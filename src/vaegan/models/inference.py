@@ -247,7 +247,7 @@ class InferenceModel(nn.Module):
         conditioning = self.conditioning
         if conditioning is None:
             if condition is not None:
-                raise UserError("this model takes no condition; leave it out, or train one with --model.condition")
+                raise UserError("this model is unconditional; leave the condition out, or train with --model.condition")
             return ()
         shape = (num, len(conditioning.names))
         if condition is None or tuple(condition.shape) != shape:

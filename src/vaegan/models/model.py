@@ -182,8 +182,8 @@ class Model(InferenceModel):
         """Return a prior by name, `default_prior` if None; UserError if the model does not have it."""
         if not self.prior_names:
             raise UserError(
-                "this model is a plain autoencoder: nothing shaped its codes into a prior, so there is nothing to "
-                "sample from; fit one with `vaegan priors`, or train a model of kind vae, gan or vaegan"
+                "this model is a plain autoencoder, which has no prior to sample from; "
+                "fit one with `vaegan priors`, or train a model of kind vae, gan or vaegan"
             )
         name = self.default_prior if name is None else name
         if name not in self.prior_names:

@@ -22,19 +22,19 @@ NUM_ORIGINALS = 12
 NUM_SAMPLES, LINES = 24, 2
 _ABOUT = {
     "samples": "As many samples of each model as the real-data baseline has training images.",
-    "reconstructions": "Held-out images, encoded and decoded again.",
-    "likelihood": "How probable held-out images are under each model, with pixels Gaussian around the decoded code.",
+    "reconstructions": "Held-out images, encoded and decoded.",
+    "likelihood": "Likelihood of held-out images under each model, with pixels Gaussian around the decoded code.",
     "codes": "How well simple classifiers predict labels from the codes.",
     "cost": "Time is that of each training, without snapshots, on whatever machine it ran. FLOPs count matrix products "
     "and convolutions, two for each multiply-add.",
 }
 _INTERVALS = (
     "Below each figure is its interval of 95 %: over seeds (Student's t) where a model has several runs, over images "
-    "(bootstrap) where it has one, which says nothing about other seeds. ★ marks a clear winner, whose interval "
+    "(bootstrap) where it has one, which does not account for other seeds. ★ marks a clear winner, whose interval "
     "overlaps with no other; otherwise the models whose intervals overlap with that of the best mean are named. An "
     "interval of no width counts as unknown."
 )
-_SPREAD = "Standard deviations over the runs of a model, with intervals of 95 %: lower depends less on the seed."
+_SPREAD = "Standard deviations over the runs of a model, with 95 % intervals: lower means less dependence on the seed."
 
 
 def comparison_page(comparison: Comparison, seed: int) -> str:

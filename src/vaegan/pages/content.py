@@ -20,7 +20,7 @@ class Block(Protocol):
 
 @dataclass(frozen=True)
 class Note:
-    """A line of text, such as what is missing and why."""
+    """A line of text, such as why something is missing."""
 
     kind: ClassVar[str] = "note"
     text: str
@@ -66,7 +66,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: a data URI, its width and height in pixels, a description for who does not see it, a caption."""
+    """One picture: a data URI, its width and height in pixels, alternative text, a caption."""
 
     kind: ClassVar[str] = "picture"
     uri: str

@@ -89,7 +89,7 @@ MOST_LABELS = 20
 
 @dataclass(frozen=True)
 class Subject:
-    """What the sections are about.
+    """The subject of the sections.
 
     Attributes:
         run: the run.
@@ -201,7 +201,7 @@ def _clusters(subject: Subject, images: ImageSet | None) -> list[Block]:
     caption = f"k-means with {k} clusters on the codes of {len(mu):,} {subject.whose} images. {view.caption}"
     points = pca_map(mu).numpy()
     by = groupings(images, clusters, [str(cluster) for cluster in range(k)])
-    about = "The same codes on the plane of their two principal components; a dot for each image."
+    about = "The same codes projected to their two principal components, one dot per image."
     alt = f"Map of {len(mu)} codes on the plane of their two principal components"
     gallery = view_block(_with_caption(view, caption), [f"Images of cluster {name}" for name in view.rows])
     return [*([Facts(scores)] if scores else []), gallery, scatter_block(points, by, about, alt)]
@@ -213,8 +213,8 @@ _SECTIONS: dict[str, tuple[Callable[[Subject, ImageSet | None], list[Block]], st
     "Reconstructions": (_reconstructions, "", True),
     "Samples": (_samples, "", True),
     "Interpolation": (_paths, "", True),
-    "Traversals": (_traversals, "What single dimensions of the code do, the most used first.", True),
+    "Traversals": (_traversals, "The effect of single code dimensions, highest KL first.", True),
     "Attributes": (_attributes, "Directions in the latent space that add an attribute to an image.", False),
-    "Clusters": (_clusters, "Groups that the codes form; labels had no part in finding them.", False),
+    "Clusters": (_clusters, "Clusters of the codes, found without labels.", False),
 }
 """Title; function; first words of the section; whether it may share a row with another."""

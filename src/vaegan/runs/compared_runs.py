@@ -57,9 +57,9 @@ def open_runs(
     places = [str(Path(path).resolve()) if Path(path).exists() else path for path in paths]
     twice = [path for path, place in zip(paths, places, strict=True) if places.count(place) > 1]
     if twice:
-        raise UserError(f"{twice[-1]} is named twice; name each run once")
+        raise UserError(f"{twice[-1]} is given twice; name each run once")
     if len(paths) < 2:
-        raise UserError("name at least two runs: vaegan compare RUN RUN ...; for one alone there is `vaegan evaluate`")
+        raise UserError("name at least two runs: vaegan compare RUN RUN ...; for a single run use `vaegan evaluate`")
     runs = [OpenedRun(path, data=data, device=device, batch_size=batch_size) for path in paths]
     for run, name in zip(runs, distinct_names(places), strict=True):
         run.name = name

@@ -123,7 +123,7 @@ class OpenedRun:
     def _data(self) -> ImageData:
         settings = self.data_settings
         if not settings.source:
-            raise UserError(f"{self.path} does not say what it was trained on; name images with --data SOURCE")
+            raise UserError(f"{self.path} has no record of its training data; name images with --data SOURCE")
         return open_data(settings.for_shape(self.model().image_shape))
 
     def data(self) -> ImageData:

@@ -34,7 +34,7 @@ def shared_data(paths: Sequence[str]) -> tuple[DataSettings, str]:
                 name = facts["name"] or "one source"
                 return DataSettings(source=""), f"{first} and {path} were trained on different images of {name}"
     settings = next((facts["settings"] for _, facts in trained_on if facts.get("settings")), None)
-    return (settings, "") if settings else (DataSettings(source=""), "none of these says what it was trained on")
+    return (settings, "") if settings else (DataSettings(source=""), "none of these has a record of its training data")
 
 
 def _trained_on(path: str) -> dict[str, Any]:

@@ -251,8 +251,8 @@ def _setting_rows(config: Config) -> Iterator[tuple[str, str]]:
 def _limits(facts: CardFacts) -> list[str]:
     _, height, width = facts.image_shape
     lines = [
-        f"- It was trained on {_escaped(facts.data)} alone: other images come out as something like these. Whatever "
-        "they leave out or show one-sidedly, so does the model.",
+        f"- It was trained on {_escaped(facts.data)} only: it reconstructs other images as "
+        "something like these, and it inherits their gaps and biases.",
         f"- It works at {height}x{width} pixels; other images are cropped and resized first.",
     ]
     if "encoder" in facts.parameters:
@@ -271,7 +271,7 @@ def _limits(facts: CardFacts) -> list[str]:
 def _license(facts: CardFacts) -> list[str]:
     if facts.license == UNKNOWN_LICENSE:
         return ["None has been chosen. Set one before you share the model (`license:` at the top of this file)."]
-    return [f"`{facts.license}`, of the model. The images it was trained on have terms of their own."]
+    return [f"`{facts.license}`, of the model. The training images have their own terms."]
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> list[str]:

@@ -56,7 +56,7 @@ def download_model(
             )
         )
     except Exception as error:  # the hub's client also raises those of its transport
-        remedy = ", nor is there a copy in the cache; go online, or copy the model's folder here and name that"
+        remedy = ", and the cache has no copy; go online, or copy the model's folder here and name that"
         raise UserError(f"no run or saved model at {name}, and {_refusal(error, name, revision, remedy)}") from error
 
 
@@ -116,7 +116,7 @@ def check_name(name: str) -> None:
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        raise UserError(f"'{name}' is no id of a model on the hub: {_first_line(error)}; write owner/name") from error
+        raise UserError(f"'{name}' is not a model id of the hub: {_first_line(error)}; write owner/name") from error
 
 
 def _refusal(error: Exception, name: str, revision: str | None, unreached: str) -> str:
@@ -134,7 +134,7 @@ def _refusal(error: Exception, name: str, revision: str | None, unreached: str) 
     if isinstance(error, GatedRepoError):
         return f"on the hub {name} requires accepting its terms: do so on its page, then {_LOG_IN}"
     if isinstance(error, RepositoryNotFoundError):
-        return f"the hub has no model {name} that you may see; check the name; if it is private, {_LOG_IN}"
+        return f"the hub has no model {name} that you can access; check the name; if it is private, {_LOG_IN}"
     if isinstance(error, RevisionNotFoundError):
         return f"on the hub {name} has no revision '{revision}'; its page lists branches and commits"
     if isinstance(error, LocalTokenNotFoundError):

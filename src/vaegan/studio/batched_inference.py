@@ -26,7 +26,7 @@ Codes = Annotated[list[Code], Field(min_length=1, max_length=MAX_CODES)]
 
 
 class RequestedCondition(BaseModel):
-    """The condition of a conditional model; what is missing is filled in: labels in turn, attributes as in the data."""
+    """The condition of a conditional model; defaults: labels in turn, attributes of held-out images."""
 
     model_config = ConfigDict(extra="forbid")
     label: str | None = Field(default=None, max_length=200, description="name or number of a label")

@@ -1,4 +1,4 @@
-"""A model behind the server: its files are looked at for each request, and read again once they have changed.
+"""A model behind the server: its files are checked at each request, and reloaded when they have changed.
 
 A request takes one `ModelVersion` and uses it throughout, so that no image is encoded by one state of a model and
 decoded by the next while training saves. Slow results, such as the codes of many images, are remembered with the
@@ -78,7 +78,7 @@ class ServedModel:
                 try:
                     self._version = ModelVersion(self, self._opened(), _digest(stamp))
                     self._stamp = stamp
-                except UserError:  # it is being written just now: use the previous version until then
+                except UserError:  # it is just being written: use the previous version
                     if self._version is None:
                         raise
             return self._version
@@ -110,7 +110,7 @@ class ModelVersion:
         self.vectors: AttributeVectors | None
         try:
             self.vectors = run.vectors()
-        except UserError:  # there are none, or they belong to earlier weights
+        except UserError:  # there are none, or they belong to other weights
             self.vectors = None
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()

@@ -32,7 +32,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
+    """Whether only this machine can connect."""
     return host in LOOPBACK or host.startswith("127.")
 
 

@@ -1,4 +1,4 @@
-"""The best snapshot: each one's model is scored on held-out images, and the best so far is saved.
+"""The best snapshot: every snapshot's model is scored on held-out images, and the best so far is saved.
 
 The score is the Fréchet distance of samples plus that of reconstructions (of what the model can do), in features of
 the default extractor of the data. It judges images, where sums of losses do not: those of VAE/GAN move with the

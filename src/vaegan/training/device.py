@@ -16,7 +16,7 @@ from ..objectives.interface import Autocast
 
 log = logging.getLogger("vaegan")
 
-# Plainest first: the choice unless another is clearly faster.
+# The simplest first: it is used unless another is clearly faster.
 FORMS = (("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous"), ("bf16", "channels_last"))
 
 
@@ -38,7 +38,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """Return its name for readers: ``cpu``, ``mps``, or ``cuda`` with the name of the GPU."""
+    """Return its display name: ``cpu``, ``mps``, or ``cuda`` with the name of the GPU."""
     return f"cuda, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
 

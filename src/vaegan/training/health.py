@@ -84,7 +84,7 @@ def check_discriminator(window: Records, snapshots: Records) -> Finding | None:
     if max(accuracy.values()) < 0.52:
         state = "bad" if max(accuracy.values()) < 0.4 else "warn"
         remedy = "raise --optim.discriminator-lr, or lower --loss.adversarial-weight"
-        return Finding("discriminator", state, f"{sentence}: it is near chance, the decoder learns nothing", remedy)
+        return Finding("discriminator", state, f"{sentence}: it is near chance, so the decoder learns nothing", remedy)
     return Finding("discriminator", "ok", sentence)
 
 

@@ -130,7 +130,7 @@ class Session:
         return self.world.any(self.world.is_first and reached and self.folder.is_finished, self.device)
 
     def _prepare_folder(self) -> None:
-        """Write down the settings of this call; drop records of steps that are made again."""
+        """Save the settings of this call; drop records of steps that will be repeated."""
         if not self.world.is_first:
             return
         self.folder.write_status(finished=False)
@@ -139,7 +139,7 @@ class Session:
             dump_yaml(self.config, self.folder.config_path)
 
     def _open_best_model(self) -> BestModel | None:
-        """What scores snapshots, in the first process alone."""
+        """The scorer of snapshots, in the first process alone."""
         return open_best_model(self.folder, self.setup, self.device) if self.world.is_first else None
 
     def _open_recorder(self, bar: Progress, best: BestModel | None) -> Recorder:
@@ -188,7 +188,7 @@ class Session:
         """Held-out losses, learning rates, pictures, model; the checkpoint last, so that a resume has the rest."""
         self._check()
         losses = held_out_losses(self.trainer, self.held_out, self.config.train.batch_size)
-        # An end between two multiples lowers no rate: a longer run takes no snapshot there.
+        # The end of a run, if between two snapshots, lowers no rate: a longer run has no snapshot there.
         if self.snapshots.passes_multiple(step.images):
             self._lower_rates(losses)
         recorder.snapshot(step, losses)

@@ -1,4 +1,4 @@
-"""Samples beside the training images nearest to them: has the model memorised its data?"""
+"""Samples beside their nearest training images: a memorisation check."""
 
 from __future__ import annotations
 

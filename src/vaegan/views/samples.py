@@ -40,8 +40,8 @@ def samples(
     caption = f"{num} samples, decoded from codes drawn from the prior '{prior or model.default_prior}'."
     if model.conditioning is not None and not (labels or attributes):
         caption += {
-            "labels": " Each has one of the labels, in turn.",
-            "attributes": " Each has the attributes of a held-out image, in turn.",
+            "labels": " The labels take turns.",
+            "attributes": " Attributes are those of held-out images, in turn.",
         }[model.conditioning.kind]
     return View(
         run.decode(codes[None], c),

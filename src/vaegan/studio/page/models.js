@@ -1,6 +1,6 @@
 "use strict";
 
-/* The chosen model, and the condition that it generates under. */
+/* The selected model and its condition. */
 
 let models = [];
 let model = null;
@@ -18,7 +18,7 @@ async function loadModels() {
   $("model").replaceChildren(...models.map(({ name }) => make("option", { value: name }, name)));
 }
 
-/* A run that trains may have saved its first model by now, or another, or other attribute vectors. */
+/* A run in training may have saved a new model or new attribute vectors. */
 const lookAgain = latest(async () => {
   const before = JSON.stringify(models);
   await loadModels();

@@ -1,4 +1,4 @@
-"""The codes of many images at once: clusters, a map, the leading dimensions."""
+"""Codes of a set of images: clusters, a projection, the leading dimensions."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def code_map(
     by: Annotated[ClusterMethod, Query(description="the clustering")] = "kmeans",
     form: Literal["json", "npz"] = "json",
 ) -> Response:
-    """Project codes on a plane: a place for each image, its label if it has one, and its cluster."""
+    """Project codes to 2-D: a position for each image, its label if it has one, and its cluster."""
     indices, mu = code_set.codes(version)
     images, places = version.images(code_set.split), code_set.places(version, how)
     result = code_set.clusters(version, k, by)

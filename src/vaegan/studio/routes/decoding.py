@@ -42,7 +42,7 @@ class _Body(BaseModel):
 
 
 class ToDecode(_Body):
-    """Codes, and how to edit them first."""
+    """Codes, and edits to apply before decoding."""
 
     codes: Codes = Field(description="codes (B, Z)")
     attributes: dict[str, Finite] = Field(

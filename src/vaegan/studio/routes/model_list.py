@@ -1,4 +1,4 @@
-"""Which models there are, and what each can do."""
+"""The available models and what each supports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ router = APIRouter(tags=["models"])
 
 @router.get("/api/models")
 def models(request: Request) -> dict[str, Any]:
-    """List all models with what each can do."""
+    """List all models and what each supports."""
     registry: Registry = request.app.state.registry
     return {"models": [_description(served) for served in registry.values()]}
 

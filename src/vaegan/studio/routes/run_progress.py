@@ -1,4 +1,4 @@
-"""A run while it trains, or afterwards: curves, health, snapshots.
+"""The progress of a run, during or after training: curves, health, snapshots.
 
 Records are read once, from where the last request stopped reading. Of a long run every second one is dropped again and
 again, so that their number stays bounded.
