@@ -101,7 +101,7 @@ def test_a_vector_needs_a_thousandth_of_its_own_to_be_orthogonalised(own, fits):
     first, second = (torch.tensor(side).repeat(50) for side in ([0.0, 1, 0, 1], [0.0, 0, 1, 1]))
     z = 10 * torch.stack([first + second, own * second], 1)
     if not fits:
-        with pytest.raises(UserError, match="'a' is a combination"):
+        with pytest.raises(UserError, match="'a' is a linear combination"):
             find_vectors(z, torch.stack([first, second], 1), ("a", "b"), orthogonalise=True)
         return
     vectors = find_vectors(z, torch.stack([first, second], 1), ("a", "b"), orthogonalise=True).vectors

@@ -1,7 +1,7 @@
-"""Several processes, one training: which one this is, averaging, batch norm, an orderly start and end.
+"""Several processes, one training: ranks, averaging, batch norm, an orderly start and end.
 
 Gradients are averaged per part in one flat all-reduce, explicitly. Wrappers that hook backward passes
-(DistributedDataParallel, FSDP) expect one backward pass per step and mix up the routes of several.
+(DistributedDataParallel, FSDP) expect one backward pass per step and would mix up the gradients of several.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images that are rows of an array: of a .npy or .npz file, or of a data set that is one array by itself."""
+"""Images that are rows of an array: of a .npy or .npz file, or of a data set that is a single array."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def collect_array(name: str, images: NDArray[Any], fingerprint: str, where: str 
 
 
 def list_array(path: Path) -> Collection:
-    """Open the images of a file; a .npy is mapped, a .npz read; UserError if it is neither.
+    """Open the images of a file; a .npy is memory-mapped, a .npz read; UserError if it is neither.
 
-    Images are uint8, or float in [0, 1], of shape ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)`` with C 1 or 3.
-    In a .npz they are called ``images`` or ``x``, their labels (numbers or text, ``(N,)``) ``labels`` or ``y``; a
-    single array may have any name.
+    Images are uint8, or float in [0, 1], of shape ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)`` with C 1 or 3. In
+    a .npz they are called ``images`` or ``x``, their labels (numbers or text, ``(N,)``) ``labels`` or ``y``; a single
+    array may have any name.
     """
     try:
         content = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)

@@ -1,8 +1,8 @@
-"""Augmentation: each training image is moved, rotated and recoloured at random each time it is seen.
+"""Augmentation: random geometric and colour changes of training images, drawn anew for each batch.
 
-The authors' code shifts by N(0, 2 px), scales and rotates by N(0, 0.01), changes gamma and contrast by factors
-exp(N(0, 0.05)) and the hue by N(0, 0.01) of a full turn, per image. The draws are made for the whole batch from the
-seed and the images seen, so they depend neither on the number of processes nor on earlier draws.
+The authors' code shifts by N(0, 2 px), scales and rotates by N(0, 0.01), changes gamma and contrast by factors exp(N(0,
+0.05)) and the hue by N(0, 0.01) of a full turn, per image. The draws are made for the whole batch from the seed and the
+images seen, so they depend neither on the number of processes nor on earlier draws.
 """
 
 from __future__ import annotations

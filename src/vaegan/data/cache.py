@@ -1,10 +1,9 @@
-"""Decoded images on disk: a folder with two .npy files and an index, whole or not there at all.
+"""Decoded images on disk: a folder with two .npy files and an index, complete or absent.
 
 An entry is written to a temporary folder and renamed, so an unfinished one is never used, and of two processes that
 decode the same images the slower discards its copy. The index, written last, has size and time of both arrays; if they
-do not match, the entry is damaged and is written again.
-
-It is our own because rows are read from a memory map that all processes share; general caches store whole objects.
+do not match, the entry is damaged and is written again. It is our own because rows are read from a memory map that all
+processes share; general caches store whole objects.
 """
 
 from __future__ import annotations

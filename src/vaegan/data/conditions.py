@@ -6,7 +6,7 @@
 An attribute of two values becomes -1 and 1, any other gets mean 0 and standard deviation 1 over the training images.
 An unknown value (NaN) is replaced by the mean of the training images.
 
-Where an attribute is a yes or no, images with a value above a threshold have it.
+As yes or no, images with a value above a threshold have it.
 """
 
 from __future__ import annotations

@@ -110,9 +110,9 @@ class ImageData:
 
 
 class Items(Protocol):
-    """Undecoded images by index: what every source provides.
+    """Undecoded images by index: the interface of every source.
 
-    Items are pickled for the processes that decode. Those that are cheaper to make many at once also have
+    Items are pickled for the processes that decode. Those that are cheaper to make in bulk also have
     ``read_chunk(indices, target)``, which returns prepared images, uint8 ``(n, H, W, C)``.
     """
 
@@ -128,7 +128,7 @@ class Items(Protocol):
 
 @dataclass(frozen=True)
 class FileItems:
-    """Images that are opened one by one, each at its place: a path, a position in an archive.
+    """Images opened one by one from a place: a path or a position in an archive.
 
     Attributes:
         open: opens the image at a place; can be pickled.
@@ -156,14 +156,14 @@ def index_labels(values: Any) -> tuple[NDArray[np.int64], tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Collection:
-    """The images of a source, undecoded, and what is recorded about each of them.
+    """The undecoded images of a source, and what is recorded about each of them.
 
     Attributes:
         name: of the source.
         where: path or source, for messages.
         items: N images.
         names: N names.
-        split: which are trained on and which held out; by a hash of the names if None.
+        split: training and held-out images; by a hash of the names if None.
         header: of every image, where all are alike; else None.
         labels: int64 ``(N,)`` or None.
         label_names: name of each class.

@@ -30,7 +30,7 @@ from .image_file import ImageHeader, Target, prepare, read_header
 from .split import Positions
 
 CHUNK = 64
-_FEW = 256  # fewer images than this are decoded here: starting workers would take longer
+_FEW = 256  # fewer images are decoded in this process: starting workers would take longer
 
 T = TypeVar("T")
 _items: Items

@@ -1,6 +1,6 @@
-"""Official files of published data sets, in their usual places or downloaded and checked by their checksum.
+"""Official files of published data sets, found in their usual places or downloaded and checked by their checksum.
 
-Where no download succeeds, one line says what is missing, where to get it and where to put it.
+If no download succeeds, the error says what is missing, where to get it and where to put it.
 """
 
 from __future__ import annotations

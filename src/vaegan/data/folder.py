@@ -1,8 +1,8 @@
 """The images of a folder or a .zip: names, classes, attributes; nothing is decoded or unpacked.
 
-Names are relative to the innermost folder that has everything in it, so ``smiles/`` wrapped in ``smiles.zip``
-changes none, and a .zip and its unpacked folder name, order and split their images alike. Where every image
-is in some subfolder, the first part of its name is its class.
+Names are relative to the innermost folder that contains all files, so a wrapper folder in a .zip changes none, and a
+.zip and its unpacked folder have the same names, order and split. If every image is in some subfolder, the first part
+of its name is its class.
 
 ``attributes.csv`` has one row for each image: its file name (relative to the folder, or the bare name), then numbers,
 an empty cell where one is unknown. The first line names the columns.

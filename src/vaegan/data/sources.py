@@ -70,16 +70,16 @@ _PATHS = "a folder of images, .zip, .tar, .npy or .npz"
 
 
 def open_data(source: str | Path | DataSettings, *, on_progress: Progress | None = None, **settings: Any) -> ImageData:
-    """Open a source, decoding it if that was not done before.
+    """Open a source, decoding it unless the cache has it.
 
     Args:
-        source: a name in `SOURCES`, ``hf:NAME`` (see `vaegan.data.hf_datasets`), the path of a folder, .zip, .npy, .npz
-            or .tar (also a pattern of shards, see `vaegan.data.shards`), or settings, which name their source.
+        source: a name in `SOURCES`, ``hf:NAME`` (see `vaegan.data.hf_datasets`), the path of a folder, .zip, .npy,
+            .npz or .tar (also a pattern of shards, see `vaegan.data.shards`), or settings, which name their source.
         on_progress: called with ``(done, total)`` while images are decoded.
         settings: any other fields of `vaegan.config.DataSettings`, such as ``size=64``.
 
     Raises:
-        UserError: if the source is unknown, missing, unreadable, or not what it should be, or a setting is not allowed.
+        UserError: if the source is unknown, missing or unreadable, or a setting is not allowed.
     """
     base = source.model_dump() if isinstance(source, DataSettings) else {"source": str(source)}
     opening = checked(DataSettings, base | settings)

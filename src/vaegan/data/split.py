@@ -1,9 +1,9 @@
 """Which images are trained on and which are held out.
 
-Without a split of its own, a source holds out an image if the hash of its name falls below a share:
-``u(name) = sha256(name) / 2^256`` is uniform in [0, 1) and depends on nothing else. So adding or removing files moves
-no other file across, and a .zip splits like its unpacked folder. Both sides are ordered by u, a fixed shuffle: the
-first few images of either are a fair sample, not those of the first class.
+A source without a split of its own holds out an image if the hash of its name falls below a share: ``u(name) =
+sha256(name) / 2^256`` is uniform in [0, 1) and depends on nothing else. So adding or removing files moves no other file
+across, and a .zip splits like its unpacked folder. Both sides are ordered by u, a fixed shuffle: the first few images
+of either are a fair sample, not those of the first class.
 """
 
 from __future__ import annotations

@@ -35,15 +35,15 @@ def evaluate(
     batch_size: int = 256,
     cache: Path | None = None,
 ) -> dict[str, Any]:
-    """Measure everything that a model has the parts for.
+    """Measure everything that the model's parts allow.
 
     Args:
         model: to measure.
         data: real images, in the model's size.
-        extractor: of features; the default of these data if None.
+        extractor: of features; the default for these data if None.
         num: samples, held-out images and images of the baseline, at most.
-        priors: names of those to sample from; all the model has if None.
-        split: 'test' or 'train', what it is measured against.
+        priors: names of priors to sample from; all the model has if None.
+        split: 'test' or 'train', the reference to measure against.
         seed: of samples, choice of images and resampling.
         batch_size: images at a time.
         cache: folder for trained extractors and features of real images; ``~/.cache/vaegan`` if None.
@@ -54,7 +54,7 @@ def evaluate(
         'left_out', what could not be measured and why; 'seconds'.
 
     Raises:
-        UserError: if there is no prior of a name in `priors`, or the data do not fit.
+        UserError: if the model lacks a prior in `priors`, or the data do not fit.
     """
     start = time.perf_counter()
     chosen = _chosen_priors(model, priors)

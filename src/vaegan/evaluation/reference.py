@@ -1,7 +1,7 @@
-"""What images are measured against: real ones in two sets, with their features.
+"""What images are measured against: two sets of real images, with their features.
 
 The reference is the held-out images. The other set, the real-data baseline, is as many training images measured in the
-place of samples: no model can be expected to come nearer to the reference, so it gives a distance its scale.
+place of samples: no model can be expected to come nearer to the reference, so it sets the scale of a distance.
 """
 
 from __future__ import annotations

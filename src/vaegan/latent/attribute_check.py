@@ -58,10 +58,10 @@ class Effect:
     random: Push
 
     def works(self, *, singly: bool = False) -> bool:
-        """Whether the vector flips 80 % of the images at a strength of 1 to 2, and others a third as much at most.
+        """Whether the vector flips 80 % of the images at a strength of 1 to 2, and others at most a third as much.
 
         Args:
-            singly: whether to count each image of which another attribute flips, instead of how far shares move.
+            singly: count images of which another attribute flips, instead of shifts of shares.
         """
         others = self.vector.others_flipped if singly else self.vector.others_moved
         besides = 0.0 if others is None else others.value

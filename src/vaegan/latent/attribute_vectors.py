@@ -114,7 +114,7 @@ def apply(z: Tensor, vector: Tensor, strength: float | Tensor) -> Tensor:
     Args:
         z: codes `(B, Z)`.
         vector: `(Z,)`, or one for each code `(B, Z)`.
-        strength: a number, or one for each code `(B,)`; 1 is the whole difference, less than 0 takes away.
+        strength: a number, or one for each code `(B,)`; 1 adds the full difference, negative values remove it.
     """
     strength = torch.as_tensor(strength, dtype=z.dtype, device=z.device)
     return z + strength[..., None] * vector.to(z)

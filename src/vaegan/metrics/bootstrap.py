@@ -1,9 +1,9 @@
-"""How uncertain a figure is because only so many images were measured.
+"""The uncertainty of a figure that comes from measuring a finite number of images.
 
-The images are resampled with replacement, and the figure is taken of each resample; the interval holds the middle 95 %
-of these (percentile method, Efron 1979, "Bootstrap methods"). A mean over images needs only its values per image; other
-figures become one by their influence function (see `distances.frechet_interval`). The reference is held fixed: the
-interval is about the images measured, not about those they are compared with.
+The images are resampled with replacement, and the figure is computed for each resample; the interval holds the middle
+95 % of these (percentile method, Efron 1979, "Bootstrap methods"). A mean over images needs only its values per image;
+other figures are linearised by their influence function (see `distances.frechet_interval`). The reference is held
+fixed: the interval is about the images measured, not about those they are compared with.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Labels as a measure: of clusters that were made without them, and of the samples of a model.
+"""Labels as a measure: of clusters that were made without them, and of a model's samples.
 
 Scores of clusters are functions of the table n_kc, the number of images of cluster k with label c; none depends on how
 clusters and labels are numbered. Purity and matched accuracy are not in scikit-learn.
 
-Do samples have the labels that the data has, and as often? A classifier predicts the label of each sample; the share
-p_c of samples classified as label c is compared with the data's share q_c. The classifier makes the same mistakes here
-as on real images: with predicted labels of held-out images in place of true ones they cancel.
+Do samples have the data's labels, equally often? A classifier predicts the label of each sample; the share p_c of
+samples classified as label c is compared with the data's share q_c. The classifier makes the same mistakes here as on
+real images: with predicted labels of held-out images in place of true ones they cancel.
 """
 
 from __future__ import annotations

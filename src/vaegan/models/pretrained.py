@@ -1,4 +1,4 @@
-"""A model as others get it: its files, its card with pictures, in a folder or on the Hugging Face hub."""
+"""Publishing a model: its files and its card with pictures, in a folder or on the Hugging Face hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What images runs were trained on, as far as their files say, before any model is loaded."""
+"""What images runs were trained on, according to their files, before any model is loaded."""
 
 from __future__ import annotations
 

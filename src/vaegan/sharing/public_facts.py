@@ -1,4 +1,4 @@
-"""What a run folder holds that others may see with its model: settings, data, figures, pictures.
+"""The part of a run folder that is shared with its model: settings, data, figures, pictures.
 
 Paths of the machine it was trained on are left out.
 """
@@ -21,12 +21,12 @@ from ..settings_io import load_yaml
 
 @dataclass(frozen=True)
 class PublicFacts:
-    """What a run has about its model.
+    """Facts about a model from its run.
 
     Attributes:
         config: settings it was trained with, without paths; None without a readable `config.yaml`.
         data: name, 'train' and 'test' numbers of images; may be empty.
-        evaluation: figures of just this model, see `evaluation.measure`; None if it has not been measured.
+        evaluation: figures of exactly this model, see `evaluation.measure`; None if it has not been measured.
         pictures: files by name, 'reconstructions' and 'losses'.
     """
 

@@ -1,4 +1,4 @@
-"""Which device, which number format, which memory layout: what this machine computes fastest."""
+"""Device, precision and memory layout: what this machine computes fastest."""
 
 from __future__ import annotations
 

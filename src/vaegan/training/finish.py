@@ -1,4 +1,4 @@
-"""The end of a training: the scale of the codes, priors fitted to them, samples from the best-fitting one."""
+"""The end of a training: latent scale factor, fitted priors, samples from the best-fitting one."""
 
 from __future__ import annotations
 

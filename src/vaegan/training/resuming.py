@@ -1,4 +1,4 @@
-"""The rules of resuming: which settings and images a run in a folder may be resumed with."""
+"""The rules of resuming: which settings and images a run may be resumed with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The life of a run: open the folder, set up, resume or start, train, finish, say where things are."""
+"""The life of a run: open the folder, set up, resume or start, train, finish, report the outputs."""
 
 from __future__ import annotations
 

@@ -78,9 +78,9 @@ def vectors_of(
 def attribute_edits(
     run: OpenedRun, images: ImageSet, vectors: AttributeVectors, strengths: Sequence[float] = ()
 ) -> View:
-    """Return an image in each row: the original, its reconstruction, then with each vector added at each strength.
+    """Return an image in each row: original, reconstruction, then with each vector added at each strength.
 
-    Strength 1 adds the attribute's mean difference; by default it is 1, or -2 to 2 for a single vector.
+    Strength 1 adds the attribute's mean difference; the default is 1, or -2 to 2 for a single vector.
     """
     c = run.model().condition_of(images)
     z, _ = run.encode(images)

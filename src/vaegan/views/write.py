@@ -33,8 +33,8 @@ _OURS = re.compile(r"\d{5,}(_original)?\.png")
 def check_output(out: str | Path, overwrite: bool = False) -> None:
     """Refuse, before any work is done, a path that `write_view` would refuse.
 
-    Raises UserError if the ending names no form, or something exists that may not be replaced. A folder is only ever
-    replaced if nothing but numbered PNGs is in it.
+    Raises UserError if the format is unknown, or something exists that may not be replaced. A folder is only replaced
+    if it contains nothing but numbered PNGs.
     """
     out = Path(out)
     folder = _is_folder(out)

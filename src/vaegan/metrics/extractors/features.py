@@ -31,11 +31,11 @@ EXTRACTORS = ("classifier", "rotations", "inception", "dinov2", "pixels")
 
 
 class FeatureExtractor(Protocol):
-    """Anything that turns images into rows of numbers.
+    """Anything that maps images to rows of numbers.
 
     Attributes:
         name: as in `EXTRACTORS`.
-        fingerprint: hash of the weights; features of the same fingerprint may be compared, and are cached by it.
+        fingerprint: hash of the weights; only features with the same fingerprint can be compared or share a cache.
         dim: D, numbers of a row.
     """
 
