@@ -132,7 +132,7 @@ CASES = [
     ),
     (
         "kl-f4 --model.encoder.channels 32,32",
-        "--model.latent map needs as many --model.encoder.channels as --model.decoder.channels, not 2 and 3",
+        "--model.latent map needs --model.encoder.channels and --model.decoder.channels of equal length, not 2 and 3",
         "--model.decoder.channels 32,32",
     ),
     (

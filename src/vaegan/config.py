@@ -473,7 +473,7 @@ def _map_contradictions(model: ModelSettings, parts: Mapping[str, PartSettings])
             yield f"{what} has no dense layers; set --model.{name}.hidden to none"
     if len({len(part.channels) for part in parts.values()}) > 1:
         numbers = f"{len(model.encoder.channels)} and {len(model.decoder.channels)}"
-        yield f"{what} needs as many --model.encoder.channels as --model.decoder.channels, not {numbers}"
+        yield f"{what} needs --model.encoder.channels and --model.decoder.channels of equal length, not {numbers}"
 
 
 def _patch_contradictions(model: ModelSettings) -> Iterator[str]:

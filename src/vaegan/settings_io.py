@@ -59,11 +59,11 @@ def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
     """
     names = list(setting_names())
     named: dict[str, Any] = {}
-    for given, value in overrides.items():
-        name = str(given).replace("-", "_")
+    for dotted, value in overrides.items():
+        name = str(dotted).replace("-", "_")
         name = SHORT.get(name, name)
         if name not in names:
-            raise UserError(_unknown(str(given), names))
+            raise UserError(_unknown(str(dotted), names))
         named[name] = os.fspath(value) if isinstance(value, Path) else value
     values = config.model_dump()
     follows = settings_of_kind(named["model.kind"], config, named) if "model.kind" in named else {}

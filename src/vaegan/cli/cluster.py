@@ -33,19 +33,19 @@ class Options(DataPictureOptions):
     num: PositiveInt = 10_000
     """Images, at most."""
     k: PositiveInt = 10
-    """Clusters."""
+    """Number of clusters."""
     method: Literal["kmeans", "mixture"] = "kmeans"
     """k-means, or a mixture of Gaussians."""
     restarts: PositiveInt = 5
-    """Starts, of which the best counts."""
+    """Restarts, of which the best is used."""
     repeats: PositiveInt = 1
-    """Do it all with so many seeds, from --seed on, and give means with intervals."""
+    """Repeat with this many seeds, from --seed on, and report means with intervals."""
     baselines: bool = False
-    """Cluster the pixels and their principal components too, as many as the codes have dimensions."""
+    """Also cluster the pixels and their principal components (as many as the codes have dimensions)."""
     map: Literal["pca", "tsne", "none"] = "pca"
     """Map of the codes: two principal components, or t-SNE (extra 'tsne')."""
     gallery: PositiveInt = 16
-    """Images of each cluster in the gallery, the nearest to its centre first."""
+    """Images of each cluster in the gallery, nearest to its centre first."""
 
 
 defaults = run_defaults

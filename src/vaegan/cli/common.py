@@ -50,9 +50,9 @@ class DataPictureOptions(PictureOptions):
     data: DataSettings = DataSettings(source="")
 
 
-def run_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+def run_defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
     """Return the run's own data settings: the ``defaults`` of a command that shows images."""
-    return {"data": data_of_run(given["run"])}
+    return {"data": data_of_run(explicit["run"])}
 
 
 def open_run(options: PictureOptions) -> OpenedRun:

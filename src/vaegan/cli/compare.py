@@ -57,9 +57,9 @@ class Options(Settings):
     data: DataSettings = DataSettings(source="")
 
 
-def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data settings that the runs share."""
-    return {"data": shared_data(given.get("runs", ()))[0]}
+    return {"data": shared_data(explicit.get("runs", ()))[0]}
 
 
 def run(options: Options) -> None:

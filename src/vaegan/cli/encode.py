@@ -24,13 +24,13 @@ class Options(DataPictureOptions):
     out: Annotated[Path | None, Arg("FILE", default="RUN/pictures/codes.npz")] = None
     """.npz is one file of arrays, .parquet a table (extra 'parquet'), a name without ending a folder of shards."""
     num: PositiveInt | None = None  # type: ignore[assignment]  # wider than the base on purpose
-    """Images of each split, at most, chosen by the seed; all if not set."""
+    """Images of each split, at most, chosen by the seed; default: all."""
     split: Literal["all", "test", "train"] = "all"  # type: ignore[assignment]
-    """All images, those held out, or those trained on."""
+    """All images, the held-out ones, or the training images."""
     scaled: bool = False
     """Codes for a diffusion model: maps in their shape, times the latent scale factor, log variances to match."""
     shard: PositiveInt = 8192
-    """Images of a shard."""
+    """Images per shard."""
 
 
 defaults = run_defaults

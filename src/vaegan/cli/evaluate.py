@@ -33,7 +33,7 @@ class Options(DataPictureOptions):
     num: PositiveInt = 10_000
     """Samples, held-out images and training images, at most."""
     split: Literal["test", "train"] = "test"
-    """Measure against held-out images or training images."""
+    """Reference to measure against: held-out ('test') or training images ('train')."""
     prior: str = "all"
     """Prior to sample from: a name such as 'normal', several separated by commas, or 'all'."""
     extractor: Extractor | None = None

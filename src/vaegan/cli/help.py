@@ -29,19 +29,19 @@ def help_of(
 ) -> str:
     """Return the help of a command from its options and their values; ``whole`` with all options in full."""
     width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
-    shown = [option for option in table if whole or "." not in option.path or option.path in ESSENTIAL]
+    listed = [option for option in table if whole or "." not in option.path or option.path in ESSENTIAL]
     places = [option for option in table if option.arg.positional]
     usage = [option.name if option.field.is_required() else f"[{option.name}]" for option in places]
     lines = [" ".join(["usage:", prog, *usage, "[OPTIONS]"]), ""]
     for paragraph in (inspect.getdoc(options) or "").split("\n\n"):
         lines += [*textwrap.wrap(" ".join(paragraph.split()), width), ""]
-    for prefix, group in itertools.groupby(shown, _prefix):
+    for prefix, group in itertools.groupby(listed, _prefix):
         members = list(group)
         if prefix:
             lines += ["", *textwrap.wrap(f"{prefix}: {inspect.getdoc(members[0].group)}", width)]
         for option in members:
             lines += _lines(option, _default(option, values), width, whole=whole)
-    if len(shown) < len(table):
+    if len(listed) < len(table):
         lines += ["", f"`{prog} --help-all` lists all {len(table)} options and says more about each."]
     return "\n".join(lines)
 

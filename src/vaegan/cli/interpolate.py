@@ -20,9 +20,9 @@ class Options(DataPictureOptions):
     """
 
     num: PositiveInt = 8
-    """Paths, a row each; a square between four has --steps of them, and there are as many squares as it takes."""
+    """Number of paths, a row each; with squares, as many as are needed for that many rows (--steps rows each)."""
     steps: Annotated[int, Field(ge=2)] = 10
-    """Images on each path (and on each side of a square), both ends included."""
+    """Images on each path (or each side of a square), both ends included."""
     method: Literal["linear", "spherical"] = "linear"
     """'linear' follows the straight line, 'spherical' turns at constant speed and keeps the norm of the codes."""
     between: Literal["images", "codes", "four"] | None = None

@@ -21,15 +21,15 @@ class Options(DataPictureOptions):
     """
 
     num: PositiveInt = 64
-    """Samples to measure."""
+    """Number of samples to measure."""
     show: PositiveInt = 8
-    """Samples on the sheet, the ones nearest to a training image (in pixels) first."""
+    """Samples on the sheet, nearest to a training image (in pixels) first."""
     k: PositiveInt = 4
-    """Neighbours of each sample on the sheet."""
+    """Neighbours shown for each sample."""
     held_out: PositiveInt = 256
     """Held-out images to measure, at most."""
     split: Literal["test", "train"] = "train"
-    """Images to look for neighbours among; the others are the baseline."""
+    """Images to search for neighbours; the other split is the baseline."""
 
 
 defaults = run_defaults

@@ -33,11 +33,11 @@ def parse(options: type[_Options], words: Sequence[str], prog: str, defaults: De
     mistake, SystemExit with code 0 after the help.
     """
     table = list(options_of(options))
-    given = _read(table, [word for word in words if word not in HELP])
-    missing = [option for option in table if option.field.is_required() and option.path not in given]
+    explicit = _read(table, [word for word in words if word not in HELP])
+    missing = [option for option in table if option.field.is_required() and option.path not in explicit]
     values = {name: field.default for name, field in options.model_fields.items() if not field.is_required()}
     if defaults and not missing:
-        values |= defaults(given)
+        values |= defaults(explicit)
     if any(word in HELP for word in words):
         if is_first_process():
             print(help_of(options, table, prog, values, whole="--help-all" in words))
@@ -45,7 +45,7 @@ def parse(options: type[_Options], words: Sequence[str], prog: str, defaults: De
     if missing:
         raise UserError(f"{missing[0].name} is missing; write {prog} {missing[0].name}, see --help")
     values = {name: value.model_dump() if isinstance(value, Settings) else value for name, value in values.items()}
-    for path, value in given.items():
+    for path, value in explicit.items():
         put(values, path, value)
     return checked(options, values)
 
@@ -55,7 +55,7 @@ def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
     named = [option for option in table if not option.arg.positional]
     by_name = {name: option for option in named for name in (option.name, option.alias) if name}
     places = [option for option in table if option.arg.positional]
-    given: dict[str, Any] = {}
+    explicit: dict[str, Any] = {}
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -72,10 +72,10 @@ def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
         else:
             raise UserError(f"too many words: {word}; options start with --, see --help")
         adds_up = option.arg.repeated or (option.arg.positional and option.takes_several)
-        before = given.get(option.path, ()) if adds_up else ()
+        before = explicit.get(option.path, ()) if adds_up else ()
         read = option.read(values)
-        given[option.path] = (*before, *read) if adds_up else read
-    return given
+        explicit[option.path] = (*before, *read) if adds_up else read
+    return explicit
 
 
 def _is_name(word: str) -> bool:

@@ -19,7 +19,7 @@ class Options(DataPictureOptions):
     num: Annotated[PositiveInt | None, Arg(default="64, and all images into .npz or a folder")] = None  # type: ignore[assignment]  # wider than the base on purpose
     """How many, chosen by the seed."""
     triptych: bool = False
-    """A .png of three blocks: originals, their reconstructions, and as many samples."""
+    """A .png of three blocks: originals, their reconstructions, and an equal number of samples."""
 
 
 defaults = run_defaults

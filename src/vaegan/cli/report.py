@@ -29,9 +29,9 @@ class Options(DataPictureOptions):
     out: Annotated[Path | None, Arg("FILE.html", default="RUN/report.html")] = None
     """The page."""
     num: PositiveInt = 2000
-    """Images, at most, behind clusters, map, traversals and attribute vectors."""
+    """Images, at most, for clusters, map, traversals and attribute vectors."""
     k: PositiveInt | None = None
-    """Clusters; as many as there are labels if not set, and 10 without labels."""
+    """Number of clusters; default: the number of labels, or 10 without labels."""
 
 
 defaults = run_defaults

@@ -34,30 +34,30 @@ class Options(Settings):
     what: Annotated[Literal["paper"], Arg("paper", positional=True)] = "paper"
     """Whose experiments."""
     quick: bool = False
-    """Small networks on few drawn faces of 32x32 and one seed: minutes on two cores."""
+    """Small networks, a few drawn faces of 32x32 and one seed: takes minutes on two cores."""
     list: bool = False
-    """Print what would be trained and the expected time on two cores, and do nothing."""
+    """Print the trainings with the expected time on two cores, and exit."""
     seeds: Annotated[PositiveInt | None, Arg(default=f"{SEEDS}, {QUICK_SEEDS} if quick")] = None
     """Seeds of the attribute-conditional models, from --seed on."""
     out: Annotated[Path | None, Arg("DIR", default="runs/paper, runs/paper-quick")] = None
     """Folder of all runs, figures and the page."""
     overwrite: bool = False
-    """Train again what exists."""
+    """Train again what already exists."""
     num: Annotated[int, Field(ge=2)] = 1_000
     """Held-out attribute vectors, at most."""
     samples: PositiveInt = 10
     """Samples for each."""
-    regressor_images: Annotated[PositiveInt | None, Arg(default="as many as suit the data")] = None
-    """Images that the regressor sees in training."""
+    regressor_images: Annotated[PositiveInt | None, Arg(default="depends on the data")] = None
+    """Images seen by the regressor in training."""
     batch_size: PositiveInt = 256
-    """Images computed at a time when measuring."""
+    """Images per forward pass in evaluation."""
     settings: Annotated[Config, Arg(inline=True)] = base_settings()
 
 
-def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings that suit the data, smaller ones if quick."""
-    is_quick = given.get("quick", False)
-    config = base_settings(given.get("settings.data.source", DRAWN), is_quick=is_quick)
+    is_quick = explicit.get("quick", False)
+    config = base_settings(explicit.get("settings.data.source", DRAWN), is_quick=is_quick)
     return {"settings": config, "regressor_images": QUICK_REGRESSOR_IMAGES if is_quick else None}
 
 
@@ -87,14 +87,14 @@ def _list(trainings: list[Training]) -> None:
 
     rows, total = [], 0.0
     seconds: dict[str, float] = {}
-    for one in trainings:
-        config, num = one.config, num_images_of(one.config)
-        if one.kind not in seconds:  # conditional or not, and whatever the seed, a step does nearly the same work
+    for training in trainings:
+        config, num = training.config, num_images_of(training.config)
+        if training.kind not in seconds:  # conditional or not, and whatever the seed, a step does nearly the same work
             size, channels = config.data.size or 64, config.data.channels or 3
-            seconds[one.kind] = expected_seconds(config, (channels, size, size), num)
+            seconds[training.kind] = expected_seconds(config, (channels, size, size), num)
         images = config.train.images or round(config.train.epochs * num)
-        rows.append((one.name, one.title, f"{images:,}", in_words(seconds[one.kind])))
-        total += seconds[one.kind]
+        rows.append((training.name, training.title, f"{images:,}", in_words(seconds[training.kind])))
+        total += seconds[training.kind]
     if console.is_first_process():
         print_table(("run", "model", "images seen", "on 2 cores"), rows)
         print(f"{len(trainings)} trainings, about {in_words(total)} on two cores, and some minutes to measure each.")

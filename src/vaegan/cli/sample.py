@@ -17,7 +17,7 @@ class Options(PictureOptions):
     """
 
     prior: str | None = None
-    """One of the model's priors, 'normal' or a fitted one; the best fitted one if there are any."""
+    """One of the model's priors: 'normal' or a fitted one; default: the best-fitting one, if any."""
     label: Annotated[tuple[str, ...], Arg(repeated=True)] = ()
     """Label of the images, a name or its number; several, repeated or with commas, get a row each."""
     attribute: Annotated[tuple[str, ...], Arg(repeated=True)] = ()

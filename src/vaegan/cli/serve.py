@@ -1,4 +1,4 @@
-"""``vaegan serve``: a model behind a JSON API, for programs; and what ``vaegan studio`` shares with it."""
+"""``vaegan serve``: a model as a JSON API, for programs; and what ``vaegan studio`` shares with it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ServerOptions(Settings):
     """Options of the commands that start a server."""
 
     host: str = "127.0.0.1"
-    """Address to listen at; the default accepts requests of this machine only, '0.0.0.0' of others, with the token."""
+    """Address to listen on; the default accepts only this machine, '0.0.0.0' other machines too, with the token."""
     port: Annotated[int, Field(ge=0, lt=65536)] = 8000
-    """Port to listen at; 0 takes a free one."""
+    """Port to listen on; 0 picks a free one."""
     token: Annotated[str, Field(min_length=8)] | None = None
-    """Token that requests need. By default none on this machine; for other hosts a random one, which is printed."""
+    """Token that requests need. Default: none on this machine; for other hosts a random one, which is printed."""
     device: str = "cpu"
     """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best available."""
     batch_size: PositiveInt = 64
@@ -51,7 +51,7 @@ def run(options: Options) -> None:
 
 
 def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
-    """Open the runs and serve them, with the page for people or without."""
+    """Open the runs and serve them, with or without the web page."""
     for name in ("fastapi", "uvicorn", "python_multipart"):
         if importlib.util.find_spec(name) is None:
             raise UserError(f"this needs {name}: pip install 'vaegan[studio]'")

@@ -31,14 +31,14 @@ class Options(Settings):
     settings: Annotated[Config, Arg(inline=True)] = RECIPES[DEFAULT].config
 
 
-def defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of the recipe or the file, with those on the command line applied."""
-    recipe, file = given.get("recipe"), given.get("config")
+    recipe, file = explicit.get("recipe"), explicit.get("config")
     if recipe and file:
         raise UserError(f"both recipe {recipe} and --config {file} are given; name one of them")
     config = load_yaml(file) if file else config_for(recipe or DEFAULT)
     prefix = "settings."
-    named = {name.removeprefix(prefix): value for name, value in given.items() if name.startswith(prefix)}
+    named = {name.removeprefix(prefix): value for name, value in explicit.items() if name.startswith(prefix)}
     return {"settings": with_settings(config, named)}
 
 

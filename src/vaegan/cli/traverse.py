@@ -21,9 +21,9 @@ class Options(DataPictureOptions):
     num: PositiveInt = 10
     """Dimensions."""
     steps: Annotated[int, Field(ge=2)] = 9
-    """Values of each dimension."""
+    """Number of values for each dimension."""
     range: PositiveFloat = 3.0
-    """Values go from minus this to this; the prior's standard deviation is 1."""
+    """Values run from minus this to this; the prior's standard deviation is 1."""
     center: Literal["image", "origin"] = "image"
     """Where the other dimensions are held: at the code of an image chosen by the seed, or at 0."""
     images: PositiveInt = 2000

@@ -114,7 +114,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF data raise all kinds of errors, and the image is as good without
+    except Exception:  # damaged EXIF data raise all kinds of errors; the image is usable without them
         return 1
     return value if value in _UPRIGHT else 1
 

@@ -77,16 +77,17 @@ def compare(models: Sequence[ComparedModel]) -> list[FigureGroup]:
     groups = [_group(models, of, prior) for of, prior in samples + others]
     names = dict.fromkeys(name for run in runs for name in run.cost)
     costs = [[[_cost(run.cost.get(name)) for run in model.runs] for model in models] for name in names]
-    groups.append(FigureGroup("cost", "", [row_of(name, one, {}) for name, one in zip(names, costs, strict=True)]))
+    rows = [row_of(name, of_runs, {}) for name, of_runs in zip(names, costs, strict=True)]
+    groups.append(FigureGroup("cost", "", rows))
     return [group for group in groups if group.rows]
 
 
 def _group(models: Sequence[ComparedModel], of: str, prior: str) -> FigureGroup:
     real = models[0].runs[0].figures("yardstick")
     figures = [[run.figures(of, prior) for run in model.runs] for model in models]
-    names = dict.fromkeys(name for runs in figures for one in runs for name in one)
+    names = dict.fromkeys(name for runs in figures for run_figures in runs for name in run_figures)
     rows = [
-        row_of(name, [[one.get(name) for one in runs] for runs in figures], real)
+        row_of(name, [[run_figures.get(name) for run_figures in runs] for runs in figures], real)
         for name in names
         if not name.startswith(SHARE_OF)
     ]
@@ -100,7 +101,7 @@ def row_of(
     models = [over_seeds(of_runs) for of_runs in of_models]
     better = info_of(name, group).better
     value = real[name].value if name in real else math.nan
-    return FigureRow(name, better, value, models, rank([one.mean for one in models], better, value))
+    return FigureRow(name, better, value, models, rank([figure.mean for figure in models], better, value))
 
 
 def _cost(value: float | None) -> Figure | None:
@@ -112,15 +113,15 @@ def spreads(groups: Sequence[FigureGroup]) -> list[tuple[FigureGroup, list[Figur
     pairs = []
     for group in groups:
         rows = [_spread(row) for row in group.rows if row.better and group.of != "cost"]
-        rows = [row for row in rows if any(not math.isnan(one.mean.value) for one in row.models)]
+        rows = [row for row in rows if any(not math.isnan(figure.mean.value) for figure in row.models)]
         if rows:
             pairs.append((group, rows))
     return pairs
 
 
 def _spread(row: FigureRow) -> FigureRow:
-    models = [SeedFigure(one.spread, one.values) for one in row.models]
-    return FigureRow(row.name, "low", math.nan, models, rank([one.mean for one in models], "low"))
+    models = [SeedFigure(figure.spread, figure.values) for figure in row.models]
+    return FigureRow(row.name, "low", math.nan, models, rank([figure.mean for figure in models], "low"))
 
 
 def as_json(models: Sequence[ComparedModel], groups: Sequence[FigureGroup]) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def _rows_json(group: FigureGroup, models: Sequence[ComparedModel]) -> Iterator[
             {
                 "better": row.better,
                 "real": finite_or_none(row.real),
-                "models": {name: one.as_json() for name, one in zip(names, row.models, strict=True)},
+                "models": {name: figure.as_json() for name, figure in zip(names, row.models, strict=True)},
                 "best": None if row.verdict.best is None else names[row.verdict.best],
                 "overlapping": [names[i] for i in row.verdict.overlapping],
             },

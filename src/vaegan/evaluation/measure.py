@@ -61,7 +61,9 @@ def evaluate(
     extractor = extractor or open_extractor(None, data, cache=cache)
     real = open_real_images(data, extractor, num=num, split=split, seed=seed, batch_size=batch_size, cache=cache)
     if real.num_samples < num:
-        log.info("the real-data baseline has %d images, so as many samples are measured, not %d", real.num_samples, num)
+        log.info(
+            "the real-data baseline has only %d images: measuring that many samples, not %d", real.num_samples, num
+        )
     left_out = {} if chosen else {"samples": "this model has no prior to sample from"}
 
     def measured(name: str, make: Callable[[], Figures]) -> dict[str, dict[str, Any]]:

@@ -57,10 +57,10 @@ def _bounds(figure: Figure) -> dict[str, float | None]:
 
 def over_seeds(figures: Sequence[Figure | None]) -> SeedFigure:
     """Combine the figures of runs, one each, None for a run that lacks it."""
-    values = tuple(math.nan if one is None or not math.isfinite(one.value) else one.value for one in figures)
-    present = [one for one, value in zip(figures, values, strict=True) if one is not None and value == value]
+    values = tuple(figure.value if figure and math.isfinite(figure.value) else math.nan for figure in figures)
+    present = [figure for figure, value in zip(figures, values, strict=True) if figure is not None and value == value]
     if len(present) > 1:
-        numbers = [one.value for one in present]
+        numbers = [figure.value for figure in present]
         return SeedFigure(mean_over_seeds(numbers), values, spread_over_seeds(numbers))
     return SeedFigure(present[0] if present else NO_FIGURE, values)
 
@@ -99,7 +99,7 @@ class Verdict:
 
 def rank(figures: Sequence[Figure], better: Better | None, real: float = math.nan) -> Verdict:
     """Decide which figure is best, one per model and NaN where it has none; ``real`` is the value of real images."""
-    losses = {i: loss for i, one in enumerate(figures) if (loss := _loss(one, better, real)) is not None}
+    losses = {i: loss for i, figure in enumerate(figures) if (loss := _loss(figure, better, real)) is not None}
     if len(losses) < 2 or not any(math.isfinite(loss.high) for loss in losses.values()):
         return Verdict()
     first = min(losses, key=lambda i: losses[i].value)
@@ -108,14 +108,14 @@ def rank(figures: Sequence[Figure], better: Better | None, real: float = math.na
     return Verdict(overlapping=(first, *near)) if near else Verdict(best=first)
 
 
-def _loss(one: Figure, better: Better | None, real: float) -> Figure | None:
+def _loss(figure: Figure, better: Better | None, real: float) -> Figure | None:
     """Return a figure as something that is better the lower it is; None if it is missing or neither way is better."""
-    if math.isnan(one.value) or better is None or (better == "real" and math.isnan(real)):
+    if math.isnan(figure.value) or better is None or (better == "real" and math.isnan(real)):
         return None
-    low, high = (one.low, one.high) if one.low < one.high else (-math.inf, math.inf)
+    low, high = (figure.low, figure.high) if figure.low < figure.high else (-math.inf, math.inf)
     if better == "low":
-        return Figure(one.value, low, high)
+        return Figure(figure.value, low, high)
     if better == "high":
-        return Figure(-one.value, -high, -low)
+        return Figure(-figure.value, -high, -low)
     ends = abs(low - real), abs(high - real)
-    return Figure(abs(one.value - real), 0.0 if low <= real <= high else min(ends), max(ends))
+    return Figure(abs(figure.value - real), 0.0 if low <= real <= high else min(ends), max(ends))

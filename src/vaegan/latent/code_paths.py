@@ -53,7 +53,7 @@ def interpolate(a: Tensor, b: Tensor, num: int, method: PathMethod = "linear") -
     if num < 2:
         raise UserError(f"a path needs at least 2 codes, its two ends, not {num}")
     if a.shape != b.shape:
-        raise UserError(f"a path needs as many codes at both ends, not {tuple(a.shape)} and {tuple(b.shape)}")
+        raise UserError(f"a path needs equal numbers of codes at both ends, not {tuple(a.shape)} and {tuple(b.shape)}")
     if method not in _PATHS:
         raise UserError(f"unknown path '{method}'; there are {', '.join(_PATHS)}")
     t = torch.linspace(0.0, 1.0, num, dtype=a.dtype, device=a.device)[:, None, None]

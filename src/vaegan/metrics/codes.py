@@ -1,12 +1,12 @@
-"""Metrics of codes: which dimensions are active, how far all codes lie from the prior, what labels they hold.
+"""Metrics of codes: active dimensions, distance of all codes from the prior, label information.
 
 The aggregated posterior q(z) = E_x q(z|x) is what the decoder was trained on; samples come from N(0, I) instead. Where
 the two differ, samples are decoded from codes that no image has (Hoffman & Johnson 2016, "ELBO surgery").
 
-Probes predict labels of held-out codes from codes with labels. The linear probe is multinomial logistic regression:
-it needs labels on different sides of planes. The nearest neighbours need only that images with the same label are
-close together. Both return whether each held-out code is classified correctly, `(M,)`; the mean is the accuracy, and
-chance the share of the most frequent label.
+Probes predict labels of held-out codes from codes with labels. The linear probe is multinomial logistic regression: it
+needs labels on different sides of planes. The nearest neighbours need only that images with the same label are close
+together. Both return whether each held-out code is classified correctly, `(M,)`; the mean is the accuracy, and chance
+the share of the most frequent label.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def _sliced_wasserstein(z: Tensor, directions: Tensor) -> float:
     places = (torch.arange(len(z), dtype=torch.float64) + 0.5) / len(z)
     quantiles = torch.special.ndtri(places)
     squares = [
-        (some @ z.T).sort(dim=1).values.sub_(quantiles).square_().mean(1)
-        for some in torch.split(directions, max(1, _AT_A_TIME // len(z)))
+        (chunk @ z.T).sort(dim=1).values.sub_(quantiles).square_().mean(1)
+        for chunk in torch.split(directions, max(1, _AT_A_TIME // len(z)))
     ]
     return float(torch.cat(squares).mean().sqrt())
 

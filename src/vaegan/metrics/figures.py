@@ -170,9 +170,9 @@ def shown_in(table: Literal["summary", "card"], group: str) -> list[str]:
 
 def as_json(figures: Mapping[str, Figure]) -> dict[str, dict[str, Any]]:
     """Return figures by name as JSON."""
-    return {name: one.as_json() for name, one in figures.items()}
+    return {name: figure.as_json() for name, figure in figures.items()}
 
 
 def from_json(numbers: Mapping[str, Mapping[str, Any]]) -> Figures:
     """Return figures by name from what `as_json` returned."""
-    return {name: Figure.from_json(one) for name, one in numbers.items()}
+    return {name: Figure.from_json(number) for name, number in numbers.items()}

@@ -159,7 +159,7 @@ def _check_map(
     if encoded != decoded:
         raise UserError(
             f"model.encoder gives maps of {'x'.join(map(str, encoded))}, model.decoder takes "
-            f"{'x'.join(map(str, decoded))}; give both as many channels"
+            f"{'x'.join(map(str, decoded))}; give both the same number of channels"
         )
 
 

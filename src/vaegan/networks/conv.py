@@ -89,12 +89,12 @@ class ConvEncoder(Encoder):
         strides: stride of each convolution; 2 each by default.
         kernel: side of the kernels, odd or even.
         padding: 'same' or 'valid' (see `conv_shapes`).
-        hidden: width of each dense layer behind the convolutions.
-        norm: 'none', 'batch', 'group' or 'layer', behind each layer but the head.
+        hidden: width of each dense layer after the convolutions.
+        norm: 'none', 'batch', 'group' or 'layer', after each layer but the head.
         norm_first_layer: whether ``conv1`` has a norm too.
         activation: 'relu', 'leaky', 'elu', 'silu', 'gelu' or 'tanh'.
         order: 'norm-first' or 'activation-first'.
-        dropout: share of units dropped behind each dense layer in training.
+        dropout: share of units dropped after each dense layer in training.
         variational: whether the head gives ``(mu, logvar)`` or a plain code.
         condition_dim: dimensions A of the condition c that is joined to the flattened maps; 0 for none.
 
@@ -138,7 +138,7 @@ class ConvDecoder(Decoder):
         output: 'tanh', 'sigmoid' or 'linear'.
         channels: width of each upsampling convolution, from the first map on.
         strides: factor by which each of them upsamples; 2 each by default.
-        hidden: width of each dense layer between z and the first map; dropout is behind these.
+        hidden: width of each dense layer between z and the first map; dropout is after these.
         first_channels: channels of the first map.
         output_kernel: side of the last convolution's kernel.
         output_stride: factor by which the last convolution upsamples; 2 or more make it a transposed one.

@@ -86,7 +86,7 @@ class ResidualEncoder(Encoder):
         attention: whether there is self-attention in the middle.
         latent: 'vector', or 'map' for a code of (latent_dim, h, w), h and w the size of the last stage.
         hidden: width of each dense layer before the head; of a vector alone.
-        dropout: share of values dropped in each block and of units behind each dense layer, in training.
+        dropout: share of values dropped in each block and of units after each dense layer, in training.
         variational: whether the head gives ``(mu, logvar)`` or a plain code.
         condition_dim: dimensions A of the condition c that is joined to the flattened maps; 0 for none.
 

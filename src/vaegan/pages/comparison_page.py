@@ -25,7 +25,7 @@ _ABOUT = {
     "reconstructions": "Held-out images, encoded and decoded.",
     "likelihood": "Likelihood of held-out images under each model, with pixels Gaussian around the decoded code.",
     "codes": "How well simple classifiers predict labels from the codes.",
-    "cost": "Time is that of each training, without snapshots, on whatever machine it ran. FLOPs count matrix products "
+    "cost": "Time is that of each training, without snapshots, on the machine it ran on. FLOPs count matrix products "
     "and convolutions, two for each multiply-add.",
 }
 _INTERVALS = (

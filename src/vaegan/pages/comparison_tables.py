@@ -123,19 +123,19 @@ def _real(row: FigureRow) -> Cell:
 
 
 def _cells(row: FigureRow) -> list[Cell]:
-    return [cell_of(row.name, one.mean, row.verdict.best == i) for i, one in enumerate(row.models)]
+    return [cell_of(row.name, figure.mean, row.verdict.best == i) for i, figure in enumerate(row.models)]
 
 
-def cell_of(name: str, one: Figure, is_best: bool = False) -> Cell:
+def cell_of(name: str, figure: Figure, is_best: bool = False) -> Cell:
     """Return a figure with its interval, in as many digits as that makes certain."""
-    if not math.isfinite(one.value):
+    if not math.isfinite(figure.value):
         return Cell("–")
     write = _writer(name)
-    if not one.low < one.high:
-        return Cell(write(one.value), is_best=is_best)
+    if not figure.low < figure.high:
+        return Cell(write(figure.value), is_best=is_best)
     if write is plain:
-        write = partial(_fixed, decimals=decimals_for(one.value, one.low, one.high))
-    return Cell(write(one.value), f"{write(one.low)} to {write(one.high)}", is_best)
+        write = partial(_fixed, decimals=decimals_for(figure.value, figure.low, figure.high))
+    return Cell(write(figure.value), f"{write(figure.low)} to {write(figure.high)}", is_best)
 
 
 def decimals_for(value: float, low: float, high: float) -> int:

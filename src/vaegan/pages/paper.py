@@ -92,10 +92,10 @@ def _attribute_vectors(results: Results, images: ImageSet) -> Section:
         return Section(title, [Note("No attribute differs between images.")])
     vectors = paper_images.vectors_of(model, data.train, names, seed, results.options.batch_size)
     blocks: list[Block] = []
-    for some in _chunks(names):
-        rows = paper_images.with_vectors(model, faces, vectors.only(some).vectors)
-        alts = [f"Held-out image {i + 1}, its reconstruction, and with: {', '.join(some)}" for i in range(len(rows))]
-        columns = ["original", "reconstruction", *(f"+ {_words(name)}" for name in some)]
+    for group in _chunks(names):
+        rows = paper_images.with_vectors(model, faces, vectors.only(group).vectors)
+        alts = [f"Held-out image {i + 1}, its reconstruction, and with: {', '.join(group)}" for i in range(len(rows))]
+        columns = ["original", "reconstruction", *(f"+ {_words(name)}" for name in group)]
         blocks.append(strips(rows, "", alts, columns=columns))
     text = (
         f"Unconditional {VAEGAN}: the mean code of training images with an attribute, minus the mean code of those "
@@ -118,10 +118,10 @@ def _conditional_sections(results: Results) -> Iterator[Section]:
     if VAEGAN in models:
         some_images = images.some(NUM_CONDITIONS, seed)
         sides = [f"{number + 1}, {side}" for number in range(len(some_images)) for side in ("low", "high")]
-        for some in _chunks(paper_images.attributes_to_show(results.data.train)):
-            varied = paper_images.single_attributes(models[VAEGAN], some_images, some, seed)
-            alts = [f"Image {side} in: {', '.join(some)}" for side in sides]
-            blocks.append(strips(varied, "", alts, sides, columns=[_words(name) for name in some]))
+        for group in _chunks(paper_images.attributes_to_show(results.data.train)):
+            varied = paper_images.single_attributes(models[VAEGAN], some_images, group, seed)
+            alts = [f"Image {side} in: {', '.join(group)}" for side in sides]
+            blocks.append(strips(varied, "", alts, sides, columns=[_words(name) for name in group]))
         blocks.append(Note(f"{VAEGAN} with one attribute low, then high; code and all other attributes stay the same."))
     yield Section("Samples by attributes", blocks, "Attribute-conditional models (section 4.2), first seed.")
     yield _table2_section(results)
@@ -181,7 +181,7 @@ def _model_cell(row: FigureRow, index: int) -> Cell:
 
 def _pixel_table(results: Results) -> Matrix:
     rows = [(REAL_IMAGES, "", _real_cells(results.real_pixels, PIXEL_FIGURES))]
-    rows += [(TITLES[kind], "", _real_cells(one, PIXEL_FIGURES)) for kind, one in results.pixels.items()]
+    rows += [(TITLES[kind], "", _real_cells(figures, PIXEL_FIGURES)) for kind, figures in results.pixels.items()]
     caption = (
         f"{len(results.images):,} held-out images and as many samples, one seed; intervals of 95 % over images. "
         "Sharpness is the variance of the Laplacian: lower than that of real images if blurred, higher if noisy."
@@ -207,10 +207,10 @@ def _words(name: str) -> str:
 
 def _runs(results: Results) -> Section:
     rows = []
-    for one in results.trainings:
-        train = one.config.train
+    for training in results.trainings:
+        train = training.config.train
         length = f"{train.images:,} images" if train.images else f"{train.epochs:g} epochs"
-        rows.append((one.name, one.model, str(one.config.seed), length))
+        rows.append((training.name, training.model, str(training.config.seed), length))
     config = results.base
     text = f"Recipe {config.recipe}, batch size {config.train.batch_size}. The config.yaml of a run has all settings."
     return Section("Runs", [Table("", ("run", "model", "seed", "trained for"), rows)], text)

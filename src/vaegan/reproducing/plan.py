@@ -103,7 +103,7 @@ def plan(base: Config, num_seeds: int, out: Path) -> list[Training]:
 
 def seeds_of(trainings: Sequence[Training]) -> list[int]:
     """Return the seeds of the attribute-conditional models."""
-    return sorted({one.config.seed for one in trainings if one.is_conditional})
+    return sorted({training.config.seed for training in trainings if training.is_conditional})
 
 
 def _training(base: Config, kind: str, is_conditional: bool, seed: int, out: Path) -> Training:

@@ -95,7 +95,7 @@ class Results:
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON."""
         data, names = self.data, [TITLES[kind] for kind in self.conditional]
-        pixels = {"real": self.real_pixels} | {TITLES[kind]: one for kind, one in self.pixels.items()}
+        pixels = {"real": self.real_pixels} | {TITLES[kind]: values for kind, values in self.pixels.items()}
         return {
             "format": FORMAT,
             "version": __version__,
@@ -110,14 +110,14 @@ class Results:
             "asked": {"vectors": len(self.images), "samples": self.options.num_samples, "seed": self.base.seed},
             "regressor": {"explained": self.r_squared},
             "table2": {row.name: table2_row_json(row, names, self.real, self.others) for row in self.table2},
-            "pixels": {name: figures.as_json(one) for name, one in pixels.items()},
+            "pixels": {name: figures.as_json(values) for name, values in pixels.items()},
             "runs": [_run_json(training) for training in self.trainings],
         }
 
 
 def table2(real: Figures, models: Sequence[Sequence[Figures]]) -> list[FigureRow]:
     """Put models side by side: the figures of real images, and of each model one for each seed."""
-    return [row_of(name, [[one[name] for one in runs] for runs in models], real, "attributes") for name in SIMILARITIES]
+    return [row_of(name, [[run[name] for run in runs] for runs in models], real, "attributes") for name in SIMILARITIES]
 
 
 def table2_row_json(row: FigureRow, names: Sequence[str], real: Figures, others: Figures) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def table2_row_json(row: FigureRow, names: Sequence[str], real: Figures, others:
     return {
         "real": real[row.name].as_json(),
         "other real images": others[row.name].as_json(),
-        "models": {name: one.as_json() for name, one in zip(names, row.models, strict=True)},
+        "models": {name: figure.as_json() for name, figure in zip(names, row.models, strict=True)},
         "nearest": None if row.verdict.best is None else names[row.verdict.best],
         "open_between": [names[i] for i in row.verdict.overlapping],
     }

@@ -52,7 +52,8 @@ def append_record(path: Path, record: Record) -> None:
 def truncate_records(path: Path, images: int) -> None:
     """Drop records of more than ``images`` images."""
     if path.is_file():
-        write_text(path, "".join(json.dumps(one) + "\n" for one in read_records(path) if one["images"] <= images))
+        remaining = [record for record in read_records(path) if record["images"] <= images]
+        write_text(path, "".join(json.dumps(record) + "\n" for record in remaining))
 
 
 SETTINGS = "config.yaml"

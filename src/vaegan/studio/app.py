@@ -1,4 +1,4 @@
-"""The application: the API behind its guard, with the page for people or without."""
+"""The application: the API behind its guard, with or without the web page."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def _inputs(api: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[tuple[
 def _type(api: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """Return a type in words: its choices, bounds and default."""
     schema = _resolved(api, schema) | {key: value for key, value in schema.items() if key == "default"}
-    types = [_type(api, one) for one in schema.get("anyOf", []) if one.get("type") != "null"]
+    types = [_type(api, option) for option in schema.get("anyOf", []) if option.get("type") != "null"]
     words = " or ".join(types) or " | ".join(map(str, schema.get("enum", []))) or str(schema.get("type", "value"))
     if schema.get("type") == "array":
         words = f"list of {_type(api, schema['items'])}" if "items" in schema else "list"

@@ -36,9 +36,9 @@ class Access:
     token: str | None = None
     hosts: tuple[str, ...] | None = LOOPBACK
 
-    def accepts(self, given: str | None) -> bool:
+    def accepts(self, presented: str | None) -> bool:
         """Whether this is the token, compared in constant time."""
-        return self.token is None or secrets.compare_digest((given or "").encode(), self.token.encode())
+        return self.token is None or secrets.compare_digest((presented or "").encode(), self.token.encode())
 
 
 class _TooLong(Exception):  # noqa: N818, never seen outside

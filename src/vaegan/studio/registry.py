@@ -48,7 +48,7 @@ class Registry(Mapping[str, ServedModel]):
         return next(other for k in range(2, 10_000) if (other := f"{name}-{k}") not in self._models)
 
     def __getitem__(self, name: str) -> ServedModel:
-        """Return a model; Refused with 404 if there is none of this name."""
+        """Return a model; Refused with 404 if there is no model of this name."""
         if name not in self._models:
             hint = nearest(name, self._models) or f"; there are {', '.join(self._models)}"
             raise Refused(404, f"no model '{name[:100]}'{hint}")

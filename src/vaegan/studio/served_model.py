@@ -141,8 +141,8 @@ class ModelVersion:
         train = self.images("train")
 
         def fit() -> Prior:
-            some, copy = train.some(_MAX_FIT_IMAGES, 0), self.model.with_parts({})
-            fit_model_priors(copy, some, names=["gaussian"], by_label=True, seed=0, batch_size=BATCH)
+            subset, copy = train.some(_MAX_FIT_IMAGES, 0), self.model.with_parts({})
+            fit_model_priors(copy, subset, names=["gaussian"], by_label=True, seed=0, batch_size=BATCH)
             return copy.priors["gaussian"]
 
         return self.slowly("prior by label", fit)

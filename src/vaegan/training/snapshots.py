@@ -78,8 +78,8 @@ def held_out_losses(trainer: Trainer, held_out: HeldOut, batch_size: int) -> Ter
             images=_HELD_OUT + start,
             device=trainer.device,
         )
-        given = {} if c is None else {"c": c[start : start + size].to(trainer.device)}
-        for part, terms in trainer.current.evaluate(x, noise, trainer.kl_factor(), **given).items():
+        condition = {} if c is None else {"c": c[start : start + size].to(trainer.device)}
+        for part, terms in trainer.current.evaluate(x, noise, trainer.kl_factor(), **condition).items():
             for name, value in terms.items():
                 place = totals.setdefault(part, {})
                 place[name] = place.get(name, torch.zeros_like(value)) + value

@@ -122,7 +122,7 @@ def attribute_effects(
 
     def predict(z: Tensor) -> Tensor:
         chunks = [slice(start, start + size) for start in range(0, len(z), size)]
-        decoded = (model.decode(z[one], condition=None if c is None else c[one]) for one in chunks)
+        decoded = (model.decode(z[chunk], condition=None if c is None else c[chunk]) for chunk in chunks)
         return torch.cat([classifier.predict(images.cpu()) for images in decoded])
 
     z = model.encode(x, condition=c, batch_size=size).cpu()

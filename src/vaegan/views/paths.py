@@ -1,4 +1,4 @@
-"""Paths between codes, decoded: rows between two, squares between four; and how smooth they are."""
+"""Paths between codes, decoded: rows between two, squares between four; and their smoothness."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ..report.sheet import sheet
 
 @dataclass(frozen=True)
 class View:
-    """Pictures to show, whoever shows them: a file, a page, a JSON answer or a snapshot.
+    """Pictures to show in a file, on a page, in a JSON answer or in a snapshot.
 
     Attributes:
         images: uint8 `(R, K, H, W, C)`.
@@ -25,12 +25,12 @@ class View:
         originals: what the images reconstruct, of the same shape, or None.
         labels: int `(R K,)`, or None.
         names: R K names of the images, or None.
-        is_sequence: whether the images are a sequence in one row that wraps at any width, as samples are; else rows and
+        is_sequence: whether the images are one sequence that wraps at any width, as samples are; otherwise rows and
             columns have a meaning.
         per_row: images in a row where a sequence wraps; chosen if None.
         plays_back: whether an animation runs back to its start.
         facts: names and values, as text.
-        caption: what is shown, in words.
+        caption: what the images show.
     """
 
     images: Bytes

@@ -1,14 +1,14 @@
-"""A view written in the form that the ending of the path names.
+"""Write a view in the format that the extension of the path names.
 
-| ending | form |
+| extension | format |
 |---|---|
 | .png | one grid with the names of rows and columns at its edge; originals in rows above their images |
-| .gif | an animation: of a sequence an image a frame, else one column after another |
+| .gif | an animation: a frame for each image of a sequence, else for each column |
 | none | a folder of numbered PNGs 00000.png, 00001.png ..., with originals as 00000_original.png |
 | .npz | arrays: images uint8 (N, H, W, C), and where there are any originals, codes float32 (N, Z), labels, names |
 
-Folder and arrays hold row after row; names are ``ROW / COLUMN`` where images have none of their own. All are written
-beside and then renamed, so there is never half of one.
+Folder and arrays hold row after row; names are ``ROW / COLUMN`` where images have none of their own. All are written to
+a temporary path and then renamed, so none is ever incomplete.
 """
 
 from __future__ import annotations

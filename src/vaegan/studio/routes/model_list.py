@@ -58,7 +58,7 @@ def _description(served: ServedModel) -> dict[str, Any]:
 
 
 def _labels(version: ModelVersion) -> list[str]:
-    """Return the labels that samples can have: those of the condition, or those whose codes have or can get a prior."""
+    """Return the labels that samples can have: those of the condition, or of a prior (to be) fitted by label."""
     model = version.model
     if model.conditioning is not None and model.conditioning.kind == "labels":
         return list(model.conditioning.names)

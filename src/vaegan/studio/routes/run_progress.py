@@ -195,11 +195,11 @@ class RunProgress:
 
 def _curves(records: list[dict[str, Any]], split: str) -> Iterator[dict[str, Any]]:
     """Yield each loss of each network over the images seen, thinned out."""
-    some = records[:: max(1, -(-len(records) // _MAX_POINTS))]
-    if records and some[-1] is not records[-1]:
-        some = [*some, records[-1]]
+    thinned = records[:: max(1, -(-len(records) // _MAX_POINTS))]
+    if records and thinned[-1] is not records[-1]:
+        thinned = [*thinned, records[-1]]
     columns: dict[tuple[str, str], list[tuple[int, float | None]]] = {}
-    for record in some:
+    for record in thinned:
         for part, terms in record.get("losses", {}).items():
             for term, value in terms.items():
                 finite = isinstance(value, int | float) and abs(value) < 1e300
