@@ -1,7 +1,7 @@
 """FLOPs of a piece of code: matrix products and convolutions, counted as they are dispatched.
 
-Two operations (a product and a sum) for each multiply-add, as `torch.utils.flop_counter` counts; its own mode hooks
-modules, which `torch.autograd.grad` on cut graphs does not allow, so this one counts operators alone.
+Each multiply-add counts as two operations, as in `torch.utils.flop_counter`; its own mode hooks modules, which
+`torch.autograd.grad` on cut graphs does not allow, so this one counts operators alone.
 """
 
 from __future__ import annotations

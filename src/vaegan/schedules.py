@@ -1,6 +1,6 @@
-"""Schedules of the KL weight, the learning rate and what is due: pure functions of images seen, without a state.
+"""Schedules of the KL weight, the learning rate and periodic events: pure functions of images seen.
 
-So a resumed run does the same. The exception is `Plateau`, whose state a checkpoint holds.
+So a resumed run does the same. The exception is `Plateau`, whose state is in the checkpoint.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class KLContext:
-    """What a KL schedule may depend on.
+    """The inputs of a KL schedule.
 
     Attributes:
         epoch: epochs seen, a fraction (images seen over images of the training set).
@@ -106,7 +106,7 @@ class Plateau:
         return self._factors.get(part, 1.0)
 
     def update(self, totals: Mapping[str, float]) -> None:
-        """Take in the held-out totals of a snapshot, by part."""
+        """Update the factors from the held-out totals of a snapshot, by part."""
         for part, total in totals.items():
             if total < self._best.get(part, math.inf):
                 self._best[part], self._waited[part] = total, 0
@@ -152,5 +152,5 @@ class Cadence:
         return self.passes_multiple(count) or (self.end is not None and count >= self.end)
 
     def passes_multiple(self, count: int) -> bool:
-        """Whether it is due there whatever the end is: a longer run gives the same answer."""
+        """Whether it is due there regardless of the end, so that a longer run gives the same answer."""
         return count // self.every != (count - self.step) // self.every

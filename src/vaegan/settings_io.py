@@ -1,7 +1,7 @@
-"""Settings from and to the outside: overrides by dotted name, YAML files, errors in one line.
+"""Settings in and out: overrides by dotted name, YAML files, errors in one line.
 
-A setting's name is its path in `Config`, such as ``loss.kl_weight``; hyphens count as underscores. Values
-go through pydantic's normal (lax) mode: a text such as ``1e-3``, no number to YAML, becomes one.
+A setting's name is its path in `Config`, such as ``loss.kl_weight``; hyphens count as underscores. Values go through
+pydantic's normal (lax) mode: text such as ``1e-3``, which is no number in YAML, becomes one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RENAMED = {
     "train.select": "train.best_metric",
     "train.select_images": "train.best_images",
 }
-"""Earlier names of settings: files written with them are read, on the command line they are answered with the new."""
+"""Earlier names of settings: files with them can be read; on the command line the error has the new name."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _repr = reprlib.Repr()

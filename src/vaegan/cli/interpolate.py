@@ -26,7 +26,7 @@ class Options(DataPictureOptions):
     method: Literal["linear", "spherical"] = "linear"
     """'linear' follows the straight line, 'spherical' turns at constant speed and keeps the norm of the codes."""
     between: Literal["images", "codes", "four"] | None = None
-    """Images of the data, random codes, or squares between four images; images if not set and there is an encoder."""
+    """Images of the data, random codes, or squares between four images; default: images, if there is an encoder."""
 
 
 defaults = run_defaults

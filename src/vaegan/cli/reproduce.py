@@ -20,15 +20,15 @@ QUICK_REGRESSOR_IMAGES = 20_000
 
 
 class Options(Settings):
-    """Repeat the experiments of arXiv:1512.09300 on CelebA, LFW or drawn faces; run the same command to resume.
+    """Reproduce the experiments of arXiv:1512.09300 on CelebA, LFW or drawn faces; run the same command to resume.
 
     Trains VAE, GAN, VAE_Dis_l and VAE/GAN, unconditional and attribute-conditional, and writes one page and one JSON:
     samples, reconstructions, attribute vectors, samples by attributes, and Table 2, where a separately trained
     regressor predicts the attributes of images.
 
-    `--list` shows what would be trained and how long that may take. `--data celeba` and `--data lfw` are the paper's
-    data; any other source needs attributes. All training settings can be changed and apply to every model; its kind,
-    and what that needs (condition, likelihood of the VAE, metric of VAE_Dis_l), are fixed.
+    `--list` prints the trainings and their expected time. `--data celeba` and `--data lfw` are the paper's data; any
+    other source needs attributes. All training settings can be changed and apply to every model, except the kind of
+    model and what it implies (condition, likelihood of the VAE, metric of VAE_Dis_l).
     """
 
     what: Annotated[Literal["paper"], Arg("paper", positional=True)] = "paper"
@@ -46,7 +46,7 @@ class Options(Settings):
     num: Annotated[int, Field(ge=2)] = 1_000
     """Held-out attribute vectors, at most."""
     samples: PositiveInt = 10
-    """Samples for each."""
+    """Samples for each attribute vector."""
     regressor_images: Annotated[PositiveInt | None, Arg(default="depends on the data")] = None
     """Images seen by the regressor in training."""
     batch_size: PositiveInt = 256

@@ -2,8 +2,8 @@
 
 The encoder gives q(z|x) = N(mu(x), diag exp(logvar(x))), the decoder x_tilde = Dec(z), the discriminator a logit, and
 the prior is N(0, I) or one fitted to codes. Models of all kinds are one class, `Model`, with the networks that the kind
-has; a method that needs another raises a `UserError`. What the networks compute is in
-`inference`. `load` reads a saved one, in a run, by itself or on the Hugging Face hub.
+has; a method that needs a missing one raises a `UserError`. What the networks compute is in `inference`. `load` reads a
+saved model: from a run, a folder, or the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ class Model(InferenceModel):
         return self.decode(self.sample_codes(num, seed, prior, labels), condition=condition, batch_size=batch_size)
 
     def digest(self) -> str:
-        """Return a hash of the weights and the fitted priors, which an evaluation is of."""
+        """Return a hash of the weights and the fitted priors, which identifies the model of an evaluation."""
         of_priors = {f"{name}/{key}": t for name, prior in self.priors.items() for key, t in prior.tensors().items()}
         return tensors_digest({**self.state_dict(), **{f"priors/{key}": t for key, t in of_priors.items()}})
 

@@ -1,4 +1,4 @@
-"""A model's folder: `config.json`, which says what the networks are, and `model.safetensors`, their weights.
+"""A model's folder: `config.json`, which describes the networks, and `model.safetensors`, their weights.
 
 Nothing is unpickled, and what is missing, damaged or newer than this version is a `UserError`.
 """

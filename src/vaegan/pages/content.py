@@ -1,4 +1,4 @@
-"""The parts of a page: sections, and blocks in them, each with a macro in the template.
+"""The building blocks of a page: sections, and blocks in them, each with a macro in the template.
 
 Texts are plain; the template escapes them. Pictures are data URIs, see `vaegan.pages.render`.
 """

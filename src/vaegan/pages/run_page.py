@@ -1,6 +1,6 @@
 """The page of one run: settings, losses, snapshots, and what its model has learned.
 
-Sections that the model fills show views as blocks, or a line that says what is missing.
+Sections about the model show views as blocks, or a line that says what is missing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The kinds of prior, and fitting them to codes; each is scored by the likelihood of held-out codes."""
+"""The kinds of prior, and fitting them to codes; each is scored by the log-likelihood of held-out codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of priors over codes: fit, sample, log-density, save; and N(0, I), the prior of training."""
+"""The interface of priors over codes (fit, sample, log-density, save), and N(0, I), the prior of training."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Prior(abc.ABC):
 
     @property
     def components(self) -> str:
-        """Its size in words, such as the number of components; empty if it has none."""
+        """Its size as text, such as the number of components; empty if it has none."""
         return ""
 
     @abc.abstractmethod
@@ -120,9 +120,9 @@ class FittedPrior(Prior):
 
         Args:
             codes: float `(N, Z)`, N at least 2.
-            held_out: float `(M, Z)`, by which the size of the model is chosen.
+            held_out: float `(M, Z)`, for choosing the size of the model.
             seed: of all random choices.
-            on_progress: called with a few words at each stage.
+            on_progress: called with a short text at each stage.
         """
 
     @classmethod

@@ -32,9 +32,9 @@ _MAX_POINTS = 240
 
 @dataclass(frozen=True)
 class ChartLine:
-    """One line of a chart: its name, the number of its colour, and (x, y) places in the drawing.
+    """One line of a chart: its name, colour number, and (x, y) positions in the drawing.
 
-    The raw points, if any, are a faint line below. ``readout`` is JSON-able, for reading values: places "x" and "y",
+    The raw points, if any, are a faint line below. ``readout`` is JSON-able, for reading values: positions "x" and "y",
     "images" seen, "values" as text. A dashed line has marked points.
     """
 
@@ -94,8 +94,8 @@ def draw_chart(
 ) -> Chart | None:
     """Return a chart of lines, or None if there is no finite value.
 
-    Each line has a name, the number of its colour, whether it is dashed, and images seen with values. With
-    ``from_zero`` the axis of values starts at 0.
+    Each line has a name, a colour number, whether it is dashed, and images seen with values. With ``from_zero`` the
+    value axis starts at 0.
     """
     finite = [(name, colour, dashed, *_finite(*line)) for name, colour, dashed, line in lines]
     finite = [line for line in finite if len(line[3])]

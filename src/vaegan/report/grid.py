@@ -1,7 +1,7 @@
 """Many images as one picture.
 
-Tiles are laid in rows behind thin grey lines, and small ones are enlarged by a whole factor without smoothing, so that
-a person sees the pixels that are there.
+Tiles are laid out in rows, separated by thin grey lines; small ones are enlarged by an integer factor without
+smoothing, so that the actual pixels are visible.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Points on a plane, coloured by group, as SVG for pages and as a PNG: the same points once for each grouping.
+"""Points on a plane, coloured by group, as SVG for pages and as a PNG, with a panel for each grouping.
 
-Points are drawn in a shuffled order (always the same), so that no group covers the others.
+Points are drawn in a fixed shuffled order, so that no group covers the others.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Sheets: rows and columns of images with their names at the edge, as figures in a paper have them.
+"""Sheets: images in rows and columns with their names at the edge, as in the figures of a paper.
 
-Triptychs: originals, their reconstructions and new images, as three blocks of equal size under their names.
+Triptychs: originals, their reconstructions and samples, as three titled blocks of equal size.
 """
 
 from __future__ import annotations

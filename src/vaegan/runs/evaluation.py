@@ -1,4 +1,4 @@
-"""``evaluation.json``: the figures of a model, current as long as they are of these very weights and priors."""
+"""``evaluation.json``: the metrics of a model, valid only for exactly these weights and priors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .run_folder import EVALUATION
 
 
 def read_evaluation(place: Place, digest: str) -> dict[str, Any] | None:
-    """Return a model's evaluation; None if there is none for weights and priors of this digest (see `Model.digest`)."""
+    """Return a model's evaluation; None if it has none for weights and priors of this digest (see `Model.digest`)."""
     for folder in _folders(place):
         try:
             evaluation = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))

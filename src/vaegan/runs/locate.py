@@ -1,4 +1,4 @@
-"""From what a user calls a model to its folder: a run, its last or best model, a saved model, or an id on the hub."""
+"""From a model's name on the command line to its folder: a run, its last or best model, a saved model, or a hub id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model's card: the README.md that the Hugging Face hub shows, with what it reads by program at the top.
+"""A model's card: the README.md that the Hugging Face hub displays, with machine-readable metadata at the top.
 
 Everything on it comes from the model and its run; what neither has is left out or called unknown.
 """
@@ -27,12 +27,12 @@ _CITATION = """```
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card is written from.
+    """The facts that a card is written from.
 
     Attributes:
         name: id of the model on the hub, or of its folder.
         license: as the hub spells it, such as 'mit'.
-        kind: in words, such as 'a VAE/GAN'.
+        kind: as a phrase, such as 'a VAE/GAN'.
         image_shape: (C, H, W).
         latent_dim: dimensions of a code.
         parameters: number of each part, by its name.
@@ -41,8 +41,8 @@ class CardFacts:
         condition: 'labels' or 'attributes' of a conditional model, else None.
         info: the model's own, see `Model.info`.
         shared: facts of its run.
-        pictures: files at the top, in order, each with what it shows.
-        curves: the file of losses, likewise.
+        pictures: files at the top, in order, each with a description.
+        curves: the file of losses, with a description.
         vectors: names of its attribute vectors.
     """
 

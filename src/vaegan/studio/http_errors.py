@@ -1,4 +1,4 @@
-"""Errors of requests: a status and one line that says what is wrong and how to fix it."""
+"""Errors of requests: a status and one line with the problem and how to fix it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images and codes in the form that was requested: JSON with each image as a PNG in it, one PNG, a GIF, or arrays."""
+"""Images and codes in the requested format: JSON with each image as a PNG in it, one PNG, a GIF, or arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An application on a socket, which is bound before its address is announced."""
+"""An application on a socket, which is bound before its address is printed."""
 
 from __future__ import annotations
 

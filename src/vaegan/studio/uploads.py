@@ -1,4 +1,4 @@
-"""An uploaded file -> an image as the model takes it, or a refusal before much is decoded.
+"""An uploaded file -> an image as the model takes it, or an early refusal.
 
 Size and format are read from the header, so that an image of 200 megapixels costs nothing; images are decoded one at a
 time.

@@ -1,9 +1,9 @@
-"""Health checks of a training, in plain words, made at each snapshot from the records of metrics.jsonl.
+"""Health checks of a training, made at each snapshot from the records of metrics.jsonl.
 
-A check is a pure function of the records since the snapshot before (a *window*) and of the snapshots themselves. It
-says 'ok', 'warn' or 'bad' (shown as ok, warning, unhealthy) and which setting to change; None where it does not apply,
-such as the discriminator's of a VAE. The first `FIRST_IMAGES` images are not judged: freshly initialised weights look
-unhealthy in every way.
+A check is a pure function of the records since the previous snapshot (a *window*) and of the snapshots themselves. It
+returns 'ok', 'warn' or 'bad' (displayed as ok, warning, unhealthy) and which setting to change; None where it does not
+apply, such as the discriminator's for a VAE. The first `FIRST_IMAGES` images are not judged: freshly initialised
+weights seem unhealthy in every way.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Record:
         gradients: part -> norm of its gradient before clipping.
         routes: gradient norms of single losses and mean logits, where recorded.
         skipped: parts that the balance gate froze.
-        applied: part -> the gradient that its optimiser got, a tensor per weight; empty unless asked for.
+        applied: part -> the gradient that its optimiser got, a tensor per weight; empty unless requested.
     """
 
     images: int

@@ -1,7 +1,7 @@
-"""What moves the weights of each part: its optimiser, its clipped gradients, and averages of its weights.
+"""What updates the weights of each part: its optimiser, clipped gradients, and weight averages.
 
-Optimisers are torch's, in the fastest exact form that the device has. Averages are exponential moving averages (EMA),
-which are saved and drawn from while the live weights train:
+Optimisers are torch's, in the fastest exact implementation on the device. Averages are exponential moving averages
+(EMA), which are saved and sampled from while the live weights train:
 
     average <- decay average + (1 - decay) weight
 

@@ -1,6 +1,6 @@
-"""What a run records of itself: metrics.jsonl, TensorBoard, pictures, the saved model, lines and bar.
+"""The output of a run: metrics.jsonl, TensorBoard, pictures, the saved model, log lines and progress bar.
 
-The first process alone writes; in the others a recorder takes in steps and stays silent.
+Only the first process writes; in the others a recorder accepts steps and stays silent.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Recorder:
         return self.tensorboard is not None
 
     def add(self, step: Record) -> None:
-        """Take in one step."""
+        """Record one step."""
         self._means.add(step)
         self._seen += self.trainer.settings.batch_size
         self.bar.step(step.images)

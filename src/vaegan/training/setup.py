@@ -1,6 +1,6 @@
-"""From settings and data to what trains: settings without 'auto', the model, the trainer of its parts.
+"""From settings and data to what trains: resolved settings, the model, the trainer of its parts.
 
-What 'auto' stands for is decided here once, by the first process for all, and stays the same when the run resumes.
+'auto' is resolved here once, by the first process for all, and stays the same when the run resumes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A training at the terminal: a progress bar or plain lines, and an orderly stop at Ctrl-C.
+"""Training in a terminal: a progress bar or plain lines, and an orderly stop on Ctrl-C.
 
-On a terminal a bar shows images/s, time left and losses; elsewhere each snapshot is a line of the log. Ctrl-C or
+In a terminal a bar shows images/s, time left and losses; elsewhere each snapshot is a line of the log. Ctrl-C or
 SIGTERM ends the run after the current step, with everything saved; a second Ctrl-C ends it at once.
 """
 
