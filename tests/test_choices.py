@@ -55,7 +55,7 @@ def test_a_setting_offers_what_its_list_holds(settings, name, choices):
         (cluster, "method", ALGORITHMS),
         (cluster, "map", {*MAPS, "none"}),
         (evaluate, "extractor", EXTRACTORS),
-        (export, "form", {*FORMATS, DIFFUSERS}),
+        (export, "format", {*FORMATS, DIFFUSERS}),
         (interpolate, "method", code_paths._PATHS),
     ],
 )

@@ -71,7 +71,7 @@ def test_a_model_told_nothing_draws_a_label_where_its_prior_knows_labels(told_im
     run = tmp_path / "run"
     assert command("train", "digits", *tiny, "--data", told_images, "--out", run) == 0
     assert command("sample", run, "--label", "left") == 2
-    assert "--label: this model is told none" in capsys.readouterr().err
+    assert "--label: this model is not label-conditional" in capsys.readouterr().err
     assert command("priors", run, "--priors", "gaussian", "--by-label") == 0
     words = ("sample", run, "--prior", "gaussian", "--num", 6, "--out", tmp_path / "a.npz")
     assert command(*words, "--label", "right,left") == 0

@@ -125,7 +125,7 @@ def test_codes_for_diffusion_are_scaled_maps():
     torch.testing.assert_close(model.decode_latents(model.latents(x)), model.reconstruct(x))
     drawn = 0.5 * model.encode(x, sample=True, seed=3)
     assert torch.equal(model.latents(x, sample=True, seed=3).flatten(1), drawn)
-    with pytest.raises(UserError, match="this model has no latent scale factor: it is found at the end"):
+    with pytest.raises(UserError, match="this model has no latent scale factor: it is measured at the end of training"):
         spread().latents(x)
 
 
