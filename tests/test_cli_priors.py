@@ -82,4 +82,4 @@ def test_a_model_told_nothing_draws_a_label_where_its_prior_knows_labels(told_im
     assert command(*words, "--overwrite", "--label", "middle") == 2
     assert "no label 'middle'" in capsys.readouterr().err
     assert command(*words, "--overwrite", "--attribute", "right=1") == 2
-    assert "--attribute: this model is told none" in capsys.readouterr().err
+    assert "--attribute: this model is not attribute-conditional" in capsys.readouterr().err
