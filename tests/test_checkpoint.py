@@ -93,7 +93,7 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
     with caplog.at_level(logging.WARNING, "vaegan"):
         assert newest_checkpoint(tmp_path) == paths[1]
     assert [record.getMessage() for record in caplog.records] == [
-        f"checkpoint {paths[2]} is damaged; going back to the one before"
+        f"checkpoint {paths[2]} is damaged; using the previous one"
     ]
 
 

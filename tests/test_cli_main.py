@@ -49,7 +49,7 @@ def test_version(capsys):
     [
         (["trian"], "vaegan: unknown command 'trian' (perhaps you meant 'train')"),
         (["xyz"], "vaegan: unknown command 'xyz'; `vaegan --help` lists them"),
-        (["recipes", "x"], "vaegan recipes: too many words: x; options start with --, see --help"),
+        (["recipes", "x"], "vaegan recipes: unexpected argument x; options start with --, see --help"),
         (["data", "--num", "3"], "vaegan data: unknown option --num; --help lists them"),
     ],
 )

@@ -65,4 +65,4 @@ def test_codes_are_vectors_and_the_scale_is_known(run, command, tmp_path):
 def test_a_table_has_no_maps(run, command, tmp_path, capsys):
     pytest.importorskip("pyarrow")
     assert command("encode", run, "--scaled", "--out", tmp_path / "codes.parquet") == 2
-    assert "codes for a diffusion model make no table" in capsys.readouterr().err
+    assert "scaled codes are maps, not a table" in capsys.readouterr().err

@@ -107,7 +107,7 @@ def test_the_command_trains_into_the_named_folder(monkeypatch):
 BAD = [
     ("mnist-mpl", "unknown recipe 'mnist-mpl' (perhaps you meant 'mnist-mlp')"),
     ("zzzz", "unknown recipe 'zzzz'; `vaegan recipes` lists them"),
-    ("digits digits", "too many words: digits; options start with --, see --help"),
+    ("digits digits", "unexpected argument digits; options start with --, see --help"),
     ("--loss.gama 3", "unknown option --loss.gama (perhaps you meant '--loss.gamma')"),
     ("--gamma 3", "unknown option --gamma (perhaps you meant '--loss.gamma')"),
     ("--batch-size 3", "unknown option --batch-size (perhaps you meant '--train.batch-size')"),

@@ -265,8 +265,8 @@ def test_celeba_in_the_wild_is_not_aligned(tmp_path, opened):
 @pytest.mark.parametrize(
     ("file", "content", "complaint"),
     [
-        ("list_eval_partition.txt", "", "names no image"),
-        ("list_eval_partition.txt", "000001.jpg 0\n", "none to hold out"),
+        ("list_eval_partition.txt", "", "lists no training images"),
+        ("list_eval_partition.txt", "000001.jpg 0\n", "or no test images"),
         ("list_eval_partition.txt", "000001.jpg zero\n", "invalid literal"),
         ("list_eval_partition.txt", "000001.jpg\n", "not 1 numbers"),
         ("list_attr_celeba.txt", "1\nA B\n000001.jpg 1\n", "not 2 numbers"),

@@ -294,8 +294,8 @@ def test_command(command, tmp_path, capsys):
     [
         (["--format", "tflite"], "tflite"),
         (["--format", ""], "no format to export; name some of safetensors, onnx, torch"),
-        (["--out", "{full}"], "holds something else (no export.json in it); choose another name"),
-        (["--out", "{full}", "--overwrite", "true"], "holds something else (no export.json in it)"),
+        (["--out", "{full}"], "is not an export (no export.json in it); choose another name"),
+        (["--out", "{full}", "--overwrite", "true"], "is not an export (no export.json in it)"),
         (["--out", "{file}"], "is a file; name a folder"),
         (["--out", "{file}/below"], "cannot write"),
         (["--out", "{earlier}"], "exists; choose another name or allow it to be replaced (--overwrite)"),

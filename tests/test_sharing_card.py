@@ -251,7 +251,7 @@ def test_vectors_of_other_weights_stay_behind(what, run, vectors, tmp_path):
 
 def test_the_command_writes_a_folder_and_sends_nothing(run, tmp_path, command, capsys):
     assert command("push", run, "me/blobs", "--license", "mit", "--out", tmp_path / "out") == 0
-    assert "nothing sent" in capsys.readouterr().out
+    assert "nothing uploaded" in capsys.readouterr().out
     assert "# blobs\n" in card_of(tmp_path / "out").text
     assert command("push", run, "me/blobs", "--out", tmp_path / "out") == 2
     assert "--overwrite" in capsys.readouterr().err

@@ -177,7 +177,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(run, command, capsys)
     damage(newest)
     assert command("train", *words) == 0
     captured = capsys.readouterr()
-    assert captured.err == f"vaegan: checkpoint {newest} is damaged; going back to the one before\n"
+    assert captured.err == f"vaegan: checkpoint {newest} is damaged; using the previous one\n"
     assert "resuming at 64 of 112 images" in captured.out
     again = contents(out)
     assert again.keys() == whole.keys()

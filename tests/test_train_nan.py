@@ -46,7 +46,7 @@ def test_the_line_names_step_part_and_last_good_checkpoint(command, tiny, tmp_pa
     good = tmp_path / "checkpoints" / "000000000064.pt"
     assert captured.err == (
         f"vaegan train: the gradient of the decoder is not finite at step 6; the last good checkpoint is {good}; "
-        "lower --optim.lr, or use --on-nan rollback to go back automatically\n"
+        "lower --optim.lr, or use --on-nan rollback to roll back automatically\n"
     )
     assert all(torch.isfinite(p).all() for p in torch.load(good)["parts"]["decoder"].values())
     assert command(*words, "--on-nan", "rollback") == 0  # the step is not poisoned again
@@ -101,7 +101,7 @@ def test_rollback_gives_up_in_one_line(command, tiny, tmp_path, poisoned, capsys
     assert len(warnings) == MOST_ROLLBACKS == 8
     assert last == (
         "vaegan train: the gradient of the discriminator is not finite at step 1; the last good checkpoint is "
-        f"{tmp_path / 'checkpoints' / '000000000000.pt'}; going back 8 times did not help: lower --optim.lr"
+        f"{tmp_path / 'checkpoints' / '000000000000.pt'}; 8 rollbacks did not help; lower --optim.lr"
     )
 
 

@@ -44,7 +44,7 @@ def run(options: Options) -> None:
     if out.suffix == ".parquet":
         import_pyarrow()
         if options.scaled:
-            raise UserError("codes for a diffusion model make no table; end --out in .npz or nothing (a folder)")
+            raise UserError("scaled codes are maps, not a table; end --out in .npz or nothing (a folder)")
     opened = open_run(options)
     if options.scaled:
         assert opened.model().scale_factor  # or say that there is none

@@ -70,7 +70,7 @@ def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
             option = places[0] if places[0].takes_several else places.pop(0)
             values = [word]
         else:
-            raise UserError(f"too many words: {word}; options start with --, see --help")
+            raise UserError(f"unexpected argument {word}; options start with --, see --help")
         adds_up = option.arg.repeated or (option.arg.positional and option.takes_several)
         before = explicit.get(option.path, ()) if adds_up else ()
         read = option.read(values)

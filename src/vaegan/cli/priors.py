@@ -60,7 +60,9 @@ def run(options: Options) -> None:
     if console.is_first_process():
         rows = [[name, str(p.score), f"{p.seconds:.1f}", p.components] for name, p in fitted.items()]
         print_table(("prior", "nats per held-out code", "seconds", "what"), rows)
-    _log.info("priors of %s images' codes, '%s' the default: %s", f"{len(images):,}", model.default_prior, folder)
+    _log.info(
+        "priors fitted to the codes of %s images, default '%s': %s", f"{len(images):,}", model.default_prior, folder
+    )
 
 
 def _folder(options: Options) -> Path:

@@ -52,7 +52,7 @@ def run(options: Options) -> None:
     model = load(options.run)
     if out is not None:
         model.save_pretrained(out, repo_id=options.name, license=options.license)
-        _log.info("model and card, nothing sent: %s", out)
+        _log.info("model and card written, nothing uploaded: %s", out)
         return
     address = model.push_to_hub(
         options.name,
@@ -61,4 +61,4 @@ def run(options: Options) -> None:
         private=options.private or None,
         create_pr=options.create_pr or None,
     )
-    _log.info("model and card: %s", address)
+    _log.info("model and card uploaded: %s", address)

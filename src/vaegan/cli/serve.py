@@ -73,7 +73,7 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
     def announce() -> None:
         address = address_of(listening, options.host)
         fragment = f"#token={token}" if token and page else ""
-        _log.info("%s: %s%s (Ctrl-C ends it)", ", ".join(registry), address, fragment if page else "docs")
+        _log.info("%s: %s%s (Ctrl-C to stop)", ", ".join(registry), address, fragment if page else "docs")
         if token:
             _log.info("token: %s", token)
 

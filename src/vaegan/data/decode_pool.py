@@ -100,9 +100,7 @@ def in_order(
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
-        raise UserError(
-            "a process that decodes images was killed, perhaps for lack of memory; try --data.workers 1"
-        ) from error
+        raise UserError("a worker process was killed, perhaps for lack of memory; try --data.workers 1") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -98,7 +98,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     folder = folder.expanduser()
     if folder.is_dir() and any(folder.iterdir()):
         if not (folder / DESCRIPTION_NAME).is_file():
-            raise UserError(f"{folder} holds something else (no {DESCRIPTION_NAME} in it); choose another name")
+            raise UserError(f"{folder} is not an export (no {DESCRIPTION_NAME} in it); choose another name")
         if not overwrite:
             raise UserError(f"{folder} exists; choose another name or allow it to be replaced (--overwrite)")
     elif folder.exists() and not folder.is_dir():

@@ -87,10 +87,10 @@ class Checkpoints:
         assert path is not None, "a run has a checkpoint from its start on"
         where = f"{error}; the last good checkpoint is {path}"
         if self.config.on_nan == "stop":
-            raise UserError(f"{where}; lower --optim.lr, or use --on-nan rollback to go back automatically")
+            raise UserError(f"{where}; lower --optim.lr, or use --on-nan rollback to roll back automatically")
         self.rollbacks += 1
         if self.rollbacks > MOST_ROLLBACKS:
-            raise UserError(f"{where}; going back {MOST_ROLLBACKS} times did not help: lower --optim.lr")
+            raise UserError(f"{where}; {MOST_ROLLBACKS} rollbacks did not help; lower --optim.lr")
         scale = self.trainer.lr_scale / 2
         self._restore(self._still_good(path))
         self.trainer.lr_scale = scale
@@ -162,7 +162,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
     for path in reversed(paths):
         if _is_whole(path):
             return path
-        log.warning("checkpoint %s is damaged; going back to the one before", path)
+        log.warning("checkpoint %s is damaged; using the previous one", path)
     if paths:
         raise UserError(f"all checkpoints in {folder} are damaged; start over with --overwrite or another --out")
     return None

@@ -85,9 +85,7 @@ def load_metric(config: Config) -> Model:
 def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, int], names: tuple[str, ...]) -> None:
     where = f"--loss.metric {config.loss.metric}"
     if metric.discriminator is None or metric.architecture is None:
-        raise UserError(
-            f"{where}: this model has no discriminator of a network of ours; name a run of a GAN or VAE/GAN"
-        )
+        raise UserError(f"{where}: this run has no discriminator built by vaegan; name a run of a GAN or VAE/GAN")
     theirs = (metric.architecture["network"], metric.architecture["output"], tuple(metric.image_shape))
     ours = (config.model.network, config.model.output, tuple(image_shape))
     if theirs != ours:

@@ -98,7 +98,7 @@ def _read_split(path: Path, rows: dict[str, int]) -> Split:
         if name in rows:
             (test if partition == _HELD_OUT else train).append(rows[name])
     if not (train and test):
-        raise UserError(f"{path}: names no image to train on, or none to hold out; is it the file for these images?")
+        raise UserError(f"{path}: lists no training images, or no test images; check that it belongs to these images")
     if len(lines) > len(rows):
         log.warning("celeba: %d of %d images are missing", len(lines) - len(rows), len(lines))
     return Split(np.array(train, np.int64), np.array(test, np.int64))

@@ -17,12 +17,12 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/* Replaces the children of a place; the control that had the focus, by its name, gets it back. */
+/* Replaces the children of a place; the control of the same name keeps the focus. */
 function refill(place, ...children) {
-  const nameOf = (one) => one.getAttribute("aria-label") ?? one.closest("label")?.textContent ?? one.textContent;
+  const nameOf = (control) => control.getAttribute("aria-label") ?? control.closest("label")?.textContent ?? control.textContent;
   const name = place.contains(document.activeElement) ? nameOf(document.activeElement) : null;
   place.replaceChildren(...children);
-  if (name) [...place.querySelectorAll("button, input, select")].find((one) => nameOf(one) === name)?.focus();
+  if (name) [...place.querySelectorAll("button, input, select")].find((control) => nameOf(control) === name)?.focus();
 }
 
 const round = (value, digits = 3) => (value == null ? "–" : String(Number(Number(value).toPrecision(digits))));
@@ -45,21 +45,21 @@ function complain(error) {
 }
 
 function guarded(work) {
-  return async (...given) => {
+  return async (...args) => {
     try {
-      return await work(...given);
+      return await work(...args);
     } catch (error) {
       complain(error);
     }
   };
 }
 
-/* Runs work one call at a time; of calls that arrive meanwhile only the last is run. */
+/* Runs work one call at a time; of the calls that arrive meanwhile, only the last runs. */
 function latest(work) {
   let running = false;
   let next = null;
-  return async function run(...given) {
-    next = given;
+  return async function run(...args) {
+    next = args;
     if (running) return;
     running = true;
     try {

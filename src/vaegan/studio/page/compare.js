@@ -1,6 +1,6 @@
 "use strict";
 
-/* The view Compare: several models on the same seed and the same image. */
+/* The Compare view: several models with the same seed and image. */
 
 const chosenModels = () => models.filter(({ name, ready }) => ready && (get("models") === "" || get("models").split("/").includes(name)));
 
@@ -27,15 +27,15 @@ async function comparedCard(one) {
     make("p", { class: "quiet" }, aboutModel(one)));
   const { images, prior } = await fetchJson(`${of(one.name)}/samples`, comparedSamples()).catch((error) => ({ images: [], prior: error.message }));
   card.append(make("h3", {}, `Samples, ${prior}`), make("div", { class: "tiles" }, ...images.map((uri, index) => make("img", { src: uri, alt: `Sample ${index + 1} of ${one.name}` }))));
-  const shown = await comparedImage(one).catch((error) => ({ problem: error.message }));
+  const reconstruction = await comparedImage(one).catch((error) => ({ problem: error.message }));
   card.append(make("h3", {}, "Reconstruction"));
-  if (!shown || shown.problem) {
-    card.append(make("p", { class: "empty" }, shown?.problem ?? ("encoder" in one.parts ? "No image chosen; choose one in Image." : "This model has no encoder.")));
+  if (!reconstruction || reconstruction.problem) {
+    card.append(make("p", { class: "empty" }, reconstruction?.problem ?? ("encoder" in one.parts ? "No image chosen; choose one in Image." : "This model has no encoder.")));
     return card;
   }
   const figure = (uri, name) => make("figure", {}, make("img", { src: uri, alt: `${name}, ${one.name}` }), make("figcaption", {}, name));
-  card.append(make("div", { class: "figures" }, figure(shown.original, "Original"), figure(shown.reconstruction, "Reconstruction"), figure(shown.error_map, "Absolute error")));
-  const facts = [["mean squared error", shown.mean_squared_error], ["KL, nats", shown.kl]].filter(([, value]) => value != null);
+  card.append(make("div", { class: "figures" }, figure(reconstruction.original, "Original"), figure(reconstruction.reconstruction, "Reconstruction"), figure(reconstruction.error_map, "Absolute error")));
+  const facts = [["per-pixel MSE", reconstruction.mean_squared_error], ["KL, nats", reconstruction.kl]].filter(([, value]) => value != null);
   card.append(make("dl", { class: "facts" }, ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, round(value))))));
   return card;
 }

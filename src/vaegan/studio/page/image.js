@@ -1,6 +1,6 @@
 "use strict";
 
-/* The view Image: the code, reconstruction and error of one image, and edits of it. */
+/* The Image view: the code, reconstruction and error of one image, and edits of it. */
 
 let image = null;
 let leading = [];
@@ -25,7 +25,7 @@ async function sendFile(file) {
   const answer = await postJson(`${here()}/reconstruct`, uploadBody(file));
   const whole = `png:${toText(toBytes(answer.original.split(",")[1]))}`;
   const source = whole.length > longest ? `z:${packCode(answer.code)}` : whole;
-  if (source !== whole) say("The image is too large for a link; a link brings its code back.");
+  if (source !== whole) say("The image is too large for a link; the link restores its code instead.");
   image = { ...answer, title: "Your image", key: imageKey(source) };
   lastFile = { file, source };
   openSource(source);
@@ -101,7 +101,7 @@ const showImage = latest(async () => {
     if (uri) $(`figure-${part}`).querySelector("img").src = uri;
   }
   $("figure-reconstruction").querySelector("figcaption").textContent = image.original ? "Reconstruction" : "Decoded";
-  const facts = [["KL, nats", image.kl], ["mean squared error", image.mean_squared_error], ["mean absolute error", image.mean_absolute_error]];
+  const facts = [["KL, nats", image.kl], ["per-pixel MSE", image.mean_squared_error], ["per-pixel MAE", image.mean_absolute_error]];
   $("image-facts").replaceChildren(...facts.filter(([, value]) => value != null).map(([name, value]) =>
     make("div", {}, make("dt", {}, name), make("dd", {}, round(value)))));
   await edit();
@@ -160,7 +160,7 @@ async function fillSliders() {
     range(name.replaceAll("_", " "), "", strengths[name] ?? 0, (value) => moved("attributes", name, value || null))));
   const values = pairs(get("dimensions"));
   const isRanked = leading.some(({ kl }) => kl != null);
-  $("dimensions-note").textContent = isRanked ? "The dimensions of the highest mean KL." : "The first dimensions of the code.";
+  $("dimensions-note").textContent = isRanked ? "The dimensions with the highest mean KL." : "The first dimensions of the code.";
   $("dimensions").replaceChildren(...leading.map(({ dimension, kl, deviation }) => {
     const value = values[dimension] ?? image.code[dimension];
     const change = (to) => moved("dimensions", dimension, to);
@@ -203,7 +203,7 @@ function drawCode() {
 
 function saveImage(form) {
   const name = `${model.name}-image.${form}`;
-  if (!image?.code) throw new Error("There is no image to save.");
+  if (!image?.code) throw new Error("No image to save.");
   if (form === "npz") return saveAnswer(`${here()}/decode`, { codes: [image.code, image.edited], told: conditionOfImage(), form }, name);
   if (form === "gif") return saveAnswer(`${here()}/interpolate`, { codes: [image.code, image.edited], steps: 16, told: conditionOfImage(), form }, name);
   const shown = [...document.querySelectorAll("#image-shown .figures figure")].filter((figure) => !figure.hidden);

@@ -1,6 +1,6 @@
 "use strict";
 
-/* The view Interpolate: images between two, three or four corners. */
+/* The Interpolate view: images between two, three or four corners. */
 
 let corners = [];
 const NAMES = { 2: ["Left", "Right"], 3: ["Top left", "Top right", "Bottom"], 4: ["Top left", "Top right", "Bottom left", "Bottom right"] };

@@ -1,6 +1,6 @@
 "use strict";
 
-/* The view Map: codes on a plane, and clusters. */
+/* The Map view: codes on a plane, and clusters. */
 
 let codeMap = null;
 let box = null;  // the visible part of the map: centre x, centre y, units per pixel

@@ -1,6 +1,6 @@
 "use strict";
 
-/* The view Samples. */
+/* The Samples view. */
 
 function samplesQuery(name = model.name) {
   const values = query({ num: get("num"), seed: get("seed") });

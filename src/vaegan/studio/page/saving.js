@@ -1,6 +1,6 @@
 "use strict";
 
-/* Saving what is shown. */
+/* Saving the current view. */
 
 function download(blob, name) {
   const link = make("a", { href: URL.createObjectURL(blob), download: name });

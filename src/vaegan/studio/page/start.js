@@ -1,6 +1,6 @@
 "use strict";
 
-/* The views, what they share, and the start. Loaded last. */
+/* The views, their shared parts, and start-up. Loaded last. */
 
 const VIEWS = { samples: showSamples, image: showImage, interpolate: showInterpolate, map: showMap, training: showTraining, compare: showCompare };
 const NEEDS_MODEL = ["samples", "image", "interpolate", "map"];

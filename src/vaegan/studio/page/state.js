@@ -1,6 +1,6 @@
 "use strict";
 
-/* The state of the page, in the address so that a link brings it back; codes and bytes as text for it. */
+/* The state of the page, in the address so that a link restores it; codes and bytes as text. */
 
 function toText(bytes) {
   let binary = "";

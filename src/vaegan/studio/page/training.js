@@ -1,6 +1,6 @@
 "use strict";
 
-/* The view Training: curves, health, snapshots. */
+/* The Training view: curves, health, snapshots. */
 
 let trained = null;
 let charts = [];
@@ -83,10 +83,10 @@ function readCharts() {
   for (const { read } of charts) read(at * lastImages());
 }
 
-const moments = () => trained?.snapshots[get("kind")] ?? [];
+const snapshotImages = () => trained?.snapshots[get("kind")] ?? [];
 
 function showSnapshot() {
-  const all = moments();
+  const all = snapshotImages();
   const index = get("moment") === "" ? all.length - 1 : clamp(Number(get("moment")), 0, all.length - 1);
   $("snapshot-empty").hidden = all.length > 0;
   $("snapshot").hidden = !all.length;
@@ -100,10 +100,10 @@ function showSnapshot() {
   $("moment").value = index;
   $("moment-at").textContent = `${grouped(all[index])} images`;
   $("moment").setAttribute("aria-valuetext", `${grouped(all[index])} images`);
-  const shown = $("snapshot").querySelector("img");
+  const picture = $("snapshot").querySelector("img");
   const source = `${here()}/snapshots/${get("kind")}/${all[index]}`;
-  if (shown.getAttribute("src") !== source) shown.src = source;
-  shown.alt = `${get("kind")[0].toUpperCase()}${get("kind").slice(1)} after ${grouped(all[index])} images`;
+  if (picture.getAttribute("src") !== source) picture.src = source;
+  picture.alt = `${get("kind")[0].toUpperCase()}${get("kind").slice(1)} after ${grouped(all[index])} images`;
 }
 
 async function play() {
@@ -113,7 +113,7 @@ async function play() {
   }
   playing = true;
   $("play").textContent = "Stop";
-  const length = moments().length;
+  const length = snapshotImages().length;
   for (let index = 0; index < length && playing; index += 1) {
     set("moment", index);
     showSnapshot();
@@ -125,7 +125,7 @@ async function play() {
 }
 
 function saveSnapshot() {
-  const images = moments()[Number($("moment").value)];
+  const images = snapshotImages()[Number($("moment").value)];
   return saveAnswer(`${here()}/snapshots/${get("kind")}/${images}`, null, `${model.name}-${get("kind")}-${images}.png`);
 }
 
