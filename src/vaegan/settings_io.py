@@ -157,7 +157,7 @@ def load_yaml(path: Path) -> Config:
 
 
 def _with_new_names(values: dict[Any, Any]) -> dict[Any, Any]:
-    """Return the settings of a file with those of `RENAMED` under the names of today."""
+    """Return the settings of a file with those of `RENAMED` under their current names."""
     for old, new in RENAMED.items():
         group, name = old.split(".")
         inside = values.get(group)

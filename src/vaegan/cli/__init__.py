@@ -1,9 +1,8 @@
 """The command line: ``vaegan COMMAND``, each command's options, and what it prints.
 
-A command is one file of this folder and one entry in `COMMANDS`. The file has ``Options``, a class of settings
-whose fields are the command's options and whose docstring is its help; ``run(options)``; and, where what is not
-given depends on what is, ``defaults(explicit)`` (see `parse`). Torch is imported inside ``run``, so that help comes at
-once.
+A command is one file of this folder and one entry in `COMMANDS`. The file has ``Options``, a class of settings whose
+fields are the command's options and whose docstring is its help; ``run(options)``; and, if defaults depend on the
+options that are set, ``defaults(explicit)`` (see `parse`). Torch is imported inside ``run``, so that help is instant.
 
 Exit codes: 0 done, 2 the user's mistake (one line), 130 interrupted, 1 our own mistake.
 """

@@ -36,7 +36,7 @@ def set_up() -> None:
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """Plain lines; work goes on if nobody reads them any more."""
+    """Plain lines; a closed pipe does not stop the work."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, the name is logging's
         """Ignore a closed pipe, report anything else."""

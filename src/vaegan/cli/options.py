@@ -32,13 +32,13 @@ _METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH", bool: ""}
 
 @dataclass(frozen=True)
 class Arg:
-    """What an option's field does not say by itself.
+    """What the field of an option does not say by itself.
 
     Attributes:
         metavar: what its value is called in the help.
         default: what the help calls its default.
-        positional: whether it is given by its place, not by a name.
-        repeated: whether its values add up when it is given several times.
+        positional: whether it is positional, without a name.
+        repeated: whether repeated uses add up.
         inline: whether the options of this group of settings have no prefix.
     """
 

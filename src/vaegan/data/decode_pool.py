@@ -67,7 +67,7 @@ def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedC
 
 
 def read_headers(items: Items, positions: Positions) -> set[ImageHeader]:
-    """Return the different headers of the images at ``positions``; unreadable ones are passed over."""
+    """Return the different headers of the images at ``positions``; unreadable ones are skipped."""
     headers = set()
     with _quiet():
         for i in positions.tolist():

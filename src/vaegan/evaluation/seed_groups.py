@@ -89,7 +89,7 @@ class Verdict:
 
     Attributes:
         best: the one that is best; None if there is no clear winner.
-        overlapping: then the one that looks best, and those whose intervals overlap with its own; empty if one is
+        overlapping: otherwise the apparent best, and those whose intervals overlap with its own; empty if one is
             best, or nothing can be said at all.
     """
 

@@ -94,8 +94,8 @@ def find_nearest(queries: Tensor, references: Iterable[Tensor], k: int) -> tuple
 
     Args:
         queries: `(Q, ...)`, bytes (which count as 0 to 1) or floats.
-        references: chunks `(n, ...)` of the same kind, one after another; only one is looked at at a time.
-        k: neighbours; fewer, if there are not so many references.
+        references: chunks `(n, ...)` of the same kind, one after another; only one is in use at a time.
+        k: neighbours; fewer, if there are fewer references.
 
     Returns:
         Distances `(Q, k)`, nearest first, and int64 indices `(Q, k)` into all references.

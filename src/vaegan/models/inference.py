@@ -287,7 +287,7 @@ MOST_PIXELS = 2**18
 def in_batches(
     module: nn.Module, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int
 ) -> tuple[Tensor, ...]:
-    """Return what a function gives for all inputs, `batch_size` rows of them at a time.
+    """Return a function's outputs for all inputs, computed `batch_size` rows at a time.
 
     Args:
         module: that the function uses; it is in evaluation mode meanwhile, and inputs are moved to its device.

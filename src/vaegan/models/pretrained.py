@@ -44,7 +44,7 @@ def write_pretrained(
     default_prior: str | None,
     samples: Tensor | None,
 ) -> None:
-    """Add to the folder of a saved model what others want besides: its card, pictures, settings, figures, vectors.
+    """Complete the folder of a saved model for sharing: card, pictures, settings, figures, attribute vectors.
 
     Args:
         model: as saved.

@@ -90,12 +90,12 @@ def dense_norm(name: str, features: int) -> nn.Module:
 
 
 def needs_bias(norm: str, order: str) -> bool:
-    """Return whether a layer needs its own bias: not where the norm, which has one, comes right behind it."""
+    """Return whether a layer needs its own bias: not if a norm, which has one, directly follows it."""
     return norm == "none" or order == "activation-first"
 
 
 class NormActivation(nn.Module):
-    """Base of the blocks: norm and non-linearity, in either order, behind a weight layer."""
+    """Base of the blocks: norm and non-linearity, in either order, after a weight layer."""
 
     def __init__(self, norm: nn.Module, activation: str, order: str) -> None:
         super().__init__()

@@ -107,7 +107,7 @@ def about(models: Sequence[ComparedModel]) -> str:
 
 
 def default_priors(models: Sequence[ComparedModel]) -> str:
-    """Return the default prior of each model in words."""
+    """Return the default prior of each model as text."""
     priors = [(model.name, dict.fromkeys(run.prior for run in model.runs if run.prior)) for model in models]
     return "; ".join(f"{name}: {' or '.join(of_runs)}" for name, of_runs in priors if of_runs) or "none"
 

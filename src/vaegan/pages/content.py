@@ -100,7 +100,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a sentence or two on what is shown, and blocks; a half one may share a wide window's width."""
+    """A heading, a short text, and blocks; half sections stand side by side in a wide window."""
 
     title: str
     blocks: Sequence[Block]

@@ -93,7 +93,7 @@ class Subject:
 
     Attributes:
         run: the run.
-        split: 'test' or 'train', of the images that are shown.
+        split: 'test' or 'train', of the images on the page.
         num: images, at most, behind clusters, map, traversals and attribute vectors.
         seed: of every choice.
         k: clusters; None for as many as there are labels, else 10.
@@ -108,14 +108,14 @@ class Subject:
     no_images: str = ""
 
     def images(self, split: str | None = None) -> ImageSet:
-        """Return some images of a split, by default the one that is shown."""
+        """Return some images of a split, by default the page's."""
         if self.no_images:
             raise UserError(self.no_images)
         return self.run.images(split or self.split, self.num, self.seed)
 
     @property
     def whose(self) -> str:
-        """The split in words."""
+        """The split as an adjective."""
         return "held-out" if self.split == "test" else "training"
 
 

@@ -273,7 +273,7 @@ def window_seconds(line: Line) -> NDArray[np.float64]:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words: 0.35 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """Return a time as text: 0.35 s, 12 s, 3 min 20 s, 2 h 5 min."""
     if seconds < 9.95:
         return f"{seconds:.2g} s"
     whole = round(seconds)

@@ -46,7 +46,7 @@ def draw_losses(records: Iterable[Mapping[str, Any]], path: Path) -> None:
     """Draw `losses.png` from the records of `metrics.jsonl`.
 
     Records have "images" (images seen), "split" ("train" or "test") and "losses", which maps parts to losses by name,
-    in nats per image; those of snapshots may have "scores" by name, which get a panel too. All else is passed over. Of
+    in nats per image; those of snapshots may have "scores" by name, which get a panel too. All else is ignored. Of
     several records with the same number of images, as a resumed run may leave them, the last one counts.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -166,7 +166,7 @@ def similarity_of_real(regressor: Regressor, images: ImageSet, *, seed: int, bat
 def similarity_of_others(
     regressor: Regressor, images: ImageSet, *, num_samples: int, seed: int, batch_size: int
 ) -> Figures:
-    """Return the figures of real images drawn at random, whatever the attributes."""
+    """Return the figures of real images drawn at random, ignoring attributes."""
     predicted = regressor.of_images(images, batch_size)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(len(predicted), (len(predicted), num_samples), generator=generator)

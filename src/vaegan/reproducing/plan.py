@@ -69,12 +69,12 @@ class Training:
 
     @property
     def model(self) -> str:
-        """The model in words."""
+        """The model as text."""
         return TITLES[self.kind] + (", attribute-conditional" if self.is_conditional else "")
 
     @property
     def title(self) -> str:
-        """Model and seed in words."""
+        """Model and seed as text."""
         return f"{self.model}, seed {self.config.seed}"
 
 

@@ -132,7 +132,7 @@ def table2_row_json(row: FigureRow, names: Sequence[str], real: Figures, others:
 
 
 def _run_json(training: Training) -> dict[str, Any]:
-    """Return a run with the settings that decide its training, whatever machine and folder it is in."""
+    """Return a run with the settings that decide its training, regardless of machine and folder."""
     settings = training.config.model_dump(mode="json", include={"recipe", "model", "loss", "optim", "train"})
     metric = training.config.loss.metric
     settings["loss"]["metric"] = None if metric is None else metric.name

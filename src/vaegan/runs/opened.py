@@ -36,7 +36,7 @@ def _unwatched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:
 
 
 class OpenedRun:
-    """A run, or a saved model, at one moment: what was read once stays, even if the run moves on.
+    """A snapshot of a run or saved model: what was read once stays, even if training continues.
 
     Args:
         path: run folder, its ``model`` or ``best``, folder of a saved model, or id on the hub.

@@ -113,7 +113,7 @@ def quick_mixture(codes: Tensor) -> Mixture:
 
 
 def open_best_model(folder: RunFolder, setup: Setup, device: torch.device) -> BestModel | None:
-    """Open the best model of a run, if the settings want one; with 'auto', if the run is long enough."""
+    """Open the best model of a run, if configured; with 'auto', if the run is long enough."""
     t, data = setup.config.train, setup.data
     if t.best_metric == "none":
         return None

@@ -112,7 +112,7 @@ def build_likelihood(loss: LossSettings, image_range: tuple[float, float]) -> Li
 
 
 def open_perceptual(config: Config, data: ImageData, device: torch.device) -> Layers | None:
-    """Open the network whose hidden layers compare images, if the settings want one; train it if it is missing."""
+    """Open the network of the perceptual loss, if configured; train it if it is missing."""
     loss = config.loss
     if loss.perceptual == "none":
         return None
@@ -121,14 +121,14 @@ def open_perceptual(config: Config, data: ImageData, device: torch.device) -> La
 
 
 def build_augment(config: Config, model: Model) -> DiscriminatorAugment | None:
-    """Build the augmentation before the discriminator, if the settings want it."""
+    """Build the augmentation before the discriminator, if configured."""
     if not config.loss.augment:
         return None
     return DiscriminatorAugment(config.loss.augment, model.image_range, model.device)
 
 
 def build_adaptive(config: Config, augment: DiscriminatorAugment | None) -> AdaptiveProbability | None:
-    """Build what adapts the probability of ``augment``, if the settings want it adaptive."""
+    """Build the adaptive probability of ``augment``, if configured."""
     if augment is None or config.loss.augment_target is None:
         return None
     return AdaptiveProbability(augment.p, config.loss.augment_target, config.loss.augment_images)
@@ -193,7 +193,7 @@ def build_objective(
 
 
 def build_pretraining(config: Config, model: Model, autocast: Autocast) -> Objective | None:
-    """Build the objective of pre-training, if the settings want it: an autoencoder of mean codes, in pixels."""
+    """Build the objective of pre-training, if configured: a per-pixel autoencoder of mean codes."""
     if not config.train.pretrain_epochs:
         return None
     assert model.encoder is not None
@@ -255,7 +255,7 @@ def _batches(config: Config, images: ImageSet, world: World) -> Batches:
 
 
 def build_gate(config: Config) -> BalanceGate | None:
-    """Build the balance gate, if the settings want it and there are two networks to balance."""
+    """Build the balance gate, if configured and there are two networks to balance."""
     wanted = config.loss.gate and config.model.kind in ("gan", "vaegan")
     return BalanceGate(config.loss.gate_equilibrium, config.loss.gate_margin) if wanted else None
 

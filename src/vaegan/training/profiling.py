@@ -93,7 +93,7 @@ def seconds_per_step(work: Work, machine: Machine = TWO_CORES) -> float:
 def expected_seconds(
     config: Config, image_shape: tuple[int, int, int], num_images: int, machine: Machine = TWO_CORES
 ) -> float:
-    """Estimate how long a training on so many images an epoch takes."""
+    """Estimate the duration of a training with this many images per epoch."""
     images = config.train.images or config.train.epochs * num_images
     return seconds_per_step(work_of_step(config, image_shape), machine) * images / config.train.batch_size
 

@@ -70,7 +70,7 @@ def vectors_of(
     *,
     orthogonalise: bool = False,
 ) -> AttributeVectors:
-    """Return the vectors of these attributes, found in the codes of images."""
+    """Return the vectors of these attributes, computed from the codes of images."""
     values = attribute_values(images, names)
     return find_vectors(run.encode(images)[0], values, list(names), method=method, orthogonalise=orthogonalise)
 

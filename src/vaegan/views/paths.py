@@ -13,7 +13,7 @@ from .view import View
 
 
 def num_ends(num: int, steps: int, *, is_square: bool = False) -> int:
-    """Return how many codes so many paths lie between; in a square, `steps` paths share four of them."""
+    """Return the number of codes that these paths connect; in a square, `steps` paths share four."""
     return 4 * -(-num // steps) if is_square else 2 * num
 
 

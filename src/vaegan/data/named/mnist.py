@@ -129,7 +129,7 @@ FASHION_MNIST = IdxSet(
 
 
 def list_digits(settings: DataSettings) -> Collection:
-    """Return the digits; about 270 are held out, always the same, whatever the setting for folders is."""
+    """Return the digits; about 270 are held out, always the same, independent of ``held_out``."""
     from sklearn.datasets import load_digits  # takes a second to import
 
     values, labels = load_digits(return_X_y=True)

@@ -49,7 +49,7 @@ class Flatten(nn.Flatten):
 
 
 class Unflatten(nn.Unflatten):
-    """(B, C H W) -> (B, C, H, W), laid out in memory as the first convolution weight of the module behind it."""
+    """(B, C H W) -> (B, C, H, W), laid out in memory as the first convolution weight of the next module."""
 
     def __init__(self, shape: tuple[int, int, int], behind: nn.Module | None = None) -> None:
         super().__init__(1, shape)

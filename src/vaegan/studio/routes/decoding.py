@@ -116,7 +116,7 @@ def traverse_code(version: Version, body: ToTraverse) -> Response:
 
 
 def _places(num: int, steps: int, looped: bool) -> torch.Tensor:
-    """Return places `(P, 2)` between so many corners: a row or a square; looped, there and back or around."""
+    """Return positions `(P, 2)` between the corners: a row or a square; looped, there and back or around."""
     t = torch.linspace(0, 1, steps)
     zero = torch.zeros(steps)
     if num == 2:
