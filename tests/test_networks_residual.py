@@ -159,13 +159,13 @@ def test_a_discriminator_of_patches_judges_each_by_itself() -> None:
         ({"latent": "maps"}, r"latent 'maps' is unknown \(perhaps you meant 'map'\)"),
         ({"encoder": {"channels": [4, 8], **NARROW}}, "model.encoder gives maps of 2x8x6, model.decoder takes 2x4x3"),
         ({"encoder": {"channels": [4, 6, 9], **NARROW}}, "model.encoder: groups 2 does not divide 9 channels"),
-        ({"encoder": {"channels": [4, 6, 8], "hidden": [9], **NARROW}}, "model.encoder: hidden is set, but a code"),
-        ({"condition": "labels", "condition_dim": 2}, "model.encoder: a code that is a map has no dense layer to join"),
+        ({"encoder": {"channels": [4, 6, 8], "hidden": [9], **NARROW}}, "model.encoder: hidden is set, but a map code"),
+        ({"condition": "labels", "condition_dim": 2}, "model.encoder: a map code has no dense layer to concatenate"),
         ({"encoder": {"channels": []}, "latent": "vector"}, "model.encoder: channels is empty, but a residual network"),
-        ({"encoder": {"channels": [4, 6, 8], "strides": [2, 2, 2]}}, "model.encoder.strides is given, but the network"),
-        ({"discriminator": {"channels": [4], "hidden": [8], "patch": True}}, "model.discriminator: hidden is given"),
+        ({"encoder": {"channels": [4, 6, 8], "strides": [2, 2, 2]}}, "model.encoder.strides is set, but the network"),
+        ({"discriminator": {"channels": [4], "hidden": [8], "patch": True}}, "model.discriminator: hidden is set"),
         ({"network": "mlp", "latent": "vector", "encoder": {"hidden": [8]}, "decoder": {"hidden": [8]},
-          "discriminator": {"patch": True}}, "model.discriminator.patch is given, but the network is mlp"),
+          "discriminator": {"patch": True}}, "model.discriminator.patch is set, but the network is mlp"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be(changes: dict[str, Any], message: str) -> None:

@@ -188,7 +188,7 @@ def test_pushed_by_one_and_loaded_by_another(hub, model, tmp_path):
     files = hub.models["me/blobs"]
     assert set(files) == {"README.md", "config.json", "model.safetensors", "images/samples.png", *VECTORS}
     assert b"license: unknown" in files["README.md"]  # of the second push, which named none
-    assert f"model and card: {hub.address}/me/blobs/commit/{hub.sha('me/blobs')}" in done.stdout
+    assert f"model and card uploaded: {hub.address}/me/blobs/commit/{hub.sha('me/blobs')}" in done.stdout
     assert (tmp_path / "samples.png").is_file()
     assert re.search('me/blobs is not pushed: the hub refused: .*"license" is wrong', done.stderr)
     assert "the hub has no model me/other that you can access" in done.stderr
