@@ -138,7 +138,7 @@ BAD = [
     ("--data.size x", "--data.size: 'x' is not allowed: must be a whole number or none"),
     ("--data.size 0", "--data.size: '0' is not allowed: must be greater than 0 or none"),
     ("--optim.clip x", "--optim.clip: 'x' is not allowed: must be a number or none"),
-    ("--data.channels 2", "--data.channels: '2' is not allowed: must be 1 or 3 or none"),
+    ("--data.channels 2", "--data.channels: '2' is not allowed: must be 1 or 3"),
     ("--data.flip=maybe", "--data.flip: 'maybe' is not allowed: must be True or False"),
     ("--data.held-out 1", "--data.held-out: '1' is not allowed: must be less than 1"),
     ("--seed -1", "--seed: '-1' is not allowed: must be greater than or equal to 0"),

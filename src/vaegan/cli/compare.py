@@ -83,7 +83,8 @@ def run(options: Options) -> None:
     write_json(out.with_suffix(".json"), comparison.as_json())
     _print(options, comparison)
     num = len(comparison.models)
-    _log.info("%d runs of %d models: %s and %s", len(runs), num, out, out.with_suffix(".json").name)
+    models = f"{num} model{'s' if num > 1 else ''}"
+    _log.info("%d runs of %s: %s and %s", len(runs), models, out, out.with_suffix(".json").name)
 
 
 def _outputs(options: Options) -> Path:

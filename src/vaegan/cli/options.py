@@ -132,7 +132,9 @@ class Option:
             return self._adapter.validate_python(values if self.takes_several else values[0])
         except ValidationError as error:
             line = reason(error)
-            raise UserError(f"{self.name}: {line}{' or none' if self.is_optional else ''}") from error
+            raise UserError(
+                f"{self.name}: {line}{' or none' if self.is_optional and not self.choices else ''}"
+            ) from error
 
     @functools.cached_property
     def _adapter(self) -> TypeAdapter[Any]:

@@ -22,6 +22,7 @@ HELP = ("-h", "--help", "--help-all")
 Defaults = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _Options = TypeVar("_Options", bound=Settings)
+_RENAMED_OPTIONS = {"how": "method", "form": "format", "reach": "range", "around": "center", "shown": "show"}
 _TRUTHS = ("true", "yes", "on", "false", "no", "off")
 
 
@@ -97,6 +98,7 @@ def _taken(option: Option, rest: list[str]) -> list[str]:
 
 
 def _refuse(name: str, names: Mapping[str, Option]) -> NoReturn:
-    if new := RENAMED.get(name.removeprefix("--").replace("-", "_")):
-        raise UserError(f"{name} is now --{new.replace('_', '-')}")
+    new = (RENAMED | _RENAMED_OPTIONS).get(name.removeprefix("--").replace("-", "_"), "").replace("_", "-")
+    if f"--{new}" in names:
+        raise UserError(f"{name} is now --{new}")
     raise UserError(f"unknown option {name}{nearest(name, names) or '; --help lists them'}")

@@ -66,11 +66,11 @@ def _text(words: str) -> Image.Image:
     return image
 
 
-TITLES = ("originals", "reconstructions", "generations")
+TITLES = ("originals", "reconstructions", "samples")
 _PAD, _GAP = 2, 8
 
 
-def triptych(originals: Bytes, reconstructions: Bytes, generations: Bytes) -> Bytes:
+def triptych(originals: Bytes, reconstructions: Bytes, samples: Bytes) -> Bytes:
     """Lay out originals `(N, H, W, C)`, their reconstructions and as many samples in three blocks side by side."""
     num, height, width, _ = originals.shape
     root = math.ceil(math.sqrt(num))
@@ -78,5 +78,5 @@ def triptych(originals: Bytes, reconstructions: Bytes, generations: Bytes) -> By
     rows = math.ceil(num / columns)
     lines = 3 * _PAD * (columns + 1), _PAD * (rows + 1)
     scale = fitting_scale(height, width, (3 * columns, rows), lines)
-    blocks = [grid(images, columns, _PAD, scale) for images in (originals, reconstructions, generations)]
+    blocks = [grid(images, columns, _PAD, scale) for images in (originals, reconstructions, samples)]
     return sheet(np.stack(blocks)[None], TITLES, pad=_GAP, scale=1)
