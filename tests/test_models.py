@@ -208,7 +208,7 @@ def test_inputs_move_to_the_models_type(model, x):
         (
             "ae",
             lambda m, x: m.sample(4),
-            "a plain autoencoder: .*no.* sample from; fit one with `vaegan priors`",
+            "this model is a plain autoencoder, which has no prior to sample from; fit one with `vaegan priors`",
         ),
         ("ae", lambda m, x: m.posterior(x), "not a distribution"),
         ("ae", lambda m, x: m.encode(x, sample=True), "not a distribution"),
