@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from vaegan.errors import UserError
-from vaegan.files import folder_beside, write_json, write_text, written_beside
+from vaegan.errors import UserError, printable
+from vaegan.files import folder_beside, read_bytes, read_json, write_json, write_text, written_beside
 
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 
@@ -123,3 +125,34 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     assert "\n" not in str(caught.value)
     assert [path.name for path in folder.iterdir()] == ["second"]
     assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_reading_stops_at_the_bound(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"12345")
+    assert read_bytes(path, 5) == b"12345"
+    with pytest.raises(OSError, match="longer than"):
+        read_bytes(path, 4)
+    bomb = gzip.compress(bytes(10**6))
+    with gzip.open(io.BytesIO(bomb)) as unpacked, pytest.raises(OSError, match="longer than"):
+        read_bytes(unpacked, 1000)
+
+
+def test_what_may_have_no_end_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/zero"), tmp_path / "pipe"):
+        with pytest.raises(OSError, match="not a regular file"):
+            read_bytes(path)
+    with pytest.raises(IsADirectoryError):
+        read_bytes(tmp_path)
+
+
+def test_json_nested_too_deeply_is_an_ordinary_error(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 10**6)
+    with pytest.raises(ValueError, match="nested"):
+        read_json(tmp_path / "a.json")
+
+
+def test_names_are_listed_on_one_line() -> None:
+    assert printable("顔 a") == "顔 a"
+    assert printable("a\nb\udcff\u202e") == r"a\nb\udcff\u202e"

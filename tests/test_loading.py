@@ -97,7 +97,7 @@ class TestHub:
         assert asked == ["someone/faces"]
 
     def test_what_the_hub_does_not_give_is_told_in_one_line(self, asked):
-        told = r"no run or saved model at some/one, and the hub cannot be reached \(offline\), and the cache has no copy; go online, or"
+        told = r"no run or saved model at some/one, and the hub cannot be reached \(offline\), and the cache has no"
         with pytest.raises(UserError, match=told):
             load("some/one")
 

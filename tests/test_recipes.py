@@ -139,6 +139,12 @@ def test_an_unknown_recipe_names_the_nearest():
         (b"loss: 3", "loss is a group of settings; name one of them, such as loss.gamma"),
         (b"3: 3", "unknown setting '3'"),
         (b"seed: !!python/object:os.system x", "not YAML"),
+        (b"a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nc: {<<: [*b, *b]}", "line 2: not YAML (merge keys are not read)"),
+        (b"loss: &a {gamma: *a}", "loss.gamma: {'gamma': {"),
+        (b"seed: [" + b"[" * 5000, "not YAML"),
+        (b"seed: 2001-99-99", "month must be in 1..12"),
+        (b"seed: " + b"1" * 5000, "Exceeds the limit"),
+        (b"#" * 300_000, "longer than 0.262 MB"),
     ],
 )
 def test_bad_settings_files(content, message, tmp_path):
@@ -148,7 +154,13 @@ def test_bad_settings_files(content, message, tmp_path):
         load_yaml(path)
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
+
     assert "\n" not in str(caught.value)
+
+
+def test_settings_are_not_read_from_a_device_that_has_no_end():
+    with pytest.raises(UserError, match="cannot read settings /dev/zero: not a regular file; give"):
+        load_yaml(Path("/dev/zero"))
 
 
 def test_a_missing_settings_file(tmp_path):

@@ -1,16 +1,45 @@
-"""Write files and folders atomically: under a temporary name beside, then renamed."""
+"""Read files up to a bound; write files and folders atomically: under a temporary name beside, then renamed."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import UserError
+
+MAX_TEXT = 2**26  # bytes of a description in JSON, or a table of a data set
+MAX_FILE = 2**29  # bytes of an image file, also unpacked from an archive
+MAX_PIXELS = 50_000_000  # of an image that is decoded
+
+
+def read_bytes(source: Path | IO[bytes], limit: int = MAX_TEXT) -> bytes:
+    """Return the content of a file, or what an open (unpacking) one still holds, without reading past ``limit`` bytes.
+
+    Raises OSError, whose strerror says so, if it is longer, or a device or pipe, which may have no end.
+    """
+    if isinstance(source, Path):
+        if source.exists() and not source.is_file() and not source.is_dir():
+            raise OSError(errno.EINVAL, "not a regular file", str(source))
+        with source.open("rb") as file:
+            return read_bytes(file, limit)
+    content = source.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"longer than {limit / 1e6:.3g} MB", str(getattr(source, "name", "")))
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Return the value in a JSON file; OSError as `read_bytes`, ValueError if it is not JSON."""
+    try:
+        return json.loads(read_bytes(path).decode())
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 @contextlib.contextmanager

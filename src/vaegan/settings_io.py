@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.constructor import ConstructorError
 
 from .config import Config, settings_of_kind
 from .errors import UserError, nearest
-from .files import write_text
+from .files import read_bytes, write_text
 
 FORMAT = 1
+_MAX_SETTINGS = 2**18  # bytes
 """Version of the settings file; a file of a newer one is refused."""
 SHORT = {"data": "data.source"}
 """Short names of settings."""
@@ -167,16 +169,25 @@ def _with_new_names(values: dict[Any, Any]) -> dict[Any, Any]:
     return values
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without merge keys, which multiply: ten lines of them can stand for billions of entries."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise ConstructorError(problem="merge keys are not read", problem_mark=key.start_mark)
+
+
 def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(read_bytes(path, _MAX_SETTINGS).decode(), _Loader)
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte, a file that is no UTF-8
-        reason = getattr(error, "strerror", None) or "not a text file"
+        reason = getattr(error, "strerror", None) or ("not a text file" if isinstance(error, UnicodeError) else error)
         raise UserError(f"cannot read settings {path}: {reason}; give a settings file or a run folder") from error
     except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{where}: not YAML; correct the file or start from a recipe") from error
+        mark, why = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where, why = (f", line {mark.line + 1}" if mark else ""), f" ({why})" if why else ""
+        raise UserError(f"{path}{where}: not YAML{why}; correct the file or start from a recipe") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: no settings in it; write lines such as 'seed: 1', or start from a recipe")
     return values

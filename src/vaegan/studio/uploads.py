@@ -17,10 +17,10 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..data.image_file import FORMATS, Target, prepare
+from ..files import MAX_PIXELS
 from ..pixels import to_unit
 from .http_errors import Refused
 
-MAX_PIXELS = 50_000_000
 _FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 _decoding = threading.Lock()
 
