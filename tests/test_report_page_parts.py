@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vaegan.config import Config
-from vaegan.pages import health_section
+from vaegan.pages.run_sections import health_section
 from vaegan.pages.render import data_uri, strips
 from vaegan.pages.run_sections import as_text, duration, speeds, timing_section, window_seconds
 from vaegan.report.animation import evenly

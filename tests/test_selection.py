@@ -194,7 +194,7 @@ def test_a_run_without_a_best_model(runs):
 
 
 def test_the_report_shows_scores(runs):
-    from vaegan.pages import scores_section
+    from vaegan.pages.run_sections import scores_section
 
     section = scores_section(records(runs / "with"))
     assert section is not None

@@ -23,6 +23,7 @@ Defaults = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _Options = TypeVar("_Options", bound=Settings)
 _RENAMED_OPTIONS = {"how": "method", "form": "format", "reach": "range", "around": "center", "shown": "show"}
+_NAME = re.compile(r"--?[^\W\d]|--$")  # of an option; -1 is a number
 _TRUTHS = ("true", "yes", "on", "false", "no", "off")
 
 
@@ -60,7 +61,7 @@ def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        if _is_name(word):
+        if _NAME.match(word):
             name, attached, value = word.partition("=")
             name = name.replace("_", "-")
             option = by_name.get(name) or _refuse(name, by_name)
@@ -79,18 +80,13 @@ def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
     return explicit
 
 
-def _is_name(word: str) -> bool:
-    """Whether a word is the name of an option; -1 is a number."""
-    return re.match(r"--?[^\W\d]|--$", word) is not None
-
-
 def _taken(option: Option, rest: list[str]) -> list[str]:
     """Take the words behind an option's name that are its value; UserError if there is none and it needs one."""
     if option.is_switch:
         return [rest.pop(0)] if rest and rest[0].lower() in _TRUTHS else ["true"]
     several = option.takes_several and not option.arg.repeated
     taken: list[str] = []
-    while rest and not _is_name(rest[0]) and (several or not taken):
+    while rest and not _NAME.match(rest[0]) and (several or not taken):
         taken.append(rest.pop(0))
     if not taken and not several:
         raise UserError(f"{option.name}: value missing; write {option.name} VALUE")

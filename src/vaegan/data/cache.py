@@ -108,7 +108,9 @@ def load(folder: Path) -> CacheEntry | None:
         return None
     try:
         index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        arrays = [_load_array(folder / name, stamp) for name, stamp in index["files"].items()]
+        if changed := [name for name, stamp in index["files"].items() if _stamp(folder / name) != stamp]:
+            raise ValueError(f"{changed[0]} has changed")
+        arrays = [np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in index["files"]]
         positions = [np.array(index[name], np.int64) for name in ("train", "test")]
         unreadable = [(str(name), str(reason)) for name, reason in index["bad"]]
         train, test = map(CachedImages, arrays, positions)
@@ -166,9 +168,3 @@ def _remove_abandoned(parent: Path) -> None:
 def _stamp(path: Path) -> list[int]:
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns]
-
-
-def _load_array(path: Path, stamp: list[int]) -> NDArray[np.uint8]:
-    if _stamp(path) != stamp:
-        raise ValueError(f"{path.name} has changed")
-    return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]

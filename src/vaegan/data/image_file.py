@@ -86,9 +86,15 @@ def prepare(image: Image.Image, target: Target) -> NDArray[np.uint8]:
     image.draft(None, (math.ceil(2 * target.width * factor), math.ceil(2 * target.height * factor)))
     scale = image.width / full_width
     image.load()
-    image = _flat(_upright(image), target.channels)
+    if (transpose := _UPRIGHT.get(_orientation(image))) is not None:
+        image = image.transpose(transpose)
+    image = _flat(image, target.channels)
     side = _crop_side(image.width, image.height, target, scale)
-    image = _fit(image, side, target)
+    if side is not None:
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    if image.size != (target.width, target.height):
+        image = image.resize((target.width, target.height), Image.Resampling.LANCZOS)
     return np.asarray(image, target.dtype).reshape(target.shape)
 
 
@@ -100,15 +106,6 @@ def _crop_side(width: int, height: int, target: Target, scale: float) -> int | N
     return largest if target.crop_size is None else max(1, min(largest, round(target.crop_size * scale)))
 
 
-def _fit(image: Image.Image, side: int | None, target: Target) -> Image.Image:
-    """Crop the centred square of this ``side``, then resize to the target."""
-    if side is not None:
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-    size = (target.width, target.height)
-    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
-
-
 def _orientation(image: Image.Image) -> int:
     if "exif" not in image.info:
         return 1
@@ -117,11 +114,6 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # damaged EXIF data raise all kinds of errors; the image is usable without them
         return 1
     return value if value in _UPRIGHT else 1
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    transpose = _UPRIGHT.get(_orientation(image))
-    return image if transpose is None else image.transpose(transpose)
 
 
 def _flat(image: Image.Image, channels: int) -> Image.Image:

@@ -109,7 +109,7 @@ def from_model(model: Model, part: str, x: Tensor, c: Tensor | None = None) -> t
         return (model.decode(x, condition=c),)
     if part == "discriminator":
         return (model.discriminate(x, condition=c),)
-    return (model.encode(x, condition=c),) if model.kind == "ae" else model.posterior(x, condition=c)
+    return model.encoder_outputs(x, condition=c)
 
 
 def plain(network: nn.Module) -> nn.Module:

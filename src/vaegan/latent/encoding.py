@@ -41,11 +41,8 @@ def encode_batches(
         batch = slice(start, start + batch_size)
         x = to_unit(torch.from_numpy(np.array(images[batch])))
         c = None if condition is None else condition[batch]
-        if model.kind == "ae":
-            yield model.encode(x, condition=c, batch_size=batch_size).cpu(), None
-        else:
-            mu, logvar = model.posterior(x, condition=c, batch_size=batch_size)
-            yield mu.cpu(), logvar.cpu()
+        mu, *logvar = (t.cpu() for t in model.encoder_outputs(x, condition=c, batch_size=batch_size))
+        yield mu, logvar[0] if logvar else None
 
 
 def encode_images(
@@ -82,11 +79,8 @@ def drawn_codes(
     for start in range(0, len(chosen), batch_size):
         batch = chosen[start : start + batch_size]
         x, c = to_unit(torch.from_numpy(images.images[batch])), model.condition_of(images, batch)
-        if model.kind == "ae":
-            yield model.encode(x, condition=c, batch_size=batch_size).cpu()
-        else:
-            mu, logvar = (t.cpu() for t in model.posterior(x, condition=c, batch_size=batch_size))
-            yield mu + (0.5 * logvar).exp() * torch.randn(mu.shape, generator=generator)
+        mu, *logvar = (t.cpu() for t in model.encoder_outputs(x, condition=c, batch_size=batch_size))
+        yield mu + (0.5 * logvar[0]).exp() * torch.randn(mu.shape, generator=generator) if logvar else mu
 
 
 def scale_factor(model: Model, images: ImageSet, *, seed: int = 0, num: int = 512, batch_size: int = 256) -> float:

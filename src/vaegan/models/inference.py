@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,23 +25,26 @@ from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..networks import PARTS_OF_KIND
 from ..pixels import ImageRange
+from ..priors import Prior
 
 
 class InferenceModel(nn.Module):
-    """The networks of a kind of model, and what they compute; arguments as `Model`. UserError for an unknown kind."""
+    """The networks of a kind of model, and what they compute; arguments, attributes and errors as `Model`."""
 
     def __init__(
         self,
-        encoder: nn.Module | None,
-        decoder: nn.Module | None,
-        discriminator: nn.Module | None,
         *,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+        discriminator: nn.Module | None = None,
         kind: str,
         image_shape: Sequence[int],
         latent_dim: int,
-        code_shape: Sequence[int] | None,
-        image_range: Sequence[float],
-        info: Mapping[str, Any] | None,
+        code_shape: Sequence[int] | None = None,
+        image_range: Sequence[float] = (-1.0, 1.0),
+        architecture: Mapping[str, Any] | None = None,
+        info: Mapping[str, Any] | None = None,
+        priors: Mapping[str, Prior] | None = None,
     ) -> None:
         super().__init__()
         if kind not in KINDS:
@@ -54,7 +58,10 @@ class InferenceModel(nn.Module):
         self.latent_dim = latent_dim
         self.code_shape = (latent_dim,) if code_shape is None else tuple(code_shape)
         self.image_range = ImageRange(*map(float, image_range))
+        self.architecture = None if architecture is None else dict(architecture)
         self.info: dict[str, Any] = dict(info or {})
+        self.priors: dict[str, Prior] = dict(priors or {})
+        self.folder: Path | None = None
 
     @property
     def parts(self) -> dict[str, nn.Module]:
@@ -103,7 +110,7 @@ class InferenceModel(nn.Module):
         >>> mu.shape, logvar.shape
         (torch.Size([8, 3]), torch.Size([8, 3]))
         """
-        mu, *rest = self._encode(x, condition, batch_size)
+        mu, *rest = self.encoder_outputs(x, condition=condition, batch_size=batch_size)
         if not rest:
             raise UserError(
                 f"this model is {KINDS[self.kind].phrase}: its encoder gives a code, not a distribution; "
@@ -139,7 +146,7 @@ class InferenceModel(nn.Module):
         True
         """
         if not sample:
-            return self._encode(x, condition, batch_size)[0]
+            return self.encoder_outputs(x, condition=condition, batch_size=batch_size)[0]
         mu, logvar = self.posterior(x, condition=condition, batch_size=batch_size)
         epsilon = normal(tuple(mu.shape), seed).to(mu)
         return mu + (0.5 * logvar).exp() * epsilon
@@ -258,7 +265,10 @@ class InferenceModel(nn.Module):
             )
         return (condition,)
 
-    def _encode(self, x: Tensor, condition: Tensor | None, batch_size: int) -> tuple[Tensor, ...]:
+    def encoder_outputs(
+        self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256
+    ) -> tuple[Tensor, ...]:
+        """Return mu and logvar as `posterior` does, but of a plain autoencoder the codes alone."""
         encoder = self._part("encoder", "encoding")
         self._check_images(x)
 
@@ -271,9 +281,17 @@ class InferenceModel(nn.Module):
     def _in_batches(
         self, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int
     ) -> tuple[Tensor, ...]:
-        """Compute at most ``batch_size`` images at a time, fewer where they are large."""
-        most = max(1, MOST_PIXELS // (self.image_shape[1] * self.image_shape[2]))
-        return in_batches(self, function, inputs, min(batch_size, most))
+        """Return a function's outputs for all inputs, in evaluation mode and on the model's device.
+
+        They are computed for at most ``batch_size`` rows at a time, fewer where images are large.
+        """
+        size = min(batch_size, max(1, MOST_PIXELS // (self.image_shape[1] * self.image_shape[2])))
+        like = next(self.parameters(), torch.empty(0))
+        with _evaluating(self), torch.inference_mode():
+            batches = zip(*(torch.split(each, size) for each in inputs), strict=True)
+            outputs = [function(*(each.to(like) for each in batch)) for batch in batches]
+        # Joined outside of inference mode, the results are ordinary tensors that may enter later training.
+        return tuple(torch.cat(chunks) for chunks in zip(*outputs, strict=True))
 
 
 def _described(x: Tensor) -> str:
@@ -282,25 +300,6 @@ def _described(x: Tensor) -> str:
 
 MOST_PIXELS = 2**18
 """Pixels of the images in a batch: hidden layers hold hundreds of numbers for each."""
-
-
-def in_batches(
-    module: nn.Module, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int
-) -> tuple[Tensor, ...]:
-    """Return a function's outputs for all inputs, computed `batch_size` rows at a time.
-
-    Args:
-        module: that the function uses; it is in evaluation mode meanwhile, and inputs are moved to its device.
-        function: inputs of some rows -> outputs of as many.
-        inputs: tensors of equally many rows.
-        batch_size: rows at a time.
-    """
-    like = next(module.parameters(), torch.empty(0))
-    with _evaluating(module), torch.inference_mode():
-        batches = zip(*(torch.split(each, batch_size) for each in inputs), strict=True)
-        outputs = [function(*(each.to(like) for each in batch)) for batch in batches]
-    # Joined outside of inference mode, the results are ordinary tensors that may enter later training.
-    return tuple(torch.cat(chunks) for chunks in zip(*outputs, strict=True))
 
 
 def normal(shape: tuple[int, ...], seed: int | None) -> Tensor:

@@ -8,7 +8,8 @@ saved model: from a run, a folder, or the Hugging Face hub.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..config import PARTS
 from ..errors import UserError, nearest
 from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
 from ..runs.locate import Which, find_model
 from ..runs.run_folder import MODEL_CONFIG
 from ..sharing.card import UNKNOWN_LICENSE
+from ..sharing.hub import check_name, upload_folder
 from .inference import InferenceModel
-from .pretrained import NUM_SAMPLES, push_pretrained, write_pretrained
+from .pretrained import NUM_SAMPLES, REPLACED, write_pretrained
 from .serialization import one_line_errors, read_description, read_tensors, tensors_digest, write_model
 
 
@@ -59,36 +62,6 @@ class Model(InferenceModel):
     Raises:
         UserError: if the kind is unknown.
     """
-
-    def __init__(
-        self,
-        *,
-        encoder: nn.Module | None = None,
-        decoder: nn.Module | None = None,
-        discriminator: nn.Module | None = None,
-        kind: str,
-        image_shape: Sequence[int],
-        latent_dim: int,
-        code_shape: Sequence[int] | None = None,
-        image_range: Sequence[float] = (-1.0, 1.0),
-        architecture: Mapping[str, Any] | None = None,
-        info: Mapping[str, Any] | None = None,
-        priors: Mapping[str, Prior] | None = None,
-    ) -> None:
-        super().__init__(
-            encoder,
-            decoder,
-            discriminator,
-            kind=kind,
-            image_shape=image_shape,
-            latent_dim=latent_dim,
-            code_shape=code_shape,
-            image_range=image_range,
-            info=info,
-        )
-        self.architecture = None if architecture is None else dict(architecture)
-        self.priors: dict[str, Prior] = dict(priors or {})
-        self.folder: Path | None = None
 
     @classmethod
     def from_architecture(cls, architecture: Mapping[str, Any], info: Mapping[str, Any] | None = None) -> Model:
@@ -153,10 +126,9 @@ class Model(InferenceModel):
         >>> list(model.with_parts({"decoder": torch.nn.Identity()}).parts)
         ['encoder', 'decoder', 'discriminator']
         """
+        networks: dict[str, Any] = {name: parts.get(name, getattr(self, name)) for name in PARTS}
         return Model(
-            encoder=parts.get("encoder", self.encoder),
-            decoder=parts.get("decoder", self.decoder),
-            discriminator=parts.get("discriminator", self.discriminator),
+            **networks,
             kind=self.kind,
             image_shape=self.image_shape,
             latent_dim=self.latent_dim,
@@ -342,15 +314,19 @@ class Model(InferenceModel):
         >>> model.push_to_hub("me/faces", license="mit")  # doctest: +SKIP
         'https://huggingface.co/me/faces/commit/...'
         """
-        return push_pretrained(
-            repo_id,
-            lambda folder: self._write_shared(folder, repo_id, license),
-            message=commit_message,
-            private=private,
-            token=token,
-            branch=branch,
-            create_pr=create_pr,
-        )
+        check_name(repo_id)
+        with tempfile.TemporaryDirectory() as folder:
+            self._write_shared(Path(folder), repo_id, license)
+            return upload_folder(
+                Path(folder),
+                repo_id,
+                replaced=REPLACED,
+                message=commit_message,
+                private=private,
+                token=token,
+                branch=branch,
+                create_pr=create_pr,
+            )
 
     def _write_shared(self, folder: Path, name: str, license: str) -> None:
         """Write what `save_pretrained` and `push_to_hub` share."""
@@ -359,17 +335,7 @@ class Model(InferenceModel):
         if self.decoder is not None and self.prior_names:
             samples = self.sample(NUM_SAMPLES, seed=0, condition=self.condition_in_turn(NUM_SAMPLES))
         default = self.default_prior if samples is not None else None
-        write_pretrained(
-            self,
-            folder,
-            name=name,
-            license=license,
-            source=self.folder,
-            digest=self.digest(),
-            priors=tuple(self.prior_names),
-            default_prior=default,
-            samples=samples,
-        )
+        write_pretrained(self, folder, name, license, self.digest(), self.prior_names, default, samples)
 
 
 def load(

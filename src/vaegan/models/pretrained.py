@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -17,7 +16,6 @@ from ..runs.locate import locate
 from ..runs.run_folder import EVALUATION, OF_A_MODEL, SETTINGS
 from ..settings_io import dump_yaml
 from ..sharing.card import CardFacts, write_card
-from ..sharing.hub import check_name, upload_folder
 from ..sharing.public_facts import public_facts
 from .inference import InferenceModel
 from .serialization import copy_vectors
@@ -35,33 +33,20 @@ NUM_SAMPLES = 4 * _COLUMNS
 def write_pretrained(
     model: InferenceModel,
     folder: Path,
-    *,
     name: str,
     license: str,
-    source: Path | None,
     digest: str,
-    priors: tuple[str, ...],
+    priors: Sequence[str],
     default_prior: str | None,
     samples: Tensor | None,
 ) -> None:
     """Complete the folder of a saved model for sharing: card, pictures, settings, figures, attribute vectors.
 
-    Args:
-        model: as saved.
-        folder: that it was saved into.
-        name: on the card.
-        license: as the hub spells it.
-        source: folder that the model was loaded from; None if it was not.
-        digest: of its weights and priors.
-        priors: names of its priors.
-        default_prior: that samples are drawn from; None without samples.
-        samples: `(B, C, H, W)` in [0, 1], or None.
-
-    Raises:
-        UserError: if the folder cannot be written.
+    Digest, priors and ``samples`` (`(B, C, H, W)` in [0, 1], from the default prior; or None) are the model's. Raises
+    UserError if the folder cannot be written.
     """
-    facts = public_facts(None if source is None else locate(source), digest)
-    vectors = copy_vectors(source, folder, model.state_dict())
+    facts = public_facts(None if model.folder is None else locate(model.folder), digest)
+    vectors = copy_vectors(model.folder, folder, model.state_dict())
     if facts.config is not None:
         dump_yaml(facts.config, folder / SETTINGS)
     if facts.evaluation is not None:
@@ -76,7 +61,7 @@ def write_pretrained(
         model.image_shape,
         model.latent_dim,
         {part: sum(p.numel() for p in network.parameters()) for part, network in model.parts.items()},
-        priors,
+        tuple(priors),
         default_prior,
         model.conditioning.kind if model.conditioning else None,
         model.info,
@@ -86,32 +71,6 @@ def write_pretrained(
         vectors,
     )
     write_text(folder / CARD_NAME, write_card(card))
-
-
-def push_pretrained(
-    name: str,
-    write: Callable[[Path], None],
-    *,
-    message: str,
-    private: bool | None,
-    token: str | bool | None,
-    branch: str | None,
-    create_pr: bool | None,
-) -> str:
-    """Upload what ``write`` writes; other arguments and result as `Model.push_to_hub`. UserError if the hub refuses."""
-    check_name(name)
-    with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder))
-        return upload_folder(
-            Path(folder),
-            name,
-            replaced=REPLACED,
-            message=message,
-            private=private,
-            token=token,
-            branch=branch,
-            create_pr=create_pr,
-        )
 
 
 def _write_pictures(

@@ -82,7 +82,7 @@ class Decoder(_Layers):
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return images ``(B, C, H, W)`` of codes ``(B, Z)`` in the range of `IMAGE_RANGES`."""
-        return OUTPUTS[self.output_name](self.logits(z, c))
+        return OUTPUTS[self.output_name](self.through(z, c))
 
 
 class Discriminator(_Layers):

@@ -69,6 +69,7 @@ class OpenedRun:
         self.place: Place = locate(path)
         self.name = run_name(path)
         self._data_settings, self._model = data, model
+        self._data: ImageData | None = None
         self._encoded: tuple[ImageSet, tuple[Tensor, Tensor | None]] | None = None
 
     def reopened(self) -> OpenedRun:
@@ -76,8 +77,7 @@ class OpenedRun:
         run = OpenedRun(
             self.path, data=self._data_settings, device=self.device, batch_size=self.batch_size, watch=self.watch
         )
-        if "_data" in self.__dict__:
-            run.__dict__["_data"] = self._data
+        run._data = self._data
         return run
 
     @cached_property
@@ -119,15 +119,13 @@ class OpenedRun:
             raise UserError(f"run {self.path} has no saved model yet; train it further, to its next snapshot")
         return load_vectors(self.place.model)
 
-    @cached_property
-    def _data(self) -> ImageData:
-        settings = self.data_settings
-        if not settings.source:
-            raise UserError(f"{self.path} has no record of its training data; name images with --data SOURCE")
-        return open_data(settings.for_shape(self.model().image_shape))
-
     def data(self) -> ImageData:
         """Return the images it was trained on and those held out, in the model's size, or raise UserError."""
+        if self._data is None:
+            settings = self.data_settings
+            if not settings.source:
+                raise UserError(f"{self.path} has no record of its training data; name images with --data SOURCE")
+            self._data = open_data(settings.for_shape(self.model().image_shape))
         return self._data
 
     def images(self, split: str = "test", num: int | None = None, seed: int = 0) -> ImageSet:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -90,28 +89,19 @@ class _Pass:
         c = condition[0] if condition else None
         if self.method == "decode":
             return (self.model.decode(rows, condition=c).cpu(),)
-        if self.model.kind == "ae":
-            return (self.model.encode(rows, condition=c).cpu(),)
-        return tuple(tensor.cpu() for tensor in self.model.posterior(rows, condition=c))
+        return tuple(tensor.cpu() for tensor in self.model.encoder_outputs(rows, condition=c))
 
 
 def decode(version: ModelVersion, z: Tensor, condition: Tensor | None) -> Tensor:
     """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)` under conditions `(B, A)`, if the model takes any."""
-    return _submit(version, "decode", z, condition).result()[0]
+    return version.served.batcher.submit(_Pass(version.model, "decode"), z, condition).result()[0]
 
 
 async def decode_async(version: ModelVersion, z: Tensor, condition: Tensor | None) -> Tensor:
     """As `decode`, without a thread that waits."""
-    return (await asyncio.wrap_future(_submit(version, "decode", z, condition)))[0]
+    return (await asyncio.wrap_future(version.served.batcher.submit(_Pass(version.model, "decode"), z, condition)))[0]
 
 
 def encode(version: ModelVersion, x: Tensor, condition: Tensor | None) -> Outputs:
     """Return mu and, except of a plain autoencoder, logvar `(B, Z)` of images `(B, C, H, W)` in [0, 1]."""
-    return _submit(version, "encode", x, condition).result()
-
-
-def _submit(
-    version: ModelVersion, method: Literal["encode", "decode"], rows: Tensor, condition: Tensor | None
-) -> Future[Outputs]:
-    inputs = (rows,) if condition is None else (rows, condition)
-    return version.served.batcher.submit(_Pass(version.model, method), *inputs)
+    return version.served.batcher.submit(_Pass(version.model, "encode"), x, condition).result()

@@ -50,9 +50,12 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="vaegan-batcher", daemon=True)
         self._thread.start()
 
-    def submit(self, function: Function, *inputs: Tensor) -> Future[Outputs]:
-        """Queue a function of independent rows, from tensors `(B, ...)` to such; Refused with 429 if too many wait."""
-        job = _Job(function, inputs)
+    def submit(self, function: Function, *inputs: Tensor | None) -> Future[Outputs]:
+        """Queue a function of independent rows, from tensors `(B, ...)` to such; Refused with 429 if too many wait.
+
+        It is called without the inputs that are None.
+        """
+        job = _Job(function, tuple(each for each in inputs if each is not None))
         with self._changed:
             if not self._open or len(self._waiting) >= self.max_waiting:
                 raise Refused(429, "too many requests are waiting; try again in a second")

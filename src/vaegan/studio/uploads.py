@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
+from fastapi import UploadFile
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
@@ -20,22 +19,19 @@ from ..data.image_file import FORMATS, Target, prepare
 from ..files import MAX_PIXELS
 from ..pixels import to_unit
 from .http_errors import Refused
+from .served_model import ModelVersion
 
 _FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 _decoding = threading.Lock()
 
 
-def read_upload(
-    content: bytes,
-    image_shape: Sequence[int],
-    crop: Literal["center", "none"] = "center",
-    crop_size: int | None = None,
-) -> Tensor:
-    """Return an uploaded PNG, JPEG, WebP or BMP as `(1, C, H, W)` in [0, 1], prepared like images of a data set.
+def read_upload(file: UploadFile, version: ModelVersion) -> Tensor:
+    """Return an uploaded PNG, JPEG, WebP or BMP as `(1, C, H, W)` in [0, 1], prepared like the model's images.
 
     Raises Refused: 415 if it is not such a file, 413 if it has too many pixels, 422 if it is damaged.
     """
-    channels, height, width = image_shape
+    content, settings = file.file.read(), version.served.data_settings
+    channels, height, width = version.model.image_shape
     with _decoding:
         try:
             image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -49,7 +45,7 @@ def read_upload(
             size = f"{image.width:,} x {image.height:,}"
             raise Refused(413, f"the image has {size} pixels; at most {MAX_PIXELS:,} are read, make it smaller")
         try:
-            pixels = prepare(image, Target(height, width, channels, crop, crop_size))
+            pixels = prepare(image, Target(height, width, channels, settings.crop, settings.crop_size))
         except Exception as error:  # as do damaged pixels
             raise Refused(422, f"the image is damaged ({_reason(error)}); send it again or another") from error
     return to_unit(torch.from_numpy(np.array(pixels))[None])

@@ -135,7 +135,7 @@ class Session:
             return
         self.folder.write_status(finished=False)
         self.folder.truncate_records(self.trainer.images)
-        if self.folder.config != self.config:  # settings that a run may change when it resumes
+        if self.resumes and self.folder.config != self.config:  # settings that a run may change when it resumes
             dump_yaml(self.config, self.folder.config_path)
 
     def _open_best_model(self) -> BestModel | None:

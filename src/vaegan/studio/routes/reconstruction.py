@@ -37,7 +37,7 @@ ConditionText = Annotated[
 @router.post("/api/models/{model}/encode")
 def encode_upload(version: Version, file: Upload, condition: ConditionText = "{}") -> dict[str, Any]:
     """Encode an image: mu, and log variances unless the model is a plain autoencoder."""
-    mu, *rest = encode(version, _read(version, file), _condition(version, condition))
+    mu, *rest = encode(version, read_upload(file, version), _condition(version, condition))
     return {"code": rounded(mu[0]), "logvar": rounded(rest[0][0]) if rest else None}
 
 
@@ -46,8 +46,7 @@ def reconstruct_upload(
     version: Version, file: Upload, condition: ConditionText = "{}", form: Annotated[AnswerForm, Form()] = "json"
 ) -> Response:
     """Reconstruct an image: as the model takes it, its code, its reconstruction and the error of each pixel."""
-    x = _read(version, file)
-    return _reconstructed(version, x, _condition(version, condition), form)
+    return _reconstructed(version, read_upload(file, version), _condition(version, condition), form)
 
 
 @router.get("/api/models/{model}/examples")
@@ -127,11 +126,6 @@ def _reconstructed(version: ModelVersion, x: Tensor, c: Tensor | None, form: Ans
     columns = ("original", "reconstruction", f"absolute error (white = {WHITE})")
     view = View(np.stack([*colours, errors])[None], columns=columns, codes=mu.expand(1, 3, -1))
     return view_response(form, view, name=name)
-
-
-def _read(version: ModelVersion, file: UploadFile) -> Tensor:
-    settings = version.served.data_settings
-    return read_upload(file.file.read(), version.model.image_shape, settings.crop, settings.crop_size)
 
 
 def _condition(version: ModelVersion, text: str) -> Tensor | None:
