@@ -44,15 +44,10 @@ def read_json(path: Path) -> Any:
 
 @contextlib.contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success flush it and rename it to ``path``.
+    """Yield a temporary path in the same folder, made if missing; on success flush it and rename it to ``path``.
 
-    If the block fails, the temporary file is removed and ``path`` is unchanged.
-
-    Args:
-        path: of the file; its folder is created if missing.
-
-    Raises:
-        UserError: if the disk is full or the folder cannot be written.
+    If the block fails, the temporary file is removed and ``path`` is unchanged. Raises UserError if the disk is full
+    or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

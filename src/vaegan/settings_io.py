@@ -52,12 +52,8 @@ def setting_names(model: type[BaseModel] = Config, prefix: str = "") -> Iterator
 def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
     """Return ``config`` with some settings changed, and with them what another kind of model needs, checked as a whole.
 
-    Args:
-        config: the settings to start from.
-        overrides: values by dotted name (``"loss.gamma"``); ``"data"`` is short for ``"data.source"``.
-
-    Raises:
-        UserError: for a name that is no setting (with the nearest) or a value that is not allowed.
+    Overrides are values by dotted name (``"loss.gamma"``); ``"data"`` is short for ``"data.source"``. Raises UserError
+    for a name that is no setting (with the nearest) or a value that is not allowed.
     """
     names = list(setting_names())
     named: dict[str, Any] = {}
@@ -75,15 +71,7 @@ def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
 
 
 def checked(model: type[_Model], values: Mapping[str, Any]) -> _Model:
-    """Return ``model`` made of ``values``.
-
-    Args:
-        model: `Config` or another pydantic model.
-        values: nested mapping of its fields.
-
-    Raises:
-        UserError: one line for the first value that is not allowed.
-    """
+    """Return a pydantic model made of a nested mapping of its fields; UserError for the first that is not allowed."""
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -64,13 +64,9 @@ def export_model(
             folder of that name).
         overwrite: replace an earlier export in this folder.
 
-    Returns:
-        The comparisons, one for each part and format.
-
-    Raises:
-        UserError: if a format is unknown, needs a package that is not installed or does not fit this model, the folder
-            cannot be written or replaced, a network cannot be traced, or an exported part differs from the model by
-            more than 1e-4.
+    Returns the comparisons, one for each part and format. Raises UserError if a format is unknown, needs a package that
+    is not installed or does not fit this model, the folder cannot be written or replaced, a network cannot be traced,
+    or an exported part differs from the model by more than 1e-4.
     """
     choices = (*FORMATS, DIFFUSERS)
     for name in formats:

@@ -60,8 +60,7 @@ class Effect:
     def works(self, *, singly: bool = False) -> bool:
         """Whether the vector flips 80 % of the images at a strength of 1 to 2, and others at most a third as much.
 
-        Args:
-            singly: count images of which another attribute flips, instead of shifts of shares.
+        With ``singly``, others are images of which another attribute flips, instead of shifts of shares.
         """
         others = self.vector.others_flipped if singly else self.vector.others_moved
         besides = 0.0 if others is None else others.value
@@ -79,19 +78,11 @@ def check_vectors(
     attribute_names: Sequence[str],
     seed: int = 0,
 ) -> Iterator[Effect]:
-    """Measure each vector at each strength.
+    """Yield the effect of each vector at each strength (above 0), attribute by attribute.
 
-    Args:
-        z: codes `(B, Z)` of images that the vectors were not computed from.
-        vectors: to check.
-        predict: codes `(B, Z)` -> probabilities `(B, A)` of attributes in the images they decode to.
-        strengths: more than 0.
-        attribute_names: of these A attributes, the vectors' among them.
-        seed: of the random directions, and of the draws that the intervals are made of.
-
-    Yields:
-        An effect for each attribute and strength, attribute by attribute. Intervals hold the middle 95 % of 1000 draws
-        of the images with replacement (see `vaegan.metrics.bootstrap`).
+    The codes `(B, Z)` are of images that the vectors were not computed from; ``predict`` gives the probabilities
+    `(B, A)` of ``attribute_names``, the vectors' among them, in the images that codes decode to. Intervals hold the
+    middle 95 % of 1000 draws of the images with replacement (see `vaegan.metrics.bootstrap`).
     """
     before = predict(z) > 0.5
     draws = _draws(len(z), seed)

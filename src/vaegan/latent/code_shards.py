@@ -50,7 +50,10 @@ def encode_to_file(
     overwrite: bool = False,
     watch: Callable[[Iterable[Any], int, str], Iterable[Any]] = lambda steps, num, words: steps,
 ) -> int:
-    """Encode images shard by shard, then join the shards to one file; finished shards of an earlier call are used.
+    """Encode images shard by shard, join the shards to one file, return the number of codes.
+
+    Finished shards of an earlier call are used. Raises UserError if there is no encoder, the images do not fit, or
+    nothing can be written.
 
     Args:
         model: has an encoder.
@@ -62,12 +65,6 @@ def encode_to_file(
         batch_size: images computed at a time.
         overwrite: whether shards of something else may be removed.
         watch: shows the progress.
-
-    Returns:
-        The number of codes.
-
-    Raises:
-        UserError: if there is no encoder, the images do not fit, or nothing can be written.
     """
     first = next(iter(sets.values()))
     names = {"label_names": first.label_names, "attribute_names": first.attribute_names}
@@ -130,15 +127,10 @@ def _encoder_digest(model: Model) -> str:
 
 
 def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool) -> None:
-    """Prepare a folder for the shards that ``index`` describes; finished ones of the same index stay.
+    """Prepare a folder for the shards whose content ``index`` (JSON-able) determines; finished ones of it stay.
 
-    Args:
-        folder: of the shards; made if missing.
-        index: JSON-able, everything that determines the content of the shards.
-        restart: whether shards of something else may be removed.
-
-    Raises:
-        UserError: if other things are in the folder, or it cannot be written.
+    With ``restart`` shards of something else are removed. Raises UserError if other things are in the folder, or it
+    cannot be written.
     """
     path = folder / INDEX_NAME
     if folder.is_dir() and any(folder.iterdir()) and not path.is_file():
@@ -166,15 +158,9 @@ def write_shard(path: Path, arrays: Mapping[str, NDArray[Any] | None]) -> None:
 
 
 def join_npz(shards: Sequence[Path], out: Path, extra: Mapping[str, NDArray[Any]]) -> None:
-    """Join shards to one .npz, an array at a time and a shard at a time.
+    """Join shards of the same arrays to one .npz, an array at a time and a shard at a time; UserError if unwritable.
 
-    Args:
-        shards: at least one, all with the same arrays.
-        out: the file, written beside and then renamed.
-        extra: more arrays to put in as they are.
-
-    Raises:
-        UserError: if it cannot be written.
+    ``extra`` arrays are put in as they are.
     """
     with np.load(shards[0]) as first:
         names = list(first)

@@ -36,22 +36,17 @@ def save_vectors(folder: Path, vectors: AttributeVectors) -> None:
 
 
 def load_vectors(folder: str | Path) -> AttributeVectors:
-    """Read the vectors of a model.
+    """Read the vectors of a run, the folder of a saved model, or a model on the hub by its id.
 
-    Args:
-        folder: a run, the folder of a saved model, or the id of a model on the hub.
-
-    Raises:
-        UserError: if there are none, they are damaged, or they belong to other weights.
+    Raises UserError if there are none, they are damaged, or they belong to other weights.
     """
     folder = find_model(folder)
     try:
         description = json.loads((folder / VECTORS).read_text(encoding="utf-8"))
         tensors = safetensors.torch.load_file(folder / VECTOR_TENSORS)
-        weights = description["weights"]
-        names, method, orthogonalised = tuple(description["names"]), description["how"], description["orthogonalised"]
+        weights, names = description["weights"], tuple(description["names"])
         vectors = AttributeVectors(
-            names, tensors["vectors"], tensors["thresholds"], tensors["counts"], method, orthogonalised
+            names, **tensors, method=description["how"], orthogonalised=description["orthogonalised"]
         )
     except FileNotFoundError as error:
         raise UserError(f"{folder} has no attribute vectors; make them with `vaegan attributes`") from error

@@ -24,14 +24,9 @@ _CHUNK = 2**14
 
 
 def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
-    """Which dimensions differ between images: Var_x E_q[z] > 0.01 (Burda et al., arXiv:1509.00519, section 5.2).
+    """Return which dimensions of means or codes ``mu`` `(N, Z)` differ between images, bool `(Z,)`.
 
-    Args:
-        mu: means of q(z|x), or codes of a plain autoencoder, `(N, Z)`.
-        threshold: variance over images from which on a dimension counts.
-
-    Returns:
-        bool `(Z,)`.
+    Active is Var_x E_q[z] > 0.01 (Burda et al., arXiv:1509.00519, section 5.2).
     """
     return mu.double().var(0, correction=0) > threshold
 
@@ -56,13 +51,9 @@ class PriorGap:
 
 
 def prior_gap(mu: Tensor, logvar: Tensor | None, *, num_directions: int = 256, seed: int = 0) -> PriorGap:
-    """Measure how far codes lie from N(0, I).
+    """Measure how far codes lie from N(0, I), by means and log variances `(N, Z)` (None of a plain autoencoder).
 
-    Args:
-        mu: means of q(z|x), or codes of a plain autoencoder, `(N, Z)`.
-        logvar: log variances, `(N, Z)`; None of a plain autoencoder.
-        num_directions: random directions.
-        seed: of the directions and of the draws from q(z|x).
+    Directions and draws from q(z|x) are random by the seed.
     """
     generator = torch.Generator().manual_seed(seed)
     mu = mu.double().cpu()
@@ -78,12 +69,7 @@ def prior_gap(mu: Tensor, logvar: Tensor | None, *, num_directions: int = 256, s
 
 
 def gaussian_kl_to_prior(mean: Tensor, covariance: Tensor) -> float:
-    """KL(N(m, S) || N(0, I)) = (tr S + |m|^2 - Z - log det S) / 2 in nats; infinite if S is singular or infinite.
-
-    Args:
-        mean: m, `(Z,)`.
-        covariance: S, `(Z, Z)`.
-    """
+    """KL(N(m, S) || N(0, I)) = (tr S + |m|^2 - Z - log det S) / 2 in nats; infinite if S is singular or infinite."""
     if not covariance.isfinite().all():
         return torch.inf
     spread = torch.linalg.eigvalsh(covariance)
@@ -107,17 +93,8 @@ def linear_probe(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor,
     """Fit logistic regression to codes, each dimension scaled to mean 0 and variance 1, and classify held-out codes.
 
     It minimises the cross entropy summed over the N codes plus ||W||^2 / 2 (scikit-learn's C = 1) by L-BFGS, from
-    zeros: there is one minimum, and nothing is random.
-
-    Args:
-        z: codes `(N, Z)`.
-        labels: of them, int `(N,)`, any numbers.
-        z_test: held-out codes `(M, Z)`.
-        labels_test: of them, int `(M,)`; a label that is not among ``labels`` cannot be predicted.
-        max_iter: steps of L-BFGS at most.
-
-    Returns:
-        Whether each held-out code is classified correctly, bool `(M,)`.
+    zeros: there is one minimum, and nothing is random. Codes are `(N, Z)` and `(M, Z)`, labels any int `(N,)` and
+    `(M,)`; the result is bool `(M,)`.
     """
     names, target = torch.unique(labels, return_inverse=True)
     z, z_test = z.double(), z_test.double()
@@ -131,15 +108,7 @@ def linear_probe(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor,
 def neighbour_probe(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor, *, k: int = 5) -> Tensor:
     """Let the k nearest codes vote on the label of each held-out code; the nearer neighbour decides a tie.
 
-    Args:
-        z: codes `(N, Z)`, compared as they are, so that dimensions that carry nothing weigh nothing.
-        labels: of them, int `(N,)`.
-        z_test: held-out codes `(M, Z)`.
-        labels_test: of them, int `(M,)`.
-        k: neighbours that vote.
-
-    Returns:
-        Whether each held-out code is classified correctly, bool `(M,)`.
+    Arguments and result as `linear_probe`. Codes are compared as they are: dimensions that carry nothing weigh nothing.
     """
     _, indices = find_nearest(z_test, torch.split(z, _CHUNK), k)
     neighbours = labels[indices]

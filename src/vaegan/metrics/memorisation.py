@@ -70,14 +70,7 @@ def copying_score(samples: Tensor, held_out: Tensor) -> float:
     """C_T in one cell: the Mann-Whitney statistic of distances in standard deviations (Meehan et al., section 3).
 
     U counts the pairs in which the sample is farther; by chance its mean is Q H / 2 and its variance
-    Q H (Q + H + 1) / 12.
-
-    Args:
-        samples: distances `(Q,)` of samples to their nearest training image.
-        held_out: distances `(H,)` of held-out images to it.
-
-    Returns:
-        Below 0 if samples lie nearer (copies), above 0 if they lie farther (underfitting).
+    Q H (Q + H + 1) / 12. The result is below 0 if samples lie nearer (copies), above 0 if farther (underfitting).
     """
     num_samples, num_held_out = len(samples), len(held_out)
     pairs = num_samples * num_held_out
@@ -90,15 +83,10 @@ _BLOCK = 2**24  # numbers of a block's table of distances, and of its candidates
 
 
 def find_nearest(queries: Tensor, references: Iterable[Tensor], k: int) -> tuple[Tensor, Tensor]:
-    """Find the k nearest references of each query.
+    """Return distances and indices, each `(Q, k)`, of the k nearest references (or all, if fewer), the nearest first.
 
-    Args:
-        queries: `(Q, ...)`, bytes (which count as 0 to 1) or floats.
-        references: chunks `(n, ...)` of the same kind, one after another; only one is in use at a time.
-        k: neighbours; fewer, if there are fewer references.
-
-    Returns:
-        Distances `(Q, k)`, nearest first, and int64 indices `(Q, k)` into all references.
+    Queries `(Q, ...)` and chunks of references `(n, ...)` are bytes (which count as 0 to 1) or floats. Only one chunk
+    is in use at a time; indices count through all of them.
     """
     distances = torch.empty(len(queries), 0, device=queries.device)
     indices = torch.empty(len(queries), 0, dtype=torch.long, device=queries.device)

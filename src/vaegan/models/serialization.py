@@ -59,15 +59,7 @@ def one_line_errors(path: Path) -> Iterator[None]:
 
 
 def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights in a folder.
-
-    Args:
-        folder: of the model.
-        wanted: the networks' own, whose names and shapes those in the folder must have.
-
-    Raises:
-        UserError: if they are missing or damaged, or do not fit.
-    """
+    """Return the weights in a folder; UserError if they are missing, damaged, or unlike the networks' own, ``wanted``."""
     path = folder / WEIGHTS
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
@@ -111,17 +103,10 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def copy_vectors(source: Path | None, folder: Path, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Copy attribute vectors from where a model was loaded to where it has just been saved; return their names.
+    """Copy attribute vectors from where a model was loaded (None: nowhere) to where it has just been saved.
 
-    None are copied, and an empty tuple is returned, if there are none, or none of just these weights.
-
-    Args:
-        source: folder that the model was loaded from; None if it was not.
-        folder: where it has been saved.
-        tensors: its weights now.
-
-    Raises:
-        UserError: if the folder cannot be written.
+    Returns their names: none if there are none, or none of just these weights. Raises UserError if the folder cannot be
+    written.
     """
     if source is None or not (source / VECTOR_TENSORS).is_file():
         return ()

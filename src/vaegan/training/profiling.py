@@ -101,17 +101,11 @@ def expected_seconds(
 def cost_of(
     model: Model, config: Config | None = None, records: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, float | None]:
-    """Return the cost of a model; None where the model lacks a part, or nothing is recorded.
+    """Return the cost of a model, by the settings and records of its run; None where it lacks a part or a record.
 
-    Args:
-        model: trained.
-        config: settings of its run, if it has one.
-        records: of the run's `metrics.jsonl`.
-
-    Returns:
-        'training_seconds', without snapshots; 'images_per_second', 'images_seen'; 'training_operations' per image
-        (products and convolutions, two operations a multiply-add; see `operations`), 'reconstruction_operations' and
-        'sample_operations' likewise; and 'encoder_parameters' and so on.
+    These are 'training_seconds', without snapshots; 'images_per_second', 'images_seen'; 'training_operations' per image
+    (products and convolutions, two operations a multiply-add; see `operations`), 'reconstruction_operations' and
+    'sample_operations' likewise; and 'encoder_parameters' and so on.
     """
     line = speeds(records)
     seconds = None if line is None else float(window_seconds(line).sum())
