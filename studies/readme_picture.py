@@ -25,8 +25,7 @@ from PIL import Image
 import vaegan
 from vaegan.data import open_data
 from vaegan.pixels import to_uint8, to_unit
-from vaegan.report.grid import grid
-from vaegan.report.sheet import sheet
+from vaegan.report.grid import grid, sheet
 
 ROOT = Path(__file__).parents[1]
 RECIPE, SOURCE = "small-32", "shapes-faces"

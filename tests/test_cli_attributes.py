@@ -11,8 +11,7 @@ from PIL import Image
 from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.errors import UserError
-from vaegan.latent.attribute_vectors import apply, find_vectors
-from vaegan.latent.saved_vectors import load_vectors, save_vectors
+from vaegan.latent.attribute_vectors import apply, find_vectors, load_vectors, save_vectors
 from vaegan.models import Model, load
 from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for

@@ -15,7 +15,7 @@ from vaegan.latent.code_paths import interpolate
 from vaegan.models import Model, load
 from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
-from vaegan.report.sheet import triptych
+from vaegan.report.grid import triptych
 from vaegan.settings_io import dump_yaml
 
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vaegan.config import Config
-from vaegan.pages.run_sections import health_section
 from vaegan.pages.render import data_uri, strips
-from vaegan.pages.run_sections import as_text, duration, speeds, timing_section, window_seconds
+from vaegan.pages.run_sections import as_text, duration, health_section, speeds, timing_section, window_seconds
 from vaegan.report.animation import evenly
 from vaegan.report.chart import BOTTOM, LEFT, RIGHT, TOP, Scale, draw_chart, fitting_scale, short
 from vaegan.report.scatter import SIDE, Grouping, scatter_block

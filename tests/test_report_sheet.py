@@ -5,8 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from vaegan.report.grid import grid
-from vaegan.report.sheet import sheet
+from vaegan.report.grid import grid, sheet
 from vaegan.views.view import View
 from vaegan.views.write import write_view
 
@@ -59,7 +58,7 @@ def test_forms_of_a_sheet(images, tmp_path):
 
 
 def test_names_need_not_be_ascii() -> None:
-    from vaegan.report.sheet import _text
+    from vaegan.report.grid import _text
 
     missing = np.asarray(_text("\ufdd0"))
     for letter in "×éßжλ":

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vaegan.report.sheet import triptych
+from vaegan.report.grid import triptych
 
 
 @pytest.mark.parametrize(("num", "size", "channels", "scale"), [(7, 8, 3, 7), (32, 28, 1, 2), (1, 64, 3, 1)])

@@ -12,8 +12,7 @@ from PIL import Image
 import vaegan
 from vaegan.data.conditions import Conditioning
 from vaegan.exporting import export_model
-from vaegan.latent.attribute_vectors import find_vectors
-from vaegan.latent.saved_vectors import load_vectors, save_vectors
+from vaegan.latent.attribute_vectors import find_vectors, load_vectors, save_vectors
 from vaegan.models import Model
 from vaegan.networks import PARTS_OF_KIND
 from vaegan.priors import fit_priors

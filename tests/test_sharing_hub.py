@@ -17,8 +17,7 @@ import pytest
 import torch
 
 from vaegan.errors import UserError
-from vaegan.latent.attribute_vectors import find_vectors
-from vaegan.latent.saved_vectors import save_vectors
+from vaegan.latent.attribute_vectors import find_vectors, save_vectors
 from vaegan.models import Model
 from vaegan.sharing.hub import check_name, download_model, upload_folder
 
@@ -145,7 +144,7 @@ import logging, sys
 import torch, vaegan
 from vaegan.cli import main
 from vaegan.config import DataSettings
-from vaegan.latent.saved_vectors import load_vectors
+from vaegan.latent.attribute_vectors import load_vectors
 from vaegan.studio.served_model import ServedModel
 
 def told(*words):

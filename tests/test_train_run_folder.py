@@ -16,8 +16,7 @@ from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
-from vaegan.report.grid import grid, pairs
-from vaegan.report.sheet import triptych
+from vaegan.report.grid import grid, pairs, triptych
 from vaegan.settings_io import load_yaml, setting_names
 
 GAN_TERMS = {"real", "prior", "total"}

@@ -93,7 +93,7 @@ def run(options: Options) -> None:
 
 
 def _save(options: Options, vectors: AttributeVectors) -> None:
-    from ..latent.saved_vectors import save_vectors
+    from ..latent.attribute_vectors import save_vectors
     from ..runs.locate import find_model
 
     if not Path(options.run).is_dir():

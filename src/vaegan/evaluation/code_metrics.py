@@ -40,13 +40,10 @@ _NUM_DRAWS = 64
 def likelihood_figures(model: Model, real: RealImages) -> Figures:
     """Return figures of likelihood, as far as the encoder gives a distribution, and of the codes against N(0, I).
 
-    Returns:
-        In nats per image 'nll', E_q -log p(x|z), 'kl', 'elbo', 'importance_bound' (64 draws); 'bits_per_dimension', of
-        the ELBO; 'pixel_deviation', of the Gaussian, on the scale of [0, 1]; 'active_units'; and of the gap between all
-        codes and N(0, I) 'gap_kl', 'gap_sliced' and, for comparison, 'gap_by_chance' (see `metrics.codes`).
-
-    Raises:
-        UserError: if the model has no encoder.
+    In nats per image 'nll', E_q -log p(x|z), 'kl', 'elbo', 'importance_bound' (64 draws); 'bits_per_dimension', of the
+    ELBO; 'pixel_deviation', of the Gaussian, on the scale of [0, 1]; 'active_units'; and of the gap between all codes
+    and N(0, I) 'gap_kl', 'gap_sliced' and, for comparison, 'gap_by_chance' (see `metrics.codes`). Raises UserError if
+    the model has no encoder.
     """
     condition = model.condition_of(real.images)
     mu, logvar = encode_images(model, real.images.images, condition=condition, batch_size=real.batch_size)

@@ -96,12 +96,7 @@ class LabelShares:
 
 
 def compare_labels(probabilities: Tensor, data_labels: Tensor) -> LabelShares:
-    """Compare the predicted labels of samples with labels of the data.
-
-    Args:
-        probabilities: of the C labels (or their logits), `(N, C)`, as a classifier sees them in samples.
-        data_labels: labels of images, int `(M,)`, each from 0 to C - 1.
-    """
+    """Compare the labels of samples, predicted as probabilities or logits `(N, C)`, with the data's, int `(M,)`."""
     num_labels = probabilities.shape[1]
     p, q = (_shares(labels, num_labels) for labels in (probabilities.argmax(1), data_labels.to(probabilities.device)))
     has = q > 0

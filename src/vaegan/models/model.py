@@ -90,11 +90,7 @@ class Model(InferenceModel):
 
     @classmethod
     def from_folder(
-        cls,
-        folder: str | Path,
-        *,
-        device: str | torch.device = "cpu",
-        parts: Mapping[str, nn.Module] | None = None,
+        cls, folder: str | Path, *, device: str | torch.device = "cpu", parts: Mapping[str, nn.Module] | None = None
     ) -> Model:
         """Load a model from the folder of its `config.json`, in evaluation mode; arguments as `vaegan.load`.
 

@@ -59,7 +59,7 @@ def one_line_errors(path: Path) -> Iterator[None]:
 
 
 def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights in a folder; UserError if they are missing, damaged, or unlike the networks' own, ``wanted``."""
+    """Return the weights in a folder; UserError if they are damaged or unlike those ``wanted``."""
     path = folder / WEIGHTS
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load_file(path)

@@ -30,13 +30,10 @@ MOST = 1e4
 
 
 def adaptive_weight(llike: Tensor, adversarial: Iterable[Tensor], ratio: float) -> Tensor:
-    """Return the factor on the adversarial gradients, a scalar in [0, `MOST`].
+    """Return the factor on the adversarial gradients, a scalar in [0, `MOST`], for the wanted ratio r of norms.
 
-    Args:
-        llike: gradient of gamma L_llike at x_tilde, or at the last weight.
-        adversarial: gradients of the adversarial loss at each kind of fakes, of which the joint norm counts; or the one
-            at the last weight.
-        ratio: r, the wanted ratio of the adversarial norm to that of L_llike.
+    The norms are of the gradient of gamma L_llike at x_tilde and, jointly, of those of the adversarial loss at each
+    kind of fakes; or of both at the last weight.
     """
     norm = torch.linalg.vector_norm(torch.stack([wide(g).norm() for g in adversarial]))
     factor: Tensor = ratio * wide(llike).norm() / norm.clamp(min=torch.finfo(norm.dtype).tiny)

@@ -49,10 +49,7 @@ class DiscriminatorAugment:
     """
 
     def __init__(
-        self,
-        kinds: Sequence[str],
-        image_range: tuple[float, float] = (0.0, 1.0),
-        device: torch.device | str = "cpu",
+        self, kinds: Sequence[str], image_range: tuple[float, float] = (0.0, 1.0), device: torch.device | str = "cpu"
     ) -> None:
         self.kinds = [kind for kind in AUGMENTATIONS if kind in kinds]
         self.image_range = ImageRange(*image_range)

@@ -1,17 +1,6 @@
-"""The configuration: which settings differ from the defaults, and all of them with what they mean.
+"""Sections of a run's page from its settings and records: configuration, losses, scores, health, snapshots, timing.
 
-Loss curves and the last numbers of them.
-
-How good the snapshots were: scores over the run, and which one was best.
-
-How the training went, check by check: the last findings with what to change, and when each state changed.
-
-Snapshots over time: the same codes and the same held-out images after more and more training.
-
-Timing: images/s over the run and what follows from it.
-
-Records hold means over windows of images: a window of n images at v images/s took n / v seconds. Snapshots are not
-in it.
+Records hold means over windows of images: a window of n images at v images/s took n / v seconds, without snapshots.
 """
 
 from __future__ import annotations

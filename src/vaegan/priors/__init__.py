@@ -2,12 +2,11 @@
 
 from .fit import DEFAULT, PRIORS, best_prior, fit_priors
 from .prior import Normal, Prior, Score
-from .saved import PRIOR_NAMES, load_priors, save_priors
+from .saved import load_priors, save_priors
 
 __all__ = [
     "DEFAULT",
     "PRIORS",
-    "PRIOR_NAMES",
     "Normal",
     "Prior",
     "Score",

@@ -14,38 +14,36 @@ import safetensors.torch
 
 from ..errors import UserError
 from ..files import write_json, written_beside
+from ..runs.run_folder import PRIOR_TENSORS
+from ..runs.run_folder import PRIORS as DESCRIPTION
 from .fit import PRIORS, ByLabel
 from .prior import Prior, Score, under
-
-TENSORS_NAME = "priors.safetensors"
-DESCRIPTION_NAME = "priors.json"
-PRIOR_NAMES = (TENSORS_NAME, DESCRIPTION_NAME)
 
 
 def save_priors(folder: Path, priors: Mapping[str, Prior]) -> None:
     """Write priors into a folder; without priors, remove earlier ones. UserError if the folder cannot be written."""
     if not priors:
-        for name in (DESCRIPTION_NAME, TENSORS_NAME):
+        for name in (DESCRIPTION, PRIOR_TENSORS):
             (folder / name).unlink(missing_ok=True)
         return
     tensors = {f"{name}/{key}": t for name, prior in priors.items() for key, t in prior.tensors().items()}
     content = safetensors.torch.save({key: t.detach().contiguous().clone() for key, t in tensors.items()})
-    with written_beside(folder / TENSORS_NAME) as beside:
+    with written_beside(folder / PRIOR_TENSORS) as beside:
         beside.write_bytes(content)
     described = {name: prior.description() for name, prior in priors.items()}
-    write_json(folder / DESCRIPTION_NAME, {"sha256": hashlib.sha256(content).hexdigest(), "priors": described})
+    write_json(folder / DESCRIPTION, {"sha256": hashlib.sha256(content).hexdigest(), "priors": described})
 
 
 def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
     """Return the priors in a model's folder, if any; UserError if they are damaged or not for its latent_dim."""
-    if not any((folder / name).exists() for name in (DESCRIPTION_NAME, TENSORS_NAME)):
+    if not any((folder / name).exists() for name in (DESCRIPTION, PRIOR_TENSORS)):
         return {}
     remedy = f"take it from a copy, or delete both files and fit anew: vaegan priors {folder}"
     try:
-        saved = json.loads((folder / DESCRIPTION_NAME).read_text(encoding="utf-8"))
-        content = (folder / TENSORS_NAME).read_bytes()
+        saved = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        content = (folder / PRIOR_TENSORS).read_bytes()
         if hashlib.sha256(content).hexdigest() != saved["sha256"]:
-            raise ValueError(f"{TENSORS_NAME} is not the file that {DESCRIPTION_NAME} describes")
+            raise ValueError(f"{PRIOR_TENSORS} is not the file that {DESCRIPTION} describes")
         tensors = safetensors.torch.load(content)
         priors: dict[str, Prior] = {}
         for name, description in saved["priors"].items():

@@ -30,13 +30,7 @@ MNIST = ModelSettings(
     init="torch",
     encoder=PartSettings(channels=(64, 128), kernel=4, padding="valid", hidden=(1024,), activation="leaky"),
     decoder=DecoderSettings(
-        hidden=(1024,),
-        first_channels=128,
-        channels=(64,),
-        kernel=4,
-        padding="valid",
-        output_kernel=4,
-        output_stride=2,
+        hidden=(1024,), first_channels=128, channels=(64,), kernel=4, padding="valid", output_kernel=4, output_stride=2
     ),
     discriminator=DiscriminatorSettings(
         channels=(64, 128), kernel=4, padding="valid", hidden=(1024,), activation="leaky"

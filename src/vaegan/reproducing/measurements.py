@@ -32,8 +32,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -41,9 +39,8 @@ from torch import Tensor
 from ..data.conditions import Conditioning, conditioning_of
 from ..data.dataset import ImageData, ImageSet
 from ..evaluation.reference import batches_of, decoded, reconstructions_of, samples_of
-from ..files import written_beside
 from ..metrics.bootstrap import bootstrap_mean
-from ..metrics.extractors.classifier import Classifier, fit
+from ..metrics.extractors.classifier import Classifier, fit, saved_or_trained
 from ..metrics.extractors.learned import fingerprint_of, num_images_for
 from ..metrics.figures import Figures
 from ..metrics.image_quality import laplacian_variance, mean_squared_error
@@ -87,37 +84,24 @@ class Regressor:
 
 
 def open_regressor(
-    data: ImageData,
-    folder: Path,
-    *,
-    seed: int,
-    num_images: int | None = None,
-    device: torch.device | str = "cpu",
+    data: ImageData, folder: Path, *, seed: int, num_images: int | None = None, device: torch.device | str = "cpu"
 ) -> Regressor:
-    """Return the regressor of these data from ``folder``, or train it, on the CPU.
+    """Return the regressor of these data from ``folder``, or train it on the CPU and save it there.
 
-    Args:
-        data: has attributes.
-        folder: where regressors are saved.
-        seed: of the training.
-        num_images: images seen in training, over all passes; as many as `learned.num_images_for` says if None.
-        device: where it computes.
-
-    Raises:
-        UserError: if the data have no attributes, or ``folder`` cannot be written.
+    In training it sees ``num_images`` over all passes (None: as many as `learned.num_images_for` says); it computes on
+    ``device``. Raises UserError if the data have no attributes, or the folder cannot be written.
     """
     conditioning = conditioning_of(data, "attributes")
     num_images = num_images or num_images_for(len(data.train), data.image_shape)
     key = repr((_VERSION, data.fingerprint, conditioning.names, conditioning.offset, conditioning.scale, seed))
     digest = hashlib.sha256(f"{key} {num_images}".encode()).hexdigest()[:32]
     path = folder / f"regressor-{digest}.safetensors"
-    network = _load(path, data, len(conditioning.names))
-    if network is None:
+
+    def train() -> Classifier:
         log.info("training a small network to predict attributes: %s images", f"{num_images:,}")
-        network = _fit(data, conditioning, seed, num_images)
-        with written_beside(path) as beside:
-            tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-            beside.write_bytes(safetensors.torch.save(tensors))
+        return _fit(data, conditioning, seed, num_images)
+
+    network = saved_or_trained(path, data.image_shape, len(conditioning.names), train)
     return Regressor(network, conditioning, device)
 
 
@@ -128,19 +112,6 @@ def r_squared(predicted: Tensor, images: ImageSet) -> Tensor:
     error = (predicted - truth).square().nanmean(0)
     variance = (truth - truth.nanmean(0)).square().nanmean(0)
     return torch.where(variance > 0, 1 - error / variance, torch.nan)
-
-
-def _load(path: Path, data: ImageData, num_outputs: int) -> Classifier | None:
-    if not path.is_file():
-        return None
-    with torch.random.fork_rng(devices=[]):
-        network = Classifier(data.image_shape, num_outputs)
-    try:
-        network.load_state_dict(safetensors.torch.load_file(path))
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        log.warning("%s is damaged (%s); training again", path, type(error).__name__)
-        return None
-    return network
 
 
 def _fit(data: ImageData, conditioning: Conditioning, seed: int, num_images: int) -> Classifier:
@@ -232,12 +203,9 @@ class AttributeSimilarity:
 
 
 def attribute_similarity(predicted: Tensor, target: Tensor, centre: Tensor) -> AttributeSimilarity:
-    """Compare predicted attributes of images with target attributes.
+    """Compare predicted attributes y' of K images for each vector, `(N, K, A)`, with targets y, `(N, A)`.
 
-    Args:
-        predicted: y', of K images for each vector, `(N, K, A)`.
-        target: y, `(N, A)`; NaN where unknown, which is ignored.
-        centre: c, mean attribute vector of the data, `(A,)`.
+    Targets that are unknown (NaN) are ignored; ``centre`` is c, the mean attribute vector of the data, `(A,)`.
     """
     predicted, target, centre = predicted.double(), target.double()[:, None], centre.double()
     is_known = ~target.isnan()

@@ -19,6 +19,7 @@ from ..latent.encoding import encode_images
 from ..models import Model
 from ..pixels import to_uint8, to_unit
 from ..report.grid import Bytes
+from ..views.attribute_edits import attribute_values
 
 OF_PAPER = (
     "Bald", "Bangs", "Black_Hair", "Blond_Hair", "Bushy_Eyebrows", "Eyeglasses", "Gray_Hair", "Heavy_Makeup",
@@ -59,7 +60,7 @@ def vectors_of(model: Model, images: ImageSet, names: Sequence[str], seed: int, 
     """Return the attribute vectors of an unconditional model: mean code with the attribute minus mean code without."""
     chosen = images.some(_MAX_IMAGES, seed)
     mu, _ = encode_images(model, chosen.images, batch_size=batch_size)
-    return find_vectors(mu, _columns(chosen, names), names)
+    return find_vectors(mu, attribute_values(chosen, names), names)
 
 
 def with_vectors(model: Model, images: ImageSet, vectors: Tensor) -> Bytes:
@@ -103,13 +104,8 @@ def _unit(images: NDArray[np.uint8]) -> Tensor:
     return to_unit(torch.from_numpy(np.array(images)))
 
 
-def _columns(images: ImageSet, names: Sequence[str]) -> Tensor:
-    assert images.attributes is not None
-    return torch.from_numpy(images.attributes[:, [images.attribute_names.index(name) for name in names]])
-
-
 def _values(images: ImageSet, name: str) -> set[float]:
-    column = _columns(images, [name])
+    column = attribute_values(images, [name])
     return set(column[~column.isnan()].tolist())
 
 

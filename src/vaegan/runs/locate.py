@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 from ..errors import UserError
 from ..sharing.hub import download_model
-from .run_folder import BEST, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
+from .run_folder import BEST, EVALUATION, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
 
 Which = Literal["last", "best"]
 
@@ -27,6 +28,20 @@ class Place:
     model: Path | None
     run: Path | None
     which: Which = "last"
+
+    def evaluation(self, digest: str) -> dict[str, Any] | None:
+        """Return the metrics of exactly these weights and priors (see `Model.digest`); None if there are none.
+
+        They are beside the model or, of a run's last model, in the run folder.
+        """
+        for folder in filter(None, (self.model, self.run if self.which == "last" else None)):
+            try:
+                evaluation = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+                if evaluation["model"]["digest"] == digest:
+                    return dict(evaluation)
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return None
 
 
 def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:

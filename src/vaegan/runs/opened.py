@@ -16,13 +16,11 @@ from ..config import Config, DataSettings
 from ..data import ImageData, open_data
 from ..data.dataset import ImageSet
 from ..errors import UserError
-from ..latent.attribute_vectors import AttributeVectors
+from ..latent.attribute_vectors import AttributeVectors, load_vectors
 from ..latent.encoding import encode_batches, joined
-from ..latent.saved_vectors import load_vectors
 from ..models import Model
 from ..pixels import to_uint8
 from ..settings_io import load_yaml
-from .evaluation import read_evaluation
 from .locate import Place, locate, run_name
 from .run_folder import RECORDS, SETTINGS, Record, read_records
 
@@ -111,7 +109,7 @@ class OpenedRun:
 
     def evaluation(self) -> dict[str, Any] | None:
         """Return what `vaegan evaluate` measured of this very model; None if it did not."""
-        return read_evaluation(self.place, self.model().digest())
+        return self.place.evaluation(self.model().digest())
 
     def vectors(self) -> AttributeVectors:
         """Return the attribute vectors saved with the model, or raise UserError."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from ..config import Config
 from ..errors import UserError
-from ..runs.evaluation import read_evaluation
 from ..runs.locate import Place
 from ..runs.run_folder import DATA, LOSSES, RECONSTRUCTIONS, SETTINGS
 from ..settings_io import load_yaml
@@ -56,7 +55,7 @@ def public_facts(place: Place | None, digest: str) -> PublicFacts:
     return PublicFacts(
         _config(run / SETTINGS),
         data if isinstance(data, dict) else {},
-        read_evaluation(place, digest),
+        place.evaluation(digest),
         {name: path for name, path in pictures.items() if path is not None and path.is_file()},
     )
 

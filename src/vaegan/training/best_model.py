@@ -61,12 +61,10 @@ class BestModel:
         self.best = _best_in(folder)
 
     def score(self, model: Model) -> dict[str, Any]:
-        """Score a model, and save it if none was better.
+        """Score a model, and save it if none was better; return what goes into a record.
 
-        Returns:
-            For a record: ``scores`` with 'frechet_samples', 'frechet_reconstructions' (of what the model can do) and
-            their sum 'score'; ``labels``, if a classifier can tell them: name -> how many samples and how many held-out
-            images have it.
+        That is ``scores`` with 'frechet_samples', 'frechet_reconstructions' (of what the model can do) and their sum
+        'score'; and ``labels``, if a classifier can tell them: name -> number of samples and of held-out images.
         """
         features: list[Tensor] = []
         scores = quick_scores(

@@ -50,8 +50,10 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
     m = config.model
     names = tuple(info["condition"]["names"]) if info and m.condition != "none" else ()
     architecture = m.model_dump(mode="json") | {"image_shape": image_shape, "condition_dim": len(names)}
-    metric = load_metric(config) if m.kind == "vae-dis-l" else None
-    if metric is not None:
+    metric = None
+    if m.kind == "vae-dis-l":
+        assert config.loss.metric is not None, "settings without it are refused"
+        metric = load(config.loss.metric)
         _check_metric(metric, config, image_shape, names)
         assert metric.architecture is not None
         architecture["discriminator"] = metric.architecture["discriminator"]
@@ -74,12 +76,6 @@ def check_batch_norm(config: Config, model: Model, num_images: int) -> None:
                 f"batch norm in the {name} needs at least 2 images in each process, not 1; raise --train.batch-size "
                 f"or set --model.{name}.norm group"
             )
-
-
-def load_metric(config: Config) -> Model:
-    """Load the run whose discriminator is the frozen metric of VAE_Dis_l."""
-    assert config.loss.metric is not None, "settings without it are refused"
-    return load(config.loss.metric)
 
 
 def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, int], names: tuple[str, ...]) -> None:
@@ -111,11 +107,9 @@ def build_likelihood(loss: LossSettings, image_range: tuple[float, float]) -> Li
     return GaussianPixels(image_range, loss.pixel_variance, learned=loss.likelihood == "gaussian-learned")
 
 
-def open_perceptual(config: Config, data: ImageData, device: torch.device) -> Layers | None:
-    """Open the network of the perceptual loss, if configured; train it if it is missing."""
+def open_perceptual(config: Config, data: ImageData, device: torch.device) -> Layers:
+    """Open the network of the perceptual loss; train it if it is missing."""
     loss = config.loss
-    if loss.perceptual == "none":
-        return None
     name = None if loss.perceptual == "auto" else loss.perceptual
     return open_layers(name, data, cache=config.data.cache, weights=loss.perceptual_file, device=device)
 
@@ -158,10 +152,10 @@ def build_objective(
     )
     parts = model.parts
     if model.kind == "gan":
-        networks = parts["decoder"], parts["discriminator"]
         return GANObjective(
-            *networks, adversarial=adversarial, joint_batch=loss.joint_batch, augment=augment, autocast=autocast
-        )
+            parts["decoder"], parts["discriminator"], adversarial=adversarial, joint_batch=loss.joint_batch,
+            augment=augment, autocast=autocast,
+        )  # fmt: skip
     likelihood = build_likelihood(loss, model.image_range)
     if perceptual is not None:
         likelihood = PerceptualLikelihood(likelihood, perceptual, loss.perceptual_weight, model.image_range)
@@ -245,12 +239,7 @@ def build_conditions(config: Config, model: Model, images: ImageSet, world: Worl
 
 def _batches(config: Config, images: ImageSet, world: World) -> Batches:
     return Batches(
-        images,
-        config.train.batch_size,
-        seed=config.seed,
-        rank=world.rank,
-        world_size=world.size,
-        flip=config.data.flip,
+        images, config.train.batch_size, seed=config.seed, rank=world.rank, world_size=world.size, flip=config.data.flip
     )
 
 

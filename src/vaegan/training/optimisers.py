@@ -29,12 +29,9 @@ def make_optimiser(
 ) -> torch.optim.Optimizer:
     """Make the optimiser of one part: adam, adamw (decoupled decay), rmsprop (decay beta2), sgd (momentum beta1)."""
     parameters = list(parameters)
-    if name == "adam":
-        return torch.optim.Adam(
-            parameters, lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=_can_fuse(parameters)
-        )
-    if name == "adamw":
-        return torch.optim.AdamW(
+    if name in ("adam", "adamw"):
+        kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+        return kind(
             parameters, lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=_can_fuse(parameters)
         )
     if name == "rmsprop":

@@ -91,13 +91,7 @@ class Progress:
         self._warnings = f"! {words}  " if words else ""
 
     def line(self, record: dict[str, Any], total: int, scores: dict[str, float] | None = None) -> None:
-        """Log one line for a snapshot.
-
-        Args:
-            record: the last of split 'train'.
-            total: images of the whole run.
-            scores: of `best_model`, if there are any.
-        """
+        """Log one line for a snapshot: the last record of split 'train', of ``total`` images, and scores if any."""
         done = f"{record['images']:,} of {total:,} images, epoch {record['epoch']:.4g}"
         score = f"; score {scores['score']:.4g}" if scores else ""
         speed = f"{record['images_per_second']:,.0f} images/s"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ..data.dataset import ImageSet
-from ..report.grid import Bytes
-from ..report.sheet import triptych
+from ..report.grid import Bytes, triptych
 from ..runs.opened import OpenedRun
 from .view import View
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..report.grid import Bytes, grid, pairs
-from ..report.sheet import sheet
+from ..report.grid import Bytes, grid, pairs, sheet
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,20 @@ a share p), so that a rare attribute is not ignored.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from pathlib import Path
 
+import safetensors
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...files import written_beside
 from ...pixels import to_unit
+
+log = logging.getLogger("vaegan")
 
 NUM_FEATURES = 128
 _WIDTHS = (32, 64, 128, 128)
@@ -64,13 +71,7 @@ class Classifier(nn.Module):
         return torch.cat([self(chunk).sigmoid() for chunk in torch.split(x, batch_size)])
 
 
-def train_classifier(
-    images: Tensor,
-    targets: Tensor,
-    *,
-    seed: int = 0,
-    num_images: int = 40_000,
-) -> Classifier:
+def train_classifier(images: Tensor, targets: Tensor, *, seed: int = 0, num_images: int = 40_000) -> Classifier:
     """Train a classifier of attributes, on the CPU in about a minute; options as in `fit`.
 
     Images are uint8 `(N, H, W, C)`, targets `(N, A)`: 1 with and 0 without the attribute, NaN where unknown.
@@ -123,6 +124,24 @@ def fit(
             optimiser.step()
             schedule.step()
     return classifier.eval()
+
+
+def saved_or_trained(
+    path: Path, image_shape: tuple[int, int, int], num_outputs: int, train: Callable[[], Classifier]
+) -> Classifier:
+    """Return the classifier in a file; if it is missing or damaged, train it and save it there."""
+    if path.is_file():
+        with torch.random.fork_rng(devices=[]):
+            classifier = Classifier(image_shape, num_outputs)
+        try:
+            classifier.load_state_dict(safetensors.torch.load_file(path))
+            return classifier
+        except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+            log.warning("%s is damaged (%s); training it again", path, type(error).__name__)
+    classifier = train()
+    with written_beside(path) as beside:
+        beside.write_bytes(safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
+    return classifier
 
 
 def attribute_weights(targets: Tensor) -> Tensor:

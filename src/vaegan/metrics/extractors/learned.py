@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,9 +20,8 @@ from torch import Tensor
 from ...data.conditions import find_thresholds, has_attribute
 from ...data.dataset import ImageData, ImageSet
 from ...errors import UserError
-from ...files import written_beside
 from ...pixels import to_unit
-from .classifier import NUM_FEATURES, Classifier, attribute_loss, attribute_weights, fit
+from .classifier import NUM_FEATURES, Classifier, attribute_loss, attribute_weights, fit, saved_or_trained
 
 log = logging.getLogger("vaegan")
 _VERSION = 1  # increase it when a change makes the same data give another classifier
@@ -168,7 +164,14 @@ def open_learned(name: str, data: ImageData, *, seed: int, folder: Path, device:
     task = TASKS[name](data.train)
     what = repr((_VERSION, name, data.fingerprint, task.digest, seed))
     path = folder / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
-    classifier = _load(path, data, task) or _train(name, path, data, task, seed)
+
+    def train() -> Classifier:
+        num = num_images_for(len(data.train), data.image_shape)
+        about = "labels and attributes" if name == "classifier" else "rotations"
+        log.info("training the feature extractor '%s' to predict %s, on %d images", name, about, num)
+        return fit(task.loss, len(data.train), data.image_shape, task.num_outputs, seed=seed, num_images=num)
+
+    classifier = saved_or_trained(path, data.image_shape, task.num_outputs, train)
     return Learned(name, classifier, data.image_shape, task, device)
 
 
@@ -191,28 +194,3 @@ def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
         digest.update(name.encode() + repr(tuple(tensor.shape)).encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:32]
-
-
-def _load(path: Path, data: ImageData, task: Task) -> Classifier | None:
-    if not path.is_file():
-        return None
-    with torch.random.fork_rng(devices=[]):
-        classifier = Classifier(data.image_shape, task.num_outputs)
-    try:
-        classifier.load_state_dict(safetensors.torch.load_file(path))
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        log.warning("%s is damaged (%s); training it again", path, type(error).__name__)
-        return None
-    return classifier
-
-
-def _train(name: str, path: Path, data: ImageData, task: Task, seed: int) -> Classifier:
-    num_images = num_images_for(len(data.train), data.image_shape)
-    what = "labels and attributes" if name == "classifier" else "rotations"
-    log.info("training the feature extractor '%s' to predict %s, on %d images", name, what, num_images)
-    start = time.perf_counter()
-    classifier = fit(task.loss, len(data.train), data.image_shape, task.num_outputs, seed=seed, num_images=num_images)
-    with written_beside(path) as beside:
-        beside.write_bytes(safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
-    log.info("trained in %.0f s, saved as %s", time.perf_counter() - start, path)
-    return classifier
