@@ -12,7 +12,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -116,6 +115,8 @@ def sheet(
 @functools.cache
 def _font() -> ImageFont.FreeTypeFont:
     """Return the sans-serif that comes with matplotlib: Pillow's own lacks most that is not ASCII."""
+    import matplotlib
+
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", _FONT_SIZE)
 
 
