@@ -145,7 +145,7 @@ def label_figures(features: Tensor, real: RealImages) -> Figures:
 
 
 def _divergence(p: Tensor, q: Tensor, num: int, seed: int, value: float) -> Figure:
-    """Return the divergence with its interval, of counts drawn again; moved down by what the draws lie too high."""
+    """Return the divergence with a bootstrap interval over counts, corrected for the bias of resampling."""
     generator = torch.Generator().manual_seed(seed)
     draws = torch.multinomial(p.expand(_RESAMPLES, -1), num, replacement=True, generator=generator)
     counts = torch.zeros(_RESAMPLES, len(p), dtype=torch.float64)

@@ -247,7 +247,7 @@ class ConvDiscriminator(Discriminator):
 
 
 def _check_patch(hidden: Sequence[int], dropout: float, minibatch_features: int, condition_dim: int) -> None:
-    """Refuse what belongs to dense layers, which a discriminator of patches has not."""
+    """Refuse settings of dense layers, which a discriminator of patches does not have."""
     dense_settings = {"hidden": hidden, "dropout": dropout, "minibatch-features": minibatch_features}
     for name, value in dense_settings.items():
         if value:

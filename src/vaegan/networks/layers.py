@@ -1,6 +1,6 @@
 """Layers of all networks: blocks of a weight layer, a norm and a non-linearity, and minibatch discrimination.
 
-    norm-first:        y = activation(norm(W x))           (no bias: the norm would take it away again)
+    norm-first:        y = activation(norm(W x))           (no bias: the norm would cancel it)
     activation-first:  y = norm(activation(W x + b))
 
 Each stage is a named module (``conv`` or ``linear``, ``norm``, ``activation``, ``dropout``), present even where it does

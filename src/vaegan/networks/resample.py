@@ -1,6 +1,6 @@
 r"""Down- and upsampling by a factor of 2 with 3 x 3 convolutions, for residual networks.
 
-Down: a convolution of stride 2, padded only behind, so that output i reads pixels 2i, 2i+1, 2i+2 (the layout of
+Down: a convolution of stride 2, padded only at the end, so that output i reads pixels 2i, 2i+1, 2i+2 (the layout of
 arXiv:2112.10752's code). Up: each pixel repeated 2 x 2, then a convolution. Of the nine pixels that it reads, several
 are the same: output 2i reads i-1, i, i with weights w_0, w_1, w_2, and output 2i+1 reads i, i, i+1. So each
 of the four kinds of outputs (even or odd row, even or odd column) is a convolution of 2 x 2 over the small map, with

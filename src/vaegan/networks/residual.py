@@ -1,8 +1,8 @@
 """Residual networks for images of 32 to 256 pixels, with codes that are vectors or maps.
 
     block      y = S x + Conv(dropout(SiLU(Norm(Conv(SiLU(Norm(x)))))))       S: identity, or 1 x 1 where widths differ
-    encoder    convolution | a stage for each width: blocks, then half the size but in the last | middle | head
-    decoder    first map | middle | a stage for each width: blocks, then twice the size but in the last | output
+    encoder    convolution | a stage for each width: blocks, then half the size except in the last | middle | head
+    decoder    first map | middle | a stage for each width: blocks, then twice the size except in the last | output
     middle     block, self-attention, block, where maps are smallest
 
 Norms are over groups of channels (arXiv:1803.08494), so no image depends on another. This is the autoencoder under

@@ -1,10 +1,10 @@
 r"""The adversarial loss L_GAN: the discriminator descends it, the decoder ascends it (or descends another form).
 
-Write a for Dis's logit of a fake, c = dL_dis/da and u = dL_dec/da. Dis's weights need the gradient that starts from c,
+Let a be Dis's logit of a fake, c = dL_dis/da and u = dL_dec/da. Dis's weights need the gradient that starts from c,
 the fake image the one that starts from u. One backward pass gives both when the second is a multiple of the first:
 
 * minimax: u = -c, for the whole batch, so the image's gradient is Dis's with its sign turned (unless the reals share
-  their batch statistics with the fakes, see `FeatureDiscriminator`'s ``joint_batch``: their c would come along);
+  their batch statistics with the fakes, see `FeatureDiscriminator`'s ``joint_batch``: their c would be added);
 * other forms, if no image's logit depends on another image: the gradient at image i is u_i / c_i times Dis's. Where c_i
   is (nearly) zero it is replaced by 2^-40 / B (2^-64 / B in float64): in Dis's weights that is below the last
   bit of the sum, and the image's gradient is exact;

@@ -43,12 +43,12 @@ class AutoencoderObjective:
         encoder: (B, C, H, W) -> mu, logvar, each (B, Z); or z alone, then there is no prior (AE).
         decoder: (B, Z) -> (B, C, H, W).
         likelihood: how reconstructions are compared; Gaussian pixels if None.
-        metric: frozen discriminator for a likelihood in features; it is put into evaluation and gets no gradient.
+        metric: frozen discriminator for a likelihood in features; it is set to evaluation mode and gets no gradient.
         feature_layer: layer l of ``metric``, by name.
         gamma: weight of L_llike at the decoder.
         encoder_llike_weight: weight of L_llike at the encoder.
         kl_weight: weight of L_prior.
-        free_bits: nats per latent dimension that cost nothing.
+        free_bits: nats per latent dimension that are free of penalty.
         autocast: makes the context in which forward passes run.
 
     Raises:
@@ -108,7 +108,7 @@ class AutoencoderObjective:
         return StepResult(self._losses(kl, llike, kl_factor), gradients, routes)
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
-        """The losses of held-out images (B, C, H, W), with the networks in evaluation."""
+        """The losses of held-out images (B, C, H, W), with the networks in evaluation mode."""
         with torch.no_grad(), evaluation_mode([self.parts["encoder"], self.parts["decoder"]]):
             _, _, kl, llike = self._forward(x, noise, *condition_args(c))
         return self._losses(kl, llike, kl_factor)

@@ -124,7 +124,7 @@ def draws_random_numbers(module: nn.Module) -> bool:
 
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Run a block with torch's global generator at ``seed``, and put the generator back as it was."""
+    """Run a block with torch's global generator at ``seed``, and restore the generator afterwards."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -150,10 +150,10 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluation_mode(networks: Iterable[nn.Module], discriminator: nn.Module | None = None) -> Iterator[None]:
-    """Put networks into evaluation, as users will run them, and put them back.
+    """Run a block with networks in evaluation mode, as users run them.
 
-    The discriminator keeps the statistics of each batch in its batch norms (without adding them to the running ones):
-    so it is trained and so its losses compare with those of training.
+    The discriminator's batch norms use the statistics of each batch (without adding them to the running ones), as in
+    training, so that its losses compare with those of training.
     """
     modules = [*networks, *([discriminator] if discriminator is not None else [])]
     modes = [(m, m.training) for module in modules for m in module.modules()]

@@ -64,7 +64,7 @@ class GANObjective:
         return StepResult(self._losses(logits, noise), gradients, routes, mean_sign(logits["real"]))
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
-        """The losses of held-out images (B, C, H, W), in evaluation (see `evaluation_mode`)."""
+        """The losses of held-out images (B, C, H, W), in evaluation mode (see `evaluation_mode`)."""
         with torch.no_grad(), evaluation_mode([self.parts["decoder"]], self.parts["discriminator"]):
             return self._losses(self._forward(x, noise, *condition_args(c))[2], noise)
 

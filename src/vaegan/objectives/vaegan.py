@@ -65,7 +65,7 @@ class VAEGANObjective:
         adversarial_weight: weight of the adversarial loss at the decoder.
         encoder_llike_weight: weight of L_llike at the encoder (1 in the paper).
         kl_weight: weight of L_prior at the encoder.
-        free_bits: nats per latent dimension that cost nothing.
+        free_bits: nats per latent dimension that are free of penalty.
         feature_layer: layer l, by name; see `FeatureDiscriminator`.
         joint_batch: whether Dis sees x, x_tilde and x_p as one batch; see `FeatureDiscriminator`.
         augment: applied to all images that Dis gets; see `diff_augment`.
@@ -145,7 +145,7 @@ class VAEGANObjective:
         return StepResult(losses, gradients, routes, mean_sign(f.logits["real"]))
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
-        """The losses of held-out images (B, C, H, W), in evaluation (see `evaluation_mode`)."""
+        """The losses of held-out images (B, C, H, W), in evaluation mode (see `evaluation_mode`)."""
         networks = [self.parts["encoder"], self.parts["decoder"]]
         with torch.no_grad(), evaluation_mode(networks, self.parts["discriminator"]):
             return self._losses(self._forward(x, noise, *condition_args(c)), noise, kl_factor)

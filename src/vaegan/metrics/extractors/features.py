@@ -6,7 +6,7 @@ extractor, so each figure is stored with its extractor's name and fingerprint.
 * 'classifier': a small network, trained here to predict the data's labels and attributes; needs no download.
 * 'rotations': the same, trained on rotation prediction, for images without labels and attributes.
 * 'inception', 'dinov2': published networks trained on photographs, for colour images of the usual kind.
-* 'pixels': the image itself, made at most 32 pixels wide and high.
+* 'pixels': the image itself, reduced to at most 32 x 32 pixels.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The network is that of Szegedy et al. 2016, "Rethinking the Inception architecture", as it was trained for TensorFlow in
 December 2015 (2048 features of the last pooling; 1008 outputs, not used here). Weights come in the layout of the
 package pytorch-fid, whose names are those of torchvision. Compared with the latter, the means of pooling leave
-out what lies beyond the border, and the last block takes the maximum instead: so did the network of 2015.
+out what lies beyond the border, and the last block takes the maximum instead, as the network of 2015 did.
 
 It is our own because of these differences from torchvision, which is then not needed, nor any unpickling.
 """

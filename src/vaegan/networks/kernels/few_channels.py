@@ -24,7 +24,7 @@ MOST_CHANNELS = 4
 
 
 def turned(weight: Tensor) -> Tensor:
-    """Return the kernel of the transposed convolution: (O, C, k, k) -> (C, O, k, k), turned by half a circle."""
+    """Return the kernel of the transposed convolution: (O, C, k, k) -> (C, O, k, k), rotated by 180 degrees."""
     return weight.flip(2, 3).transpose(0, 1).contiguous()
 
 
@@ -50,7 +50,7 @@ def _margin(weight: Tensor) -> tuple[int, int]:
 def _to_few_input(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """Gradient of the input of `to_few`, that of the transposed convolution that it equals.
 
-    A plain convolution of ``gradient`` would be the same, but not know the layout of a map of one channel.
+    A plain convolution of ``gradient`` would give the same values, but lose the memory layout of a one-channel map.
     """
     of_x: Tensor = torch.ops.aten.convolution_backward(
         gradient, x, turned(weight), None, (1, 1), _margin(weight), (1, 1), True, (0, 0), 1, (True, False, False)
@@ -90,7 +90,7 @@ class NarrowConv2d(nn.Conv2d):
     """`torch.nn.Conv2d` with an odd kernel, stride 1 and "same" padding, from many channels to few or the reverse."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True) -> None:
-        assert kernel % 2, "an even kernel has no centre to turn around"
+        assert kernel % 2, "an even kernel has no centre to rotate around"
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class NarrowInputConv2d(nn.Conv2d):
 
     Pixel 2 i + k - padding, which tap k reads for output i, is pixel r of block i + b, with 2 b + r = k - padding. So
     the kernel, padded to whole blocks, is one of stride 1 over blocks. Where blocks do not fit the image or the
-    padding, the plain form is taken.
+    padding, the plain convolution is used.
     """
 
     def forward(self, x: Tensor) -> Tensor:

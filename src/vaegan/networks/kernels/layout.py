@@ -1,7 +1,7 @@
 """Flatten and unflatten between maps and vectors, keeping the memory layout of the convolutions.
 
 The order of a vector's elements is always (C, H, W), whatever the layout of the map in memory. A channels-last map is
-converted once in each direction; otherwise each element-wise operation behind it would work across two layouts, which
+converted once in each direction; otherwise each element-wise operation after it would work across two layouts, which
 costs many times the conversion.
 """
 

@@ -5,10 +5,10 @@ Of the three convolutions that training makes of one, CPU kernels are slowest at
     dW[o, c, k] = sum over images b and places p of  small[b, o, p] * big[b, c, s p + k],
 
 where ``small`` is the smaller map (the gradient of a convolution's output, the input of a transposed one), ``big`` the
-larger one, s the stride. That is a convolution with dilation s of ``big`` by ``small``, with images in the place of
+larger one, s the stride. That is a convolution with dilation s of ``big`` by ``small``, with images in place of
 channels. Its output has few pixels, too few to fill a core, so channels of ``big`` become pixels: column x and channel
-c are column x C + c of one wide image, and neighbouring columns are C apart: a dilation of s C. What comes out is dW,
-row by row. The smaller the maps, the more there is to gain.
+c are column x C + c of one wide image, and neighbouring columns are C apart: a dilation of s C. The result is dW,
+row by row. The smaller the maps, the larger the gain.
 
 Nothing else differs from `torch.nn.Conv2d` and `torch.nn.ConvTranspose2d`: parameters, forward pass, other gradients.
 """
@@ -62,7 +62,7 @@ def _of_some_images(big: Tensor, small: Tensor, kernel: int, stride: int, paddin
     # Images last. By a product with the identity, which is exact and takes half the time of a copy.
     wide = padded.reshape(num, -1).t() @ torch.eye(num, dtype=big.dtype, device=big.device)
     wide = wide.view(1, rows, columns * channels, num).permute(0, 3, 1, 2)
-    # A transposed convolution by the turned kernel is the same and takes `small` as it lies in memory.
+    # A transposed convolution by the rotated kernel is the same and takes `small` as it lies in memory.
     margin = (stride * (h - 1), stride * channels * (w - 1))
     by_column = F.conv_transpose2d(wide, small.flip(2, 3), padding=margin, dilation=(stride, stride * channels))
     by_place = by_column.permute(0, 2, 3, 1).reshape(kernel * kernel * channels, outputs)
