@@ -37,15 +37,9 @@ SHIFT = 0.125
 
 
 class DiscriminatorAugment:
-    """Random changes of images in front of the discriminator.
+    """Random changes of images before the discriminator: ``kinds`` of `AUGMENTATIONS`, in the order of that list.
 
-    Args:
-        kinds: which of `AUGMENTATIONS`, made in the order of that list.
-        image_range: lowest and highest value inside the networks.
-        device: where `p` is.
-
-    Attributes:
-        p: probability of each kind of change, a scalar.
+    ``image_range`` is that inside the networks. ``p`` is the probability of each kind of change, a scalar on ``device``.
     """
 
     def __init__(

@@ -89,15 +89,9 @@ def compare_runs(
     seed: int = 0,
     cache: Path | None = None,
 ) -> Comparison:
-    """Measure all runs, unless their evaluation.json is of the same, and put them side by side.
+    """Measure all runs (see `open_runs`), unless their evaluation.json is of the same, and put them side by side.
 
-    Args:
-        runs: see `open_runs`.
-        extractor: of features.
-        prior: names of those to sample from, with commas, or 'all'; a UserError if no model has it.
-        num: samples, held-out images and training images, at most.
-        seed: of samples, choice of images and resampling.
-        cache: folder for features of real images; ``~/.cache/vaegan`` if None.
+    ``prior`` is 'all' or names with commas, a UserError if no model has one; the rest is as in `measure.evaluate`.
     """
     data = runs[0].data()
     available = list(dict.fromkeys(name for run in runs for name in priors_of(run.model())))

@@ -16,16 +16,10 @@ MIN_NATS = 0.01
 def traversals(
     run: OpenedRun, images: ImageSet, num: int, steps: int, reach: float, start: ImageSet, *, from_origin: bool = False
 ) -> View:
-    """Return a dimension in each row and a value in each column, `(num, steps, H, W, C)`.
+    """Return a dimension in each row, at most ``num``, and a value in each column, `(num, steps, H, W, C)`.
 
-    Args:
-        run: its model decodes.
-        images: over which each dimension's KL to the prior is averaged.
-        num: dimensions, at most.
-        steps: values, from -reach to reach; the prior's standard deviation is 1.
-        reach: see steps.
-        start: one image, at whose code and condition the other dimensions are held.
-        from_origin: hold them at 0 instead.
+    Values go from -reach to reach; the prior's standard deviation is 1. Each dimension's KL is averaged over
+    ``images``. The other dimensions are held at the code of ``start``, one image, or at 0 (``from_origin``).
     """
     model = run.model()
     model.posterior(torch.zeros(1, *model.image_shape), condition=model.condition_in_turn(1))  # or say what is missing

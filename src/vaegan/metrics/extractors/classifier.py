@@ -9,6 +9,7 @@ a share p), so that a rare attribute is not ignored.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,9 +139,10 @@ def saved_or_trained(
             return classifier
         except (OSError, RuntimeError, safetensors.SafetensorError) as error:
             log.warning("%s is damaged (%s); training it again", path, type(error).__name__)
-    classifier = train()
+    start, classifier = time.perf_counter(), train()
     with written_beside(path) as beside:
         beside.write_bytes(safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
+    log.info("trained in %.0f s, saved as %s", time.perf_counter() - start, path)
     return classifier
 
 

@@ -75,14 +75,8 @@ def split_convolution(
 ) -> Tensor:
     """Apply a convolution with gradients of its own, which are differentiable again if made of torch's operations.
 
-    Args:
-        x: input (B, C, H, W).
-        weight: its weight, in the same precision.
-        bias: its bias (O,), likewise, if it has one.
-        shape: of the output (B, O, h, w).
-        forward: x, weight, bias -> output.
-        of_x: gradient of the output, x, weight -> that of x.
-        of_weight: the same -> that of the weight.
+    Input (B, C, H, W), weight and bias (O,) have the same precision, the output ``shape`` (B, O, h, w). ``forward``
+    takes x, weight, bias; ``of_x`` and ``of_weight`` take the gradient of the output, x, weight.
     """
     saved: list[Tensor] = []
     empty = _OfParameters.apply(weight, bias, shape, saved, of_weight)  # type: ignore[no-untyped-call]
