@@ -39,7 +39,7 @@ SHIFT = 0.125
 class DiscriminatorAugment:
     """Random changes of images before the discriminator: ``kinds`` of `AUGMENTATIONS`, in the order of that list.
 
-    ``image_range`` is that inside the networks. ``p`` is the probability of each kind of change, a scalar on ``device``.
+    ``image_range`` is that inside the networks; ``p``, a scalar, is the probability of each kind of change.
     """
 
     def __init__(
