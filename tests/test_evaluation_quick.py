@@ -15,7 +15,10 @@ from vaegan.recipes import config_for
 def make_model(kind="vaegan"):
     config = config_for("digits", {"model.kind": kind})
     torch.manual_seed(0)
-    return Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()})
+    model = Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()})
+    for weights in model.parameters():  # larger than at the start of a training, so that images depend on their codes
+        weights.data.mul_(4 if weights.dim() > 1 else 1)
+    return model
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,10 @@ def data():
 def make_model(kind="vaegan", seed=0):
     config = config_for("digits", {"model.kind": kind})
     torch.manual_seed(seed)
-    return Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()}, {"images": seed})
+    model = Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()}, {"images": seed})
+    for weights in model.parameters():  # larger than at the start of a training, so that images depend on their codes
+        weights.data.mul_(4 if weights.dim() > 1 else 1)
+    return model
 
 
 class Brightness:

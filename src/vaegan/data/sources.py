@@ -19,7 +19,7 @@ from .hf_datasets import HUB, list_hub
 from .named.binary_records import CIFAR10, STL10
 from .named.celeba import list_celeba
 from .named.lfw import list_lfw
-from .named.mnist import FASHION_MNIST, MNIST, list_digits
+from .named.mnist import FASHION_MNIST, MNIST, list_demo, list_digits
 from .shards import is_pattern, list_shards
 from .synthetic.faces import FACES_SOURCE
 from .synthetic.shapes import SHAPES_SOURCE
@@ -52,6 +52,7 @@ _ALL = (
     Source("shapes", f"squares, ellipses, triangles, hearts; {_DRAWN}", (3, 64, 64), False, SHAPES_SOURCE.open),
     Source("shapes-faces", f"cartoon faces with 16 attributes; {_DRAWN}", (3, 64, 64), False, FACES_SOURCE.open),
     Source("mnist", "60,000 + 10,000 handwritten digits (official IDX files)", (1, 28, 28), True, MNIST.open),
+    Source("demo", "1,000 + 500 digits of MNIST, which come with the model `demo`", (1, 28, 28), False, list_demo),
     Source("fashion-mnist", "60,000 + 10,000 clothes (official IDX files)", (1, 28, 28), True, FASHION_MNIST.open),
     Source("cifar10", "50,000 + 10,000 photographs of ten classes (binary version)", (3, 32, 32), True, CIFAR10.open),
     Source("stl10", "105,000 + 8,000 photographs, most unlabelled (binary version)", (3, 96, 96), True, STL10.open),

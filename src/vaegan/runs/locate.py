@@ -13,6 +13,8 @@ from ..sharing.hub import download_model
 from .run_folder import BEST, EVALUATION, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
 
 Which = Literal["last", "best"]
+DEMO = "demo"
+"""Names the model that the package carries, unless a run or model of that name is here."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
     """Return where a model is; UserError if nothing is there, here or on the hub.
 
     Args:
-        path: a run folder, its ``model`` or ``best``, the folder of a saved model, or an id ``owner/name``.
+        path: a run folder, its ``model`` or ``best``, the folder of a saved model, `DEMO`, or an id ``owner/name``.
         which: of a run's models, the last or the best.
         hub: see `sharing.hub.download_model`.
     """
@@ -66,6 +68,9 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
         return Place(folder / MODEL, folder if (folder / SETTINGS).is_file() else None)
     if (folder / SETTINGS).is_file():
         return Place(None, folder)
+    if str(path) == DEMO:
+        packaged = Path(__file__).parents[1] / DEMO
+        return Place(packaged, packaged)
     if folder.exists():
         raise UserError(
             f"{folder} is neither a run nor a saved model: no {MODEL_CONFIG} in it or in its {MODEL} folder"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config import DataSettings
 from ..settings_io import load_yaml
-from .locate import Place, locate
+from .locate import DEMO, Place, locate
 from .run_folder import DATA, MODEL_CONFIG, SETTINGS
 
 _WHERE = {"root", "workers", "cache", "max_unreadable"}  # settings that do not decide what the images are
@@ -52,7 +52,7 @@ def _trained_on(path: str) -> dict[str, Any]:
 
 
 def _place(path: str) -> Place | None:
-    return locate(path) if Path(path).expanduser().exists() else None
+    return locate(path) if path == DEMO or Path(path).expanduser().exists() else None
 
 
 def _json(path: Path) -> Mapping[str, Any]:

@@ -128,6 +128,11 @@ FASHION_MNIST = IdxSet(
 )  # fmt: skip
 
 
+def list_demo(settings: DataSettings) -> Collection:
+    """Return the digits of MNIST that the package carries beside its model `demo`."""
+    return MNIST.open(settings.model_copy(update={"root": Path(__file__).parents[2] / "demo"}))
+
+
 def list_digits(settings: DataSettings) -> Collection:
     """Return the digits; about 270 are held out, always the same, independent of ``held_out``."""
     from sklearn.datasets import load_digits  # takes a second to import
