@@ -69,6 +69,6 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     run, device = str(arguments.runs), ("--device", arguments.device)
     command("train", "mnist-conv", "--data.root", arguments.root, "--out", run, *NARROW, *device)
-    command("priors", run, "--priors", "mixture", "--by-label", "--num", "60000", *device)
+    command("priors", run, "--priors", "mixture", "--by-label", "--num", "10000", *device)
     command("attributes", run, "--images", "60000", "--overwrite", *device)
     pack(arguments.runs, arguments.out)
