@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 
 import vaegan
 from vaegan.data import open_data
-from vaegan.latent.saved_vectors import load_vectors
+from vaegan.latent.attribute_vectors import load_vectors
 from vaegan.runs.locate import DEMO, locate
 from vaegan.runs.trained_on import data_of_run
 from vaegan.studio.app import create_app

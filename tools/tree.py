@@ -21,6 +21,7 @@ OTHERS = {
     "docs": "The manual; `docs/api` is the reference of the library.",
     "docs/studies": "Pages of the studies, with the results that they are drawn from.",
     "examples": "A VAE/GAN in one file, to read first.",
+    "src/vaegan/demo": "The model `demo`, written by `studies/demo_model.py`, and some digits of MNIST.",
     "src/vaegan/studio/page": "The studio's page: HTML, CSS and one script for each subject.",
     "studies": "Scripts that train many models to check a claim, and write `docs/studies`.",
     "tests": "Tests, about one file for each module.",
