@@ -35,19 +35,13 @@ DESCRIPTION_NAME = "export.json"
 
 @dataclass(frozen=True)
 class Check:
-    """Comparison of one file with the model.
+    """Comparison of one file with the model."""
 
-    Attributes:
-        file: name in the folder.
-        part: of the model.
-        form: its format: one of `FORMATS`, or 'diffusers'.
-        difference: the largest, of all outputs and batches; relative where values are above 1. None where the
-            package that reads the file is not installed.
-    """
-
-    file: str
-    part: str
-    form: str
+    file: str  # name in the folder
+    part: str  # of the model
+    form: str  # its format: one of `FORMATS`, or 'diffusers'
+    # the largest, of all outputs and batches; relative where values are above 1. None where the package that reads the
+    # file is not installed
     difference: float | None
 
 

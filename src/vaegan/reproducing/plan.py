@@ -53,19 +53,12 @@ _QUICK = {
 
 @dataclass(frozen=True)
 class Training:
-    """One training.
+    """One training."""
 
-    Attributes:
-        name: of its folder.
-        kind: of model.
-        is_conditional: whether it is attribute-conditional.
-        config: settings.
-    """
-
-    name: str
-    kind: str
-    is_conditional: bool
-    config: Config
+    name: str  # of its folder
+    kind: str  # of model
+    is_conditional: bool  # whether it is attribute-conditional
+    config: Config  # settings
 
     @property
     def model(self) -> str:

@@ -23,51 +23,31 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """How models are measured.
+    """How models are measured."""
 
-    Attributes:
-        num: held-out images and attribute vectors, at most.
-        num_samples: images drawn for each vector.
-        regressor_images: images that the regressor sees in training; None for as many as suit the data.
-        batch_size: images computed at a time.
-    """
-
-    num: int = 1_000
-    num_samples: int = 10
-    regressor_images: int | None = None
-    batch_size: int = 256
+    num: int = 1_000  # held-out images and attribute vectors, at most
+    num_samples: int = 10  # images drawn for each vector
+    regressor_images: int | None = None  # images that the regressor sees in training; None for as many as suit the data
+    batch_size: int = 256  # images computed at a time
 
 
 @dataclass
 class Results:
-    """The results so far.
+    """The results so far."""
 
-    Attributes:
-        data: the images.
-        base: settings that all trainings started from.
-        options: how models are measured.
-        images: held-out images, whose attributes models are conditioned on.
-        r_squared: of the regressor for each attribute, None where it is constant.
-        real: figures of real images with their own attributes.
-        others: of other real images.
-        real_pixels: sharpness of real images.
-        trainings: the finished ones.
-        conditional: figures of each attribute-conditional kind, one for each seed.
-        pixels: figures of each unconditional kind.
-        runs: folders of all models so far, by kind, for conditional models and for others.
-    """
-
-    data: ImageData
-    base: Config
-    options: MeasureOptions
-    images: ImageSet
-    r_squared: Mapping[str, float | None]
-    real: Figures
-    others: Figures
-    real_pixels: Figures
-    trainings: list[Training] = field(default_factory=list)
+    data: ImageData  # the images
+    base: Config  # settings that all trainings started from
+    options: MeasureOptions  # how models are measured
+    images: ImageSet  # held-out images, whose attributes models are conditioned on
+    r_squared: Mapping[str, float | None]  # of the regressor for each attribute, None where it is constant
+    real: Figures  # figures of real images with their own attributes
+    others: Figures  # of other real images
+    real_pixels: Figures  # sharpness of real images
+    trainings: list[Training] = field(default_factory=list)  # the finished ones
+    # figures of each attribute-conditional kind, one for each seed
     conditional: dict[str, list[Figures]] = field(default_factory=dict)
-    pixels: dict[str, Figures] = field(default_factory=dict)
+    pixels: dict[str, Figures] = field(default_factory=dict)  # figures of each unconditional kind
+    # folders of all models so far, by kind, for conditional models and for others
     runs: dict[bool, dict[str, list[Path]]] = field(default_factory=lambda: {False: {}, True: {}})
 
     def add(self, training: Training, folder: Path, measured: Figures) -> None:

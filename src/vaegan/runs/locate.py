@@ -19,17 +19,11 @@ DEMO = "demo"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a model is.
+    """Where a model is."""
 
-    Attributes:
-        model: folder that holds its config.json; None where a run has saved none yet.
-        run: folder with the settings it was trained with: its run, or its own; None where they are missing.
-        which: of a run's models, the last or the best.
-    """
-
-    model: Path | None
-    run: Path | None
-    which: Which = "last"
+    model: Path | None  # folder that holds its config.json; None where a run has saved none yet
+    run: Path | None  # folder with the settings it was trained with: its run, or its own; None where they are missing
+    which: Which = "last"  # of a run's models, the last or the best
 
     def evaluation(self, digest: str) -> dict[str, Any] | None:
         """Return the metrics of exactly these weights and priors (see `Model.digest`); None if there are none.

@@ -20,19 +20,13 @@ from ..settings_io import load_yaml
 
 @dataclass(frozen=True)
 class PublicFacts:
-    """Facts about a model from its run.
+    """Facts about a model from its run."""
 
-    Attributes:
-        config: settings it was trained with, without paths; None without a readable `config.yaml`.
-        data: name, 'train' and 'test' numbers of images; may be empty.
-        evaluation: figures of exactly this model, see `evaluation.measure`; None if it has not been measured.
-        pictures: files by name, 'reconstructions' and 'losses'.
-    """
-
-    config: Config | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
+    config: Config | None = None  # settings it was trained with, without paths; None without a readable `config.yaml`
+    data: Mapping[str, Any] = field(default_factory=dict)  # name, 'train' and 'test' numbers of images; may be empty
+    # figures of exactly this model, see `evaluation.measure`; None if it has not been measured
     evaluation: Mapping[str, Any] | None = None
-    pictures: Mapping[str, Path] = field(default_factory=dict)
+    pictures: Mapping[str, Path] = field(default_factory=dict)  # files by name, 'reconstructions' and 'losses'
 
 
 def public_facts(place: Place | None, digest: str) -> PublicFacts:
