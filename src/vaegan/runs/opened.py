@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,9 @@ from ..pixels import to_uint8
 from ..settings_io import load_yaml
 from .locate import Place, locate, run_name
 from .run_folder import RECORDS, SETTINGS, Record, read_records
+from .trained_on import data_record, located
 
+_log = logging.getLogger("vaegan")
 _Step = TypeVar("_Step")
 Watch = Callable[[Iterable[_Step], int, str], Iterable[_Step]]
 """Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
@@ -88,7 +91,7 @@ class OpenedRun:
         """Where its images are; source '' if unknown."""
         if self._data_settings is not None:
             return self._data_settings
-        return self.config.data if self.config else DataSettings(source="")
+        return located(self.config.data, self.place.run) if self.config and self.place.run else DataSettings(source="")
 
     def records(self) -> list[Record]:
         """Return the records of its training; none of a model that is not in a run."""
@@ -123,7 +126,10 @@ class OpenedRun:
             settings = self.data_settings
             if not settings.source:
                 raise UserError(f"{self.path} has no record of its training data; name images with --data SOURCE")
-            self._data = open_data(settings.for_shape(self.model().image_shape))
+            data = self._data = open_data(settings.for_shape(self.model().image_shape))
+            if self.place.run and data_record(self.place.run).get("fingerprint", data.fingerprint) != data.fingerprint:
+                where = (settings.source, self.path)
+                _log.warning("%s: not the images that %s was trained on, or not prepared alike", *where)
         return self._data
 
     def images(self, split: str = "test", num: int | None = None, seed: int = 0) -> ImageSet:
