@@ -126,8 +126,10 @@ class VAEGANObjective:
         of_y, *of_likelihood = gradients_of([f.llike], [f.y_leaf, *self.weights.get("likelihood", [])], retain=True)
         of_dis, at_fakes = self.adversarial.gradients(self.dis, f.logits, f.fakes, noise)
         ascent = self._ascent(f, at_fakes)
-        balance = self._balance(f, of_y, ascent)
-        ascent = ascent if self.balance is None else {kind: balance * g for kind, g in ascent.items()}
+        balance: Tensor | float = 1.0
+        if self.balance is not None:
+            balance = self._balance(f, of_y, ascent, self.balance)
+            ascent = {kind: balance * g for kind, g in ascent.items()}
         of_dec, of_z, routes = self._decoder_gradients(f, of_y, ascent, record=record)
         of_enc = gradients_of(
             [f.z, f.kl],
@@ -192,17 +194,15 @@ class VAEGANObjective:
             ascent["reconstruction"] = at_logits
         return ascent
 
-    def _balance(self, f: _Forward, of_y: Tensor, ascent: dict[str, Tensor]) -> Tensor | float:
-        """Factor on the adversarial gradients."""
-        if self.balance is None:
-            return 1.0
+    def _balance(self, f: _Forward, of_y: Tensor, ascent: dict[str, Tensor], ratio: float) -> Tensor:
+        """Factor on the adversarial gradients, whose norm becomes ``ratio`` times that of gamma L_llike."""
         llike = self.gamma * of_y
         if self.last_weight is None:
-            return adaptive_weight(llike, ascent.values(), self.balance)
+            return adaptive_weight(llike, ascent.values(), ratio)
         outputs = {"reconstruction": f.y, "prior": f.x_p}
         fakes = [output for kind in ascent if (output := outputs[kind]) is not None]
         adversarial = gradient_at_weight(self.last_weight, fakes, list(ascent.values()))
-        return adaptive_weight(gradient_at_weight(self.last_weight, [f.y], [llike]), [adversarial], self.balance)
+        return adaptive_weight(gradient_at_weight(self.last_weight, [f.y], [llike]), [adversarial], ratio)
 
     def _decoder_gradients(
         self, f: _Forward, of_y: Tensor, ascent: dict[str, Tensor], *, record: bool
