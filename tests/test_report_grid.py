@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vaegan.report.grid import LINE, grid, pairs
+from vaegan.report.grid import LINE, grid
 
 
 def numbered(num, height=8, width=8, channels=1):
@@ -59,7 +59,7 @@ def test_ten_thousand_images_make_one_grid_as_large_as_may_be():
 
 def test_originals_stand_above_their_reconstructions():
     originals, reconstructions = numbered(12)[:5], numbered(12)[5:10]
-    picture = pairs(originals, reconstructions, columns=3, scale=1)
+    picture = grid(reconstructions, columns=3, scale=1, originals=originals)
     assert picture.shape == (2 + 4 * 10 + 6, 2 + 3 * 10, 1)
     for index in range(5):
         row, column, extra = 2 * (index // 3), index % 3, 6 * (index // 3)
@@ -72,4 +72,4 @@ def test_originals_stand_above_their_reconstructions():
 def test_no_more_columns_than_images():
     images = numbered(3)
     assert grid(images, columns=8, scale=1).shape[:2] == (12, 32)
-    assert pairs(images, images, columns=8, scale=1).shape[:2] == (22, 32)
+    assert grid(images, columns=8, scale=1, originals=images).shape[:2] == (22, 32)

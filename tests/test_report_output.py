@@ -9,7 +9,7 @@ from PIL import Image
 
 from vaegan.errors import UserError
 from vaegan.pixels import to_uint8
-from vaegan.report.grid import grid, pairs
+from vaegan.report.grid import grid
 from vaegan.views import write as output
 from vaegan.views.view import View
 from vaegan.views.write import check_output, write_view
@@ -55,7 +55,7 @@ def test_png_is_a_grid(tmp_path, images):
 
 def test_png_with_originals_shows_pairs(tmp_path, images):
     write_images(tmp_path / "out.PNG", images, originals=1 - images)
-    assert np.array_equal(read(tmp_path / "out.PNG"), pairs(to_uint8(1 - images), to_uint8(images)))
+    assert np.array_equal(read(tmp_path / "out.PNG"), grid(to_uint8(images), originals=to_uint8(1 - images)))
 
 
 def test_grey_png_is_grey(tmp_path, images):
@@ -108,7 +108,7 @@ def test_gif_with_originals_shows_each_above_its_reconstruction(tmp_path, images
     with Image.open(tmp_path / "out.gif") as film:
         film.seek(3)
         frame = np.asarray(film.convert("L"))
-    assert np.array_equal(frame, pairs(to_uint8(1 - grey[3:4]), to_uint8(grey[3:4]), scale=1)[:, :, 0])
+    assert np.array_equal(frame, grid(to_uint8(grey[3:4]), scale=1, originals=to_uint8(1 - grey[3:4]))[:, :, 0])
 
 
 class TestPaths:

@@ -16,7 +16,7 @@ from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
-from vaegan.report.grid import grid, pairs, triptych
+from vaegan.report.grid import grid, triptych
 from vaegan.settings_io import load_yaml, setting_names
 
 GAN_TERMS = {"real", "prior", "total"}
@@ -152,7 +152,7 @@ def test_grids_show_fixed_codes_and_originals(of_kind):
     assert (sheet == grid(to_uint8(vaegan.load(run).sample(64, seed=0)))[:, :, 0]).all()
     originals = open_data(load_yaml(run / "config.yaml").data.source).test.images[:9]
     pictures = torch.from_numpy(originals).permute(0, 3, 1, 2) / 255
-    expected = pairs(originals, to_uint8(vaegan.load(run).reconstruct(pictures)), columns=8)
+    expected = grid(to_uint8(vaegan.load(run).reconstruct(pictures)), columns=8, originals=originals)
     assert (np.asarray(Image.open(run / "reconstructions" / "000000000208.png")) == expected[:, :, 0]).all()
     model = vaegan.load(run)
     expected = triptych(originals, to_uint8(model.reconstruct(pictures)), to_uint8(model.sample(9, seed=0)))

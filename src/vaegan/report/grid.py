@@ -28,48 +28,29 @@ TITLES = ("originals", "reconstructions", "samples")
 _PAD, _GAP = 2, 8
 
 
-def grid(images: Bytes, columns: int | None = None, pad: int = 2, scale: int | None = None) -> Bytes:
-    """Lay images uint8 `(N, H, W, C)` in rows of ``columns`` (near the root of N if None), as uint8 `(H', W', C)`.
+def grid(
+    images: Bytes, columns: int | None = None, pad: int = 2, scale: int | None = None, originals: Bytes | None = None
+) -> Bytes:
+    """Lay images uint8 `(N, H, W, C)` in rows of ``columns`` (near the root of their number if None), as one picture.
 
     The pixel (0, 0) of the image in row r and column c comes to `(pad + r (H scale + pad), pad + c (W scale + pad))`.
-    The scale is a whole factor of enlargement; if None, small images get one that makes them about 56 pixels large.
+    With ``originals`` of the same shape each row has theirs above it, and such pairs of rows are set apart. The scale
+    is a whole factor of enlargement; if None, small images get one that makes them about 56 pixels large.
     """
-    num = len(images)
-    columns = min(num, columns or math.ceil(math.sqrt(num)))
-    order = np.full((math.ceil(num / columns), columns), -1)
-    order.flat[:num] = np.arange(num)
-    return _lay(images, order, np.zeros(len(order), dtype=int), pad, scale)
-
-
-def pairs(
-    originals: Bytes, reconstructions: Bytes, columns: int | None = None, pad: int = 2, scale: int | None = None
-) -> Bytes:
-    """Lay out originals `(N, H, W, C)` in rows, each above its reconstructions; otherwise as `grid`."""
-    num = len(originals)
-    columns = min(num, columns or math.ceil(math.sqrt(2 * num)))
-    order = np.full((math.ceil(num / columns), 2, columns), -1)
-    for row in range(len(order)):
-        members = np.arange(row * columns, min(num, (row + 1) * columns))
-        order[row, :, : len(members)] = members, members + num
-    extra = 3 * pad * (np.arange(2 * len(order)) // 2)
-    return _lay(np.concatenate([originals, reconstructions]), order.reshape(-1, columns), extra, pad, scale)
-
-
-def _lay(images: Bytes, order: NDArray[np.int_], extra: NDArray[np.int_], pad: int, scale: int | None) -> Bytes:
-    """Put image `order[r, c]` (none where negative) into row r, moved down by `extra[r]`, and column c."""
-    rows, columns = order.shape
-    _, height, width, channels = images.shape
-    lines = pad * (columns + 1), pad * (rows + 1) + extra[-1]
-    scale = scale or fitting_scale(height, width, (columns, rows), lines)
+    num, height, width, channels = images.shape
+    layers = [images] if originals is None else [originals, images]
+    columns = min(num, columns or math.ceil(math.sqrt(len(layers) * num)))
+    rows, gap = math.ceil(num / columns), 3 * pad * (len(layers) - 1)
+    lines = pad * (columns + 1), pad * (len(layers) * rows + 1) + gap * (rows - 1)
+    scale = scale or fitting_scale(height, width, (columns, len(layers) * rows), lines)
     height, width = height * scale, width * scale
-    picture = np.full(
-        (pad + rows * (height + pad) + extra[-1], pad + columns * (width + pad), channels), LINE, dtype=np.uint8
-    )
-    for (row, column), index in np.ndenumerate(order):
-        if index >= 0:
-            top, left = pad + row * (height + pad) + extra[row], pad + column * (width + pad)
-            tile = images[index].repeat(scale, axis=0).repeat(scale, axis=1)
-            picture[top : top + height, left : left + width] = tile
+    picture = np.full((lines[1] + len(layers) * rows * height, lines[0] + columns * width, channels), LINE, np.uint8)
+    for layer, tiles in enumerate(layers):
+        for index, image in enumerate(tiles):
+            row, column = divmod(index, columns)
+            top = pad + (len(layers) * row + layer) * (height + pad) + gap * row
+            left = pad + column * (width + pad)
+            picture[top : top + height, left : left + width] = image.repeat(scale, axis=0).repeat(scale, axis=1)
     return picture
 
 

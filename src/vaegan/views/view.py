@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..report.grid import Bytes, grid, pairs, sheet
+from ..report.grid import Bytes, grid, sheet
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,15 @@ class View:
 
     def frames(self, scale: int | None = None) -> Iterator[Bytes]:
         """Yield the pictures of an animation: of a sequence an image each, else a column each with all rows."""
-        images, originals = self.images, self.originals
-        if not self.is_sequence:
-            images = images.swapaxes(0, 1)
-            originals = None if originals is None else originals.swapaxes(0, 1)
-        else:
-            images = images[0][:, None]
-            originals = None if originals is None else originals[0][:, None]
+
+        def in_steps(images: Bytes) -> Bytes:
+            return images[0][:, None] if self.is_sequence else images.swapaxes(0, 1)
+
+        images, originals = in_steps(self.images), None if self.originals is None else in_steps(self.originals)
         steps = list(range(len(images)))
         for step in steps + (steps[-2:0:-1] if self.plays_back else []):
-            if originals is None:
-                yield grid(images[step], self.per_row, scale=scale)
-            else:
-                yield pairs(originals[step], images[step], self.per_row, scale=scale)
+            above = None if originals is None else originals[step]
+            yield grid(images[step], self.per_row, scale=scale, originals=above)
 
     def transposed(self) -> View:
         """Return the same pictures with rows and columns exchanged."""
@@ -79,6 +75,5 @@ class View:
             return sheet(self.images, self.columns, self.rows, scale=scale)
         flat = self.images.reshape(-1, *self.images.shape[2:])
         per_row = self.per_row if self.is_sequence else self.images.shape[1]
-        if self.originals is None:
-            return grid(flat, per_row, scale=scale)
-        return pairs(self.originals.reshape(flat.shape), flat, per_row, scale=scale)
+        originals = None if self.originals is None else self.originals.reshape(flat.shape)
+        return grid(flat, per_row, scale=scale, originals=originals)
