@@ -17,7 +17,12 @@ from vaegan.latent import attribute_vectors, code_paths
 from vaegan.latent.clustering import ALGORITHMS, MAPS
 from vaegan.losses import ADVERSARIAL_FORMS
 from vaegan.metrics.extractors.features import EXTRACTORS
-from vaegan.networks import ACTIVATIONS, INITS, LATENTS, NETWORKS, NORMS, ORDERS, OUTPUTS, PADDINGS, PARTS_OF_KIND
+from vaegan.networks import NETWORKS, PARTS_OF_KIND
+from vaegan.networks.build import INITS
+from vaegan.networks.conv import PADDINGS
+from vaegan.networks.layers import ACTIVATIONS, NORMS, ORDERS
+from vaegan.networks.parts import OUTPUTS
+from vaegan.networks.residual import LATENTS
 from vaegan.objectives.diff_augment import AUGMENTATIONS
 from vaegan.priors import DEFAULT, PRIORS
 from vaegan.schedules import KL_SCHEDULES, LR_SCHEDULES

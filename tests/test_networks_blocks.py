@@ -6,8 +6,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaegan.errors import UserError
-from vaegan.networks import ACTIVATIONS, NORMS, ORDERS, Activation, ConvBlock, DenseBlock
-from vaegan.networks.layers import dense_norm, map_norm, needs_bias
+from vaegan.networks.layers import (
+    ACTIVATIONS,
+    NORMS,
+    ORDERS,
+    Activation,
+    ConvBlock,
+    DenseBlock,
+    dense_norm,
+    map_norm,
+    needs_bias,
+)
 
 REFERENCE = {
     "relu": nn.ReLU(),

@@ -9,7 +9,8 @@ from torch import nn
 
 from vaegan.config import PARTS, DecoderSettings, DiscriminatorSettings, ModelSettings, PartSettings
 from vaegan.errors import UserError
-from vaegan.networks import INITS, NETWORKS, PARTS_OF_KIND, build_parts
+from vaegan.networks import NETWORKS, PARTS_OF_KIND, build_parts
+from vaegan.networks.build import INITS
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "mlp": {part: {"hidden": [12, 8]} for part in PARTS},

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaegan.networks import NETWORKS, PADDINGS, Decoder, Discriminator, Encoder
+from vaegan.networks import NETWORKS
+from vaegan.networks.conv import PADDINGS
+from vaegan.networks.parts import Decoder, Discriminator, Encoder
 
 WIDTHS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": (24, 16)},

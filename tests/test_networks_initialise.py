@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from vaegan.errors import UserError
-from vaegan.networks import NETWORKS, initialise
+from vaegan.networks import NETWORKS
+from vaegan.networks.build import initialise
 
 LAYERS = [
     pytest.param(lambda: nn.Linear(300, 200), 300, id="dense"),

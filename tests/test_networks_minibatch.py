@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from vaegan.networks import MinibatchDiscrimination
+from vaegan.networks.layers import MinibatchDiscrimination
 
 
 def looped(x: np.ndarray, weight: np.ndarray, num_features: int, row_dim: int) -> np.ndarray:

@@ -14,8 +14,9 @@ import vaegan
 from vaegan.errors import UserError
 from vaegan.latent.code_paths import interpolate
 from vaegan.models import Model
-from vaegan.networks import ResidualBlock, ResidualDecoder, ResidualEncoder, SelfAttention, build_parts, code_shape
+from vaegan.networks import build_parts, code_shape
 from vaegan.networks.resample import DownConv2d, NearestConv2d, UpConv2d
+from vaegan.networks.residual import ResidualBlock, ResidualDecoder, ResidualEncoder, SelfAttention
 from vaegan.priors import fit_priors
 
 NARROW = {"blocks": 1, "groups": 2}

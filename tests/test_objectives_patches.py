@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vaegan.networks import ConvDiscriminator
+from vaegan.networks.conv import ConvDiscriminator
 from vaegan.objectives import AdversarialLoss, Noise, VAEGANObjective
 from vaegan.objectives.adversarial import pairwise_accuracy
 from vaegan.objectives.feature_discriminator import r1_gradients

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vaegan.networks import ResidualDecoder, ResidualEncoder, build_parts, code_shape
+from vaegan.networks import build_parts, code_shape
+from vaegan.networks.residual import ResidualDecoder, ResidualEncoder
 from vaegan.recipes import RECIPES
 
 Rows = list[tuple[str, tuple[int, ...], int]]

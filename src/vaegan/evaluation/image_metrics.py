@@ -175,23 +175,12 @@ def quick_scores(
     on_samples: Callable[[Tensor], None] = lambda features: None,
     batch_size: int = 256,
 ) -> dict[str, float]:
-    """Return the Fréchet distances of samples and of reconstructions to held-out images.
+    """Return the Fréchet distances of ``num`` samples and as many reconstructions (at most) to held-out images.
 
-    Args:
-        model: to score.
-        images_held_out: bytes `(N, H, W, C)` or floats `(N, C, H, W)` in [0, 1]; the first `num` are reconstructed.
-        extractor: of features.
-        num: samples and, at most, reconstructions.
-        seed: of the samples.
-        prior: that the samples come from.
-        reference: `moments_of(images_held_out, extractor)`, to be computed once for many calls.
-        condition: of the held-out images, `(N, A)`, for a conditional model; samples have it too.
-        codes: of the samples `(num, Z)`, instead of draws from the prior.
-        on_samples: called with the samples' features `(num, D)`.
-        batch_size: images at a time.
-
-    Returns:
-        'frechet_samples' where the model has the prior, 'frechet_reconstructions' where it has an encoder.
+    They are 'frechet_samples' where the model has the prior, 'frechet_reconstructions' where it has an encoder. The
+    ``reference`` is `moments_of(images_held_out, extractor)`, to be computed once for many calls. The ``condition`` of
+    the held-out images, `(N, A)`, is that of samples too. Codes `(num, Z)` take the place of draws from the prior;
+    ``on_samples`` is called with the samples' features `(num, D)`.
     """
     reference = reference or moments_of(images_held_out, extractor, batch_size)
     scores = {}

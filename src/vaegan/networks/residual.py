@@ -75,10 +75,9 @@ def code_map(image_shape: ImageShape, latent_dim: int, channels: Sequence[int]) 
 
 
 class ResidualEncoder(Encoder):
-    """Encoder of residual blocks.
+    """Encoder of residual blocks; other arguments as `ConvEncoder`.
 
     Args:
-        image_shape: ``(C, H, W)``, any size.
         latent_dim: dimensions of the code; of a map its channels.
         channels: width of each stage, from the image on; one more than sizes are halved.
         blocks: in each stage.
@@ -87,8 +86,6 @@ class ResidualEncoder(Encoder):
         latent: 'vector', or 'map' for a code of (latent_dim, h, w), h and w the size of the last stage.
         hidden: width of each dense layer before the head; of a vector alone.
         dropout: share of values dropped in each block and of units after each dense layer, in training.
-        variational: whether the head gives ``(mu, logvar)`` or a plain code.
-        condition_dim: dimensions A of the condition c that is joined to the flattened maps; 0 for none.
 
     Raises:
         UserError: if groups do not divide widths, there are too many stages, or an option does not work with a map.

@@ -36,14 +36,9 @@ def reproduce(
 ) -> Iterator[Results]:
     """Train and measure all models, or resume where an earlier call stopped; yield the results after each seed.
 
-    Args:
-        base: settings that all trainings start from, see `plan`.
-        out: folder of everything.
-        num_seeds: of the attribute-conditional models.
-        options: how models are measured.
-        overwrite: train again what exists.
-
-    Raises UserError if the data have no attributes or settings do not fit, Stopped after Ctrl-C or SIGTERM.
+    All trainings start from ``base`` (see `plan`); attribute-conditional models have ``num_seeds`` seeds. With
+    ``overwrite`` what exists is trained again. Raises UserError if the data have no attributes or settings do not fit,
+    Stopped after Ctrl-C or SIGTERM.
     """
     trainings = plan(base, num_seeds, out)
     lab = _Lab(base, out, options or MeasureOptions())

@@ -98,17 +98,11 @@ def fit(
     batch_size: int = 64,
     lr: float = 2e-3,
 ) -> Classifier:
-    """Train a classifier by AdamW.
+    """Train a classifier by AdamW on ``num`` images until it has seen ``num_images``, over all passes.
 
-    Args:
-        loss: given the classifier and the indices of a batch, int64 `(B,)`, returns the batch's loss.
-        num: number of images in the data.
-        image_shape: (C, H, W).
-        num_outputs: of the classifier.
-        seed: of first weights, order and dropout; torch's global generator is not used.
-        num_images: images seen, over all passes.
-        batch_size: images of a step.
-        lr: highest learning rate; it rises over the first tenth and falls to 0 along a cosine.
+    ``loss`` returns that of a batch from the classifier and the indices int64 `(B,)`. First weights, order and dropout
+    come from the seed, not from torch's global generator. The learning rate rises to ``lr`` over the first tenth and
+    falls to 0 along a cosine.
     """
     batch_size = min(batch_size, num)
     num_steps = -(-num_images // batch_size)
