@@ -11,6 +11,7 @@ decoder: in each of them, to the first vectors in the sequence of layers.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 import torch
@@ -40,9 +41,7 @@ class _Layers(nn.Sequential):
     """Named layers applied one after the other; any of them can be hooked by its name."""
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
-        super().__init__()
-        for name, layer in layers.items():
-            self.add_module(name, layer)
+        super().__init__(OrderedDict(layers))
 
     def through(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the last layer's output; ``c`` is concatenated to the first vectors."""

@@ -20,6 +20,7 @@ Its cost grows with the square of the number of pixels, so it is used where maps
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -114,7 +115,7 @@ class ResidualEncoder(Encoder):
             stage = _blocks(inputs, width, blocks, groups, dropout)
             if i < len(channels):
                 stage["down"] = DownConv2d(width, width)
-            layers[f"stage{i}"] = _sequence(stage)
+            layers[f"stage{i}"] = nn.Sequential(OrderedDict(stage))
             inputs = width
         layers["middle"] = _middle(inputs, groups, dropout, attention)
         layers["norm"] = NormSiLU(inputs, groups)
@@ -172,7 +173,7 @@ class ResidualDecoder(Decoder):
             stage = _blocks(inputs, width, blocks + 1, groups, dropout)
             if i < len(channels):
                 stage["up"] = UpConv2d(width, width, sizes[i])
-            layers[f"stage{i}"] = _sequence(stage)
+            layers[f"stage{i}"] = nn.Sequential(OrderedDict(stage))
             inputs = width
         layers["norm"] = NormSiLU(inputs, groups)
         layers["output"] = convolution(inputs, image_shape[0], sizes[-1], 3, 1, bias=True)
@@ -204,14 +205,7 @@ def _blocks(inputs: int, width: int, num: int, groups: int, dropout: float) -> d
 def _middle(width: int, groups: int, dropout: float, attention: bool) -> nn.Sequential:
     first, last = (ResidualBlock(width, width, groups, dropout) for _ in range(2))
     between: dict[str, nn.Module] = {"attention": SelfAttention(width, groups)} if attention else {}
-    return _sequence({"block1": first, **between, "block2": last})
-
-
-def _sequence(layers: dict[str, nn.Module]) -> nn.Sequential:
-    sequence = nn.Sequential()
-    for name, layer in layers.items():
-        sequence.add_module(name, layer)
-    return sequence
+    return nn.Sequential(OrderedDict({"block1": first, **between, "block2": last}))
 
 
 GROUP_NORM_EPS = 1e-6

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +16,7 @@ from ..errors import UserError
 from ..latent.attribute_check import LEVEL, NUM_DRAWS, Effect, check_vectors
 from ..latent.attribute_vectors import AttributeVectors, VectorMethod, find_attribute, find_vectors, sweep
 from ..metrics.extractors.classifier import balanced_accuracy, train_classifier
+from ..metrics.figures import finite_or_none
 from ..pixels import to_unit
 from ..runs.opened import OpenedRun
 from .view import View
@@ -132,8 +132,8 @@ def attribute_effects(
         name: {
             "threshold": float(vectors.thresholds[i]),
             "training_images_without_and_with": vectors.counts[i].tolist(),
-            "accuracy_on_originals": _number(accuracies[0][i]),
-            "accuracy_on_reconstructions": _number(accuracies[1][i]),
+            "accuracy_on_originals": finite_or_none(accuracies[0][i]),
+            "accuracy_on_reconstructions": finite_or_none(accuracies[1][i]),
             "share_in_reconstructions": float((unedited[:, i] > 0.5).float().mean()),
         }
         for i, name in enumerate(vectors.names)
@@ -149,10 +149,6 @@ def attribute_effects(
         "effects": [asdict(effect) for effect in effects],
         "work": {way: _working(effects, singly=way == "by_image") for way in ("by_share", "by_image")},
     }
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _working(effects: Sequence[Effect], *, singly: bool) -> list[str]:
