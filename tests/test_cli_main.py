@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 import subprocess
 import sys
@@ -11,6 +13,27 @@ from vaegan.cli import COMMANDS, main
 from vaegan.errors import UserError
 
 FORBIDDEN = ("torch", "matplotlib", "sklearn", "PIL")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+def test_a_disk_that_cannot_be_written_is_one_line_out_of_any_command(command, capsys, monkeypatch, number):
+    def fail(options):
+        raise OSError(number, os.strerror(number), "/disk/file")
+
+    monkeypatch.setattr("vaegan.cli.recipes.run", fail)
+    assert command("recipes") == 2
+    told = f"vaegan recipes: cannot access /disk/file: {os.strerror(number)}; free some space or choose another place\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("words", ["cluster none --overwrite", "priors none --overwrite", "push none a/b --overwrite"])
+def test_no_command_writes_into_a_folder_of_others(command, capsys, tmp_path, words):
+    names = ("clusters.json", "config.json", "gallery.png", "README.md")
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    assert command(*words.split(), "--out", tmp_path) == 2
+    assert "holds other things (README.md); choose a new one" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir() if path.read_text() == "{}"} == set(names)
 
 
 def test_help_lists_every_command_with_a_line(capsys):

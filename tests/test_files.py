@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from vaegan import files
 from vaegan.errors import UserError, printable
 from vaegan.files import folder_beside, read_bytes, read_json, write_json, write_text, written_beside
 
@@ -156,3 +158,100 @@ def test_json_nested_too_deeply_is_an_ordinary_error(tmp_path: Path) -> None:
 def test_names_are_listed_on_one_line() -> None:
     assert printable("顔 a") == "顔 a"
     assert printable("a\nb\udcff\u202e") == r"a\nb\udcff\u202e"
+
+
+def test_what_killed_processes_left_goes_with_the_next_write(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)  # a number that no process has now
+    gone = [f".a.{child}.part.txt", f".a.{child}-{files._HOST}.part.json", f".a.{child}.part"]
+    mine = [".a.part.txt", f".b.{child}.part.txt", f".a.{os.getppid()}.part.txt", f".a.{child}-00000000.part.txt"]
+    for name in (*gone[:-1], *mine):
+        (tmp_path / name).touch()
+    (tmp_path / gone[-1]).mkdir()
+    (tmp_path / gone[-1] / "file").touch()
+    write_text(tmp_path / "a.txt", "new")
+    assert names(tmp_path) == {"a.txt", *mine}
+
+
+@pytest.mark.parametrize("stage", ["written", "moved away", "replaced"])
+def test_a_folder_survives_a_kill_at_each_stage_of_its_replacement(tmp_path: Path, stage: str) -> None:
+    whole, part, before = tmp_path / "export", tmp_path / ".export.99999999.part", tmp_path / ".export.99999999.before"
+    for path in {"written": (whole, part), "moved away": (before, part), "replaced": (whole, before)}[stage]:
+        path.mkdir()
+        (path / "old").touch()
+    files.clear_leftovers(tmp_path, "export")
+    assert names(tmp_path) == {"export"}
+    assert names(whole) == {"old"}
+
+
+def test_a_leftover_of_an_earlier_process_of_this_number_goes(tmp_path: Path) -> None:
+    """In a container the process has the same number each time."""
+    (tmp_path / f".a.{os.getpid()}.part").mkdir()
+    with written_beside(tmp_path / "a.json") as beside:
+        beside.write_text("{}")
+        assert names(tmp_path) == {beside.name}
+        write_text(tmp_path / "a.txt", "text")  # of the same name: spares what is being written
+        assert names(tmp_path) == {beside.name, "a.txt"}
+    assert names(tmp_path) == {"a.json", "a.txt"}
+
+
+def test_files_that_belong_together_are_all_replaced_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = ({"a.txt": word, "a.json": word} for word in (b"old", b"new"))
+    files.write_together(tmp_path, old, replaced=["a.json"])
+    write = Path.write_bytes
+
+    def fill_up(path: Path, content: bytes) -> int:
+        if path.suffix == ".txt":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fill_up)
+        with pytest.raises(UserError, match=r"cannot write .*a\.txt: No space left on device"):
+            files.write_together(tmp_path, new, replaced=["a.json"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == old
+    files.write_together(tmp_path, new, replaced=["a.json"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == new
+
+
+@pytest.mark.parametrize("failing", ["mkdir", "unlink", "replace", "rename"])
+def test_a_disk_that_turns_read_only_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    write_text(tmp_path / "a.txt", "old")
+    monkeypatch.setattr(Path, failing, refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    if failing in ("mkdir", "replace"):
+        with pytest.raises(UserError, match=r"cannot .*: Read-only file system; "):
+            write_text(tmp_path / "a.txt", "new")
+        assert (tmp_path / "a.txt").read_text() == "old"
+    if failing in ("mkdir", "rename"):
+        with pytest.raises(UserError, match=r"cannot write .*: Read-only file system; "), folder_beside(tmp_path / "b"):
+            pass
+    with pytest.raises(UserError, match=r"cannot write .*a\.txt: Read-only file system; "):
+        files.remove(tmp_path / "a.txt")
+
+
+def test_only_a_folder_of_ours_is_written_into(tmp_path: Path) -> None:
+    def check(folder: Path, *, overwrite: bool, names: tuple[str, ...] = ("*",)) -> None:
+        files.check_folder(folder, "mark.json", "ours", overwrite, names)
+
+    for overwrite in (False, True):
+        check(tmp_path / "none", overwrite=overwrite)
+        check(tmp_path, overwrite=overwrite)
+    (tmp_path / "notes.txt").write_text("mine")
+    for mark in ("", "[]", '{"theirs": 1}', "\xff"):
+        (tmp_path / "mark.json").write_text(mark)
+        with pytest.raises(UserError, match=r"folder .* holds other things \(mark.json\); choose a new one"):
+            check(tmp_path, overwrite=True)
+    (tmp_path / "mark.json").write_text('{"ours": 1}')
+    check(tmp_path, overwrite=True)
+    with pytest.raises(UserError, match="exists; choose another name or allow it to be replaced"):
+        check(tmp_path, overwrite=False)
+    with pytest.raises(UserError, match=r"holds other things \(notes.txt\)"):
+        check(tmp_path, overwrite=True, names=("mark.json",))
+    with pytest.raises(UserError, match=r"notes.txt is a file; name a folder"):
+        check(tmp_path / "notes.txt", overwrite=True)

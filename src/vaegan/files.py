@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
+import glob
+import hashlib
 import json
 import os
+import platform
+import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +22,15 @@ from .errors import UserError
 MAX_TEXT = 2**26  # bytes of a description in JSON, or a table of a data set
 MAX_FILE = 2**29  # bytes of an image file, also unpacked from an archive
 MAX_PIXELS = 50_000_000  # of an image that is decoded
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_DAY = 24 * 3600.0
+_live: set[Path] = set()  # what this process is writing
+_UNFINISHED = re.compile(r"\.(?P<stem>.+)\.(?P<pid>\d+)(-(?P<host>[0-9a-f]{8}))?\.(?P<what>part|before)(\.[^.]+)?")
+OF_A_DISK = {
+    getattr(errno, name, None)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ENAMETOOLONG", "ESTALE", "EMFILE", "ENFILE")
+}
+"""Numbers of errors that are the disk's or the system's, not ours."""
 
 
 def read_bytes(source: Path | IO[bytes], limit: int = MAX_TEXT) -> bytes:
@@ -42,6 +57,13 @@ def read_json(path: Path) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the mapping in a JSON file; an empty one if there is none that can be read."""
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return dict(read_json(path))
+    return {}
+
+
 @contextlib.contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder, made if missing; on success flush it and rename it to ``path``.
@@ -53,27 +75,30 @@ def written_beside(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot create folder {path.parent}: {error.strerror}; choose another place") from error
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    beside = path.with_name(f".{path.stem}.{os.getpid()}-{_HOST}.part{path.suffix}")
+    clear_leftovers(path.parent, glob.escape(path.stem))
+    _live.add(beside)
     try:
         yield beside
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another place"
-        ) from error
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+        raise _cannot_write(path, error) from error
+    finally:
+        _live.discard(beside)
+        with contextlib.suppress(OSError):  # of a read-only disk, even for a file that is not there
+            beside.unlink()
 
 
 @contextlib.contextmanager
 def folder_beside(folder: Path) -> Iterator[Path]:
     """Yield a new folder that replaces ``folder`` on success; UserError if it cannot be written."""
     folder = folder.expanduser().resolve()
-    beside, before = (folder.with_name(f".{folder.name}.{os.getpid()}.{word}") for word in ("part", "before"))
+    own = f".{folder.name}.{os.getpid()}-{_HOST}"
+    beside, before = folder.with_name(f"{own}.part"), folder.with_name(f"{own}.before")
+    clear_leftovers(folder.parent, glob.escape(folder.name))
+    _live.update((beside, before))
     try:
         beside.mkdir(parents=True)
         yield beside
@@ -81,20 +106,90 @@ def folder_beside(folder: Path) -> Iterator[Path]:
             folder.rename(before)
         beside.rename(folder)
     except OSError as error:
-        raise UserError(
-            f"cannot write {folder}: {error.strerror or error}; free some space or choose another place"
-        ) from error
+        raise _cannot_write(folder, error) from error
     finally:
-        if before.is_dir() and not folder.exists():
-            before.rename(folder)
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(before, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if before.is_dir() and not folder.exists():
+                before.rename(folder)
+        for path in (beside, before):
+            _live.discard(path)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there; UserError if it cannot be removed."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write {path}: {error.strerror or error}; free some space or choose another place")
+
+
+def clear_leftovers(folder: Path, stems: str, *, of_anyone: bool = False) -> None:
+    """Remove what killed processes left unfinished in a folder; what one of them was about to replace comes back.
+
+    ``stems`` is a pattern of the names, without suffix, of what is written there, and ``of_anyone`` whether no other
+    process can be writing it.
+    """
+    for path in sorted(folder.iterdir()) if folder.is_dir() and os.access(folder, os.R_OK) else ():
+        match = _UNFINISHED.fullmatch(path.name)
+        if match is None or not fnmatch.fnmatchcase(match["stem"], stems):
+            continue
+        with contextlib.suppress(OSError):  # another process may be faster
+            if of_anyone or _is_abandoned(path, match):
+                replaced = folder / match["stem"]
+                if match["what"] == "before" and not replaced.exists():
+                    path.rename(replaced)
+                elif path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a name is that of an unfinished file or folder."""
+    return _UNFINISHED.fullmatch(path.name) is not None
+
+
+def _is_abandoned(path: Path, match: re.Match[str]) -> bool:
+    """Whether the process that was writing this has ended; of another machine's, whether it is a day old."""
+    pid = int(match["pid"])
+    if match["host"] not in (None, _HOST) or os.name == "nt":  # there `os.kill` would end the process
+        return time.time() - path.lstat().st_mtime > _DAY
+    if pid == os.getpid():  # as in each start of a container
+        return path not in _live
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    return False  # a PermissionError says so too
 
 
 def check_free(path: Path, overwrite: bool) -> None:
     """Raise UserError if ``path`` exists and may not be replaced."""
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists; choose another name or allow it to be replaced (--overwrite)")
+
+
+def check_folder(folder: Path, mark: str, key: str, overwrite: bool, names: Sequence[str] = ("*",)) -> None:
+    """Raise UserError if a folder may not be written: it must be new, empty, or ours and to be replaced.
+
+    It is ours if ``key`` is in its JSON file ``mark``; a folder replaced as a whole may hold ``names`` alone.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder")
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    if key in read_mapping(folder / mark):
+        others = [entry for entry in entries if not any(entry.match(name) for name in names)]
+    else:
+        others = entries
+    if others:
+        raise UserError(f"folder {folder} holds other things ({others[0].name}); choose a new one")
+    if entries:
+        check_free(folder, overwrite)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -105,4 +200,21 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON in one piece (see `written_beside`)."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    write_text(path, to_json(value))
+
+
+def to_json(value: Any) -> str:
+    """Return indented JSON."""
+    return json.dumps(value, indent=2) + "\n"
+
+
+def write_together(folder: Path, contents: Mapping[str, bytes], replaced: Sequence[str]) -> None:
+    """Write files that belong together: all beside, then ``replaced`` ones go, then all are renamed in this order.
+
+    So a full disk changes nothing; a kill between leaves the first ones without the last, which describes them.
+    """
+    with contextlib.ExitStack() as files:
+        for name in reversed(list(contents)):
+            files.enter_context(written_beside(folder / name)).write_bytes(contents[name])
+        for name in replaced:
+            remove(folder / name)

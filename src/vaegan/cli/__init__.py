@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from ..errors import UserError
 from ..errors import nearest as nearest_word  # 'nearest' becomes the command of that name, once imported
+from ..files import OF_A_DISK
 from ..version import __version__
 from . import console
 from .console import print_table
@@ -68,7 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_A_DISK:
+            what = error.filename or "what the command writes"
+            console.complain(who, f"cannot access {what}: {error.strerror}; free some space or choose another place")
+            return 2
         traceback.print_exc()
         console.complain(who, "this is a bug in vaegan; please report it with the lines above")
         return 1
