@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,9 +15,12 @@ from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.errors import UserError
 from vaegan.recipes import config_for
+from vaegan.runs import run_folder
 from vaegan.runs.run_folder import OF_A_RUN, RunFolder
-from vaegan.settings_io import setting_names
+from vaegan.settings_io import dump_yaml, setting_names
+from vaegan.training.factories import loop_settings
 from vaegan.training.resuming import MAY_CHANGE, RESOLVED, check_same_data, open_run, start_run
+from vaegan.training.session import Session
 
 
 def config(**changes: object) -> Config:
@@ -30,7 +36,7 @@ def started(path: Path, settings: Config | None = None) -> RunFolder:
 def test_records_come_back_without_the_line_that_was_cut_off(tmp_path: Path) -> None:
     run = started(tmp_path / "run")
     assert list(run.records()) == []
-    records = [{"images": i, "losses": {"encoder": {"kl": 0.1 * i}}} for i in (64, 128, 192)]
+    records = [{"images": i, "split": "train", "losses": {"encoder": {"kl": 0.1 * i}}} for i in (64, 128, 192)]
     for record in records:
         run.add_record(record)
     with run.metrics_path.open("a") as file:
@@ -108,30 +114,170 @@ def test_free_and_resolved_settings_exist() -> None:
     assert set(setting_names()) >= MAY_CHANGE | RESOLVED
 
 
+MINE = (
+    "notes.txt", "pictures/holiday.png", "pictures/cluster/notes.txt", "export/readme.txt", "model/readme.txt",
+    "samples/mine.png", "checkpoints/best.pt", "tensorboard/notes", ".notes.7.part.txt", ".losses.part.png",
+)  # fmt: skip
+
+
 def test_starting_anew_clears_what_the_run_made_and_nothing_else(tmp_path: Path) -> None:
     run = started(tmp_path / "run")
-    for name in OF_A_RUN:
-        if "." in name:
-            (run.path / name).write_text("old")
-        else:
-            (run.path / name).mkdir()
-            (run.path / name / "file").write_text("old")
-    (run.path / ".losses.7.part.png").write_text("half")
-    (run.path / "notes.txt").write_text("mine")
+    for name in (*OF_A_RUN, *MINE):
+        path = run.path / name.replace("[0-9]", "1").replace("*", "1")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path != run.config_path and path != run.data_path:
+            path.write_text("old")
+    (run.path / ".losses.99999999.part.png").write_text("half")  # of a number that no process has
+    (run.path / ".export.99999999.part").mkdir()
     start_run(run, config(seed=5), open_data("digits"))
-    assert {path.name for path in run.path.iterdir()} == {"config.yaml", "data.json", "notes.txt"}
+    files = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
+    assert files == {"config.yaml", "data.json", *MINE}
+    assert not (run.path / "best").exists()
+    assert not (run.path / ".export.99999999.part").exists()
     assert run.config == config(seed=5)
+    assert run.config_path.is_file()
+    assert open_run(run.path, config(), overwrite=True) == (run, None)
+
+
+OTHERS = {
+    "of something else": ("model: resnet\ntrain: {lr: 0.1}\n", "model/model.safetensors"),
+    "written by hand": ("seed: 1\nmodel: {kind: vae}\n", "pictures/sample.png"),
+    "copied from a run": (None, "samples/000000000064.png"),
+}
+
+
+@pytest.mark.parametrize(("settings", "other"), OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_is_no_run_because_of_its_settings(
+    tmp_path: Path, settings: str | None, other: str, overwrite: bool
+) -> None:
+    (tmp_path / other).parent.mkdir()
+    (tmp_path / other).write_text("mine")
+    if settings is None:
+        dump_yaml(config(), tmp_path / "config.yaml")
+    else:
+        (tmp_path / "config.yaml").write_text(settings)
+    with pytest.raises(UserError, match="holds other files and is not a run; name a new folder"):
+        open_run(tmp_path, config(), overwrite=overwrite)
+    assert (tmp_path / other).read_text() == "mine"
+
+
+def test_a_run_that_was_killed_at_its_very_start_is_one(tmp_path: Path) -> None:
+    dump_yaml(config(), tmp_path / "config.yaml")
+    (tmp_path / ".lock").write_text("")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert open_run(tmp_path, config(), overwrite=False)[1] == config()
+    assert open_run(tmp_path, config(), overwrite=True)[1] is None
+
+
+def test_what_is_behind_a_link_is_not_cleared(tmp_path: Path) -> None:
+    run, other = started(tmp_path / "run"), tmp_path / "elsewhere"
+    other.mkdir()
+    (other / "model.safetensors").write_text("mine")
+    (run.path / "model").symlink_to(other)
+    with pytest.raises(UserError, match=r"model.safetensors is a link or a folder, which no training makes; move it"):
+        open_run(run.path, config(), overwrite=True)
+    assert (other / "model.safetensors").read_text() == "mine"
+
+
+def test_a_second_training_is_named_the_first(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "new" / "run")
+    with run.locked():
+        told = (
+            rf"--out .*run is being trained by process {os.getpid()} on .* since \d+-.*; wait for its end, stop it, or"
+        )
+        with pytest.raises(UserError, match=told), run.locked():
+            pass
+        assert [path.name for path in run.path.iterdir()] == [".lock"]
+    assert list(tmp_path.iterdir()) == []  # nothing came of it
+    with run.locked():
+        (run.path / "mine").touch()
+    assert [path.name for path in run.path.iterdir()] == ["mine"]
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    child = os.fork()
+    if not child:
+        with run.locked():
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert f"process {child} " in (tmp_path / ".lock").read_text()
+    with run.locked():
+        assert f"process {os.getpid()} " in (tmp_path / ".lock").read_text()
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_where_there_are_no_locks_the_file_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "fcntl", None)
+    run = RunFolder(tmp_path)
+    with run.locked(), pytest.raises(UserError, match=r"\(if that has been killed, remove .*\.lock\)"), run.locked():
+        pass
+    with run.locked():
+        pass
+
+
+def test_a_run_of_an_earlier_version_with_a_target_of_nothing_resumes(tmp_path: Path) -> None:
+    run = started(tmp_path / "run")
+    text = run.config_path.read_text()
+    assert "augment_target: null" in text
+    run.config_path.write_text(text.replace("augment_target: null", "augment_target: 0.6"))
+    assert open_run(run.path, config(), overwrite=False) == (run, config())
+
+
+def test_damaged_records_are_passed_over_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = b'{"images": 64, "split": "train", "losses": {"encoder": {"kl": NaN}}}\n'
+    bad = [
+        b"\xff\n", b"[]\n", b"7\n", b"{}\n", b'{"images": "64", "split": "train"}\n', b"[" * 100_000 + b"\n",
+        b'{"images": 64, "split": "train", "images_per_second": "x"}\n',
+        b'{"images": 64, "split": "test", "health": [1]}\n',
+        b'{"images": 64, "split": "train", "losses": [1]}\n', b'{"images": 64, "split": "x"}\n', b"\n",
+        good.replace(b"64", b"-1"), good.replace(b"64", b"1" * 30), good[:40] + b"\x00" + good[41:],
+    ]  # fmt: skip
+    run = RunFolder(tmp_path)
+    run.metrics_path.write_bytes(good + good.join(bad) + good[:-9])  # the last was cut off by a crash
+    with caplog.at_level("WARNING", "vaegan"):
+        assert len(list(run.records())) == len(bad)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{run.metrics_path}: passed over {len(bad)} damaged lines"
+    ]
+    run.truncate_records(64)
+    assert run.metrics_path.read_text().count("\n") == len(bad)
+    for status in (b"\xff", b"[]", b'{"finished": "yes"}'):
+        (tmp_path / "status.json").write_bytes(status)
+        assert not run.is_finished
+
+
+def test_another_length_under_a_falling_rate_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Of 2,048 images, and going on to 3,008: the rate was at its end, and goes up again."""
+
+    def said(schedule: str, before: int) -> list[str]:
+        settings = {"optim.schedule": schedule, "optim.final_lr_factor": 0.1, "train.batch_size": 64}
+        now, then = (config_for("digits", settings | {"train.images": images}) for images in (3008, before))
+        model = SimpleNamespace(latent_dim=4, image_range=(0.0, 1.0))
+        trainer = SimpleNamespace(settings=loop_settings(now, model, 1524), images=2048)
+        caplog.clear()
+        with caplog.at_level("WARNING", "vaegan"):
+            Session._say_changed_rate(SimpleNamespace(config=now, before=then, model=model, trainer=trainer))
+        return [record.getMessage() for record in caplog.records]
+
+    assert said("linear", 2048) == [
+        "schedule linear ends at 3,008 images now, not 2,048: the learning rate goes from 0.128 to 0.406 of its start, "
+        "and the model will differ from one trained that long at once"
+    ]
+    assert len(said("cosine", 2048)) == 1
+    assert said("linear", 3008) == said("constant", 2048) == []
 
 
 def test_other_images_are_refused(tmp_path: Path) -> None:
     run, digits = started(tmp_path / "run"), open_data("digits")
-    check_same_data(run, config(), digits)
+    check_same_data(run, digits)
     told = json.loads(run.data_path.read_text())
     assert told == {"name": "digits", "train": 1524, "test": 273, "fingerprint": digits.fingerprint}
     changed = replace(digits, fingerprint="0" * 32)
     with pytest.raises(UserError, match=r"images of digits differ from those that .*run was trained on; restore them"):
-        check_same_data(run, config(), changed)
+        check_same_data(run, changed)
     run.data_path.unlink()  # as the message says, and as runs of old have none
-    check_same_data(run, config(), changed)
+    check_same_data(run, changed)
     with pytest.raises(UserError, match="differ from those"):
-        check_same_data(run, config(), digits)
+        check_same_data(run, digits)

@@ -146,8 +146,19 @@ def load_yaml(path: Path) -> Config:
         raise UserError(f"{path}: {error}") from error
 
 
+def is_complete(path: Path) -> bool:
+    """Whether a file has all groups of settings, as `dump_yaml` writes them; UserError if it cannot be read."""
+    return _read_mapping(path).keys() >= {"format", "recipe", "seed", "data", "model", "loss", "optim", "train"}
+
+
 def _with_new_names(values: dict[Any, Any]) -> dict[Any, Any]:
-    """Return the settings of a file with those of `RENAMED` under their current names."""
+    """Return the settings of a file with those of `RENAMED` under their current names.
+
+    Earlier versions also wrote a target of augmentations where there were none, which had no effect.
+    """
+    loss = values.get("loss")
+    if isinstance(loss, dict) and not loss.get("augment"):
+        values = {**values, "loss": {**loss, "augment_target": None}}
     for old, new in RENAMED.items():
         group, name = old.split(".")
         inside = values.get(group)

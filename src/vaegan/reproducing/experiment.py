@@ -16,11 +16,12 @@ import torch
 
 from ..config import Config
 from ..data import open_data
-from ..files import write_json
+from ..files import read_mapping, write_json
 from ..metrics import figures
 from ..metrics.figures import Figures
 from ..models import load
-from ..models.serialization import weights_digest
+from ..models.serialization import file_digest
+from ..runs.run_folder import MODEL, WEIGHTS
 from ..training import train
 from ..training.device import pick_device
 from . import measurements
@@ -96,7 +97,7 @@ class _Lab:
                 measurements.similarity_of_model(model, self.regressor, self.images, num_samples=num, **self._common)
             )
 
-        return figures.from_json(self._cached(training.name, weights_digest(folder / "model"), compute))
+        return figures.from_json(self._cached(training.name, file_digest(folder / MODEL / WEIGHTS), compute))
 
     def _cached(self, name: str, weights: str, compute: Callable[[], Any]) -> Any:
         computed_from = {
@@ -113,11 +114,8 @@ class _Lab:
 
 def cached_json(path: Path, computed_from: Mapping[str, Any], compute: Callable[[], Any]) -> Any:
     """Return the result in a file if it was computed from the same things, else compute it and write the file."""
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        saved = None
-    if isinstance(saved, dict) and saved.get("of") == json.loads(json.dumps(computed_from)):
+    saved = read_mapping(path)
+    if saved.get("of") == json.loads(json.dumps(computed_from)):
         return saved["result"]
     result = compute()
     write_json(path, {"of": computed_from, "result": result})

@@ -53,12 +53,12 @@ _QUICK = {
 
 @dataclass(frozen=True)
 class Training:
-    """One training."""
+    """One training: the name of its folder, the kind of model, whether it is attribute-conditional, and settings."""
 
-    name: str  # of its folder
-    kind: str  # of model
-    is_conditional: bool  # whether it is attribute-conditional
-    config: Config  # settings
+    name: str
+    kind: str
+    is_conditional: bool
+    config: Config
 
     @property
     def model(self) -> str:

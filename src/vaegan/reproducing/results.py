@@ -23,31 +23,39 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """How models are measured."""
+    """How models are measured.
 
-    num: int = 1_000  # held-out images and attribute vectors, at most
-    num_samples: int = 10  # images drawn for each vector
-    regressor_images: int | None = None  # images that the regressor sees in training; None for as many as suit the data
-    batch_size: int = 256  # images computed at a time
+    ``num`` is of held-out images and attribute vectors, at most; ``num_samples`` of images drawn for each vector;
+    ``regressor_images`` are seen by the regressor in training, as many as suit the data if None.
+    """
+
+    num: int = 1_000
+    num_samples: int = 10
+    regressor_images: int | None = None
+    batch_size: int = 256
 
 
 @dataclass
 class Results:
-    """The results so far."""
+    """The results so far.
 
-    data: ImageData  # the images
-    base: Config  # settings that all trainings started from
-    options: MeasureOptions  # how models are measured
-    images: ImageSet  # held-out images, whose attributes models are conditioned on
-    r_squared: Mapping[str, float | None]  # of the regressor for each attribute, None where it is constant
-    real: Figures  # figures of real images with their own attributes
-    others: Figures  # of other real images
-    real_pixels: Figures  # sharpness of real images
-    trainings: list[Training] = field(default_factory=list)  # the finished ones
-    # figures of each attribute-conditional kind, one for each seed
+    ``images`` are held out, and models are conditioned on their attributes; ``r_squared`` is the regressor's for each
+    attribute, None where it is constant; ``real`` are figures of real images with their own attributes, ``others`` of
+    other real images, ``real_pixels`` their sharpness. Of the trainings finished, ``conditional`` has figures of each
+    attribute-conditional kind, one for each seed, ``pixels`` of each unconditional kind, and ``runs`` the folders.
+    """
+
+    data: ImageData
+    base: Config
+    options: MeasureOptions
+    images: ImageSet
+    r_squared: Mapping[str, float | None]
+    real: Figures
+    others: Figures
+    real_pixels: Figures
+    trainings: list[Training] = field(default_factory=list)
     conditional: dict[str, list[Figures]] = field(default_factory=dict)
-    pixels: dict[str, Figures] = field(default_factory=dict)  # figures of each unconditional kind
-    # folders of all models so far, by kind, for conditional models and for others
+    pixels: dict[str, Figures] = field(default_factory=dict)
     runs: dict[bool, dict[str, list[Path]]] = field(default_factory=lambda: {False: {}, True: {}})
 
     def add(self, training: Training, folder: Path, measured: Figures) -> None:

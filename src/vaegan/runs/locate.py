@@ -19,11 +19,14 @@ DEMO = "demo"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a model is."""
+    """Where a model is: its folder (None where a run has saved none yet), and that of the settings it was trained with.
 
-    model: Path | None  # folder that holds its config.json; None where a run has saved none yet
-    run: Path | None  # folder with the settings it was trained with: its run, or its own; None where they are missing
-    which: Which = "last"  # of a run's models, the last or the best
+    ``which`` says whether it is the last or the best of a run.
+    """
+
+    model: Path | None
+    run: Path | None
+    which: Which = "last"
 
     def evaluation(self, digest: str) -> dict[str, Any] | None:
         """Return the metrics of exactly these weights and priors (see `Model.digest`); None if there are none.
@@ -43,10 +46,8 @@ class Place:
 def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
     """Return where a model is; UserError if nothing is there, here or on the hub.
 
-    Args:
-        path: a run folder, its ``model`` or ``best``, the folder of a saved model, `DEMO`, or an id ``owner/name``.
-        which: of a run's models, the last or the best.
-        hub: see `sharing.hub.download_model`.
+    ``path`` is a run folder, its ``model`` or ``best``, the folder of a saved model, `DEMO`, or an id ``owner/name``
+    (``hub``: see `sharing.hub`).
     """
     folder = Path(path).expanduser()
     if which == "best":

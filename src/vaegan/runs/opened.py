@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +23,7 @@ from ..pixels import to_uint8
 from ..settings_io import load_yaml
 from .locate import Place, locate, run_name
 from .run_folder import RECORDS, SETTINGS, Record, read_records
-from .trained_on import data_record, located
 
-_log = logging.getLogger("vaegan")
 _Step = TypeVar("_Step")
 Watch = Callable[[Iterable[_Step], int, str], Iterable[_Step]]
 """Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
@@ -39,21 +36,9 @@ def _unwatched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:
 class OpenedRun:
     """A snapshot of a run or saved model: what was read once stays, even if training continues.
 
-    Args:
-        path: run folder, its ``model`` or ``best``, folder of a saved model, or id on the hub.
-        data: where its images are; as in its own settings if None.
-        device: where the model is put.
-        batch_size: images computed at a time.
-        watch: shows the progress of slow work.
-        model: in place of the one that is saved.
-
-    Attributes:
-        path: as it was named.
-        place: where its model is.
-        name: of its folder.
-
-    Raises:
-        UserError: if there is neither a run nor a model.
+    ``path`` is a run folder, its ``model`` or ``best``, the folder of a saved model, or an id on the hub; ``data`` says
+    where its images are (None: as in its own settings), ``watch`` shows the progress of slow work, and ``model`` takes
+    the place of the one that is saved. Raises UserError if there is neither a run nor a model.
     """
 
     def __init__(
@@ -91,7 +76,7 @@ class OpenedRun:
         """Where its images are; source '' if unknown."""
         if self._data_settings is not None:
             return self._data_settings
-        return located(self.config.data, self.place.run) if self.config and self.place.run else DataSettings(source="")
+        return self.config.data if self.config else DataSettings(source="")
 
     def records(self) -> list[Record]:
         """Return the records of its training; none of a model that is not in a run."""
@@ -126,10 +111,7 @@ class OpenedRun:
             settings = self.data_settings
             if not settings.source:
                 raise UserError(f"{self.path} has no record of its training data; name images with --data SOURCE")
-            data = self._data = open_data(settings.for_shape(self.model().image_shape))
-            if self.place.run and data_record(self.place.run).get("fingerprint", data.fingerprint) != data.fingerprint:
-                where = (settings.source, self.path)
-                _log.warning("%s: not the images that %s was trained on, or not prepared alike", *where)
+            self._data = open_data(settings.for_shape(self.model().image_shape))
         return self._data
 
     def images(self, split: str = "test", num: int | None = None, seed: int = 0) -> ImageSet:

@@ -12,48 +12,58 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
+import logging
+import os
+import platform
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import Config
+from ..config import PARTS, Config
 from ..errors import UserError
-from ..files import write_text
-from ..settings_io import load_yaml
+from ..files import clear_leftovers, read_mapping, remove, write_text
+from ..settings_io import is_complete, load_yaml
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_log = logging.getLogger("vaegan")
 Record = dict[str, Any]
 """``images`` seen, ``epoch``, ``split`` ('start', 'train' or 'test'), and what was measured."""
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Yield the records of a file in order; none if it is missing. A line cut off by a crash is skipped."""
+    """Yield the records of a file in order; none if it is missing. Damaged lines are passed over and counted."""
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as file:
+    damaged = 0
+    with path.open("rb") as file:
         for line in file:
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue
+            record = parse_record(line)
+            if record is not None:
+                yield record
+            elif line.endswith(b"\n"):  # otherwise it was cut off by a crash
+                damaged += 1
+    if damaged:
+        _log.warning("%s: passed over %d damaged line%s", path, damaged, "s" if damaged > 1 else "")
 
 
-def append_record(path: Path, record: Record) -> None:
-    """Append a record; UserError if it cannot be written."""
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; free some space and resume") from error
-
-
-def truncate_records(path: Path, images: int) -> None:
-    """Drop records of more than ``images`` images."""
-    if path.is_file():
-        remaining = [record for record in read_records(path) if record["images"] <= images]
-        write_text(path, "".join(json.dumps(record) + "\n" for record in remaining))
+def parse_record(line: bytes) -> Record | None:
+    """Return the record in a line; None if there is none."""
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        record = json.loads(line)
+        split, images, losses = record["split"], record["images"], record.get("losses", {})
+        is_whole = isinstance(images, int) and 0 <= images < 2**63 and split in ("start", "train", "test")
+        _ = 0.0 + record.get("epoch", 0) + record.get("images_per_second", 0)  # TypeError if they are no numbers
+        _ = [finding["check"] + finding["state"] for finding in record.get("health", ())]
+        return record if is_whole and all(isinstance(terms, dict) for terms in losses.values()) else None
+    return None
 
 
 SETTINGS = "config.yaml"
@@ -65,11 +75,7 @@ SAMPLES_GIF, SAMPLES_PRIOR, LOSSES = "samples.gif", "samples-prior.png", "losses
 MODEL, BEST = "model", "best"
 TENSORBOARD = "tensorboard"
 REPORT, PICTURES, EXPORT, EVALUATION = "report.html", "pictures", "export", "evaluation.json"
-OF_A_RUN = (
-    SETTINGS, DATA, STATUS, RECORDS, CHECKPOINTS, SAMPLES, RECONSTRUCTIONS, TRIPTYCHS, SAMPLES_GIF, SAMPLES_PRIOR,
-    LOSSES, MODEL, BEST, REPORT, TENSORBOARD, PICTURES, EVALUATION, EXPORT,
-)  # fmt: skip
-"""All that a run folder may hold by us; ``--overwrite`` clears these names and no others."""
+LOCK = ".lock"
 
 MODEL_CONFIG, WEIGHTS = "config.json", "model.safetensors"
 PRIORS, PRIOR_TENSORS = "priors.json", "priors.safetensors"
@@ -77,48 +83,71 @@ VECTORS, VECTOR_TENSORS = "attributes.json", "attributes.safetensors"
 OF_A_MODEL = (MODEL_CONFIG, WEIGHTS, PRIOR_TENSORS, PRIORS, VECTOR_TENSORS, VECTORS, SETTINGS, EVALUATION)
 """Files of a shared model; weights are safetensors, all others text."""
 
-LEFTOVERS = ".*.part*"
-"""Names that `files.written_beside` gives to files that are not complete yet."""
+CLUSTERS = "clusters.json"
+_CLUSTER = tuple(f"cluster/{name}" for name in ("gallery.png", "map.png", "clusters.npz", CLUSTERS))
+EXPORTED = "export.json"
+OF_AN_EXPORT = (
+    *OF_A_MODEL, EXPORTED, "diffusers/config.json", "diffusers/diffusion_pytorch_model.safetensors",
+    *(f"{part}.{ending}" for part in PARTS for ending in ("onnx", "pt2")),
+)  # fmt: skip
+_OF_PICTURES = (
+    "sample.png", "reconstruct.png", "triptych.png", "interpolate.png", "traverse.png", "nearest.png", "nearest.json",
+    "attributes.png", "attributes-check.json", "codes.npz", ".codes.npz.shards/*", *_CLUSTER,
+)  # fmt: skip
+_OF_SNAPSHOTS = (SAMPLES, RECONSTRUCTIONS, TRIPTYCHS, CHECKPOINTS)
+_IMAGES = "[0-9]" * 12
+OF_A_RUN = (
+    STATUS, RECORDS, SAMPLES_GIF, SAMPLES_PRIOR, LOSSES, REPORT, EVALUATION, f"{TENSORBOARD}/events.out.tfevents.*",
+    *(f"{PICTURES}/{name}" for name in _OF_PICTURES),
+    *(f"{EXPORT}/{name}" for name in OF_AN_EXPORT),
+    *(f"{folder}/{name}" for folder in (BEST, MODEL) for name in OF_A_MODEL),
+    *(f"{folder}/{_IMAGES}.{ending}" for folder in _OF_SNAPSHOTS for ending in ("png", "pt", "sha256")),
+    DATA, SETTINGS,
+)  # fmt: skip
+"""Patterns of all that we write into a run folder; ``--overwrite`` removes these files and no others.
+
+What proves that it is a run comes last, so that a clearing that was cut off can be repeated.
+"""
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunFolder:
     """The paths of a run, its settings and its records."""
 
     path: Path
 
-    @property
-    def config_path(self) -> Path:
-        """Resolved, complete settings."""
-        return self.path / SETTINGS
-
-    @property
-    def data_path(self) -> Path:
-        """What the run was trained on: name, number and hash of its images."""
-        return self.path / DATA
-
-    @property
-    def metrics_path(self) -> Path:
-        """One JSON record per logging step."""
-        return self.path / RECORDS
-
-    @property
-    def checkpoints(self) -> Path:
-        """States to resume from."""
-        return self.path / CHECKPOINTS
-
-    @property
-    def curves_path(self) -> Path:
-        """Loss curves."""
-        return self.path / LOSSES
+    def __post_init__(self) -> None:
+        self.config_path, self.data_path = self.path / SETTINGS, self.path / DATA
+        self.metrics_path, self.curves_path = self.path / RECORDS, self.path / LOSSES
+        self.checkpoints = self.path / CHECKPOINTS
 
     @property
     def is_finished(self) -> bool:
         """Whether the training came to its end; earlier versions wrote no status, and the loss curves at last."""
         status = self.path / STATUS
-        if not status.is_file():
-            return self.curves_path.is_file()
-        return bool(json.loads(status.read_text(encoding="utf-8"))["finished"])
+        return read_mapping(status).get("finished") is True if status.is_file() else self.curves_path.is_file()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, made if missing, for one training; UserError if another one holds it."""
+        path, missing = self.path / LOCK, [each for each in (self.path, *self.path.parents) if not each.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = _open_locked(path)
+        except OSError as error:
+            raise UserError(f"cannot write to {self.path}: {error.strerror}; choose another place") from error
+        try:
+            with contextlib.suppress(OSError):  # a full disk: the lock itself needs no space
+                by, since = f"process {os.getpid()} on {platform.node()}", time.strftime("%Y-%m-%d %H:%M:%S")
+                os.truncate(path, 0)
+                os.write(descriptor, json.dumps({"by": by, "since": since}).encode())
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+                for folder in missing:  # if nothing came of it
+                    folder.rmdir()
+            os.close(descriptor)
 
     def write_status(self, *, finished: bool) -> None:
         """Write down whether the training has come to its end."""
@@ -130,44 +159,82 @@ class RunFolder:
         return load_yaml(self.config_path)
 
     def records(self) -> Iterator[Record]:
-        """Yield the records in order; lines that are not complete records are skipped."""
+        """Yield the records in order; lines that are not complete records are passed over."""
         return read_records(self.metrics_path)
 
     def truncate_records(self, images: int) -> None:
         """Drop records of more than ``images`` images: a resumed run makes them again."""
-        truncate_records(self.metrics_path, images)
+        remaining = [record for record in self.records() if record["images"] <= images]
+        if self.metrics_path.is_file():
+            write_text(self.metrics_path, "".join(json.dumps(record) + "\n" for record in remaining))
 
     def add_record(self, record: Record) -> None:
         """Append a record; UserError if it cannot be written."""
-        append_record(self.metrics_path, record)
+        try:
+            with self.metrics_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.metrics_path}: {error.strerror}; free some space and resume"
+            ) from error
 
 
-def is_leftover(path: Path) -> bool:
-    """Whether a path is the incomplete file of a process that was killed."""
-    return path.match(LEFTOVERS)
+def _open_locked(path: Path) -> int:
+    """Return a descriptor of a file with a lock, which ends with the process; UserError if another one holds it."""
+    while True:
+        was_there, hint = path.exists(), ""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_held = False
+        except BlockingIOError:
+            is_held = True
+        except (OSError, AttributeError):  # no such locks here: the file itself is one, also after a kill
+            is_held, hint = was_there, f" (if that has been killed, remove {path})"
+        if not is_held and path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+        os.close(descriptor)  # if not held, its holder has just removed it
+        if is_held:
+            owner = read_mapping(path)
+            by, since = owner.get("by", "another process"), owner.get("since", "a moment ago")
+            raise UserError(
+                f"--out {path.parent} is being trained by {by} since {since}{hint}; wait for its end, stop it, or "
+                "choose another --out"
+            )
 
 
-def clear_run(run: RunFolder, names: Sequence[str] = OF_A_RUN) -> None:
-    """Remove these files of a run, and no others."""
-    for path in (run.path / name for name in names):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.exists() or path.is_symlink():
-            path.unlink()
+def is_run(path: Path) -> bool:
+    """Whether a folder is provably a run: a training's settings, with its data or checkpoints or nothing else."""
+    if not is_complete(path / SETTINGS):
+        return False
+    proofs = ("fingerprint" in read_mapping(path / DATA), *path.glob(f"{CHECKPOINTS}/{_IMAGES}.sha256"))
+    others = (place for name in OF_A_RUN if name != SETTINGS for place in path.glob(name))
+    return any(proofs) or not any(others)
+
+
+def written_files(run: RunFolder) -> list[Path]:
+    """Return all files of a run that we have written; UserError if one is a link, or behind one."""
+    paths, root = [path for name in OF_A_RUN for path in run.path.glob(name)], run.path.resolve()
+    for path in paths:
+        if path.is_dir() or path.resolve() != root / path.relative_to(run.path):
+            raise UserError(f"{path} is a link or a folder, which no training makes; move it, or choose another --out")
+    return paths
+
+
+def clear_run(run: RunFolder, spared: Sequence[str] = ()) -> None:
+    """Remove the files that we have written, except these, and folders that are empty then."""
+    for path in written_files(run):
+        if path.name not in spared or path.parent != run.path:
+            remove(path)
     remove_leftovers(run)
+    for folder in sorted({(run.path / name).parent for name in OF_A_RUN} - {run.path}, reverse=True):
+        with contextlib.suppress(OSError):  # not empty, or not there
+            folder.rmdir()
+    with contextlib.suppress(OSError):
+        (run.path / PICTURES).rmdir()
 
 
 def remove_leftovers(run: RunFolder) -> None:
-    """Remove incomplete files of a process that was killed."""
-    for folder in (run.path, *(run.path / name for name in OF_A_RUN)):
-        for path in folder.glob(LEFTOVERS):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-
-
-def output_folder(place: str | Path) -> Path:
-    """Return where output of a model goes if the user names no other place: its folder, or here for a hub id."""
-    folder = Path(place).expanduser()
-    return folder if folder.is_dir() else Path()
+    """Remove what killed processes left unfinished; what a training alone writes can only be an earlier one's."""
+    for place in (run.path / name for name in (*OF_A_RUN, EXPORT)):
+        clear_leftovers(place.parent, place.stem, of_anyone=place.parent.name in (*_OF_SNAPSHOTS, BEST))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..config import DataSettings
-from ..settings_io import checked, load_yaml
+from ..files import read_mapping
+from ..settings_io import load_yaml
 from .locate import DEMO, Place, locate
 from .run_folder import DATA, MODEL_CONFIG, SETTINGS
 
@@ -18,28 +18,7 @@ _WHERE = {"root", "workers", "cache", "max_unreadable"}  # settings that do not 
 def data_of_run(path: str) -> DataSettings:
     """Return the data settings of a run, source '' for anything else; UserError if its config.yaml cannot be read."""
     place = _place(path)
-    if place is None or place.run is None:
-        return DataSettings(source="")
-    return located(load_yaml(place.run / SETTINGS).data, place.run)
-
-
-def located(settings: DataSettings, run: Path) -> DataSettings:
-    """Return the data settings of a run with the absolute paths that relative ones stood for where it was trained."""
-    paths, written = paths_of_run(run), {name: str(getattr(settings, name)) for name in ("source", "root", "cache")}
-    absolute = {name: paths[path] for name, path in written.items() if path in paths}
-    return checked(DataSettings, settings.model_dump() | absolute)
-
-
-def paths_of_run(run: Path) -> dict[str, str]:
-    """Return the absolute paths of a run's data by what its settings call them, unless only the latter exist."""
-    paths = data_record(run).get("paths")
-    paths = {name: str(path) for name, path in paths.items()} if isinstance(paths, dict) else {}
-    return {name: path for name, path in paths.items() if Path(path).exists() or not Path(name).exists()}
-
-
-def data_record(run: Path) -> Mapping[str, Any]:
-    """Return what a run's data.json says of its images; nothing if it cannot be read."""
-    return _json(run / DATA)
+    return DataSettings(source="") if place is None or place.run is None else load_yaml(place.run / SETTINGS).data
 
 
 def shared_data(paths: Sequence[str]) -> tuple[DataSettings, str]:
@@ -63,22 +42,14 @@ def _trained_on(path: str) -> dict[str, Any]:
     place = _place(path)
     if place is None:
         return {}
-    settings = None if place.run is None else data_of_run(path)
+    settings = None if place.run is None else load_yaml(place.run / SETTINGS).data
     return {
         "settings": settings,
         "opening": settings and {name: v for name, v in settings.opening().items() if name not in _WHERE},
-        "fingerprint": None if place.run is None else data_record(place.run).get("fingerprint"),
-        "name": None if place.model is None else _json(place.model / MODEL_CONFIG).get("info", {}).get("data"),
+        "fingerprint": None if place.run is None else read_mapping(place.run / DATA).get("fingerprint"),
+        "name": None if place.model is None else read_mapping(place.model / MODEL_CONFIG).get("info", {}).get("data"),
     }
 
 
 def _place(path: str) -> Place | None:
     return locate(path) if path == DEMO or Path(path).expanduser().exists() else None
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -5,7 +5,6 @@ Paths of the machine it was trained on are left out.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import UserError
+from ..files import read_mapping
 from ..runs.locate import Place
 from ..runs.run_folder import DATA, LOSSES, RECONSTRUCTIONS, SETTINGS
 from ..settings_io import load_yaml
@@ -20,13 +20,12 @@ from ..settings_io import load_yaml
 
 @dataclass(frozen=True)
 class PublicFacts:
-    """Facts about a model from its run."""
+    """Settings without paths, data, figures of exactly this model, and pictures by name, from its run."""
 
-    config: Config | None = None  # settings it was trained with, without paths; None without a readable `config.yaml`
-    data: Mapping[str, Any] = field(default_factory=dict)  # name, 'train' and 'test' numbers of images; may be empty
-    # figures of exactly this model, see `evaluation.measure`; None if it has not been measured
+    config: Config | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, Any] | None = None
-    pictures: Mapping[str, Path] = field(default_factory=dict)  # files by name, 'reconstructions' and 'losses'
+    pictures: Mapping[str, Path] = field(default_factory=dict)
 
 
 def public_facts(place: Place | None, digest: str) -> PublicFacts:
@@ -42,13 +41,9 @@ def public_facts(place: Place | None, digest: str) -> PublicFacts:
         "reconstructions": max((run / RECONSTRUCTIONS).glob("*.png"), default=None) if place.which == "last" else None,
         "losses": run / LOSSES,
     }
-    try:
-        data = json.loads((run / DATA).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        data = {}
     return PublicFacts(
         _config(run / SETTINGS),
-        data if isinstance(data, dict) else {},
+        read_mapping(run / DATA),
         place.evaluation(digest),
         {name: path for name, path in pictures.items() if path is not None and path.is_file()},
     )

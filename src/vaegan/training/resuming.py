@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..data import SOURCES, ImageData
-from ..data.sources import absolute
+from ..data import ImageData
 from ..errors import UserError
-from ..files import write_text
-from ..runs.run_folder import OF_A_RUN, RunFolder, clear_run, is_leftover
-from ..runs.trained_on import data_record, paths_of_run
+from ..files import is_leftover, write_text
+from ..runs.run_folder import DATA, LOCK, SETTINGS, RunFolder, clear_run, is_run, written_files
 from ..settings_io import dump_yaml, setting_names
 
 # Settings that may change when a run resumes: no step depends on them.
@@ -32,29 +28,21 @@ RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channel
 def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, Config | None]:
     """Return the folder of a run, and the settings of the run in it if that one is resumed; nothing is written yet.
 
-    Raises UserError if the folder is not a run, or a run with other settings, or in or around the images.
+    Raises UserError if the folder is not a run, or a run with other settings.
     """
     run = RunFolder(out)
-    if images := absolute(config.data).get(config.data.source):
-        _check_apart(out, images)
-    if not out.exists() or (out.is_dir() and all(is_leftover(path) for path in out.iterdir())):
+    if not out.exists() or (out.is_dir() and all(is_leftover(path) or path.name == LOCK for path in out.iterdir())):
         return run, None
     if not out.is_dir():
         raise UserError(f"--out {out} is a file; name a folder")
-    if not run.config_path.is_file():
+    if not run.config_path.is_file() or not is_run(out):
         raise UserError(f"--out {out} holds other files and is not a run; name a new folder")
     if overwrite:
+        written_files(run)  # or say what is in the way, before slow work is done
         return run, None
     before = run.config
     check_same(before, config, out)
     return run, before
-
-
-def _check_apart(out: Path, source: str) -> None:
-    """Refuse a run folder in the images, where its pictures would become data, or around them."""
-    here, images = (Path(os.path.realpath(path)) for path in (out.expanduser(), source))
-    if here == images or here in images.parents or images in here.parents:
-        raise UserError(f"--out {out} and --data {source} lie in each other, so pictures would become data; move one")
 
 
 def check_same(before: Config, now: Config, out: Path) -> None:
@@ -68,39 +56,34 @@ def check_same(before: Config, now: Config, out: Path) -> None:
         if name in free:
             continue
         a, b = _at(old, name), _at(new, name)
-        if name == "data.source" and not {a, b} & SOURCES.keys():
-            continue  # a folder may be moved; `check_same_data` compares the images
         if a != b and not (name in RESOLVED and b in ("auto", None)):
             raise UserError(f"--out {out} is a run with {name.replace('_', '-')} {a}, not {b}; {remedy}")
 
 
-def check_same_data(run: RunFolder, config: Config, data: ImageData) -> None:
-    """Refuse to resume with other images; write down where they are now, or what they are if an old run did not."""
-    if data_record(run.path).get("fingerprint", data.fingerprint) != data.fingerprint:
+def check_same_data(run: RunFolder, data: ImageData) -> None:
+    """Refuse to resume with other images; a run of an earlier version that did not record its images does so now."""
+    if not run.data_path.is_file():
+        write_text(run.data_path, _described(data))
+    elif run.data_path.read_bytes() != _described(data).encode():
         raise UserError(
             f"the images of {data.name} differ from those that {run.path} was trained on; restore them, choose "
             f"another --out or start over with --overwrite (or remove {run.data_path} to resume with the new ones)"
         )
-    now = _described(config, data, paths_of_run(run.path))
-    if data_record(run.path) != json.loads(now):
-        write_text(run.data_path, now)
 
 
-def _described(config: Config, data: ImageData, before: Mapping[str, str] | None = None) -> str:
-    """Return what data.json says; ``before`` are absolute paths that hold wherever the run is resumed."""
-    values = {"name": data.name, "train": len(data.train), "test": len(data.test), "fingerprint": data.fingerprint}
-    paths = {written: (before or {}).get(written, path) for written, path in absolute(config.data).items()}
-    return json.dumps(values | ({"paths": paths} if paths else {}), indent=2) + "\n"
+def _described(data: ImageData) -> str:
+    sizes = {"train": len(data.train), "test": len(data.test)}
+    return json.dumps({"name": data.name, **sizes, "fingerprint": data.fingerprint}, indent=2) + "\n"
 
 
 def start_run(run: RunFolder, config: Config, data: ImageData) -> None:
     """Make the folder, clear what an earlier run left, write the settings and what the images are.
 
-    Old settings stay until the new ones take their place, so that the folder counts as a run all the while.
+    Old settings and data stay until the new ones take their place: the folder is provably a run all the while.
     """
-    clear_run(run, [name for name in OF_A_RUN if name != run.config_path.name])
+    clear_run(run, spared=(SETTINGS, DATA))
     dump_yaml(config, run.config_path)
-    write_text(run.data_path, _described(config, data))
+    write_text(run.data_path, _described(data))
 
 
 def _at(values: dict[str, Any], name: str) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -13,12 +13,14 @@ import torch
 from ..config import Config
 from ..distributed import World, joined
 from ..errors import UserError
+from ..files import OF_A_DISK
 from ..runs.run_folder import BEST, RunFolder
-from ..schedules import Cadence
+from ..schedules import Cadence, lr_factor
 from ..settings_io import dump_yaml
 from .best_model import BestModel, open_best_model
 from .checkpoints import Checkpoints
 from .device import pick_device, tune_allocator
+from .factories import loop_settings
 from .finish import fit_run_priors, store_scale_factor
 from .loop import NotFiniteError, Record
 from .recorder import Recorder
@@ -62,16 +64,15 @@ def train(config: Config, out: Path, *, overwrite: bool = False) -> RunFolder:
     device = pick_device(config.device)
     tune_allocator()
     try:
-        with joined(device.type) as world:
+        with joined(device.type) as world, ExitStack() as held:
             if device.type == "cuda":
                 torch.cuda.set_device(device)
-            stopped_by = Session(config, out, device, world, overwrite=overwrite).run()
+            stopped_by = Session(config, out, device, world, held, overwrite=overwrite).run()
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in OF_A_DISK:
             raise
-        raise UserError(
-            f"cannot write to {out}: {error.strerror}; free some space, then run the same command to resume"
-        ) from error
+        what = f"cannot access {error.filename}" if error.filename else f"cannot write to {out}"
+        raise UserError(f"{what}: {error.strerror}; free some space, then run the same command to resume") from error
     if stopped_by is not None:
         raise Stopped(stopped_by)
     return RunFolder(out)
@@ -80,17 +81,26 @@ def train(config: Config, out: Path, *, overwrite: bool = False) -> RunFolder:
 class Session:
     """One call of `train` in one process; UserError if settings, data or folder are unusable."""
 
-    def __init__(self, config: Config, out: Path, device: torch.device, world: World, *, overwrite: bool) -> None:
+    def __init__(
+        self, config: Config, out: Path, device: torch.device, world: World, held: ExitStack, *, overwrite: bool
+    ) -> None:
         if config.train.batch_size % world.size:
             raise UserError(
                 f"--train.batch-size {config.train.batch_size} cannot be split evenly over {world.size} processes"
             )
         self.device, self.world = device, world
-        self.folder, before = world.together(
-            lambda: open_run(out, config, overwrite=overwrite) if world.is_first else (RunFolder(out), None), device
-        )
+
+        def open_folder() -> tuple[RunFolder, Config | None]:
+            if not world.is_first:
+                return RunFolder(out), None
+            open_run(out, config, overwrite=overwrite)  # nothing is written into a folder that is refused
+            held.enter_context(RunFolder(out).locked())
+            return open_run(out, config, overwrite=overwrite)  # as another training may just have left it
+
+        self.folder, before = world.together(open_folder, device)
+        self.before = before
         self.resumes = world.any(before is not None, device)  # only the first process has opened it
-        self.setup = set_up(config, before, world, device, self.folder if self.resumes else None)
+        self.setup = set_up(config, before, world, device)
         self.config, self.data, self.model = self.setup.config, self.setup.data, self.setup.model
         self.trainer = self.setup.trainer
         self.checkpoints = Checkpoints(self.folder, self.setup, world, device)
@@ -110,6 +120,7 @@ class Session:
             self._say_finished()
             return None
         self._announce()
+        self._say_changed_rate()
         self.world.together(self._prepare_folder, self.device)
         best = self.world.together(self._open_best_model, self.device)
         first = self.world.is_first
@@ -210,14 +221,32 @@ class Session:
         counts = ", ".join(
             f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in self.model.parts.items()
         )
-        for line in self.data.summary():
-            log.info("%s", line)
+        shape = "x".join(map(str, self.data.image_shape))
+        log.info(
+            "%s: %s training images of %s, %s held out", self.data.name, f"{len(self.data.train):,}", shape,
+            f"{len(self.data.test):,}",
+        )  # fmt: skip
         log.info("%s, parameters: %s", self.config.model.kind, counts)
         log.info(
             "%s at %s of %s images, on %s in %s %s, batches of %d",
             "resuming" if self.trainer.images else "starting", f"{self.trainer.images:,}", f"{self.total:,}",
             self.device, t.precision, t.memory_format, t.batch_size,
         )  # fmt: skip
+
+    def _say_changed_rate(self) -> None:
+        """Say so if the run is resumed with another length, and so with another learning rate."""
+        s, o = self.trainer.settings, self.config.optim
+        if self.before is None or not self.trainer.images:
+            return
+        ends = loop_settings(self.before, self.model, s.epoch_images).total_images, s.total_images
+        last, bounds = self.trainer.images - s.batch_size, {"final": o.final_lr_factor, "warmup": o.warmup_images}
+        was, now = (lr_factor(o.schedule, last, end, **bounds) for end in ends)  # type: ignore[arg-type]
+        if was != now:
+            log.warning(
+                "schedule %s ends at %s images now, not %s: the learning rate goes from %.3g to %.3g of its start, and "
+                "the model will differ from one trained that long at once", o.schedule, f"{ends[1]:,}", f"{ends[0]:,}",
+                was, now,
+            )  # fmt: skip
 
     def _say_finished(self) -> None:
         unit = "epochs" if self.config.train.images is None else "images"

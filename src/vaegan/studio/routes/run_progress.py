@@ -6,7 +6,6 @@ again, so that their number stays bounded.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import threading
 import time
@@ -23,7 +22,7 @@ from fastapi.responses import JSONResponse, Response
 from ...errors import UserError
 from ...report.animation import numbered_pictures, write_animation
 from ...report.curves import loss_charts, score_chart
-from ...runs.run_folder import RunFolder
+from ...runs.run_folder import RunFolder, parse_record
 from ..http_errors import Refused
 from ..registry import Served
 from ..responses import attachment, npz_response
@@ -148,13 +147,10 @@ class RunProgress:
                 self._add(line)
 
     def _add(self, line: bytes) -> None:
-        try:
-            record = json.loads(line)
-            split = record["split"]
-            record["images"] = int(record["images"])
-            records = self._records[split]
-        except (ValueError, KeyError, TypeError):  # cut off by a crash
+        record = parse_record(line)
+        if record is None or (split := record["split"]) not in self._records:
             return
+        records = self._records[split]
         self._num_read[split] += 1
         if split == "train" and self._num_read[split] % self._step:
             return
