@@ -122,6 +122,8 @@ def test_records_hold_the_losses_of_each_part(kind, of_kind):
         assert record["images_per_second"] > 0
         assert record["routes"]
         assert record["kl_factor"] == 1.0
+        assert record["lr"].keys() == LOSSES[kind].keys()
+        assert all(rate > 0 for rate in record["lr"].values())
     if kind == "vaegan":
         routes = {"decoder/llike", "decoder/adversarial-reconstruction", "decoder/adversarial-prior", "encoder/llike"}
         logits = {f"discriminator/logit-{name}" for name in ("real", "reconstruction", "prior")}

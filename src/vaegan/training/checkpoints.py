@@ -8,11 +8,11 @@ longer finite.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import logging
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ import torch
 
 from ..distributed import World, load_bytes, read_everywhere
 from ..errors import UserError
-from ..files import write_text, written_beside
+from ..files import remove, write_text, written_beside
 from ..runs.run_folder import RunFolder, clear_run, remove_leftovers
 from .loop import NotFiniteError
-from .resuming import start_run
+from .resuming import check_same_data, start_run
 from .setup import Setup
 
 log = logging.getLogger("vaegan")
@@ -45,31 +45,27 @@ class Checkpoints:
     def enter(self, *, resumes: bool) -> None:
         """Make the folder with a first checkpoint, or restore the newest one of the run that is resumed.
 
-        Raises UserError if the folder cannot be written, or no checkpoint can be read.
+        Raises UserError if the folder cannot be written, no checkpoint can be read, or the run had other images.
         """
         self.world.together(lambda: self._prepare_folder(resumes=resumes), self.device)
         if not resumes:  # `set_up` has given all processes the same weights
             return
-        path = self._newest()
-        if path is None:  # it was killed before its first one
+        if self._restore(self._newest()) is None:  # it was killed before its first one
             self.save()
-        else:
-            self._restore(path)
 
     def _prepare_folder(self, *, resumes: bool) -> None:
         if not self.world.is_first:
             return
         if resumes:
+            check_same_data(self.folder, self.data)
             remove_leftovers(self.folder)
             return
-        was_there = self.folder.path.exists()
         try:
             start_run(self.folder, self.config, self.data)
             self.save()
         except UserError:
-            clear_run(self.folder)
-            if not was_there and self.folder.path.is_dir():
-                self.folder.path.rmdir()
+            with contextlib.suppress(OSError):
+                clear_run(self.folder)
             raise
 
     def save(self) -> None:
@@ -91,32 +87,44 @@ class Checkpoints:
         if self.rollbacks > MOST_ROLLBACKS:
             raise UserError(f"{where}; {MOST_ROLLBACKS} rollbacks did not help; lower --optim.lr")
         scale = self.trainer.lr_scale / 2
-        self._restore(self._still_good(path))
+        self._gone_back_to = self._restore(self._still_good(path))
         self.trainer.lr_scale = scale
         if self.world.is_first:
             self.folder.truncate_records(self.trainer.images)
         log.warning("%s; resuming at %s images with learning rates times %g", error, f"{self.trainer.images:,}", scale)
 
-    def _newest(self) -> Path | None:
-        """The first process's newest checkpoint, in all processes."""
+    def _newest(self, before: Path | None = None) -> Path | None:
+        """The first process's newest checkpoint, or the newest before another one, in all processes."""
         first, folder = self.world.is_first, self.folder.checkpoints
-        path = self.world.together(lambda: newest_checkpoint(folder) if first else None, self.device)
+        path = self.world.together(lambda: newest_checkpoint(folder, before) if first else None, self.device)
         shared = self.world.share_bytes(None if path is None else os.fsencode(path), self.device)
         return None if shared is None else Path(os.fsdecode(shared))
 
-    def _restore(self, path: Path) -> None:
-        data = read_everywhere(path, self.world, self.device)
-        assert data is not None
-        self.trainer.restore(read_checkpoint(data, str(path)))
+    def _restore(self, path: Path | None) -> Path | None:
+        """Restore a checkpoint, or the first before it whose content fits; return which one."""
+        while path is not None:
+            data = read_everywhere(path, self.world, self.device)
+            assert data is not None
+            try:
+                state = read_checkpoint(data, str(path))
+                self.trainer.restore(state)
+                self.trainer.check_weights()
+                if self.trainer.images != int(path.stem):
+                    raise ValueError(f"it is of {self.trainer.images} images")
+                break
+            except UserError:
+                raise
+            except Exception as error:  # its hash fits, its content may be anything
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                log.warning("checkpoint %s is not one of this run (%s); using the previous one", path, reason)
+                path = self._newest(before=path)
+        return path
 
-    def _still_good(self, newest: Path) -> Path:
+    def _still_good(self, newest: Path) -> Path | None:
         """The newest checkpoint, or the one before if the newest has already led to numbers that are not finite."""
         if newest == self._gone_back_to and self.world.is_first and len(list_checkpoints(newest.parent)) > 1:
             remove_checkpoint(newest)
-        path = self._newest()
-        assert path is not None, "the oldest checkpoint stays"
-        self._gone_back_to = path
-        return path
+        return self._newest()
 
 
 def checkpoint_path(folder: Path, images: int) -> Path:
@@ -146,8 +154,8 @@ def save_checkpoint(folder: Path, state: State, keep: int) -> Path:
 
 def remove_checkpoint(path: Path) -> None:
     """Remove a checkpoint."""
-    path.unlink(missing_ok=True)
-    _digest_path(path).unlink(missing_ok=True)
+    remove(path)
+    remove(_digest_path(path))
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -155,10 +163,13 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9]*.pt"))
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest intact checkpoint; damaged ones are skipped with a warning; UserError if all are damaged."""
+def newest_checkpoint(folder: Path, before: Path | None = None) -> Path | None:
+    """The newest intact checkpoint, before another one if named; UserError if there are only damaged ones.
+
+    Damaged ones are skipped with a warning.
+    """
     paths = list_checkpoints(folder)
-    for path in reversed(paths):
+    for path in reversed(paths if before is None else paths[: paths.index(before)]):
         if _is_whole(path):
             return path
         log.warning("checkpoint %s is damaged; using the previous one", path)
@@ -168,13 +179,9 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def read_checkpoint(data: bytes, where: str) -> State:
-    """Read the bytes of a checkpoint; UserError if a newer version wrote it, or it is something else."""
-    try:
-        state: State = load_bytes(data)
-        newer = state["format"] > FORMAT
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        raise UserError(f"{where} is not a vaegan checkpoint; remove it, or start over with --overwrite") from error
-    if newer:
+    """Read the bytes of a checkpoint; UserError if a newer version wrote it, other errors if it is something else."""
+    state: State = load_bytes(data)
+    if state["format"] > FORMAT:
         raise UserError(
             f"{where} was written by a newer vaegan (format {state['format']}, this one reads up to {FORMAT}): upgrade"
         )

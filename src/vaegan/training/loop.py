@@ -275,13 +275,16 @@ class Trainer:
         return dict(_copied(state))
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Return to a `state`."""
-        self.images, self.steps, self.lr_scale = state["images"], state["steps"], state["lr_scale"]
+        """Return to a `state`; ValueError, or another error of a wrong key, type or shape, if it does not fit."""
+        self.images, self.steps, self.lr_scale = int(state["images"]), int(state["steps"]), float(state["lr_scale"])
         self._unchecked = []
         for name, part in self.objective.parts.items():
             part.load_state_dict(state["parts"][name])
         for name, optimiser in self.optimisers.items():
             optimiser.load_state_dict(_copied(state["optimisers"][name]))  # it takes tensors over, not copies
+            for weight, values in optimiser.state.items():
+                if any(isinstance(v, Tensor) and v.dim() and v.shape != weight.shape for v in values.values()):
+                    raise ValueError(f"the optimiser of the {name} has tensors of other shapes")
         if self.averages:
             for name, part in self.averages.parts.items():
                 part.load_state_dict(state["averages"][name])

@@ -28,14 +28,20 @@ from .factories import build_objective
 
 @dataclass(frozen=True)
 class Work:
-    """What one training step does."""
+    """What one training step does.
 
-    # two for each multiply-add of a product or convolution, forward and backward; penalties and the network of a
-    # perceptual part left out
+    Attributes:
+        operations: two for each multiply-add of a product or convolution, forward and backward; penalties and the
+            network of a perceptual part left out.
+        calls: operators that make a new tensor.
+        elements: of the tensors they make.
+        parameters: of all parts that are trained.
+    """
+
     operations: int
-    calls: int  # operators that make a new tensor
-    elements: int  # of the tensors they make
-    parameters: int  # of all parts that are trained
+    calls: int
+    elements: int
+    parameters: int
 
 
 @dataclass(frozen=True)

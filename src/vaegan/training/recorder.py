@@ -6,6 +6,7 @@ Only the first process writes; in the others a recorder accepts steps and stays 
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,6 +84,7 @@ class Recorder:
             "split": "train",
             **self._means.means(),
             "kl_factor": self.trainer.kl_factor(),
+            "lr": {part: self.trainer.optimisers[part].param_groups[0]["lr"] for part in step.gradients},
             "images_per_second": round(self._seen / (now - self._clock), 2),
         }
         self._means, self._clock, self._seen = RunningMeans(), now, 0
@@ -178,6 +180,14 @@ def open_tensorboard(folder: Path, images: int) -> Any:
     with contextlib.suppress(ImportError):
         from torch.utils.tensorboard import SummaryWriter
 
+        before = threading.excepthook
+
+        def report(error: threading.ExceptHookArgs) -> None:
+            """Pass over errors of the disk in TensorBoard's thread: the next call raises them here too."""
+            if not (isinstance(error.exc_value, OSError) and "tensorboard" in type(error.thread).__module__):
+                before(error)
+
+        threading.excepthook = report
         return SummaryWriter(str(folder), purge_step=images + 1)
     return None
 
@@ -187,7 +197,7 @@ def write_scalars(tensorboard: Any, record: dict[str, Any]) -> None:
     for part, terms in record["losses"].items():
         for name, value in terms.items():
             tensorboard.add_scalar(f"{part}/{name}/{record['split']}", value, record["images"])
-    for group in ("gradients", "routes", "scores"):
+    for group in ("gradients", "routes", "scores", "lr"):
         for name, value in record.get(group, {}).items():
             tensorboard.add_scalar(f"{group}/{name}", value, record["images"])
 

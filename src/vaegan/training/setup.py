@@ -17,8 +17,6 @@ from ..data.conditions import conditioning_of
 from ..distributed import World, synchronise_batch_norms
 from ..models import Model
 from ..objectives.likelihoods import Layers
-from ..runs.run_folder import RunFolder
-from ..runs.trained_on import located
 from .device import autocast_for, choose_form, copies, describe_device, layout_of
 from .factories import (
     build_adaptive,
@@ -37,34 +35,27 @@ from .factories import (
 )
 from .loop import Trainer
 from .optimisers import Averages
-from .resuming import check_same_data
 
 RECORDS_PER_SNAPSHOT = 50
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What trains."""
+    """What trains: settings (nothing left to 'auto' but the device), images, the model with its trainer.
 
-    config: Config  # settings, nothing left to 'auto' but the device
-    data: ImageData  # images to train on and held out
-    model: Model  # the model whose weights are trained
-    trainer: Trainer  # of its parts
-    # the model that is saved and drawn from: with averaged weights, if there are any, else ``model``
+    ``output_model`` is saved and drawn from: with averaged weights, if there are any, else ``model``.
+    """
+
+    config: Config
+    data: ImageData
+    model: Model
+    trainer: Trainer
     output_model: Model
 
 
-def set_up(
-    config: Config, before: Config | None, world: World, device: torch.device, resumed: RunFolder | None = None
-) -> Setup:
-    """Open the data and build what trains on it.
-
-    ``before`` are the settings of the run that is ``resumed``, if any; UserError if that had other images.
-    """
-    place = located(config.data, resumed.path) if resumed else config.data
-    data = _once_per_machine(lambda: open_data(place), world, device)
-    if resumed:
-        world.together(lambda: check_same_data(resumed, config, data) if world.is_first else None, device)
+def set_up(config: Config, before: Config | None, world: World, device: torch.device) -> Setup:
+    """Open the data and build what trains on it; ``before`` are the settings of the run that is resumed, if any."""
+    data = _once_per_machine(lambda: open_data(config.data), world, device)
     config = _resolve_auto(config, before, data)
     model = world.together(lambda: build_model(config, data.image_shape, _describe(config, data, device)), device)
     per_process = config.train.batch_size // world.size
