@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,20 @@ def test_vectors_of_other_weights_are_refused(run):
 def test_missing_and_damaged_vectors(run):
     with pytest.raises(UserError, match="has no attribute vectors; make them with"):
         load_vectors(run)
-    save_vectors(run / "model", expected_vectors(load(run), open_data("digits").train))
+    vectors = expected_vectors(load(run), open_data("digits").train)
+    save_vectors(run / "model", vectors)
+    for broken in (vectors.vectors * torch.nan, vectors.vectors.flip(0)):  # as names that belong to other vectors
+        content = (run / "model" / "attributes.json").read_text()
+        save_vectors(run / "model", replace(vectors, vectors=broken))
+        if broken.isfinite().all():
+            (run / "model" / "attributes.json").write_text(content)
+        with pytest.raises(UserError, match="damaged; make it again"):
+            load_vectors(run)
+        save_vectors(run / "model", vectors)
+    description = json.loads((run / "model" / "attributes.json").read_text())
+    del description["sha256"]  # as earlier versions wrote it
+    (run / "model" / "attributes.json").write_text(json.dumps(description))
+    assert load_vectors(run).names == vectors.names
     (run / "model" / "attributes.safetensors").write_bytes(b"short")
     with pytest.raises(UserError, match="damaged; make it again"):
         load_vectors(run)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from vaegan.errors import UserError
 from vaegan.models import Model, load
@@ -63,6 +64,13 @@ class TestBadFolders:
         content = (saved / "model.safetensors").read_bytes()
         (saved / "model.safetensors").write_bytes(content[:keep])
         self.refused(saved, r"model\.safetensors is damaged")
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+    def test_weights_that_are_not_finite(self, saved, value):
+        tensors = load_file(saved / "model.safetensors")
+        next(tensor for tensor in tensors.values() if tensor.is_floating_point()).view(-1)[0] = value
+        save_file(tensors, saved / "model.safetensors")
+        self.refused(saved, r"the weights in .* do not fit its networks: not finite \w+\.")
 
     def test_missing_weights(self, saved):
         (saved / "model.safetensors").unlink()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -329,10 +331,39 @@ class TestSaved:
         (saved / name).write_bytes(content[:-9])
         self.refused(saved, "are damaged .*; take it from a copy, or delete both files and fit anew")
         (saved / name).unlink()
-        self.refused(saved, "are damaged")
+        if name == "priors.safetensors":
+            self.refused(saved, "are damaged")
+        else:  # as a process leaves them that is killed while it saves
+            assert load_priors(saved, Z) == {}
         save_priors(saved, {"gaussian": fitted()["gaussian"]})
         (saved / name).write_bytes(content)
         self.refused(saved, "priors.safetensors is not the file that priors.json describes")
+
+    @pytest.mark.parametrize("stage", ["priors.safetensors", "priors.json"])
+    def test_a_kill_between_the_two_files_leaves_none_rather_than_a_mixture(self, saved, stage, monkeypatch):
+        def die(path, target):
+            if Path(target).name == stage:
+                raise KeyboardInterrupt
+            return replace(path, target)
+
+        replace = Path.replace
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", die)
+            with pytest.raises(KeyboardInterrupt):
+                save_priors(saved, {"gaussian": fitted()["gaussian"]})
+        assert load_priors(saved, Z) == {}
+        save_priors(saved, {"gaussian": fitted()["gaussian"]})
+        assert list(load_priors(saved, Z)) == ["gaussian"]
+
+    @pytest.mark.parametrize("where", ["tensors", "score"])
+    def test_numbers_that_are_not_finite_are_refused(self, saved, where):
+        priors = {"gaussian": copy.deepcopy(fitted()["gaussian"])}
+        if where == "score":
+            priors["gaussian"].score = Score(float("nan"), 1.0, 5)
+        else:
+            next(iter(priors["gaussian"].tensors().values())).view(-1)[0] = float("nan")
+        save_priors(saved, priors)
+        self.refused(saved, "are damaged .*not finite")
 
     def test_priors_of_another_model_are_refused(self, saved):
         self.refused(saved, "has 3 dimensions, the model's codes 5", dim=5)

@@ -16,6 +16,7 @@ as after more training, are refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,10 +30,10 @@ from torch import Tensor
 
 from ..data.conditions import find_thresholds, has_attribute
 from ..errors import UserError, nearest
-from ..files import write_json, written_beside
-from ..models.serialization import weights_digest
+from ..files import to_json, write_together
+from ..models.serialization import file_digest
 from ..runs.locate import find_model
-from ..runs.run_folder import VECTOR_TENSORS, VECTORS
+from ..runs.run_folder import VECTOR_TENSORS, VECTORS, WEIGHTS
 
 VectorMethod = Literal["difference", "balanced", "linear"]
 
@@ -123,15 +124,15 @@ def find_vectors(
 def save_vectors(folder: Path, vectors: AttributeVectors) -> None:
     """Write vectors into the folder of a saved model; UserError if it cannot be written."""
     tensors = {name: getattr(vectors, name).cpu().contiguous() for name in ("vectors", "thresholds", "counts")}
-    with written_beside(folder / VECTOR_TENSORS) as beside:
-        beside.write_bytes(safetensors.torch.save(tensors))
+    content = safetensors.torch.save(tensors)
     description = {
         "names": vectors.names,
         "how": vectors.method,
         "orthogonalised": vectors.orthogonalised,
-        "weights": weights_digest(folder),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "weights": file_digest(folder / WEIGHTS),
     }
-    write_json(folder / VECTORS, description)
+    write_together(folder, {VECTOR_TENSORS: content, VECTORS: to_json(description).encode()}, replaced=[VECTORS])
 
 
 def load_vectors(folder: str | Path) -> AttributeVectors:
@@ -144,6 +145,11 @@ def load_vectors(folder: str | Path) -> AttributeVectors:
         description = json.loads((folder / VECTORS).read_text(encoding="utf-8"))
         tensors = safetensors.torch.load_file(folder / VECTOR_TENSORS)
         weights, names = description["weights"], tuple(description["names"])
+        digest = file_digest(folder / VECTOR_TENSORS)
+        if description.get("sha256", digest) != digest or len(names) != len(tensors["vectors"]):
+            raise ValueError("vectors of other names")
+        if not all(tensors[name].isfinite().all() for name in ("vectors", "thresholds")):
+            raise ValueError("not finite")
         vectors = AttributeVectors(
             names, **tensors, method=description["how"], orthogonalised=description["orthogonalised"]
         )
@@ -151,7 +157,7 @@ def load_vectors(folder: str | Path) -> AttributeVectors:
         raise UserError(f"{folder} has no attribute vectors; make them with `vaegan attributes`") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise UserError(f"{folder / VECTORS} is damaged; make it again with `vaegan attributes`") from error
-    if weights != weights_digest(folder):
+    if weights != file_digest(folder / WEIGHTS):
         raise UserError(f"the attribute vectors in {folder} are of other weights; run `vaegan attributes` again")
     return vectors
 

@@ -14,11 +14,11 @@ Shards are joined to one .npz or .parquet one at a time, so memory does not grow
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import math
-import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..errors import UserError
-from ..files import write_json, written_beside
+from ..files import clear_leftovers, read_mapping, remove, write_json, written_beside
 from ..models import Model
 from .encoding import encode_images
 
@@ -94,7 +94,11 @@ def encode_to_file(
     elif out.suffix == ".parquet":
         join_parquet(paths, out, **names)
     if folder != out:
-        shutil.rmtree(folder)
+        clear_leftovers(folder, "shard-*", of_anyone=True)
+        for path in (*paths, folder / INDEX_NAME):
+            remove(path)
+        with contextlib.suppress(OSError):  # the user's if it is not empty
+            folder.rmdir()
     return sum(num.values())
 
 
@@ -133,15 +137,16 @@ def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool) -> Non
     cannot be written.
     """
     path = folder / INDEX_NAME
-    if folder.is_dir() and any(folder.iterdir()) and not path.is_file():
+    before = read_mapping(path)
+    if "model" not in before and folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"folder {folder} holds other things; choose a new one")
-    if path.is_file() and _read_index(path) != json.loads(json.dumps(index)):
+    if before and before != json.loads(json.dumps(index)):
         if not restart:
             raise UserError(
                 f"{folder} holds codes of other images or another model; choose a new folder or --overwrite"
             )
         for shard in folder.glob("shard-*.npz"):
-            shard.unlink()
+            remove(shard)
     write_json(path, index)
 
 
@@ -230,10 +235,3 @@ def _read(path: Path, name: str) -> NDArray[Any]:
     with np.load(path) as arrays:
         array: NDArray[Any] = arrays[name]
     return array
-
-
-def _read_index(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return None

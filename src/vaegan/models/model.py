@@ -27,7 +27,7 @@ from ..sharing.card import UNKNOWN_LICENSE
 from ..sharing.hub import check_name, upload_folder
 from .inference import InferenceModel
 from .pretrained import NUM_SAMPLES, REPLACED, write_pretrained
-from .serialization import one_line_errors, read_description, read_tensors, tensors_digest, write_model
+from .serialization import model_files, one_line_errors, read_description, read_tensors, tensors_digest
 
 
 class Model(InferenceModel):
@@ -143,8 +143,10 @@ class Model(InferenceModel):
     @property
     def default_prior(self) -> str:
         """The prior to sample from if none is named."""
-        otherwise = best_prior(self.priors) if self.kind == "ae" else "normal"
-        return str(self.info.get("default_prior", otherwise))
+        default = self.info.get("default_prior")
+        if default in self.prior_names:
+            return str(default)
+        return best_prior(self.priors) if self.kind == "ae" else "normal"
 
     def prior_of(self, name: str | None) -> Prior:
         """Return a prior by name, `default_prior` if None; UserError if the model does not have it."""
@@ -227,8 +229,7 @@ class Model(InferenceModel):
             "architecture": self.architecture,
             "info": self.info,
         }
-        save_priors(folder, self.priors)
-        write_model(folder, self.state_dict(), description)
+        save_priors(folder, self.priors, model_files(self.state_dict(), description))
 
     @classmethod
     def from_pretrained(

@@ -19,19 +19,18 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..files import write_json, written_beside
+from ..files import remove, to_json, write_json, written_beside
 from ..runs.run_folder import MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
 from ..version import __version__
 
 FORMAT = 1
 
 
-def write_model(folder: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
-    """Write weights and description into a folder, each file atomically; UserError if it cannot be written."""
+def model_files(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the files of weights and description by name."""
     plain = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    with written_beside(folder / WEIGHTS) as beside:
-        beside.write_bytes(safetensors.torch.save(plain))
-    write_json(folder / MODEL_CONFIG, {"format": FORMAT, "vaegan": __version__, **description})
+    config = to_json({"format": FORMAT, "vaegan": __version__, **description})
+    return {WEIGHTS: safetensors.torch.save(plain), MODEL_CONFIG: config.encode()}
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -71,6 +70,7 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
         "missing": [name for name in wanted if name not in tensors],
         "too many": [name for name in tensors if name not in wanted],
         "of another shape": [n for n, own in wanted.items() if n in tensors and tensors[n].shape != own.shape],
+        "not finite": [name for name, tensor in tensors.items() if not tensor.isfinite().all()],
     }
     reasons = [f"{what} {_some(names)}" for what, names in problems.items() if names]
     if reasons:
@@ -83,9 +83,8 @@ def _some(names: Sequence[str], num: int = 3) -> str:
     return ", ".join(names[:num]) + more
 
 
-def weights_digest(folder: Path) -> str:
-    """Return a hash of the weights in a folder; an empty text if there are none."""
-    path = folder / WEIGHTS
+def file_digest(path: Path) -> str:
+    """Return the hash of a file; an empty text if it is missing."""
     if not path.is_file():
         return ""
     with path.open("rb") as file:
@@ -114,14 +113,15 @@ def copy_vectors(source: Path | None, folder: Path, tensors: Mapping[str, Tensor
         description = json.loads((source / VECTORS).read_text(encoding="utf-8"))
         names = tuple(map(str, description["names"]))
         saved = safetensors.torch.load_file(source / WEIGHTS)
-        fit = description["weights"] == weights_digest(source) and saved.keys() == tensors.keys()
+        fit = description["weights"] == file_digest(source / WEIGHTS) and saved.keys() == tensors.keys()
         fit = fit and all(torch.equal(saved[name], tensors[name].cpu()) for name in saved)
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):  # damaged: as if missing
         return ()
     if not fit:
         return ()
     if source.resolve() != folder.resolve():
+        remove(folder / VECTORS)
         with written_beside(folder / VECTOR_TENSORS) as beside:
             shutil.copyfile(source / VECTOR_TENSORS, beside)
-    write_json(folder / VECTORS, description | {"weights": weights_digest(folder)})
+    write_json(folder / VECTORS, description | {"weights": file_digest(folder / WEIGHTS)})
     return names

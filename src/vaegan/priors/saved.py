@@ -1,42 +1,54 @@
 """Priors in a model folder: tensors in `priors.safetensors`, the rest in `priors.json`.
 
-The description holds the checksum of the tensors' file, so that files of different fits are refused.
+The description holds the checksum of the tensors' file, so that files of different fits are refused. It is removed
+first and written last: what a killed process leaves are tensors without a description, which count as none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
 
 from ..errors import UserError
-from ..files import write_json, written_beside
+from ..files import to_json, write_together
 from ..runs.run_folder import PRIOR_TENSORS
 from ..runs.run_folder import PRIORS as DESCRIPTION
 from .fit import PRIORS, ByLabel
 from .prior import Prior, Score, under
 
+log = logging.getLogger("vaegan")
 
-def save_priors(folder: Path, priors: Mapping[str, Prior]) -> None:
-    """Write priors into a folder; without priors, remove earlier ones. UserError if the folder cannot be written."""
+
+def save_priors(folder: Path, priors: Mapping[str, Prior], model: Mapping[str, bytes] | None = None) -> None:
+    """Write priors into a folder, after the files of their model, if named; without priors, remove earlier ones.
+
+    Raises UserError if the folder cannot be written.
+    """
+    contents = {**(model or {}), **_files(priors)}
+    write_together(folder, contents, replaced=(DESCRIPTION, PRIOR_TENSORS)[: 1 if priors else 2])
+
+
+def _files(priors: Mapping[str, Prior]) -> dict[str, bytes]:
     if not priors:
-        for name in (DESCRIPTION, PRIOR_TENSORS):
-            (folder / name).unlink(missing_ok=True)
-        return
+        return {}
     tensors = {f"{name}/{key}": t for name, prior in priors.items() for key, t in prior.tensors().items()}
     content = safetensors.torch.save({key: t.detach().contiguous().clone() for key, t in tensors.items()})
-    with written_beside(folder / PRIOR_TENSORS) as beside:
-        beside.write_bytes(content)
     described = {name: prior.description() for name, prior in priors.items()}
-    write_json(folder / DESCRIPTION, {"sha256": hashlib.sha256(content).hexdigest(), "priors": described})
+    description = to_json({"sha256": hashlib.sha256(content).hexdigest(), "priors": described})
+    return {PRIOR_TENSORS: content, DESCRIPTION: description.encode()}
 
 
 def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
     """Return the priors in a model's folder, if any; UserError if they are damaged or not for its latent_dim."""
-    if not any((folder / name).exists() for name in (DESCRIPTION, PRIOR_TENSORS)):
+    if not (folder / DESCRIPTION).exists():
+        if (folder / PRIOR_TENSORS).exists():
+            log.warning("%s has no %s: its priors are left out", folder, DESCRIPTION)
         return {}
     remedy = f"take it from a copy, or delete both files and fit anew: vaegan priors {folder}"
     try:
@@ -45,6 +57,8 @@ def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
         if hashlib.sha256(content).hexdigest() != saved["sha256"]:
             raise ValueError(f"{PRIOR_TENSORS} is not the file that {DESCRIPTION} describes")
         tensors = safetensors.torch.load(content)
+        if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+            raise ValueError(f"{broken[0]} has numbers that are not finite")
         priors: dict[str, Prior] = {}
         for name, description in saved["priors"].items():
             own, kind = under(f"{name}/", tensors), PRIORS[description["kind"]]
@@ -53,6 +67,8 @@ def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
             prior.score = None if description["score"] is None else Score(**description["score"])
             if prior.latent_dim != latent_dim:
                 raise ValueError(f"'{name}' has {prior.latent_dim} dimensions, the model's codes {latent_dim}")
+            if prior.score is not None and not math.isfinite(prior.score.mean):
+                raise ValueError(f"the score of '{name}' is not finite")
             priors[name] = prior
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else ""
