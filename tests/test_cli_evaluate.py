@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from vaegan.cli import main
+from vaegan.cli.evaluate import Options, _check_replaces
+from vaegan.errors import UserError
 from vaegan.metrics.figures import GROUPS, info_of
 from vaegan.models import Model
 from vaegan.recipes import config_for
@@ -47,11 +49,23 @@ def test_the_table_shows_what_the_file_holds(run, tmp_path, capsys):
     assert "e.json exists; choose another name or allow it to be replaced (--overwrite)" in capsys.readouterr().err
 
 
+def test_more_figures_are_not_replaced_by_fewer():
+    before = {"yardstick": {"frechet_distance": {"num": 1524}}, "data": {"split": "test"}, "samples": {"normal": {}}}
+    less = [{"num": 1}, {"split": "train"}, {"prior": "gaussian"}]
+    for words in less:
+        with pytest.raises(UserError, match=r"e.json has more figures: 1524 test images.*; .*\(--overwrite\)"):
+            _check_replaces(Options(run="r", **words), Path("e.json"), before)
+    for words in ({}, {"num": 1524}, {"prior": "normal,gaussian"}):
+        _check_replaces(Options(run="r", **words), Path("e.json"), before)
+    for damaged in (None, {}, {"yardstick": 3}):
+        _check_replaces(Options(run="r", num=1), Path("e.json"), damaged)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         ("--out e.csv", "this command writes JSON; give a name that ends in .json"),
-        ("--prior flow --extractor pixels", "this model has no prior 'flow'"),
+        ("--prior flow --extractor pixels --overwrite", "this model has no prior 'flow'"),
         ("--extractor vgg", "--extractor: 'vgg' is not allowed: must be "),
     ],
 )

@@ -112,23 +112,20 @@ def test_digits_keep_their_own_split():
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("mnits", "no such path: 'mnits' .perhaps you meant 'mnist'"),
-        ("groww", "no such path: 'groww' .perhaps you meant 'grow'"),
-        ("./groww", "no such path: './groww' .perhaps you meant 'grow'"),
-        ("qqqqqqqq", "no such path: 'qqqqqqqq'; name with --data a folder .* or digits, shapes, "),
-        ("faces.zip", "no such path"),
-        ("some/where", "no such path: 'some/where'; name"),
-        ("x" * 5000, "File name too long"),
+        ("mnits", "unknown data source 'mnits' .perhaps you meant 'mnist'"),
+        ("qqqqqqqq", "give digits, shapes, "),
+        ("./pictures", "No such file or folder|No such file or directory"),
+        ("faces.zip", "No such file"),
+        ("some/where", "No such file"),
+        ("x" * 5000, "unknown data source"),
         ("a\0b/", "null byte|null character"),
-        ("a\nb", "no such path"),
+        ("a\nb", "unknown data source"),
         ("~nobody-by-this-name/x", "home directory"),
-        ("", "no such path: ''"),
+        ("", "unknown data source"),
     ],
 )
 def test_sources_that_do_not_exist(tmp_path, monkeypatch, source, complaint):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "grow").mkdir()
-    (tmp_path / "grown.txt").touch()
     with pytest.raises(UserError, match=complaint) as caught:
         open_data(source)
     assert "\n" not in str(caught.value)
@@ -138,13 +135,6 @@ def test_files_of_another_kind(tmp_path):
     (tmp_path / "x.tiff").write_bytes(b"")
     with pytest.raises(UserError, match="neither a folder nor a file of kind"):
         open_data(tmp_path / "x.tiff")
-
-
-@pytest.mark.parametrize("name", ["x.zip", "x.npy", "x.npz", "x.tar", "x*.tar"])
-def test_a_pipe_is_not_opened(tmp_path, name):
-    os.mkfifo(tmp_path / name.replace("*", ""))  # opening it would wait forever
-    with pytest.raises(UserError, match=r"neither a folder nor a file|no such file"):
-        open_data(tmp_path / name)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")

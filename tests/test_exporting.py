@@ -294,8 +294,9 @@ def test_command(command, tmp_path, capsys):
     [
         (["--format", "tflite"], "tflite"),
         (["--format", ""], "no format to export; name some of safetensors, onnx, torch"),
-        (["--out", "{full}"], "is not an export (no export.json in it); choose another name"),
-        (["--out", "{full}", "--overwrite", "true"], "is not an export (no export.json in it)"),
+        (["--out", "{full}"], "holds other things (mine.txt); choose a new one"),
+        (["--out", "{full}", "--overwrite", "true"], "holds other things (mine.txt)"),
+        (["--out", "{mixed}", "--overwrite", "true"], "holds other things (mine.txt)"),
         (["--out", "{file}"], "is a file; name a folder"),
         (["--out", "{file}/below"], "cannot write"),
         (["--out", "{earlier}"], "exists; choose another name or allow it to be replaced (--overwrite)"),
@@ -303,10 +304,13 @@ def test_command(command, tmp_path, capsys):
 )
 def test_mistakes_are_told_in_one_line(command, tmp_path, capsys, words, told):
     run = saved(tmp_path / "run")
-    places = {name: tmp_path / name for name in ("full", "file", "earlier")}
-    for name in ("full", "earlier"):
+    places = {name: tmp_path / name for name in ("full", "file", "earlier", "mixed")}
+    for name in ("full", "earlier", "mixed"):
         places[name].mkdir()
-        (places[name] / ("export.json" if name == "earlier" else "mine.txt")).touch()
+        if name != "earlier":
+            (places[name] / "mine.txt").touch()
+        if name != "full":
+            (places[name] / "export.json").write_text('{"vaegan": "0.1.0"}')
     places["file"].touch()
     there = sorted(tmp_path.rglob("*"))
     assert command("export", run, *(word.format(**places) for word in words)) == 2

@@ -164,6 +164,16 @@ def test_what_is_there_stays_unless_it_may_be_replaced(tmp_path, images, name):
         assert names_in(tmp_path / name) == ["00000.png", "00001.png"]
 
 
+def test_numbered_pictures_of_others_are_never_replaced(tmp_path, images):
+    """A data set may be a folder of such names, as FFHQ is."""
+    (tmp_path / "out").mkdir()
+    Image.new("L", (6, 6)).save(tmp_path / "out" / "00000.png")
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match=r"folder .*out holds other things \(00000.png\); choose a new one"):
+            write_images(tmp_path / "out", images, overwrite=overwrite)
+    assert names_in(tmp_path / "out") == ["00000.png"]
+
+
 def _content(path):
     return [file.read_bytes() for file in sorted(path.iterdir())] if path.is_dir() else path.read_bytes()
 

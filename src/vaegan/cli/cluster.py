@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import PositiveInt
 
+from ..errors import UserError
 from . import console
-from .common import DataPictureOptions, folder_of, open_run, run_defaults, watched
+from .common import DataPictureOptions, open_run, output_of, run_defaults, watched
 from .console import print_table
 from .options import Arg
 
@@ -53,10 +54,14 @@ defaults = run_defaults
 
 def run(options: Options) -> None:
     """Cluster, draw, score."""
-    from ..files import write_json
+    from ..files import check_folder, write_json
+    from ..runs.run_folder import CLUSTERS
     from ..views.clusters import clusterings, label_scores
 
-    folder = folder_of(options, "cluster")
+    folder, overwrite = output_of(options, "cluster")
+    if folder.suffix:
+        raise UserError(f"--out {folder}: this command makes several files; name a folder")
+    check_folder(folder, CLUSTERS, "scores", overwrite)
     opened = open_run(options)
     images = opened.images(options.split, options.num, options.seed)
     mu, _ = opened.encode(images)
@@ -72,7 +77,7 @@ def run(options: Options) -> None:
     records = [{"points": points, "seed": seed, **label_scores(clusters, images)} for points, seed, clusters in runs]
     sizes = first.assignment.bincount(minlength=options.k).tolist()
     write_json(
-        folder / "clusters.json",
+        folder / CLUSTERS,
         {"how": options.method, "k": options.k, "num_images": len(images), "sizes": sizes, "scores": records},
     )
     _print(records)

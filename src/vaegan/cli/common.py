@@ -77,24 +77,19 @@ def chosen_images(options: DataPictureOptions, run: OpenedRun, num: int) -> Imag
     return images
 
 
+def place_of(options: Any, name: str) -> tuple[Path, bool]:
+    """Return where output goes (default: ``name`` in the run, or here for a hub id), and whether it may be replaced."""
+    folder = Path(options.run).expanduser()
+    is_local = folder.is_dir()
+    out = options.out or (folder if is_local else Path()) / name
+    return out, options.overwrite or (options.out is None and is_local)
+
+
 def output_of(options: PictureOptions, name: str) -> tuple[Path, bool]:
     """Return the output path (default: ``name`` in the run's ``pictures/``), and whether it may be replaced."""
-    from ..runs.run_folder import PICTURES, output_folder
+    from ..runs.run_folder import PICTURES
 
-    return options.out or output_folder(options.run) / PICTURES / name, options.overwrite or options.out is None
-
-
-def folder_of(options: PictureOptions, name: str) -> Path:
-    """Return the folder for a command's results; UserError if it is a file, or may not be replaced."""
-    from ..errors import UserError
-    from ..files import check_free
-
-    out, overwrite = output_of(options, name)
-    if out.is_file() or out.suffix:
-        raise UserError(f"--out {out}: this command makes several files; name a folder")
-    if not (out.is_dir() and not any(out.iterdir())):
-        check_free(out, overwrite)
-    return out
+    return place_of(options, f"{PICTURES}/{name}")
 
 
 def write_and_say(view: View, out: Path, overwrite: bool, num: int, what: str) -> None:

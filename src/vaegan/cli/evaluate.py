@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import PositiveInt
 from ..errors import UserError
 from ..metrics.figures import GROUPS, SHARE_OF, info_of
 from . import console
-from .common import DataPictureOptions, open_run, run_defaults
+from .common import DataPictureOptions, open_run, place_of, run_defaults
 from .console import print_table
 from .options import Arg
 
@@ -55,6 +56,8 @@ def run(options: Options) -> None:
     out = _output(options)
     opened = open_run(options)
     model, data = opened.model(), opened.data()
+    if options.out is None and not options.overwrite:
+        _check_replaces(options, out, opened.evaluation())
     cache = options.data.cache
     device = pick_device(options.device)
     extractor = open_extractor(options.extractor, data, cache=cache, weights=options.weights, device=device)
@@ -80,13 +83,25 @@ def run(options: Options) -> None:
 def _output(options: Options) -> Path:
     """Return where the JSON goes; UserError if it is no .json, or exists and may not be replaced."""
     from ..files import check_free
-    from ..runs.run_folder import EVALUATION, output_folder
+    from ..runs.run_folder import EVALUATION
 
-    out = options.out or output_folder(options.run) / EVALUATION
+    out, overwrite = place_of(options, EVALUATION)
     if out.suffix != ".json":
         raise UserError(f"--out {out}: this command writes JSON; give a name that ends in .json")
-    check_free(out, options.overwrite or options.out is None)
+    check_free(out, overwrite)
     return out
+
+
+def _check_replaces(options: Options, out: Path, before: dict[str, Any] | None) -> None:
+    """Raise UserError if what has been measured of this very model is more than what is to be measured now."""
+    with contextlib.suppress(KeyError, TypeError):  # there is none, or it is not ours
+        num, split = before["yardstick"]["frechet_distance"]["num"], before["data"]["split"]  # type: ignore[index]
+        priors = set(before["samples"]) if options.prior != "all" else set()  # type: ignore[index]
+        if options.num < num or options.split != split or priors - set(options.prior.split(",")):
+            what = ", ".join([f"{num} {split} images", *sorted(priors)])
+            raise UserError(
+                f"{out} has more figures: {what}; choose another --out or allow it to be replaced (--overwrite)"
+            )
 
 
 def _rows(report: dict[str, Any]) -> Iterator[list[str]]:

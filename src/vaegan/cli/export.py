@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from ..config import Settings
 from . import console
+from .common import place_of
 from .console import print_table
 from .options import Arg
 
@@ -36,12 +37,12 @@ class Options(Settings):
 
 def run(options: Options) -> None:
     """Load, export, print the comparisons."""
-    from ..exporting import check_folder, export_model
+    from ..exporting import check_free_for_export, export_model
     from ..models import load
+    from ..runs.run_folder import EXPORT
 
-    folder = options.out or (Path(options.run) if Path(options.run).is_dir() else Path()) / "export"
-    overwrite = options.overwrite or options.out is None
-    check_folder(folder, overwrite)
+    folder, overwrite = place_of(options, EXPORT)
+    check_free_for_export(folder, overwrite)
     model = load(options.run)
     checks = export_model(model, folder, options.format, overwrite=overwrite)
     if console.is_first_process():

@@ -67,12 +67,13 @@ def run(options: Options) -> None:
 
 def _folder(options: Options) -> Path:
     """Return the folder that the model is saved into; UserError if there is no model, or it may not be replaced."""
-    from ..files import check_free
+    from ..files import check_folder
     from ..runs.locate import find_model
+    from ..runs.run_folder import MODEL_CONFIG
 
     if options.out is None:
         if not Path(options.run).is_dir():
             raise UserError(f"{options.run} is no folder; name one for the model with its priors (--out FOLDER)")
         return find_model(options.run)
-    check_free(options.out, options.overwrite)
+    check_folder(options.out, MODEL_CONFIG, "vaegan", options.overwrite)
     return options.out

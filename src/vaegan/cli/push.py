@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 from ..config import Settings
-from ..errors import UserError
 from .options import Arg
 
 _log = logging.getLogger("vaegan")
@@ -42,13 +41,15 @@ class Options(Settings):
 
 def run(options: Options) -> None:
     """Load, write the card, send."""
+    from ..files import check_folder
     from ..models import load
+    from ..runs.run_folder import MODEL_CONFIG
     from ..sharing.hub import check_name
 
     check_name(options.name)
     out = options.out
-    if out is not None and not options.overwrite and out.exists() and (out.is_file() or any(out.iterdir())):
-        raise UserError(f"--out {out} exists; choose another name or allow it to be replaced (--overwrite)")
+    if out is not None:
+        check_folder(out, MODEL_CONFIG, "vaegan", options.overwrite)
     model = load(options.run)
     if out is not None:
         model.save_pretrained(out, repo_id=options.name, license=options.license)

@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 
 from ..errors import UserError
 from ..runs.trained_on import data_of_run
-from .common import DataPictureOptions, open_run, run_defaults
+from .common import DataPictureOptions, open_run, place_of, run_defaults
 from .options import Arg
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ def run(options: Options) -> None:
     """Write the page, say what is missing."""
     from ..files import check_free, write_text
     from ..pages.run_page import Subject, run_page
-    from ..runs.run_folder import REPORT, output_folder
+    from ..runs.run_folder import REPORT
 
-    out = options.out or output_folder(options.run) / REPORT
+    out, overwrite = place_of(options, REPORT)
     if out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out {out}: the report is a page; end its name in .html")
-    check_free(out, options.overwrite or options.out is None)
+    check_free(out, overwrite)
     opened = open_run(options)
     reason = _no_images(options, opened)
     page, sections = run_page(Subject(opened, options.split, options.num, options.seed, options.k, reason))

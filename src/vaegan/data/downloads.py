@@ -29,7 +29,7 @@ def root_of(source: str, settings: DataSettings) -> Path:
 def find(root: Path, below: Sequence[str], names: Sequence[str]) -> Path | None:
     """Return the first file or folder that exists of ``names`` in the folders ``below`` the root; None if none does."""
     places = (root / folder / name for folder in below for name in names)
-    return next((path for path in places if path.is_file() or path.is_dir()), None)
+    return next((path for path in places if path.exists()), None)
 
 
 def download(
@@ -61,11 +61,7 @@ def download(
     for url in ([f"{mirror.rstrip('/')}/{source}"] if mirror else []) + list(urls):
         try:
             downloader = pooch.HTTPDownloader(timeout=30)
-            path = Path(pooch.retrieve(f"{url}/{file}", checksum, file, root, downloader=downloader))
-            if checksum is None:
-                own = pooch.file_hash(str(path))
-                log.warning("%s: not checked, as no checksum is published; its own is sha256:%s", path, own)
-            return path
+            return Path(pooch.retrieve(f"{url}/{file}", checksum, file, root, downloader=downloader))
         except requests.RequestException as error:
             log.info("%s/%s: %s", url, file, error)
         except ValueError as error:  # what pooch raises for a wrong checksum

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, nearest
-from ..files import folder_beside, write_json
+from ..files import check_folder, folder_beside, write_json
 from ..models import Model, load
 from ..models.serialization import copy_vectors
+from ..runs.run_folder import EXPORTED, OF_AN_EXPORT
 from ..version import __version__
 from .diffusers import WEIGHTS_NAME, outputs_of, read_diffusers, write_diffusers
 from .graphs import GRAPHS, PublicPart, Run, from_model, import_onnxruntime, traced
@@ -30,37 +31,30 @@ DIFFUSERS = "diffusers"
 """The format, and its folder, of models whose codes are maps."""
 TOLERANCE = 1e-4
 BATCH_SIZES = (1, 3)
-DESCRIPTION_NAME = "export.json"
 
 
 @dataclass(frozen=True)
 class Check:
-    """Comparison of one file with the model."""
+    """Comparison of one file with the model: the largest difference of all outputs and batches.
 
-    file: str  # name in the folder
-    part: str  # of the model
-    form: str  # its format: one of `FORMATS`, or 'diffusers'
-    # the largest, of all outputs and batches; relative where values are above 1. None where the package that reads the
-    # file is not installed
+    It is relative where values are above 1, and None where the package that reads the file is not installed.
+    """
+
+    file: str
+    part: str
+    form: str
     difference: float | None
 
 
 def export_model(
     model: Model, folder: str | Path, formats: Sequence[str] = FORMATS, *, overwrite: bool = False
 ) -> list[Check]:
-    """Write a model's parts into a folder, check them, describe them in `export.json`.
+    """Write a model's parts into a folder, whole or not at all, check them, describe them in `export.json`.
 
-    Args:
-        model: of any device.
-        folder: written whole, after all checks, or not at all.
-        formats: 'safetensors' (what `load` reads, with priors and attribute vectors), 'onnx', 'torch'
-            (`torch.export`), and of a model whose codes are maps 'diffusers' (the layout of `AutoencoderKL`, in a
-            folder of that name).
-        overwrite: replace an earlier export in this folder.
-
-    Returns the comparisons, one for each part and format. Raises UserError if a format is unknown, needs a package that
-    is not installed or does not fit this model, the folder cannot be written or replaced, a network cannot be traced,
-    or an exported part differs from the model by more than 1e-4.
+    Formats are 'safetensors' (what `load` reads, with priors and attribute vectors), 'onnx', 'torch' (`torch.export`),
+    and of a model whose codes are maps 'diffusers' (the layout of `AutoencoderKL`, in a folder of that name). Returns a
+    comparison for each part and format. Raises UserError if a format is unknown, needs a package that is not installed
+    or does not fit, the folder cannot be written or replaced, or an exported part differs by more than 1e-4.
     """
     choices = (*FORMATS, DIFFUSERS)
     for name in formats:
@@ -70,7 +64,7 @@ def export_model(
         raise UserError(f"no format to export; name some of {', '.join(choices)}")
     if "onnx" in formats:
         import_onnxruntime()
-    check_folder(Path(folder), overwrite)
+    check_free_for_export(Path(folder), overwrite)
     if model.device.type != "cpu":  # exported files run on the CPU
         model = copy.deepcopy(model).cpu()
     parts = {name: PublicPart(model, name) for name in model.parts}
@@ -79,20 +73,14 @@ def export_model(
             Check(file, part, form, None if run is None else _difference(model, parts[part], form, run))
             for file, part, form, run in _written(model, parts, formats, beside)
         ]
-        write_json(beside / DESCRIPTION_NAME, _description(model, parts, checks))
+        write_json(beside / EXPORTED, _description(model, parts, checks))
     return checks
 
 
-def check_folder(folder: Path, overwrite: bool) -> None:
-    """Raise UserError if a folder may not be written; only an earlier export is ever replaced."""
-    folder = folder.expanduser()
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / DESCRIPTION_NAME).is_file():
-            raise UserError(f"{folder} is not an export (no {DESCRIPTION_NAME} in it); choose another name")
-        if not overwrite:
-            raise UserError(f"{folder} exists; choose another name or allow it to be replaced (--overwrite)")
-    elif folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; name a folder")
+def check_free_for_export(folder: Path, overwrite: bool) -> None:
+    """Raise UserError if a folder may not be written; only what is an earlier export alone is ever replaced."""
+    names = tuple({name.partition("/")[0] for name in OF_AN_EXPORT})
+    check_folder(folder.expanduser(), EXPORTED, "vaegan", overwrite, names)
 
 
 def _written(

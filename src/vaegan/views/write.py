@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL.PngImagePlugin import PngInfo
 
 from ..errors import UserError
 from ..files import check_free, folder_beside, written_beside
@@ -27,14 +28,14 @@ from .view import View
 
 _FORMS = ".png (a grid), .gif (an animation), no ending (a folder of numbered PNGs) or .npz (arrays)"
 _ENDINGS = (".png", ".gif", ".npz")
-_OURS = re.compile(r"\d{5,}(_original)?\.png")
+_OURS, _SOFTWARE = re.compile(r"\d{5,}(_original)?\.png"), ("Software", "vaegan")
 
 
 def check_output(out: str | Path, overwrite: bool = False) -> None:
     """Refuse, before any work is done, a path that `write_view` would refuse.
 
     Raises UserError if the format is unknown, or something exists that may not be replaced. A folder is only replaced
-    if it contains nothing but numbered PNGs.
+    if it contains nothing but numbered PNGs that we wrote.
     """
     out = Path(out)
     folder = _is_folder(out)
@@ -44,7 +45,7 @@ def check_output(out: str | Path, overwrite: bool = False) -> None:
         return
     if folder != out.is_dir():
         raise UserError(f"{out} is a {'file' if folder else 'folder'}; choose another name, ending in {_FORMS}")
-    if folder and (others := [entry.name for entry in out.iterdir() if not _OURS.fullmatch(entry.name)]):
+    if folder and (others := [entry.name for entry in sorted(out.iterdir()) if not _is_ours(entry)]):
         raise UserError(f"folder {out} holds other things ({others[0]}); choose a new one")
     if not folder or any(out.iterdir()):
         check_free(out, overwrite)
@@ -73,6 +74,14 @@ def write_view(
         _write_folder(out, view)
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether a file is a numbered PNG that `_write_folder` wrote."""
+    if not _OURS.fullmatch(path.name) or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return "\0".join(_SOFTWARE).encode() in file.read(200)
+
+
 def _is_folder(out: Path) -> bool:
     return out.is_dir() or not out.suffix
 
@@ -99,7 +108,9 @@ def _flat(images: Bytes) -> Bytes:
 
 def _write_folder(out: Path, view: View) -> None:
     """Write numbered PNGs into a folder that takes the place of `out`."""
+    made_by = PngInfo()
+    made_by.add_text(*_SOFTWARE)
     with folder_beside(out) as beside:
         for ending, images in (("", view.images), ("_original", view.originals)):
             for index, image in enumerate([] if images is None else _flat(images)):
-                to_image(image).save(beside / f"{index:05d}{ending}.png")
+                to_image(image).save(beside / f"{index:05d}{ending}.png", pnginfo=made_by)

@@ -20,10 +20,11 @@ from PIL import Image
 
 from ...config import DataSettings
 from ...errors import UserError
-from ..dataset import Collection, FileItems, Split
+from ..dataset import Collection, FileItems
 from ..downloads import download, find, root_of
 from ..folder import list_folder, list_zip
 from ..image_file import ImageHeader
+from ..split import Split
 
 log = logging.getLogger("vaegan")
 SIZE = 64

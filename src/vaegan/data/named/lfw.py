@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from ...config import DataSettings
 from ...errors import UserError
-from ..dataset import Collection, hashed_split
+from ..dataset import Collection
 from ..downloads import download, find, root_of, unpacked
 from ..folder import list_folder
+from ..split import hashed_split
 
 SIZE = 64
 CROP = 150
