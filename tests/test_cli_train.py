@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vaegan.cli import main, train
@@ -169,8 +169,9 @@ words = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(words.filter(lambda word: word not in ("-h", "--help")), max_size=5))
+@example(["digits", "\n"])
 def test_any_words_give_settings_or_one_line(given_words):
     try:
         result = read(*given_words)

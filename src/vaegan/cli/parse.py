@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from ..config import Settings
-from ..errors import UserError, nearest
+from ..errors import UserError, nearest, printable
 from ..settings_io import RENAMED, checked, put
 from .console import is_first_process
 from .help import help_of
@@ -72,7 +72,7 @@ def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
             option = places[0] if places[0].takes_several else places.pop(0)
             values = [word]
         else:
-            raise UserError(f"unexpected argument {word}; options start with --, see --help")
+            raise UserError(f"unexpected argument {printable(word)}; options start with --, see --help")
         adds_up = option.arg.repeated or (option.arg.positional and option.takes_several)
         before = explicit.get(option.path, ()) if adds_up else ()
         read = option.read(values)
