@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
 import logging
 import os
+import random
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import zlib
+from pathlib import Path
 
 # Before torch is imported: tests run side by side, and OpenMP threads that spin for work slow each other tenfold.
 # With one thread, child processes also repeat each other bit for bit wherever they run.
@@ -14,7 +22,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
+
+# The same examples in every run, and none is judged by the clock.
+settings.register_profile(
+    "exact", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("exact")
 
 TINY = (
     "--device cpu --train.precision fp32 --train.memory-format contiguous --train.tensorboard false "
@@ -23,6 +38,27 @@ TINY = (
     "--model.decoder.channels 8,4 --model.decoder.first-channels 8 "
     "--model.discriminator.channels 4,8,8 --model.discriminator.hidden 16"
 )
+
+
+def begin(words: str) -> None:
+    """Seed all global generators by these words."""
+    seed = zlib.crc32(words.encode())
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef):
+    """Draw the same in a fixture whatever ran before it."""
+    begin(f"{fixturedef.baseid} {fixturedef.argname}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    """Draw the same in a test alone, in any order, and beside others."""
+    begin(item.nodeid)
 
 
 @pytest.fixture(scope="session")
@@ -86,20 +122,109 @@ def plain_curves(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def environment():
-    """Environment of child processes."""
-    return dict(os.environ)
+def onnx_registry():
+    """Let torch's exporter read the sources of its 500 operations once, not for each part of a model."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
+
+
+# Reads a line of JSON for each process and forks it, as importing torch takes longer than most trainings here; replies
+# with process ids, then with exit codes. Several processes are ranks of one world; its store has a process of its own,
+# as under torchrun.
+FORKER = """
+import gc, json, os, runpy, signal, sys
+import matplotlib.figure, torch._dynamo, torch.distributed, vaegan.cli, vaegan.training.session
+
+def fork_store():
+    read, write = os.pipe()
+    if (pid := os.fork()) == 0:
+        store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        os.write(write, str(store.port).encode())
+        signal.pause()
+    return pid, os.read(read, 9).decode()
+
+def become(asked, rank, port):
+    for number, (path, flags) in enumerate([(os.devnull, 0), (asked["out"], os.O_APPEND), (asked["err"], os.O_APPEND)]):
+        os.dup2(os.open(path, os.O_RDWR | flags), number)
+    os.chdir(asked["folder"])
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    if port:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(asked["world"])}
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    how, what, *words = asked["words"]
+    sys.argv = [how, *words]
+    if how == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+    sys.exit()
+
+replies = os.fdopen(os.dup(1), "w", buffering=1)
+gc.freeze()
+while line := sys.stdin.readline():
+    asked, children = json.loads(line), []
+    store, port = fork_store() if asked["world"] > 1 else (None, None)
+    for rank in range(asked["world"]):
+        children.append(os.fork())
+        if children[-1] == 0:
+            become(asked, rank, port)
+    print(json.dumps(children), file=replies)
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), file=replies)
+    if store:
+        os.kill(store, signal.SIGKILL)
+        os.waitpid(store, 0)
+"""
+
+
+class Forked:
+    """A process, or several of one world, that runs."""
+
+    def __init__(self, forker, arguments, world, folder):
+        self._forker, self._folder = forker, folder
+        for name in ("out", "err"):
+            (folder / name).touch()
+        asked = {"words": list(map(str, arguments)), "world": world, "environment": dict(os.environ)}
+        asked |= {"folder": str(Path.cwd()), "out": str(folder / "out"), "err": str(folder / "err")}
+        forker.stdin.write(json.dumps(asked) + "\n")
+        forker.stdin.flush()
+        self.pids = json.loads(forker.stdout.readline())
+
+    def has_ended(self):
+        """Whether all have ended."""
+        return bool(select.select([self._forker.stdout], [], [], 0)[0])
+
+    def wait(self):
+        """Wait for the end; return exit codes, one alone as a number, and what was printed."""
+        try:
+            codes = json.loads(self._forker.stdout.readline())
+        except BaseException:  # the test's time is up
+            for pid in self.pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            raise
+        out, err = ((self._folder / name).read_text() for name in ("out", "err"))
+        return subprocess.CompletedProcess(self.pids, codes[0] if len(codes) == 1 else codes, out, err)
 
 
 @pytest.fixture(scope="session")
-def python(environment):
-    """Run Python with these arguments as a process of its own, and wait for its end."""
+def start_python(tmp_path_factory):
+    """Start Python with ``-c`` or ``-m`` and these arguments as a process of its own, or as several of one world."""
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as forker:
+        yield lambda *arguments, world=1: Forked(forker, arguments, world, tmp_path_factory.mktemp("process"))
+        forker.stdin.close()
 
-    def run(*arguments, timeout=240):
-        words = [sys.executable, *map(str, arguments)]
-        return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
 
-    return run
+@pytest.fixture(scope="session")
+def python(start_python):
+    """As `start_python`, and wait for the end."""
+    return lambda *arguments, world=1: start_python(*arguments, world=world).wait()
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +248,12 @@ def new_page(browser):
 
     What was asked for is in ``requests``, what was complained of in ``complaints``.
     """
-    contexts, complaints, requests = [], [], []
+    pages, complaints, requests = [], [], []
 
     def new(width, height=800, **options):
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}, **options))
-        page = contexts[-1].new_page()
+        page = browser.new_context(viewport={"width": width, "height": height}, **options).new_page()
+        page.set_default_timeout(100_000)  # for what should come at once
+        pages.append(page)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
@@ -135,9 +261,12 @@ def new_page(browser):
 
     new.complaints, new.requests = complaints, requests
     yield new
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    for page in pages:
+        page.evaluate("0")  # after this round trip all that it complained of has arrived
+    found = complaints[:]
+    for page in pages:
+        page.context.close()
+    assert found == []
 
 
 @pytest.fixture(scope="module")

@@ -103,9 +103,9 @@ def test_mistakes_are_told_in_a_line(command, studio_run, tmp_path, capsys):
     assert "--host no.such.host.invalid" in capsys.readouterr().err
 
 
-def test_a_process_answers_until_it_is_interrupted(studio_run, environment):
+def test_a_process_answers_until_it_is_interrupted(studio_run):
     words = [sys.executable, "-m", "vaegan", "serve", str(studio_run), "--port", "0"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().split("127.0.0.1:")[1].split("/")[0])
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=100)

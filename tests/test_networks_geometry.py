@@ -30,7 +30,7 @@ def test_the_dcgan_padding() -> None:
 pixels = st.integers(1, 40)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(height=pixels, width=pixels, kernel=st.integers(1, 7), stride=st.integers(1, 4))
 def test_any_kernel_and_stride_give_exact_sizes(height: int, width: int, kernel: int, stride: int) -> None:
     small = (ceil(height / stride), ceil(width / stride))
@@ -74,7 +74,7 @@ def test_sizes_without_padding() -> None:
     assert transposed_padding(13, 28, kernel=4, stride=2) == (0, 0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(height=st.integers(7, 40), width=st.integers(7, 40), kernel=st.integers(1, 7), stride=st.integers(1, 4))
 def test_sizes_without_padding_are_those_that_come_out(height: int, width: int, kernel: int, stride: int) -> None:
     image = (height, width)

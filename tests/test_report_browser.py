@@ -24,7 +24,6 @@ def open_page(new_page, address):
 
     def open_at(width: int = 1200, **options):
         page = new_page(width, **options)
-        page.set_default_timeout(20_000)
         page.goto(address)
         return page
 
@@ -57,13 +56,20 @@ def test_the_slider_changes_the_pictures(open_page):
 
 def test_the_slider_plays_and_stops_at_its_end(open_page):
     page = open_page()
-    moment = page.locator(".slider output")
-    last = moment.inner_text()
+    last = page.locator(".slider output").inner_text()
+    page.evaluate(  # what is seen from one change to the next, however long the test looks away
+        """() => {
+          const [block, seen] = [document.querySelector(".slider"), (window.seen = [])];
+          const text = (selector) => block.querySelector(selector).textContent;
+          new MutationObserver(() => seen.push([text("button"), text("output")]))
+            .observe(block, { subtree: true, childList: true, characterData: true });
+        }"""
+    )
     page.get_by_role("button", name="Play").click()
-    page.get_by_role("button", name="Stop").wait_for()
-    assert moment.inner_text() != last
-    page.get_by_role("button", name="Play").wait_for()
-    assert moment.inner_text() == last
+    page.wait_for_function("last => seen.at(-1)?.join() === `Play,${last}`", arg=last)
+    buttons, moments = zip(*page.evaluate("() => seen"), strict=True)
+    assert moments[0] != last
+    assert buttons == ("Stop",) * (len(buttons) - 1) + ("Play",)
 
 
 def test_folds_open_with_the_mouse_and_the_keyboard(open_page):

@@ -5,10 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlparse
@@ -171,18 +168,22 @@ except vaegan.UserError as error:
 """
 
 
-def test_pushed_by_one_and_loaded_by_another(hub, model, tmp_path):
-    """The real client in a process of its own, which reads the hub's address as it starts."""
+@pytest.fixture
+def client(hub, python, tmp_path, monkeypatch):
+    """Run code with the real client in a process of its own, which reads the hub's address as it starts."""
+    monkeypatch.chdir(tmp_path)
+    settings = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "NO_PROXY": "127.0.0.1"}
+    for name, value in {**settings, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    return lambda code: python("-c", code)
+
+
+def test_pushed_by_one_and_loaded_by_another(hub, model, client, tmp_path, monkeypatch):
     model.save(tmp_path / "saved")
     save_vectors(tmp_path / "saved", find_vectors(torch.randn(9, 3), torch.arange(9)[:, None] % 2, ["hat"]))
     hub.models["some/text"] = {"README.md": b"of another library", "pytorch_model.bin": b"a pickle"}
-    environment = os.environ | {
-        "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "may-write",
-        "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0", "NO_PROXY": "127.0.0.1",
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", JOB], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    monkeypatch.setenv("HF_TOKEN", "may-write")
+    done = client(JOB)
     assert done.returncode == 0, done.stderr
     files = hub.models["me/blobs"]
     assert set(files) == {"README.md", "config.json", "model.safetensors", "images/samples.png", *VECTORS}
@@ -196,14 +197,11 @@ def test_pushed_by_one_and_loaded_by_another(hub, model, tmp_path):
     assert "on the hub me/blobs has no revision 'nothing'" in done.stdout
 
 
-def test_without_a_token_it_is_said_how_to_log_in(hub, model, tmp_path):
+def test_without_a_token_it_is_said_how_to_log_in(hub, model, client, tmp_path, monkeypatch):
     code = "import sys; from vaegan.cli import main; sys.exit(main(['push', 'saved', 'me/blobs']))"
     model.save(tmp_path / "saved")
-    environment = {name: value for name, value in os.environ.items() if name != "HF_TOKEN"}
-    environment |= {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "NO_PROXY": "127.0.0.1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    done = client(code)
     assert done.returncode == 2
     assert re.search(r"^vaegan push: me/blobs is not pushed: the hub .*`hf auth login`", done.stderr, re.MULTILINE)
     assert len(done.stderr.splitlines()) == 1

@@ -254,6 +254,7 @@ def test_a_run_that_goes_on(studio_run, tmp_path):
     """No model yet; then one; then another."""
     run = tmp_path / "growing"
     shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "status.json", "losses.png"))
+    (run / "metrics.jsonl").touch()  # just now, however long ago the run was trained
     registry = Registry([str(run)])
     client = TestClient(create_app(registry), base_url=BASE)
     assert client.get("/api/models/growing").json()["ready"] is False

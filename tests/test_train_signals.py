@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -68,16 +66,15 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, code, py
             assert torch.equal(state["averages"][part][name], tensor)
 
 
-def test_a_signal_from_outside(environment, tiny, tmp_path):
+def test_a_signal_from_outside(start_python, tiny, tmp_path):
     words = [*tiny, "--train.epochs", "100000", "--train.snapshot-epochs", "50000", "--train.log-images", "16"]
-    child = [sys.executable, "-m", "vaegan", "train", *words, "--out", str(tmp_path)]
-    with subprocess.Popen(child, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not (tmp_path / "metrics.jsonl").exists():
-            time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=120)
-    assert process.returncode == 143
-    assert out.splitlines()[-1].startswith("stopped at ")
+    started = start_python("-m", "vaegan", "train", *words, "--out", tmp_path)
+    while not started.has_ended() and not (tmp_path / "metrics.jsonl").exists():
+        time.sleep(0.01)
+    os.kill(started.pids[0], signal.SIGTERM)
+    done = started.wait()
+    assert done.returncode == 143
+    assert done.stdout.splitlines()[-1].startswith("stopped at ")
     assert newest_state(tmp_path)["images"] > 0
 
 

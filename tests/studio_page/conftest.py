@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from studio_page.pages import PATIENCE
 
 import vaegan
 from vaegan.data.image_file import Target, prepare
@@ -83,7 +82,6 @@ def open_page(new_page, address):
 
     def open_at(view="", width=1240, at=address, **options):
         page = new_page(width, 900, **options)
-        page.set_default_timeout(PATIENCE * 1000)
         page.goto(at + view)
         page.wait_for_function("() => document.getElementById('about').textContent !== ''")
         return page

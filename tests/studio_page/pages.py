@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-PATIENCE = 60.0  # seconds for what should come at once
+PATIENCE = 100.0  # seconds for what should come at once
 
 
 def as_bytes(images: torch.Tensor) -> np.ndarray:

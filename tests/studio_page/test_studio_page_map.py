@@ -80,7 +80,7 @@ def test_the_map_is_zoomed_moved_and_saved(open_page):
     page.mouse.down()
     page.mouse.move(area["x"] + 150, area["y"] + 120)
     page.mouse.up()
-    assert box() == pytest.approx([x - 50 * unit, y + 20 * unit, unit])
+    wait_for(page, lambda: box() == pytest.approx([x - 50 * unit, y + 20 * unit, unit]))
     page.mouse.wheel(0, -200)
     wait_for(page, lambda: box()[2] < 0.7 * unit)
     page.keyboard.press("Home")

@@ -54,7 +54,7 @@ def test_views_by_the_keyboard(open_page):
     page.keyboard.press("End")
     assert page.get_by_role("tab", selected=True).inner_text() == "Compare"
     page.keyboard.press("Home")
-    page.locator("#samples-grid img").first.wait_for()
+    page.locator("#samples-grid:not(.busy) img").first.wait_for()  # not those of before, which are replaced
     seen = set()
     for _ in range(16):
         page.keyboard.press("Tab")
@@ -86,7 +86,7 @@ def test_everything_has_a_name_and_fits(open_page, view):
     for width in (390, 800, 1240):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width
-    assert page.evaluate("() => [...document.images].every(image => image.complete || !image.src)")
+    page.wait_for_function("() => [...document.images].every(image => image.complete || !image.src)")
 
 
 def test_light_and_dark(open_page):
