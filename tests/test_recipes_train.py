@@ -15,6 +15,7 @@ from vaegan.cli.recipes import in_words
 from vaegan.metrics.extractors import learned
 from vaegan.recipes import RECIPES
 from vaegan.settings_io import load_yaml
+from vaegan.training import snapshots
 from vaegan.training.profiling import Machine, expected_seconds, work_of_step
 
 # Seconds go by where checkpoints have hundreds of megabytes.
@@ -64,6 +65,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in RECIPES])
 def test_a_few_steps(name, command, folder, plain_curves, monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 20)
+    monkeypatch.setattr(snapshots, "NUM_SAMPLES", 8)
     recipe = RECIPES[name]
     channels, height, width = recipe.image_shape
     images = np.random.default_rng(0).integers(0, 256, (20, height, width, channels)).astype(np.uint8)
