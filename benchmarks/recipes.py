@@ -1,4 +1,4 @@
-"""Images/s of every recipe compared with the expected time of `vaegan recipes` on two cores.
+"""Images/s of every recipe compared with the expected time of `vaegan recipes --about NAME` on two cores.
 
     python benchmarks/recipes.py [--recipes digits mnist-conv] [--seconds 10]
 

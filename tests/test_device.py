@@ -10,7 +10,7 @@ from torch import nn
 
 from vaegan.errors import UserError
 from vaegan.training import device as device_module
-from vaegan.training.device import FORMS, autocast_for, choose_form, copies, layout_of, pick_device
+from vaegan.training.device import FORMS, autocast_for, choose_form, computes_bf16, copies, layout_of, pick_device
 
 THERE = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 ABSENT = ["tpu9", "", "cpu and more", "meta", *[name for name, there in THERE.items() if not there]]
@@ -53,12 +53,14 @@ class Workshop:
         self.calls: list[tuple[str, str]] = []
         monkeypatch.setattr(device_module.time, "perf_counter", lambda: self.now)
 
-    def make_step(self, precision: str, memory_format: str) -> Callable[[], object]:
+    def make_step(self, precision: str, memory_format: str, num_images: int) -> Callable[[], object]:
         form = (precision, memory_format)
+        calls: list[int] = []
 
         def step() -> None:
-            # The first call warms up, and takes ten times as long.
-            self.now += self.seconds[form] * (1 if form in self.calls else 10)
+            # The first call warms up, and takes twice as long.
+            self.now += self.seconds[form] * num_images / 32 * (1 if calls else 2)
+            calls.append(num_images)
             self.calls.append(form)
 
         return step
@@ -66,22 +68,27 @@ class Workshop:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("has_maps", [False, True])
-def test_fixed_choices_are_not_measured(form: tuple[str, str], has_maps: bool) -> None:
-    def refuse(precision: str, memory_format: str) -> Callable[[], object]:
-        raise AssertionError("there is nothing to choose")
+def test_fixed_choices_are_not_measured(
+    form: tuple[str, str], has_maps: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "vaegan")
+    assert choose_form(*form, _refuse, has_maps=has_maps) == form
+    assert caplog.messages == []
 
-    assert choose_form(*form, refuse, has_maps=has_maps) == form
+
+def _refuse(precision: str, memory_format: str, num_images: int) -> Callable[[], object]:
+    raise AssertionError("there is nothing to choose")
 
 
 @pytest.mark.parametrize("fastest", FORMS)
 def test_the_fastest_form_is_chosen(fastest: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Workshop(dict.fromkeys(FORMS, 0.3) | {fastest: 0.2}, monkeypatch)
+    shop = Workshop(dict.fromkeys(FORMS, 0.03) | {fastest: 0.02}, monkeypatch)
     assert choose_form("auto", "auto", shop.make_step, has_maps=True) == fastest
     assert set(shop.calls) == set(FORMS)
 
 
 def test_a_little_faster_is_not_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Workshop(dict.fromkeys(FORMS, 0.3) | {("bf16", "contiguous"): 0.28}, monkeypatch)
+    shop = Workshop(dict.fromkeys(FORMS, 0.03) | {("bf16", "contiguous"): 0.028}, monkeypatch)
     assert choose_form("auto", "auto", shop.make_step, has_maps=True) == ("fp32", "contiguous")
 
 
@@ -101,17 +108,67 @@ def test_only_what_is_left_open_is_measured(
     measured: set[tuple[str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shop = Workshop(dict.fromkeys(FORMS, 0.3), monkeypatch)
+    shop = Workshop(dict.fromkeys(FORMS, 0.03), monkeypatch)
     chosen = choose_form(precision, memory_format, shop.make_step, has_maps=has_maps)
     assert set(shop.calls) == measured
     assert chosen[0] == ("fp32" if precision == "auto" else precision)
     assert chosen[1] == ("contiguous" if memory_format == "auto" else memory_format)
 
 
-def test_slow_steps_are_measured_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Workshop(dict.fromkeys(FORMS, 60.0), monkeypatch)
+@pytest.mark.parametrize(
+    ("memory_format", "has_maps", "measured"),
+    [("auto", True, 2), ("contiguous", True, 0), ("auto", False, 0), ("channels_last", False, 0)],
+)
+def test_bf16_is_not_tried_where_it_is_emulated(
+    memory_format: str, has_maps: bool, measured: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Workshop(dict.fromkeys(FORMS, 0.03), monkeypatch)
+    assert choose_form("auto", memory_format, shop.make_step, has_maps=has_maps, has_bf16=False)[0] == "fp32"
+    assert len(set(shop.calls)) == measured
+    assert all(precision == "fp32" for precision, _ in shop.calls)
+
+
+@pytest.mark.parametrize("step", [0.001, 0.02, 0.3, 4.0, 15.0, 60.0])
+@pytest.mark.parametrize("num_steps", [10, 1000, 100_000])
+def test_the_choice_costs_two_seconds_or_a_hundredth_of_the_run(
+    step: float, num_steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the two steps of two images that say how slow this machine is."""
+    shop = Workshop(dict.fromkeys(FORMS, step), monkeypatch)
+    choose_form("auto", "auto", shop.make_step, has_maps=True, num_steps=num_steps)
+    assert shop.now <= max(2.0, 0.01 * num_steps * step) + 3 * step * 2 / 32
+
+
+def test_a_slow_form_is_dropped_after_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {form: 0.3 if form[0] == "bf16" else 0.03 for form in FORMS}
+    shop = Workshop(seconds, monkeypatch)
+    assert choose_form("auto", "auto", shop.make_step, has_maps=True, num_steps=10**6)[0] == "fp32"
+    assert shop.calls.count(("bf16", "contiguous")) == 2  # the first call warms up
+    assert shop.calls.count(("fp32", "channels_last")) == 6
+
+
+def test_the_log_says_what_is_done_before_and_after(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "vaegan")
+    shop = Workshop(dict.fromkeys(FORMS, 0.032), monkeypatch)
+    assert caplog.messages == []
+    choose_form("fp32", "auto", shop.make_step, has_maps=True)
+    assert caplog.messages == [
+        "timing steps to choose the number format; --train.precision and --train.memory-format skip this",
+        "time per step of 32 images: fp32 contiguous 32 ms, fp32 channels_last 32 ms; using fp32 contiguous",
+    ]
+    caplog.clear()
+    shop = Workshop(dict.fromkeys(FORMS, 320.0), monkeypatch)
     choose_form("auto", "auto", shop.make_step, has_maps=True)
-    assert len(shop.calls) == 2 * len(FORMS)
+    assert caplog.messages[1] == "time per step of 2 images: 20 s; using fp32 contiguous"
+
+
+@pytest.mark.parametrize("answer", [False, True])
+def test_the_machine_is_asked_for_bf16(answer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: answer, raising=False)
+    assert computes_bf16(torch.device("cpu")) == (answer and torch.backends.mkldnn.is_available())
+    assert computes_bf16(torch.device("cuda"))
 
 
 def test_autocast_and_layout_by_their_names() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from vaegan.pages.run_sections import CHECK_WORDS
 from vaegan.settings_io import setting_names
-from vaegan.training.health import CHECKS, Finding, examine
+from vaegan.training.health import CHECKS, Finding, HealthMonitor, examine
 
 ROUTES = {
     "decoder/llike": 0.3,
@@ -150,6 +150,12 @@ def test_a_learned_variance_that_begins_at_nothing_is_no_weight() -> None:
 
 def test_nothing_is_said_of_the_first_images_or_of_parts_that_are_not_there() -> None:
     assert examine(window(images=999), snapshots()) == []
+    assert examine(window(images=8999), snapshots(), phase_start=4000) == []
+    assert examine(window(images=9000), snapshots(), phase_start=4000) != []
+    # Records of another phase, and the first of this one, are left out of the means.
+    early = 20 * window(images=2000, **SURE) + 20 * window(images=6900, **SURE)
+    assert states(examine([*early, *window(images=7000)], snapshots(), phase_start=2000))["discriminator"] == "ok"
+    assert states(examine([*early, *window(images=7000)], snapshots()))["discriminator"] != "ok"
     assert examine([], snapshots()) == []
     bare = [{"images": 2000, "split": "train", "losses": {"encoder": {"llike": 1.0}}, "routes": {}}]
     assert examine(bare, [{"images": 2000, "split": "test", "units": {"kl": 0.0, "dead": 20, "of": 20}}]) == []
@@ -191,3 +197,19 @@ def test_a_real_training_forced_into_it(checks, words, command, long_tiny, tmp_p
 def test_a_quiet_training_says_nothing(command, long_tiny, tmp_path, plain_curves, capsys) -> None:
     assert command("train", *long_tiny, *PIXELS, "--loss.pixel-variance", "0.01", "--out", tmp_path) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_new_phase_gets_its_own_grace(caplog: pytest.LogCaptureFixture) -> None:
+    """From the last record of the phase before; also where the monitor reads the records of a run that resumes."""
+    chance = {f"discriminator__accuracy_{fakes}": 0.5 for fakes in ("prior", "reconstruction")}
+
+    def train(images: int, phase: str) -> dict[str, Any]:
+        return {**window(images, **chance)[0], "phase": phase}
+
+    first = [{"images": 0, "split": "start", "weights": WEIGHTS}, train(4000, "ae")]
+    snapshot = snapshots()[-1]
+    resumed = [*first, train(4100, "vaegan"), {**snapshot, "health": []}]
+    for images, found in ((8999, False), (9000, True)):
+        for monitor in (HealthMonitor(first), HealthMonitor(resumed)):
+            monitor.add(train(images, "vaegan"))
+            assert ("discriminator" in {finding["check"] for finding in monitor.check(snapshot)}) == found

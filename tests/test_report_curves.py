@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vaegan.report.chart import BOTTOM, LEFT, RIGHT, TOP, running_mean
-from vaegan.report.curves import collect_lines, draw_losses
+from vaegan.report.curves import collect_lines, draw_losses, phase_marks
 
 
 def record(images, split="train", **losses):
@@ -124,3 +124,34 @@ def test_few_and_broken_values_are_drawn_without_complaint(drawn, values, recwar
 def test_a_run_without_finite_records_says_so(drawn, values):
     (axes,) = drawn([record(i, encoder={"prior": value}) for i, value in enumerate(values)]).axes
     assert axes.texts[0].get_text() == "no losses recorded yet"
+
+
+def phased(images, phase, split="train", **losses):
+    return {**record(images, split, **losses), "phase": phase}
+
+
+def test_a_phase_is_marked_and_its_lines_break(drawn):
+    """Also where records come out of order, and a resumed run wrote some twice."""
+    values = {"llike": 30.0}
+    records = [phased(i, "ae" if i <= 3 else "vaegan", decoder=values) for i in (1, 2, 3, 4, 5, 2)]
+    records += [phased(i, "ae" if i < 3 else "vaegan", "test", decoder=values) for i in (1, 2, 4, 5)]
+    assert phase_marks(records) == phase_marks(reversed(records)) == [(3, "VAE/GAN")]
+    (axes,) = drawn(records).axes
+    train, test, mark = axes.lines
+    assert [np.isnan(line.get_xdata()).tolist().index(True) for line in (train, test)] == [3, 2]
+    assert mark.get_xdata()[0] == pytest.approx(LEFT + (RIGHT - LEFT) * 3 / 5, abs=0.06)
+    assert [text.get_text() for text in axes.texts] == [" VAE/GAN"]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        [record(1), record(2)],
+        [phased(1, "ae"), phased(2, "ae")],
+        [phased(1, "new"), phased(2, "x")],
+        [phased(1, ["ae"])],
+    ],
+)
+def test_a_run_of_one_phase_has_no_mark(records):
+    assert phase_marks(records) == []

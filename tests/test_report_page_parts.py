@@ -15,10 +15,18 @@ from PIL import Image
 
 from vaegan.config import Config
 from vaegan.pages.render import data_uri, strips
-from vaegan.pages.run_sections import as_text, duration, health_section, speeds, timing_section, window_seconds
+from vaegan.pages.run_sections import (
+    as_text,
+    health_section,
+    losses_section,
+    speeds,
+    timing_section,
+    window_seconds,
+)
 from vaegan.report.animation import evenly
 from vaegan.report.chart import BOTTOM, LEFT, RIGHT, TOP, Scale, draw_chart, fitting_scale, short
 from vaegan.report.scatter import SIDE, Grouping, scatter_block
+from vaegan.schedules import duration
 
 
 @pytest.mark.parametrize(
@@ -116,6 +124,27 @@ def test_a_long_line_is_thinned_but_keeps_its_peak():
     assert chart.lines[1].is_dashed
 
 
+@pytest.mark.parametrize(("dashed", "first"), [(False, 3), (True, 2)])
+def test_a_line_breaks_at_a_mark(dashed, first):
+    """A training record at the mark ends what was before; a held-out loss there belongs to what follows."""
+    chart = draw_chart("t", "u", [("a", 0, dashed, line(1, 2, 3, 4, 5))], [(3, "VAE/GAN")])
+    strokes = chart.lines[0].path[1:].split("M")
+    assert [stroke.count("L") + 1 for stroke in strokes] == [first, 5 - first]
+    assert chart.points[0]["images"] == [1, 2, 3, 4, 5]
+    assert chart.as_json()["marks"] == [(pytest.approx(LEFT + (RIGHT - LEFT) * 3 / 5, abs=0.06), "VAE/GAN")]
+    assert draw_chart("t", "u", [("a", 0, dashed, line(1, 2))]).marks == []
+
+
+def test_a_smoothed_line_breaks_without_a_trace_of_the_other_side():
+    values = np.repeat([1.0, 25.0], 100)
+    chart = draw_chart("t", "u", [("a", 0, False, line(*values))], [(100, "b")])
+    for path in (chart.lines[0].path, chart.lines[0].faint):
+        before, after = ({y for _, y in numbers(f"M{stroke}")} for stroke in path[1:].split("M"))
+        assert len(before) == len(after) == 1
+    one = draw_chart("t", "u", [("a", 0, False, line(*values[:2], *values))], [(1, "b")]).lines[0].path
+    assert "nan" not in one
+
+
 def test_values_that_are_not_finite_are_left_out():
     chart = draw_chart("t", "u", [("a", 0, False, line(np.nan, 2, np.inf))])
     assert chart.points[0]["values"] == ["2"]
@@ -197,6 +226,29 @@ def test_each_window_took_its_images_over_its_speed():
 def test_timing_names_the_device_that_auto_became(device, told):
     facts = timing_section([], Config(), device).blocks[-1]
     assert dict(facts.pairs)["device"] == told
+
+
+def test_health_says_what_is_not_checked_and_why():
+    finding = {"check": "kl", "state": "ok", "sentence": "fine", "remedy": ""}
+    record = {
+        "images": 2000,
+        "split": "test",
+        "health": [finding],
+        "not_checked": {"modes": "the images have no labels"},
+    }
+    now, _ = health_section([record]).blocks
+    assert now.rows == [("KL", "ok", "fine"), ("label coverage", "not checked", "the images have no labels")]
+
+
+def test_losses_of_two_phases_are_told_apart():
+    records = [
+        {"images": images, "split": "train", "phase": phase, "losses": {"decoder": {"llike": 1.0}}}
+        for images, phase in ((1000, "ae"), (2000, "vaegan"))
+    ]
+    section = losses_section(records)
+    assert "From 1,000 images on, the run trains VAE/GAN: losses of different phases do not compare." in section.text
+    assert [text for _, text in section.blocks[0].marks] == ["VAE/GAN"]
+    assert "phases" not in losses_section(records[1:]).text
 
 
 def test_health_shows_the_last_findings_and_each_change():

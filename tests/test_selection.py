@@ -20,7 +20,7 @@ from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.training import RunFolder
 from vaegan.training import best_model as selection
-from vaegan.training.best_model import BestModel, is_affordable, open_best_model, quick_mixture
+from vaegan.training.best_model import BestModel, is_affordable, open_best_model, quick_mixture, why_no_modes
 from vaegan.training.factories import build_model
 
 
@@ -119,6 +119,35 @@ def test_labels_of_samples_and_of_held_out_images(data, tmp_path):
     assert [labels[name][0] for name in "0123456789"] == [0, 0, 0, 0, 0, 100, 0, 0, 0, 0]
     chosen = np.sort(np.random.default_rng(0).permutation(len(data.test))[:100])
     assert [labels[name][1] for name in "0123456789"] == np.bincount(data.test.labels[chosen], minlength=10).tolist()
+
+
+@pytest.mark.parametrize(
+    ("kind", "labelled", "metric", "is_open", "record", "why"),
+    [
+        (
+            "gan",
+            True,
+            "auto",
+            False,
+            {},
+            "the run is too short to train a classifier first; set --train.best-metric fd",
+        ),
+        ("vaegan", True, "none", False, {}, "set --train.best-metric fd"),
+        ("vae", False, "fd", True, {}, "the images have no labels"),
+        ("gan", True, "fd", True, {}, "the extractor brightness tells no labels"),
+        ("gan", True, "fd", True, {"labels": {}}, "too few samples"),
+        ("gan", True, "fd", True, {"labels": {}, "health": [{"check": "modes"}]}, ""),
+        ("ae", True, "none", False, {}, ""),
+    ],
+)
+def test_labels_of_samples_are_checked_or_it_is_said_why_not(kind, labelled, metric, is_open, record, why):
+    setup = SimpleNamespace(
+        config=config_for("digits", {"train.best_metric": metric}),
+        model=SimpleNamespace(kind=kind),
+        data=SimpleNamespace(test=SimpleNamespace(labels=[0] if labelled else None)),
+    )
+    best = SimpleNamespace(extractor=SimpleNamespace(name="brightness")) if is_open else None
+    assert why_no_modes(setup, best, {"health": [{"check": "kl"}], **record}) == why
 
 
 def test_it_is_opened_where_it_is_wanted_and_pays(data, tmp_path, monkeypatch):

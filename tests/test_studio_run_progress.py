@@ -48,6 +48,28 @@ def test_records_are_read_as_they_come(run):
     assert (told["images"], told["epoch"], told["goal"]["epochs"]) == (300, 3.0, 5.0)
 
 
+def test_phases_are_named_and_marked(run):
+    def of(images, phase):
+        return json.dumps({**json.loads(record(images)), **({"phase": phase} if phase else {})}) + "\n"
+
+    for phases, now, marks in (
+        (("ae", "ae"), "AE", []),
+        (("ae", "vaegan"), "VAE/GAN", ["VAE/GAN"]),
+        ((None,), None, []),
+    ):
+        (run / "metrics.jsonl").write_text("".join(of(100 * i, phase) for i, phase in enumerate(phases, 1)))
+        told = RunProgress(run).summary()
+        assert told["phase"] == now
+        assert [text for _, text in told["charts"][0]["marks"]] == marks
+
+
+def test_what_is_not_checked_is_said(run):
+    snapshot = json.loads(record(100, "test")) | {"health": [], "not_checked": {"modes": "no labels"}}
+    assert RunProgress(run).summary()["not_checked"] == {}
+    (run / "metrics.jsonl").write_text(json.dumps(snapshot) + "\n")
+    assert RunProgress(run).summary()["not_checked"] == {"modes": "no labels"}
+
+
 def test_records_written_anew_are_read_anew(run):
     path = run / "metrics.jsonl"
     path.write_text(record(100) + record(200) + record(300))

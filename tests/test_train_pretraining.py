@@ -41,6 +41,7 @@ def whole(command, tiny, tmp_path, plain_curves):
 def test_the_images_seen_decide_what_is_descended(whole):
     for record in (record for record in records(whole) if record["split"] != "start"):
         pretrains = record["images"] <= LAST if record["split"] == "train" else record["images"] < LAST
+        assert record["phase"] == ("ae" if pretrains else "vaegan")
         terms = {part: set(losses) for part, losses in record["losses"].items()}
         if pretrains:
             assert terms == {"encoder": {"llike", "total"}, "decoder": {"llike", "total"}}
@@ -56,6 +57,32 @@ def test_the_images_seen_decide_what_is_descended(whole):
     assert (one[:4] != other[:4]).any(1).all()
     assert torch.equal(one[4:], other[4:])
     assert not all(equal(after["parts"]["discriminator"], state(whole, 304)["parts"]["discriminator"]).values())
+
+
+def test_the_phase_is_said_and_closes_a_window(command, tiny, tmp_path, plain_curves, capsys):
+    words = [*tiny, *WORDS, "--train.log-images", "1000", "--out", tmp_path / "run"]
+    assert command("train", *words, "--train.images", "272", "--train.snapshot-epochs", "2.6") == 0
+    assert [r["images"] for r in records(tmp_path / "run") if r["split"] == "train"] == [LAST, 272]
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert "up to 152 images encoder and decoder train as an autoencoder, then as a VAE/GAN" in lines
+    assert lines.count("160 images: now training a VAE/GAN") == 1
+    assert any(line.startswith("272 of 272 images, epoch 2.693, VAE/GAN, ") for line in lines)
+    assert said.err.strip() == (
+        "vaegan: --train.pretrain-epochs 1.5 is 56% of this run, little is left to train a VAE/GAN; "
+        "lower it, or train longer"
+    )
+    assert command("train", *words, "--train.images", "304", "--train.snapshot-epochs", "2.6") == 0
+    resumed = capsys.readouterr()
+    assert "autoencoder" not in resumed.out + resumed.err
+
+
+def test_a_run_of_one_phase_says_nothing_of_phases(command, tiny, tmp_path, plain_curves, capsys):
+    assert command("train", *tiny, "--out", tmp_path / "run") == 0
+    assert not any("phase" in record for record in records(tmp_path / "run"))
+    said = capsys.readouterr()
+    assert "autoencoder" not in said.out + said.err
+    assert "now training" not in said.out
 
 
 @pytest.mark.parametrize("stop", [64, 208])

@@ -149,7 +149,7 @@ def test_torchrun_trains_stops_in_order_and_resumes(start_python, python, comman
     done = python("-m", "vaegan", "train", *words, *out, *total, world=2)
     assert done.returncode == [0, 0], done.stderr
     assert done.stdout.count(f"resuming at {images:,} of {images + 160:,} images") == 1
-    assert done.stdout.count("done: ") == 1
+    assert done.stdout.count("done in ") == 1
     assert command("train", *words, "--out", tmp_path / "one", *total) == 0
     two, one = vaegan.load(tmp_path / "run").state_dict(), vaegan.load(tmp_path / "one").state_dict()
     for name, tensor in one.items():

@@ -10,14 +10,17 @@ Exit codes: 0 done, 2 the user's mistake (one line), 130 interrupted, 1 our own 
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 
 from ..errors import UserError
 from ..errors import nearest as nearest_word  # 'nearest' becomes the command of that name, once imported
 from ..files import OF_A_DISK
+from ..schedules import duration
 from ..version import __version__
 from . import console
 from .console import print_table
@@ -46,15 +49,25 @@ COMMANDS = {
     "completion": "print a script that completes commands and options in your shell",
 }
 """Every command with its one line; `vaegan COMMAND` is in the file of that name."""
+OPENMP_WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""How torch's threads wait for work: asleep, which leaves the cores to others (`benchmarks/beside.py` measures it)."""
+_OPENMP = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}  # of which one that the user set counts instead
+_LONG = 10.0  # seconds; training says itself how long it took, servers run until they are stopped
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``vaegan`` with these words (``sys.argv`` if None) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     who = f"vaegan {words[0]}" if words and words[0] in COMMANDS else "vaegan"
+    if "torch" not in sys.modules and not _OPENMP & os.environ.keys():  # OpenMP reads them as torch is imported
+        os.environ.update(OPENMP_WAITING)
+    begin = time.monotonic()
     try:
         console.set_up()
         _run(words, who)
+        took = time.monotonic() - begin
+        if took >= _LONG and words[0] not in ("train", "studio", "serve"):
+            logging.getLogger("vaegan").info("done in %s", duration(took))
         sys.stdout.flush()
         return 0
     except UserError as error:

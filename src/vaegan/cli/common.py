@@ -12,6 +12,7 @@ from pydantic import Field, PositiveInt
 
 from ..config import DataSettings, Settings
 from ..runs.trained_on import data_of_run
+from ..schedules import Beat
 from .options import Arg
 
 if TYPE_CHECKING:
@@ -106,8 +107,13 @@ def say_where(num: int, what: str, out: Path) -> None:
 
 
 def watched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:
-    """Yield the steps, ``num`` in all, on a terminal with a progress bar while there are many."""
-    from rich.progress import track
+    """Yield the steps, ``num`` in all: with a progress bar on a terminal, with a line now and then elsewhere."""
+    if sys.stdout.isatty() and num >= 10:
+        from rich.progress import track
 
-    steps_: Iterable[Any] = steps
-    return track(steps_, what, total=num, transient=True, disable=num < 10 or not sys.stdout.isatty())
+        yield from track(steps, what, total=num, transient=True)
+        return
+    beat = Beat(what, num, "steps")
+    for done, step in enumerate(steps, 1):
+        yield step
+        beat(done)

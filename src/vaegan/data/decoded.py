@@ -16,6 +16,7 @@ import numpy as np
 
 from ..config import DataSettings
 from ..errors import UserError
+from ..schedules import Beat
 from . import cache
 from .arrays import ArrayItems
 from .dataset import Collection, ImageData, Progress
@@ -106,7 +107,7 @@ def _decode(
     train_chunks, test_chunks = _chunks(split.train), _chunks(split.test)
     results = in_order(decode_chunk, collection.items, train_chunks + test_chunks, settings.workers, target)
     unreadable: list[tuple[str, str]] = []
-    done = 0
+    done, beat = 0, Beat(f"decoding {collection.where}", len(split), "images")
     with (
         cache.ArrayFile(folder / "train.npy", target) as train,
         cache.ArrayFile(folder / "test.npy", target) as test,
@@ -118,6 +119,7 @@ def _decode(
             unreadable.extend((collection.names[i], reason) for i, reason in decoded.unreadable)
             _check_unreadable(collection, unreadable, len(split), settings)
             done += len(decoded.positions) + len(decoded.unreadable)
+            beat(done)
             if on_progress is not None:
                 on_progress(done, len(split))
     if not (train.positions and test.positions):

@@ -12,8 +12,8 @@ from functools import partial
 from ..evaluation.comparison import ComparedModel, FigureGroup, FigureRow, spreads
 from ..evaluation.seed_groups import Verdict
 from ..metrics.figures import GROUPS, Figure, info_of, plain, shown_in
+from ..schedules import duration
 from .content import Block, Cell, Fold, Matrix
-from .run_sections import duration
 
 REAL = GROUPS["yardstick"]
 _HINTS = {"low": "lower is better", "high": "higher is better", "real": "closer to real data is better"}

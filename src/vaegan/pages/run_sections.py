@@ -20,7 +20,8 @@ from ..config import PARTS, Config
 from ..recipes import RECIPES
 from ..report.animation import evenly
 from ..report.chart import Line, draw_chart
-from ..report.curves import Lines, collect_lines, loss_charts, score_chart
+from ..report.curves import Lines, collect_lines, loss_charts, phase_marks, score_chart
+from ..schedules import duration
 from .content import Block, Facts, Fold, Note, Section, Table
 from .render import data_uri
 
@@ -84,8 +85,12 @@ def losses_section(records: Iterable[Mapping[str, Any]]) -> Section:
     if not charts:
         return Section("Losses", [Note("No losses recorded yet.")])
     lines = collect_lines(records)
+    text = TEXT + "".join(
+        f" From {at:,} images on, the run trains {title}: losses of different phases do not compare."
+        for at, title in phase_marks(records)
+    )
     parts = [part for part in PARTS if part in lines]
-    return Section("Losses", [*charts, Fold("Latest values", [_table(parts, lines)])], TEXT)
+    return Section("Losses", [*charts, Fold("Latest values", [_table(parts, lines)])], text)
 
 
 def _table(parts: Sequence[str], lines: Lines) -> Table:
@@ -142,6 +147,9 @@ def health_section(records: Sequence[Mapping[str, Any]]) -> Section:
     last = checked[-1]
     rows = [(CHECK_WORDS[f["check"]], STATE_WORDS[f["state"]], f["sentence"]) for f in last["health"]]
     hints = [f["remedy"] for f in last["health"]]
+    for check, why in last.get("not_checked", {}).items():
+        rows.append((CHECK_WORDS[check], "not checked", why))
+        hints.append("")
     now = Table(f"After {last['images']:,} images.", ("check", "state", "measured"), rows, hints)
     return Section("Health", [now, Fold("History", [_changes(checked)])], _HEALTH_TEXT)
 
@@ -259,19 +267,6 @@ def window_seconds(line: Line) -> NDArray[np.float64]:
     """Return the seconds that each record's window took."""
     images, speed = line
     return np.asarray(np.diff(images, prepend=0.0) / speed)
-
-
-def duration(seconds: float) -> str:
-    """Return a time as text: 0.35 s, 12 s, 3 min 20 s, 2 h 5 min."""
-    if seconds < 9.95:
-        return f"{seconds:.2g} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _settings(config: Config, device: str) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ The SVG is our own because the same positions serve the studio's JSON, and a pag
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ class ChartLine:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over images seen, a block of a page; ticks are places in the drawing with their text."""
+    """Lines over images seen, a block of a page; ticks and marks (where lines break) are places with their text."""
 
     kind: ClassVar[str] = "chart"
     width: ClassVar[int] = WIDTH
@@ -75,6 +76,7 @@ class Chart:
     x_ticks: Sequence[tuple[float, str]]
     y_ticks: Sequence[tuple[float, str]]
     seen: str
+    marks: Sequence[tuple[float, str]] = ()
 
     @property
     def points(self) -> list[dict[str, list[Any]]]:
@@ -83,55 +85,68 @@ class Chart:
 
     def as_json(self) -> dict[str, Any]:
         """Return all that is needed to draw the chart, as plain data."""
-        names = ("title", "caption", "x_ticks", "y_ticks", "seen", "points", "width", "height", "box")
+        names = ("title", "caption", "x_ticks", "y_ticks", "seen", "marks", "points", "width", "height", "box")
         of_line = ("name", "colour", "is_dashed", "path", "faint", "last")
         lines = [{name: getattr(line, name) for name in of_line} for line in self.lines]
         return {name: getattr(self, name) for name in names} | {"lines": lines}
 
 
 def draw_chart(
-    title: str, caption: str, lines: Sequence[tuple[str, int, bool, Line]], *, from_zero: bool = False
+    title: str,
+    caption: str,
+    lines: Sequence[tuple[str, int, bool, Line]],
+    marks: Sequence[tuple[int, str]] = (),
+    *,
+    from_zero: bool = False,
 ) -> Chart | None:
     """Return a chart of lines, or None if there is no finite value.
 
-    Each line has a name, a colour number, whether it is dashed, and images seen with values. With ``from_zero`` the
-    value axis starts at 0.
+    Each line has a name, a colour number, whether it is dashed, and images seen with values. At ``marks``, images seen
+    with a text, lines break: a solid line behind that point, a dashed one before it. With ``from_zero`` the value axis
+    starts at 0.
     """
-    finite = [(name, colour, dashed, *_finite(*line)) for name, colour, dashed, line in lines]
-    finite = [line for line in finite if len(line[3])]
+    finite = [(name, colour, dashed, _finite(*line)) for name, colour, dashed, line in lines]
+    finite = [each for each in finite if len(each[3][0])]
     if not finite:
         return None
-    end = max(images[-1] for *_, images, _ in finite)
+    end = max(images[-1] for *_, (images, _) in finite)
     x = Scale("linear", 0.0, end or 1.0)
-    y = fitting_scale(np.concatenate([values for *_, values in finite]), from_zero=from_zero)
+    y = fitting_scale(np.concatenate([values for *_, (_, values) in finite]), from_zero=from_zero)
     return Chart(
         title,
         caption,
-        [_draw(x, y, *line) for line in finite],
+        [_draw(x, y, [images for images, _ in marks], *line) for line in finite],
         [(round(float(_across(x, value)), 1), short(value)) for value in x.ticks()],
         [(round(float(_up(y, value)), 1), short(value)) for value in y.ticks()],
         f"{end:,.0f}",
+        [(round(float(_across(x, images)), 1), text) for images, text in marks],
     )
 
 
-def _draw(
-    x: Scale, y: Scale, name: str, colour: int, dashed: bool, images: NDArray[np.float64], values: NDArray[np.float64]
-) -> ChartLine:
+def _draw(x: Scale, y: Scale, breaks: Sequence[int], name: str, colour: int, dashed: bool, line: Line) -> ChartLine:
+    images, values = line
+
+    def points(at: NDArray[np.int64], values: NDArray[np.float64]) -> Points:
+        """Positions of these points, with a point of NaN at each break."""
+        inside = [int(i) for i in np.searchsorted(images[at], breaks, side) if 0 < i < len(at)]
+        both = (np.insert(places, inside, math.nan) for places in (_across(x, images[at]), _up(y, values[at])))
+        return list(zip(*(places.tolist() for places in both), strict=True))
+
+    side: Literal["left", "right"] = "left" if dashed else "right"
     raw_points: Points = []
     smooth = values
     if len(values) >= _SMOOTHED_FROM and not dashed:
-        peaks = _extremes(values, _MAX_POINTS)
-        raw_points = _points(_across(x, images[peaks]), _up(y, values[peaks]))
-        smooth = running_mean(values, len(values) // 30 | 1)
+        raw_points = points(_extremes(values, _MAX_POINTS), values)
+        width, pieces = len(values) // 30 | 1, np.split(values, np.searchsorted(images, breaks, side))
+        smooth = np.concatenate([running_mean(each, min(width, len(each))) for each in pieces if len(each)])
     at = np.unique(np.linspace(0, len(values) - 1, min(len(values), _MAX_POINTS)).round().astype(int))
-    across = _across(x, images[at])
     readout = {
-        "x": across.round(1).tolist(),
+        "x": _across(x, images[at]).round(1).tolist(),
         "y": _up(y, values[at]).round(1).tolist(),
         "images": images[at].astype(int).tolist(),
         "values": [f"{value:.4g}" for value in values[at]],
     }
-    return ChartLine(name, colour, dashed, _points(across, _up(y, smooth[at])), raw_points, readout)
+    return ChartLine(name, colour, dashed, points(at, smooth), raw_points, readout)
 
 
 def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
@@ -146,13 +161,12 @@ def running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]
 
 
 def svg_path(points: Points) -> str:
-    """Return an SVG path through points, with numbers of one decimal; a single point becomes a dot."""
-    spots = [f"{x:.1f} {y:.1f}" for x, y in points]
-    return re.sub(r"\.0\b", "", "M" + "L".join(spots if len(spots) > 1 else spots * 2))
-
-
-def _points(across: NDArray[np.float64], down: NDArray[np.float64]) -> Points:
-    return list(zip(across.tolist(), down.tolist(), strict=True))
+    """Return an SVG path through points, with numbers of one decimal; a single one is a dot, NaN breaks the line."""
+    path = ""
+    for is_gap, piece in itertools.groupby(points, lambda point: math.isnan(point[0])):
+        spots = [f"{x:.1f} {y:.1f}" for x, y in piece]
+        path += "" if is_gap else "M" + "L".join(spots if len(spots) > 1 else spots * 2)
+    return re.sub(r"\.0\b", "", path)
 
 
 def _finite(images: NDArray[np.float64], values: NDArray[np.float64]) -> Line:

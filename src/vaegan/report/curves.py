@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..config import PARTS
+from ..config import KINDS, PARTS
 from ..files import written_beside
 from .chart import BOTTOM, LEFT, RIGHT, TOP, Chart, Line, draw_chart
 
@@ -18,9 +19,10 @@ SCORES = {"frechet_samples": "samples", "frechet_reconstructions": "reconstructi
 
 def loss_charts(records: Iterable[Mapping[str, Any]]) -> list[Chart]:
     """Return a chart of the losses of each network; held-out losses are dashed, in the colour of the training loss."""
-    lines = collect_lines(records)
+    records = list(records)
+    lines, marks = collect_lines(records), phase_marks(records)
     charts = (
-        draw_chart(part, f"Losses of the {part}, in nats per image.", _of_part(lines[part]))
+        draw_chart(part, f"Losses of the {part}, in nats per image.", _of_part(lines[part]), marks)
         for part in PARTS
         if part in lines
     )
@@ -29,8 +31,16 @@ def loss_charts(records: Iterable[Mapping[str, Any]]) -> list[Chart]:
 
 def score_chart(records: Iterable[Mapping[str, Any]]) -> Chart | None:
     """Return a chart of the scores of snapshots; None if there are none."""
+    records = list(records)
     lines = [(name, colour, False, line) for colour, (name, line) in enumerate(collect_scores(records).items())]
-    return draw_chart("score", "Fréchet distance to held-out images.", lines)
+    return draw_chart("score", "Fréchet distance to held-out images.", lines, phase_marks(records))
+
+
+def phase_marks(records: Iterable[Mapping[str, Any]]) -> list[tuple[int, str]]:
+    """Return the images seen at which a run began to train another kind of model, with its title."""
+    known = (r for r in records if r.get("split") == "train" and str(r.get("phase")) in KINDS and "images" in r)
+    phases = sorted((int(record["images"]), record["phase"]) for record in known)
+    return [(at, KINDS[new].title) for (at, old), (_, new) in itertools.pairwise(phases) if old != new]
 
 
 def _of_part(losses: Mapping[str, Mapping[str, Line]]) -> list[tuple[str, int, bool, Line]]:
@@ -78,6 +88,9 @@ def _draw(axes: Any, chart: Chart) -> None:
     axes.set(xlim=(LEFT, RIGHT), ylim=(BOTTOM, TOP), title=chart.caption, xlabel="images seen")
     axes.set_xticks(*zip(*chart.x_ticks, strict=True))
     axes.set_yticks(*zip(*chart.y_ticks, strict=True))
+    for x, text in chart.marks:
+        axes.axvline(x, color="grey", linestyle=":", linewidth=1)
+        axes.text(x, TOP, f" {text}", fontsize=8, va="top")
     axes.grid(True, alpha=0.25)
     axes.legend(fontsize=8, framealpha=0.85)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,18 @@ def open_best_model(folder: RunFolder, setup: Setup, device: torch.device) -> Be
         return None
     extractor = open_extractor(None, data, cache=setup.config.data.cache, device=device)
     return BestModel(folder.path / BEST, data, extractor, t.best_images, setup.model.conditioning)
+
+
+def why_no_modes(setup: Setup, best: BestModel | None, record: Mapping[str, Any]) -> str:
+    """Say why a snapshot's record has no check of the labels of samples; empty if it has, or there are no samples."""
+    if setup.model.kind == "ae" or any(finding["check"] == "modes" for finding in record["health"]):
+        return ""
+    if setup.data.test.labels is None:
+        return "the images have no labels"
+    if best is None:
+        short = "the run is too short to train a classifier first; " if setup.config.train.best_metric == "auto" else ""
+        return f"{short}set --train.best-metric fd"
+    return "too few samples" if "labels" in record else f"the extractor {best.extractor.name} tells no labels"
 
 
 def is_affordable(data: ImageData, total_images: int) -> bool:

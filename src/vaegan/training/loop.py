@@ -179,10 +179,12 @@ class Trainer:
 
     @property
     def current(self) -> Objective:
-        """The objective of the next step; whether it is pre-training depends on the images seen alone."""
-        if self.pretraining is not None and self.images < self.settings.pretrain_images:
-            return self.pretraining
-        return self.objective
+        """The objective of the next step."""
+        return self.pretraining if self.pretraining and self.pretrains(self.images) else self.objective
+
+    def pretrains(self, images: int) -> bool:
+        """Whether the step after this many images is one of pre-training."""
+        return self.pretraining is not None and images < self.settings.pretrain_images
 
     def step(self, *, record: bool = False, keep: bool = False) -> Record:
         """One step of all parts; ``record`` measures each loss's gradient norm, ``keep`` returns the gradients."""

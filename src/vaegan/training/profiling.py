@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -26,35 +25,18 @@ from ..pages.run_sections import speeds, window_seconds
 from .factories import build_objective
 
 
-@dataclass(frozen=True)
-class Work:
-    """What one training step does.
+class Work(NamedTuple):
+    """What one training step does; or the seconds that a machine takes for one of each."""
 
-    Attributes:
-        operations: two for each multiply-add of a product or convolution, forward and backward; penalties and the
-            network of a perceptual part left out.
-        calls: operators that make a new tensor.
-        elements: of the tensors they make.
-        parameters: of all parts that are trained.
-    """
-
-    operations: int
-    calls: int
-    elements: int
-    parameters: int
+    # two for each multiply-add of a product or convolution, forward and backward; penalties and the network of a
+    # perceptual part left out
+    operations: float
+    calls: float  # operators that make a new tensor
+    elements: float  # of the tensors they make
+    parameters: float  # of all parts that are trained
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Seconds that a machine takes for one of each count of `Work`."""
-
-    operation: float
-    call: float
-    element: float
-    parameter: float
-
-
-TWO_CORES = Machine(operation=1 / 900e9, call=45e-6, element=0.4e-9, parameter=1.5e-9)
+TWO_CORES = Work(operations=1 / 900e9, calls=45e-6, elements=0.4e-9, parameters=1.5e-9)
 """Two cores of a server with AVX-512 in bfloat16: fitted by hand to whole trainings of digits, mnist-mlp and mnist-conv
 and to steps of conv-64. `benchmarks/recipes.py` measures all recipes against it."""
 
@@ -80,22 +62,13 @@ def work_of_step(config: Config, image_shape: tuple[int, ...], architecture: Map
     return Work(counter.total, counter.num_calls, counter.num_elements, parameters)
 
 
-def seconds_per_step(work: Work, machine: Machine = TWO_CORES) -> float:
-    """Estimate how long a step takes."""
-    return (
-        work.operations * machine.operation
-        + work.calls * machine.call
-        + work.elements * machine.element
-        + work.parameters * machine.parameter
-    )
-
-
 def expected_seconds(
-    config: Config, image_shape: tuple[int, int, int], num_images: int, machine: Machine = TWO_CORES
+    config: Config, image_shape: tuple[int, int, int], num_images: int, machine: Work = TWO_CORES
 ) -> float:
     """Estimate the duration of a training with this many images per epoch."""
     images = config.train.images or config.train.epochs * num_images
-    return seconds_per_step(work_of_step(config, image_shape), machine) * images / config.train.batch_size
+    per_step = zip(work_of_step(config, image_shape), machine, strict=True)
+    return sum(count * seconds for count, seconds in per_step) * images / config.train.batch_size
 
 
 def cost_of(

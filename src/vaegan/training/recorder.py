@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..runs.run_folder import RunFolder
-from .best_model import BestModel
+from .best_model import BestModel, why_no_modes
 from .health import HealthMonitor, code_usage, weight_norms
 from .loop import Record
 from .setup import Setup
@@ -34,6 +34,7 @@ class Recorder:
         self, folder: RunFolder, setup: Setup, held_out: HeldOut, bar: Progress, best: BestModel | None, *, writes: bool
     ) -> None:
         self.folder, self.trainer, self.model, self.bar = folder, setup.trainer, setup.output_model, bar
+        self.setup = setup
         self.held_out, self.best, self.writes = held_out, best, writes
         self.tensorboard: Any = None
         if writes and setup.config.train.tensorboard:
@@ -82,6 +83,7 @@ class Recorder:
             "images": step.images,
             "epoch": round(step.epoch, 6),
             "split": "train",
+            **self._phase(step.images - self.trainer.settings.batch_size),
             **self._means.means(),
             "kl_factor": self.trainer.kl_factor(),
             "lr": {part: self.trainer.optimisers[part].param_groups[0]["lr"] for part in step.gradients},
@@ -101,6 +103,7 @@ class Recorder:
             "images": images,
             "epoch": round(step.epoch, 6),
             "split": "test",
+            **self._phase(images),
             "losses": losses,
             **({"rate_factors": {part: plateau.factor_of(part) for part in losses}} if plateau else {}),
             "weights": weight_norms(self.trainer),
@@ -111,6 +114,8 @@ class Recorder:
         if self.best is not None:
             record |= self.best.score(self.model)
         record["health"] = self._health.check(record)
+        if record["health"] and (why := why_no_modes(self.setup, self.best, record)):
+            record["not_checked"] = {"modes": why}
         self._write(record)
         self.bar.warnings(self._health.warnings)
         if self.tensorboard is not None:
@@ -118,6 +123,12 @@ class Recorder:
         self.pictures.take(self.model, images)
         self.model.save(self.folder.path / "model")
         self.bar.line(self._last, self.trainer.settings.total_images, record.get("scores"))
+
+    def _phase(self, images: int) -> dict[str, str]:
+        """The kind of model that the step after this many images trains, in a run that pre-trains another one."""
+        if self.trainer.pretraining is None:
+            return {}
+        return {"phase": "ae" if self.trainer.pretrains(images) else self.model.kind}
 
     def close(self) -> None:
         """Draw the animation and the curves of the whole run."""

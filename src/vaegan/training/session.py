@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
-from ..config import Config
+from ..config import KINDS, Config
 from ..distributed import World, joined
 from ..errors import UserError
 from ..files import OF_A_DISK
 from ..runs.run_folder import BEST, RunFolder
-from ..schedules import Cadence, lr_factor
+from ..schedules import Cadence, duration, lr_factor
 from ..settings_io import dump_yaml
 from .best_model import BestModel, open_best_model
 from .checkpoints import Checkpoints
@@ -84,6 +85,7 @@ class Session:
     def __init__(
         self, config: Config, out: Path, device: torch.device, world: World, held: ExitStack, *, overwrite: bool
     ) -> None:
+        self._begin = time.monotonic()
         if config.train.batch_size % world.size:
             raise UserError(
                 f"--train.batch-size {config.train.batch_size} cannot be split evenly over {world.size} processes"
@@ -172,6 +174,8 @@ class Session:
             stops = step.images < self.total and self._is_asked_to_stop(stop, step.steps)
             if stops or self._is_logged(step.images):
                 recorder.log(step)
+            if self._ends_pretraining(step.images):
+                log.info("%s images: now training %s", f"{step.images:,}", KINDS[self.model.kind].phrase)
             if self.snapshots.due(step.images):
                 with recorder.paused():
                     self._take_snapshot(recorder, step)
@@ -183,8 +187,12 @@ class Session:
         return False
 
     def _is_logged(self, images: int) -> bool:
-        # Each snapshot closes a window of means, so that a resumed run has the same windows.
-        return self.logs.due(images) or self.snapshots.due(images)
+        # Each snapshot closes a window of means, so that a resumed run has the same windows; so does each phase.
+        return self.logs.due(images) or self.snapshots.due(images) or self._ends_pretraining(images)
+
+    def _ends_pretraining(self, images: int) -> bool:
+        """Whether the step that reached this many images is the last of pre-training."""
+        return self.trainer.pretrains(images - self.config.train.batch_size) and not self.trainer.pretrains(images)
 
     def _is_asked_to_stop(self, stop: StopRequest, steps: int) -> bool:
         return self.signals.due(steps) and self.world.any(bool(stop), self.device)
@@ -232,6 +240,12 @@ class Session:
             "resuming" if self.trainer.images else "starting", f"{self.trainer.images:,}", f"{self.total:,}",
             self.device, t.precision, t.memory_format, t.batch_size,
         )  # fmt: skip
+        if self.trainer.pretrains(self.trainer.images):
+            num, kind = self.trainer.settings.pretrain_images, KINDS[self.model.kind].phrase
+            log.info("up to %s images encoder and decoder train as an autoencoder, then as %s", f"{num:,}", kind)
+            if num > 0.5 * self.total:
+                share = f"--train.pretrain-epochs {t.pretrain_epochs:g} is {min(num / self.total, 1):.0%} of this run"
+                log.warning("%s, little is left to train %s; lower it, or train longer", share, kind)
 
     def _say_changed_rate(self) -> None:
         """Say so if the run is resumed with another length, and so with another learning rate."""
@@ -262,7 +276,7 @@ class Session:
             seen = f"{self.trainer.images:,}"
             log.info("stopped at %s images, everything saved; run the same command to resume: %s", seen, path)
             return
-        log.info("done: %s", path)
+        log.info("done in %s: %s", duration(time.monotonic() - self._begin), path)
         self._list_outputs()
 
     def _list_outputs(self) -> None:

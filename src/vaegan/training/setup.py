@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,24 +18,12 @@ from ..data.conditions import conditioning_of
 from ..distributed import World, synchronise_batch_norms
 from ..models import Model
 from ..objectives.likelihoods import Layers
-from .device import autocast_for, choose_form, copies, describe_device, layout_of
-from .factories import (
-    build_adaptive,
-    build_augment,
-    build_batches,
-    build_conditions,
-    build_gate,
-    build_model,
-    build_objective,
-    build_optimisers,
-    build_plateau,
-    build_pretraining,
-    check_batch_norm,
-    loop_settings,
-    open_perceptual,
-)
+from . import factories
+from .device import autocast_for, choose_form, computes_bf16, copies, describe_device, layout_of
 from .loop import Trainer
 from .optimisers import Averages
+
+log = logging.getLogger("vaegan")
 
 RECORDS_PER_SNAPSHOT = 50
 
@@ -57,12 +46,14 @@ def set_up(config: Config, before: Config | None, world: World, device: torch.de
     """Open the data and build what trains on it; ``before`` are the settings of the run that is resumed, if any."""
     data = _once_per_machine(lambda: open_data(config.data), world, device)
     config = _resolve_auto(config, before, data)
-    model = world.together(lambda: build_model(config, data.image_shape, _describe(config, data, device)), device)
+    model = world.together(
+        lambda: factories.build_model(config, data.image_shape, _describe(config, data, device)), device
+    )
     per_process = config.train.batch_size // world.size
-    check_batch_norm(config, model, config.train.batch_size if config.train.sync_batchnorm else per_process)
+    factories.check_batch_norm(config, model, config.train.batch_size if config.train.sync_batchnorm else per_process)
     layers = None
     if config.loss.perceptual != "none":
-        layers = _once_per_machine(lambda: open_perceptual(config, data, device), world, device)
+        layers = _once_per_machine(lambda: factories.open_perceptual(config, data, device), world, device)
     config = _choose_form(config, model, data, layers, world, device)
 
     t = config.train
@@ -124,24 +115,28 @@ def _choose_form(
     config: Config, model: Model, data: ImageData, layers: Layers | None, world: World, device: torch.device
 ) -> Config:
     """Settings with the fastest precision and memory format; chosen by the first process, for all."""
+    t = config.train
 
-    def make_step(precision: str, memory_format: str) -> Callable[[], object]:
-        """A training step on copies of the networks, on few images if many would take long."""
+    def make_step(precision: str, memory_format: str, num_images: int) -> Callable[[], object]:
+        """A training step on copies of the networks."""
         on_copies = model.with_parts(copies(model.parts))
         on_copies.to(device=device, memory_format=layout_of(memory_format))  # type: ignore[call-overload]
-        small = min(config.train.batch_size // world.size, 32)
-        train = config.train.model_copy(update={"precision": precision, "batch_size": small, "pretrain_epochs": 0})
+        train = t.model_copy(update={"precision": precision, "batch_size": num_images, "pretrain_epochs": 0})
         trial = config.model_copy(update={"train": train})
         return _build_trainer(trial, on_copies, data, layers, World(), device).step
 
     chosen = None
     if world.is_first:
-        t = config.train
-        form = choose_form(t.precision, t.memory_format, make_step, has_maps=config.model.network != "mlp")
+        has = {"has_maps": config.model.network != "mlp", "has_bf16": computes_bf16(device)}
+        num_steps = factories.loop_settings(config, model, len(data.train)).total_images // t.batch_size
+        most = min(t.batch_size // world.size, 32)
+        form = choose_form(t.precision, t.memory_format, make_step, num_steps=num_steps, most_images=most, **has)
         chosen = " ".join(form).encode()
     shared = world.share_bytes(chosen, device)
     assert shared is not None
     precision, memory_format = shared.decode().split()
+    if precision == "bf16" and not computes_bf16(device):
+        log.warning("this CPU only emulates bf16: steps are 10 to 100 times slower than with --train.precision fp32")
     update = {"precision": precision, "memory_format": memory_format}
     return config.model_copy(update={"train": config.train.model_copy(update=update)})
 
@@ -156,21 +151,21 @@ def _build_trainer(
     averages: Averages | None = None,
 ) -> Trainer:
     autocast = autocast_for(config.train.precision, device)
-    augment = build_augment(config, model)
-    objective = build_objective(config, model, autocast, layers, augment)
+    augment = factories.build_augment(config, model)
+    objective = factories.build_objective(config, model, autocast, layers, augment)
     return Trainer(
         objective,
-        build_optimisers(config, objective),
-        build_batches(config, data.train, world, device),
-        loop_settings(config, model, len(data.train)),
+        factories.build_optimisers(config, objective),
+        factories.build_batches(config, data.train, world, device),
+        factories.loop_settings(config, model, len(data.train)),
         device=device,
         world=world,
         averages=averages,
-        gate=build_gate(config),
-        plateau=build_plateau(config),
+        gate=factories.build_gate(config),
+        plateau=factories.build_plateau(config),
         augment=augment,
-        adaptive=build_adaptive(config, augment),
-        pretraining=build_pretraining(config, model, autocast),
+        adaptive=factories.build_adaptive(config, augment),
+        pretraining=factories.build_pretraining(config, model, autocast),
         autocast=autocast,
-        conditions=build_conditions(config, model, data.train, world),
+        conditions=factories.build_conditions(config, model, data.train, world),
     )

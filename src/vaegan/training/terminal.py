@@ -1,7 +1,8 @@
 """Training in a terminal: a progress bar or plain lines, and an orderly stop on Ctrl-C.
 
-In a terminal a bar shows images/s, time left and losses; elsewhere each snapshot is a line of the log. Ctrl-C or
-SIGTERM ends the run after the current step, with everything saved; a second Ctrl-C ends it at once.
+In a terminal a bar shows images/s, time left and losses; elsewhere each snapshot is a line of the log, and between
+distant ones there are lines with images/s and time left. Ctrl-C or SIGTERM ends the run after the current step, with
+everything saved; a second Ctrl-C ends it at once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
+
+from ..config import KINDS
+from ..schedules import Beat
 
 log = logging.getLogger("vaegan")
 
@@ -70,20 +74,22 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
 
 class Progress:
-    """Shows the progress of a run, in rich's progress bar (and its task), or as plain lines if ``bar`` is None."""
+    """Shows the progress of a run, in rich's progress bar (and its task), or as plain lines by a ``beat``."""
 
-    def __init__(self, bar: Any = None, task: Any = None) -> None:
-        self._bar, self._task, self._warnings = bar, task, ""
+    def __init__(self, bar: Any = None, task: Any = None, beat: Beat | None = None) -> None:
+        self._bar, self._task, self._beat, self._warnings = bar, task, beat, ""
 
     def step(self, images: int) -> None:
         """Show the number of images seen."""
         if self._bar is not None:
             self._bar.update(self._task, completed=images)
+        if self._beat is not None:
+            self._beat(images)
 
     def losses(self, record: dict[str, Any]) -> None:
         """Show the losses of a record next to the bar."""
         if self._bar is not None:
-            speed = f"{record['images_per_second']:,.0f} images/s  "
+            speed = f"{_phase(record)}{record['images_per_second']:,.0f} images/s  "
             self._bar.update(self._task, losses=speed + self._warnings + describe(record["losses"]))
 
     def warnings(self, words: str) -> None:
@@ -94,8 +100,15 @@ class Progress:
         """Log one line for a snapshot: the last record of split 'train', of ``total`` images, and scores if any."""
         done = f"{record['images']:,} of {total:,} images, epoch {record['epoch']:.4g}"
         score = f"; score {scores['score']:.4g}" if scores else ""
-        speed = f"{record['images_per_second']:,.0f} images/s"
+        speed = f"{_phase(record)}{record['images_per_second']:,.0f} images/s"
         log.info("%s, %s: %s%s", done, speed, describe(record["losses"]), score)
+        if self._beat is not None:
+            self._beat.last = time.monotonic()
+
+
+def _phase(record: dict[str, Any]) -> str:
+    """What is trained, in a run that pre-trains something else."""
+    return f"{KINDS[record['phase']].title}, " if "phase" in record else ""
 
 
 def describe(losses: dict[str, dict[str, float]]) -> str:
@@ -111,7 +124,7 @@ def describe(losses: dict[str, dict[str, float]]) -> str:
 def show_progress(start: int, total: int, *, speaks: bool) -> Iterator[Progress]:
     """Show progress from ``start`` to ``total`` images: a bar on a terminal, in the process that ``speaks``."""
     if not (speaks and sys.stdout.isatty()):
-        yield Progress()
+        yield Progress(beat=Beat("training", total, "images", start) if speaks else None)
         return
     import rich
     from rich import progress

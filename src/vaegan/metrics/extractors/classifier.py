@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ...files import written_beside
 from ...pixels import to_unit
+from ...schedules import Beat
 
 log = logging.getLogger("vaegan")
 
@@ -112,7 +113,9 @@ def fit(
         optimiser = torch.optim.AdamW(classifier.parameters(), weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, num_steps, pct_start=0.1)
         order = torch.cat([torch.randperm(num) for _ in range(-(-num_steps * batch_size // num))])
+        beat = Beat("training a classifier", num_steps * batch_size, "images")
         for step in range(num_steps):
+            beat(step * batch_size)
             value = loss(classifier, order[step * batch_size : (step + 1) * batch_size])
             optimiser.zero_grad()
             value.backward()  # type: ignore[no-untyped-call]

@@ -16,10 +16,10 @@ const showTraining = latest(async () => {
   if (before && before !== state) say($("state").textContent);
   const share = goal.images ? images / goal.images : goal.epochs ? epoch / goal.epochs : 0;
   $("progress").value = state === "finished" ? 1 : Math.min(1, share);
-  const facts = [["images seen", grouped(images) + (goal.images ? ` of ${grouped(goal.images)}` : "")], ["epochs", round(epoch) + (goal.epochs && !goal.images ? ` of ${round(goal.epochs)}` : "")], ["images/s", speed && grouped(speed)]];
+  const facts = [["images seen", grouped(images) + (goal.images ? ` of ${grouped(goal.images)}` : "")], ["epochs", round(epoch) + (goal.epochs && !goal.images ? ` of ${round(goal.epochs)}` : "")], ["phase", trained.phase], ["images/s", speed && grouped(speed)]];
   $("training-facts").replaceChildren(...facts.filter(([, value]) => value).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
   $("health").replaceChildren(...trained.health.map(({ state: how, sentence, remedy }) =>
-    make("li", { class: how === "ok" ? "" : "bad" }, sentence + (remedy ? `: ${remedy}` : ""))));
+    make("li", { class: how === "ok" ? "" : "bad" }, sentence + (remedy ? `: ${remedy}` : ""))), ...Object.values(trained.not_checked).map((why) => make("li", { class: "none" }, `label coverage not checked: ${why}`)));
   drawCharts();
   showSnapshot();
   if (state === "going on" || state === "starting") {
@@ -38,12 +38,15 @@ function drawCharts() {
 }
 
 /* A chart as the server computed it. */
-function drawChart({ title, caption, lines, points, x_ticks: xTicks, y_ticks: yTicks, width, height, box: [left, top, right, bottom] }) {
+function drawChart({ title, caption, lines, points, marks, x_ticks: xTicks, y_ticks: yTicks, width, height, box: [left, top, right, bottom] }) {
   const svg = make("svg:svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": caption });
   for (const [y, text] of yTicks) {
     svg.append(make("svg:path", { class: "mark", d: `M${left} ${y}H${right}` }), make("svg:text", { x: left - 6, y: y + 4, "text-anchor": "end" }, text));
   }
   for (const [x, text] of xTicks) svg.append(make("svg:text", { x, y: bottom + 16, "text-anchor": "middle" }, text));
+  for (const [x, text] of marks) {
+    svg.append(make("svg:path", { class: "at", d: `M${x} ${top}V${bottom}` }), make("svg:text", { x: x + 4, y: top + 10 }, text));
+  }
   for (const { colour, path, faint, is_dashed: isDashed } of lines) {
     const stroke = `var(--c${colour % 10})`;
     if (faint) svg.append(make("svg:path", { class: "line faint", d: faint, stroke }));

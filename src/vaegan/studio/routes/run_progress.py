@@ -19,6 +19,7 @@ from fastapi import APIRouter
 from fastapi import Path as InPath
 from fastapi.responses import JSONResponse, Response
 
+from ...config import KINDS as MODEL_KINDS
 from ...errors import UserError
 from ...report.animation import numbered_pictures, write_animation
 from ...report.curves import loss_charts, score_chart
@@ -108,6 +109,8 @@ class RunProgress:
             "goal": self._goal(),
             "curves": curves,
             "charts": [chart.as_json() for chart in charts if chart],
+            "phase": MODEL_KINDS[newest["phase"]].title if str(newest.get("phase")) in MODEL_KINDS else None,
+            "not_checked": next((r.get("not_checked", {}) for r in reversed(test) if "health" in r), {}),
             "health": next((r["health"] for r in reversed(test) if "health" in r), []),
             "snapshots": {kind: [int(path.stem) for path in self.pictures(kind)] for kind in KINDS},
         }
