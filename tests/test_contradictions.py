@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
+from vaegan import config as config_module
 from vaegan.cli import train
 from vaegan.cli.parse import parse
-from vaegan.config import Config
+from vaegan.config import KINDS, Config, LossSettings
 from vaegan.errors import UserError
+from vaegan.networks import build_parts
 from vaegan.recipes import RECIPES, config_for
-from vaegan.settings_io import dump_yaml, load_yaml
+from vaegan.settings_io import dump_yaml, load_yaml, with_settings
 
 # What is given, the line that refuses it, and what to add for it to be accepted.
 CASES = [
@@ -35,7 +39,7 @@ CASES = [
         "--loss.likelihood laplace",
     ),
     (
-        "--model.kind gan --loss.perceptual auto --loss.likelihood laplace",
+        "--model.kind gan --loss.perceptual auto",
         "--loss.perceptual auto needs an encoder and a per-pixel likelihood, not --model.kind gan with",
         "--loss.perceptual none",
     ),
@@ -75,10 +79,9 @@ CASES = [
         "--loss.r1-weight 0",
     ),
     (
-        "--model.network mlp",
+        "--model.network mlp --model.encoder.channels 8",
         "--model.encoder.channels does not go with --model.network mlp; set it to none, or choose conv",
-        "--model.encoder.channels none --model.decoder.channels none --model.discriminator.channels none "
-        "--model.discriminator.strides none",
+        "--model.encoder.channels none",
     ),
     (
         "mnist-mlp --model.encoder.strides 2",
@@ -91,12 +94,12 @@ CASES = [
         "--model.discriminator.patch no",
     ),
     (
-        "mnist-mlp --model.network conv",
+        "mnist-mlp --model.network conv --model.encoder.channels none",
         "--model.network conv needs a width for each convolution; set --model.encoder.channels",
-        "--model.encoder.channels 8 --model.decoder.channels 8 --model.discriminator.channels 8",
+        "--model.encoder.channels 8",
     ),
     (
-        "kmeans-mnist-ae --model.kind vaegan",
+        "kmeans-mnist-ae --model.kind vaegan --model.discriminator.channels none",
         "--model.network conv needs a width for each convolution; set --model.discriminator.channels",
         "--model.discriminator.channels 8",
     ),
@@ -214,6 +217,69 @@ def test_a_kind_brings_what_it_needs_and_no_more(words, changes):
 def test_what_is_named_and_contradicts_the_kind_is_refused():
     with pytest.raises(UserError, match=r"^--loss.likelihood bernoulli needs --model.output sigmoid, not tanh; set it"):
         read("digits --model.kind vae --model.output tanh")
+
+
+@pytest.mark.parametrize("recipe", ["digits", "mnist-mlp", "mnist-gan", "kmeans-mnist-ae", "small-32"])
+@pytest.mark.parametrize("network", ["mlp", "conv", "residual"])
+@pytest.mark.parametrize("kind", ["vaegan", "gan", "vae"])
+def test_a_network_and_a_kind_bring_their_sizes(recipe, network, kind):
+    """Those that the settings have no sizes for; parts that the kind lacks need none."""
+    config, base = read(f"{recipe} --model.network {network} --model.kind {kind}"), RECIPES[recipe].config
+    channels, side, _ = RECIPES[recipe].image_shape
+    with torch.device("meta"):
+        parts = build_parts(image_shape=(channels, side, side), **config.model.model_dump())
+    for name, part in parts.items():
+        settings = getattr(config.model, name)
+        assert settings.channels or settings.hidden
+        assert len([module for module in part.modules() if isinstance(module, nn.Linear)]) > (name != "decoder")
+        if network == base.model.network and (getattr(base.model, name).channels or getattr(base.model, name).hidden):
+            assert settings == getattr(base.model, name)
+
+
+def test_sizes_that_are_named_stay():
+    model = read("digits --model.network mlp --model.decoder.hidden 8,16 --model.discriminator.dropout 0.5").model
+    assert (model.encoder.hidden, model.decoder.hidden) == ((512, 512), (8, 16))
+    assert (model.discriminator.dropout, model.discriminator.patch) == (0.5, False)
+    with pytest.raises(UserError, match=r"^model.network: \['mlp'\] is not allowed"):
+        config_for("digits", {"model.network": ["mlp"]})
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("--model.kind gan --loss.likelihood gaussian", "loss.likelihood"),
+        ("--model.kind gan --loss.gamma 2", "loss.gamma"),
+        ("--model.kind gan --loss.kl-weight 2", "loss.kl-weight"),
+        ("--model.kind ae --loss.adversarial hinge", "loss.adversarial"),
+        ("--model.kind ae --loss.free-bits 1", "loss.free-bits"),
+        ("--loss.gamma 2 --model.kind vae", "loss.gamma"),
+        ("--model.kind vae --loss.gate", "loss.gate"),
+        ("bce-mnist-vae --loss.r1-weight 1", "loss.r1-weight"),
+        ("mnist-gan --loss.fakes prior", "loss.fakes"),
+        ("--loss.metric runs/x", "loss.metric"),
+        ("--model.kind vae-dis-l --loss.metric x --loss.label-flip 0.1", "loss.label-flip"),
+    ],
+)
+def test_what_has_no_effect_is_refused_where_it_is_typed(words, option):
+    config = with_settings(Config(), {}) if words.startswith("--") else RECIPES[words.split()[0]].config
+    kind = words.split("--model.kind ")[1].split()[0] if "--model.kind" in words else config.model.kind
+    with pytest.raises(UserError) as caught:
+        read(words)
+    assert str(caught.value) == f"--{option} has no effect on {KINDS[kind].phrase} (--model.kind {kind}); leave it out"
+
+
+def test_what_is_not_typed_or_set_to_nothing_is_not_refused(tmp_path):
+    for recipe, kind in (("kl-f4", "gan"), ("mnist-gan", "ae"), ("bce-mnist-vae", "vaegan")):
+        for config in (RECIPES[recipe].config, config_for(recipe, {"model.kind": kind})):
+            dump_yaml(config, tmp_path / "c.yaml")
+            assert read(f"--config {tmp_path / 'c.yaml'}") == config
+    read("--model.kind vae --loss.balance none --loss.r1-weight 0 --loss.augment none --loss.gate no --loss.gamma 1")
+    assert config_for("digits", {"model.kind": "gan", "loss.gamma": 2}).loss.gamma == 2  # a study may share settings
+
+
+def test_every_setting_of_the_losses_has_a_kind_that_uses_it():
+    names = [name for _, names in config_module._USES for name in names.split()]
+    assert sorted(names) == sorted(LossSettings.model_fields)
 
 
 def test_a_vae_from_a_recipe_trains(command, tiny, tmp_path, plain_curves):

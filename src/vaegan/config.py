@@ -167,7 +167,7 @@ class ModelSettings(Settings):
     """What to train: autoencoder, VAE, GAN, VAE with a frozen discriminator layer as metric, or VAE/GAN. A kind other
     than the recipe's also sets the likelihood, output and weights that it needs, unless you set them."""
     network: Literal["mlp", "conv", "residual"] = "conv"
-    """Architecture of the three networks."""
+    """Architecture of the three networks. One other than the recipe's has sizes of its own, unless you set them."""
     latent_dim: PositiveInt = 20
     """Dimensions of z; channels if z is a map."""
     latent: Literal["vector", "map"] = "vector"
@@ -368,15 +368,35 @@ class Config(Settings):
         return self
 
 
-def settings_of_kind(kind: str, base: Config, named: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the further settings, by dotted name, that must change to train another kind of model.
+_SIZES: dict[tuple[str, str], dict[str, Any]] = {
+    **{("mlp", part): {"channels": (), "strides": None, "hidden": (512, 512)} for part in PARTS},
+    ("conv", "encoder"): {"channels": (32, 64), "strides": None, "hidden": (256,)},
+    ("conv", "decoder"): {"channels": (64, 32), "strides": None, "hidden": (), "first_channels": 64},
+    **{(net, PARTS[2]): {"channels": (32, 64), "strides": None, "hidden": (256,)} for net in ("conv", "residual")},
+    ("residual", "encoder"): {"channels": (32, 64, 64), "strides": None, "hidden": ()},
+    ("residual", "decoder"): {"channels": (64, 64, 32), "strides": None, "hidden": ()},
+}
+"""Sizes of a part where a family of networks is chosen that the settings have no sizes for."""
+
+
+def settings_that_follow(base: Config, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the further settings, by dotted name, that must change for another kind of model or family of networks.
 
     Args:
-        kind: of model.
-        base: settings made for `base.model.kind`.
+        base: settings made for `base.model.kind` and `base.model.network`.
         named: settings that the user set; those that depend on them follow.
     """
     changes: dict[str, Any] = {}
+    kind, network = named.get("model.kind", base.model.kind), named.get("model.network", base.model.network)
+    if (kind, network) == (base.model.kind, base.model.network):
+        return changes
+    for part in PARTS:
+        settings: PartSettings = getattr(base.model, part)
+        is_needed = (kind != "gan") if part == "encoder" else part == "decoder" or kind in ADVERSARIAL_KINDS
+        if network != base.model.network or (is_needed and not (settings.channels or settings.hidden)):
+            changes |= {f"model.{part}.{name}": value for name, value in _SIZES.get((str(network), part), {}).items()}
+    if network == "mlp":
+        changes["model.discriminator.patch"] = False
     if kind == base.model.kind:
         return changes
     if kind != "vaegan":
@@ -394,6 +414,26 @@ def settings_of_kind(kind: str, base: Config, named: Mapping[str, Any]) -> dict[
         if named.get("loss.likelihood", "bernoulli") == "bernoulli":
             changes["model.output"] = "sigmoid"
     return changes
+
+
+_USES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (ADVERSARIAL_KINDS, "adversarial real_weight prior_weight label_smoothing label_noise label_flip joint_batch "
+     "augment augment_target augment_images gate gate_equilibrium gate_margin r1_weight r1_every"),
+    (("vaegan",), "gamma adversarial_weight balance balance_at fakes reconstruction_weight"),
+    (("vaegan", "vae-dis-l"), "feature_layer"),
+    (("vae-dis-l",), "metric"),
+    (("vae", "vae-dis-l", "vaegan"), "encoder_llike_weight kl_weight kl_schedule kl_epochs free_bits"),
+    (("ae", "vae", "vae-dis-l", "vaegan"), "likelihood pixel_variance perceptual perceptual_weight perceptual_file"),
+)  # fmt: skip
+"""The kinds of models that each setting of the losses has a meaning for."""
+
+
+def without_effect(kind: str, named: Mapping[str, Any]) -> str | None:
+    """Return the first setting, of those that the user set to something, that this kind of model does not use."""
+    unused = {f"loss.{name}" for kinds, names in _USES if kind not in kinds for name in names.split()}
+    neutral = (None, 0, (), "none")
+    set_ = {name for name, value in named.items() if value not in neutral and (name, value) != ("loss.gamma", 1)}
+    return next((name for name in named if name in unused & set_), None)
 
 
 def _contradictions(config: Config) -> Iterator[str]:

@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
-from .config import Config, settings_of_kind
+from .config import Config, settings_that_follow
 from .errors import UserError, nearest
 from .files import read_bytes, write_text
 
@@ -50,7 +50,7 @@ def setting_names(model: type[BaseModel] = Config, prefix: str = "") -> Iterator
 
 
 def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
-    """Return ``config`` with some settings changed, and with them what another kind of model needs, checked as a whole.
+    """Return ``config`` with some settings changed, and what another kind or network then needs, checked as a whole.
 
     Overrides are values by dotted name (``"loss.gamma"``); ``"data"`` is short for ``"data.source"``. Raises UserError
     for a name that is no setting (with the nearest) or a value that is not allowed.
@@ -64,8 +64,7 @@ def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
             raise UserError(_unknown(str(dotted), names))
         named[name] = os.fspath(value) if isinstance(value, Path) else value
     values = config.model_dump()
-    follows = settings_of_kind(named["model.kind"], config, named) if "model.kind" in named else {}
-    for name, value in {**follows, **named}.items():
+    for name, value in {**settings_that_follow(config, named), **named}.items():
         put(values, name, value)
     return checked(Config, values)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..config import Config, Settings
+from ..config import KINDS, Config, Settings, without_effect
 from ..errors import UserError
 from ..recipes import DEFAULT, RECIPES, config_for
 from ..settings_io import load_yaml, with_settings
@@ -39,7 +39,11 @@ def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
     config = load_yaml(file) if file else config_for(recipe or DEFAULT)
     prefix = "settings."
     named = {name.removeprefix(prefix): value for name, value in explicit.items() if name.startswith(prefix)}
-    return {"settings": with_settings(config, named)}
+    settings = with_settings(config, named)
+    if unused := without_effect(settings.model.kind, named):
+        option, kind = unused.replace("_", "-"), settings.model.kind
+        raise UserError(f"--{option} has no effect on {KINDS[kind].phrase} (--model.kind {kind}); leave it out")
+    return {"settings": settings}
 
 
 def run(options: Options) -> None:
