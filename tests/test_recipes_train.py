@@ -11,12 +11,11 @@ import pytest
 import torch
 
 import vaegan
-from vaegan.cli.recipes import in_words
 from vaegan.metrics.extractors import learned
 from vaegan.recipes import RECIPES
 from vaegan.settings_io import load_yaml
-from vaegan.training import snapshots
-from vaegan.training.profiling import Machine, expected_seconds, work_of_step
+from vaegan.training import profiling, snapshots
+from vaegan.training.profiling import Work, expected_seconds, work_of_step
 
 # Seconds go by where checkpoints have hundreds of megabytes.
 HEAVY = {"conv-64", "larsen-celeba64", "larsen-lfw64", "larsen-stl64", "munjal-celeba64", "shuntw-faces64"}
@@ -118,11 +117,11 @@ def test_operations_of_a_small_mlp_by_hand() -> None:
     work = work_of_step(config, (1, 28, 28))
     assert work.operations == wanted * size
     assert work.parameters == 2_948_113  # as `vaegan recipes` counts them
-    assert expected_seconds(config, (1, 28, 28), 60_000, Machine(1e-9, 0, 0, 0)) == pytest.approx(
+    assert expected_seconds(config, (1, 28, 28), 60_000, Work(1e-9, 0, 0, 0)) == pytest.approx(
         wanted * 50 * 60_000 / 1e9
     )
     few = config.model_copy(update={"train": config.train.model_copy(update={"images": 1000})})
-    machine = Machine(1e-9, 2e-6, 3e-9, 4e-9)
+    machine = Work(1e-9, 2e-6, 3e-9, 4e-9)
     a_step = 1e-9 * work.operations + 2e-6 * work.calls + 3e-9 * work.elements + 4e-9 * work.parameters
     assert expected_seconds(few, (1, 28, 28), 60_000, machine) == pytest.approx(a_step * 1000 / size)
 
@@ -142,26 +141,36 @@ def test_counting_draws_no_random_number() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0, "1 min"), (89 * 60, "89 min"), (5400, "2 h"), (35.4 * 3600, "35 h"), (36 * 3600, "2 days"), (1e6, "12 days")],
-)
-def test_times_in_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
-
-
-def test_the_list_and_a_story(command, capsys) -> None:
+def test_the_list_is_narrow_and_builds_no_network(command, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("vaegan.networks.build_parts", None)
+    monkeypatch.setattr(profiling, "work_of_step", None)
     assert command("recipes") == 0
-    head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split()[:4] == ["recipe", "for", "size", "model"]
+    head, *lines, _, hint = capsys.readouterr().out.splitlines()
+    assert head.split() == ["recipe", "model", "for", "what"]
+    assert "--about" in hint
     for line, recipe in zip(lines, RECIPES.values(), strict=True):
-        channels, height, width = recipe.image_shape
+        assert len(line) <= 100
         assert line.startswith(recipe.name + " ")
-        assert f" {height}x{width}x{channels} " in line
-        assert " about " in line
+        assert line.split()[1] == recipe.config.model.kind
+        assert f"{recipe.data}  " in line
+        assert line.endswith(recipe.summary)
+
+
+def test_the_list_needs_no_torch(python) -> None:
+    code = "import sys; from vaegan.cli import main; main(['recipes']); print('torch' in sys.modules)"
+    assert python("-c", code).stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
+def test_a_line_of_the_list_fits(recipe) -> None:
+    assert len(recipe.data) <= 17
+    assert len(recipe.summary) <= 56
+
+
+def test_the_story_of_a_recipe(command, capsys) -> None:
     assert command("recipes", "--about", "edchengg-mnist") == 0
     told = capsys.readouterr().out
-    assert "7,328,569 parameters" in told
+    assert "for MNIST, 28x28x1; vaegan, 7,328,569 parameters; about " in told
     assert "origin: edchengg/VAE_GAN" in told
     assert "- fixed: Dec's cancelled adversarial gradient" in told
     assert command("recipes", "--about", "edcheng-mnist") == 2

@@ -214,8 +214,9 @@ def test_list_says_what_and_how_long_and_trains_nothing(tmp_path, monkeypatch, c
     assert main(["reproduce", "paper", "--quick", "--list", "--seeds", "2"]) == 0
     *rows, last = capsys.readouterr().out.splitlines()[1:]
     assert [row.split()[0] for row in rows] == NAMES
-    assert all(row.endswith(" min") for row in rows)
-    assert re.match(r"12 trainings, about \d+ min", last)
+    time = r"\d+( h \d+ min| min \d+ s| s)"
+    assert all(re.search(rf"  {time}$", row) for row in rows)
+    assert re.match(rf"12 trainings, about {time} on two cores", last)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,10 +10,10 @@ from pydantic import Field, PositiveInt
 
 from ..config import Config, Settings
 from ..reproducing.plan import DRAWN, Training, base_settings, num_images_of, plan
+from ..schedules import duration
 from . import console
 from .console import print_table
 from .options import Arg
-from .recipes import in_words
 
 SEEDS, QUICK_SEEDS = 5, 1
 QUICK_REGRESSOR_IMAGES = 20_000
@@ -93,8 +93,8 @@ def _list(trainings: list[Training]) -> None:
             size, channels = config.data.size or 64, config.data.channels or 3
             seconds[training.kind] = expected_seconds(config, (channels, size, size), num)
         images = config.train.images or round(config.train.epochs * num)
-        rows.append((training.name, training.title, f"{images:,}", in_words(seconds[training.kind])))
+        rows.append((training.name, training.title, f"{images:,}", duration(seconds[training.kind])))
         total += seconds[training.kind]
     if console.is_first_process():
         print_table(("run", "model", "images seen", "on 2 cores"), rows)
-        print(f"{len(trainings)} trainings, about {in_words(total)} on two cores, and some minutes to measure each.")
+        print(f"{len(trainings)} trainings, about {duration(total)} on two cores, and some minutes to measure each.")

@@ -44,7 +44,7 @@ MODEL = ModelSettings(
 ALL = (
     recipe(
         "edchengg-mnist",
-        "fully connected VAE/GAN that compares images by Dis's logit",
+        "fully connected VAE/GAN, images compared by Dis's logit",
         "MNIST",
         "edchengg/VAE_GAN on GitHub",
         (

@@ -73,7 +73,7 @@ ALL = (
     ),
     recipe(
         "bce-mnist-vae",
-        "convolutional VAE with a Bernoulli likelihood, KL weight 1",
+        "convolutional VAE, Bernoulli likelihood, KL weight 1",
         *MNIST,
         (DATA, _coder("vae", 20), BERNOULLI, ADAM, TrainSettings(epochs=20, batch_size=128)),
         notes=(
@@ -92,7 +92,7 @@ ALL = (
     ),
     recipe(
         "mnist-dcgan",
-        "DCGAN: all convolutions, weights and optimiser of its paper",
+        "DCGAN, with the weights and optimiser of its paper",
         *MNIST,
         (DATA, DCGAN, GAME, DCGAN_ADAM, TrainSettings(epochs=20, batch_size=128)),
         notes=("arXiv:1511.06434 scaled down to 28x28: two upsampling layers instead of four",),

@@ -116,7 +116,7 @@ ALL = (
     ),
     recipe(
         "larsen-mnist",
-        "the authors' MNIST network with the paper's loss and optimiser",
+        "the authors' network, the paper's loss and optimiser",
         "MNIST",
         f"arXiv:1512.09300 {CODE}; two layers of 1024",
         (

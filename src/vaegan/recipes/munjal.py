@@ -79,7 +79,7 @@ ALL = (
     ),
     recipe(
         "munjal-celeba64",
-        "convolutional VAE/GAN with batch norm after the activation, KL weight 1/B",
+        "convolutional VAE/GAN, batch norm after the activation",
         "CelebA, 64x64",
         ORIGIN,
         (

@@ -68,7 +68,7 @@ def _few_images() -> Recipe:
         _adam(schedule="cosine", final_lr_factor=0.1),
         TrainSettings(epochs=150, batch_size=32, pretrain_epochs=40, snapshot_epochs=15),
     )
-    summary = "a narrow 32x32 network for some hundred images, minutes on a laptop"
+    summary = "narrow, for some hundred images, minutes on a laptop"
     origin = "ours: the paper's pattern, a third as wide"
     return recipe("small-32", summary, "few 32x32 images", origin, settings, num_images=500)
 
@@ -89,7 +89,7 @@ def _on_yours(name: str, summary: str, origin: str, size: int, model: ModelSetti
 ALL = (
     recipe(
         "digits",
-        "small convolutional VAE/GAN, trained in a minute or two on a laptop",
+        "small convolutional VAE/GAN, minutes on a laptop",
         "8x8 grey digits",
         "ours: the paper's pattern scaled down to 8x8",
         (

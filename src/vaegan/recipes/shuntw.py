@@ -52,7 +52,7 @@ FACES = ModelSettings(
 ALL = (
     recipe(
         "shuntw-mnist",
-        "convolutional VAE/GAN whose decoder hardly sees the likelihood",
+        "convolutional VAE/GAN, hardly any likelihood at Dec",
         "MNIST",
         ORIGIN,
         (
@@ -70,8 +70,8 @@ ALL = (
     ),
     recipe(
         "shuntw-faces64",
-        "the same on colour faces, with minibatch discrimination, noisy labels, falling rates",
-        "64x64 faces (theirs: 8,500)",
+        "the same with minibatch discrimination, noisy labels",
+        "64x64 faces",
         ORIGIN,
         (
             data_of(YOURS, 64, 3, crop="none"),
