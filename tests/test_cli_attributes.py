@@ -92,7 +92,7 @@ def test_attributes_of_a_table_come_before_labels(run, tmp_path, capsys):
     assert command(*words, "--attribute", "a,light") == 0
     assert load_vectors(run).names == ("light", "size", "a")
     assert command(*words, "--attribute", "lihgt") == 2
-    assert "no attribute 'lihgt' (perhaps you meant 'light'); there are light, size, a, b" in capsys.readouterr().err
+    assert "no attribute 'lihgt' (perhaps you meant 'light'); available: light, size, a, b" in capsys.readouterr().err
 
 
 def test_check_is_a_table_and_json(run, tmp_path, capsys, monkeypatch):

@@ -282,7 +282,7 @@ def test_mistakes_are_one_line(runs, compare, elsewhere, tmp_path, capsys):
         ((a, runs / "nothing"), "no run or saved model at"),
         ((a, b, "--out", out), "c.html exists; choose another name or allow it to be replaced (--overwrite)"),
         ((a, b, "--out", "c.json"), "--out c.json: the comparison is a page; end its name in .html"),
-        ((a, b, "--prior", "flow"), "no model here has a prior 'flow'; there are normal"),
+        ((a, b, "--prior", "flow"), "no model here has a prior 'flow'; available: normal"),
         ((a, elsewhere / "digits"), "was trained on blobs, "),
         ((a, elsewhere / "digits"), "on digits; name images for all with --data SOURCE"),
         ((a, elsewhere / "large"), "has images of 1 x 8 x 8, "),

@@ -136,7 +136,7 @@ def test_sample_of_attributes_fills_in_the_others(runs, data, tmp_path):
 @pytest.mark.parametrize(
     ("which", "words", "message"),
     [
-        ("labels", "--label up", "this model has no label 'up'; there are left, right"),
+        ("labels", "--label up", "this model has no label 'up'; available: left, right"),
         ("labels", "--label lift", "this model has no label 'lift' (perhaps you meant 'left')"),
         (
             "labels",

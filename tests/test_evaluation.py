@@ -122,7 +122,7 @@ def test_every_kind_of_model_is_measured_as_far_as_it_has_the_parts(kind, has_sa
 
 
 def test_an_unknown_prior_is_told(data, tmp_path):
-    with pytest.raises(UserError, match=r"no prior 'norml' \(perhaps you meant 'normal'\); it has normal"):
+    with pytest.raises(UserError, match=r"no prior 'norml' \(perhaps you meant 'normal'\); available: normal"):
         evaluate(make_model(), data, extractor=open_extractor("pixels", data), priors=["norml"], cache=tmp_path)
     with pytest.raises(UserError, match="no prior 'normal', nor any other"):
         evaluate(make_model("ae"), data, extractor=open_extractor("pixels", data), priors=["normal"], cache=tmp_path)

@@ -136,7 +136,7 @@ def test_mistakes_are_told(world):
     z, attributes, _ = world
     with pytest.raises(UserError, match="'beard' is the same for all 4000 images"):
         find_vectors(z, attributes * torch.tensor([1, 0, 1]), NAMES)
-    with pytest.raises(UserError, match=r"no attribute 'haat' \(perhaps you meant 'hat'\); there are hat, beard, age"):
+    with pytest.raises(UserError, match=r"no attribute 'haat' \(perhaps you meant 'hat'\); available: hat, beard, age"):
         find_vectors(z, attributes, NAMES)["haat"]
     with pytest.raises(UserError, match="unknown method 'magic'"):
         find_vectors(z, attributes, NAMES, method="magic")

@@ -71,7 +71,7 @@ def test_each_pair_of_a_batch_goes_its_own_way(ends):
     [
         (torch.zeros(2, 3), torch.zeros(2, 3), 1, "linear", "at least 2"),
         (torch.zeros(2, 3), torch.zeros(3, 3), 4, "linear", "equal numbers of codes at both ends"),
-        (torch.zeros(2, 3), torch.zeros(2, 3), 4, "cubic", "'cubic'; there are linear, spherical"),
+        (torch.zeros(2, 3), torch.zeros(2, 3), 4, "cubic", "'cubic'; available: linear, spherical"),
     ],
 )
 def test_mistakes_are_told(a, b, num, how, told):

@@ -135,7 +135,7 @@ def test_codes_come_from_the_prior_that_is_named_else_from_the_default(fitted):
     assert torch.equal(fitted.with_parts({}).sample_codes(8, 4), z)
     for name, told in (
         ("mixtur", r"no prior 'mixtur' \(perhaps you meant 'mixture'\)"),
-        ("kde", r"no prior 'kde'; there are normal, gaussian, mixture, `vaegan priors` fits others"),
+        ("kde", r"no prior 'kde'; available: normal, gaussian, mixture, `vaegan priors` fits others"),
     ):
         with pytest.raises(UserError, match=told):
             fitted.sample_codes(8, 4, name)
@@ -230,7 +230,7 @@ def test_a_plain_autoencoder_encodes_and_reconstructs(x):
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(UserError, match="unknown kind of model 'vqvae'; there are ae, vae"):
+    with pytest.raises(UserError, match="unknown kind of model 'vqvae'; available: ae, vae"):
         Model(kind="vqvae", image_shape=SHAPE, latent_dim=Z)
 
 

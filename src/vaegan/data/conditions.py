@@ -114,7 +114,7 @@ class Conditioning:
             return self.names.index(name)
         if self.kind == "labels" and name.isdecimal() and int(name) < len(self.names):
             return int(name)
-        hint = nearest(name, self.names) or f"; there are {', '.join(self.names)}"
+        hint = nearest(name, self.names) or f"; available: {', '.join(self.names)}"
         raise UserError(f"this model has no {self.kind.removesuffix('s')} '{name}'{hint}")
 
     def _check(self, kind: str) -> None:

@@ -101,6 +101,6 @@ def _chosen_priors(model: Model, names: Sequence[str] | None) -> list[str]:
     available = priors_of(model)
     for name in names or ():
         if name not in available:
-            others = f"; it has {', '.join(available)}" if available else ", nor any other"
+            others = f"; available: {', '.join(available)}" if available else ", nor any other"
             raise UserError(f"this model has no prior '{name}'{nearest(name, available)}{others}")
     return available if names is None else list(names)

@@ -59,7 +59,7 @@ def export_model(
     choices = (*FORMATS, DIFFUSERS)
     for name in formats:
         if name not in choices:
-            raise UserError(f"unknown format '{name}'{nearest(name, choices)}; there are {', '.join(choices)}")
+            raise UserError(f"unknown format '{name}'{nearest(name, choices)}; available: {', '.join(choices)}")
     if not formats:
         raise UserError(f"no format to export; name some of {', '.join(choices)}")
     if "onnx" in formats:

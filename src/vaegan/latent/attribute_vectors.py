@@ -82,7 +82,7 @@ def find_attribute(names: Sequence[str], name: str) -> int:
     """Return the index of ``name`` in ``names``; UserError if it is not there."""
     if name not in names:
         first = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-        raise UserError(f"no attribute {name!r}{nearest(name, names)}; there are {first}")
+        raise UserError(f"no attribute {name!r}{nearest(name, names)}; available: {first}")
     return list(names).index(name)
 
 
@@ -108,7 +108,7 @@ def find_vectors(
         UserError: if an attribute is the same for all images, or its vector is a combination of the others.
     """
     if method not in _METHODS:
-        raise UserError(f"unknown method {method!r} for attribute vectors; there are {', '.join(_METHODS)}")
+        raise UserError(f"unknown method {method!r} for attribute vectors; available: {', '.join(_METHODS)}")
     thresholds = find_thresholds(attributes)
     sides = has_attribute(attributes, thresholds)
     counts = torch.stack([(sides == 0).sum(0), (sides == 1).sum(0)], dim=1)

@@ -55,7 +55,7 @@ def interpolate(a: Tensor, b: Tensor, num: int, method: PathMethod = "linear") -
     if a.shape != b.shape:
         raise UserError(f"a path needs equal numbers of codes at both ends, not {tuple(a.shape)} and {tuple(b.shape)}")
     if method not in _PATHS:
-        raise UserError(f"unknown path '{method}'; there are {', '.join(_PATHS)}")
+        raise UserError(f"unknown path '{method}'; available: {', '.join(_PATHS)}")
     t = torch.linspace(0.0, 1.0, num, dtype=a.dtype, device=a.device)[:, None, None]
     path = _PATHS[method](a, b, t)
     path[0], path[-1] = a, b
@@ -100,7 +100,7 @@ def mix(codes: Tensor, points: Tensor, method: PathMethod = "linear") -> Tensor:
     if not 2 <= len(codes) <= 4:
         raise UserError(f"a path goes between 2, 3 or 4 codes, not {len(codes)}")
     if method not in _PATHS:
-        raise UserError(f"unknown path '{method}'; there are {', '.join(_PATHS)}")
+        raise UserError(f"unknown path '{method}'; available: {', '.join(_PATHS)}")
     path = _PATHS[method]
     right, down = (share[:, None] for share in points.to(codes).unbind(1))
     corners = codes[:, None].expand(-1, len(points), -1).unbind(0)

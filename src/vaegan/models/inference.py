@@ -48,7 +48,7 @@ class InferenceModel(nn.Module):
     ) -> None:
         super().__init__()
         if kind not in KINDS:
-            raise UserError(f"unknown kind of model '{kind}'; there are {', '.join(KINDS)}")
+            raise UserError(f"unknown kind of model '{kind}'; available: {', '.join(KINDS)}")
         self.encoder = encoder
         self.decoder = decoder
         self.discriminator = discriminator

@@ -53,7 +53,7 @@ class FeatureDiscriminator:
             if self.layer not in names:
                 raise UserError(
                     f"loss.feature-layer: the discriminator has no layer '{self.layer}'{nearest(self.layer, names)}; "
-                    f"it has {', '.join(names)}"
+                    f"available: {', '.join(names)}"
                 )
             discriminator.get_submodule(self.layer).register_forward_hook(self._catch)
 

@@ -52,7 +52,7 @@ def fit_priors(
     names = DEFAULT if names is None else names
     for name in names:
         if name not in PRIORS:
-            raise UserError(f"unknown prior '{name}'{nearest(name, PRIORS)}; there are {', '.join(PRIORS)}")
+            raise UserError(f"unknown prior '{name}'{nearest(name, PRIORS)}; available: {', '.join(PRIORS)}")
     codes = codes.detach().cpu().float()
     if len(codes) < _FEWEST:
         raise UserError(f"only {len(codes)} codes to fit a prior to; {_FEWEST} are needed: take more images")

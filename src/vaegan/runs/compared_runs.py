@@ -98,7 +98,7 @@ def compare_runs(
     wanted = available if prior == "all" else prior.split(",")
     for name in wanted:
         if name not in available:
-            raise UserError(f"no model here has a prior '{name}'; there are {', '.join(available) or 'none'}")
+            raise UserError(f"no model here has a prior '{name}'; available: {', '.join(available) or 'none'}")
 
     def measured(run: OpenedRun) -> MeasuredRun:
         model = run.model()

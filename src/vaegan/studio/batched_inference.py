@@ -73,7 +73,7 @@ def add_attributes(version: ModelVersion, z: Tensor, strengths: dict[str, float]
         raise Refused(409, f"{version.name} has no attribute vectors; {fix}")
     for name, strength in strengths.items():
         if name not in vectors.names:
-            raise Refused(404, f"no attribute '{name[:100]}'; there are {', '.join(vectors.names)}")
+            raise Refused(404, f"no attribute '{name[:100]}'; available: {', '.join(vectors.names)}")
         z = apply(z, vectors[name], strength)
     return z
 

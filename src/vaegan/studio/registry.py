@@ -50,7 +50,7 @@ class Registry(Mapping[str, ServedModel]):
     def __getitem__(self, name: str) -> ServedModel:
         """Return a model; Refused with 404 if there is no model of this name."""
         if name not in self._models:
-            hint = nearest(name, self._models) or f"; there are {', '.join(self._models)}"
+            hint = nearest(name, self._models) or f"; available: {', '.join(self._models)}"
             raise Refused(404, f"no model '{name[:100]}'{hint}")
         return self._models[name]
 

@@ -109,7 +109,7 @@ def open_extractor(
         raise UserError(f"{data.name}: there are no labels or attributes to train a classifier on; use rotations")
     if name in TASKS:
         return open_learned(name, data, seed=seed, folder=folder, device=device)
-    raise UserError(f"unknown extractor '{name}'{nearest(name, EXTRACTORS)}; there are {', '.join(EXTRACTORS)}")
+    raise UserError(f"unknown extractor '{name}'{nearest(name, EXTRACTORS)}; available: {', '.join(EXTRACTORS)}")
 
 
 def open_layers(
