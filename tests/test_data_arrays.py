@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 
-from vaegan.data import decoded, open_data
+from vaegan.data import arrays, decoded, open_data
 from vaegan.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3), np.uint8)
@@ -126,6 +128,47 @@ def test_files_that_are_no_arrays(tmp_path, opened, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match="not a readable array"):
         opened(tmp_path / name)
+
+
+@pytest.mark.parametrize("shape", [(-1, 8, 8), (-20, -8, 8), (10**13, 8, 8), (0, -1, 3), (True, 8, 8)])
+def test_headers_that_lie(tmp_path, opened, shape):
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(1280)
+    (tmp_path / "a.npy").write_bytes(content)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("images.npy", content)
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(UserError, match=r"not a readable array|has no images") as caught:
+            opened(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("member", ["images.npy", "images", "labels.npy"])
+def test_a_member_of_an_npz_that_is_no_array(tmp_path, opened, member):
+    if member.startswith("labels"):
+        np.savez(tmp_path / "a.npz", images=PIXELS)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr(member, b"hello")
+    with pytest.raises(UserError, match=rf"not a readable array of images .{member.split('.')[0]} is not an array"):
+        opened(tmp_path / "a.npz")
+
+
+def test_an_npz_that_unpacks_to_far_more_than_images_do(tmp_path, opened, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((3000, 8, 8), np.uint8))
+    opened(tmp_path / "a.npz")
+    monkeypatch.setattr(arrays, "MAX_FILE", 2**16)
+    with pytest.raises(UserError, match="images unpacks to more than 100 times its size"):
+        opened(tmp_path / "a.npz")
+    np.savez_compressed(tmp_path / "b.npz", images=PIXELS.repeat(50, 0))
+    opened(tmp_path / "b.npz")
+
+
+def test_what_looks_like_one_colour_image_is_said(tmp_path, opened, caplog):
+    for shape, warns in (((16, 16, 3), True), ((3, 16, 16), True), ((16, 16, 16), False)):
+        caplog.clear()
+        np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+        opened(tmp_path / "a.npy")
+        assert ("looks like one colour image" in caplog.text) == warns
 
 
 def test_cut_files(tmp_path, opened):

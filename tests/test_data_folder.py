@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vaegan import files
 from vaegan.data import decode_pool as decode
 from vaegan.data import decoded as prepare
-from vaegan.data import open_data
+from vaegan.data import folder, image_file, open_data
 from vaegan.errors import UserError
 
 SMILES = Path(__file__).parents[2] / "shared" / "data" / "smiles.zip"
@@ -304,8 +305,15 @@ def test_killed_decoding_leaves_nothing_that_is_used(tmp_path, opened):
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("file,age\n000.png,old\n", "line 2: could not convert"),
+        ("file,age\n000.png,old\n", "line 2: age: 'old' is not a number"),
+        ("file,age\n001.png,1\n\n000.png,inf\n", "line 4: age is inf; leave"),
+        ("file,age\n000.png,nan\n", "line 2: age is nan"),
+        ("file,age\n000.png,-1e39\n", "line 2: age is -1e[+]39"),  # infinite as float32
         ("file,age\n000.png,1,2\n", "line 2: 2 values for 1"),
+        ("file;age;hat\n000.png;1\n", "line 2: 1 values for 2 attributes .separated by ';'"),
+        ("file, age,age \n000.png,1,2\n", "line 1: two columns are called 'age'"),
+        ("file,age\n000.png,1\n./000.png,2\n", "line 3: './000.png' has a row in line 2 too"),
+        ('file,age\n"000.png,1\n', "not a table of UTF-8 text"),
         ("file,age\nother.png,1\n", "names none of the images"),
         ("file\n000.png\n", "at least one attribute"),
         ("", "at least one attribute"),
@@ -317,6 +325,188 @@ def test_bad_attributes(tmp_path, opened, content, complaint):
     (tmp_path / "x" / "attributes.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(UserError, match=complaint):
         opened(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "file;age;hat\r\n000.png;0,5;1\r\n001.png;;0\r\n",  # as spreadsheets write it where 0,5 is a number
+        "file\tage\that\n000.png\t0.5\t1\n001.png\t\t0\n",
+        'file, age , "hat"\n 000.png , 0.5 , 1\n"001.png", , "0"\n\n,,\n',
+        "\ufeffage,file,hat,\n0.5,000.png,1,\n,./001.png,0,\n",
+        ",file_name,age,hat\n0,000.png,0.5,1\n1,001.png,,0\n",  # the index of a data frame
+        "age,hat,FILE\n.5,1,x\\000.png\n,0,x/001.png\n",
+    ],
+)
+def test_attributes_as_people_write_them(tmp_path, opened, caplog, content):
+    fill(tmp_path / "top" / "x", 4)
+    folder = tmp_path / "top" if "FILE" in content else tmp_path / "top" / "x"
+    (folder / "attributes.csv").write_bytes(content.encode())
+    data = opened(tmp_path / "top")
+    assert data.train.attribute_names == ("age", "hat")
+    values = dict(
+        zip([*data.train.names, *data.test.names], [*data.train.attributes, *data.test.attributes], strict=True)
+    )
+    np.testing.assert_array_equal([values["000.png"], values["001.png"]], [[0.5, 1], [np.nan, 0]])
+    assert "attributes.csv: 2 images without a row" in caplog.text
+
+
+def test_rows_without_image_and_images_without_row_are_counted(tmp_path, opened, caplog):
+    fill(tmp_path / "x", 6)
+    (tmp_path / "x" / "attributes.csv").write_text("file,age\n000.png,1\nA.png,2\nB.png,3\n")
+    opened(tmp_path / "x")
+    where = tmp_path / "x" / "attributes.csv"
+    assert caplog.messages == [
+        f"{where}: 2 rows without an image (A.png, B.png)",
+        f"{where}: 5 images without a row (001.png, 002.png, 003.png, ...)",
+    ]
+
+
+def test_a_bare_name_of_two_images_is_refused_unless_its_folder_is_named(tmp_path, opened):
+    for kind in ("cat", "dog"):
+        fill(tmp_path / "x" / kind, 3)
+    table = tmp_path / "x" / "attributes.csv"
+    table.write_text("file,age\ncat/000.png,1\ndog/000.png,2\n")
+    assert opened(tmp_path / "x").train.attribute_names == ("age",)
+    table.write_text("file,age\ncat/001.png,1\n000.png,2\n")
+    with pytest.raises(UserError, match=r"line 3: '000.png' is in several folders; name these"):
+        opened(tmp_path / "x")
+
+
+METADATA = {
+    "metadata.csv": "file_name,text,age\n000.png,a cat,3\n001.png,,\n",
+    "metadata.jsonl": '{"file_name": "000.png", "text": "a", "age": 3}\n\n{"file_name": "001.png", "box": [1, 2]}\n',
+}
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_metadata_of_hugging_face_image_folders(tmp_path, opened, caplog, name):
+    caplog.set_level(logging.INFO, "vaegan")
+    for side in ("train", "validation"):
+        fill(tmp_path / "x" / side, 3)
+        (tmp_path / "x" / side / name).write_text(METADATA[name])
+    data = opened(tmp_path / "x")
+    assert data.train.attribute_names == ("age",)
+    for part, side in ((data.train, "train"), (data.test, "validation")):
+        by_name = dict(zip(part.names, part.attributes[:, 0].tolist(), strict=True))
+        assert by_name[f"{side}/000.png"] == 3
+        assert np.isnan([by_name[f"{side}/001.png"], by_name[f"{side}/002.png"]]).all()
+    columns = "1 columns of text (text)" if name.endswith("csv") else "2 columns of text (box, text)"
+    assert f"{tmp_path / 'x'}: not read: {columns}" in caplog.messages
+    assert data.left_out == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("metadata.csv", "id,age\n000.png,1\n", "not read: it needs a first line"),
+        ("metadata.csv", "file_name,age\nother.png,1\n", "not read: it names none of the images, such as '000.png'"),
+        ("metadata.jsonl", '{"name": 1}\n', "not read: it has no 'file_name'"),
+        ("metadata.jsonl", '{"file_name": "000.png", "age": 1}\n{}\n', "line 2: no 'file_name'"),
+        ("metadata.jsonl", '{"file_name": "000.png", "age": NaN}\n', "line 1: age is nan"),
+        ("metadata.jsonl", '{"file_name": "000.png", "age": 1' + 400 * "0" + "}\n", "line 1: age is"),
+        ("metadata.jsonl", "[" * 100_000, "line 1: not JSON"),
+        ("metadata.csv", "file_name,age\n000.png,inf\n", "line 2: age is inf"),
+    ],
+)
+def test_metadata_that_is_wrong_is_refused_or_said_to_be_not_read(tmp_path, opened, caplog, name, content, complaint):
+    fill(tmp_path / "x", 3)
+    (tmp_path / "x" / name).write_text(content)
+    if complaint.startswith("not read"):
+        assert opened(tmp_path / "x").train.attributes is None
+        assert f"{tmp_path / 'x' / name}: {complaint}" in caplog.text
+    else:
+        with pytest.raises(UserError, match=complaint):
+            opened(tmp_path / "x")
+
+
+def test_a_table_is_read_up_to_a_bound(tmp_path, opened, monkeypatch):
+    fill(tmp_path / "x", 3)
+    (tmp_path / "x" / "attributes.csv").write_text("file,age\n" + 30 * "000.png,1\n")
+    packed(tmp_path / "x", tmp_path / "x.zip")
+    monkeypatch.setattr(files.read_bytes, "__defaults__", (100,))
+    monkeypatch.setattr(folder._unpacked, "__defaults__", (100,))
+    for source in ("x", "x.zip"):
+        with pytest.raises(UserError, match=r"attributes.csv: longer than 0.0001 MB; correct or remove it"):
+            opened(tmp_path / source)
+
+
+@pytest.mark.parametrize("sides", [("train", "test"), ("Train", "VAL"), ("training", "valid", "Test")])
+def test_folders_of_a_split_are_the_split_and_labels_come_from_below(tmp_path, opened, caplog, sides):
+    for side in sides:
+        for value, kind in ((10, "cat"), (20, "dog")):
+            for i in range(3):
+                paint(tmp_path / "x" / side / kind / f"{i}.png", value)
+    paint(tmp_path / "x" / "more" / "1.png")
+    data = opened(tmp_path / "x")
+    assert sorted(data.train.names) == [f"{sides[0]}/{kind}/{i}.png" for kind in ("cat", "dog") for i in range(3)]
+    assert len(data.test) == 6 * (len(sides) - 1)
+    assert not any(name.startswith(sides[0]) for name in data.test.names)
+    for part in (data.train, data.test):
+        assert part.label_names == ("cat", "dog")
+        np.testing.assert_array_equal(part.labels, part.images[:, 0, 0, 0] // 10 - 1)
+    assert data.left_out == (f"1 outside {', '.join(sorted(sides))} (more/1.png)",)
+    zipped = opened(packed(tmp_path / "x", tmp_path / "x.zip"))
+    assert (zipped.fingerprint, zipped.test.names) == (data.fingerprint, data.test.names)
+
+
+def test_half_a_split_is_none(tmp_path, opened):
+    for kind in ("train", "bus"):  # vehicles
+        fill(tmp_path / "x" / kind, 4)
+    assert opened(tmp_path / "x").train.label_names == ("bus", "train")
+
+
+def test_a_stray_picture_beside_class_folders_is_named(tmp_path, opened, caplog):
+    for kind in ("cat", "dog"):
+        fill(tmp_path / "x" / kind, 4)
+    paint(tmp_path / "x" / "stray.png")
+    assert opened(tmp_path / "x").train.labels is None
+    assert caplog.messages == [
+        f"{tmp_path / 'x'}: no labels, as images lie beside the class folders: 1 in none (stray.png)"
+    ]
+
+
+def test_names_that_cannot_be_listed_are_escaped(tmp_path, opened):
+    for kind in (b"caf\xe9", b"two\nlines", "d\u202fe".encode()):
+        fill(Path(os.fsdecode(os.fsencode(tmp_path / "x") + b"/" + kind)), 4)
+    data = opened(tmp_path / "x")
+    assert data.train.label_names == ("caf\\udce9", "d\u202fe", "two\\nlines")
+    names = [*data.train.names, *data.test.names]
+    assert "two\\nlines/001.png" in names
+    assert "".join(names).encode()
+
+
+def test_links_and_pipes_that_cannot_be_opened_are_left_out_and_counted(tmp_path, opened):
+    fill(tmp_path / "x", 5)
+    (tmp_path / "x" / "loop").symlink_to(tmp_path / "x" / "loop")
+    (tmp_path / "x" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(tmp_path / "x" / "pipe.png")
+    (tmp_path / "x" / "dataset.json").write_text("{}")
+    data = opened(tmp_path / "x")
+    assert len(data.train) + len(data.test) == 5
+    assert data.left_out == ("1 not read (dataset.json)", "3 that cannot be opened (gone.png, loop, pipe.png)")
+
+
+def test_what_was_found_is_two_lines(tmp_path, opened):
+    fill(tmp_path / "x" / "cat", 6)
+    fill(tmp_path / "x" / "dog", 6)
+    (tmp_path / "x" / "attributes.csv").write_text("file,age\ncat/000.png,1\ndog/000.png,\n")
+    (tmp_path / "x" / "notes.txt").touch()
+    (tmp_path / "x" / "dog" / "cut.png").write_bytes(b"\x89PNG")
+    data = opened(tmp_path / "x", max_unreadable=0.5)
+    num = len(data.train)
+    assert data.summary() == (
+        f"x: {num} training images of 1x8x8, {12 - num} held out; left out: 1 unreadable; 1 not read (notes.txt)",
+        "labels: cat, dog; attributes of 1 of 12 images: age",
+    )
+    assert opened("digits").summary()[1] == "labels: 10 (0, 1, 2, ...); attributes: none"
+
+
+def test_more_pixels_than_the_bound_are_a_bad_file(tmp_path, opened, monkeypatch):
+    fill(tmp_path / "x", 30)
+    paint(tmp_path / "x" / "large.png", 1, (20, 20))
+    monkeypatch.setattr(image_file, "MAX_PIXELS", 200)
+    assert opened(tmp_path / "x", size=8).num_unreadable == 1
 
 
 def test_unknown_attributes_are_nan(tmp_path, opened):

@@ -186,6 +186,13 @@ def test_damaged_idx_files(tmp_path, content, complaint):
             read_idx(tmp_path / name, 3)
 
 
+def test_a_gzip_is_unpacked_up_to_a_bound(tmp_path, monkeypatch):
+    (tmp_path / "images.gz").write_bytes(gzip.compress(bytes(10**6)))
+    monkeypatch.setattr(mnist, "MAX_FILE", 10**5)
+    with pytest.raises(UserError, match=r"images.gz: cannot be read .*longer than 0.1 MB"):
+        read_idx(tmp_path / "images.gz", 3)
+
+
 @pytest.mark.parametrize("content", [b"no gzip", gzip.compress(idx(ARRAYS[0]))[:-20]])
 def test_damaged_packing(tmp_path, content):
     (tmp_path / "images.gz").write_bytes(content)

@@ -323,6 +323,20 @@ def test_lfw(tmp_path, opened, folder, archive):
                 assert attributes.tolist() == [i + 0.25, -number]
 
 
+def test_a_download_without_a_published_checksum_is_said(tmp_path, monkeypatch, caplog):
+    import pooch
+
+    (tmp_path / "table.txt").write_text("downloaded")
+    monkeypatch.setattr(pooch, "retrieve", lambda url, checksum, *names, **options: str(tmp_path / "table.txt"))
+    digest = hashlib.sha256(b"downloaded").hexdigest()
+    for checksum, messages in (
+        ("md5:0", []),
+        (None, [f"{tmp_path}/table.txt: not checked, as no checksum is published; its own is sha256:{digest}"]),
+    ):
+        official.download("lfw", "table.txt", checksum, tmp_path, urls=("http://x",))
+        assert [m for m in caplog.messages if "checksum" in m] == messages
+
+
 def test_lfw_split_is_by_the_person_alone(tmp_path, opened):
     people(tmp_path)
     before = {Path(name).parent.name for name in opened("lfw", tmp_path).test.names}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaegan.data import open_data
+from vaegan.data import open_data, shards
 from vaegan.data.shards import expand
 from vaegan.errors import UserError
 
@@ -130,6 +130,9 @@ def test_a_changed_shard_is_read_again(tmp_path, opened):
         ({**samples(0, 5), "0000.json": b"{"}, "a .json cannot be read"),
         ({**samples(0, 5), "0000.json": b"\xff"}, "a .json cannot be read"),
         ({**samples(0, 5), "0000.json": b"[1]"}, "a .json is not an object"),
+        ({**samples(0, 5), "0000.json": b"[" * 100_000}, "a .json cannot be read"),
+        ({**samples(0, 5), "0000.json": b'{"value": NaN}'}, "value is nan"),
+        ({**samples(0, 5), "0000.json": b'{"value": 1' + 400 * b"0" + b"}"}, "value is 1000"),
     ],
 )
 def test_bad_samples(tmp_path, opened, files, complaint):
@@ -150,9 +153,38 @@ def test_bad_shards(tmp_path, opened, content):
 @pytest.mark.parametrize("pattern", ["none.tar", "none-*.tar", "a-{0..1}.tar"])
 def test_missing_shards(tmp_path, opened, pattern):
     write(tmp_path / "a-0.tar", samples(0, 5))
-    with pytest.raises(UserError, match=r"[Nn]o such file") as caught:
+    with pytest.raises(UserError, match=r"no such (file|path)") as caught:
         opened(tmp_path / pattern)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [b"0", b"L", b"x"], ids=["file", "long-name", "pax"])
+@pytest.mark.parametrize(
+    "size", [b"77777777777\0", b"\xff" * 12, b"\x80" + b"\x7f" * 11], ids=["8GB", "minus1", "huge"]
+)
+def test_a_member_of_a_size_it_does_not_have(tmp_path, opened, kind, size):
+    content = bytearray(write(tmp_path / "a.tar", samples(0, 5, classes=False, known=False)).read_bytes())
+    content[124:136], content[156:157], content[148:156] = size, kind, b" " * 8
+    content[148:156] = b"%06o\0 " % sum(content[:512])
+    (tmp_path / "a.tar").write_bytes(content)
+    with pytest.raises(UserError, match=r"not a readable .tar"):
+        opened(tmp_path / "a.tar")
+
+
+def test_members_of_a_shard_are_read_up_to_a_bound(tmp_path, opened, monkeypatch):
+    write(tmp_path / "a.tar", {**samples(0, 30, classes=False, known=False), "large.png": png(0) + bytes(1000)})
+    monkeypatch.setattr(shards, "MAX_FILE", 1000)
+    assert opened(tmp_path / "a.tar").num_unreadable == 1
+    write(tmp_path / "b.tar", {**samples(0, 5), "attributes.csv": b"file,a\n" + b"0000.png,1\n" * 10})
+    monkeypatch.setattr(shards._content, "__defaults__", (50,))
+    with pytest.raises(UserError, match=r"longer than 5e-05 MB"):
+        opened(tmp_path / "b.tar")
+
+
+def test_billions_of_shards_end_at_the_first_that_is_missing(tmp_path):
+    for pattern in ("x-{0..99999999999}.tar", "x-{0..999999}{0..999999}.tar", "x-{0..%s}.tar" % ("9" * 5000)):
+        with pytest.raises(UserError, match=r"x-0+\.tar: no such file|x-0\.\.9+\.tar: no such file"):
+            expand(f"{tmp_path}/{pattern}")
 
 
 @pytest.mark.parametrize("cut", [10400, 11000])  # in the last picture, in its header

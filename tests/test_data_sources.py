@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from vaegan.config import DataSettings
 from vaegan.data import SOURCES, open_data
 from vaegan.data.arrays import list_array
+from vaegan.data.decoded import prepare_data
 from vaegan.data.folder import list_folder, list_zip
 from vaegan.data.shards import list_shards
 from vaegan.errors import UserError
@@ -112,20 +113,23 @@ def test_digits_keep_their_own_split():
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("mnits", "unknown data source 'mnits' .perhaps you meant 'mnist'"),
-        ("qqqqqqqq", "give digits, shapes, "),
-        ("./pictures", "No such file or folder|No such file or directory"),
-        ("faces.zip", "No such file"),
-        ("some/where", "No such file"),
-        ("x" * 5000, "unknown data source"),
+        ("mnits", "no such path: 'mnits' .perhaps you meant 'mnist'"),
+        ("groww", "no such path: 'groww' .perhaps you meant 'grow'"),
+        ("./groww", "no such path: './groww' .perhaps you meant 'grow'"),
+        ("qqqqqqqq", "no such path: 'qqqqqqqq'; name with --data a folder .* or digits, shapes, "),
+        ("faces.zip", "no such path"),
+        ("some/where", "no such path: 'some/where'; name"),
+        ("x" * 5000, "File name too long"),
         ("a\0b/", "null byte|null character"),
-        ("a\nb", "unknown data source"),
+        ("a\nb", "no such path"),
         ("~nobody-by-this-name/x", "home directory"),
-        ("", "unknown data source"),
+        ("", "no such path: ''"),
     ],
 )
 def test_sources_that_do_not_exist(tmp_path, monkeypatch, source, complaint):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "grow").mkdir()
+    (tmp_path / "grown.txt").touch()
     with pytest.raises(UserError, match=complaint) as caught:
         open_data(source)
     assert "\n" not in str(caught.value)
@@ -135,6 +139,13 @@ def test_files_of_another_kind(tmp_path):
     (tmp_path / "x.tiff").write_bytes(b"")
     with pytest.raises(UserError, match="neither a folder nor a file of kind"):
         open_data(tmp_path / "x.tiff")
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.npy", "x.npz", "x.tar", "x*.tar"])
+def test_a_pipe_is_not_opened(tmp_path, name):
+    os.mkfifo(tmp_path / name.replace("*", ""))  # opening it would wait forever
+    with pytest.raises(UserError, match=r"neither a folder nor a file|no such file"):
+        open_data(tmp_path / name)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
@@ -151,6 +162,13 @@ def test_unreadable_folder_is_told_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match=f"{tmp_path}: Permission denied"):
         open_data(tmp_path)
+
+
+def test_infinite_attributes_are_refused_whatever_they_come_from():
+    collection = SOURCES["shapes"].open(DataSettings(limit=3))
+    collection.attributes[1, 2] = np.inf
+    with pytest.raises(UserError, match="shapes: attribute x is infinite for some image"):
+        prepare_data(collection, DataSettings(source="shapes", limit=3))
 
 
 def test_torch_is_not_imported():

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from vaegan.data.split import hashed_split
+from vaegan.data.dataset import hashed_split
 from vaegan.errors import UserError
 
 NAMES = [f"class/{i:05}.jpg" for i in range(2000)]

@@ -9,7 +9,7 @@ from torch import nn
 
 from vaegan.data.dataset import ImageData, ImageSet
 from vaegan.errors import UserError
-from vaegan.metrics.extractors import dinov2, weights
+from vaegan.metrics.extractors import dinov2, inception, weights
 from vaegan.metrics.extractors.dinov2 import in_authors_layout
 from vaegan.metrics.extractors.features import open_extractor, open_layers
 from vaegan.metrics.extractors.inception import InceptionV3
@@ -173,6 +173,11 @@ def test_dinov2_reads_the_layout_of_transformers_and_other_sizes_and_greys(tmp_p
     safetensors.torch.save_file(theirs, tmp_path / "model.safetensors")
     extractor = open_extractor("dinov2", DATA, weights=tmp_path / "model.safetensors")
     assert extractor.features(torch.rand(1, 1, 28, 28)).shape == (1, 128)
+
+
+def test_downloads_are_checked_by_a_whole_checksum():
+    for published in (inception.PUBLISHED, dinov2.PUBLISHED):
+        assert len(bytes.fromhex(published.sha256)) == 32
 
 
 @pytest.mark.parametrize("name", ["inception", "dinov2"])

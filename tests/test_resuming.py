@@ -271,13 +271,13 @@ def test_another_length_under_a_falling_rate_is_said(caplog: pytest.LogCaptureFi
 
 def test_other_images_are_refused(tmp_path: Path) -> None:
     run, digits = started(tmp_path / "run"), open_data("digits")
-    check_same_data(run, digits)
+    check_same_data(run, config(), digits)
     told = json.loads(run.data_path.read_text())
     assert told == {"name": "digits", "train": 1524, "test": 273, "fingerprint": digits.fingerprint}
     changed = replace(digits, fingerprint="0" * 32)
     with pytest.raises(UserError, match=r"images of digits differ from those that .*run was trained on; restore them"):
-        check_same_data(run, changed)
+        check_same_data(run, config(), changed)
     run.data_path.unlink()  # as the message says, and as runs of old have none
-    check_same_data(run, changed)
+    check_same_data(run, config(), changed)
     with pytest.raises(UserError, match="differ from those"):
-        check_same_data(run, digits)
+        check_same_data(run, config(), digits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -57,8 +58,8 @@ def contents(folder):
     ("words", "line"),
     [
         ("--seed 1 digts", "unknown recipe 'digts' (perhaps you meant 'digits')"),
-        ("--data digit", "unknown data source 'digit' (perhaps you meant 'digits'); give digits,"),
-        ("--data nowhere/images", "'nowhere/images': No such file or directory; give a folder of images"),
+        ("--data digit", "no such path: 'digit' (perhaps you meant 'digits'); name with --data a folder of images"),
+        ("--data nowhere/images", "no such path: 'nowhere/images'; name with --data a folder of images"),
         ("--train.batchsize 3", "unknown option --train.batchsize (perhaps you meant '--train.batch-size')"),
         ("--train.batch-size 0", "--train.batch-size: '0' is not allowed: must be greater than 0"),
         ("--train.epochs many", "--train.epochs: 'many' is not allowed: must be a number"),
@@ -386,6 +387,63 @@ def test_a_mistake_as_a_process_of_its_own(python, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("data", "out"), [("x", "x"), ("x", "x/y/../run"), ("x/photos", "x"), ("link", "x/run")])
+def test_a_run_in_or_around_its_images_is_refused(data, out, refused, tiny, tmp_path, monkeypatch):
+    folder_of(tmp_path / "x", 0, 0)
+    folder_of(tmp_path / "x" / "photos", 3, 0)
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    for words in ([], ["--overwrite"]):
+        line = refused(*tiny, "--data", data, "--out", out, *words)
+        assert line.startswith(f"--out {Path(out)} and --data {tmp_path / data} lie in each other")
+    assert contents(tmp_path) == before
+
+
+def test_a_run_of_relative_data_is_opened_and_resumed_from_anywhere(
+    command, tiny, tmp_path, capsys, monkeypatch, plain_curves
+):
+    here, there, run = tmp_path / "here", tmp_path / "there", tmp_path / "run"
+    here.mkdir()
+    there.mkdir()
+    folder_of(here / "grow", 20, 0)
+    monkeypatch.chdir(here)
+    words = ["train", *tiny, "--data", "grow", "--data.cache", "../cache", "--out", run]
+    assert command(*words) == 0
+    assert "source: grow\n" in (run / "config.yaml").read_text()
+    out = capsys.readouterr().out
+    summary = "grow: 17 training images of 1x8x8, 3 held out; left out: nothing\nlabels: none; attributes: none\n"
+    assert out.startswith(summary)
+
+    monkeypatch.chdir(there)
+    for i in range(20):
+        (there / "grow").mkdir(exist_ok=True)
+        Image.new("L", (8, 8), i).save(there / "grow" / f"{i}.png")
+    picture = ["reconstruct", run, "--num", 2, "--overwrite", "--out", tmp_path / "a.png"]
+    assert command(*picture) == 0
+    first = (tmp_path / "a.png").read_bytes()
+    assert capsys.readouterr().err == ""
+    assert command(*words, "--train.epochs", 2) == 0
+    assert json.loads((run / "data.json").read_text())["paths"] == {
+        "grow": str(here / "grow"), "../cache": str(tmp_path / "cache"),
+    }  # fmt: skip
+    capsys.readouterr()
+    assert command(*picture, "--data", "grow") == 0  # another folder of this name
+    assert capsys.readouterr().err == f"vaegan: grow: not the images that {run} was trained on, or not prepared alike\n"
+    assert (tmp_path / "a.png").read_bytes() != first
+
+    shutil.rmtree(there / "grow")
+    (here / "grow").rename(there / "moved")
+    assert command(*picture) == 2
+    assert f"no such path: '{here / 'grow'}'" in capsys.readouterr().err
+    assert command(*picture, "--data", "moved") == 0
+    assert command(*words, "--train.epochs", 3, "--data", "moved") == 0
+    assert "resuming at" in capsys.readouterr().out
+    monkeypatch.chdir(here)
+    assert command(*picture) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_run_does_not_go_on_with_changed_images(command, tiny, images_file, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -116,6 +117,18 @@ def test_conditions_are_those_of_the_images_of_the_batch(condition, told_images)
             fitted = np.polyfit(top[known], c[known, 1], 1, full=True)
             assert known.sum() > 4
             assert fitted[1] < 1e-8, "attribute and image are on a line"
+
+
+def test_a_run_does_not_resume_with_other_conditions(command, tiny, told_images, tmp_path, plain_curves, capsys):
+    folder, table = tmp_path / "images", tmp_path / "images" / "attributes.csv"
+    shutil.copytree(told_images, folder)
+    train = ["train", *words(tiny, folder, "attributes"), "--data.cache", tmp_path / "cache", "--out", tmp_path / "run"]
+    assert command(*train, "--train.images", 32) == 0
+    assert command(*train, "--train.images", 48) == 0
+    table.write_text(table.read_text().replace(",1,5,", ",1,4,"))
+    capsys.readouterr()
+    assert command(*train, "--train.images", 64) == 2
+    assert "the attributes of images differ from those that" in capsys.readouterr().err
 
 
 def test_without_labels_or_attributes(command, tiny, capsys, tmp_path):

@@ -101,8 +101,8 @@ class DataSettings(Settings):
 
     def for_shape(self, image_shape: tuple[int, int, int]) -> DataSettings:
         """The same images prepared to ``(C, H, W)``, as a model wants them."""
-        channels, height, _ = image_shape
-        return self.model_copy(update={"size": height, "channels": channels})
+        channels, height, width = image_shape
+        return self.model_copy(update={"size": height if height == width else None, "channels": channels})
 
 
 class PartSettings(Settings):

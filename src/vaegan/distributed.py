@@ -28,17 +28,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together.
+    """The processes that train together."""
 
-    Attributes:
-        rank: of this process, 0 writes files and logs.
-        size: number of processes.
-        local_rank: of this process on its machine; picks the GPU.
-    """
-
-    rank: int = 0
-    size: int = 1
-    local_rank: int = 0
+    rank: int = 0  # of this process, 0 writes files and logs
+    size: int = 1  # number of processes
+    local_rank: int = 0  # of this process on its machine; picks the GPU
 
     @property
     def is_first(self) -> bool:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
 class UserError(ValueError):
     """An error that the user can fix, in one line; the commands print it and exit with code 2."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
-def nearest(word: str, choices: Iterable[str]) -> str:
+
+def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
     """Return ``" (perhaps you meant 'x')"`` for the choice most similar to ``word``, or an empty string."""
-    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=cutoff)
     return f" (perhaps you meant '{matches[0]}')" if matches else ""
 
 
 def printable(text: str) -> str:
     """Return a name as it can be listed: line breaks, control characters and lone surrogates are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if text.isprintable():
+        return text
+    is_plain = [c.isprintable() or unicodedata.category(c) == "Zs" for c in text]  # Zs: blanks of all widths
+    return "".join(c if plain else c.encode("unicode_escape").decode() for c, plain in zip(text, is_plain, strict=True))

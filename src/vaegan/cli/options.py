@@ -32,41 +32,25 @@ _METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH", bool: ""}
 
 @dataclass(frozen=True)
 class Arg:
-    """What the field of an option does not say by itself.
+    """What the field of an option does not say by itself."""
 
-    Attributes:
-        metavar: what its value is called in the help.
-        default: what the help calls its default.
-        positional: whether it is positional, without a name.
-        repeated: whether repeated uses add up.
-        inline: whether the options of this group of settings have no prefix.
-    """
-
-    metavar: str | None = None
-    default: str | None = None
-    positional: bool = False
-    repeated: bool = False
-    inline: bool = False
+    metavar: str | None = None  # what its value is called in the help
+    default: str | None = None  # what the help calls its default
+    positional: bool = False  # whether it is positional, without a name
+    repeated: bool = False  # whether repeated uses add up
+    inline: bool = False  # whether the options of this group of settings have no prefix
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option.
+    """One option."""
 
-    Attributes:
-        path: its dotted name in the class of options, such as ``settings.loss.gamma``.
-        name: how it is called: ``--loss.gamma``, or the metavar of a positional one.
-        group: the class of settings that it stands in; its ``field`` declares it.
-        arg: what the field does not say.
-        alias: a shorter name.
-    """
-
-    path: str
-    name: str
-    group: type[Settings]
+    path: str  # its dotted name in the class of options, such as ``settings.loss.gamma``
+    name: str  # how it is called: ``--loss.gamma``, or the metavar of a positional one
+    group: type[Settings]  # the class of settings that it stands in; its ``field`` declares it
     field: FieldInfo
-    arg: Arg
-    alias: str | None = None
+    arg: Arg  # what the field does not say
+    alias: str | None = None  # a shorter name
 
     @functools.cached_property
     def types(self) -> tuple[Any, ...]:

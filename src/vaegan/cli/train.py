@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from ..config import KINDS, Config, Settings, without_effect
 from ..errors import UserError
 from ..recipes import DEFAULT, RECIPES, config_for
+from ..runs.trained_on import located
 from ..settings_io import load_yaml, with_settings
 from .options import Arg
 
@@ -37,6 +38,8 @@ def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
     if recipe and file:
         raise UserError(f"both recipe {recipe} and --config {file} are given; name one of them")
     config = load_yaml(file) if file else config_for(recipe or DEFAULT)
+    if file:  # of a run, whose relative paths were meant where it was trained
+        config = config.model_copy(update={"data": located(config.data, Path(file).parent)})
     prefix = "settings."
     named = {name.removeprefix(prefix): value for name, value in explicit.items() if name.startswith(prefix)}
     settings = with_settings(config, named)

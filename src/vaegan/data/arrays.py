@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-import zlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import UserError
+from ..errors import UserError, printable
+from ..files import MAX_FILE
 from ..pixels import WHITE
 from .dataset import Collection, index_labels
 from .image_file import ImageHeader
 
+log = logging.getLogger("vaegan")
 _KEYS = (("images", "labels"), ("x", "y"))
+_MAX_RATIO = 100  # of a large array's bytes to those in the .npz; images take up no less
 
 
 class ArrayItems:
@@ -64,22 +65,33 @@ def list_array(path: Path) -> Collection:
         stat = path.stat()
     except UserError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError) as error:
+    except Exception as error:  # damaged files make NumPy, zipfile and its decompressors raise nearly anything
         reason = str(error).split("\n")[0] or type(error).__name__
         raise UserError(f"{path}: not a readable array of images ({reason}); save it with numpy.save") from error
     images = _as_rows(images, path)
     indices, label_names = (None, ()) if labels is None else _as_labels(labels, len(images), path)
     fingerprint = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    return collect_array(path.stem, images, fingerprint, str(path), labels=indices, label_names=label_names)
+    return collect_array(printable(path.stem), images, fingerprint, str(path), labels=indices, label_names=label_names)
 
 
 def _pick(content: Any, path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     for images, labels in _KEYS:
         if images in content:
-            return content[images], content.get(labels)
+            return _member(content, images), _member(content, labels) if labels in content else None
     if len(content.files) != 1:
         raise UserError(f"{path}: has the arrays {content.files}; name the images 'images' and the labels 'labels'")
-    return content[content.files[0]], None
+    return _member(content, content.files[0]), None
+
+
+def _member(content: Any, name: str) -> NDArray[Any]:
+    """Return an array of a .npz; ValueError if it is none, or unpacks to far more than images do."""
+    infos = (info for info in content.zip.infolist() if info.filename in (name, f"{name}.npy"))
+    if any(info.file_size > max(MAX_FILE, _MAX_RATIO * info.compress_size) for info in infos):
+        raise ValueError(f"{name} unpacks to more than {_MAX_RATIO} times its size")
+    array = content[name]
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name} is not an array")
+    return array
 
 
 def _as_rows(images: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -88,6 +100,11 @@ def _as_rows(images: NDArray[Any], path: Path) -> NDArray[Any]:
         raise UserError(f"{path}: images are {images.dtype}; give uint8, or floats in [0, 1]")
     if images.ndim == 3:
         rows = images[..., None]
+        if {1, 3, 4} & {images.shape[0], images.shape[2]}:
+            log.warning(
+                "%s: shape %s looks like one colour image, but is read as %d grey images of %dx%d; give (N, H, W, C)",
+                path, images.shape, *images.shape,
+            )  # fmt: skip
     elif images.ndim == 4 and images.shape[3] in (1, 3):
         rows = images
     elif images.ndim == 4 and images.shape[1] in (1, 3):

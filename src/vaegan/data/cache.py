@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..files import write_json
+from .dataset import Positions
 from .image_file import Target
-from .split import Positions
 
 log = logging.getLogger("vaegan")
 _DAY = 24 * 3600.0

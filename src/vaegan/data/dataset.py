@@ -3,11 +3,17 @@
 A source gives a `Collection`: `Items`, which are images by index, and what is recorded about each of them.
 `vaegan.data.decoded` turns it into `ImageData`: two sets of uint8 images ``(N, H, W, C)``, which stay bytes until a
 batch reaches the device. Large arrays are read-only maps of files, so a set may be larger than memory.
+
+A source without a split of its own holds out an image if the hash of its name falls below a share: ``u(name) =
+sha256(name) / 2^256`` is uniform in [0, 1) and depends on nothing else. So adding or removing files moves no other file
+across, and a .zip splits like its unpacked folder. Both sides are ordered by u, a fixed shuffle: the first few images
+of either are a fair sample, not those of the first class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -15,11 +21,49 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..errors import UserError, printable
 from .image_file import ImageHeader
-from .split import Positions, Split
 
+Positions = NDArray[np.int64]
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number in all."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions in a collection: of images to train on, int64 ``(N,)``, and of held-out images, int64 ``(M,)``."""
+
+    train: Positions
+    test: Positions
+
+    def __len__(self) -> int:
+        return len(self.train) + len(self.test)
+
+    def limited(self, num: int | None) -> Split:
+        """Return the split with the first ``num`` images to train on, all if None."""
+        return replace(self, train=self.train[:num])
+
+
+def hashed_split(names: Sequence[str], held_out: float, where: str) -> Split:
+    """Split N >= 2 images by a hash of their names; neither side is empty, both are ordered by their hash."""
+    if len(names) < 2:
+        raise UserError(f"{where}: has only one image; at least one to train on and one to hold out are needed")
+    u = np.array([_uniform(name) for name in names])
+    order = np.argsort(u, kind="stable")
+    num_test = int(np.clip((u < held_out).sum(), 1, len(u) - 1))
+    return Split(order[num_test:], order[:num_test])
+
+
+def fixed_split(names: Sequence[str], held_out: Sequence[bool]) -> Split:
+    """Split images by whether each is held out; both sides are ordered by a hash of the names."""
+    order = np.argsort([_uniform(name) for name in names], kind="stable")
+    is_test = np.array(held_out)[order]
+    return Split(order[~is_test], order[is_test])
+
+
+def _uniform(name: str) -> float:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") / 2.0**64
 
 
 @dataclass(frozen=True)
@@ -80,6 +124,17 @@ def some_rows(num_images: int, num: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(num_images)[:num])
 
 
+def some_of(names: Iterable[str], what: str) -> str:
+    """Return how many names there are and the first few: ``4 files (a, b, c, ...)``."""
+    names = sorted(map(printable, names))
+    return f"{len(names):,} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return a few names, or how many there are and the first."""
+    return ", ".join(names) or "none" if len(names) <= 6 else f"{len(names)} ({', '.join(names[:3])}, ...)"
+
+
 @dataclass(frozen=True)
 class ImageData:
     """A data set: images to train on, and held-out images.
@@ -90,6 +145,7 @@ class ImageData:
         test: held-out images.
         fingerprint: hash of all images as prepared; the same on every machine.
         num_unreadable: files that could not be read and were left out.
+        left_out: what else was left out, a phrase for each kind.
     """
 
     name: str
@@ -97,6 +153,22 @@ class ImageData:
     test: ImageSet
     fingerprint: str
     num_unreadable: int = 0
+    left_out: tuple[str, ...] = ()
+
+    def summary(self) -> tuple[str, str]:
+        """Return two lines on what the data are: images, held out, left out; labels and attributes."""
+        left_out = (*([f"{self.num_unreadable} unreadable"] if self.num_unreadable else []), *self.left_out)
+        shape = "x".join(map(str, self.image_shape))
+        images = f"{len(self.train):,} training images of {shape}, {len(self.test):,} held out"
+        attributes = [part.attributes for part in (self.train, self.test) if part.attributes is not None]
+        of = ""
+        if attributes:
+            num_known = int((~np.isnan(np.concatenate(attributes))).any(1).sum())
+            of = f" of {num_known:,} of {len(self.train) + len(self.test):,} images"
+        return (
+            f"{self.name}: {images}; left out: {'; '.join(left_out) or 'nothing'}",
+            f"labels: {_listed(self.train.label_names)}; attributes{of}: {_listed(self.train.attribute_names)}",
+        )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -170,6 +242,7 @@ class Collection:
         attributes: float32 ``(N, A)`` or None.
         attribute_names: name of each attribute.
         defaults: values of `vaegan.config.DataSettings` where the user sets none.
+        left_out: what was left out, a phrase for each kind.
     """
 
     name: str
@@ -183,14 +256,15 @@ class Collection:
     attributes: NDArray[np.float32] | None = None
     attribute_names: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     def decoded(self, images: NDArray[np.uint8], positions: Positions) -> ImageSet:
-        """Return the decoded ``images`` of these positions with what is recorded about them."""
+        """Return the decoded ``images`` of these positions with what is recorded about them; names as can be listed."""
         return ImageSet(
             images,
-            [self.names[i] for i in positions],
+            [printable(self.names[i]) for i in positions],
             None if self.labels is None else self.labels[positions],
-            self.label_names,
+            tuple(map(printable, self.label_names)),
             None if self.attributes is None else self.attributes[positions],
-            self.attribute_names,
+            tuple(map(printable, self.attribute_names)),
         )

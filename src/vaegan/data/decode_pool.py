@@ -25,9 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .dataset import Items
+from .dataset import Items, Positions
 from .image_file import ImageHeader, Target, prepare, read_header
-from .split import Positions
 
 CHUNK = 64
 _FEW = 256  # fewer images are decoded in this process: starting workers would take longer
@@ -60,7 +59,8 @@ def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedC
             except UserError:
                 raise
             except Exception as error:  # damaged images make Pillow raise nearly anything
-                unreadable.append((i, str(error).split("\n")[0] or type(error).__name__))
+                reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
+                unreadable.append((i, reason))
             else:
                 readable.append(i)
     return DecodedChunk(images[: len(readable)], readable, unreadable)

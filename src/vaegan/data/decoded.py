@@ -19,10 +19,9 @@ from ..errors import UserError
 from ..schedules import Beat
 from . import cache
 from .arrays import ArrayItems
-from .dataset import Collection, ImageData, Progress
+from .dataset import Collection, ImageData, Positions, Progress, Split, hashed_split
 from .decode_pool import CHUNK, decode_chunk, in_order, read_headers
 from .image_file import ImageHeader, Target
-from .split import Positions, Split, hashed_split
 
 log = logging.getLogger("vaegan")
 VERSION = 1  # raise it when the same settings begin to give other pixels
@@ -38,6 +37,9 @@ def prepare_data(collection: Collection, settings: DataSettings, on_progress: Pr
     settings = settings.model_copy(update=unset)
     split = collection.split or hashed_split(collection.names, settings.held_out, collection.where)
     split = split.limited(settings.limit)
+    if collection.attributes is not None and np.isinf(collection.attributes).any():
+        name = collection.attribute_names[int(np.isinf(collection.attributes).any(0).argmax())]
+        raise UserError(f"{collection.where}: attribute {name} is infinite for some image; correct it")
     if isinstance(collection.items, ArrayItems):
         if (data := _without_decoding(collection, collection.items, split, settings)) is not None:
             return data
@@ -50,7 +52,7 @@ def prepare_data(collection: Collection, settings: DataSettings, on_progress: Pr
     if entry.unreadable:
         log.warning("%s: left out %s", collection.where, _summary(entry.unreadable, len(split)))
     train, test = (collection.decoded(part.images, part.positions) for part in (entry.train, entry.test))
-    return ImageData(collection.name, train, test, entry.fingerprint, len(entry.unreadable))
+    return ImageData(collection.name, train, test, entry.fingerprint, len(entry.unreadable), collection.left_out)
 
 
 def resolve_target(header: ImageHeader, settings: DataSettings) -> Target:

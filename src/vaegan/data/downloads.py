@@ -29,7 +29,7 @@ def root_of(source: str, settings: DataSettings) -> Path:
 def find(root: Path, below: Sequence[str], names: Sequence[str]) -> Path | None:
     """Return the first file or folder that exists of ``names`` in the folders ``below`` the root; None if none does."""
     places = (root / folder / name for folder in below for name in names)
-    return next((path for path in places if path.exists()), None)
+    return next((path for path in places if path.is_file() or path.is_dir()), None)
 
 
 def download(
@@ -42,16 +42,10 @@ def download(
     page: str | None = None,
     missing: Sequence[str] = (),
 ) -> Path:
-    """Download one file to ``root``; it is there only if its checksum is right, else a UserError says what to do.
+    """Download one file to ``root`` from one of the folders ``urls``, tried in turn after the mirror.
 
-    Args:
-        source: name of the source.
-        file: name of the file.
-        checksum: ``md5:...`` or ``sha256:...``; None where none was published.
-        root: folder to put it into.
-        urls: folders with the file; tried in turn, after the mirror.
-        page: where people get it; the first of ``urls`` if None.
-        missing: names of all files that are missing, for the message; this one if empty.
+    The checksum is ``md5:...`` or ``sha256:...``, None where none was published. UserError if no download succeeds, or
+    the checksum is wrong: it names the ``page`` where people get the file (else the first URL) and all that is missing.
     """
     import pooch  # both are slow to import
     import requests
@@ -61,7 +55,11 @@ def download(
     for url in ([f"{mirror.rstrip('/')}/{source}"] if mirror else []) + list(urls):
         try:
             downloader = pooch.HTTPDownloader(timeout=30)
-            return Path(pooch.retrieve(f"{url}/{file}", checksum, file, root, downloader=downloader))
+            path = Path(pooch.retrieve(f"{url}/{file}", checksum, file, root, downloader=downloader))
+            if checksum is None:
+                own = pooch.file_hash(str(path))
+                log.warning("%s: not checked, as no checksum is published; its own is sha256:%s", path, own)
+            return path
         except requests.RequestException as error:
             log.info("%s/%s: %s", url, file, error)
         except ValueError as error:  # what pooch raises for a wrong checksum

@@ -1,49 +1,48 @@
-"""The images of a folder or a .zip: names, classes, attributes; nothing is decoded or unpacked.
+"""The images of a folder or a .zip: names, classes, split, attributes; nothing is decoded or unpacked.
 
 Names are relative to the innermost folder that contains all files, so a wrapper folder in a .zip changes none, and a
 .zip and its unpacked folder have the same names, order and split. If every image is in some subfolder, the first part
-of its name is its class.
-
-``attributes.csv`` has one row for each image: its file name (relative to the folder, or the bare name), then numbers,
-an empty cell where one is unknown. The first line names the columns.
+of its name is its class. Folders ``train`` and ``test`` (or val, valid, validation) are a split, with classes beneath.
+What is recorded about images is in `tables` beside them.
 """
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import hashlib
 import io
 import itertools
 import logging
 import os
+import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import UserError
-from .dataset import Collection, FileItems, index_labels
+from ..errors import UserError, printable
+from ..files import MAX_FILE, MAX_TEXT, read_bytes
+from .dataset import Collection, FileItems, fixed_split, index_labels, some_of
 from .image_file import FORMATS, SUFFIXES
+from .tables import TABLES, read_rows, table_rows
 
 log = logging.getLogger("vaegan")
-ATTRIBUTES = "attributes.csv"
-_MAX_FILE = 2**29  # bytes one file of a .zip may unpack to
+_TRAIN, _HELD_OUT = ("train", "training"), ("test", "testing", "val", "valid", "validation")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a folder or archive: name (with '/'), what it is opened by, a stamp that changes with it."""
+    """A file of a folder or archive."""
 
-    name: str
-    place: Any
-    stamp: str
+    name: str  # with '/'
+    place: Any  # what it is opened by
+    stamp: str  # changes with the file; empty if it cannot be opened, such as a pipe or a broken link
 
 
 class ZipMember:
@@ -57,20 +56,22 @@ class ZipMember:
         """Open one image."""
         if self._zip is None:
             self._zip = zipfile.ZipFile(self.path)
-        info = self._zip.infolist()[position]
-        if info.file_size > _MAX_FILE:
-            raise ValueError(f"unpacks to {info.file_size} bytes")
-        return Image.open(io.BytesIO(self._zip.read(info)), formats=FORMATS)
+        return Image.open(io.BytesIO(_unpacked(self._zip, position, MAX_FILE)), formats=FORMATS)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "_zip": None}
 
 
+def _unpacked(archive: zipfile.ZipFile, position: int, limit: int = MAX_TEXT) -> bytes:
+    with archive.open(archive.infolist()[position]) as file:
+        return read_bytes(file, limit)
+
+
 def list_folder(path: Path) -> Collection:
     """List the images in a folder and its subfolders; UserError if there are none."""
     try:
-        files = list(_walk(path, "", set()))
-        return collect_files(path, files, partial(Image.open, formats=FORMATS), lambda place: Path(place).read_bytes())
+        open_image = partial(Image.open, formats=FORMATS)
+        return collect_files(path, list(_walk(path)), open_image, lambda at: read_bytes(Path(at)))
     except OSError as error:
         raise UserError(f"{error.filename or path}: {error.strerror or error}; give a folder you can read") from error
 
@@ -87,27 +88,37 @@ def list_zip(path: Path) -> Collection:
                 for i, info in enumerate(infos)
                 if not info.is_dir()
             ]
-            return collect_files(path, files, ZipMember(path), lambda place: archive.read(infos[place]))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a readable .zip ({error}); copy or download it again") from error
+            return collect_files(path, files, ZipMember(path), partial(_unpacked, archive))
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; give a .zip you can read") from error
+    except Exception as error:  # damaged archives make zipfile and its decompressors raise nearly anything
+        raise UserError(f"{path}: not a readable .zip ({error}); copy or download it again") from error
 
 
-def _walk(folder: Path, prefix: str, seen: set[tuple[int, int]]) -> Iterator[File]:
-    """Yield all files below ``folder``; links are followed, but no folder is entered twice."""
-    stat = folder.stat()
-    if (stat.st_dev, stat.st_ino) in seen:
-        return
-    seen.add((stat.st_dev, stat.st_ino))
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name)):
-            name = prefix + entry.name
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), name + "/", seen)
-            elif entry.is_file():
-                stat = entry.stat()
-                yield File(name, entry.path, f"{stat.st_size} {stat.st_mtime_ns}")
+def _walk(top: Path) -> Iterator[File]:
+    """Yield all files below a folder; links are followed, but no folder is entered twice."""
+    waiting, seen = [(top, "")], set()
+    while waiting:
+        folder, prefix = waiting.pop()
+        at = folder.stat()
+        if (at.st_dev, at.st_ino) in seen:
+            continue
+        seen.add((at.st_dev, at.st_ino))
+        with os.scandir(folder) as entries:
+            in_order = sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name))
+        folders = []
+        for entry in in_order:
+            name, stamp = prefix + entry.name, ""
+            with contextlib.suppress(OSError):  # a link to nowhere, or to itself
+                at = entry.stat()
+                if stat.S_ISDIR(at.st_mode):
+                    folders.append((Path(entry.path), name + "/"))
+                    continue
+                stamp = f"{at.st_size} {at.st_mtime_ns}" if stat.S_ISREG(at.st_mode) else ""
+            yield File(name, entry.path, stamp)
+        waiting += reversed(folders)
 
 
 def plain_name(name: str) -> str:
@@ -120,59 +131,47 @@ def collect_files(
 ) -> Collection:
     """Make a collection of the images among the files of a folder or archive; ``open_image`` can be pickled."""
     files = sorted((file for file in files if not _is_hidden(file.name)), key=lambda file: file.name)
-    images = [file for file in files if file.name.lower().endswith(SUFFIXES)]
+    whole = [file for file in files if file.stamp]
+    images = [file for file in whole if file.name.lower().endswith(SUFFIXES)]
     if not images:
         raise UserError(
             f"{path}: no images found; it needs PNG, JPEG, WebP or BMP files, optionally in one subfolder per class"
         )
     wrapper = _wrapper([file.name for file in images])
-    names = tuple(file.name[len(wrapper) :] for file in images)
-    tables = [file for file in files if file.name in (ATTRIBUTES, wrapper + ATTRIBUTES)][-1:]
-    if num_others := len(files) - len(images) - len(tables):
-        log.info("%s: left out %d files that are not PNG, JPEG, WebP or BMP by their names", path, num_others)
-    labels, label_names = _classes(names)
-    attributes: tuple[NDArray[np.float32] | None, tuple[str, ...]] = (None, ())
-    for table in tables:
-        attributes = read_attributes(read(table.place), names, f"{path}/{table.name}")
+    sides = _split_folders([file.name.removeprefix(wrapper) for file in images])
+    inside = [file for file in images if not sides or file.name.removeprefix(wrapper).split("/")[0] in sides]
+    paths = [file.name for file in inside]
+    names = [name.removeprefix(wrapper) for name in paths]
+    tables = [file for file in whole if _is_table(file.name, paths)]
+    left_out = {
+        f"outside {', '.join(sides)}": set(images) - set(inside),
+        "not read": set(whole) - set(images) - set(tables),
+        "that cannot be opened": set(files) - set(whole),
+    }
+    rows = itertools.chain.from_iterable(
+        table_rows(table.name, _content(table, read, path), paths, str(path)) for table in tables
+    )
+    attributes, attribute_names = read_rows(rows, len(names), str(path))
+    labels, label_names = _classes([name.partition("/")[2] for name in names] if sides else names, path)
     return Collection(
-        name=path.resolve().name if path.is_dir() else path.stem,
+        name=printable(path.resolve().name if path.is_dir() else path.stem),
         where=str(path),
-        items=FileItems(open_image, [file.place for file in images], _fingerprint(path, images)),
+        items=FileItems(open_image, [file.place for file in inside], _fingerprint(path, inside)),
         names=names,
+        split=fixed_split(names, [sides[name.split("/")[0]] for name in names]) if sides else None,
         labels=labels,
         label_names=label_names,
-        attributes=attributes[0],
-        attribute_names=attributes[1],
+        attributes=attributes,
+        attribute_names=attribute_names,
+        left_out=tuple(some_of([file.name for file in some], what) for what, some in left_out.items() if some),
     )
 
 
-def read_attributes(content: bytes, names: Sequence[str], where: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Return the (N, A) float32 values and A column names of an attributes.csv, NaN where unknown.
-
-    Raises UserError if the file is no such table, or names none of the images ``names``.
-    """
+def _content(file: File, read: Callable[[Any], bytes], path: Path) -> bytes:
     try:
-        lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        columns = tuple(next(lines, [])[1:])
-        rows = {line[0]: _numbers(line, len(columns), f"{where}, line {lines.line_num}") for line in lines if line}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{where}: not a table of comma-separated UTF-8 text ({error})") from error
-    if not columns:
-        raise UserError(f"{where}: needs a first line 'file,NAME,...' and at least one attribute")
-    values = [rows.get(name) or rows.get(PurePosixPath(name).name) for name in names]
-    if not any(values):
-        raise UserError(f"{where}: its first column names none of the images, such as {names[0]!r}")
-    return np.array([row or [np.nan] * len(columns) for row in values], np.float32), columns
-
-
-def _numbers(line: list[str], num_columns: int, where: str) -> list[float]:
-    try:
-        values = [float(cell) if cell.strip() else float("nan") for cell in line[1:]]
-    except ValueError as error:
-        raise UserError(f"{where}: {error}; attributes are numbers") from error
-    if len(values) != num_columns:
-        raise UserError(f"{where}: {len(values)} values for {num_columns} attributes")
-    return values
+        return read(file.place)
+    except OSError as error:
+        raise UserError(f"{path}/{file.name}: {error.strerror or error}; correct or remove it") from error
 
 
 def _is_hidden(name: str) -> bool:
@@ -186,11 +185,29 @@ def _wrapper(names: Sequence[str]) -> str:
     return "".join(f"{a}/" for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], both))
 
 
-def _classes(names: Sequence[str]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+def _split_folders(names: Sequence[str]) -> dict[str, bool]:
+    """Return the folders of a split, and whether each is held out; none if there are not both kinds."""
+    folders = sorted({name.split("/")[0] for name in names if "/" in name})
+    sides = {folder: folder.lower() in _HELD_OUT for folder in folders if folder.lower() in (*_TRAIN, *_HELD_OUT)}
+    return sides if len(set(sides.values())) == 2 else {}
+
+
+def _is_table(name: str, images: Sequence[str]) -> bool:
+    """Whether a file is a table with images beside or below it."""
+    folder, _, last = name.rpartition("/")
+    return last in TABLES and any(not folder or image.startswith(f"{folder}/") for image in images)
+
+
+def _classes(names: Sequence[str], path: Path) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Return labels by first subfolder, and the subfolders; none if an image is in no subfolder."""
-    if not all("/" in name for name in names):
-        return None, ()
-    return index_labels([name.split("/")[0] for name in names])
+    wrapper = _wrapper(names)
+    folders = [name.removeprefix(wrapper).rpartition("/")[0].split("/")[0] for name in names]
+    loose = [name for name, folder in zip(names, folders, strict=True) if not folder]
+    if not loose:
+        return index_labels(folders)
+    if 2 * len(loose) < len(names):
+        log.warning("%s: no labels, as images lie beside the class folders: %s", path, some_of(loose, "in none"))
+    return None, ()
 
 
 def _fingerprint(path: Path, images: Sequence[File]) -> str:

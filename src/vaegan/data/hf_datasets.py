@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import UserError
-from .dataset import Collection, FileItems
+from .dataset import Collection, FileItems, Split
 from .image_file import FORMATS
-from .split import Split
 
 HUB = "hf:"
 _HELD_OUT = ("test", "validation", "valid", "val")

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..files import MAX_PIXELS
+
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
 _ORIENTATION = 0x0112  # EXIF 2.3, table 4; values 5 to 8 exchange width and height
@@ -31,38 +33,23 @@ _UPRIGHT = {
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """Size and colour of an image as its file states them.
+    """Size and colour of an image as its file states them."""
 
-    Attributes:
-        width: pixels, after the EXIF orientation.
-        height: likewise.
-        colour: whether it may hold anything but greys.
-    """
-
-    width: int
-    height: int
-    colour: bool
+    width: int  # pixels, after the EXIF orientation
+    height: int  # likewise
+    colour: bool  # whether it may hold anything but greys
 
 
 @dataclass(frozen=True)
 class Target:
-    """What every image of a set is prepared to.
+    """What every image of a set is prepared to."""
 
-    Attributes:
-        height: pixels.
-        width: pixels.
-        channels: 1 (grey) or 3 (RGB).
-        crop: 'center' crops the largest centred square first, 'none' squeezes the whole image.
-        crop_size: side of that square in pixels of the original, if not the largest.
-        dtype: type of the prepared numbers.
-    """
-
-    height: int
-    width: int
-    channels: int
-    crop: Literal["center", "none"] = "center"
-    crop_size: int | None = None
-    dtype: ClassVar = np.dtype(np.uint8)
+    height: int  # pixels
+    width: int  # pixels
+    channels: int  # 1 (grey) or 3 (RGB)
+    crop: Literal["center", "none"] = "center"  # 'none' squeezes the whole image
+    crop_size: int | None = None  # side of that square in pixels of the original, if not the largest
+    dtype: ClassVar = np.dtype(np.uint8)  # type of the prepared numbers
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -79,12 +66,14 @@ def read_header(image: Image.Image) -> ImageHeader:
 
 
 def prepare(image: Image.Image, target: Target) -> NDArray[np.uint8]:
-    """Decode one opened image to uint8 ``(H, W, C)``; of JPEGs no more is decoded than the target needs."""
+    """Decode an opened image to uint8 ``(H, W, C)``, JPEGs only as far as needed; ValueError above MAX_PIXELS."""
     full_width, full_height = image.size
     side = _crop_side(full_width, full_height, target, 1.0)
     factor = 1.0 if side is None else min(full_width, full_height) / side
     image.draft(None, (math.ceil(2 * target.width * factor), math.ceil(2 * target.height * factor)))
     scale = image.width / full_width
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"{image.width}x{image.height} pixels, more than {MAX_PIXELS / 1e6:.0f} million")
     image.load()
     if (transpose := _UPRIGHT.get(_orientation(image))) is not None:
         image = image.transpose(transpose)

@@ -9,30 +9,34 @@ Source: github.com/webdataset/webdataset, "The WebDataset Format".
 
 from __future__ import annotations
 
+import errno
 import glob
 import io
-import itertools
 import json
+import os
 import re
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import UserError
+from ..files import MAX_FILE, MAX_TEXT
 from .dataset import Collection, FileItems, index_labels
 from .folder import File, collect_files, plain_name
 from .image_file import FORMATS
+from .tables import read_rows
 
 _CLASS, _JSON = "cls", "json"
 _BESIDE = (_CLASS, _JSON)
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+_RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})")
 
 Place = tuple[int, int, int]
 """Which shard, first byte, number of bytes."""
@@ -41,15 +45,27 @@ _Read = Callable[[Place], bytes]
 
 
 def _open_member(paths: Sequence[Path], place: Place) -> Image.Image:
-    return Image.open(io.BytesIO(_content(paths, place)), formats=FORMATS)
+    return Image.open(io.BytesIO(_content(paths, place, MAX_FILE)), formats=FORMATS)
 
 
-def _content(paths: Sequence[Path], place: Place) -> bytes:
-    """Return the content of the file at a place."""
+def _content(paths: Sequence[Path], place: Place, limit: int = MAX_TEXT) -> bytes:
+    """Return the content of the file at a place; OSError if it is longer than ``limit`` bytes."""
     shard, start, length = place
+    if length > limit:
+        raise OSError(errno.EFBIG, f"longer than {limit / 1e6:.3g} MB", str(paths[shard]))
     with paths[shard].open("rb") as file:
         file.seek(start)
         return file.read(length)
+
+
+class _Headers(io.FileIO):
+    """A .tar whose members are not read, and whose long names are bounded too."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes; ReadError if these are more than a name has."""
+        if size is None or not 0 <= size <= MAX_TEXT:
+            raise tarfile.ReadError(f"a name of {size} bytes")
+        return super().read(size)
 
 
 def list_shards(pattern: Path) -> Collection:
@@ -85,40 +101,45 @@ def is_pattern(source: str) -> bool:
 
 
 def expand(pattern: str) -> list[Path]:
-    """Return the shards that a pattern means: braces first, then wildcards; sorted, all of them existing."""
-    paths = []
+    """Return the shards that a pattern means: braces first, then wildcards; sorted, all of them existing files."""
+    paths: list[Path] = []
     for name in _unbraced(pattern):
-        matches = [name] if Path(name).is_file() else sorted(glob.glob(name))  # noqa: PTH207, pathlib refuses "/..."
-        if not matches:
+        matches = [name] if os.path.isfile(name) else sorted(glob.glob(name))  # noqa: PTH113, PTH207, pathlib refuses
+        if not matches or not all(map(os.path.isfile, matches)):
             raise UserError(f"{name}: no such file; give a .tar, or a pattern such as 'train-{{0000..0099}}.tar'")
         paths += [Path(path) for path in matches]
     return paths
 
 
-def _unbraced(pattern: str) -> list[str]:
-    """Return what the shell would make of ``a{1,2}b`` and ``a{08..11}b``."""
+def _unbraced(pattern: str) -> Iterator[str]:
+    """Yield what the shell would make of ``a{1,2}b`` and ``a{08..11}b``; lazily, as it may be billions of names."""
     match = _BRACES.search(pattern)
     if match is None:
-        return [pattern]
+        yield pattern
+        return
     between = _RANGE.fullmatch(match[1])
     if between is None:
-        words = match[1].split(",")
+        words: Iterable[str] = match[1].split(",")
     else:
         width = len(between[1])
-        words = [f"{i:0{width}}" for i in range(int(between[1]), int(between[2]) + 1)]
-    rests = _unbraced(pattern[match.end() :])
-    return [pattern[: match.start()] + word + rest for word, rest in itertools.product(words, rests)]
+        words = (f"{i:0{width}}" for i in range(int(between[1]), int(between[2]) + 1))
+    for word in words:
+        for rest in _unbraced(pattern[match.end() :]):
+            yield pattern[: match.start()] + word + rest
 
 
 def _members(shard: int, path: Path) -> list[File]:
     """List the files of a shard."""
     try:
-        stat = path.stat()
-        with tarfile.open(path, "r:") as archive:
-            members = archive.getmembers()
+        stat, members = path.stat(), []
+        with _Headers(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            for member in archive:
+                members.append(member)
+                if not 0 <= member.size <= stat.st_size:
+                    raise tarfile.ReadError(f"a member of {member.size} bytes")
             if stat.st_size < archive.offset + tarfile.BLOCKSIZE:  # no block marks the end
                 raise tarfile.ReadError("cut short")
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, ValueError, OverflowError, tarfile.TarError) as error:
         raise UserError(f"{path}: not a readable .tar ({error}); copy or download it again") from error
     files = []
     for member in members:
@@ -141,23 +162,24 @@ def _labels(beside: Sequence[_Beside], read: _Read, where: str) -> tuple[NDArray
         numbers = [int(read(files[_CLASS])) for files in beside]
     except KeyError as error:
         raise UserError(f"{where}: some images have a .{_CLASS} beside them and some do not") from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{where}: a .{_CLASS} is not a whole number ({error})") from error
     return index_labels(numbers)
 
 
-def _attributes(beside: Sequence[_Beside], read: _Read, where: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def _attributes(
+    beside: Sequence[_Beside], read: _Read, where: str
+) -> tuple[NDArray[np.float32] | None, tuple[str, ...]]:
     """Return numbers and booleans of the JSON objects as attributes ``(N, A)``, NaN where unknown, and their names."""
-    rows = [_numbers(read(files[_JSON]), where) if _JSON in files else {} for files in beside]
-    columns = tuple(dict.fromkeys(name for row in rows for name in row))
-    return np.array([[row.get(name, np.nan) for name in columns] for row in rows], np.float32), columns
+    rows = ((where, i, _values(read, files[_JSON], where)) for i, files in enumerate(beside) if _JSON in files)
+    return read_rows(rows, len(beside), where)
 
 
-def _numbers(content: bytes, where: str) -> dict[str, float]:
+def _values(read: _Read, place: Place, where: str) -> dict[str, Any]:
     try:
-        values = json.loads(content)
-    except ValueError as error:
+        values = json.loads(read(place))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{where}: a .{_JSON} cannot be read ({error})") from error
     if not isinstance(values, dict):
         raise UserError(f"{where}: a .{_JSON} is not an object")
-    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+    return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,28 +96,41 @@ def _find(settings: DataSettings) -> Collection | ImageData:
     if source.startswith(HUB):
         return list_hub(source)
     path = _existing(source)
+    if is_pattern(source):
+        return list_shards(path)
     if path.is_dir():
         return list_folder(path)
-    if path.suffix.lower() not in _FILES:
+    if path.suffix.lower() not in _FILES or not path.is_file():
         raise UserError(f"{source}: neither a folder nor a file of kind .zip, .tar, .npy or .npz; give one of these")
     return _FILES[path.suffix.lower()](path)
 
 
 def _existing(source: str) -> Path:
     """Return the path that ``source`` is; UserError if it is not one."""
+    wanted = f"name with --data {_PATHS}, hf:NAME of the Hugging Face hub, or {', '.join(SOURCES)}"
     try:
         path = Path(source).expanduser()
-        path.stat()
+        if source and (is_pattern(source) or path.stat()):
+            return path
     except (OSError, ValueError, RuntimeError) as error:  # missing or too long; a zero byte; an unknown ~user
-        if isinstance(error, FileNotFoundError) and is_pattern(source):
-            return path
-        if os.sep in source or source.startswith(("~", ".")) or Path(source).suffix.lower() in _FILES:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise UserError(f"{source!r}: {reason}; give {_PATHS}") from error
-    else:
-        if source:
-            return path
-    raise UserError(
-        f"unknown data source {source!r}{nearest(source, SOURCES)}; give {', '.join(SOURCES)}, "
-        f"hf:NAME of the Hugging Face hub, or {_PATHS}"
-    )
+        if not isinstance(error, FileNotFoundError):
+            raise UserError(f"{source!r}: {getattr(error, 'strerror', None) or error}; {wanted}") from error
+    raise UserError(f"no such path: {source!r}{_guess(source)}; {wanted}")
+
+
+def _guess(source: str) -> str:
+    """Return what the user may have meant: images in the same folder, else a named source; '' if nothing is alike."""
+    folder, name = os.path.split(source)
+    local: list[str] = []
+    with contextlib.suppress(OSError, ValueError, RuntimeError):
+        entries = Path(folder).expanduser().iterdir()
+        local = [entry.name for entry in entries if entry.suffix.lower() in _FILES or entry.is_dir()]
+    return nearest(name, local, 0.7) or nearest(source, SOURCES, 0.7)
+
+
+def absolute(settings: DataSettings) -> dict[str, str]:
+    """Return the absolute path of each path among the settings source, root and cache, by what the user wrote."""
+    paths = [str(path) for path in (settings.root, settings.cache) if path is not None]
+    if settings.source not in SOURCES and not settings.source.startswith(HUB):
+        paths.append(settings.source)
+    return {path: os.path.abspath(Path(path).expanduser()) for path in paths}  # noqa: PTH100, resolve() follows links

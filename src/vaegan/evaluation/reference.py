@@ -41,29 +41,17 @@ _VERSION = 1  # raise it when the same extractor begins to give other features
 
 @dataclass(frozen=True)
 class RealImages:
-    """Real images and their features.
+    """Real images and their features."""
 
-    Attributes:
-        data: where they come from.
-        split: 'test' or 'train', of the reference.
-        images: of the reference.
-        baseline_images: of the other split, measured in the place of samples.
-        extractor: of features.
-        reference: features of `images`.
-        baseline_features: of `baseline_images`, `(M, D)`.
-        seed: of every choice.
-        batch_size: images at a time.
-    """
-
-    data: ImageData
-    split: str
-    images: ImageSet
-    baseline_images: ImageSet
-    extractor: FeatureExtractor
-    reference: Reference
-    baseline_features: Tensor
-    seed: int
-    batch_size: int
+    data: ImageData  # where they come from
+    split: str  # 'test' or 'train', of the reference
+    images: ImageSet  # of the reference
+    baseline_images: ImageSet  # of the other split, measured in the place of samples
+    extractor: FeatureExtractor  # of features
+    reference: Reference  # features of `images`
+    baseline_features: Tensor  # of `baseline_images`, `(M, D)`
+    seed: int  # of every choice
+    batch_size: int  # images at a time
 
     @property
     def num_samples(self) -> int:

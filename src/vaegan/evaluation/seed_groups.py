@@ -30,17 +30,11 @@ NO_FIGURE = Figure(math.nan)
 
 @dataclass(frozen=True)
 class SeedFigure:
-    """A figure of a model over its runs.
+    """A figure of a model over its runs."""
 
-    Attributes:
-        mean: over the runs that have it, with its interval over seeds; of one run its own, over images.
-        values: of each run, NaN where one has none.
-        spread: standard deviation over the runs; NaN unless several have the figure.
-    """
-
-    mean: Figure
-    values: tuple[float, ...]
-    spread: Figure = NO_FIGURE
+    mean: Figure  # over the runs that have it, with its interval over seeds; of one run its own, over images
+    values: tuple[float, ...]  # of each run, NaN where one has none
+    spread: Figure = NO_FIGURE  # standard deviation over the runs; NaN unless several have the figure
 
     def as_json(self) -> dict[str, Any]:
         """Return everything by name."""
@@ -85,15 +79,11 @@ def spread_over_seeds(values: Sequence[float]) -> Figure:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which model is best in a figure.
+    """Which model is best in a figure."""
 
-    Attributes:
-        best: the one that is best; None if there is no clear winner.
-        overlapping: otherwise the apparent best, and those whose intervals overlap with its own; empty if one is
-            best, or nothing can be said at all.
-    """
-
-    best: int | None = None
+    best: int | None = None  # the one that is best; None if there is no clear winner
+    # otherwise the apparent best, and those whose intervals overlap with its own; empty if one is best, or nothing can
+    # be said at all
     overlapping: tuple[int, ...] = ()
 
 

@@ -48,17 +48,11 @@ _PLAIN: dict[type[nn.Module], type[nn.Module]] = {
 
 @dataclass(frozen=True)
 class Port:
-    """One input or output of a part: a float32 tensor whose first dimension is the batch.
+    """One input or output of a part: a float32 tensor whose first dimension is the batch."""
 
-    Attributes:
-        name: 'x', 'z', 'c', 'mu', 'logvar', 'x_tilde' or 'logit'.
-        shape: without the batch.
-        range: of the values, where they are bounded.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    range: tuple[float, float] | None = None
+    name: str  # 'x', 'z', 'c', 'mu', 'logvar', 'x_tilde' or 'logit'
+    shape: tuple[int, ...]  # without the batch
+    range: tuple[float, float] | None = None  # of the values, where they are bounded
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""

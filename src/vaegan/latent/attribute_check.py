@@ -27,25 +27,18 @@ MOST_BESIDES = 1 / 3
 
 @dataclass(frozen=True)
 class Push:
-    """The effect of moving codes, as shares of images in [0, 1]; None where there are no such images.
+    """The effect of moving codes, as shares of images in [0, 1]; None where there are no such images."""
 
-    Attributes:
-        flipped: images whose attribute flips.
-        added: of those without it, the ones that gain it.
-        removed: of those with it, the ones that lose it.
-        others_moved: how far the share of images with another attribute moves, up or down: the mean
-            over both directions, each weighted by its images, and over all other attributes.
-        others_flipped: images of which another attribute flips, the mean over all other attributes. Any move
-            flips some images of attributes split at their median, and of those the classifier is unsure of.
-        each_moved: attribute -> the shift of its share, of which `others_moved` is the mean.
-    """
-
-    flipped: Figure
-    added: Figure | None
-    removed: Figure | None
+    flipped: Figure  # images whose attribute flips
+    added: Figure | None  # of those without it, the ones that gain it
+    removed: Figure | None  # of those with it, the ones that lose it
+    # how far the share of images with another attribute moves, up or down: the mean over both directions, each weighted
+    # by its images, and over all other attributes
     others_moved: Figure | None
+    # images of which another attribute flips, the mean over all other attributes. Any move flips some images of
+    # attributes split at their median, and of those the classifier is unsure of
     others_flipped: Figure | None
-    each_moved: dict[str, float]
+    each_moved: dict[str, float]  # attribute -> the shift of its share, of which `others_moved` is the mean
 
 
 @dataclass(frozen=True)

@@ -33,21 +33,16 @@ def active_units(mu: Tensor, threshold: float = 0.01) -> Tensor:
 
 @dataclass(frozen=True)
 class PriorGap:
-    """How far the aggregated posterior lies from N(0, I).
+    """How far the aggregated posterior lies from N(0, I)."""
 
-    Attributes:
-        gaussian_kl: KL(N(m, S) || N(0, I)) in nats, m and S the mean and covariance of q(z). What of the gap is a
-            matter of place and spread; by chance alone about Z (Z + 3) / (4 N). Infinite if the codes lie in a plane of
-            fewer dimensions, as those of a plain autoencoder may.
-        sliced_wasserstein: distance of codes to N(0, I) along a random direction, root mean square (Bonneel et al.
-            2015, "Sliced and Radon Wasserstein barycenters"); in standard deviations of the prior. It sees the
-            shape as well.
-        by_chance: the same of as many codes drawn from N(0, I).
-    """
-
+    # KL(N(m, S) || N(0, I)) in nats, m and S the mean and covariance of q(z). What of the gap is a matter of place and
+    # spread; by chance alone about Z (Z + 3) / (4 N). Infinite if the codes lie in a plane of fewer dimensions, as
+    # those of a plain autoencoder may
     gaussian_kl: float
+    # distance of codes to N(0, I) along a random direction, root mean square (Bonneel et al. 2015, "Sliced and Radon
+    # Wasserstein barycenters"); in standard deviations of the prior. It sees the shape as well
     sliced_wasserstein: float
-    by_chance: float
+    by_chance: float  # the same of as many codes drawn from N(0, I)
 
 
 def prior_gap(mu: Tensor, logvar: Tensor | None, *, num_directions: int = 256, seed: int = 0) -> PriorGap:

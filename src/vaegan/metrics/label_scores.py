@@ -73,26 +73,17 @@ _MISSING = 0.1
 
 @dataclass(frozen=True)
 class LabelShares:
-    """Labels of samples against those of the data; labels that the data does not have count in the divergence alone.
+    """Labels of samples against those of the data; labels that the data does not have count in the divergence alone."""
 
-    Attributes:
-        samples: p_c, `(C,)`, adding up to 1.
-        data: q_c, likewise.
-        rarest: the smallest share of a label among samples.
-        rarest_label: its number; the first, if several are as rare.
-        entropy: -sum p_c log p_c in nats; log C if all are as frequent.
-        kl: sum p_c log(p_c / q_c) in nats, the divergence of the samples' labels from the data's: 0 if the shares are
-            the same; infinite if a sample has a label of which the data has none.
-        missing: labels whose share is below a tenth of the data's.
-    """
-
-    samples: Tensor
-    data: Tensor
-    rarest: float
-    rarest_label: int
-    entropy: float
+    samples: Tensor  # p_c, `(C,)`, adding up to 1
+    data: Tensor  # q_c, likewise
+    rarest: float  # the smallest share of a label among samples
+    rarest_label: int  # its number; the first, if several are as rare
+    entropy: float  # -sum p_c log p_c in nats; log C if all are as frequent
+    # sum p_c log(p_c / q_c) in nats, the divergence of the samples' labels from the data's: 0 if the shares are the
+    # same; infinite if a sample has a label of which the data has none
     kl: float
-    missing: tuple[int, ...]
+    missing: tuple[int, ...]  # labels whose share is below a tenth of the data's
 
 
 def compare_labels(probabilities: Tensor, data_labels: Tensor) -> LabelShares:

@@ -24,23 +24,17 @@ from ..pixels import WHITE
 
 @dataclass(frozen=True)
 class Memorisation:
-    """How far samples lie from the training images, compared with held-out images.
+    """How far samples lie from the training images, compared with held-out images."""
 
-    Attributes:
-        samples: median distance of a sample to the nearest training image.
-        held_out: median distance of a held-out image to it.
-        nearer: share of samples nearer than all but 5 % of the held-out images; 0.05 if both are
-            equally far, higher if training images are copied.
-        farther: probability that a sample lies farther than a held-out image; 0.5 if both are equally
-            far, lower if samples are copies, higher if they are unlike any image.
-        c_t: the same in standard deviations of chance; below -3 is hardly chance. It grows with the counts.
-    """
-
-    samples: float
-    held_out: float
+    samples: float  # median distance of a sample to the nearest training image
+    held_out: float  # median distance of a held-out image to it
+    # share of samples nearer than all but 5 % of the held-out images; 0.05 if both are equally far, higher if training
+    # images are copied
     nearer: float
+    # probability that a sample lies farther than a held-out image; 0.5 if both are equally far, lower if samples are
+    # copies, higher if they are unlike any image
     farther: float
-    c_t: float
+    c_t: float  # the same in standard deviations of chance; below -3 is hardly chance. It grows with the counts
 
 
 def memorisation(samples: Tensor, held_out: Tensor) -> Memorisation:

@@ -89,23 +89,14 @@ MOST_LABELS = 20
 
 @dataclass(frozen=True)
 class Subject:
-    """The subject of the sections.
+    """The subject of the sections."""
 
-    Attributes:
-        run: the run.
-        split: 'test' or 'train', of the images on the page.
-        num: images, at most, behind clusters, map, traversals and attribute vectors.
-        seed: of every choice.
-        k: clusters; None for as many as there are labels, else 10.
-        no_images: why there are no images; empty if there are.
-    """
-
-    run: OpenedRun
-    split: str
-    num: int
-    seed: int
-    k: int | None
-    no_images: str = ""
+    run: OpenedRun  # the run
+    split: str  # 'test' or 'train', of the images on the page
+    num: int  # images, at most, behind clusters, map, traversals and attribute vectors
+    seed: int  # of every choice
+    k: int | None  # clusters; None for as many as there are labels, else 10
+    no_images: str = ""  # why there are no images; empty if there are
 
     def images(self, split: str | None = None) -> ImageSet:
         """Return some images of a split, by default the page's."""

@@ -93,19 +93,12 @@ class Mixture(FittedPrior):
 
 @dataclass(frozen=True)
 class Components:
-    """A mixture of K Gaussians in D dimensions, of which the first b are full.
+    """A mixture of K Gaussians in D dimensions, of which the first b are full."""
 
-    Attributes:
-        weights: `(K,)`, sum 1.
-        means: `(K, D)`.
-        covariances: `(K, b, b)`.
-        variances: `(K, D - b)`.
-    """
-
-    weights: Tensor
-    means: Tensor
-    covariances: Tensor
-    variances: Tensor
+    weights: Tensor  # `(K,)`, sum 1
+    means: Tensor  # `(K, D)`
+    covariances: Tensor  # `(K, b, b)`
+    variances: Tensor  # `(K, D - b)`
 
     @classmethod
     def one(cls, dim: int, block: int) -> Components:

@@ -183,23 +183,14 @@ def pixels_of_model(model: Model, images: ImageSet, *, seed: int, batch_size: in
 
 @dataclass(frozen=True)
 class AttributeSimilarity:
-    """One number for each target attribute vector, `(N,)` each.
+    """One number for each target attribute vector, `(N,)` each."""
 
-    Attributes:
-        cosine: highest of the K images, as in Table 2.
-        mean_cosine: mean over the K images.
-        centred_cosine: highest of the K images, after the mean attribute vector is subtracted.
-        mean_centred_cosine: mean over the K images of the same.
-        mse: squared error, mean over attributes, of the image with the highest cosine; times A it is the sum.
-        mean_mse: the same, mean over the K images.
-    """
-
-    cosine: Tensor
-    mean_cosine: Tensor
-    centred_cosine: Tensor
-    mean_centred_cosine: Tensor
-    mse: Tensor
-    mean_mse: Tensor
+    cosine: Tensor  # highest of the K images, as in Table 2
+    mean_cosine: Tensor  # mean over the K images
+    centred_cosine: Tensor  # highest of the K images, after the mean attribute vector is subtracted
+    mean_centred_cosine: Tensor  # mean over the K images of the same
+    mse: Tensor  # squared error, mean over attributes, of the image with the highest cosine; times A it is the sum
+    mean_mse: Tensor  # the same, mean over the K images
 
 
 def attribute_similarity(predicted: Tensor, target: Tensor, centre: Tensor) -> AttributeSimilarity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +17,17 @@ from ..config import Config, DataSettings
 from ..data import ImageData, open_data
 from ..data.dataset import ImageSet
 from ..errors import UserError
+from ..files import read_mapping
 from ..latent.attribute_vectors import AttributeVectors, load_vectors
 from ..latent.encoding import encode_batches, joined
 from ..models import Model
 from ..pixels import to_uint8
 from ..settings_io import load_yaml
 from .locate import Place, locate, run_name
-from .run_folder import RECORDS, SETTINGS, Record, read_records
+from .run_folder import DATA, RECORDS, SETTINGS, Record, read_records
+from .trained_on import located
 
+_log = logging.getLogger("vaegan")
 _Step = TypeVar("_Step")
 Watch = Callable[[Iterable[_Step], int, str], Iterable[_Step]]
 """Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
@@ -76,7 +80,7 @@ class OpenedRun:
         """Where its images are; source '' if unknown."""
         if self._data_settings is not None:
             return self._data_settings
-        return self.config.data if self.config else DataSettings(source="")
+        return located(self.config.data, self.place.run) if self.config and self.place.run else DataSettings(source="")
 
     def records(self) -> list[Record]:
         """Return the records of its training; none of a model that is not in a run."""
@@ -111,7 +115,14 @@ class OpenedRun:
             settings = self.data_settings
             if not settings.source:
                 raise UserError(f"{self.path} has no record of its training data; name images with --data SOURCE")
-            self._data = open_data(settings.for_shape(self.model().image_shape))
+            data = self._data = open_data(settings.for_shape(self.model().image_shape))
+            record = read_mapping(self.place.run / DATA) if self.place.run else {}
+            if record.get("fingerprint", data.fingerprint) != data.fingerprint:
+                level = (
+                    logging.WARNING if record.get("name") == data.name else logging.INFO
+                )  # else that is plain to see
+                text = "%s: not the images that %s was trained on, or not prepared alike"
+                _log.log(level, text, settings.source, self.path)
         return self._data
 
     def images(self, split: str = "test", num: int | None = None, seed: int = 0) -> ImageSet:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config import DataSettings
 from ..files import read_mapping
-from ..settings_io import load_yaml
+from ..settings_io import checked, load_yaml
 from .locate import DEMO, Place, locate
 from .run_folder import DATA, MODEL_CONFIG, SETTINGS
 
@@ -18,7 +18,23 @@ _WHERE = {"root", "workers", "cache", "max_unreadable"}  # settings that do not 
 def data_of_run(path: str) -> DataSettings:
     """Return the data settings of a run, source '' for anything else; UserError if its config.yaml cannot be read."""
     place = _place(path)
-    return DataSettings(source="") if place is None or place.run is None else load_yaml(place.run / SETTINGS).data
+    if place is None or place.run is None:
+        return DataSettings(source="")
+    return located(load_yaml(place.run / SETTINGS).data, place.run)
+
+
+def located(settings: DataSettings, run: Path) -> DataSettings:
+    """Return the data settings of a run with the absolute paths that relative ones stood for where it was trained."""
+    paths, written = paths_of_run(run), {name: str(getattr(settings, name)) for name in ("source", "root", "cache")}
+    absolute = {name: paths[path] for name, path in written.items() if path in paths}
+    return checked(DataSettings, settings.model_dump() | absolute)
+
+
+def paths_of_run(run: Path) -> dict[str, str]:
+    """Return the absolute paths of a run's data by what its settings call them, unless only the latter exist."""
+    paths = read_mapping(run / DATA).get("paths")
+    paths = {name: str(path) for name, path in paths.items()} if isinstance(paths, dict) else {}
+    return {name: path for name, path in paths.items() if Path(path).exists() or not Path(name).exists()}
 
 
 def shared_data(paths: Sequence[str]) -> tuple[DataSettings, str]:
@@ -42,7 +58,7 @@ def _trained_on(path: str) -> dict[str, Any]:
     place = _place(path)
     if place is None:
         return {}
-    settings = None if place.run is None else load_yaml(place.run / SETTINGS).data
+    settings = None if place.run is None else data_of_run(path)
     return {
         "settings": settings,
         "opening": settings and {name: v for name, v in settings.opening().items() if name not in _WHERE},

@@ -27,39 +27,22 @@ _CITATION = """```
 
 @dataclass(frozen=True)
 class CardFacts:
-    """The facts that a card is written from.
+    """The facts that a card is written from."""
 
-    Attributes:
-        name: id of the model on the hub, or of its folder.
-        license: as the hub spells it, such as 'mit'.
-        kind: as a phrase, such as 'a VAE/GAN'.
-        image_shape: (C, H, W).
-        latent_dim: dimensions of a code.
-        parameters: number of each part, by its name.
-        priors: names of the priors.
-        default_prior: their default; None if there is none.
-        condition: 'labels' or 'attributes' of a conditional model, else None.
-        info: the model's own, see `Model.info`.
-        shared: facts of its run.
-        pictures: files at the top, in order, each with a description.
-        curves: the file of losses, with a description.
-        vectors: names of its attribute vectors.
-    """
-
-    name: str
-    license: str
-    kind: str
-    image_shape: tuple[int, int, int]
-    latent_dim: int
-    parameters: Mapping[str, int]
-    priors: tuple[str, ...]
-    default_prior: str | None
-    condition: str | None
-    info: Mapping[str, Any]
-    shared: PublicFacts = field(default_factory=PublicFacts)
-    pictures: tuple[tuple[str, str], ...] = ()
-    curves: tuple[str, str] | None = None
-    vectors: tuple[str, ...] = ()
+    name: str  # id of the model on the hub, or of its folder
+    license: str  # as the hub spells it, such as 'mit'
+    kind: str  # as a phrase, such as 'a VAE/GAN'
+    image_shape: tuple[int, int, int]  # (C, H, W)
+    latent_dim: int  # dimensions of a code
+    parameters: Mapping[str, int]  # number of each part, by its name
+    priors: tuple[str, ...]  # names of the priors
+    default_prior: str | None  # their default; None if there is none
+    condition: str | None  # 'labels' or 'attributes' of a conditional model, else None
+    info: Mapping[str, Any]  # the model's own, see `Model.info`
+    shared: PublicFacts = field(default_factory=PublicFacts)  # facts of its run
+    pictures: tuple[tuple[str, str], ...] = ()  # files at the top, in order, each with a description
+    curves: tuple[str, str] | None = None  # the file of losses, with a description
+    vectors: tuple[str, ...] = ()  # names of its attribute vectors
 
     @property
     def title(self) -> str:

@@ -23,7 +23,7 @@ from ..errors import UserError
 from ..files import remove, write_text, written_beside
 from ..runs.run_folder import RunFolder, clear_run, remove_leftovers
 from .loop import NotFiniteError
-from .resuming import check_same_data, start_run
+from .resuming import start_run
 from .setup import Setup
 
 log = logging.getLogger("vaegan")
@@ -45,7 +45,7 @@ class Checkpoints:
     def enter(self, *, resumes: bool) -> None:
         """Make the folder with a first checkpoint, or restore the newest one of the run that is resumed.
 
-        Raises UserError if the folder cannot be written, no checkpoint can be read, or the run had other images.
+        Raises UserError if the folder cannot be written, or no checkpoint can be read.
         """
         self.world.together(lambda: self._prepare_folder(resumes=resumes), self.device)
         if not resumes:  # `set_up` has given all processes the same weights
@@ -57,7 +57,6 @@ class Checkpoints:
         if not self.world.is_first:
             return
         if resumes:
-            check_same_data(self.folder, self.data)
             remove_leftovers(self.folder)
             return
         try:

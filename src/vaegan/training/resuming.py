@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..data import ImageData
+from ..data import SOURCES, ImageData
+from ..data.sources import absolute
 from ..errors import UserError
-from ..files import is_leftover, write_text
+from ..files import is_leftover, read_mapping, write_json
 from ..runs.run_folder import DATA, LOCK, SETTINGS, RunFolder, clear_run, is_run, written_files
+from ..runs.trained_on import paths_of_run
 from ..settings_io import dump_yaml, setting_names
 
 # Settings that may change when a run resumes: no step depends on them.
@@ -28,9 +32,11 @@ RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channel
 def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, Config | None]:
     """Return the folder of a run, and the settings of the run in it if that one is resumed; nothing is written yet.
 
-    Raises UserError if the folder is not a run, or a run with other settings.
+    Raises UserError if the folder is not a run, or a run with other settings, or in or around the images.
     """
     run = RunFolder(out)
+    if images := absolute(config.data).get(config.data.source):
+        _check_apart(out, images)
     if not out.exists() or (out.is_dir() and all(is_leftover(path) or path.name == LOCK for path in out.iterdir())):
         return run, None
     if not out.is_dir():
@@ -45,6 +51,13 @@ def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, 
     return run, before
 
 
+def _check_apart(out: Path, source: str) -> None:
+    """Refuse a run folder in the images, where its pictures would become data, or around them."""
+    here, images = (Path(os.path.realpath(path)) for path in (out.expanduser(), source))
+    if here == images or here in images.parents or images in here.parents:
+        raise UserError(f"--out {out} and --data {source} lie in each other, so pictures would become data; move one")
+
+
 def check_same(before: Config, now: Config, out: Path) -> None:
     """Refuse to resume with settings that would change the run, naming the first that differs."""
     remedy = "keep the old value, choose another --out, or start over with --overwrite"
@@ -56,24 +69,33 @@ def check_same(before: Config, now: Config, out: Path) -> None:
         if name in free:
             continue
         a, b = _at(old, name), _at(new, name)
+        if name == "data.source" and not {a, b} & SOURCES.keys():
+            continue  # a folder may be moved; `check_same_data` compares the images
         if a != b and not (name in RESOLVED and b in ("auto", None)):
             raise UserError(f"--out {out} is a run with {name.replace('_', '-')} {a}, not {b}; {remedy}")
 
 
-def check_same_data(run: RunFolder, data: ImageData) -> None:
-    """Refuse to resume with other images; a run of an earlier version that did not record its images does so now."""
-    if not run.data_path.is_file():
-        write_text(run.data_path, _described(data))
-    elif run.data_path.read_bytes() != _described(data).encode():
-        raise UserError(
-            f"the images of {data.name} differ from those that {run.path} was trained on; restore them, choose "
-            f"another --out or start over with --overwrite (or remove {run.data_path} to resume with the new ones)"
-        )
+def check_same_data(run: RunFolder, config: Config, data: ImageData) -> None:
+    """Refuse to resume with other images or conditions; write down where and what they are now."""
+    before, now = read_mapping(run.data_path), _described(config, data, paths_of_run(run.path))
+    for key, what in (("fingerprint", "images"), ("conditions", config.model.condition)):
+        if before.get(key, now.get(key)) != now.get(key):
+            raise UserError(
+                f"the {what} of {data.name} differ from those that {run.path} was trained on; restore them, choose "
+                f"another --out or start over with --overwrite (or remove {run.data_path} to resume with the new ones)"
+            )
+    if before != now:
+        write_json(run.data_path, now)
 
 
-def _described(data: ImageData) -> str:
-    sizes = {"train": len(data.train), "test": len(data.test)}
-    return json.dumps({"name": data.name, **sizes, "fingerprint": data.fingerprint}, indent=2) + "\n"
+def _described(config: Config, data: ImageData, before: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what data.json says; ``before`` are absolute paths that hold wherever the run is resumed."""
+    values = {"name": data.name, "train": len(data.train), "test": len(data.test), "fingerprint": data.fingerprint}
+    if config.model.condition != "none":
+        conditions, names = data.train.labels_as_attributes()
+        values["conditions"] = hashlib.sha256(repr(names).encode() + conditions.tobytes()).hexdigest()[:32]
+    paths = {written: (before or {}).get(written, path) for written, path in absolute(config.data).items()}
+    return values | ({"paths": paths} if paths else {})
 
 
 def start_run(run: RunFolder, config: Config, data: ImageData) -> None:
@@ -83,7 +105,7 @@ def start_run(run: RunFolder, config: Config, data: ImageData) -> None:
     """
     clear_run(run, spared=(SETTINGS, DATA))
     dump_yaml(config, run.config_path)
-    write_text(run.data_path, _described(data))
+    write_json(run.data_path, _described(config, data))
 
 
 def _at(values: dict[str, Any], name: str) -> Any:

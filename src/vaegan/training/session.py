@@ -102,7 +102,7 @@ class Session:
         self.folder, before = world.together(open_folder, device)
         self.before = before
         self.resumes = world.any(before is not None, device)  # only the first process has opened it
-        self.setup = set_up(config, before, world, device)
+        self.setup = set_up(config, before, world, device, self.folder if self.resumes else None)
         self.config, self.data, self.model = self.setup.config, self.setup.data, self.setup.model
         self.trainer = self.setup.trainer
         self.checkpoints = Checkpoints(self.folder, self.setup, world, device)
@@ -229,11 +229,8 @@ class Session:
         counts = ", ".join(
             f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in self.model.parts.items()
         )
-        shape = "x".join(map(str, self.data.image_shape))
-        log.info(
-            "%s: %s training images of %s, %s held out", self.data.name, f"{len(self.data.train):,}", shape,
-            f"{len(self.data.test):,}",
-        )  # fmt: skip
+        for line in self.data.summary():
+            log.info("%s", line)
         log.info("%s, parameters: %s", self.config.model.kind, counts)
         log.info(
             "%s at %s of %s images, on %s in %s %s, batches of %d",

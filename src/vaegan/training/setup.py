@@ -18,10 +18,13 @@ from ..data.conditions import conditioning_of
 from ..distributed import World, synchronise_batch_norms
 from ..models import Model
 from ..objectives.likelihoods import Layers
+from ..runs.run_folder import RunFolder
+from ..runs.trained_on import located
 from . import factories
 from .device import autocast_for, choose_form, computes_bf16, copies, describe_device, layout_of
 from .loop import Trainer
 from .optimisers import Averages
+from .resuming import check_same_data
 
 log = logging.getLogger("vaegan")
 
@@ -42,9 +45,14 @@ class Setup:
     output_model: Model
 
 
-def set_up(config: Config, before: Config | None, world: World, device: torch.device) -> Setup:
-    """Open the data and build what trains on it; ``before`` are the settings of the run that is resumed, if any."""
-    data = _once_per_machine(lambda: open_data(config.data), world, device)
+def set_up(
+    config: Config, before: Config | None, world: World, device: torch.device, resumed: RunFolder | None = None
+) -> Setup:
+    """Open the data and build what trains; ``before`` are the settings of the run that is ``resumed``, if any."""
+    place = located(config.data, resumed.path) if resumed else config.data
+    data = _once_per_machine(lambda: open_data(place), world, device)
+    if resumed:
+        world.together(lambda: check_same_data(resumed, config, data) if world.is_first else None, device)
     config = _resolve_auto(config, before, data)
     model = world.together(
         lambda: factories.build_model(config, data.image_shape, _describe(config, data, device)), device

@@ -18,41 +18,26 @@ from PIL import Image
 
 from ...config import DataSettings
 from ...errors import UserError
-from ..dataset import Collection, FileItems
+from ..dataset import Collection, FileItems, Split
 from ..downloads import download, find, root_of, stamp, unpacked
 from ..image_file import ImageHeader
-from ..split import Split
 
 
 @dataclass(frozen=True)
 class RecordSet:
-    """A published data set of such files.
+    """A published data set of such files."""
 
-    Attributes:
-        name: of the source.
-        archive: the official file.
-        checksum: of the archive.
-        folder: in the archive.
-        urls: of the folders with the archive; tried in turn.
-        train: names of files to train on.
-        test: names of held-out files.
-        side: height and width of an image.
-        label_bytes: before each image.
-        by_column: whether planes are stored column by column.
-        label_names: name of each class, the last one for images without a label if there are any.
-    """
-
-    name: str
-    archive: str
-    checksum: str
-    folder: str
-    urls: tuple[str, ...]
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-    side: int
-    label_bytes: int
-    by_column: bool
-    label_names: tuple[str, ...]
+    name: str  # of the source
+    archive: str  # the official file
+    checksum: str  # of the archive
+    folder: str  # in the archive
+    urls: tuple[str, ...]  # of the folders with the archive; tried in turn
+    train: tuple[str, ...]  # names of files to train on
+    test: tuple[str, ...]  # names of held-out files
+    side: int  # height and width of an image
+    label_bytes: int  # before each image
+    by_column: bool  # whether planes are stored column by column
+    label_names: tuple[str, ...]  # name of each class, the last one for images without a label if there are any
 
     @property
     def record_bytes(self) -> int:

@@ -20,11 +20,11 @@ from PIL import Image
 
 from ...config import DataSettings
 from ...errors import UserError
-from ..dataset import Collection, FileItems
+from ...files import read_bytes
+from ..dataset import Collection, FileItems, Split
 from ..downloads import download, find, root_of
 from ..folder import list_folder, list_zip
 from ..image_file import ImageHeader
-from ..split import Split
 
 log = logging.getLogger("vaegan")
 SIZE = 64
@@ -117,7 +117,7 @@ def _attributes(path: Path, rows: dict[str, int]) -> tuple[NDArray[np.float32], 
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return read_bytes(path).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); download it again") from error
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from ...config import DataSettings
 from ...errors import UserError
-from ..dataset import Collection
+from ...files import read_bytes
+from ..dataset import Collection, hashed_split
 from ..downloads import download, find, root_of, unpacked
 from ..folder import list_folder
-from ..split import hashed_split
 
 SIZE = 64
 CROP = 150
@@ -74,7 +74,7 @@ def read_attributes(path: Path, names: Sequence[str]) -> tuple[NDArray[np.float3
     blanks), imagenum, attributes. The names of the A columns are returned, too.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_bytes(path).decode().splitlines()
         headers = [line.lstrip("#").strip().split("\t") for line in lines if line.startswith("#")]
         columns = tuple(headers[-1][2:]) if headers else ()
         rows = {Path(name).stem: i for i, name in enumerate(names)}

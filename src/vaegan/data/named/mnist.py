@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 
 from ...config import DataSettings
 from ...errors import UserError
+from ...files import MAX_FILE, read_bytes
 from ...pixels import WHITE
 from ..arrays import collect_array
-from ..dataset import Collection
+from ..dataset import Collection, Split, hashed_split
 from ..downloads import download, find, root_of, stamp
-from ..split import Split, hashed_split
 
 log = logging.getLogger("vaegan")
 _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -40,21 +40,13 @@ _HELD_OUT = 0.15  # share of the digits
 
 @dataclass(frozen=True)
 class IdxSet:
-    """A published data set of four IDX files.
+    """A published data set of four IDX files."""
 
-    Attributes:
-        name: of the source.
-        folder: what torchvision calls its folder.
-        urls: of the folders with the compressed files; tried in turn.
-        checksums: of the compressed files, in the order train images, train labels, test images, test labels.
-        label_names: name of each class.
-    """
-
-    name: str
-    folder: str
-    urls: tuple[str, ...]
-    checksums: tuple[str, str, str, str]
-    label_names: tuple[str, ...]
+    name: str  # of the source
+    folder: str  # what torchvision calls its folder
+    urls: tuple[str, ...]  # of the folders with the compressed files; tried in turn
+    checksums: tuple[str, str, str, str]  # of the compressed files, in the order of `_FILES`
+    label_names: tuple[str, ...]  # name of each class
 
     def open(self, settings: DataSettings) -> Collection:
         """Find or download the files, and read them."""
@@ -150,7 +142,8 @@ def list_digits(settings: DataSettings) -> Collection:
 def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
     """Read an IDX file of bytes, compressed (.gz) or not: 3 axes for images ``(N, H, W)``, 1 for labels ``(N,)``."""
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = read_bytes(file, MAX_FILE)  # type: ignore[arg-type]  # a GzipFile is one
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read ({error}); copy or download it again") from error
     magic = bytes((0, 0, _UINT8, num_axes))

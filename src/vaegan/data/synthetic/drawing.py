@@ -22,21 +22,15 @@ from PIL import Image
 
 from ...config import DataSettings
 from ...pixels import WHITE
-from ..dataset import Collection
+from ..dataset import Collection, Positions, Split
 from ..image_file import ImageHeader, Target
-from ..split import Positions, Split
 
 Floats = NDArray[np.floating[Any]]  # float32 wherever images are drawn
 _PIXELS = 2**17  # drawn together: their planes stay in the processor's cache
 
 
 class Canvas:
-    """B images of one size that are painted layer by layer.
-
-    Args:
-        ground: colour of the background, ``(B, 3)`` in [0, 1].
-        size: height and width in pixels.
-    """
+    """B images of ``size`` pixels each way, painted layer by layer on colours ``ground``, ``(B, 3)`` in [0, 1]."""
 
     def __init__(self, ground: Floats, size: int) -> None:
         self.size = size
@@ -146,24 +140,14 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 @dataclass(frozen=True)
 class Drawing:
-    """A source of images drawn from factors.
+    """A source of images drawn from factors, the first of which is the label, if there are labels."""
 
-    Attributes:
-        name: of the source.
-        version: raised when the same factors begin to give other images.
-        paint: draws factors ``(B, F)`` at a size as uint8 ``(B, size, size, 3)``. The first factor is the index of
-            the label, if there are labels; then come the attributes.
-        label_names: name of each class; none if empty.
-        attribute_names: of the factors in [0, 1].
-        num_binary: how many of the attributes, the first ones, are 0 or 1, each with probability one half.
-    """
-
-    name: str
-    version: int
-    paint: Callable[[Floats, int], NDArray[np.uint8]]
-    label_names: tuple[str, ...]
-    attribute_names: tuple[str, ...]
-    num_binary: int = 0
+    name: str  # of the source
+    version: int  # raised when the same factors begin to give other images
+    paint: Callable[[Floats, int], NDArray[np.uint8]]  # factors (B, F), size -> (B, size, size, 3)
+    label_names: tuple[str, ...]  # name of each class; none if empty
+    attribute_names: tuple[str, ...]  # of the factors in [0, 1]
+    num_binary: int = 0  # so many attributes come first that are 0 or 1, each with probability one half
 
     def open(self, settings: DataSettings) -> Collection:
         """Return 20,000 images to train on, or as many as the limit says, and 2,000 held out."""

@@ -26,27 +26,16 @@ _EYE_U, _EYE_V = 0.2, 0.06
 
 @dataclass(frozen=True)
 class _Face:
-    """What the features of a face are drawn from.
+    """What the features of a face are drawn from."""
 
-    Attributes:
-        canvas: they are painted on.
-        u: ``(B, H, W)`` in the frame of the tilted head.
-        v: likewise.
-        is_on: attributes by name, ``(B,)``.
-        half_width: of the head, ``(B, 1, 1)``.
-        skin: colour ``(B, 3)``.
-        hair: likewise.
-        beard: likewise; more saturated than any skin, so that it stands out from all.
-    """
-
-    canvas: Canvas
-    u: Floats
-    v: Floats
-    is_on: dict[str, Floats]
-    half_width: Floats
-    skin: Floats
-    hair: Floats
-    beard: Floats
+    canvas: Canvas  # they are painted on
+    u: Floats  # ``(B, H, W)`` in the frame of the tilted head
+    v: Floats  # likewise
+    is_on: dict[str, Floats]  # attributes by name, ``(B,)``
+    half_width: Floats  # of the head, ``(B, 1, 1)``
+    skin: Floats  # colour ``(B, 3)``
+    hair: Floats  # likewise
+    beard: Floats  # likewise; more saturated than any skin, so that it stands out from all
 
 
 def paint_faces(factors: Floats, size: int) -> NDArray[np.uint8]:

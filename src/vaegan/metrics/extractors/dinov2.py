@@ -20,7 +20,11 @@ from ...errors import UserError
 from .learned import fingerprint_of, in_batches
 from .weights import Published, read_weights
 
-PUBLISHED = Published("dinov2", "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth")
+PUBLISHED = Published(
+    "dinov2",
+    "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
+    "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
+)
 _SIDE = 224
 _HEAD_DIM = 64
 _AT_A_TIME = 32

@@ -25,7 +25,7 @@ from .weights import Published, read_weights
 PUBLISHED = Published(
     "inception",
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
-    "6726825d",
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
 )
 NUM_FEATURES = 2048
 _SIDE = 299

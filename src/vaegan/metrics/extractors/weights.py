@@ -16,11 +16,11 @@ from ...errors import UserError
 
 @dataclass(frozen=True)
 class Published:
-    """Where an extractor's weights are published; with the first digits of their SHA-256, if that is published."""
+    """Where an extractor's weights are published, and the SHA-256 of the file."""
 
     name: str
     url: str
-    hash_prefix: str | None = None
+    sha256: str
 
 
 def read_weights(published: Published, path: Path | None, folder: Path) -> dict[str, Tensor]:
@@ -45,7 +45,7 @@ def _downloaded(published: Published, path: Path) -> Path:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(published.url, str(path), published.hash_prefix, progress=False)
+        torch.hub.download_url_to_file(published.url, str(path), published.sha256, progress=False)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise UserError(
             f"the weights of extractor '{published.name}' are not at {path} and cannot be downloaded now; "
