@@ -27,7 +27,7 @@ OTHERS = {
     "tests": "Tests, about one file for each module.",
     "tests/saved": "Models written by earlier versions; every later version must load them.",
     "tests/studio_page": "Tests of the studio's page in Chromium.",
-    "tools": "Scripts for developers: this tree, screenshots.",
+    "tools": "Scripts for developers: this tree, screenshots, whole runs of the tests.",
 }
 
 
