@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.errors import UserError
 from vaegan.latent.attribute_vectors import apply, find_vectors, load_vectors, save_vectors
+from vaegan.metrics.extractors.classifier import train_classifier
 from vaegan.models import Model, load
 from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml
+from vaegan.views import attribute_edits
 
 
 def make_run(folder: Path, kind: str = "vaegan") -> Path:
@@ -96,10 +99,7 @@ def test_attributes_of_a_table_come_before_labels(run, tmp_path, capsys):
 
 
 def test_check_is_a_table_and_json(run, tmp_path, capsys, monkeypatch):
-    from vaegan.metrics.extractors import classifier
-
-    real = classifier.train_classifier
-    monkeypatch.setattr(classifier, "train_classifier", lambda *a, **k: real(*a, **k, num_images=6000))
+    monkeypatch.setattr(attribute_edits, "train_classifier", functools.partial(train_classifier, num_images=3000))
     words = (run, "--check", "--check-images", 100, "--check-strength", "1,3", "--attribute", "0,1", "--num", 1)
     assert command(*words, "--no-save", "--out", tmp_path / "a.png") == 2
     assert command(*words, "--save", "no", "--out", tmp_path / "a.png") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -12,8 +13,10 @@ from PIL import Image
 import vaegan
 from vaegan.cli import main
 from vaegan.data import open_data
+from vaegan.metrics.extractors.classifier import train_classifier
 from vaegan.pixels import to_uint8, to_unit
 from vaegan.training import snapshots
+from vaegan.views import attribute_edits
 
 
 def run_command(*words) -> int:
@@ -86,7 +89,8 @@ def test_paths_lead_from_condition_to_condition(run, data, tmp_path):
     ],
     ids=lambda words: f"{words[0]}-{words[-1]}",
 )
-def test_the_other_commands_work(words, run, tmp_path):
+def test_the_other_commands_work(words, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(attribute_edits, "train_classifier", functools.partial(train_classifier, num_images=2000))
     name, *options = words
     assert (
         run_command(name, run, *options, "--out", tmp_path / {"cluster": "c", "report": "r.html"}.get(name, "a.png"))

@@ -26,7 +26,9 @@ from sklearn.datasets import load_digits
 import vaegan
 from vaegan import cli
 from vaegan.data import open_data
-from vaegan.metrics.extractors import classifier, learned
+from vaegan.metrics.extractors import learned
+from vaegan.metrics.extractors.classifier import train_classifier
+from vaegan.views import attribute_edits
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -54,6 +56,7 @@ SMALL = {
     "train.pretrain_epochs": "0.5",
     "train.batch_size": "32",
     "train.snapshot_epochs": "1",
+    "train.held_out_images": "64",
     "train.precision": "fp32",
     "train.memory_format": "contiguous",
     "train.tensorboard": "false",
@@ -136,6 +139,8 @@ def smaller(words):
         return [name, *kept, *(word for pair in own.items() for word in pair)]
     if name in FEWER:
         rest += ["--num", str(FEWER[name]), "--data.limit", SMALL["data.limit"]]
+    if "--check" in rest:
+        rest = [*(word for word in rest if word not in ("--check-images", "500")), "--check-images", "40"]
     return [name, *rest]
 
 
@@ -156,7 +161,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(vaegan, "train", train_small)
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 2000)
-    monkeypatch.setattr(classifier, "train_classifier", partial(classifier.train_classifier, num_images=2000))
+    monkeypatch.setattr(attribute_edits, "train_classifier", partial(train_classifier, num_images=1000))
     return tmp_path
 
 
@@ -175,7 +180,7 @@ def undone():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_every_block_of_a_page_runs(page, small, undone, capsys, plain_curves, monkeypatch):
+def test_every_block_of_a_page_runs(page, small, undone, capsys, plain_curves, onnx_registry, monkeypatch):
     monkeypatch.setitem(SMALL, "train.images", LONGER.get(page.stem, SMALL["train.images"]))
     if page.stem in WITH_FILES:
         write_files(small)
