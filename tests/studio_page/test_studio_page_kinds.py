@@ -1,4 +1,4 @@
-"""Conditional models of a label or attributes, a GAN and an autoencoder, each with what it can and cannot do."""
+"""Conditional models of a label or attributes, a GAN, an autoencoder, a VAE of larger images: what each can do."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ def kinds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kinds")
     by_label = Conditioning("labels", tuple("0123456789"))
     measured = Conditioning("attributes", ("tall", "old"), (0.5, 2), (0.5, 1.5), (0.5, 2), ((0.0, 1.0), (1.0, 4.0)))
-    made = {"by-label": by_label, "by-attributes": measured, "gan": None, "ae": None}
+    made = {"by-label": by_label, "by-attributes": measured, "gan": None, "ae": None, "vae": None}
     for name, condition in made.items():
         own = {"model.condition": condition.kind} if condition else {"model.kind": name}
+        shape = (3, 16, 16) if name == "vae" else (1, 8, 8)
         info = {"condition": condition.as_json()} if condition else {}
         torch.manual_seed(3)
-        one = build_model(config_for("digits", {**own, "model.latent_dim": 4}), (1, 8, 8), info)
+        one = build_model(config_for("digits", {**own, "model.latent_dim": 4}), shape, info)
         for weight in one.parameters():
             if weight.dim() > 1:
                 torch.nn.init.kaiming_normal_(weight)
@@ -40,8 +41,8 @@ def kinds(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def at_kinds(serve, kinds):
-    names = ["by-label", "by-attributes", "gan", "ae"]
-    data = [DataSettings(source="" if name == "by-attributes" else "digits") for name in names]
+    names = ["by-label", "by-attributes", "gan", "ae", "vae"]
+    data = [DataSettings(source="" if name in ("by-attributes", "vae") else "digits") for name in names]
     return serve(Registry([str(kinds / name) for name in names], data))
 
 
@@ -118,13 +119,43 @@ def test_a_gan_makes_images_and_takes_none(open_page, at_kinds, kinds, photo):
     assert page.locator("#corners button").all_inner_texts() == ["Sample", "From Image"] * 4
 
 
+def test_no_view_of_a_gan_is_empty_or_red(open_page, at_kinds, kinds):
+    page = open_page("#view=image&model=gan&source=test:3", at=at_kinds)
+    first = vaegan.load(kinds / "gan").sample(36, seed=0)[:1]
+    wait_for_images(page, "#figure-edited img", first)
+    assert page.get_by_text("A GAN has no encoder: it cannot encode your images.").is_visible()
+    assert not page.locator("#drop").is_visible()
+    page.get_by_role("tab", name="Map").click()
+    page.locator("#lack").get_by_text("A GAN has no encoder").wait_for()
+    assert page.locator("#lack button").all_inner_texts() == ["Samples", "Image", "Interpolate"]
+    assert not page.locator("#map-canvas").is_visible()
+    page.get_by_role("tab", name="Training").click()
+    page.locator("#lack").get_by_text("gan is a saved model").wait_for()
+    assert page.locator("[data-save=training] button:disabled").count() == 3
+    page.locator("#lack").get_by_role("button", name="Image").click()
+    wait_for_images(page, "#figure-edited img", first)
+    assert page.locator("#problem").is_hidden()
+
+
+def test_what_is_resized_is_said(open_page, at_kinds):
+    page = open_page("#view=compare&model=gan", at=at_kinds)
+    page.get_by_text("the same image: Held-out image 0, label 0, from gan.").wait_for()
+    page.locator("#compared .figures img").nth(11).wait_for()
+    resized = "cards => cards.map(card => card.querySelector('.resized')?.textContent ?? '')"
+    assert page.eval_on_selector_all("#compared article", resized) == [
+        "", "", "", "", "Resized from 8 × 8 grey to 16 × 16 colour."
+    ]  # fmt: skip
+    assert "has no encoder" in page.locator("#compared article[aria-label=gan]").inner_text()
+    assert "has no prior to draw samples from" in page.locator("#compared article[aria-label=ae]").inner_text()
+    assert page.locator("#compared button:disabled").count() == 1  # the samples of the autoencoder
+
+
 def test_an_autoencoder_has_no_samples_but_corners_and_long_sliders(open_page, at_kinds, kinds):
     page = open_page("#model=ae", at=at_kinds)
     model = vaegan.load(kinds / "ae")
-    page.get_by_role("alert").get_by_text("this model is a plain autoencoder").wait_for()
-    page.get_by_text("No samples.").wait_for()
-    assert [words for words in open_page.complaints if "409" not in words and "400" not in words] == []
-    open_page.complaints.clear()  # the browser itself notes the refusal
+    page.get_by_text("An autoencoder has no prior to draw samples from.").wait_for()
+    assert page.locator("#lack button").all_inner_texts() == ["Image", "Interpolate", "Map"]
+    assert page.locator("#problem").is_hidden()
     page.get_by_role("tab", name="Interpolate").click()
     page.locator("#corners img").nth(3).wait_for()
     codes = torch.tensor(page.evaluate("() => corners"))

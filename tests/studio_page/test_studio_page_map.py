@@ -21,6 +21,9 @@ def places_on_screen(page, placed) -> np.ndarray:
 def test_a_click_on_the_map_shows_the_image(open_page, registry, model):
     page = open_page("#view=map&split=train&k=3&points=500")
     page.locator("#galleries h3").nth(2).wait_for()
+    num = len(registry["bars"].version().images("train"))
+    assert page.get_by_role("heading", name=f"Map of {num} codes").is_visible()
+    assert page.locator("#points option:checked").inner_text() == f"all {num}"
     asked = "api/models/bars/map?how=pca&num=500&split=train&k=3&by=kmeans"
     placed = page.request.get(page.url.split("#")[0] + asked).json()
     at = places_on_screen(page, placed)

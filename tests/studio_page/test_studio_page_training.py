@@ -12,6 +12,7 @@ from PIL import Image
 from studio_page.pages import choose, differ, saved, wait_for, wait_for_images
 
 import vaegan
+from vaegan.settings_io import dump_yaml, load_yaml, with_settings
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 
@@ -69,6 +70,9 @@ def test_a_run_that_goes_on_is_followed(open_page, serve, studio_run, tmp_path):
     run = tmp_path / "growing"
     shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "status.json", "losses.png", "*samples"))
     lines = (studio_run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    goal = json.loads(lines[-1])["images"]
+    changes = {"train.images": goal, "train.epochs": 9.0}
+    dump_yaml(with_settings(load_yaml(run / "config.yaml"), changes), run / "config.yaml")
     (run / "metrics.jsonl").write_text("")
     page = open_page("#view=training", at=serve(Registry([str(run)])))
     page.get_by_role("heading", name="Training", exact=True).wait_for()
@@ -85,6 +89,9 @@ def test_a_run_that_goes_on_is_followed(open_page, serve, studio_run, tmp_path):
         file.writelines(lines[1:])
     shutil.copy(studio_run / "losses.png", run)
     page.get_by_role("heading", name="Training finished").wait_for()
+    facts = page.locator("#training-facts dd").all_inner_texts()
+    assert facts[0] == f"{goal:,} of {goal:,}"
+    assert "of" not in facts[1]  # the images ended it, not its epochs
 
 
 def test_a_new_state_of_the_model_is_noticed(open_page, serve, studio_run, tmp_path, model):
@@ -92,7 +99,7 @@ def test_a_new_state_of_the_model_is_noticed(open_page, serve, studio_run, tmp_p
     run = tmp_path / "growing"
     shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "status.json", "losses.png"))
     page = open_page("#num=16", at=serve(Registry([str(run)])))
-    page.get_by_role("alert").get_by_text("growing has no saved model yet").wait_for()
+    page.locator("#lack").get_by_text("growing has no saved model yet").wait_for()
     shutil.copytree(studio_run / "model", tmp_path / "beside")
     (tmp_path / "beside").rename(run / "model")
     wait_for_images(page, "#samples-grid img", model.sample(16))

@@ -26,8 +26,11 @@ function refill(place, ...children) {
 }
 
 const round = (value, digits = 3) => (value == null ? "–" : String(Number(Number(value).toPrecision(digits))));
+const fixed = (value) => (Math.round(100 * value) / 100 || 0).toFixed(2);  // no -0.00
 const grouped = (value) => Math.round(value).toLocaleString("en");
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+const sentence = (text) => capital(text) + (/[.!?]$/.test(text) ? "" : ".");
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 let hush = 0;
@@ -43,6 +46,9 @@ function complain(error) {
   $("problem").textContent = error.message;
   $("problem").hidden = false;
 }
+
+/* Places for images that are still to come. */
+const placeholders = (num) => Array.from({ length: num }, () => make("span", { class: "wait", "aria-hidden": true }));
 
 function guarded(work) {
   return async (...args) => {

@@ -14,43 +14,85 @@ const showCompare = latest(async () => {
     });
     return make("label", {}, box, name);
   }));
-  await loadImage();
-  $("compared").replaceChildren(...(await Promise.all(chosenModels().map(comparedCard))));
-  if (!chosenModels().length) $("compared").append(make("p", { class: "empty" }, "Choose a model."));
+  $("another").disabled = !model.data;
+  const chosen = chosenModels();
+  const cards = chosen.map((one) => cardOf(one.name) ?? waitingCard(one));
+  $("compared").replaceChildren(...cards);
+  allowSaves("compare", false);
+  if (!chosen.length) $("compared").append(make("p", { class: "empty" }, "Choose a model."));
+  const picture = chosen.length ? await comparedPicture() : null;
+  $("compared-note").textContent = picture ? `All models use the same seed and the same image: ${picture.title}.` : "All models use the same seed.";
+  await Promise.all(chosen.map(async (one, index) => cards[index].replaceWith(await comparedCard(one, picture))));
+  allowSaves("compare", chosen.length > 0);
 });
 
+const cardOf = (name) => [...$("compared").querySelectorAll("article")].find((card) => card.getAttribute("aria-label") === name);
 const comparedSamples = () => ({ num: 10, seed: get("seed") });
 
-async function comparedCard(one) {
-  const card = make("article", { class: "card", "aria-label": one.name },
-    make("div", { class: "heading" }, make("h2", {}, one.name), make("span", { class: "save" }, "Save ", saveButton("npz", () => saveComparedSamples(one)))),
-    make("p", { class: "quiet" }, aboutModel(one)));
-  const { images, prior } = await fetchJson(`${of(one.name)}/samples`, comparedSamples()).catch((error) => ({ images: [], prior: error.message }));
-  card.append(make("h3", {}, `Samples, ${prior}`), make("div", { class: "tiles" }, ...images.map((uri, index) => make("img", { src: uri, alt: `Sample ${index + 1} of ${one.name}` }))));
-  const reconstruction = await comparedImage(one).catch((error) => ({ problem: error.message }));
+function emptyCard(one, ...tools) {
+  return make("article", { class: "card", "aria-label": one.name },
+    make("div", { class: "heading" }, make("h2", {}, one.name), ...tools), make("p", { class: "quiet" }, aboutModel(one)));
+}
+
+function waitingCard(one) {
+  const card = emptyCard(one);
+  card.append(make("h3", {}, "Samples"), make("div", { class: "tiles" }, ...placeholders(10)),
+    make("h3", {}, "Reconstruction"), make("div", { class: "figures" }, ...placeholders(3)));
+  return card;
+}
+
+async function comparedCard(one, picture) {
+  const save = saveButton("npz", () => saveComparedSamples(one));
+  const card = emptyCard(one, make("span", { class: "save" }, "Save ", save));
+  save.disabled = !one.default_prior;
+  card.append(...(await samplesOf(one)));
+  const reconstruction = await comparedImage(one, picture).catch((error) => ({ problem: error.message }));
   card.append(make("h3", {}, "Reconstruction"));
-  if (!reconstruction || reconstruction.problem) {
-    card.append(make("p", { class: "empty" }, reconstruction?.problem ?? ("encoder" in one.parts ? "No image chosen; choose one in Image." : "This model has no encoder.")));
+  const lack = hasEncoder(one) ? reconstruction?.problem ?? (reconstruction ? "" : "No image; choose one in Image.") : `${aKind(one)} has no encoder: it cannot reconstruct images.`;
+  if (lack) {
+    card.append(make("p", { class: "quiet" }, sentence(lack)));
     return card;
   }
   const figure = (uri, name) => make("figure", {}, make("img", { src: uri, alt: `${name}, ${one.name}` }), make("figcaption", {}, name));
   card.append(make("div", { class: "figures" }, figure(reconstruction.original, "Original"), figure(reconstruction.reconstruction, "Reconstruction"), figure(reconstruction.error_map, "Absolute error")));
+  if (picture.isFile || sizeOf(one) !== sizeOf(model)) {
+    const from = picture.isFile ? "Cropped and resized" : `Resized from ${sizeOf(model)}`;
+    card.append(make("p", { class: "quiet resized" }, `${from} to ${sizeOf(one)}.`));
+  }
   const facts = [["per-pixel MSE", reconstruction.mean_squared_error], ["KL, nats", reconstruction.kl]].filter(([, value]) => value != null);
   card.append(make("dl", { class: "facts" }, ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, round(value))))));
   return card;
 }
 
-/* The chosen image as a model reconstructs it; other models get the file. */
-async function comparedImage(one) {
-  const source = get("source");
-  if (!image?.original || !("encoder" in one.parts)) return null;
-  if (one.name === model.name) return image;
-  const file = lastFile?.source === source ? lastFile.file : pngFile(image.original.split(",")[1]);
-  return postJson(`${of(one.name)}/reconstruct`, uploadBody(file, null));
+async function samplesOf(one) {
+  if (!one.default_prior) return [make("h3", {}, "Samples"), make("p", { class: "quiet" }, `${aKind(one)} has no prior to draw samples from.`)];
+  const { images, prior } = await fetchJson(`${of(one.name)}/samples`, comparedSamples());
+  return [
+    make("h3", {}, `Samples, prior ${prior.replace(/^\w+/, priorTitle)}`),
+    make("div", { class: "tiles" }, ...images.map((uri, index) => make("img", { src: uri, alt: `Sample ${index + 1} of ${one.name}` }))),
+  ];
+}
+
+/* What all models reconstruct: the image in Image; if the model cannot encode it, the image of the data itself. */
+async function comparedPicture() {
+  const source = get("source") || (model.data ? "test:0" : "");
+  await loadImage();
+  const file = lastFile?.source === source ? lastFile.file : source.startsWith("png:") ? pngFile(source.slice(4)) : null;
+  if (file) return { title: "your image", file, isFile: true };
+  const example = !hasEncoder() && /^(test|train):/.test(source) ? await ifHere(fetchSource(source)) : null;
+  const { title, original, reconstruction } = example ?? image ?? {};
+  const uri = original ?? reconstruction;
+  return uri ? { title: `${title}, from ${model.name}`, file: pngFile(uri.split(",")[1]) } : null;
+}
+
+/* The reconstruction of that image; a model of another size or number of channels resizes it. */
+async function comparedImage(one, picture) {
+  if (!picture || !hasEncoder(one)) return null;
+  if (one.name === model.name && image?.original) return image;
+  return postJson(`${of(one.name)}/reconstruct`, uploadBody(picture.file, null));
 }
 
 async function anotherImage() {
-  if (!model.data) throw new Error(`The data of ${model.name} is not available; choose an image in Image.`);
   const { indices } = await fetchJson(`${here()}/examples`, { num: 1, seed: Math.floor(Math.random() * 2 ** 31) });
   set("source", `test:${indices[0]}`);
   set("attributes", "");

@@ -33,7 +33,7 @@ async function sendFile(file) {
 
 function checkEncoder() {
   if (!model.ready) throw new Error(model.reason);
-  if (!("encoder" in model.parts)) throw new Error(`${model.name} has no encoder: it generates images, but cannot encode any.`);
+  if (!hasEncoder()) throw new Error(`${model.name} has no encoder: it generates images, but cannot encode any.`);
 }
 
 function uploadBody(file, conditions = condition()) {
@@ -49,7 +49,7 @@ async function fetchSource(source) {
   const [kind, rest] = [source.slice(0, cut), source.slice(cut + 1)];
   if (kind === "test" || kind === "train") {
     const answer = await fetchJson(`${here()}/examples/${encodeURIComponent(rest)}`, { split: kind });
-    return { original: answer.images[0], ...answer, title: `${kind === "test" ? "Held-out" : "Training"} image ${rest}${answer.label ? `: ${answer.label}` : ""}` };
+    return { original: answer.images[0], ...answer, title: `${kind === "test" ? "Held-out" : "Training"} image ${rest}${answer.label ? `, label ${answer.label}` : ""}` };
   }
   if (kind === "png" || lastFile?.source === source) {
     const file = lastFile?.source === source ? lastFile.file : pngFile(rest);
@@ -65,37 +65,45 @@ const pngFile = (text) => new Blob([toBytes(text)], { type: "image/png" });
 
 /* What is shown before anything is chosen: the first held-out image or, without data, a sample. */
 async function firstImage() {
-  if (model.data && "encoder" in model.parts) return fetchSource("test:0");
-  if (!model.default_prior) return null;
-  const { codes, images } = await fetchJson(`${here()}/samples?${samplesQuery()}`);
+  const example = model.data && hasEncoder() ? await ifHere(fetchSource("test:0")) : null;
+  if (example || !model.default_prior) return example;
+  const { codes, images } = await (await ask(`${here()}/samples?${samplesQuery()}`)).json();
   return { code: codes[0], reconstruction: images[0], title: `Sample of seed ${get("seed")}` };
 }
 
 const imageKey = (source) => `${version()} ${source} ${get("condition")}`;
 
-/* The image that is chosen, fetched unless it is there. */
+/* The image that is chosen, fetched unless it is there; the first one if the model cannot take it. */
 async function loadImage() {
-  const key = imageKey(get("source"));
+  const source = get("source");
+  const key = imageKey(source);
   if (image?.key === key) return;
-  image = get("source") ? await fetchSource(get("source")) : await firstImage().catch(() => null);
+  image = null;
+  const chosen = source && (hasEncoder() || source.startsWith("z:")) ? await ifHere(fetchSource(source)) : null;
+  image = chosen ?? (await firstImage());
   if (image) image.key = key;
 }
 
 const showImage = latest(async () => {
-  const hasEncoder = "encoder" in model.parts;
-  $("drop").classList.toggle("off", !hasEncoder);
-  $("file").disabled = !hasEncoder;
+  $("drop").hidden = $("file").disabled = !hasEncoder();
+  $("no-encoder").hidden = hasEncoder();
+  $("no-encoder-text").textContent = `${aKind()} has no encoder: it cannot encode your images. It decodes codes: edit one of its samples.`;
   showExamples();
-  $("image-empty").textContent = "Loading …";
+  const waits = image?.key !== imageKey(get("source"));
+  $("image-wait").hidden = !waits;
+  $("image-empty").hidden = true;
+  if (waits) $("image-shown").hidden = true;
   try {
     await loadImage();
   } finally {
-    $("image-empty").textContent = "No image yet. Choose a file or an example, or click a sample in Samples.";
-    $("image-empty").hidden = Boolean(image?.code);
-    $("image-shown").hidden = $("sliders").hidden = $("code-part").hidden = !image?.code;
+    $("image-wait").hidden = true;
+    $("image-empty").hidden = Boolean(image);
+    $("image-shown").hidden = $("sliders").hidden = $("code-part").hidden = !image;
+    allowSaves("image", Boolean(image));
   }
-  if (!image?.code) return;  // a model without an encoder has no codes of images
+  if (!image) return;
   $("image-title").textContent = image.title;
+  $("image-note").textContent = image.title === "Your image" ? `Cropped and resized to ${sizeOf(model)}.` : "";
   for (const [part, uri] of [["original", image.original], ["reconstruction", image.reconstruction], ["error", image.error_map]]) {
     $(`figure-${part}`).hidden = !uri;
     if (uri) $(`figure-${part}`).querySelector("img").src = uri;
@@ -114,8 +122,10 @@ const showExamples = guarded(async () => {
   if (examplesShown === wanted) return;
   examplesShown = wanted;
   $("examples-part").hidden = true;
-  if (!model.data || !("encoder" in model.parts)) return;
-  const { images, indices, labels } = await fetchJson(`${here()}/examples`, { num: 12, seed: get("examples") }).catch(() => ({ images: [] }));
+  if (!model.data || !hasEncoder()) return;
+  $("examples").replaceChildren(...placeholders(12));
+  $("examples-part").hidden = false;
+  const { images, indices, labels } = (await ifHere(fetchJson(`${here()}/examples`, { num: 12, seed: get("examples") }))) ?? { images: [] };
   $("examples").replaceChildren(...images.map((uri, index) =>
     make("button", { type: "button", onclick: () => openSource(`test:${indices[index]}`) },
       make("img", { src: uri, alt: `Image ${indices[index]}${labels[index] ? `: ${labels[index]}` : ""}` }))));
@@ -123,11 +133,11 @@ const showExamples = guarded(async () => {
 });
 
 function range(name, detail, value, change, reach = 4) {
-  const output = make("output", {}, value.toFixed(2));
+  const output = make("output", {}, fixed(value));
   const input = make("input", { type: "range", min: -reach, max: reach, step: reach / 80, "aria-label": `${name}${detail ? `, ${detail}` : ""}` });
   input.value = value;
   input.addEventListener("input", () => {
-    output.textContent = Number(input.value).toFixed(2);
+    output.textContent = fixed(Number(input.value));
     change(Number(input.value));
   });
   return make("label", {}, make("span", {}, name, detail ? make("small", {}, detail) : null), input, output);
@@ -155,12 +165,14 @@ async function fillSliders() {
   const strengths = pairs(get("attributes"));
   $("attributes-note").textContent = model.attributes.length
     ? "1 adds the attribute's mean difference; negative values remove it."
-    : `This model has no attribute vectors. Create them: vaegan attributes ${model.source}`;
+    : hasEncoder() ? `This model has no attribute vectors. Create them: vaegan attributes ${model.source}`
+    : "Attribute vectors are differences between codes of images, which a model without an encoder does not have.";
   $("attributes").replaceChildren(...model.attributes.map((name) =>
     range(name.replaceAll("_", " "), "", strengths[name] ?? 0, (value) => moved("attributes", name, value || null))));
   const values = pairs(get("dimensions"));
   const isRanked = leading.some(({ kl }) => kl != null);
-  $("dimensions-note").textContent = isRanked ? "The dimensions with the highest mean KL." : "The first dimensions of the code.";
+  $("dimensions-note").textContent = isRanked ? "The dimensions with the highest mean KL."
+    : hasEncoder() ? "The dimensions in which codes vary most." : "The first dimensions of the code.";
   $("dimensions").replaceChildren(...leading.map(({ dimension, kl, deviation }) => {
     const value = values[dimension] ?? image.code[dimension];
     const change = (to) => moved("dimensions", dimension, to);
@@ -203,7 +215,6 @@ function drawCode() {
 
 function saveImage(form) {
   const name = `${model.name}-image.${form}`;
-  if (!image?.code) throw new Error("No image to save.");
   if (form === "npz") return saveAnswer(`${here()}/decode`, { codes: [image.code, image.edited], told: conditionOfImage(), form }, name);
   if (form === "gif") return saveAnswer(`${here()}/interpolate`, { codes: [image.code, image.edited], steps: 16, told: conditionOfImage(), form }, name);
   const shown = [...document.querySelectorAll("#image-shown .figures figure")].filter((figure) => !figure.hidden);
@@ -223,6 +234,7 @@ function connectImage() {
   addEventListener("paste", guarded(async (event) => {
     if (get("view") === "image") await sendFile([...(event.clipboardData?.files ?? [])][0]);
   }));
+  $("another-sample").addEventListener("click", guarded(async () => openCode(await randomCode())));
   $("more").addEventListener("click", () => {
     set("examples", Number(get("examples")) + 1);
     showExamples();

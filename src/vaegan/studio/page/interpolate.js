@@ -19,15 +19,26 @@ async function readCorners() {
   }
 }
 
-/* Codes of samples; of a model without a prior, those of images. */
+const randomCode = async () => (await fetchJson(`${here()}/samples`, { num: 1, seed: Math.floor(Math.random() * 2 ** 31) })).codes[0];
+
+/* Codes of samples; of a model without a prior, those of images or the one in Image. */
 async function firstCorners() {
   const values = { num: 4, seed: get("seed") };
-  if (model.default_prior || !model.data) return (await fetchJson(`${here()}/samples`, values)).codes;
+  if (!model.default_prior && !model.data) return Array(4).fill(image.edited);
+  if (model.default_prior) return (await fetchJson(`${here()}/samples`, values)).codes;
   const { indices } = await fetchJson(`${here()}/examples`, values);
   return Promise.all(indices.map(async (index) => (await fetchJson(`${here()}/examples/${index}`)).code));
 }
 
 const showInterpolate = latest(async () => {
+  if ($("corners").dataset.of !== model.name) {
+    $("corners").replaceChildren(...placeholders(count()));
+    $("pad-images").style.gridTemplateColumns = "repeat(7, 1fr)";
+    $("pad-images").replaceChildren(...placeholders(count() === 2 ? 7 : 49));
+    $("figure-blend").querySelector("img").removeAttribute("src");
+    allowSaves("interpolate", false);
+  }
+  $("corners").dataset.of = model.name;
   await readCorners();
   $("down-part").hidden = count() === 2;
   const used = corners.slice(0, count());
@@ -35,6 +46,7 @@ const showInterpolate = latest(async () => {
   refill($("corners"), ...used.map((_, index) => cornerRow(index, images[index])));
   await drawPad(used);
   await blend();
+  allowSaves("interpolate", true);
 });
 
 function cornerRow(index, uri) {
@@ -42,12 +54,12 @@ function cornerRow(index, uri) {
   const button = (words, work) => make("button", { type: "button", "aria-label": `${words}: ${name}`, onclick: guarded(work) }, words);
   return make("div", { class: "corner" }, make("img", { src: uri, alt: `Corner: ${name}` }),
     make("div", {}, make("strong", {}, name),
-      button("Sample", async () => setCorner(index, (await fetchJson(`${here()}/samples`, { num: 1, seed: Math.floor(Math.random() * 2 ** 31) })).codes[0])),
-      model.data && "encoder" in model.parts ? button("Example", async () => {
+      model.default_prior ? button("Sample", async () => setCorner(index, await randomCode())) : null,
+      model.data && hasEncoder() ? button("Example", async () => {
         const { indices } = await fetchJson(`${here()}/examples`, { num: 1, seed: Math.floor(Math.random() * 2 ** 31) });
         setCorner(index, (await fetchJson(`${here()}/examples/${indices[0]}`)).code);
       }) : null,
-      "encoder" in model.parts ? button("File", () => {
+      hasEncoder() ? button("File", () => {
         $("corner-file").dataset.corner = index;
         $("corner-file").click();
       }) : null,

@@ -15,29 +15,52 @@ const showMap = latest(async () => {
   const wanted = `${version()} ${JSON.stringify(mapQuery())}`;
   if (codeMap?.wanted !== wanted) {
     $("map-canvas").classList.add("busy");
+    if (codeMap?.of !== model.name) {
+      codeMap = null;
+      $("map-wait").hidden = false;
+      $("galleries").replaceChildren(...Array.from({ length: 3 }, () => make("div", { class: "tiles" }, ...placeholders(12))));
+      $("legend").replaceChildren();
+    }
+    for (const place of ["map", "clusters"]) allowSaves(place, false);
     try {
-      codeMap = await fetchJson(`${here()}/map`, mapQuery());
+      const answer = await fetchJson(`${here()}/map`, mapQuery());
+      codeMap = { ...answer, of: model.name, total: answer.of };
       codeMap.wanted = wanted;
       codeMap.rows = new Map(codeMap.indices.map((index, row) => [index, row]));
       box = null;
       showClusters();
     } catch (error) {
       codeMap = null;
-      $("galleries").replaceChildren();
-      throw error;
+      if (error.status !== 409) throw error;
+      return showLack("map", [sentence(error.message), ["samples", "image", "interpolate"]]);  // its data is not here
     } finally {
       $("map-canvas").classList.remove("busy");
+      $("map-wait").hidden = true;
     }
   }
-  $("map-title").textContent = `Map of ${grouped(codeMap.indices.length)} codes`;
+  countImages();
   $("colour").disabled = !codeMap.labels;
   $("colour").value = codeMap.labels ? get("colour") : "clusters";
   drawMap();
+  allowSaves("map", true);
   if (get("picked") !== "") await pick(Number(get("picked")));
 });
 
+/* Of fewer images than an option names, it says how many there are. */
+function countImages() {
+  const { total, indices } = codeMap;
+  $("map-title").textContent = `Map of ${grouped(indices.length)}${indices.length < total ? ` of ${grouped(total)}` : ""} codes`;
+  const all = [...$("points").options].find((option) => Number(option.value) >= total);
+  for (const option of $("points").options) {
+    const isAll = Number(option.value) >= total;
+    option.textContent = isAll ? `all ${grouped(total)}` : grouped(Number(option.value));
+    option.hidden = isAll && option !== all && !option.selected;
+  }
+}
+
 const showClusters = guarded(async () => {
   const { clusters, split } = await fetchJson(`${here()}/clusters`, clustersQuery());
+  allowSaves("clusters", true);
   $("galleries").replaceChildren(...clusters.map(({ name, images, indices }) => make("div", {},
     make("h3", {}, `Cluster ${name}`),
     make("div", { class: "tiles" }, ...images.map((uri, index) =>
@@ -141,7 +164,7 @@ async function pick(index) {
   $("picked-shown").hidden = false;
   $("picked-original").querySelector("img").src = answer.original;
   $("picked-reconstruction").querySelector("img").src = answer.reconstruction;
-  for (const part of ["original", "reconstruction"]) $(`picked-${part}`).querySelector("figcaption").textContent = part[0].toUpperCase() + part.slice(1);
+  for (const part of ["original", "reconstruction"]) $(`picked-${part}`).querySelector("figcaption").textContent = capital(part);
   const row = codeMap.rows.get(index);
   const words = [answer.label && `label ${answer.label}`, row !== undefined && `cluster ${codeMap.clusters[row]}`];
   $("picked-text").textContent = `Image ${index}: ${words.filter(Boolean).join(", ")}`;

@@ -6,9 +6,48 @@ let models = [];
 let model = null;
 const here = () => of(model.name);
 const PROJECTIONS = { pca: "PCA", tsne: "t-SNE" };
+const PRIORS = { normal: "N(0, I)", gaussian: "Gaussian", mixture: "Gaussian mixture", kde: "kernel density", flow: "flow" };
+const priorTitle = (name) => PRIORS[name] ?? name;
 const KINDS = {
   ae: "autoencoder", vae: "VAE", gan: "GAN", "vae-dis-l": "VAE with learned similarity (VAE_Dis-l)", vaegan: "VAE/GAN",
 };
+
+const hasEncoder = (one = model) => "encoder" in (one.parts ?? {});
+const article = (words) => `${/^[aeiou]/.test(words) ? "an" : "a"} ${words}`;
+const aKind = (one = model) => capital(article(KINDS[one.kind]));
+const sizeOf = ({ image: { width, height, channels } }) =>
+  `${width} × ${height} ${{ 1: "grey", 3: "colour" }[channels] ?? `with ${channels} channels`}`;
+
+/* Why a view has nothing to show of the selected model, and the views that do; null if it has something. */
+function lackOf(view) {
+  if (!model.ready) return NEEDS_MODEL.includes(view) ? [sentence(model.reason), ["training"]] : null;
+  if (view === "samples" && !model.default_prior) {
+    return [`${aKind()} has no prior to draw samples from. Fit one to its codes: vaegan priors ${model.source}`, ["image", "interpolate", "map"]];
+  }
+  if (view === "interpolate" && !model.default_prior && !model.data && !image?.edited) {
+    return [`${aKind()} has no prior to draw corners from, and its data is not here. Open a file in Image first.`, ["image"]];
+  }
+  if (view === "map" && !hasEncoder()) {
+    return [`${aKind()} has no encoder: it generates images, but gives none a place in the latent space.`, ["samples", "image", "interpolate"]];
+  }
+  if (view === "map" && !model.data) {
+    return [`The map shows codes of the data, and ${model.name} names none. Start the studio with --data.`, ["samples", "image", "interpolate"]];
+  }
+  if (view === "training" && !model.run) return [`${model.name} is a saved model. Name its run folder to see its training.`, ["samples", "image"]];
+  return null;
+}
+
+/* Shows why a view is empty in place of its content, with buttons to views that are not; null shows the content. */
+function showLack(view, lack) {
+  for (const one of document.querySelectorAll(".lacking")) one.classList.remove("lacking");
+  $("lack").hidden = !lack;
+  if (!lack) return;
+  const offers = lack[1].filter((name) => !lackOf(name)).map((name) =>
+    make("button", { type: "button", onclick: () => openView(name) }, $(`tab-${name}`).textContent));
+  $("lack").replaceChildren(make("p", {}, lack[0]), make("p", { class: "offers" }, ...offers));
+  $(view).prepend($("lack"));
+  $(view).classList.add("lacking");
+}
 
 /* Identifies the saved weights; results of others are fetched again. */
 const version = () => `${model.name} ${model.version}`;
@@ -37,18 +76,18 @@ function chooseModel() {
   $("about").textContent = model.ready ? aboutModel(model) : `${model.name}: ${model.reason}.`;
   $("tab-compare").hidden = models.length < 2;
   if (!model.ready) return;
-  const priors = model.priors.map(({ name }) => make("option", { value: name }, name));
-  $("prior").replaceChildren(make("option", { value: "" }, model.default_prior ? `default (${model.default_prior})` : "none"), ...priors);
+  const priors = model.priors.map(({ name }) => make("option", { value: name }, priorTitle(name)));
+  $("prior").replaceChildren(make("option", { value: "" }, model.default_prior ? `${priorTitle(model.default_prior)} (default)` : "none"), ...priors);
   $("label").replaceChildren(make("option", { value: "" }, "any"), ...model.labels.map((name) => make("option", {}, name)));
   $("label").disabled = !model.labels.length;
   $("place").replaceChildren(...model.maps.map((name) => make("option", { value: name }, PROJECTIONS[name] ?? name)));
   fillCondition();
 }
 
-function aboutModel({ kind, image, latent_dim: dims, data, info }) {
+function aboutModel({ kind, image, latent_dim: dims, data, info, condition: given }) {
   const words = [
-    `${KINDS[kind]}, ${image.width} × ${image.height} ${image.channels === 1 ? "grey" : "colour"}, ${dims} dimensions`,
-    info.recipe && `recipe ${info.recipe}`, data && `data ${data}`, info.images && `${grouped(info.images)} images seen`,
+    `${capital(KINDS[kind])}, ${sizeOf({ image })}, ${dims} dimensions`,
+    given && `conditional on ${given.kind}`, info.recipe && `recipe ${info.recipe}`, data && `data ${data}`, info.images && `${grouped(info.images)} images seen`,
   ];
   return words.filter(Boolean).join(" · ");
 }
@@ -57,7 +96,6 @@ function aboutModel({ kind, image, latent_dim: dims, data, info }) {
 function fillCondition() {
   const place = $("condition");
   const now = conditionNow();
-  place.hidden = !model.condition;
   place.replaceChildren(place.querySelector("legend"));
   if (!model.condition) return;
   if (model.condition.kind === "labels") {

@@ -17,16 +17,20 @@ const isByLabel = (prior) => model.condition || model.priors.some((one) => one.n
 
 const showSamples = latest(async () => {
   const grid = $("samples-grid");
+  if (grid.dataset.of !== model.name) grid.replaceChildren(...placeholders(Number(get("num"))));
+  grid.dataset.of = model.name;
   grid.classList.add("busy");
   const seed = get("seed");
   try {
     const { images, codes, prior } = await (await ask(`${here()}/samples?${samplesQuery()}`)).json();
     const label = get("label");
-    $("samples-note").textContent = `Prior: ${prior}${label ? ` ${label}` : ""}; seed ${seed}. Click an image to edit it.`;
+    $("samples-note").textContent = `Prior: ${prior.replace(/^\w+/, priorTitle)}${label ? ` ${label}` : ""}; seed ${seed}. Click an image to edit it.`;
     grid.replaceChildren(...images.map((uri, index) =>
       make("button", { type: "button", onclick: () => openCode(codes[index]) },
         make("img", { src: uri, alt: `Sample ${index + 1} of seed ${seed}${label ? `, ${label}` : ""}` }))));
+    allowSaves("samples", true);
   } catch (error) {
+    allowSaves("samples", false);
     grid.replaceChildren(make("p", { class: "empty" }, "No samples."));
     throw error;
   } finally {

@@ -66,5 +66,13 @@ const saveButton = (form, work) => make("button", { type: "button", "aria-label"
 function addSaves() {
   for (const place of document.querySelectorAll("[data-save]")) {
     place.append("Save", ...Object.entries(SAVES[place.dataset.save]).map(([form, work]) => saveButton(form, work)));
+    allowSaves(place.dataset.save, false);
+  }
+}
+
+/* Only what is shown can be saved; some forms may be named. */
+function allowSaves(place, isAllowed, forms = Object.keys(SAVES[place])) {
+  for (const button of document.querySelectorAll(`[data-save="${place}"] button`)) {
+    if (forms.includes(button.textContent)) button.disabled = !isAllowed;
   }
 }

@@ -18,7 +18,7 @@ async function ask(path, body) {
   }
   if (!answer.ok) {
     const { error } = await answer.json().catch(() => ({}));
-    throw new Error(error ?? `The server answered ${answer.status}.`);
+    throw Object.assign(new Error(error ?? `The server answered ${answer.status}.`), { status: answer.status });
   }
   return answer;
 }
@@ -27,6 +27,12 @@ const of = (name) => `api/models/${encodeURIComponent(name)}`;
 const query = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value != null));
 const fetchJson = async (path, values = {}) => (await ask(`${path}?${query(values)}`)).json();
 const postJson = async (path, body) => (await ask(path, body)).json();
+
+/* An answer about a model's data, or null if its images, or the one that is asked for, are not here. */
+const ifHere = (answer) => answer.catch((error) => {
+  if ([404, 409].includes(error.status)) return null;
+  throw error;
+});
 
 let asking = null;
 function askForToken() {

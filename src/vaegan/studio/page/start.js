@@ -3,6 +3,7 @@
 /* The views, their shared parts, and start-up. Loaded last. */
 
 const VIEWS = { samples: showSamples, image: showImage, interpolate: showInterpolate, map: showMap, training: showTraining, compare: showCompare };
+const TAKES_CONDITION = ["samples", "image", "interpolate"];
 const NEEDS_MODEL = ["samples", "image", "interpolate", "map"];
 
 function openView(name) {
@@ -24,12 +25,11 @@ function showView() {
     if (chosen) $(`tab-${name}`).scrollIntoView({ block: "nearest", inline: "nearest" });
   }
   fillControls();
-  if (!model.ready && NEEDS_MODEL.includes(wanted)) {
-    complain(new Error(model.reason));
-    poll = setTimeout(lookAgain, 3000);
-    return;
-  }
-  VIEWS[wanted]();
+  $("condition").hidden = !model.condition || !TAKES_CONDITION.includes(wanted);
+  const lack = lackOf(wanted);
+  showLack(wanted, lack);
+  if (!lack) VIEWS[wanted]();
+  else if (!model.ready) poll = setTimeout(lookAgain, 3000);
 }
 
 function fillControls() {
@@ -78,6 +78,7 @@ function connect() {
   $("model").addEventListener("change", () => {
     for (const name of ["prior", "label", "condition", "attributes", "dimensions", "corners", "box", "picked", "moment"]) set(name, DEFAULTS[name]);
     set("model", $("model").value);
+    if (get("source").startsWith("z:")) set("source", "");  // a code means something to its own model only
     start();
   });
   $("link").addEventListener("click", guarded(async () => {

@@ -14,9 +14,15 @@ const showTraining = latest(async () => {
   const { state, images, epoch, goal, images_per_second: speed } = trained;
   $("state").textContent = { "going on": "Training", finished: "Training finished", stopped: "Training stopped", starting: "Training is starting" }[state];
   if (before && before !== state) say($("state").textContent);
-  const share = goal.images ? images / goal.images : goal.epochs ? epoch / goal.epochs : 0;
-  $("progress").value = state === "finished" ? 1 : Math.min(1, share);
-  const facts = [["images seen", grouped(images) + (goal.images ? ` of ${grouped(goal.images)}` : "")], ["epochs", round(epoch) + (goal.epochs && !goal.images ? ` of ${round(goal.epochs)}` : "")], ["phase", trained.phase], ["images/s", speed && grouped(speed)]];
+  // The run ends at whichever of its goals comes first.
+  const [ofImages, ofEpochs] = [goal.images ? images / goal.images : 0, goal.epochs ? epoch / goal.epochs : 0];
+  $("progress").value = state === "finished" ? 1 : Math.min(1, Math.max(ofImages, ofEpochs));
+  const byImages = goal.images && ofImages >= ofEpochs;
+  const facts = [
+    ["images seen", grouped(images) + (byImages ? ` of ${grouped(goal.images)}` : "")],
+    ["epochs", round(epoch) + (goal.epochs && !byImages ? ` of ${round(goal.epochs)}` : "")],
+    ["phase", trained.phase], ["images/s", speed && grouped(speed)],
+  ];
   $("training-facts").replaceChildren(...facts.filter(([, value]) => value).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
   $("health").replaceChildren(...trained.health.map(({ state: how, sentence, remedy }) =>
     make("li", { class: how === "ok" ? "" : "bad" }, sentence + (remedy ? `: ${remedy}` : ""))), ...Object.values(trained.not_checked).map((why) => make("li", { class: "none" }, `label coverage not checked: ${why}`)));
@@ -33,6 +39,7 @@ const showTraining = latest(async () => {
 
 function drawCharts() {
   charts = trained.charts.map(drawChart);
+  allowSaves("training", charts.length > 0, ["npz"]);
   $("charts").replaceChildren(...(charts.length ? charts.map(({ element }) => element) : [make("p", { class: "empty" }, "No records yet.")]));
   readCharts();
 }
@@ -43,7 +50,7 @@ function drawChart({ title, caption, lines, points, marks, x_ticks: xTicks, y_ti
   for (const [y, text] of yTicks) {
     svg.append(make("svg:path", { class: "mark", d: `M${left} ${y}H${right}` }), make("svg:text", { x: left - 6, y: y + 4, "text-anchor": "end" }, text));
   }
-  for (const [x, text] of xTicks) svg.append(make("svg:text", { x, y: bottom + 16, "text-anchor": "middle" }, text));
+  for (const [x, text] of xTicks) svg.append(make("svg:text", { x, y: bottom + 16, "text-anchor": x > right - 16 ? "end" : "middle" }, text));
   for (const [x, text] of marks) {
     svg.append(make("svg:path", { class: "at", d: `M${x} ${top}V${bottom}` }), make("svg:text", { x: x + 4, y: top + 10 }, text));
   }
@@ -91,6 +98,7 @@ const snapshotImages = () => trained?.snapshots[get("kind")] ?? [];
 function showSnapshot() {
   const all = snapshotImages();
   const index = get("moment") === "" ? all.length - 1 : clamp(Number(get("moment")), 0, all.length - 1);
+  allowSaves("training", all.length > 0, ["PNG", "GIF"]);
   $("snapshot-empty").hidden = all.length > 0;
   $("snapshot").hidden = !all.length;
   $("play").disabled = all.length < 2;
@@ -106,7 +114,7 @@ function showSnapshot() {
   const picture = $("snapshot").querySelector("img");
   const source = `${here()}/snapshots/${get("kind")}/${all[index]}`;
   if (picture.getAttribute("src") !== source) picture.src = source;
-  picture.alt = `${get("kind")[0].toUpperCase()}${get("kind").slice(1)} after ${grouped(all[index])} images`;
+  picture.alt = `${capital(get("kind"))} after ${grouped(all[index])} images`;
 }
 
 async function play() {

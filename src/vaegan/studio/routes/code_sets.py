@@ -131,6 +131,7 @@ def code_map(
             "clusters": result.assignment.tolist(),
             "cluster_names": cluster_names(result, labels, images.label_names),
             "split": code_set.split,
+            "of": len(images),
         }
     )
 
