@@ -170,6 +170,11 @@ def test_the_page_shows_the_same(found, all_of_them):
         assert f'<th scope="col">{name}</th>' in page
     assert re.findall(r"(?:src|href)=\"(?!data:|#)", page) == []
     assert len(re.findall(r'<img [^>]*alt="Images of', page)) == 1 + 4 + 5 + 4 + 1  # originals ..., samples
+    sections = re.findall(r'<section id="([\w-]+)"', page)
+    assert sections == ["reconstructions", "samples", "summary", "details"]
+    unfolded = page.split('<section id="details"')[0]
+    assert len(re.findall(r'<img [^>]*alt="Images of', unfolded)) == 1 + 4 + 5  # no samples of single priors
+    assert "clear wins: " in page.split("</header>")[0]
     marked = sum(bool(row["best"]) for rows in found["figures"].values() for row in rows.values())
     assert 0 < marked <= page.count("★") - 1
     assert str(all_of_them.parent) not in page

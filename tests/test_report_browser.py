@@ -25,6 +25,7 @@ def open_page(new_page, address):
     def open_at(width: int = 1200, **options):
         page = new_page(width, **options)
         page.goto(address)
+        page.get_by_text("Show the snapshots").click()
         return page
 
     yield open_at
@@ -124,8 +125,7 @@ def test_what_has_the_focus_is_seen(open_page):
 @pytest.mark.parametrize("width", [390, 800, 1200])
 def test_nothing_is_wider_than_the_window(width, open_page):
     page = open_page(width)
-    for fold in page.locator("summary").all():
-        fold.click()
+    page.evaluate("() => document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     wide = "figures => figures.filter(figure => figure.scrollWidth > figure.clientWidth).length"
     assert page.eval_on_selector_all("figure, section", wide) == 0

@@ -9,7 +9,7 @@ import pytest
 from vaegan.evaluation.comparison import ComparedModel, FigureGroup, FigureRow, MeasuredRun, compare, spreads
 from vaegan.evaluation.seed_groups import SeedFigure, Verdict
 from vaegan.metrics.figures import Figure
-from vaegan.pages.comparison_tables import in_words, markdown_of, matrix_of, spread_matrices
+from vaegan.pages.comparison_tables import in_words, markdown_of, matrix_of, spread_matrices, verdict_of
 from vaegan.pages.content import Fold
 
 
@@ -70,6 +70,8 @@ def test_the_best_is_bold():
     wanted = "| Samples, prior normal: Fréchet distance | 3 | {} (8.0 to 10.0) | **5.0** (4.0 to 6.0) |"
     assert markdown_of(compare(apart), apart).splitlines()[2] == wanted.format("9.0")
     assert "| **" not in markdown_of(compare(near), near)
+    assert verdict_of(compare(apart), apart) == "No clear winner in 0 of 1 figures; clear wins: B 1."
+    assert verdict_of(compare(near), near) == "No clear winner in 1 of 1 figures; clear wins: none."
 
 
 def test_a_group_of_own_priors_stands_first_where_there_are_several():

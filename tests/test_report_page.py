@@ -29,17 +29,17 @@ from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml, load_yaml
 
 SECTIONS = {
-    "configuration": "Configuration",
-    "losses": "Losses",
-    "health": "Health",
-    "snapshots-over-time": "Snapshots over time",
     "reconstructions": "Reconstructions",
     "samples": "Samples",
     "interpolation": "Interpolation",
     "traversals": "Traversals",
     "attributes": "Attributes",
     "clusters": "Clusters",
+    "health": "Health",
+    "losses": "Losses",
+    "snapshots-over-time": "Snapshots over time",
     "timing": "Timing",
+    "configuration": "Configuration",
 }
 VOID = {"meta", "link", "img", "input", "br"}
 LOSSES = {
@@ -142,7 +142,20 @@ def test_every_section_is_there_and_linked(page):
     for anchor, title in SECTIONS.items():
         assert page.text(anchor).startswith(title)
     assert page.text("h1") == "my digits"
-    assert "VAE/GAN on digits: 12,000 images seen in 7.5 epochs." in page.text("header")
+    assert "VAE/GAN on digits: 12,000 images seen in 7.5 epochs. Health: KL (warning)." in page.text("header")
+
+
+def test_the_page_begins_with_pictures_and_all_else_is_folded(page):
+    opened, folded, seen = 0, [], []
+    for tag, attributes in page.elements:
+        seen += [attributes["id"]] if tag == "section" else []
+        if tag == "summary":
+            folded.append(seen[-1])
+        opened += tag == "img" and attributes.get("class") != "frame" and seen[-1] == "samples"
+    assert seen[:2] == ["reconstructions", "samples"]
+    assert seen[-1] == "configuration"
+    assert folded == ["health", "losses", "snapshots-over-time", "configuration", "configuration"]
+    assert opened == 1  # the grid of samples; those of the snapshots are folded
 
 
 def test_nothing_comes_from_outside_and_no_place_is_named(page, run):
@@ -257,10 +270,12 @@ def test_every_kind_of_model_has_a_page(kind, missing, tmp_path, capsys):
     out = capsys.readouterr().out
     for anchor, title in SECTIONS.items():
         if title in missing:
-            assert missing[title] in found.text(anchor)
+            assert title in found.text("not-shown")
+            assert missing[title] in found.text("not-shown")
+            assert found.text(anchor) == ""
             assert f"without {title.lower()}: " in out
     assert out.count("without ") == len(missing)
-    assert len(found.all("section")) == len(SECTIONS)
+    assert len(found.all("section")) == len(SECTIONS) - len(missing) + bool(missing)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")  # the share of variance of one point, which nobody asks for
@@ -268,7 +283,7 @@ def test_codes_of_one_dimension_and_a_single_image(tmp_path):
     run = make_run(tmp_path / "run", snapshots=1, **{"model.latent_dim": 1})
     assert "z0, " in report(run, "--num", 50).text("traversals")
     found = report(run, "--num", 1, "--k", 1)
-    assert "A path needs 2 images" in found.text("interpolation")
+    assert "Interpolation: A path needs 2 images" in found.text("not-shown")
     assert "0: 1 image, 100%" in found.text("clusters")
 
 
@@ -277,10 +292,10 @@ def test_a_run_that_has_just_begun(run, tmp_path, capsys):
     folder.mkdir()
     (folder / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
     found = report(folder)
-    assert "No snapshots yet." in found.text("snapshots-over-time")
-    assert "No losses recorded yet." in found.text("losses")
+    assert "Snapshots over time: No snapshots yet." in found.text("not-shown")
+    assert "Losses: No losses recorded yet." in found.text("not-shown")
     assert "No speed recorded yet." in found.text("timing")
-    assert found.source.count("There is no model yet; training saves it with each snapshot.") == 6
+    assert "Attributes, Clusters: There is no model yet; training saves it with" in found.text("not-shown")
     assert capsys.readouterr().out.count("without ") == 9
 
 
@@ -289,7 +304,7 @@ def test_a_model_alone_has_a_page(run, tmp_path):
     words = ("--data", "digits", "--num", 50, "--k", 2, "--out", tmp_path / "page.html")
     assert main(["report", str(tmp_path / "alone"), *map(str, words)]) == 0
     found = Page(tmp_path / "page.html")
-    assert [section["id"] for section in found.all("section")] == list(SECTIONS)[1:]
+    assert [section["id"] for section in found.all("section")] == [*list(SECTIONS)[:6], "not-shown"]
     assert found.text("header").count("VAE/GAN.") == 1
     assert "0: " in found.text("clusters")
 
@@ -299,7 +314,7 @@ def test_images_without_labels_have_clusters_and_no_attributes(run, images_file,
     words = ("--data", images_file, "--split", "train", "--k", 2, "--out", out)
     assert main(["report", str(run), *map(str, words)]) == 0
     found = Page(out)
-    assert "The data has neither labels nor attributes" in found.text("attributes")
+    assert "Attributes: The data has neither labels nor attributes" in found.text("not-shown")
     assert "NMI" not in found.text("clusters")
     assert "training images" in found.text("clusters")
 
@@ -307,8 +322,8 @@ def test_images_without_labels_have_clusters_and_no_attributes(run, images_file,
 def test_a_run_from_elsewhere_without_its_images(tmp_path, capsys):
     run = make_run(tmp_path / "run", data="/home/somebody/photos")
     found = report(run)
-    for section in ("reconstructions", "traversals", "attributes", "clusters"):
-        assert "Its training images are not available; name them with --data." in found.text(section)
+    why = "Its training images are not available; name them with --data."
+    assert f"Reconstructions, Traversals, Attributes, Clusters: {why}" in found.text("not-shown")
     assert "from the prior" in found.text("interpolation")
     assert "VAE/GAN on …/photos" in found.text("header")
     assert "somebody" not in found.source
@@ -346,7 +361,7 @@ def test_many_large_snapshots_stay_within_the_bound(tmp_path, monkeypatch):
             (tmp_path / which).mkdir(exist_ok=True)
             Image.fromarray(rng.integers(0, 256, (80, 80, 3), dtype=np.uint8)).save(tmp_path / which / f"{number}.png")
     section = snapshots.snapshots_section(tmp_path, [])
-    (slider,) = section.blocks
+    (slider,) = section.blocks[0].blocks
     assert len(slider.labels) == snapshots.MAX_SNAPSHOTS
     assert (slider.labels[0], slider.labels[-1]) == ("0 images seen", "99 images seen")
     assert "40 of 100 snapshots are shown" in section.text

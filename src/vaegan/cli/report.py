@@ -52,8 +52,8 @@ def run(options: Options) -> None:
     page, sections = run_page(Subject(opened, options.split, options.num, options.seed, options.k, reason))
     write_text(out, page)
     for section in sections:
-        if all(block.kind == "note" for block in section.blocks):
-            _log.info("without %s: %s", section.title.lower(), " ".join(getattr(b, "text", "") for b in section.blocks))
+        if section.missing:
+            _log.info("without %s: %s", section.title.lower(), section.missing)
     _log.info("report of %.1f MB: %s", len(page.encode()) / 1e6, out)
 
 

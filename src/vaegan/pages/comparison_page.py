@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from ..runs.compared_runs import Comparison
 from ..runs.opened import OpenedRun
 from ..views.reconstructions import reconstructions
 from ..views.samples import samples
-from .comparison_tables import default_priors, head_of, matrix_of, spread_matrices, summary_groups, summary_rows
-from .content import Block, Facts, Fold, Note, Section, Table
+from . import comparison_tables as tables
+from .comparison_tables import head_of, summary_groups, summary_rows
+from .content import Block, Cell, Facts, Fold, Matrix, Note, Section
 from .render import render_page, strips
 
 NUM_ORIGINALS = 12
@@ -29,10 +30,9 @@ _ABOUT = {
     "and convolutions, two for each multiply-add.",
 }
 _INTERVALS = (
-    "Below each figure is its interval of 95 %: over seeds (Student's t) where a model has several runs, over images "
+    "Below each figure is its 95 % interval: over seeds (Student's t) where a model has several runs, over images "
     "(bootstrap) where it has one, which does not account for other seeds. ★ marks a clear winner, whose interval "
-    "overlaps with no other; otherwise the models whose intervals overlap with that of the best mean are named. An "
-    "interval of no width counts as unknown."
+    "overlaps with no other; else the models that overlap with the best are named. No width: the interval is unknown."
 )
 _SPREAD = "Standard deviations over the runs of a model, with 95 % intervals: lower means less dependence on the seed."
 
@@ -40,19 +40,18 @@ _SPREAD = "Standard deviations over the runs of a model, with 95 % intervals: lo
 def comparison_page(comparison: Comparison, seed: int) -> str:
     """Return the HTML; the seed chooses images and samples."""
     first = comparison.models[0].runs[0].evaluation
-    facts = Facts(
-        [
-            ("data", str(first["data"]["name"])),
-            ("held-out images", f"{first['data']['num']:,}"),
-            ("samples", f"{first['yardstick']['frechet_distance']['num']:,}"),
-            ("features of", str(first["extractor"]["name"])),
-            ("seed", str(first["seed"])),
-        ]
-    )
+    facts = Facts([
+        ("data", str(first["data"]["name"])),
+        ("held-out images", f"{first['data']['num']:,}"),
+        ("samples", f"{first['yardstick']['frechet_distance']['num']:,}"),
+        ("features of", str(first["extractor"]["name"])),
+        ("seed", str(first["seed"])),
+    ])  # fmt: skip
     names = [model.name for model in comparison.models]
     title = f"{', '.join(names[:-1])} and {names[-1]}" if names[1:] else names[0]
     num = sum(len(model.runs) for model in comparison.models)
     lead = f"{_count(num, 'run')} of {_count(len(names), 'model')}, with the same images, counts and seeds for all."
+    lead += f" {tables.verdict_of(comparison.groups, comparison.models)}"
     return render_page(title, lead, facts, _sections(comparison, seed), "vaegan compare")
 
 
@@ -61,31 +60,34 @@ def _count(num: int, what: str) -> str:
 
 
 def _sections(comparison: Comparison, seed: int) -> list[Section]:
+    """Return pictures (of samples those of the default priors), the short table, and all else folded."""
     models, groups = comparison.models, comparison.groups
-    summary = [matrix_of(head_of(group), summary_rows(group), models) for group in summary_groups(groups)]
-    spread = list(spread_matrices(groups, models)) or [Note("No model has several runs that differ in seed alone.")]
+    pictured = {group.of: group for group in reversed(groups) if group.of in ("samples", "reconstructions")}
+    details = [_details(comparison, group, seed, group in pictured.values()) for group in groups]
+    summary = [tables.matrix_of(head_of(group), summary_rows(group), models) for group in summary_groups(groups)]
+    if spread := list(tables.spread_matrices(groups, models)):
+        details.append(Fold("Spread over seeds", [Note(_SPREAD), *spread]))
     return [
-        Section("Summary", summary, _INTERVALS),
-        *(_group_section(comparison, group, seed) for group in groups),
-        Section("Spread over seeds", spread, _SPREAD),
-        _runs(comparison),
+        *(Section(head_of(group), _pictures(comparison, group, seed)) for group in pictured.values()),
+        Section("Summary", [*summary, Note(_INTERVALS)]),
+        Section("Details", [*details, _runs(comparison)]),
     ]
 
 
-def _group_section(comparison: Comparison, group: FigureGroup, seed: int) -> Section:
-    """Return the pictures and figures of a group; these folded if the summary shows some of them."""
-    blocks: list[Block] = []
-    text = _ABOUT[group.of]
-    if group.of == "samples":
-        blocks.append(_samples(comparison, group.prior, seed))
-        if not group.prior:
-            text += f" Default priors, which fit the codes best: {default_priors(comparison.models)}."
-    elif group.of == "reconstructions":
-        blocks.append(_reconstructions(comparison, seed))
-    table: Block = matrix_of("", group.rows, comparison.models)
-    if summary_rows(group) and group.of != "cost":
-        table = Fold(f"All figures ({len(group.rows)})", [table])
-    return Section(head_of(group), [*blocks, table, *_missing(comparison, group)], text)
+def _pictures(comparison: Comparison, group: FigureGroup, seed: int) -> list[Block]:
+    make = _samples(comparison, group.prior, seed) if group.of == "samples" else _reconstructions(comparison, seed)
+    return [make, *_missing(comparison, group)]
+
+
+def _details(comparison: Comparison, group: FigureGroup, seed: int, is_pictured: bool) -> Fold:
+    about = _ABOUT[group.of]
+    if group.of == "samples" and not group.prior:
+        about += f" Default priors, which fit the codes best: {tables.default_priors(comparison.models)}."
+    blocks: list[Block] = [Note(about)]
+    if not is_pictured:
+        blocks += _pictures(comparison, group, seed) if group.of == "samples" else _missing(comparison, group)
+    blocks.append(tables.matrix_of("", group.rows, comparison.models))
+    return Fold(f"{head_of(group)}: all figures ({len(group.rows)})", blocks)
 
 
 def _missing(comparison: Comparison, group: FigureGroup) -> list[Note]:
@@ -127,13 +129,14 @@ def _strips(
     return strips(np.stack(list(rows.values())), caption, alts, list(rows), lines=lines)
 
 
-def _runs(comparison: Comparison) -> Section:
-    rows: list[Sequence[str]] = []
+def _runs(comparison: Comparison) -> Fold:
+    rows = []
     for model, opened in zip(comparison.models, comparison.runs, strict=True):
         for measured, run in zip(model.runs, opened, strict=True):
             recipe, kind = run.config.recipe if run.config else "–", KINDS[run.model().kind].title
             images = run.model().info.get("images")
             seed = "–" if measured.seed is None else str(measured.seed)
-            rows.append((run.name, model.name, recipe, kind, seed, "–" if images is None else f"{images:,}"))
+            texts = (model.name, recipe, kind, seed, "–" if images is None else f"{images:,}")
+            rows.append((run.name, "", [Cell(text) for text in texts]))
     head = ("run", "model", "recipe", "kind", "seed", "images seen")
-    return Section("Runs", [Table("", head, rows)], "Runs with equal settings but for the seed count as one model.")
+    return Fold("Runs", [Note("Runs with equal settings but for the seed count as one model."), Matrix("", head, rows)])

@@ -6,6 +6,7 @@ The same cells make the page's tables and the Markdown for a README.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -67,6 +68,14 @@ def in_words(verdict: Verdict, names: Sequence[str]) -> str:
     if not verdict.overlapping:
         return "–"
     return f"no clear winner ({', '.join(names[i] for i in verdict.overlapping)})"
+
+
+def verdict_of(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> str:
+    """Say in how many figures of the short table, costs apart, each model is the clear winner."""
+    rows = [row for group in summary_groups(groups) if group.of != "cost" for row in summary_rows(group) if row.better]
+    wins = Counter(models[row.verdict.best].name for row in rows if row.verdict.best is not None)
+    counts = ", ".join(f"{name} {num}" for name, num in wins.most_common())
+    return f"No clear winner in {len(rows) - wins.total()} of {len(rows)} figures; clear wins: {counts or 'none'}."
 
 
 def short_table(

@@ -108,6 +108,12 @@ class Section:
     is_half: bool = False
 
     @property
+    def missing(self) -> str:
+        """Why there is nothing to show; '' if there is."""
+        notes = [block.text for block in self.blocks if isinstance(block, Note)]
+        return " ".join(notes) if len(notes) == len(self.blocks) else ""
+
+    @property
     def anchor(self) -> str:
         """The heading as an id for links."""
         return re.sub(r"\W+", "-", self.title.lower()).strip("-")

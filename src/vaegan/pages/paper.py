@@ -45,16 +45,14 @@ def paper_page(results: Results) -> str:
     """Return the page's HTML."""
     data = results.data
     channels, height, width = data.image_shape
-    facts = Facts(
-        [
-            ("data", data.name),
-            ("training images", f"{len(data.train):,}"),
-            ("size", f"{height}x{width}x{channels}"),
-            ("attributes", f"{len(data.train.attribute_names)}"),
-            ("attribute vectors", f"{len(results.images):,}"),
-            ("seeds", str(len(seeds_of(results.trainings)))),
-        ]
-    )
+    facts = Facts([
+        ("data", data.name),
+        ("training images", f"{len(data.train):,}"),
+        ("size", f"{height}x{width}x{channels}"),
+        ("attributes", f"{len(data.train.attribute_names)}"),
+        ("attribute vectors", f"{len(results.images):,}"),
+        ("seeds", str(len(seeds_of(results.trainings)))),
+    ])  # fmt: skip
     lead = (
         "VAE, GAN, VAE_Dis_l and VAE/GAN with the same networks, optimiser and images, after sections 4.1 and 4.2 of "
         "Larsen et al., Autoencoding beyond pixels using a learned similarity metric, arXiv:1512.09300."
@@ -95,7 +93,7 @@ def _attribute_vectors(results: Results, images: ImageSet) -> Section:
     for group in _chunks(names):
         rows = paper_images.with_vectors(model, faces, vectors.only(group).vectors)
         alts = [f"Held-out image {i + 1}, its reconstruction, and with: {', '.join(group)}" for i in range(len(rows))]
-        columns = ["original", "reconstruction", *(f"+ {_words(name)}" for name in group)]
+        columns = ["original", "recon\N{SOFT HYPHEN}struction", *(f"+ {_words(name)}" for name in group)]
         blocks.append(strips(rows, "", alts, columns=columns))
     text = (
         f"Unconditional {VAEGAN}: the mean code of training images with an attribute, minus the mean code of those "
@@ -209,7 +207,8 @@ def _runs(results: Results) -> Section:
     rows = []
     for training in results.trainings:
         train = training.config.train
-        length = f"{train.images:,} images" if train.images else f"{train.epochs:g} epochs"
+        epochs = "1 epoch" if train.epochs == 1 else f"{train.epochs:g} epochs"
+        length = f"{train.images:,} images" if train.images else epochs
         rows.append((training.name, training.model, str(training.config.seed), length))
     config = results.base
     text = f"Recipe {config.recipe}, batch size {config.train.batch_size}. The config.yaml of a run has all settings."

@@ -1,4 +1,4 @@
-"""The page of one run: settings, losses, snapshots, and what its model has learned.
+"""The page of one run: what its model has learned, how the training went, and its settings.
 
 Sections about the model show views as blocks, or a line that says what is missing.
 """
@@ -27,6 +27,7 @@ from .render import picture, render_page, strips
 from .run_sections import (
     as_text,
     health_section,
+    health_verdict,
     losses_section,
     scores_section,
     settings_section,
@@ -36,19 +37,28 @@ from .run_sections import (
 
 
 def run_page(subject: Subject) -> tuple[str, list[Section]]:
-    """Return a run's page as HTML, and its sections."""
+    """Return a run's page as HTML, and its sections, also those that say what is missing."""
     run, records = subject.run, subject.run.records()
     config = run.config
     sections = [
-        *([settings_section(config)] if config else []),
+        *model_sections(subject),
+        health_section(records),
         losses_section(records),
         *([scores] if (scores := scores_section(records)) else []),
-        health_section(records),
         snapshots_section(run.place.run or run.path, records),
-        *model_sections(subject),
         timing_section(records, config, run.model().info.get("device") if run.has_model else None),
     ]
-    return render_page(run.name, _lead(run, records), _facts(run), sections), sections
+    shown = [*_without_empty(sections), *([settings_section(config)] if config else [])]
+    return render_page(run.name, _lead(run, records), _facts(run), shown), sections
+
+
+def _without_empty(sections: Sequence[Section]) -> list[Section]:
+    """Return the sections that show something, and one that says why the others do not."""
+    titles: dict[str, list[str]] = {}
+    for section in sections:
+        titles.setdefault(section.missing, []).append(section.title)
+    notes = [Note(f"{', '.join(of_reason)}: {reason}") for reason, of_reason in titles.items() if reason]
+    return [section for section in sections if not section.missing] + ([Section("Not shown", notes)] if notes else [])
 
 
 def _lead(run: OpenedRun, records: Sequence[Record]) -> str:
@@ -57,7 +67,7 @@ def _lead(run: OpenedRun, records: Sequence[Record]) -> str:
     if not records:
         return f"{words}."
     last = records[-1]
-    return f"{words}: {last['images']:,} images seen in {last['epoch']:.4g} epochs."
+    return f"{words}: {last['images']:,} images seen in {last['epoch']:.4g} epochs. {health_verdict(records)}".rstrip()
 
 
 def _facts(run: OpenedRun) -> Facts:

@@ -154,6 +154,13 @@ def health_section(records: Sequence[Mapping[str, Any]]) -> Section:
     return Section("Health", [now, Fold("History", [_changes(checked)])], _HEALTH_TEXT)
 
 
+def health_verdict(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the latest findings in a sentence, '' if there are none."""
+    findings: Sequence[Mapping[str, str]] = next((r["health"] for r in reversed(records) if r.get("health")), [])
+    wrong = [f"{CHECK_WORDS[f['check']]} ({STATE_WORDS[f['state']]})" for f in findings if f["state"] != "ok"]
+    return f"Health: {', '.join(wrong) or 'ok'}." if findings else ""
+
+
 def _changes(checked: Sequence[Mapping[str, Any]]) -> Table:
     """A row for each change of a check's state, the first state included."""
     states: dict[str, str] = {}
@@ -209,7 +216,8 @@ def snapshots_section(run: Path, records: Iterable[Mapping[str, Any]]) -> Sectio
     text = "The same codes and the same held-out images at each snapshot."
     if len(chosen) < len(snapshots):
         text += f" {len(chosen)} of {len(snapshots)} snapshots are shown."
-    return Section("Snapshots over time", [SnapshotSlider([_words(images, epochs) for images in chosen], panes)], text)
+    slider = SnapshotSlider([_words(images, epochs) for images in chosen], panes)
+    return Section("Snapshots over time", [Fold(f"Show the snapshots ({len(chosen)})", [slider])], text)
 
 
 def _pictures(folder: Path) -> dict[int, Path]:
@@ -234,7 +242,11 @@ def _words(images: int, epochs: Mapping[int, float]) -> str:
 
 def timing_section(records: Sequence[Mapping[str, Any]], config: Config | None, device: str | None = None) -> Section:
     """Return speed over the run, total time and time per epoch, device and precision."""
-    pairs = [] if config is None else _settings(config, device or config.device)
+    pairs = []
+    if config:
+        t = config.train
+        pairs = [("device", device or config.device), ("precision", t.precision)]
+        pairs += [("memory format", t.memory_format.replace("_", " ")), ("batch", f"{t.batch_size} images")]
     line = speeds(records)
     if line is None:
         blocks: list[Block] = [Note("No speed recorded yet.")]
@@ -267,13 +279,3 @@ def window_seconds(line: Line) -> NDArray[np.float64]:
     """Return the seconds that each record's window took."""
     images, speed = line
     return np.asarray(np.diff(images, prepend=0.0) / speed)
-
-
-def _settings(config: Config, device: str) -> list[tuple[str, str]]:
-    t = config.train
-    return [
-        ("device", device),
-        ("precision", t.precision),
-        ("memory format", t.memory_format.replace("_", " ")),
-        ("batch", f"{t.batch_size} images"),
-    ]

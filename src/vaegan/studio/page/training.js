@@ -52,7 +52,8 @@ function drawChart({ title, caption, lines, points, marks, x_ticks: xTicks, y_ti
   }
   for (const [x, text] of xTicks) svg.append(make("svg:text", { x, y: bottom + 16, "text-anchor": x > right - 16 ? "end" : "middle" }, text));
   for (const [x, text] of marks) {
-    svg.append(make("svg:path", { class: "at", d: `M${x} ${top}V${bottom}` }), make("svg:text", { x: x + 4, y: top + 10 }, text));
+    const place = x > right - 90 ? { x: x - 4, "text-anchor": "end" } : { x: x + 4 };
+    svg.append(make("svg:path", { class: "at", d: `M${x} ${top}V${bottom}` }), make("svg:text", { ...place, y: top + 10 }, text));
   }
   for (const { colour, path, faint, is_dashed: isDashed } of lines) {
     const stroke = `var(--c${colour % 10})`;
