@@ -165,12 +165,14 @@ def test_what_killed_processes_left_goes_with_the_next_write(tmp_path: Path) -> 
     if not child:
         os._exit(0)
     os.waitpid(child, 0)  # a number that no process has now
-    gone = [f".a.{child}.part.txt", f".a.{child}-{files._HOST}.part.json", f".a.{child}.part"]
-    mine = [".a.part.txt", f".b.{child}.part.txt", f".a.{os.getppid()}.part.txt", f".a.{child}-00000000.part.txt"]
-    for name in (*gone[:-1], *mine):
+    gone = [f".a.{child}.part.txt", f".a.{child}-{files._HOST}.part.json", f".a.{child}.part", ".a.1.part"]
+    runs, elsewhere = f".a.{os.getppid()}-{files._HOST}.part.txt", f".a.{child}-00000000.part.txt"
+    mine = [".a.part.txt", f".b.{child}.part.txt", runs, elsewhere]
+    for name in (*gone[:-2], *mine):
         (tmp_path / name).touch()
-    (tmp_path / gone[-1]).mkdir()
-    (tmp_path / gone[-1] / "file").touch()
+    for name in gone[-2:]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
     write_text(tmp_path / "a.txt", "new")
     assert names(tmp_path) == {"a.txt", *mine}
 

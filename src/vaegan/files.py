@@ -157,7 +157,9 @@ def is_leftover(path: Path) -> bool:
 def _is_abandoned(path: Path, match: re.Match[str]) -> bool:
     """Whether the process that was writing this has ended; of another machine's, whether it is a day old."""
     pid = int(match["pid"])
-    if match["host"] not in (None, _HOST) or os.name == "nt":  # there `os.kill` would end the process
+    if match["host"] is None:  # as earlier versions named it
+        return True
+    if match["host"] != _HOST or os.name == "nt":  # there `os.kill` would end the process
         return time.time() - path.lstat().st_mtime > _DAY
     if pid == os.getpid():  # as in each start of a container
         return path not in _live

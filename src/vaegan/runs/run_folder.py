@@ -230,8 +230,6 @@ def clear_run(run: RunFolder, spared: Sequence[str] = ()) -> None:
     for folder in sorted({(run.path / name).parent for name in OF_A_RUN} - {run.path}, reverse=True):
         with contextlib.suppress(OSError):  # not empty, or not there
             folder.rmdir()
-    with contextlib.suppress(OSError):
-        (run.path / PICTURES).rmdir()
 
 
 def remove_leftovers(run: RunFolder) -> None:

@@ -132,10 +132,9 @@ def checkpoint_path(folder: Path, images: int) -> Path:
 
 
 def save_checkpoint(folder: Path, state: State, keep: int) -> Path:
-    """Write ``state`` (which has ``images``) and remove all but the newest ``keep`` checkpoints.
+    """Write ``state`` (with its ``images``); remove all but the newest ``keep`` checkpoints, and those of more images.
 
-    Checkpoints of more images are removed too: they belong to steps that a run which went back makes again. If it
-    cannot be written, UserError is raised and earlier checkpoints are as they were.
+    The latter belong to steps that a run which went back makes again. Raises UserError if it cannot be written.
     """
     path = checkpoint_path(folder, state["images"])
     buffer = io.BytesIO()
@@ -163,10 +162,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def newest_checkpoint(folder: Path, before: Path | None = None) -> Path | None:
-    """The newest intact checkpoint, before another one if named; UserError if there are only damaged ones.
-
-    Damaged ones are skipped with a warning.
-    """
+    """Return the newest intact checkpoint, before another one if named; UserError if there are only damaged ones."""
     paths = list_checkpoints(folder)
     for path in reversed(paths if before is None else paths[: paths.index(before)]):
         if _is_whole(path):
