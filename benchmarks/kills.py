@@ -15,6 +15,7 @@ Commands run as real processes, forked from this one so that torch is imported o
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import random
@@ -118,6 +119,12 @@ def same(one: object, other: object) -> bool:
     return bool(one == other)
 
 
+def is_still_the_last(out: Path) -> bool:
+    """Whether a training was killed before it started over: the settings are the short one's of the round before."""
+    settings = out / "config.yaml"
+    return settings.is_file() and f"images: {SHORT[1]}\n" in settings.read_text()
+
+
 def main() -> None:
     """Kill, resume, compare; print a table and exit with 1 if any run differs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -134,33 +141,35 @@ def main() -> None:
         seconds = {"train": run([*train, str(whole)])}
         wanted = {"train": content(whole)}
         run([*train, str(short), *SHORT])
+        shorter = content(short)
         for command, words in OTHERS.items():
             shutil.copytree(whole, out)
             seconds[command] = run([command, str(out), *words])
             wanted[command] = content(out)
             shutil.rmtree(out)
-        while (num := sum(row[0] for row in rows.values())) < options.kills:
-            print(f"{num} of {options.kills} kills", file=sys.stderr, end="\r", flush=True)
-            command = chance.choice([*["train"] * 6, *OTHERS])
-            if command == "train":
-                words = [*train, str(out), "--overwrite"]
-            else:
-                run([*train, str(out), "--overwrite"])
-                words = [command, str(out), *OTHERS[command]]
-            if not killed(words, chance.uniform(0.0, seconds[command])):
-                continue  # it was faster this time
-            row = rows[command]
-            row[0] += 1
-            row[1] += any(map(is_leftover, out.rglob(".*")))
-            run([*train, str(out)])
-            if command != "train":
-                run(words)
-            got = content(out)
-            row[2] += got.keys() == wanted[command].keys()
-            row[3] += same(got, wanted[command])
-            row[4] += ended(start([*train, str(out), *SHORT, "--overwrite"])) == 0 and same(
-                content(out), content(short)
-            )
+        with contextlib.suppress(KeyboardInterrupt):  # the table is of what has been done
+            while (num := sum(row[0] for row in rows.values())) < options.kills:
+                print(f"{num} of {options.kills} kills", file=sys.stderr, end="\r", flush=True)
+                command = chance.choice([*["train"] * 6, *OTHERS])
+                if command == "train":
+                    words = [*train, str(out), "--overwrite"]
+                else:
+                    run([*train, str(out), "--overwrite"])
+                    words = [command, str(out), *OTHERS[command]]
+                if not killed(words, chance.uniform(0.0, seconds[command])):
+                    continue  # it was faster this time
+                row = rows[command]
+                row[0] += 1
+                row[1] += any(map(is_leftover, out.rglob(".*")))
+                run([*train, str(out), *(["--overwrite"] if is_still_the_last(out) else [])])
+                if command != "train":
+                    run(words)
+                got = content(out)
+                row[2] += got.keys() == wanted[command].keys()
+                row[3] += same(got, wanted[command])
+                if others := [n for n in got | wanted[command] if not same(got.get(n), wanted[command].get(n))]:
+                    print("these differ:", *others, file=sys.stderr)
+                row[4] += ended(start([*train, str(out), *SHORT, "--overwrite"])) == 0 and same(content(out), shorter)
     head = ("killed", "kills", "inside a write", "nothing left", "equal bit for bit", "--overwrite works")
     table = [head, *((command, *map(str, row)) for command, row in sorted(rows.items()))]
     table.append(("all", *(str(sum(column)) for column in zip(*rows.values(), strict=True))))
