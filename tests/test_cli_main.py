@@ -89,6 +89,11 @@ def test_one_line_and_exit_code_2(words, line, capsys):
         (UserError("two\nlines"), 2, "vaegan recipes: two lines"),
         (KeyboardInterrupt(), 130, "vaegan recipes: interrupted"),
         (UserError("surrogate \udc80"), 2, "vaegan recipes: surrogate \\udc80"),
+        (MemoryError(), 2, "vaegan recipes: not enough memory; ask for smaller images, networks, batches or numbers"),
+        (MemoryError("the networks need 9 GB"), 2, "vaegan recipes: not enough memory (the networks need 9 GB); ask"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 2, "vaegan recipes: not enough"),
+        (RuntimeError("CUDA out of memory. Tried to"), 2, "vaegan recipes: not enough memory; ask"),
+        (RuntimeError("x"), 1, "vaegan recipes: this is a bug in vaegan"),
         (ZeroDivisionError("x"), 1, "vaegan recipes: this is a bug in vaegan"),
     ],
 )

@@ -57,7 +57,7 @@ def test_serve_has_the_api_alone(started, studio_run, capsys):
     assert code == 0
     assert "/docs" in capsys.readouterr().out
     client = client_of(served)
-    assert client.get("/").status_code == 404
+    assert client.get("/").url.path == "/docs"
     assert client.get("/api/models/bars/samples").status_code == 200
     assert served["app"].state.registry.batcher.max_rows == 8
     served["app"].state.registry.batcher.close()

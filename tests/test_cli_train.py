@@ -122,6 +122,10 @@ BAD = [
     ("--loss.gamma nan", "--loss.gamma: 'nan' is not allowed: must be a finite number"),
     ("--loss.kl-weight=-2", "--loss.kl-weight: '-2' is not allowed: must be greater than or equal to 0"),
     ("--train.epochs 0", "--train.epochs: '0' is not allowed: must be greater than 0"),
+    ("--train.batch-size 1e30", "--train.batch-size: '1e30' is not allowed: must be a whole number"),
+    ("--train.batch-size 10000000", "--train.batch-size: '10000000' is not allowed: must be less than or equal to 10"),
+    ("--data.size 100000", "--data.size: '100000' is not allowed: must be less than or equal to 4096 or none"),
+    ("--loss.gamma 1e300", "--loss.gamma: '1e300' is not allowed: must be less than or equal to 1000000000"),
     ("--train.batch-size 1.5", "--train.batch-size: '1.5' is not allowed: must be a whole number"),
     ("--model.latent-dim 0", "--model.latent-dim: '0' is not allowed: must be greater than 0"),
     (

@@ -17,6 +17,9 @@ def architecture(**kwargs):
     return {**base, "init": "paper", "encoder": part, "decoder": part, "discriminator": part, **kwargs}
 
 
+LARGE = {"channels": [65_536] * 2, "strides": [1, 1], "kernel": 4095}
+
+
 class TestBadFolders:
     @pytest.fixture
     def saved(self, tmp_path):
@@ -52,6 +55,61 @@ class TestBadFolders:
     def test_unknown_setting_of_a_network(self, saved):
         self.change(saved, architecture={**architecture(), "colour": "red"})
         self.refused(saved, r"config\.json is damaged .*colour")
+
+    @pytest.mark.parametrize(
+        ("values", "told"),
+        [
+            ({"latent_dim": 10**7}, "architecture.latent_dim: 10000000 is not allowed"),
+            ({"latent_dim": 0}, "architecture.latent_dim: 0 is not allowed"),
+            ({"latent_dim": "3x"}, "must be a whole number"),
+            ({"image_shape": [1, 10**7, 4]}, "architecture.image_shape: 10000000 is not allowed"),
+            ({"encoder": {"hidden": [-1]}}, "architecture.encoder.hidden: -1 is not allowed"),
+            ({"encoder": {"hidden": [1] * 10_000}}, "must have at most 32 entries"),
+            ({"network": "residual", "decoder": {"blocks": 10**9}}, "architecture.decoder.blocks: 1000000000 is not"),
+            ({"kind": []}, "architecture.kind"),
+        ],
+    )
+    def test_sizes_out_of_bounds(self, saved, values, told):
+        self.change(saved, architecture=architecture(**values))
+        self.refused(saved, told)
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"encoder": {"hidden": [65_536] * 32, "norm": "batch"}},
+            {"network": "conv", **dict.fromkeys(("encoder", "decoder", "discriminator"), LARGE)},
+        ],
+    )
+    def test_weights_are_compared_before_memory_is_taken(self, saved, values, monkeypatch):
+        """Networks of 500 GB, which the bounds of single numbers let through."""
+
+        def take_memory(*_):
+            raise AssertionError("weights are drawn")
+
+        monkeypatch.setattr(torch.random, "fork_rng", take_memory)
+        self.change(saved, architecture=architecture(**values))
+        self.refused(saved, "do not fit its networks: missing ")
+
+    @pytest.mark.parametrize(
+        "info",
+        [
+            {"label_names": 5},
+            {"condition": {"kind": "labels", "names": ["a", "b"]}},  # of a model that takes none
+            {"condition": {"kind": "labels"}},
+            {"default_prior": ["x"]},
+            {"scale_factor": "x"},
+            [],
+        ],
+    )
+    def test_facts_of_wrong_types(self, saved, info):
+        self.change(saved, info=info)
+        self.refused(saved, r"config\.json")
+
+    def test_a_description_without_end(self, saved):
+        (saved / "config.json").write_text("[" * 10**6)
+        self.refused(saved, r"config\.json is damaged .*nested too deeply")
+        (saved / "config.json").write_bytes(b" " * (2**26 + 1))
+        self.refused(saved, r"config\.json is damaged .*longer than 67.1 MB")
 
     def test_other_sizes_and_other_networks(self, saved):
         self.change(saved, architecture=architecture(encoder={"hidden": [8], "norm": "batch"}))

@@ -110,7 +110,7 @@ def test_yaml_reads_a_number_that_yaml_takes_for_text(tmp_path):
         ({"data.channels": 2}, "data.channels: 2 is not allowed: must be 1 or 3"),
         (
             {"seed": 1.5},
-            "seed: 1.5 is not allowed: must be a whole number, got a number with a fractional part",
+            "seed: 1.5 is not allowed: must be a whole number",
         ),
     ],
 )

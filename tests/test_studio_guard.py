@@ -247,7 +247,147 @@ def test_the_page_needs_nothing_from_elsewhere(client):
         assert len(text) > 500
 
 
-def test_without_the_page_there_is_none(registry):
-    client = TestClient(create_app(registry, page=False), base_url=BASE)
-    assert client.get("/").status_code == 404
-    assert client.get("/api/models").status_code == 200
+def test_without_the_page_the_root_leads_to_the_documentation(registry):
+    client = TestClient(create_app(registry, Access("a-long-token", None), page=False), base_url="http://box.example")
+    root = client.get("/", follow_redirects=False)
+    assert (root.status_code, root.headers["location"]) == (307, "/docs")
+    health = client.get("/health")
+    assert (health.status_code, health.json()["status"]) == (200, "ok")
+    assert client.get("/docs").status_code == 401
+
+
+@pytest.mark.parametrize("origin", ["http://[::1", "null", "", "://", "http://127.0.0.1:8000@evil.example", "\udcff"])
+def test_malformed_origins_are_refused(client, origin):
+    headers = {"origin": origin.encode("utf-8", "surrogateescape")}
+    assert client.get("/api/models", headers=headers).status_code == 403
+
+
+def test_pages_of_other_sites_cannot_ask(client):
+    for site, status in {"cross-site": 403, "same-site": 403, "same-origin": 200, "none": 200}.items():
+        assert client.get(f"{BARS}/samples?num=1", headers={"sec-fetch-site": site}).status_code == status
+    assert client.get("/", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}).status_code == 200
+
+
+def test_all_answers_have_the_headers_that_keep_other_sites_out(client, registry, monkeypatch):
+    def broken():
+        raise OSError("broken")
+
+    answers = [client.get(path) for path in ("/", "/health", "/docs", "/nothing", "/api/models", f"{BARS}/samples")]
+    answers.append(client.get("/api/models", headers={"host": "evil.example"}))
+    monkeypatch.setattr(registry["bars"], "current_version", broken)
+    answers.append(client.get(f"{BARS}/samples"))
+    monkeypatch.undo()
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 404, 200, 200, 403, 500]
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_lone_surrogates_are_answered(client):
+    surrogate = r'"\ud800"'
+    headers = {"content-type": "application/json"}
+    for body in (
+        f'{{"codes": [[0, 0, 0, 0]], "attributes": {{{surrogate}: 1}}}}',
+        f'{{"codes": [[0, 0, 0, 0]], "told": {{"label": {surrogate}}}}}',
+        f'{{"codes": [[0, 0, 0, 0]], {surrogate}: 1}}',
+        f'{{"codes": {surrogate}}}',
+    ):
+        answer = client.post(f"{BARS}/decode", content=body, headers=headers)
+        assert answer.status_code in (404, 422), body
+    assert client.post("/api/token", content=f'{{"token": {surrogate}}}', headers=headers).status_code in (200, 422)
+    assert client.get(f"{BARS}/samples?label=%ED%A0%80").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("num=0", "num: must be greater than or equal to 1"),
+        ("num=x", "num: must be a whole number"),
+        ("num=1.5", "num: must be a whole number"),
+        ("form=exe", "form: must be 'json', 'png', 'gif' or 'npz'"),
+        (f"prior={'x' * 200}", "prior: must have at most 100 characters"),
+    ],
+)
+def test_refused_queries_are_in_our_words(client, query, words):
+    assert client.get(f"{BARS}/samples?{query}").json()["error"] == words
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "codes: missing; give it a value"),
+        ({"codes": 3}, "codes: must be a list"),
+        ({"codes": []}, "codes: must have at least 1 entries"),
+        ({"codes": [["a"]]}, "codes.0.0: must be a number"),
+        ({"codes": [[0]], "colour": 1}, "colour: unknown; leave it out"),
+        ([], "the request: must be an object"),
+    ],
+)
+def test_refused_bodies_are_in_our_words(client, body, words):
+    assert client.post(f"{BARS}/decode", json=body).json()["error"] == words
+
+
+def test_many_wrong_tokens_are_slowed():
+    now = [0.0]
+    access = Access("a-long-token", None, clock=lambda: now[0])
+    for k in range(guard.FREE_GUESSES + 1):
+        assert access.refusal(f"guess {k}", "10.0.0.1")[0] == 401
+    assert access.refusal("another", "10.0.0.1")[0] == 429
+    assert access.refusal("a-long-token", "10.0.0.1")[0] == 429  # else a guess would be free
+    assert access.refusal("a-long-token", "10.0.0.2") is None
+    now[0] += 1
+    assert access.refusal("a-long-token", "10.0.0.1") is None
+    for _ in range(100):  # a page that is open since before the server started again
+        assert access.refusal("stale", "10.0.0.3")[0] == 401
+        assert access.refusal(None, "10.0.0.3")[0] == 401
+    assert access.refusal("a-long-token", "10.0.0.3") is None
+
+
+@pytest.mark.parametrize("name", ["顔", "a\nb", "x" * 250, 'quo"te', "semi;colon"])
+def test_runs_of_any_name_are_served(studio_run, tmp_path, name):
+    import shutil
+    from urllib.parse import quote, unquote
+
+    try:
+        shutil.copytree(studio_run, tmp_path / name)
+    except OSError as error:
+        pytest.skip(f"this disk has no such names: {error}")
+    registry = Registry([str(tmp_path / name)])
+    client = TestClient(create_app(registry), base_url=BASE)
+    (listed,) = client.get("/api/models").json()["models"]
+    assert listed["name"].isprintable()
+    path = f"/api/models/{quote(listed['name'], safe='')}"
+    for form in ("json", "png", "gif", "npz"):
+        assert client.get(f"{path}/samples?num=2&form={form}").status_code == 200
+    answer = client.get(f"{path}/snapshots/samples")
+    plain, _, any_letters = answer.headers["content-disposition"].partition("; filename*=UTF-8''")
+    assert plain.isascii()
+    assert unquote(any_letters) == f"{listed['name']}-samples.gif"
+    registry.batcher.close()
+
+
+def test_one_odd_model_does_not_hide_the_others(studio_run, tmp_path):
+    import shutil
+
+    shutil.copytree(studio_run, tmp_path / "odd")
+    registry = Registry([str(studio_run), str(tmp_path / "odd")])
+    registry["odd"]._version = None
+    (tmp_path / "odd" / "model" / "config.json").write_text('{"format": 1, "info": 3}')
+    client = TestClient(create_app(registry), base_url=BASE)
+    models = client.get("/api/models").json()["models"]
+    assert [model["ready"] for model in models] == [True, False]
+    assert "config.json" in models[1]["reason"]
+    registry.batcher.close()
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("CUDA out of memory."), OSError(24, "Too many open files")]
+)
+def test_exhausted_servers_say_so(client, registry, monkeypatch, error):
+    def broken():
+        raise error
+
+    monkeypatch.setattr(registry["bars"], "current_version", broken)
+    answer = client.get(f"{BARS}/samples")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    monkeypatch.undo()

@@ -69,6 +69,7 @@ def contents(folder):
         ("--model.kind vae-dis-l --loss.metric none/here", "no run or saved model at none/here"),
         ("--loss.feature-layer conv9.conv", "loss.feature-layer: the discriminator has no layer 'conv9.conv'"),
         ("--train.batch-size 1", "batch norm in the encoder needs at least 2 images in each process, not 1"),
+        (f"--model.encoder.hidden {','.join(['65536'] * 32)}", "not enough memory (the networks need 5"),
         ("--model.encoder.strides 8,8", "model.encoder: strides 8,8 are too many for images of 8x8"),
     ],
 )

@@ -12,8 +12,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# The bounds of all numbers, of settings as of options. Past them nothing is trained; they end typing errors early.
+PositiveFloat = Annotated[float, Field(gt=0.0, le=1e9)]
+NonNegativeFloat = Annotated[float, Field(ge=0.0, le=1e9)]
+PositiveInt = Annotated[int, Field(gt=0, le=10**12)]
+Count = Annotated[int, Field(gt=0, le=10**6)]
+"""Of what is in memory at once: images of a batch, samples, codes."""
+Width = Annotated[int, Field(gt=0, le=2**16)]
+"""Of a layer: channels, units, groups, dimensions."""
+Side = Annotated[int, Field(gt=0, le=2**12)]
+"""Of an image or a kernel, in pixels."""
+Steps = Annotated[int, Field(ge=2, le=1000)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Widths = Annotated[tuple[Width, ...], Field(max_length=32)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Kind = Literal["ae", "vae", "gan", "vae-dis-l", "vaegan"]
 ADVERSARIAL_KINDS = ("gan", "vaegan")
@@ -71,7 +84,7 @@ class DataSettings(Settings):
     data-{00..07}.tar names several shards, hf:NAME a data set of the Hugging Face hub."""
     root: Path | None = None
     """Folder with the official files of a named source; missing files are downloaded into it."""
-    size: PositiveInt | None = None
+    size: Side | None = None
     """Resize images to this height and width; default: the source's own size."""
     channels: Literal[1, 3] | None = None
     """1 for grey, 3 for colour; default: as in the source."""
@@ -90,7 +103,7 @@ class DataSettings(Settings):
     """Share of unreadable files above which training does not start."""
     limit: PositiveInt | None = None
     """Use only this many training images, for quick trials. Synthetic sources can also generate more than usual."""
-    workers: PositiveInt | None = None
+    workers: Annotated[int, Field(gt=0, le=256)] | None = None
     """Processes that decode images; default: the number of cores."""
     cache: Path | None = None
     """Folder for decoded images; default: ~/.cache/vaegan."""
@@ -108,22 +121,22 @@ class DataSettings(Settings):
 class PartSettings(Settings):
     """One network: convolutions or residual blocks (none in an MLP), then dense layers."""
 
-    channels: tuple[PositiveInt, ...] = ()
+    channels: Widths = ()
     """Width of each convolution, counted from the image (in the decoder: from its first map); empty in an MLP. In a
     residual network: width of the blocks at each resolution, one more than there are halvings."""
-    blocks: PositiveInt = 2
+    blocks: Annotated[int, Field(gt=0, le=32)] = 2
     """Residual blocks at each resolution; the decoder has one more. Residual networks only."""
-    groups: PositiveInt = 32
+    groups: Width = 32
     """Groups of each group norm; must divide all channels. Residual networks only, which have no other norm."""
     attention: bool = True
     """Self-attention at the lowest resolution. Residual networks only."""
-    strides: tuple[PositiveInt, ...] | None = None
+    strides: Annotated[tuple[Side, ...], Field(max_length=32)] | None = None
     """Stride of each convolution; default 2. The decoder upsamples by it."""
-    kernel: PositiveInt = 5
+    kernel: Side = 5
     """Side of the convolution kernels."""
     padding: Literal["same", "valid"] = "same"
     """'same': a map shrinks by the stride only. 'valid': by the kernel too. The decoder mirrors these sizes."""
-    hidden: tuple[PositiveInt, ...] = ()
+    hidden: Widths = ()
     """Width of each dense layer between convolutions and output (in the decoder: between z and the first map)."""
     norm: Literal["none", "batch", "group", "layer"] = "batch"
     """Normalisation after each layer except the last."""
@@ -140,11 +153,11 @@ class PartSettings(Settings):
 class DecoderSettings(PartSettings):
     """The decoder: dense layers, a first map, upsampling convolutions, an output convolution."""
 
-    first_channels: PositiveInt = 256
+    first_channels: Width = 256
     """Channels of the first map, which a dense layer computes from z."""
-    output_kernel: PositiveInt = 5
+    output_kernel: Side = 5
     """Kernel of the last convolution, which outputs the image."""
-    output_stride: PositiveInt = 1
+    output_stride: Side = 1
     """Factor by which the last convolution upsamples."""
 
 
@@ -156,7 +169,7 @@ class DiscriminatorSettings(PartSettings):
     (Isola et al., arXiv:1611.07004)."""
     spectral_norm: bool = False
     """Divide each weight by its largest singular value (Miyato et al., arXiv:1802.05957)."""
-    minibatch_features: Annotated[int, Field(ge=0)] = 0
+    minibatch_features: Annotated[int, Field(ge=0, le=2**16)] = 0
     """Features of minibatch discrimination before the output (Salimans et al., arXiv:1606.03498); 0 for none."""
 
 
@@ -168,7 +181,7 @@ class ModelSettings(Settings):
     than the recipe's also sets the likelihood, output and weights that it needs, unless you set them."""
     network: Literal["mlp", "conv", "residual"] = "conv"
     """Architecture of the three networks. One other than the recipe's has sizes of its own, unless you set them."""
-    latent_dim: PositiveInt = 20
+    latent_dim: Width = 20
     """Dimensions of z; channels if z is a map."""
     latent: Literal["vector", "map"] = "vector"
     """Whether z is a vector, or a map of latent_dim channels at the residual encoder's lowest resolution."""
@@ -182,6 +195,15 @@ class ModelSettings(Settings):
     encoder: PartSettings = PartSettings()
     decoder: DecoderSettings = DecoderSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
+
+
+class Architecture(ModelSettings):
+    """Arguments of `networks.build_parts`, which a saved model holds to be built again."""
+
+    image_shape: tuple[Width, Side, Side]
+    """(C, H, W)."""
+    condition_dim: Annotated[int, Field(ge=0, le=2**16)] = 0
+    """Dimensions of the condition."""
 
 
 class LossSettings(Settings):
@@ -298,7 +320,7 @@ class OptimSettings(Settings):
     """Snapshots without a lower held-out loss of a network before 'plateau' lowers its rate."""
     plateau_factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
     """Factor by which 'plateau' lowers the rate."""
-    warmup_images: Annotated[int, Field(ge=0)] = 0
+    warmup_images: Annotated[int, Field(ge=0, le=10**12)] = 0
     """Images over which the learning rate rises from 0."""
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Decay per step of the exponential moving average of encoder and decoder, which is saved and used for all outputs;
@@ -314,7 +336,7 @@ class TrainSettings(Settings):
     """Stop after this many images instead of after `epochs`."""
     pretrain_epochs: NonNegativeFloat = 0.0
     """The first of the epochs, which train encoder (its mean) and decoder as a per-pixel autoencoder."""
-    batch_size: PositiveInt = 64
+    batch_size: Count = 64
     """Images per step, over all processes."""
     snapshot_epochs: PositiveFloat = 1.0
     """Epochs between snapshots: image grids, held-out losses, a checkpoint."""
@@ -334,12 +356,12 @@ class TrainSettings(Settings):
     """Also write TensorBoard files, if the extra is installed."""
     priors: tuple[Literal["gaussian", "mixture", "kde", "flow"], ...] = ("gaussian", "mixture", "kde")
     """Priors to fit to the codes at the end; none if empty. A flow takes minutes."""
-    held_out_images: PositiveInt = 1000
+    held_out_images: Count = 1000
     """Held-out images for the losses at a snapshot."""
     best_metric: Literal["auto", "fd", "none"] = "auto"
     """Score that selects RUN/best among the snapshots: 'fd' is the Fréchet distance of samples plus that of
     reconstructions; 'auto' is 'fd' if the run is long enough to be worth training a feature extractor first."""
-    best_images: Annotated[int, Field(ge=2)] = 2000
+    best_images: Annotated[int, Field(ge=2, le=10**6)] = 2000
     """Samples, and at most as many held-out images, for that score."""
 
 
@@ -348,7 +370,7 @@ class Config(Settings):
 
     recipe: str = "digits"
     """Name of the recipe that these settings are based on."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     """Random seed: the same seed, settings and device give the same run."""
     device: str = "auto"
     """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""

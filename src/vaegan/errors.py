@@ -14,6 +14,14 @@ class UserError(ValueError):
         super().__init__(printable(message))
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed: of Python, of NumPy, or of torch on any device."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("allocate memory" in words or "out of memory" in words)
+    )
+
+
 def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
     """Return ``" (perhaps you meant 'x')"`` for the choice most similar to ``word``, or an empty string."""
     matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=cutoff)

@@ -33,6 +33,24 @@ RENAMED = {
     "train.select_images": "train.best_images",
 }
 """Earlier names of settings: files with them can be read; on the command line the error has the new name."""
+_MUST = {
+    "missing": "missing; give it a value",
+    "extra_forbidden": "unknown; leave it out",
+    "int_": "must be a whole number",
+    "float_": "must be a number",
+    "bool_": "must be True or False",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_": "must be text",
+    "list_": "must be a list",
+    "tuple_": "must be a list",
+    "dict_": "must be an object",
+    "model_": "must be an object",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+    "json_invalid": "must be JSON",
+}
+"""What a value must be, by the start of the name of pydantic's error."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _repr = reprlib.Repr()
@@ -95,12 +113,16 @@ def explain(error: ValidationError, names: Sequence[str]) -> str:
 def reason(error: ValidationError) -> str:
     """Return the first value that pydantic refuses, and what it must be, as one line."""
     first = error.errors()[0]
-    value, must = first["input"], first["msg"].replace("Input should be", "must be").split(", unable to")[0]
-    must = must.replace("a valid number", "a number").replace("a valid integer", "a whole number")
-    must = must.replace("a valid boolean", "True or False")
+    value = first["input"]
     offered = re.findall(r"'(.*?)'", first["ctx"]["expected"]) if first["type"] == "literal_error" else []
     hint = nearest(value, offered) if isinstance(value, str) else ""
-    return " ".join(f"{_repr.repr(value)} is not allowed: {must}{hint}".split())
+    return " ".join(f"{_repr.repr(value)} is not allowed: {must_be(first)}{hint}".split())
+
+
+def must_be(error: Mapping[str, Any]) -> str:
+    """Return what a value must be, from one of pydantic's errors."""
+    words = next((words for start, words in _MUST.items() if error["type"].startswith(start)), None)
+    return words.format(**error.get("ctx", {})) if words else error["msg"].replace("Input should be", "must be")
 
 
 def put(values: dict[str, Any], name: str, value: Any) -> None:

@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
-from ..errors import UserError
+from ..errors import UserError, is_out_of_memory
 from ..errors import nearest as nearest_word  # 'nearest' becomes the command of that name, once imported
 from ..files import OF_A_DISK
 from ..schedules import duration
@@ -83,6 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
     except Exception as error:
+        if is_out_of_memory(error):
+            why = f" ({error})" if type(error) is MemoryError and str(error) else ""
+            console.complain(who, f"not enough memory{why}; ask for smaller images, networks, batches or numbers")
+            return 2
         if isinstance(error, OSError) and error.errno in OF_A_DISK:
             what = error.filename or "what the command writes"
             console.complain(who, f"cannot access {what}: {error.strerror}; free some space or choose another place")

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import PositiveFloat, PositiveInt
-
+from ..config import Count, PositiveFloat
 from . import console
 from .common import DataPictureOptions, chosen_images, open_run, output_of, run_defaults, write_and_say
 from .console import print_table
@@ -30,7 +29,7 @@ class Options(DataPictureOptions):
     attribute of more than two values is split at its median: images above it have the attribute.
     """
 
-    num: PositiveInt = 8
+    num: Count = 8
     """Images on the sheet."""
     attribute: tuple[str, ...] = ()
     """Names, separated by commas; all attributes if not set, or all labels where there are no attributes."""
@@ -42,13 +41,13 @@ class Options(DataPictureOptions):
     jointly."""
     orthogonalise: bool = False
     """Keep only the component of each vector that is orthogonal to all others."""
-    images: PositiveInt = 20_000
+    images: Count = 20_000
     """Training images, at most, to compute the vectors from."""
     save: bool = True
     """Save the vectors with the model, if it is a local folder."""
     check: bool = False
     """Check each vector with a classifier; prints a table and writes a JSON file beside the picture."""
-    check_images: PositiveInt = 256
+    check_images: Count = 256
     """Held-out images for the check."""
     check_strength: tuple[PositiveFloat, ...] = (0.5, 1.0, 1.5, 2.0)
     """Strengths of the check."""

@@ -6,8 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import PositiveInt
-
+from ..config import Count
 from ..errors import UserError
 from . import console
 from .common import DataPictureOptions, open_run, output_of, run_defaults, watched
@@ -31,21 +30,21 @@ class Options(DataPictureOptions):
 
     out: Annotated[Path | None, Arg("FOLDER", default="RUN/pictures/cluster")] = None
     """Folder for the results."""
-    num: PositiveInt = 10_000
+    num: Count = 10_000
     """Images, at most."""
-    k: PositiveInt = 10
+    k: Count = 10
     """Number of clusters."""
     method: Literal["kmeans", "mixture"] = "kmeans"
     """k-means, or a mixture of Gaussians."""
-    restarts: PositiveInt = 5
+    restarts: Count = 5
     """Restarts, of which the best is used."""
-    repeats: PositiveInt = 1
+    repeats: Count = 1
     """Repeat with this many seeds, from --seed on, and report means with intervals."""
     baselines: bool = False
     """Also cluster the pixels and their principal components (as many as the codes have dimensions)."""
     map: Literal["pca", "tsne", "none"] = "pca"
     """Map of the codes: two principal components, or t-SNE (extra 'tsne')."""
-    gallery: PositiveInt = 16
+    gallery: Count = 16
     """Images of each cluster in the gallery, nearest to its centre first."""
 
 

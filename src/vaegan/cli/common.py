@@ -8,9 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, PositiveInt
-
-from ..config import DataSettings, Settings
+from ..config import Count, DataSettings, Seed, Settings
 from ..runs.trained_on import data_of_run
 from ..schedules import Beat
 from .options import Arg
@@ -33,13 +31,13 @@ class PictureOptions(Settings):
     """.png writes a grid, .gif an animation, .npz arrays, a name without extension a folder of PNGs."""
     overwrite: bool = False
     """Replace what exists at --out."""
-    num: PositiveInt = 64
+    num: Count = 64
     """Number of images."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     """Seed of every random choice: the same seed gives the same pictures."""
     device: str = "cpu"
     """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
-    batch_size: PositiveInt = 256
+    batch_size: Count = 256
     """Images per forward pass."""
 
 

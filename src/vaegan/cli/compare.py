@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, PositiveInt
-
-from ..config import DataSettings, Settings
+from ..config import Count, DataSettings, Seed, Settings
 from ..errors import UserError
 from ..runs.trained_on import shared_data
 from . import console
@@ -40,7 +38,7 @@ class Options(Settings):
     """Replace what exists at --out."""
     markdown: Annotated[str | None, Arg("FILE.md")] = None
     """Write the printed table as Markdown, for a README; '-' prints Markdown and nothing else."""
-    num: PositiveInt = 10_000
+    num: Count = 10_000
     """Samples, held-out images and training images, at most."""
     prior: str = "all"
     """Prior to sample from: a name such as 'normal', several separated by commas, or 'all'."""
@@ -48,11 +46,11 @@ class Options(Settings):
     """Features that images are compared by; default: 'classifier' with labels or attributes, else 'rotations'."""
     weights: Path | None = None
     """File with the weights of the extractors inception and dinov2."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     """Seed of samples, choice of images and resampling."""
     device: str = "cpu"
     """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
-    batch_size: PositiveInt = 256
+    batch_size: Count = 256
     """Images per forward pass."""
     data: DataSettings = DataSettings(source="")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import PositiveInt
-
+from ..config import Count, PositiveInt
 from ..errors import UserError
 from .common import DataPictureOptions, open_run, output_of, run_defaults, say_where
 from .options import Arg
@@ -29,7 +28,7 @@ class Options(DataPictureOptions):
     """All images, the held-out ones, or the training images."""
     scaled: bool = False
     """Codes for a diffusion model: maps in their shape, times the latent scale factor, log variances to match."""
-    shard: PositiveInt = 8192
+    shard: Count = 8192
     """Images per shard."""
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import PositiveInt
-
+from ..config import Count
 from ..errors import UserError
 from ..metrics.figures import GROUPS, SHARE_OF, info_of
 from . import console
@@ -31,7 +30,7 @@ class Options(DataPictureOptions):
 
     out: Annotated[Path | None, Arg("FILE", default="RUN/evaluation.json")] = None
     """File for the JSON."""
-    num: PositiveInt = 10_000
+    num: Count = 10_000
     """Samples, held-out images and training images, at most."""
     split: Literal["test", "train"] = "test"
     """Reference to measure against: held-out ('test') or training images ('train')."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, PositiveInt
-
+from ..config import Count, Steps
 from .common import DataPictureOptions, chosen_images, open_run, output_of, run_defaults, write_and_say
 
 _log = logging.getLogger("vaegan")
@@ -19,9 +18,9 @@ class Options(DataPictureOptions):
     ends (1 for a cross-fade), the largest step is relative to the mean step (1 at constant speed).
     """
 
-    num: PositiveInt = 8
+    num: Count = 8
     """Number of paths, a row each; with squares, as many as are needed for that many rows (--steps rows each)."""
-    steps: Annotated[int, Field(ge=2)] = 10
+    steps: Steps = 10
     """Images on each path (or each side of a square), both ends included."""
     method: Literal["linear", "spherical"] = "linear"
     """'linear' follows the straight line, 'spherical' turns at constant speed and keeps the norm of the codes."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import PositiveInt
-
+from ..config import Count
 from . import console
 from .common import DataPictureOptions, open_run, output_of, run_defaults, write_and_say
 from .console import print_table
@@ -20,13 +19,13 @@ class Options(DataPictureOptions):
     below -3 indicates memorisation.
     """
 
-    num: PositiveInt = 64
+    num: Count = 64
     """Number of samples to measure."""
-    show: PositiveInt = 8
+    show: Count = 8
     """Samples on the sheet, nearest to a training image (in pixels) first."""
-    k: PositiveInt = 4
+    k: Count = 4
     """Neighbours shown for each sample."""
-    held_out: PositiveInt = 256
+    held_out: Count = 256
     """Held-out images to measure, at most."""
     split: Literal["test", "train"] = "train"
     """Images to search for neighbours; the other split is the baseline."""

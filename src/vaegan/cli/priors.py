@@ -6,8 +6,7 @@ import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import PositiveInt
-
+from ..config import Count
 from ..errors import UserError
 from . import console
 from .common import DataPictureOptions, open_run, run_defaults
@@ -31,7 +30,7 @@ class Options(DataPictureOptions):
     """Which: one Gaussian, a mixture of Gaussians, kernels at stored codes, a flow (takes minutes)."""
     by_label: bool = False
     """Fit to each label by itself, for `Model.sample(labels=...)`."""
-    num: PositiveInt = 200_000
+    num: Count = 200_000
     """Images, at most."""
     split: Literal["test", "train"] = "train"
     """Images trained on or held-out ones."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import PositiveInt
-
+from ..config import Count
 from ..errors import UserError
 from .common import DataPictureOptions, chosen_images, open_run, output_of, run_defaults, say_where, write_and_say
 from .options import Arg
@@ -16,7 +15,7 @@ _NUM_IN_A_PICTURE = 64
 class Options(DataPictureOptions):
     """Show originals beside their reconstructions: by default held-out images of the data the run was trained on."""
 
-    num: Annotated[PositiveInt | None, Arg(default="64, and all images into .npz or a folder")] = None  # type: ignore[assignment]  # wider than the base on purpose
+    num: Annotated[Count | None, Arg(default="64, and all images into .npz or a folder")] = None  # type: ignore[assignment]  # wider than the base on purpose
     """How many, chosen by the seed."""
     triptych: bool = False
     """A .png of three blocks: originals, their reconstructions, and an equal number of samples."""

@@ -6,8 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import PositiveInt
-
+from ..config import Count
 from ..errors import UserError
 from ..runs.trained_on import data_of_run
 from .common import DataPictureOptions, open_run, place_of, run_defaults
@@ -28,9 +27,9 @@ class Options(DataPictureOptions):
 
     out: Annotated[Path | None, Arg("FILE.html", default="RUN/report.html")] = None
     """The page."""
-    num: PositiveInt = 2000
+    num: Count = 2000
     """Images, at most, for clusters, map, traversals and attribute vectors."""
-    k: PositiveInt | None = None
+    k: Count | None = None
     """Number of clusters; default: the number of labels, or 10 without labels."""
 
 

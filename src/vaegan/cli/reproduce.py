@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from ..config import Config, Settings
+from ..config import Config, Count, Settings
 from ..reproducing.plan import DRAWN, Training, base_settings, num_images_of, plan
 from ..schedules import duration
 from . import console
@@ -37,19 +37,19 @@ class Options(Settings):
     """Small networks, a few drawn faces of 32x32 and one seed: takes minutes on two cores."""
     list: bool = False
     """Print the trainings with the expected time on two cores, and exit."""
-    seeds: Annotated[PositiveInt | None, Arg(default=f"{SEEDS}, {QUICK_SEEDS} if quick")] = None
+    seeds: Annotated[Count | None, Arg(default=f"{SEEDS}, {QUICK_SEEDS} if quick")] = None
     """Seeds of the attribute-conditional models, from --seed on."""
     out: Annotated[Path | None, Arg("DIR", default="runs/paper, runs/paper-quick")] = None
     """Folder of all runs, figures and the page."""
     overwrite: bool = False
     """Train again what already exists."""
-    num: Annotated[int, Field(ge=2)] = 1_000
+    num: Annotated[int, Field(ge=2, le=10**6)] = 1_000
     """Held-out attribute vectors, at most."""
-    samples: PositiveInt = 10
+    samples: Count = 10
     """Samples for each attribute vector."""
-    regressor_images: Annotated[PositiveInt | None, Arg(default="depends on the data")] = None
+    regressor_images: Annotated[Count | None, Arg(default="depends on the data")] = None
     """Images seen by the regressor in training."""
-    batch_size: PositiveInt = 256
+    batch_size: Count = 256
     """Images per forward pass in evaluation."""
     settings: Annotated[Config, Arg(inline=True)] = base_settings()
 

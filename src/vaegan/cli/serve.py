@@ -8,9 +8,9 @@ import secrets
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from ..config import DataSettings, Settings
+from ..config import Count, DataSettings, Settings
 from ..errors import UserError
 from ..runs.trained_on import data_of_run
 from .options import Arg
@@ -29,7 +29,7 @@ class ServerOptions(Settings):
     """Token that requests need. Default: none on this machine; for other hosts a random one, which is printed."""
     device: str = "cpu"
     """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best available."""
-    batch_size: PositiveInt = 64
+    batch_size: Count = 64
     """Most images, of requests that arrive at the same time, to compute in one pass."""
     data: DataSettings = DataSettings(source="")
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
-
+from ..config import Count, PositiveFloat, Steps
 from .common import DataPictureOptions, open_run, output_of, run_defaults, write_and_say
 
 _log = logging.getLogger("vaegan")
@@ -18,15 +17,15 @@ class Options(DataPictureOptions):
     All other dimensions are fixed at the code of an image, or at 0.
     """
 
-    num: PositiveInt = 10
+    num: Count = 10
     """Dimensions."""
-    steps: Annotated[int, Field(ge=2)] = 9
+    steps: Steps = 9
     """Number of values for each dimension."""
     range: PositiveFloat = 3.0
     """Values run from minus this to this; the prior's standard deviation is 1."""
     center: Literal["image", "origin"] = "image"
     """Where the other dimensions are held: at the code of an image chosen by the seed, or at 0."""
-    images: PositiveInt = 2000
+    images: Count = 2000
     """Images, at most, over which the KL is averaged."""
 
 

@@ -27,7 +27,7 @@ from ..sharing.card import UNKNOWN_LICENSE
 from ..sharing.hub import check_name, upload_folder
 from .inference import InferenceModel
 from .pretrained import NUM_SAMPLES, REPLACED, write_pretrained
-from .serialization import model_files, one_line_errors, read_description, read_tensors, tensors_digest
+from .serialization import check_fit, model_files, one_line_errors, read_description, read_tensors, tensors_digest
 
 
 class Model(InferenceModel):
@@ -108,7 +108,12 @@ class Model(InferenceModel):
                     f"{folder} holds the weights of user-made networks; give them: load(path, parts={{...}})"
                 )
             else:
-                # Weights are drawn only to be overwritten: the caller's random state is no business of loading.
+                # Without memory first. Weights are drawn only to be overwritten: the caller's random state stays.
+                with torch.device("meta"):
+                    shell = cls.from_architecture(config["architecture"], info=config["info"])
+                check_fit(folder, shell.state_dict())
+                if (c := shell.conditioning) and len(c.names) != config["architecture"].get("condition_dim", 0):
+                    raise ValueError(f"the condition has {len(c.names)} names, the networks take another number")
                 with torch.random.fork_rng(devices=[]):
                     model = cls.from_architecture(config["architecture"], info=config["info"])
         model.load_state_dict(read_tensors(folder, model.state_dict()))

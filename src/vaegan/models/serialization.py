@@ -16,14 +16,41 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import BaseModel, Field, FiniteFloat
 from torch import Tensor
 
+from ..config import Architecture, Kind, PositiveInt, Side, Width
+from ..data.conditions import Conditioning
 from ..errors import UserError
-from ..files import remove, to_json, write_json, written_beside
+from ..files import read_json, remove, to_json, write_json, written_beside
 from ..runs.run_folder import MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
+from ..settings_io import checked
 from ..version import __version__
 
 FORMAT = 1
+
+
+class _Facts(BaseModel):
+    """Types of the facts about a model that are used; there may be others."""
+
+    label_names: tuple[str, ...] = ()
+    default_prior: str | None = None
+    condition: Conditioning | None = None
+    scale_factor: float | None = Field(default=None, allow_inf_nan=False)
+    seed: int | None = None
+    images: int | None = None
+
+
+class _Description(BaseModel):
+    """Types and bounds of `config.json`."""
+
+    kind: Kind
+    image_shape: tuple[Width, Side, Side]
+    latent_dim: PositiveInt
+    code_shape: tuple[PositiveInt, ...] | None = None
+    image_range: tuple[FiniteFloat, FiniteFloat]
+    architecture: Architecture | None
+    info: _Facts
 
 
 def model_files(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> dict[str, bytes]:
@@ -34,13 +61,17 @@ def model_files(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return the content of a folder's `config.json`; UserError if it is damaged or of a newer version."""
+    """Return the content of a folder's `config.json`; UserError if it is damaged, out of bounds or newer."""
     with one_line_errors(folder / MODEL_CONFIG):
-        config: dict[str, Any] = json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))
+        config: dict[str, Any] = read_json(folder / MODEL_CONFIG)
         if (version := int(config["format"])) > FORMAT:
             raise UserError(
                 f"{folder} was written by a newer vaegan (format {version}, this one reads up to {FORMAT}): upgrade"
             )
+        try:
+            checked(_Description, config)
+        except UserError as error:
+            raise ValueError(str(error)) from error
     return config
 
 
@@ -51,31 +82,44 @@ def one_line_errors(path: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged or no model's ({type(error).__name__}: {error}); take it from a copy"
-        ) from error
+    except Exception as error:  # a description can be wrong in any way
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise UserError(f"{path} is damaged or no model's ({reason}); take it from a copy") from error
 
 
-def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights in a folder; UserError if they are damaged or unlike those ``wanted``."""
+def check_fit(folder: Path, wanted: Mapping[str, Tensor]) -> None:
+    """Raise UserError if the weights in a folder are missing, damaged or unlike ``wanted``; reads the header."""
     path = folder / WEIGHTS
-    try:
-        tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; copy the whole folder of the model") from error
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} is damaged ({error}); take it from a copy") from error
+    with _weights_errors(path), safetensors.safe_open(path, "pt") as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118, no mapping
     problems = {
-        "missing": [name for name in wanted if name not in tensors],
-        "too many": [name for name in tensors if name not in wanted],
-        "of another shape": [n for n, own in wanted.items() if n in tensors and tensors[n].shape != own.shape],
-        "not finite": [name for name, tensor in tensors.items() if not tensor.isfinite().all()],
+        "missing": [name for name in wanted if name not in shapes],
+        "too many": [name for name in shapes if name not in wanted],
+        "of another shape": [name for name, own in wanted.items() if shapes.get(name, own.shape) != own.shape],
     }
     reasons = [f"{what} {_some(names)}" for what, names in problems.items() if names]
     if reasons:
         raise UserError(f"the weights in {folder} do not fit its networks: {'; '.join(reasons)}")
+
+
+def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights in a folder; arguments and errors as `check_fit`."""
+    check_fit(folder, wanted)
+    with _weights_errors(folder / WEIGHTS):
+        tensors: dict[str, Tensor] = safetensors.torch.load_file(folder / WEIGHTS)
+    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise UserError(f"the weights in {folder} do not fit its networks: not finite {_some(broken)}")
     return tensors
+
+
+@contextlib.contextmanager
+def _weights_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; copy the whole folder of the model") from error
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is damaged ({error}); take it from a copy") from error
 
 
 def _some(names: Sequence[str], num: int = 3) -> str:

@@ -7,7 +7,6 @@ first and written last: what a killed process leaves are tensors without a descr
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 import safetensors.torch
 
 from ..errors import UserError
-from ..files import to_json, write_together
+from ..files import read_json, to_json, write_together
 from ..runs.run_folder import PRIOR_TENSORS
 from ..runs.run_folder import PRIORS as DESCRIPTION
 from .fit import PRIORS, ByLabel
@@ -52,7 +51,7 @@ def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
         return {}
     remedy = f"take it from a copy, or delete both files and fit anew: vaegan priors {folder}"
     try:
-        saved = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        saved = read_json(folder / DESCRIPTION)
         content = (folder / PRIOR_TENSORS).read_bytes()
         if hashlib.sha256(content).hexdigest() != saved["sha256"]:
             raise ValueError(f"{PRIOR_TENSORS} is not the file that {DESCRIPTION} describes")
@@ -69,8 +68,10 @@ def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
                 raise ValueError(f"'{name}' has {prior.latent_dim} dimensions, the model's codes {latent_dim}")
             if prior.score is not None and not math.isfinite(prior.score.mean):
                 raise ValueError(f"the score of '{name}' is not finite")
+            if not prior.log_prob(prior.sample(2, seed=0)).isfinite().all():  # also fails if tensors do not fit
+                raise ValueError(f"'{name}' gives codes of no density")
             priors[name] = prior
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else ""
         raise UserError(f"the priors in {folder} are damaged ({type(error).__name__}: {reason}); {remedy}") from error
     return priors

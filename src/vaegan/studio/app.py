@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import Body, FastAPI, Request
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from ..version import __version__
 from .docs import docs_page
-from .guard import COOKIE, Access, Guard
-from .http_errors import add_error_handlers, error_response
+from .guard import COOKIE, Access, Guard, address_of
+from .http_errors import JSON, add_error_handlers, error_response
 from .registry import Registry
 from .routes import code_sets, decoding, model_list, reconstruction, run_progress, sampling
 
@@ -22,7 +22,6 @@ _POLICY = (
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
@@ -32,22 +31,30 @@ _PAGE = Path(__file__).parent / "page"
 
 def create_app(registry: Registry, access: Access | None = None, *, page: bool = True) -> FastAPI:
     """Return the application; without ``access`` this machine alone may send requests. The page is for people."""
-    app = FastAPI(title="vaegan", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="vaegan", version=__version__, docs_url=None, redoc_url=None, default_response_class=JSON)
     app.state.registry = registry
     access = access or Access()
     add_error_handlers(app)
     for subject in (model_list, sampling, reconstruction, decoding, code_sets, run_progress):
         app.include_router(subject.router)
-    _add_docs(app)
-    without_token = _add_page(app, access) if page else []
-    app.add_middleware(Guard, access=access, without_token=without_token)
+    _add_docs(app, page)
+    without_token = _add_page(app, access) if page else ["/"]
+    app.add_middleware(Guard, access=access, without_token=["/health", *without_token])
     return app
 
 
-def _add_docs(app: FastAPI) -> None:
+def _add_docs(app: FastAPI, page: bool) -> None:
     @app.get("/docs", include_in_schema=False)
     def docs() -> Response:
         return HTMLResponse(docs_page(app.openapi()), headers=_HEADERS)
+
+    @app.get("/health", tags=["server"])
+    def health() -> dict[str, str]:
+        """Say that the server answers; needs no token."""
+        return {"status": "ok", "version": __version__}
+
+    if not page:
+        app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
 
 
 def _add_page(app: FastAPI, access: Access) -> list[str]:
@@ -59,9 +66,9 @@ def _add_page(app: FastAPI, access: Access) -> list[str]:
 
     @app.post("/api/token", include_in_schema=False)
     def token(request: Request, token: Annotated[str, Body(embed=True, max_length=1000)]) -> Response:
-        if not access.accepts(token):
-            return error_response(401, "this is not the token that the server printed when it started")
-        response = JSONResponse({"ok": True})
+        if (refusal := access.refusal(token, address_of(request.scope))) is not None:
+            return error_response(*refusal)
+        response = JSON({"ok": True})
         secure = request.url.scheme == "https"
         response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure)
         return response

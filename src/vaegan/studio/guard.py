@@ -1,10 +1,10 @@
 """Who may send requests, and how long ones: checked before a request is read.
 
-* The length of a body is bounded, whether it is announced or not.
+* The length of a body is bounded, whether it is announced or not; `server` bounds its time.
 * On loopback no token is needed, but the Host header must name this machine: a web page whose own name is made to
   resolve to 127.0.0.1 is refused (DNS rebinding), and so are requests that pages of other origins send.
 * Elsewhere every request to the API needs the token: ``Authorization: Bearer TOKEN``, or the cookie that the page gets
-  for it.
+  for it. Of many wrong ones from one address, one a second is looked at.
 
 It is our own because starlette's middleware limits no body and refuses no origin.
 """
@@ -12,19 +12,23 @@ It is our own because starlette's middleware limits no body and refuses no origi
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
-from dataclasses import dataclass
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .http_errors import error_response
+from .http_errors import SAFE_HEADERS, error_response
 
 MAX_UPLOAD = 25_000_000  # bytes
 MAX_JSON = 4_000_000
+FREE_GUESSES = 10  # wrong tokens of one address; further ones are looked at once a second
+_MAX_ADDRESSES = 1000
 COOKIE = "vaegan-token"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -35,10 +39,25 @@ class Access:
 
     token: str | None = None
     hosts: tuple[str, ...] | None = LOOPBACK
+    clock: Callable[[], float] = time.monotonic
+    _wrong: OrderedDict[str, tuple[str, float]] = field(default_factory=OrderedDict)  # by address: the last, free when
 
-    def accepts(self, presented: str | None) -> bool:
-        """Whether this is the token, compared in constant time."""
-        return self.token is None or secrets.compare_digest((presented or "").encode(), self.token.encode())
+    def refusal(self, presented: str | None, address: str) -> tuple[int, str] | None:
+        """Return status and line for a token that is not the right one, or comes too soon after many wrong ones."""
+        if self.token is None:
+            return None
+        now, (wrong, free) = self.clock(), self._wrong.get(address, (None, 0.0))
+        if presented and presented != wrong and free > now + FREE_GUESSES:
+            return 429, "too many wrong tokens; try again in a second"
+        given, right = ((token or "").encode("utf-8", "replace") for token in (presented, self.token))
+        if secrets.compare_digest(given, right):
+            return None
+        if presented and presented != wrong:  # the same one again, as of a page that is still open, is no guess
+            self._wrong[address] = presented, max(free, now) + 1
+            self._wrong.move_to_end(address)
+            if len(self._wrong) > _MAX_ADDRESSES:
+                self._wrong.popitem(last=False)
+        return 401, "a token is needed: send 'Authorization: Bearer TOKEN'; the server printed it when it started"
 
 
 class _TooLong(Exception):  # noqa: N818, never seen outside
@@ -56,24 +75,33 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SAFE_HEADERS)
+            await send(message)
+
+        await self._guarded(scope, receive, send_safely)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         limit = MAX_UPLOAD if headers.get("content-type", "").startswith("multipart/") else MAX_JSON
-        refusal = self._refusal(scope["path"], headers) or _too_long(headers.get("content-length"), limit)
+        refusal = self._refusal(scope, headers) or _too_long(headers.get("content-length"), limit)
         if refusal is not None:
             await error_response(*refusal)(scope, receive, send)
             return
         await self._counted(scope, receive, send, limit)
 
-    def _refusal(self, path: str, headers: Headers) -> tuple[int, str] | None:
-        host = headers.get("host", "")
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        path, host = scope["path"], headers.get("host", "")
         if self.access.hosts is not None and _name_of(host) not in self.access.hosts:
             return 403, f"this server answers only to {', '.join(self.access.hosts)}, not to '{host[:100]}'"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.partition("://")[2] != host:
             return 403, f"requests from pages of {origin[:100]} are refused"
-        if path not in self.without_token and not self.access.accepts(_token_of(headers)):
-            return 401, "a token is needed: send 'Authorization: Bearer TOKEN'; the server printed it when it started"
-        return None
+        if path.startswith("/api") and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            return 403, "requests from pages of other sites are refused; open this server's own page"
+        return None if path in self.without_token else self.access.refusal(_token_of(headers), address_of(scope))
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         received, started = 0, False
@@ -108,6 +136,11 @@ def _too_long(length: str | None, limit: int) -> tuple[int, str] | None:
     if length is None or (length.isdigit() and int(length) <= limit):
         return None
     return (413, _LONG.format(limit / 1e6)) if length.isdigit() else (400, "Content-Length is not a number")
+
+
+def address_of(scope: Mapping[str, Any]) -> str:
+    """Return the address that a request comes from."""
+    return str((scope.get("client") or ("",))[0])
 
 
 def _name_of(host: str) -> str:

@@ -11,7 +11,7 @@ from fastapi import Path as InPath
 from starlette.concurrency import run_in_threadpool
 
 from ..config import DataSettings
-from ..errors import UserError, nearest
+from ..errors import UserError, nearest, printable
 from .batching import Batcher
 from .http_errors import Refused
 from .served_model import ModelVersion, ServedModel
@@ -42,7 +42,7 @@ class Registry(Mapping[str, ServedModel]):
     def _new_name(self, source: str) -> str:
         path = Path(source).expanduser()
         path = path.resolve() if path.is_dir() else path
-        name = path.parent.name if path.name == "model" else path.name
+        name = printable(path.parent.name if path.name == "model" else path.name) or "model"
         if name not in self._models:
             return name
         return next(other for k in range(2, 10_000) if (other := f"{name}-{k}") not in self._models)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import numpy as np
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from ..pixels import to_uint8
 from ..report.grid import Bytes, to_image
 from ..views.view import View
 from ..views.write import write_view
+from .http_errors import JSON
 
 Form = Literal["json", "png", "gif", "npz"]
 _TYPES = {"png": "image/png", "gif": "image/gif", "npz": "application/octet-stream"}
@@ -29,13 +32,13 @@ def view_response(form: Form, view: View, *, name: str, **more: Any) -> Response
         plain: dict[str, Any] = {"images": [data_uri(image) for row in view.images for image in row]}
         if view.codes is not None:
             plain["codes"] = rounded(view.codes.flatten(0, 1))
-        return JSONResponse(plain | more)
+        return JSON(plain | more)
     if form == "png":
         return attachment(png(view.picture()), f"{name}.png")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{name}.{form}"
+        path = Path(folder) / f"view.{form}"
         write_view(path, view)
-        return attachment(path.read_bytes(), path.name)
+        return attachment(path.read_bytes(), f"{name}.{form}")
 
 
 def sequence(images: Tensor | Bytes, codes: Tensor | None = None) -> View:
@@ -51,9 +54,11 @@ def npz_response(name: str, **arrays: Any) -> Response:
 
 
 def attachment(content: bytes, name: str) -> Response:
-    """Return a file; the ending of its name gives the media type."""
+    """Return a file; the ending of its name gives the media type. Names of any letters are written as RFC 6266 says."""
     media_type = _TYPES[name.rpartition(".")[2]]
-    return Response(content, media_type=media_type, headers={"Content-Disposition": f'inline; filename="{name}"'})
+    plain = re.sub(r"[^\w .()+-]", "_", name, flags=re.ASCII)
+    words = f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
+    return Response(content, media_type=media_type, headers={"Content-Disposition": words})
 
 
 def png(picture: Bytes) -> bytes:

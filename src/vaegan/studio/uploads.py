@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import threading
+import warnings
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from .served_model import ModelVersion
 
 _FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 _decoding = threading.Lock()
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below by a bound of our own
 
 
 def read_upload(file: UploadFile, version: ModelVersion) -> Tensor:

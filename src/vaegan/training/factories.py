@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,7 +46,8 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
     """Build the model with initial weights from the seed; torch's global generator is left unchanged.
 
     ``info`` is what the saved model says of its training; a conditional model needs its conditions (see `Model`).
-    Raises UserError if the networks do not fit the images, or the run that `loss.metric` names does not fit.
+    Raises UserError if the networks do not fit the images, or the run that `loss.metric` names does not fit,
+    MemoryError if the weights alone are larger than the memory.
     """
     m = config.model
     names = tuple(info["condition"]["names"]) if info and m.condition != "none" else ()
@@ -57,6 +59,10 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
         _check_metric(metric, config, image_shape, names)
         assert metric.architecture is not None
         architecture["discriminator"] = metric.architecture["discriminator"]
+    with torch.device("meta"):  # takes no memory
+        needed = sum(4 * weight.numel() for weight in Model.from_architecture(architecture).parameters())
+    if hasattr(os, "sysconf") and needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        raise MemoryError(f"the networks need {needed / 1e9:.0f} GB")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Model.from_architecture(architecture, info)

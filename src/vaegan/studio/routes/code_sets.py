@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 import torch
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from ...latent.code_paths import order_by_kl
 from ...latent.encoding import encode_images
 from ...pixels import to_uint8
 from ...views.clusters import cluster_gallery, cluster_names
+from ..http_errors import JSON
 from ..registry import Version
 from ..responses import Form, data_uri, npz_response, rounded, view_response
 from ..served_model import BATCH, ModelVersion, Split
@@ -101,7 +102,7 @@ def clusters(
         }
         for cluster, rows in enumerate(nearest)
     ]
-    return JSONResponse({"clusters": listed, "num": len(indices), "split": code_set.split})
+    return JSON({"clusters": listed, "num": len(indices), "split": code_set.split})
 
 
 @router.get("/api/models/{model}/map")
@@ -122,7 +123,7 @@ def code_map(
         named = {} if labels is None else {"labels": labels, "label_names": np.asarray(images.label_names, np.str_)}
         arrays = {"codes": mu.numpy(), "places": places.numpy(), "clusters": result.assignment.numpy()}
         return npz_response(f"{version.name}-map", indices=indices, **arrays, **named)
-    return JSONResponse(
+    return JSON(
         {
             "indices": indices.tolist(),
             "places": rounded(places),

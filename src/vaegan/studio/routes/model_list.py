@@ -7,8 +7,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from ...errors import UserError
 from ...latent.clustering import ALGORITHMS
-from ..http_errors import Refused
 from ..registry import Registry, Served
 from ..served_model import ModelVersion, ServedModel
 
@@ -32,7 +32,7 @@ def _description(served: ServedModel) -> dict[str, Any]:
     common = {"name": served.name, "source": served.source, "run": served.run_folder is not None}
     try:
         version = served.version()
-    except Refused as refusal:  # a run without a model yet
+    except UserError as refusal:  # a run without a model yet, or one that cannot be read
         return common | {"ready": False, "reason": str(refusal)}
     model = version.model
     channels, height, width = model.image_shape

@@ -17,14 +17,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from fastapi import APIRouter
 from fastapi import Path as InPath
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from ...config import KINDS as MODEL_KINDS
 from ...errors import UserError
 from ...report.animation import numbered_pictures, write_animation
 from ...report.curves import loss_charts, score_chart
 from ...runs.run_folder import RunFolder, parse_record
-from ..http_errors import Refused
+from ..http_errors import JSON, Refused
 from ..registry import Served
 from ..responses import attachment, npz_response
 from ..served_model import ServedModel
@@ -44,7 +44,7 @@ def training(served: Served, form: Literal["json", "npz"] = "json") -> Response:
     """Describe the progress of a run: its losses so far, its health, its snapshots; as npz its curves."""
     summary = _progress_of(served).summary()
     if form == "json":
-        return JSONResponse(summary)
+        return JSON(summary)
     arrays = {f"{c['split']}/{c['part']}/{c['loss']}": np.array(c["points"], float) for c in summary["curves"]}
     return npz_response(f"{served.name}-curves", **arrays)
 
@@ -56,9 +56,9 @@ def animation(served: Served, kind: SnapshotKind) -> Response:
     if not paths:
         raise Refused(404, f"{served.name} has no snapshots of {kind}")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{served.name}-{kind}.gif"
+        path = Path(folder) / "snapshots.gif"
         write_animation(path, paths, _MAX_FRAMES)
-        return attachment(path.read_bytes(), path.name)
+        return attachment(path.read_bytes(), f"{served.name}-{kind}.gif")
 
 
 @router.get("/api/models/{model}/snapshots/{kind}/{images}")
