@@ -13,11 +13,12 @@ from PIL import Image
 from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.errors import UserError
-from vaegan.latent.attribute_vectors import apply, find_vectors, load_vectors, save_vectors
+from vaegan.latent.attribute_vectors import AttributeVectors, apply, find_vectors, load_vectors, save_vectors
 from vaegan.metrics.extractors.classifier import train_classifier
 from vaegan.models import Model, load
 from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
+from vaegan.runs.opened import OpenedRun
 from vaegan.settings_io import dump_yaml
 from vaegan.views import attribute_edits
 
@@ -158,6 +159,16 @@ def test_missing_and_damaged_vectors(run):
     (run / "model" / "attributes.safetensors").write_bytes(b"short")
     with pytest.raises(UserError, match="damaged; make it again"):
         load_vectors(run)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 1000), (3, 10), (2,)])
+def test_vectors_that_do_not_fit_the_model_are_refused(run, shape):
+    """A file can be made by anyone: its hash of the weights proves nothing."""
+    counts = torch.ones(2, 2, dtype=torch.int64)
+    vectors = AttributeVectors(("a", "b"), torch.zeros(shape), torch.zeros(2), counts, "difference", False)
+    save_vectors(run / "model", vectors)
+    with pytest.raises(UserError, match=r"the attribute vectors do not fit|damaged"):
+        OpenedRun(run).vectors()
 
 
 def test_mistakes_are_one_line(tmp_path, capsys):

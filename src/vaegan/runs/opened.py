@@ -107,7 +107,14 @@ class OpenedRun:
         """Return the attribute vectors saved with the model, or raise UserError."""
         if self.place.model is None:
             raise UserError(f"run {self.path} has no saved model yet; train it further, to its next snapshot")
-        return load_vectors(self.place.model)
+        vectors, latent_dim = load_vectors(self.place.model), self.model().latent_dim
+        num, shapes = (
+            len(vectors.names),
+            [tuple(t.shape) for t in (vectors.vectors, vectors.thresholds, vectors.counts)],
+        )
+        if shapes != [(num, latent_dim), (num,), (num, 2)]:
+            raise UserError(f"{self.place.model}: the attribute vectors do not fit; run `vaegan attributes` again")
+        return vectors
 
     def data(self) -> ImageData:
         """Return the images it was trained on and those held out, in the model's size, or raise UserError."""
