@@ -28,14 +28,14 @@ def test_a_name_that_begins_like_this_machine_is_another(host):
 
 
 @pytest.fixture
-def port(monkeypatch):
-    """The port of a server without models that holds at most 20 connections."""
+def served(monkeypatch):
+    """Port and connections of a server without models that holds at most 20 of them."""
     monkeypatch.setattr(server, "max_connections", lambda: 20)
     listening = bind("127.0.0.1", 0)
     running = server_of(create_app({}, page=False))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
-    yield listening.getsockname()[1]
+    yield listening.getsockname()[1], running.server_state.connections
     running.should_exit = True
     thread.join()
     listening.close()
@@ -49,7 +49,8 @@ HALF_SENT = (
 )
 
 
-def test_half_sent_requests_keep_nobody_out(port):
+def test_half_sent_requests_keep_nobody_out(served):
+    port, connections = served
     half_open = []
     for k in range(60):
         half_open.append(socket.create_connection(("127.0.0.1", port)))
@@ -57,11 +58,13 @@ def test_half_sent_requests_keep_nobody_out(port):
         if k % 20 == 19:
             with urlopen(f"http://127.0.0.1:{port}/health", timeout=60) as answer:
                 assert answer.status == 200
+            assert len(connections) <= 20 + 1  # one that is being closed
     for each in half_open:
         each.close()
 
 
-def test_what_is_not_http_is_answered_in_the_form_of_all_errors(port):
+def test_what_is_not_http_is_answered_in_the_form_of_all_errors(served):
+    port, _ = served
     with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(b"\0\1\2 is not HTTP\r\n\r\n")
         answer = b"".join(iter(lambda: client.recv(1000), b""))
