@@ -111,7 +111,7 @@ class _Connection(H11Protocol):
         with contextlib.suppress(h11.LocalProtocolError):  # an answer to HEAD has no body
             for event in (
                 h11.Response(status_code=status, headers=headers),
-                h11.Data(response.body),
+                h11.Data(bytes(response.body)),
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
