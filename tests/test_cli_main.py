@@ -86,7 +86,7 @@ def test_one_line_and_exit_code_2(words, line, capsys):
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (UserError("two\nlines"), 2, "vaegan recipes: two lines"),
+        (UserError("two\nlines"), 2, r"vaegan recipes: two\nlines"),
         (KeyboardInterrupt(), 130, "vaegan recipes: interrupted"),
         (UserError("surrogate \udc80"), 2, "vaegan recipes: surrogate \\udc80"),
         (MemoryError(), 2, "vaegan recipes: not enough memory; ask for smaller images, networks, batches or numbers"),
