@@ -348,7 +348,7 @@ def test_attributes_as_people_write_them(tmp_path, opened, caplog, content):
         zip([*data.train.names, *data.test.names], [*data.train.attributes, *data.test.attributes], strict=True)
     )
     np.testing.assert_array_equal([values["000.png"], values["001.png"]], [[0.5, 1], [np.nan, 0]])
-    assert "attributes.csv: 2 images without a row" in caplog.text
+    assert "attributes.csv: images without a row: 2" in caplog.text
 
 
 def test_rows_without_image_and_images_without_row_are_counted(tmp_path, opened, caplog):
@@ -357,8 +357,8 @@ def test_rows_without_image_and_images_without_row_are_counted(tmp_path, opened,
     opened(tmp_path / "x")
     where = tmp_path / "x" / "attributes.csv"
     assert caplog.messages == [
-        f"{where}: 2 rows without an image (A.png, B.png)",
-        f"{where}: 5 images without a row (001.png, 002.png, 003.png, ...)",
+        f"{where}: rows without an image: 2 (A.png, B.png)",
+        f"{where}: images without a row: 5 (001.png, 002.png, 003.png, ...)",
     ]
 
 
@@ -391,8 +391,8 @@ def test_metadata_of_hugging_face_image_folders(tmp_path, opened, caplog, name):
         by_name = dict(zip(part.names, part.attributes[:, 0].tolist(), strict=True))
         assert by_name[f"{side}/000.png"] == 3
         assert np.isnan([by_name[f"{side}/001.png"], by_name[f"{side}/002.png"]]).all()
-    columns = "1 columns of text (text)" if name.endswith("csv") else "2 columns of text (box, text)"
-    assert f"{tmp_path / 'x'}: not read: {columns}" in caplog.messages
+    columns = "1 (text)" if name.endswith("csv") else "2 (box, text)"
+    assert f"{tmp_path / 'x'}: columns of text, not read: {columns}" in caplog.messages
     assert data.left_out == ()
 
 

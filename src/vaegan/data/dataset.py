@@ -124,10 +124,10 @@ def some_rows(num_images: int, num: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(num_images)[:num])
 
 
-def some_of(names: Iterable[str], what: str) -> str:
-    """Return how many names there are and the first few: ``4 files (a, b, c, ...)``."""
+def some_of(names: Iterable[str], what: str = "") -> str:
+    """Return how many names there are and the first few: ``4 not read (a, b, c, ...)``."""
     names = sorted(map(printable, names))
-    return f"{len(names):,} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+    return f"{len(names):,}{what and ' '}{what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -57,7 +57,7 @@ def read_rows(rows: Iterable[_Row], num_images: int, where: str) -> tuple[NDArra
                 row.extend([np.nan] * (place + 1 - len(row)))
                 row[place] = row[place] if cell is None else cell
     if text:
-        log.info("%s: not read: %s", where, some_of(text, "columns of text"))
+        log.info("%s: columns of text, not read: %s", where, some_of(text))
     names = tuple(name for name in columns if name not in text)
     if not names:
         return None, ()
@@ -102,7 +102,7 @@ def table_rows(path: str, content: bytes, files: Sequence[str], where: str) -> I
     without = [file for file, i in relative.items() if lines and i not in lines]
     for names, what in ((strays if lines else [], "rows without an image"), (without, "images without a row")):
         if names:
-            log.warning("%s: %s", at, some_of(names, what))
+            log.warning("%s: %s: %s", at, what, some_of(names))
 
 
 def _key(name: str) -> str:
