@@ -153,7 +153,7 @@ def test_links_out_of_the_run_are_not_followed(studio_run, tmp_path):
         ("decode", {"codes": [["a"]]}, 422, "codes"),
         ("decode", {"codes": [[0, 0, 0, 1e30]]}, 422, "codes"),
         ("decode", {"codes": [[0, 0, 0, 0]] * 513}, 422, "codes"),
-        ("decode", {"codes": [[0, 0, 0, 0]], "attributes": {"smile": 1}}, 404, "there are right, height, said"),
+        ("decode", {"codes": [[0, 0, 0, 0]], "attributes": {"smile": 1}}, 404, "available: right, height, said"),
         ("decode", {"codes": [[0, 0, 0, 0]], "dimensions": {"4": 1}}, 422, "no dimension 4"),
         ("decode", {"codes": [[0, 0, 0, 0]], "dimensions": {"-1": 1}}, 422, "no dimension -1"),
         ("decode", {"codes": [[0, 0, 0, 0]], "told": {"label": "left"}}, 400, "unconditional"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from ..files import write_json
+from ..files import read_json, write_json
 from .dataset import Positions
 from .image_file import Target
 
@@ -107,7 +106,7 @@ def load(folder: Path) -> CacheEntry | None:
     if not folder.is_dir():
         return None
     try:
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        index = read_json(folder / "index.json")
         if changed := [name for name, stamp in index["files"].items() if _stamp(folder / name) != stamp]:
             raise ValueError(f"{changed[0]} has changed")
         arrays = [np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in index["files"]]

@@ -17,7 +17,6 @@ as after more training, are refused.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from torch import Tensor
 
 from ..data.conditions import find_thresholds, has_attribute
 from ..errors import UserError, nearest
-from ..files import to_json, write_together
+from ..files import read_json, to_json, write_together
 from ..models.serialization import file_digest
 from ..runs.locate import find_model
 from ..runs.run_folder import VECTOR_TENSORS, VECTORS, WEIGHTS
@@ -142,7 +141,7 @@ def load_vectors(folder: str | Path) -> AttributeVectors:
     """
     folder = find_model(folder)
     try:
-        description = json.loads((folder / VECTORS).read_text(encoding="utf-8"))
+        description = read_json(folder / VECTORS)
         tensors = safetensors.torch.load_file(folder / VECTOR_TENSORS)
         weights, names = description["weights"], tuple(description["names"])
         digest = file_digest(folder / VECTOR_TENSORS)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -97,9 +96,7 @@ def check_fit(folder: Path, wanted: Mapping[str, Tensor]) -> None:
         "too many": [name for name in shapes if name not in wanted],
         "of another shape": [name for name, own in wanted.items() if shapes.get(name, own.shape) != own.shape],
     }
-    reasons = [f"{what} {_some(names)}" for what, names in problems.items() if names]
-    if reasons:
-        raise UserError(f"the weights in {folder} do not fit its networks: {'; '.join(reasons)}")
+    _refuse(folder, problems)
 
 
 def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -107,8 +104,7 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
     check_fit(folder, wanted)
     with _weights_errors(folder / WEIGHTS):
         tensors: dict[str, Tensor] = safetensors.torch.load_file(folder / WEIGHTS)
-    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        raise UserError(f"the weights in {folder} do not fit its networks: not finite {_some(broken)}")
+    _refuse(folder, {"not finite": [name for name, tensor in tensors.items() if not tensor.isfinite().all()]})
     return tensors
 
 
@@ -122,9 +118,15 @@ def _weights_errors(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is damaged ({error}); take it from a copy") from error
 
 
-def _some(names: Sequence[str], num: int = 3) -> str:
-    more = f" and {len(names) - num} more" if len(names) > num else ""
-    return ", ".join(names[:num]) + more
+def _refuse(folder: Path, problems: Mapping[str, Sequence[str]], num: int = 3) -> None:
+    """Raise UserError with the first few weights of each problem, if there are any."""
+    reasons = [
+        f"{what} {', '.join(names[:num])}" + (f" and {len(names) - num} more" if len(names) > num else "")
+        for what, names in problems.items()
+        if names
+    ]
+    if reasons:
+        raise UserError(f"the weights in {folder} do not fit its networks: {'; '.join(reasons)}")
 
 
 def file_digest(path: Path) -> str:
@@ -154,7 +156,7 @@ def copy_vectors(source: Path | None, folder: Path, tensors: Mapping[str, Tensor
     if source is None or not (source / VECTOR_TENSORS).is_file():
         return ()
     try:
-        description = json.loads((source / VECTORS).read_text(encoding="utf-8"))
+        description = read_json(source / VECTORS)
         names = tuple(map(str, description["names"]))
         saved = safetensors.torch.load_file(source / WEIGHTS)
         fit = description["weights"] == file_digest(source / WEIGHTS) and saved.keys() == tensors.keys()

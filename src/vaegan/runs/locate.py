@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UserError
+from ..files import read_json
 from ..sharing.hub import download_model
 from .run_folder import BEST, EVALUATION, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
 
@@ -35,7 +35,7 @@ class Place:
         """
         for folder in filter(None, (self.model, self.run if self.which == "last" else None)):
             try:
-                evaluation = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+                evaluation = read_json(folder / EVALUATION)
                 if evaluation["model"]["digest"] == digest:
                     return dict(evaluation)
             except (OSError, ValueError, KeyError, TypeError):

@@ -10,7 +10,6 @@ from a mixture of Gaussians, quickly fitted to codes z ~ q(z|x) of training imag
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch import Tensor
 from ..data import ImageData
 from ..data.conditions import Conditioning
 from ..evaluation.image_metrics import moments_of, quick_scores
+from ..files import read_json
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
 from ..metrics.extractors.learned import Learned, num_images_for
 from ..models import Model
@@ -146,6 +146,6 @@ def is_affordable(data: ImageData, total_images: int) -> bool:
 def _best_in(folder: Path) -> float | None:
     """The score of the saved model; None if there is none."""
     try:
-        return float(json.loads((folder / MODEL_CONFIG).read_text(encoding="utf-8"))["info"]["score"])
+        return float(read_json(folder / MODEL_CONFIG)["info"]["score"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
