@@ -20,20 +20,13 @@ _counting: list[OperationCounter] = []
 
 
 class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Context in which matrix products and convolutions are counted, forward and backward.
-
-    Attributes:
-        by_operator: operator name -> operations.
-        num_calls: operators of any kind that made a new tensor.
-        num_elements: of the tensors that they made.
-        counted_elsewhere: above 0 within `counted_as`.
-    """
+    """Context in which matrix products and convolutions are counted, forward and backward."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.by_operator: Counter[str] = Counter()
-        self.num_calls = self.num_elements = 0
-        self.counted_elsewhere = 0
+        self.by_operator: Counter[str] = Counter()  # operations
+        self.num_calls = self.num_elements = 0  # of operators that made a new tensor, of these tensors
+        self.counted_elsewhere = 0  # above 0 within `counted_as`
 
     def __enter__(self) -> OperationCounter:
         _counting.append(self)

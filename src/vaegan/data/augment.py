@@ -36,15 +36,7 @@ class Augment:
         return torch.randn(_NUM_DRAWS, batch_size, generator=generator)[:, share]
 
     def __call__(self, x: Tensor, draws: Tensor) -> Tensor:
-        """Change images.
-
-        Args:
-            x: (B, C, H, W) in [0, 1].
-            draws: of `draw`, (7, B).
-
-        Returns:
-            (B, C, H, W) in [0, 1].
-        """
+        """Change images (B, C, H, W) in [0, 1] by draws (7, B) of `draw`; they stay in [0, 1]."""
         draws, by = draws.to(x), self.deviations
         if by.shift or by.scale or by.rotation:
             x = self._moved(x, *draws[:4])

@@ -50,11 +50,7 @@ class Velocity(nn.Module):
 class Flow(FittedPrior):
     """A rectified flow in whitened codes, conditional on the label where there are labels.
 
-    Args:
-        whitening: from codes to whitened codes.
-        velocity: v, with the weights averaged over training.
-        shares: share of each label, `(num_labels,)`; one share of 1 without labels.
-        num_labels: labels; 0 for none.
+    The velocity v has weights averaged over training; ``shares`` of labels is `(num_labels,)`, one of 1 without labels.
     """
 
     name = "flow"

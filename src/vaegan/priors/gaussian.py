@@ -20,13 +20,7 @@ _FLOOR = 1e-4  # of the widest dimension's deviation; narrower ones count as con
 
 
 class Gaussian(FittedPrior):
-    """A Gaussian with full covariance.
-
-    Args:
-        mean: `(Z,)`.
-        axes: `(Z, Z)`, orthonormal eigenvectors of the covariance in its columns.
-        scales: `(Z,)`, standard deviations along them, positive.
-    """
+    """A Gaussian: mean `(Z,)`, the covariance's orthonormal eigenvectors in columns `(Z, Z)`, deviations along them."""
 
     name = "gaussian"
 

@@ -27,15 +27,10 @@ _ROWS = 2000  # codes whose distances to the members of a cluster are held at a 
 
 
 class KernelDensity(FittedPrior):
-    """Kernels at stored codes.
+    """Kernels at ``stored`` whitened codes `(N, Z)` in ``clusters`` `(N,)`, of deviations that are multiples of h.
 
-    Args:
-        whitening: from codes to whitened codes.
-        stored: whitened codes, `(N, Z)`.
-        clusters: int `(N,)`, the cluster of each.
-        factors: `(K, b, b)`, lower factors L of the clusters' covariances L L^T in the first b dimensions.
-        scales: `(K, Z - b)`, standard deviations in the others.
-        bandwidth: h, of which the kernels' standard deviations are multiples.
+    ``factors`` `(K, b, b)` are lower factors L of the clusters' covariances L L^T in the first b dimensions, ``scales``
+    `(K, Z - b)` standard deviations in the others.
     """
 
     name = "kde"

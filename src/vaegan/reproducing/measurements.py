@@ -56,13 +56,7 @@ _VERSION = 1
 
 
 class Regressor:
-    """Predicts attributes of images.
-
-    Args:
-        network: gives scaled values.
-        conditioning: of the data's attributes: offsets, scales and means.
-        device: where it computes.
-    """
+    """Predicts attributes of images; the network gives values scaled as ``conditioning`` says."""
 
     def __init__(self, network: Classifier, conditioning: Conditioning, device: torch.device | str = "cpu") -> None:
         self.fingerprint = fingerprint_of(network.state_dict())

@@ -14,36 +14,22 @@ from ..report.grid import Bytes, grid, sheet
 
 @dataclass(frozen=True)
 class View:
-    """Pictures to show in a file, on a page, in a JSON answer or in a snapshot.
+    """Pictures to show in a file, on a page, in a JSON answer or in a snapshot."""
 
-    Attributes:
-        images: uint8 `(R, K, H, W, C)`.
-        rows: R names, or none.
-        columns: K names, or none.
-        codes: `(R, K, Z)` that the images were decoded from, or None.
-        originals: what the images reconstruct, of the same shape, or None.
-        labels: int `(R K,)`, or None.
-        names: R K names of the images, or None.
-        is_sequence: whether the images are one sequence that wraps at any width, as samples are; otherwise rows and
-            columns have a meaning.
-        per_row: images in a row where a sequence wraps; chosen if None.
-        plays_back: whether an animation runs back to its start.
-        facts: names and values, as text.
-        caption: what the images show.
-    """
-
-    images: Bytes
-    rows: Sequence[str] = ()
-    columns: Sequence[str] = ()
-    codes: Tensor | None = None
-    originals: Bytes | None = None
-    labels: NDArray[np.int64] | Tensor | None = None
-    names: Sequence[str] | None = None
+    images: Bytes  # uint8 `(R, K, H, W, C)`
+    rows: Sequence[str] = ()  # R names, or none
+    columns: Sequence[str] = ()  # K names, or none
+    codes: Tensor | None = None  # `(R, K, Z)` that the images were decoded from, or None
+    originals: Bytes | None = None  # what the images reconstruct, of the same shape, or None
+    labels: NDArray[np.int64] | Tensor | None = None  # int `(R K,)`, or None
+    names: Sequence[str] | None = None  # R K names of the images, or None
+    # whether the images are one sequence that wraps at any width, as samples are; otherwise rows and columns have a
+    # meaning
     is_sequence: bool = False
-    per_row: int | None = None
-    plays_back: bool = False
-    facts: Sequence[tuple[str, str]] = ()
-    caption: str = ""
+    per_row: int | None = None  # images in a row where a sequence wraps; chosen if None
+    plays_back: bool = False  # whether an animation runs back to its start
+    facts: Sequence[tuple[str, str]] = ()  # names and values, as text
+    caption: str = ""  # what the images show
 
     def frames(self, scale: int | None = None) -> Iterator[Bytes]:
         """Yield the pictures of an animation: of a sequence an image each, else a column each with all rows."""
