@@ -86,7 +86,7 @@ def losses_section(records: Iterable[Mapping[str, Any]]) -> Section:
         return Section("Losses", [Note("No losses recorded yet.")])
     lines = collect_lines(records)
     text = TEXT + "".join(
-        f" From {at:,} images on, the run trains {title}: losses of different phases do not compare."
+        f" From {at:,} images on, the run trains a {title}: losses of different phases do not compare."
         for at, title in phase_marks(records)
     )
     parts = [part for part in PARTS if part in lines]

@@ -90,7 +90,7 @@ def _draw(axes: Any, chart: Chart) -> None:
     axes.set_yticks(*zip(*chart.y_ticks, strict=True))
     for x, text in chart.marks:
         axes.axvline(x, color="grey", linestyle=":", linewidth=1)
-        axes.text(x, TOP, f" {text}", fontsize=8, va="top")
+        axes.text(x, TOP + 4, f" {text}", fontsize=8, va="top")
     axes.grid(True, alpha=0.25)
     axes.legend(fontsize=8, framealpha=0.85)
 
