@@ -108,11 +108,11 @@ def test_a_process_answers_until_it_is_interrupted(studio_run):
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().split("127.0.0.1:")[1].split("/")[0])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=100)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
         connection.request("GET", "/api/models")
         answer = json.loads(connection.getresponse().read())
         connection.close()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=100)
+        _, err = process.communicate(timeout=600)
     assert answer["models"][0]["name"] == "bars"
     assert (process.returncode, err) == (0, "")

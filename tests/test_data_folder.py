@@ -281,7 +281,7 @@ def run_script(tmp_path: Path) -> subprocess.Popen[str]:
 
 def test_two_processes_at_once_and_a_script_without_a_main_guard(tmp_path):
     fill(tmp_path / "x", 300)
-    results = [process.communicate(timeout=100) for process in [run_script(tmp_path), run_script(tmp_path)]]
+    results = [process.communicate(timeout=600) for process in [run_script(tmp_path), run_script(tmp_path)]]
     assert all(out.count("started") == 1 for out, _ in results)
     assert all(err == "" for _, err in results)
     assert len({out.split()[-1] for out, _ in results}) == 1
@@ -295,7 +295,7 @@ def test_killed_decoding_leaves_nothing_that_is_used(tmp_path, opened):
     while not process.stdout.readline().startswith("64 "):
         assert process.poll() is None
     process.kill()
-    process.communicate(timeout=100)  # ends only when the workers, which hold the pipes, have ended too
+    process.communicate(timeout=600)  # ends only when the workers, which hold the pipes, have ended too
     (part,) = (tmp_path / "cache" / "decoded").iterdir()
     assert part.name.endswith(".part")
     data = opened(tmp_path / "x", workers=1)
