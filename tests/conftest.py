@@ -213,7 +213,10 @@ class Forked:
 
 @pytest.fixture(scope="session")
 def start_python(tmp_path_factory):
-    """Start Python with ``-c`` or ``-m`` and these arguments as a process of its own, or as several of one world."""
+    """Start Python with ``-c`` or ``-m`` and these arguments as a process of its own, or as several of one world.
+
+    Torch is imported there already: what a process imports by itself is tested with `subprocess`.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", FORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as forker:
