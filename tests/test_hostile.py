@@ -233,6 +233,14 @@ def test_any_records(data: st.DataObject) -> None:
         assert_nothing_left(place, before)
 
 
+@pytest.mark.parametrize("epoch", [{"epoch": 0.0}, {"epoch": -1.0}, {"epoch": float("nan")}, {"epoch": 1e300}, {}])
+def test_records_of_no_epoch_have_a_report(tmp_path: Path, epoch: dict[str, float]) -> None:
+    records = [{name: value for name, value in record.items() if name != "epoch"} | epoch for record in RECORDS]
+    (tmp_path / "config.yaml").write_text("recipe: digits\n")
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert answer("report", tmp_path, "--out", tmp_path / "out.html", "--data", tmp_path / "nothing")[0] == 0
+
+
 def data_files(place: Path) -> dict[str, bytes]:
     """Return a small data set in each form, by the name of its file."""
     from PIL import Image

@@ -67,7 +67,8 @@ def _lead(run: OpenedRun, records: Sequence[Record]) -> str:
     if not records:
         return f"{words}."
     last = records[-1]
-    return f"{words}: {last['images']:,} images seen in {last['epoch']:.4g} epochs. {health_verdict(records)}".rstrip()
+    epochs = f" in {last['epoch']:.4g} epochs" if "epoch" in last else ""
+    return f"{words}: {last['images']:,} images seen{epochs}. {health_verdict(records)}".rstrip()
 
 
 def _facts(run: OpenedRun) -> Facts:

@@ -255,7 +255,7 @@ def timing_section(records: Sequence[Mapping[str, Any]], config: Config | None, 
     per_image = seconds / line[0][-1]
     times = [("training", duration(seconds)), ("mean", f"{1 / per_image:,.0f} images/s")]
     epochs = [record["epoch"] for record in records if "epoch" in record]
-    if epochs:
+    if epochs and epochs[-1] > 0:
         times.insert(1, ("per epoch", duration(seconds / epochs[-1])))
     chart = draw_chart(
         "speed", "Training speed, averaged between records.", [("images/s", 0, False, line)], from_zero=True
