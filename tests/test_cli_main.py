@@ -157,6 +157,58 @@ def test_the_module_is_the_command_and_a_closed_pipe_is_no_trouble():
     assert done.stdout == "usage: vaegan train [RECIPE] [OPTIONS]\n"
 
 
+def program(body):
+    """Python that runs ``vaegan`` with a command that evaluates these expressions of ``words``."""
+    return f"import os, sys; from vaegan import cli; cli._run = lambda words, who: [{body}]; sys.exit(cli.main())"
+
+
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "printed"),
+    [
+        ({"PYTHONIOENCODING": "ascii"}, b"-1 +- 2, Frechet, \\u9854"),
+        ({"PYTHONIOENCODING": "latin-1"}, "-1 ± 2, Fréchet, \\u9854".encode("latin-1")),
+        (C_LOCALE, b"-1 +- 2, Frechet, \\u9854"),
+    ],
+)
+def test_letters_that_a_terminal_lacks_are_replaced_and_names_of_files_are_not(variables, printed, tmp_path):
+    text = ascii("−1 ± 2, Fréchet, 顔")
+    code = program(f"[print({text}, file=f) for f in (sys.stdout, sys.stderr)], open(words[0], 'w')")
+    words = [sys.executable, "-c", code, f"{tmp_path}/顔"]
+    done = subprocess.run(words, env=os.environ | variables, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (printed + b"\n", printed + b"\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["顔"]
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "2>&-"])
+def test_closed_streams_lead_nowhere(closed, tmp_path):
+    code = program(
+        "(f := open('out', 'w')), print('x'), sys.stderr.write('y'), os.system('echo z; echo z >&2'), sys.stdin.read(), "
+        "sys.stdout.isatty(), f.write(f'{f.fileno() > 2}')"
+    )
+    words = ["bash", "-c", f'"$0" -c "$1" {closed}', sys.executable, code]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, cwd=tmp_path, check=False)
+    assert (done.returncode, (tmp_path / "out").read_text()) == (0, "True")
+
+
+@pytest.mark.parametrize("num", [1, 100_000])
+def test_output_that_cannot_be_written_is_one_line(num):
+    command = ["bash", "-c", '"$0" -c "$1" > /dev/full', sys.executable, program(f"print('x' * {num})")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("width", ["1", "20", "60", "10000", "9" * 5000, "garbage", "²", "-3", ""])
+def test_any_width(width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", width)
+    assert main(["train", "--help-all"]) == main(["--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
+
+
 def test_a_recipe_is_described_with_its_parameters(capsys):
     assert main(["recipes", "--about", "larsen-mnist"]) == 0
     # Two hidden layers of 1024 in each part, z of 128, by hand: weights, biases without a norm, two per norm.

@@ -195,9 +195,9 @@ def check_folder(folder: Path, mark: str, key: str, overwrite: bool, names: Sequ
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` in one piece (see `written_beside`)."""
+    """Write ``text`` to ``path`` in one piece (see `written_beside`); bytes of odd file names are escaped."""
     with written_beside(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -61,6 +61,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     who = f"vaegan {words[0]}" if words and words[0] in COMMANDS else "vaegan"
     if "torch" not in sys.modules and not _OPENMP & os.environ.keys():  # OpenMP reads them as torch is imported
         os.environ.update(OPENMP_WAITING)
+    if argv is None:
+        console.ensure_utf8()
+    console.prepare_streams()
+    code = _code_of(words, who)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard what is left in the buffer, at exit
+        if not isinstance(error, BrokenPipeError):
+            console.complain(who, f"cannot write the output: {error.strerror}; send it elsewhere")
+            return code or 2
+    return code
+
+
+def _code_of(words: list[str], who: str) -> int:
+    """Run a command, print its error if it has one, and return the exit code."""
     begin = time.monotonic()
     try:
         console.set_up()
@@ -68,20 +84,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         took = time.monotonic() - begin
         if took >= _LONG and words[0] not in ("train", "studio", "serve"):
             logging.getLogger("vaegan").info("done in %s", duration(took))
-        sys.stdout.flush()
-        return 0
     except UserError as error:
         console.complain(who, str(error))
         return 2
     except KeyboardInterrupt:
         console.complain(who, "interrupted")
         return 130
-    except BrokenPipeError:
-        # The reader closed the pipe, as `head` does: discard what is left in the buffer, also at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
+        return 0
     except Exception as error:
         if is_out_of_memory(error):
             why = f" ({error})" if type(error) is MemoryError and str(error) else ""
@@ -94,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         console.complain(who, "this is a bug in vaegan; please report it with the lines above")
         return 1
+    return 0
 
 
 def _run(words: list[str], who: str) -> None:

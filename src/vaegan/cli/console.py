@@ -2,21 +2,61 @@
 
 Progress goes to standard output, warnings and errors to standard error. Of several processes (torchrun) only the first
 reports progress; an error names the process if it is not the first. Tables are drawn by rich on a terminal and are
-plain aligned columns elsewhere, so that grep and cut work on them.
+plain aligned columns elsewhere, so that grep and cut work on them. Any terminal will do: see `prepare_streams`.
 """
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TextIO
+
+_ASCII = {"−": "-", "–": "-", "±": "+-", "×": "x", "“": '"', "”": '"', "é": "e"}
 
 
 def is_first_process() -> bool:
     """Return whether this is the process that prints."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def ensure_utf8() -> None:
+    """Start again in Python's UTF-8 mode if names of files and options would be read in another encoding.
+
+    Other libraries fail at such names. What is printed stays in the encoding of the terminal.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and sys.executable and "utf8" not in sys._xoptions:
+        os.environ.setdefault("PYTHONIOENCODING", getattr(sys.stdout, "encoding", "ascii"))
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def prepare_streams() -> None:
+    """Make standard streams and COLUMNS usable, whatever the terminal.
+
+    A closed stream leads nowhere, also for child processes and files opened later; what an encoding lacks is written in
+    ASCII; a width that is none, or beyond reason, is ignored.
+    """
+    codecs.register_error("vaegan", _in_ascii)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, unless the stream's is taken
+            os.set_inheritable(null, True)
+            setattr(sys, name, os.fdopen(null, "w" if number else "r"))
+        elif number and hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="vaegan")
+    if not re.fullmatch("[2-9][0-9]|[1-9][0-9]{2}", os.environ.get("COLUMNS", "80")):
+        del os.environ["COLUMNS"]
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for characters that an encoding lacks: '-' for a minus sign, an escape for other letters."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    return "".join(_ASCII.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text), error.end
 
 
 def set_up() -> None:
@@ -36,11 +76,11 @@ def set_up() -> None:
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """Plain lines; a closed pipe does not stop the work."""
+    """Plain lines; a closed pipe or a full disk does not stop the work."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, the name is logging's
-        """Ignore a closed pipe, report anything else."""
-        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+        """Ignore a stream that takes no more, report anything else."""
+        if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
 
@@ -57,9 +97,9 @@ def _progress_handler() -> logging.Handler:
 def complain(who: str, message: str) -> None:
     """Print an error of a command as one line to standard error."""
     process = "" if is_first_process() else f" (process {os.environ['RANK']})"
-    line = f"{who}{process}: {' '.join(message.split())}"
-    # In one write: lines of several processes do not run into each other.
-    sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
+    with contextlib.suppress(OSError):  # a closed pipe
+        # In one write: lines of several processes do not run into each other.
+        sys.stderr.write(f"{who}{process}: {' '.join(message.split())}\n")
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -22,13 +22,14 @@ ESSENTIAL = (
 )
 """Options of groups that the short help lists too."""
 _WIDTH, _COLUMN = 110, 34
+_NARROWEST = 40
 
 
 def help_of(
     options: type[Settings], table: Sequence[Option], prog: str, values: Mapping[str, Any], *, whole: bool
 ) -> str:
     """Return the help of a command from its options and their values; ``whole`` with all options in full."""
-    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
+    width = max(_NARROWEST, min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns))
     listed = [option for option in table if whole or "." not in option.path or option.path in ESSENTIAL]
     places = [option for option in table if option.arg.positional]
     usage = [option.name if option.field.is_required() else f"[{option.name}]" for option in places]
@@ -52,14 +53,15 @@ def _prefix(option: Option) -> str:
 
 
 def _lines(option: Option, default: str, width: int, *, whole: bool) -> list[str]:
-    """Return an option's name and metavar, with its description beside them."""
+    """Return an option's name and metavar, with its description beside them, or below where there is little room."""
+    column = _COLUMN if width > 2 * _COLUMN else 6
     call = f"  {option.name}" if option.arg.positional else f"  {option.alias or option.name} {option.metavar}".rstrip()
     lines = textwrap.wrap(
-        f"{option.about if whole else option.summary} {default}".strip(), width - _COLUMN, break_on_hyphens=False
+        f"{option.about if whole else option.summary} {default}".strip(), width - column, break_on_hyphens=False
     ) or [""]
-    if len(call) >= _COLUMN:
-        return [call, *(" " * _COLUMN + line for line in lines)]
-    return [call.ljust(_COLUMN) + lines[0], *(" " * _COLUMN + line for line in lines[1:])]
+    if len(call) >= column:
+        return [call, *(" " * column + line for line in lines)]
+    return [call.ljust(column) + lines[0], *(" " * column + line for line in lines[1:])]
 
 
 def _default(option: Option, values: Mapping[str, Any]) -> str:

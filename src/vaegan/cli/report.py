@@ -53,7 +53,7 @@ def run(options: Options) -> None:
     for section in sections:
         if section.missing:
             _log.info("without %s: %s", section.title.lower(), section.missing)
-    _log.info("report of %.1f MB: %s", len(page.encode()) / 1e6, out)
+    _log.info("report of %.1f MB: %s", out.stat().st_size / 1e6, out)
 
 
 def _no_images(options: Options, opened: OpenedRun) -> str:

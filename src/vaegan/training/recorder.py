@@ -187,8 +187,11 @@ class RunningMeans:
 
 
 def open_tensorboard(folder: Path, images: int) -> Any:
-    """Return a TensorBoard writer that resumes at ``images`` and hides later entries; None without the extra."""
-    with contextlib.suppress(ImportError):
+    """Return a TensorBoard writer that resumes at ``images`` and hides later entries; None without the extra.
+
+    Nor does it write to a folder whose name is not UTF-8.
+    """
+    with contextlib.suppress(ImportError, UnicodeError):
         from torch.utils.tensorboard import SummaryWriter
 
         before = threading.excepthook
