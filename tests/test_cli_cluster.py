@@ -59,6 +59,12 @@ def test_everything_is_written_and_the_scores_are_those_of_the_clusters(run, tmp
     assert f"{scores['nmi']:.3f}" in capsys.readouterr().out
 
 
+def test_there_are_as_many_clusters_as_labels(run, told_images, tmp_path):
+    words = ("--data", told_images, "--split", "train", "--num", 20, "--map", "none", "--out", tmp_path / "c")
+    assert command(run, *words) == 0
+    assert json.loads((tmp_path / "c" / "clusters.json").read_text())["k"] == 2
+
+
 def test_baselines_over_seeds_have_intervals(run, capsys):
     words = ("--num", 200, "--k", 3, "--baselines", "--repeats", 3, "--restarts", 1, "--map", "none", "--seed", 5)
     assert command(run, *words, "--method", "mixture") == 0

@@ -185,8 +185,8 @@ def test_letters_that_a_terminal_lacks_are_replaced_and_names_of_files_are_not(v
 @pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "2>&-"])
 def test_closed_streams_lead_nowhere(closed, tmp_path):
     code = program(
-        "(f := open('out', 'w')), print('x'), sys.stderr.write('y'), os.system('echo z; echo z >&2'), sys.stdin.read(), "
-        "sys.stdout.isatty(), f.write(f'{f.fileno() > 2}')"
+        "(f := open('out', 'w')), print('x'), sys.stderr.write('y'), os.system('echo z; echo z >&2'), sys.stdin.read(),"
+        " sys.stdout.isatty(), f.write(f'{f.fileno() > 2}')"
     )
     words = ["bash", "-c", f'"$0" -c "$1" {closed}', sys.executable, code]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, cwd=tmp_path, check=False)

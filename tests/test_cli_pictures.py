@@ -142,7 +142,30 @@ def test_a_gan_interpolates_between_codes_of_itself(tmp_path):
     assert (run / "pictures" / "interpolate.png").is_file()
 
 
+def test_a_gan_traverses_from_the_origin_the_dimension_of_most_change_first(tmp_path):
+    run = make_run(tmp_path / "gan", "gan")
+    words = ("--num", 3, "--steps", 3, "--center", "origin", "--out", tmp_path / "a.npz")
+    assert command("traverse", run, *words) == 0
+    with np.load(tmp_path / "a.npz") as file:
+        images, names = file["images"].reshape(3, 3, 64).astype(float), file["names"]
+    change = abs(images[:, 0] - images[:, 2]).mean(1) / 255
+    assert change[0] >= change[1] >= change[2] > 0
+    model = load(run)
+    z = torch.zeros(2, model.latent_dim)
+    all_changes = []
+    for d in range(model.latent_dim):
+        z[:, d] = torch.tensor([-3.0, 3.0])
+        low, high = to_uint8(model.decode(z)).astype(float)
+        all_changes.append(abs(low - high).mean() / 255)
+        z[:, d] = 0
+    assert change[0] == pytest.approx(max(all_changes))
+    assert names[0].startswith(f"z{int(np.argmax(all_changes))}, {change[0]:.3f}")
+
+
 BAD = [
+    ("traverse RUN/gan", "this model has no encoder, so no image has a code; add --center origin"),
+    ("sample RUN --label 3", "train one with --model.condition labels, or fit a prior for each label: vaegan priors "),
+    ("sample RUN/gan --label 3", "train one with --model.condition labels\n"),
     ("sample", "RUN is missing; write vaegan sample RUN, see --help"),
     ("sample nowhere", "no run or saved model at nowhere; check the path"),
     ("sample RUN --num 0", "--num: '0' is not allowed: must be greater than 0"),

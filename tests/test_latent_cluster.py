@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 
 from vaegan.errors import UserError
-from vaegan.latent.clustering import ALGORITHMS, kmeans, mixture, pca_map, principal_components, tsne_map
+from vaegan.latent.clustering import ALGORITHMS, default_k, kmeans, mixture, pca_map, principal_components, tsne_map
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,7 @@ def test_principal_components_by_svd():
 
 
 def test_too_few_points():
+    assert [default_k(labels) for labels in ((), ("one",), ("a", "b", "c"), range(102))] == [10, 10, 3, 50]
     with pytest.raises(UserError, match="3 images are too few for 4 clusters"):
         kmeans(torch.zeros(3, 2), 4)
 

@@ -69,7 +69,8 @@ def test_models_are_told(client):
     assert about == client.get(BARS).json()
     assert about["name"] == "bars"
     assert about["image"] == {"channels": 1, "height": 8, "width": 8}
-    assert about["labels"] == ["left", "right"]
+    assert about["labels"] == []  # no prior is fitted by label
+    assert about["clusters"] == len(client.get(f"{BARS}/clusters?split=train&num=40").json()["clusters"]) == 2
     assert about["attributes"] == ["right", "height", "said"]
     assert [prior["name"] for prior in about["priors"]] == ["normal", "gaussian"]
     assert set(about["parts"]) == {"encoder", "decoder", "discriminator"}

@@ -22,6 +22,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def nearest_option(name: str, options: Iterable[str]) -> str:
+    """Return `nearest` for a dotted name: that of the most similar last part, also in another group."""
+    by_part = [(option.removeprefix("--").rpartition(".")[2], option) for option in options]
+    part = name.removeprefix("--").rpartition(".")[2]
+    close = difflib.get_close_matches(part, [each for each, _ in by_part], n=1, cutoff=0.6)
+    return nearest(name, [option for each, option in by_part if each in close], 0)
+
+
 def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
     """Return ``" (perhaps you meant 'x')"`` for the choice most similar to ``word``, or an empty string."""
     matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=cutoff)

@@ -197,7 +197,7 @@ def check_folder(folder: Path, mark: str, key: str, overwrite: bool, names: Sequ
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` in one piece (see `written_beside`); bytes of odd file names are escaped."""
     with written_beside(path) as beside:
-        beside.write_bytes(text.encode("utf-8", "backslashreplace"))
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
 from .config import Config, settings_that_follow
-from .errors import UserError, nearest
+from .errors import UserError, nearest, nearest_option
 from .files import read_bytes, write_text
 
 FORMAT = 1
@@ -139,7 +139,7 @@ def _unknown(name: str, names: Sequence[str]) -> str:
     inside = [other for other in names if other.startswith(name.replace("-", "_") + ".")]
     if inside:
         return f"{name} is a group of settings; name one of them, such as {inside[0]}"
-    hint = nearest(name, names) or "; `vaegan train --help` lists them"
+    hint = nearest_option(name, names) or "; `vaegan train --help` lists them"
     return f"unknown setting {_repr.repr(name)}{hint}"
 
 

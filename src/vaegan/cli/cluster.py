@@ -32,8 +32,8 @@ class Options(DataPictureOptions):
     """Folder for the results."""
     num: Count = 10_000
     """Images, at most."""
-    k: Count = 10
-    """Number of clusters."""
+    k: Count | None = None
+    """Number of clusters; default: the number of labels, or 10 without labels."""
     method: Literal["kmeans", "mixture"] = "kmeans"
     """k-means, or a mixture of Gaussians."""
     restarts: Count = 5
@@ -54,6 +54,7 @@ defaults = run_defaults
 def run(options: Options) -> None:
     """Cluster, draw, score."""
     from ..files import check_folder, write_json
+    from ..latent.clustering import default_k
     from ..runs.run_folder import CLUSTERS
     from ..views.clusters import clusterings, label_scores
 
@@ -63,24 +64,25 @@ def run(options: Options) -> None:
     check_folder(folder, CLUSTERS, "scores", overwrite)
     opened = open_run(options)
     images = opened.images(options.split, options.num, options.seed)
+    k = options.k or default_k(images.label_names)
     mu, _ = opened.encode(images)
     seeds = range(options.seed, options.seed + options.repeats)
     runs = list(
         clusterings(
-            mu, images, options.k, options.method, seeds=seeds, restarts=options.restarts, baselines=options.baselines,
+            mu, images, k, options.method, seeds=seeds, restarts=options.restarts, baselines=options.baselines,
             watch=watched,
         )
     )  # fmt: skip
     first = runs[0][2]
     _write(options, folder, images, mu, first)
     records = [{"points": points, "seed": seed, **label_scores(clusters, images)} for points, seed, clusters in runs]
-    sizes = first.assignment.bincount(minlength=options.k).tolist()
+    sizes = first.assignment.bincount(minlength=k).tolist()
     write_json(
         folder / CLUSTERS,
-        {"how": options.method, "k": options.k, "num_images": len(images), "sizes": sizes, "scores": records},
+        {"how": options.method, "k": k, "num_images": len(images), "sizes": sizes, "scores": records},
     )
     _print(records)
-    _log.info("%d clusters of %d images: %s", options.k, len(images), folder)
+    _log.info("%d clusters of %d images: %s", k, len(images), folder)
 
 
 def _write(options: Options, folder: Path, images: ImageSet, mu: Tensor, clusters: Clusters) -> None:

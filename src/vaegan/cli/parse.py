@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from ..config import Settings
-from ..errors import UserError, nearest, printable
+from ..errors import UserError, nearest_option, printable
 from ..settings_io import RENAMED, checked, put
 from .console import is_first_process
 from .help import help_of
@@ -97,4 +97,4 @@ def _refuse(name: str, names: Mapping[str, Option]) -> NoReturn:
     new = (RENAMED | _RENAMED_OPTIONS).get(name.removeprefix("--").replace("-", "_"), "").replace("_", "-")
     if f"--{new}" in names:
         raise UserError(f"{name} is now --{new}")
-    raise UserError(f"unknown option {name}{nearest(name, names) or '; --help lists them'}")
+    raise UserError(f"unknown option {name}{nearest_option(name, names) or '; --help lists them'}")

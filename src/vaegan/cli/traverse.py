@@ -6,6 +6,7 @@ import logging
 from typing import Literal
 
 from ..config import Count, PositiveFloat, Steps
+from ..errors import UserError
 from .common import DataPictureOptions, open_run, output_of, run_defaults, write_and_say
 
 _log = logging.getLogger("vaegan")
@@ -14,7 +15,8 @@ _log = logging.getLogger("vaegan")
 class Options(DataPictureOptions):
     """Show the effect of each code dimension: one row each, the highest mean KL first.
 
-    All other dimensions are fixed at the code of an image, or at 0.
+    All other dimensions are fixed at the code of an image, or at 0. Of a GAN, which has no encoder, the dimension that
+    changes images most comes first (with --center origin).
     """
 
     num: Count = 10
@@ -40,9 +42,11 @@ def run(options: Options) -> None:
     out, overwrite = output_of(options, "traverse.png")
     check_output(out, overwrite)
     opened = open_run(options)
-    opened.check_encoder()
-    images, start = (opened.images(options.split, num, options.seed) for num in (options.images, 1))
-    from_origin = options.center == "origin"
+    from_origin, images, start = options.center == "origin", None, None
+    if opened.model().encoder is not None:
+        images, start = (opened.images(options.split, num, options.seed) for num in (options.images, 1))
+    elif not from_origin:
+        raise UserError("this model has no encoder, so no image has a code; add --center origin")
     view = traversals(opened, images, options.num, options.steps, options.range, start, from_origin=from_origin)
     write_and_say(view, out, overwrite, len(view.images), "dimensions")
     _log.info("%s", ", ".join(f"{name}: {value}" for name, value in view.facts))

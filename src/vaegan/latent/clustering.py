@@ -11,7 +11,7 @@ extra 'tsne' (openTSNE).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,13 +94,21 @@ def principal_components(x: Tensor, num: int) -> Tensor:
     return torch.from_numpy(PCA(num, random_state=0).fit_transform(x.cpu().double().numpy())).float()
 
 
+MOST_CLUSTERS = 50
 ALGORITHMS: dict[str, Callable[..., Clusters]] = {"kmeans": kmeans, "mixture": mixture}
 """Every algorithm by its name; each takes points, k, seed and restarts."""
 
 
+def default_k(label_names: Sequence[str]) -> int:
+    """Return how many clusters to look for: one for each label, at most `MOST_CLUSTERS`; 10 without labels."""
+    return min(len(label_names), MOST_CLUSTERS) if len(label_names) > 1 else 10
+
+
 def _check(z: Tensor, k: int) -> None:
     if len(z) < k:
-        raise UserError(f"{len(z)} images are too few for {k} clusters; take more images or fewer clusters")
+        raise UserError(
+            f"{len(z)} images are too few for {k} clusters; take more images (--split train) or fewer clusters (--k)"
+        )
 
 
 def _clusters(z: Tensor, assignment: object, centres: object) -> Clusters:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ..config import KINDS
 from ..data.dataset import ImageSet
 from ..errors import UserError
-from ..latent.clustering import kmeans, pca_map
+from ..latent.clustering import default_k, kmeans, pca_map
 from ..report.scatter import scatter_block
 from ..runs.opened import OpenedRun, number_of_parameters
 from ..runs.run_folder import Record
@@ -95,7 +95,6 @@ NUM_PATHS, NUM_STEPS = 10, 10
 NUM_DIMENSIONS, NUM_VALUES, REACH = 10, 7, 3.0
 NUM_ATTRIBUTES, NUM_FACES, FEWEST = 12, 10, 5
 NUM_MEMBERS = 12
-MOST_LABELS = 20
 
 
 @dataclass(frozen=True)
@@ -195,8 +194,7 @@ def _attributes(subject: Subject, images: ImageSet | None) -> list[Block]:
 def _clusters(subject: Subject, images: ImageSet | None) -> list[Block]:
     assert images is not None
     mu, _ = subject.run.encode(images)
-    num_labels = len(images.label_names) if images.labels is not None else 0
-    k = subject.k or (num_labels if 2 <= num_labels <= MOST_LABELS else 10)
+    k = subject.k or default_k(images.label_names)
     clusters = kmeans(mu, k, seed=subject.seed)
     view = cluster_gallery(images, clusters, NUM_MEMBERS, blank=127)
     scores = [(_SCORE_NAMES[name], f"{value:.3f}") for name, value in label_scores(clusters, images).items()]

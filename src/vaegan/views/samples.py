@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ..data.conditions import Conditioning
 from ..errors import UserError
-from ..models import Model
 from ..runs.opened import OpenedRun
 from .view import View
 
@@ -31,7 +30,7 @@ def samples(
         per_row = -(-num // len(labels))
         num = per_row * len(labels)
     by_label = bool(model.prior_of(prior).num_labels)
-    c = _condition(model, num, labels, attributes or {}, by_label=by_label)
+    c = _condition(run, num, labels, attributes or {}, by_label=by_label)
     indices = c.argmax(1) if c is not None and model.conditioning and model.conditioning.kind == "labels" else None
     if c is None and labels:
         of_labels = Conditioning("labels", tuple(model.info["label_names"])).of_labels(labels)
@@ -54,16 +53,18 @@ def samples(
 
 
 def _condition(
-    model: Model, num: int, labels: Sequence[str], attributes: Mapping[str, float], *, by_label: bool
+    run: OpenedRun, num: int, labels: Sequence[str], attributes: Mapping[str, float], *, by_label: bool
 ) -> Tensor | None:
     """Return the condition `(num, A)` of the images, if the model takes one."""
+    model = run.model()
     conditioning = model.conditioning
     if conditioning is None:
         if attributes or (labels and not by_label):
             option = "label" if labels else "attribute"
-            raise UserError(
-                f"--{option}: this model is not {option}-conditional; train one with --model.condition {option}s"
-            )
+            remedy = f"train one with --model.condition {option}s"
+            if labels and model.encoder is not None:
+                remedy += f", or fit a prior for each label: vaegan priors {run.path} --by-label"
+            raise UserError(f"--{option}: this model is not {option}-conditional; {remedy}")
         return None
     if labels:
         c = conditioning.of_labels(labels)

@@ -80,6 +80,8 @@ function chooseModel() {
   $("prior").replaceChildren(make("option", { value: "" }, model.default_prior ? `${priorTitle(model.default_prior)} (default)` : "none"), ...priors);
   $("label").replaceChildren(make("option", { value: "" }, "any"), ...model.labels.map((name) => make("option", {}, name)));
   $("label").disabled = !model.labels.length;
+  $("label").title = model.labels.length ? "" : "Not label-conditional; `vaegan priors RUN --by-label` fits a prior for each label";
+  $("k").placeholder = model.clusters;
   $("place").replaceChildren(...model.maps.map((name) => make("option", { value: name }, PROJECTIONS[name] ?? name)));
   fillCondition();
 }

@@ -25,7 +25,7 @@ const DEFAULTS = {
   view: "samples", model: "", seed: "0", num: "36", prior: "", label: "", condition: "{}",
   source: "", examples: "0", attributes: "", dimensions: "",
   corners: "", count: "4", how: "linear", x: "0.5", y: "0.5",
-  place: "pca", colour: "labels", k: "10", by: "kmeans", points: "1000", split: "test", picked: "", box: "",
+  place: "pca", colour: "labels", k: "", by: "kmeans", points: "1000", split: "test", picked: "", box: "",
   kind: "samples", moment: "", cursor: "1", models: "",
 };
 let params = new URLSearchParams(location.hash.slice(1));

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import UserError
-from ...latent.clustering import ALGORITHMS, MAPS, Clusters
+from ...latent.clustering import ALGORITHMS, MAPS, MOST_CLUSTERS, Clusters, default_k
 from ...latent.code_paths import order_by_kl
 from ...latent.encoding import encode_images
 from ...pixels import to_uint8
@@ -28,7 +28,7 @@ _KL_IMAGES = 1000  # over which the KL of each dimension is averaged
 
 Num = Annotated[int, Query(ge=2, le=5000, description="images, at most")]
 Seed = Annotated[int, Query(ge=0, lt=2**31, description="chooses the images and initialises the algorithms")]
-K = Annotated[int, Query(ge=1, le=50, description="clusters")]
+K = Annotated[int | None, Query(ge=1, le=MOST_CLUSTERS, description="clusters; default: as many as labels, else 10")]
 ClusterMethod = Annotated[Literal["kmeans", "mixture"], Query(description="k-means, or a mixture of Gaussians")]
 
 
@@ -43,9 +43,10 @@ class CodeSet(NamedTuple):
         """Return indices in the split `(N,)` and codes `(N, Z)`."""
         return version.codes(*self)[:2]
 
-    def clusters(self, version: ModelVersion, k: int, how: str) -> Clusters:
+    def clusters(self, version: ModelVersion, k: int | None, how: str) -> Clusters:
         """Return k clusters of their codes."""
         _, mu = self.codes(version)
+        k = k or default_k(version.images(self.split).label_names)
         fit = ALGORITHMS[how]
         return version.slowly(("clusters", self, k, how), lambda: fit(mu, k, seed=self.seed, restarts=_RESTARTS))
 
@@ -75,7 +76,7 @@ def dimensions(version: Version, num: Annotated[int, Query(ge=1, le=256)] = 10) 
 def clusters(
     version: Version,
     code_set: Chosen,
-    k: K = 10,
+    k: K = None,
     how: ClusterMethod = "kmeans",
     shown: Annotated[int, Query(ge=1, le=32, description="images of each cluster, the nearest to its centre")] = 12,
     form: Form = "json",
@@ -91,7 +92,7 @@ def clusters(
     if form != "json":
         return view_response(form, cluster_gallery(images, result, shown), name=name)
     names = cluster_names(result, images.labels, images.label_names)
-    nearest = [result.nearest(cluster, shown).tolist() for cluster in range(k)]
+    nearest = [result.nearest(cluster, shown).tolist() for cluster in range(len(names))]
     listed = [
         {
             "name": names[cluster],
@@ -110,7 +111,7 @@ def code_map(
     version: Version,
     code_set: Chosen,
     how: Annotated[Literal["pca", "tsne"], Query(description="principal components, or t-SNE")] = "pca",
-    k: K = 10,
+    k: K = None,
     by: Annotated[ClusterMethod, Query(description="the clustering")] = "kmeans",
     form: Literal["json", "npz"] = "json",
 ) -> Response:

@@ -8,9 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from ...errors import UserError
-from ...latent.clustering import ALGORITHMS
+from ...latent.clustering import ALGORITHMS, default_k
+from ...models import Model
 from ..registry import Registry, Served
-from ..served_model import ModelVersion, ServedModel
+from ..served_model import ServedModel
 
 router = APIRouter(tags=["models"])
 
@@ -47,7 +48,8 @@ def _description(served: ServedModel) -> dict[str, Any]:
         "parts": {name: sum(p.numel() for p in part.parameters()) for name, part in model.parts.items()},
         "priors": priors,
         "default_prior": model.default_prior if model.prior_names else None,
-        "labels": _labels(version),
+        "labels": _labels(model),
+        "clusters": default_k(model.info.get("label_names", ())),
         "attributes": list(version.vectors.names) if version.vectors else [],
         "condition": None if conditioning is None else {"kind": conditioning.kind, "names": list(conditioning.names)},
         "data": served.data_settings.source or None,
@@ -57,12 +59,9 @@ def _description(served: ServedModel) -> dict[str, Any]:
     }
 
 
-def _labels(version: ModelVersion) -> list[str]:
-    """Return the labels that samples can have: those of the condition, or of a prior (to be) fitted by label."""
-    model = version.model
+def _labels(model: Model) -> list[str]:
+    """Return the labels that samples can have: those of the condition, or of a prior fitted by label."""
     if model.conditioning is not None and model.conditioning.kind == "labels":
         return list(model.conditioning.names)
     by_label = any(prior.num_labels for prior in model.priors.values())
-    if model.encoder is None or not (by_label or version.served.data_settings.source):
-        return []
-    return list(model.info.get("label_names", ()))
+    return list(model.info.get("label_names", ())) if by_label else []
