@@ -180,6 +180,22 @@ def test_bad_files_are_counted_named_and_left_out(tmp_path, opened, caplog):
         assert (image == int(name[:3])).all()
 
 
+def test_bad_files_are_named_once_all_of_them_in_a_file(tmp_path, opened, caplog):
+    fill(tmp_path / "x", 40)
+    bad = sorted(f"bad{i}.png" for i in range(5))
+    for name in bad:
+        (tmp_path / "x" / name).write_text("no picture")
+    assert opened(tmp_path / "x", max_unreadable=0.2).num_unreadable == 5
+    (line,) = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert "left out 5 unreadable of 45 images: 'bad" in line
+    assert line.count("(not an image)") == 3
+    listed = Path(line.rpartition("all of them: ")[2]).read_text().splitlines()
+    assert listed == [f"{name}\tnot an image" for name in bad]
+    caplog.clear()
+    assert opened(tmp_path / "x", max_unreadable=0.2).num_unreadable == 5  # decoded already
+    assert not caplog.records
+
+
 def test_too_many_bad_files_stop_it(tmp_path, opened):
     fill(tmp_path / "x", 30)
     for i in range(3):

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import UnidentifiedImageError
 
 from ..errors import UserError
 from .dataset import Items, Positions
@@ -60,7 +61,7 @@ def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedC
                 raise
             except Exception as error:  # damaged images make Pillow raise nearly anything
                 reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
-                unreadable.append((i, reason))
+                unreadable.append((i, "not an image" if isinstance(error, UnidentifiedImageError) else reason))
             else:
                 readable.append(i)
     return DecodedChunk(images[: len(readable)], readable, unreadable)

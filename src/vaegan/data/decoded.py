@@ -16,6 +16,7 @@ import numpy as np
 
 from ..config import DataSettings
 from ..errors import UserError
+from ..files import write_text
 from ..schedules import Beat
 from . import cache
 from .arrays import ArrayItems
@@ -45,12 +46,15 @@ def prepare_data(collection: Collection, settings: DataSettings, on_progress: Pr
             return data
         settings = settings.model_copy(update={"workers": 1})  # a copy of the array for each would cost more
     folder = cache.cache_folder(settings.cache) / "decoded" / _key(collection, split, settings)
-    entry = cache.load(folder) or cache.make(
-        folder, lambda unfinished: _decode(unfinished, collection, split, settings, on_progress)
-    )
-    _check_unreadable(collection, entry.unreadable, len(split), settings)
-    if entry.unreadable:
-        log.warning("%s: left out %s", collection.where, _summary(entry.unreadable, len(split)))
+    listed = folder.with_name(f"{folder.name}-unreadable.txt")
+    entry = cache.load(folder)
+    if entry is None:
+        entry = cache.make(
+            folder, lambda unfinished: _decode(unfinished, collection, split, settings, on_progress, listed)
+        )
+        if entry.unreadable:  # later commands, which find the images decoded, do not say it again
+            log.warning("%s: left out %s", collection.where, _summary(entry.unreadable, len(split), listed))
+    _check_unreadable(collection, entry.unreadable, len(split), settings, listed)
     train, test = (collection.decoded(part.images, part.positions) for part in (entry.train, entry.test))
     return ImageData(collection.name, train, test, entry.fingerprint, len(entry.unreadable), collection.left_out)
 
@@ -102,7 +106,12 @@ def _find_target(collection: Collection, split: Split, settings: DataSettings) -
 
 
 def _decode(
-    folder: Path, collection: Collection, split: Split, settings: DataSettings, on_progress: Progress | None
+    folder: Path,
+    collection: Collection,
+    split: Split,
+    settings: DataSettings,
+    on_progress: Progress | None,
+    listed: Path,
 ) -> dict[str, Any]:
     """Write both arrays of a cache entry into ``folder`` and return the rest of its index."""
     target = _find_target(collection, split, settings)
@@ -119,7 +128,7 @@ def _decode(
         for file, decoded in zip(files, results, strict=True):
             file.append(decoded.images, decoded.positions)
             unreadable.extend((collection.names[i], reason) for i, reason in decoded.unreadable)
-            _check_unreadable(collection, unreadable, len(split), settings)
+            _check_unreadable(collection, unreadable, len(split), settings, listed)
             done += len(decoded.positions) + len(decoded.unreadable)
             beat(done)
             if on_progress is not None:
@@ -135,19 +144,22 @@ def _chunks(positions: Positions) -> list[Positions]:
 
 
 def _check_unreadable(
-    collection: Collection, unreadable: list[tuple[str, str]], num_images: int, settings: DataSettings
+    collection: Collection, unreadable: list[tuple[str, str]], num_images: int, settings: DataSettings, listed: Path
 ) -> None:
     if len(unreadable) > settings.max_unreadable * num_images:
         raise UserError(
-            f"{collection.where}: {_summary(unreadable, num_images)}; "
+            f"{collection.where}: {_summary(unreadable, num_images, listed)}; "
             f"more than --data.max-unreadable {settings.max_unreadable:g} allows, so repair or remove them"
         )
 
 
-def _summary(unreadable: list[tuple[str, str]], num_images: int) -> str:
-    """Return ``2 unreadable of 90 images: 'a.jpg' (why), 'b.jpg' (why)``, with the first few names."""
+def _summary(unreadable: list[tuple[str, str]], num_images: int, listed: Path) -> str:
+    """Return ``2 unreadable of 90 images: 'a.jpg' (why), 'b.jpg' (why)``; of many the first, and the file of all."""
     some = ", ".join(f"{name!r} ({reason})" for name, reason in unreadable[:3])
-    return f"{len(unreadable)} unreadable of {num_images} images: {some}{', ...' if len(unreadable) > 3 else ''}"
+    if len(unreadable) > 3:
+        write_text(listed, "".join(f"{name}\t{reason}\n" for name, reason in sorted(unreadable)))
+        some += f", ...; all of them: {listed}"
+    return f"{len(unreadable)} unreadable of {num_images} images: {some}"
 
 
 def _key(collection: Collection, split: Split, settings: DataSettings) -> str:
