@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -56,7 +57,10 @@ def test_everything_is_written_and_the_scores_are_those_of_the_clusters(run, tmp
     for name in ("gallery.png", "map.png"):
         with Image.open(out / name) as picture:
             assert min(picture.size) > 200
-    assert f"{scores['nmi']:.3f}" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert f"{scores['nmi']:.3f}" in text
+    assert re.match("points  matched accuracy  NMI +ARI +purity\n", text)
+    assert f"follow the labels: {scores['purity']:.0%} of the images" in text
 
 
 def test_there_are_as_many_clusters_as_labels(run, told_images, tmp_path):

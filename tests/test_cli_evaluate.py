@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from vaegan.cli import main
 from vaegan.cli.evaluate import Options, _check_replaces
 from vaegan.errors import UserError
-from vaegan.metrics.figures import GROUPS, info_of
+from vaegan.evaluation.measure import conclusion
+from vaegan.metrics.figures import info_of
 from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml
@@ -35,12 +37,17 @@ def test_the_table_shows_what_the_file_holds(run, tmp_path, capsys):
     report = json.loads((run / "evaluation.json").read_text())
     assert report["extractor"] == {"name": "pixels", "fingerprint": "pixels 1 x 8 x 8"}
     lines = capsys.readouterr().out.splitlines()
-    rows = {" ".join(line.split()[:-4]): line.split()[-4:] for line in lines if line.split()[-1:] == ["100"]}
-    for group in ("yardstick", "reconstructions"):
+    rows = {tuple(re.split(" {2,}", line)[:2]): re.split(" {2,}", line)[2:] for line in lines}
+    assert rows["of", "metric"] == ["better", "value", "95 % interval", "real data", "images"]
+    for group in ("reconstructions", "likelihood", "codes"):
         for name, one in report[group].items():
-            assert rows[f"{GROUPS[group]} {info_of(name).title}"][0] == f"{one['value']:.4g}"
-    one = report["samples"]["normal"]["frechet_distance"]
-    assert rows["samples, normal Fréchet distance"][:2] == [f"{one['value']:.4g}", f"{one['low']:.4g}"]
+            assert f"{one['value']:.4g}" in rows[group, info_of(name).title]
+    one, real = (figures["frechet_distance"] for figures in (report["samples"]["normal"], report["yardstick"]))
+    interval = f"{one['low']:.4g} to {one['high']:.4g}"
+    assert rows["samples, normal", "Fréchet distance"] == [
+        "lower", f"{one['value']:.4g}", interval, f"{real['value']:.4g}", "100"
+    ]  # fmt: skip
+    assert f"{conclusion(report)}." in lines
     assert command(*words) == 0  # the run's own file is replaced
     out = tmp_path / "e.json"
     assert command(*words, "--out", out, "--prior", "normal", "--split", "train") == 0
@@ -59,6 +66,34 @@ def test_more_figures_are_not_replaced_by_fewer():
         _check_replaces(Options(run="r", **words), Path("e.json"), before)
     for damaged in (None, {}, {"yardstick": 3}):
         _check_replaces(Options(run="r", num=1), Path("e.json"), damaged)
+
+
+def figures_of(ratio, low, missing=0, copies=0.04, score=-1.0, distance=1.0):
+    values = {"frechet_distance": distance, "frechet_ratio": ratio, "missing_labels": missing}
+    values |= {"copies_nearer": copies, "copies_score": score}
+    return {name: {"value": value, "low": low, "high": None, "num": 1000} for name, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("samples", "sentence"),
+    [
+        (
+            {"normal": figures_of(9, 8, distance=9.0), "kde": figures_of(1.5, 1.2)},
+            "Samples (prior kde) are 1.5 times as far from held-out images as training images are, by the Fréchet "
+            "distance; no label is missing; no sign of memorisation",
+        ),
+        (
+            {"normal": figures_of(1.1, 0.9, missing=2, copies=0.2)},
+            "Samples (prior normal) are as near to held-out images as training images are, by the Fréchet distance; 2 "
+            "labels are missing; samples lie nearer to training images than held-out images do: the model memorises",
+        ),
+        ({}, "Reconstructions are 3 times as far from held-out images as training images are, by the Fréchet distance"),
+    ],
+)
+def test_the_conclusion(samples, sentence):
+    reconstructions = {name: figures_of(3, 2)[name] for name in ("frechet_distance", "frechet_ratio")}
+    report = {"samples": samples, "reconstructions": reconstructions, "data": {"num": 500}}
+    assert conclusion(report) == sentence
 
 
 @pytest.mark.parametrize(

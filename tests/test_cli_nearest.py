@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,10 @@ def test_neighbours_of_samples_by_a_loop(run, tmp_path, capsys):
     np.testing.assert_array_equal(sheet[:, 0], samples[order])
     np.testing.assert_array_equal(sheet[:, 1], train.images[distances[order].argmin(1)])
     assert names[1] == f"{order[0]} / pixels 1"
-    assert "nearer" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert re.search(r"^metric +in pixels +in codes\n", out, re.MULTILINE)
+    assert re.search(r"^memorisation rate \(none: 0.05\) +[0-9.]+ +[0-9.]+$", out, re.MULTILINE)
+    assert f"\n{report['conclusion']}.\n" in out
     assert command("nearest", run, *words[:-1], tmp_path / "b.npz", "--split", "test") == 0
 
 

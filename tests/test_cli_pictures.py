@@ -163,7 +163,7 @@ def test_a_gan_traverses_from_the_origin_the_dimension_of_most_change_first(tmp_
 
 
 BAD = [
-    ("traverse RUN/gan", "this model has no encoder, so no image has a code; add --center origin"),
+    ("traverse RUN/gan", "this model is a GAN and has no encoder, so no image has a code; add --center origin"),
     ("sample RUN --label 3", "train one with --model.condition labels, or fit a prior for each label: vaegan priors "),
     ("sample RUN/gan --label 3", "train one with --model.condition labels\n"),
     ("sample", "RUN is missing; write vaegan sample RUN, see --help"),

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 
-from vaegan.metrics.memorisation import copying_score, find_nearest, memorisation, placements
+from vaegan.metrics.memorisation import copying_score, find_nearest, in_words, memorisation, placements
 
 
 def distances(num: int, seed: int, shift: float = 0.0) -> torch.Tensor:
@@ -54,6 +54,10 @@ def test_copies_new_images_and_noise_are_told_apart() -> None:
     assert copied.c_t < -10
     assert noise.nearer < 0.05
     assert noise.c_t > 8
+    said = [in_words(each.nearer, each.c_t, 100, 400) for each in (alike, copied, noise)]
+    assert said[0] == "no sign of memorisation"
+    assert said[1] == "samples lie nearer to training images than held-out images do: the model memorises"
+    assert said[2] == "no sign of memorisation: samples lie farther from training images than held-out images do"
 
 
 def test_figures_by_hand() -> None:

@@ -43,9 +43,9 @@ def cell(name: str, value: float, low: float = math.nan, high: float = math.nan)
         (("frechet_distance", 148.2, 134.1, 161.3), ("148", "134 to 161")),
         (("frechet_distance", 1234567.0, 1230000.0, 1240000.0), ("1,234,567", "1,230,000 to 1,240,000")),
         (("sharpness", 0.0031, 0.0016, 0.0195), ("0.0031", "0.0016 to 0.0195")),  # of a spread: far above, not below
-        (("kernel_distance", -0.26, -4.1, 3.6), ("−0.3", "−4.1 to 3.6")),
-        (("coverage", 0.02, -9.0, 9.1), ("0.0", "−9.0 to 9.1")),
-        (("coverage", -0.02, -9.0, 9.1), ("0.0", "−9.0 to 9.1")),  # no minus before nothing
+        (("kernel_distance", -0.26, -4.1, 3.6), ("-0.3", "-4.1 to 3.6")),
+        (("coverage", 0.02, -9.0, 9.1), ("0.0", "-9.0 to 9.1")),
+        (("coverage", -0.02, -9.0, 9.1), ("0.0", "-9.0 to 9.1")),  # no minus before nothing
         (("precision", 1.0, 0.97, 1.0), ("1.000", "0.970 to 1.000")),
         (("precision", 7.0, 0.97, 1.0), ("7.0", "1.0 to 1.0")),  # an interval beside its figure
         (("recall", 1.0, 1.0, 1.0), ("1", "")),

@@ -99,12 +99,31 @@ def test_a_card_is_written_from_the_run(run, tmp_path):
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in card.text.splitlines()]
     assert ["samples", "Fréchet distance", "7.5", "6.25 to 8.75", "1.5", "200"] in rows
     assert ["samples", "missing labels", "0", "–", "–", "200"] in rows
-    assert ["likelihood", "ELBO, nats", "−20.5", "−21 to −20", "–", "150"] in rows
+    assert ["likelihood", "ELBO, nats", "-20.5", "-21 to -20", "–", "150"] in rows
     for row in (["recipe", "digits"], ["images seen", "12,345"], ["seed", "3"], ["gamma", "0.25"]):
         assert row in rows
     assert "1,350 images to train on, 150 held out" in card.text
     assert "Measured on 150 held-out images, samples from the prior normal, seed 5" in card.text
     assert re.search(r"^`cc-by-4.0`, of the model\.", card.text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "author"),
+    [
+        ("vaegan", "1512.09300", "Larsen"),
+        ("vae", "1312.6114", "Kingma"),
+        ("gan", "1406.2661", "Goodfellow"),
+        ("ae", "", ""),
+    ],
+)
+def test_a_card_says_how_to_install_and_cites_the_paper_of_its_kind(kind, number, author, tmp_path):
+    tiny(kind).save_pretrained(tmp_path / "out")
+    card = card_of(tmp_path / "out")
+    assert "```bash\npip install vaegan\n```" in card.text
+    assert set(re.findall(r"arXiv:([0-9.]+[0-9])", card.text)) == {number} - {""}
+    assert [tag for tag in card.data.tags if "arxiv" in tag] == [f"arxiv:{number}"] * bool(number)
+    assert re.findall(r"  author    = {(\w+), ", card.text) == [author] * bool(author)
+    assert ("gan" in card.data.tags) == ("gan" in kind)
 
 
 def test_pictures_are_there_and_show_the_model(run, tmp_path):

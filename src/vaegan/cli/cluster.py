@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ..config import Count
 from ..errors import UserError
+from ..metrics.figures import info_of
 from . import console
 from .common import DataPictureOptions, open_run, output_of, run_defaults, watched
 from .console import print_table
@@ -56,7 +57,7 @@ def run(options: Options) -> None:
     from ..files import check_folder, write_json
     from ..latent.clustering import default_k
     from ..runs.run_folder import CLUSTERS
-    from ..views.clusters import clusterings, label_scores
+    from ..views.clusters import clusterings, conclusion, label_scores
 
     folder, overwrite = output_of(options, "cluster")
     if folder.suffix:
@@ -82,6 +83,8 @@ def run(options: Options) -> None:
         {"how": options.method, "k": k, "num_images": len(images), "sizes": sizes, "scores": records},
     )
     _print(records)
+    if console.is_first_process():
+        print(f"{conclusion(first, images)}.")
     _log.info("%d clusters of %d images: %s", k, len(images), folder)
 
 
@@ -118,7 +121,7 @@ def _print(records: list[dict[str, Any]]) -> None:
     for points in dict.fromkeys(record["points"] for record in records):
         of_points = [[record[name] for name in scores] for record in records if record["points"] == points]
         rows.append([points, *(_interval(list(values)) for values in zip(*of_points, strict=True))])
-    print_table(["points", *scores], rows)
+    print_table(["points", *(info_of(name).title for name in scores)], rows)
 
 
 def _interval(values: list[float]) -> str:

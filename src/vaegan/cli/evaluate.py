@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from ..config import Count
 from ..errors import UserError
-from ..metrics.figures import GROUPS, SHARE_OF, info_of
+from ..metrics.figures import BETTER, GROUPS, SHARE_OF, info_of, plain, shown_in
 from . import console
 from .common import DataPictureOptions, open_run, place_of, run_defaults
 from .console import print_table
@@ -23,9 +23,9 @@ Extractor = Literal["classifier", "rotations", "inception", "dinov2", "pixels"]
 class Options(DataPictureOptions):
     """Evaluate a model: samples of each prior and reconstructions against held-out images.
 
-    Prints a table and writes JSON, which also has the share of each label. The real-data baseline is training images
-    measured in place of samples: a model can hardly come closer to held-out images. Intervals are 95 %. Figures from
-    different extractors or numbers of images cannot be compared.
+    Prints a table (all metrics of the default prior, the main ones of others), what it means, and writes all as JSON.
+    The real-data baseline is training images measured in place of samples: a model can hardly come closer to held-out
+    images. Intervals are 95 %. Metrics from different extractors or numbers of images cannot be compared.
     """
 
     out: Annotated[Path | None, Arg("FILE", default="RUN/evaluation.json")] = None
@@ -47,7 +47,7 @@ defaults = run_defaults
 
 def run(options: Options) -> None:
     """Measure, write, print."""
-    from ..evaluation.measure import evaluate
+    from ..evaluation.measure import conclusion, evaluate
     from ..files import write_json
     from ..metrics.extractors.features import open_extractor
     from ..training.device import pick_device
@@ -73,7 +73,10 @@ def run(options: Options) -> None:
     )
     write_json(out, report)
     if console.is_first_process():
-        print_table(("of", "figure", "value", "low", "high", "images"), list(_rows(report)))
+        default = model.default_prior if model.prior_names else None
+        head = ("of", "metric", "better", "value", "95 % interval", "real data", "images")
+        print_table(head, list(_rows(report, default)))
+        print(f"{conclusion(report)}.")
     for what, why in report["left_out"].items():
         _log.info("%s not measured: %s", what, why)
     _log.info("features of %s, %.0f s: %s", report["extractor"]["name"], report["seconds"], out)
@@ -103,12 +106,22 @@ def _check_replaces(options: Options, out: Path, before: dict[str, Any] | None) 
             )
 
 
-def _rows(report: dict[str, Any]) -> Iterator[list[str]]:
-    groups = {GROUPS[name]: report[name] for name in ("yardstick", "reconstructions", "likelihood", "codes")}
-    groups |= {f"samples, {prior}": figures for prior, figures in report["samples"].items()}
+def _rows(report: dict[str, Any], default: str | None) -> Iterator[list[str]]:
+    """Yield a row for each figure beside the real-data baseline; of priors but the default only the main figures."""
+    groups = {GROUPS[name]: report[name] for name in ("reconstructions", "likelihood", "codes")}
+    for prior in sorted(report["samples"], key=lambda prior: prior == default):
+        figures = report["samples"][prior]
+        shown = figures if prior == default or len(report["samples"]) == 1 else shown_in("summary", "samples")
+        groups[f"samples, {prior}"] = {name: figures[name] for name in shown if name in figures}
     for group, figures in groups.items():
         for name, figure in figures.items():
             if not name.startswith(SHARE_OF):
-                numbers = (figure["value"], figure["low"], figure["high"])
-                cells = ("-" if x is None else f"{x:.4g}" for x in numbers)
-                yield [group, info_of(name).title, *cells, str(figure["num"])]
+                info, real = info_of(name), report["yardstick"].get(name) if group != "likelihood" else None
+                value, low, high = (_number(figure[key]) for key in ("value", "low", "high"))
+                interval = "–" if figure["low"] is None else f"{low} to {high}"
+                baseline = _number(real["value"]) if real else "–"
+                yield [group, info.title, BETTER[info.better], value, interval, baseline, str(figure["num"])]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else plain(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ..config import Count
+from ..metrics.figures import info_of
 from . import console
 from .common import DataPictureOptions, open_run, output_of, run_defaults, write_and_say
 from .console import print_table
@@ -13,10 +14,10 @@ from .console import print_table
 class Options(DataPictureOptions):
     """Show samples beside their nearest training images, in pixels and, if there is an encoder, in codes.
 
-    Distances are root mean square. Held-out images are the baseline: 'nearer' is the share of samples nearer to the
-    training images than 95 % of the held-out images, about 0.05 without memorisation; 'farther' is the probability that
-    a sample is farther away than a held-out image, about 0.5 without memorisation. C_T is the latter as a z-score:
-    below -3 indicates memorisation.
+    Distances are root mean square. Held-out images are the baseline: the memorisation rate is the share of samples
+    nearer to the training images than 95 % of the held-out images, about 0.05 without memorisation; the AUC is the
+    probability that a sample is farther away than a held-out image, about 0.5 without memorisation. The score is the
+    latter in standard deviations: below -3 indicates memorisation.
     """
 
     num: Count = 64
@@ -53,7 +54,10 @@ def run(options: Options) -> None:
     write_and_say(view, out, overwrite, len(view.images), "samples and their neighbours")
     write_json(report, measured)
     if console.is_first_process():
-        rows = [
-            [space, *(f"{value:.3g}" for value in values.values())] for space, values in measured["figures"].items()
-        ]
-        print_table(["distance in", "samples", "held out", "nearer", "farther", "C_T"], rows)
+        spaces = measured["figures"]
+        names = ("nearest_sample", "nearest_held_out", "copies_nearer", "copies_farther", "copies_score")
+        columns = [[f"{value:.3g}" for value in values.values()] for values in spaces.values()]
+        print_table(["metric", *(f"in {space}" for space in spaces)], [
+            [info_of(name).title, *row] for name, *row in zip(names, *columns, strict=True)
+        ])  # fmt: skip
+        print(f"{measured['conclusion']}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
-from ..config import Count, PositiveFloat, Steps
+from ..config import KINDS, Count, PositiveFloat, Steps
 from ..errors import UserError
 from .common import DataPictureOptions, open_run, output_of, run_defaults, write_and_say
 
@@ -46,7 +46,8 @@ def run(options: Options) -> None:
     if opened.model().encoder is not None:
         images, start = (opened.images(options.split, num, options.seed) for num in (options.images, 1))
     elif not from_origin:
-        raise UserError("this model has no encoder, so no image has a code; add --center origin")
+        phrase = KINDS[opened.model().kind].phrase
+        raise UserError(f"this model is {phrase} and has no encoder, so no image has a code; add --center origin")
     view = traversals(opened, images, options.num, options.steps, options.range, start, from_origin=from_origin)
     write_and_say(view, out, overwrite, len(view.images), "dimensions")
     _log.info("%s", ", ".join(f"{name}: {value}" for name, value in view.facts))

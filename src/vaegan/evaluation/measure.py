@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,6 +14,7 @@ from ..data.dataset import ImageData
 from ..errors import UserError, nearest
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
 from ..metrics.figures import GROUPS, Figures, as_json
+from ..metrics.memorisation import in_words
 from ..models import Model
 from ..version import __version__
 from .code_metrics import code_figures, likelihood_figures
@@ -95,6 +97,26 @@ def evaluate(
         "left_out": left_out,
         "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def conclusion(report: dict[str, Any]) -> str:
+    """Say in one sentence how near samples, or else reconstructions, are to real images, and what else is wrong."""
+    measured = {f"samples (prior {name})": figures for name, figures in report["samples"].items() if figures}
+    measured = measured or {"reconstructions": report["reconstructions"]}
+    what, figures = min(measured.items(), key=lambda item: item[1].get("frechet_distance", {}).get("value") or math.inf)
+    parts = []
+    if ratio := figures.get("frechet_ratio"):
+        near = ratio["low"] is not None and ratio["low"] <= 1
+        how = "as near to" if near else f"{ratio['value']:.2g} times as far from"
+        parts.append(f"{what} are {how} held-out images as training images are, by the Fréchet distance")
+    if missing := figures.get("missing_labels"):
+        num = int(missing["value"])
+        parts.append(f"{num or 'no'} label{'s are' if num > 1 else ' is'} missing")
+    if copies := figures.get("copies_nearer"):
+        score = figures["copies_score"]["value"]
+        parts.append(in_words(copies["value"], score, copies["num"], report["data"]["num"]))
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
 
 
 def _chosen_priors(model: Model, names: Sequence[str] | None) -> list[str]:

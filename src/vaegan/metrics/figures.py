@@ -56,11 +56,12 @@ def finite_or_none(number: float | None) -> float | None:
 
 def plain(value: float) -> str:
     """Return a number with four significant digits."""
-    return f"{value:.4g}".replace("-", "−")
+    return f"{value:.4g}"
 
 
 Better = Literal["low", "high", "real"]
 """Which way is better: lower, higher, or nearer to real images."""
+BETTER: dict[Better | None, str] = {"low": "lower", "high": "higher", "real": "closer to real data", None: ""}
 Unit = Literal["", "s", "FLOPs", "count"]
 """How a number is written: with four digits, as a duration, as 1.25 G, or as a whole number."""
 SHARE_OF = "share of "
@@ -121,8 +122,14 @@ _REGISTRY = (
     FigureInfo("gradient", "mean gradient magnitude", "real"),
     FigureInfo("copies_nearer", "memorisation rate (none: 0.05)", card=_SAMPLES),
     FigureInfo("copies_farther", "memorisation AUC (none: 0.5)"),
-    FigureInfo("copies_score", "memorisation score, standard deviations"),
-    FigureInfo("nll", "E[−log p(x|z)], nats"),
+    FigureInfo("copies_score", "memorisation score, standard deviations (memorised: below -3)"),
+    FigureInfo("nearest_sample", "median distance of samples"),
+    FigureInfo("nearest_held_out", "median distance of held-out images"),
+    FigureInfo("accuracy", "matched accuracy", "high"),
+    FigureInfo("nmi", "NMI", "high"),
+    FigureInfo("ari", "ARI", "high"),
+    FigureInfo("purity", "purity", "high"),
+    FigureInfo("nll", "E[-log p(x|z)], nats"),
     FigureInfo("kl", "KL to N(0, I), nats"),
     FigureInfo("elbo", "ELBO, nats", "high", card=_LIKELIHOOD),
     FigureInfo("importance_bound", "importance-weighted bound (64 draws), nats", "high", card=_LIKELIHOOD),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..config import KINDS
 from ..files import write_json, write_text, written_beside
 from ..pixels import to_uint8
 from ..report.grid import grid, write_picture
@@ -57,7 +56,7 @@ def write_pretrained(
     card = CardFacts(
         name,
         license,
-        KINDS[model.kind].phrase,
+        model.kind,
         model.image_shape,
         model.latent_dim,
         {part: sum(p.numel() for p in network.parameters()) for part, network in model.parts.items()},

@@ -30,7 +30,7 @@ _ABOUT = {
     "and convolutions, two for each multiply-add.",
 }
 _INTERVALS = (
-    "Below each figure is its 95 % interval: over seeds (Student's t) where a model has several runs, over images "
+    "Below each value is its 95 % interval: over seeds (Student's t) where a model has several runs, over images "
     "(bootstrap) where it has one, which does not account for other seeds. ★ marks a clear winner, whose interval "
     "overlaps with no other; else the models that overlap with the best are named. No width: the interval is unknown."
 )
@@ -87,7 +87,7 @@ def _details(comparison: Comparison, group: FigureGroup, seed: int, is_pictured:
     if not is_pictured:
         blocks += _pictures(comparison, group, seed) if group.of == "samples" else _missing(comparison, group)
     blocks.append(tables.matrix_of("", group.rows, comparison.models))
-    return Fold(f"{head_of(group)}: all figures ({len(group.rows)})", blocks)
+    return Fold(f"{head_of(group)}: all metrics ({len(group.rows)})", blocks)
 
 
 def _missing(comparison: Comparison, group: FigureGroup) -> list[Note]:

@@ -12,12 +12,11 @@ from functools import partial
 
 from ..evaluation.comparison import ComparedModel, FigureGroup, FigureRow, spreads
 from ..evaluation.seed_groups import Verdict
-from ..metrics.figures import GROUPS, Figure, info_of, plain, shown_in
+from ..metrics.figures import BETTER, GROUPS, Figure, info_of, plain, shown_in
 from ..schedules import duration
 from .content import Block, Cell, Fold, Matrix
 
 REAL = GROUPS["yardstick"]
-_HINTS = {"low": "lower is better", "high": "higher is better", "real": "closer to real data is better"}
 
 
 def head_of(group: FigureGroup) -> str:
@@ -44,12 +43,12 @@ def matrix_of(caption: str, rows: Sequence[FigureRow], models: Sequence[Compared
     cells = [
         (
             info_of(row.name).title,
-            _HINTS[row.better] if row.better else "",
+            f"{BETTER[row.better]} is better" if row.better else "",
             [*([_real(row)] if has_real else []), *_cells(row), Cell(in_words(row.verdict, names))],
         )
         for row in rows
     ]
-    return Matrix(caption, ["figure", *([REAL] if has_real else []), *names, "best"], cells)
+    return Matrix(caption, ["metric", *([REAL] if has_real else []), *names, "best"], cells)
 
 
 def spread_matrices(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> Iterator[Block]:
@@ -88,7 +87,7 @@ def short_table(
         for row in summary_rows(group):
             cells = [_real(row), *_cells(row)]
             rows.append([prefix + info_of(row.name).title, *(cell_text(cell, marked) for cell in cells)])
-    return ["figure", REAL, *(model.name for model in models)], rows
+    return ["metric", REAL, *(model.name for model in models)], rows
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str = "---") -> str:
@@ -154,8 +153,8 @@ def decimals_for(value: float, low: float, high: float) -> int:
 
 
 def _fixed(value: float, decimals: int) -> str:
-    text = f"{value:,.{decimals}f}".replace("-", "−")
-    return text if text.strip("−0.") else text.lstrip("−")
+    text = f"{value:,.{decimals}f}"
+    return text if text.strip("-0.") else text.lstrip("-")
 
 
 def _large(value: float) -> str:

@@ -12,6 +12,7 @@ from ..config import KINDS
 from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..latent.clustering import default_k, kmeans, pca_map
+from ..metrics.figures import info_of
 from ..report.scatter import scatter_block
 from ..runs.opened import OpenedRun, number_of_parameters
 from ..runs.run_folder import Record
@@ -197,7 +198,7 @@ def _clusters(subject: Subject, images: ImageSet | None) -> list[Block]:
     k = subject.k or default_k(images.label_names)
     clusters = kmeans(mu, k, seed=subject.seed)
     view = cluster_gallery(images, clusters, NUM_MEMBERS, blank=127)
-    scores = [(_SCORE_NAMES[name], f"{value:.3f}") for name, value in label_scores(clusters, images).items()]
+    scores = [(info_of(name).title, f"{value:.3f}") for name, value in label_scores(clusters, images).items()]
     caption = f"k-means with {k} clusters on the codes of {len(mu):,} {subject.whose} images. {view.caption}"
     points = pca_map(mu).numpy()
     by = groupings(images, clusters, [str(cluster) for cluster in range(k)])
@@ -207,7 +208,6 @@ def _clusters(subject: Subject, images: ImageSet | None) -> list[Block]:
     return [*([Facts(scores)] if scores else []), gallery, scatter_block(points, by, about, alt)]
 
 
-_SCORE_NAMES = {"accuracy": "matched accuracy", "nmi": "NMI", "ari": "ARI", "purity": "purity"}
 _OF_IMAGES = ("Reconstructions", "Traversals", "Attributes", "Clusters")
 _SECTIONS: dict[str, tuple[Callable[[Subject, ImageSet | None], list[Block]], str, bool]] = {
     "Reconstructions": (_reconstructions, "", True),

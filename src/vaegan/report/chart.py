@@ -253,7 +253,7 @@ def fitting_scale(values: ArrayLike, *, from_zero: bool = False) -> Scale:
 
 def short(value: float) -> str:
     """Return a value in few characters: 12k, 1.5M, 0.02, 1e-7."""
-    sign, size = "−" if value < 0 else "", abs(value)
+    sign, size = "-" if value < 0 else "", abs(value)
     for power, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if power <= size < power * 1e3:
             return f"{sign}{size / power:.4g}{letter}"

@@ -9,20 +9,29 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..config import Config
+from ..config import KINDS, Config
 from ..metrics.figures import GROUPS, Figure, info_of, plain, shown_in
 from .public_facts import PublicFacts
 
 UNKNOWN_LICENSE = "unknown"
-_CITATION = """```
-@inproceedings{larsen2016autoencoding,
-  title     = {Autoencoding beyond pixels using a learned similarity metric},
-  author    = {Larsen, Anders Boesen Lindbo and S{\\o}nderby, S{\\o}ren Kaae and Larochelle, Hugo and Winther, Ole},
-  booktitle = {International Conference on Machine Learning},
-  year      = {2016},
-  note      = {arXiv:1512.09300}
+_LARSEN = (
+    *("1512.09300", "larsen2016autoencoding", "Autoencoding beyond pixels using a learned similarity metric"),
+    "Larsen, Anders Boesen Lindbo and S{\\o}nderby, S{\\o}ren Kaae and Larochelle, Hugo and Winther, Ole",
+    *("International Conference on Machine Learning", "2016"),
+)
+_PAPERS = {
+    "vae": (
+        *("1312.6114", "kingma2014auto", "Auto-encoding variational {Bayes}", "Kingma, Diederik P. and Welling, Max"),
+        *("International Conference on Learning Representations", "2014"),
+    ),
+    "gan": (
+        *("1406.2661", "goodfellow2014generative", "Generative adversarial nets", "Goodfellow, Ian and others"),
+        *("Advances in Neural Information Processing Systems", "2014"),
+    ),
+    "vae-dis-l": _LARSEN,
+    "vaegan": _LARSEN,
 }
-```"""
+"""The paper of a kind: number on arXiv, key, title, authors, proceedings, year."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class CardFacts:
 
     name: str  # id of the model on the hub, or of its folder
     license: str  # as the hub spells it, such as 'mit'
-    kind: str  # as a phrase, such as 'a VAE/GAN'
+    kind: str  # of `config.KINDS`
     image_shape: tuple[int, int, int]  # (C, H, W)
     latent_dim: int  # dimensions of a code
     parameters: Mapping[str, int]  # number of each part, by its name
@@ -59,20 +68,26 @@ def write_card(facts: CardFacts) -> str:
     """Return the card as Markdown under its YAML."""
     channels, height, width = facts.image_shape
     colour = "grey" if channels == 1 else "colour"
+    phrase, number = KINDS[facts.kind].phrase, _PAPERS.get(facts.kind, ("",))[0]
+    paper = f" ([arXiv:{number}](https://arxiv.org/abs/{number}))" if number else ""
     lead = (
-        f"{facts.kind[0].upper()}{facts.kind[1:]} ([arXiv:1512.09300](https://arxiv.org/abs/1512.09300)) for {colour} "
-        f"images of {height}x{width} pixels, trained on {_escaped(facts.data)} with `vaegan`."
+        f"{phrase[0].upper()}{phrase[1:]}{paper} for {colour} images of {height}x{width} pixels, trained on "
+        f"{_escaped(facts.data)} with [`vaegan`](https://github.com/vaegan/vaegan)."
     )
     sections = {
         "Use": _use(facts),
         "Model": _table(_model_rows(facts)),
         "Data": _data(facts),
         "Training": _training(facts),
-        "Figures": _figures(facts),
+        "Metrics": _metrics(facts),
         "Limits": _limits(facts),
         "Licence": _license(facts),
-        "Citing": [f"The method is of arXiv:1512.09300.\n\n{_CITATION}"],
     }
+    if number:
+        _, key, *values = _PAPERS[facts.kind]
+        fields = dict(zip(("title", "author", "booktitle", "year"), values, strict=True)) | {"note": f"arXiv:{number}"}
+        entry = ",\n".join(f"  {name:9} = {{{value}}}" for name, value in fields.items())
+        sections["Citing"] = [f"The method is of arXiv:{number}.\n\n```\n@inproceedings{{{key},\n{entry}\n}}\n```"]
     blocks = [f"---\n{_metadata(facts)}\n---", f"# {_escaped(facts.title)}", lead]
     blocks += [_picture(file, about) for file, about in facts.pictures]
     blocks += [f"## {head}\n\n" + "\n".join(lines) for head, lines in sections.items()]
@@ -84,10 +99,14 @@ def _metadata(facts: CardFacts) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     source = facts.shared.config.data.source if facts.shared.config else ""
+    tags = ["autoencoder"] * ("encoder" in facts.parameters) + ["vae"] * facts.kind.startswith("vae")
+    tags += ["gan"] * facts.kind.endswith("gan") + [
+        f"arxiv:{paper[0]}" for kind, paper in _PAPERS.items() if kind == facts.kind
+    ]
     values: dict[str, Any] = {
         "license": facts.license,
         "library_name": "vaegan",
-        "tags": ["vaegan", "autoencoder", "vae", "gan", "latent-space", "arxiv:1512.09300"],
+        "tags": ["vaegan", *tags, "latent-space"],
     }
     if facts.default_prior is not None:
         values["pipeline_tag"] = "unconditional-image-generation"
@@ -122,12 +141,12 @@ def _measured(facts: CardFacts) -> Iterator[tuple[str, str, str, Figure]]:
                 yield evaluation["data"]["split"], group, name, Figure.from_json(figures[name])
 
 
-def _figures(facts: CardFacts) -> list[str]:
+def _metrics(facts: CardFacts) -> list[str]:
     evaluation = facts.shared.evaluation
     if evaluation is None:
         return ["None: the model had not been measured when this was written (`vaegan evaluate`)."]
     data, baseline = evaluation["data"], evaluation["yardstick"]
-    lines = ["| of | figure | value | interval of 95 % | real-data baseline | images |", "|---|---|---|---|---|---|"]
+    lines = ["| of | metric | value | interval of 95 % | real-data baseline | images |", "|---|---|---|---|---|---|"]
     for _, group, name, figure in _measured(facts):
         interval = f"{plain(figure.low)} to {plain(figure.high)}" if figure.low <= figure.high else "–"
         real = baseline.get(name, {}).get("value") if group in ("samples", "reconstructions") else None
@@ -138,7 +157,7 @@ def _figures(facts: CardFacts) -> list[str]:
         f"Measured on {data['num']:,} {'held-out' if data['split'] == 'test' else 'training'} images, samples from the "
         f"prior {facts.default_prior}, seed {evaluation['seed']}, features of {evaluation['extractor']['name']}. "
         "Intervals are over images. The real-data baseline is training images measured in place of samples. Only "
-        "figures with the same features and number of images can be compared.",
+        "metrics with the same features and number of images can be compared.",
     ]
     return lines
 
@@ -150,7 +169,16 @@ def _picture(file: str, about: str) -> str:
 def _use(facts: CardFacts) -> list[str]:
     conditional = "condition=c, " if facts.condition else ""
     last = ", condition=c" if facts.condition else ""
-    lines = ["```python", "import vaegan", "", f'model = vaegan.load("{facts.name}")']
+    lines = [
+        "```bash",
+        "pip install vaegan",
+        "```",
+        "",
+        "```python",
+        "import vaegan",
+        "",
+        f'model = vaegan.load("{facts.name}")',
+    ]
     if facts.condition == "labels":
         lines += ["c = model.conditioning.of_labels([model.conditioning.names[0]] * 8)  # (8, A), a label for each"]
     elif facts.condition:
@@ -177,7 +205,7 @@ def _use(facts: CardFacts) -> list[str]:
 
 
 def _model_rows(facts: CardFacts) -> Iterator[tuple[str, str]]:
-    yield "kind", facts.kind
+    yield "kind", KINDS[facts.kind].phrase
     yield "images", "x".join(map(str, facts.image_shape)) + " (channels, height, width), values in [0, 1]"
     yield "code", f"{facts.latent_dim} dimensions"
     for name, number in facts.parameters.items():
@@ -223,9 +251,12 @@ def _setting_rows(config: Config) -> Iterator[tuple[str, str]]:
     loss, optim, train = config.loss, config.optim, config.train
     yield "length", f"{train.images:,} images" if train.images else f"{train.epochs:g} epochs"
     yield "batch", f"{train.batch_size} images, {train.precision}"
-    yield "gamma", f"{loss.gamma:g}"
-    yield "weight of KL", f"{loss.kl_weight:g}, {loss.kl_schedule}"
-    yield "likelihood", f"{loss.likelihood}, weight at the encoder {loss.encoder_llike_weight:g}"
+    if config.model.kind == "vaegan":
+        yield "gamma", f"{loss.gamma:g}"
+    if config.model.kind in ("vae", "vae-dis-l", "vaegan"):
+        yield "weight of KL", f"{loss.kl_weight:g}, {loss.kl_schedule}"
+    if config.model.kind != "gan":
+        yield "likelihood", f"{loss.likelihood}, weight at the encoder {loss.encoder_llike_weight:g}"
     if config.model.kind in ("vaegan", "gan"):
         yield "adversarial form", loss.adversarial
     yield "optimiser", f"{optim.name}, rate {optim.lr:g}, {optim.schedule}"
@@ -243,7 +274,7 @@ def _limits(facts: CardFacts) -> list[str]:
     if facts.default_prior is not None:
         stored = " The prior `kde` holds codes of training images." if "kde" in facts.priors else ""
         lines += [
-            "- Samples may come close to training images. The memorisation rate among the figures, where it is "
+            "- Samples may come close to training images. The memorisation rate among the metrics, where it is "
             f"measured, and `vaegan nearest` show how close.{stored}"
         ]
     if facts.shared.evaluation is None:

@@ -67,6 +67,20 @@ def label_scores(clusters: Clusters, images: ImageSet) -> dict[str, float]:
     return {name: score(clusters.assignment.numpy(), images.labels) for name, score in SCORES.items()}
 
 
+def conclusion(clusters: Clusters, images: ImageSet) -> str:
+    """Say in one sentence how well clusters follow the labels (by the ARI), or how large they are without labels."""
+    sizes = clusters.assignment.bincount(minlength=len(clusters.centres))
+    if images.labels is None:
+        return f"There are no labels to compare with; clusters have {int(sizes.min())} to {int(sizes.max())} images"
+    scores = label_scores(clusters, images)
+    how = "closely follow" if scores["ari"] > 0.8 else "partly follow" if scores["ari"] > 0.2 else "hardly follow"
+    alone = np.bincount(images.labels).max() / len(images)
+    return (
+        f"Clusters {how} the labels: {scores['purity']:.0%} of the images are in a cluster of mostly their own label, "
+        f"{alone:.0%} have the most frequent label (of all scores higher is better, 1 at best)"
+    )
+
+
 def clusterings(
     codes: Tensor,
     images: ImageSet,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..latent.encoding import encode_images
-from ..metrics.memorisation import find_nearest, memorisation
+from ..metrics.memorisation import find_nearest, in_words, memorisation
 from ..runs.opened import OpenedRun
 from .view import View
 
@@ -50,7 +50,9 @@ def nearest_images(
         space: asdict(memorisation(distances[:num, 0], distances[num:, 0]))
         for space, (distances, _) in neighbours.items()
     }
-    return view, {"figures": figures, "neighbours": _named(neighbours, num, references)}
+    words = in_words(figures["pixels"]["nearer"], figures["pixels"]["c_t"], num, len(held_out))
+    measured = {"figures": figures, "conclusion": words[0].upper() + words[1:]}
+    return view, measured | {"neighbours": _named(neighbours, num, references)}
 
 
 def _in_pixels(run: OpenedRun, both: Tensor, references: ImageSet, k: int) -> tuple[Tensor, Tensor]:
