@@ -196,7 +196,7 @@ def test_the_page_fits_any_window_and_asks_for_nothing(new_page, all_of_them):
 
 def test_the_markdown_has_the_best_in_bold(found, all_of_them):
     lines = all_of_them.with_suffix(".md").read_text().splitlines()
-    assert lines[0] == "| figure | real-data baseline | AE | VAE | GAN | VAE_Dis_l | VAE/GAN |"
+    assert lines[0] == "| metric | real-data baseline | AE | VAE | GAN | VAE_Dis_l | VAE/GAN |"
     (line,) = (line for line in lines if line.startswith("| Reconstructions: per-pixel MSE |"))
     cells = [cell.strip() for cell in line.strip("|").split("|")][2:]
     row = found["figures"]["reconstructions"]["mse"]
@@ -212,7 +212,7 @@ def test_the_markdown_has_the_best_in_bold(found, all_of_them):
 def test_the_table_goes_to_standard_output(runs, compare, tmp_path, capsys):
     assert compare(runs / "ae", runs / "gan", "--out", tmp_path / "c.html", "--markdown", "-", "--prior", "normal") == 0
     out = capsys.readouterr().out
-    assert out.startswith("| figure | real-data baseline | AE | GAN |\n| --- |")
+    assert out.startswith("| metric | real-data baseline | AE | GAN |\n| --- |")
     table, words = out.split("\n\n")
     assert [line for line in table.splitlines() if not line.startswith("| ")] == []
     assert words.startswith("Runs: AE 1, GAN 1. ")
