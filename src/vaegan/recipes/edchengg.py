@@ -20,16 +20,8 @@ Fixed:
 
 from __future__ import annotations
 
-from ..config import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    OptimSettings,
-    PartSettings,
-    TrainSettings,
-)
-from .recipe import data_of, mean_feature_weight, recipe
+from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
+from .recipe import adam, data_of, mean_feature_weight, recipe
 
 MODEL = ModelSettings(
     network="mlp",
@@ -59,7 +51,7 @@ ALL = (
                 r1_weight=5.0,
                 r1_every=4,
             ),
-            OptimSettings(name="adam", lr=1e-4),
+            adam(1e-4),
             TrainSettings(epochs=50, batch_size=128),
         ),
         notes=(

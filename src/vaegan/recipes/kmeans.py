@@ -7,16 +7,8 @@ codes of the autoencoder. Widths here are small, common ones; the two GANs follo
 
 from __future__ import annotations
 
-from ..config import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    OptimSettings,
-    PartSettings,
-    TrainSettings,
-)
-from .recipe import data_of, recipe
+from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
+from .recipe import adam, data_of, recipe
 
 ORIGIN = "a student project on GAN and VAE for MNIST, on GitHub"
 MNIST = ("MNIST", ORIGIN)
@@ -28,9 +20,9 @@ DECODER = DecoderSettings(
 )
 BERNOULLI = LossSettings(likelihood="bernoulli")
 GAME = LossSettings(adversarial="non-saturating")
-ADAM = OptimSettings(name="adam", lr=1e-3)
+ADAM = adam(1e-3)
 # Radford et al., arXiv:1511.06434, section 4: rate 2e-4, first decay 0.5, batches of 128.
-DCGAN_ADAM = OptimSettings(name="adam", lr=2e-4, beta1=0.5)
+DCGAN_ADAM = adam(2e-4, beta1=0.5)
 
 
 def _coder(kind: str, latent_dim: int) -> ModelSettings:

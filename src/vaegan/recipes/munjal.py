@@ -11,16 +11,8 @@ the script for inference needed a setting that its configuration does not have.
 
 from __future__ import annotations
 
-from ..config import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    OptimSettings,
-    PartSettings,
-    TrainSettings,
-)
-from .recipe import data_of, mean_feature_weight, recipe
+from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
+from .recipe import adam, data_of, mean_feature_weight, recipe
 
 ORIGIN = "PrateekMunjal/VAE_GAN on GitHub"
 MNIST_FEATURES = 64 * 4 * 4
@@ -68,7 +60,7 @@ ALL = (
             data_of("mnist"),
             MNIST,
             _loss(100.0, 100.0, MNIST_FEATURES),
-            OptimSettings(name="adam", lr=1e-3, beta1=0.5),
+            adam(1e-3, beta1=0.5),
             TrainSettings(epochs=200, batch_size=256, snapshot_epochs=5),
         ),
         notes=(
@@ -86,7 +78,7 @@ ALL = (
             data_of("celeba", 64, 3, crop_size=140),
             CELEBA,
             _loss(30.0, 10.0, CELEBA_FEATURES),
-            OptimSettings(name="adam", lr=3e-4, discriminator_lr=1e-4, beta1=0.5),
+            adam(3e-4, discriminator_lr=1e-4, beta1=0.5),
             TrainSettings(epochs=100, batch_size=128),
         ),
         notes=(

@@ -45,11 +45,6 @@ def _halving_at_once(model: ModelSettings) -> ModelSettings:
     return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
 
 
-def _conv28() -> ModelSettings:
-    """Two halvings in each network."""
-    return _halving_at_once(_without_norm(paper_conv((32, 64), 64, (64, 32), (32, 64), (256, 256), latent_dim=32)))
-
-
 def _few_images() -> Recipe:
     """For few images, where the number of steps matters: a narrow network, small batches, pre-training as autoencoder.
 
@@ -112,7 +107,7 @@ ALL = (
         "mnist-conv",
         "convolutional VAE/GAN for small grey images",
         "ours: the paper's pattern scaled down to 28x28",
-        _conv28(),
+        _halving_at_once(_without_norm(paper_conv((32, 64), 64, (64, 32), (32, 64), (256, 256), latent_dim=32))),
         _loss(gamma=1.0, kl_weight=0.005),
         epochs=8,
     ),

@@ -79,6 +79,11 @@ def data_of(source: str, size: int | None = None, channels: Literal[1, 3] | None
     return DataSettings(source=source, size=size, channels=channels, **more)
 
 
+def adam(lr: float, **more: Any) -> OptimSettings:
+    """Return settings of Adam with a learning rate; ``more`` are other settings of the optimisers."""
+    return OptimSettings(name="adam", lr=lr, **more)
+
+
 def mean_feature_weight(weight: float, num_features: int) -> float:
     """Return the weight on L_llike that equals ``weight`` on the mean squared difference of ``num_features``."""
     return 2.0 * weight / num_features

@@ -12,16 +12,8 @@ the factor by which a code's map is smaller than the image. How their numbers be
 
 from __future__ import annotations
 
-from ..config import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    OptimSettings,
-    PartSettings,
-    TrainSettings,
-)
-from .recipe import YOURS, Recipe, data_of, recipe
+from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
+from .recipe import YOURS, Recipe, adam, data_of, recipe
 
 NOTES = (
     "trains on images of 128 pixels; --data.size 64 to 256 works too, with a map in proportion",
@@ -72,7 +64,7 @@ def _kl(factor: int, latent_dim: int, channels: tuple[int, ...]) -> Recipe:
         data_of(YOURS, 128, 3, flip=True),
         _model(latent_dim, channels),
         _loss(),
-        OptimSettings(name="adam", lr=12 * 4.5e-6, beta1=0.5, beta2=0.9),
+        adam(12 * 4.5e-6, beta1=0.5, beta2=0.9),
         TrainSettings(epochs=20, batch_size=4, held_out_images=64, best_metric="none", priors=()),
     )
     return recipe(

@@ -10,16 +10,8 @@ Fixed: its normalisation constants did not match the features. They have no grad
 
 from __future__ import annotations
 
-from ..config import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    OptimSettings,
-    PartSettings,
-    TrainSettings,
-)
-from .recipe import YOURS, data_of, recipe
+from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
+from .recipe import YOURS, adam, data_of, recipe
 
 ORIGIN = "Shuntw6096/VAE-GAN on GitHub"
 LOSS = LossSettings(gamma=1e-8, kl_schedule="inverse-latent", adversarial="non-saturating")
@@ -59,7 +51,7 @@ ALL = (
             data_of("mnist"),
             MNIST,
             LOSS,
-            OptimSettings(name="adam", lr=5e-4, beta1=0.5),
+            adam(5e-4, beta1=0.5),
             TrainSettings(epochs=100, batch_size=100),
         ),
         notes=(
@@ -77,15 +69,7 @@ ALL = (
             data_of(YOURS, 64, 3, crop="none"),
             FACES,
             LOSS.model_copy(update={"label_smoothing": 0.1, "label_noise": 0.2, "label_flip": 0.05}),
-            OptimSettings(
-                name="adam",
-                lr=5e-4,
-                beta1=0.5,
-                schedule="plateau",
-                plateau_patience=6,
-                plateau_factor=0.75,
-                final_lr_factor=0.01,
-            ),
+            adam(5e-4, beta1=0.5, schedule="plateau", plateau_patience=6, plateau_factor=0.75, final_lr_factor=0.01),
             TrainSettings(epochs=100, batch_size=32),
         ),
         num_images=8_500,

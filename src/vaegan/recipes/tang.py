@@ -10,16 +10,8 @@ Fixed: tanh on mu, which bounds the codes; weights were saved before training.
 
 from __future__ import annotations
 
-from ..config import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    OptimSettings,
-    PartSettings,
-    TrainSettings,
-)
-from .recipe import data_of, mean_feature_weight, recipe
+from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
+from .recipe import adam, data_of, mean_feature_weight, recipe
 
 ORIGIN = "a report on AE, VAE, GAN and VAE/GAN (task3_2.md) with TensorFlow code on GitHub"
 NUM_FEATURES = 256 * 16 * 16
@@ -29,7 +21,7 @@ DECODER = DecoderSettings(first_channels=256, channels=(256, 128, 32), activatio
 DISCRIMINATOR = DiscriminatorSettings(
     channels=(128, 256, 256), strides=(2, 2, 1), hidden=(256,), activation="leaky", norm_first_layer=False
 )
-OPTIM = OptimSettings(name="adam", lr=1e-4)
+OPTIM = adam(1e-4)
 
 ALL = (
     recipe(
