@@ -22,8 +22,8 @@ from .errors import UserError, nearest, nearest_option
 from .files import read_bytes, write_text
 
 FORMAT = 1
-_MAX_SETTINGS = 2**18  # bytes
 """Version of the settings file; a file of a newer one is refused."""
+_MAX_SETTINGS = 2**18  # bytes
 SHORT = {"data": "data.source"}
 """Short names of settings."""
 RENAMED = {

@@ -15,13 +15,11 @@ def run(options: Options) -> None:
     """Print the sources, one line each."""
     from ..data import SOURCES
 
-    rows = [(name, _size(source.image_shape), source.description) for name, source in SOURCES.items()]
+    rows = []
+    for name, source in SOURCES.items():
+        channels, height, width = source.image_shape
+        rows.append((name, f"{height}x{width} {'grey' if channels == 1 else 'colour'}", source.description))
     rows.append(("PATH", "any", "a folder of images (class subfolders become labels), .zip, .tar shards, .npy or .npz"))
     rows.append(("hf:NAME", "any", "a data set of the Hugging Face hub; needs the extra 'hf'"))
     if console.is_first_process():
         print_table(("source", "size", "what"), rows)
-
-
-def _size(image_shape: tuple[int, int, int]) -> str:
-    channels, height, width = image_shape
-    return f"{height}x{width} {'grey' if channels == 1 else 'colour'}"

@@ -131,13 +131,15 @@ class Conditioning:
 
 def conditioning_of(data: ImageData, kind: Literal["labels", "attributes"]) -> Conditioning:
     """Return how c follows from this data's labels or attributes; UserError if it has none."""
+    recorded, remedy = {
+        "labels": (data.train.labels, "sort its images into a subfolder for each class"),
+        "attributes": (data.train.attributes, "put an attributes.csv beside its images"),
+    }[kind]
+    if recorded is None:
+        raise UserError(f"model.condition {kind}: {data.name} has no {kind}; {remedy}, or set --model.condition none")
     if kind == "labels":
-        if data.train.labels is None:
-            raise UserError(_missing(data.name, kind, "sort its images into a subfolder for each class"))
         return Conditioning(kind, data.train.label_names)
-    if data.train.attributes is None:
-        raise UserError(_missing(data.name, kind, "put an attributes.csv beside its images"))
-    offset, scale, mean = zip(*map(_moments, data.train.attributes.T), strict=True)
+    offset, scale, mean = zip(*map(_moments, recorded.T), strict=True)
     source = data.test if len(data.test) else data.train
     assert source.attributes is not None
     examples = np.where(np.isnan(source.attributes), mean, source.attributes)[:_NUM_EXAMPLES]
@@ -154,10 +156,6 @@ def _moments(values: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
     if low < high and bool(np.isin(values, (low, high)).all()):
         return (low + high) / 2, (high - low) / 2, mean
     return mean, float(values.std()) or 1.0, mean
-
-
-def _missing(name: str, kind: str, remedy: str) -> str:
-    return f"model.condition {kind}: {name} has no {kind}; {remedy}, or set --model.condition none"
 
 
 def find_thresholds(attributes: Tensor) -> Tensor:

@@ -85,7 +85,8 @@ def in_order(
     ``work`` is a function of a module, such as `decode_chunk`; items are pickled once for each worker. Raises
     UserError if a worker was killed.
     """
-    num_workers = min(workers or _num_cores(), len(chunks))
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    num_workers = min(workers or num_cores, len(chunks))
     if num_workers == 1 or sum(map(len, chunks)) < _FEW:
         yield from (work(items, chunk, *arguments) for chunk in chunks)
         return
@@ -141,7 +142,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

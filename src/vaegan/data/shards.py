@@ -90,7 +90,8 @@ def list_shards(pattern: Path) -> Collection:
         labels, label_names = _labels(beside, read, str(pattern))
         collection = replace(collection, labels=labels, label_names=label_names)
     if any(_JSON in files for files in beside):
-        attributes, attribute_names = _attributes(beside, read, str(pattern))
+        rows = ((str(pattern), i, _values(read, of[_JSON], str(pattern))) for i, of in enumerate(beside) if _JSON in of)
+        attributes, attribute_names = read_rows(rows, len(beside), str(pattern))
         collection = replace(collection, attributes=attributes, attribute_names=attribute_names)
     return collection
 
@@ -165,14 +166,6 @@ def _labels(beside: Sequence[_Beside], read: _Read, where: str) -> tuple[NDArray
     except (OSError, ValueError) as error:
         raise UserError(f"{where}: a .{_CLASS} is not a whole number ({error})") from error
     return index_labels(numbers)
-
-
-def _attributes(
-    beside: Sequence[_Beside], read: _Read, where: str
-) -> tuple[NDArray[np.float32] | None, tuple[str, ...]]:
-    """Return numbers and booleans of the JSON objects as attributes ``(N, A)``, NaN where unknown, and their names."""
-    rows = ((where, i, _values(read, files[_JSON], where)) for i, files in enumerate(beside) if _JSON in files)
-    return read_rows(rows, len(beside), where)
 
 
 def _values(read: _Read, place: Place, where: str) -> dict[str, Any]:

@@ -61,17 +61,10 @@ def kmeans(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
 
 
 def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3, covariance: str = "full") -> Clusters:
-    """Find k clusters by a mixture of Gaussians.
+    """Find k clusters by a mixture of k Gaussians, started by k-means; arguments and errors as `kmeans`.
 
-    Args:
-        z: points `(N, D)`; each dimension is scaled to variance 1 first, for numerical stability.
-        k: number of components.
-        seed: of the starts, which are made by k-means.
-        restarts: starts, of which the best is returned.
-        covariance: 'full', or 'diag' for independent dimensions.
-
-    Raises:
-        UserError: if there are fewer points than clusters.
+    Each dimension of the points is scaled to variance 1 first, for numerical stability. The covariance is 'full', or
+    'diag' for independent dimensions.
     """
     from sklearn.mixture import GaussianMixture
 

@@ -164,14 +164,9 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def order_by_kl(mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the dimensions, the most used first, and the mean KL of each.
+    """Return the dimensions, the most used first, int64 `(Z,)`, and the mean KL of each in nats per image, `(Z,)`.
 
-    Args:
-        mu: `(N, Z)`.
-        logvar: `(N, Z)`.
-
-    Returns:
-        int64 `(Z,)`, and nats per image `(Z,)` in the same order.
+    Of the means and log variances of codes, each `(N, Z)`.
     """
     kl, order = kl_per_dimension(mu, logvar).mean(0).sort(descending=True, stable=True)
     return order, kl

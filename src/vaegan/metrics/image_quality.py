@@ -61,7 +61,8 @@ def ssim(x_tilde: Tensor, x: Tensor, *, window: int = 11, sigma: float = 1.5) ->
     """
     x_tilde, x = x_tilde.double(), x.double()
     height, width = x.shape[-2:]
-    window = min(window, _odd(min(height, width)))
+    smaller = min(height, width)
+    window = min(window, max(1, smaller - 1 + smaller % 2))
     rows, columns = (_sliding_gaussian(side, window, sigma).to(x) for side in (height, width))
 
     def smooth(image: Tensor) -> Tensor:
@@ -74,11 +75,6 @@ def ssim(x_tilde: Tensor, x: Tensor, *, window: int = 11, sigma: float = 1.5) ->
     c1, c2 = 0.01**2, 0.03**2
     similarity = (2 * products + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
     return similarity.flatten(1).mean(1)
-
-
-def _odd(size: int) -> int:
-    """Return the largest odd number up to ``size``, at least 1."""
-    return max(1, size - 1 + size % 2)
 
 
 def _sliding_gaussian(side: int, window: int, sigma: float) -> Tensor:

@@ -89,7 +89,8 @@ class LabelShares:
 def compare_labels(probabilities: Tensor, data_labels: Tensor) -> LabelShares:
     """Compare the labels of samples, predicted as probabilities or logits `(N, C)`, with the data's, int `(M,)`."""
     num_labels = probabilities.shape[1]
-    p, q = (_shares(labels, num_labels) for labels in (probabilities.argmax(1), data_labels.to(probabilities.device)))
+    both = (probabilities.argmax(1), data_labels.to(probabilities.device))
+    p, q = (torch.bincount(labels, minlength=num_labels).double() / len(labels) for labels in both)
     has = q > 0
     rarest, label = torch.where(has, p, torch.inf).min(0)
     return LabelShares(
@@ -101,7 +102,3 @@ def compare_labels(probabilities: Tensor, data_labels: Tensor) -> LabelShares:
         kl=float((torch.xlogy(p, p) - torch.xlogy(p, q)).sum()),
         missing=tuple(torch.nonzero(has & (p < _MISSING * q))[:, 0].tolist()),
     )
-
-
-def _shares(labels: Tensor, num_labels: int) -> Tensor:
-    return torch.bincount(labels, minlength=num_labels).double() / len(labels)

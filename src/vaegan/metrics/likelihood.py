@@ -129,19 +129,10 @@ def expectation(
 def importance_bound(
     nll: Nll, mu: Tensor, logvar: Tensor, x: Tensor, *, num_draws: int = 64, seed: int = 0, batch_size: int = 256
 ) -> Tensor:
-    """Importance-weighted bound of log p(x) with K draws (Burda et al., arXiv:1509.00519, eq. 8).
+    """Return the importance-weighted bound of log p(x) with K = num_draws (Burda et al., arXiv:1509.00519, eq. 8).
 
-    Args:
-        nll: -log p(x|z).
-        mu: means of q(z|x), `(N, Z)`.
-        logvar: its log variances, `(N, Z)`.
-        x: images, `(N, C, H, W)`.
-        num_draws: K; the time is that of decoding K N codes, the memory that of one code each.
-        seed: of the draws, which do not depend on the batch size; images in several calls want a seed each.
-        batch_size: codes decoded at a time.
-
-    Returns:
-        Nats per image, `(N,)`.
+    In nats per image, `(N,)`; arguments as `elbo_terms`. The time is that of decoding K N codes, the memory that of one
+    code each.
     """
     total = mu.new_full((len(mu),), -torch.inf, dtype=torch.float64)
     for epsilon, z in _draws(mu, logvar, num_draws, seed):

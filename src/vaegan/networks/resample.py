@@ -50,15 +50,13 @@ class UpConv2d(NearestConv2d):
             return super().forward(x)
         padded = F.pad(x, (1, 1, 1, 1))
         halves = [
-            [F.conv2d(padded[:, :, a : a + height + 1, b : b + width + 1], kernel, self.bias) for b, kernel in row]
-            for a, row in self._kernels()
-        ]
+            [
+                F.conv2d(padded[:, :, a : a + height + 1, b : b + width + 1], kernel, self.bias)
+                for b, kernel in enumerate(_summed(row, 3))
+            ]
+            for a, row in enumerate(_summed(self.weight, 2))
+        ]  # by even and odd rows, then columns
         return _interleaved(halves)
-
-    def _kernels(self) -> list[tuple[int, list[tuple[int, Tensor]]]]:
-        """Kernels (O, C, 2, 2) of the four kinds of outputs, by row and column: even, odd."""
-        rows = _summed(self.weight, 2)
-        return [(a, list(enumerate(_summed(row, 3)))) for a, row in enumerate(rows)]
 
 
 def _summed(weight: Tensor, dim: int) -> tuple[Tensor, Tensor]:

@@ -92,17 +92,13 @@ class Flow(FittedPrior):
         if labels is None:
             labels = choose(self.shares, num, generator)
         y = torch.randn((num, self.latent_dim), generator=generator)
+        labels, step = labels.long(), 1 / _SOLVER_STEPS
         with torch.no_grad():
-            for i in range(_SOLVER_STEPS):
-                y = self._heun(y, i / _SOLVER_STEPS, 1 / _SOLVER_STEPS, labels.long())
+            for i in range(_SOLVER_STEPS):  # by Heun's method, of second order
+                t = torch.full((num,), i / _SOLVER_STEPS)
+                slope = self.velocity(y, t, labels)
+                y = y + 0.5 * step * (slope + self.velocity(y + step * slope, t + step, labels))
         return self.whitening.unwhiten(y)
-
-    def _heun(self, y: Tensor, start: float, step: float, labels: Tensor) -> Tensor:
-        """One step of Heun's method, of second order."""
-        t = torch.full((len(y),), start)
-        slope = self.velocity(y, t, labels)
-        out: Tensor = y + 0.5 * step * (slope + self.velocity(y + step * slope, t + step, labels))
-        return out
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log p(z), `(B,)`: exact up to the solver's steps in few dimensions, an estimate in many."""

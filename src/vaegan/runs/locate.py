@@ -28,6 +28,12 @@ class Place:
     run: Path | None
     which: Which = "last"
 
+    def folder(self) -> Path:
+        """Return the folder of the model; UserError if its run has saved none yet."""
+        if self.model is None:
+            raise UserError(f"run {self.run} has no saved model yet; train it further, to its next snapshot")
+        return self.model
+
     def evaluation(self, digest: str) -> dict[str, Any] | None:
         """Return the metrics of exactly these weights and priors (see `Model.digest`); None if there are none.
 
@@ -80,10 +86,7 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
 
 def find_model(path: str | Path, which: Which = "last", **hub: Any) -> Path:
     """Return the folder of a model, or raise UserError; arguments as `locate`."""
-    place = locate(path, which, **hub)
-    if place.model is None:
-        raise UserError(f"run {path} has no saved model yet; train it further, to its next snapshot")
-    return place.model
+    return locate(path, which, **hub).folder()
 
 
 def run_name(path: str | Path) -> str:

@@ -94,9 +94,7 @@ class OpenedRun:
     def model(self) -> Model:
         """Return its model, in evaluation mode; UserError if it has none yet, or it is damaged."""
         if self._model is None:
-            if self.place.model is None:
-                raise UserError(f"run {self.path} has no saved model yet; train it further, to its next snapshot")
-            self._model = Model.from_folder(self.place.model, device=self.device)
+            self._model = Model.from_folder(self.place.folder(), device=self.device)
         return self._model
 
     def evaluation(self) -> dict[str, Any] | None:
@@ -105,15 +103,12 @@ class OpenedRun:
 
     def vectors(self) -> AttributeVectors:
         """Return the attribute vectors saved with the model, or raise UserError."""
-        if self.place.model is None:
-            raise UserError(f"run {self.path} has no saved model yet; train it further, to its next snapshot")
-        vectors, latent_dim = load_vectors(self.place.model), self.model().latent_dim
-        num, shapes = (
-            len(vectors.names),
-            [tuple(t.shape) for t in (vectors.vectors, vectors.thresholds, vectors.counts)],
-        )
+        folder, latent_dim = self.place.folder(), self.model().latent_dim
+        vectors = load_vectors(folder)
+        num = len(vectors.names)
+        shapes = [tuple(t.shape) for t in (vectors.vectors, vectors.thresholds, vectors.counts)]
         if shapes != [(num, latent_dim), (num,), (num, 2)]:
-            raise UserError(f"{self.place.model}: the attribute vectors do not fit; run `vaegan attributes` again")
+            raise UserError(f"{folder}: the attribute vectors do not fit; run `vaegan attributes` again")
         return vectors
 
     def data(self) -> ImageData:
@@ -125,9 +120,8 @@ class OpenedRun:
             data = self._data = open_data(settings.for_shape(self.model().image_shape))
             record = read_mapping(self.place.run / DATA) if self.place.run else {}
             if record.get("fingerprint", data.fingerprint) != data.fingerprint:
-                level = (
-                    logging.WARNING if record.get("name") == data.name else logging.INFO
-                )  # else that is plain to see
+                # Of another source that is plain to see.
+                level = logging.WARNING if record.get("name") == data.name else logging.INFO
                 text = "%s: not the images that %s was trained on, or not prepared alike"
                 _log.log(level, text, settings.source, self.path)
         return self._data

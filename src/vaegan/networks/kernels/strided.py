@@ -28,15 +28,9 @@ MOST_IMAGES = 32
 """At once: the kernel, which they make larger, should stay in the cache."""
 MOST_PLACES = 256
 """Of the smaller map."""
-
-
-def _gains() -> bool:
-    """Whether this CPU multiplies bf16 in vectors but has no tiles, for which there are other kernels."""
-    vectors, tiles = (getattr(torch.cpu, f"_is_{name}_supported", bool) for name in ("avx512_bf16", "amx_tile"))
-    return vectors() and not tiles()
-
-
-GAINS = _gains()
+_VECTORS, _TILES = (getattr(torch.cpu, f"_is_{name}_supported", bool)() for name in ("avx512_bf16", "amx_tile"))
+GAINS = _VECTORS and not _TILES
+"""Whether this CPU multiplies bf16 in vectors but has no tiles, for which there are other kernels."""
 
 
 def weight_gradient(big: Tensor, small: Tensor, kernel: int, stride: int, padding: tuple[int, int]) -> Tensor:
