@@ -60,11 +60,9 @@ def run(options: Options) -> None:
     """Compute the vectors; save, show and check them."""
     from ..files import check_free, write_json
     from ..views.attribute_edits import attribute_edits, attribute_effects, attribute_names, vectors_of
-    from ..views.write import check_output
 
     out, overwrite = output_of(options, "attributes.png")
     report = out.with_name(f"{out.stem}-check.json")
-    check_output(out, overwrite)
     if options.check:
         check_free(report, overwrite)
     opened = open_run(options)

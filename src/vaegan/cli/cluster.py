@@ -59,7 +59,7 @@ def run(options: Options) -> None:
     from ..runs.run_folder import CLUSTERS
     from ..views.clusters import clusterings, conclusion, label_scores
 
-    folder, overwrite = output_of(options, "cluster")
+    folder, overwrite = output_of(options, "cluster", is_view=False)
     if folder.suffix:
         raise UserError(f"--out {folder}: this command makes several files; name a folder")
     check_folder(folder, CLUSTERS, "scores", overwrite)

@@ -66,7 +66,7 @@ def run(options: Options) -> None:
 def _output(options: Options) -> Path:
     from ..files import check_free
 
-    out, overwrite = output_of(options, "codes.npz")
+    out, overwrite = output_of(options, "codes.npz", is_view=False)
     if out.suffix not in _ENDINGS:
         raise UserError(f"cannot tell from {out} what to write; end it in .npz, .parquet or nothing (a folder)")
     if out.is_dir() if out.suffix else out.is_file():

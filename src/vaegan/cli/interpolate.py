@@ -34,10 +34,8 @@ defaults = run_defaults
 def run(options: Options) -> None:
     """Write the paths, say where they are and how smooth."""
     from ..views.paths import image_paths, num_ends, random_paths
-    from ..views.write import check_output
 
     out, overwrite = output_of(options, "interpolate.png")
-    check_output(out, overwrite)
     opened, is_square = open_run(options), options.between == "four"
     num = num_ends(options.num, options.steps, is_square=is_square)
     if options.between == "codes" or (options.between is None and opened.model().encoder is None):

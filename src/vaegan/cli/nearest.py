@@ -39,11 +39,9 @@ def run(options: Options) -> None:
     """Write the sheet and the distances, print the figures."""
     from ..files import check_free, write_json
     from ..views.nearest_images import nearest_images
-    from ..views.write import check_output
 
     out, overwrite = output_of(options, "nearest.png")
     report = out.with_name(f"{out.stem}-distances.json")
-    check_output(out, overwrite)
     check_free(report, overwrite)
     opened = open_run(options)
     references = opened.images(options.split)

@@ -28,10 +28,8 @@ def run(options: Options) -> None:
     """Write originals and reconstructions and say where they are."""
     from ..report.grid import write_picture
     from ..views.reconstructions import reconstructions, triptych_of
-    from ..views.write import check_output
 
     out, overwrite = output_of(options, "triptych.png" if options.triptych else "reconstruct.png")
-    check_output(out, overwrite)
     is_picture = out.suffix.lower() in (".png", ".gif")
     if options.triptych and out.suffix.lower() != ".png":
         raise UserError(f"--out {out}: a triptych is one picture; end its name in .png")

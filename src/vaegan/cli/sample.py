@@ -27,10 +27,8 @@ class Options(PictureOptions):
 def run(options: Options) -> None:
     """Write samples and say where they are."""
     from ..views.samples import samples
-    from ..views.write import check_output
 
     out, overwrite = output_of(options, "sample.png")
-    check_output(out, overwrite)
     attributes = dict(map(_value, options.attribute))
     view = samples(open_run(options), options.num, options.seed, options.prior, options.label, attributes)
     write_and_say(view, out, overwrite, view.images.shape[1], "images")

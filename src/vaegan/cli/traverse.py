@@ -37,10 +37,8 @@ defaults = run_defaults
 def run(options: Options) -> None:
     """Write the sheet and say where it is."""
     from ..views.traversals import traversals
-    from ..views.write import check_output
 
     out, overwrite = output_of(options, "traverse.png")
-    check_output(out, overwrite)
     opened = open_run(options)
     from_origin, images, start = options.center == "origin", None, None
     if opened.model().encoder is not None:

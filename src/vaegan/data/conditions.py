@@ -28,23 +28,14 @@ _NUM_EXAMPLES = 64
 
 @dataclass(frozen=True)
 class Conditioning:
-    """How c follows from the labels or attributes of a data set.
-
-    Attributes:
-        kind: labels or attributes.
-        names: of the labels or attributes, one for each dimension of c.
-        offset: of each attribute.
-        scale: of each attribute.
-        mean: of each attribute, as stored; it replaces an unknown value.
-        examples: attributes of some held-out images, as stored, unknown ones replaced.
-    """
+    """How c follows from the labels or attributes of a data set."""
 
     kind: Literal["labels", "attributes"]
-    names: tuple[str, ...]
-    offset: tuple[float, ...] = ()
-    scale: tuple[float, ...] = ()
-    mean: tuple[float, ...] = ()
-    examples: tuple[tuple[float, ...], ...] = ()
+    names: tuple[str, ...]  # of the labels or attributes, one for each dimension of c
+    offset: tuple[float, ...] = ()  # of each attribute
+    scale: tuple[float, ...] = ()  # of each attribute
+    mean: tuple[float, ...] = ()  # of each attribute, as stored; it replaces an unknown value
+    examples: tuple[tuple[float, ...], ...] = ()  # attributes of some held-out images, as stored, unknown ones replaced
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""

@@ -200,17 +200,11 @@ class Items(Protocol):
 
 @dataclass(frozen=True)
 class FileItems:
-    """Images opened one by one from a place: a path or a position in an archive.
+    """Images opened one by one from a place: a path or a position in an archive."""
 
-    Attributes:
-        open: opens the image at a place; can be pickled.
-        places: of N images.
-        fingerprint: changes whenever the images do.
-    """
-
-    open: Callable[[Any], Image.Image]
-    places: Sequence[Any]
-    fingerprint: str
+    open: Callable[[Any], Image.Image]  # opens the image at a place; can be pickled
+    places: Sequence[Any]  # of N images
+    fingerprint: str  # changes whenever the images do
 
     def __len__(self) -> int:
         return len(self.places)
@@ -228,35 +222,21 @@ def index_labels(values: Any) -> tuple[NDArray[np.int64], tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Collection:
-    """The undecoded images of a source, and what is recorded about each of them.
+    """The undecoded images of a source, and what is recorded about each of them."""
 
-    Attributes:
-        name: of the source.
-        where: path or source, for messages.
-        items: N images.
-        names: N names.
-        split: training and held-out images; by a hash of the names if None.
-        header: of every image, where all are alike; else None.
-        labels: int64 ``(N,)`` or None.
-        label_names: name of each class.
-        attributes: float32 ``(N, A)`` or None.
-        attribute_names: name of each attribute.
-        defaults: values of `vaegan.config.DataSettings` where the user sets none.
-        left_out: what was left out, a phrase for each kind.
-    """
-
-    name: str
-    where: str
-    items: Items
-    names: Sequence[str]
-    split: Split | None = None
-    header: ImageHeader | None = None
-    labels: NDArray[np.int64] | None = None
-    label_names: tuple[str, ...] = ()
-    attributes: NDArray[np.float32] | None = None
-    attribute_names: tuple[str, ...] = ()
+    name: str  # of the source
+    where: str  # path or source, for messages
+    items: Items  # N images
+    names: Sequence[str]  # N names
+    split: Split | None = None  # training and held-out images; by a hash of the names if None
+    header: ImageHeader | None = None  # of every image, where all are alike; else None
+    labels: NDArray[np.int64] | None = None  # int64 ``(N,)`` or None
+    label_names: tuple[str, ...] = ()  # name of each class
+    attributes: NDArray[np.float32] | None = None  # float32 ``(N, A)`` or None
+    attribute_names: tuple[str, ...] = ()  # name of each attribute
+    # values of `vaegan.config.DataSettings` where the user sets none
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # what was left out, a phrase for each kind
 
     def decoded(self, images: NDArray[np.uint8], positions: Positions) -> ImageSet:
         """Return the decoded ``images`` of these positions with what is recorded about them; names as can be listed."""

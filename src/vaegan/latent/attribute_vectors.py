@@ -39,23 +39,14 @@ VectorMethod = Literal["difference", "balanced", "linear"]
 
 @dataclass(frozen=True)
 class AttributeVectors:
-    """Vectors of A attributes.
+    """Vectors of A attributes."""
 
-    Attributes:
-        names: of the attributes.
-        vectors: float32 `(A, Z)`; strength 1 adds one of them.
-        thresholds: `(A,)`; an image whose value lies above has the attribute, one at or below has not.
-        counts: `(A, 2)`, images without and with it.
-        method: how they were computed.
-        orthogonalised: whether each is orthogonal to all others, as they were before.
-    """
-
-    names: tuple[str, ...]
-    vectors: Tensor
-    thresholds: Tensor
-    counts: Tensor
-    method: VectorMethod = "difference"
-    orthogonalised: bool = False
+    names: tuple[str, ...]  # of the attributes
+    vectors: Tensor  # float32 `(A, Z)`; strength 1 adds one of them
+    thresholds: Tensor  # `(A,)`; an image whose value lies above has the attribute, one at or below has not
+    counts: Tensor  # `(A, 2)`, images without and with it
+    method: VectorMethod = "difference"  # how they were computed
+    orthogonalised: bool = False  # whether each is orthogonal to all others, as they were before
 
     def __getitem__(self, name: str) -> Tensor:
         """Return the vector `(Z,)` of an attribute; UserError if there is none."""
@@ -232,17 +223,10 @@ def _orthogonalised(vectors: Tensor, names: Sequence[str]) -> Tensor:
 def balancing_weights(c: Tensor, ridge: float = 1e-3, num_steps: int = 50) -> Tensor:
     """Return the weights nearest to equal under which each column of `c` has mean 0: w_i ~ exp(lambda . c_i).
 
+    Columns of `c` `(N, A)` have a size of about 1; the weights `(N,)` are positive and of sum 1.
     Nearest in entropy (Hainmueller 2012, "Entropy balancing for causal effects"). lambda minimises
     `log mean exp(lambda . c) + ridge/2 |lambda|^2`, which is convex, by Newton's method. The ridge keeps it finite
     where no weights exist (all values of a column on one side of 0): then the mean is as near to 0 as weights allow.
-
-    Args:
-        c: `(N, A)`, columns of size about 1.
-        ridge: see above.
-        num_steps: at most so many Newton steps.
-
-    Returns:
-        `(N,)`, positive, of sum 1.
     """
     lam = c.new_zeros(c.shape[1])
 

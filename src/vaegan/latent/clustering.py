@@ -23,17 +23,11 @@ from ..errors import UserError
 
 @dataclass(frozen=True)
 class Clusters:
-    """Clusters of N points.
+    """Clusters of N points."""
 
-    Attributes:
-        assignment: int64 `(N,)`, the cluster of each point.
-        centres: `(K, D)`, the centre of each cluster.
-        distances: `(N,)`, of each point to the centre of its cluster.
-    """
-
-    assignment: Tensor
-    centres: Tensor
-    distances: Tensor
+    assignment: Tensor  # int64 `(N,)`, the cluster of each point
+    centres: Tensor  # `(K, D)`, the centre of each cluster
+    distances: Tensor  # `(N,)`, of each point to the centre of its cluster
 
     def nearest(self, cluster: int, num: int) -> Tensor:
         """Return indices of the `num` points of a cluster (or all) that are nearest to its centre, nearest first."""

@@ -134,23 +134,14 @@ _PATHS = {"linear": _linear, "spherical": _spherical}
 
 @dataclass(frozen=True)
 class Smoothness:
-    """Smoothness of B paths.
+    """Smoothness of B paths."""
 
-    Attributes:
-        detour: `(B,)`, length over chord; infinite where a path comes back to where it started.
-        largest: `(B,)`, largest step over mean step; 1 where nothing moves.
-    """
-
-    detour: Tensor
-    largest: Tensor
+    detour: Tensor  # `(B,)`, length over chord; infinite where a path comes back to where it started
+    largest: Tensor  # `(B,)`, largest step over mean step; 1 where nothing moves
 
 
 def smoothness(images: Tensor) -> Smoothness:
-    """Measure paths.
-
-    Args:
-        images: `(T + 1, B, ...)`, at least two of each of B paths; bytes, or floats of any range.
-    """
+    """Measure paths by their images `(T + 1, B, ...)`, at least two of each of B; bytes, or floats of any range."""
     steps = torch.stack([_distance(a, b) for a, b in itertools.pairwise(images)])
     length, chord = steps.sum(0), _distance(images[0], images[-1])
     still = length == 0

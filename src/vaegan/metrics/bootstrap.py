@@ -17,14 +17,7 @@ _AT_A_TIME = 2**21
 
 
 def bootstrap_mean(values: Tensor, *, seed: int = 0, num_resamples: int = 1000, level: float = 0.95) -> Figure:
-    """Return the mean of `values` `(N,)` with its percentile interval.
-
-    Args:
-        values: one number per image.
-        seed: of the draws.
-        num_resamples: draws.
-        level: share of the draws that the interval holds.
-    """
+    """Return the mean of `values` `(N,)`, one per image, with the interval that holds a share ``level`` of draws."""
     values = values.detach().cpu().double()
     means = resampled_means(values, seed=seed, num_resamples=num_resamples)
     low, high = means.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()

@@ -80,23 +80,14 @@ GROUPS = {
 
 @dataclass(frozen=True)
 class FigureInfo:
-    """A row of the registry.
+    """A row of the registry."""
 
-    Attributes:
-        name: in JSON.
-        title: for people.
-        better: which way is better, None where neither is.
-        unit: how its numbers are written.
-        summary: groups whose short table shows it.
-        card: groups whose table on a model card shows it.
-    """
-
-    name: str
-    title: str
-    better: Better | None = None
-    unit: Unit = ""
-    summary: tuple[str, ...] = ()
-    card: tuple[str, ...] = ()
+    name: str  # in JSON
+    title: str  # for people
+    better: Better | None = None  # which way is better, None where neither is
+    unit: Unit = ""  # how its numbers are written
+    summary: tuple[str, ...] = ()  # groups whose short table shows it
+    card: tuple[str, ...] = ()  # groups whose table on a model card shows it
 
 
 _IMAGES = ("samples", "reconstructions")

@@ -92,12 +92,7 @@ def laplacian_variance(x: Tensor) -> Tensor:
 
     The Laplacian of a pixel is the sum of its four neighbours minus four times itself; pixels of the border, which lack
     a neighbour, are left out (Pech-Pacheco et al. 2000, "Diatom autofocusing in brightfield microscopy", "LAPV").
-
-    Args:
-        x: images in [0, 1], `(B, C, H, W)`, at least 3 x 3.
-
-    Returns:
-        `(B,)`; 0 of a flat image or an even slope.
+    Of images `(B, C, H, W)` in [0, 1], at least 3 x 3, `(B,)`; 0 of a flat image or an even slope.
     """
     grey = x.double().mean(1)
     neighbours = grey[:, 2:, 1:-1] + grey[:, :-2, 1:-1] + grey[:, 1:-1, 2:] + grey[:, 1:-1, :-2]
@@ -107,11 +102,7 @@ def laplacian_variance(x: Tensor) -> Tensor:
 def gradient_magnitude(x: Tensor) -> Tensor:
     """Mean magnitude of an image's gradient, in units of the grey scale per pixel, by differences to the next pixel.
 
-    Args:
-        x: images in [0, 1], `(B, C, H, W)`, at least 2 x 2.
-
-    Returns:
-        `(B,)`; 0 of a flat image, s of an even slope of s per pixel.
+    Of images `(B, C, H, W)` in [0, 1], at least 2 x 2, `(B,)`; 0 of a flat image, s of an even slope of s per pixel.
     """
     grey = x.double().mean(1)
     down = grey[:, 1:, :-1] - grey[:, :-1, :-1]

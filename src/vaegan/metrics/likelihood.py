@@ -77,17 +77,11 @@ def bernoulli_pixels(logits: Callable[[Tensor], Tensor]) -> Nll:
 
 @dataclass(frozen=True)
 class ElboTerms:
-    """What the ELBO is made of, in nats.
+    """What the ELBO is made of, in nats."""
 
-    Attributes:
-        nll: E_q -log p(x|z), `(N,)`.
-        kl: KL(q(z|x) || N(0, I)), `(N,)`.
-        kl_per_dimension: its mean over images of each dimension of the code, `(Z,)`.
-    """
-
-    nll: Tensor
-    kl: Tensor
-    kl_per_dimension: Tensor
+    nll: Tensor  # E_q -log p(x|z), `(N,)`
+    kl: Tensor  # KL(q(z|x) || N(0, I)), `(N,)`
+    kl_per_dimension: Tensor  # its mean over images of each dimension of the code, `(Z,)`
 
     @property
     def elbo(self) -> Tensor:

@@ -22,17 +22,11 @@ _AT_A_TIME = 2**24  # distances held at a time
 
 @dataclass(frozen=True)
 class Manifold:
-    """Balls around images.
+    """Balls around images."""
 
-    Attributes:
-        features: `(N, D)`, the centres.
-        squared_radii: `(N,)`.
-        k: the neighbour that each ball reaches.
-    """
-
-    features: Tensor
-    squared_radii: Tensor
-    k: int
+    features: Tensor  # `(N, D)`, the centres
+    squared_radii: Tensor  # `(N,)`
+    k: int  # the neighbour that each ball reaches
 
     @classmethod
     def of(cls, features: Tensor, k: int = 5) -> Manifold:
@@ -49,19 +43,12 @@ class Manifold:
 
 @dataclass(frozen=True)
 class Overlap:
-    """How each image relates to the other set; the mean of each is the figure of that name.
+    """How each image relates to the other set; the mean of each is the figure of that name."""
 
-    Attributes:
-        precision: `(M,)`, 1 for each sample in a ball of a real image, else 0.
-        recall: `(N,)`, 1 for each real image in a ball of a sample.
-        density: `(M,)`, real balls around each sample, over k.
-        coverage: `(N,)`, 1 for each real image in whose ball there is a sample.
-    """
-
-    precision: Tensor
-    recall: Tensor
-    density: Tensor
-    coverage: Tensor
+    precision: Tensor  # `(M,)`, 1 for each sample in a ball of a real image, else 0
+    recall: Tensor  # `(N,)`, 1 for each real image in a ball of a sample
+    density: Tensor  # `(M,)`, real balls around each sample, over k
+    coverage: Tensor  # `(N,)`, 1 for each real image in whose ball there is a sample
 
 
 def overlap(real: Manifold, samples: Manifold) -> Overlap:

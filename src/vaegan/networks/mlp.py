@@ -18,13 +18,9 @@ class MLPEncoder(Encoder):
         image_shape: ``(C, H, W)``.
         latent_dim: dimensions Z of the code.
         hidden: width of each dense layer.
-        norm: 'none', 'batch', 'group' or 'layer', after each dense layer.
-        norm_first_layer: whether ``dense1`` has a norm too.
-        activation: 'relu', 'leaky', 'elu', 'silu', 'gelu' or 'tanh'.
-        order: 'norm-first' or 'activation-first'.
-        dropout: share of units dropped after each dense layer in training.
-        variational: whether the head gives ``(mu, logvar)`` or a plain code.
         condition_dim: dimensions A of the condition c that is joined to the image; 0 for none.
+
+    All others are those of `conv.ConvEncoder`.
     """
 
     def __init__(

@@ -18,17 +18,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Score:
-    """Mean log-likelihood of held-out codes.
+    """Mean log-likelihood of held-out codes."""
 
-    Attributes:
-        mean: nats per code.
-        half_width: of the 95 % interval of the mean (normal approximation), nats per code.
-        num: held-out codes.
-    """
-
-    mean: float
-    half_width: float
-    num: int
+    mean: float  # nats per code
+    half_width: float  # of the 95 % interval of the mean (normal approximation), nats per code
+    num: int  # held-out codes
 
     @classmethod
     def of(cls, log_prob: Tensor) -> Score:
