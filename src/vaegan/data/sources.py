@@ -31,20 +31,13 @@ _BY_HAND = "cropped as in the paper; downloaded by hand"
 
 @dataclass(frozen=True)
 class Source:
-    """A named source.
+    """A named source."""
 
-    Attributes:
-        name: on the command line.
-        description: one line.
-        image_shape: ``(C, H, W)`` of its images.
-        needs_root: whether it reads files from ``root``.
-        open: lists its images, to be decoded as the settings say, or returns them as they are.
-    """
-
-    name: str
-    description: str
-    image_shape: tuple[int, int, int]
-    needs_root: bool
+    name: str  # on the command line
+    description: str  # one line
+    image_shape: tuple[int, int, int]  # ``(C, H, W)`` of its images
+    needs_root: bool  # whether it reads files from ``root``
+    # lists its images, to be decoded as the settings say, or returns them as they are
     open: Callable[[DataSettings], Collection | ImageData]
 
 

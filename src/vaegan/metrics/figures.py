@@ -14,21 +14,13 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with its interval of 95 %; NaN or infinite where there is none, which is null in JSON.
+    """A number with its interval of 95 %; NaN or infinite where there is none, which is null in JSON."""
 
-    Attributes:
-        value: of what was measured.
-        low: lower bound of the interval, NaN if unknown.
-        high: upper bound, NaN if unknown.
-        num: images, or other things, that were measured.
-        seed: of samples, choice of images and resampling.
-    """
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-    num: int | None = None
-    seed: int | None = None
+    value: float  # of what was measured
+    low: float = math.nan  # lower bound of the interval, NaN if unknown
+    high: float = math.nan  # upper bound, NaN if unknown
+    num: int | None = None  # images, or other things, that were measured
+    seed: int | None = None  # of samples, choice of images and resampling
 
     def __truediv__(self, number: float) -> Figure:
         """Return value and bounds divided by a positive number."""

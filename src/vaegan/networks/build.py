@@ -173,13 +173,10 @@ def _used(cls: type[nn.Module], network: str, part: str, settings: Mapping[str, 
 
 
 def initialise(network: nn.Module, init: str) -> None:
-    """Give all convolutions and dense layers of ``network`` new weights from torch's global generator.
+    """Give all convolutions and dense layers of ``network``, in place, new weights from torch's global generator.
 
-    Apply it before spectral normalisation, which starts from the current weights.
-
-    Args:
-        network: changed in place.
-        init: 'paper', 'dcgan' or 'torch' (which leaves PyTorch's weights as they are).
+    ``init`` is 'paper', 'dcgan' or 'torch' (which leaves PyTorch's weights as they are). Apply it before spectral
+    normalisation, which starts from the current weights.
     """
     if check_name("init", init, INITS) == "torch":
         return
