@@ -87,6 +87,7 @@ def figures_of(ratio, low, missing=0, copies=0.04, score=-1.0, distance=1.0):
             "Samples (prior normal) are as near to held-out images as training images are, by the Fréchet distance; 2 "
             "labels are missing; samples lie nearer to training images than held-out images do: the model memorises",
         ),
+        ({"normal": figures_of(None, None)}, "No label is missing; no sign of memorisation"),
         ({}, "Reconstructions are 3 times as far from held-out images as training images are, by the Fréchet distance"),
     ],
 )

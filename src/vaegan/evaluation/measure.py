@@ -105,7 +105,8 @@ def conclusion(report: dict[str, Any]) -> str:
     measured = measured or {"reconstructions": report["reconstructions"]}
     what, figures = min(measured.items(), key=lambda item: item[1].get("frechet_distance", {}).get("value") or math.inf)
     parts = []
-    if ratio := figures.get("frechet_ratio"):
+    ratio = figures.get("frechet_ratio")
+    if ratio and ratio["value"] is not None:
         near = ratio["low"] is not None and ratio["low"] <= 1
         how = "as near to" if near else f"{ratio['value']:.2g} times as far from"
         parts.append(f"{what} are {how} held-out images as training images are, by the Fréchet distance")
