@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 # The bounds of all numbers, of settings as of options. Past them nothing is trained; they end typing errors early.
 PositiveFloat = Annotated[float, Field(gt=0.0, le=1e9)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, le=1e9)]
+Rate = Annotated[float, Field(gt=0.0, le=1e38)]
+"""A learning rate: whatever float32 holds, as one that is too high shows how a run diverges."""
 PositiveInt = Annotated[int, Field(gt=0, le=10**12)]
 Count = Annotated[int, Field(gt=0, le=10**6)]
 """Of what is in memory at once: images of a batch, samples, codes."""
@@ -293,13 +295,13 @@ class OptimSettings(Settings):
 
     name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
     """Algorithm; the paper has rmsprop with 3e-4."""
-    lr: PositiveFloat = 3e-4
+    lr: Rate = 3e-4
     """Learning rate."""
-    encoder_lr: PositiveFloat | None = None
+    encoder_lr: Rate | None = None
     """Learning rate of the encoder, if different."""
-    decoder_lr: PositiveFloat | None = None
+    decoder_lr: Rate | None = None
     """Learning rate of the decoder, if different."""
-    discriminator_lr: PositiveFloat | None = None
+    discriminator_lr: Rate | None = None
     """Learning rate of the discriminator, if different."""
     beta1: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     """Adam's first decay rate; momentum of SGD."""
