@@ -82,30 +82,30 @@ FAR = {
     "discriminator__logit_reconstruction": -6.0,
 }
 SICK = [
-    ("discriminator", "warn", window(**SURE), {}, "too strong"),
-    ("discriminator", "bad", window(**SURE, **FAR), {}, "too strong"),
+    ("discriminator", "warning", window(**SURE), {}, "too strong"),
+    ("discriminator", "unhealthy", window(**SURE, **FAR), {}, "too strong"),
     ("discriminator", "ok", window(**SURE | {"discriminator__accuracy_prior": 0.9}), {}, "tells"),
-    ("discriminator", "warn", window(discriminator__accuracy_prior=0.5, discriminator__accuracy_reconstruction=0.4), {},
+    ("discriminator", "warning", window(discriminator__accuracy_prior=0.5, discriminator__accuracy_reconstruction=0.4), {},
      "near chance"),
-    ("discriminator", "bad", window(discriminator__accuracy_prior=0.3, discriminator__accuracy_reconstruction=0.2), {},
+    ("discriminator", "unhealthy", window(discriminator__accuracy_prior=0.3, discriminator__accuracy_reconstruction=0.2), {},
      "near chance"),
-    ("kl", "warn", window(), {"units": {"kl": 0.5, "dead": 0, "of": 20}}, "hardly uses the code"),
-    ("kl", "bad", window(), {"units": {"kl": 0.05, "dead": 0, "of": 20}}, "hardly uses the code"),
-    ("kl", "warn", window(), {"units": {"kl": 120.0, "dead": 0, "of": 20}}, "6 per dimension"),
-    ("kl", "bad", window(), {"units": {"kl": 220.0, "dead": 0, "of": 20}}, "11 per dimension"),
+    ("kl", "warning", window(), {"units": {"kl": 0.5, "dead": 0, "of": 20}}, "hardly uses the code"),
+    ("kl", "unhealthy", window(), {"units": {"kl": 0.05, "dead": 0, "of": 20}}, "hardly uses the code"),
+    ("kl", "warning", window(), {"units": {"kl": 120.0, "dead": 0, "of": 20}}, "6 per dimension"),
+    ("kl", "unhealthy", window(), {"units": {"kl": 220.0, "dead": 0, "of": 20}}, "11 per dimension"),
     ("kl", "ok", window(kl_factors=(0.1, 0.2)), {"units": {"kl": 220.0, "dead": 0, "of": 20}}, "220 nats"),
     ("units", "ok", window(), {"units": {"kl": 30.0, "dead": 10, "of": 20}}, "10 of 20"),
-    ("units", "warn", window(), {"units": {"kl": 30.0, "dead": 11, "of": 20}}, "11 of 20"),
-    ("units", "bad", window(), {"units": {"kl": 30.0, "dead": 19, "of": 20}}, "19 of 20"),
-    ("routes", "warn", window(decoder__llike=0.004), {}, "reconstruction has no effect on it"),
-    ("routes", "bad", window(decoder__llike=0.0004), {}, "reconstruction has no effect on it"),
-    ("routes", "warn", window(decoder__llike=60.0), {}, "the discriminator has no effect on it"),
-    ("routes", "bad", window(decoder__llike=600.0), {}, "the discriminator has no effect on it"),
-    ("modes", "warn", window(), {"labels": {"0": [45, 100], "1": [155, 100]}}, "rarest label among samples is 0"),
-    ("modes", "bad", window(), {"labels": {"a": [9, 100], "b": [191, 100]}}, "any samples have the label a"),
+    ("units", "warning", window(), {"units": {"kl": 30.0, "dead": 11, "of": 20}}, "11 of 20"),
+    ("units", "unhealthy", window(), {"units": {"kl": 30.0, "dead": 19, "of": 20}}, "19 of 20"),
+    ("routes", "warning", window(decoder__llike=0.004), {}, "reconstruction has no effect on it"),
+    ("routes", "unhealthy", window(decoder__llike=0.0004), {}, "reconstruction has no effect on it"),
+    ("routes", "warning", window(decoder__llike=60.0), {}, "the discriminator has no effect on it"),
+    ("routes", "unhealthy", window(decoder__llike=600.0), {}, "the discriminator has no effect on it"),
+    ("modes", "warning", window(), {"labels": {"0": [45, 100], "1": [155, 100]}}, "rarest label among samples is 0"),
+    ("modes", "unhealthy", window(), {"labels": {"a": [9, 100], "b": [191, 100]}}, "any samples have the label a"),
     ("modes", "ok", window(), {"labels": {"0": [0, 1], "1": [200, 100]}}, "is 1"),  # 2 expected: too few to say
-    ("weights", "warn", window(), {"weights": grown("decoder", 4)}, "weight norm of the decoder is 4 times"),
-    ("weights", "bad", window(), {"weights": grown("discriminator", 11)}, "norm of the discriminator is 11 times"),
+    ("weights", "warning", window(), {"weights": grown("decoder", 4)}, "weight norm of the decoder is 4 times"),
+    ("weights", "unhealthy", window(), {"weights": grown("discriminator", 11)}, "norm of the discriminator is 11 times"),
 ]  # fmt: skip
 
 
@@ -134,11 +134,11 @@ def test_growth_in_all_and_before_the_first_snapshot() -> None:
     found = states(examine(window(), [start, last]))
     assert found["weights"] == "ok"  # the first interval may be long
     start, *_, last = snapshots(weights=grown("encoder", 12))
-    assert states(examine(window(), [start, last]))["weights"] == "warn"
+    assert states(examine(window(), [start, last]))["weights"] == "warning"
     before = last | {"images": 4500}
-    assert states(examine(window(), [start, before, last]))["weights"] == "warn"
+    assert states(examine(window(), [start, before, last]))["weights"] == "warning"
     last["weights"] = before["weights"] = grown("encoder", 101)
-    assert states(examine(window(), [start, before, last]))["weights"] == "bad"
+    assert states(examine(window(), [start, before, last]))["weights"] == "unhealthy"
 
 
 def test_a_learned_variance_that_begins_at_nothing_is_no_weight() -> None:

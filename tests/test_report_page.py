@@ -77,7 +77,9 @@ def record(step: int, split: str, parts: tuple[str, ...], factor: float) -> dict
     """One line of metrics.jsonl."""
     losses = {part: {name: value * factor for name, value in LOSSES[part].items()} for part in parts}
     found = {"images": step * 100, "epoch": step / 16, "split": split, "losses": losses}
-    health = [{"check": "kl", "state": "warn", "sentence": "codes carry 0.5 nats", "remedy": "lower --loss.kl-weight"}]
+    health = [
+        {"check": "kl", "state": "warning", "sentence": "codes carry 0.5 nats", "remedy": "lower --loss.kl-weight"}
+    ]
     return found | ({"images_per_second": 2000.0} if split == "train" else {"health": health})
 
 

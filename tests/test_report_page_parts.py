@@ -256,7 +256,13 @@ def test_health_shows_the_last_findings_and_each_change():
         finding = {"check": "kl", "state": state, "sentence": f"{images} seen", "remedy": "" if state == "ok" else "do"}
         return {"images": images, "split": "test", "health": [finding]}
 
-    records = [{"images": 50, "split": "train"}, look(100, "ok"), look(200, "bad"), look(300, "bad"), look(400, "warn")]
+    records = [
+        {"images": 50, "split": "train"},
+        look(100, "ok"),
+        look(200, "bad"),
+        look(300, "unhealthy"),
+        look(400, "warning"),
+    ]
     now, history = health_section(records).blocks
     assert now.rows == [("KL", "warning", "400 seen")]
     assert now.hints == ["do"]

@@ -131,12 +131,17 @@ _HEALTH_TEXT = (
     "Checks made at each snapshot, from the records since the one before: whether discriminator and decoder are "
     "balanced, the code is used, both losses move the decoder, samples have every label, weights do not explode."
 )
-STATE_WORDS = {"ok": "ok", "warn": "warning", "bad": "unhealthy"}
 CHECK_WORDS = {
     "discriminator": "discriminator", "kl": "KL", "units": "inactive dimensions", "routes": "gradient balance",
     "modes": "label coverage", "weights": "weight norms",
 }  # fmt: skip
-"""How pages and logs call the states and checks; the words in records never change."""
+"""How pages and logs call the checks; the words in records never change."""
+_EARLIER_STATES = {"warn": "warning", "bad": "unhealthy"}  # of earlier versions' records
+
+
+def state_of(finding: Mapping[str, str]) -> str:
+    """Return the state of a finding in a record: ok, warning or unhealthy."""
+    return _EARLIER_STATES.get(finding["state"], finding["state"])
 
 
 def health_section(records: Sequence[Mapping[str, Any]]) -> Section:
@@ -145,7 +150,7 @@ def health_section(records: Sequence[Mapping[str, Any]]) -> Section:
     if not checked:
         return Section("Health", [Note("No checks yet: they start at the first snapshot after 1,000 images.")])
     last = checked[-1]
-    rows = [(CHECK_WORDS[f["check"]], STATE_WORDS[f["state"]], f["sentence"]) for f in last["health"]]
+    rows = [(CHECK_WORDS[f["check"]], state_of(f), f["sentence"]) for f in last["health"]]
     hints = [f["remedy"] for f in last["health"]]
     for check, why in last.get("not_checked", {}).items():
         rows.append((CHECK_WORDS[check], "not checked", why))
@@ -157,7 +162,7 @@ def health_section(records: Sequence[Mapping[str, Any]]) -> Section:
 def health_verdict(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the latest findings in a sentence, '' if there are none."""
     findings: Sequence[Mapping[str, str]] = next((r["health"] for r in reversed(records) if r.get("health")), [])
-    wrong = [f"{CHECK_WORDS[f['check']]} ({STATE_WORDS[f['state']]})" for f in findings if f["state"] != "ok"]
+    wrong = [f"{CHECK_WORDS[f['check']]} ({state_of(f)})" for f in findings if f["state"] != "ok"]
     return f"Health: {', '.join(wrong) or 'ok'}." if findings else ""
 
 
@@ -167,10 +172,10 @@ def _changes(checked: Sequence[Mapping[str, Any]]) -> Table:
     rows, hints = [], []
     for record in checked:
         for f in record["health"]:
-            if states.get(f["check"]) != f["state"]:
-                rows.append((CHECK_WORDS[f["check"]], f"{record['images']:,}", STATE_WORDS[f["state"]], f["sentence"]))
+            if states.get(f["check"]) != state_of(f):
+                rows.append((CHECK_WORDS[f["check"]], f"{record['images']:,}", state_of(f), f["sentence"]))
                 hints.append(f["remedy"])
-            states[f["check"]] = f["state"]
+            states[f["check"]] = state_of(f)
     return Table("State changes.", ("check", "images seen", "state", "measured"), rows, hints)
 
 

@@ -1,7 +1,7 @@
 """Health checks of a training, made at each snapshot from the records of metrics.jsonl.
 
 A check is a pure function of the records since the previous snapshot (a *window*) and of the snapshots themselves. It
-returns 'ok', 'warn' or 'bad' (displayed as ok, warning, unhealthy) and which setting to change; None where it does not
+returns 'ok', 'warning' or 'unhealthy' and which setting to change; None where it does not
 apply, such as the discriminator's for a VAE. The first `FIRST_IMAGES` images are not judged: freshly initialised
 weights seem unhealthy in every way; nor are `AFTER_SWITCH` images after pre-training.
 """
@@ -19,14 +19,14 @@ import torch
 from ..config import PARTS
 from ..losses import kl_per_dimension
 from ..models import Model
-from ..pages.run_sections import CHECK_WORDS, STATE_WORDS
+from ..pages.run_sections import CHECK_WORDS, state_of
 from ..pixels import to_unit
 from .loop import Trainer
 from .snapshots import HeldOut
 
 log = logging.getLogger("vaegan")
 
-State = Literal["ok", "warn", "bad"]
+State = Literal["ok", "warning", "unhealthy"]
 Records = Sequence[Mapping[str, Any]]
 FIRST_IMAGES = 1000
 AFTER_SWITCH = 5000
@@ -42,7 +42,7 @@ class Finding:
 
     Attributes:
         check: name of the check.
-        state: 'ok', 'warn' or 'bad'.
+        state: 'ok', 'warning' or 'unhealthy'.
         sentence: what was measured.
         remedy: which setting to change; empty if the state is 'ok'.
     """
@@ -84,11 +84,11 @@ def check_discriminator(window: Records, snapshots: Records) -> Finding | None:
     shares = " and ".join(f"{share:.1%} of {_FAKES[fakes]}" for fakes, share in accuracy.items())
     sentence = f"the discriminator tells {shares} from real images, logits {gap:.2g} apart"
     if min(accuracy.values()) > 0.98:
-        state: State = "bad" if min(accuracy.values()) > 0.995 and gap > 8 else "warn"
+        state: State = "unhealthy" if min(accuracy.values()) > 0.995 and gap > 8 else "warning"
         remedy = "lower --optim.discriminator-lr, or raise --loss.r1-weight or --loss.label-smoothing"
         return Finding("discriminator", state, f"{sentence}: it is too strong for the decoder to learn from", remedy)
     if max(accuracy.values()) < 0.52:
-        state = "bad" if max(accuracy.values()) < 0.4 else "warn"
+        state = "unhealthy" if max(accuracy.values()) < 0.4 else "warning"
         remedy = "raise --optim.discriminator-lr, or lower --loss.adversarial-weight"
         return Finding("discriminator", state, f"{sentence}: it is near chance, so the decoder learns nothing", remedy)
     return Finding("discriminator", "ok", sentence)
@@ -109,11 +109,13 @@ def check_kl(window: Records, snapshots: Records) -> Finding | None:
     sentence = f"the KL of held-out images is {kl:.3g} nats"
     if kl < 1.0:
         remedy = "lower --loss.kl-weight, let it rise (--loss.kl-schedule linear), or set --loss.free-bits 0.1"
-        return Finding("kl", "bad" if kl < 0.1 else "warn", f"{sentence}: the decoder hardly uses the code", remedy)
+        return Finding(
+            "kl", "unhealthy" if kl < 0.1 else "warning", f"{sentence}: the decoder hardly uses the code", remedy
+        )
     rises = window[0].get("kl_factor", 1.0) < window[-1].get("kl_factor", 1.0)
     if per_dimension > 5.0 and not rises:
         sentence += f", {per_dimension:.3g} per dimension: codes lie far from the prior"
-        return Finding("kl", "bad" if per_dimension > 10.0 else "warn", sentence, "raise --loss.kl-weight")
+        return Finding("kl", "unhealthy" if per_dimension > 10.0 else "warning", sentence, "raise --loss.kl-weight")
     return Finding("kl", "ok", sentence)
 
 
@@ -131,7 +133,7 @@ def check_units(window: Records, snapshots: Records) -> Finding | None:
     if share <= 0.5:
         return Finding("units", "ok", sentence)
     remedy = "lower --model.latent-dim or --loss.kl-weight, or set --loss.free-bits 0.1"
-    return Finding("units", "bad" if share > 0.9 else "warn", sentence, remedy)
+    return Finding("units", "unhealthy" if share > 0.9 else "warning", sentence, remedy)
 
 
 def check_routes(window: Records, snapshots: Records) -> Finding | None:
@@ -148,7 +150,7 @@ def check_routes(window: Records, snapshots: Records) -> Finding | None:
     sentence = f"at the decoder, the gradient of gamma L_llike is {ratio:.2g} times that of L_adv"
     if 0.01 <= ratio <= 100:
         return Finding("routes", "ok", sentence)
-    state: State = "warn" if 0.001 <= ratio <= 1000 else "bad"
+    state: State = "warning" if 0.001 <= ratio <= 1000 else "unhealthy"
     change, without = ("raise", "reconstruction") if ratio < 1 else ("lower", "the discriminator")
     remedy = f"{change} --loss.gamma, or balance both with --loss.balance 1"
     return Finding("routes", state, f"{sentence}: {without} has no effect on it", remedy)
@@ -176,8 +178,10 @@ def check_modes(window: Records, snapshots: Records) -> Finding | None:
         return Finding("modes", "ok", sentence)
     remedy = "set --model.discriminator.minibatch-features 32, or raise --loss.r1-weight"
     if missing := [name for name, share in shares.items() if share < 0.1]:
-        return Finding("modes", "bad", f"no or hardly any samples have the label {', '.join(missing[:10])}", remedy)
-    return Finding("modes", "warn", sentence, remedy)
+        return Finding(
+            "modes", "unhealthy", f"no or hardly any samples have the label {', '.join(missing[:10])}", remedy
+        )
+    return Finding("modes", "warning", sentence, remedy)
 
 
 def check_weights(window: Records, snapshots: Records) -> Finding | None:
@@ -201,7 +205,7 @@ def check_weights(window: Records, snapshots: Records) -> Finding | None:
     sentence = f"the weight norm of the {worst} is {in_all[worst]:.3g} times that at the start"
     if lately[worst] <= 3 and in_all[worst] <= 10:
         return Finding("weights", "ok", sentence)
-    state: State = "bad" if lately[worst] > 10 or in_all[worst] > 100 else "warn"
+    state: State = "unhealthy" if lately[worst] > 10 or in_all[worst] > 100 else "warning"
     sentence += f", {lately[worst]:.3g} times that at the last snapshot"
     return Finding("weights", state, sentence, f"lower --optim.{worst}-lr, or set --optim.clip 1")
 
@@ -249,7 +253,7 @@ class HealthMonitor:
             return
         self._snapshots.append(record)
         self._window = []
-        self._states |= {finding["check"]: finding["state"] for finding in record.get("health", ())}
+        self._states |= {finding["check"]: state_of(finding) for finding in record.get("health", ())}
 
     def check(self, snapshot: Mapping[str, Any]) -> list[dict[str, str]]:
         """Check a snapshot's record, log what has changed since the one before; return the findings as plain data."""
@@ -261,8 +265,7 @@ class HealthMonitor:
             if finding.state == "ok":
                 log.info("health: %s: ok again: %s", name, finding.sentence)
             else:
-                state = STATE_WORDS[finding.state]
-                log.warning("health: %s: %s: %s; %s", name, state, finding.sentence, finding.remedy)
+                log.warning("health: %s: %s: %s; %s", name, finding.state, finding.sentence, finding.remedy)
         return [asdict(finding) for finding in findings]
 
     @property
@@ -273,7 +276,7 @@ class HealthMonitor:
     @property
     def warnings(self) -> str:
         """The checks that are not ok, such as ``KL unhealthy, gradient balance warning``; empty if all are."""
-        return ", ".join(f"{CHECK_WORDS[c]} {STATE_WORDS[state]}" for c, state in self._states.items() if state != "ok")
+        return ", ".join(f"{CHECK_WORDS[c]} {state}" for c, state in self._states.items() if state != "ok")
 
 
 MOST_IMAGES = 512
