@@ -49,8 +49,8 @@ COMMANDS = {
     "completion": "print a script that completes commands and options in your shell",
 }
 """Every command with its one line; `vaegan COMMAND` is in the file of that name."""
-OPENMP_WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""How torch's threads wait for work: asleep, which leaves the cores to others (`benchmarks/beside.py` measures it)."""
+OPENMP_WAITING: dict[str, str] = {}
+"""How torch's threads wait for work; its own default, fastest on idle cores (`benchmarks/beside.py` measures others)."""
 _OPENMP = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}  # of which one that the user set counts instead
 _LONG = 10.0  # seconds; training says itself how long it took, servers run until they are stopped
 
