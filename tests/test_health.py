@@ -85,10 +85,10 @@ SICK = [
     ("discriminator", "warning", window(**SURE), {}, "too strong"),
     ("discriminator", "unhealthy", window(**SURE, **FAR), {}, "too strong"),
     ("discriminator", "ok", window(**SURE | {"discriminator__accuracy_prior": 0.9}), {}, "tells"),
-    ("discriminator", "warning", window(discriminator__accuracy_prior=0.5, discriminator__accuracy_reconstruction=0.4), {},
-     "near chance"),
-    ("discriminator", "unhealthy", window(discriminator__accuracy_prior=0.3, discriminator__accuracy_reconstruction=0.2), {},
-     "near chance"),
+    ("discriminator", "warning", window(
+        discriminator__accuracy_prior=0.5, discriminator__accuracy_reconstruction=0.4), {}, "near chance"),
+    ("discriminator", "unhealthy", window(
+        discriminator__accuracy_prior=0.3, discriminator__accuracy_reconstruction=0.2), {}, "near chance"),
     ("kl", "warning", window(), {"units": {"kl": 0.5, "dead": 0, "of": 20}}, "hardly uses the code"),
     ("kl", "unhealthy", window(), {"units": {"kl": 0.05, "dead": 0, "of": 20}}, "hardly uses the code"),
     ("kl", "warning", window(), {"units": {"kl": 120.0, "dead": 0, "of": 20}}, "6 per dimension"),
@@ -105,7 +105,7 @@ SICK = [
     ("modes", "unhealthy", window(), {"labels": {"a": [9, 100], "b": [191, 100]}}, "any samples have the label a"),
     ("modes", "ok", window(), {"labels": {"0": [0, 1], "1": [200, 100]}}, "is 1"),  # 2 expected: too few to say
     ("weights", "warning", window(), {"weights": grown("decoder", 4)}, "weight norm of the decoder is 4 times"),
-    ("weights", "unhealthy", window(), {"weights": grown("discriminator", 11)}, "norm of the discriminator is 11 times"),
+    ("weights", "unhealthy", window(), {"weights": grown("discriminator", 11)}, "of the discriminator is 11 times"),
 ]  # fmt: skip
 
 

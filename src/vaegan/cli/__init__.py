@@ -50,7 +50,7 @@ COMMANDS = {
 }
 """Every command with its one line; `vaegan COMMAND` is in the file of that name."""
 OPENMP_WAITING: dict[str, str] = {}
-"""How torch's threads wait for work; its own default, fastest on idle cores (`benchmarks/beside.py` measures others)."""
+"""How torch's threads wait for work; by default as torch does, fastest on idle cores (see `benchmarks/beside.py`)."""
 _OPENMP = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}  # of which one that the user set counts instead
 _LONG = 10.0  # seconds; training says itself how long it took, servers run until they are stopped
 
