@@ -135,7 +135,7 @@ def test_vectors_of_other_weights_are_refused(run):
     with torch.no_grad():
         next(model.parameters()).add_(1)
     model.save(run / "model")
-    with pytest.raises(UserError, match="are of other weights; run `vaegan attributes` again"):
+    with pytest.raises(UserError, match="belong to other weights; run `vaegan attributes` again"):
         load_vectors(run)
 
 

@@ -100,7 +100,7 @@ def test_images_without_labels_have_clusters_but_no_scores(run, tmp_path, capsys
     [
         ("--num 5", "5 images are too few for 10 clusters"),
         ("--k 0", "--k: '0' is not allowed: must be greater than 0"),
-        ("--out c.png", "--out c.png: this command makes several files; name a folder"),
+        ("--out c.png", "--out c.png: this command writes several files; name a folder"),
         ("--map umap", "--map: 'umap' is not allowed: must be 'pca', 'tsne' or 'none'"),
     ],
 )

@@ -32,7 +32,7 @@ def test_no_command_writes_into_a_folder_of_others(command, capsys, tmp_path, wo
     for name in names:
         (tmp_path / name).write_text("{}")
     assert command(*words.split(), "--out", tmp_path) == 2
-    assert "holds other things (README.md); choose a new one" in capsys.readouterr().err
+    assert "contains other files (README.md); choose a new one" in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir() if path.read_text() == "{}"} == set(names)
 
 

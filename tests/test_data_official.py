@@ -331,7 +331,7 @@ def test_a_download_without_a_published_checksum_is_said(tmp_path, monkeypatch, 
     digest = hashlib.sha256(b"downloaded").hexdigest()
     for checksum, messages in (
         ("md5:0", []),
-        (None, [f"{tmp_path}/table.txt: not checked, as no checksum is published; its own is sha256:{digest}"]),
+        (None, [f"{tmp_path}/table.txt: not verified, as no checksum is published; it has sha256:{digest}"]),
     ):
         official.download("lfw", "table.txt", checksum, tmp_path, urls=("http://x",))
         assert [m for m in caplog.messages if "checksum" in m] == messages

@@ -321,9 +321,9 @@ def test_command(command, tmp_path, capsys):
     [
         (["--format", "tflite"], "tflite"),
         (["--format", ""], "no format to export; name some of safetensors, onnx, torch"),
-        (["--out", "{full}"], "holds other things (mine.txt); choose a new one"),
-        (["--out", "{full}", "--overwrite", "true"], "holds other things (mine.txt)"),
-        (["--out", "{mixed}", "--overwrite", "true"], "holds other things (mine.txt)"),
+        (["--out", "{full}"], "contains other files (mine.txt); choose a new one"),
+        (["--out", "{full}", "--overwrite", "true"], "contains other files (mine.txt)"),
+        (["--out", "{mixed}", "--overwrite", "true"], "contains other files (mine.txt)"),
         (["--out", "{file}"], "is a file; name a folder"),
         (["--out", "{file}/below"], "cannot write"),
         (["--out", "{earlier}"], "exists; choose another name or allow it to be replaced (--overwrite)"),

@@ -247,13 +247,13 @@ def test_only_a_folder_of_ours_is_written_into(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for mark in ("", "[]", '{"theirs": 1}', "\xff"):
         (tmp_path / "mark.json").write_text(mark)
-        with pytest.raises(UserError, match=r"folder .* holds other things \(mark.json\); choose a new one"):
+        with pytest.raises(UserError, match=r"folder .* contains other files \(mark.json\); choose a new one"):
             check(tmp_path, overwrite=True)
     (tmp_path / "mark.json").write_text('{"ours": 1}')
     check(tmp_path, overwrite=True)
     with pytest.raises(UserError, match="exists; choose another name or allow it to be replaced"):
         check(tmp_path, overwrite=False)
-    with pytest.raises(UserError, match=r"holds other things \(notes.txt\)"):
+    with pytest.raises(UserError, match=r"contains other files \(notes.txt\)"):
         check(tmp_path, overwrite=True, names=("mark.json",))
     with pytest.raises(UserError, match=r"notes.txt is a file; name a folder"):
         check(tmp_path / "notes.txt", overwrite=True)

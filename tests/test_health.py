@@ -102,7 +102,7 @@ SICK = [
     ("routes", "warning", window(decoder__llike=60.0), {}, "the discriminator has no effect on it"),
     ("routes", "unhealthy", window(decoder__llike=600.0), {}, "the discriminator has no effect on it"),
     ("modes", "warning", window(), {"labels": {"0": [45, 100], "1": [155, 100]}}, "rarest label among samples is 0"),
-    ("modes", "unhealthy", window(), {"labels": {"a": [9, 100], "b": [191, 100]}}, "any samples have the label a"),
+    ("modes", "unhealthy", window(), {"labels": {"a": [9, 100], "b": [191, 100]}}, "no samples have the label a"),
     ("modes", "ok", window(), {"labels": {"0": [0, 1], "1": [200, 100]}}, "is 1"),  # 2 expected: too few to say
     ("weights", "warning", window(), {"weights": grown("decoder", 4)}, "weight norm of the decoder is 4 times"),
     ("weights", "unhealthy", window(), {"weights": grown("discriminator", 11)}, "of the discriminator is 11 times"),

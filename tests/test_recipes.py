@@ -139,7 +139,7 @@ def test_an_unknown_recipe_names_the_nearest():
         (b"loss: 3", "loss is a group of settings; name one of them, such as loss.gamma"),
         (b"3: 3", "unknown setting '3'"),
         (b"seed: !!python/object:os.system x", "not YAML"),
-        (b"a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nc: {<<: [*b, *b]}", "line 2: not YAML (merge keys are not read)"),
+        (b"a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nc: {<<: [*b, *b]}", "line 2: not YAML (merge keys are not supported)"),
         (b"loss: &a {gamma: *a}", "loss.gamma: {'gamma': {"),
         (b"seed: [" + b"[" * 5000, "not YAML"),
         (b"seed: 2001-99-99", "month must be in 1..12"),

@@ -79,6 +79,6 @@ def test_finished_shards_of_the_same_are_kept_of_others_not(tmp_path):
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path):
     (tmp_path / "precious.txt").write_text("x")
-    with pytest.raises(UserError, match="holds other things; choose a new one"):
+    with pytest.raises(UserError, match="contains other files; choose a new one"):
         open_shards(tmp_path, {}, restart=True)
     assert (tmp_path / "precious.txt").is_file()

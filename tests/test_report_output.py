@@ -169,7 +169,7 @@ def test_numbered_pictures_of_others_are_never_replaced(tmp_path, images):
     (tmp_path / "out").mkdir()
     Image.new("L", (6, 6)).save(tmp_path / "out" / "00000.png")
     for overwrite in (False, True):
-        with pytest.raises(UserError, match=r"folder .*out holds other things \(00000.png\); choose a new one"):
+        with pytest.raises(UserError, match=r"folder .*out contains other files \(00000.png\); choose a new one"):
             write_images(tmp_path / "out", images, overwrite=overwrite)
     assert names_in(tmp_path / "out") == ["00000.png"]
 

@@ -184,7 +184,7 @@ def test_a_second_training_is_named_the_first(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "new" / "run")
     with run.locked():
         told = (
-            rf"--out .*run is being trained by process {os.getpid()} on .* since \d+-.*; wait for its end, stop it, or"
+            rf"--out .*run has been in use by process {os.getpid()} on .* since \d+-.*; wait for it to end, stop it, or"
         )
         with pytest.raises(UserError, match=told), run.locked():
             pass
@@ -239,7 +239,7 @@ def test_damaged_records_are_passed_over_and_counted(tmp_path: Path, caplog: pyt
     with caplog.at_level("WARNING", "vaegan"):
         assert len(list(run.records())) == len(bad)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{run.metrics_path}: passed over {len(bad)} damaged lines"
+        f"{run.metrics_path}: skipped {len(bad)} damaged lines"
     ]
     run.truncate_records(64)
     assert run.metrics_path.read_text().count("\n") == len(bad)

@@ -134,7 +134,7 @@ def test_labels_of_samples_and_of_held_out_images(data, tmp_path):
         ),
         ("vaegan", True, "none", False, {}, "set --train.best-metric fd"),
         ("vae", False, "fd", True, {}, "the images have no labels"),
-        ("gan", True, "fd", True, {}, "the extractor brightness tells no labels"),
+        ("gan", True, "fd", True, {}, "the extractor brightness does not predict labels"),
         ("gan", True, "fd", True, {"labels": {}}, "too few samples"),
         ("gan", True, "fd", True, {"labels": {}, "health": [{"check": "modes"}]}, ""),
         ("ae", True, "none", False, {}, ""),

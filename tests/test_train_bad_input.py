@@ -230,7 +230,7 @@ def test_a_run_that_is_being_trained_is_left_alone(run, command, capsys):
     with RunFolder(out).locked():
         for more in ([], ["--overwrite"]):
             assert command("train", *words, *more) == 2
-            assert f"--out {out} is being trained by process {os.getpid()} on" in capsys.readouterr().err
+            assert f"--out {out} has been in use by process {os.getpid()} on" in capsys.readouterr().err
     assert contents(out) == before
 
 
@@ -399,7 +399,7 @@ def test_a_run_in_or_around_its_images_is_refused(data, out, refused, tiny, tmp_
     before = contents(tmp_path)
     for words in ([], ["--overwrite"]):
         line = refused(*tiny, "--data", data, "--out", out, *words)
-        assert line.startswith(f"--out {Path(out)} and --data {tmp_path / data} lie in each other")
+        assert line.startswith(f"one of --out {Path(out)} and --data {tmp_path / data} contains the other")
     assert contents(tmp_path) == before
 
 
@@ -432,7 +432,8 @@ def test_a_run_of_relative_data_is_opened_and_resumed_from_anywhere(
     }  # fmt: skip
     capsys.readouterr()
     assert command(*picture, "--data", "grow") == 0  # another folder of this name
-    assert capsys.readouterr().err == f"vaegan: grow: not the images that {run} was trained on, or not prepared alike\n"
+    said = f"vaegan: grow: not the images that {run} was trained on, or prepared differently\n"
+    assert capsys.readouterr().err == said
     assert (tmp_path / "a.png").read_bytes() != first
 
     shutil.rmtree(there / "grow")

@@ -189,7 +189,7 @@ def check_folder(folder: Path, mark: str, key: str, overwrite: bool, names: Sequ
     else:
         others = entries
     if others:
-        raise UserError(f"folder {folder} holds other things ({others[0].name}); choose a new one")
+        raise UserError(f"folder {folder} contains other files ({others[0].name}); choose a new one")
     if entries:
         check_free(folder, overwrite)
 

@@ -195,7 +195,7 @@ class _Loader(yaml.SafeLoader):
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
-                raise ConstructorError(problem="merge keys are not read", problem_mark=key.start_mark)
+                raise ConstructorError(problem="merge keys are not supported", problem_mark=key.start_mark)
 
 
 def _read_mapping(path: Path) -> dict[Any, Any]:

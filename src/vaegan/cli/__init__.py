@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard what is left in the buffer, at exit
         if not isinstance(error, BrokenPipeError):
-            console.complain(who, f"cannot write the output: {error.strerror}; send it elsewhere")
+            console.complain(who, f"cannot write the output: {error.strerror}; redirect it elsewhere")
             return code or 2
     return code
 

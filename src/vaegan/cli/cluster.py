@@ -61,7 +61,7 @@ def run(options: Options) -> None:
 
     folder, overwrite = output_of(options, "cluster", is_view=False)
     if folder.suffix:
-        raise UserError(f"--out {folder}: this command makes several files; name a folder")
+        raise UserError(f"--out {folder}: this command writes several files; name a folder")
     check_folder(folder, CLUSTERS, "scores", overwrite)
     opened = open_run(options)
     images = opened.images(options.split, options.num, options.seed)

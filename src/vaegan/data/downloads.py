@@ -58,7 +58,7 @@ def download(
             path = Path(pooch.retrieve(f"{url}/{file}", checksum, file, root, downloader=downloader))
             if checksum is None:
                 own = pooch.file_hash(str(path))
-                log.warning("%s: not checked, as no checksum is published; its own is sha256:%s", path, own)
+                log.warning("%s: not verified, as no checksum is published; it has sha256:%s", path, own)
             return path
         except requests.RequestException as error:
             log.info("%s/%s: %s", url, file, error)

@@ -148,7 +148,7 @@ def load_vectors(folder: str | Path) -> AttributeVectors:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise UserError(f"{folder / VECTORS} is damaged; make it again with `vaegan attributes`") from error
     if weights != file_digest(folder / WEIGHTS):
-        raise UserError(f"the attribute vectors in {folder} are of other weights; run `vaegan attributes` again")
+        raise UserError(f"the attribute vectors in {folder} belong to other weights; run `vaegan attributes` again")
     return vectors
 
 

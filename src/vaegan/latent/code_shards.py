@@ -139,7 +139,7 @@ def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool) -> Non
     path = folder / INDEX_NAME
     before = read_mapping(path)
     if "model" not in before and folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"folder {folder} holds other things; choose a new one")
+        raise UserError(f"folder {folder} contains other files; choose a new one")
     if before and before != json.loads(json.dumps(index)):
         if not restart:
             raise UserError(

@@ -83,7 +83,7 @@ def one_line_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # a description can be wrong in any way
         reason = f"{type(error).__name__}: {str(error)[:200]}"
-        raise UserError(f"{path} is damaged or no model's ({reason}); take it from a copy") from error
+        raise UserError(f"{path} is damaged or not a model's ({reason}); restore it from a copy") from error
 
 
 def check_fit(folder: Path, wanted: Mapping[str, Tensor]) -> None:
@@ -93,7 +93,7 @@ def check_fit(folder: Path, wanted: Mapping[str, Tensor]) -> None:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118, no mapping
     problems = {
         "missing": [name for name in wanted if name not in shapes],
-        "too many": [name for name in shapes if name not in wanted],
+        "unexpected": [name for name in shapes if name not in wanted],
         "of another shape": [name for name, own in wanted.items() if shapes.get(name, own.shape) != own.shape],
     }
     _refuse(folder, problems)

@@ -122,7 +122,7 @@ class OpenedRun:
             if record.get("fingerprint", data.fingerprint) != data.fingerprint:
                 # Of another source that is plain to see.
                 level = logging.WARNING if record.get("name") == data.name else logging.INFO
-                text = "%s: not the images that %s was trained on, or not prepared alike"
+                text = "%s: not the images that %s was trained on, or prepared differently"
                 _log.log(level, text, settings.source, self.path)
         return self._data
 

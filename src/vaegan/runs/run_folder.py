@@ -39,7 +39,7 @@ Record = dict[str, Any]
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """Yield the records of a file in order; none if it is missing. Damaged lines are passed over and counted."""
+    """Yield the records of a file in order; none if it is missing. Damaged lines are skipped and counted."""
     if not path.is_file():
         return
     damaged = 0
@@ -51,7 +51,7 @@ def read_records(path: Path) -> Iterator[Record]:
             elif line.endswith(b"\n"):  # otherwise it was cut off by a crash
                 damaged += 1
     if damaged:
-        _log.warning("%s: passed over %d damaged line%s", path, damaged, "s" if damaged > 1 else "")
+        _log.warning("%s: skipped %d damaged line%s", path, damaged, "s" if damaged > 1 else "")
 
 
 def parse_record(line: bytes) -> Record | None:
@@ -159,7 +159,7 @@ class RunFolder:
         return load_yaml(self.config_path)
 
     def records(self) -> Iterator[Record]:
-        """Yield the records in order; lines that are not complete records are passed over."""
+        """Yield the records in order; lines that are not complete records are skipped."""
         return read_records(self.metrics_path)
 
     def truncate_records(self, images: int) -> None:
@@ -198,7 +198,7 @@ def _open_locked(path: Path) -> int:
             owner = read_mapping(path)
             by, since = owner.get("by", "another process"), owner.get("since", "a moment ago")
             raise UserError(
-                f"--out {path.parent} is being trained by {by} since {since}{hint}; wait for its end, stop it, or "
+                f"--out {path.parent} has been in use by {by} since {since}{hint}; wait for it to end, stop it, or "
                 "choose another --out"
             )
 

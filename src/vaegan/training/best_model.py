@@ -131,7 +131,7 @@ def why_no_modes(setup: Setup, best: BestModel | None, record: Mapping[str, Any]
     if best is None:
         short = "the run is too short to train a classifier first; " if setup.config.train.best_metric == "auto" else ""
         return f"{short}set --train.best-metric fd"
-    return "too few samples" if "labels" in record else f"the extractor {best.extractor.name} tells no labels"
+    return "too few samples" if "labels" in record else f"the extractor {best.extractor.name} does not predict labels"
 
 
 def is_affordable(data: ImageData, total_images: int) -> bool:

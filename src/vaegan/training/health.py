@@ -178,9 +178,7 @@ def check_modes(window: Records, snapshots: Records) -> Finding | None:
         return Finding("modes", "ok", sentence)
     remedy = "set --model.discriminator.minibatch-features 32, or raise --loss.r1-weight"
     if missing := [name for name, share in shares.items() if share < 0.1]:
-        return Finding(
-            "modes", "unhealthy", f"no or hardly any samples have the label {', '.join(missing[:10])}", remedy
-        )
+        return Finding("modes", "unhealthy", f"few or no samples have the label {', '.join(missing[:10])}", remedy)
     return Finding("modes", "warning", sentence, remedy)
 
 

@@ -55,7 +55,7 @@ def _check_apart(out: Path, source: str) -> None:
     """Refuse a run folder in the images, where its pictures would become data, or around them."""
     here, images = (Path(os.path.realpath(path)) for path in (out.expanduser(), source))
     if here == images or here in images.parents or images in here.parents:
-        raise UserError(f"--out {out} and --data {source} lie in each other, so pictures would become data; move one")
+        raise UserError(f"one of --out {out} and --data {source} contains the other; choose another --out")
 
 
 def check_same(before: Config, now: Config, out: Path) -> None:

@@ -46,7 +46,7 @@ def check_output(out: str | Path, overwrite: bool = False) -> None:
     if folder != out.is_dir():
         raise UserError(f"{out} is a {'file' if folder else 'folder'}; choose another name, ending in {_FORMS}")
     if folder and (others := [entry.name for entry in sorted(out.iterdir()) if not _is_ours(entry)]):
-        raise UserError(f"folder {out} holds other things ({others[0]}); choose a new one")
+        raise UserError(f"folder {out} contains other files ({others[0]}); choose a new one")
     if not folder or any(out.iterdir()):
         check_free(out, overwrite)
 

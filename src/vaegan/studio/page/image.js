@@ -87,7 +87,7 @@ async function loadImage() {
 const showImage = latest(async () => {
   $("drop").hidden = $("file").disabled = !hasEncoder();
   $("no-encoder").hidden = hasEncoder();
-  $("no-encoder-text").textContent = `${aKind()} has no encoder: it cannot encode your images. It decodes codes: edit one of its samples.`;
+  $("no-encoder-text").textContent = `${aKind()} has no encoder: it cannot encode your images. It only decodes codes: edit one of its samples instead.`;
   showExamples();
   const waits = image?.key !== imageKey(get("source"));
   $("image-wait").hidden = !waits;
