@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vaegan import config as config_module
+from vaegan import kinds
 from vaegan.cli import train
 from vaegan.cli.parse import parse
 from vaegan.config import KINDS, Config, LossSettings
@@ -278,7 +278,7 @@ def test_what_is_not_typed_or_set_to_nothing_is_not_refused(tmp_path):
 
 
 def test_every_setting_of_the_losses_has_a_kind_that_uses_it():
-    names = [name for _, names in config_module._USES for name in names.split()]
+    names = [name for _, names in kinds._USES for name in names.split()]
     assert sorted(names) == sorted(LossSettings.model_fields)
 
 

@@ -10,7 +10,7 @@ import pytest
 import rich
 from rich.console import Console
 
-from vaegan import schedules
+from vaegan import progress
 from vaegan.cli.common import watched
 from vaegan.training.terminal import describe, show_progress
 
@@ -39,7 +39,7 @@ def test_between_distant_snapshots_a_line_says_how_fast_and_how_long(
     speaks: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(schedules.time, "monotonic", lambda: now)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     with caplog.at_level(logging.INFO, "vaegan"), show_progress(1_000, 25_000, speaks=speaks) as shown:
         for images, now in ((1_600, 129.9), (1_640, 132.0), (2_000, 150.0)):  # noqa: B007, the clock reads it
             shown.step(images)
@@ -59,7 +59,7 @@ def test_slow_work_of_commands_is_not_silent_either(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter(range(0, 1000, 20))
-    monkeypatch.setattr(schedules.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     with caplog.at_level(logging.INFO, "vaegan"):
         assert list(watched(iter("abcd"), 4, "encoding")) == list("abcd")
     assert caplog.messages == [

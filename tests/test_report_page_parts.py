@@ -23,10 +23,10 @@ from vaegan.pages.run_sections import (
     timing_section,
     window_seconds,
 )
+from vaegan.progress import duration
 from vaegan.report.animation import evenly
 from vaegan.report.chart import BOTTOM, LEFT, RIGHT, TOP, Scale, draw_chart, fitting_scale, short
 from vaegan.report.scatter import SIDE, Grouping, scatter_block
-from vaegan.schedules import duration
 
 
 @pytest.mark.parametrize(

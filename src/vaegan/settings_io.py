@@ -17,9 +17,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
-from .config import Config, settings_that_follow
+from .config import Config
 from .errors import UserError, nearest, nearest_option
 from .files import read_bytes, write_text
+from .kinds import settings_that_follow
 
 FORMAT = 1
 """Version of the settings file; a file of a newer one is refused."""

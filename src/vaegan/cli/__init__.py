@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from ..errors import UserError, is_out_of_memory
 from ..errors import nearest as nearest_word  # 'nearest' becomes the command of that name, once imported
 from ..files import OF_A_DISK
-from ..schedules import duration
+from ..progress import duration
 from ..version import __version__
 from . import console
 from .console import print_table

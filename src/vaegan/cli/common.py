@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from ..config import Count, DataSettings, Seed, Settings
+from ..progress import Beat
 from ..runs.trained_on import data_of_run
-from ..schedules import Beat
 from .options import Arg
 
 if TYPE_CHECKING:

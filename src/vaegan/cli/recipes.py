@@ -6,8 +6,8 @@ import textwrap
 from typing import Annotated
 
 from ..config import Settings
+from ..progress import duration
 from ..recipes import RECIPES, Recipe, named
-from ..schedules import duration
 from . import console
 from .console import print_table
 from .options import Arg

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..config import Config, Count, Settings
+from ..progress import duration
 from ..reproducing.plan import DRAWN, Training, base_settings, num_images_of, plan
-from ..schedules import duration
 from . import console
 from .console import print_table
 from .options import Arg

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..config import KINDS, Config, Settings, without_effect
+from ..config import KINDS, Config, Settings
 from ..errors import UserError
+from ..kinds import without_effect
 from ..recipes import DEFAULT, RECIPES, config_for
 from ..runs.trained_on import located
 from ..settings_io import load_yaml, with_settings

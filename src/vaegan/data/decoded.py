@@ -17,7 +17,7 @@ import numpy as np
 from ..config import DataSettings
 from ..errors import UserError
 from ..files import write_text
-from ..schedules import Beat
+from ..progress import Beat
 from . import cache
 from .arrays import ArrayItems
 from .dataset import Collection, ImageData, Positions, Progress, Split, hashed_split

@@ -13,7 +13,7 @@ from functools import partial
 from ..evaluation.comparison import ComparedModel, FigureGroup, FigureRow, spreads
 from ..evaluation.seed_groups import Verdict
 from ..metrics.figures import BETTER, GROUPS, Figure, info_of, plain, shown_in
-from ..schedules import duration
+from ..progress import duration
 from .content import Block, Cell, Fold, Matrix
 
 REAL = GROUPS["yardstick"]

@@ -17,11 +17,11 @@ from PIL import Image
 from pydantic import BaseModel
 
 from ..config import PARTS, Config
+from ..progress import duration
 from ..recipes import RECIPES
 from ..report.animation import evenly
 from ..report.chart import Line, draw_chart
 from ..report.curves import Lines, collect_lines, loss_charts, phase_marks, score_chart
-from ..schedules import duration
 from .content import Block, Facts, Fold, Note, Section, Table
 from .render import data_uri
 

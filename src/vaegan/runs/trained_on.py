@@ -18,9 +18,11 @@ _WHERE = {"source", "root", "workers", "cache", "max_unreadable"}  # where image
 def data_of_run(path: str) -> DataSettings:
     """Return the data settings of a run, source '' for anything else; UserError if its config.yaml cannot be read."""
     place = _place(path)
-    if place is None or place.run is None:
-        return DataSettings(source="")
-    return located(load_yaml(place.run / SETTINGS).data, place.run)
+    return DataSettings(source="") if place is None or place.run is None else _settings(place.run)
+
+
+def _settings(run: Path) -> DataSettings:
+    return located(load_yaml(run / SETTINGS).data, run)
 
 
 def located(settings: DataSettings, run: Path) -> DataSettings:
@@ -58,7 +60,7 @@ def _trained_on(path: str) -> dict[str, Any]:
     place = _place(path)
     if place is None:
         return {}
-    settings = None if place.run is None else data_of_run(path)
+    settings = None if place.run is None else _settings(place.run)
     return {
         "settings": settings,
         "opening": settings and {name: v for name, v in settings.opening().items() if name not in _WHERE},

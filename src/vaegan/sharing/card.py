@@ -7,31 +7,62 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..config import KINDS, Config
 from ..metrics.figures import GROUPS, Figure, info_of, plain, shown_in
 from .public_facts import PublicFacts
 
 UNKNOWN_LICENSE = "unknown"
-_LARSEN = (
-    *("1512.09300", "larsen2016autoencoding", "Autoencoding beyond pixels using a learned similarity metric"),
-    "Larsen, Anders Boesen Lindbo and S{\\o}nderby, S{\\o}ren Kaae and Larochelle, Hugo and Winther, Ole",
-    *("International Conference on Machine Learning", "2016"),
+
+
+class _Paper(NamedTuple):
+    """A publication, as BibTeX describes it."""
+
+    arxiv: str
+    key: str
+    title: str
+    author: str
+    booktitle: str
+    year: str
+
+    def entry(self) -> str:
+        """Return its entry in BibTeX."""
+        names = ("title", "author", "booktitle", "year")
+        fields = {name: getattr(self, name) for name in names} | {"note": f"arXiv:{self.arxiv}"}
+        lines = ",\n".join(f"  {name:9} = {{{value}}}" for name, value in fields.items())
+        return f"@inproceedings{{{self.key},\n{lines}\n}}"
+
+
+_LARSEN = _Paper(
+    arxiv="1512.09300",
+    key="larsen2016autoencoding",
+    title="Autoencoding beyond pixels using a learned similarity metric",
+    author="Larsen, Anders Boesen Lindbo and S{\\o}nderby, S{\\o}ren Kaae and Larochelle, Hugo and Winther, Ole",
+    booktitle="International Conference on Machine Learning",
+    year="2016",
 )
 _PAPERS = {
-    "vae": (
-        *("1312.6114", "kingma2014auto", "Auto-encoding variational {Bayes}", "Kingma, Diederik P. and Welling, Max"),
-        *("International Conference on Learning Representations", "2014"),
+    "vae": _Paper(
+        arxiv="1312.6114",
+        key="kingma2014auto",
+        title="Auto-encoding variational {Bayes}",
+        author="Kingma, Diederik P. and Welling, Max",
+        booktitle="International Conference on Learning Representations",
+        year="2014",
     ),
-    "gan": (
-        *("1406.2661", "goodfellow2014generative", "Generative adversarial nets", "Goodfellow, Ian and others"),
-        *("Advances in Neural Information Processing Systems", "2014"),
+    "gan": _Paper(
+        arxiv="1406.2661",
+        key="goodfellow2014generative",
+        title="Generative adversarial nets",
+        author="Goodfellow, Ian and others",
+        booktitle="Advances in Neural Information Processing Systems",
+        year="2014",
     ),
     "vae-dis-l": _LARSEN,
     "vaegan": _LARSEN,
 }
-"""The paper of a kind: number on arXiv, key, title, authors, proceedings, year."""
+"""The paper of each kind of model that has one."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +99,10 @@ def write_card(facts: CardFacts) -> str:
     """Return the card as Markdown under its YAML."""
     channels, height, width = facts.image_shape
     colour = "grey" if channels == 1 else "colour"
-    phrase, number = KINDS[facts.kind].phrase, _PAPERS.get(facts.kind, ("",))[0]
-    paper = f" ([arXiv:{number}](https://arxiv.org/abs/{number}))" if number else ""
+    phrase, paper = KINDS[facts.kind].phrase, _PAPERS.get(facts.kind)
+    link = f" ([arXiv:{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}))" if paper else ""
     lead = (
-        f"{phrase[0].upper()}{phrase[1:]}{paper} for {colour} images of {height}x{width} pixels, trained on "
+        f"{phrase[0].upper()}{phrase[1:]}{link} for {colour} images of {height}x{width} pixels, trained on "
         f"{_escaped(facts.data)} with [`vaegan`](https://github.com/vaegan/vaegan)."
     )
     sections = {
@@ -83,11 +114,8 @@ def write_card(facts: CardFacts) -> str:
         "Limits": _limits(facts),
         "Licence": _license(facts),
     }
-    if number:
-        _, key, *values = _PAPERS[facts.kind]
-        fields = dict(zip(("title", "author", "booktitle", "year"), values, strict=True)) | {"note": f"arXiv:{number}"}
-        entry = ",\n".join(f"  {name:9} = {{{value}}}" for name, value in fields.items())
-        sections["Citing"] = [f"The method is of arXiv:{number}.\n\n```\n@inproceedings{{{key},\n{entry}\n}}\n```"]
+    if paper:
+        sections["Citing"] = [f"The method is of arXiv:{paper.arxiv}.\n\n```\n{paper.entry()}\n```"]
     blocks = [f"---\n{_metadata(facts)}\n---", f"# {_escaped(facts.title)}", lead]
     blocks += [_picture(file, about) for file, about in facts.pictures]
     blocks += [f"## {head}\n\n" + "\n".join(lines) for head, lines in sections.items()]
@@ -100,9 +128,8 @@ def _metadata(facts: CardFacts) -> str:
 
     source = facts.shared.config.data.source if facts.shared.config else ""
     tags = ["autoencoder"] * ("encoder" in facts.parameters) + ["vae"] * facts.kind.startswith("vae")
-    tags += ["gan"] * facts.kind.endswith("gan") + [
-        f"arxiv:{paper[0]}" for kind, paper in _PAPERS.items() if kind == facts.kind
-    ]
+    tags += ["gan"] * facts.kind.endswith("gan")
+    tags += [f"arxiv:{_PAPERS[facts.kind].arxiv}"] if facts.kind in _PAPERS else []
     values: dict[str, Any] = {
         "license": facts.license,
         "library_name": "vaegan",

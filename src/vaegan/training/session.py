@@ -15,8 +15,9 @@ from ..config import KINDS, Config
 from ..distributed import World, joined
 from ..errors import UserError
 from ..files import OF_A_DISK
+from ..progress import duration
 from ..runs.run_folder import BEST, RunFolder
-from ..schedules import Cadence, duration, lr_factor
+from ..schedules import Cadence, lr_factor
 from ..settings_io import dump_yaml
 from .best_model import BestModel, open_best_model
 from .checkpoints import Checkpoints

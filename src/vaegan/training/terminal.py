@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from ..config import KINDS
-from ..schedules import Beat
+from ..progress import Beat
 
 log = logging.getLogger("vaegan")
 

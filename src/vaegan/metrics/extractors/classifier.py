@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ...files import written_beside
 from ...pixels import to_unit
-from ...schedules import Beat
+from ...progress import Beat
 
 log = logging.getLogger("vaegan")
 

@@ -1,0 +1,75 @@
+"""What a kind of model and a family of networks bring along: settings that follow from them, and those they use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .config import ADVERSARIAL_KINDS, PARTS, Config, PartSettings
+
+_SIZES: dict[tuple[str, str], dict[str, Any]] = {
+    **{("mlp", part): {"channels": (), "strides": None, "hidden": (512, 512)} for part in PARTS},
+    ("conv", "encoder"): {"channels": (32, 64), "strides": None, "hidden": (256,)},
+    ("conv", "decoder"): {"channels": (64, 32), "strides": None, "hidden": (), "first_channels": 64},
+    **{(net, PARTS[2]): {"channels": (32, 64), "strides": None, "hidden": (256,)} for net in ("conv", "residual")},
+    ("residual", "encoder"): {"channels": (32, 64, 64), "strides": None, "hidden": ()},
+    ("residual", "decoder"): {"channels": (64, 64, 32), "strides": None, "hidden": ()},
+}
+"""Sizes of a part where a family of networks is chosen that the settings have no sizes for."""
+
+
+def settings_that_follow(base: Config, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the further settings, by dotted name, that must change for another kind of model or family of networks.
+
+    Args:
+        base: settings made for `base.model.kind` and `base.model.network`.
+        named: settings that the user set; those that depend on them follow.
+    """
+    changes: dict[str, Any] = {}
+    kind, network = named.get("model.kind", base.model.kind), named.get("model.network", base.model.network)
+    if (kind, network) == (base.model.kind, base.model.network):
+        return changes
+    for part in PARTS:
+        settings: PartSettings = getattr(base.model, part)
+        is_needed = (kind != "gan") if part == "encoder" else part == "decoder" or kind in ADVERSARIAL_KINDS
+        if network != base.model.network or (is_needed and not (settings.channels or settings.hidden)):
+            changes |= {f"model.{part}.{name}": value for name, value in _SIZES.get((str(network), part), {}).items()}
+    if network == "mlp":
+        changes["model.discriminator.patch"] = False
+    if kind == base.model.kind:
+        return changes
+    if kind != "vaegan":
+        changes["loss.balance"] = None
+    if kind not in ADVERSARIAL_KINDS:
+        changes |= {"loss.augment": (), "loss.augment_target": None}
+    if kind == "gan":
+        changes |= {"loss.perceptual": "none", "train.pretrain_epochs": 0.0}
+    if kind == "vae-dis-l":
+        changes |= {"loss.likelihood": "feature", "loss.perceptual": "none", "loss.gamma": 1.0}
+    if kind in ("ae", "vae") and base.loss.likelihood == "feature":
+        if "loss.likelihood" not in named:
+            changes |= {"loss.likelihood": "bernoulli", "loss.gamma": 1.0}
+            changes |= {"loss.kl_weight": 1.0, "loss.encoder_llike_weight": 1.0}
+        if named.get("loss.likelihood", "bernoulli") == "bernoulli":
+            changes["model.output"] = "sigmoid"
+    return changes
+
+
+_USES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (ADVERSARIAL_KINDS, "adversarial real_weight prior_weight label_smoothing label_noise label_flip joint_batch "
+     "augment augment_target augment_images gate gate_equilibrium gate_margin r1_weight r1_every"),
+    (("vaegan",), "gamma adversarial_weight balance balance_at fakes reconstruction_weight"),
+    (("vaegan", "vae-dis-l"), "feature_layer"),
+    (("vae-dis-l",), "metric"),
+    (("vae", "vae-dis-l", "vaegan"), "encoder_llike_weight kl_weight kl_schedule kl_epochs free_bits"),
+    (("ae", "vae", "vae-dis-l", "vaegan"), "likelihood pixel_variance perceptual perceptual_weight perceptual_file"),
+)  # fmt: skip
+"""The kinds of models that each setting of the losses has a meaning for."""
+
+
+def without_effect(kind: str, named: Mapping[str, Any]) -> str | None:
+    """Return the first setting, of those that the user set to something, that this kind of model does not use."""
+    unused = {f"loss.{name}" for kinds, names in _USES if kind not in kinds for name in names.split()}
+    neutral = (None, 0, (), "none")
+    set_ = {name for name, value in named.items() if value not in neutral and (name, value) != ("loss.gamma", 1)}
+    return next((name for name in named if name in unused & set_), None)

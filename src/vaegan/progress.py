@@ -1,0 +1,42 @@
+"""How far slow work is, in lines of the log, and times in words."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+log = logging.getLogger("vaegan")
+
+BEAT_SECONDS = 30.0
+"""Slow work logs a line at least this often, where no progress bar shows it."""
+
+
+class Beat:
+    """Logs how far slow work is at least every `BEAT_SECONDS`: how much of ``total``, how fast, how long still."""
+
+    def __init__(self, what: str, total: int, unit: str, start: int = 0) -> None:
+        self._what, self._total, self._unit, self._start = what, total, unit, start
+        self._begin = self.last = time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        """Log that so much is done, if the ``last`` line was long ago."""
+        now = time.monotonic()
+        if now - self.last < BEAT_SECONDS:
+            return
+        self.last, speed = now, max(done - self._start, 1) / (now - self._begin)
+        per_second = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+        share = f"{self._what}: {done:,} of {self._total:,} {self._unit}"
+        log.info("%s, %s %s/s, %s left", share, per_second, self._unit, duration((self._total - done) / speed))
+
+
+def duration(seconds: float) -> str:
+    """Return a time as text: 0.35 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
