@@ -4,8 +4,6 @@ Gradients are averaged per part in one flat all-reduce, explicitly. Wrappers tha
 (DistributedDataParallel, FSDP) expect one backward pass per step and would mix up the gradients of several.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import io

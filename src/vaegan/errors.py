@@ -1,7 +1,5 @@
 """Errors of the user, in one line: what is wrong, where, and how to fix it."""
 
-from __future__ import annotations
-
 import difflib
 import unicodedata
 from collections.abc import Iterable

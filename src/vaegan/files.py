@@ -1,7 +1,5 @@
 """Read files up to a bound; write files and folders atomically: under a temporary name beside, then renamed."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fnmatch

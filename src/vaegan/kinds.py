@@ -1,7 +1,5 @@
 """What a kind of model and a family of networks bring along: settings that follow from them, and those they use."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -11,8 +11,6 @@ batch. D is the sigmoid of the logit ``a`` that a discriminator returns. (The pa
 what Dis maximises; here it is the cross entropy, which Dis descends and Dec ascends.)
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

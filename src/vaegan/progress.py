@@ -1,7 +1,5 @@
 """How far slow work is, in lines of the log, and times in words."""
 
-from __future__ import annotations
-
 import logging
 import time
 

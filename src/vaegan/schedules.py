@@ -3,8 +3,6 @@
 So a resumed run does the same. The exception is `Plateau`, whose state is in the checkpoint.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A setting's name is its path in `Config`, such as ``loss.kl_weight``; hyphens co
 pydantic's normal (lax) mode: text such as ``1e-3``, which is no number in YAML, becomes one.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import reprlib

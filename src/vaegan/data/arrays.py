@@ -1,7 +1,5 @@
 """Images that are rows of an array: of a .npy or .npz file, or of a data set that is a single array."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Any

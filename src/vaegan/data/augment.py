@@ -5,8 +5,6 @@ The authors' code shifts by N(0, 2 px), scales and rotates by N(0, 0.01), change
 images seen, so they depend neither on the number of processes nor on earlier draws.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

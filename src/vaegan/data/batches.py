@@ -7,8 +7,6 @@ batch from ``default_rng((seed, images_seen, 1))``, so neither images nor flips 
 processes.
 """
 
-from __future__ import annotations
-
 import mmap
 
 import numpy as np

@@ -4,8 +4,6 @@ A worker is a fresh interpreter (spawn): nothing of the parent's threads or GPU 
 Ctrl-C, which is the parent's to handle, and ends when the parent does, however that ends.
 """
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

@@ -3,8 +3,6 @@
 A small array whose images are already as the settings want them needs neither.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -3,8 +3,6 @@
 If no download succeeds, the error says what is missing, where to get it and where to put it.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

@@ -6,8 +6,6 @@ order that is always the same: `train` is trained on, `test` or else `validation
 held out by a hash of the index.
 """
 
-from __future__ import annotations
-
 import importlib
 import io
 from collections.abc import Mapping, Sequence

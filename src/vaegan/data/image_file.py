@@ -5,8 +5,6 @@ Grey, RGB, CMYK and palette images become grey or RGB; transparent ones are laid
 reduction, so nothing aliases. This is the only place that decides the type of an image's numbers (`Target.dtype`).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal

@@ -7,8 +7,6 @@ It is our own because webdataset streams shards in order, while training reads a
 Source: github.com/webdataset/webdataset, "The WebDataset Format".
 """
 
-from __future__ import annotations
-
 import errno
 import glob
 import io

@@ -1,7 +1,5 @@
 """Where images come from: named sources, and paths. A new source is one file and one entry in `SOURCES`."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Callable

@@ -6,8 +6,6 @@ Commas, semicolons or tabs separate the columns, which the first line names; the
 Source: huggingface.co/docs/datasets/image_load, "ImageFolder".
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -4,8 +4,6 @@ The outputs are compared with those of the model's own methods, on batches of 1 
 largest value where that is above 1, so that large logits need no more digits than float32 has.
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 from collections.abc import Iterator, Sequence

@@ -5,8 +5,6 @@ networks of output 'centred', and codes are maps (C, h, w). Where diffusers is i
 outputs are compared with the model's.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

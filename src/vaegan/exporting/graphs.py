@@ -11,8 +11,6 @@ plain layers they equal, and a spectral norm is divided out of its weight. Both 
 in which only the batch size is free.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import io

@@ -6,8 +6,6 @@ images with another attribute moves, separately for images moved along and again
 is a random direction of the same length for each image: the effect of any move of that size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 

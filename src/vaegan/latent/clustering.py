@@ -9,8 +9,6 @@ using t-SNE"), which preserves neighbourhoods, but not distances between groups,
 extra 'tsne' (openTSNE).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -19,8 +19,6 @@ Traversals change one dimension of a code at a time. An inactive dimension has q
 image; the mean KL over images measures the information in a dimension, so those with most come first.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass

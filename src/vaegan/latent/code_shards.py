@@ -12,8 +12,6 @@ Shards are joined to one .npz or .parquet one at a time, so memory does not grow
 | labels, attributes | int64 (N,), float32 (N, A), where there are any |
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -8,8 +8,6 @@ A diffusion model wants latents of standard deviation 1. It is trained on s z wi
 are decoded: `Model.latents`, `Model.decode_latents`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import numpy as np

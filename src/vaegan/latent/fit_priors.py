@@ -4,8 +4,6 @@ Draws, z ~ q(z|x), one of each image, fill the space as in the decoder's trainin
 A plain autoencoder has no posterior: priors are fitted to its codes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

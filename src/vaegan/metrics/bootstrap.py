@@ -6,8 +6,6 @@ other figures are linearised by their influence function (see `distances.frechet
 fixed: the interval is about the images measured, not about those they are compared with.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -9,8 +9,6 @@ together. Both return whether each held-out code is classified correctly, `(M,)`
 the share of the most frequent label.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -7,8 +7,6 @@ Sharpness is not good in itself, for noise is sharp as well; compare it with tha
 below it, noisy ones above. Colours are averaged to grey first.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

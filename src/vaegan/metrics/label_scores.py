@@ -8,8 +8,6 @@ samples classified as label c is compared with the data's share q_c. The classif
 real images: with predicted labels of held-out images in place of true ones they cancel.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

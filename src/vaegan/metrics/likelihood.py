@@ -15,8 +15,6 @@ of the squared error over a cell is that at its centre plus cell^2 / 12 per dime
 density times the size of a cell then bounds the probability of the bytes, which `bits_per_dimension` gives.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -10,8 +10,6 @@ Functions take distances, one per image, so they work in any space.
 dimensions, so that it is on the scale of a single value.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ reshapes it. A conditional model takes the condition c `(B, A)` of each image; `
 Everything is computed in evaluation mode, without gradients, some images at a time.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Publishing a model: its files and its card with pictures, in a folder or on the Hugging Face hub."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 Nothing is unpickled, and what is missing, damaged or newer than this version is a `UserError`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import shutil

@@ -10,8 +10,6 @@ fan_in is the number of inputs of a unit: input channels times the kernel's area
 Norms start as the identity (scale 1, shift 0) in each of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from math import sqrt
 from typing import Any, NamedTuple

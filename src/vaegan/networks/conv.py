@@ -5,8 +5,6 @@ decoder        dense layers | dense ``first`` map | upsampling ``up1``, ... | co
 discriminator  as the encoder, with a linear ``output``
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import nn

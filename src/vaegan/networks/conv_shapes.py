@@ -6,8 +6,6 @@ With kernel k and no padding ("valid") it makes ``floor((n - k) / s) + 1``, and 
 whose transposed convolution covers the image, ``ceil((n - k) / s) + 1``: with k = 4, 28, 13, 5, but 6, 13, 28.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ..errors import UserError

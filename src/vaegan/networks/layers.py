@@ -15,8 +15,6 @@ features f are mapped to a matrix of rows M_b = (f T)_b; with the other images j
 always makes the same image has large o.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 import torch

@@ -1,7 +1,5 @@
 """Fully connected networks: the image is a vector of its ``C H W`` values."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import prod
 

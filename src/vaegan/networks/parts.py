@@ -9,8 +9,6 @@ section 4.2, it is concatenated to the input of the first dense layer in encoder
 decoder: in each of them, to the first vectors in the sequence of layers.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 

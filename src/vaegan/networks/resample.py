@@ -7,8 +7,6 @@ of the four kinds of outputs (even or odd row, even or odd column) is a convolut
 sums of weights, and 16 products do the work of 36.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -18,8 +18,6 @@ Each of the H W pixels attends to all others (Zhang et al., arXiv:1805.08318; in
 Its cost grows with the square of the number of pixels, so it is used where maps are smallest.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Objectives: a batch in, losses and one gradient per part out; each loss updates only the networks it should."""
 
-from __future__ import annotations
-
 from .adversarial import AdversarialLoss
 from .autoencoder import AutoencoderObjective, MeanCode
 from .gan import GANObjective

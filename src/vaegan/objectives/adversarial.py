@@ -14,8 +14,6 @@ A patch discriminator has P logits a_ij of image i, and each loss is the mean ov
 one factor per image, and the last case holds, unless the form is minimax.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

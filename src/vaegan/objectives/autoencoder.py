@@ -8,8 +8,6 @@ As in `vaegan`, ``gamma`` weighs L_llike at the decoder and ``encoder_llike_weig
 default, which makes the sum above one loss for both. A step costs 3e + 3d, and 3s more for VAE_Dis_l.
 """
 
-from __future__ import annotations
-
 import contextlib
 
 import torch

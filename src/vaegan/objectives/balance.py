@@ -14,8 +14,6 @@ with an equilibrium cross entropy e and a margin m, Dis skips its step if its lo
 Dec skips its own if either is above e + m; if both would skip, both step. Enc always steps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

@@ -20,8 +20,6 @@ with n images since the last update and N images in which p may go from 0 to 1 (
 limited data", arXiv:2006.06676, section 3; their target is 0.6, N 500,000, with an update every four batches).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

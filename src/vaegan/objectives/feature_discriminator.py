@@ -3,8 +3,6 @@
 Also the contexts of a pass: equal dropout masks, batch statistics that are used but not recorded, evaluation mode.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager

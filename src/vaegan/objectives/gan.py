@@ -6,8 +6,6 @@ r"""GAN: the decoder against the discriminator, on samples from the prior (Goodf
 A step costs 3d + 6s, or one s more where `adversarial` says so.
 """
 
-from __future__ import annotations
-
 import contextlib
 from contextlib import AbstractContextManager
 

@@ -10,8 +10,6 @@ The autoencoders of latent diffusion add a perceptual loss (Rombach et al., arXi
 In their code, too, d is added to the loss of each of the D numbers.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Protocol

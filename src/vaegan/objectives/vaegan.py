@@ -12,8 +12,6 @@ Conditional networks take the labels or attributes of each image, c, in every pa
 c of the batch's images, as in conditional GANs (arXiv:1411.1784): so real and fake differ in their images alone.
 """
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ y_1 - y_0. Its ordinary differential equation dy/dt = v(y, t) carries N(0, I) at
 log p(y_1) = log N(y_0; 0, I) - integral of div v dt (Chen et al., arXiv:1806.07366, eq. 8).
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Mapping

@@ -6,8 +6,6 @@ becomes one in z by log p(z) = log p(y) + log |det W|. The eigenvectors are orde
 Shrinkage: Ledoit and Wolf, "A well-conditioned estimator for large-dimensional covariance matrices" (2004).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Self
 

@@ -5,8 +5,6 @@ by held-out likelihood. (Kernels adapted to place, as in Silverman, "Density est
 Stored codes are those of training images, so samples lie near training images.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self

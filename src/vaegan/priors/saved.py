@@ -4,8 +4,6 @@ The description holds the checksum of the tensors' file, so that files of differ
 first and written last: what a killed process leaves are tensors without a description, which count as none.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import math

@@ -1,7 +1,5 @@
 """Recipes: named, complete settings, each with its origin; a file per origin. No torch here."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -18,8 +18,6 @@ Fixed:
   number per image does not say which digit to generate: reconstructions look like samples.
 """
 
-from __future__ import annotations
-
 from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import adam, data_of, mean_feature_weight, recipe
 

@@ -5,8 +5,6 @@ that outputs mu and sigma, binary cross entropy of pixels and KL with weight 1, 
 codes of the autoencoder. Widths here are small, common ones; the two GANs follow the papers that they are named after.
 """
 
-from __future__ import annotations
-
 from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import adam, data_of, recipe
 

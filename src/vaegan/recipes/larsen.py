@@ -12,8 +12,6 @@ gate, RMSProp with an annealed rate, images shifted and recoloured a little. How
 * Their length is a number of updates of 64 images, here in epochs so that `--train.epochs` changes it.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..config import AugmentSettings, DataSettings, LossSettings, OptimSettings, TrainSettings

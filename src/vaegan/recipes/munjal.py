@@ -9,8 +9,6 @@ Fixed: log(sigmoid) overflowed; held-out images were reconstructed with an encod
 the script for inference needed a setting that its configuration does not have.
 """
 
-from __future__ import annotations
-
 from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import adam, data_of, mean_feature_weight, recipe
 

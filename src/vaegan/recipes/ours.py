@@ -11,8 +11,6 @@ discriminator is too strong towards the end (it recognises 98 % of the fakes, on
 every fourth step).
 """
 
-from __future__ import annotations
-
 from ..config import DiscriminatorSettings, LossSettings, ModelSettings, OptimSettings, TrainSettings
 from .recipe import YOURS, Recipe, data_of, paper_conv, paper_mlp, recipe
 

@@ -5,8 +5,6 @@ over dimensions too: a weight w on the mean squared difference of D features is 
 `mean_feature_weight(w, D)`, on our L_llike = 1/2 sum of squares.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

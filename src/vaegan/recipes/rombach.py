@@ -10,8 +10,6 @@ the factor by which a code's map is smaller than the image. How their numbers be
 * Their rate is 4.5e-6 times the batch size, 12 on one GPU; ours has 4 images and the same rate.
 """
 
-from __future__ import annotations
-
 from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import YOURS, Recipe, adam, data_of, recipe
 

@@ -8,8 +8,6 @@ not affect our Dec.
 Fixed: tanh on mu, which bounds the codes; weights were saved before training.
 """
 
-from __future__ import annotations
-
 from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import adam, data_of, mean_feature_weight, recipe
 

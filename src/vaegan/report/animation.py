@@ -5,8 +5,6 @@ Grey frames keep all their 256 levels. Each colour frame gets its own 256 colour
 no video library is needed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar

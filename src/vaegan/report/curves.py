@@ -1,7 +1,5 @@
 """Losses and scores of a run over images seen: sorted out of its records, as charts, and as `losses.png`."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

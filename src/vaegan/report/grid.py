@@ -5,8 +5,6 @@ smoothing, so that the actual pixels are visible. Sheets have names of rows and 
 of a paper; triptychs are three titled blocks of equal size.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Sequence

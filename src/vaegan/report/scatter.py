@@ -3,8 +3,6 @@
 Points are drawn in a fixed shuffled order, so that no group covers the others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

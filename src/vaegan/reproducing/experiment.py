@@ -4,8 +4,6 @@ Finished work is not repeated: a training is recognised by its run folder, the f
 computed from. The same call resumes where another stopped.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping

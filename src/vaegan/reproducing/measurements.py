@@ -24,8 +24,6 @@ rewards images that differ widely, hence the mean over the K beside it. Real ima
 show how much is the regressor's own error.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 All are uint8 `(..., H, W, C)`. Models side by side share codes and originals.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

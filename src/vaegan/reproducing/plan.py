@@ -9,8 +9,6 @@ once for each seed. All have the networks, optimiser, batches and length of the 
     VAE/GAN     as the settings say; only it is balanced and pretrained as an autoencoder, if they say so
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

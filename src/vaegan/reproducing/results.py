@@ -1,7 +1,5 @@
 """The results of all runs so far, Table 2, and all of it as JSON."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

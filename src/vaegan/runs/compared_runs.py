@@ -1,7 +1,5 @@
 """Several runs: opened, checked to fit each other, put together where they differ in their seed alone, and measured."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections import Counter

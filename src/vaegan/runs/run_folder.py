@@ -10,8 +10,6 @@
 | evaluation.json, report.html, pictures/, export/ | what commands make of the run | `vaegan evaluate`, `report`, ... |
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import logging

@@ -1,7 +1,5 @@
 """What images runs were trained on, according to their files, before any model is loaded."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

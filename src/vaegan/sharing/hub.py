@@ -5,8 +5,6 @@ Only files of expected names are downloaded: JSON, YAML and safetensors. The hub
 may be used (`HF_HUB_OFFLINE`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Paths of the machine it was trained on are left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The application: the API behind its guard, with or without the web page."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 from typing import Annotated

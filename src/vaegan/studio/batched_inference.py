@@ -1,7 +1,5 @@
 """Encoding and decoding through the batcher: codes and conditions of a request are checked before they join a batch."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The page that documents the API, made from its OpenAPI description: no script, and nothing from the network."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any

@@ -9,8 +9,6 @@
 It is our own because starlette's middleware limits no body and refuses no origin.
 """
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections import OrderedDict

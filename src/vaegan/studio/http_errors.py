@@ -1,7 +1,5 @@
 """Errors of requests: a status and one line with the problem and how to fix it."""
 
-from __future__ import annotations
-
 import errno
 import json
 from typing import Any

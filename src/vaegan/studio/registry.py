@@ -1,7 +1,5 @@
 """The models that a server was started with, by short names, and as parameters of its routes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated

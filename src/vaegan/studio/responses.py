@@ -1,7 +1,5 @@
 """Images and codes in the requested format: JSON with each image as a PNG in it, one PNG, a GIF, or arrays."""
 
-from __future__ import annotations
-
 import base64
 import io
 import re

@@ -4,8 +4,6 @@ Clients that are slow on purpose, or stuck, cost no one else an answer: requests
 limits, and where connections are many, those that wait for their client longest make room for new ones.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import ipaddress

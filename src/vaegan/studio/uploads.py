@@ -4,8 +4,6 @@ Size and format are read from the header, so that an image of 200 megapixels cos
 time.
 """
 
-from __future__ import annotations
-
 import io
 import threading
 import warnings

@@ -1,7 +1,5 @@
 """Training: the session, the loop, optimisers, checkpoints, snapshots, health checks."""
 
-from __future__ import annotations
-
 from ..runs.run_folder import RunFolder
 from .loop import LoopSettings, NotFiniteError, Record, Trainer
 from .session import train

@@ -8,8 +8,6 @@ Codes of a VAE do not fill N(0, I), and a prior fitted to them makes up for it a
 from a mixture of Gaussians, quickly fitted to codes z ~ q(z|x) of training images; a GAN's come from N(0, I).
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from pathlib import Path

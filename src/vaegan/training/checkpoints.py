@@ -6,8 +6,6 @@ in a file beside it that is written first. A damaged checkpoint is reported, and
 longer finite.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

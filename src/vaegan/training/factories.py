@@ -1,7 +1,5 @@
 """Settings become objects here, and nowhere else."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from typing import Any

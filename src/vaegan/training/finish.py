@@ -1,7 +1,5 @@
 """The end of a training: latent scale factor, fitted priors, samples from the best-fitting one."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 

@@ -6,8 +6,6 @@ apply, such as the discriminator's for a VAE. The first `FIRST_IMAGES` images ar
 weights seem unhealthy in every way; nor are `AFTER_SWITCH` images after pre-training.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence

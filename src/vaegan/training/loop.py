@@ -5,8 +5,6 @@ All its randomness comes from the seed and the images seen, so its state is weig
 numbers.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

@@ -8,8 +8,6 @@ Optimisers are torch's, in the fastest exact implementation on the device. Avera
 Buffers, such as the running statistics of batch norms, are copied.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 

@@ -8,8 +8,6 @@ layers on their optimiser (parameters). All are counted on tensors without memor
 estimate: no machine has four such constants.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -3,8 +3,6 @@
 Only the first process writes; in the others a recorder accepts steps and stays silent.
 """
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import time

@@ -1,7 +1,5 @@
 """The rules of resuming: which settings and images a run may be resumed with."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Mapping

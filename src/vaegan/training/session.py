@@ -1,7 +1,5 @@
 """The life of a run: open the folder, set up, resume or start, train, finish, report the outputs."""
 
-from __future__ import annotations
-
 import json
 import logging
 import signal

@@ -5,8 +5,6 @@ distant ones there are lines with images/s and time left. Ctrl-C or SIGTERM ends
 everything saved; a second Ctrl-C ends it at once.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import signal

@@ -1,7 +1,5 @@
 """Attribute vectors computed from the codes of training images, and images with them added."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any

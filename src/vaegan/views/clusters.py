@@ -1,7 +1,5 @@
 """Clusters of codes: the images nearest to each centre, their names, and how well they fit the labels."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Samples beside their nearest training images: a memorisation check."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any

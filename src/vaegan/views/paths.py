@@ -1,7 +1,5 @@
 """Paths between codes, decoded: rows between two, squares between four; and their smoothness."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

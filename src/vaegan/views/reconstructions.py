@@ -1,7 +1,5 @@
 """Reconstructions: x beside x_tilde = Dec(mu(x)), and both beside samples."""
 
-from __future__ import annotations
-
 from ..data.dataset import ImageSet
 from ..report.grid import Bytes, triptych
 from ..runs.opened import OpenedRun

@@ -1,7 +1,5 @@
 """Samples: codes from a prior, decoded, optionally for labels or attributes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Traversals: one dimension of a code at a time goes from low to high, the dimension with the most effect first."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -11,8 +11,6 @@ Folder and arrays hold row after row; names are ``ROW / COLUMN`` where images ha
 a temporary path and then renamed, so none is ever incomplete.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -7,8 +7,6 @@ column by column, labels from 1 on in a file of their own; 100,000 images withou
 the labelled ones. CIFAR-10's page publishes its checksum, torchvision's source that of STL-10.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -5,8 +5,6 @@ crops rows 40 to 188 and columns 15 to 163 and resizes these 148 x 148 pixels (d
 ``data.crop_size`` the image is centre-cropped instead. The checksums are those in torchvision's source.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from dataclasses import replace

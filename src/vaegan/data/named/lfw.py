@@ -6,8 +6,6 @@ centre-cropped to 150 x 150 pixels, as in the code of Larsen et al. (lfw_aegan.p
 torchvision's source; none was published for the attributes.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import replace

@@ -10,8 +10,6 @@ axes, each axis as big-endian int32, then the values. Source: LeCun, Cortes and 
 handwritten digits", section "File formats".
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import logging

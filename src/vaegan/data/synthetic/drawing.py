@@ -9,8 +9,6 @@ factors are row i of ``PCG64((SEED, stream)).random((N, F))``, which fills row b
 shorter one. The images are drawn in chunks into the usual cache of decoded images.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ to the right; ``head_width`` narrow, wide; ``background`` and ``shirt`` a hue fr
 changes is never hidden by another: bangs end above the brows and show below a hat, a mustache leaves the mouth free.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

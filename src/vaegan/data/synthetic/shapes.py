@@ -5,8 +5,6 @@ symmetry of a shape makes two rotations look the same; the hue leaves out the ra
 The idea of such a set is that of dSprites (Matthey et al., 2017, github.com/google-deepmind/dsprites-dataset).
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

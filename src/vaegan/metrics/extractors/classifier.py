@@ -6,8 +6,6 @@ which the images with an attribute have the same total weight as those without (
 a share p), so that a rare attribute is not ignored.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

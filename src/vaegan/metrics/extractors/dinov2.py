@@ -6,8 +6,6 @@ feature. The agreement with people: Stein et al. 2023, arXiv:2306.04675. Depth a
 are read off the weights, in the layout of the authors' files or in that of the package transformers.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

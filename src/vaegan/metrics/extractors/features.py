@@ -9,8 +9,6 @@ extractor, so each figure is stored with its extractor's name and fingerprint.
 * 'pixels': the image itself, reduced to at most 32 x 32 pixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol

@@ -8,8 +8,6 @@ out what lies beyond the border, and the last block takes the maximum instead, a
 It is our own because of these differences from torchvision, which is then not needed, nor any unpickling.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ rotation prediction (Gidaris et al. 2018, "Unsupervised representation learning 
 cannot be solved without recognising what an image shows.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Weights of published networks: a file of the user's, the cache, or a download to it. Nothing is unpickled."""
 
-from __future__ import annotations
-
 import http.client
 from dataclasses import dataclass
 from pathlib import Path

@@ -11,8 +11,6 @@ core's lanes empty. Three rewritings of the same function fill them; parameters 
 On other devices all of them are plain convolutions; compiled models use torch's own gradients.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

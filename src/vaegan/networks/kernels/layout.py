@@ -5,8 +5,6 @@ converted once in each direction; otherwise each element-wise operation after it
 costs many times the conversion.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -6,8 +6,6 @@ So there are two functions (`split_convolution`): the weight's is not called whe
 receives the gradient of the output from the input's function, as the gradient of an empty tensor.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

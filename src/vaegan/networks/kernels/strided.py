@@ -13,8 +13,6 @@ row by row. The smaller the maps, the larger the gain.
 Nothing else differs from `torch.nn.Conv2d` and `torch.nn.ConvTranspose2d`: parameters, forward pass, other gradients.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

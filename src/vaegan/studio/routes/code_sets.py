@@ -1,7 +1,5 @@
 """Codes of a set of images: clusters, a projection, the leading dimensions."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Codes -> images: decoded, edited, interpolated, traversed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Annotated
 

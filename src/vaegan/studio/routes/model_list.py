@@ -1,7 +1,5 @@
 """The available models and what each supports."""
 
-from __future__ import annotations
-
 import importlib.util
 from typing import Any
 

@@ -1,7 +1,5 @@
 """An image, uploaded or of the data -> its code, reconstruction and error."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """New images, by prior, label and seed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated
 
