@@ -1,14 +1,15 @@
-"""Training beside another busy process: images/s by how OpenMP's threads wait for work.
+"""Training beside another busy process: images/s by the number of threads and how they wait for work.
 
-    python benchmarks/beside.py [--recipes mnist-mlp mnist-conv digits] [--seconds 6] [--rounds 3]
+    python benchmarks/beside.py [--recipes mnist-mlp ...] [--policies default ...] [--seconds 6] [--rounds 3]
 
-For each policy (variables of the environment, read by OpenMP as torch is imported), bare training steps run in a
-process of their own: alone, beside a process with two busy threads that have nothing to do with OpenMP, such as a
+For each policy (variables of the environment, read as torch is imported), bare training steps run in a process of
+their own: alone, beside a process with two busy threads that have nothing to do with OpenMP, such as a
 browser's, and beside a second training under the same policy. All are measured in turn, on the number format and cores
 that `vaegan train` would use; the table has medians over rounds. "alone" is compared with the first policy, torch's
 default; a fair share beside the others is half of the policy's own images/s alone, on two cores.
 
-The policy that `vaegan` sets is `OPENMP_WAITING` in `src/vaegan/cli/__init__.py`.
+`vaegan` starts as many threads as other programs leave cores free (`pick_device` in `src/vaegan/training/device.py`):
+on two cores with a busy neighbour one, the last policy.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from pathlib import Path
 POLICIES: dict[str, dict[str, str]] = {
     "default": {},
     "OMP_WAIT_POLICY=PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
-    **{f"GOMP_SPINCOUNT={num}": {"GOMP_SPINCOUNT": str(num)} for num in (1_000, 10_000, 100_000)},
+    **{f"GOMP_SPINCOUNT={num}": {"GOMP_SPINCOUNT": str(num)} for num in (1_000, 10_000)},
+    "OMP_NUM_THREADS=1": {"OMP_NUM_THREADS": "1"},
 }
-NAMES = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}
+NAMES = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS"}
 SETTINGS = ("alone", "threads", "training")
 SIDES = {"digits": 8, "mnist-mlp": 28, "mnist-conv": 28}
 """Side of the grey images of a recipe."""
@@ -107,6 +109,7 @@ def main() -> None:
     """Measure recipes under all policies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", nargs="+", default=list(SIDES), choices=list(SIDES))
+    parser.add_argument("--policies", nargs="+", default=list(POLICIES), choices=list(POLICIES))
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement, without the first")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -123,12 +126,12 @@ def main() -> None:
     for name in options.recipes:
         speeds: dict[tuple[str, str], list[float]] = defaultdict(list)
         for _ in range(options.rounds):
-            for policy, variables in POLICIES.items():
+            for policy in options.policies:
                 for setting in SETTINGS:
-                    speeds[policy, setting].append(measure(name, variables, setting, options.seconds))
-        for policy in POLICIES:
+                    speeds[policy, setting].append(measure(name, POLICIES[policy], setting, options.seconds))
+        for policy in options.policies:
             alone, threads, training = (statistics.median(speeds[policy, setting]) for setting in SETTINGS)
-            default = statistics.median(speeds["default", "alone"])
+            default = statistics.median(speeds[options.policies[0], "alone"])
             print(
                 f"| {name} | {policy} | {alone:.4g} | {alone / default:.2f} | {threads:.4g} | {threads / alone:.2f} | "
                 f"{training:.4g} | {training / alone:.2f} |",

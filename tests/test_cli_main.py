@@ -121,28 +121,6 @@ def test_a_long_command_says_how_long_it_took(command, seconds, said, monkeypatc
     assert capsys.readouterr().out == said
 
 
-@pytest.mark.parametrize(
-    ("own", "imported", "found"),
-    [
-        ({}, False, {"GOMP_SPINCOUNT": "1"}),
-        ({}, True, {}),
-        ({"OMP_WAIT_POLICY": "active"}, False, {"OMP_WAIT_POLICY": "active"}),
-        ({"GOMP_SPINCOUNT": "7"}, False, {"GOMP_SPINCOUNT": "7"}),
-    ],
-)
-def test_how_openmp_waits_is_set_before_torch_is_imported(own, imported, found, monkeypatch):
-    environment = dict(own)
-    monkeypatch.setattr(cli.os, "environ", environment)
-    monkeypatch.setattr(cli, "OPENMP_WAITING", {"GOMP_SPINCOUNT": "1"})
-    monkeypatch.setattr(cli, "_run", lambda *_: None)
-    if not imported:
-        monkeypatch.delitem(sys.modules, "torch", raising=False)
-    else:
-        monkeypatch.setitem(sys.modules, "torch", sys)
-    assert main(["recipes"]) == 0
-    assert environment == found
-
-
 def test_only_the_first_process_prints(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     assert main(["--help"]) == main(["train", "--help"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -30,6 +31,63 @@ def test_what_is_not_there_is_named(name: str) -> None:
     with pytest.raises(UserError) as caught:
         pick_device(name)
     assert str(caught.value) == f"--device: {name!r} is not available; try cpu or auto"
+
+
+@pytest.mark.parametrize(
+    ("busy", "environment", "before", "after"),
+    [
+        (0.0, {}, 4, 4),
+        (0.4, {}, 4, 4),
+        (1.1, {}, 4, 3),
+        (3.0, {}, 4, 1),
+        (9.0, {}, 4, 1),  # there is always one
+        (2.0, {"OMP_NUM_THREADS": "4"}, 4, 4),  # the user's choice
+        (2.0, {}, 3, 3),  # also by torch.set_num_threads
+    ],
+)
+def test_busy_cores_are_left_to_others(
+    busy: float,
+    environment: dict[str, str],
+    before: int,
+    after: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    threads = [before]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads[-1])
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.setattr(device_module, "_busy_cores", lambda: busy)
+    monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(device_module.os, "environ", environment)
+    with caplog.at_level("INFO", logger="vaegan"):
+        assert pick_device("cpu") == torch.device("cpu")
+    assert threads[-1] == after
+    line = f"other programs use {min(round(busy), 4)} of 4 cores: computing on {after}; set OMP_NUM_THREADS to choose"
+    assert caplog.messages == ([line] if after < before else [])
+
+
+def test_cores_of_others_are_counted_without_our_own_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In half a second core 0 works for .3 s, .2 s of which are ours, and core 2 for .5 s; core 1 is not ours."""
+    rows = [
+        ("cpu0 10 0 5 100 7 0 0 0 0 0", "cpu1 0 0 0 0 0 0 0 0 0 0", "cpu2 1 1 1 9 9 1 1 1 0 0"),
+        ("cpu0 30 0 15 120 7 0 0 0 0 0", "cpu1 50 0 0 0 0 0 0 0 0 0", "cpu2 21 1 11 9 9 11 6 6 9 9"),
+    ]
+    looks = iter("\n".join(("cpu 0 0 0 0 0 0 0 0 0 0", *cores, "ctxt 1", "")) for cores in rows)
+    clock, own = iter((20.0, 20.5)), iter((1.0, 1.2))
+    monkeypatch.setattr(device_module.Path, "read_text", lambda path: next(looks) if str(path) == "/proc/stat" else "")
+    monkeypatch.setattr(device_module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(device_module.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(device_module.os, "times", lambda: SimpleNamespace(user=next(own), system=0.0))
+    monkeypatch.setattr(device_module.os, "sysconf", lambda _: 100)
+    monkeypatch.setattr(device_module.os, "sched_getaffinity", lambda _: {0, 2}, raising=False)
+    assert device_module._busy_cores() == pytest.approx((0.3 - 0.2 + 0.5) / 0.5)
+
+    def missing(path: object) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(device_module.Path, "read_text", missing)
+    monkeypatch.setattr(device_module.os, "times", lambda: SimpleNamespace(user=0.0, system=0.0))
+    assert device_module._busy_cores() == 0
 
 
 @pytest.mark.parametrize("name", ["auto", "cuda"])

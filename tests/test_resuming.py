@@ -10,14 +10,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from vaegan.config import Config
 from vaegan.data import open_data
+from vaegan.distributed import World
 from vaegan.errors import UserError
 from vaegan.recipes import config_for
 from vaegan.runs import run_folder
 from vaegan.runs.run_folder import OF_A_RUN, RunFolder
 from vaegan.settings_io import dump_yaml, setting_names
+from vaegan.training import setup
 from vaegan.training.factories import loop_settings
 from vaegan.training.resuming import MAY_CHANGE, RESOLVED, check_same_data, open_run, start_run
 from vaegan.training.session import Session
@@ -97,10 +100,35 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
         open_run(run.path, config_for("mnist-mlp", {}), overwrite=False)
 
 
-@pytest.mark.parametrize(("name", "value"), [("train.epochs", 500.0), ("train.keep_checkpoints", 9), ("device", "cpu")])
+@pytest.mark.parametrize(("name", "value"), [("train.epochs", 500.0), ("train.threads", 9), ("device", "cpu")])
 def test_what_decides_no_step_may_change(tmp_path: Path, name: str, value: object) -> None:
     run = started(tmp_path / "run")
     assert open_run(run.path, config_for("digits", {name: value}), overwrite=False)[1] == config()
+
+
+@pytest.mark.parametrize(
+    ("named", "environment", "used"),
+    [({}, {}, 3), ({}, {"OMP_NUM_THREADS": "2"}, 2), ({"train.threads": 5}, {}, 5), ({"train.threads": 5}, None, 5)],
+)
+def test_a_run_keeps_its_number_of_threads(
+    named: dict[str, int], environment: dict[str, str] | None, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums round by it: three at first, two today, unless one is named or the environment says."""
+    monkeypatch.setattr(setup.os, "environ", environment or {})
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    before = None if environment is None else config_for("digits", {"train.threads": 3})
+    images = open_data(config().data)
+    resolved = setup._resolve_auto(config_for("digits", named), before, images, torch.device("cpu"))
+    assert resolved.train.threads == used
+    on_gpu = setup._resolve_auto(config_for("digits", named), before, images, torch.device("cuda"))
+    assert on_gpu.train.threads == named.get("train.threads")
+
+
+def test_a_run_computes_on_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    setup.set_up(config(train__threads=3, train__precision="fp32"), None, World(), torch.device("cpu"))
+    assert used == [3]
 
 
 def test_what_auto_became_is_kept_unless_something_else_is_named(tmp_path: Path) -> None:

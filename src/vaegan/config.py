@@ -350,6 +350,9 @@ class TrainSettings(Settings):
     """bf16 uses autocast; 'auto' picks the faster one on this device, measured at the start."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     """Memory layout of convolution weights and images; 'auto' as for precision."""
+    threads: PositiveInt | None = None
+    """Threads of each process on a CPU; default: OMP_NUM_THREADS, or as many as other programs leave cores free. A run
+    that is resumed keeps its number, since sums round by it."""
     compile: bool = False
     """Compile the networks with torch.compile."""
     sync_batchnorm: bool = False
@@ -373,7 +376,7 @@ class Config(Settings):
     recipe: str = "digits"
     """Name of the recipe that these settings are based on."""
     seed: Seed = 0
-    """Random seed: the same seed, settings and device give the same run."""
+    """Random seed: the same seed, settings, device and threads give the same run."""
     device: str = "auto"
     """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
     on_nan: Literal["stop", "rollback"] = "stop"

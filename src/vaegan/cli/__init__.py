@@ -49,9 +49,6 @@ COMMANDS = {
     "completion": "print a script that completes commands and options in your shell",
 }
 """Every command with its one line; `vaegan COMMAND` is in the file of that name."""
-OPENMP_WAITING: dict[str, str] = {}
-"""How torch's threads wait for work; by default as torch does, fastest on idle cores (see `benchmarks/beside.py`)."""
-_OPENMP = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"}  # of which one that the user set counts instead
 _LONG = 10.0  # seconds; training says itself how long it took, servers run until they are stopped
 
 
@@ -59,8 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``vaegan`` with these words (``sys.argv`` if None) and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     who = f"vaegan {words[0]}" if words and words[0] in COMMANDS else "vaegan"
-    if "torch" not in sys.modules and not _OPENMP & os.environ.keys():  # OpenMP reads them as torch is imported
-        os.environ.update(OPENMP_WAITING)
     if argv is None:
         console.ensure_utf8()
     console.prepare_streams()

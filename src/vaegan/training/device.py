@@ -9,6 +9,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -29,7 +30,7 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", local_rank % torch.cuda.device_count())
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        name = "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
@@ -37,7 +38,45 @@ def pick_device(name: str) -> torch.device:
         raise UserError(f"--device: {name!r} is not available; try cpu or auto") from error
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", local_rank % torch.cuda.device_count())
+    if device.type == "cpu":
+        _leave_busy_cores()
     return device
+
+
+def _leave_busy_cores() -> None:
+    """Compute on the cores that other programs leave free, unless the user chose a number of threads.
+
+    Torch's threads wait for the slowest of them, so a core shared with another program slows all (by 2 to 100 times:
+    `benchmarks/beside.py`). One thread less leaves that core to it.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    if "OMP_NUM_THREADS" in os.environ or torch.get_num_threads() != cores:
+        return
+    busy = round(_busy_cores())
+    if busy and cores > 1:
+        torch.set_num_threads(max(1, cores - busy))
+        log.info(
+            "other programs use %d of %d cores: computing on %d; set OMP_NUM_THREADS to choose",
+            min(busy, cores), cores, torch.get_num_threads(),
+        )  # fmt: skip
+
+
+def _busy_cores(seconds: float = 0.2) -> float:
+    """Cores that other programs use on average, of those this process may run on; 0 where the system does not say."""
+
+    def used() -> float:
+        own = os.times()
+        ours = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+        rows = [line.split() for line in Path("/proc/stat").read_text().splitlines() if line.split(" ")[0] in ours]
+        ticks = sum(sum(map(int, row[1:4] + row[6:9])) for row in rows)  # all but idle and waiting for a disk
+        return ticks / os.sysconf("SC_CLK_TCK") - own.user - own.system
+
+    try:
+        before, begin = used(), time.perf_counter()
+        time.sleep(seconds)
+        return max(0.0, (used() - before) / (time.perf_counter() - begin))
+    except OSError:
+        return 0.0
 
 
 def describe_device(device: torch.device) -> str:

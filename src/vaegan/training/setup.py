@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,9 @@ def set_up(
     data = _once_per_machine(lambda: open_data(place), world, device)
     if resumed:
         world.together(lambda: check_same_data(resumed, config, data) if world.is_first else None, device)
-    config = _resolve_auto(config, before, data)
+    config = _resolve_auto(config, before, data, device)
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
     model = world.together(
         lambda: factories.build_model(config, data.image_shape, _describe(config, data, device)), device
     )
@@ -90,7 +93,7 @@ def _once_per_machine(open_: Callable[[], Any], world: World, device: torch.devi
     return world.together(lambda: opened if makes else open_(), device)
 
 
-def _resolve_auto(config: Config, before: Config | None, images: ImageData) -> Config:
+def _resolve_auto(config: Config, before: Config | None, images: ImageData, device: torch.device) -> Config:
     """Settings with what 'auto' means for these data, or meant when the run was started."""
     channels, height, width = images.image_shape
     data = config.data.model_copy(update={"size": height if height == width else None, "channels": channels})
@@ -98,6 +101,9 @@ def _resolve_auto(config: Config, before: Config | None, images: ImageData) -> C
     train = config.train.model_copy(
         update={"log_images": config.train.log_images or max(1, round(per_snapshot / RECORDS_PER_SNAPSHOT))}
     )
+    if device.type == "cpu" and not train.threads:
+        kept = before.train.threads if before and "OMP_NUM_THREADS" not in os.environ else None
+        train = train.model_copy(update={"threads": kept or torch.get_num_threads()})
     if before is not None:
         form = {"precision": before.train.precision, "memory_format": before.train.memory_format}
         train = train.model_copy(update=form)
