@@ -47,7 +47,8 @@ def test_the_table_shows_what_the_file_holds(run, tmp_path, capsys):
     assert rows["samples, normal", "Fréchet distance"] == [
         "lower", f"{one['value']:.4g}", interval, f"{real['value']:.4g}", "100"
     ]  # fmt: skip
-    assert f"{conclusion(report)}." in lines
+    assert report["conclusion"] == conclusion(report)
+    assert f"{report['conclusion']}." in lines
     assert command(*words) == 0  # the run's own file is replaced
     out = tmp_path / "e.json"
     assert command(*words, "--out", out, "--prior", "normal", "--split", "train") == 0
@@ -68,10 +69,11 @@ def test_more_figures_are_not_replaced_by_fewer():
         _check_replaces(Options(run="r", num=1), Path("e.json"), damaged)
 
 
-def figures_of(ratio, low, missing=0, copies=0.04, score=-1.0, distance=1.0):
+def figures_of(ratio, low, missing=0, copies=0.04, score=-1.0, distance=1.0, sharpness=0.2):
     values = {"frechet_distance": distance, "frechet_ratio": ratio, "missing_labels": missing}
     values |= {"copies_nearer": copies, "copies_score": score}
-    return {name: {"value": value, "low": low, "high": None, "num": 1000} for name, value in values.items()}
+    figures = {name: {"value": value, "low": low, "high": None, "num": 1000} for name, value in values.items()}
+    return figures | {"sharpness": {"value": sharpness, "low": sharpness - 0.01, "high": sharpness + 0.01, "num": 1000}}
 
 
 @pytest.mark.parametrize(
@@ -88,13 +90,53 @@ def figures_of(ratio, low, missing=0, copies=0.04, score=-1.0, distance=1.0):
             "labels are missing; samples lie nearer to training images than held-out images do: the model memorises",
         ),
         ({"normal": figures_of(None, None)}, "No label is missing; no sign of memorisation"),
+        (
+            {"normal": figures_of(9, 8, distance=9.0), "kde": figures_of(0.0, 0.0, distance=0.0, sharpness=0.1)},
+            "Samples (prior kde) are as near to held-out images as training images are, by the Fréchet distance; "
+            "samples (prior kde) are blurred: 50% of the sharpness of real images; no label is missing; no sign of "
+            "memorisation",
+        ),
+        (
+            {"normal": figures_of(None, None, distance=None, sharpness=0.15)},
+            "No label is missing; no sign of memorisation",
+        ),
         ({}, "Reconstructions are 3 times as far from held-out images as training images are, by the Fréchet distance"),
     ],
 )
 def test_the_conclusion(samples, sentence):
-    reconstructions = {name: figures_of(3, 2)[name] for name in ("frechet_distance", "frechet_ratio")}
-    report = {"samples": samples, "reconstructions": reconstructions, "data": {"num": 500}}
-    assert conclusion(report) == sentence
+    assert conclusion(report_of(samples)) == sentence
+
+
+def report_of(samples, num=500, split="test", sharpness=0.2):
+    reconstructions = figures_of(3, 2, sharpness=sharpness)
+    reconstructions = {name: reconstructions[name] for name in ("frechet_distance", "frechet_ratio", "sharpness")}
+    return {
+        "samples": samples,
+        "reconstructions": reconstructions,
+        "yardstick": figures_of(None, None),
+        "data": {"num": num, "split": split},
+    }
+
+
+@pytest.mark.parametrize(("num", "concludes"), [(6, False), (60, False), (249, False), (250, True)])
+def test_too_few_images_conclude_nothing(num, concludes):
+    sentence = conclusion(report_of({"normal": figures_of(1.1, 0.9)}, num))
+    assert ("as near to held-out images" in sentence) == concludes
+    few = f"{num} held-out images are too few to say how near samples (prior normal) are to real ones; take 250 (--num"
+    assert sentence.startswith(few) != concludes
+
+
+def test_blurred_reconstructions_are_named_beside_samples_and_alone():
+    blurred = "econstructions are blurred: 50% of the sharpness of real images"
+    assert f"; r{blurred}; " in conclusion(report_of({"normal": figures_of(1.1, 0.9)}, sharpness=0.1))
+    assert conclusion(report_of({}, sharpness=0.1)).endswith(f"; r{blurred}")
+    assert conclusion({"samples": {}, "reconstructions": {}, "yardstick": {}, "data": report_of({})["data"]}) == ""
+
+
+def test_against_training_images_the_conclusion_names_them():
+    assert "are as near to training images as held-out images are" in conclusion(
+        report_of({"normal": figures_of(1.1, 0.9)}, split="train")
+    )
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ defaults = run_defaults
 
 def run(options: Options) -> None:
     """Measure, write, print."""
-    from ..evaluation.measure import conclusion, evaluate
+    from ..evaluation.measure import evaluate
     from ..files import write_json
     from ..metrics.extractors.features import open_extractor
     from ..training.device import pick_device
@@ -76,7 +76,7 @@ def run(options: Options) -> None:
         default = model.default_prior if model.prior_names else None
         head = ("of", "metric", "better", "value", "95 % interval", "real data", "images")
         print_table(head, list(_rows(report, default)))
-        print(f"{conclusion(report)}.")
+        print(f"{report['conclusion'] or 'Nothing could be measured'}.")
     for what, why in report["left_out"].items():
         _log.info("%s not measured: %s", what, why)
     _log.info("features of %s, %.0f s: %s", report["extractor"]["name"], report["seconds"], out)

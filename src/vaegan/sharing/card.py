@@ -186,6 +186,8 @@ def _metrics(facts: CardFacts) -> list[str]:
         "Intervals are over images. The real-data baseline is training images measured in place of samples. Only "
         "metrics with the same features and number of images can be compared.",
     ]
+    if sentence := evaluation.get("conclusion"):
+        lines = [f"{_escaped(sentence)}.", "", *lines]
     return lines
 
 
