@@ -39,14 +39,7 @@ class Batches:
     """
 
     def __init__(
-        self,
-        images: ImageSet,
-        batch_size: int,
-        *,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        flip: bool = False,
+        self, images: ImageSet, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1, flip: bool = False
     ) -> None:
         if batch_size % world_size:
             raise UserError(

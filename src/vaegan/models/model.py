@@ -128,17 +128,12 @@ class Model(InferenceModel):
         ['encoder', 'decoder', 'discriminator']
         """
         networks: dict[str, Any] = {name: parts.get(name, getattr(self, name)) for name in PARTS}
-        return Model(
-            **networks,
-            kind=self.kind,
-            image_shape=self.image_shape,
-            latent_dim=self.latent_dim,
-            code_shape=self.code_shape,
-            image_range=self.image_range,
-            architecture=self.architecture,
-            info=self.info,
-            priors=self.priors,
-        )
+        return Model(**networks, **self._description(), priors=self.priors)
+
+    def _description(self) -> dict[str, Any]:
+        """Return all arguments but networks and priors: what `config.json` says."""
+        names = ("kind", "image_shape", "latent_dim", "code_shape", "image_range", "architecture", "info")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def prior_names(self) -> list[str]:
@@ -224,17 +219,7 @@ class Model(InferenceModel):
         >>> torch.equal(Model.from_folder("mine").sample(4, seed=0), model.sample(4, seed=0))
         True
         """
-        folder = Path(folder)
-        description = {
-            "kind": self.kind,
-            "image_shape": self.image_shape,
-            "latent_dim": self.latent_dim,
-            "code_shape": self.code_shape,
-            "image_range": self.image_range,
-            "architecture": self.architecture,
-            "info": self.info,
-        }
-        save_priors(folder, self.priors, model_files(self.state_dict(), description))
+        save_priors(Path(folder), self.priors, model_files(self.state_dict(), self._description()))
 
     @classmethod
     def from_pretrained(
@@ -251,7 +236,7 @@ class Model(InferenceModel):
             pretrained_model_name_or_path: a folder, or the id `owner/name` of a model on the hub.
             device: where to put it.
             parts: networks for the weights of user-made ones.
-            hub: `revision`, `token`, `cache_dir`, `force_download`, `local_files_only`; see `sharing.download_model`.
+            hub: `revision`, `token`, `cache_dir`, `force_download`, `local_files_only`; see `sharing.hub`.
 
         Raises:
             UserError: if it is not there and not on the hub, it is damaged, or does not fit.
@@ -291,10 +276,7 @@ class Model(InferenceModel):
         *,
         license: str = UNKNOWN_LICENSE,
         commit_message: str = "Push model with vaegan",
-        private: bool | None = None,
-        token: str | bool | None = None,
-        branch: str | None = None,
-        create_pr: bool | None = None,
+        **hub: Any,
     ) -> str:
         """Upload what `save_pretrained` writes to the Hugging Face hub, as one commit.
 
@@ -302,10 +284,7 @@ class Model(InferenceModel):
             repo_id: id `owner/name` of the model; it is created if missing.
             license: of the model, as the hub spells it.
             commit_message: of the commit.
-            private: whether a new model is private.
-            token: of the account; that of `hf auth login` or HF_TOKEN if None.
-            branch: to commit to; the main branch if None.
-            create_pr: propose it as a pull request.
+            hub: `private`, `token`, `branch`, `create_pr`; see `sharing.hub.upload_folder`.
 
         Returns:
             The address of the commit or the pull request.
@@ -319,16 +298,7 @@ class Model(InferenceModel):
         check_name(repo_id)
         with tempfile.TemporaryDirectory() as folder:
             self._write_shared(Path(folder), repo_id, license)
-            return upload_folder(
-                Path(folder),
-                repo_id,
-                replaced=REPLACED,
-                message=commit_message,
-                private=private,
-                token=token,
-                branch=branch,
-                create_pr=create_pr,
-            )
+            return upload_folder(Path(folder), repo_id, replaced=REPLACED, message=commit_message, **hub)
 
     def _write_shared(self, folder: Path, name: str, license: str) -> None:
         """Write what `save_pretrained` and `push_to_hub` share."""

@@ -172,11 +172,8 @@ class PerceptualLikelihood(nn.Module):
 
     def loss(self, y: Tensor, target: Tensor) -> Tensor:
         """Nats per image of images ``target``, (B,)."""
-        x_tilde, x = (self._public(image) for image in (self.image(y), target))
+        x_tilde, x = (self.image_range.to_unit(wide(image)) for image in (self.image(y), target))
         with torch.no_grad():
             targets = self.layers(x)
         distance = layers_distance(self.layers(x_tilde), targets)
         return self.pixels.loss(y, target) + self.weight * x[0].numel() * distance
-
-    def _public(self, image: Tensor) -> Tensor:
-        return self.image_range.to_unit(wide(image))

@@ -4,14 +4,4 @@ from .fit import DEFAULT, PRIORS, best_prior, fit_priors
 from .prior import Normal, Prior, Score
 from .saved import load_priors, save_priors
 
-__all__ = [
-    "DEFAULT",
-    "PRIORS",
-    "Normal",
-    "Prior",
-    "Score",
-    "best_prior",
-    "fit_priors",
-    "load_priors",
-    "save_priors",
-]
+__all__ = ["DEFAULT", "PRIORS", "Normal", "Prior", "Score", "best_prior", "fit_priors", "load_priors", "save_priors"]

@@ -45,13 +45,7 @@ ALL = (
         "convolutional VAE/GAN, hardly any likelihood at Dec",
         "MNIST",
         ORIGIN,
-        (
-            data_of("mnist"),
-            MNIST,
-            LOSS,
-            adam(5e-4, beta1=0.5),
-            TrainSettings(epochs=100, batch_size=100),
-        ),
+        (data_of("mnist"), MNIST, LOSS, adam(5e-4, beta1=0.5), TrainSettings(epochs=100, batch_size=100)),
         notes=(
             "not stated there: optimiser, rate (here 5e-4 as for its faces), layer l (here the last convolution)",
             "convolutions without padding: 28, 13, 5 pixels on the way down, 6, 13, 28 on the way up",

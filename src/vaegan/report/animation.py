@@ -20,10 +20,7 @@ _Item = TypeVar("_Item")
 
 
 def write_gif(
-    path: Path,
-    frames: Iterable[NDArray[np.uint8]],
-    seconds_per_frame: float = 0.12,
-    last_seconds: float = 1.0,
+    path: Path, frames: Iterable[NDArray[np.uint8]], seconds_per_frame: float = 0.12, last_seconds: float = 1.0
 ) -> None:
     """Write frames uint8 `(H, W, 1 or 3)`, all of one size, as an animation that loops forever.
 

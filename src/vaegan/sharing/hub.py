@@ -7,6 +7,7 @@ may be used (`HF_HUB_OFFLINE`).
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 
@@ -15,26 +16,14 @@ _UNREACHED = ("ConnectError", "ConnectTimeout", "ReadTimeout", "ConnectionError"
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
-def download_model(
-    name: str,
-    files: Sequence[str],
-    *,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | Path | None = None,
-    force_download: bool = False,
-    local_files_only: bool = False,
-) -> Path:
+def download_model(name: str, files: Sequence[str], **client: Any) -> Path:
     """Return the folder of the client's cache that holds a model's files, downloaded if needed.
 
     Args:
         name: the model's id, `owner/name`.
         files: names of the files; those that the model lacks are skipped.
-        revision: branch, tag or commit; the main branch if None.
-        token: of the account; that of the login if None.
-        cache_dir: for copies; the client's own if None.
-        force_download: download again what is in the cache.
-        local_files_only: use the cache alone, without a request.
+        client: what `huggingface_hub.snapshot_download` takes: `revision` (branch, tag, commit), `token`, `cache_dir`,
+            `force_download` (also what is in the cache), `local_files_only` (the cache alone, without a request).
 
     Raises:
         UserError: if it cannot be downloaded.
@@ -42,20 +31,14 @@ def download_model(
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                token=token,
-                cache_dir=cache_dir,
-                force_download=force_download,
-                local_files_only=local_files_only,
-                allow_patterns=list(files),
-            )
-        )
+        return Path(snapshot_download(name, allow_patterns=list(files), **client))
+    except TypeError:  # an argument that it does not take
+        raise
     except Exception as error:  # the hub's client also raises those of its transport
         remedy = ", and the cache has no copy; go online, or copy the model's folder here and name that"
-        raise UserError(f"no run or saved model at {name}, and {_refusal(error, name, revision, remedy)}") from error
+        raise UserError(
+            f"no run or saved model at {name}, and {_refusal(error, name, client.get('revision'), remedy)}"
+        ) from error
 
 
 def upload_folder(

@@ -76,7 +76,9 @@ class ServedModel:
                 raise Refused(409, f"{self.name} has no saved model yet; its first snapshot makes one")
             if self._version is None or stamp != self._stamp:
                 try:
-                    self._version = ModelVersion(self, self._opened(), _digest(stamp))
+                    self._version = ModelVersion(
+                        self, self._opened(), hashlib.sha256(repr(stamp).encode()).hexdigest()[:12]
+                    )
                     self._stamp = stamp
                 except UserError:  # it is just being written: use the previous version
                     if self._version is None:
@@ -168,7 +170,3 @@ class ModelVersion:
             while len(self._results) > _MAX_RESULTS:
                 self._results.popitem(last=False)
         return result
-
-
-def _digest(stamp: Hashable) -> str:
-    return hashlib.sha256(repr(stamp).encode()).hexdigest()[:12]

@@ -17,7 +17,7 @@ from ..progress import duration
 from ..runs.run_folder import BEST, RunFolder
 from ..schedules import Cadence, lr_factor
 from ..settings_io import dump_yaml
-from .best_model import BestModel, open_best_model
+from .best_model import open_best_model
 from .checkpoints import Checkpoints
 from .device import pick_device, tune_allocator
 from .factories import loop_settings
@@ -27,7 +27,7 @@ from .recorder import Recorder
 from .resuming import open_run
 from .setup import set_up
 from .snapshots import HeldOut, Terms, held_out_losses
-from .terminal import Progress, Stopped, StopRequest, show_progress, stop_on_signals
+from .terminal import Stopped, StopRequest, show_progress, stop_on_signals
 
 log = logging.getLogger("vaegan")
 
@@ -123,10 +123,12 @@ class Session:
         self._announce()
         self._say_changed_rate()
         self.world.together(self._prepare_folder, self.device)
-        best = self.world.together(self._open_best_model, self.device)
-        first = self.world.is_first
+        first = self.world.is_first  # which alone scores snapshots
+        best = self.world.together(
+            lambda: open_best_model(self.folder, self.setup, self.device) if first else None, self.device
+        )
         with stop_on_signals() as stop, show_progress(self.trainer.images, self.total, speaks=first) as bar:
-            recorder = self._open_recorder(bar, best)
+            recorder = Recorder(self.folder, self.setup, self.held_out, bar, best, writes=first)
             stopped = self._train(recorder, stop)
         if first and not stopped:
             store_scale_factor(self.folder, self.setup)
@@ -149,13 +151,6 @@ class Session:
         self.folder.truncate_records(self.trainer.images)
         if self.resumes and self.folder.config != self.config:  # settings that a run may change when it resumes
             dump_yaml(self.config, self.folder.config_path)
-
-    def _open_best_model(self) -> BestModel | None:
-        """The scorer of snapshots, in the first process alone."""
-        return open_best_model(self.folder, self.setup, self.device) if self.world.is_first else None
-
-    def _open_recorder(self, bar: Progress, best: BestModel | None) -> Recorder:
-        return Recorder(self.folder, self.setup, self.held_out, bar, best, writes=self.world.is_first)
 
     def _train(self, recorder: Recorder, stop: StopRequest) -> bool:
         """Train to the end or until a signal; return whether a signal stopped it."""

@@ -145,9 +145,8 @@ def attribute_effects(
         "intervals": f"{LEVEL:.0%} of {NUM_DRAWS} draws of the images with replacement",
         "attributes": bases,
         "effects": [asdict(effect) for effect in effects],
-        "work": {way: _working(effects, singly=way == "by_image") for way in ("by_share", "by_image")},
+        "work": {
+            way: list(dict.fromkeys(effect.attribute for effect in effects if effect.works(singly=way == "by_image")))
+            for way in ("by_share", "by_image")
+        },
     }
-
-
-def _working(effects: Sequence[Effect], *, singly: bool) -> list[str]:
-    return list(dict.fromkeys(effect.attribute for effect in effects if effect.works(singly=singly)))

@@ -70,7 +70,8 @@ class IdxSet:
         """Return the four files, those missing downloaded."""
         root = root_of(self.name, settings)
         below = ("", self.name, "raw", f"{self.folder}/raw")
-        paths = [find(root, below, _spellings(file)) for file in _FILES]
+        spellings = [(file, file.replace("-idx", ".idx")) for file in _FILES]  # both of them plain or compressed
+        paths = [find(root, below, [file, f"{file}.gz", dotted, f"{dotted}.gz"]) for file, dotted in spellings]
         missing = [f"{file}.gz" for file, path in zip(_FILES, paths, strict=True) if path is None]
         if missing:
             log.info("downloading %s to %s", self.name, root)
@@ -80,19 +81,10 @@ class IdxSet:
         ]
 
 
-def _spellings(file: str) -> list[str]:
-    """Return the usual names of a file: compressed or not, with a dot for the last hyphen but one."""
-    dotted = file.replace("-idx", ".idx")
-    return [file, f"{file}.gz", dotted, f"{dotted}.gz"]
-
-
 MNIST = IdxSet(
     name="mnist",
     folder="MNIST",
-    urls=(
-        "https://ossci-datasets.s3.amazonaws.com/mnist",
-        "https://storage.googleapis.com/cvdf-datasets/mnist",
-    ),
+    urls=("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
     checksums=(
         "sha256:440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
         "sha256:3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
