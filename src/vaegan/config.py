@@ -5,8 +5,6 @@ the contradictions at the end of this file check combinations. All losses are na
 means over the batch), and so are their weights.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -114,7 +112,7 @@ class DataSettings(Settings):
         """The settings that decide which images are opened and how they are prepared; the others change batches."""
         return self.model_dump(exclude={"flip", "augment"})
 
-    def for_shape(self, image_shape: tuple[int, int, int]) -> DataSettings:
+    def for_shape(self, image_shape: tuple[int, int, int]) -> "DataSettings":
         """The same images prepared to ``(C, H, W)``, as a model wants them."""
         channels, height, width = image_shape
         return self.model_copy(update={"size": height if height == width else None, "channels": channels})

@@ -4,8 +4,6 @@ Each multiply-add counts as two operations, as in `torch.utils.flop_counter`; it
 `torch.autograd.grad` on cut graphs does not allow, so this one counts operators alone.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-_counting: list[OperationCounter] = []
+_counting: list["OperationCounter"] = []
 
 
 class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -28,7 +26,7 @@ class OperationCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.num_calls = self.num_elements = 0  # of operators that made a new tensor, of these tensors
         self.counted_elsewhere = 0  # above 0 within `counted_as`
 
-    def __enter__(self) -> OperationCounter:
+    def __enter__(self) -> "OperationCounter":
         _counting.append(self)
         super().__enter__()  # type: ignore[no-untyped-call]
         return self

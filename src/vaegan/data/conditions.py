@@ -9,8 +9,6 @@ An unknown value (NaN) is replaced by the mean of the training images.
 As yes or no, images with a value above a threshold have it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -42,7 +40,7 @@ class Conditioning:
         return asdict(self)
 
     @staticmethod
-    def from_json(plain: Mapping[str, Any]) -> Conditioning:
+    def from_json(plain: Mapping[str, Any]) -> "Conditioning":
         """Return it from plain data, lists for tuples."""
         values = {name: value if isinstance(value, str) else tuple(value) for name, value in plain.items()}
         return Conditioning(**values | {"examples": tuple(map(tuple, plain["examples"]))})

@@ -10,8 +10,6 @@ across, and a .zip splits like its unpacked folder. Both sides are ordered by u,
 of either are a fair sample, not those of the first class.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,7 +37,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.train) + len(self.test)
 
-    def limited(self, num: int | None) -> Split:
+    def limited(self, num: int | None) -> "Split":
         """Return the split with the first ``num`` images to train on, all if None."""
         return replace(self, train=self.train[:num])
 
@@ -89,7 +87,7 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, rows: Positions) -> ImageSet:
+    def take(self, rows: Positions) -> "ImageSet":
         """Return the images at these rows, copied, with all that is recorded about them."""
         return replace(
             self,
@@ -99,7 +97,7 @@ class ImageSet:
             attributes=None if self.attributes is None else self.attributes[rows],
         )
 
-    def some(self, num: int, seed: int) -> ImageSet:
+    def some(self, num: int, seed: int) -> "ImageSet":
         """Return ``num`` images drawn by the seed, in their order; the set itself if it has no more."""
         return self if len(self) <= num else self.take(some_rows(len(self), num, seed))
 

@@ -13,8 +13,6 @@ k(x, y) = (x.y / D + 1)^3, unbiased, averaged over subsets (Binkowski et al. 201
 It does not depend on the number of images, and may be slightly below 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch
@@ -54,7 +52,7 @@ class Moments:
         rows = rows - mean
         self._merge(len(rows), mean, rows.T @ rows)
 
-    def merge(self, other: Moments) -> None:
+    def merge(self, other: "Moments") -> None:
         """Add the rows of another."""
         if other.count:
             self._merge(other.count, other.mean, other._scatter)

@@ -4,8 +4,6 @@ The registry says once what each figure is called, which way is better, in what 
 show it. JSON files use its names, people read its titles.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -22,7 +20,7 @@ class Figure:
     num: int | None = None  # images, or other things, that were measured
     seed: int | None = None  # of samples, choice of images and resampling
 
-    def __truediv__(self, number: float) -> Figure:
+    def __truediv__(self, number: float) -> "Figure":
         """Return value and bounds divided by a positive number."""
         return Figure(self.value / number, self.low / number, self.high / number, self.num, self.seed)
 
@@ -31,7 +29,7 @@ class Figure:
         return {name: finite_or_none(number) for name, number in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, json: Mapping[str, Any]) -> Figure:
+    def from_json(cls, json: Mapping[str, Any]) -> "Figure":
         """Return a figure from what `as_json` returned."""
         value, low, high = (math.nan if json[name] is None else json[name] for name in ("value", "low", "high"))
         return cls(value, low, high, json["num"], json["seed"])

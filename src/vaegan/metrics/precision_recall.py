@@ -10,8 +10,6 @@ the manifold of such images.
   (Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", eq. 3 and 4).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +27,7 @@ class Manifold:
     k: int  # the neighbour that each ball reaches
 
     @classmethod
-    def of(cls, features: Tensor, k: int = 5) -> Manifold:
+    def of(cls, features: Tensor, k: int = 5) -> "Manifold":
         """Return the balls around features `(N, D)`; k is at most N - 1."""
         k = min(k, len(features) - 1)
         radii = features.new_empty(len(features))  # at once: small pieces left between large ones split the heap

@@ -6,8 +6,6 @@ has; a method that needs a missing one raises a `UserError`. What the networks c
 saved model: from a run, a folder, or the Hugging Face hub.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping
 from math import prod
@@ -64,7 +62,7 @@ class Model(InferenceModel):
     """
 
     @classmethod
-    def from_architecture(cls, architecture: Mapping[str, Any], info: Mapping[str, Any] | None = None) -> Model:
+    def from_architecture(cls, architecture: Mapping[str, Any], info: Mapping[str, Any] | None = None) -> "Model":
         """Build the networks by `networks.build_parts(**architecture)`, with new weights from torch's generator.
 
         >>> network = {"hidden": [16], "norm": "none"}
@@ -91,7 +89,7 @@ class Model(InferenceModel):
     @classmethod
     def from_folder(
         cls, folder: str | Path, *, device: str | torch.device = "cpu", parts: Mapping[str, nn.Module] | None = None
-    ) -> Model:
+    ) -> "Model":
         """Load a model from the folder of its `config.json`, in evaluation mode; arguments as `vaegan.load`.
 
         Raises UserError if it is damaged, written by a newer version, or does not fit the networks.
@@ -121,7 +119,7 @@ class Model(InferenceModel):
         model.folder = folder
         return model.to(device).eval()
 
-    def with_parts(self, parts: Mapping[str, nn.Module]) -> Model:
+    def with_parts(self, parts: Mapping[str, nn.Module]) -> "Model":
         """Return the same model with other networks in the places that ``parts`` names, sharing the rest.
 
         >>> list(model.with_parts({"decoder": torch.nn.Identity()}).parts)
@@ -229,7 +227,7 @@ class Model(InferenceModel):
         device: str | torch.device = "cpu",
         parts: Mapping[str, nn.Module] | None = None,
         **hub: Any,
-    ) -> Model:
+    ) -> "Model":
         """Load a model as `vaegan.load` does, by the conventions of huggingface_hub.
 
         Args:

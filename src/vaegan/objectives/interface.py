@@ -1,7 +1,5 @@
 """The interface of objectives: the noise of a step goes in, losses and gradients come out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -47,7 +45,7 @@ class Noise:
         rank: int = 0,
         world_size: int = 1,
         device: torch.device | str = "cpu",
-    ) -> Noise:
+    ) -> "Noise":
         """Draw the noise of the step that starts after ``images`` images were seen.
 
         It is drawn for the whole batch and cut to the rank's share, so that an image's noise does not depend on

@@ -1,7 +1,5 @@
 """The kinds of prior, and fitting them to codes; each is scored by the log-likelihood of held-out codes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -113,7 +111,7 @@ class ByLabel(Prior):
         num_labels: int,
         seed: int,
         on_progress: Progress,
-    ) -> ByLabel:
+    ) -> "ByLabel":
         """Fit a prior of a kind to the codes of each label; labels int `(N,)`, the rest as in `FittedPrior.fit`."""
         counts = labels.bincount(minlength=num_labels)
         priors = []
@@ -157,7 +155,7 @@ class ByLabel(Prior):
     @classmethod
     def restore_each(
         cls, kind: type[FittedPrior], tensors: Mapping[str, Tensor], description: Mapping[str, Any]
-    ) -> ByLabel:
+    ) -> "ByLabel":
         """Return the priors of these tensors, all of a kind."""
         priors = [kind.restore(under(f"{k}.", tensors), inner) for k, inner in enumerate(description["of_labels"])]
         return cls(priors, tensors["shares"])

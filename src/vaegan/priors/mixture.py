@@ -12,8 +12,6 @@ their eigenvalues have a floor.
 It is our own because scikit-learn's mixture has neither shrinkage nor a full block among diagonal dimensions.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -38,7 +36,7 @@ class Mixture(FittedPrior):
 
     name = "mixture"
 
-    def __init__(self, whitening: Gaussian, components: Components) -> None:
+    def __init__(self, whitening: Gaussian, components: "Components") -> None:
         self.whitening = whitening
         # Rounded and laid out as what is saved, so that the loaded mixture is the same.
         self.gaussians = Components(*(t.float().contiguous() for t in vars(components).values()))
@@ -101,7 +99,7 @@ class Components:
     variances: Tensor  # `(K, D - b)`
 
     @classmethod
-    def one(cls, dim: int, block: int) -> Components:
+    def one(cls, dim: int, block: int) -> "Components":
         """Return a single component, N(0, I)."""
         eye = torch.eye(block).expand(1, block, block)
         return cls(torch.ones(1), torch.zeros(1, dim), eye, torch.ones(1, dim - block))

@@ -1,7 +1,5 @@
 """The interface of priors over codes (fit, sample, log-density, save), and N(0, I), the prior of training."""
 
-from __future__ import annotations
-
 import abc
 import math
 from collections.abc import Callable, Mapping
@@ -25,7 +23,7 @@ class Score:
     num: int  # held-out codes
 
     @classmethod
-    def of(cls, log_prob: Tensor) -> Score:
+    def of(cls, log_prob: Tensor) -> "Score":
         """Return the score of log-likelihoods `(B,)`; of less than two codes the interval is infinite."""
         num = len(log_prob)
         half = 1.96 * float(log_prob.double().std()) / num**0.5 if num > 1 else float("inf")

@@ -9,8 +9,6 @@ linear within the threshold t and logarithmic far outside.
 The SVG is our own because the same positions serve the studio's JSON, and a page needs no chart library inside.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import re
@@ -123,7 +121,7 @@ def draw_chart(
     )
 
 
-def _draw(x: Scale, y: Scale, breaks: Sequence[int], name: str, colour: int, dashed: bool, line: Line) -> ChartLine:
+def _draw(x: "Scale", y: "Scale", breaks: Sequence[int], name: str, colour: int, dashed: bool, line: Line) -> ChartLine:
     images, values = line
 
     def points(at: NDArray[np.int64], values: NDArray[np.float64]) -> Points:
@@ -183,11 +181,11 @@ def _extremes(values: NDArray[np.float64], num: int) -> NDArray[np.int64]:
     return np.unique(np.array(ends))
 
 
-def _across(scale: Scale, values: Any) -> Any:
+def _across(scale: "Scale", values: Any) -> Any:
     return LEFT + (RIGHT - LEFT) * scale.place(values)
 
 
-def _up(scale: Scale, values: Any) -> Any:
+def _up(scale: "Scale", values: Any) -> Any:
     return BOTTOM - (BOTTOM - TOP) * scale.place(values)
 
 

@@ -1,7 +1,5 @@
 """An opened run: its model, settings, images, attribute vectors and records, each read when first needed."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -62,7 +60,7 @@ class OpenedRun:
         self._data: ImageData | None = None
         self._encoded: tuple[ImageSet, tuple[Tensor, Tensor | None]] | None = None
 
-    def reopened(self) -> OpenedRun:
+    def reopened(self) -> "OpenedRun":
         """Return the same run as it is saved now, with the images that are open already."""
         run = OpenedRun(
             self.path, data=self._data_settings, device=self.device, batch_size=self.batch_size, watch=self.watch

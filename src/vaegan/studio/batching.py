@@ -7,8 +7,6 @@ once, and the more there are the larger the batches.
 It is our own because frameworks for serving models bring a server of their own.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -30,7 +28,7 @@ class _Job:
     inputs: Outputs
     future: Future[Outputs] = field(default_factory=Future)
 
-    def joins(self, other: _Job) -> bool:
+    def joins(self, other: "_Job") -> bool:
         return self.function == other.function and len(self.inputs) == len(other.inputs)
 
 

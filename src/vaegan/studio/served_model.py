@@ -5,8 +5,6 @@ decoded by the next while training saves. Slow results, such as the codes of man
 version.
 """
 
-from __future__ import annotations
-
 import hashlib
 import threading
 from collections import OrderedDict
@@ -61,11 +59,11 @@ class ServedModel:
         """Folder of the run; None of a model that is saved elsewhere."""
         return self.folder if self.folder is not None and (self.folder / SETTINGS).is_file() else None
 
-    def current_version(self) -> ModelVersion | None:
+    def current_version(self) -> "ModelVersion | None":
         """Return the version in memory if the files are still the same; None if they have to be read."""
         return self._version if self._stamp == self._look() else None
 
-    def version(self) -> ModelVersion:
+    def version(self) -> "ModelVersion":
         """Return the model and its attribute vectors as they are saved now.
 
         Raises Refused with 409 if the run has none yet, UserError if it cannot be loaded and never was.

@@ -1,7 +1,5 @@
 """Snapshots of a run: losses on held-out images, pictures of samples and reconstructions."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,12 +40,12 @@ class HeldOut:
     c: Tensor | None = None
 
     @classmethod
-    def of(cls, setup: Setup) -> HeldOut:
+    def of(cls, setup: Setup) -> "HeldOut":
         """The first held-out images of a run, as many as its settings say."""
         images = first_held_out(setup)
         return cls(torch.from_numpy(images.images), setup.model.condition_of(images))
 
-    def first(self, num: int) -> HeldOut:
+    def first(self, num: int) -> "HeldOut":
         """The first ``num`` of them."""
         return HeldOut(self.images[:num], None if self.c is None else self.c[:num])
 

@@ -1,7 +1,5 @@
 """What a view is: pictures in rows and columns, with the codes, facts and words that belong to them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -43,7 +41,7 @@ class View:
             above = None if originals is None else originals[step]
             yield grid(images[step], self.per_row, scale=scale, originals=above)
 
-    def transposed(self) -> View:
+    def transposed(self) -> "View":
         """Return the same pictures with rows and columns exchanged."""
         return replace(
             self,

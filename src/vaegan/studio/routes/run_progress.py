@@ -4,8 +4,6 @@ Records are read once, from where the last request stopped reading. Of a long ru
 again, so that their number stays bounded.
 """
 
-from __future__ import annotations
-
 import tempfile
 import threading
 import time
@@ -67,10 +65,10 @@ def snapshot(served: Served, kind: SnapshotKind, images: Annotated[int, InPath(g
     return attachment(_progress_of(served).picture(kind, images), f"{served.name}-{kind}-{images}.png")
 
 
-_progress: WeakKeyDictionary[ServedModel, RunProgress] = WeakKeyDictionary()
+_progress: WeakKeyDictionary[ServedModel, "RunProgress"] = WeakKeyDictionary()
 
 
-def _progress_of(served: ServedModel) -> RunProgress:
+def _progress_of(served: ServedModel) -> "RunProgress":
     folder = served.run_folder
     if folder is None:
         raise Refused(409, f"{served.name} is a saved model, not a run; name its run folder to see its training")
