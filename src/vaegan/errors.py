@@ -34,6 +34,11 @@ def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
     return f" (perhaps you meant '{matches[0]}')" if matches else ""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its name if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def printable(text: str) -> str:
     """Return a name as it can be listed: line breaks, control characters and lone surrogates are escaped."""
     if text.isprintable():

@@ -26,14 +26,6 @@ class KLContext:
     latent_dim: int
 
 
-def _sigmoid_of_epoch(c: KLContext) -> float:
-    return 1.0 / (1.0 + math.exp(min(5.0 - c.epoch / 3.0, 700.0)))
-
-
-def _cyclic(c: KLContext) -> float:
-    return min(2.0 * (c.epoch % c.length) / c.length, 1.0)
-
-
 KL_SCHEDULES: dict[str, Callable[[KLContext], float]] = {
     "constant": lambda c: 1.0,
     # Munjal's VAE_GAN: "almost always, KL-term weight equal to 1/batch_size works".
@@ -42,9 +34,9 @@ KL_SCHEDULES: dict[str, Callable[[KLContext], float]] = {
     # Bowman et al., arXiv:1511.06349, section 3.1: a ramp from 0 to 1.
     "linear": lambda c: min(c.epoch / c.length, 1.0),
     # Munjal's VAE_GAN: 1 / (1 + e^(5 - epoch/3)), half way up at epoch 15.
-    "sigmoid": _sigmoid_of_epoch,
+    "sigmoid": lambda c: 1.0 / (1.0 + math.exp(min(5.0 - c.epoch / 3.0, 700.0))),
     # Fu et al., arXiv:1903.10145: a ramp over the first half of each cycle, then 1.
-    "cyclic": _cyclic,
+    "cyclic": lambda c: min(2.0 * (c.epoch % c.length) / c.length, 1.0),
     # Grows e-fold every `length` epochs from 1/100, without bound: a counterexample that diverges.
     "exponential": lambda c: 0.01 * math.exp(min(c.epoch / c.length, 80.0)),
 }

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import UserError, printable
+from ..errors import UserError, first_line, printable
 from ..files import MAX_FILE
 from ..pixels import WHITE
 from .dataset import Collection, index_labels
@@ -64,8 +64,8 @@ def list_array(path: Path) -> Collection:
     except UserError:
         raise
     except Exception as error:  # damaged files make NumPy, zipfile and its decompressors raise nearly anything
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise UserError(f"{path}: not a readable array of images ({reason}); save it with numpy.save") from error
+        why = first_line(error)
+        raise UserError(f"{path}: not a readable array of images ({why}); save it with numpy.save") from error
     images = _as_rows(images, path)
     indices, label_names = (None, ()) if labels is None else _as_labels(labels, len(images), path)
     fingerprint = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"

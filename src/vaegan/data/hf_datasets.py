@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from .dataset import Collection, FileItems, Split
 from .image_file import FORMATS
 
@@ -71,8 +71,9 @@ def _load(library: Any, source: str) -> dict[str, Any]:
     try:
         splits: Mapping[str, Any] = library.load_dataset(name, configuration or None)
     except Exception as error:  # the library and its dozen file systems and formats raise all kinds of errors
-        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
-        raise UserError(f"{source}: cannot be loaded ({reason}); see huggingface.co/datasets for names") from error
+        raise UserError(
+            f"{source}: cannot be loaded ({first_line(error)}); see huggingface.co/datasets for names"
+        ) from error
     train = "train" if "train" in splits else next(iter(splits))
     held_out = [split for split in _HELD_OUT if split in splits and split != train][:1]
     return {split: splits[split] for split in [train, *held_out]}

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn.utils import parametrize
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..models import Model
 from ..networks.kernels.few_channels import NarrowConv2d, NarrowInputConv2d
 from ..networks.kernels.layout import Flatten, Unflatten
@@ -149,7 +149,7 @@ def traced(part: PublicPart) -> ExportedProgram:
         with torch.no_grad(), _quiet():
             return torch.export.export(part, examples, dynamic_shapes=tuple({0: batch} for _ in examples))
     except Exception as error:  # the tracer lets exceptions of any kind through: each means the same
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"the {part.name} cannot be exported as a graph: {reason}; use safetensors alone") from error
 
 

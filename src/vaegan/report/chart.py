@@ -103,8 +103,11 @@ def draw_chart(
     with a text, lines break: a solid line behind that point, a dashed one before it. With ``from_zero`` the value axis
     starts at 0.
     """
-    finite = [(name, colour, dashed, _finite(*line)) for name, colour, dashed, line in lines]
-    finite = [each for each in finite if len(each[3][0])]
+    finite = [
+        (name, colour, dashed, (images[good], values[good]))
+        for name, colour, dashed, (images, values) in lines
+        if (good := np.isfinite(values)).any()
+    ]
     if not finite:
         return None
     end = max(images[-1] for *_, (images, _) in finite)
@@ -165,11 +168,6 @@ def svg_path(points: Points) -> str:
         spots = [f"{x:.1f} {y:.1f}" for x, y in piece]
         path += "" if is_gap else "M" + "L".join(spots if len(spots) > 1 else spots * 2)
     return re.sub(r"\.0\b", "", path)
-
-
-def _finite(images: NDArray[np.float64], values: NDArray[np.float64]) -> Line:
-    finite = np.isfinite(values)
-    return images[finite], values[finite]
 
 
 def _extremes(values: NDArray[np.float64], num: int) -> NDArray[np.int64]:

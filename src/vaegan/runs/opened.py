@@ -31,10 +31,6 @@ Watch = Callable[[Iterable[_Step], int, str], Iterable[_Step]]
 """Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
 
 
-def _unwatched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:
-    return steps
-
-
 class OpenedRun:
     """A snapshot of a run or saved model: what was read once stays, even if training continues.
 
@@ -50,7 +46,7 @@ class OpenedRun:
         data: DataSettings | None = None,
         device: str | torch.device = "cpu",
         batch_size: int = 256,
-        watch: Watch[Any] = _unwatched,
+        watch: Watch[Any] = lambda steps, num, what: steps,
         model: Model | None = None,
     ) -> None:
         self.path, self.device, self.batch_size, self.watch = Path(path), device, batch_size, watch

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 
 _UNREACHED = ("ConnectError", "ConnectTimeout", "ReadTimeout", "ConnectionError", "ProxyError")
 """Exceptions of the client's transport, httpx or requests, if the hub cannot be reached."""
@@ -97,7 +97,7 @@ def check_name(name: str) -> None:
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        raise UserError(f"'{name}' is not a model id of the hub: {_first_line(error)}; write owner/name") from error
+        raise UserError(f"'{name}' is not a model id of the hub: {first_line(error)}; write owner/name") from error
 
 
 def _refusal(error: Exception, name: str, revision: str | None, unreached: str) -> str:
@@ -122,12 +122,8 @@ def _refusal(error: Exception, name: str, revision: str | None, unreached: str) 
         return f"the hub requires a login; {_LOG_IN}"
     offline = isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled | ConnectionError)
     if offline or type(error).__name__ in _UNREACHED:
-        return f"the hub cannot be reached ({_first_line(error).rstrip('.')}){unreached}"
+        return f"the hub cannot be reached ({first_line(error).rstrip('.')}){unreached}"
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, HfHubHTTPError) and status in (401, 403):
         return f"the hub denies access ({status}); {_LOG_IN}, with a token that may write"
     return f"the hub refused: {' '.join(str(error).split())[:300] or type(error).__name__}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -71,21 +71,18 @@ class Batcher:
     def _work(self) -> None:
         while group := self._next():
             self.passes += 1
-            try:
-                self._compute(group)
-            except Exception as error:
-                if len(group) == 1:
-                    group[0].future.set_exception(error)
-                else:  # the error of one request must not fail the others
-                    for job in group:
-                        self._alone(job)
+            self._answer(group)
             del group  # frees the results before the next request arrives
 
-    def _alone(self, job: _Job) -> None:
+    def _answer(self, group: list[_Job]) -> None:
         try:
-            self._compute([job])
+            self._compute(group)
         except Exception as error:
-            job.future.set_exception(error)
+            if len(group) == 1:
+                group[0].future.set_exception(error)
+            else:  # the error of one request must not fail the others
+                for job in group:
+                    self._answer([job])
 
     def _next(self) -> list[_Job]:
         """Wait, and return the jobs of the next pass: the first in the queue and those that join it."""

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..data.image_file import FORMATS, Target, prepare
+from ..errors import first_line
 from ..files import MAX_PIXELS
 from ..pixels import to_unit
 from .http_errors import Refused
@@ -40,16 +41,12 @@ def read_upload(file: UploadFile, version: ModelVersion) -> Tensor:
         except UnidentifiedImageError as error:
             raise Refused(415, f"cannot read this file as an image; send {_FORMATS}") from error
         except Exception as error:  # damaged headers raise all kinds of errors
-            raise Refused(422, f"the image is damaged ({_reason(error)}); send it again or another") from error
+            raise Refused(422, f"the image is damaged ({first_line(error)[:120]}); send it again or another") from error
         if image.width * image.height > MAX_PIXELS:
             size = f"{image.width:,} x {image.height:,}"
             raise Refused(413, f"the image has {size} pixels; at most {MAX_PIXELS:,} are read, make it smaller")
         try:
             pixels = prepare(image, Target(height, width, channels, settings.crop, settings.crop_size))
         except Exception as error:  # as do damaged pixels
-            raise Refused(422, f"the image is damaged ({_reason(error)}); send it again or another") from error
+            raise Refused(422, f"the image is damaged ({first_line(error)[:120]}); send it again or another") from error
     return to_unit(torch.from_numpy(np.array(pixels))[None])
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]

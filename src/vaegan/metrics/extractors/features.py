@@ -11,7 +11,7 @@ extractor, so each figure is stored with its extractor's name and fingerprint.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -110,20 +110,13 @@ def open_extractor(
     raise UserError(f"unknown extractor '{name}'{nearest(name, EXTRACTORS)}; available: {', '.join(EXTRACTORS)}")
 
 
-def open_layers(
-    name: str | None,
-    data: ImageData,
-    *,
-    cache: Path | None = None,
-    weights: Path | None = None,
-    device: torch.device | str = "cpu",
-) -> Callable[[Tensor], list[Tensor]]:
+def open_layers(name: str | None, data: ImageData, **options: Any) -> Callable[[Tensor], list[Tensor]]:
     """Return the function images `(B, C, H, W)` in [0, 1] -> maps of an extractor's hidden layers, differentiable.
 
-    Arguments and errors as in `open_extractor`; 'pixels' has no layers. Our own networks have another seed than those
-    that measure.
+    Arguments and errors as in `open_extractor`, without a seed: our own networks have another one than those that
+    measure. 'pixels' has no layers.
     """
-    extractor = open_extractor(name, data, seed=_OF_LAYERS, cache=cache, weights=weights, device=device)
+    extractor = open_extractor(name, data, seed=_OF_LAYERS, **options)
     if isinstance(extractor, (Learned, Inception, DINOv2)):
         return extractor.layers
     raise UserError(f"extractor '{extractor.name}' has no hidden layers; take classifier or rotations")
