@@ -50,7 +50,7 @@ def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedC
     images = np.empty((len(positions), *target.shape), target.dtype)
     readable: list[int] = []
     unreadable: list[tuple[int, str]] = []
-    with _quiet():
+    with warnings.catch_warnings(action="ignore"):  # Pillow's; what matters of them ends as an exception
         for i in positions.tolist():
             try:
                 with items[i] as image:
@@ -68,7 +68,7 @@ def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedC
 def read_headers(items: Items, positions: Positions) -> set[ImageHeader]:
     """Return the different headers of the images at ``positions``; unreadable ones are skipped."""
     headers = set()
-    with _quiet():
+    with warnings.catch_warnings(action="ignore"):
         for i in positions.tolist():
             with contextlib.suppress(Exception), items[i] as image:
                 headers.add(read_header(image))
@@ -132,11 +132,3 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Pillow's warnings; what matters of them ends as an exception."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

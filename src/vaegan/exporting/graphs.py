@@ -214,8 +214,7 @@ def _quiet() -> Iterator[None]:
     """Silence the exporters' own warnings and log lines."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:

@@ -43,14 +43,8 @@ class AutoencoderObjective:
         likelihood: how reconstructions are compared; Gaussian pixels if None.
         metric: frozen discriminator for a likelihood in features; it is set to evaluation mode and gets no gradient.
         feature_layer: layer l of ``metric``, by name.
-        gamma: weight of L_llike at the decoder.
-        encoder_llike_weight: weight of L_llike at the encoder.
-        kl_weight: weight of L_prior.
-        free_bits: nats per latent dimension that are free of penalty.
-        autocast: makes the context in which forward passes run.
 
-    Raises:
-        UserError: if the likelihood needs features and there is no metric.
+    All others are those of `VAEGANObjective`. Raises UserError if the likelihood needs features and there is no metric.
     """
 
     def __init__(

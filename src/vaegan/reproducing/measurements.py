@@ -1,27 +1,15 @@
 """What is measured of each model of the paper's experiments, and of real images beside them.
 
 Table 2 of arXiv:1512.09300: do images show the attributes they are conditioned on? For each of N held-out attribute
-vectors a model draws K images (the paper: 10) from codes of N(0, I), the same for all models; a regressor predicts the
-attributes of each, which are compared with the target in values as stored. Two rows of real images
-enclose the models:
-
-    real     held-out images with their own attributes, where all error is the regressor's
-    others   K held-out images drawn at random for each vector: what a model that ignores the attributes reaches
-
-Unconditional models: how far reconstructions are from held-out images, and how sharp both and samples are.
-
-The regressor is a network trained on real images alone. It minimises the squared error of attributes
-(value - offset) / scale, so that all weigh alike, and returns values as they are stored. How well it predicts an
-attribute is its R^2 on held-out images, 1 - squared error / variance.
-
-Of the K images of a target vector y the paper takes the one whose predicted attributes y' have the highest
+vectors y a model draws K images (the paper: 10) from codes of N(0, I), the same for all models. A regressor, a network
+trained on real images alone, predicts the attributes y' of each, and the image with the highest
 
     cos(y', y) = <y', y> / (||y'|| ||y||)
 
-All attribute vectors have much in common, so that even an image that ignores y has a high cosine; the
-centred one, of y' - c and y - c with c the mean attribute vector of the data, is near 0 then. The best of K also
-rewards images that differ widely, hence the mean over the K beside it. Real images with their own attributes (K = 1)
-show how much is the regressor's own error.
+counts. All attribute vectors have much in common, so that even an image that ignores y has a high cosine; the centred
+one, of y' - c and y - c with c the mean attribute vector of the data, is near 0 then. The best of K also rewards images
+that differ widely, hence the mean over the K beside it. Two rows of real images enclose the models: held-out images
+with their own attributes, where all error is the regressor's, and others drawn at random, as if y were ignored.
 """
 
 import hashlib
