@@ -63,6 +63,18 @@ def test_vectors_of_labels_are_found_saved_and_applied(run, tmp_path):
     assert np.abs(images[:, 5].astype(int) - to_uint8(model.decode(codes[:, 5])).astype(int)).max() <= 1
 
 
+def test_where_vectors_are_saved_is_said_and_a_card_there_named(run, tmp_path, capsys):
+    model = load(run)
+    for folder, card in ((run / "model", False), (tmp_path / "card", True)):
+        model.save(folder)
+        if card:
+            (folder / "README.md").touch()
+        assert command(folder, "--data", "digits", "--num", 1, "--images", 400, "--out", tmp_path / f"{card}.png") == 0
+        said = capsys.readouterr()
+        assert f"vectors of 10 attributes saved into {folder}\n" in said.out
+        assert (f"{folder / 'README.md'} still describes the model without these vectors" in said.err) == card
+
+
 def test_one_attribute_is_a_sweep(run, tmp_path):
     words = (run, "--attribute", "7", "--strength", "-1,0,2.5", "--num", 2)
     assert command(*words, "--out", tmp_path / "a.npz") == 0

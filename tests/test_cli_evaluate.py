@@ -72,8 +72,12 @@ def test_more_figures_are_not_replaced_by_fewer():
 def figures_of(ratio, low, missing=0, copies=0.04, score=-1.0, distance=1.0, sharpness=0.2):
     values = {"frechet_distance": distance, "frechet_ratio": ratio, "missing_labels": missing}
     values |= {"copies_nearer": copies, "copies_score": score}
-    figures = {name: {"value": value, "low": low, "high": None, "num": 1000} for name, value in values.items()}
-    return figures | {"sharpness": {"value": sharpness, "low": sharpness - 0.01, "high": sharpness + 0.01, "num": 1000}}
+    figures = {
+        name: {"value": value, "low": low, "high": None, "num": 1000, "seed": 0} for name, value in values.items()
+    }
+    return figures | {
+        "sharpness": {"value": sharpness, "low": sharpness - 0.01, "high": sharpness + 0.01, "num": 1000, "seed": 0}
+    }
 
 
 @pytest.mark.parametrize(

@@ -297,6 +297,35 @@ def test_another_length_under_a_falling_rate_is_said(caplog: pytest.LogCaptureFi
     assert said("linear", 3008) == said("constant", 2048) == []
 
 
+@pytest.mark.parametrize(
+    ("made", "priors", "told"),
+    [
+        ([], {}, None),
+        ([], {"gaussian": {}}, None),
+        (["losses.png"], {"gaussian": {}, "mixture": {}, "kde": {}}, None),
+        (["model/attributes.json"], {}, "model/attributes.json (vaegan attributes)"),
+        (["evaluation.json"], {"gaussian": {"of_labels": []}},
+         "evaluation.json (vaegan evaluate), priors by label (vaegan priors --by-label)"),
+        (["report.html", "export/export.json"], {"flow": {}},
+         "report.html (vaegan report), export/export.json (vaegan export), other priors (vaegan priors --priors flow)"),
+    ],
+)  # fmt: skip
+def test_what_further_training_makes_outdated_is_said(
+    made: list[str], priors: dict[str, object], told: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (*made, "model/priors.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({"priors": priors}))
+    trainer = SimpleNamespace(images=64)
+    session = SimpleNamespace(resumes=True, trainer=trainer, total=128, folder=RunFolder(tmp_path), config=config())
+    with caplog.at_level("WARNING", "vaegan"):
+        Session._say_outdated(session)
+        for unchanged in ({"resumes": False}, {"total": 64}):
+            Session._say_outdated(SimpleNamespace(**vars(session) | unchanged))
+    line = f"{tmp_path}: further training makes {told} outdated; run these commands again"
+    assert [record.getMessage() for record in caplog.records] == [line] * bool(told)
+
+
 def test_other_images_are_refused(tmp_path: Path) -> None:
     run, digits = started(tmp_path / "run"), open_data("digits")
     check_same_data(run, config(), digits)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -11,12 +12,15 @@ from PIL import Image
 
 import vaegan
 from vaegan.data.conditions import Conditioning
+from vaegan.errors import UserError
 from vaegan.exporting import export_model
 from vaegan.latent.attribute_vectors import find_vectors, load_vectors, save_vectors
 from vaegan.models import Model
 from vaegan.networks import PARTS_OF_KIND
 from vaegan.priors import fit_priors
 from vaegan.recipes import config_for
+from vaegan.runs.opened import OpenedRun
+from vaegan.runs.trained_on import data_of_run
 from vaegan.settings_io import dump_yaml, load_yaml
 
 SECRET = "/home/somebody/secret"
@@ -101,7 +105,7 @@ def test_a_card_is_written_from_the_run(run, tmp_path):
     assert ["samples", "Fréchet distance", "7.5", "6.25 to 8.75", "1.5", "200"] in rows
     assert ["samples", "missing labels", "0", "–", "–", "200"] in rows
     assert ["likelihood", "ELBO, nats", "-20.5", "-21 to -20", "–", "150"] in rows
-    for row in (["recipe", "digits"], ["images seen", "12,345"], ["seed", "3"], ["gamma", "0.25"]):
+    for row in (["recipe", "digits"], ["images seen", "12,345 (9.14 epochs)"], ["seed", "3"], ["gamma", "0.25"]):
         assert row in rows
     assert "1,350 images to train on, 150 held out" in card.text
     assert "## Metrics\n\n150 held-out images are too few.\n\n| of |" in card.text
@@ -183,6 +187,76 @@ def test_the_best_model_does_not_pass_for_the_last(run, tmp_path):
     assert "7.5" not in text
     assert "reconstructions.png" not in text
     assert "| gamma | 0.25 |" in text
+
+
+@pytest.mark.parametrize(
+    ("images", "lead", "row"),
+    [
+        (640, "An autoencoder (the pre-training of a VAE/GAN)", "autoencoder; training ended before it was over |"),
+        (7008, "An autoencoder (the pre-training of a VAE/GAN)", "autoencoder |"),
+        (7024, "A VAE/GAN", "autoencoder |"),
+    ],
+)
+def test_a_card_says_how_far_training_went(images, lead, row, tmp_path):
+    tiny(images=images, pretrain_images=7008).save_pretrained(tmp_path / "out")
+    text = card_of(tmp_path / "out").text
+    assert f"\n{lead} ([arXiv" in text
+    assert f"\n| kind | a{lead[1:]} |\n" in text
+    assert f"\n| images seen | {images:,} |\n| pre-training | the first 7,008 images, as an {row}\n" in text
+
+
+def test_what_a_card_lacks_is_said(run, vectors, tmp_path, caplog):
+    def said(model):
+        caplog.clear()
+        with caplog.at_level("WARNING", "vaegan"):
+            model.save_pretrained(tmp_path / "out")
+        return [record.getMessage() for record in caplog.records]
+
+    assert said(vaegan.load(run)) == said(tiny()) == []
+    shutil.copytree(run / "model", tmp_path / "copied")
+    copied = tmp_path / "copied"
+    assert said(vaegan.load(copied)) == [
+        f"the card is without metrics (not measured: vaegan evaluate {copied}), settings and pictures of the training "
+        f"({copied} is a copy outside its run)"
+    ]
+    model = vaegan.load(run)
+    with torch.no_grad():
+        next(model.decoder.parameters()).add_(0.5)
+    model.save(run / "model")
+    assert said(vaegan.load(run)) == [
+        f"the card is without metrics (made of other weights or priors: vaegan evaluate {run}), attribute vectors "
+        f"(of other weights or damaged: vaegan attributes {run})"
+    ]
+
+
+def test_a_shared_model_does_not_take_a_folder_of_that_name_for_its_data(run, tmp_path, command, capsys, monkeypatch):
+    """Its settings name the maker's folder by its last name alone; a run's own still count."""
+    vaegan.load(run).save_pretrained(tmp_path / "card")
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (4, 4)).save(tmp_path / "blobs.png")
+    (tmp_path / "blobs").mkdir()
+    assert data_of_run("card").source == OpenedRun("card").data_settings.source == ""
+    assert data_of_run(str(run)).source == OpenedRun(run).data_settings.source == f"{SECRET}/blobs"
+    assert command("reconstruct", "card") == 2
+    line = "card has no record of where its images (blobs) are; name them with --data SOURCE\n"
+    assert capsys.readouterr().err.endswith(line)
+    shared = load_yaml(tmp_path / "card" / "config.yaml")
+    digits = shared.model_copy(update={"data": shared.data.model_copy(update={"source": "digits"})})
+    dump_yaml(digits, tmp_path / "card" / "config.yaml")
+    assert data_of_run("card").source == "digits"
+    assert load_yaml(tmp_path / "card" / "config.yaml").data.source == "digits"
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("MIT", "perhaps you meant 'mit'"), ("apache 2.0", "'apache-2.0'"), ("gpl3", "'gpl"), ("", "mit, apache-2.0")],
+)
+def test_a_licence_that_the_hub_lacks_is_refused_before_anything_is_written(name, wanted, tmp_path, command, capsys):
+    assert command("push", "nowhere", "me/x", "--license", name, "--out", tmp_path / "out") == 2
+    assert re.search(f"'{name}' is not a licence of the hub.*{wanted}", capsys.readouterr().err)
+    with pytest.raises(UserError, match="is not a licence of the hub"):
+        tiny().save_pretrained(tmp_path / "out", license=name)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("kind", PARTS_OF_KIND)

@@ -72,14 +72,18 @@ def test_the_phase_is_said_and_closes_a_window(command, tiny, tmp_path, plain_cu
         "vaegan: --train.pretrain-epochs 1.5 is 56% of this run, little is left to train a VAE/GAN; "
         "lower it, or train longer"
     )
+    assert vaegan.load(tmp_path / "run").info["pretrain_images"] == LAST
+    (tmp_path / "run" / "evaluation.json").touch()
     assert command("train", *words, "--train.images", "304", "--train.snapshot-epochs", "2.6") == 0
     resumed = capsys.readouterr()
     assert "autoencoder" not in resumed.out + resumed.err
+    assert "run: further training makes evaluation.json (vaegan evaluate) outdated; run these commands" in resumed.err
 
 
 def test_a_run_of_one_phase_says_nothing_of_phases(command, tiny, tmp_path, plain_curves, capsys):
     assert command("train", *tiny, "--out", tmp_path / "run") == 0
     assert not any("phase" in record for record in records(tmp_path / "run"))
+    assert "pretrain_images" not in vaegan.load(tmp_path / "run").info
     said = capsys.readouterr()
     assert "autoencoder" not in said.out + said.err
     assert "now training" not in said.out

@@ -92,13 +92,19 @@ def run(options: Options) -> None:
 def _save(options: Options, vectors: AttributeVectors) -> None:
     from ..latent.attribute_vectors import save_vectors
     from ..runs.locate import find_model
+    from ..runs.run_folder import CARD
 
     if not Path(options.run).is_dir():
         _log.warning("%s is not a local folder: its vectors are not saved", options.run)
         return
     folder = find_model(options.run)
     save_vectors(folder, vectors)
-    _log.info("vectors of %d attributes saved with the model: %s", len(vectors.names), folder)
+    num = len(vectors.names)
+    _log.info("vectors of %d attribute%s saved into %s", num, "" if num == 1 else "s", folder)
+    if (folder / CARD).is_file():
+        _log.warning(
+            "%s still describes the model without these vectors; `vaegan push` writes a new card", folder / CARD
+        )
 
 
 def _print_bases(bases: dict[str, dict[str, Any]]) -> None:

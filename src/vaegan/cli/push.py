@@ -44,9 +44,10 @@ def run(options: Options) -> None:
     from ..files import check_folder
     from ..models import load
     from ..runs.run_folder import MODEL_CONFIG
-    from ..sharing.hub import check_name
+    from ..sharing.hub import check_license, check_name
 
     check_name(options.name)
+    check_license(options.license)
     out = options.out
     if out is not None:
         check_folder(out, MODEL_CONFIG, "vaegan", options.overwrite)

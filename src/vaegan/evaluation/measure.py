@@ -13,7 +13,7 @@ from typing import Any
 from ..data.dataset import ImageData
 from ..errors import UserError, nearest
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
-from ..metrics.figures import GROUPS, Figures, as_json
+from ..metrics.figures import GROUPS, Figure, Figures, as_json, from_json
 from ..metrics.memorisation import in_words
 from ..models import Model
 from ..version import __version__
@@ -107,34 +107,30 @@ def evaluate(
 
 def conclusion(report: dict[str, Any]) -> str:
     """Say in one sentence how near samples, or else reconstructions, are to real images, and what else is wrong."""
-
-    def number(figures: dict[str, Any], name: str, key: str = "value") -> float:
-        value = figures.get(name, {}).get(key)
-        return math.nan if value is None else float(value)
-
-    measured = {f"samples (prior {name})": figures for name, figures in report["samples"].items() if figures}
-    measured = measured or {"reconstructions": report["reconstructions"]}
-    distances = {what: number(figures, "frechet_distance") for what, figures in measured.items()}
+    unknown = Figure(math.nan)
+    reconstructions, baseline = (from_json(report[name]) for name in ("reconstructions", "yardstick"))
+    measured = {f"samples (prior {name})": from_json(figures) for name, figures in report["samples"].items() if figures}
+    measured = measured or {"reconstructions": reconstructions}
+    distances = {what: figures.get("frechet_distance", unknown).value for what, figures in measured.items()}
     what = min(measured, key=lambda name: (math.isnan(distances[name]), distances[name]))
     figures, num, is_test = measured[what], report["data"]["num"], report["data"]["split"] == "test"
     those, others = ("held-out", "training") if is_test else ("training", "held-out")
     parts = []
-    if not math.isnan(ratio := number(figures, "frechet_ratio")):
-        how = "as near to" if number(figures, "frechet_ratio", "low") <= 1 else f"{ratio:.2g} times as far from"
+    if not math.isnan((ratio := figures.get("frechet_ratio", unknown)).value):
+        how = "as near to" if ratio.low <= 1 else f"{ratio.value:.2g} times as far from"
         text = f"{what} are {how} {those} images as {others} images are, by the Fréchet distance"
         remedy = "--num, or training with a larger --data.held-out"
         few = f"{num} {those} images are too few to say how near {what} are to real ones; take {ENOUGH} ({remedy})"
         parts.append(few if num < ENOUGH else text)
-    real, lowest = (number(report["yardstick"], "sharpness", key) for key in ("value", "low"))
-    for each, of_each in {what: figures, "reconstructions": report["reconstructions"]}.items():
-        if number(of_each, "sharpness", "high") < BLURRED * lowest:
-            share = number(of_each, "sharpness") / real
-            parts.append(f"{each} are blurred: {share:.0%} of the sharpness of real images")
+    real = baseline.get("sharpness", unknown)
+    for each, of_each in {what: figures, "reconstructions": reconstructions}.items():
+        if (own := of_each.get("sharpness", unknown)).high < BLURRED * real.low:
+            parts.append(f"{each} are blurred: {own.value / real.value:.0%} of the sharpness of real images")
     if "missing_labels" in figures:
-        missing = int(number(figures, "missing_labels"))
+        missing = int(figures["missing_labels"].value)
         parts.append(f"{missing or 'no'} label{'s are' if missing > 1 else ' is'} missing")
     if copies := figures.get("copies_nearer"):
-        parts.append(in_words(copies["value"], number(figures, "copies_score"), copies["num"], num))
+        parts.append(in_words(copies.value, figures["copies_score"].value, copies.num or 1, num))
     text = "; ".join(parts)
     return text[:1].upper() + text[1:]
 

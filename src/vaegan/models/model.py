@@ -22,7 +22,7 @@ from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
 from ..runs.locate import Which, find_model
 from ..runs.run_folder import MODEL_CONFIG
 from ..sharing.card import UNKNOWN_LICENSE
-from ..sharing.hub import check_name, upload_folder
+from ..sharing.hub import check_license, check_name, upload_folder
 from .inference import InferenceModel
 from .pretrained import NUM_SAMPLES, REPLACED, write_pretrained
 from .serialization import check_fit, model_files, one_line_errors, read_description, read_tensors, tensors_digest
@@ -300,6 +300,7 @@ class Model(InferenceModel):
 
     def _write_shared(self, folder: Path, name: str, license: str) -> None:
         """Write what `save_pretrained` and `push_to_hub` share."""
+        check_license(license)
         self.save(folder)
         samples = None
         if self.decoder is not None and self.prior_names:

@@ -1,5 +1,6 @@
 """Publishing a model: its files and its card with pictures, in a folder or on the Hugging Face hub."""
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,14 +11,14 @@ from ..files import write_json, write_text, written_beside
 from ..pixels import to_uint8
 from ..report.grid import grid, write_picture
 from ..runs.locate import locate
-from ..runs.run_folder import EVALUATION, OF_A_MODEL, SETTINGS
+from ..runs.run_folder import CARD, EVALUATION, OF_A_MODEL, SETTINGS, VECTORS
 from ..settings_io import dump_yaml
 from ..sharing.card import CardFacts, write_card
-from ..sharing.public_facts import public_facts
+from ..sharing.public_facts import PublicFacts, public_facts
 from .inference import InferenceModel
 from .serialization import copy_vectors
 
-CARD_NAME = "README.md"
+log = logging.getLogger("vaegan")
 IMAGES = "images"
 _CURVES = f"{IMAGES}/losses.png"
 REPLACED = (*OF_A_MODEL, f"{IMAGES}/*.png")
@@ -49,25 +50,32 @@ def write_pretrained(
     if facts.evaluation is not None:
         write_json(folder / EVALUATION, facts.evaluation)
     about = "" if default_prior is None else f"{NUM_SAMPLES} new images, from the prior {default_prior}"
+    _say_left_out(model, facts, vectors)
     pictures = dict(_write_pictures(samples, about, folder / IMAGES, facts.pictures))
     curves = (_CURVES, pictures.pop(_CURVES)) if _CURVES in pictures else None
+    sizes = {part: sum(p.numel() for p in network.parameters()) for part, network in model.parts.items()}
+    condition = model.conditioning.kind if model.conditioning else None
     card = CardFacts(
-        name,
-        license,
-        model.kind,
-        model.image_shape,
-        model.latent_dim,
-        {part: sum(p.numel() for p in network.parameters()) for part, network in model.parts.items()},
-        tuple(priors),
-        default_prior,
-        model.conditioning.kind if model.conditioning else None,
-        model.info,
-        facts,
-        tuple(pictures.items()),
-        curves,
-        vectors,
-    )
-    write_text(folder / CARD_NAME, write_card(card))
+        name, license, model.kind, model.image_shape, model.latent_dim, sizes, tuple(priors), default_prior, condition,
+        model.info, facts, tuple(pictures.items()), curves, vectors,
+    )  # fmt: skip
+    write_text(folder / CARD, write_card(card))
+
+
+def _say_left_out(model: InferenceModel, facts: PublicFacts, vectors: Sequence[str]) -> None:
+    """Warn of what is missing around a model that was loaded, or was made of other weights."""
+    if model.folder is None:
+        return
+    place = locate(model.folder)
+    run = place.run or model.folder
+    why = "made of other weights or priors" if (run / EVALUATION).is_file() else "not measured"
+    left_out = [] if facts.evaluation else [f"metrics ({why}: vaegan evaluate {run})"]
+    if not vectors and (model.folder / VECTORS).is_file():
+        left_out += [f"attribute vectors (of other weights or damaged: vaegan attributes {run})"]
+    if place.run is None:
+        left_out += [f"settings and pictures of the training ({run} is a copy outside its run)"]
+    if left_out:
+        log.warning("the card is without %s", ", ".join(left_out))
 
 
 def _write_pictures(

@@ -23,7 +23,7 @@ from ..pixels import to_uint8
 from ..settings_io import load_yaml
 from .locate import Place, locate, run_name
 from .run_folder import DATA, RECORDS, SETTINGS, Record, read_records
-from .trained_on import located
+from .trained_on import own_data
 
 _log = logging.getLogger("vaegan")
 _Step = TypeVar("_Step")
@@ -74,7 +74,7 @@ class OpenedRun:
         """Where its images are; source '' if unknown."""
         if self._data_settings is not None:
             return self._data_settings
-        return located(self.config.data, self.place.run) if self.config and self.place.run else DataSettings(source="")
+        return own_data(self.config, self.place.run) if self.config and self.place.run else DataSettings(source="")
 
     def records(self) -> list[Record]:
         """Return the records of its training; none of a model that is not in a run."""
@@ -110,7 +110,10 @@ class OpenedRun:
         if self._data is None:
             settings = self.data_settings
             if not settings.source:
-                raise UserError(f"{self.path} has no record of its training data; name images with --data SOURCE")
+                name = self.model().info.get("data", "unnamed")
+                raise UserError(
+                    f"{self.path} has no record of where its images ({name}) are; name them with --data SOURCE"
+                )
             data = self._data = open_data(settings.for_shape(self.model().image_shape))
             record = read_mapping(self.place.run / DATA) if self.place.run else {}
             if record.get("fingerprint", data.fingerprint) != data.fingerprint:

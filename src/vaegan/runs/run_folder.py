@@ -77,6 +77,7 @@ LOCK = ".lock"
 
 MODEL_CONFIG, WEIGHTS = "config.json", "model.safetensors"
 PRIORS, PRIOR_TENSORS = "priors.json", "priors.safetensors"
+CARD = "README.md"
 VECTORS, VECTOR_TENSORS = "attributes.json", "attributes.safetensors"
 OF_A_MODEL = (MODEL_CONFIG, WEIGHTS, PRIOR_TENSORS, PRIORS, VECTOR_TENSORS, VECTORS, SETTINGS, EVALUATION)
 """Files of a shared model; weights are safetensors, all others text."""
@@ -106,6 +107,13 @@ OF_A_RUN = (
 
 What proves that it is a run comes last, so that a clearing that was cut off can be repeated.
 """
+
+
+MADE_OF_A_MODEL = {
+    f"{MODEL}/{VECTORS}": "vaegan attributes", EVALUATION: "vaegan evaluate", REPORT: "vaegan report",
+    f"{PICTURES}/cluster/{CLUSTERS}": "vaegan cluster", f"{EXPORT}/{EXPORTED}": "vaegan export",
+}  # fmt: skip
+"""Files that hold for the weights they were made of, and the commands that make them."""
 
 
 @dataclass

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import DataSettings
+from ..config import Config, DataSettings
 from ..files import read_mapping
 from ..settings_io import checked, load_yaml
 from .locate import DEMO, Place, locate
@@ -20,7 +20,17 @@ def data_of_run(path: str) -> DataSettings:
 
 
 def _settings(run: Path) -> DataSettings:
-    return located(load_yaml(run / SETTINGS).data, run)
+    return own_data(load_yaml(run / SETTINGS), run)
+
+
+def own_data(config: Config, run: Path) -> DataSettings:
+    """Return `located` data settings of a run or shared model; source '' of the latter where its maker had a folder."""
+    if (run / MODEL_CONFIG).is_file():
+        from ..data.sources import absolute  # imports numpy, which help does without
+
+        if config.data.source in absolute(config.data):
+            return config.data.model_copy(update={"source": ""})
+    return located(config.data, run)
 
 
 def located(settings: DataSettings, run: Path) -> DataSettings:
@@ -60,7 +70,7 @@ def _trained_on(path: str) -> dict[str, Any]:
         return {}
     settings = None if place.run is None else _settings(place.run)
     return {
-        "settings": settings,
+        "settings": settings if settings and settings.source else None,
         "opening": settings and {name: v for name, v in settings.opening().items() if name not in _WHERE},
         "fingerprint": None if place.run is None else read_mapping(place.run / DATA).get("fingerprint"),
         "name": None if place.model is None else read_mapping(place.model / MODEL_CONFIG).get("info", {}).get("data"),

@@ -35,33 +35,22 @@ class _Paper(NamedTuple):
 
 
 _LARSEN = _Paper(
-    arxiv="1512.09300",
-    key="larsen2016autoencoding",
-    title="Autoencoding beyond pixels using a learned similarity metric",
-    author="Larsen, Anders Boesen Lindbo and S{\\o}nderby, S{\\o}ren Kaae and Larochelle, Hugo and Winther, Ole",
-    booktitle="International Conference on Machine Learning",
-    year="2016",
-)
+    "1512.09300", "larsen2016autoencoding", "Autoencoding beyond pixels using a learned similarity metric",
+    "Larsen, Anders Boesen Lindbo and S{\\o}nderby, S{\\o}ren Kaae and Larochelle, Hugo and Winther, Ole",
+    "International Conference on Machine Learning", "2016",
+)  # fmt: skip
 _PAPERS = {
     "vae": _Paper(
-        arxiv="1312.6114",
-        key="kingma2014auto",
-        title="Auto-encoding variational {Bayes}",
-        author="Kingma, Diederik P. and Welling, Max",
-        booktitle="International Conference on Learning Representations",
-        year="2014",
+        "1312.6114", "kingma2014auto", "Auto-encoding variational {Bayes}", "Kingma, Diederik P. and Welling, Max",
+        "International Conference on Learning Representations", "2014",
     ),
     "gan": _Paper(
-        arxiv="1406.2661",
-        key="goodfellow2014generative",
-        title="Generative adversarial nets",
-        author="Goodfellow, Ian and others",
-        booktitle="Advances in Neural Information Processing Systems",
-        year="2014",
+        "1406.2661", "goodfellow2014generative", "Generative adversarial nets", "Goodfellow, Ian and others",
+        "Advances in Neural Information Processing Systems", "2014",
     ),
     "vae-dis-l": _LARSEN,
     "vaegan": _LARSEN,
-}
+}  # fmt: skip
 """The paper of each kind of model that has one."""
 
 
@@ -90,6 +79,17 @@ class CardFacts:
         return self.name.rpartition("/")[2]
 
     @property
+    def phrase(self) -> str:
+        """What it is, in a sentence; its pre-training if training ended there."""
+        phrase, images = KINDS[self.kind].phrase, self.info.get("images") or 0
+        return f"an autoencoder (the pre-training of {phrase})" if images <= self.pretraining else phrase
+
+    @property
+    def pretraining(self) -> int:
+        """Images of the pre-training as an autoencoder; -1 if there is none."""
+        return int(self.info.get("pretrain_images") or -1)
+
+    @property
     def data(self) -> str:
         """Name of the images it was trained on."""
         return str(self.info.get("data") or "unspecified images")
@@ -99,7 +99,7 @@ def write_card(facts: CardFacts) -> str:
     """Return the card as Markdown under its YAML."""
     channels, height, width = facts.image_shape
     colour = "grey" if channels == 1 else "colour"
-    phrase, paper = KINDS[facts.kind].phrase, _PAPERS.get(facts.kind)
+    phrase, paper = facts.phrase, _PAPERS.get(facts.kind)
     link = f" ([arXiv:{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}))" if paper else ""
     lead = (
         f"{phrase[0].upper()}{phrase[1:]}{link} for {colour} images of {height}x{width} pixels, trained on "
@@ -141,16 +141,11 @@ def _metadata(facts: CardFacts) -> str:
         values["datasets"] = [source.removeprefix("hf:").partition(":")[0]]
     results = [
         EvalResult(
-            task_type="unconditional-image-generation",
-            dataset_type=facts.data,
-            dataset_name=facts.data,
-            dataset_split=split,
-            metric_type=f"{group}/{name}",
-            metric_name=f"{GROUPS[group]}: {info_of(name).title}",
-            metric_value=figure.value,
+            "unconditional-image-generation", facts.data, facts.data, f"{group}/{name}", figure.value,
+            dataset_split=split, metric_name=f"{GROUPS[group]}: {info_of(name).title}",
         )
         for split, group, name, figure in _measured(facts)
-    ]
+    ]  # fmt: skip
     if results:
         values |= {"model_name": facts.title, "eval_results": results}
     return str(ModelCardData(**values).to_yaml()).strip()
@@ -198,16 +193,8 @@ def _picture(file: str, about: str) -> str:
 def _use(facts: CardFacts) -> list[str]:
     conditional = "condition=c, " if facts.condition else ""
     last = ", condition=c" if facts.condition else ""
-    lines = [
-        "```bash",
-        "pip install vaegan",
-        "```",
-        "",
-        "```python",
-        "import vaegan",
-        "",
-        f'model = vaegan.load("{facts.name}")',
-    ]
+    lines = ["```bash", "pip install vaegan", "```", "", "```python", "import vaegan", ""]
+    lines += [f'model = vaegan.load("{facts.name}")']
     if facts.condition == "labels":
         lines += ["c = model.conditioning.of_labels([model.conditioning.names[0]] * 8)  # (8, A), a label for each"]
     elif facts.condition:
@@ -219,14 +206,10 @@ def _use(facts: CardFacts) -> list[str]:
     if {"encoder", "decoder"} <= set(facts.parameters):
         lines += [f"x_tilde = model.decode(z{last})"]
         if facts.vectors:
-            lines += [
-                "",
-                "from vaegan.latent.attribute_vectors import apply",
-                "from vaegan.report.vectors import load_vectors",
-                "",
-                f'vectors = load_vectors("{facts.name}")',
-                f"edited = model.decode(apply(z, vectors[{facts.vectors[0]!r}], 1.0){last})",
-            ]
+            lines += ["", "from vaegan.latent.attribute_vectors import apply"]
+            lines += ["from vaegan.report.vectors import load_vectors", ""]
+            lines += [f'vectors = load_vectors("{facts.name}")']
+            lines += [f"edited = model.decode(apply(z, vectors[{facts.vectors[0]!r}], 1.0){last})"]
     lines += ["```"]
     if facts.default_prior is not None:
         lines += ["", f"or `vaegan sample {facts.name} --out samples.png` in a terminal."]
@@ -234,7 +217,7 @@ def _use(facts: CardFacts) -> list[str]:
 
 
 def _model_rows(facts: CardFacts) -> Iterator[tuple[str, str]]:
-    yield "kind", KINDS[facts.kind].phrase
+    yield "kind", facts.phrase
     yield "images", "x".join(map(str, facts.image_shape)) + " (channels, height, width), values in [0, 1]"
     yield "code", f"{facts.latent_dim} dimensions"
     for name, number in facts.parameters.items():
@@ -262,12 +245,13 @@ def _data(facts: CardFacts) -> list[str]:
 
 def _training(facts: CardFacts) -> list[str]:
     info, config = facts.info, facts.shared.config
-    titles = {"recipe": "recipe", "images": "images seen", "seed": "seed", "device": "device"}
-    rows = [
-        (title, f"{info[name]:,}" if name == "images" else str(info[name]))
-        for name, title in titles.items()
-        if info.get(name) is not None
-    ]
+    rows = [(name, str(info[name])) for name in ("recipe", "seed", "device") if info.get(name) is not None]
+    if (images := info.get("images")) is not None:
+        per_epoch = facts.shared.data.get("train")
+        rows += [("images seen", f"{images:,}" + (f" ({images / per_epoch:.3g} epochs)" if per_epoch else ""))]
+        if facts.pretraining > 0:
+            end = "; training ended before it was over" if images < facts.pretraining else ""
+            rows += [("pre-training", f"the first {facts.pretraining:,} images, as an autoencoder{end}")]
     if config is not None:
         rows += list(_setting_rows(config))
     lines = _table(rows) if rows else ["Unknown."]

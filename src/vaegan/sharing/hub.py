@@ -9,10 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, first_line
+from ..errors import UserError, first_line, nearest
 
 _UNREACHED = ("ConnectError", "ConnectTimeout", "ReadTimeout", "ConnectionError", "ProxyError")
 """Exceptions of the client's transport, httpx or requests, if the hub cannot be reached."""
+_LICENSES = (
+    "mit apache-2.0 cc-by-4.0 cc-by-sa-4.0 cc-by-nc-4.0 cc0-1.0 other unknown cc-by-nc-sa-4.0 cc-by-nd-4.0 "
+    "cc-by-nc-nd-4.0 afl-3.0 agpl-3.0 artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0 bigscience-openrail-m "
+    "bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-nc-2.0 "
+    "cc-by-nc-3.0 cc-by-nc-nd-3.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-sa-3.0 cdla-permissive-1.0 "
+    "cdla-permissive-2.0 cdla-sharing-1.0 creativeml-openrail-m deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 "
+    "etalab-2.0 eupl-1.1 eupl-1.2 gemma gfdl gpl gpl-2.0 gpl-3.0 isc lgpl lgpl-2.1 lgpl-3.0 lgpl-lr llama2 llama3 "
+    "lppl-1.3c mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openrail openrail++ osl-3.0 pddl postgresql unlicense wtfpl "
+    "zlib"
+)
+"""Licences by their names on the hub, https://huggingface.co/docs/hub/repositories-licenses; usual ones first."""
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
@@ -89,6 +100,13 @@ def upload_folder(
     return str(commit.pr_url or commit.commit_url)
 
 
+def check_license(name: str) -> None:
+    """Raise UserError unless the hub has a licence of this name."""
+    if name not in (names := _LICENSES.split()):
+        guess = nearest(name.lower().replace(" ", "-"), names)
+        raise UserError(f"'{name}' is not a licence of the hub{guess}; use its name there: {', '.join(names[:7])} ...")
+
+
 def check_name(name: str) -> None:
     """Raise UserError unless a model's id is `owner/name`."""
     from huggingface_hub.errors import HFValidationError
@@ -96,6 +114,8 @@ def check_name(name: str) -> None:
 
     try:
         validate_repo_id(name)
+        if "/" not in name:
+            raise HFValidationError("the owner is missing")
     except HFValidationError as error:
         raise UserError(f"'{name}' is not a model id of the hub: {first_line(error)}; write owner/name") from error
 

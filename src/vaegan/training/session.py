@@ -12,9 +12,9 @@ import torch
 from ..config import KINDS, Config
 from ..distributed import World, joined
 from ..errors import UserError
-from ..files import OF_A_DISK
+from ..files import OF_A_DISK, read_mapping
 from ..progress import duration
-from ..runs.run_folder import BEST, RunFolder
+from ..runs.run_folder import BEST, MADE_OF_A_MODEL, MODEL, PRIORS, RunFolder
 from ..schedules import Cadence, lr_factor
 from ..settings_io import dump_yaml
 from .best_model import open_best_model
@@ -122,6 +122,7 @@ class Session:
             return None
         self._announce()
         self._say_changed_rate()
+        self._say_outdated()
         self.world.together(self._prepare_folder, self.device)
         first = self.world.is_first  # which alone scores snapshots
         best = self.world.together(
@@ -165,7 +166,8 @@ class Session:
         keep_gradients = self.snapshots.due if recorder.shows_gradients else lambda images: False
         for step in self.trainer.run(self._is_logged, keep_gradients):
             recorder.add(step)
-            stops = step.images < self.total and self._is_asked_to_stop(stop, step.steps)
+            asks = step.images < self.total and self.signals.due(step.steps)
+            stops = asks and self.world.any(bool(stop), self.device)
             if stops or self._is_logged(step.images):
                 recorder.log(step)
             if self._ends_pretraining(step.images):
@@ -187,9 +189,6 @@ class Session:
     def _ends_pretraining(self, images: int) -> bool:
         """Whether the step that reached this many images is the last of pre-training."""
         return self.trainer.pretrains(images - self.config.train.batch_size) and not self.trainer.pretrains(images)
-
-    def _is_asked_to_stop(self, stop: StopRequest, steps: int) -> bool:
-        return self.signals.due(steps) and self.world.any(bool(stop), self.device)
 
     def _check(self) -> None:
         """Check that all numbers are finite; average running statistics over all processes."""
@@ -252,6 +251,20 @@ class Session:
                 "the model will differ from one trained that long at once", o.schedule, f"{ends[1]:,}", f"{ends[0]:,}",
                 was, now,
             )  # fmt: skip
+
+    def _say_outdated(self) -> None:
+        """Say what was made of the weights that are trained further, and which commands make it again."""
+        if not self.resumes or self.trainer.images >= self.total:
+            return
+        path = self.folder.path
+        outdated = [f"{file} ({command})" for file, command in MADE_OF_A_MODEL.items() if (path / file).is_file()]
+        priors = read_mapping(path / MODEL / PRIORS).get("priors")
+        if isinstance(priors, dict) and any("of_labels" in prior for prior in priors.values()):
+            outdated.append("priors by label (vaegan priors --by-label)")
+        elif isinstance(priors, dict) and (others := priors.keys() - {*self.config.train.priors}):
+            outdated.append(f"other priors (vaegan priors --priors {','.join(sorted(others))})")
+        if outdated:
+            log.warning("%s: further training makes %s outdated; run these commands again", path, ", ".join(outdated))
 
     def _say_finished(self) -> None:
         unit = "epochs" if self.config.train.images is None else "images"

@@ -120,6 +120,9 @@ def _describe(config: Config, data: ImageData, device: torch.device) -> dict[str
         "seed": config.seed,
         "device": describe_device(device),
     }
+    if config.train.pretrain_epochs:  # in whole batches
+        size = config.train.batch_size
+        info["pretrain_images"] = -(-round(config.train.pretrain_epochs * len(data.train)) // size) * size
     if config.model.condition != "none":
         info["condition"] = conditioning_of(data, config.model.condition).as_json()
     return info
