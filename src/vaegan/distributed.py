@@ -92,11 +92,6 @@ class World:
             raise error or UserError("stopped because another process failed; see its message")
         return result
 
-    def wait(self) -> None:
-        """Wait until all processes are here."""
-        if self.size > 1:
-            dist.barrier()
-
 
 @contextlib.contextmanager
 def joined(device_type: str) -> Iterator[World]:
@@ -115,7 +110,7 @@ def joined(device_type: str) -> Iterator[World]:
         # Gloo aborts now and then if tensors of pending work outlive the group.
         gc.collect()
         if not failed:
-            current().wait()
+            dist.barrier()
         dist.destroy_process_group()
 
 

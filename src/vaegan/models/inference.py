@@ -7,8 +7,7 @@ reshapes it. A conditional model takes the condition c `(B, A)` of each image; `
 Everything is computed in evaluation mode, without gradients, some images at a time.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ..data.conditions import Conditioning
 from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..networks import PARTS_OF_KIND
+from ..networks.parts import evaluating
 from ..pixels import ImageRange
 from ..priors import Prior
 
@@ -285,7 +285,7 @@ class InferenceModel(nn.Module):
         """
         size = min(batch_size, max(1, MOST_PIXELS // (self.image_shape[1] * self.image_shape[2])))
         like = next(self.parameters(), torch.empty(0))
-        with _evaluating(self), torch.inference_mode():
+        with evaluating(self), torch.inference_mode():
             batches = zip(*(torch.split(each, size) for each in inputs), strict=True)
             outputs = [function(*(each.to(like) for each in batch)) for batch in batches]
         # Joined outside of inference mode, the results are ordinary tensors that may enter later training.
@@ -305,15 +305,3 @@ def normal(shape: tuple[int, ...], seed: int | None) -> Tensor:
     if seed is None:
         seed = int(torch.randint(2**31, ()))
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-@contextlib.contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module and all its submodules into evaluation mode, and restore their modes afterwards."""
-    modes = [(inner, inner.training) for inner in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for inner, training in modes:
-            inner.training = training

@@ -9,8 +9,9 @@ section 4.2, it is concatenated to the input of the first dense layer in encoder
 decoder: in each of them, to the first vectors in the sequence of layers.
 """
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -124,6 +125,19 @@ def logit_layers(inputs: int, minibatch_features: int) -> dict[str, nn.Module]:
         layers["minibatch"] = MinibatchDiscrimination(inputs, minibatch_features)
     layers["output"] = nn.Linear(inputs + minibatch_features, 1)
     return layers
+
+
+@contextlib.contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Run a block with modules, and all inside them, in evaluation mode, and restore the mode of each afterwards."""
+    modes = [(inner, inner.training) for module in modules for inner in module.modules()]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for inner, mode in modes:
+            inner.training = mode
 
 
 def add_spectral_norm(network: nn.Module) -> None:

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import UserError, nearest
 from ..losses import r1_penalty
+from ..networks.parts import evaluating
 from .diff_augment import DiscriminatorAugment
 from .interface import Autocast, condition_args, gradients_of, trainable
 
@@ -153,21 +154,14 @@ def evaluation_mode(networks: Iterable[nn.Module], discriminator: nn.Module | No
     The discriminator's batch norms use the statistics of each batch (without adding them to the running ones), as in
     training, so that its losses compare with those of training.
     """
-    modules = [*networks, *([discriminator] if discriminator is not None else [])]
-    modes = [(m, m.training) for module in modules for m in module.modules()]
-    for module in modules:
-        module.eval()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(evaluating(*networks, *([discriminator] if discriminator is not None else [])))
         if discriminator is not None:
             stack.enter_context(frozen_statistics(discriminator))
             for m in discriminator.modules():
                 if isinstance(m, _BatchNorm):
                     m.train()
-        try:
-            yield
-        finally:
-            for m, mode in modes:
-                m.training = mode
+        yield
 
 
 def r1_gradients(

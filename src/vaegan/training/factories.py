@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -146,13 +147,7 @@ def build_objective(
     """
     loss, device = config.loss, model.device
     adversarial = AdversarialLoss(
-        loss.adversarial,
-        loss.real_weight,
-        loss.reconstruction_weight,
-        loss.prior_weight,
-        loss.label_smoothing,
-        loss.label_noise,
-        loss.label_flip,
+        loss.adversarial, **loss.model_dump(include={field.name for field in fields(AdversarialLoss)})
     )
     parts = model.parts
     if model.kind == "gan":
@@ -165,15 +160,8 @@ def build_objective(
         likelihood = PerceptualLikelihood(likelihood, perceptual, loss.perceptual_weight, model.image_range)
     if isinstance(likelihood, torch.nn.Module):
         likelihood.to(device)
-    shared: dict[str, Any] = {
-        "likelihood": likelihood,
-        "feature_layer": loss.feature_layer,
-        "encoder_llike_weight": loss.encoder_llike_weight,
-        "gamma": loss.gamma,
-        "kl_weight": loss.kl_weight,
-        "free_bits": loss.free_bits,
-        "autocast": autocast,
-    }
+    weights = loss.model_dump(include={"feature_layer", "encoder_llike_weight", "gamma", "kl_weight", "free_bits"})
+    shared: dict[str, Any] = {"likelihood": likelihood, "autocast": autocast, **weights}
     if model.kind == "vaegan":
         return VAEGANObjective(
             *(parts[name] for name in ("encoder", "decoder", "discriminator")),
@@ -194,26 +182,20 @@ def build_pretraining(config: Config, model: Model, autocast: Autocast) -> Objec
     """Build the objective of pre-training, if configured: a per-pixel autoencoder of mean codes."""
     if not config.train.pretrain_epochs:
         return None
-    assert model.encoder is not None
-    assert model.decoder is not None
-    pixels = GaussianPixels(model.image_range)
-    return AutoencoderObjective(MeanCode(model.encoder), model.decoder, likelihood=pixels, autocast=autocast)
+    encoder, decoder, pixels = (
+        MeanCode(model.parts["encoder"]),
+        model.parts["decoder"],
+        GaussianPixels(model.image_range),
+    )
+    return AutoencoderObjective(encoder, decoder, likelihood=pixels, autocast=autocast)
 
 
 def build_optimisers(config: Config, objective: Objective) -> dict[str, torch.optim.Optimizer]:
     """Build one optimiser per trained part."""
-    o = config.optim
-    rates = learning_rates(config)
+    o, rates = config.optim, learning_rates(config)
+    numbers = o.model_dump(include={"beta1", "beta2", "eps", "weight_decay"})
     return {
-        name: make_optimiser(
-            o.name,
-            trainable(part),
-            lr=rates.get(name, o.lr),
-            beta1=o.beta1,
-            beta2=o.beta2,
-            eps=o.eps,
-            weight_decay=o.weight_decay,
-        )
+        name: make_optimiser(o.name, trainable(part), lr=rates.get(name, o.lr), **numbers)
         for name, part in objective.parts.items()
     }
 
@@ -272,12 +254,7 @@ def loop_settings(config: Config, model: Model, epoch_images: int) -> LoopSettin
         seed=config.seed,
         lr=learning_rates(config),
         lr_schedule=o.schedule,
-        final_lr_factor=o.final_lr_factor,
-        warmup_images=o.warmup_images,
-        kl_schedule=config.loss.kl_schedule,
-        kl_epochs=config.loss.kl_epochs,
-        clip=o.clip,
-        r1_weight=config.loss.r1_weight,
-        r1_every=config.loss.r1_every,
         pretrain_images=round(config.train.pretrain_epochs * epoch_images),
+        **o.model_dump(include={"final_lr_factor", "warmup_images", "clip"}),
+        **config.loss.model_dump(include={"kl_schedule", "kl_epochs", "r1_weight", "r1_every"}),
     )

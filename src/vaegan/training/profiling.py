@@ -17,6 +17,7 @@ import torch
 
 from ..config import PARTS, Config
 from ..models import Model
+from ..networks.parts import evaluating
 from ..objectives import Noise, trainable
 from ..operations import OperationCounter, count_operations
 from ..pages.run_sections import speeds, window_seconds
@@ -111,12 +112,9 @@ def _operations_of_parts(model: Model) -> tuple[float | None, float | None]:
     z = torch.zeros(1, model.latent_dim, device=model.device)
     c = model.condition_in_turn(1)
     condition = () if c is None else (c.to(model.device),)
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    with evaluating(model), torch.no_grad():
         encoding, decoding = (
             None if part is None else float(count_operations(partial(part, value, *condition)))
             for part, value in ((model.encoder, x), (model.decoder, z))
         )
-    model.train(was_training)
     return encoding, decoding

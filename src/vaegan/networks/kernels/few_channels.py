@@ -71,12 +71,7 @@ def _from_few_input(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     return to_few(gradient, turned(weight))
 
 
-def _from_few_weight(gradient: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """Gradient of its weight."""
-    return _of_weight(gradient, x, weight, transposed=False)
-
-
-def _of_weight(gradient: Tensor, x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
+def _of_weight(gradient: Tensor, x: Tensor, weight: Tensor, *, transposed: bool = False) -> Tensor:
     """Torch's gradient of a weight."""
     of_weight: Tensor = torch.ops.aten.convolution_backward(
         gradient, x, weight, None, (1, 1), _margin(weight), (1, 1), transposed, (0, 0), 1, (False, True, False)
@@ -98,7 +93,7 @@ class NarrowConv2d(nn.Conv2d):
         x, weight, bias = cast_for_autocast(x, self.weight, self.bias)
         shape = (x.shape[0], self.out_channels, *x.shape[2:])
         if self.out_channels > self.in_channels:
-            return split_convolution(x, weight, bias, shape, _from_few, _from_few_input, _from_few_weight)
+            return split_convolution(x, weight, bias, shape, _from_few, _from_few_input, _of_weight)
         return split_convolution(x, weight, bias, shape, to_few, _to_few_input, _to_few_weight)
 
 

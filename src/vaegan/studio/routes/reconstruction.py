@@ -1,5 +1,12 @@
-"""An image, uploaded or of the data -> its code, reconstruction and error."""
+"""An image, uploaded or of the data -> its code, reconstruction and error.
 
+Size and format of an uploaded file are read from its header, so that an image of 200 megapixels costs nothing; images
+are decoded one at a time.
+"""
+
+import io
+import threading
+import warnings
 from typing import Annotated, Any
 
 import numpy as np
@@ -7,10 +14,14 @@ import torch
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi import Path as InPath
 from fastapi.responses import Response
+from PIL import Image, UnidentifiedImageError
 from pydantic import ValidationError
 from torch import Tensor
 
 from ...data.dataset import ImageSet, some_rows
+from ...data.image_file import FORMATS, Target, prepare
+from ...errors import first_line
+from ...files import MAX_PIXELS
 from ...losses import kl_per_dimension
 from ...pixels import to_uint8, to_unit
 from ...report.grid import Bytes
@@ -21,10 +32,12 @@ from ..registry import Version
 from ..responses import Form as AnswerForm
 from ..responses import data_uri, rounded, sequence, view_response
 from ..served_model import ModelVersion, Split
-from ..uploads import read_upload
 
 router = APIRouter(tags=["images"])
 WHITE = 0.5  # error of a pixel that is drawn white
+_FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+_decoding = threading.Lock()
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below by a bound of our own
 
 Upload = Annotated[UploadFile, File(description="PNG, JPEG, WebP or BMP of any size; it is cropped and resized")]
 ConditionText = Annotated[
@@ -124,6 +137,32 @@ def _reconstructed(version: ModelVersion, x: Tensor, c: Tensor | None, form: Ans
     columns = ("original", "reconstruction", f"absolute error (white = {WHITE})")
     view = View(np.stack([*colours, errors])[None], columns=columns, codes=mu.expand(1, 3, -1))
     return view_response(form, view, name=name)
+
+
+def read_upload(file: UploadFile, version: ModelVersion) -> Tensor:
+    """Return an uploaded PNG, JPEG, WebP or BMP as `(1, C, H, W)` in [0, 1], prepared like the model's images.
+
+    Raises Refused: 415 if it is not such a file, 413 if it has too many pixels, 422 if it is damaged.
+    """
+    content, settings = file.file.read(), version.served.data_settings
+    channels, height, width = version.model.image_shape
+    with _decoding:
+        try:
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        except Image.DecompressionBombError as error:
+            raise Refused(413, f"the image has too many pixels; at most {MAX_PIXELS:,} are read") from error
+        except UnidentifiedImageError as error:
+            raise Refused(415, f"cannot read this file as an image; send {_FORMATS}") from error
+        except Exception as error:  # damaged headers raise all kinds of errors
+            raise Refused(422, f"the image is damaged ({first_line(error)[:120]}); send it again or another") from error
+        if image.width * image.height > MAX_PIXELS:
+            size = f"{image.width:,} x {image.height:,}"
+            raise Refused(413, f"the image has {size} pixels; at most {MAX_PIXELS:,} are read, make it smaller")
+        try:
+            pixels = prepare(image, Target(height, width, channels, settings.crop, settings.crop_size))
+        except Exception as error:  # as do damaged pixels
+            raise Refused(422, f"the image is damaged ({first_line(error)[:120]}); send it again or another") from error
+    return to_unit(torch.from_numpy(np.array(pixels))[None])
 
 
 def _condition(version: ModelVersion, text: str) -> Tensor | None:
