@@ -1,7 +1,5 @@
 """``vaegan completion``: a script for shell completion of commands, options and their choices."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterator
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """``vaegan data``: list the image sources."""
 
-from __future__ import annotations
-
 from ..config import Settings
 from . import console
 from .console import print_table

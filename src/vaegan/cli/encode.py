@@ -1,7 +1,5 @@
 """``vaegan encode``: codes of a whole source to a file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """``vaegan evaluate``: metrics of a model, as a table and as JSON."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """``vaegan export``: a model's parts as files for other programs."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Annotated, Literal

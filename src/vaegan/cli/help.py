@@ -1,7 +1,5 @@
 """The help of a command: what it does, then its options; all of them, or the essential ones."""
 
-from __future__ import annotations
-
 import inspect
 import itertools
 import shutil

@@ -1,7 +1,5 @@
 """``vaegan interpolate``: paths between images or codes, decoded."""
 
-from __future__ import annotations
-
 import logging
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """``vaegan nearest``: are samples copies of training images?"""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from ..config import Count

@@ -8,8 +8,6 @@ A field is an option by its name, type, default and docstring alone. `Arg` adds 
     settings: Annotated[Config, Arg(inline=True)] = Config()
 """
 
-from __future__ import annotations
-
 import functools
 import re
 import types

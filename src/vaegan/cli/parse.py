@@ -5,8 +5,6 @@ names that the user wrote. Other values come from the command's defaults, which 
 options are validated together, like settings from a file or from the library.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar

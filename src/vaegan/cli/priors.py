@@ -1,7 +1,5 @@
 """``vaegan priors``: distributions fitted to a model's codes, saved with the model."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Annotated, Literal

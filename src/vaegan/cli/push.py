@@ -1,7 +1,5 @@
 """``vaegan push``: a model with its card to the Hugging Face hub, or into a folder for review."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """``vaegan recipes``: list the recipes, or describe one."""
 
-from __future__ import annotations
-
 import textwrap
 from typing import Annotated
 

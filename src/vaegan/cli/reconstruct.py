@@ -1,7 +1,5 @@
 """``vaegan reconstruct``: x beside x_tilde = Dec(mu(x))."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from ..config import Count

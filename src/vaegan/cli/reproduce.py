@@ -1,7 +1,5 @@
 """``vaegan reproduce``: the paper's experiments, from trainings to one page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal

@@ -1,7 +1,5 @@
 """``vaegan sample``: z ~ p(z), decoded, optionally for labels or attributes."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from ..errors import UserError

@@ -1,7 +1,5 @@
 """``vaegan serve``: a model as a JSON API, for programs; and what ``vaegan studio`` shares with it."""
 
-from __future__ import annotations
-
 import importlib.util
 import logging
 import secrets

@@ -1,7 +1,5 @@
 """``vaegan studio``: a web page to explore models."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from .options import Arg

@@ -1,7 +1,5 @@
 """``vaegan traverse``: one code dimension at a time, the most used first."""
 
-from __future__ import annotations
-
 import logging
 from typing import Literal
 

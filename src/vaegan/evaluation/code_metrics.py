@@ -5,8 +5,6 @@ compared, pixels are taken as Gaussian around the decoded code, all with the one
 probable, and images of 8 bits as spread over their cells (see `metrics.likelihood`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

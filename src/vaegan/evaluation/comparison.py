@@ -4,8 +4,6 @@ A model is one run, or several that differ in their seed alone (see `seed_groups
 `evaluate`, with the same extractor, images, counts and seed for all.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

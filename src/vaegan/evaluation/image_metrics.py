@@ -4,8 +4,6 @@ Where the extractor is a classifier of the data's labels, also whether the image
 `quick_scores` are two figures for every snapshot of a training, in seconds and on the same images each time.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator
 

@@ -1,7 +1,5 @@
 """Evaluation of one model: samples of every prior and reconstructions beside the real-data baseline."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time

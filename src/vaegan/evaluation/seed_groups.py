@@ -15,8 +15,6 @@ overlap do not prove that models are alike, but of intervals of 95 % that do not
 best. An interval of no width, such as that of a share of 1, comes of too few images or runs and counts as unknown.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The page of several models side by side: pictures and figures of all, section by section."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -3,8 +3,6 @@
 Texts are plain; the template escapes them. Pictures are data URIs, see `vaegan.pages.render`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The page of the paper's experiments, and Table 2 in Markdown, from the results of `vaegan.reproducing`."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 A picture is a PNG if that is short enough, else a WebP, halved in size until it fits.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 Everything on it comes from the model and its run; what neither has is left out or called unknown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Device, precision and memory layout: what this machine computes fastest."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import logging
