@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shlex
 import subprocess
 import sys
+import warnings
 
 import pytest
 
 from vaegan import __version__, cli
-from vaegan.cli import COMMANDS, main
+from vaegan.cli import COMMANDS, console, main
 from vaegan.errors import UserError
 
 FORBIDDEN = ("torch", "matplotlib", "sklearn", "PIL")
@@ -107,6 +109,49 @@ def test_whatever_happens_becomes_an_exit_code(error, code, line, monkeypatch, c
     assert lines[-1].startswith(line)
     assert ("Traceback" in lines[0]) == (code == 1)
     assert code == 1 or len(lines) == 1
+
+
+# A process that sends itself Ctrl-C at a moment: "import" of another module, in the command, or at the end.
+INTERRUPTED = """
+import atexit, os, signal, sys
+def stop(*_): os.kill(os.getpid(), signal.SIGINT)
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == moment: stop()
+moment, sys.argv[1:] = sys.argv[1], ["recipes"]
+sys.meta_path.insert(0, Finder())
+if moment == "end": atexit.register(stop)
+if moment == "work":
+    import vaegan.cli
+    vaegan.cli._run = stop
+from vaegan.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "code", "line"),
+    [
+        ("vaegan.cli", 130, "vaegan: interrupted\n"),
+        ("vaegan.cli.console", 130, "vaegan: interrupted\n"),
+        ("vaegan.cli.recipes", 130, "vaegan: interrupted\n"),
+        ("work", 130, "vaegan recipes: interrupted\n"),
+        ("end", 0, ""),
+    ],
+)
+def test_ctrl_c_is_one_line_and_130_at_any_moment(moment, code, line):
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, moment], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, line)
+
+
+def test_warnings_and_lines_of_others_have_our_prefix(monkeypatch, capfd):
+    monkeypatch.setattr(warnings, "showwarning", None)
+    monkeypatch.setattr(logging.lastResort, "formatter", None)
+    console.prefix_warnings()
+    console.set_up()
+    warnings.warn("two\n  lines", UserWarning, stacklevel=1)
+    logging.lastResort.handle(logging.makeLogRecord({"msg": "theirs", "levelno": logging.WARNING}))
+    assert capfd.readouterr().err == "vaegan: two lines\nvaegan: theirs\n"
 
 
 @pytest.mark.parametrize(

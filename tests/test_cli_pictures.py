@@ -217,6 +217,52 @@ def test_what_the_user_named_is_only_replaced_when_told(run, tmp_path, capsys):
         image.verify()
 
 
+def test_what_training_said_of_its_images_is_not_repeated(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "run")
+    for name in ("own", "other"):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            Image.new("L", (8, 8), i if name == "own" else 9 * i).save(tmp_path / name / f"{i}.png")
+        (tmp_path / name / "attributes.csv").write_text("file,hat\n0.png,1\n9.png,1\n")
+    data = open_data("own", size=8, channels=1, cache="cache", quiet=True)
+    (tmp_path / "run" / "data.json").write_text(f'{{"fingerprint": "{data.fingerprint}"}}')
+    for name, said in (("own", False), ("other", True)):
+        assert command("reconstruct", "run", "--data", name, "--data.cache", "cache") == 0
+        assert ("rows without an image: 1 (9.png)" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sample RUN --out x/a.png",
+        "sample RUN --out x",
+        "reconstruct RUN --out x/deep/pictures",
+        "reconstruct RUN --data digits --out link/a.gif",
+        "encode RUN --out x/codes.npz",
+        "cluster RUN --out x/../x/clusters",
+        "evaluate RUN --out x/e.json",
+        "export RUN --out x/e",
+        "priors RUN --out x/p",
+        "report RUN --out x/report.html",
+        "push RUN me/x --out x/p",
+        "compare RUN RUN --out x/c.html",
+        "sample BY --out x/a.png",
+        "reconstruct OTHER --data x --out x/a.png",
+    ],
+)
+def test_nothing_is_written_into_the_images(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link").symlink_to("x")
+    for name, source in (("RUN", tmp_path / "x"), ("BY", "x"), ("OTHER", "digits")):
+        make_run(tmp_path / name)
+        dump_yaml(config_for("digits", {"data.source": str(source)}), tmp_path / name / "config.yaml")
+    assert command(*words.split()) == 2
+    assert "is in the folder of the images" in capsys.readouterr().err
+    assert list((tmp_path / "x").iterdir()) == []
+
+
 def test_data_settings_of_the_run_are_the_defaults_in_its_help(tmp_path, capsys):
     run = make_run(tmp_path / "run")
     dump_yaml(config_for("digits", {"data.held-out": 0.375}), run / "config.yaml")

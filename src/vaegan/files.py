@@ -174,6 +174,15 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise UserError(f"{path} exists; choose another name or allow it to be replaced (--overwrite)")
 
 
+def check_apart(out: Path, images: str, *, around: bool = False) -> None:
+    """Refuse to write into the folder of the images, where it would become data, or a folder ``around`` them."""
+    here, there = (Path(os.path.realpath(path)) for path in (out.expanduser(), images))
+    if there == here or there in here.parents:
+        raise UserError(f"--out {out} is in the folder of the images ({images}); choose another --out")
+    if around and here in there.parents:
+        raise UserError(f"--out {out} contains the images ({images}); choose another --out")
+
+
 def check_folder(folder: Path, mark: str, key: str, overwrite: bool, names: Sequence[str] = ("*",)) -> None:
     """Raise UserError if a folder may not be written: it must be new, empty, or ours and to be replaced.
 

@@ -4,7 +4,8 @@ A command is one file of this folder and one entry in `COMMANDS`. The file has `
 fields are the command's options and whose docstring is its help; ``run(options)``; and, if defaults depend on the
 options that are set, ``defaults(explicit)`` (see `parse`). Torch is imported inside ``run``, so that help is instant.
 
-Exit codes: 0 done, 2 the user's mistake (one line), 130 interrupted, 1 our own mistake.
+Exit codes: 0 done, 2 the user's mistake (one line), 130 interrupted (one line), 1 our own mistake. ``studio`` and
+``serve`` end with 0 at Ctrl-C, which is how servers are stopped.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     who = f"vaegan {words[0]}" if words and words[0] in COMMANDS else "vaegan"
     if argv is None:
         console.ensure_utf8()
+        console.prefix_warnings()
     console.prepare_streams()
     code = _code_of(words, who)
     try:
@@ -110,10 +112,12 @@ def _run(words: list[str], who: str) -> None:
     elif words[0] in ("-V", "--version"):
         print(f"vaegan {__version__}")
     elif words[0] in COMMANDS:
+        from .common import check_out
         from .parse import parse
 
         command = importlib.import_module(f".{words[0]}", __name__)
         options = parse(command.Options, words[1:], who, getattr(command, "defaults", None))
+        check_out(options)
         command.run(options)
     else:
         hint = nearest_word(words[0], COMMANDS) or "; `vaegan --help` lists them"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Iterable, Mapping
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from ..config import Count, DataSettings, Seed, Settings
+from ..errors import UserError
+from ..files import check_apart
 from ..progress import Beat
 from ..runs.trained_on import data_of_run
 from .options import Arg
@@ -74,6 +77,21 @@ def chosen_images(options: DataPictureOptions, run: OpenedRun, num: int) -> Imag
     if len(images) < num:
         _log.warning("there are only %d %s images, not %d", len(images), options.split, num)
     return images
+
+
+def check_out(options: Settings) -> None:
+    """Raise UserError if --out is in the folder of images of a run that the options name, or of their data."""
+    from ..data.sources import absolute
+
+    if (out := getattr(options, "out", None)) is None:
+        return
+    runs = [options.run] if hasattr(options, "run") else getattr(options, "runs", ())
+    data = [getattr(options, "data", None)]
+    with contextlib.suppress(UserError):  # settings that cannot be read, of which other commands speak
+        data += map(data_of_run, runs)
+    for settings in data if runs else ():
+        if settings and settings.source and (images := absolute(settings).get(settings.source)):
+            check_apart(out, images)
 
 
 def place_of(options: Any, name: str) -> tuple[Path, bool]:

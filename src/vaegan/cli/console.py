@@ -13,10 +13,12 @@ import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
 _ASCII = {"−": "-", "–": "-", "±": "+-", "×": "x", "“": '"', "”": '"', "é": "e"}
+_FORMAT = logging.Formatter("vaegan: %(message)s")
 
 
 def is_first_process() -> bool:
@@ -59,6 +61,13 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
     return "".join(_ASCII.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text), error.end
 
 
+def prefix_warnings() -> None:
+    """Print warnings and log lines of other libraries like ours: with the prefix, a warning in one line."""
+    warnings.showwarning = lambda message, *_: logging.getLogger("vaegan").warning("%s", " ".join(str(message).split()))
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_FORMAT)
+
+
 def set_up() -> None:
     """Send the lines of ``logging.getLogger("vaegan")`` to the streams as they are now."""
     logger = logging.getLogger("vaegan")
@@ -69,10 +78,10 @@ def set_up() -> None:
     progress = _progress_handler()
     progress.addFilter(lambda record: record.levelno < logging.WARNING)
     logger.addHandler(progress)
-    warnings = _Lines(sys.stderr)
-    warnings.setLevel(logging.WARNING)
-    warnings.setFormatter(logging.Formatter("vaegan: %(message)s"))
-    logger.addHandler(warnings)
+    errors = _Lines(sys.stderr)
+    errors.setLevel(logging.WARNING)
+    errors.setFormatter(_FORMAT)
+    logger.addHandler(errors)
 
 
 class _Lines(logging.StreamHandler[TextIO]):

@@ -112,7 +112,7 @@ def _work_here(work: Callable[..., T], chunk: Positions, *arguments: Any) -> T:
 def _start_worker(items: Items) -> None:
     global _items
     _items = items
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # earlier it is blocked, except on Windows
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -125,10 +125,13 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """Hide the main module, so that a worker that starts now does not run the user's script again."""
+    """Hide the main module, so that a worker that starts now does not run the user's script again, and Ctrl-C."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
+    before = None if os.name == "nt" else signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

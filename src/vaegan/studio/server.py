@@ -171,8 +171,8 @@ def server_of(app: FastAPI) -> uvicorn.Server:
 
 def start(app: FastAPI, listening: socket.socket, announce: Callable[[], None]) -> None:
     """Serve until Ctrl-C or SIGTERM; ``announce`` is called once the server can be reached."""
-    announce()
     try:
+        announce()
         server_of(app).run(sockets=[listening])
     except KeyboardInterrupt:  # the usual end of a server
         pass

@@ -1,7 +1,6 @@
 """The rules of resuming: which settings and images a run may be resumed with."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from ..config import Config
 from ..data import SOURCES, ImageData
 from ..data.sources import absolute
 from ..errors import UserError
-from ..files import is_leftover, read_mapping, write_json
+from ..files import check_apart, is_leftover, read_mapping, write_json
 from ..runs.run_folder import DATA, LOCK, SETTINGS, RunFolder, clear_run, is_run, written_files
 from ..runs.trained_on import paths_of_run
 from ..settings_io import dump_yaml, setting_names
@@ -34,7 +33,7 @@ def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, 
     """
     run = RunFolder(out)
     if images := absolute(config.data).get(config.data.source):
-        _check_apart(out, images)
+        check_apart(out, images, around=True)
     if not out.exists() or (out.is_dir() and all(is_leftover(path) or path.name == LOCK for path in out.iterdir())):
         return run, None
     if not out.is_dir():
@@ -47,13 +46,6 @@ def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, 
     before = run.config
     check_same(before, config, out)
     return run, before
-
-
-def _check_apart(out: Path, source: str) -> None:
-    """Refuse a run folder in the images, where its pictures would become data, or around them."""
-    here, images = (Path(os.path.realpath(path)) for path in (out.expanduser(), source))
-    if here == images or here in images.parents or images in here.parents:
-        raise UserError(f"one of --out {out} and --data {source} contains the other; choose another --out")
 
 
 def check_same(before: Config, now: Config, out: Path) -> None:
