@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import vaegan
 from vaegan import kinds
 from vaegan.cli import train
 from vaegan.cli.parse import parse
@@ -258,6 +259,8 @@ def test_sizes_that_are_named_stay():
         ("mnist-gan --loss.fakes prior", "loss.fakes"),
         ("--loss.metric runs/x", "loss.metric"),
         ("--model.kind vae-dis-l --loss.metric x --loss.label-flip 0.1", "loss.label-flip"),
+        ("--model.kind vae-dis-l --loss.metric x --loss.likelihood gaussian", "loss.likelihood"),
+        ("--loss.metric x --model.kind vae-dis-l --loss.pixel-variance 2", "loss.pixel-variance"),
     ],
 )
 def test_what_has_no_effect_is_refused_where_it_is_typed(words, option):
@@ -266,6 +269,20 @@ def test_what_has_no_effect_is_refused_where_it_is_typed(words, option):
     with pytest.raises(UserError) as caught:
         read(words)
     assert str(caught.value) == f"--{option} has no effect on {KINDS[kind].phrase} (--model.kind {kind}); leave it out"
+
+
+@pytest.mark.parametrize(
+    ("settings", "option"),
+    [
+        ({"model": {"kind": "ae"}, "loss": {"kl_weight": 2}}, "loss.kl-weight"),
+        ({"model.kind": "vae", "loss.gamma": 2}, "loss.gamma"),
+        ({"model.kind": "vae", "loss.kl-weight": 2, "loss.r1-weight": 1}, "loss.r1-weight"),
+    ],
+)
+def test_the_library_refuses_the_same(settings, option, tmp_path):
+    with pytest.raises(UserError, match=rf"^--{option} has no effect on an? .* leave it out$"):
+        vaegan.train("digits", out=tmp_path / "x", **settings)
+    assert not (tmp_path / "x").exists()
 
 
 def test_what_is_not_typed_or_set_to_nothing_is_not_refused(tmp_path):

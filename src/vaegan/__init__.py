@@ -42,14 +42,16 @@ def train(
         UserError: if the settings, the data or the folder cannot be used; one line that says how to fix it.
         KeyboardInterrupt: `training.Stopped`, after Ctrl-C or SIGTERM; all is saved, and the same call resumes.
     """
-    from .recipes import config_for
+    from .recipes import named
+    from .settings_io import with_settings
     from .training import train as train_
 
     overrides = {} if data is None else {"data.source": data}
     for name, value in settings.items():
         nested = isinstance(value, dict)
         overrides |= {f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value}
-    return train_(config_for(recipe, overrides), Path(out or Path("runs") / recipe), overwrite=overwrite)
+    config = with_settings(named(recipe).config, overrides, typed=True)
+    return train_(config, Path(out or Path("runs") / recipe), overwrite=overwrite)
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .config import ADVERSARIAL_KINDS, PARTS, Config, PartSettings
+from .config import ADVERSARIAL_KINDS, KINDS, PARTS, Config, PartSettings
+from .errors import UserError
 
 _SIZES: dict[tuple[str, str], dict[str, Any]] = {
     **{("mlp", part): {"channels": (), "strides": None, "hidden": (512, 512)} for part in PARTS},
@@ -60,14 +61,16 @@ _USES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("vaegan", "vae-dis-l"), "feature_layer"),
     (("vae-dis-l",), "metric"),
     (("vae", "vae-dis-l", "vaegan"), "encoder_llike_weight kl_weight kl_schedule kl_epochs free_bits"),
-    (("ae", "vae", "vae-dis-l", "vaegan"), "likelihood pixel_variance perceptual perceptual_weight perceptual_file"),
+    (("ae", "vae", "vaegan"), "likelihood pixel_variance perceptual perceptual_weight perceptual_file"),
 )  # fmt: skip
 """The kinds of models that each setting of the losses has a meaning for."""
 
 
-def without_effect(kind: str, named: Mapping[str, Any]) -> str | None:
-    """Return the first setting, of those that the user set to something, that this kind of model does not use."""
+def refuse_without_effect(kind: str, named: Mapping[str, Any]) -> None:
+    """Raise UserError for the first setting, of those that the user set to something, that this kind does not use."""
     unused = {f"loss.{name}" for kinds, names in _USES if kind not in kinds for name in names.split()}
-    neutral = (None, 0, (), "none")
-    set_ = {name for name, value in named.items() if value not in neutral and (name, value) != ("loss.gamma", 1)}
-    return next((name for name in named if name in unused & set_), None)
+    same = {"loss.gamma": 1, "loss.likelihood": "feature" if kind == "vae-dis-l" else None}
+    for name, value in named.items():
+        if name in unused and value not in (None, 0, (), [], "none", same.get(name)):
+            option, what = name.replace("_", "-"), f"{KINDS[kind].phrase} (--model.kind {kind})"
+            raise UserError(f"--{option} has no effect on {what}; leave it out")

@@ -18,7 +18,7 @@ from yaml.constructor import ConstructorError
 from .config import Config
 from .errors import UserError, nearest, nearest_option
 from .files import read_bytes, write_text
-from .kinds import settings_that_follow
+from .kinds import refuse_without_effect, settings_that_follow
 
 FORMAT = 1
 """Version of the settings file; a file of a newer one is refused."""
@@ -66,11 +66,12 @@ def setting_names(model: type[BaseModel] = Config, prefix: str = "") -> Iterator
             yield prefix + name
 
 
-def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
+def with_settings(config: Config, overrides: Mapping[str, Any], *, typed: bool = False) -> Config:
     """Return ``config`` with some settings changed, and what another kind or network then needs, checked as a whole.
 
     Overrides are values by dotted name (``"loss.gamma"``); ``"data"`` is short for ``"data.source"``. Raises UserError
-    for a name that is no setting (with the nearest) or a value that is not allowed.
+    for a name that is no setting (with the nearest), a value that is not allowed, or of those that a user ``typed`` a
+    setting that has no effect on the kind of model.
     """
     names = list(setting_names())
     named: dict[str, Any] = {}
@@ -83,7 +84,10 @@ def with_settings(config: Config, overrides: Mapping[str, Any]) -> Config:
     values = config.model_dump()
     for name, value in {**settings_that_follow(config, named), **named}.items():
         put(values, name, value)
-    return checked(Config, values)
+    changed = checked(Config, values)
+    if typed:
+        refuse_without_effect(changed.model.kind, named)
+    return changed
 
 
 def checked(model: type[_Model], values: Mapping[str, Any]) -> _Model:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..config import KINDS, Config, Settings
+from ..config import Config, Settings
 from ..errors import UserError
-from ..kinds import without_effect
 from ..recipes import DEFAULT, RECIPES, config_for
 from ..runs.trained_on import located
 from ..settings_io import load_yaml, with_settings
@@ -43,11 +42,7 @@ def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
         config = config.model_copy(update={"data": located(config.data, Path(file).parent)})
     prefix = "settings."
     named = {name.removeprefix(prefix): value for name, value in explicit.items() if name.startswith(prefix)}
-    settings = with_settings(config, named)
-    if unused := without_effect(settings.model.kind, named):
-        option, kind = unused.replace("_", "-"), settings.model.kind
-        raise UserError(f"--{option} has no effect on {KINDS[kind].phrase} (--model.kind {kind}); leave it out")
-    return {"settings": settings}
+    return {"settings": with_settings(config, named, typed=True)}
 
 
 def run(options: Options) -> None:
