@@ -167,6 +167,37 @@ class TestHub:
         with pytest.raises(UserError, match=told):
             load("some/one")
 
+    @pytest.mark.parametrize(
+        ("path", "meant"),
+        [
+            ("runs/digit", "runs/digits"),
+            ("run/digits", "runs/digits"),
+            ("rnus/digit", "runs/digits"),
+            ("digit", "runs/digits"),
+            ("mist", "runs/mnist"),
+            ("runs/digits/modle", "runs/digits/model"),
+            ("bset", "best"),
+        ],
+    )
+    def test_a_run_of_a_similar_name_is_offered_and_nothing_asked_for(self, asked, path, meant):
+        for folder in ("runs/digits/model", "runs/mnist", "best"):
+            Model.from_architecture(architecture()).save(Path(folder))
+        with pytest.raises(UserError) as caught:
+            load(path)
+        assert str(caught.value).startswith(f"no run or saved model at {path} (perhaps you meant '{meant}'); check")
+        assert asked == []
+        assert load("someone/faces").kind == "vaegan"
+
+    def test_a_folder_of_runs_names_them(self, asked):
+        for i in range(7):
+            (Path("runs") / f"r{i}").mkdir(parents=True)
+            (Path("runs") / f"r{i}" / "config.yaml").touch()
+        Path("runs", "other").mkdir()
+        some = "runs/r0, runs/r1, runs/r2, runs/r3, runs/r4, ..."
+        told = rf"^runs is neither a run nor a saved model: name one of those in it, {some}$"
+        with pytest.raises(UserError, match=told):
+            load("runs")
+
     def test_a_mistyped_run_is_not_asked_for(self, asked):
         Path("runs").mkdir()
         for path in ("runs/mnist", "mnist", "./some/one", "/some/one"):

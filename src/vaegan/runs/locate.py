@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,15 +75,40 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
         packaged = Path(__file__).parents[1] / DEMO
         return Place(packaged, packaged)
     if folder.exists():
-        raise UserError(
-            f"{folder} is neither a run nor a saved model: no {MODEL_CONFIG} in it or in its {MODEL} folder"
-        )
-    # 'runs/one' looks like a hub id too, but where the folder 'runs' exists it is taken as a run.
-    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(path)) and not folder.parent.is_dir():
+        inside = [str(path) for path in _models_in(folder)]
+        why = f"no {MODEL_CONFIG} in it or in its {MODEL} folder"
+        if inside:
+            why = f"name one of those in it, {', '.join(inside[:5])}{', ...' if len(inside) > 5 else ''}"
+        raise UserError(f"{folder} is neither a run nor a saved model: {why}")
+    hint = _near(folder)
+    # 'runs/one' looks like a hub id too, but where the folder 'runs' or one much like it exists it is taken as a run.
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(path)) and not folder.parent.is_dir() and not hint:
         return _downloaded(str(path), hub)
     raise UserError(
-        f"no run or saved model at {folder}; check the path, or train one with `vaegan train --out {folder}`"
+        f"no run or saved model at {folder}{hint}; check the path, or train one with `vaegan train --out {folder}`"
     )
+
+
+def _near(folder: Path) -> str:
+    """Return the hint at a run or model with a similar name: in the same folder, one named alike, or in runs/."""
+    above = folder.parent
+    alike = difflib.get_close_matches(above.name, [path.name for path in _folders_in(above.parent)], cutoff=0.7)
+    places = [above / "runs", *(above.parent / name for name in reversed(alike)), above]
+    by_name = {path.name: path for place in places for path in _models_in(place)}
+    match = difflib.get_close_matches(folder.name, by_name, n=1)
+    return f" (perhaps you meant '{by_name[match[0]]}')" if match else ""
+
+
+def _models_in(folder: Path) -> list[Path]:
+    """Return the runs and saved models in a folder."""
+    marks = (MODEL_CONFIG, f"{MODEL}/{MODEL_CONFIG}", SETTINGS)
+    return [path for path in _folders_in(folder) if any((path / mark).is_file() for mark in marks)]
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    with contextlib.suppress(OSError):  # there is none, or it cannot be read
+        return sorted(path for path in folder.iterdir() if path.is_dir())
+    return []
 
 
 def find_model(path: str | Path, which: Which = "last", **hub: Any) -> Path:
