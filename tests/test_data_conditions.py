@@ -92,7 +92,7 @@ def test_columns_are_found_by_name(attributes: Conditioning) -> None:
 
 def test_what_cannot_be_said(labels: Conditioning, attributes: Conditioning) -> None:
     wrong = {
-        "has no label 'cut' .perhaps you meant 'cat'": lambda: labels.of_labels(["cut"]),
+        "has no label 'cut' .perhaps you meant 'cat'.; available: ": lambda: labels.of_labels(["cut"]),
         "has no label '3'; available: 2, cat, 0": lambda: labels.of_labels([3]),
         "has no attribute 'smile' .perhaps": lambda: attributes.of_attributes({"smile": 1}, 2),
         "is conditional on labels, not attributes": lambda: labels.of_attributes({"smiling": 1}, 2),

@@ -378,6 +378,19 @@ def test_rows_without_image_and_images_without_row_are_counted(tmp_path, opened,
     ]
 
 
+def test_what_surprises_in_the_data_is_left_to_who_opens_it_quietly(tmp_path, opened, caplog):
+    fill(tmp_path / "x" / "cat", 6)
+    paint(tmp_path / "x" / "stray.png")
+    (tmp_path / "x" / "attributes.csv").write_text("file,age\nstray.png,1\nB.png,3\n")
+    data = opened(tmp_path / "x", quiet=True)
+    assert caplog.messages == []
+    assert [note.split(": ")[1] for note in data.notes] == [
+        "rows without an image", "images without a row", "no labels, as images lie beside the class folders"
+    ]  # fmt: skip
+    assert opened(tmp_path / "x").notes == data.notes
+    assert tuple(caplog.messages) == data.notes
+
+
 def test_a_bare_name_of_two_images_is_refused_unless_its_folder_is_named(tmp_path, opened):
     for kind in ("cat", "dog"):
         fill(tmp_path / "x" / kind, 3)
@@ -546,6 +559,23 @@ def test_folder_without_images(tmp_path, opened):
 def test_one_image_is_too_few(tmp_path, opened):
     with pytest.raises(UserError, match="one image"):
         opened(fill(tmp_path / "x", 1))
+
+
+@pytest.mark.parametrize("num", [0, 1])
+@pytest.mark.parametrize("broken", ["text.png", "cut.png", "nowhere.png", "scan.tif"])
+def test_a_broken_picture_among_too_few_is_named(tmp_path, opened, num, broken):
+    fill(tmp_path / "x", max(num, 1))
+    whole = (tmp_path / "x" / "000.png").read_bytes()
+    content = {"text.png": b"text", "cut.png": whole[:40], "scan.tif": b"II*"}.get(broken)
+    if content:
+        (tmp_path / "x" / broken).write_bytes(content)
+    else:
+        (tmp_path / "x" / broken).symlink_to(tmp_path / "nothing")
+    if num == 0:
+        (tmp_path / "x" / "000.png").unlink()
+    for share in (0.05, 0.9):
+        with pytest.raises(UserError, match=broken):
+            opened(tmp_path / "x", max_unreadable=share, size=8, channels=1)
 
 
 def test_corrupt_and_encrypted_zips(tmp_path, opened):

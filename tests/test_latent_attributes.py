@@ -132,6 +132,15 @@ def test_thresholds_by_hand():
     assert sides[3, 0].isnan()
 
 
+def test_vectors_are_a_collection_of_names(world):
+    z, attributes, _ = world
+    vectors = find_vectors(z, attributes, NAMES)
+    assert (list(vectors), len(vectors)) == (list(NAMES), len(NAMES))
+    assert "hat" in vectors
+    assert "hut" not in vectors
+    assert [vectors[name].tolist() for name in vectors] == vectors.vectors.tolist()
+
+
 def test_mistakes_are_told(world):
     z, attributes, _ = world
     with pytest.raises(UserError, match="'beard' is the same for all 4000 images"):

@@ -39,6 +39,13 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def offered(word: str, choices: Iterable[str]) -> str:
+    """Return `nearest` and the choices, of many the first 20: ``" (perhaps you meant 'x'); available: x, y"``."""
+    names = list(choices)
+    first = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    return f"{nearest(word, names)}; available: {first}"
+
+
 def printable(text: str) -> str:
     """Return a name as it can be listed: line breaks, control characters and lone surrogates are escaped."""
     if text.isprintable():

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import UserError, nearest
+from ..errors import UserError, offered
 from .dataset import ImageData, ImageSet
 
 _NUM_EXAMPLES = 64
@@ -103,8 +103,7 @@ class Conditioning:
             return self.names.index(name)
         if self.kind == "labels" and name.isdecimal() and int(name) < len(self.names):
             return int(name)
-        hint = nearest(name, self.names) or f"; available: {', '.join(self.names)}"
-        raise UserError(f"this model has no {self.kind.removesuffix('s')} '{name}'{hint}")
+        raise UserError(f"this model has no {self.kind.removesuffix('s')} '{name}'{offered(name, self.names)}")
 
     def _check(self, kind: str) -> None:
         if kind != self.kind:

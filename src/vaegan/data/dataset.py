@@ -42,10 +42,12 @@ class Split:
         return replace(self, train=self.train[:num])
 
 
-def hashed_split(names: Sequence[str], held_out: float, where: str) -> Split:
+def hashed_split(names: Sequence[str], held_out: float, where: str, left_out: Sequence[str] = ()) -> Split:
     """Split N >= 2 images by a hash of their names; neither side is empty, both are ordered by their hash."""
     if len(names) < 2:
-        raise UserError(f"{where}: has only one image; at least one to train on and one to hold out are needed")
+        others = f" (left out: {'; '.join(left_out)})" if left_out else ""
+        one = f"has only one image, {names[0]}{others}"
+        raise UserError(f"{where}: {one}; at least one to train on and one to hold out are needed")
     u = np.array([_uniform(name) for name in names])
     order = np.argsort(u, kind="stable")
     num_test = int(np.clip((u < held_out).sum(), 1, len(u) - 1))
@@ -144,6 +146,7 @@ class ImageData:
         fingerprint: hash of all images as prepared; the same on every machine.
         num_unreadable: files that could not be read and were left out.
         left_out: what else was left out, a phrase for each kind.
+        notes: what else may surprise, a line each: tables that do not fit the images, classes that are none.
     """
 
     name: str
@@ -152,6 +155,7 @@ class ImageData:
     fingerprint: str
     num_unreadable: int = 0
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> tuple[str, str]:
         """Return two lines on what the data are: images, held out, left out; labels and attributes."""
@@ -235,6 +239,7 @@ class Collection:
     # values of `vaegan.config.DataSettings` where the user sets none
     defaults: Mapping[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()  # what was left out, a phrase for each kind
+    notes: tuple[str, ...] = ()  # what else may surprise, a line each
 
     def decoded(self, images: NDArray[np.uint8], positions: Positions) -> ImageSet:
         """Return the decoded ``images`` of these positions with what is recorded about them; names as can be listed."""

@@ -34,7 +34,7 @@ def prepare_data(collection: Collection, settings: DataSettings, on_progress: Pr
     """
     unset = {name: value for name, value in collection.defaults.items() if getattr(settings, name) is None}
     settings = settings.model_copy(update=unset)
-    split = collection.split or hashed_split(collection.names, settings.held_out, collection.where)
+    split = collection.split or hashed_split(collection.names, settings.held_out, collection.where, collection.left_out)
     split = split.limited(settings.limit)
     if collection.attributes is not None and np.isinf(collection.attributes).any():
         name = collection.attribute_names[int(np.isinf(collection.attributes).any(0).argmax())]
@@ -54,7 +54,8 @@ def prepare_data(collection: Collection, settings: DataSettings, on_progress: Pr
             log.warning("%s: left out %s", collection.where, _summary(entry.unreadable, len(split), listed))
     _check_unreadable(collection, entry.unreadable, len(split), settings, listed)
     train, test = (collection.decoded(part.images, part.positions) for part in (entry.train, entry.test))
-    return ImageData(collection.name, train, test, entry.fingerprint, len(entry.unreadable), collection.left_out)
+    left_out = (len(entry.unreadable), collection.left_out, collection.notes)
+    return ImageData(collection.name, train, test, entry.fingerprint, *left_out)
 
 
 def resolve_target(header: ImageHeader, settings: DataSettings) -> Target:
@@ -132,7 +133,8 @@ def _decode(
             if on_progress is not None:
                 on_progress(done, len(split))
     if not (train.positions and test.positions):
-        raise UserError(f"{collection.where}: too few readable images to train on some and hold out others")
+        what = f"; {_summary(unreadable, len(split), listed)}" if unreadable else ""
+        raise UserError(f"{collection.where}: too few readable images to train on some and hold out others{what}")
     fingerprint = cache.fingerprint(train.hash, test.hash)
     return {"train": train.positions, "test": test.positions, "bad": unreadable, "fingerprint": fingerprint}
 

@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import io
 import itertools
-import logging
 import os
 import stat
 import zipfile
@@ -32,7 +31,6 @@ from .dataset import Collection, FileItems, fixed_split, index_labels, some_of
 from .image_file import FORMATS, SUFFIXES
 from .tables import TABLES, read_rows, table_rows
 
-log = logging.getLogger("vaegan")
 _TRAIN, _HELD_OUT = ("train", "training"), ("test", "testing", "val", "valid", "validation")
 
 
@@ -134,8 +132,9 @@ def collect_files(
     whole = [file for file in files if file.stamp]
     images = [file for file in whole if file.name.lower().endswith(SUFFIXES)]
     if not images:
+        among = f" among {some_of((file.name for file in files), 'files')}" if files else ""
         raise UserError(
-            f"{path}: no images found; it needs PNG, JPEG, WebP or BMP files, optionally in one subfolder per class"
+            f"{path}: no images found{among}; it needs PNG, JPEG, WebP or BMP files, or a subfolder per class"
         )
     wrapper = _wrapper([file.name for file in images])
     sides = _split_folders([file.name.removeprefix(wrapper) for file in images])
@@ -148,11 +147,12 @@ def collect_files(
         "not read": set(whole) - set(images) - set(tables),
         "that cannot be opened": set(files) - set(whole),
     }
+    notes: list[str] = []
     rows = itertools.chain.from_iterable(
-        table_rows(table.name, _content(table, read, path), paths, str(path)) for table in tables
+        table_rows(table.name, _content(table, read, path), paths, str(path), notes) for table in tables
     )
-    attributes, attribute_names = read_rows(rows, len(names), str(path))
-    labels, label_names = _classes([name.partition("/")[2] for name in names] if sides else names, path)
+    attributes, attribute_names = read_rows(rows, len(names), str(path), notes)
+    labels, label_names = _classes([name.partition("/")[2] for name in names] if sides else names, path, notes)
     return Collection(
         name=printable(path.resolve().name if path.is_dir() else path.stem),
         where=str(path),
@@ -164,6 +164,7 @@ def collect_files(
         attributes=attributes,
         attribute_names=attribute_names,
         left_out=tuple(some_of([file.name for file in some], what) for what, some in left_out.items() if some),
+        notes=tuple(notes),
     )
 
 
@@ -198,7 +199,7 @@ def _is_table(name: str, images: Sequence[str]) -> bool:
     return last in TABLES and any(not folder or image.startswith(f"{folder}/") for image in images)
 
 
-def _classes(names: Sequence[str], path: Path) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+def _classes(names: Sequence[str], path: Path, notes: list[str]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Return labels by first subfolder, and the subfolders; none if an image is in no subfolder."""
     wrapper = _wrapper(names)
     folders = [name.removeprefix(wrapper).rpartition("/")[0].split("/")[0] for name in names]
@@ -206,7 +207,7 @@ def _classes(names: Sequence[str], path: Path) -> tuple[NDArray[np.int64] | None
     if not loose:
         return index_labels(folders)
     if 2 * len(loose) < len(names):
-        log.warning("%s: no labels, as images lie beside the class folders: %s", path, some_of(loose, "in none"))
+        notes.append(f"{path}: no labels, as images lie beside the class folders: {some_of(loose, 'in none')}")
     return None, ()
 
 

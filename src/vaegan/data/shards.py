@@ -89,8 +89,9 @@ def list_shards(pattern: Path) -> Collection:
         collection = replace(collection, labels=labels, label_names=label_names)
     if any(_JSON in files for files in beside):
         rows = ((str(pattern), i, _values(read, of[_JSON], str(pattern))) for i, of in enumerate(beside) if _JSON in of)
-        attributes, attribute_names = read_rows(rows, len(beside), str(pattern))
-        collection = replace(collection, attributes=attributes, attribute_names=attribute_names)
+        notes = list(collection.notes)
+        attributes, columns = read_rows(rows, len(beside), str(pattern), notes)
+        collection = replace(collection, attributes=attributes, attribute_names=columns, notes=tuple(notes))
     return collection
 
 

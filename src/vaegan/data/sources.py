@@ -1,6 +1,7 @@
 """Where images come from: named sources, and paths. A new source is one file and one entry in `SOURCES`."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from .shards import is_pattern, list_shards
 from .synthetic.faces import FACES_SOURCE
 from .synthetic.shapes import SHAPES_SOURCE
 
+_log = logging.getLogger("vaegan")
 _DRAWN = "drawn from known factors, any size; 20,000 + 2,000 unless limited"
 _BY_HAND = "cropped as in the paper; downloaded by hand"
 
@@ -62,13 +64,16 @@ _FILES: dict[str, Callable[[Path], Collection]] = {
 _PATHS = "a folder of images, .zip, .tar, .npy or .npz"
 
 
-def open_data(source: str | Path | DataSettings, *, on_progress: Progress | None = None, **settings: Any) -> ImageData:
+def open_data(
+    source: str | Path | DataSettings, *, on_progress: Progress | None = None, quiet: bool = False, **settings: Any
+) -> ImageData:
     """Open a source, decoding it unless the cache has it.
 
     Args:
         source: a name in `SOURCES`, ``hf:NAME`` (see `vaegan.data.hf_datasets`), the path of a folder, .zip, .npy,
             .npz or .tar (also a pattern of shards, see `vaegan.data.shards`), or settings, which name their source.
         on_progress: called with ``(done, total)`` while images are decoded.
+        quiet: leave it to the caller to log the notes on the data.
         settings: any other fields of `vaegan.config.DataSettings`, such as ``size=64``.
 
     Raises:
@@ -77,7 +82,10 @@ def open_data(source: str | Path | DataSettings, *, on_progress: Progress | None
     base = source.model_dump() if isinstance(source, DataSettings) else {"source": str(source)}
     opening = checked(DataSettings, base | settings)
     images = _find(opening)
-    return images if isinstance(images, ImageData) else prepare_data(images, opening, on_progress)
+    data = images if isinstance(images, ImageData) else prepare_data(images, opening, on_progress)
+    for note in () if quiet else data.notes:
+        _log.warning("%s", note)
+    return data
 
 
 def _find(settings: DataSettings) -> Collection | ImageData:

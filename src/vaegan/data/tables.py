@@ -9,7 +9,6 @@ Source: huggingface.co/docs/datasets/image_load, "ImageFolder".
 import csv
 import io
 import json
-import logging
 import re
 import reprlib
 import unicodedata
@@ -23,7 +22,6 @@ from numpy.typing import NDArray
 from ..errors import UserError, printable
 from .dataset import some_of
 
-log = logging.getLogger("vaegan")
 ATTRIBUTES, _JSON_LINES = "attributes.csv", "metadata.jsonl"
 TABLES = (ATTRIBUTES, "metadata.csv", _JSON_LINES)
 _MAX_COLUMNS = 10_000
@@ -33,7 +31,9 @@ _Row = tuple[str, int, Mapping[str, Any]]
 """Where it is written, position of the image, values by column: numbers, None where unknown, or something else."""
 
 
-def read_rows(rows: Iterable[_Row], num_images: int, where: str) -> tuple[NDArray[np.float32] | None, tuple[str, ...]]:
+def read_rows(
+    rows: Iterable[_Row], num_images: int, where: str, notes: list[str]
+) -> tuple[NDArray[np.float32] | None, tuple[str, ...]]:
     """Return float32 (N, A), NaN where unknown, and A names; None if there are no columns of numbers.
 
     Raises UserError if a number is not finite.
@@ -55,7 +55,7 @@ def read_rows(rows: Iterable[_Row], num_images: int, where: str) -> tuple[NDArra
                 row.extend([np.nan] * (place + 1 - len(row)))
                 row[place] = row[place] if cell is None else cell
     if text:
-        log.info("%s: columns of text, not read: %s", where, some_of(text))
+        notes.append(f"{where}: columns of text, not read: {some_of(text)}")
     names = tuple(name for name in columns if name not in text)
     if not names:
         return None, ()
@@ -65,8 +65,8 @@ def read_rows(rows: Iterable[_Row], num_images: int, where: str) -> tuple[NDArra
     return table[:, [columns[name] for name in names]], names
 
 
-def table_rows(path: str, content: bytes, files: Sequence[str], where: str) -> Iterator[_Row]:
-    """Yield the rows of a table for the images ``files``; what has no counterpart is counted in the log.
+def table_rows(path: str, content: bytes, files: Sequence[str], where: str, notes: list[str]) -> Iterator[_Row]:
+    """Yield the rows of a table for the images ``files``; what has no counterpart is counted in a note.
 
     Raises UserError if it is damaged, gives an image two rows, or is an attributes.csv with text or of other images.
     """
@@ -94,13 +94,13 @@ def table_rows(path: str, content: bytes, files: Sequence[str], where: str) -> I
     except LookupError as error:
         if path.endswith(ATTRIBUTES):
             raise UserError(f"{at}: {error}") from error
-        log.warning("%s: not read: %s", at, error)
+        notes.append(f"{at}: not read: {error}")
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{at}: not a table of UTF-8 text ({error}); save it as CSV in UTF-8") from error
     without = [file for file, i in relative.items() if lines and i not in lines]
     for names, what in ((strays if lines else [], "rows without an image"), (without, "images without a row")):
         if names:
-            log.warning("%s: %s: %s", at, what, some_of(names))
+            notes.append(f"{at}: {what}: {some_of(names)}")
 
 
 def _key(name: str) -> str:

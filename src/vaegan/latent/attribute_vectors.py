@@ -17,7 +17,7 @@ as after more training, are refused.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from ..data.conditions import find_thresholds, has_attribute
-from ..errors import UserError, nearest
+from ..errors import UserError, offered
 from ..files import read_json, to_json, write_together
 from ..models.serialization import file_digest
 from ..runs.locate import find_model
@@ -39,7 +39,7 @@ VectorMethod = Literal["difference", "balanced", "linear"]
 
 @dataclass(frozen=True)
 class AttributeVectors:
-    """Vectors of A attributes."""
+    """Vectors of A attributes, by name: ``vectors["smiling"]``, ``"smiling" in vectors``, ``list(vectors)``."""
 
     names: tuple[str, ...]  # of the attributes
     vectors: Tensor  # float32 `(A, Z)`; strength 1 adds one of them
@@ -51,6 +51,15 @@ class AttributeVectors:
     def __getitem__(self, name: str) -> Tensor:
         """Return the vector `(Z,)` of an attribute; UserError if there is none."""
         return self.vectors[self.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     def index(self, name: str) -> int:
         """Return the row of an attribute; UserError if there is none."""
@@ -71,8 +80,7 @@ class AttributeVectors:
 def find_attribute(names: Sequence[str], name: str) -> int:
     """Return the index of ``name`` in ``names``; UserError if it is not there."""
     if name not in names:
-        first = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-        raise UserError(f"no attribute {name!r}{nearest(name, names)}; available: {first}")
+        raise UserError(f"no attribute {name!r}{offered(name, names)}")
     return list(names).index(name)
 
 

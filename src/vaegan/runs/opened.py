@@ -114,8 +114,11 @@ class OpenedRun:
                 raise UserError(
                     f"{self.path} has no record of where its images ({name}) are; name them with --data SOURCE"
                 )
-            data = self._data = open_data(settings.for_shape(self.model().image_shape))
+            data = self._data = open_data(settings.for_shape(self.model().image_shape), quiet=True)
             record = read_mapping(self.place.run / DATA) if self.place.run else {}
+            if record.get("fingerprint") != data.fingerprint:  # of its own images, training has said them
+                for note in data.notes:
+                    _log.warning("%s", note)
             if record.get("fingerprint", data.fingerprint) != data.fingerprint:
                 # Of another source that is plain to see.
                 level = logging.WARNING if record.get("name") == data.name else logging.INFO

@@ -222,7 +222,7 @@ class Session:
         counts = ", ".join(
             f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in self.model.parts.items()
         )
-        for line in self.data.summary():
+        for line in self.data.summary() if self.resumes else ():
             log.info("%s", line)
         log.info("%s, parameters: %s", self.config.model.kind, counts)
         log.info(

@@ -52,6 +52,8 @@ def set_up(
     """Open the data and build what trains; ``before`` are the settings of the run that is ``resumed``, if any."""
     place = located(config.data, resumed.path) if resumed else config.data
     data = _once_per_machine(lambda: open_data(place), world, device)
+    for line in () if resumed else data.summary():  # before steps are timed; of a finished run it is not said
+        log.info("%s", line)
     if resumed:
         world.together(lambda: check_same_data(resumed, config, data) if world.is_first else None, device)
     config = _resolve_auto(config, before, data, device)
