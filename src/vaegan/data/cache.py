@@ -6,8 +6,6 @@ do not match, the entry is damaged and is written again. It is our own because r
 processes share; general caches store whole objects.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import logging
@@ -54,12 +52,12 @@ def cache_folder(cache: Path | None) -> Path:
     return Path.home() / ".cache" / "vaegan" if cache is None else cache.expanduser()
 
 
-def pixel_hash(shape: tuple[int, ...], content: bytes = b"") -> hashlib._Hash:
+def pixel_hash(shape: tuple[int, ...], content: bytes = b"") -> "hashlib._Hash":
     """Return the hash of images of ``shape`` ``(H, W, C)``, which more bytes may follow."""
     return hashlib.sha256(repr(tuple(shape)).encode() + content)
 
 
-def fingerprint(train: hashlib._Hash, test: hashlib._Hash) -> str:
+def fingerprint(train: "hashlib._Hash", test: "hashlib._Hash") -> str:
     """Return one name for the content of both sides of the split."""
     return hashlib.sha256(train.digest() + test.digest()).hexdigest()[:32]
 
@@ -87,7 +85,7 @@ class ArrayFile:
         header = {"descr": descr, "fortran_order": False, "shape": (len(self.positions), *self.target.shape)}
         np.lib.format.write_array_header_1_0(self._file, header)
 
-    def __enter__(self) -> ArrayFile:
+    def __enter__(self) -> "ArrayFile":
         return self
 
     def __exit__(

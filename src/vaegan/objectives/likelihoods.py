@@ -17,15 +17,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from .. import losses
 from ..errors import UserError
-from ..losses import (
-    bernoulli_loss,
-    gaussian_feature_loss,
-    gaussian_pixel_loss,
-    laplace_pixel_loss,
-    layers_distance,
-    wide,
-)
 from ..pixels import ImageRange
 
 Layers = Callable[[Tensor], Sequence[Tensor]]
@@ -71,7 +64,7 @@ class FeatureLikelihood(_OfImages):
 
     def loss(self, y: Tensor, target: Tensor) -> Tensor:
         """Half the squared distance of features ``y`` to the real image's features ``target``, (B,)."""
-        return gaussian_feature_loss(y, target)
+        return losses.gaussian_feature_loss(y, target)
 
 
 class _OfPixels(_OfImages):
@@ -109,7 +102,7 @@ class GaussianPixels(_OfPixels):
 
     def loss(self, y: Tensor, target: Tensor) -> Tensor:
         """-log N(x | x_tilde, variance) of images ``target`` in nats, (B,)."""
-        return gaussian_pixel_loss(self.unit(y), self.unit(target), self.log_variance)
+        return losses.gaussian_pixel_loss(self.unit(y), self.unit(target), self.log_variance)
 
 
 class LaplacePixels(_OfPixels):
@@ -121,7 +114,7 @@ class LaplacePixels(_OfPixels):
 
     def loss(self, y: Tensor, target: Tensor) -> Tensor:
         """-log Laplace(x | x_tilde, scale) of images ``target`` in nats, (B,)."""
-        return laplace_pixel_loss(self.unit(y), self.unit(target), self.scale)
+        return losses.laplace_pixel_loss(self.unit(y), self.unit(target), self.scale)
 
 
 class BernoulliPixels(nn.Module):
@@ -146,7 +139,7 @@ class BernoulliPixels(nn.Module):
 
     def loss(self, y: Tensor, target: Tensor) -> Tensor:
         """Binary cross entropy of images ``target`` in nats, (B,)."""
-        return bernoulli_loss(y, target)
+        return losses.bernoulli_loss(y, target)
 
 
 class PerceptualLikelihood(nn.Module):
@@ -172,8 +165,8 @@ class PerceptualLikelihood(nn.Module):
 
     def loss(self, y: Tensor, target: Tensor) -> Tensor:
         """Nats per image of images ``target``, (B,)."""
-        x_tilde, x = (self.image_range.to_unit(wide(image)) for image in (self.image(y), target))
+        x_tilde, x = (self.image_range.to_unit(losses.wide(image)) for image in (self.image(y), target))
         with torch.no_grad():
             targets = self.layers(x)
-        distance = layers_distance(self.layers(x_tilde), targets)
+        distance = losses.layers_distance(self.layers(x_tilde), targets)
         return self.pixels.loss(y, target) + self.weight * x[0].numel() * distance

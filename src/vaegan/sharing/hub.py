@@ -122,28 +122,20 @@ def check_name(name: str) -> None:
 
 def _refusal(error: Exception, name: str, revision: str | None, unreached: str) -> str:
     """Return what went wrong and how to fix it; ``unreached`` is the remedy if the hub cannot be reached."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        LocalTokenNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import errors as hub
 
-    if isinstance(error, GatedRepoError):
+    if isinstance(error, hub.GatedRepoError):
         return f"on the hub {name} requires accepting its terms: do so on its page, then {_LOG_IN}"
-    if isinstance(error, RepositoryNotFoundError):
+    if isinstance(error, hub.RepositoryNotFoundError):
         return f"the hub has no model {name} that you can access; check the name; if it is private, {_LOG_IN}"
-    if isinstance(error, RevisionNotFoundError):
+    if isinstance(error, hub.RevisionNotFoundError):
         return f"on the hub {name} has no revision '{revision}'; its page lists branches and commits"
-    if isinstance(error, LocalTokenNotFoundError):
+    if isinstance(error, hub.LocalTokenNotFoundError):
         return f"the hub requires a login; {_LOG_IN}"
-    offline = isinstance(error, LocalEntryNotFoundError | OfflineModeIsEnabled | ConnectionError)
+    offline = isinstance(error, hub.LocalEntryNotFoundError | hub.OfflineModeIsEnabled | ConnectionError)
     if offline or type(error).__name__ in _UNREACHED:
         return f"the hub cannot be reached ({first_line(error).rstrip('.')}){unreached}"
     status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, HfHubHTTPError) and status in (401, 403):
+    if isinstance(error, hub.HfHubHTTPError) and status in (401, 403):
         return f"the hub denies access ({status}); {_LOG_IN}, with a token that may write"
     return f"the hub refused: {' '.join(str(error).split())[:300] or type(error).__name__}"

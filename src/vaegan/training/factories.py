@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .. import objectives
 from ..config import AugmentSettings, Config, LossSettings
 from ..data import ImageData, ImageSet
 from ..data.augment import Augment, AugmentedBatches
@@ -17,21 +18,6 @@ from ..distributed import World
 from ..errors import UserError
 from ..metrics.extractors.features import open_layers
 from ..models import Model, load
-from ..objectives import (
-    AdversarialLoss,
-    AutoencoderObjective,
-    BernoulliPixels,
-    FeatureLikelihood,
-    GANObjective,
-    GaussianPixels,
-    LaplacePixels,
-    Likelihood,
-    MeanCode,
-    Objective,
-    PerceptualLikelihood,
-    VAEGANObjective,
-    trainable,
-)
 from ..objectives.balance import BalanceGate
 from ..objectives.diff_augment import AdaptiveProbability, DiscriminatorAugment
 from ..objectives.interface import Autocast
@@ -101,15 +87,15 @@ def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, in
         )
 
 
-def build_likelihood(loss: LossSettings, image_range: tuple[float, float]) -> Likelihood:
+def build_likelihood(loss: LossSettings, image_range: tuple[float, float]) -> objectives.Likelihood:
     """Build L_llike."""
     if loss.likelihood == "feature":
-        return FeatureLikelihood()
+        return objectives.FeatureLikelihood()
     if loss.likelihood == "bernoulli":
-        return BernoulliPixels()
+        return objectives.BernoulliPixels()
     if loss.likelihood == "laplace":
-        return LaplacePixels(image_range, loss.pixel_variance)
-    return GaussianPixels(image_range, loss.pixel_variance, learned=loss.likelihood == "gaussian-learned")
+        return objectives.LaplacePixels(image_range, loss.pixel_variance)
+    return objectives.GaussianPixels(image_range, loss.pixel_variance, learned=loss.likelihood == "gaussian-learned")
 
 
 def open_perceptual(config: Config, data: ImageData, device: torch.device) -> Layers:
@@ -139,31 +125,31 @@ def build_objective(
     autocast: Autocast,
     perceptual: Layers | None = None,
     augment: DiscriminatorAugment | None = None,
-) -> Objective:
+) -> objectives.Objective:
     """Build the objective of the model's kind, on the model's own parts.
 
     Without ``perceptual`` that term is left out of L_llike; without ``augment`` images are unchanged. Raises UserError
     if the discriminator has no layer named `loss.feature_layer`.
     """
     loss, device = config.loss, model.device
-    adversarial = AdversarialLoss(
-        loss.adversarial, **loss.model_dump(include={field.name for field in fields(AdversarialLoss)})
+    adversarial = objectives.AdversarialLoss(
+        loss.adversarial, **loss.model_dump(include={field.name for field in fields(objectives.AdversarialLoss)})
     )
     parts = model.parts
     if model.kind == "gan":
-        return GANObjective(
+        return objectives.GANObjective(
             parts["decoder"], parts["discriminator"], adversarial=adversarial, joint_batch=loss.joint_batch,
             augment=augment, autocast=autocast,
         )  # fmt: skip
     likelihood = build_likelihood(loss, model.image_range)
     if perceptual is not None:
-        likelihood = PerceptualLikelihood(likelihood, perceptual, loss.perceptual_weight, model.image_range)
+        likelihood = objectives.PerceptualLikelihood(likelihood, perceptual, loss.perceptual_weight, model.image_range)
     if isinstance(likelihood, torch.nn.Module):
         likelihood.to(device)
     weights = loss.model_dump(include={"feature_layer", "encoder_llike_weight", "gamma", "kl_weight", "free_bits"})
     shared: dict[str, Any] = {"likelihood": likelihood, "autocast": autocast, **weights}
     if model.kind == "vaegan":
-        return VAEGANObjective(
+        return objectives.VAEGANObjective(
             *(parts[name] for name in ("encoder", "decoder", "discriminator")),
             adversarial=adversarial,
             fakes=loss.fakes,
@@ -175,27 +161,23 @@ def build_objective(
             **shared,
         )
     metric = parts["discriminator"] if model.kind == "vae-dis-l" else None
-    return AutoencoderObjective(parts["encoder"], parts["decoder"], metric=metric, **shared)
+    return objectives.AutoencoderObjective(parts["encoder"], parts["decoder"], metric=metric, **shared)
 
 
-def build_pretraining(config: Config, model: Model, autocast: Autocast) -> Objective | None:
+def build_pretraining(config: Config, model: Model, autocast: Autocast) -> objectives.Objective | None:
     """Build the objective of pre-training, if configured: a per-pixel autoencoder of mean codes."""
     if not config.train.pretrain_epochs:
         return None
-    encoder, decoder, pixels = (
-        MeanCode(model.parts["encoder"]),
-        model.parts["decoder"],
-        GaussianPixels(model.image_range),
-    )
-    return AutoencoderObjective(encoder, decoder, likelihood=pixels, autocast=autocast)
+    encoder, pixels = objectives.MeanCode(model.parts["encoder"]), objectives.GaussianPixels(model.image_range)
+    return objectives.AutoencoderObjective(encoder, model.parts["decoder"], likelihood=pixels, autocast=autocast)
 
 
-def build_optimisers(config: Config, objective: Objective) -> dict[str, torch.optim.Optimizer]:
+def build_optimisers(config: Config, objective: objectives.Objective) -> dict[str, torch.optim.Optimizer]:
     """Build one optimiser per trained part."""
     o, rates = config.optim, learning_rates(config)
     numbers = o.model_dump(include={"beta1", "beta2", "eps", "weight_decay"})
     return {
-        name: make_optimiser(o.name, trainable(part), lr=rates.get(name, o.lr), **numbers)
+        name: make_optimiser(o.name, objectives.trainable(part), lr=rates.get(name, o.lr), **numbers)
         for name, part in objective.parts.items()
     }
 

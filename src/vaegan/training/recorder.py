@@ -38,10 +38,8 @@ class Recorder:
         if writes and setup.config.train.tensorboard:
             self.tensorboard = open_tensorboard(folder.path / "tensorboard", self.trainer.images)
         self.pictures = Pictures(folder, setup, self.tensorboard)
-        self._means = RunningMeans()
-        self._clock, self._seen = time.perf_counter(), 0
         self._last: dict[str, Any] = {}
-        self._health = HealthMonitor(folder.records() if writes else ())
+        self.restart()
         if writes and not self._health.has_begun:
             start = {"images": 0, "epoch": 0.0, "split": "start", "weights": weight_norms(self.trainer)}
             self.folder.add_record(start)
@@ -60,7 +58,7 @@ class Recorder:
         self.bar.step(step.images)
 
     def restart(self) -> None:
-        """Restart means and clock: the trainer has gone back."""
+        """Restart means and clock, and judge the records that there are: at first, and when the trainer went back."""
         self._means = RunningMeans()
         self._clock, self._seen = time.perf_counter(), 0
         self._health = HealthMonitor(self.folder.records() if self.writes else ())
