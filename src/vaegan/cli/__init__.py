@@ -8,8 +8,6 @@ Exit codes: 0 done, 2 the user's mistake (one line), 130 interrupted (one line),
 ``serve`` end with 0 at Ctrl-C, which is how servers are stopped.
 """
 
-from __future__ import annotations
-
 import importlib
 import logging
 import os

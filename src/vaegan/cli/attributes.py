@@ -1,7 +1,5 @@
 """``vaegan attributes``: vectors that add an attribute to an image; sheets, sweeps, and a check that they work."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,7 +87,7 @@ def run(options: Options) -> None:
     _log.info("check on %d held-out images: %s", len(held_out), report)
 
 
-def _save(options: Options, vectors: AttributeVectors) -> None:
+def _save(options: Options, vectors: "AttributeVectors") -> None:
     from ..latent.attribute_vectors import save_vectors
     from ..runs.locate import find_model
     from ..runs.run_folder import CARD
@@ -120,7 +118,7 @@ def _print_bases(bases: dict[str, dict[str, Any]]) -> None:
     print()
 
 
-def _print_effects(effects: Sequence[Effect]) -> None:
+def _print_effects(effects: "Sequence[Effect]") -> None:
     """Print what each vector does at each strength, a row each."""
     head = [
         "attribute", "strength", "flipped", "added", "removed", "others moved", "most", "others flipped",
@@ -139,7 +137,7 @@ def _print_effects(effects: Sequence[Effect]) -> None:
     print_table(head, rows)
 
 
-def _cell(share: Figure | None, *, whole: bool = False) -> str:
+def _cell(share: "Figure | None", *, whole: bool = False) -> str:
     if share is None:
         return "-"
     return f"{share.value:.2f}" + (f" ({share.low:.2f} to {share.high:.2f})" if whole else "")

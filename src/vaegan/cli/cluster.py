@@ -1,7 +1,5 @@
 """``vaegan cluster``: clusters of codes, their galleries, and how well they match the labels."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -88,7 +86,7 @@ def run(options: Options) -> None:
     _log.info("%d clusters of %d images: %s", k, len(images), folder)
 
 
-def _write(options: Options, folder: Path, images: ImageSet, mu: Tensor, clusters: Clusters) -> None:
+def _write(options: Options, folder: Path, images: "ImageSet", mu: "Tensor", clusters: "Clusters") -> None:
     import numpy as np
 
     from ..files import written_beside

@@ -5,8 +5,6 @@ reports progress; an error names the process if it is not the first. Tables are 
 plain aligned columns elsewhere, so that grep and cut work on them. Any terminal will do: see `prepare_streams`.
 """
 
-from __future__ import annotations
-
 import codecs
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """``vaegan report``: one run as one self-contained HTML page."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +54,7 @@ def run(options: Options) -> None:
     _log.info("report of %.1f MB: %s", out.stat().st_size / 1e6, out)
 
 
-def _no_images(options: Options, opened: OpenedRun) -> str:
+def _no_images(options: Options, opened: "OpenedRun") -> str:
     """Return why there are no images, '' if there are; UserError if the user named data that cannot be opened."""
     if not opened.has_model:
         return "there is no model yet"

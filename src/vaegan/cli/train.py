@@ -1,7 +1,5 @@
 """``vaegan train``: from the settings of a recipe or a file, overridden by options, to a run folder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any

@@ -6,8 +6,6 @@ of its name is its class. Folders ``train`` and ``test`` (or val, valid, validat
 What is recorded about images is in `tables` beside them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

@@ -26,9 +26,8 @@ class GANObjective:
         decoder: the generator, (B, Z) -> (B, C, H, W).
         discriminator: (B, C, H, W) -> logits (B,).
         adversarial: form, weights and targets of L_GAN.
-        joint_batch: whether Dis sees x and x_p as one batch; see `FeatureDiscriminator`.
-        augment: applied to all images that Dis gets; see `diff_augment`.
-        autocast: makes the context in which forward passes run.
+
+    All others are those of `VAEGANObjective`.
     """
 
     def __init__(

@@ -4,8 +4,6 @@ Its L_l is the mean squared difference of the features of Dis's last convolution
 numbers. Enc minimises L_l + 0.01 KL, so encoder_llike_weight = 2 / D. Dec minimises L_l - GAN, where GAN weights reals
 by 1/2 and each kind of fake by 1/4: gamma = 2 / D and adversarial_weight = 1/4, because the weights of Dis's losses do
 not affect our Dec.
-
-Fixed: tanh on mu, which bounds the codes; weights were saved before training.
 """
 
 from ..config import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
@@ -71,7 +69,7 @@ ALL = (
             "mean squared difference of 65,536 features: weights 2 / 65,536 on our sums",
             "we take its KL as a sum over z; if the KL is too small, lower --loss.kl-weight",
             "not stated there: norms in Dis (here after all layers but the first), epochs; batches of 32 to 100",
-            "fixed: tanh on mu; weights saved before training",
+            "fixed: tanh on mu, which bounds the codes; weights saved before training",
             "its attribute vectors: `vaegan attributes RUN`",
         ),
     ),

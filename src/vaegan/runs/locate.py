@@ -1,7 +1,5 @@
 """From a model's name on the command line to its folder: a run, its last or best model, a saved model, or a hub id."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import re

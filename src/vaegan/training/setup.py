@@ -3,8 +3,6 @@
 'auto' is resolved here once, by the first process for all, and stays the same when the run resumes.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable
