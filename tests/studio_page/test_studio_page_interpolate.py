@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from studio_page.pages import as_model_sees, choose, saved, sent, wait_for, wait_for_images
@@ -85,3 +86,21 @@ def test_corners_are_images_of_ones_own(open_page, model, photo):
     wait_for_images(page, corner.format(2), x_tilde)
     sent(page, "drop", "#pad", photo[0])  # nowhere in particular: it is looked at
     wait_for_images(page, "#figure-original img", photo[1])
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_corner_set_while_others_are_drawn_stays(open_page, model, first):
+    """Both the button and the view wait for samples; whichever answer comes first, the corner is the image."""
+    page = open_page("#view=image")
+    wait_for(page, lambda: page.locator("#dimensions input").count() > 0)
+    waiting = []
+    page.route("**/samples?*", lambda route: waiting.append(route))
+    page.get_by_role("button", name="Use as a corner").click()
+    page.get_by_role("tab", name="Interpolate").click()
+    wait_for(page, lambda: len(waiting) == 2)
+    code = torch.tensor(page.evaluate("image.edited"))
+    for route in (waiting[first], waiting[1 - first]):
+        route.continue_()
+        route.request.response().finished()
+    wait_for(page, lambda: page.locator("#corners img").count() == 4)
+    wait_for_images(page, '#corners img[alt="Corner: Top left"]', model.decode(code[None]))

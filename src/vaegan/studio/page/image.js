@@ -250,6 +250,7 @@ function connectImage() {
     $("to-corner").dataset.next = slot + 1;
     corners[slot] = image.edited;
     saveCorners();
+    if (get("view") === "interpolate") showInterpolate();
     say(`Corner set: ${NAMES[count()][slot]}`);
   }));
 }

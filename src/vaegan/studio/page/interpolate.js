@@ -10,11 +10,17 @@ function saveCorners() {
   set("corners", corners.map(packCode).join("."));
 }
 
+/* The corners in the address; those that it lacks are drawn. It may have got some while they are drawn. */
 async function readCorners() {
-  const codes = get("corners").split(".").filter(Boolean).map(unpackCode);
-  corners = codes.every(Boolean) ? codes : [];
+  const read = () => {
+    const codes = get("corners").split(".").filter(Boolean).map(unpackCode);
+    return codes.every(Boolean) ? codes : [];
+  };
+  corners = read();
   if (corners.length < count()) {
-    corners = [...corners, ...(await firstCorners()).slice(corners.length)];
+    const drawn = await firstCorners();
+    corners = read();
+    corners.push(...drawn.slice(corners.length));
     saveCorners();
   }
 }
