@@ -80,6 +80,19 @@ def tiny(images_file):
 
 
 @pytest.fixture(scope="session")
+def tiny_of(tiny):
+    """Such words for a kind of model: those of parts that it has not are refused."""
+
+    def words(kind):
+        lacked = {"gan": "encoder", "vaegan": "none"}.get(kind, "discriminator")
+        options = zip(tiny[::2], tiny[1::2], strict=True)
+        fitting = [word for option in options if f".{lacked}." not in option[0] for word in option]
+        return [*fitting, "--model.kind", kind]
+
+    return words
+
+
+@pytest.fixture(scope="session")
 def told_images(tmp_path_factory):
     """A folder of 110 such images of which labels and attributes are known.
 

@@ -22,7 +22,7 @@ KINDS = {"ae": "AE", "vae": "VAE", "gan": "GAN", "vae-dis-l": "VAE_Dis_l"}
 
 
 @pytest.fixture(scope="module")
-def runs(tiny, tmp_path_factory):
+def runs(tiny, tiny_of, tmp_path_factory):
     """A run of each kind, and a second VAE/GAN of another seed."""
     folder = tmp_path_factory.mktemp("runs")
     patch = pytest.MonkeyPatch()
@@ -31,7 +31,7 @@ def runs(tiny, tmp_path_factory):
         metric = ["--loss.metric", str(folder / "gan")] if kind == "vae-dis-l" else []
         more = ["--loss.likelihood", "gaussian"] if kind in ("ae", "vae") else metric
         more += ["--train.priors", "gaussian"] if kind == "ae" else []
-        assert main(["train", *tiny, "--model.kind", kind, *more, "--out", str(folder / kind)]) == 0
+        assert main(["train", *tiny_of(kind), *more, "--out", str(folder / kind)]) == 0
     for seed in ("0", "1"):
         assert main(["train", *tiny, "--seed", seed, "--out", str(folder / f"vaegan-{seed}")]) == 0
     patch.undo()

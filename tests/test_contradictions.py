@@ -260,6 +260,10 @@ def test_sizes_that_are_named_stay():
         ("--loss.metric runs/x", "loss.metric"),
         ("--model.kind vae-dis-l --loss.metric x --loss.label-flip 0.1", "loss.label-flip"),
         ("--model.kind vae-dis-l --loss.metric x --loss.likelihood gaussian", "loss.likelihood"),
+        ("--model.kind vae-dis-l --loss.metric x --model.discriminator.hidden 9", "model.discriminator.hidden"),
+        ("--model.kind vae --model.discriminator.patch", "model.discriminator.patch"),
+        ("bce-mnist-vae --model.discriminator.spectral-norm", "model.discriminator.spectral-norm"),
+        ("mnist-gan --model.encoder.channels 8,8", "model.encoder.channels"),
         ("--loss.metric x --model.kind vae-dis-l --loss.pixel-variance 2", "loss.pixel-variance"),
     ],
 )
@@ -299,6 +303,6 @@ def test_every_setting_of_the_losses_has_a_kind_that_uses_it():
     assert sorted(names) == sorted(LossSettings.model_fields)
 
 
-def test_a_vae_from_a_recipe_trains(command, tiny, tmp_path, plain_curves):
-    assert command("train", *tiny, "--model.kind", "vae", "--out", tmp_path / "run") == 0
+def test_a_vae_from_a_recipe_trains(command, tiny_of, tmp_path, plain_curves):
+    assert command("train", *tiny_of("vae"), "--out", tmp_path / "run") == 0
     assert load_yaml(tmp_path / "run" / "config.yaml").model.output == "sigmoid"

@@ -170,7 +170,8 @@ def long_tiny(tiny):
     return [*tiny, "--train.epochs", "12", "--train.snapshot-epochs", "6", "--train.log-images", "64"]
 
 
-PIXELS = ["--model.kind", "vae", "--loss.likelihood", "gaussian", "--optim.lr", "0.003"]
+NO_DISCRIMINATOR = ["--model.discriminator.channels", "none", "--model.discriminator.hidden", "none"]
+PIXELS = ["--model.kind", "vae", *NO_DISCRIMINATOR, "--loss.likelihood", "gaussian", "--optim.lr", "0.003"]
 PLAIN = ["--model.discriminator.norm", "none"]
 FORCED = [
     ({"kl", "units"}, ["--loss.kl-weight", "1000"]),

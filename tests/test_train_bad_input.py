@@ -66,7 +66,11 @@ def contents(folder):
         ("--device gpu", "--device: 'gpu' is not available; try cpu or auto"),
         ("--device meta", "--device: 'meta' is not available; try cpu or auto"),
         ("--device cuda:99", "--device: 'cuda:99' is not available; try cpu or auto"),
-        ("--model.kind vae-dis-l --loss.metric none/here", "no run or saved model at none/here"),
+        (
+            "--model.kind vae-dis-l --loss.metric none/here "
+            "--model.discriminator.channels= --model.discriminator.hidden=",
+            "no run or saved model at none/here",
+        ),
         ("--loss.feature-layer conv9.conv", "loss.feature-layer: the discriminator has no layer 'conv9.conv'"),
         ("--train.batch-size 1", "batch norm in the encoder needs at least 2 images in each process, not 1"),
         (f"--model.encoder.hidden {','.join(['65536'] * 32)}", "not enough memory (the networks need 5"),
@@ -374,9 +378,9 @@ def test_a_disk_full_for_tensorboard_alone(refused, tiny, tmp_path, monkeypatch)
     )
 
 
-def test_a_metric_that_does_not_fit(run, refused, tiny, tmp_path):
+def test_a_metric_that_does_not_fit(run, refused, tiny_of, tmp_path):
     metric, _ = run
-    words = [*tiny, "--model.kind", "vae-dis-l", "--loss.metric", metric, "--out", tmp_path / "out"]
+    words = [*tiny_of("vae-dis-l"), "--loss.metric", metric, "--out", tmp_path / "out"]
     told = refused(*words, "--data.size", "12", "--data.cache", tmp_path / "cache")
     assert told.startswith(f"--loss.metric {metric}: its network, output and image shape are")
     shutil.rmtree(metric / "model")

@@ -42,10 +42,10 @@ def tensors(path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_trains_and_is_loaded(kind, command, tiny, told_images, tmp_path, plain_curves):
+def test_every_kind_trains_and_is_loaded(kind, command, tiny_of, told_images, tmp_path, plain_curves):
     condition, out = KINDS[kind], tmp_path / "run"
     likelihood = [] if kind in ("gan", "vaegan") else ["--loss.likelihood", "gaussian"]
-    assert command("train", *words(tiny, told_images, condition), "--model.kind", kind, *likelihood, "--out", out) == 0
+    assert command("train", *words(tiny_of(kind), told_images, condition), *likelihood, "--out", out) == 0
     model = vaegan.load(out)
     names = {"labels": ("left", "right"), "attributes": ("right", "height", "said")}[condition]
     assert model.conditioning is not None
@@ -68,10 +68,10 @@ def test_every_kind_trains_and_is_loaded(kind, command, tiny, told_images, tmp_p
     assert all(np.isfinite(value) for record in losses for part in record.values() for value in part.values())
 
 
-def test_a_metric_must_be_told_the_same(command, tiny, told_images, tmp_path, plain_curves, capsys):
-    gan = [*words(tiny, told_images, "labels"), "--model.kind", "gan", "--out", tmp_path / "gan"]
+def test_a_metric_must_be_told_the_same(command, tiny_of, told_images, tmp_path, plain_curves, capsys):
+    gan = [*words(tiny_of("gan"), told_images, "labels"), "--out", tmp_path / "gan"]
     assert command("train", *gan) == 0
-    metric = ["--model.kind", "vae-dis-l", "--loss.metric", tmp_path / "gan"]
+    tiny, metric = tiny_of("vae-dis-l"), ["--loss.metric", tmp_path / "gan"]
     assert command("train", *words(tiny, told_images, "labels"), *metric, "--out", tmp_path / "vae") == 0
     model = vaegan.load(tmp_path / "vae")
     theirs = vaegan.load(tmp_path / "gan").discriminator.state_dict()
@@ -141,15 +141,14 @@ def test_without_labels_or_attributes(command, tiny, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("condition", ["labels", "attributes"])
-def test_samples_are_what_is_asked_for(condition, command, tiny, told_images, tmp_path, plain_curves):
+def test_samples_are_what_is_asked_for(condition, command, tiny_of, told_images, tmp_path, plain_curves):
     out = tmp_path / "run"
     settings = (
         "--model.kind vae --loss.likelihood gaussian --loss.pixel-variance 0.05 --train.epochs 60 "
         "--train.snapshot-epochs 60 --optim.lr 0.01 --model.network mlp --model.encoder.hidden 32 "
-        "--model.decoder.hidden 32 --model.discriminator.hidden 8 "
-        "--model.encoder.channels= --model.decoder.channels= --model.discriminator.channels="
+        "--model.decoder.hidden 32 --model.encoder.channels= --model.decoder.channels="
     )
-    assert command("train", *words(tiny, told_images, condition), *settings.split(), "--out", out) == 0
+    assert command("train", *words(tiny_of("vae"), told_images, condition), *settings.split(), "--out", out) == 0
     model = vaegan.load(out)
     for side in (0, 1):
         asked = {

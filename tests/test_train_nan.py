@@ -53,9 +53,10 @@ def test_the_line_names_step_part_and_last_good_checkpoint(command, tiny, tmp_pa
     assert records(tmp_path)[-1]["images"] == 112
 
 
-@pytest.mark.parametrize("recipe", [[], ["--model.kind", "vae", "--loss.likelihood", "gaussian"]])
-def test_a_huge_learning_rate_stops_the_run(command, tiny, tmp_path, capsys, recipe):
-    assert command("train", *tiny, *recipe, "--out", tmp_path, "--optim.lr", "1e30") == 2
+@pytest.mark.parametrize(("kind", "likelihood"), [("vaegan", "feature"), ("vae", "gaussian")])
+def test_a_huge_learning_rate_stops_the_run(command, tiny_of, tmp_path, capsys, kind, likelihood):
+    words = [*tiny_of(kind), "--loss.likelihood", likelihood, "--optim.lr", "1e30"]
+    assert command("train", *words, "--out", tmp_path) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "is not finite at step 2; the last good checkpoint is" in err

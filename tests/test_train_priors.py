@@ -52,7 +52,10 @@ def test_a_run_that_goes_on_has_the_priors_of_its_new_end(command, words, tmp_pa
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-@pytest.mark.parametrize("options", [["--train.priors="], ["--model.kind", "gan"]])
+NO_ENCODER = ("--model.encoder.channels", "none", "--model.encoder.hidden", "none")
+
+
+@pytest.mark.parametrize("options", [["--train.priors="], ["--model.kind", "gan", *NO_ENCODER]])
 def test_nothing_is_fitted_where_none_is_wanted_or_nothing_encodes(command, words, tmp_path, options):
     assert command(*words, *options, "--out", tmp_path / "run") == 0
     assert load(tmp_path / "run").prior_names == ["normal"]

@@ -75,7 +75,7 @@ VAEGAN = SCHEDULE + (
 )
 VAE = SCHEDULE + (
     "--model.kind vae --loss.likelihood gaussian-learned --optim.name rmsprop --train.precision bf16 "
-    "--train.memory-format channels_last"
+    "--train.memory-format channels_last --model.discriminator.channels none --model.discriminator.hidden none"
 )
 
 

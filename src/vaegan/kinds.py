@@ -69,8 +69,9 @@ _USES: tuple[tuple[tuple[str, ...], str], ...] = (
 def refuse_without_effect(kind: str, named: Mapping[str, Any]) -> None:
     """Raise UserError for the first setting, of those that the user set to something, that this kind does not use."""
     unused = {f"loss.{name}" for kinds, names in _USES if kind not in kinds for name in names.split()}
+    lacked = {"gan": "model.encoder.", "vaegan": "none"}.get(kind, "model.discriminator.")
     same = {"loss.gamma": 1, "loss.likelihood": "feature" if kind == "vae-dis-l" else None}
     for name, value in named.items():
-        if name in unused and value not in (None, 0, (), [], "none", same.get(name)):
+        if (name in unused or name.startswith(lacked)) and value not in (None, 0, (), [], "none", same.get(name)):
             option, what = name.replace("_", "-"), f"{KINDS[kind].phrase} (--model.kind {kind})"
             raise UserError(f"--{option} has no effect on {what}; leave it out")
