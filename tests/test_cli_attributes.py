@@ -152,7 +152,7 @@ def test_vectors_of_other_weights_are_refused(run):
 
 
 def test_missing_and_damaged_vectors(run):
-    with pytest.raises(UserError, match="has no attribute vectors; make them with"):
+    with pytest.raises(UserError, match="has no attribute vectors; create them with"):
         load_vectors(run)
     vectors = expected_vectors(load(run), open_data("digits").train)
     save_vectors(run / "model", vectors)
@@ -161,7 +161,7 @@ def test_missing_and_damaged_vectors(run):
         save_vectors(run / "model", replace(vectors, vectors=broken))
         if broken.isfinite().all():
             (run / "model" / "attributes.json").write_text(content)
-        with pytest.raises(UserError, match="damaged; make it again"):
+        with pytest.raises(UserError, match="damaged; create it again"):
             load_vectors(run)
         save_vectors(run / "model", vectors)
     description = json.loads((run / "model" / "attributes.json").read_text())
@@ -169,7 +169,7 @@ def test_missing_and_damaged_vectors(run):
     (run / "model" / "attributes.json").write_text(json.dumps(description))
     assert load_vectors(run).names == vectors.names
     (run / "model" / "attributes.safetensors").write_bytes(b"short")
-    with pytest.raises(UserError, match="damaged; make it again"):
+    with pytest.raises(UserError, match="damaged; create it again"):
         load_vectors(run)
 
 

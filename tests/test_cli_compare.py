@@ -174,7 +174,9 @@ def test_the_page_shows_the_same(found, all_of_them):
     assert sections == ["reconstructions", "samples", "summary", "details"]
     unfolded = page.split('<section id="details"')[0]
     assert len(re.findall(r'<img [^>]*alt="Images of', unfolded)) == 1 + 4 + 5  # no samples of single priors
-    assert "clear wins: " in page.split("</header>")[0]
+    header = page.split("</header>")[0]
+    assert "Reconstructions: " in header
+    assert "clear wins: " in header
     marked = sum(bool(row["best"]) for rows in found["figures"].values() for row in rows.values())
     assert 0 < marked <= page.count("★") - 1
     assert str(all_of_them.parent) not in page
@@ -252,11 +254,13 @@ def test_an_evaluation_is_used_only_where_it_fits(runs, compare, tmp_path, capsy
     assert error_of() < 1
 
 
-def test_the_best_model_of_a_run_stands_beside_its_last(runs, compare, tmp_path):
+def test_the_best_model_of_a_run_stands_beside_its_last(runs, compare, tmp_path, capsys):
     run, out = tmp_path / "run", tmp_path / "c.html"
     shutil.copytree(runs / "vae", run)
     shutil.copytree(run / "model", run / "best")
     assert compare(run, run / "best", "--out", out) == 0
+    said = capsys.readouterr().out
+    assert "Reconstructions: no clear winner by Fréchet distance; the intervals of run and best overlap." in said
     found = json.loads(out.with_suffix(".json").read_text())
     assert [[one["name"] for one in model["runs"]] for model in found["models"]] == [["run"], ["best"]]
     assert found["figures"]["cost"]["images_seen"]["models"]["VAE best"]["value"] > 0

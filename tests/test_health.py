@@ -66,7 +66,8 @@ def test_all_is_well() -> None:
     assert states(found) == dict.fromkeys(["discriminator", "kl", "units", "routes", "modes", "weights"], "ok")
     assert not any(finding.remedy for finding in found)
     assert [finding.sentence for finding in found] == [
-        "the discriminator tells 70.0% of reconstructions and 80.0% of samples from real images, logits 1 apart",
+        "the discriminator distinguishes 70.0% of reconstructions and 80.0% of samples from real images, "
+        "logits 1 apart",
         "the KL of held-out images is 30 nats",
         "2 of 20 dimensions of the code are inactive",
         "at the decoder, the gradient of gamma L_llike is 0.6 times that of L_adv",  # 0.3 / hypot(0.3, 0.4)
@@ -84,7 +85,7 @@ FAR = {
 SICK = [
     ("discriminator", "warning", window(**SURE), {}, "too strong"),
     ("discriminator", "unhealthy", window(**SURE, **FAR), {}, "too strong"),
-    ("discriminator", "ok", window(**SURE | {"discriminator__accuracy_prior": 0.9}), {}, "tells"),
+    ("discriminator", "ok", window(**SURE | {"discriminator__accuracy_prior": 0.9}), {}, "distinguishes"),
     ("discriminator", "warning", window(
         discriminator__accuracy_prior=0.5, discriminator__accuracy_reconstruction=0.4), {}, "near chance"),
     ("discriminator", "unhealthy", window(

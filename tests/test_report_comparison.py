@@ -70,8 +70,35 @@ def test_the_best_is_bold():
     wanted = "| Samples, prior normal: Fréchet distance | 3 | {} (8.0 to 10.0) | **5.0** (4.0 to 6.0) |"
     assert markdown_of(compare(apart), apart).splitlines()[2] == wanted.format("9.0")
     assert "| **" not in markdown_of(compare(near), near)
-    assert verdict_of(compare(apart), apart) == "No clear winner in 0 of 1 figures; clear wins: B 1."
-    assert verdict_of(compare(near), near) == "No clear winner in 1 of 1 figures; clear wins: none."
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        (
+            (("A", 9.0), ("B", 5.0)),
+            "B is best by Fréchet distance. No clear winner in 0 of 1 figures; clear wins: B 1.",
+        ),
+        (
+            (("A", 6.5), ("B", 5.0), ("C", 6.0), ("D", 20.0)),
+            "no clear winner by Fréchet distance; the intervals of B, C and A overlap. "
+            "No clear winner in 1 of 1 figures; clear wins: none.",
+        ),
+        (
+            (("A", math.nan), ("B", 5.0)),
+            "nothing to conclude by Fréchet distance; two models with intervals are needed. "
+            "No clear winner in 1 of 1 figures; clear wins: none.",
+        ),
+    ],
+)
+def test_the_conclusion_names_the_best_model_or_those_that_overlap(models, words):
+    made = [model(*each) for each in models]
+    assert verdict_of(compare(made), made) == f"Samples, prior normal: {words}"
+
+
+def test_one_model_has_no_best():
+    alone = [model("A", 9.0, 8.0)]
+    assert "best" not in verdict_of(compare(alone), alone)
 
 
 def test_a_group_of_own_priors_stands_first_where_there_are_several():

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vaegan.report.chart import BOTTOM, LEFT, RIGHT, TOP, running_mean
-from vaegan.report.curves import collect_lines, draw_losses, phase_marks
+from vaegan.report.curves import collect_lines, draw_losses, phase_marks, rate_chart
 
 
 def record(images, split="train", **losses):
@@ -52,6 +52,24 @@ def test_lines_are_sorted_and_the_last_record_counts():
     lines = collect_lines(records)["encoder"]["prior"]
     assert [values.tolist() for values in lines["train"]] == [[10, 20], [1, 3]]
     assert [values.tolist() for values in lines["test"]] == [[20], [4]]
+
+
+def rates(**lr):
+    num = len(next(iter(lr.values())))
+    return [
+        {"split": "train", "images": 10 * i, "lr": {part: each[i] for part, each in lr.items()}} for i in range(num)
+    ]
+
+
+def test_learning_rates_are_drawn_where_they_change_and_equal_ones_as_one_line():
+    assert rate_chart(rates(encoder=[0.1, 0.1], decoder=[0.2, 0.2])) is None
+    assert rate_chart([{"split": "train", "images": 3, "lr": None}, {"split": "test", "images": 4}]) is None
+    falling = [0.4 - 0.001 * (i // 50) for i in range(100)]  # a step, which a running mean would blur
+    chart = rate_chart(rates(encoder=falling, decoder=falling, discriminator=[0.1] * 100))
+    assert [line.name for line in chart.lines] == ["encoder, decoder", "discriminator"]
+    assert not any(line.faint for line in chart.lines)
+    assert [line.last for line in chart.lines] == ["0.399", "0.1"]
+    assert chart.y_ticks[0][1] == "0"
 
 
 def test_what_is_unknown_is_passed_over():

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vaegan.config import Config
+from vaegan.config import PARTS, Config
 from vaegan.pages.render import data_uri, strips
 from vaegan.pages.run_sections import (
     as_text,
@@ -249,6 +249,17 @@ def test_losses_of_two_phases_are_told_apart():
     assert "From 1,000 images on, the run trains a VAE/GAN: losses of different phases do not compare." in section.text
     assert [text for _, text in section.blocks[0].marks] == ["VAE/GAN"]
     assert "phases" not in losses_section(records[1:]).text
+
+
+@pytest.mark.parametrize("parts", [("encoder", "decoder"), ("decoder", "discriminator"), PARTS])
+def test_losses_show_rates_that_change_and_speak_of_features_only_where_there_are_some(parts):
+    records = [
+        {"images": n, "split": "train", "losses": {p: {"total": 1.0} for p in parts}, "lr": dict.fromkeys(parts, lr)}
+        for n, lr in ((1, 0.1), (2, 0.2))
+    ]
+    section = losses_section(records)
+    assert [block.title for block in section.blocks] == [*parts, "learning rate", "Latest values"]
+    assert ("feature loss" in section.text) == (parts == PARTS)
 
 
 def test_health_shows_the_last_findings_and_each_change():

@@ -63,6 +63,13 @@ def test_phases_are_named_and_marked(run):
         assert [text for _, text in told["charts"][0]["marks"]] == marks
 
 
+def test_learning_rates_are_drawn_where_they_change(run):
+    lines = [json.dumps({**json.loads(record(images)), "lr": {"decoder": 1 / images}}) + "\n" for images in (1, 2)]
+    for num, titles in ((1, []), (2, ["learning rate"])):
+        (run / "metrics.jsonl").write_text("".join(lines[:num]))
+        assert [chart["title"] for chart in RunProgress(run).summary()["charts"]][1:] == titles
+
+
 def test_what_is_not_checked_is_said(run):
     snapshot = json.loads(record(100, "test")) | {"health": [], "not_checked": {"modes": "no labels"}}
     assert RunProgress(run).summary()["not_checked"] == {}

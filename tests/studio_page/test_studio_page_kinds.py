@@ -52,6 +52,7 @@ def test_condition_by_label(open_page, at_kinds, kinds):
     z = model.sample_codes(16, seed=0)
     label = model.conditioning.of_labels
     wait_for_images(page, "#samples-grid img", model.decode(z, condition=model.condition_in_turn(16)))
+    assert page.locator("#label").is_hidden()  # the condition is the label
     condition = page.get_by_role("group", name="Condition").get_by_label("Label")
     condition.select_option("3")
     threes = model.decode(z, condition=label(["3"] * 16))

@@ -94,6 +94,16 @@ def test_a_run_that_goes_on_is_followed(open_page, serve, studio_run, tmp_path):
     assert "of" not in facts[1]  # the images ended it, not its epochs
 
 
+def test_a_run_without_samples_shows_its_reconstructions(open_page, serve, studio_run, tmp_path):
+    run = tmp_path / "ae"
+    shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("samples"))
+    page = open_page("#view=training", at=serve(Registry([str(run)])))
+    page.locator("#snapshot img").wait_for()
+    assert page.locator("#snapshot img").get_attribute("alt").startswith("Reconstructions")
+    assert page.locator("#kind").input_value() == "reconstructions"
+    assert page.locator("#kind option:disabled").all_inner_texts() == ["samples"]
+
+
 def test_a_new_state_of_the_model_is_noticed(open_page, serve, studio_run, tmp_path, model):
     """First there is none; then one; then another."""
     run = tmp_path / "growing"

@@ -24,10 +24,10 @@ _log = logging.getLogger("vaegan")
 class Options(Settings):
     """Compare runs or saved models of any kind on one page: the same metrics, originals and seeds for all.
 
-    Prints a table (* marks a clear winner) and writes a self-contained page, with JSON beside it. Runs whose settings
-    differ only in the seed are one model: its figures are means over seeds with 95 % intervals, and their spread. A
-    clear winner is a model whose interval overlaps with no other. A run's own evaluation.json is reused if weights,
-    images, extractor, count and seed are the same.
+    Prints a table (* marks a clear winner) and which model is best, and writes a self-contained page, with JSON beside
+    it. Runs whose settings differ only in the seed are one model: its figures are means over seeds with 95 %
+    intervals, and their spread. A clear winner is a model whose interval overlaps with no other. A run's own
+    evaluation.json is reused if weights, images, extractor, count and seed are the same.
     """
 
     runs: Annotated[tuple[str, ...], Arg("RUN RUN ...", positional=True)] = ()
@@ -104,7 +104,7 @@ def _markdown_file(options: Options) -> list[Path]:
 def _print(options: Options, comparison: Comparison) -> None:
     """Print the short table, or write it as Markdown."""
     from ..files import write_text
-    from ..pages.comparison_tables import markdown_of, short_table
+    from ..pages.comparison_tables import markdown_of, short_table, verdict_of
 
     models, groups = comparison.models, comparison.groups
     for file in _markdown_file(options):
@@ -115,3 +115,4 @@ def _print(options: Options, comparison: Comparison) -> None:
         print(markdown_of(groups, models), end="")
     else:
         print_table(*short_table(groups, models))
+        print(verdict_of(groups, models))

@@ -152,9 +152,9 @@ def load_vectors(folder: str | Path) -> AttributeVectors:
             names, **tensors, method=description["how"], orthogonalised=description["orthogonalised"]
         )
     except FileNotFoundError as error:
-        raise UserError(f"{folder} has no attribute vectors; make them with `vaegan attributes`") from error
+        raise UserError(f"{folder} has no attribute vectors; create them with `vaegan attributes`") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
-        raise UserError(f"{folder / VECTORS} is damaged; make it again with `vaegan attributes`") from error
+        raise UserError(f"{folder / VECTORS} is damaged; create it again with `vaegan attributes`") from error
     if weights != file_digest(folder / WEIGHTS):
         raise UserError(f"the attribute vectors in {folder} belong to other weights; run `vaegan attributes` again")
     return vectors

@@ -167,7 +167,7 @@ def pairwise_accuracy(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def logit_routes(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Mean logit of each kind of images, and how accurately Dis tells each kind of fakes from real images.
+    """Mean logit of each kind of images, and how accurately Dis distinguishes each kind of fakes from real images.
 
     Logits are (B,), or (B, P), of which the mean over patches counts. Returns scalars ``discriminator/logit-KIND`` of
     all kinds and ``discriminator/accuracy-KIND`` of fakes.

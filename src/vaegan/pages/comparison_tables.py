@@ -70,11 +70,27 @@ def in_words(verdict: Verdict, names: Sequence[str]) -> str:
 
 
 def verdict_of(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> str:
-    """Say in how many figures of the short table, costs apart, each model is the clear winner."""
+    """Say which model's reconstructions and samples are best, and each model's clear wins in the short table."""
     rows = [row for group in summary_groups(groups) if group.of != "cost" for row in summary_rows(group) if row.better]
     wins = Counter(models[row.verdict.best].name for row in rows if row.verdict.best is not None)
     counts = ", ".join(f"{name} {num}" for name, num in wins.most_common())
-    return f"No clear winner in {len(rows) - wins.total()} of {len(rows)} figures; clear wins: {counts or 'none'}."
+    wins_text = f"No clear winner in {len(rows) - wins.total()} of {len(rows)} figures; clear wins: {counts or 'none'}."
+    return " ".join([*_conclusions(groups, models), wins_text])
+
+
+def _conclusions(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> Iterator[str]:
+    """Yield which model is best at reconstructions and at samples by the first figure, or whose intervals overlap."""
+    for group in summary_groups(groups) if len(models) > 1 else ():
+        if group.of in ("samples", "reconstructions"):
+            row = summary_rows(group)[0]
+            best, near = row.verdict.best, [models[i].name for i in row.verdict.overlapping]
+            head, by = head_of(group), f"by {info_of(row.name).title}"
+            if best is not None:
+                yield f"{head}: {models[best].name} is best {by}."
+            elif near:
+                yield f"{head}: no clear winner {by}; the intervals of {', '.join(near[:-1])} and {near[-1]} overlap."
+            else:
+                yield f"{head}: nothing to conclude {by}; two models with intervals are needed."
 
 
 def short_table(

@@ -84,6 +84,7 @@ def _facts(run: OpenedRun) -> Facts:
         pairs += [
             ("images", f"{width} × {height}, {'grey' if channels == 1 else 'colour'}"),
             ("dimensions of z", str(model.latent_dim)),
+            *([("conditional on", model.conditioning.kind)] if model.conditioning else []),
             *((f"{name} parameters", f"{num:,}") for name, num in number_of_parameters(model).items()),
         ]
     return Facts(pairs)
@@ -215,6 +216,6 @@ _SECTIONS: dict[str, tuple[Callable[[Subject, ImageSet | None], list[Block]], st
     "Interpolation": (_paths, "", True),
     "Traversals": (_traversals, "The effect of single code dimensions, highest KL first.", True),
     "Attributes": (_attributes, "Directions in the latent space that add an attribute to an image.", False),
-    "Clusters": (_clusters, "Clusters of the codes, found without labels.", False),
+    "Clusters": (_clusters, "Clusters of the codes, computed without labels.", False),
 }
 """Title; function; first words of the section; whether it may share a row with another."""

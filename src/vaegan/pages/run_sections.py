@@ -21,7 +21,7 @@ from ..progress import duration
 from ..recipes import RECIPES
 from ..report.animation import evenly
 from ..report.chart import Line, draw_chart
-from ..report.curves import Lines, collect_lines, loss_charts, phase_marks, score_chart
+from ..report.curves import Lines, collect_lines, loss_charts, phase_marks, rate_chart, score_chart
 from .content import Block, Facts, Fold, Note, Section, Table
 from .render import data_uri
 
@@ -74,23 +74,29 @@ def as_text(value: Any) -> str:
 TEXT = (
     "Losses of each network over images seen, in nats per image: sums over pixels, features or dimensions, means over "
     "the batch. Solid: training; the faint line is the raw values, the strong one their running mean. Dashed: held-out "
-    "images. The feature loss (llike) may rise while images get better, because the features move."
+    "images."
 )
+_MOVING = " The feature loss (llike) may rise while images get better, because the features move."
 
 
 def losses_section(records: Iterable[Mapping[str, Any]]) -> Section:
-    """Return a chart for each network from the records of `metrics.jsonl`, and a table of the latest values."""
+    """Return a chart for each network, one of learning rates that change, and a table of the latest values."""
     records = list(records)
     charts = loss_charts(records)
     if not charts:
         return Section("Losses", [Note("No losses recorded yet.")])
     lines = collect_lines(records)
-    text = TEXT + "".join(
-        f" From {at:,} images on, the run trains a {title}: losses of different phases do not compare."
-        for at, title in phase_marks(records)
-    )
     parts = [part for part in PARTS if part in lines]
-    return Section("Losses", [*charts, Fold("Latest values", [_table(parts, lines)])], text)
+    text = (
+        TEXT
+        + (_MOVING if len(parts) == len(PARTS) else "")
+        + "".join(
+            f" From {at:,} images on, the run trains a {title}: losses of different phases do not compare."
+            for at, title in phase_marks(records)
+        )
+    )
+    rates = [chart] if (chart := rate_chart(records)) else []
+    return Section("Losses", [*charts, *rates, Fold("Latest values", [_table(parts, lines)])], text)
 
 
 def _table(parts: Sequence[str], lines: Lines) -> Table:

@@ -96,12 +96,13 @@ def draw_chart(
     marks: Sequence[tuple[int, str]] = (),
     *,
     from_zero: bool = False,
+    is_exact: bool = False,
 ) -> Chart | None:
     """Return a chart of lines, or None if there is no finite value.
 
     Each line has a name, a colour number, whether it is dashed, and images seen with values. At ``marks``, images seen
     with a text, lines break: a solid line behind that point, a dashed one before it. With ``from_zero`` the value axis
-    starts at 0.
+    starts at 0; ``is_exact`` values have no noise, and no running mean.
     """
     finite = [
         (name, colour, dashed, (images[good], values[good]))
@@ -116,7 +117,7 @@ def draw_chart(
     return Chart(
         title,
         caption,
-        [_draw(x, y, [images for images, _ in marks], *line) for line in finite],
+        [_draw(x, y, [images for images, _ in marks], is_exact, *line) for line in finite],
         [(round(float(_across(x, value)), 1), short(value)) for value in x.ticks()],
         [(round(float(_up(y, value)), 1), short(value)) for value in y.ticks()],
         f"{end:,.0f}",
@@ -124,7 +125,9 @@ def draw_chart(
     )
 
 
-def _draw(x: "Scale", y: "Scale", breaks: Sequence[int], name: str, colour: int, dashed: bool, line: Line) -> ChartLine:
+def _draw(
+    x: "Scale", y: "Scale", breaks: Sequence[int], exact: bool, name: str, colour: int, dashed: bool, line: Line
+) -> ChartLine:
     images, values = line
 
     def points(at: NDArray[np.int64], values: NDArray[np.float64]) -> Points:
@@ -136,7 +139,7 @@ def _draw(x: "Scale", y: "Scale", breaks: Sequence[int], name: str, colour: int,
     side: Literal["left", "right"] = "left" if dashed else "right"
     raw_points: Points = []
     smooth = values
-    if len(values) >= _SMOOTHED_FROM and not dashed:
+    if len(values) >= _SMOOTHED_FROM and not dashed and not exact:
         raw_points = points(_extremes(values, _MAX_POINTS), values)
         width, pieces = len(values) // 30 | 1, np.split(values, np.searchsorted(images, breaks, side))
         smooth = np.concatenate([running_mean(each, min(width, len(each))) for each in pieces if len(each)])

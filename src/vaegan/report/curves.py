@@ -34,6 +34,19 @@ def score_chart(records: Iterable[Mapping[str, Any]]) -> Chart | None:
     return draw_chart("score", "Fréchet distance to held-out images.", lines, phase_marks(records))
 
 
+def rate_chart(records: Iterable[Mapping[str, Any]]) -> Chart | None:
+    """Return a chart of the learning rates, one line for networks with equal rates; None if they never change."""
+    records = list(records)
+    names: dict[tuple[tuple[int, float], ...], list[str]] = {}
+    for part, points in _collect(records, "lr").items():
+        names.setdefault(tuple(sorted(points.items())), []).append(part)
+    if all(len({rate for _, rate in points}) == 1 for points in names):
+        return None
+    lines = [(", ".join(parts), i, False, _line(dict(points))) for i, (points, parts) in enumerate(names.items())]
+    caption = "Learning rate of each network."
+    return draw_chart("learning rate", caption, lines, phase_marks(records), from_zero=True, is_exact=True)
+
+
 def phase_marks(records: Iterable[Mapping[str, Any]]) -> list[tuple[int, str]]:
     """Return the images seen at which a run began to train another kind of model, with its title."""
     known = (r for r in records if r.get("split") == "train" and str(r.get("phase")) in KINDS and "images" in r)
@@ -113,11 +126,18 @@ def collect_lines(records: Iterable[Mapping[str, Any]]) -> Lines:
 
 def collect_scores(records: Iterable[Mapping[str, Any]]) -> dict[str, Line]:
     """Sort scores of snapshots into ``lines[name] = (images, values)``, by images; by the names that readers see."""
+    return {SCORES.get(name, name): _line(line) for name, line in _collect(records, "scores").items()}
+
+
+def _collect(records: Iterable[Mapping[str, Any]], key: str) -> dict[str, dict[int, float]]:
+    """Return the numbers under a key of the records by their names, and by images."""
     points: dict[str, dict[int, float]] = {}
     for record in records:
-        for name, value in record.get("scores", {}).items():
-            points.setdefault(SCORES.get(name, name), {})[record["images"]] = float(value)
-    return {name: _line(line) for name, line in points.items()}
+        values = record.get(key)
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            if isinstance(value, int | float):
+                points.setdefault(name, {})[record["images"]] = float(value)
+    return points
 
 
 def _line(points: Mapping[int, float]) -> Line:

@@ -48,7 +48,7 @@ class Comparison:
 def open_runs(
     paths: Sequence[str], data: DataSettings, *, device: str | torch.device = "cpu", batch_size: int = 256
 ) -> list[OpenedRun]:
-    """Open two or more runs, with names that tell them apart, to be measured on the same images.
+    """Open two or more runs, under distinct names, to be measured on the same images.
 
     Raises UserError if there are fewer, one is named twice, cannot be loaded, or images differ in shape.
     """

@@ -67,7 +67,7 @@ def add_attributes(version: ModelVersion, z: Tensor, strengths: dict[str, float]
         return z
     vectors = version.vectors
     if vectors is None:
-        fix = f"make them with `vaegan attributes {version.served.source}`"
+        fix = f"create them with `vaegan attributes {version.served.source}`"
         raise Refused(409, f"{version.name} has no attribute vectors; {fix}")
     for name, strength in strengths.items():
         if name not in vectors.names:

@@ -63,7 +63,7 @@ class BestModel:
         """Score a model, and save it if none was better; return what goes into a record.
 
         That is ``scores`` with 'frechet_samples', 'frechet_reconstructions' (of what the model can do) and their sum
-        'score'; and ``labels``, if a classifier can tell them: name -> number of samples and of held-out images.
+        'score'; and ``labels``, if a classifier can predict them: name -> number of samples and of held-out images.
         """
         features: list[Tensor] = []
         scores = quick_scores(

@@ -80,7 +80,7 @@ def check_discriminator(window: Records, snapshots: Records) -> Finding | None:
         return None
     gap = logits["real"] - max(logits[fakes] for fakes in accuracy)
     shares = " and ".join(f"{share:.1%} of {_FAKES[fakes]}" for fakes, share in accuracy.items())
-    sentence = f"the discriminator tells {shares} from real images, logits {gap:.2g} apart"
+    sentence = f"the discriminator distinguishes {shares} from real images, logits {gap:.2g} apart"
     if min(accuracy.values()) > 0.98:
         state: State = "unhealthy" if min(accuracy.values()) > 0.995 and gap > 8 else "warning"
         remedy = "lower --optim.discriminator-lr, or raise --loss.r1-weight or --loss.label-smoothing"

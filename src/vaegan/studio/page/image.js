@@ -165,7 +165,7 @@ async function fillSliders() {
   const strengths = pairs(get("attributes"));
   $("attributes-note").textContent = model.attributes.length
     ? "1 adds the attribute's mean difference; negative values remove it."
-    : hasEncoder() ? `This model has no attribute vectors. Create them: vaegan attributes ${model.source}`
+    : hasEncoder() ? `This model has no attribute vectors; create them with \`vaegan attributes ${model.source}\`.`
     : "Attribute vectors are differences between codes of images, which a model without an encoder does not have.";
   $("attributes").replaceChildren(...model.attributes.map((name) =>
     range(name.replaceAll("_", " "), "", strengths[name] ?? 0, (value) => moved("attributes", name, value || null))));

@@ -28,7 +28,7 @@ function lackOf(view) {
     return [`${aKind()} has no prior to draw corners from, and its data is not here. Open a file in Image first.`, ["image"]];
   }
   if (view === "map" && !hasEncoder()) {
-    return [`${aKind()} has no encoder: it generates images, but gives none a place in the latent space.`, ["samples", "image", "interpolate"]];
+    return [`${aKind()} has no encoder: it generates images, but cannot map them to codes.`, ["samples", "image", "interpolate"]];
   }
   if (view === "map" && !model.data) {
     return [`The map shows codes of the data, and ${model.name} names none. Start the studio with --data.`, ["samples", "image", "interpolate"]];
@@ -80,6 +80,7 @@ function chooseModel() {
   $("prior").replaceChildren(make("option", { value: "" }, model.default_prior ? `${priorTitle(model.default_prior)} (default)` : "none"), ...priors);
   $("label").replaceChildren(make("option", { value: "" }, "any"), ...model.labels.map((name) => make("option", {}, name)));
   $("label").disabled = !model.labels.length;
+  $("label").parentElement.hidden = model.condition?.kind === "labels";  // the condition is the label
   $("label").title = model.labels.length ? "" : "Not label-conditional; `vaegan priors RUN --by-label` fits a prior for each label";
   $("k").placeholder = model.clusters;
   $("place").replaceChildren(...model.maps.map((name) => make("option", { value: name }, PROJECTIONS[name] ?? name)));

@@ -55,10 +55,10 @@ function drawChart({ title, caption, lines, points, marks, x_ticks: xTicks, y_ti
     const place = x > right - 90 ? { x: x - 4, "text-anchor": "end" } : { x: x + 4 };
     svg.append(make("svg:path", { class: "at", d: `M${x} ${top}V${bottom}` }), make("svg:text", { ...place, y: top + 10 }, text));
   }
-  for (const { colour, path, faint, is_dashed: isDashed } of lines) {
+  for (const [index, { colour, path, faint, is_dashed: isDashed }] of lines.entries()) {
     const stroke = `var(--c${colour % 10})`;
     if (faint) svg.append(make("svg:path", { class: "line faint", d: faint, stroke }));
-    svg.append(make("svg:path", { class: isDashed ? "line dashed" : "line", d: path, stroke }));
+    svg.append(make("svg:path", { class: `line${isDashed ? " dashed" : ""}${points[index].images.length === 1 ? " dot" : ""}`, d: path, stroke }));
   }
   const cursor = make("svg:path", { class: "at" });
   svg.append(cursor);
@@ -94,9 +94,18 @@ function readCharts() {
   for (const { read } of charts) read(at * lastImages());
 }
 
-const snapshotImages = () => trained?.snapshots[get("kind")] ?? [];
+/* The chosen kind of snapshots if there are any, else another: an autoencoder has no samples. */
+function shownKind() {
+  const all = trained?.snapshots ?? {};
+  const has = (kind) => all[kind]?.length > 0;
+  return has(get("kind")) ? get("kind") : Object.keys(all).find(has) ?? get("kind");
+}
+
+const snapshotImages = () => trained?.snapshots[shownKind()] ?? [];
 
 function showSnapshot() {
+  $("kind").value = shownKind();
+  for (const option of $("kind").options) option.disabled = option.value !== shownKind() && !trained.snapshots[option.value].length;
   const all = snapshotImages();
   const index = get("moment") === "" ? all.length - 1 : clamp(Number(get("moment")), 0, all.length - 1);
   allowSaves("training", all.length > 0, ["PNG", "GIF"]);
@@ -113,9 +122,9 @@ function showSnapshot() {
   $("moment-at").textContent = `${grouped(all[index])} images`;
   $("moment").setAttribute("aria-valuetext", `${grouped(all[index])} images`);
   const picture = $("snapshot").querySelector("img");
-  const source = `${here()}/snapshots/${get("kind")}/${all[index]}`;
+  const source = `${here()}/snapshots/${shownKind()}/${all[index]}`;
   if (picture.getAttribute("src") !== source) picture.src = source;
-  picture.alt = `${capital(get("kind"))} after ${grouped(all[index])} images`;
+  picture.alt = `${capital(shownKind())} after ${grouped(all[index])} images`;
 }
 
 async function play() {
@@ -138,11 +147,11 @@ async function play() {
 
 function saveSnapshot() {
   const images = snapshotImages()[Number($("moment").value)];
-  return saveAnswer(`${here()}/snapshots/${get("kind")}/${images}`, null, `${model.name}-${get("kind")}-${images}.png`);
+  return saveAnswer(`${here()}/snapshots/${shownKind()}/${images}`, null, `${model.name}-${shownKind()}-${images}.png`);
 }
 
 const saveCurves = () => saveAnswer(`${here()}/training?form=npz`, null, `${model.name}-curves.npz`);
-const saveAnimation = () => saveAnswer(`${here()}/snapshots/${get("kind")}`, null, `${model.name}-${get("kind")}.gif`);
+const saveAnimation = () => saveAnswer(`${here()}/snapshots/${shownKind()}`, null, `${model.name}-${shownKind()}.gif`);
 
 function connectTraining() {
   $("cursor").addEventListener("input", () => {

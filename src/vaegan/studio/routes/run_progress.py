@@ -20,7 +20,7 @@ from fastapi.responses import Response
 from ...config import KINDS as MODEL_KINDS
 from ...errors import UserError
 from ...report.animation import numbered_pictures, write_animation
-from ...report.curves import loss_charts, score_chart
+from ...report.curves import loss_charts, rate_chart, score_chart
 from ...runs.run_folder import RunFolder, parse_record
 from ..http_errors import JSON, Refused
 from ..registry import Served
@@ -97,7 +97,7 @@ class RunProgress:
             train, test = self._records["train"], self._records["test"]
             last = max((r["images"] for r in (*train[-1:], *test[-1:])), default=0)
             curves = [curve for split in ("train", "test") for curve in _curves(self._records[split], split)]
-            charts = [*loss_charts([*train, *test]), score_chart(test)]
+            charts = [*loss_charts([*train, *test]), rate_chart(train), score_chart(test)]
         newest = train[-1] if train else {}
         return {
             "state": self._state(),
