@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from scipy.stats import entropy
 from torch.distributions import Normal, kl_divergence
 
+from vaegan import progress
 from vaegan.data import open_data
 from vaegan.errors import UserError
 from vaegan.evaluation import reference as reference_module
@@ -92,6 +95,14 @@ def test_features_of_real_images_are_cached_by_data_split_extractor_count_and_se
         path.write_bytes(path.read_bytes()[:500])
     again = open_real_images(data, pixels, num=100, seed=1, cache=tmp_path)
     assert torch.equal(again.reference.features, expected)
+
+
+def test_slow_steps_are_not_silent(data, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(progress.time, "monotonic", itertools.count(0, 40).__next__)
+    with caplog.at_level(logging.INFO, "vaegan"):
+        evaluate(make_model(), data, extractor=open_extractor("pixels", data), num=60, batch_size=20, cache=tmp_path)
+    for what, num in (("measuring", 3), ("measuring samples", 3), ("measuring the likelihood", 64), ("encoding", 3)):
+        assert [line for line in caplog.messages if line.startswith(f"{what}: 2 of {num} steps, ")]
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import itertools
+import logging
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from vaegan import progress
 from vaegan.data.dataset import ImageSet
 from vaegan.errors import UserError
 from vaegan.latent import fit_priors as module
 from vaegan.latent.fit_priors import fit_model_priors
 from vaegan.models import Model
+from vaegan.priors.flow import Flow
 
 
 class TwoBrightnesses(nn.Module):
@@ -56,6 +62,24 @@ def test_priors_are_fitted_to_draws_of_the_posterior_and_the_likeliest_is_the_de
     z = model.priors["gaussian"].sample(100_000, seed=1)
     torch.testing.assert_close(z.var(0), torch.full((2,), variance), atol=0, rtol=0.08)
     assert float(z.mean(0)[0]) == pytest.approx(float(brightness.mean()), abs=0.03)
+
+
+def test_slow_fits_are_not_silent(images, monkeypatch, caplog):
+    monkeypatch.setattr(progress.time, "monotonic", itertools.count(0, 40).__next__)
+    fit = partial(Flow.fit, steps=2)
+    monkeypatch.setattr(Flow, "fit", fit)
+    with caplog.at_level(logging.INFO, "vaegan"):
+        fit_model_priors(
+            made(), images, names=["mixture", "kde", "flow"], seed=0, batch_size=500, on_progress=progress.paced_lines()
+        )
+    starts = (
+        "encoding: 2 of 4 steps",
+        "mixture: ",
+        "fitting a mixture: 1 of",
+        "summing kernels: ",
+        "fitting a flow: 2 ",
+    )
+    assert [start for start in starts if not any(line.startswith(start) for line in caplog.messages)] == []
 
 
 def test_the_codes_of_a_plain_autoencoder_are_taken_as_they_are(images):

@@ -1,10 +1,11 @@
-"""Screenshots of the studio: every view, light and dark, wide and narrow, as PNGs of 256 colours.
+r"""Screenshots of the studio: every view, light and dark, wide and narrow, as PNGs of 256 colours.
 
 Needs the extras `studio` and `browser`, and Chromium. For those of the documentation:
 
-    vaegan train mnist-conv --data shapes-faces --data.size 32 --data.channels 3 --out runs/faces
+    vaegan train small-32 --data shapes-faces --data.size 48 --data.limit 20000 --train.images 80000 \
+        --train.pretrain-epochs 1 --train.snapshot-epochs 1 --train.best-metric none --out runs/faces
     vaegan attributes runs/faces --method linear
-    python tools/studio_pictures.py runs/faces runs/mnist-conv --out pictures
+    python tools/studio_pictures.py runs/faces --out pictures
 """
 
 from __future__ import annotations

@@ -2,8 +2,11 @@
 
 import logging
 import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 log = logging.getLogger("vaegan")
+_Step = TypeVar("_Step")
 
 BEAT_SECONDS = 30.0
 """Slow work logs a line at least this often, where no progress bar shows it."""
@@ -25,6 +28,27 @@ class Beat:
         per_second = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
         share = f"{self._what}: {done:,} of {self._total:,} {self._unit}"
         log.info("%s, %s %s/s, %s left", share, per_second, self._unit, duration((self._total - done) / speed))
+
+
+def paced(steps: Iterable[_Step], num: int, what: str) -> Iterator[_Step]:
+    """Yield the steps, ``num`` in all; log how far slow work on them is."""
+    beat = Beat(what, num, "steps")
+    for done, step in enumerate(steps, 1):
+        yield step
+        beat(done)
+
+
+def paced_lines() -> Callable[[str], None]:
+    """Return a function that logs a line if the one before was `BEAT_SECONDS` ago."""
+    last = time.monotonic()
+
+    def write(line: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= BEAT_SECONDS:
+            last = time.monotonic()
+            log.info("%s", line)
+
+    return write
 
 
 def duration(seconds: float) -> str:

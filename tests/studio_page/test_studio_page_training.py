@@ -68,7 +68,8 @@ def test_training_curves_and_snapshots(open_page, studio_run):
 
 def test_a_run_that_goes_on_is_followed(open_page, serve, studio_run, tmp_path):
     run = tmp_path / "growing"
-    shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns("model", "status.json", "losses.png", "*samples"))
+    later = ("model", "status.json", "losses.png", "samples", "reconstructions", "triptychs")
+    shutil.copytree(studio_run, run, ignore=shutil.ignore_patterns(*later))
     lines = (studio_run / "metrics.jsonl").read_text().splitlines(keepends=True)
     goal = json.loads(lines[-1])["images"]
     changes = {"train.images": goal, "train.epochs": 9.0}

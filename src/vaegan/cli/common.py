@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from ..config import Count, DataSettings, Seed, Settings
 from ..errors import UserError
 from ..files import check_apart
-from ..progress import Beat
+from ..progress import paced
 from ..runs.trained_on import data_of_run
 from .options import Arg
 
@@ -136,7 +136,4 @@ def watched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:
 
         yield from track(steps, what, total=num, transient=True)
         return
-    beat = Beat(what, num, "steps")
-    for done, step in enumerate(steps, 1):
-        yield step
-        beat(done)
+    yield from paced(steps, num, what)

@@ -32,6 +32,7 @@ from ..metrics.memorisation import find_nearest
 from ..metrics.precision_recall import Manifold, overlap
 from ..models import Model
 from ..pixels import to_unit
+from ..progress import paced
 
 log = logging.getLogger("vaegan")
 NUM_COPIES = 1000  # images of which the nearest training image is looked for
@@ -122,7 +123,8 @@ Images = NDArray[np.uint8] | Tensor
 
 def batches_of(images: Images, batch_size: int) -> Iterator[Tensor]:
     """Yield images as float `(B, C, H, W)` in [0, 1], on the CPU."""
-    for start in range(0, len(images), batch_size):
+    starts = range(0, len(images), batch_size)
+    for start in paced(starts, len(starts), "measuring"):
         part = images[start : start + batch_size]
         batch = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
         yield to_unit(batch) if batch.dtype == torch.uint8 else batch.cpu()
@@ -149,7 +151,8 @@ def samples_of(
 def decoded(model: Model, codes: Tensor, batch_size: int, condition: Tensor | None = None) -> Iterator[Tensor]:
     """Yield the images of codes `(num, Z)`; the rest as `samples_of`."""
     c = None if condition is None else condition[torch.arange(len(codes)) % len(condition)]
-    for z, own in zip(torch.split(codes, batch_size), _split(c, batch_size), strict=False):
+    parts = torch.split(codes, batch_size)
+    for z, own in zip(paced(parts, len(parts), "measuring samples"), _split(c, batch_size), strict=False):
         yield model.decode(z, condition=own, batch_size=batch_size).cpu()
 
 

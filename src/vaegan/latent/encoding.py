@@ -19,6 +19,7 @@ from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
 from ..models import Model
 from ..pixels import to_unit
+from ..progress import paced
 
 
 def encode_batches(
@@ -47,7 +48,8 @@ def encode_images(
     model: Model, images: NDArray[np.uint8], *, condition: Tensor | None = None, batch_size: int = 256
 ) -> tuple[Tensor, Tensor | None]:
     """Return mu and logvar (None of a plain autoencoder), each `(N, Z)`; arguments as `encode_batches`."""
-    return joined(encode_batches(model, images, condition=condition, batch_size=batch_size), len(images))
+    batches = encode_batches(model, images, condition=condition, batch_size=batch_size)
+    return joined(paced(batches, -(-len(images) // batch_size), "encoding"), len(images))
 
 
 def joined(batches: Iterable[tuple[Tensor, Tensor | None]], num: int) -> tuple[Tensor, Tensor | None]:

@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..models import Model
 from ..priors import DEFAULT, Prior, best_prior, fit_priors
 from ..priors.prior import Progress
+from ..progress import paced
 from .encoding import drawn_codes
 
 _MOST_NUMBERS = 2**25  # of all codes together
@@ -50,7 +51,8 @@ def fit_model_priors(
         raise UserError("these images have no labels to fit priors by; leave out --by-label, or take others (--data)")
     most = min(_MOST_IMAGES, _MOST_NUMBERS // model.latent_dim)
     chosen = some_rows(len(images), most, seed)
-    codes = torch.cat(list(drawn_codes(model, images, chosen, seed, batch_size)))
+    batches = drawn_codes(model, images, chosen, seed, batch_size)
+    codes = torch.cat(list(paced(batches, -(-len(chosen) // batch_size), "encoding")))
     labels = torch.from_numpy(images.labels[chosen]).long() if by_label and images.labels is not None else None
     normal = [] if model.kind == "ae" else ["normal"]
     fitted = fit_priors(

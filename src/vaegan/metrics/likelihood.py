@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ..losses import bernoulli_loss, kl_per_dimension
 from ..pixels import WHITE
+from ..progress import paced
 from .image_quality import squared_error
 
 CELL = 1 / WHITE
@@ -150,7 +151,7 @@ def _draws(mu: Tensor, logvar: Tensor, num: int, seed: int) -> Iterator[tuple[Te
     """Yield epsilon and z = mu + sigma epsilon, each float64 `(N, Z)`; drawn on the CPU, the same on every device."""
     generator = torch.Generator().manual_seed(seed)
     mu, sigma = mu.double(), (0.5 * logvar.double()).exp()
-    for _ in range(num):
+    for _ in paced(range(num), num, "measuring the likelihood"):
         epsilon = torch.randn(mu.shape, generator=generator, dtype=torch.float64).to(mu.device)
         yield epsilon, mu + sigma * epsilon
 

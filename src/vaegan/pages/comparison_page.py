@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from ..config import KINDS
 from ..errors import UserError
 from ..evaluation.comparison import FigureGroup
@@ -15,7 +13,7 @@ from ..views.samples import samples
 from . import comparison_tables as tables
 from .comparison_tables import head_of, summary_groups, summary_rows
 from .content import Block, Cell, Facts, Fold, Matrix, Note, Section
-from .render import render_page, strips
+from .render import named_strips, render_page
 
 NUM_ORIGINALS = 12
 NUM_SAMPLES, LINES = 24, 2
@@ -123,8 +121,7 @@ def _strips(
             continue
     if any(len(model.runs) > 1 for model in comparison.models):
         caption += " Of several runs the first is shown."
-    alts = [f"Images of {name}" for name in rows]
-    return strips(np.stack(list(rows.values())), caption, alts, list(rows), lines=lines)
+    return named_strips(rows, caption, lines)
 
 
 def _runs(comparison: Comparison) -> Fold:

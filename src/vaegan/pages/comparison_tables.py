@@ -44,7 +44,7 @@ def matrix_of(caption: str, rows: Sequence[FigureRow], models: Sequence[Compared
         (
             info_of(row.name).title,
             f"{BETTER[row.better]} is better" if row.better else "",
-            [*([_real(row)] if has_real else []), *_cells(row), Cell(in_words(row.verdict, names))],
+            [*([_real(row)] if has_real else []), *cells_of(row), Cell(in_words(row.verdict, names))],
         )
         for row in rows
     ]
@@ -101,7 +101,7 @@ def short_table(
     for group in summary_groups(groups):
         prefix = "" if group.of == "cost" else f"{head_of(group)}: "
         for row in summary_rows(group):
-            cells = [_real(row), *_cells(row)]
+            cells = [_real(row), *cells_of(row)]
             rows.append([prefix + info_of(row.name).title, *(cell_text(cell, marked) for cell in cells)])
     return ["metric", REAL, *(model.name for model in models)], rows
 
@@ -146,7 +146,8 @@ def _real(row: FigureRow) -> Cell:
     return Cell("–" if math.isnan(row.real) else _writer(row.name)(row.real))
 
 
-def _cells(row: FigureRow) -> list[Cell]:
+def cells_of(row: FigureRow) -> list[Cell]:
+    """Return a row's cells, a model each; the best one is marked."""
     return [cell_of(row.name, figure.mean, row.verdict.best == i) for i, figure in enumerate(row.models)]
 
 

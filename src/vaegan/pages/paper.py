@@ -4,10 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ..data.dataset import ImageSet
-from ..evaluation.comparison import FigureRow
 from ..files import write_json, write_text
 from ..metrics.figures import Figures, info_of
 from ..reproducing import paper_images
@@ -15,9 +12,9 @@ from ..reproducing.measurements import MAIN_SIMILARITIES, PIXEL_FIGURES, SIMILAR
 from ..reproducing.paper_images import Named
 from ..reproducing.plan import TITLES, seeds_of
 from ..reproducing.results import Results
-from .comparison_tables import cell_of, cell_text, markdown_table
+from .comparison_tables import cell_of, cell_text, cells_of, markdown_table
 from .content import Block, Cell, Facts, Fold, Matrix, Note, Section, Table
-from .render import render_page, strips
+from .render import named_strips, render_page, strips
 
 log = logging.getLogger("vaegan")
 NAME = "paper"
@@ -70,11 +67,11 @@ def _unconditional_sections(results: Results) -> Iterator[Section]:
     models, seed = results.models(conditional=False), results.base.seed
     samples = paper_images.samples(models, NUM_SAMPLES, seed)
     caption = f"{NUM_SAMPLES} samples of each model, from the same codes of N(0, I), seed {seed}."
-    yield Section("Samples", [_strips(samples, caption, LINES)], "Unconditional models (section 4.1).")
+    yield Section("Samples", [named_strips(samples, caption, LINES)], "Unconditional models (section 4.1).")
     images = results.some_images(NUM_IMAGES)
     rows: Named = {"original": images.images, **paper_images.reconstructions(models, images)}
     caption = f"{len(images)} held-out images, and their reconstructions by each model that has an encoder."
-    yield Section("Reconstructions", [_strips(rows, caption), _pixel_table(results)])
+    yield Section("Reconstructions", [named_strips(rows, caption), _pixel_table(results)])
     yield _attribute_vectors(results, images)
 
 
@@ -110,7 +107,7 @@ def _conditional_sections(results: Results) -> Iterator[Section]:
         f"Top row: held-out images, whose {len(images.attribute_names)} attributes the models are conditioned on. "
         "Below: a sample of each model with these attributes, from the same codes of N(0, I)."
     )
-    blocks: list[Block] = [_strips(rows, caption)]
+    blocks: list[Block] = [named_strips(rows, caption)]
     if VAEGAN in models:
         some_images = images.some(NUM_CONDITIONS, seed)
         sides = [f"{number + 1}, {side}" for number in range(len(some_images)) for side in ("low", "high")]
@@ -162,17 +159,13 @@ def _table2(results: Results, names: Sequence[str]) -> tuple[list[str], list[tup
     chosen = [by_name[name] for name in names]
     rows = [(REAL_IMAGES, _real_cells(results.real, names))]
     for index, kind in enumerate(results.conditional):
-        rows.append((TITLES[kind], [_model_cell(row, index) for row in chosen]))
+        rows.append((TITLES[kind], [cells_of(row)[index] for row in chosen]))
     rows.append((OTHERS, _real_cells(results.others, names)))
     return [info_of(name, "attributes").title for name in names], rows
 
 
 def _real_cells(figures: Figures, names: Sequence[str]) -> list[Cell]:
     return [cell_of(name, figures[name]) if name in figures else Cell("–") for name in names]
-
-
-def _model_cell(row: FigureRow, index: int) -> Cell:
-    return cell_of(row.name, row.models[index].mean, row.verdict.best == index)
 
 
 def _pixel_table(results: Results) -> Matrix:
@@ -183,11 +176,6 @@ def _pixel_table(results: Results) -> Matrix:
         "Sharpness is the variance of the Laplacian: lower than that of real images if blurred, higher if noisy."
     )
     return Matrix(caption, ["model", *(info_of(name).title for name in PIXEL_FIGURES)], rows)
-
-
-def _strips(images: Named, caption: str, lines: int = 1) -> Block:
-    alts = [f"Images of {name}" for name in images]
-    return strips(np.stack(list(images.values())), caption, alts, list(images), lines=lines)
 
 
 def _chunks(names: Sequence[str]) -> list[Sequence[str]]:

@@ -5,10 +5,11 @@ A picture is a PNG if that is short enough, else a WebP, halved in size until it
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from PIL import Image
 
 from ..report.grid import Bytes, grid, to_image
@@ -73,6 +74,12 @@ def strips(
     names = rows or [""] * len(pictures)
     uris = [data_uri(image, limit) for image in pictures]
     return Strips(list(zip(names, uris, alts, strict=True)), pictures[0].size, caption, columns)
+
+
+def named_strips(images: Mapping[str, Bytes], caption: str, lines: int = 1) -> Strips:
+    """Return uint8 `(K, H, W, C)` each by its name, as `strips`."""
+    alts = [f"Images of {name}" for name in images]
+    return strips(np.stack(list(images.values())), caption, alts, list(images), lines=lines)
 
 
 def _encoded(image: Image.Image, form: str) -> str:

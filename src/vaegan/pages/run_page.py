@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ..config import KINDS
 from ..data.dataset import ImageSet
@@ -110,11 +111,13 @@ class Subject:
     k: int | None  # clusters; None for as many as there are labels, else 10
     no_images: str = ""  # why there are no images; empty if there are
 
-    def images(self, split: str | None = None) -> ImageSet:
-        """Return some images of a split, by default the page's."""
+    @cached_property
+    def images(self) -> ImageSet:
+        """Some images of the split, to encode; UserError if there is no encoder or there are none."""
+        self.run.check_encoder()
         if self.no_images:
             raise UserError(self.no_images)
-        return self.run.images(split or self.split, self.num, self.seed)
+        return self.run.images(self.split, self.num, self.seed)
 
     @property
     def whose(self) -> str:
@@ -124,15 +127,11 @@ class Subject:
 
 def model_sections(subject: Subject) -> Iterator[Section]:
     """Yield all sections in order."""
-    images: ImageSet | None = None
     for title, (make, text, is_half) in _SECTIONS.items():
         try:
             if not subject.run.has_model:
                 raise UserError("there is no model yet; training saves it with each snapshot")
-            if images is None and title in _OF_IMAGES:
-                subject.run.check_encoder()
-                images = subject.images()
-            yield Section(title, make(subject, images), text, is_half)
+            yield Section(title, make(subject), text, is_half)
         except UserError as error:
             yield Section(title, [Note(_sentence(str(error)))], "", is_half)
 
@@ -153,48 +152,44 @@ def _with_caption(view: View, caption: str) -> View:
     return replace(view, caption=caption, per_row=view.per_row or PER_ROW)
 
 
-def _reconstructions(subject: Subject, images: ImageSet | None) -> list[Block]:
-    assert images is not None
-    view = reconstructions(subject.run, images.some(NUM_PAIRS, subject.seed))
+def _reconstructions(subject: Subject) -> list[Block]:
+    view = reconstructions(subject.run, subject.images.some(NUM_PAIRS, subject.seed))
     caption = view.caption.replace("images", f"{subject.whose} images", 1)
     alt = f"Rows of {subject.whose} images above rows of their reconstructions"
     return [view_block(_with_caption(view, caption), [alt])]
 
 
-def _samples(subject: Subject, images: ImageSet | None) -> list[Block]:
+def _samples(subject: Subject) -> list[Block]:
     view = samples(subject.run, NUM_SAMPLES, subject.seed)
     return [view_block(view, [f"A grid of {NUM_SAMPLES} samples"])]
 
 
-def _paths(subject: Subject, images: ImageSet | None) -> list[Block]:
+def _paths(subject: Subject) -> list[Block]:
     """Paths between images where there are some and an encoder, else between codes of the prior."""
     run = subject.run
     if run.model().encoder is None or (subject.no_images and run.model().kind != "ae"):
         view = random_paths(run, 2 * NUM_PATHS, NUM_STEPS, seed=subject.seed)
     else:
-        images = subject.images() if images is None else images
-        view = image_paths(run, images.some(2 * NUM_PATHS, subject.seed), NUM_STEPS)
+        view = image_paths(run, subject.images.some(2 * NUM_PATHS, subject.seed), NUM_STEPS)
     return [view_block(view, [f"Images along path {row + 1}" for row in range(len(view.images))])]
 
 
-def _traversals(subject: Subject, images: ImageSet | None) -> list[Block]:
-    assert images is not None
-    start = images.some(1, subject.seed)
-    view = traversals(subject.run, images, NUM_DIMENSIONS, NUM_VALUES, REACH, start)
+def _traversals(subject: Subject) -> list[Block]:
+    start = subject.images.some(1, subject.seed)
+    view = traversals(subject.run, subject.images, NUM_DIMENSIONS, NUM_VALUES, REACH, start)
     alts = [f"Images as dimension {name.partition(',')[0][1:]} grows" for name in view.rows]
     return [Facts(view.facts), view_block(view, alts)]
 
 
-def _attributes(subject: Subject, images: ImageSet | None) -> list[Block]:
-    assert images is not None
-    train = subject.images("train")
+def _attributes(subject: Subject) -> list[Block]:
+    images, train = subject.images, subject.run.images("train", subject.num, subject.seed)
     vectors = vectors_of(subject.run, train, separating_attributes(train, FEWEST, NUM_ATTRIBUTES))
     view = attribute_edits(subject.run, images.some(NUM_FACES, subject.seed), vectors, (1.0,)).transposed()
     return [view_block(_with_caption(view, view.caption.replace("Each row", "Each column")))]
 
 
-def _clusters(subject: Subject, images: ImageSet | None) -> list[Block]:
-    assert images is not None
+def _clusters(subject: Subject) -> list[Block]:
+    images = subject.images
     mu, _ = subject.run.encode(images)
     k = subject.k or default_k(images.label_names)
     clusters = kmeans(mu, k, seed=subject.seed)
@@ -209,8 +204,7 @@ def _clusters(subject: Subject, images: ImageSet | None) -> list[Block]:
     return [*([Facts(scores)] if scores else []), gallery, scatter_block(points, by, about, alt)]
 
 
-_OF_IMAGES = ("Reconstructions", "Traversals", "Attributes", "Clusters")
-_SECTIONS: dict[str, tuple[Callable[[Subject, ImageSet | None], list[Block]], str, bool]] = {
+_SECTIONS: dict[str, tuple[Callable[[Subject], list[Block]], str, bool]] = {
     "Reconstructions": (_reconstructions, "", True),
     "Samples": (_samples, "", True),
     "Interpolation": (_paths, "", True),

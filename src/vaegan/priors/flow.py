@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from ..progress import paced
 from .gaussian import Gaussian
 from .prior import FittedPrior, Progress, choose, log_normal, under
 
@@ -159,7 +160,7 @@ def _train(
     optimiser = torch.optim.Adam(velocity.parameters(), lr=_LR)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     period, total = max(1, steps // 4), 0.0
-    for step in range(1, steps + 1):
+    for step in paced(range(1, steps + 1), steps, "fitting a flow"):
         chosen = torch.randint(len(y), (_BATCH,), generator=generator)
         y_0, y_1 = torch.randn((_BATCH, y.shape[1]), generator=generator), y[chosen]
         t = torch.rand(_BATCH, generator=generator)

@@ -12,6 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from ..progress import paced
 from .gaussian import Gaussian
 from .mixture import BLOCK, cluster, scale_noise
 from .prior import FittedPrior, Progress
@@ -74,7 +75,7 @@ class KernelDensity(FittedPrior):
         """Return log p(z) with each of several bandwidths, `(B, H)`."""
         y, dim = self.whitening.whiten(z.double()).float(), self.latent_dim
         total = torch.full((len(y), len(bandwidths)), -math.inf, dtype=torch.float64)
-        for k, factor in enumerate(self.factors):
+        for k, factor in enumerate(paced(self.factors, len(self.factors), "summing kernels")):
             members = self._standardised(self.stored[self.clusters == k], k)
             log_det = float(factor.diagonal().double().log().sum() + self.scales[k].double().log().sum())
             for start in range(0, len(y), _ROWS):

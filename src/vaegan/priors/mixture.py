@@ -20,6 +20,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from ..progress import paced
 from .gaussian import Gaussian
 from .prior import FittedPrior, Progress, choose
 
@@ -148,7 +149,7 @@ def fit_components(
     y = y.float()
     _, components = cluster(y, num, block=block, seed=seed)
     chunks, before = torch.split(y, _rows(y.shape[1], block)), -math.inf
-    for _ in range(max_steps):
+    for _ in paced(range(max_steps), max_steps, "fitting a mixture"):
         theta, likelihood, sums = components.coefficients().float(), 0.0, torch.zeros(())
         for chunk in chunks:
             phi = monomials(chunk, block)

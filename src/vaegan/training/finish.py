@@ -8,6 +8,7 @@ from ..errors import UserError
 from ..latent.encoding import scale_factor
 from ..latent.fit_priors import fit_model_priors
 from ..models import Model, load
+from ..progress import paced_lines
 from ..runs.run_folder import BEST, MODEL_CONFIG, RunFolder
 from .setup import Setup
 from .snapshots import Pictures
@@ -63,7 +64,7 @@ def fit_run_priors(folder: RunFolder, setup: Setup, pictures: Pictures) -> None:
 def _fit(model: Model, data: ImageData, names: Sequence[str], seed: int) -> bool:
     """Fit, and log how well each prior fits; return whether it could be done."""
     try:
-        fitted = fit_model_priors(model, data.train, names=names, seed=seed)
+        fitted = fit_model_priors(model, data.train, names=names, seed=seed, on_progress=paced_lines())
     except UserError as error:  # no reason to lose the run
         log.warning("no priors fitted: %s", error)
         return False
