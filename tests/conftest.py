@@ -114,6 +114,26 @@ def told_images(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def make_model():
+    """Return a function: an untrained model of the recipe `digits`, whose images depend on their codes."""
+
+    def make(kind="vaegan", seed=0):
+        import torch
+
+        from vaegan.models import Model
+        from vaegan.recipes import config_for
+
+        config = config_for("digits", {"model.kind": kind})
+        torch.manual_seed(seed)
+        model = Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()}, {"images": seed})
+        for weights in model.parameters():  # larger than at the start of a training
+            weights.data.mul_(4 if weights.dim() > 1 else 1)
+        return model
+
+    return make
+
+
 @pytest.fixture
 def command():
     """Run ``vaegan`` with these words in this process; the log goes to the streams that pytest captures."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -286,6 +287,16 @@ print("started", flush=True)
 data = open_data(sys.argv[1], cache=sys.argv[2], workers=2, on_progress=lambda *done: print(*done, flush=True))
 print(data.fingerprint)
 """
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no masks of signals")
+def test_a_worker_starts_deaf_to_ctrl_c():
+    def masked():
+        return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    with decode._without_main():
+        assert masked()
+    assert not masked()
 
 
 def run_script(tmp_path: Path) -> subprocess.Popen[str]:

@@ -8,17 +8,6 @@ from vaegan.data import open_data
 from vaegan.evaluation.image_metrics import moments_of, quick_scores
 from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.extractors.features import open_extractor
-from vaegan.models import Model
-from vaegan.recipes import config_for
-
-
-def make_model(kind="vaegan"):
-    config = config_for("digits", {"model.kind": kind})
-    torch.manual_seed(0)
-    model = Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()})
-    for weights in model.parameters():  # larger than at the start of a training, so that images depend on their codes
-        weights.data.mul_(4 if weights.dim() > 1 else 1)
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +15,7 @@ def data():
     return open_data("digits")
 
 
-def test_both_figures_are_those_computed_at_once(data):
+def test_both_figures_are_those_computed_at_once(make_model, data):
     model, extractor = make_model(), open_extractor("pixels", data)
     x = torch.from_numpy(data.test.images).permute(0, 3, 1, 2) / 255
     found = quick_scores(model, data.test.images, extractor, 100, seed=3, batch_size=32)
@@ -43,6 +32,6 @@ def test_both_figures_are_those_computed_at_once(data):
 
 
 @pytest.mark.parametrize(("kind", "names"), [("gan", {"frechet_samples"}), ("ae", {"frechet_reconstructions"})])
-def test_what_needs_a_missing_part_is_left_out(kind, names, data):
+def test_what_needs_a_missing_part_is_left_out(make_model, kind, names, data):
     scores = quick_scores(make_model(kind), data.test.images, open_extractor("pixels", data), 50)
     assert set(scores) == names

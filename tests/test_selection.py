@@ -16,7 +16,6 @@ from vaegan.data import open_data
 from vaegan.data.conditions import conditioning_of
 from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.extractors.learned import Learned
-from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.training import RunFolder
 from vaegan.training import best_model as selection
@@ -27,15 +26,6 @@ from vaegan.training.factories import build_model
 @pytest.fixture(scope="module")
 def data():
     return open_data("digits")
-
-
-def make_model(kind="vaegan", seed=0):
-    config = config_for("digits", {"model.kind": kind})
-    torch.manual_seed(seed)
-    model = Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()}, {"images": seed})
-    for weights in model.parameters():  # larger than at the start of a training, so that images depend on their codes
-        weights.data.mul_(4 if weights.dim() > 1 else 1)
-    return model
 
 
 class Brightness:
@@ -74,7 +64,7 @@ def test_a_quick_mixture_is_near_the_codes_it_was_fitted_to():
     assert quick_mixture(codes[:2]).sample(5, seed=0).isfinite().all()
 
 
-def test_the_better_model_is_kept_with_its_score(data, tmp_path):
+def test_the_better_model_is_kept_with_its_score(make_model, data, tmp_path):
     scores = []
     for resumed in (False, True):
         folder = tmp_path / str(resumed)
@@ -97,12 +87,12 @@ def test_the_better_model_is_kept_with_its_score(data, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "names"), [("gan", ["samples"]), ("ae", ["reconstructions"])])
-def test_what_a_model_can_do_is_scored(kind, names, data, tmp_path):
+def test_what_a_model_can_do_is_scored(make_model, kind, names, data, tmp_path):
     scores = BestModel(tmp_path, data, Brightness(), 50).score(make_model(kind))["scores"]
     assert set(scores) == {"score", *(f"frechet_{name}" for name in names)}
 
 
-def test_labels_of_samples_and_of_held_out_images(data, tmp_path):
+def test_labels_of_samples_and_of_held_out_images(make_model, data, tmp_path):
     class Teller(Learned):
         """Sees a five in everything."""
 
@@ -150,7 +140,7 @@ def test_labels_of_samples_are_checked_or_it_is_said_why_not(kind, labelled, met
     assert why_no_modes(setup, best, {"health": [{"check": "kl"}], **record}) == why
 
 
-def test_it_is_opened_where_it_is_wanted_and_pays(data, tmp_path, monkeypatch):
+def test_it_is_opened_where_it_is_wanted_and_pays(make_model, data, tmp_path, monkeypatch):
     monkeypatch.setattr(selection, "open_extractor", lambda *_, **__: open_extractor("pixels", data))
     for select, total, opened in (
         ("none", 10**6, False), ("auto", 10**6, True), ("auto", 10**3, False), ("fd", 10**3, True),
