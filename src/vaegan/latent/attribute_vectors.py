@@ -14,8 +14,6 @@ Saved beside the weights of a model, ``attributes.safetensors`` holds ``vectors`
 as after more training, are refused.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -65,7 +63,7 @@ class AttributeVectors:
         """Return the row of an attribute; UserError if there is none."""
         return find_attribute(self.names, name)
 
-    def only(self, names: Sequence[str]) -> AttributeVectors:
+    def only(self, names: Sequence[str]) -> "AttributeVectors":
         """Return the vectors of these attributes, in this order."""
         rows = [self.index(name) for name in names]
         return replace(
