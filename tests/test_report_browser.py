@@ -133,6 +133,24 @@ def test_nothing_is_wider_than_the_window(width, open_page):
     assert min(narrow) > 9  # pixels: the marks of the axes can be read
 
 
+BROKEN = """cells => cells.flatMap(cell => {
+  const text = [...cell.childNodes].find(node => node.nodeType === Node.TEXT_NODE), range = document.createRange();
+  return [...(text?.data ?? "").matchAll(/\\S{1,11}(?!\\S)/g)].filter(({ index, 0: word }) => {
+    range.setStart(text, index);
+    range.setEnd(text, index + word.length);
+    return !/[-/]/.test(word) && range.getClientRects().length > 1;
+  }).map(([word]) => word);
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_no_table_breaks_a_word(width, open_page):
+    page = open_page(width)
+    page.evaluate("() => document.querySelectorAll('details').forEach(fold => fold.open = true)")
+    assert page.locator("td").count() > 100
+    assert page.eval_on_selector_all("td", BROKEN) == []
+
+
 def test_every_picture_is_whole(open_page):
     page = open_page()
     page.wait_for_function("() => [...document.images].every(image => image.complete)")
