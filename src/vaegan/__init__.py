@@ -6,8 +6,6 @@ x = model.sample(64, seed=0)                       (64, C, H, W) in [0, 1]
 z = model.encode(x); x_tilde = model.decode(z)
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +22,7 @@ __all__ = ["Model", "UserError", "__version__", "load", "train"]
 def train(
     recipe: str = "digits", *, data: str | None = None, out: str | Path | None = None, overwrite: bool = False,
     **settings: Any,
-) -> RunFolder:  # fmt: skip
+) -> "RunFolder":  # fmt: skip
     """Train, or resume an earlier call; the same as ``vaegan train``.
 
     Args:

@@ -1,7 +1,5 @@
 """What commands that open a run have in common: options, the opened run, the default place for output."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import sys
@@ -57,7 +55,7 @@ def run_defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
     return {"data": data_of_run(explicit["run"])}
 
 
-def open_run(options: PictureOptions) -> OpenedRun:
+def open_run(options: PictureOptions) -> "OpenedRun":
     """Return the run of a command; UserError if there is none, or no such device."""
     from ..runs.opened import OpenedRun
     from ..training.device import pick_device
@@ -71,7 +69,7 @@ def open_run(options: PictureOptions) -> OpenedRun:
     )
 
 
-def chosen_images(options: DataPictureOptions, run: OpenedRun, num: int) -> ImageSet:
+def chosen_images(options: DataPictureOptions, run: "OpenedRun", num: int) -> "ImageSet":
     """Return ``num`` images of the split, chosen by the seed; with a warning if there are fewer."""
     images = run.images(options.split, num, options.seed)
     if len(images) < num:
@@ -116,7 +114,7 @@ def output_of(options: PictureOptions, name: str, *, is_view: bool = True) -> tu
     return out, overwrite
 
 
-def write_and_say(view: View, out: Path, overwrite: bool, num: int, what: str) -> None:
+def write_and_say(view: "View", out: Path, overwrite: bool, num: int, what: str) -> None:
     """Write a view and say what has been written, and where."""
     from ..views.write import write_view
 

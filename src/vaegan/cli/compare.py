@@ -1,7 +1,5 @@
 """``vaegan compare``: several runs side by side, as one HTML page and one JSON."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,7 +99,7 @@ def _markdown_file(options: Options) -> list[Path]:
     return [] if options.markdown in (None, "-") else [Path(str(options.markdown))]
 
 
-def _print(options: Options, comparison: Comparison) -> None:
+def _print(options: Options, comparison: "Comparison") -> None:
     """Print the short table, or write it as Markdown."""
     from ..files import write_text
     from ..pages.comparison_tables import markdown_of, short_table, verdict_of

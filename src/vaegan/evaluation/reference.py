@@ -4,8 +4,6 @@ The reference is the held-out images. The other set, the real-data baseline, is 
 place of samples: no model can be expected to come nearer to the reference, so it sets the scale of a distance.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
@@ -49,7 +47,7 @@ class RealImages:
     images: ImageSet  # of the reference
     baseline_images: ImageSet  # of the other split, measured in the place of samples
     extractor: FeatureExtractor  # of features
-    reference: Reference  # features of `images`
+    reference: "Reference"  # features of `images`
     baseline_features: Tensor  # of `baseline_images`, `(M, D)`
     seed: int  # of every choice
     batch_size: int  # images at a time

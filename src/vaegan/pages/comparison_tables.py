@@ -3,8 +3,6 @@
 The same cells make the page's tables and the Markdown for a README.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

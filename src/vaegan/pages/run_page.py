@@ -3,8 +3,6 @@
 Sections about the model show views as blocks, or a line that says what is missing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -38,7 +36,7 @@ from .run_sections import (
 )
 
 
-def run_page(subject: Subject) -> tuple[str, list[Section]]:
+def run_page(subject: "Subject") -> tuple[str, list[Section]]:
     """Return a run's page as HTML, and its sections, also those that say what is missing."""
     run, records = subject.run, subject.run.records()
     config = run.config

@@ -3,8 +3,6 @@
 Records hold means over windows of images: a window of n images at v images/s took n / v seconds, without snapshots.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
