@@ -28,6 +28,7 @@ from vaegan import cli
 from vaegan.data import open_data
 from vaegan.metrics.extractors import learned
 from vaegan.metrics.extractors.classifier import train_classifier
+from vaegan.recipes import RECIPES
 from vaegan.views import attribute_edits
 
 ROOT = Path(__file__).parents[1]
@@ -120,8 +121,14 @@ def lines(code):
     return [line for line in code.replace("\\\n", " ").splitlines() if line.strip()]
 
 
-def settings_for(recipe):
-    """What makes trainings by this recipe small."""
+def settings_for(recipe, kind=None):
+    """What makes trainings by this recipe small, without sizes of a network that the kind of model lacks."""
+    kind = kind or RECIPES[recipe].config.model.kind
+    lacked = {"gan": "encoder", "vaegan": "none"}.get(kind, "discriminator")
+    return {name: value for name, value in _sizes_for(recipe).items() if not name.startswith(f"model.{lacked}.")}
+
+
+def _sizes_for(recipe):
     if recipe == "conv-64":
         return SMALL | NARROW | {"data.size": "16", "train.images": "64"}
     return SMALL | (OF_MLPS if "mlp" in recipe else OF_MAPS if recipe.startswith("kl-") else NARROW)
@@ -132,7 +139,8 @@ def smaller(words):
     name, *rest = shlex.split(words, comments=True)[1:]
     if name == "train" and "--help-all" not in rest:
         recipe = rest[0] if rest and not rest[0].startswith("--") else "digits"
-        own = {f"--{key.replace('_', '-')}": value for key, value in settings_for(recipe).items()}
+        kind = rest[rest.index("--model.kind") + 1] if "--model.kind" in rest else None
+        own = {f"--{key.replace('_', '-')}": value for key, value in settings_for(recipe, kind).items()}
         if "--train.pretrain-epochs" not in rest:
             del own["--train.pretrain-epochs"]
         kept = [word for i, word in enumerate(rest) if word not in own and (not i or rest[i - 1] not in own)]
@@ -150,7 +158,7 @@ def small(monkeypatch, tmp_path):
     train = vaegan.train
 
     def train_small(recipe="digits", *, data=None, out=None, **settings):
-        own = settings_for(recipe)
+        own = settings_for(recipe, settings.get("model.kind"))
         del own["train.pretrain_epochs"]
         lists = (".channels", ".hidden", ".strides")
         own |= {name: tuple(map(int, own[name].split(","))) for name in own if name.endswith(lists)}
