@@ -61,7 +61,7 @@ def test_more_figures_are_not_replaced_by_fewer():
     before = {"yardstick": {"frechet_distance": {"num": 1524}}, "data": {"split": "test"}, "samples": {"normal": {}}}
     less = [{"num": 1}, {"split": "train"}, {"prior": "gaussian"}]
     for words in less:
-        with pytest.raises(UserError, match=r"e.json has more figures: 1524 test images.*; .*\(--overwrite\)"):
+        with pytest.raises(UserError, match=r"e.json has more metrics: 1524 test images.*; .*\(--overwrite\)"):
             _check_replaces(Options(run="r", **words), Path("e.json"), before)
     for words in ({}, {"num": 1524}, {"prior": "normal,gaussian"}):
         _check_replaces(Options(run="r", **words), Path("e.json"), before)

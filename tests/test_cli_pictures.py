@@ -181,7 +181,7 @@ BAD = [
     ("reconstruct RUN/gan", "this model is a GAN and has no encoder"),
     ("reconstruct RUN --split tset", "--split: 'tset' is not allowed: must be 'test' or 'train'"),
     ("reconstruct RUN --data mnits", "no such path: 'mnits' (perhaps you meant 'mnist')"),
-    ("reconstruct RUN --data none/here", "no such path: 'none/here'; name with --data a folder of images"),
+    ("reconstruct RUN --data none/here", "no such path: 'none/here'; --data takes a folder of images"),
     ("reconstruct RUN/alone", "has no record of where its images (unnamed) are; name them with --data SOURCE"),
     ("interpolate RUN --steps 1", "--steps: '1' is not allowed: must be greater than or equal to 2"),
     ("interpolate RUN --method cubic", "--method: 'cubic' is not allowed: must be 'linear' or 'spherical'"),

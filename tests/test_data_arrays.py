@@ -99,8 +99,8 @@ def test_npz_with_one_array_of_any_name(tmp_path, opened):
         (PIXELS.repeat(2, -1), "is not"),
         (PIXELS[:0], "has no images"),
         (PIXELS[:1], "one image"),
-        (PIXELS.astype(np.float32), r"leave \[0, 1\]"),
-        (np.full((4, 3, 3), np.nan), r"leave \[0, 1\]"),
+        (PIXELS.astype(np.float32), r"exceed \[0, 1\]"),
+        (np.full((4, 3, 3), np.nan), r"exceed \[0, 1\]"),
         (np.array([{}]), "not a readable array"),
     ],
 )

@@ -135,7 +135,7 @@ def test_codes_come_from_the_prior_that_is_named_else_from_the_default(fitted):
     assert torch.equal(fitted.with_parts({}).sample_codes(8, 4), z)
     for name, told in (
         ("mixtur", r"no prior 'mixtur' \(perhaps you meant 'mixture'\)"),
-        ("kde", r"no prior 'kde'; available: normal, gaussian, mixture, `vaegan priors` fits others"),
+        ("kde", r"no prior 'kde'; available: normal, gaussian, mixture; `vaegan priors` fits others"),
     ):
         with pytest.raises(UserError, match=told):
             fitted.sample_codes(8, 4, name)

@@ -333,7 +333,7 @@ class TestSaved:
     def test_missing_cut_and_exchanged_files_are_refused(self, saved, name):
         content = (saved / name).read_bytes()
         (saved / name).write_bytes(content[:-9])
-        self.refused(saved, "are damaged .*; take it from a copy, or delete both files and fit anew")
+        self.refused(saved, "are damaged .*; restore them from a copy, or delete both files and fit again")
         (saved / name).unlink()
         if name == "priors.safetensors":
             self.refused(saved, "are damaged")

@@ -77,17 +77,17 @@ def test_the_best_is_bold():
     [
         (
             (("A", 9.0), ("B", 5.0)),
-            "B is best by Fréchet distance. No clear winner in 0 of 1 figures; clear wins: B 1.",
+            "B is best by Fréchet distance. No clear winner in 0 of 1 metrics; clear wins: B 1.",
         ),
         (
             (("A", 6.5), ("B", 5.0), ("C", 6.0), ("D", 20.0)),
             "no clear winner by Fréchet distance; the intervals of B, C and A overlap. "
-            "No clear winner in 1 of 1 figures; clear wins: none.",
+            "No clear winner in 1 of 1 metrics; clear wins: none.",
         ),
         (
             (("A", math.nan), ("B", 5.0)),
             "nothing to conclude by Fréchet distance; two models with intervals are needed. "
-            "No clear winner in 1 of 1 figures; clear wins: none.",
+            "No clear winner in 1 of 1 metrics; clear wins: none.",
         ),
     ],
 )

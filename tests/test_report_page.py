@@ -275,8 +275,8 @@ def test_every_kind_of_model_has_a_page(kind, missing, tmp_path, capsys):
             assert title in found.text("not-shown")
             assert missing[title] in found.text("not-shown")
             assert found.text(anchor) == ""
-            assert f"without {title.lower()}: " in out
-    assert out.count("without ") == len(missing)
+            assert f"section {title} left out: " in out
+    assert out.count(" left out: ") == len(missing)
     assert len(found.all("section")) == len(SECTIONS) - len(missing) + bool(missing)
 
 
@@ -298,7 +298,7 @@ def test_a_run_that_has_just_begun(run, tmp_path, capsys):
     assert "Losses: No losses recorded yet." in found.text("not-shown")
     assert "No speed recorded yet." in found.text("timing")
     assert "Attributes, Clusters: There is no model yet; training saves it with" in found.text("not-shown")
-    assert capsys.readouterr().out.count("without ") == 9
+    assert capsys.readouterr().out.count(" left out: ") == 9
 
 
 def test_a_model_alone_has_a_page(run, tmp_path):

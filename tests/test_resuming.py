@@ -290,8 +290,8 @@ def test_another_length_under_a_falling_rate_is_said(caplog: pytest.LogCaptureFi
         return [record.getMessage() for record in caplog.records]
 
     assert said("linear", 2048) == [
-        "schedule linear ends at 3,008 images now, not 2,048: the learning rate goes from 0.128 to 0.406 of its start, "
-        "and the model will differ from one trained that long at once"
+        "schedule linear ends at 3,008 images now, not 2,048: the learning rate goes from 0.128 to 0.406 of its first "
+        "value, and the model differs from one trained that long without a stop"
     ]
     assert len(said("cosine", 2048)) == 1
     assert said("linear", 3008) == said("constant", 2048) == []

@@ -216,7 +216,7 @@ def test_what_a_card_lacks_is_said(run, vectors, tmp_path, caplog):
     shutil.copytree(run / "model", tmp_path / "copied")
     copied = tmp_path / "copied"
     assert said(vaegan.load(copied)) == [
-        f"the card is without metrics (not measured: vaegan evaluate {copied}), settings and pictures of the training "
+        f"the card has no metrics (not measured: vaegan evaluate {copied}), no settings and pictures of the training "
         f"({copied} is a copy outside its run)"
     ]
     model = vaegan.load(run)
@@ -224,7 +224,7 @@ def test_what_a_card_lacks_is_said(run, vectors, tmp_path, caplog):
         next(model.decoder.parameters()).add_(0.5)
     model.save(run / "model")
     assert said(vaegan.load(run)) == [
-        f"the card is without metrics (made of other weights or priors: vaegan evaluate {run}), attribute vectors "
+        f"the card has no metrics (of other weights or priors: vaegan evaluate {run}), no attribute vectors "
         f"(of other weights or damaged: vaegan attributes {run})"
     ]
 

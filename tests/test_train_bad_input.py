@@ -58,8 +58,8 @@ def contents(folder):
     ("words", "line"),
     [
         ("--seed 1 digts", "unknown recipe 'digts' (perhaps you meant 'digits')"),
-        ("--data digit", "no such path: 'digit' (perhaps you meant 'digits'); name with --data a folder of images"),
-        ("--data nowhere/images", "no such path: 'nowhere/images'; name with --data a folder of images"),
+        ("--data digit", "no such path: 'digit' (perhaps you meant 'digits'); --data takes a folder of images"),
+        ("--data nowhere/images", "no such path: 'nowhere/images'; --data takes a folder of images"),
         ("--train.batchsize 3", "unknown option --train.batchsize (perhaps you meant '--train.batch-size')"),
         ("--train.batch-size 0", "--train.batch-size: '0' is not allowed: must be greater than 0"),
         ("--train.epochs many", "--train.epochs: 'many' is not allowed: must be a number"),

@@ -180,7 +180,7 @@ class ModelSettings(Settings):
     """What to train: autoencoder, VAE, GAN, VAE with a frozen discriminator layer as metric, or VAE/GAN. A kind other
     than the recipe's also sets the likelihood, output and weights that it needs, unless you set them."""
     network: Literal["mlp", "conv", "residual"] = "conv"
-    """Architecture of the three networks. One other than the recipe's has sizes of its own, unless you set them."""
+    """Architecture of the three networks. If it is not the recipe's, it has its own sizes, unless you set them."""
     latent_dim: Width = 20
     """Dimensions of z; channels if z is a map."""
     latent: Literal["vector", "map"] = "vector"
@@ -350,7 +350,7 @@ class TrainSettings(Settings):
     """Memory layout of convolution weights and images; 'auto' as for precision."""
     threads: PositiveInt | None = None
     """Threads of each process on a CPU; default: OMP_NUM_THREADS, or as many as other programs leave cores free. A run
-    that is resumed keeps its number, since sums round by it."""
+    that is resumed keeps its number, because rounding depends on it."""
     compile: bool = False
     """Compile the networks with torch.compile."""
     sync_batchnorm: bool = False

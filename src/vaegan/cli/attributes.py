@@ -28,7 +28,7 @@ class Options(DataPictureOptions):
     """
 
     num: Count = 8
-    """Images on the sheet."""
+    """Images in the picture."""
     attribute: tuple[str, ...] = ()
     """Names, separated by commas; all attributes if not set, or all labels where there are no attributes."""
     strength: tuple[float, ...] = ()
@@ -107,7 +107,7 @@ def _save(options: Options, vectors: "AttributeVectors") -> None:
 
 def _print_bases(bases: dict[str, dict[str, Any]]) -> None:
     """Print each attribute's threshold, counts and classifier accuracy before any edit, a row each."""
-    head = ["attribute", "above", "without", "with", "accuracy on originals", "on reconstructions", "share there"]
+    head = ["attribute", "above", "without", "with", "accuracy: originals", "reconstructions", "share in these"]
     rows = []
     for name, base in bases.items():
         without, with_ = base["training_images_without_and_with"]
@@ -121,8 +121,8 @@ def _print_bases(bases: dict[str, dict[str, Any]]) -> None:
 def _print_effects(effects: "Sequence[Effect]") -> None:
     """Print what each vector does at each strength, a row each."""
     head = [
-        "attribute", "strength", "flipped", "added", "removed", "others moved", "most", "others flipped",
-        "random flipped", "random others moved",
+        "attribute", "strength", "flipped", "added", "removed", "others change", "most", "others flipped",
+        "random flipped", "random: others change",
     ]  # fmt: skip
     rows = []
     for effect in effects:
@@ -148,7 +148,7 @@ def _summary(num: int, work: dict[str, list[str]]) -> str:
     by_share, by_image = work["by_share"], work["by_image"]
     line = (
         f"{len(by_share)} of {num} attributes flip in at least 80 % of the images at a strength from 1 to 2 while the "
-        f"shares of others move less than a third as much ({len(by_image)} while others flip less than a third as "
+        f"shares of others change less than a third as much ({len(by_image)} while others flip less than a third as "
         "often)"
     )
     return f"{line}: {', '.join(by_share)}" if by_share else line

@@ -35,7 +35,7 @@ class PictureOptions(Settings):
     num: Count = 64
     """Number of images."""
     seed: Seed = 0
-    """Seed of every random choice: the same seed gives the same pictures."""
+    """Seed of every random choice: the same seed gives the same result."""
     device: str = "cpu"
     """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
     batch_size: Count = 256

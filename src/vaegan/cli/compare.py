@@ -23,13 +23,13 @@ class Options(Settings):
     """Compare runs or saved models of any kind on one page: the same metrics, originals and seeds for all.
 
     Prints a table (* marks a clear winner) and which model is best, and writes a self-contained page, with JSON beside
-    it. Runs whose settings differ only in the seed are one model: its figures are means over seeds with 95 %
+    it. Runs whose settings differ only in the seed are one model: its metrics are means over seeds with 95 %
     intervals, and their spread. A clear winner is a model whose interval overlaps with no other. A run's own
     evaluation.json is reused if weights, images, extractor, count and seed are the same.
     """
 
     runs: Annotated[tuple[str, ...], Arg("RUN RUN ...", positional=True)] = ()
-    """Run folders, folders of saved models, or ids of models on the hub."""
+    """Run folders, folders of saved models, ids of models on the hub, or 'demo'."""
     out: Annotated[Path, Arg("FILE.html")] = Path("comparison.html")
     """The page; the JSON goes beside it."""
     overwrite: bool = False

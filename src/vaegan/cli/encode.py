@@ -19,7 +19,7 @@ class Options(DataPictureOptions):
     """
 
     out: Annotated[Path | None, Arg("FILE", default="RUN/pictures/codes.npz")] = None
-    """.npz is one file of arrays, .parquet a table (extra 'parquet'), a name without ending a folder of shards."""
+    """.npz is one file of arrays, .parquet a table (extra 'parquet'), a name without extension a folder of shards."""
     num: PositiveInt | None = None  # type: ignore[assignment]  # wider than the base on purpose
     """Images of each split, at most, chosen by the seed; default: all."""
     split: Literal["all", "test", "train"] = "all"  # type: ignore[assignment]

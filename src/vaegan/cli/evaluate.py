@@ -21,8 +21,8 @@ Extractor = Literal["classifier", "rotations", "inception", "dinov2", "pixels"]
 class Options(DataPictureOptions):
     """Evaluate a model: samples of each prior and reconstructions against held-out images.
 
-    Prints a table (all metrics of the default prior, the main ones of others), what it means, and writes all as JSON.
-    The real-data baseline is training images measured in place of samples: a model can hardly come closer to held-out
+    Prints a table (all metrics of the default prior, the main ones of others) and a summary, and writes all as JSON.
+    The real-data baseline is training images measured in place of samples: samples can hardly come closer to held-out
     images. Intervals are 95 %. Metrics from different extractors or numbers of images cannot be compared.
     """
 
@@ -100,7 +100,7 @@ def _check_replaces(options: Options, out: Path, before: dict[str, Any] | None) 
         if options.num < num or options.split != split or priors - set(options.prior.split(",")):
             what = ", ".join([f"{num} {split} images", *sorted(priors)])
             raise UserError(
-                f"{out} has more figures: {what}; choose another --out or allow it to be replaced (--overwrite)"
+                f"{out} has more metrics: {what}; choose another --out or allow it to be replaced (--overwrite)"
             )
 
 

@@ -21,7 +21,7 @@ class Options(DataPictureOptions):
     num: Count = 64
     """Number of samples to measure."""
     show: Count = 8
-    """Samples on the sheet, nearest to a training image (in pixels) first."""
+    """Samples in the picture, nearest to a training image (in pixels) first."""
     k: Count = 4
     """Neighbours shown for each sample."""
     held_out: Count = 256

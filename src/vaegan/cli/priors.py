@@ -31,7 +31,7 @@ class Options(DataPictureOptions):
     num: Count = 200_000
     """Images, at most."""
     split: Literal["test", "train"] = "train"
-    """Images trained on or held-out ones."""
+    """Held-out images ('test') or training images ('train')."""
 
 
 defaults = run_defaults

@@ -20,13 +20,13 @@ class Options(Settings):
     """
 
     run: Annotated[str, Arg("RUN", positional=True)]
-    """Run folder, folder of a saved model, or id of a model on the hub."""
+    """Run folder, folder of a saved model, id of a model on the hub, or 'demo'."""
     name: Annotated[str, Arg("OWNER/NAME", positional=True)]
-    """Id of the model on the hub; it is made if it is not there, else gets a new commit."""
+    """Id of the model on the hub; it is created if it does not exist, otherwise it gets a new commit."""
     license: str = "unknown"
     """Licence of the model as the hub spells it: mit, apache-2.0, cc-by-4.0, cc-by-nc-4.0, other ..."""
     out: Annotated[Path | None, Arg("FOLDER")] = None
-    """Write the files into this folder and send nothing."""
+    """Write the files into this folder and upload nothing."""
     overwrite: bool = False
     """Replace files in the --out folder."""
     private: bool = False
@@ -38,7 +38,7 @@ class Options(Settings):
 
 
 def run(options: Options) -> None:
-    """Load, write the card, send."""
+    """Load, write the card, upload."""
     from ..files import check_folder
     from ..models import load
     from ..runs.run_folder import MODEL_CONFIG

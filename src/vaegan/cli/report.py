@@ -50,7 +50,7 @@ def run(options: Options) -> None:
     write_text(out, page)
     for section in sections:
         if section.missing:
-            _log.info("without %s: %s", section.title.lower(), section.missing)
+            _log.info("section %s left out: %s", section.title, section.missing)
     _log.info("report of %.1f MB: %s", out.stat().st_size / 1e6, out)
 
 

@@ -38,7 +38,7 @@ class Options(Settings):
     seeds: Annotated[Count | None, Arg(default=f"{SEEDS}, {QUICK_SEEDS} if quick")] = None
     """Seeds of the attribute-conditional models, from --seed on."""
     out: Annotated[Path | None, Arg("DIR", default="runs/paper, runs/paper-quick")] = None
-    """Folder of all runs, figures and the page."""
+    """Folder of all runs, metrics and the page."""
     overwrite: bool = False
     """Train again what already exists."""
     num: Annotated[int, Field(ge=2, le=10**6)] = 1_000

@@ -15,8 +15,8 @@ from .options import Arg
 class Options(Settings):
     """Train a model; run the same command to resume.
 
-    Defaults come from the recipe: try `vaegan train mnist-conv --help`. A switch alone means True. Ctrl-C and SIGTERM
-    finish the step and save; the exit code is then 130 or 143.
+    Defaults come from the recipe: try `vaegan train mnist-conv --help`. A flag without a value means True. Ctrl-C and
+    SIGTERM finish the step and save; the exit code is then 130 or 143.
     """
 
     recipe: Annotated[str | None, Arg("RECIPE", positional=True, default=DEFAULT)] = None

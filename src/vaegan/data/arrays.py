@@ -33,7 +33,7 @@ class ArrayItems:
         row = np.asarray(self.images[index])
         if row.dtype != np.uint8:
             if not (row.min() >= 0 and row.max() <= 1):
-                raise UserError(f"{self.where}: values of image {index} leave [0, 1]; give floats in [0, 1] or uint8")
+                raise UserError(f"{self.where}: values of image {index} exceed [0, 1]; give floats in [0, 1] or uint8")
             row = np.round(row * WHITE).astype(np.uint8)
         return Image.fromarray(row[..., 0] if row.shape[-1] == 1 else np.ascontiguousarray(row))
 

@@ -106,7 +106,7 @@ def _find(settings: DataSettings) -> Collection | ImageData:
 
 def _existing(source: str) -> Path:
     """Return the path that ``source`` is; UserError if it is not one."""
-    wanted = f"name with --data {_PATHS}, hf:NAME of the Hugging Face hub, or {', '.join(SOURCES)}"
+    wanted = f"--data takes {_PATHS}, hf:NAME from the Hugging Face hub, or {', '.join(SOURCES)}"
     try:
         path = Path(source).expanduser()
         if source and (is_pattern(source) or path.stat()):

@@ -56,7 +56,7 @@ def encode_to_file(
     Args:
         model: has an encoder.
         sets: images by the name of their split; at least one, none empty.
-        out: an .npz, a .parquet, or without an ending the folder of the shards itself.
+        out: an .npz, a .parquet, or without an extension the folder of the shards itself.
         source: JSON-able, what decides the images.
         shard: images of a shard.
         scaled: write codes as diffusion models take them: maps in their shape, times the latent scale factor.

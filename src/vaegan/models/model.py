@@ -156,7 +156,7 @@ class Model(InferenceModel):
         name = self.default_prior if name is None else name
         if name not in self.prior_names:
             hint = nearest(name, self.prior_names) or f"; available: {', '.join(self.prior_names)}"
-            more = ", `vaegan priors` fits others" if name in PRIORS and self.encoder is not None else ""
+            more = "; `vaegan priors` fits others" if name in PRIORS and self.encoder is not None else ""
             raise UserError(f"this model has no prior '{name}'{hint}{more}")
         return self.priors.get(name) or Normal(self.latent_dim)
 

@@ -68,14 +68,14 @@ def _say_left_out(model: InferenceModel, facts: PublicFacts, vectors: Sequence[s
         return
     place = locate(model.folder)
     run = place.run or model.folder
-    why = "made of other weights or priors" if (run / EVALUATION).is_file() else "not measured"
+    why = "of other weights or priors" if (run / EVALUATION).is_file() else "not measured"
     left_out = [] if facts.evaluation else [f"metrics ({why}: vaegan evaluate {run})"]
     if not vectors and (model.folder / VECTORS).is_file():
         left_out += [f"attribute vectors (of other weights or damaged: vaegan attributes {run})"]
     if place.run is None:
         left_out += [f"settings and pictures of the training ({run} is a copy outside its run)"]
     if left_out:
-        log.warning("the card is without %s", ", ".join(left_out))
+        log.warning("the card has no %s", ", no ".join(left_out))
 
 
 def _write_pictures(

@@ -113,7 +113,7 @@ def _weights_errors(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; copy the whole folder of the model") from error
     except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"{path} is damaged ({error}); take it from a copy") from error
+        raise UserError(f"{path} is damaged ({error}); restore it from a copy") from error
 
 
 def _refuse(folder: Path, problems: Mapping[str, Sequence[str]], num: int = 3) -> None:

@@ -28,7 +28,7 @@ _ABOUT = {
 _INTERVALS = (
     "Below each value is its 95 % interval: over seeds (Student's t) where a model has several runs, over images "
     "(bootstrap) where it has one, which does not account for other seeds. ★ marks a clear winner, whose interval "
-    "overlaps with no other; else the models that overlap with the best are named. No width: the interval is unknown."
+    "overlaps with no other; else the models that overlap with the best are named. No interval: it is unknown."
 )
 _SPREAD = "Standard deviations over the runs of a model, with 95 % intervals: lower means less dependence on the seed."
 
@@ -120,7 +120,7 @@ def _strips(
         except UserError:  # a note says what is missing
             continue
     if any(len(model.runs) > 1 for model in comparison.models):
-        caption += " Of several runs the first is shown."
+        caption += " Where a model has several runs, the first is shown."
     return named_strips(rows, caption, lines)
 
 

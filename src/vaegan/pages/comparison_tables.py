@@ -72,7 +72,7 @@ def verdict_of(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -
     rows = [row for group in summary_groups(groups) if group.of != "cost" for row in summary_rows(group) if row.better]
     wins = Counter(models[row.verdict.best].name for row in rows if row.verdict.best is not None)
     counts = ", ".join(f"{name} {num}" for name, num in wins.most_common())
-    wins_text = f"No clear winner in {len(rows) - wins.total()} of {len(rows)} figures; clear wins: {counts or 'none'}."
+    wins_text = f"No clear winner in {len(rows) - wins.total()} of {len(rows)} metrics; clear wins: {counts or 'none'}."
     return " ".join([*_conclusions(groups, models), wins_text])
 
 
@@ -123,7 +123,7 @@ def about(models: Sequence[ComparedModel]) -> str:
     return (
         f"Runs: {runs}. {first['data']['num']:,} held-out images of {first['data']['name']}, {num:,} samples, seed "
         f"{first['seed']}, features of {first['extractor']['name']}. The {REAL} is training images measured in place "
-        "of samples. In brackets: intervals of 95 %, over seeds where a model has several runs, else over images. "
+        "of samples. In brackets: 95 % intervals, over seeds where a model has several runs, else over images. "
         f"Bold: a clear winner, whose interval overlaps with no other. Default priors: {default_priors(models)}."
     )
 

@@ -141,7 +141,7 @@ def _about_table2(results: Results) -> str:
     return (
         f"{len(results.images):,} attribute vectors of held-out images of {results.data.name}, {num} images for each, "
         "codes from N(0, I). A regressor trained on real images alone predicts the attributes of each image; the best "
-        f"image is that of the highest cosine of {num}. Runs: {runs}. Intervals of 95 % are over seeds (Student's t) "
+        f"image is that of the highest cosine of {num}. Runs: {runs}. 95 % intervals are over seeds (Student's t) "
         f"where there are several, else over vectors. {REAL_IMAGES.capitalize()}: held-out images with their own "
         f"attributes, where all error is the regressor's. {OTHERS.capitalize()}: {num} drawn at random for each "
         "vector. Marked: clearly closest to real images."
@@ -172,7 +172,7 @@ def _pixel_table(results: Results) -> Matrix:
     rows = [(REAL_IMAGES, "", _real_cells(results.real_pixels, PIXEL_FIGURES))]
     rows += [(TITLES[kind], "", _real_cells(figures, PIXEL_FIGURES)) for kind, figures in results.pixels.items()]
     caption = (
-        f"{len(results.images):,} held-out images and as many samples, one seed; intervals of 95 % over images. "
+        f"{len(results.images):,} held-out images and as many samples, one seed; 95 % intervals over images. "
         "Sharpness is the variance of the Laplacian: lower than that of real images if blurred, higher if noisy."
     )
     return Matrix(caption, ["model", *(info_of(name).title for name in PIXEL_FIGURES)], rows)

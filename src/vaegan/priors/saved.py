@@ -47,7 +47,7 @@ def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
         if (folder / PRIOR_TENSORS).exists():
             log.warning("%s has no %s: its priors are left out", folder, DESCRIPTION)
         return {}
-    remedy = f"take it from a copy, or delete both files and fit anew: vaegan priors {folder}"
+    remedy = f"restore them from a copy, or delete both files and fit again: vaegan priors {folder}"
     try:
         saved = read_json(folder / DESCRIPTION)
         content = (folder / PRIOR_TENSORS).read_bytes()

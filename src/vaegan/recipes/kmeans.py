@@ -58,7 +58,7 @@ ALL = (
         notes=(
             "then `vaegan cluster RUN`: k-means with ten clusters, a gallery of each, scores against the labels",
             "its galleries show two clusters of zeros; here the agreement of clusters and digits is measured",
-            "not stated there: widths, z (here 10), rate",
+            "not in the source: widths, z (here 10), rate",
         ),
     ),
     recipe(
@@ -68,7 +68,7 @@ ALL = (
         (DATA, _coder("vae", 20), BERNOULLI, ADAM, TrainSettings(epochs=20, batch_size=128)),
         notes=(
             "a true ELBO: cross entropy summed over pixels and KL over z",
-            "not stated there: widths, z (here 20), rate",
+            "not in the source: widths, z (here 20), rate",
         ),
     ),
     recipe(

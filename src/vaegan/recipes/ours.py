@@ -61,7 +61,7 @@ def _few_images() -> Recipe:
         _adam(schedule="cosine", final_lr_factor=0.1),
         TrainSettings(epochs=150, batch_size=32, pretrain_epochs=40, snapshot_epochs=15),
     )
-    summary = "narrow, for some hundred images, minutes on a laptop"
+    summary = "narrow, for a few hundred images, minutes on a laptop"
     origin = "ours: the paper's pattern, a third as wide"
     return recipe("small-32", summary, "few 32x32 images", origin, settings, num_images=500)
 
@@ -95,7 +95,7 @@ ALL = (
     ),
     _on_mnist(
         "mnist-mlp",
-        "fully connected VAE/GAN, two layers of 1024 in each part",
+        "fully connected VAE/GAN, two layers of 1024 in each network",
         "ours: the authors' MNIST network with ten dimensions of z and Adam",
         _without_norm(paper_mlp(1024, 2, 10)),
         _loss(gamma=3.0, kl_weight=0.7, encoder_llike_weight=2.0),

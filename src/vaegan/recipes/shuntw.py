@@ -42,12 +42,12 @@ FACES = ModelSettings(
 ALL = (
     recipe(
         "shuntw-mnist",
-        "convolutional VAE/GAN, hardly any likelihood at Dec",
+        "convolutional VAE/GAN, tiny likelihood weight at Dec",
         "MNIST",
         ORIGIN,
         (data_of("mnist"), MNIST, LOSS, adam(5e-4, beta1=0.5), TrainSettings(epochs=100, batch_size=100)),
         notes=(
-            "not stated there: optimiser, rate (here 5e-4 as for its faces), layer l (here the last convolution)",
+            "not in the source: optimiser, rate (here 5e-4 as for its faces), layer l (here the last convolution)",
             "convolutions without padding: 28, 13, 5 pixels on the way down, 6, 13, 28 on the way up",
             "its authors report that some digits become rare during training; compare with --loss.gamma 1",
         ),
@@ -68,7 +68,7 @@ ALL = (
         notes=(
             "its third schedule of rates: times 0.75 after 6 epochs without a lower held-out loss, from 5e-4 to 5e-6",
             "its other schedules: constant; times 0.85 after 10 epochs, to 1e-4 (--optim.plateau-factor and others)",
-            "not stated there: widths for faces (here as for MNIST, one more layer), dropout, label noise, batch size",
+            "not in the source: widths for faces (here as for MNIST, one more layer), dropout, label noise, batch size",
             "its flipped labels for the generator are the non-saturating loss; 5 % of Dis's targets are flipped",
             "the 10k US Adult Faces are available from their authors on request; any folder of faces works",
         ),

@@ -34,7 +34,7 @@ ALL = (
         ),
         notes=(
             "the sum of squared errors and KL with weight 1: a Gaussian of variance 1/2 in pixels",
-            "not stated there: epochs; its batches have 32 to 100 images",
+            "not in the source: epochs; its batches have 32 to 100 images",
         ),
     ),
     recipe(
@@ -68,7 +68,7 @@ ALL = (
         notes=(
             "mean squared difference of 65,536 features: weights 2 / 65,536 on our sums",
             "we take its KL as a sum over z; if the KL is too small, lower --loss.kl-weight",
-            "not stated there: norms in Dis (here after all layers but the first), epochs; batches of 32 to 100",
+            "not in the source: norms in Dis (here after all layers but the first), epochs; batches of 32 to 100",
             "fixed: tanh on mu, which bounds the codes; weights saved before training",
             "its attribute vectors: `vaegan attributes RUN`",
         ),

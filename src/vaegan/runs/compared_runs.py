@@ -115,7 +115,7 @@ def compare_runs(
                 cache=cache,
             )
         else:
-            _log.info("%s: figures of its %s", run.path, EVALUATION)
+            _log.info("%s: metrics from its %s", run.path, EVALUATION)
         own = model.default_prior if model.prior_names else None
         trained_with = run.config.seed if run.config else model.info.get("seed")
         cost = cost_of(model, run.config, run.records())

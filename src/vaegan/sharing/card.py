@@ -113,7 +113,7 @@ def write_card(facts: CardFacts) -> str:
         "Licence": _license(facts),
     }
     if paper:
-        sections["Citing"] = [f"The method is of arXiv:{paper.arxiv}.\n\n```\n{paper.entry()}\n```"]
+        sections["Citing"] = [f"The method is from arXiv:{paper.arxiv}.\n\n```\n{paper.entry()}\n```"]
     blocks = [f"---\n{_metadata(facts)}\n---", f"# {_escaped(facts.title)}", lead]
     blocks += [_picture(file, about) for file, about in facts.pictures]
     blocks += [f"## {head}\n\n" + "\n".join(lines) for head, lines in sections.items()]
@@ -166,7 +166,7 @@ def _metrics(facts: CardFacts) -> list[str]:
     if evaluation is None:
         return ["None: the model had not been measured when this was written (`vaegan evaluate`)."]
     data, baseline = evaluation["data"], evaluation["yardstick"]
-    lines = ["| of | metric | value | interval of 95 % | real-data baseline | images |", "|---|---|---|---|---|---|"]
+    lines = ["| of | metric | value | 95 % interval | real-data baseline | images |", "|---|---|---|---|---|---|"]
     for _, group, name, figure in _measured(facts):
         interval = f"{plain(figure.low)} to {plain(figure.high)}" if figure.low <= figure.high else "–"
         real = baseline.get(name, {}).get("value") if group in ("samples", "reconstructions") else None
@@ -210,7 +210,7 @@ def _use(facts: CardFacts) -> list[str]:
             lines += [f"edited = model.decode(apply(z, vectors[{facts.vectors[0]!r}], 1.0){last})"]
     lines += ["```"]
     if facts.default_prior is not None:
-        lines += ["", f"or `vaegan sample {facts.name} --out samples.png` in a terminal."]
+        lines += ["", f"Or in a terminal: `vaegan sample {facts.name} --out samples.png`."]
     return lines
 
 
@@ -265,7 +265,7 @@ def _setting_rows(config: Config) -> Iterator[tuple[str, str]]:
     if config.model.kind == "vaegan":
         yield "gamma", f"{loss.gamma:g}"
     if config.model.kind in ("vae", "vae-dis-l", "vaegan"):
-        yield "weight of KL", f"{loss.kl_weight:g}, {loss.kl_schedule}"
+        yield "KL weight", f"{loss.kl_weight:g}, {loss.kl_schedule}"
     if config.model.kind != "gan":
         yield "likelihood", f"{loss.likelihood}, weight at the encoder {loss.encoder_llike_weight:g}"
     if config.model.kind in ("vaegan", "gan"):
@@ -276,8 +276,8 @@ def _setting_rows(config: Config) -> Iterator[tuple[str, str]]:
 def _limits(facts: CardFacts) -> list[str]:
     _, height, width = facts.image_shape
     lines = [
-        f"- It was trained on {_escaped(facts.data)} only: it reconstructs other images as "
-        "something like these, and it inherits their gaps and biases.",
+        f"- It was trained on {_escaped(facts.data)} only: its reconstructions of other images "
+        "resemble these, and it inherits their gaps and biases.",
         f"- It works at {height}x{width} pixels; other images are cropped and resized first.",
     ]
     if "encoder" in facts.parameters:

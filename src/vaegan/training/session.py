@@ -40,7 +40,7 @@ OUTPUTS = (
     ("samples-prior.png", "samples from the best-fitting prior"),
     ("reconstructions", "held-out originals above their reconstructions"),
     ("triptychs", "originals, reconstructions and samples"),
-    ("losses.png", "losses of each part"),
+    ("losses.png", "losses of each network"),
     ("model", "the model: vaegan.load reads it"),
     (BEST, "the model of the snapshot with the best score"),
 )
@@ -247,9 +247,9 @@ class Session:
         was, now = (lr_factor(o.schedule, last, end, **bounds) for end in ends)  # type: ignore[arg-type]
         if was != now:
             log.warning(
-                "schedule %s ends at %s images now, not %s: the learning rate goes from %.3g to %.3g of its start, and "
-                "the model will differ from one trained that long at once", o.schedule, f"{ends[1]:,}", f"{ends[0]:,}",
-                was, now,
+                "schedule %s ends at %s images now, not %s: the learning rate goes from %.3g to %.3g of its first "
+                "value, and the model differs from one trained that long without a stop",
+                o.schedule, f"{ends[1]:,}", f"{ends[0]:,}", was, now,
             )  # fmt: skip
 
     def _say_outdated(self) -> None:

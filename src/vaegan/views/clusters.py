@@ -75,7 +75,7 @@ def conclusion(clusters: Clusters, images: ImageSet) -> str:
     alone = np.bincount(images.labels).max() / len(images)
     return (
         f"Clusters {how} the labels: {scores['purity']:.0%} of the images are in a cluster of mostly their own label, "
-        f"{alone:.0%} have the most frequent label (of all scores higher is better, 1 at best)"
+        f"{alone:.0%} have the most frequent label (all scores: higher is better, at most 1)"
     )
 
 

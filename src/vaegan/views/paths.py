@@ -58,7 +58,7 @@ def paths(
         f"{detour:.2f} times the distance between both ends (a cross-fade has 1); the largest step is {largest:.2f} "
         "times the mean step (constant speed has 1)."
     )
-    facts = (("detour", f"{detour:.2f}"), ("largest step", f"{largest:.2f} of the mean"))
+    facts = (("detour", f"{detour:.2f}"), ("largest step", f"{largest:.2f} times the mean"))
     return View(images, codes=codes, plays_back=True, facts=facts, caption=caption)
 
 

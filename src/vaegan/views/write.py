@@ -24,7 +24,7 @@ from ..report.animation import write_gif
 from ..report.grid import Bytes, to_image, write_picture
 from .view import View
 
-_FORMS = ".png (a grid), .gif (an animation), no ending (a folder of numbered PNGs) or .npz (arrays)"
+_FORMS = ".png (a grid), .gif (an animation), no extension (a folder of numbered PNGs) or .npz (arrays)"
 _ENDINGS = (".png", ".gif", ".npz")
 _OURS, _SOFTWARE = re.compile(r"\d{5,}(_original)?\.png"), ("Software", "vaegan")
 

@@ -179,7 +179,7 @@ class Inception:
         names = [key for key in wanted if key not in counters]
         for key in names:
             if key not in tensors or tensors[key].shape != wanted[key].shape:
-                raise UserError(f"these are not weights of 'inception': {key} is missing or misshapen; see --help")
+                raise UserError(f"these are not weights of 'inception': {key} is missing or of wrong shape; see --help")
         loaded = {key: tensors[key].float() for key in names}
         network.layers.load_state_dict(loaded | counters, assign=True)
         self.fingerprint = fingerprint_of(loaded)

@@ -9,7 +9,7 @@ const PROJECTIONS = { pca: "PCA", tsne: "t-SNE" };
 const PRIORS = { normal: "N(0, I)", gaussian: "Gaussian", mixture: "Gaussian mixture", kde: "kernel density", flow: "flow" };
 const priorTitle = (name) => PRIORS[name] ?? name;
 const KINDS = {
-  ae: "autoencoder", vae: "VAE", gan: "GAN", "vae-dis-l": "VAE with learned similarity (VAE_Dis-l)", vaegan: "VAE/GAN",
+  ae: "autoencoder", vae: "VAE", gan: "GAN", "vae-dis-l": "VAE with a discriminator layer as metric (VAE_Dis_l)", vaegan: "VAE/GAN",
 };
 
 const hasEncoder = (one = model) => "encoder" in (one.parts ?? {});
