@@ -182,6 +182,24 @@ def test_numbers_of_all_commands_have_bounds(command: str, value: str) -> None:
         assert f"--{name}: " in said
 
 
+def test_so_many_threads_as_would_crash_torch_are_refused() -> None:
+    code, said = answer("train", "--train.threads", "100000", "--device", "none")
+    assert code == 2
+    assert "--train.threads: '100000' is not allowed" in said
+
+
+@pytest.mark.parametrize("fact", [{"pretrain_images": "x"}, {"pretrain_images": [2]}, {"attribute_names": 7}])
+def test_facts_that_a_card_shows_have_types(fact: dict[str, Any]) -> None:
+    with folder() as place:
+        shutil.copytree(SAVED / MODELS[0], place / "model")
+        path = place / "model/config.json"
+        description = json.loads(path.read_text())
+        path.write_text(json.dumps(description | {"info": description["info"] | fact}))
+        code, said = answer("push", place / "model", "me/x", "--out", place / "out")
+        assert code == 2
+        assert f"info.{next(iter(fact))}: " in said
+
+
 @more_tried
 @given(st.data())
 def test_any_description_of_a_model(data: st.DataObject) -> None:

@@ -348,7 +348,7 @@ class TrainSettings(Settings):
     """bf16 uses autocast; 'auto' picks the faster one on this device, measured at the start."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     """Memory layout of convolution weights and images; 'auto' as for precision."""
-    threads: PositiveInt | None = None
+    threads: Annotated[int, Field(gt=0, le=1024)] | None = None
     """Threads of each process on a CPU; default: OMP_NUM_THREADS, or as many as other programs leave cores free. A run
     that is resumed keeps its number, because rounding depends on it."""
     compile: bool = False

@@ -58,3 +58,42 @@ def test_another_model_is_chosen(open_page, other):
     again = open_page("#" + page.url.split("#")[1])
     wait_for_images(again, "#samples-grid img", second.sample(16, seed=0))
     assert again.get_by_label("Model").input_value() == "other"
+
+
+@pytest.mark.parametrize(
+    ("view", "path", "answer"),
+    [
+        ("interpolate", "samples?*", {"json": {"codes": [[9.0] * 4] * 4, "images": [], "prior": "normal"}}),
+        ("map", "map?*", {"status": 409, "json": {"error": "its data is not here"}}),
+        ("image", "dimensions?*", {"json": {"dimensions": [{"dimension": 0, "kl": 9.0, "deviation": 9.0}]}}),
+    ],
+)
+def test_an_answer_about_a_model_that_was_left_changes_nothing(open_page, other, view, path, answer):
+    page = open_page("#view=training")
+    waiting = []
+    page.route(f"**/models/bars/{path}", lambda route: waiting.append(route))
+    page.locator(f"#tab-{view}").click()
+    wait_for(page, lambda: waiting)
+    page.locator("#model").select_option(other.name)
+    waiting[0].fulfill(**answer)
+    if view == "interpolate":
+        wait_for(page, lambda: page.locator("#corners img").count() == 4)
+        assert page.evaluate("corners.flat().every((value) => value < 9)")
+    elif view == "map":
+        wait_for(page, lambda: page.evaluate("codeMap?.of") == other.name)
+        assert page.locator("#lack").is_hidden()
+        open_page.complaints.clear()  # Chromium logs the 409
+    else:
+        wait_for(page, lambda: page.locator("#dimensions input").count() > 1)
+
+
+def test_a_corner_of_one_model_is_none_of_another(open_page, other):
+    page = open_page("#view=interpolate")
+    wait_for(page, lambda: page.locator("#corners img").count() == 4)
+    page.evaluate("corners[1] = corners[1].map(() => 9), saveCorners()")
+    page.locator("#tab-image").click()
+    page.locator("#model").select_option(other.name)
+    wait_for(page, lambda: page.evaluate("model.name === 'other' && image?.edited != null"))
+    page.get_by_role("button", name="Use as a corner").click()
+    wait_for(page, lambda: page.evaluate("get('corners')"))
+    assert page.evaluate("get('corners').split('.').map(unpackCode).flat().every((value) => value < 9)")

@@ -137,3 +137,17 @@ def test_an_image_too_large_for_a_link_is_shown_whole(open_page, model, photo):
     again = open_page("#view=image&" + page.url.split("#")[1])
     wait_for_images(again, "#figure-reconstruction img", model.reconstruct(x))
     assert not again.locator("#figure-original").is_visible()
+
+
+def test_a_slider_is_moved_while_another_image_comes(open_page):
+    page = open_page("#view=image")
+    wait_for(page, lambda: page.locator("#dimensions input").count() > 0)
+    waiting = []
+    page.route("**/examples/*", lambda route: waiting.append(route))
+    page.locator("#examples button").nth(1).click()
+    wait_for(page, lambda: waiting)
+    page.locator("#dimensions input").first.fill("1")
+    page.evaluate("edit()")
+    waiting[0].continue_()
+    wait_for(page, lambda: page.evaluate("image?.edited != null"))
+    assert page.locator("#problem").is_hidden()

@@ -142,3 +142,19 @@ def test_a_film_is_stopped(open_page, serve, studio_run, tmp_path):
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Play").wait_for()
     assert int(page.get_by_role("slider", name="After").input_value()) < 401
+
+
+def test_a_film_started_again_runs_once(open_page):
+    page = open_page("#view=training")
+    wait_for(page, lambda: page.evaluate("snapshotImages().length > 1"))
+    page.evaluate(
+        """() => {
+          trained.snapshots.samples = Array(99).fill(trained.snapshots.samples[0]);
+          window.shown = [];
+          window.showSnapshot = () => shown.push(Number(get("moment")));
+          for (let click = 0; click < 3; click += 1) $("play").click();
+        }"""
+    )
+    wait_for(page, lambda: page.evaluate("shown.length >= 5"))
+    assert page.evaluate("shown.slice(0, 5)") == [0, 0, 1, 2, 3]
+    page.get_by_role("button", name="Stop").click()

@@ -31,11 +31,13 @@ class _Facts(BaseModel):
     """Types of the facts about a model that are used; there may be others."""
 
     label_names: tuple[str, ...] = ()
+    attribute_names: tuple[str, ...] = ()
     default_prior: str | None = None
     condition: Conditioning | None = None
     scale_factor: float | None = Field(default=None, allow_inf_nan=False)
     seed: int | None = None
     images: int | None = None
+    pretrain_images: int | None = None
 
 
 class _Description(BaseModel):

@@ -67,7 +67,7 @@ const pngFile = (text) => new Blob([toBytes(text)], { type: "image/png" });
 async function firstImage() {
   const example = model.data && hasEncoder() ? await ifHere(fetchSource("test:0")) : null;
   if (example || !model.default_prior) return example;
-  const { codes, images } = await (await ask(`${here()}/samples?${samplesQuery()}`)).json();
+  const { codes, images } = await askJson(`${here()}/samples?${samplesQuery()}`);
   return { code: codes[0], reconstruction: images[0], title: `Sample of seed ${get("seed")}` };
 }
 
@@ -117,10 +117,10 @@ const showImage = latest(async () => {
 });
 
 let examplesShown = "";
-const showExamples = guarded(async () => {
+const showExamples = latest(async () => {
   const wanted = `${model.name} ${get("examples")}`;
   if (examplesShown === wanted) return;
-  examplesShown = wanted;
+  examplesShown = "";
   $("examples-part").hidden = true;
   if (!model.data || !hasEncoder()) return;
   $("examples").replaceChildren(...placeholders(12));
@@ -130,6 +130,7 @@ const showExamples = guarded(async () => {
     make("button", { type: "button", onclick: () => openSource(`test:${indices[index]}`) },
       make("img", { src: uri, alt: `Image ${indices[index]}${labels[index] ? `: ${labels[index]}` : ""}` }))));
   $("examples-part").hidden = !images.length;
+  examplesShown = wanted;
 });
 
 function range(name, detail, value, change, reach = 4) {
@@ -158,10 +159,12 @@ function reachOf(value, deviation) {
 }
 
 async function fillSliders() {
-  if (leading.of !== version()) {
+  const wanted = version();
+  if (leading.of !== wanted) {
     leading = (await fetchJson(`${here()}/dimensions`, { num: 12 })).dimensions;
-    leading.of = version();
+    leading.of = wanted;
   }
+  if (!image) return;
   const strengths = pairs(get("attributes"));
   $("attributes-note").textContent = model.attributes.length
     ? "1 adds the attribute's mean difference; negative values remove it."
@@ -181,8 +184,11 @@ async function fillSliders() {
 }
 
 const edit = latest(async () => {
-  const body = { codes: [image.code], attributes: pairs(get("attributes")), dimensions: pairs(get("dimensions")), told: conditionOfImage() };
+  const edited = image;
+  if (!edited) return;
+  const body = { codes: [edited.code], attributes: pairs(get("attributes")), dimensions: pairs(get("dimensions")), told: conditionOfImage() };
   const { images, codes } = await postJson(`${here()}/decode`, body);
+  if (image !== edited) return;  // another is on its way, and is edited then
   image.edited = codes[0];
   $("figure-edited").querySelector("img").src = images[0];
   const changes = { ...body.attributes, ...Object.fromEntries(Object.entries(body.dimensions).map(([d, v]) => [`z${d}`, v])) };
@@ -245,10 +251,12 @@ function connectImage() {
     showView();
   });
   $("to-corner").addEventListener("click", guarded(async () => {
-    if (!corners.length) await readCorners();
+    const code = image?.edited;
+    if (!code) return;
+    await readCorners();
     const slot = Number($("to-corner").dataset.next ?? 0) % count();
     $("to-corner").dataset.next = slot + 1;
-    corners[slot] = image.edited;
+    corners[slot] = code;
     saveCorners();
     if (get("view") === "interpolate") showInterpolate();
     say(`Corner set: ${NAMES[count()][slot]}`);

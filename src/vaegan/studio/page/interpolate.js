@@ -93,6 +93,7 @@ async function drawPad(used) {
 }
 
 const blend = latest(async () => {
+  if (corners.length < count()) return;  // they are on their way
   const [x, y] = [Number(get("x")), count() === 2 ? 0.5 : Number(get("y"))];
   $("right").value = x;
   $("down").value = y;

@@ -34,6 +34,7 @@ const showMap = latest(async () => {
     } catch (error) {
       codeMap = null;
       if (error.status !== 409) throw error;
+      if (get("view") !== "map") return;
       return showLack("map", [sentence(error.message), ["samples", "image", "interpolate"]]);  // its data is not here
     } finally {
       $("map-canvas").classList.remove("busy");
@@ -60,7 +61,7 @@ function countImages() {
   }
 }
 
-const showClusters = guarded(async () => {
+const showClusters = latest(async () => {
   const { clusters, split } = await fetchJson(`${here()}/clusters`, clustersQuery());
   allowSaves("clusters", true);
   $("galleries").replaceChildren(...clusters.map(({ name, images, indices }) => make("div", {},

@@ -53,7 +53,7 @@ function showLack(view, lack) {
 const version = () => `${model.name} ${model.version}`;
 
 async function loadModels() {
-  models = (await fetchJson("api/models")).models;
+  models = (await (await ask("api/models")).json()).models;
   $("model").replaceChildren(...models.map(({ name }) => make("option", { value: name }, name)));
 }
 
@@ -70,7 +70,9 @@ const lookAgain = latest(async () => {
 });
 
 function chooseModel() {
+  const before = model?.name;
   model = models.find(({ name }) => name === get("model")) ?? models[0];
+  if (model.name !== before) leaveModel();
   $("model").value = model.name;
   document.title = `${model.name} – vaegan studio`;
   $("about").textContent = model.ready ? aboutModel(model) : `${model.name}: ${model.reason}.`;
@@ -85,6 +87,14 @@ function chooseModel() {
   $("k").placeholder = model.clusters;
   $("place").replaceChildren(...model.maps.map((name) => make("option", { value: name }, PROJECTIONS[name] ?? name)));
   fillCondition();
+}
+
+/* Codes of one model mean nothing to another. */
+function leaveModel() {
+  image = null;
+  corners = [];
+  $("image-shown").hidden = $("blend-edit").disabled = true;
+  $("samples-grid").replaceChildren();
 }
 
 function aboutModel({ kind, image, latent_dim: dims, data, info, condition: given }) {

@@ -22,7 +22,7 @@ const showSamples = latest(async () => {
   grid.classList.add("busy");
   const seed = get("seed");
   try {
-    const { images, codes, prior } = await (await ask(`${here()}/samples?${samplesQuery()}`)).json();
+    const { images, codes, prior } = await askJson(`${here()}/samples?${samplesQuery()}`);
     const label = get("label");
     $("samples-note").textContent = `Prior: ${prior.replace(/^\w+/, priorTitle)}${label ? ` ${label}` : ""}; seed ${seed}. Click an image to edit it.`;
     grid.replaceChildren(...images.map((uri, index) =>

@@ -25,8 +25,17 @@ async function ask(path, body) {
 
 const of = (name) => `api/models/${encodeURIComponent(name)}`;
 const query = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value != null));
-const fetchJson = async (path, values = {}) => (await ask(`${path}?${query(values)}`)).json();
-const postJson = async (path, body) => (await ask(path, body)).json();
+const fetchJson = (path, values = {}) => askJson(`${path}?${query(values)}`);
+const postJson = (path, body) => askJson(path, body);
+
+/* The value of an answer about a model; if another model has been selected meanwhile, nobody waits for it. */
+async function askJson(path, body) {
+  const asker = model.name;
+  const answer = await ask(path, body).then((given) => given.json()).catch((error) => ({ error }));
+  if (model.name !== asker) throw new DOMException("another model is selected", "AbortError");
+  if (answer.error) throw answer.error;
+  return answer;
+}
 
 /* An answer about a model's data, or null if its images, or the one that is asked for, are not here. */
 const ifHere = (answer) => answer.catch((error) => {

@@ -16,7 +16,7 @@ function showView() {
   const wanted = get("view") in VIEWS ? get("view") : "samples";
   $("problem").hidden = true;
   clearTimeout(poll);
-  playing = false;
+  playing = null;
   for (const name of Object.keys(VIEWS)) {
     const chosen = name === wanted;
     $(name).hidden = !chosen;

@@ -4,7 +4,7 @@
 
 let trained = null;
 let charts = [];
-let playing = false;
+let playing = null;  // the film that is shown
 let poll = 0;
 
 const showTraining = latest(async () => {
@@ -129,19 +129,20 @@ function showSnapshot() {
 
 async function play() {
   if (playing) {
-    playing = false;
+    playing = null;
     return;
   }
-  playing = true;
+  const film = (playing = {});
   $("play").textContent = "Stop";
   const length = snapshotImages().length;
-  for (let index = 0; index < length && playing; index += 1) {
+  for (let index = 0; index < length && playing === film; index += 1) {
     set("moment", index);
     showSnapshot();
     await $("snapshot").querySelector("img").decode().catch(() => {});
     await pause(250);
   }
-  playing = false;
+  if (playing && playing !== film) return;  // it was stopped and started again
+  playing = null;
   $("play").textContent = "Play";
 }
 
