@@ -91,7 +91,7 @@ def figures_of(ratio, low, missing=0, copies=0.04, score=-1.0, distance=1.0, sha
         (
             {"normal": figures_of(1.1, 0.9, missing=2, copies=0.2)},
             "Samples (prior normal) are as near to held-out images as training images are, by the Fréchet distance; 2 "
-            "labels are missing; samples lie nearer to training images than held-out images do: the model memorises",
+            "labels are missing; samples lie nearer to training images than held-out images do, a sign of memorisation",
         ),
         ({"normal": figures_of(None, None)}, "No label is missing; no sign of memorisation"),
         (

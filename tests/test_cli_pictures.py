@@ -72,6 +72,12 @@ def test_reconstruct_shows_held_out_images_of_the_runs_data(run, tmp_path):
     assert np.abs(found["images"].astype(int) - to_uint8(model.reconstruct(x)).astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize(("num", "what"), [(1, "1 original and reconstruction"), (2, "originals and reconstructions")])
+def test_what_is_counted_is_in_the_plural_unless_it_is_one(run, tmp_path, capsys, num, what):
+    assert command("reconstruct", run, "--out", tmp_path / "a.png", "--num", num) == 0
+    assert f"{what}: {tmp_path / 'a.png'}" in "".join(capsys.readouterr())
+
+
 def test_reconstruct_other_images(run, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (30, 12, 12, 3), dtype=np.uint8)
     np.save(tmp_path / "x.npy", images)

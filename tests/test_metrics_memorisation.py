@@ -56,7 +56,7 @@ def test_copies_new_images_and_noise_are_told_apart() -> None:
     assert noise.c_t > 8
     said = [in_words(each.nearer, each.c_t, 100, 400) for each in (alike, copied, noise)]
     assert said[0] == "no sign of memorisation"
-    assert said[1] == "samples lie nearer to training images than held-out images do: the model memorises"
+    assert said[1] == "samples lie nearer to training images than held-out images do, a sign of memorisation"
     assert said[2] == "no sign of memorisation: samples lie farther from training images than held-out images do"
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -124,7 +125,7 @@ def write_and_say(view: "View", out: Path, overwrite: bool, num: int, what: str)
 
 def say_where(num: int, what: str, out: Path) -> None:
     """Say what has been written, and where."""
-    _log.info("%d %s: %s", num, what if num > 1 else what.removesuffix("s"), out)
+    _log.info("%d %s: %s", num, what if num > 1 else re.sub(r"s\b", "", what), out)
 
 
 def watched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:

@@ -77,7 +77,7 @@ def run(options: Options) -> None:
         print(f"{report['conclusion'] or 'Nothing could be measured'}.")
     for what, why in report["left_out"].items():
         _log.info("%s not measured: %s", what, why)
-    _log.info("features of %s, %.0f s: %s", report["extractor"]["name"], report["seconds"], out)
+    _log.info("measured in %.0f s, extractor %s: %s", report["seconds"], report["extractor"]["name"], out)
 
 
 def _output(options: Options) -> Path:

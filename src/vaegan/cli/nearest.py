@@ -47,7 +47,7 @@ def run(options: Options) -> None:
     view, measured = nearest_images(
         opened, references, held_out, num=options.num, num_rows=options.show, k=options.k, seed=options.seed
     )
-    write_and_say(view, out, overwrite, len(view.images), "samples and their neighbours")
+    write_and_say(view, out, overwrite, len(view.images), "samples and neighbours")
     write_json(report, measured)
     if console.is_first_process():
         spaces = measured["figures"]

@@ -124,7 +124,7 @@ def conditioning_of(data: ImageData, kind: Literal["labels", "attributes"]) -> C
         "attributes": (data.train.attributes, "put an attributes.csv beside its images"),
     }[kind]
     if recorded is None:
-        raise UserError(f"model.condition {kind}: {data.name} has no {kind}; {remedy}, or set --model.condition none")
+        raise UserError(f"--model.condition {kind}: {data.name} has no {kind}; {remedy}, or set --model.condition none")
     if kind == "labels":
         return Conditioning(kind, data.train.label_names)
     offset, scale, mean = zip(*map(_moments, recorded.T), strict=True)

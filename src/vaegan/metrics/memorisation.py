@@ -74,7 +74,7 @@ def in_words(nearer: float, c_t: float, num_samples: int, num_held_out: int) -> 
     """Say whether samples are copies: their rate or score is over three standard deviations from chance."""
     bound = 0.05 + 3 * math.sqrt(0.05 * 0.95 * (1 / num_samples + 1 / num_held_out))
     if c_t < -3 or nearer > bound:
-        return "samples lie nearer to training images than held-out images do: the model memorises"
+        return "samples lie nearer to training images than held-out images do, a sign of memorisation"
     farther = ": samples lie farther from training images than held-out images do"
     return "no sign of memorisation" + (farther if c_t > 3 else "")
 

@@ -66,7 +66,8 @@ class Mixture(FittedPrior):
     @property
     def components(self) -> str:
         """How many Gaussians."""
-        return f"{len(self.gaussians.weights)} Gaussians"
+        num = len(self.gaussians.weights)
+        return f"{num} Gaussian{'s' * (num > 1)}"
 
     def _draw(self, num: int, generator: torch.Generator, labels: Tensor | None) -> Tensor:
         chosen = choose(self.gaussians.weights, num, generator)

@@ -77,7 +77,7 @@ ALL = (
         *MNIST,
         (DATA, MLP_GAN, GAME, DCGAN_ADAM, TrainSettings(epochs=50, batch_size=128)),
         notes=(
-            "only the name is stated there; here a common narrowing Dis with dropout, and Dec its mirror, with norms",
+            "only its name is in the source; here a narrowing Dis with dropout, and Dec its mirror image, with norms",
         ),
     ),
     recipe(

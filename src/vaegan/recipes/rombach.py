@@ -69,7 +69,7 @@ def _kl(factor: int, latent_dim: int, channels: tuple[int, ...]) -> Recipe:
         f"kl-f{factor}",
         f"autoencoder for latent diffusion, codes of {latent_dim}x{side}x{side}",
         "128x128 images",
-        "arXiv:2112.10752 and the authors' code: kl-f4 and kl-f8 for own images",
+        "arXiv:2112.10752 and the authors' code: kl-f4 and kl-f8 for your own images",
         settings,
         notes=NOTES,
     )
