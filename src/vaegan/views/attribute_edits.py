@@ -91,7 +91,7 @@ def attribute_edits(
     edited = np.array(run.decode(stacked, None if c is None else c[:, None]))
     edited[:, 0] = images.images
     caption = (
-        "Each row is an image, its reconstruction, and this with the vector of an attribute or label added: "
+        "Each row is an image, its reconstruction, and the latter with the vector of an attribute or label added: "
         "the mean code of training images with it minus the mean code of those without it."
     )
     return View(edited, columns=columns, codes=stacked, caption=caption)

@@ -42,7 +42,7 @@ def traversals(
         mu, logvar = run.encode(images)
         assert logvar is not None
         order, kl = order_by_kl(mu, logvar)
-        measures, meaning = [f"{nats:.2f} nats" for nats in kl.tolist()], f"its KL to the prior, {len(images):,} images"
+        measures, meaning = [f"{nats:.2f} nats" for nats in kl.tolist()], f"its KL over {len(images):,} images"
         facts = (
             ("KL, all dimensions", f"{float(kl.sum()):.2f} nats per image"),
             (f"dimensions above {MIN_NATS:g} nats", f"{int((kl > MIN_NATS).sum())} of {len(kl)}"),
@@ -59,6 +59,6 @@ def traversals(
         facts=facts,
         caption=(
             f"Each row changes one dimension of a code from -{reach:g} to {reach:g} (in standard deviations of the "
-            f"prior); the others are held. At its left: the dimension and {meaning}."
+            f"prior); the others are fixed. On its left: the dimension and {meaning}."
         ),
     )
