@@ -343,6 +343,7 @@ def test_killed_decoding_leaves_nothing_that_is_used(tmp_path, opened):
         ('file,age\n"000.png,1\n', "not a table of UTF-8 text"),
         ("file,age\nother.png,1\n", "names none of the images"),
         ("file\n000.png\n", "at least one attribute"),
+        ("000.png,1\n001.png,0\n", "it needs a first line"),
         ("", "at least one attribute"),
         ("\udcff", "not a table"),
     ],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -61,6 +62,14 @@ def test_half_sent_requests_keep_nobody_out(served):
             assert len(connections) <= 20 + 1  # one that is being closed
     for each in half_open:
         each.close()
+
+
+def test_a_malformed_upload_is_no_line_of_the_log(served, caplog):
+    port, _ = served
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    with pytest.raises(HTTPError, match="40"):
+        urlopen(Request(f"http://127.0.0.1:{port}/api/models/x/encode", b"{}", kind), timeout=60)
+    assert caplog.messages == []
 
 
 def test_what_is_not_http_is_answered_in_the_form_of_all_errors(served):

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import UserError, printable
 from .dataset import some_of
+from .image_file import SUFFIXES
 
 ATTRIBUTES, _JSON_LINES = "attributes.csv", "metadata.jsonl"
 TABLES = (ATTRIBUTES, "metadata.csv", _JSON_LINES)
@@ -117,7 +118,7 @@ def _csv_rows(content: bytes, at: str) -> Iterator[tuple[int, str, dict[str, flo
     columns = [column.strip() for column in next(table, [])]
     is_attributes, lower = at.endswith(ATTRIBUTES), [column.lower() for column in columns]
     key = next((lower.index(name) for name in ("file_name", "file") if name in lower), 0 if is_attributes else None)
-    if key is None or not any(columns[:key] + columns[key + 1 :]):
+    if key is None or not any(columns[:key] + columns[key + 1 :]) or lower[key].endswith(SUFFIXES):
         raise LookupError("it needs a first line 'file_name,NAME,...' and at least one attribute")
     if twice := [column for i, column in enumerate(columns) if column and column in columns[:i]]:
         raise UserError(f"{at}, line 1: two columns are called {reprlib.repr(twice[0])}; rename one")

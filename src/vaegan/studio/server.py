@@ -156,6 +156,7 @@ def max_connections() -> int:
 
 def server_of(app: FastAPI) -> uvicorn.Server:
     """Return a server, to be run with `bind`'s socket."""
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # else each malformed upload is a line of the log
     config = uvicorn.Config(
         app,
         http=_Connection,
