@@ -93,6 +93,12 @@ def figures_of(ratio, low, missing=0, copies=0.04, score=-1.0, distance=1.0, sha
             "Samples (prior normal) are as near to held-out images as training images are, by the Fréchet distance; 2 "
             "labels are missing; samples lie nearer to training images than held-out images do, a sign of memorisation",
         ),
+        (
+            {"normal": figures_of(1.1, 0.9, copies=0.2, sharpness=0.1)},
+            "Samples (prior normal) are as near to held-out images as training images are, by the Fréchet distance; "
+            "samples (prior normal) are blurred: 50% of the sharpness of real images; no label is missing; samples lie "
+            "nearer to training images than held-out images do, as blurred samples do even without memorisation",
+        ),
         ({"normal": figures_of(None, None)}, "No label is missing; no sign of memorisation"),
         (
             {"normal": figures_of(9, 8, distance=9.0), "kde": figures_of(0.0, 0.0, distance=0.0, sharpness=0.1)},

@@ -68,6 +68,17 @@ def test_neighbours_of_samples_by_a_loop(run, tmp_path, capsys):
     assert command("nearest", run, *words[:-1], tmp_path / "b.npz", "--split", "test") == 0
 
 
+@pytest.mark.parametrize("blur", [True, False])
+def test_blurred_samples_are_not_called_copies(run, tmp_path, monkeypatch, blur):
+    images = open_data("digits").train.images[:12]
+    faint = (0.8 * images).astype(np.uint8)
+    monkeypatch.setattr("vaegan.runs.opened.OpenedRun.decode", lambda *_: faint if blur else images)
+    assert command("nearest", run, "--num", 12, "--out", tmp_path / "a.png") == 0
+    words = json.loads((tmp_path / "a-distances.json").read_text())["conclusion"]
+    why = ", as blurred samples do even without memorisation" if blur else ", a sign of memorisation"
+    assert words == f"Samples lie nearer to training images than held-out images do{why}"
+
+
 def test_a_gan_has_neighbours_in_pixels_alone(tmp_path, capsys):
     gan = make_run(tmp_path / "gan", "gan")
     assert command("nearest", gan, "--num", 4) == 0

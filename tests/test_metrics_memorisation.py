@@ -57,6 +57,8 @@ def test_copies_new_images_and_noise_are_told_apart() -> None:
     said = [in_words(each.nearer, each.c_t, 100, 400) for each in (alike, copied, noise)]
     assert said[0] == "no sign of memorisation"
     assert said[1] == "samples lie nearer to training images than held-out images do, a sign of memorisation"
+    blurred = in_words(copied.nearer, copied.c_t, 100, 400, blurred=True)
+    assert blurred.endswith("than held-out images do, as blurred samples do even without memorisation")
     assert said[2] == "no sign of memorisation: samples lie farther from training images than held-out images do"
 
 

@@ -12,6 +12,7 @@ from ..data.dataset import ImageData
 from ..errors import UserError, nearest
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
 from ..metrics.figures import GROUPS, Figure, Figures, as_json, from_json
+from ..metrics.image_quality import BLURRED
 from ..metrics.memorisation import in_words
 from ..models import Model
 from ..version import __version__
@@ -24,8 +25,6 @@ FORMAT = 1
 ENOUGH = 250
 """Real images that a distance needs: twice the 128 dimensions of the usual features. The real-data baseline grows with
 fewer: digits with a 3x3 blur are 20 times as far as it from 1,800 others, 4 times from 250, 1.5 times from 60."""
-BLURRED = 0.75
-"""Share of the sharpness of real images below which others are called blurred."""
 
 
 def evaluate(
@@ -120,15 +119,17 @@ def conclusion(report: dict[str, Any]) -> str:
         remedy = "--num, or training with a larger --data.held-out"
         few = f"{num} {those} images are too few to say how near {what} are to real ones; take {ENOUGH} ({remedy})"
         parts.append(few if num < ENOUGH else text)
-    real = baseline.get("sharpness", unknown)
+    real, blurred = baseline.get("sharpness", unknown), []
     for each, of_each in {what: figures, "reconstructions": reconstructions}.items():
         if (own := of_each.get("sharpness", unknown)).high < BLURRED * real.low:
+            blurred.append(each)
             parts.append(f"{each} are blurred: {own.value / real.value:.0%} of the sharpness of real images")
     if "missing_labels" in figures:
         missing = int(figures["missing_labels"].value)
         parts.append(f"{missing or 'no'} label{'s are' if missing > 1 else ' is'} missing")
     if copies := figures.get("copies_nearer"):
-        parts.append(in_words(copies.value, figures["copies_score"].value, copies.num or 1, num))
+        score = figures["copies_score"].value
+        parts.append(in_words(copies.value, score, copies.num or 1, num, blurred=what in blurred))
     text = "; ".join(parts)
     return text[:1].upper() + text[1:]
 

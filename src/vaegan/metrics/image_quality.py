@@ -10,6 +10,8 @@ below it, noisy ones above. Colours are averaged to grey first.
 import torch
 from torch import Tensor
 
+BLURRED = 0.75
+"""Share of the sharpness of real images below which others are called blurred."""
 _HIGHEST_PSNR = 100.0
 
 

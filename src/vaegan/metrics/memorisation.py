@@ -70,11 +70,15 @@ def copying_score(samples: Tensor, held_out: Tensor) -> float:
     return (u - pairs / 2) / math.sqrt(pairs * (num_samples + num_held_out + 1) / 12)
 
 
-def in_words(nearer: float, c_t: float, num_samples: int, num_held_out: int) -> str:
-    """Say whether samples are copies: their rate or score is over three standard deviations from chance."""
+def in_words(nearer: float, c_t: float, num_samples: int, num_held_out: int, *, blurred: bool = False) -> str:
+    """Say whether samples are copies: their rate or score is over three standard deviations from chance.
+
+    Blurred samples lie nearer to all images, copies or not, so that nothing follows from it.
+    """
     bound = 0.05 + 3 * math.sqrt(0.05 * 0.95 * (1 / num_samples + 1 / num_held_out))
     if c_t < -3 or nearer > bound:
-        return "samples lie nearer to training images than held-out images do, a sign of memorisation"
+        why = "as blurred samples do even without memorisation" if blurred else "a sign of memorisation"
+        return f"samples lie nearer to training images than held-out images do, {why}"
     farther = ": samples lie farther from training images than held-out images do"
     return "no sign of memorisation" + (farther if c_t > 3 else "")
 

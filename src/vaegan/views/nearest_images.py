@@ -10,7 +10,9 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..latent.encoding import encode_images
+from ..metrics.image_quality import BLURRED, laplacian_variance
 from ..metrics.memorisation import find_nearest, in_words, memorisation
+from ..pixels import to_unit
 from ..runs.opened import OpenedRun
 from .view import View
 
@@ -48,7 +50,9 @@ def nearest_images(
         space: asdict(memorisation(distances[:num, 0], distances[num:, 0]))
         for space, (distances, _) in neighbours.items()
     }
-    words = in_words(figures["pixels"]["nearer"], figures["pixels"]["c_t"], num, len(held_out))
+    sharpness = laplacian_variance(to_unit(both))
+    blurred = bool(sharpness[:num].mean() < BLURRED * sharpness[num:].mean())
+    words = in_words(figures["pixels"]["nearer"], figures["pixels"]["c_t"], num, len(held_out), blurred=blurred)
     measured = {"figures": figures, "conclusion": words[0].upper() + words[1:]}
     return view, measured | {"neighbours": _named(neighbours, num, references)}
 
