@@ -213,6 +213,8 @@ def test_best_is_a_model_folder_that_knows_its_data(runs, tmp_path):
 def test_a_run_without_a_best_model(runs):
     with pytest.raises(vaegan.UserError, match=r"without has no best model; train it with --train.best-metric fd"):
         vaegan.load(runs / "without", which="best")
+    with pytest.raises(vaegan.UserError, match=r"without has no best model; train it with --train.best-metric fd"):
+        vaegan.load(runs / "without" / "best")
 
 
 def test_the_report_shows_scores(runs):

@@ -56,10 +56,11 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
     (``hub``: see `sharing.hub`).
     """
     folder = Path(path).expanduser()
-    if which == "best":
-        if not _is_model(folder / BEST):
-            raise UserError(f"{folder} has no best model; train it with --train.best-metric fd, or take its last one")
+    if which == "best" and _is_model(folder / BEST):
         return Place(folder / BEST, folder, "best")
+    above = folder if which == "best" else folder.parent
+    if which == "best" or (folder.name == BEST and not folder.exists() and (above / SETTINGS).is_file()):
+        raise UserError(f"{above} has no best model; train it with --train.best-metric fd, or take its last one")
     if _is_model(folder):
         resolved = folder.resolve()
         if resolved.name in (MODEL, BEST) and (resolved.parent / SETTINGS).is_file():
