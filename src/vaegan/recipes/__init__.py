@@ -1,6 +1,7 @@
 """Recipes: named, complete settings, each with its origin; a file per origin. No torch here."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..config import Config
@@ -24,6 +25,8 @@ def named(name: str) -> Recipe:
     """Return the recipe of that name; UserError with the nearest name if there is none."""
     if name not in RECIPES:
         hint = nearest(name, RECIPES) or "; `vaegan recipes` lists them"
+        if Path(name).exists():
+            hint = f"; to train on these images, write --data {name}"
         raise UserError(f"unknown recipe {name!r}{hint}")
     return RECIPES[name]
 
