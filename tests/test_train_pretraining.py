@@ -80,6 +80,12 @@ def test_the_phase_is_said_and_closes_a_window(command, tiny, tmp_path, plain_cu
     assert "run: further training makes evaluation.json (vaegan evaluate) outdated; run these commands" in resumed.err
 
 
+def test_pretraining_that_is_the_whole_run_is_said(command, tiny, tmp_path, plain_curves, capsys):
+    assert command("train", *tiny, *WORDS, "--out", tmp_path / "run", "--train.images", "64") == 0
+    left = "100% of this run, nothing is left to train a VAE/GAN"
+    assert f"vaegan: --train.pretrain-epochs 1.5 is {left}; lower it, or train longer" in capsys.readouterr().err
+
+
 def test_a_run_of_one_phase_says_nothing_of_phases(command, tiny, tmp_path, plain_curves, capsys):
     assert command("train", *tiny, "--out", tmp_path / "run") == 0
     assert not any("phase" in record for record in records(tmp_path / "run"))

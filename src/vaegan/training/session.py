@@ -235,7 +235,8 @@ class Session:
             log.info("up to %s images encoder and decoder train as an autoencoder, then as %s", f"{num:,}", kind)
             if num > 0.5 * self.total:
                 share = f"--train.pretrain-epochs {t.pretrain_epochs:g} is {min(num / self.total, 1):.0%} of this run"
-                log.warning("%s, little is left to train %s; lower it, or train longer", share, kind)
+                left = "little" if num < self.total else "nothing"
+                log.warning("%s, %s is left to train %s; lower it, or train longer", share, left, kind)
 
     def _say_changed_rate(self) -> None:
         """Say so if the run is resumed with another length, and so with another learning rate."""
