@@ -80,6 +80,16 @@ def test_pictures_of_another_size_are_left_out(tmp_path):
     assert write_animation(tmp_path / "samples.gif", numbered_pictures(tmp_path / "samples")) == 2
 
 
+def test_pictures_of_the_user_and_damaged_ones_are_left_out(tmp_path):
+    snapshots(tmp_path / "samples", ["2.png", "3.png", "mine.png"])
+    for name in ("4.png", "zz.png"):
+        (tmp_path / "samples" / name).write_text("no picture")
+    pictures = numbered_pictures(tmp_path / "samples")
+    assert [path.name for path in pictures] == ["2.png", "3.png", "4.png"]
+    assert write_animation(tmp_path / "samples.gif", pictures) == 2
+    assert write_animation(tmp_path / "none.gif", pictures[2:]) == 0
+
+
 def test_an_empty_folder_makes_no_animation(tmp_path):
     snapshots(tmp_path / "samples", [])
     assert write_animation(tmp_path / "samples.gif", numbered_pictures(tmp_path / "samples")) == 0

@@ -169,6 +169,13 @@ def test_what_is_shared_is_the_model_and_can_be_shared_on(run, tmp_path):
     assert second.splitlines()[:4] == first.splitlines()[:4]
 
 
+def test_a_picture_of_the_user_is_not_shared(run, tmp_path):
+    (run / "reconstructions").mkdir(exist_ok=True)
+    (run / "reconstructions" / "zz.png").write_bytes(b"mine")
+    vaegan.load(run).save_pretrained(tmp_path / "out")
+    assert not [file for file in (tmp_path / "out").rglob("*.png") if file.read_bytes() == b"mine"]
+
+
 def test_figures_of_another_state_are_left_out(run, tmp_path):
     model = vaegan.load(run)
     with torch.no_grad():

@@ -38,20 +38,20 @@ def write_gif(
 def write_animation(path: Path, pictures: Sequence[Path], max_frames: int = 100) -> int:
     """Write PNGs as one animation; return its number of frames.
 
-    Pictures of another size than the last one are left out; of more than ``max_frames``, evenly spaced ones are used.
-    Without pictures, nothing is written.
+    Damaged pictures and those of another size than the last one are left out; of more than ``max_frames``, evenly
+    spaced ones are used. Without pictures, nothing is written.
     """
-    if not pictures:
+    whole = [frame for picture in evenly(pictures, max_frames) if (frame := _read(picture)) is not None]
+    if not whole:
         return 0
-    shape = _read(pictures[-1]).shape
-    frames = [frame for picture in evenly(pictures, max_frames) if (frame := _read(picture)).shape == shape]
+    frames = [frame for frame in whole if frame.shape == whole[-1].shape]
     write_gif(path, frames, last_seconds=1.5)
     return len(frames)
 
 
 def numbered_pictures(folder: Path) -> list[Path]:
-    """Return the PNGs of a folder, in the order of their numbers: 9.png comes before 10.png."""
-    paths = [path for path in folder.glob("*.png") if not path.name.startswith(".")]
+    """Return the PNGs of a folder that are named by numbers, in their order: 9.png comes before 10.png."""
+    paths = [path for path in folder.glob("*.png") if path.stem.isdecimal()]
     return sorted(paths, key=lambda path: (len(path.stem), path.stem))
 
 
@@ -63,9 +63,12 @@ def _paletted(frame: NDArray[np.uint8]) -> Image.Image:
     return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
-        array = np.asarray(image)
+def _read(path: Path) -> NDArray[np.uint8] | None:
+    try:
+        with Image.open(path) as image:
+            array = np.asarray(image)
+    except (OSError, SyntaxError, ValueError):  # Pillow raises them all for a damaged file
+        return None
     return array[:, :, None] if array.ndim == 2 else array
 
 

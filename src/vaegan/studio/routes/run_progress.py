@@ -51,11 +51,10 @@ def training(served: Served, form: Literal["json", "npz"] = "json") -> Response:
 def animation(served: Served, kind: SnapshotKind) -> Response:
     """Return all snapshots of a kind as an animation (GIF)."""
     paths = _progress_of(served).pictures(kind)
-    if not paths:
-        raise Refused(404, f"{served.name} has no snapshots of {kind}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "snapshots.gif"
-        write_animation(path, paths, _MAX_FRAMES)
+        if not write_animation(path, paths, _MAX_FRAMES):
+            raise Refused(404, f"{served.name} has no snapshots of {kind}")
         return attachment(path.read_bytes(), f"{served.name}-{kind}.gif")
 
 
