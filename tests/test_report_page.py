@@ -371,9 +371,13 @@ def test_many_large_snapshots_stay_within_the_bound(tmp_path, monkeypatch):
     assert all(pane.size == (80, 80) for pane in slider.panes)
 
 
-def test_a_missing_picture_is_said(tmp_path):
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_a_missing_or_damaged_picture_is_said(tmp_path, content):
     run = make_run(tmp_path / "run")
-    (run / "samples" / f"{8000:012d}.png").unlink()
+    path = run / "samples" / f"{8000:012d}.png"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
     found = report(run, "--num", 50)
     assert found.source.count("No picture at this snapshot.") == 1
     assert found.source.count('class="frame"') == 5

@@ -172,6 +172,7 @@ def test_what_is_shared_is_the_model_and_can_be_shared_on(run, tmp_path):
 def test_a_picture_of_the_user_is_not_shared(run, tmp_path):
     (run / "reconstructions").mkdir(exist_ok=True)
     (run / "reconstructions" / "zz.png").write_bytes(b"mine")
+    (run / "reconstructions" / "999999999999.png").write_bytes(b"mine")  # damaged, after the newest
     vaegan.load(run).save_pretrained(tmp_path / "out")
     assert not [file for file in (tmp_path / "out").rglob("*.png") if file.read_bytes() == b"mine"]
 

@@ -11,13 +11,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel
 
 from ..config import PARTS, Config
 from ..progress import duration
 from ..recipes import RECIPES
-from ..report.animation import evenly
+from ..report.animation import evenly, numbered_pictures, read_picture
 from ..report.chart import Line, draw_chart
 from ..report.curves import Lines, collect_lines, loss_charts, phase_marks, rate_chart, score_chart
 from .content import Block, Facts, Fold, Note, Section, Table
@@ -213,7 +212,7 @@ class SnapshotSlider:
 
 def snapshots_section(run: Path, records: Iterable[Mapping[str, Any]]) -> Section:
     """Return a slider over the grids of a run's snapshots; the records have the epoch of each."""
-    folders = {name: _pictures(run / name) for name in _FOLDERS}
+    folders = {name: {int(path.stem): path for path in numbered_pictures(run / name)} for name in _FOLDERS}
     folders = {name: pictures for name, pictures in folders.items() if pictures}
     if not folders:
         return Section("Snapshots over time", [Note("No snapshots yet.")])
@@ -229,20 +228,10 @@ def snapshots_section(run: Path, records: Iterable[Mapping[str, Any]]) -> Sectio
     return Section("Snapshots over time", [Fold(f"Show the snapshots ({len(chosen)})", [slider])], text)
 
 
-def _pictures(folder: Path) -> dict[int, Path]:
-    """Return the pictures of a folder by the images seen."""
-    return {int(path.stem): path for path in folder.glob("*.png") if path.stem.isdecimal()}
-
-
 def _pane(name: str, pictures: Mapping[int, Path], snapshots: Sequence[int], limit: int) -> Pane:
-    frames = [_frame(pictures[images], limit) if images in pictures else "" for images in snapshots]
-    with Image.open(pictures[max(pictures)]) as last:
-        return Pane(*_FOLDERS[name], last.size, frames)
-
-
-def _frame(path: Path, limit: int) -> str:
-    with Image.open(path) as image:
-        return data_uri(image, limit)
+    images = [read_picture(pictures[seen]) if seen in pictures else None for seen in snapshots]
+    sizes = [(1, 1), *(image.size for image in images if image)]
+    return Pane(*_FOLDERS[name], sizes[-1], [data_uri(image, limit) if image else "" for image in images])
 
 
 def _words(images: int, epochs: Mapping[int, float]) -> str:

@@ -41,7 +41,7 @@ def write_animation(path: Path, pictures: Sequence[Path], max_frames: int = 100)
     Damaged pictures and those of another size than the last one are left out; of more than ``max_frames``, evenly
     spaced ones are used. Without pictures, nothing is written.
     """
-    whole = [frame for picture in evenly(pictures, max_frames) if (frame := _read(picture)) is not None]
+    whole = [_array(image) for path in evenly(pictures, max_frames) if (image := read_picture(path)) is not None]
     if not whole:
         return 0
     frames = [frame for frame in whole if frame.shape == whole[-1].shape]
@@ -63,12 +63,17 @@ def _paletted(frame: NDArray[np.uint8]) -> Image.Image:
     return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
-def _read(path: Path) -> NDArray[np.uint8] | None:
+def read_picture(path: Path) -> Image.Image | None:
+    """Return a picture, None if the file is damaged."""
     try:
         with Image.open(path) as image:
-            array = np.asarray(image)
+            return image.copy()
     except (OSError, SyntaxError, ValueError):  # Pillow raises them all for a damaged file
         return None
+
+
+def _array(image: Image.Image) -> NDArray[np.uint8]:
+    array = np.asarray(image)
     return array[:, :, None] if array.ndim == 2 else array
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..config import Config
 from ..errors import UserError
 from ..files import read_mapping
-from ..report.animation import numbered_pictures
+from ..report.animation import numbered_pictures, read_picture
 from ..runs.locate import Place
 from ..runs.run_folder import DATA, LOSSES, RECONSTRUCTIONS, SETTINGS
 from ..settings_io import load_yaml
@@ -36,9 +36,9 @@ def public_facts(place: Place | None, digest: str) -> PublicFacts:
         return PublicFacts()
     run = place.run or place.model
     assert run is not None, "a place has a run or a model"
-    reconstructions = [None, *numbered_pictures(run / RECONSTRUCTIONS)]
+    newest = reversed(numbered_pictures(run / RECONSTRUCTIONS))
     pictures = {
-        "reconstructions": reconstructions[-1] if place.which == "last" else None,
+        "reconstructions": next(filter(read_picture, newest), None) if place.which == "last" else None,
         "losses": run / LOSSES,
     }
     return PublicFacts(
