@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from vaegan.recipes import config_for
 from vaegan.runs.compared_runs import distinct_names, group_by_seed, group_names
 from vaegan.settings_io import dump_yaml
@@ -58,8 +60,17 @@ def test_names_are_no_longer_than_they_must_be():
 
 def test_a_group_is_named_after_what_its_runs_share():
     def group(*names):
-        return [SimpleNamespace(name=name, config=None, model=lambda: SimpleNamespace(kind="vaegan")) for name in names]
+        return [
+            SimpleNamespace(name=name, config=None, model=lambda: SimpleNamespace(kind="vaegan", info={}))
+            for name in names
+        ]
 
     groups = [group("plain-0", "plain-1"), group("augmented-0", "augmented-10"), group("seed-1")]
     assert group_names(groups) == ["VAE/GAN plain", "VAE/GAN augmented", "VAE/GAN seed-1"]
     assert group_names([group("1", "2"), group("b")]) == ["VAE/GAN 1", "VAE/GAN b"]
+
+
+@pytest.mark.parametrize(("images", "name"), [(160, "AE (pre-training of VAE/GAN)"), (161, "VAE/GAN")])
+def test_a_model_whose_training_ended_in_pretraining_is_named_so(images, name):
+    model = SimpleNamespace(kind="vaegan", info={"images": images, "pretrain_images": 160})
+    assert group_names([[SimpleNamespace(name="a", config=None, model=lambda: model)]]) == [name]

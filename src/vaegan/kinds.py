@@ -17,6 +17,11 @@ _SIZES: dict[tuple[str, str], dict[str, Any]] = {
 """Sizes of a part where a family of networks is chosen that the settings have no sizes for."""
 
 
+def ended_in_pretraining(info: Mapping[str, Any]) -> bool:
+    """Whether training ended in the pre-training as an autoencoder, by a model's facts."""
+    return (info.get("images") or 0) <= (info.get("pretrain_images") or -1)
+
+
 def settings_that_follow(base: Config, named: Mapping[str, Any]) -> dict[str, Any]:
     """Return the further settings, by dotted name, that must change for another kind of model or family of networks.
 

@@ -17,7 +17,9 @@ from ..errors import UserError
 from ..evaluation.comparison import ComparedModel, FigureGroup, MeasuredRun, as_json, compare
 from ..evaluation.measure import FORMAT, evaluate
 from ..evaluation.reference import priors_of
+from ..kinds import ended_in_pretraining
 from ..metrics.extractors.features import FeatureExtractor
+from ..models import Model
 from ..settings_io import load_yaml
 from ..training.profiling import cost_of
 from ..training.resuming import MAY_CHANGE, OF_PLATEAUS
@@ -160,7 +162,7 @@ def stage_of(run: OpenedRun) -> Stage:
 
 def group_names(groups: Sequence[Sequence[OpenedRun]]) -> list[str]:
     """Return a name of each group: its kind, with recipe or run only where kinds are the same."""
-    kinds = [KINDS[group[0].model().kind].title for group in groups]
+    kinds = [_kind_of(group[0].model()) for group in groups]
     pairs = list(zip(kinds, groups, strict=True))
     recipes = [f"{kind} {group[0].config.recipe}" if group[0].config else kind for kind, group in pairs]
     runs = [f"{kind} {_common_start([run.name for run in group])}" for kind, group in pairs]
@@ -169,6 +171,11 @@ def group_names(groups: Sequence[Sequence[OpenedRun]]) -> list[str]:
         kind if num_kinds[kind] == 1 else recipe if num_recipes[recipe] == 1 else run
         for kind, recipe, run in zip(kinds, recipes, runs, strict=True)
     ]
+
+
+def _kind_of(model: Model) -> str:
+    title = KINDS[model.kind].title
+    return f"AE (pre-training of {title})" if ended_in_pretraining(model.info) else title
 
 
 def _common_start(names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..config import KINDS, Config
+from ..kinds import ended_in_pretraining
 from ..metrics.figures import GROUPS, Figure, info_of, plain, shown_in
 from .public_facts import PublicFacts
 
@@ -79,8 +80,8 @@ class CardFacts:
     @property
     def phrase(self) -> str:
         """What it is, in a sentence; its pre-training if training ended there."""
-        phrase, images = KINDS[self.kind].phrase, self.info.get("images") or 0
-        return f"an autoencoder (the pre-training of {phrase})" if images <= self.pretraining else phrase
+        phrase = KINDS[self.kind].phrase
+        return f"an autoencoder (the pre-training of {phrase})" if ended_in_pretraining(self.info) else phrase
 
     @property
     def pretraining(self) -> int:

@@ -282,6 +282,11 @@ class Session:
             log.info("stopped at %s images, everything saved; run the same command to resume: %s", seen, path)
             return
         log.info("done in %s: %s", duration(time.monotonic() - self._begin), path)
+        if self.trainer.pretrains(self.trainer.images - self.config.train.batch_size):
+            log.warning(
+                "training ended in pre-training, as an autoencoder; to go on as %s, run again with a larger --train.%s",
+                KINDS[self.model.kind].phrase, "epochs" if self.config.train.images is None else "images",
+            )  # fmt: skip
         self._list_outputs()
 
     def _list_outputs(self) -> None:
