@@ -47,6 +47,8 @@ def test_the_table_shows_what_the_file_holds(run, tmp_path, capsys):
     assert rows["samples, normal", "Fréchet distance"] == [
         "lower", f"{one['value']:.4g}", interval, f"{real['value']:.4g}", "100"
     ]  # fmt: skip
+    assert report["default_prior"] == "normal"
+    assert report["data"]["available"] > report["data"]["num"] == 100
     assert report["conclusion"] == conclusion(report)
     assert f"{report['conclusion']}." in lines
     assert command(*words) == 0  # the run's own file is replaced
@@ -58,13 +60,18 @@ def test_the_table_shows_what_the_file_holds(run, tmp_path, capsys):
 
 
 def test_more_figures_are_not_replaced_by_fewer():
-    before = {"yardstick": {"frechet_distance": {"num": 1524}}, "data": {"split": "test"}, "samples": {"normal": {}}}
-    less = [{"num": 1}, {"split": "train"}, {"prior": "gaussian"}]
+    before = {"data": {"split": "test", "num": 53}, "samples": {"normal": {}}}
+    before["yardstick"] = {"frechet_distance": {"num": 1524}}
+    less = [{"num": 1}, {"num": 250}, {"split": "train"}, {"prior": "gaussian"}]
+    what = "e.json has (more|other) metrics: 53 held-out images, 1524 training images as baseline"
     for words in less:
-        with pytest.raises(UserError, match=r"e.json has more metrics: 1524 test images.*; .*\(--overwrite\)"):
+        with pytest.raises(UserError, match=rf"{what}(, samples of normal)?; .*\(--overwrite\)"):
             _check_replaces(Options(run="r", **words), Path("e.json"), before)
     for words in ({}, {"num": 1524}, {"prior": "normal,gaussian"}):
         _check_replaces(Options(run="r", **words), Path("e.json"), before)
+    before["data"]["num"] = 2000
+    with pytest.raises(UserError, match="2000 held-out images, 1524 training images"):
+        _check_replaces(Options(run="r", num=1600), Path("e.json"), before)
     for damaged in (None, {}, {"yardstick": 3}):
         _check_replaces(Options(run="r", num=1), Path("e.json"), damaged)
 
@@ -117,14 +124,14 @@ def test_the_conclusion(samples, sentence):
     assert conclusion(report_of(samples)) == sentence
 
 
-def report_of(samples, num=500, split="test", sharpness=0.2):
+def report_of(samples, num=500, split="test", sharpness=0.2, available=None):
     reconstructions = figures_of(3, 2, sharpness=sharpness)
     reconstructions = {name: reconstructions[name] for name in ("frechet_distance", "frechet_ratio", "sharpness")}
     return {
         "samples": samples,
         "reconstructions": reconstructions,
         "yardstick": figures_of(None, None),
-        "data": {"num": num, "split": split},
+        "data": {"num": num, "split": split, "available": available or num},
     }
 
 
@@ -132,8 +139,30 @@ def report_of(samples, num=500, split="test", sharpness=0.2):
 def test_too_few_images_conclude_nothing(num, concludes):
     sentence = conclusion(report_of({"normal": figures_of(1.1, 0.9)}, num))
     assert ("as near to held-out images" in sentence) == concludes
-    few = f"{num} held-out images are too few to say how near samples (prior normal) are to real ones; take 250 (--num"
+    few = (
+        f"{num} held-out images are too few to say how near samples (prior normal) are to real ones; take 250 (training"
+    )
     assert sentence.startswith(few) != concludes
+
+
+@pytest.mark.parametrize(
+    ("available", "split", "remedy"),
+    [
+        (53, "test", "training with a larger --data.held-out"),
+        (249, "test", "--num and training with a larger --data.held-out"),
+        (250, "test", "--num"),
+        (53, "train", "training on more images"),
+    ],
+)
+def test_num_is_a_remedy_only_where_there_are_more_images(available, split, remedy):
+    sentence = conclusion(report_of({"normal": figures_of(1.1, 0.9)}, 53, split, available=available))
+    assert f" are too few to say how near samples (prior normal) are to real ones; take 250 ({remedy}); " in sentence
+
+
+def test_the_conclusion_is_about_the_default_prior():
+    report = report_of({"normal": figures_of(9, 8, distance=9.0), "kde": figures_of(1.5, 1.2)})
+    for default, what in (("normal", "normal) are 9"), ("kde", "kde) are 1.5"), ("flow", "kde) are 1.5")):
+        assert conclusion(report | {"default_prior": default}).startswith(f"Samples (prior {what} times as far")
 
 
 def test_blurred_reconstructions_are_named_beside_samples_and_alone():

@@ -95,12 +95,16 @@ def _output(options: Options) -> Path:
 def _check_replaces(options: Options, out: Path, before: dict[str, Any] | None) -> None:
     """Raise UserError if what has been measured of this very model is more than what is to be measured now."""
     with contextlib.suppress(KeyError, TypeError):  # there is none, or it is not ours
-        num, split = before["yardstick"]["frechet_distance"]["num"], before["data"]["split"]  # type: ignore[index]
+        baseline = before["yardstick"]["frechet_distance"]["num"]  # type: ignore[index]
+        num, split = before["data"]["num"], before["data"]["split"]  # type: ignore[index]
         priors = set(before["samples"]) if options.prior != "all" else set()  # type: ignore[index]
-        if options.num < num or options.split != split or priors - set(options.prior.split(",")):
-            what = ", ".join([f"{num} {split} images", *sorted(priors)])
+        if options.num < max(num, baseline) or options.split != split or priors - set(options.prior.split(",")):
+            those, others = ("held-out", "training") if split == "test" else ("training", "held-out")
+            what = f"{num} {those} images, {baseline} {others} images as baseline"
+            what += f", samples of {', '.join(sorted(priors))}" if priors else ""
+            kind = "more" if options.split == split else "other"
             raise UserError(
-                f"{out} has more metrics: {what}; choose another --out or allow it to be replaced (--overwrite)"
+                f"{out} has {kind} metrics: {what}; choose another --out or allow it to be replaced (--overwrite)"
             )
 
 

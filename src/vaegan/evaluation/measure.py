@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def evaluate(
     Returns:
         JSON-able: 'model', 'data', 'extractor', 'seed'; figures (see `metrics.figures.Figure`) by name under
         'yardstick' (the real-data baseline), 'reconstructions', 'likelihood', 'codes' and, by prior, 'samples';
-        'left_out', what could not be measured and why; 'seconds'; 'conclusion' in words.
+        'left_out', what could not be measured and why; 'seconds'; 'conclusion' in words, of the 'default_prior'.
 
     Raises:
         UserError: if the model lacks a prior in `priors`, or the data do not fit.
@@ -88,9 +88,16 @@ def evaluate(
         "format": FORMAT,
         "vaegan": __version__,
         "model": {"kind": model.kind, "latent_dim": model.latent_dim, "info": model.info, "digest": model.digest()},
-        "data": {"name": data.name, "fingerprint": data.fingerprint, "split": split, "num": len(real.images)},
+        "data": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "split": split,
+            "num": len(real.images),
+            "available": len(data.test if split == "test" else data.train),
+        },
         "extractor": {"name": extractor.name, "fingerprint": extractor.fingerprint},
         "seed": seed,
+        "default_prior": model.default_prior if chosen else None,
         "yardstick": measured("yardstick", lambda: baseline_figures(real)),
         "reconstructions": measured("reconstructions", lambda: reconstruction_figures(model, real)),
         "likelihood": measured("likelihood", lambda: likelihood_figures(model, real)),
@@ -103,22 +110,24 @@ def evaluate(
 
 
 def conclusion(report: dict[str, Any]) -> str:
-    """Say in one sentence how near samples, or else reconstructions, are to real images, and what else is wrong."""
+    """Say in one sentence how near samples, or else reconstructions, are to real images, and what else is wrong.
+
+    Samples are those of the default prior, or of the nearest one if it was not measured.
+    """
     unknown = Figure(math.nan)
     reconstructions, baseline = (from_json(report[name]) for name in ("reconstructions", "yardstick"))
     measured = {f"samples (prior {name})": from_json(figures) for name, figures in report["samples"].items() if figures}
     measured = measured or {"reconstructions": reconstructions}
     distances = {what: figures.get("frechet_distance", unknown).value for what, figures in measured.items()}
-    what = min(measured, key=lambda name: (math.isnan(distances[name]), distances[name]))
+    default = f"samples (prior {report.get('default_prior')})"
+    what = min(measured, key=lambda name: (name != default, math.isnan(distances[name]), distances[name]))
     figures, num, is_test = measured[what], report["data"]["num"], report["data"]["split"] == "test"
     those, others = ("held-out", "training") if is_test else ("training", "held-out")
     parts = []
     if not math.isnan((ratio := figures.get("frechet_ratio", unknown)).value):
         how = "as near to" if ratio.low <= 1 else f"{ratio.value:.2g} times as far from"
         text = f"{what} are {how} {those} images as {others} images are, by the Fréchet distance"
-        remedy = "--num, or training with a larger --data.held-out"
-        few = f"{num} {those} images are too few to say how near {what} are to real ones; take {ENOUGH} ({remedy})"
-        parts.append(few if num < ENOUGH else text)
+        parts.append(too_few(report["data"], f"say how near {what} are to real ones") or text)
     real, blurred = baseline.get("sharpness", unknown), []
     for each, of_each in {what: figures, "reconstructions": reconstructions}.items():
         if (own := of_each.get("sharpness", unknown)).high < BLURRED * real.low:
@@ -132,6 +141,17 @@ def conclusion(report: dict[str, Any]) -> str:
         parts.append(in_words(copies.value, score, copies.num or 1, num, blurred=what in blurred))
     text = "; ".join(parts)
     return text[:1].upper() + text[1:]
+
+
+def too_few(data: Mapping[str, Any], to: str) -> str:
+    """Say that an evaluation's 'data' are too few images to do something, and the remedy; '' if they are enough."""
+    num, is_test = data["num"], data["split"] == "test"
+    available = data.get("available", num)
+    remedies = ["--num"] if available > num else []
+    if available < ENOUGH:
+        remedies.append("training with a larger --data.held-out" if is_test else "training on more images")
+    text = f"{num} {'held-out' if is_test else 'training'} images are too few to {to}; take {ENOUGH} "
+    return text + f"({' and '.join(remedies)})" if num < ENOUGH else ""
 
 
 def _chosen_priors(model: Model, names: Sequence[str] | None) -> list[str]:
