@@ -19,7 +19,7 @@ def evaluation(distance: float, half: float = 1.0, **priors: float):
 
     samples = {prior: figures(value) for prior, value in {"normal": distance, **priors}.items()}
     nothing: dict[str, dict[str, float]] = {name: {} for name in ("reconstructions", "likelihood", "codes")}
-    made_with = {"data": {"name": "blobs", "num": 90}, "extractor": {"name": "pixels"}, "seed": 7}
+    made_with = {"data": {"name": "blobs", "num": 900, "split": "test"}, "extractor": {"name": "pixels"}, "seed": 7}
     return {"yardstick": figures(3.0), "samples": samples, **nothing, "left_out": {}, **made_with}
 
 
@@ -96,9 +96,22 @@ def test_the_conclusion_names_the_best_model_or_those_that_overlap(models, words
     assert verdict_of(compare(made), made) == f"Samples, prior normal: {words}"
 
 
+@pytest.mark.parametrize(("num", "concludes"), [(53, False), (249, False), (250, True)])
+def test_too_few_held_out_images_have_no_best(num, concludes):
+    made = [model("A", 9.0), model("B", 5.0)]
+    for each in made:
+        each.runs[0].evaluation["data"]["num"] = num
+    assert ("B is best by Fréchet distance." in verdict_of(compare(made), made)) == concludes
+    few = f"{num} held-out images are too few to conclude by Fréchet distance; take 250 (training with a larger "
+    few += "--data.held-out). No clear winner in 0 of 0 other metrics; clear wins: none."
+    assert (verdict_of(compare(made), made) == few) != concludes
+
+
 def test_one_model_has_no_best():
     alone = [model("A", 9.0, 8.0)]
     assert "best" not in verdict_of(compare(alone), alone)
+    alone[0].runs[0].evaluation["data"]["num"] = 53
+    assert verdict_of(compare(alone), alone).startswith("No clear winner in 1 of 1 metrics")
 
 
 def test_a_group_of_own_priors_stands_first_where_there_are_several():
@@ -114,7 +127,7 @@ def test_a_group_of_own_priors_stands_first_where_there_are_several():
     table, words = markdown_of(groups, [a, b, c]).split("\n\n")
     assert len(table.splitlines()) == 3  # head, rule, the own priors' row
     assert words.startswith(
-        "Runs: A 1, B 1, C 1. 90 held-out images of blobs, 100 samples, seed 7, features of pixels."
+        "Runs: A 1, B 1, C 1. 900 held-out images of blobs, 100 samples, seed 7, features of pixels."
     )
     assert words.endswith("Default priors: A: mixture; B: normal.\n")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ..evaluation.comparison import ComparedModel, FigureGroup, FigureRow, spreads
+from ..evaluation.measure import too_few
 from ..evaluation.seed_groups import Verdict
 from ..metrics.figures import BETTER, GROUPS, Figure, info_of, plain, shown_in
 from ..progress import duration
@@ -70,10 +71,13 @@ def in_words(verdict: Verdict, names: Sequence[str]) -> str:
 def verdict_of(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> str:
     """Say which model's reconstructions and samples are best, and each model's clear wins in the short table."""
     rows = [row for group in summary_groups(groups) if group.of != "cost" for row in summary_rows(group) if row.better]
+    few, what = "", "metrics"
+    if models[1:] and (few := too_few(models[0].runs[0].evaluation["data"], "conclude by Fréchet distance")):
+        rows, what = [row for row in rows if row.name != "frechet_distance"], "other metrics"
     wins = Counter(models[row.verdict.best].name for row in rows if row.verdict.best is not None)
     counts = ", ".join(f"{name} {num}" for name, num in wins.most_common())
-    wins_text = f"No clear winner in {len(rows) - wins.total()} of {len(rows)} metrics; clear wins: {counts or 'none'}."
-    return " ".join([*_conclusions(groups, models), wins_text])
+    wins_text = f"No clear winner in {len(rows) - wins.total()} of {len(rows)} {what}; clear wins: {counts or 'none'}."
+    return " ".join([*([f"{few}."] if few else _conclusions(groups, models)), wins_text])
 
 
 def _conclusions(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> Iterator[str]:
