@@ -22,6 +22,7 @@ from vaegan.recipes import config_for
 from vaegan.runs.opened import OpenedRun
 from vaegan.runs.trained_on import data_of_run
 from vaegan.settings_io import dump_yaml, load_yaml
+from vaegan.sharing.hub import check_license
 
 SECRET = "/home/somebody/secret"
 
@@ -265,6 +266,12 @@ def test_a_licence_that_the_hub_lacks_is_refused_before_anything_is_written(name
     with pytest.raises(UserError, match="is not a licence of the hub"):
         tiny().save_pretrained(tmp_path / "out", license=name)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["MY licence", "my-license", "proprietary"])
+def test_no_licence_is_suggested_for_words_that_are_like_none(name):
+    with pytest.raises(UserError, match=f"^'{name}' is not a licence of the hub; use its name there: mit, "):
+        check_license(name)
 
 
 @pytest.mark.parametrize("kind", PARTS_OF_KIND)

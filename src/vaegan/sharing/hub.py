@@ -103,7 +103,7 @@ def upload_folder(
 def check_license(name: str) -> None:
     """Raise UserError unless the hub has a licence of this name."""
     if name not in (names := _LICENSES.split()):
-        guess = nearest(name.lower().replace(" ", "-"), names)
+        guess = nearest(name.lower().replace(" ", "-"), names, 0.75)
         raise UserError(f"'{name}' is not a licence of the hub{guess}; use its name there: {', '.join(names[:7])} ...")
 
 
