@@ -73,6 +73,7 @@ def test_a_model_told_nothing_draws_a_label_where_its_prior_knows_labels(told_im
     assert command("sample", run, "--label", "left") == 2
     assert "--label: this model is not label-conditional" in capsys.readouterr().err
     assert command("priors", run, "--priors", "gaussian", "--by-label") == 0
+    assert "gaussian: label left, " in capsys.readouterr().out
     words = ("sample", run, "--prior", "gaussian", "--num", 6, "--out", tmp_path / "a.npz")
     assert command(*words, "--label", "right,left") == 0
     labels = torch.tensor([1, 1, 1, 0, 0, 0])

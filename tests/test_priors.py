@@ -16,7 +16,7 @@ from vaegan.priors.flow import Flow
 from vaegan.priors.gaussian import Gaussian
 from vaegan.priors.kde import KernelDensity
 from vaegan.priors.mixture import FLOOR, Components, cluster, fit_components, maximise, monomials
-from vaegan.priors.prior import Score
+from vaegan.priors.prior import Normal, Score
 
 Z = 3
 
@@ -283,6 +283,30 @@ def test_the_best_prior_has_the_highest_held_out_likelihood():
     assert priors["mixture"].score.mean > priors["gaussian"].score.mean + 1 > priors["normal"].score.mean
     assert best_prior({}) == "normal"
     assert str(Score(-12.5, 0.25, 10)) == "-12.50 ± 0.25"
+
+
+def test_of_equal_scores_the_simplest_prior_is_the_best():
+    def scored(**means):
+        priors = {name: Normal(Z) for name in means}
+        for name, prior in priors.items():
+            prior.score = Score(means[name], 0.3, 10)
+        return best_prior(priors)
+
+    assert scored(kde=-6.101, mixture=-6.102, gaussian=-6.104) == "gaussian"
+    assert scored(gaussian=-6.104, mixture=-6.102) == "gaussian"
+    assert scored(normal=-6.9, gaussian=-6.1, mixture=-6.08) == "mixture"
+    assert scored(gaussian=-6.1, own=-6.1) == "gaussian"
+
+
+@pytest.mark.parametrize(("names", "said"), [((), "label 1, "), (("cat", "dog", "newt"), "label dog, ")])
+def test_progress_names_labels_and_counts_gaussians(names, said):
+    codes, labels = three_clusters(300)
+    told = []
+    options = {"labels": labels, "num_labels": 3, "label_names": names, "seed": 0, "on_progress": told.append}
+    prior = fit_priors(codes, names=["mixture"], **options)["mixture"]
+    assert any(text.startswith(f"mixture: {said}") for text in told)
+    size = prior.components.removesuffix(", 3 labels")
+    assert any(text.startswith(f"mixture: {size}: ") for text in told)
 
 
 def test_progress_is_told_and_seconds_are_counted():

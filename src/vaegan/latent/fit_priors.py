@@ -60,6 +60,7 @@ def fit_model_priors(
         names=[*normal, *(DEFAULT if names is None else names)],
         labels=labels,
         num_labels=len(images.label_names) if by_label else 0,
+        label_names=images.label_names,
         seed=seed,
         on_progress=on_progress,
     )

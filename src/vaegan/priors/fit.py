@@ -28,6 +28,7 @@ def fit_priors(
     names: Sequence[str] | None = None,
     labels: Tensor | None = None,
     num_labels: int = 0,
+    label_names: Sequence[str] = (),
     seed: int,
     on_progress: Progress | None = None,
 ) -> dict[str, Prior]:
@@ -38,6 +39,7 @@ def fit_priors(
         names: which of `PRIORS`; those of `DEFAULT` if None.
         labels: int `(N,)` in 0 to num_labels - 1, for priors p(z|label).
         num_labels: number of labels.
+        label_names: what progress calls them; their numbers if empty.
         seed: of all random choices; torch's global generator is not used.
         on_progress: called with a few words at each stage.
 
@@ -73,7 +75,7 @@ def fit_priors(
             prior = Flow.fit(**data, **options, labels=labels[train], num_labels=num_labels)
         else:
             of_both: Any = {"labels": labels[train], "held_out_labels": labels[held_out], "num_labels": num_labels}
-            prior = ByLabel.fit_each(kind, **data, **of_both, **options)
+            prior = ByLabel.fit_each(kind, **data, **of_both, **options, label_names=label_names)
         prior.score = Score.of(prior.log_prob(codes[held_out[: kind.num_scored]]))
         prior.seconds = time.perf_counter() - start
         priors[name] = prior
@@ -81,8 +83,12 @@ def fit_priors(
 
 
 def best_prior(priors: Mapping[str, Prior]) -> str:
-    """Return the name of the prior with the highest held-out log-likelihood; N(0, I) if none was scored."""
-    scored = {name: prior.score.mean for name, prior in priors.items() if prior.score is not None}
+    """Return the name of the prior with the highest held-out log-likelihood; N(0, I) if none was scored.
+
+    Of those that are equal in two decimals, as a score is printed, it is the simplest: the first in `PRIORS`.
+    """
+    simplest_first = sorted(priors, key=lambda name: [*PRIORS, name].index(name))
+    scored = {name: round(score.mean, 2) for name in simplest_first if (score := priors[name].score)}
     return max(scored, key=lambda name: scored[name], default=Normal.name)
 
 
@@ -109,6 +115,7 @@ class ByLabel(Prior):
         held_out_labels: Tensor,
         *,
         num_labels: int,
+        label_names: Sequence[str] = (),
         seed: int,
         on_progress: Progress,
     ) -> "ByLabel":
@@ -119,7 +126,7 @@ class ByLabel(Prior):
             of_label, held_out_of_label = labels == label, held_out_labels == label
             enough = count >= _ENOUGH and bool(held_out_of_label.any())
             train, test = (codes[of_label], held_out[held_out_of_label]) if enough else (codes, held_out)
-            on_progress(f"label {label}, {count} codes")
+            on_progress(f"label {label_names[label] if label_names else label}, {count:,} codes")
             priors.append(kind.fit(train, test, seed=seed, on_progress=on_progress))
         return cls(priors, counts / counts.sum())
 

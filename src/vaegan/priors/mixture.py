@@ -52,12 +52,13 @@ class Mixture(FittedPrior):
         y = whitening.whiten(codes[: _NUMBERS // (1 + 2 * dim + block * block // 2)])
         best = cls(whitening, Components.one(dim, block))
         before = float(best.log_prob(held_out).mean())
+        on_progress(f"1 Gaussian: {before:.2f} nats per held-out code")
         for num in SIZES:
             if num * _CODES_EACH > len(y):
                 break
             mixture = cls(whitening, fit_components(y, num, block=block, seed=seed))
             score = float(mixture.log_prob(held_out).mean())
-            on_progress(f"{num} components: {score:.2f} nats per held-out code")
+            on_progress(f"{num} Gaussians: {score:.2f} nats per held-out code")
             if score <= before:
                 break
             best, before = mixture, score
