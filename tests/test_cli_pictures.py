@@ -142,6 +142,17 @@ def test_pictures_nobody_named_go_to_the_run_and_are_replaced(tmp_path, capsys):
     assert len(list((run / "pictures").iterdir())) == 3
 
 
+def test_pictures_of_the_model_of_a_run_go_to_the_run_as_the_model_may_be_copied(tmp_path, capsys):
+    run, own = make_run(tmp_path / "run"), make_run(tmp_path / "own") / "model"
+    before = sorted((run / "model").iterdir())
+    assert command("sample", run / "model", "--num", 2) == 0
+    assert str(run / "pictures" / "sample.png") in capsys.readouterr().out
+    assert sorted((run / "model").iterdir()) == before
+    own.replace(tmp_path / "model")  # a copy, in no run
+    assert command("sample", tmp_path / "model", "--num", 2) == 0
+    assert (tmp_path / "model" / "pictures" / "sample.png").is_file()
+
+
 def test_a_gan_interpolates_between_codes_of_itself(tmp_path):
     run = make_run(tmp_path / "gan", "gan")
     assert command("interpolate", run, "--num", 2, "--steps", 3) == 0
