@@ -160,3 +160,18 @@ def test_on_mnist_it_is_right_in_98_of_a_hundred(tmp_path, monkeypatch):
     extractor = open_extractor(None, data, cache=tmp_path)
     told = extractor.probabilities(unit(data.test)).argmax(1)
     assert (told == torch.from_numpy(data.test.labels)).float().mean() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("shown", "size"),
+    [(36_000, "600 images, 60 passes"), (700, "600 images, 1 pass"), (240, "240 images, 1 pass"), (1_200_000, "2,000")],
+)
+def test_the_log_says_of_how_many_images_an_extractor_makes_how_many_passes(shown, size, tmp_path, monkeypatch, caplog):
+    def fit(*args, **options):
+        raise UserError("not trained here")
+
+    monkeypatch.setattr(learned, "num_images_for", lambda num, shape: shown)
+    monkeypatch.setattr(learned, "fit", fit)
+    with caplog.at_level("INFO", "vaegan"), pytest.raises(UserError, match="not trained here"):
+        open_extractor("classifier", made("labels"), cache=tmp_path)
+    assert f"to predict labels and attributes, on {'600 images, ' * (shown > 10**6)}{size}" in caplog.text

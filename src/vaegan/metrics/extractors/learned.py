@@ -164,10 +164,13 @@ def open_learned(name: str, data: ImageData, *, seed: int, folder: Path, device:
     path = folder / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
 
     def train() -> Classifier:
-        num = num_images_for(len(data.train), data.image_shape)
+        total = len(data.train)
+        num = num_images_for(total, data.image_shape)
+        passes = max(1, round(num / total))
+        size = f"{min(num, total):,} images, {passes:,} pass{'es' * (passes > 1)}"
         about = "labels and attributes" if name == "classifier" else "rotations"
-        log.info("training the feature extractor '%s' to predict %s, on %d images", name, about, num)
-        return fit(task.loss, len(data.train), data.image_shape, task.num_outputs, seed=seed, num_images=num)
+        log.info("training the feature extractor '%s' to predict %s, on %s", name, about, size)
+        return fit(task.loss, total, data.image_shape, task.num_outputs, seed=seed, num_images=num)
 
     classifier = saved_or_trained(path, data.image_shape, task.num_outputs, train)
     return Learned(name, classifier, data.image_shape, task, device)
