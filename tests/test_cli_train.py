@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,44 @@ def test_the_command_trains_into_the_named_folder(monkeypatch):
         (config, Path("runs/mnist-mlp"), {"overwrite": False}),
         (RECIPES["digits"].config, Path("a/b"), {"overwrite": True}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--data nowhere", "no such path: 'nowhere'; --data takes"),
+        ("--data ~nobody-of-this-name/x", "'~nobody-of-this-name/x': "),
+        ("--data photos --out photos/run", "--out photos/run is in the folder of the images ("),
+        ("--data photos/in --out photos", None),  # exists, so that it may be a run: training looks into it
+    ],
+)
+def test_missing_images_are_refused_before_torch_is_imported(words, line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "vaegan.training", None)  # importing it fails
+    (tmp_path / "photos").mkdir()
+    assert main(["train", *words.split()]) == (2 if line else 1)
+    assert capsys.readouterr().err.startswith(f"vaegan train: {line}" if line else "Traceback")
+    assert [path.name for path in tmp_path.rglob("*")] == ["photos"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("train small-32 photos", "; to use these images, write --data photos"),
+        ("evaluate run photos.zip", "; to use these images, write --data photos.zip"),
+        ("train small-32 other.zip", ""),
+        ("train small-32 notes.txt", ""),
+        ("recipes photos", ""),
+        (f"train small-32 {'x' * 300}", ""),
+    ],
+)
+def test_images_that_are_an_unexpected_argument_are_answered_with_data(words, hint, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name in ("photos.zip", "notes.txt"):
+        (tmp_path / name).touch()
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err.endswith(f"{words.split()[-1]}; options start with --, see --help{hint}\n")
 
 
 BAD = [

@@ -5,6 +5,7 @@ names that the user wrote. Other values come from the command's defaults, which 
 options are validated together, like settings from a file or from the library.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -22,6 +23,7 @@ Defaults = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 _Options = TypeVar("_Options", bound=Settings)
 _RENAMED_OPTIONS = {"how": "method", "form": "format", "reach": "range", "around": "center", "shown": "show"}
 _NAME = re.compile(r"--?[^\W\d]|--$")  # of an option; -1 is a number
+_ARCHIVES = (".zip", ".tar", ".npy", ".npz")
 _TRUTHS = ("true", "yes", "on", "false", "no", "off")
 
 
@@ -70,7 +72,10 @@ def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
             option = places[0] if places[0].takes_several else places.pop(0)
             values = [word]
         else:
-            raise UserError(f"unexpected argument {printable(word)}; options start with --, see --help")
+            # os.path, as pathlib raises for words that are no paths
+            is_data = os.path.isdir(word) or (word.lower().endswith(_ARCHIVES) and os.path.isfile(word))  # noqa: PTH112, PTH113
+            hint = f"; to use these images, write --data {word}" if is_data and "--data" in by_name else ""
+            raise UserError(f"unexpected argument {printable(word)}; options start with --, see --help{hint}")
         adds_up = option.arg.repeated or (option.arg.positional and option.takes_several)
         before = explicit.get(option.path, ()) if adds_up else ()
         read = option.read(values)

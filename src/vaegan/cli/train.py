@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..config import Config, Settings
+from ..config import Config, DataSettings, Settings
 from ..errors import UserError
+from ..files import check_apart
 from ..recipes import DEFAULT, RECIPES, config_for
 from ..runs.trained_on import located
 from ..settings_io import load_yaml, with_settings
@@ -45,10 +46,21 @@ def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
 
 def run(options: Options) -> None:
     """Train."""
+    config = options.settings
+    out = options.out or Path("runs") / config.recipe
+    _check_images(config.data, out)
     from ..training import Stopped, train
 
-    config = options.settings
     try:
-        train(config, options.out or Path("runs") / config.recipe, overwrite=options.overwrite)
+        train(config, out, overwrite=options.overwrite)
     except Stopped as stopped:
         raise SystemExit(stopped.exit_code) from stopped
+
+
+def _check_images(data: DataSettings, out: Path) -> None:
+    """Refuse a new run whose images are missing or around it, before torch is imported, which takes seconds."""
+    from ..data.sources import absolute, existing, is_path
+
+    if is_path(data.source) and not out.exists():  # a run's own are also looked for beside it
+        existing(data.source)
+        check_apart(out, absolute(data)[data.source], around=True)

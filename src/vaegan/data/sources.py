@@ -94,7 +94,7 @@ def _find(settings: DataSettings) -> Collection | ImageData:
         return SOURCES[source].open(settings)
     if source.startswith(HUB):
         return list_hub(source)
-    path = _existing(source)
+    path = existing(source)
     if is_pattern(source):
         return list_shards(path)
     if path.is_dir():
@@ -104,7 +104,12 @@ def _find(settings: DataSettings) -> Collection | ImageData:
     return _FILES[path.suffix.lower()](path)
 
 
-def _existing(source: str) -> Path:
+def is_path(source: str) -> bool:
+    """Whether a source is a path, not a name."""
+    return source not in SOURCES and not source.startswith(HUB)
+
+
+def existing(source: str) -> Path:
     """Return the path that ``source`` is; UserError if it is not one."""
     wanted = f"--data takes {_PATHS}, hf:NAME from the Hugging Face hub, or {', '.join(SOURCES)}"
     try:
@@ -130,6 +135,6 @@ def _guess(source: str) -> str:
 def absolute(settings: DataSettings) -> dict[str, str]:
     """Return the absolute path of each path among the settings source, root and cache, by what the user wrote."""
     paths = [str(path) for path in (settings.root, settings.cache) if path is not None]
-    if settings.source not in SOURCES and not settings.source.startswith(HUB):
+    if is_path(settings.source):
         paths.append(settings.source)
     return {path: os.path.abspath(Path(path).expanduser()) for path in paths}  # noqa: PTH100, resolve() follows links
