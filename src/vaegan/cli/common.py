@@ -94,15 +94,12 @@ def check_out(options: Settings) -> None:
 
 
 def place_of(options: Any, name: str) -> tuple[Path, bool]:
-    """Return where output goes, and whether it may be replaced.
-
-    The default is ``name`` in the run, also for its folder ``model``, which is made to be copied; here for a hub id.
-    """
+    """Return where output goes (default: ``name`` in the run, or here for a hub id), and whether it may be replaced."""
     from ..runs.run_folder import MODEL, SETTINGS
 
     folder = Path(options.run).expanduser()
     is_local = folder.is_dir()
-    if folder.name == MODEL and (folder.parent / SETTINGS).is_file():
+    if folder.name == MODEL and (folder.parent / SETTINGS).is_file():  # of a run; made to be copied
         folder = folder.parent
     out = options.out or (folder if is_local else Path()) / name
     return out, options.overwrite or (options.out is None and is_local)
