@@ -72,7 +72,6 @@ def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
             option = places[0] if places[0].takes_several else places.pop(0)
             values = [word]
         else:
-            # os.path, as pathlib raises for words that are no paths
             is_data = os.path.isdir(word) or (word.lower().endswith(_ARCHIVES) and os.path.isfile(word))  # noqa: PTH112, PTH113
             hint = f"; to use these images, write --data {word}" if is_data and "--data" in by_name else ""
             raise UserError(f"unexpected argument {printable(word)}; options start with --, see --help{hint}")

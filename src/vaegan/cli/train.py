@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..config import Config, DataSettings, Settings
+from ..config import Config, Settings
 from ..errors import UserError
 from ..files import check_apart
 from ..recipes import DEFAULT, RECIPES, config_for
@@ -45,22 +45,17 @@ def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run(options: Options) -> None:
-    """Train."""
+    """Train; a new run whose images are missing, or hold it, is refused before the slow import of torch."""
+    from ..data.sources import absolute, existing, is_path
+
     config = options.settings
     out = options.out or Path("runs") / config.recipe
-    _check_images(config.data, out)
+    if is_path(config.data.source) and not out.exists():  # a run's own images are also looked for beside it
+        existing(config.data.source)
+        check_apart(out, absolute(config.data)[config.data.source], around=True)
     from ..training import Stopped, train
 
     try:
         train(config, out, overwrite=options.overwrite)
     except Stopped as stopped:
         raise SystemExit(stopped.exit_code) from stopped
-
-
-def _check_images(data: DataSettings, out: Path) -> None:
-    """Refuse a new run whose images are missing or around it, before torch is imported, which takes seconds."""
-    from ..data.sources import absolute, existing, is_path
-
-    if is_path(data.source) and not out.exists():  # a run's own are also looked for beside it
-        existing(data.source)
-        check_apart(out, absolute(data)[data.source], around=True)
