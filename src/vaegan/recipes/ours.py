@@ -95,7 +95,7 @@ ALL = (
     ),
     _on_mnist(
         "mnist-mlp",
-        "fully connected VAE/GAN, two layers of 1024 in each network",
+        "fully connected VAE/GAN, two layers of 1024 per network",
         "ours: the authors' MNIST network with ten dimensions of z and Adam",
         _without_norm(paper_mlp(1024, 2, 10)),
         _loss(gamma=3.0, kl_weight=0.7, encoder_llike_weight=2.0),
