@@ -84,7 +84,7 @@ def test_pretraining_that_is_the_whole_run_is_said(command, tiny, tmp_path, plai
     assert command("train", *tiny, *WORDS, "--out", tmp_path / "run", "--train.images", "64") == 0
     left, said = "100% of this run, nothing is left to train a VAE/GAN", capsys.readouterr().err
     assert f"vaegan: --train.pretrain-epochs 1.5 is {left}; lower it, or train longer" in said
-    ended = "training ended in pre-training, as an autoencoder; to go on as a VAE/GAN, run again with a larger"
+    ended = "training ended in pre-training, as an autoencoder; to continue as a VAE/GAN, raise"
     assert f"vaegan: {ended} --train.images\n" in said
 
 

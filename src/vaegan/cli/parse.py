@@ -23,7 +23,6 @@ Defaults = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 _Options = TypeVar("_Options", bound=Settings)
 _RENAMED_OPTIONS = {"how": "method", "form": "format", "reach": "range", "around": "center", "shown": "show"}
 _NAME = re.compile(r"--?[^\W\d]|--$")  # of an option; -1 is a number
-_ARCHIVES = (".zip", ".tar", ".npy", ".npz")
 _TRUTHS = ("true", "yes", "on", "false", "no", "off")
 
 
@@ -72,8 +71,7 @@ def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
             option = places[0] if places[0].takes_several else places.pop(0)
             values = [word]
         else:
-            is_data = os.path.isdir(word) or (word.lower().endswith(_ARCHIVES) and os.path.isfile(word))  # noqa: PTH112, PTH113
-            hint = f"; to use these images, write --data {word}" if is_data and "--data" in by_name else ""
+            hint = f"; to use these images, write --data {word}" if "--data" in by_name and _is_data(word) else ""
             raise UserError(f"unexpected argument {printable(word)}; options start with --, see --help{hint}")
         adds_up = option.arg.repeated or (option.arg.positional and option.takes_several)
         before = explicit.get(option.path, ()) if adds_up else ()
@@ -100,3 +98,9 @@ def _refuse(name: str, names: Mapping[str, Option]) -> NoReturn:
     if f"--{new}" in names:
         raise UserError(f"{name} is now --{new}")
     raise UserError(f"unknown option {name}{nearest_option(name, names) or '; --help lists them'}")
+
+
+def _is_data(word: str) -> bool:
+    from ..data.sources import FILES  # imports numpy
+
+    return os.path.isdir(word) or (os.path.isfile(word) and os.path.splitext(word)[1].lower() in FILES)  # noqa: PTH112, PTH113, PTH122

@@ -55,7 +55,7 @@ _ALL = (
 )
 SOURCES = {source.name: source for source in _ALL}
 
-_FILES: dict[str, Callable[[Path], Collection]] = {
+FILES: dict[str, Callable[[Path], Collection]] = {
     ".zip": list_zip,
     ".tar": list_shards,
     ".npy": list_array,
@@ -99,9 +99,9 @@ def _find(settings: DataSettings) -> Collection | ImageData:
         return list_shards(path)
     if path.is_dir():
         return list_folder(path)
-    if path.suffix.lower() not in _FILES or not path.is_file():
+    if path.suffix.lower() not in FILES or not path.is_file():
         raise UserError(f"{source}: neither a folder nor a file of kind .zip, .tar, .npy or .npz; give one of these")
-    return _FILES[path.suffix.lower()](path)
+    return FILES[path.suffix.lower()](path)
 
 
 def is_path(source: str) -> bool:
@@ -128,7 +128,7 @@ def _guess(source: str) -> str:
     local: list[str] = []
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         entries = Path(folder).expanduser().iterdir()
-        local = [entry.name for entry in entries if entry.suffix.lower() in _FILES or entry.is_dir()]
+        local = [entry.name for entry in entries if entry.suffix.lower() in FILES or entry.is_dir()]
     return nearest(name, local, 0.7) or nearest(source, SOURCES, 0.7)
 
 

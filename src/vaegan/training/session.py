@@ -284,7 +284,7 @@ class Session:
         log.info("done in %s: %s", duration(time.monotonic() - self._begin), path)
         if self.trainer.pretrains(self.trainer.images - self.config.train.batch_size):
             log.warning(
-                "training ended in pre-training, as an autoencoder; to go on as %s, run again with a larger --train.%s",
+                "training ended in pre-training, as an autoencoder; to continue as %s, raise --train.%s",
                 KINDS[self.model.kind].phrase, "epochs" if self.config.train.images is None else "images",
             )  # fmt: skip
         self._list_outputs()
