@@ -16,7 +16,7 @@ GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])
 
 
 def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    return Canvas(np.zeros((1, 3), np.float32), size).grid()
+    return Canvas(np.zeros((1, 3), np.float32), (size, size)).grid()
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def few_held_out(monkeypatch):
 )
 @pytest.mark.parametrize("angle", [0.0, 0.5])
 def test_antialiased_area_is_that_of_the_figure(figure, area, angle):
-    canvas = Canvas(np.zeros((1, 3), np.float32), 64)
+    canvas = Canvas(np.zeros((1, 3), np.float32), (64, 64))
     u, v = turned(*canvas.grid(), np.array([angle]))
     canvas.lay(figure(u, v), np.ones(3, np.float32), opacity=np.ones(1, np.float32))
     assert canvas.planes[0].mean() * 4 == pytest.approx(area, rel=3e-3)
@@ -56,7 +56,7 @@ def test_distances_outside_a_rounded_box_are_euclidean():
 
 
 def test_layers_mix_by_opacity_in_their_window_only():
-    canvas = Canvas(np.full((2, 3), 0.5, np.float32), 8)
+    canvas = Canvas(np.full((2, 3), 0.5, np.float32), (8, 8))
     window = canvas.window(0, -1, 1, 0)
     canvas.lay(
         np.full((2, 4, 4), -1, np.float32), np.array([1, 0, 0.5], np.float32), window, opacity=np.array([1, 0.5])
@@ -72,11 +72,21 @@ def test_hues_run_from_red_to_violet():
 
 
 @pytest.mark.parametrize("drawing_", DRAWINGS, ids=lambda drawing_: drawing_.name)
+def test_other_shapes_show_more_around_the_same_scene(opened, drawing_):
+    factors = drawing_.factors(0, 6)
+    square = drawing_.paint(factors, (32, 32)).astype(int)
+    wide, high = drawing_.paint(factors, (32, 48)), drawing_.paint(factors, (48, 32))
+    assert abs(wide[:, :, 8:40] - square).max() <= 1
+    assert abs(high[:, 8:40] - square).max() <= 1
+    np.testing.assert_array_equal(opened(drawing_.name, limit=6, size="48x32").train.images, high)
+
+
+@pytest.mark.parametrize("drawing_", DRAWINGS, ids=lambda drawing_: drawing_.name)
 def test_pieces_do_not_matter(monkeypatch, drawing_):
     factors = drawing_.factors(0, 20)
-    whole = in_pieces(drawing_.paint, factors, 32)
+    whole = in_pieces(drawing_.paint, factors, (32, 32))
     monkeypatch.setattr(drawing, "_PIXELS", 3 * 32**2)
-    np.testing.assert_array_equal(in_pieces(drawing_.paint, factors, 32), whole)
+    np.testing.assert_array_equal(in_pieces(drawing_.paint, factors, (32, 32)), whole)
 
 
 @pytest.mark.parametrize("drawing_", DRAWINGS, ids=lambda drawing_: drawing_.name)
@@ -133,15 +143,15 @@ def test_grey_is_the_colour_picture_by_rec_601(opened, name):
 @pytest.mark.parametrize("drawing_", DRAWINGS, ids=lambda drawing_: drawing_.name)
 def test_the_same_picture_at_any_size(drawing_):
     factors = drawing_.factors(0, 8)
-    small = drawing_.paint(factors, 32).astype(float)
-    large = drawing_.paint(factors, 256).reshape(8, 32, 8, 32, 8, 3).mean((2, 4))
+    small = drawing_.paint(factors, (32, 32)).astype(float)
+    large = drawing_.paint(factors, (256, 256)).reshape(8, 32, 8, 32, 8, 3).mean((2, 4))
     assert abs(large - small).mean() < 2
 
 
 def test_shapes_lie_where_their_factors_say():
     factors = SHAPES_SOURCE.factors(0, 200)
     factors[:, 6] = 0
-    mask = paint_shapes(factors, 128).max(-1) > 130
+    mask = paint_shapes(factors, (128, 128)).max(-1) > 130
     assert not mask[:, [0, -1]].any()
     assert not mask[:, :, [0, -1]].any()
     u, v = grid(128)
@@ -159,7 +169,7 @@ def test_shapes_lie_where_their_factors_say():
 
 def test_shapes_turn_clockwise():
     factors = np.array([[1, 0.5, 1, 0.5, 0.5, share, 0] for share in (0, 0.5, 1)], np.float32)
-    mask = paint_shapes(factors, 64)[..., 1] > 100
+    mask = paint_shapes(factors, (64, 64))[..., 1] > 100
     u, v = grid(64)
     moments = [(mask * a * b).sum((1, 2)) for a, b in ((u, u), (v, v), (u, v))]
     axis = 0.5 * np.arctan2(2 * moments[2], moments[1] - moments[0])  # of the long axis, from upright
@@ -171,9 +181,9 @@ def test_every_face_attribute_is_visible_whatever_the_others_are(name):
     factors = FACES_SOURCE.factors(1, 200)
     index = (BINARY + CONTINUOUS).index(name)
     factors[:, index] = 0
-    without = paint_faces(factors, 64).astype(int)
+    without = paint_faces(factors, (64, 64)).astype(int)
     factors[:, index] = 1
-    changed = abs(paint_faces(factors, 64) - without).max(-1) > 25
+    changed = abs(paint_faces(factors, (64, 64)) - without).max(-1) > 25
     assert changed.sum((1, 2)).min() >= 10
 
 
@@ -187,7 +197,7 @@ def test_binary_attributes_change_their_place_only(name, rows):
     pictures = []
     for value in (0, 1):
         factors[:, index] = value
-        pictures.append(paint_faces(factors, 64).astype(int))
+        pictures.append(paint_faces(factors, (64, 64)).astype(int))
     changed = np.flatnonzero(abs(pictures[0] - pictures[1]).max((0, 2, 3)))
     assert changed.min() >= rows[0]
     assert changed.max() < rows[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import shutil
@@ -154,6 +156,35 @@ def test_own_size_is_that_after_the_crop(tmp_path, opened):
     assert opened(tmp_path / "x").image_shape == (1, 8, 8)
     assert opened(tmp_path / "x", crop_size=5).image_shape == (1, 5, 5)
     assert opened(tmp_path / "x", crop="none").image_shape == (1, 8, 12)
+
+
+def test_height_and_width_of_a_size(tmp_path, opened):
+    for i in range(4):
+        pixels = np.arange(96, dtype=np.uint8).reshape(8, 12) + i
+        (tmp_path / "x").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "x" / f"{i}.png")
+    wide = opened(tmp_path / "x", size="6x12")
+    assert wide.image_shape == (1, 6, 12)
+    assert wide.summary()[0].startswith("x: 3 training images of 1x6x12, 1 held out")
+    first = int(wide.test.names[0][0])
+    np.testing.assert_array_equal(wide.test.images[0, ..., 0], np.arange(12, 84).reshape(6, 12) + first)
+    assert opened(tmp_path / "x", size=(8, 4)).image_shape == (1, 8, 4)
+    assert opened(tmp_path / "x", size="4x2", crop="none").image_shape == (1, 4, 2)
+    assert opened(tmp_path / "x", size="8x8").fingerprint == opened(tmp_path / "x", size=8).fingerprint
+
+
+KEY = [1, 6, 1, "center", None]  # version, size, channels, crop, crop size
+
+
+def test_a_square_size_has_the_cache_entry_of_earlier_versions(tmp_path, opened):
+    data = opened(fill(tmp_path / "x", 4), size="6x6", channels=1)
+    (entry,) = (tmp_path / "cache" / "decoded").iterdir()
+    digest = hashlib.sha256(json.dumps([folder.list_folder(tmp_path / "x").items.fingerprint, KEY]).encode())
+    for images in (data.train, data.test):
+        digest.update(b"part" + np.array([int(name[:3]) for name in images.names]).tobytes())
+    assert entry.name == digest.hexdigest()[:32]
+    opened(tmp_path / "x", size="6x5", channels=1)
+    assert len(list(entry.parent.iterdir())) == 2
 
 
 def test_limit_takes_the_first_training_images(tmp_path, opened):

@@ -236,6 +236,8 @@ def test_celeba_cut_otherwise(tmp_path, opened):
     images = faces(tmp_path)
     centred = opened("celeba", tmp_path, crop_size=140, size=140).train.images[0]
     assert abs(centred.astype(int) - images[0][39:179, 19:159]).mean() < 3
+    high = opened("celeba", tmp_path, size="218x109").train.images[0]
+    assert abs(high.astype(int) - images[0][:, 34:143]).mean() < 3
     whole = opened("celeba", tmp_path, crop="none", size=32).train.images[0]
     expected = Image.fromarray(images[0]).resize((32, 32), Image.Resampling.LANCZOS)
     assert abs(whole.astype(int) - np.asarray(expected)).mean() < 3
@@ -321,6 +323,10 @@ def test_lfw(tmp_path, opened, folder, archive):
                 assert np.isnan(attributes).all()
             else:
                 assert attributes.tolist() == [i + 0.25, -number]
+    if not archive:
+        wide = opened("lfw", tmp_path, size="25x50").train.images[0]
+        assert wide.shape == (25, 50, 3)
+        assert wide[:, :8].min() > 240  # the whole width, white at the edge
 
 
 def test_a_download_without_a_published_checksum_is_said(tmp_path, monkeypatch, caplog):

@@ -124,6 +124,15 @@ def test_centre_crop_is_the_largest_square():
     )
 
 
+def test_centre_crop_has_the_shape_of_the_target():
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 11, 3), np.uint8)
+    for shape, crop in [((6, 12), np.s_[1:7, :]), ((8, 4), np.s_[:, 3:7]), ((8, 11), np.s_[:, :])]:
+        image = Image.fromarray(pixels)
+        part = Image.fromarray(np.ascontiguousarray(pixels[crop]))
+        want = np.asarray(part.resize(shape[::-1], Image.Resampling.LANCZOS))
+        np.testing.assert_array_equal(prepare(stored(image, "PNG"), Target(*shape, 3)), want)
+
+
 def test_resizing_averages_and_does_not_alias():
     stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))
     got = prepare(stored(Image.fromarray(stripes), "PNG"), Target(8, 8, 1))
@@ -139,6 +148,11 @@ def test_big_jpeg_decoded_in_part_looks_like_the_whole():
     y, x = np.mgrid[0:600, 0:800]
     pixels = np.stack([x * 255 / 800, y * 255 / 600, 128 + 100 * np.sin(x / 40)], -1).astype(np.uint8)
     image = Image.fromarray(pixels)
-    got = prepare(stored(image, "JPEG", quality=95), Target(32, 32, 3, crop_size=400))
-    whole = image.crop((200, 100, 600, 500)).resize((32, 32), Image.Resampling.LANCZOS)
-    assert np.abs(got.astype(int) - np.asarray(whole)).mean() < 2
+    for target, part in [
+        (Target(32, 32, 3, crop_size=400), (200, 100, 600, 500)),
+        (Target(64, 32, 3), (250, 0, 550, 600)),
+        (Target(24, 64, 3), (0, 150, 800, 450)),
+    ]:
+        got = prepare(stored(image, "JPEG", quality=95), target)
+        whole = image.crop(part).resize((target.width, target.height), Image.Resampling.LANCZOS)
+        assert np.abs(got.astype(int) - np.asarray(whole)).mean() < 2

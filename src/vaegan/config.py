@@ -6,11 +6,13 @@ means over the batch), and so are their weights.
 """
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 # The bounds of all numbers, of settings as of options. Past them nothing is trained; they end typing errors early.
 PositiveFloat = Annotated[float, Field(gt=0.0, le=1e9)]
@@ -22,8 +24,28 @@ Count = Annotated[int, Field(gt=0, le=10**6)]
 """Of what is in memory at once: images of a batch, samples, codes."""
 Width = Annotated[int, Field(gt=0, le=2**16)]
 """Of a layer: channels, units, groups, dimensions."""
-Side = Annotated[int, Field(gt=0, le=2**12)]
+MAX_SIDE = 2**12
+Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
 """Of an image or a kernel, in pixels."""
+
+
+def _size_word(size: Any) -> int | str:
+    """Return a size as settings have it, 64 or "48x64", of a number, a text or (height, width); or raise ValueError."""
+    sides = size if isinstance(size, (tuple, list)) else str(size).lower().split("x")
+    texts = [str(side).strip() for side in sides]
+    if len(texts) > 2 or not all(re.fullmatch("[0-9]{1,6}", text) and 0 < int(text) <= MAX_SIDE for text in texts):
+        raise PydanticCustomError(
+            "image_size", "must be a side in pixels such as 64, or height x width such as 48x64, each 1 to 4096"
+        )
+    return _joined(int(texts[0]), int(texts[-1]))
+
+
+def _joined(height: int, width: int) -> int | str:
+    return height if height == width else f"{height}x{width}"
+
+
+ImageSize = Annotated[int | str, BeforeValidator(_size_word)]
+"""Height and width of an image, in pixels: 64 of a square, else a text such as "48x64"."""
 Steps = Annotated[int, Field(ge=2, le=1000)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Widths = Annotated[tuple[Width, ...], Field(max_length=32)]
@@ -84,13 +106,13 @@ class DataSettings(Settings):
     data-{00..07}.tar names several shards, hf:NAME a data set of the Hugging Face hub."""
     root: Path | None = None
     """Folder with the official files of a named source; missing files are downloaded into it."""
-    size: Side | None = None
-    """Resize images to this height and width; default: the source's own size."""
+    size: Annotated[ImageSize | None, Field(title="SIDE|HxW")] = None
+    """Resize images to this side, or to height x width such as 48x64; default: the source's own size."""
     channels: Literal[1, 3] | None = None
     """1 for grey, 3 for colour; default: as in the source."""
     crop: Literal["center", "none"] = "center"
-    """'center' crops the largest centred square before resizing; 'none' resizes the whole image, which may distort it.
-    """
+    """'center' crops the largest centred square, or rectangle of the shape of --data.size, before resizing; 'none'
+    resizes the whole image, which may distort it, and without --data.size keeps its own shape."""
     crop_size: PositiveInt | None = None
     """Side in pixels of a smaller centred square, for images with a margin; default: the largest square, and for celeba
     and lfw the paper's."""
@@ -108,6 +130,28 @@ class DataSettings(Settings):
     cache: Path | None = None
     """Folder for decoded images; default: ~/.cache/vaegan."""
 
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Self:
+        if self.crop_size is not None and self.crop == "center" and not self.is_square:
+            raise ValueError(
+                f"--data.crop-size {self.crop_size} crops a square, and --data.size {self.size} is not square; set "
+                "--data.crop-size none, or give one number as --data.size"
+            )
+        return self
+
+    @property
+    def height_width(self) -> tuple[int, int] | None:
+        """Height and width to resize to; None for the source's own size."""
+        if self.size is None:
+            return None
+        height, _, width = str(self.size).partition("x")
+        return int(height), int(width or height)
+
+    @property
+    def is_square(self) -> bool:
+        """Whether no size other than a square is set."""
+        return not isinstance(self.size, str)
+
     def opening(self) -> dict[str, Any]:
         """The settings that decide which images are opened and how they are prepared; the others change batches."""
         return self.model_dump(exclude={"flip", "augment"})
@@ -115,7 +159,7 @@ class DataSettings(Settings):
     def for_shape(self, image_shape: tuple[int, int, int]) -> "DataSettings":
         """The same images prepared to ``(C, H, W)``, as a model wants them."""
         channels, height, width = image_shape
-        return self.model_copy(update={"size": height if height == width else None, "channels": channels})
+        return self.model_copy(update={"size": _joined(height, width), "channels": channels})
 
 
 class PartSettings(Settings):

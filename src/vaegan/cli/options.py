@@ -84,8 +84,8 @@ class Option:
     @property
     def metavar(self) -> str:
         """What its value is called in the help."""
-        if self.arg.metavar:
-            return self.arg.metavar
+        if metavar := self.arg.metavar or self.field.title:
+            return metavar
         if self.choices:
             return "{" + ",".join(map(str, self.choices)) + "}" + (" ..." if self.takes_several else "")
         names = dict.fromkeys(_METAVARS.get(kind, "") for kind in self._elements)

@@ -88,8 +88,8 @@ def _list(trainings: list[Training]) -> None:
     for training in trainings:
         config, num = training.config, num_images_of(training.config)
         if training.kind not in seconds:  # conditional or not, and whatever the seed, a step does nearly the same work
-            size, channels = config.data.size or 64, config.data.channels or 3
-            seconds[training.kind] = expected_seconds(config, (channels, size, size), num)
+            size, channels = config.data.height_width or (64, 64), config.data.channels or 3
+            seconds[training.kind] = expected_seconds(config, (channels, *size), num)
         images = config.train.images or round(config.train.epochs * num)
         rows.append((training.name, training.title, f"{images:,}", duration(seconds[training.kind])))
         total += seconds[training.kind]

@@ -61,8 +61,8 @@ def prepare_data(collection: Collection, settings: DataSettings, on_progress: Pr
 def resolve_target(header: ImageHeader, settings: DataSettings) -> Target:
     """Return what images with this header are prepared to: the size and channels set, else their own after the crop."""
     height, width = header.height, header.width
-    if settings.size is not None:
-        height = width = settings.size
+    if settings.height_width is not None:
+        height, width = settings.height_width
     elif settings.crop == "center":
         height = width = min(height, width, settings.crop_size or height)
     return Target(height, width, settings.channels or (3 if header.colour else 1), settings.crop, settings.crop_size)
@@ -99,7 +99,7 @@ def _find_target(collection: Collection, split: Split, settings: DataSettings) -
         sizes = sorted((target.height, target.width) for target in targets)
         (h0, w0), (h1, w1) = sizes[0], sizes[-1]
         raise UserError(
-            f"{collection.where}: images differ in size (from {w0}x{h0} to {w1}x{h1} pixels); set --data.size"
+            f"{collection.where}: images differ in size (height x width from {h0}x{w0} to {h1}x{w1}); set --data.size"
         )
     return targets.pop()
 

@@ -46,7 +46,7 @@ class Target:
     width: int  # pixels
     channels: int  # 1 (grey) or 3 (RGB)
     crop: Literal["center", "none"] = "center"  # 'none' squeezes the whole image
-    crop_size: int | None = None  # side of that square in pixels of the original, if not the largest
+    crop_size: int | None = None  # side of a square to crop, in pixels of the original; None for the largest rectangle
     dtype: ClassVar = np.dtype(np.uint8)  # type of the prepared numbers
 
     @property
@@ -66,8 +66,8 @@ def read_header(image: Image.Image) -> ImageHeader:
 def prepare(image: Image.Image, target: Target) -> NDArray[np.uint8]:
     """Decode an opened image to uint8 ``(H, W, C)``, JPEGs only as far as needed; ValueError above MAX_PIXELS."""
     full_width, full_height = image.size
-    side = _crop_side(full_width, full_height, target, 1.0)
-    factor = 1.0 if side is None else min(full_width, full_height) / side
+    crop_width, crop_height = _crop_size(full_width, full_height, target, 1.0)
+    factor = min(full_width / crop_width, full_height / crop_height)
     image.draft(None, (math.ceil(2 * target.width * factor), math.ceil(2 * target.height * factor)))
     scale = image.width / full_width
     if image.width * image.height > MAX_PIXELS:
@@ -76,21 +76,25 @@ def prepare(image: Image.Image, target: Target) -> NDArray[np.uint8]:
     if (transpose := _UPRIGHT.get(_orientation(image))) is not None:
         image = image.transpose(transpose)
     image = _flat(image, target.channels)
-    side = _crop_side(image.width, image.height, target, scale)
-    if side is not None:
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
+    width, height = _crop_size(image.width, image.height, target, scale)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    if (width, height) != image.size:
+        image = image.crop((left, top, left + width, top + height))
     if image.size != (target.width, target.height):
         image = image.resize((target.width, target.height), Image.Resampling.LANCZOS)
     return np.asarray(image, target.dtype).reshape(target.shape)
 
 
-def _crop_side(width: int, height: int, target: Target, scale: float) -> int | None:
-    """Return the side of the centred square to crop, None for the whole image."""
+def _crop_size(width: int, height: int, target: Target, scale: float) -> tuple[int, int]:
+    """Return width and height of the centred part to crop: the largest of the target's shape, unless a side is set."""
     if target.crop == "none":
-        return None
-    largest = min(width, height)
-    return largest if target.crop_size is None else max(1, min(largest, round(target.crop_size * scale)))
+        return width, height
+    if target.crop_size is not None:
+        side = max(1, min(width, height, round(target.crop_size * scale)))
+        return side, side
+    if width * target.height > height * target.width:
+        return max(1, round(height * target.width / target.height)), height
+    return width, max(1, round(width * target.height / target.width))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -81,7 +81,7 @@ def _facts(run: OpenedRun) -> Facts:
         model = run.model()
         channels, height, width = model.image_shape
         pairs += [
-            ("images", f"{width} × {height}, {'grey' if channels == 1 else 'colour'}"),
+            ("images", f"{height} × {width}, {'grey' if channels == 1 else 'colour'}"),
             ("dimensions of z", str(model.latent_dim)),
             *([("conditional on", model.conditioning.kind)] if model.conditioning else []),
             *((f"{name} parameters", f"{num:,}") for name, num in number_of_parameters(model).items()),

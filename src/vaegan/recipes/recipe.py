@@ -66,8 +66,8 @@ def recipe(
     """Return a recipe made of its groups of settings."""
     data_, model, loss, optim, train = settings
     config = Config(recipe=name, data=data_, model=model, loss=loss, optim=optim, train=train)
-    size = data_.size
-    image_shape = IMAGE_SHAPES[data_.source] if size is None else (data_.channels or 3, size, size)
+    size = data_.height_width
+    image_shape = IMAGE_SHAPES[data_.source] if size is None else (data_.channels or 3, *size)
     num_images = num_images or NUM_IMAGES.get(data_.source, 10_000)
     return Recipe(name, summary, data, image_shape, origin, config, num_images, notes)
 

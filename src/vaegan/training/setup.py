@@ -95,8 +95,7 @@ def _once_per_machine(open_: Callable[[], Any], world: World, device: torch.devi
 
 def _resolve_auto(config: Config, before: Config | None, images: ImageData, device: torch.device) -> Config:
     """Settings with what 'auto' means for these data, or meant when the run was started."""
-    channels, height, width = images.image_shape
-    data = config.data.model_copy(update={"size": height if height == width else None, "channels": channels})
+    data = config.data.for_shape(images.image_shape)
     per_snapshot = config.train.snapshot_epochs * len(images.train)
     train = config.train.model_copy(
         update={"log_images": config.train.log_images or max(1, round(per_snapshot / RECORDS_PER_SNAPSHOT))}

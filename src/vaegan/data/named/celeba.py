@@ -2,7 +2,8 @@
 
 Training and validation images are trained on, test images held out, as in Larsen et al., arXiv:1512.09300, whose code
 crops rows 40 to 188 and columns 15 to 163 and resizes these 148 x 148 pixels (dataset/celeba.py). With
-``data.crop_size`` the image is centre-cropped instead. The checksums are those in torchvision's source.
+``data.crop_size``, or a size that is not square, the whole image is centre-cropped instead. The checksums are those in
+torchvision's source.
 """
 
 import logging
@@ -57,7 +58,7 @@ def list_celeba(settings: DataSettings) -> Collection:
         attribute_names=attribute_names,
         defaults={"size": SIZE},
     )
-    if settings.crop == "center" and settings.crop_size is None:
+    if settings.crop == "center" and settings.crop_size is None and settings.is_square:
         assert isinstance(collection.items, FileItems)
         items = FileItems(
             partial(_open_cropped, collection.items.open),

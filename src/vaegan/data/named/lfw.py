@@ -49,7 +49,7 @@ def list_lfw(settings: DataSettings) -> Collection:
         label_names=(),
         attributes=attributes,
         attribute_names=attribute_names,
-        defaults={"size": SIZE, "crop_size": CROP},
+        defaults={"size": SIZE, "crop_size": CROP if settings.is_square else None},
     )
 
 

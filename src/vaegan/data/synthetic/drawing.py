@@ -1,8 +1,8 @@
 """Synthetic images, drawn from factors as layers of signed distances: many at once, antialiased, at any size.
 
 A shape is a signed distance d(u, v), negative inside. It covers clip(1/2 - d/p, 0, 1) of a pixel of side p, and is
-painted on an image x as x + coverage * (colour - x). Coordinates are in units of half the image: u from -1 (left) to 1
-(right), v from -1 (top) to 1 (bottom).
+painted on an image x as x + coverage * (colour - x). Coordinates are in units of half the image's smaller side: u from
+-1 (left) to 1 (right), v from -1 (top) to 1 (bottom), and as much further as the other side is longer.
 
 Image i of a stream (0 to train on, 1 held out) is a function of (stream, i) alone, and so the same everywhere: its
 factors are row i of ``PCG64((SEED, stream)).random((N, F))``, which fills row by row, so a longer set begins with the
@@ -24,27 +24,34 @@ from ..dataset import Collection, Positions, Split
 from ..image_file import ImageHeader, Target
 
 Floats = NDArray[np.floating[Any]]  # float32 wherever images are drawn
+Size = tuple[int, int]  # height and width in pixels
+Paint = Callable[[Floats, Size], NDArray[np.uint8]]
+"""Draws factors ``(B, F)`` as images ``(B, H, W, 3)`` of a size."""
 _PIXELS = 2**17  # drawn together: their planes stay in the processor's cache
 
 
 class Canvas:
-    """B images of ``size`` pixels each way, painted layer by layer on colours ``ground``, ``(B, 3)`` in [0, 1]."""
+    """B images of ``size`` (H, W), painted layer by layer on colours ``ground``, ``(B, 3)`` in [0, 1]."""
 
-    def __init__(self, ground: Floats, size: int) -> None:
-        self.size = size
-        self.planes = np.empty((3, len(ground), size, size), np.float32)
+    def __init__(self, ground: Floats, size: Size) -> None:
+        self.unit = min(size)
+        self.planes = np.empty((3, len(ground), *size), np.float32)
         self.planes[:] = ground.T[:, :, None, None]
-        self._axis = ((np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1).astype(np.float32)
+        self.bottom, self.right = (side / self.unit for side in size)  # v and u of the edges
+        self._v, self._u = (
+            ((np.arange(side, dtype=np.float32) + 0.5) * (2 / self.unit) - side / self.unit).astype(np.float32)
+            for side in size
+        )
 
     def grid(self) -> tuple[Floats, Floats]:
         """Return u ``(1, 1, W)`` and v ``(1, H, 1)`` of the pixels' centres."""
-        return self._axis[None, None, :], self._axis[None, :, None]
+        return self._u[None, None, :], self._v[None, :, None]
 
     def window(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice, slice]:
         """Return the slices of ``(B, H, W)`` arrays inside these bounds; a layer is drawn nowhere else."""
         (x0, x1), (y0, y1) = (
-            (math.floor((low + 1) / 2 * self.size), math.ceil((high + 1) / 2 * self.size))
-            for low, high in ((left, right), (top, bottom))
+            (math.floor((low + edge) / 2 * self.unit), math.ceil((high + edge) / 2 * self.unit))
+            for low, high, edge in ((left, right, self.right), (top, bottom, self.bottom))
         )
         return np.s_[:, max(y0, 0) : y1, max(x0, 0) : x1]
 
@@ -56,7 +63,7 @@ class Canvas:
         opacity: Floats | None = None,
     ) -> None:
         """Paint a shape by its distance ``(B, h, w)`` in the window, in a colour ``(B, 3)`` or ``(3,)`` in [0, 1]."""
-        coverage = distance * (-self.size / 2)
+        coverage = distance * (-self.unit / 2)
         coverage += 0.5
         np.clip(coverage, 0, 1, out=coverage)
         if opacity is not None:
@@ -71,9 +78,9 @@ class Canvas:
         return np.ascontiguousarray((self.planes * WHITE + 0.5).astype(np.uint8).transpose(1, 2, 3, 0))
 
 
-def in_pieces(paint: Callable[[Floats, int], NDArray[np.uint8]], factors: Floats, size: int) -> NDArray[np.uint8]:
-    """Return ``paint(factors, size)``, uint8 ``(N, size, size, 3)``, computed a few images at a time."""
-    step = max(1, _PIXELS // size**2)
+def in_pieces(paint: Paint, factors: Floats, size: Size) -> NDArray[np.uint8]:
+    """Return ``paint(factors, size)``, uint8 ``(N, H, W, 3)``, computed a few images at a time."""
+    step = max(1, _PIXELS // math.prod(size))
     return np.concatenate([paint(factors[i : i + step], size) for i in range(0, len(factors), step)])
 
 
@@ -142,7 +149,7 @@ class Drawing:
 
     name: str  # of the source
     version: int  # raised when the same factors begin to give other images
-    paint: Callable[[Floats, int], NDArray[np.uint8]]  # factors (B, F), size -> (B, size, size, 3)
+    paint: Paint
     label_names: tuple[str, ...]  # name of each class; none if empty
     attribute_names: tuple[str, ...]  # of the factors in [0, 1]
     num_binary: int = 0  # so many attributes come first that are 0 or 1, each with probability one half
@@ -181,7 +188,7 @@ class Drawing:
 class DrawnItems:
     """Images drawn from rows of factors, whole chunks at a time."""
 
-    def __init__(self, factors: Floats, paint: Callable[[Floats, int], NDArray[np.uint8]], fingerprint: str) -> None:
+    def __init__(self, factors: Floats, paint: Paint, fingerprint: str) -> None:
         self.factors, self.paint, self.fingerprint = factors, paint, fingerprint
 
     def __len__(self) -> int:
@@ -193,5 +200,5 @@ class DrawnItems:
 
     def read_chunk(self, indices: Positions, target: Target) -> NDArray[np.uint8]:
         """Draw images as uint8 ``(n, H, W, C)``."""
-        images = in_pieces(self.paint, self.factors[indices], target.height)
+        images = in_pieces(self.paint, self.factors[indices], (target.height, target.width))
         return images if target.channels == 3 else (images @ _GREY + 0.5).astype(np.uint8)[..., None]

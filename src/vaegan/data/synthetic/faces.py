@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawing import Canvas, Drawing, Floats, between, blend, box, ellipse, hue_colour, turned
+from .drawing import Canvas, Drawing, Floats, Size, between, blend, box, ellipse, hue_colour, turned
 
 BINARY = ("smiling", "eyeglasses", "hat", "beard", "mustache", "bangs", "blond_hair", "eyes_open", "rosy_cheeks")
 CONTINUOUS = ("hair_length", "skin_tone", "eyebrow_thickness", "head_tilt", "head_width", "background", "shirt")
@@ -36,8 +36,8 @@ class _Face:
     beard: Floats  # likewise; more saturated than any skin, so that it stands out from all
 
 
-def paint_faces(factors: Floats, size: int) -> NDArray[np.uint8]:
-    """Draw ``(B, 16)`` factors, in the order of `BINARY` and `CONTINUOUS`, as uint8 ``(B, size, size, 3)``."""
+def paint_faces(factors: Floats, size: Size) -> NDArray[np.uint8]:
+    """Draw ``(B, 16)`` factors, in the order of `BINARY` and `CONTINUOUS`, as uint8 ``(B, H, W, 3)``."""
     is_on = dict(zip(BINARY + CONTINUOUS, factors.T, strict=True))
     canvas = Canvas(hue_colour(is_on["background"], 0.32, 0.95), size)
     u, v = canvas.grid()
@@ -69,8 +69,8 @@ def _back_hair(face: _Face) -> None:
 def _body(face: _Face) -> None:
     canvas = face.canvas
     u, v = canvas.grid()
-    window = canvas.window(-1, 0.7, 1, 1)
-    shirt = np.broadcast_to(ellipse(u, v - 1.25, 0.78, 0.5), face.u.shape)
+    window = canvas.window(-1, 0.7, 1, canvas.bottom)
+    shirt = np.broadcast_to(ellipse(u, np.minimum(v - 1.25, 0), 0.78, 0.5), face.u.shape)
     canvas.lay(shirt[window], hue_colour(face.is_on["shirt"], 0.6, 0.75), window)
     window = canvas.window(-0.4, 0.5, 0.4, 0.98)
     distance = box(face.u[window], face.v[window] - 0.68, 0.16, 0.2, 0.12)

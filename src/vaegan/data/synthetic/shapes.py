@@ -10,14 +10,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .drawing import Canvas, Drawing, Floats, between, blend, box, ellipse, hue_colour, turned
+from .drawing import Canvas, Drawing, Floats, Size, between, blend, box, ellipse, hue_colour, turned
 
 SHAPES = ("square", "ellipse", "triangle", "heart")
 _MAX_ANGLE = math.radians(40.0)
 
 
-def paint_shapes(factors: Floats, size: int) -> NDArray[np.uint8]:
-    """Draw ``(B, 7)`` factors, shape (an index) first, as uint8 ``(B, size, size, 3)``."""
+def paint_shapes(factors: Floats, size: Size) -> NDArray[np.uint8]:
+    """Draw ``(B, 7)`` factors, shape (an index) first, as uint8 ``(B, H, W, 3)``."""
     shape, hue, scale, x, y, rotation, background = factors.T
     canvas = Canvas(blend((0.04, 0.05, 0.10), (0.30, 0.31, 0.33), background), size)
     u, v = canvas.grid()

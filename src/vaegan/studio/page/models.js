@@ -16,7 +16,7 @@ const hasEncoder = (one = model) => "encoder" in (one.parts ?? {});
 const article = (words) => `${/^[aeiou]/.test(words) ? "an" : "a"} ${words}`;
 const aKind = (one = model) => capital(article(KINDS[one.kind]));
 const sizeOf = ({ image: { width, height, channels } }) =>
-  `${width} × ${height} ${{ 1: "grey", 3: "colour" }[channels] ?? `with ${channels} channels`}`;
+  `${height} × ${width} ${{ 1: "grey", 3: "colour" }[channels] ?? `with ${channels} channels`}`;
 
 /* Why a view has nothing to show of the selected model, and the views that do; null if it has something. */
 function lackOf(view) {
