@@ -25,6 +25,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+# A shell that starts the tests in the background has Ctrl-C ignored, in all child processes too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # The same examples in every run, and none is judged by the clock.
 settings.register_profile(
     "exact", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -109,6 +109,13 @@ class TestMixture:
         theirs = GaussianMixture(3, random_state=0, reg_covar=1e-3).fit(y.numpy()).score(y.numpy())
         assert float(ours) == pytest.approx(theirs, abs=0.03)
 
+    def test_expectation_maximisation_stops_before_it_fits_chance(self):
+        y, held_out = normal(1000, 8), normal(3000, 8, seed=1)  # one Gaussian, fitted by forty
+        early = fit_components(y, 40, block=8, seed=0, held_out=held_out)
+        late = fit_components(y, 40, block=8, seed=0)
+        of = [float(mixture.log_joint(held_out).logsumexp(1).mean()) for mixture in (early, late)]
+        assert of[0] > of[1] + 0.02
+
     def test_covariances_of_clusters_are_those_of_their_points_up_to_shrinkage(self):
         y, _ = three_clusters(30_000)
         found, parts = cluster(y, 3, block=2, seed=0)

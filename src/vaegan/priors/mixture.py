@@ -56,7 +56,8 @@ class Mixture(FittedPrior):
         for num in SIZES:
             if num * _CODES_EACH > len(y):
                 break
-            mixture = cls(whitening, fit_components(y, num, block=block, seed=seed))
+            components = fit_components(y, num, block=block, seed=seed, held_out=whitening.whiten(held_out))
+            mixture = cls(whitening, components)
             score = float(mixture.log_prob(held_out).mean())
             on_progress(f"{num} Gaussians: {score:.2f} nats per held-out code")
             if score <= before:
@@ -142,11 +143,19 @@ def monomials(y: Tensor, block: int) -> Tensor:
 
 
 def fit_components(
-    y: Tensor, num: int, *, block: int, seed: int, max_steps: int = 100, tolerance: float = 3e-3
+    y: Tensor,
+    num: int,
+    *,
+    block: int,
+    seed: int,
+    max_steps: int = 100,
+    tolerance: float = 3e-3,
+    held_out: Tensor | None = None,
 ) -> Components:
     """Fit `num` components to y, float `(N, D)` of about unit variance, by EM from the clusters of k-means.
 
-    It stops when the mean log-likelihood grows by less than `tolerance` nats in a step.
+    It stops when the mean log-likelihood grows by less than `tolerance` nats in a step: that of `held_out`, `(M, D)`,
+    if there are any, as it stops growing long before that of y (three times as early, with 160 components).
     """
     y = y.float()
     _, components = cluster(y, num, block=block, seed=seed)
@@ -159,6 +168,8 @@ def fit_components(
             total = joint.logsumexp(1, keepdim=True)
             likelihood += float(total.double().sum()) / len(y)
             sums = sums + ((joint - total).exp_().T @ phi).double()
+        if held_out is not None:
+            likelihood = float(components.log_joint(held_out).logsumexp(1).mean())
         components = maximise(sums, y.shape[1], block)
         if likelihood - before < tolerance:
             break
