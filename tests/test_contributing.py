@@ -10,12 +10,12 @@ from types import ModuleType
 
 import pytest
 
-from vaegan.latent.code_shards import INDEX_NAME
+from vaegan.latent.code_shards import INDEX_NAME, STATISTICS_NAME
 from vaegan.runs.run_folder import EXPORTED, OF_A_MODEL, OF_A_RUN
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vaegan"
-OF_USERS = {*OF_A_RUN, *OF_A_MODEL, EXPORTED, INDEX_NAME}  # files that a run makes, not ours
+OF_USERS = {*OF_A_RUN, *OF_A_MODEL, EXPORTED, INDEX_NAME, STATISTICS_NAME}  # files that a run makes, not ours
 
 
 def text() -> str:

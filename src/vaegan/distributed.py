@@ -8,7 +8,7 @@ import contextlib
 import gc
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -119,6 +119,30 @@ def current() -> World:
     if not dist.is_initialized():
         return World()
     return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", dist.get_rank())))
+
+
+def share_of_work(environment: Mapping[str, str]) -> tuple[int, int]:
+    """Return (r, n): which process this is, and of how many, of work that needs no communication.
+
+    A SLURM array of n tasks, and the processes that torchrun or srun starts in each, all count. Raises UserError if the
+    array's numbers are not evenly spaced.
+    """
+
+    def number(name: str, default: int) -> int:
+        return int(environment.get(name, default))
+
+    first, step = number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_STEP", 1)
+    task, tasks = number("SLURM_ARRAY_TASK_ID", first), number("SLURM_ARRAY_TASK_COUNT", 1)
+    place, rest = divmod(task - first, step)
+    if rest or not 0 <= place < tasks:
+        raise UserError(
+            f"the numbers of this SLURM array are not evenly spaced ({task}); name the process by --process"
+        )
+    rank, size = number("RANK", 0), number("WORLD_SIZE", 1)
+    if "RANK" not in environment:  # srun's; what sbatch says of its script is no sign of several processes
+        size = number("SLURM_STEP_NUM_TASKS", 1)
+        rank = number("SLURM_PROCID", 0) if size > 1 else 0
+    return place * size + rank, tasks * size
 
 
 def load_bytes(data: bytes) -> Any:

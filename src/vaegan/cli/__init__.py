@@ -34,7 +34,7 @@ COMMANDS = {
     "interpolate": "paths between images or codes",
     "traverse": "vary one dimension of the code at a time, the most used first",
     "nearest": "the training images nearest to samples",
-    "encode": "write the codes of all images to a file",
+    "encode": "write the codes of all images to a file or to shards",
     "attributes": "compute attribute vectors, apply them, check them",
     "cluster": "cluster the codes; galleries, a map, scores against labels",
     "evaluate": "metrics with confidence intervals, as a table and JSON",

@@ -1,7 +1,9 @@
 """``vaegan encode``: codes of a whole source to a file."""
 
+import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from ..config import Count, PositiveInt
 from ..errors import UserError
@@ -28,16 +30,26 @@ class Options(DataPictureOptions):
     """Codes for a diffusion model: maps in their shape, times the latent scale factor, log variances to match."""
     shard: Count = 8192
     """Images per shard."""
+    format: Annotated[Literal["safetensors"] | None, Arg(default="by the ending of --out")] = None
+    """Write latents as a folder of safetensors shards, by one process or many (torchrun, a SLURM array)."""
+    dtype: Annotated[Literal["fp32", "fp16", "bf16"] | None, Arg(default="fp32")] = None
+    """Number format of the latents in safetensors shards."""
+    flip: bool = False
+    """Also write latents of the images mirrored left to right, in safetensors shards."""
+    process: Annotated[str | None, Arg("R/N", default="as torchrun or SLURM says")] = None
+    """Make only the safetensors shards i with i mod N = R."""
 
 
 defaults = run_defaults
 
 
 def run(options: Options) -> None:
-    """Encode shard after shard, then join them into the output file."""
-    from ..latent.code_shards import encode_to_file, import_pyarrow
+    """Encode shard after shard; join them into the output file, unless shards are wanted."""
+    from ..latent.code_shards import SetShards, encode_to_file, import_pyarrow
+    from ..latent.latent_shards import encode_to_shards
 
-    out = _output(options)
+    out, overwrite = _output(options)
+    process = _process(options) if options.format else (0, 1)
     if out.suffix == ".parquet":
         import_pyarrow()
         if options.scaled:
@@ -45,30 +57,48 @@ def run(options: Options) -> None:
     opened = open_run(options)
     if options.scaled:
         assert opened.model().scale_factor  # or say that there is none
+    opened.check_encoder()
     splits = ("train", "test") if options.split == "all" else (options.split,)
     sets = {name: opened.images(name, options.num, options.seed) for name in splits}
-    num = encode_to_file(
-        opened.model(),
-        {name: images for name, images in sets.items() if len(images)},
-        out,
-        source={"data": opened.data().fingerprint, "seed": options.seed},
-        shard=options.shard,
-        scaled=options.scaled,
-        batch_size=options.batch_size,
-        overwrite=options.overwrite,
-        watch=opened.watch,
-    )
+    shards = SetShards(sets, options.shard, {"data": opened.data().fingerprint, "seed": options.seed})
+    common: dict[str, Any] = {"scaled": options.scaled, "batch_size": options.batch_size, "watch": opened.watch}
+    if options.format:
+        fleet: dict[str, Any] = {"dtype": options.dtype or "fp32", "flip": options.flip, "process": process}
+        num = encode_to_shards(opened.model(), shards, out, overwrite=overwrite, **fleet, **common)
+    else:
+        num = encode_to_file(opened.model(), shards, out, overwrite=options.overwrite, **common)
     say_where(num, "codes", out)
 
 
-def _output(options: Options) -> Path:
+def _process(options: Options) -> tuple[int, int]:
+    """Return (r, n), which process this is, and of how many; UserError if --process says neither."""
+    from ..distributed import share_of_work
+
+    if options.process is None:
+        return share_of_work(os.environ)
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", options.process)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise UserError(f"--process {options.process}: name a process as R/N with R from 0 to N - 1, such as 0/4")
+    return int(match[1]), int(match[2])
+
+
+def _output(options: Options) -> tuple[Path, bool]:
+    """Return where codes go, and whether what is there may be replaced; UserError if they cannot go there."""
     from ..files import check_free
 
-    out, overwrite = output_of(options, "codes.npz", is_view=False)
+    out, overwrite = output_of(options, "latents" if options.format else "codes.npz", is_view=False)
+    if options.format and out.suffix:
+        raise UserError(f"--out {out}: --format {options.format} writes a folder; give a name without an extension")
+    if not options.format:
+        for name in ("dtype", "flip", "process"):
+            if getattr(options, name):
+                raise UserError(f"--{name} is of shards for diffusion models; add --format safetensors")
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+            raise UserError("several processes write shards only: add --format safetensors")
     if out.suffix not in _ENDINGS:
         raise UserError(f"cannot tell from {out} what to write; end it in .npz, .parquet or nothing (a folder)")
     if out.is_dir() if out.suffix else out.is_file():
         raise UserError(f"{out} is a {'folder' if out.is_dir() else 'file'}; choose another name")
     if out.suffix:
         check_free(out, overwrite)
-    return out
+    return out, overwrite

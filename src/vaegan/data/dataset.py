@@ -89,12 +89,12 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, rows: Positions) -> "ImageSet":
-        """Return the images at these rows, copied, with all that is recorded about them."""
+    def take(self, rows: Positions | slice) -> "ImageSet":
+        """Return the images at these rows, with all that is recorded about them; copied unless they are a slice."""
         return replace(
             self,
             images=self.images[rows],
-            names=[self.names[i] for i in rows],
+            names=self.names[rows] if isinstance(rows, slice) else [self.names[i] for i in rows],
             labels=None if self.labels is None else self.labels[rows],
             attributes=None if self.attributes is None else self.attributes[rows],
         )

@@ -20,7 +20,7 @@ import math
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,25 +28,59 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..errors import UserError
-from ..files import clear_leftovers, read_mapping, remove, write_json, written_beside
+from ..files import clear_leftovers, is_leftover, read_mapping, remove, write_json, written_beside
 from ..models import Model
 from .encoding import encode_images
 
 INDEX_NAME = "index.json"
+STATISTICS_NAME = "statistics.json"
+_OURS = ("shard-*.npz", *(f"latents-{'[0-9]' * 6}.{ending}" for ending in ("json", "safetensors")), STATISTICS_NAME)
+Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
 _log = logging.getLogger("vaegan")
+
+
+class ImageShards(Protocol):
+    """Images in shards, at least one and none empty; each is its split and its images, by index."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What decides them all, JSON-able."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[str, ImageSet]: ...
+
+
+class SetShards:
+    """Sets of images by the name of their split, cut into shards of ``size`` images; ``source`` decides the images."""
+
+    def __init__(self, sets: Mapping[str, ImageSet], size: int, source: Mapping[str, Any]) -> None:
+        self._sets = {name: images for name, images in sets.items() if len(images)}
+        num = {name: len(images) for name, images in self._sets.items()}
+        self._parts = [(name, slice(start, start + size)) for name in num for start in range(0, num[name], size)]
+        first = next(iter(self._sets.values()))
+        names = {"label_names": list(first.label_names), "attribute_names": list(first.attribute_names)}
+        self.facts = {**source, "sets": num, "shard": size, **names}
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, index: int) -> tuple[str, ImageSet]:
+        """Return a shard; its images are read when they are used."""
+        name, part = self._parts[index]
+        return name, self._sets[name].take(part)
 
 
 def encode_to_file(
     model: Model,
-    sets: Mapping[str, ImageSet],
+    shards: ImageShards,
     out: Path,
     *,
-    source: Mapping[str, Any],
-    shard: int = 8192,
     scaled: bool = False,
     batch_size: int = 256,
     overwrite: bool = False,
-    watch: Callable[[Iterable[Any], int, str], Iterable[Any]] = lambda steps, num, words: steps,
+    watch: Watch = lambda steps, num, words: steps,
 ) -> int:
     """Encode images shard by shard, join the shards to one file, return the number of codes.
 
@@ -55,38 +89,29 @@ def encode_to_file(
 
     Args:
         model: has an encoder.
-        sets: images by the name of their split; at least one, none empty.
+        shards: the images.
         out: an .npz, a .parquet, or without an extension the folder of the shards itself.
-        source: JSON-able, what decides the images.
-        shard: images of a shard.
         scaled: write codes as diffusion models take them: maps in their shape, times the latent scale factor.
         batch_size: images computed at a time.
         overwrite: whether shards of something else may be removed.
         watch: shows the progress.
     """
-    first = next(iter(sets.values()))
+    first = shards[0][1]
     names = {"label_names": first.label_names, "attribute_names": first.attribute_names}
-    num = {name: len(images) for name, images in sets.items()}
-    index = {
-        "model": _encoder_digest(model),
-        **source,
-        "sets": num,
-        "shard": shard,
-        "scale": model.scale_factor if scaled else None,
-        **{name: list(values) for name, values in names.items()},
-    }
-    _encode(model, first, slice(1), batch_size)  # or fail before a folder is made
+    index = {"model": encoder_digest(model), **shards.facts, "scale": model.scale_factor if scaled else None}
+    _encode(model, first.take(slice(1)), batch_size)  # or fail before a folder is made
     folder = out if out.suffix == "" else out.with_name(f".{out.name}.shards")
     open_shards(folder, index, restart=folder != out or overwrite)
-    jobs = [(name, start) for name in sets for start in range(0, num[name], shard)]
-    paths = [shard_path(folder, number) for number in range(len(jobs))]
+    paths = [shard_path(folder, number) for number in range(len(shards))]
     if finished := sum(path.is_file() for path in paths):
-        _log.info("%d of %d shards are finished already", finished, len(jobs))
-    for (name, start), path in watch(zip(jobs, paths, strict=True), len(jobs), "encoding"):
+        _log.info("%d of %d shards are finished already", finished, len(paths))
+    num = 0
+    for number, path in watch(enumerate(paths), len(paths), "encoding"):
         if not path.is_file():
-            images, part = sets[name], slice(start, start + shard)
-            arrays = _arrays(model, images, part, batch_size, scaled=scaled)
-            write_shard(path, arrays | {"split": np.full(len(arrays["codes"]), name)})
+            split, images = shards[number]
+            arrays = _arrays(model, images, batch_size, scaled=scaled)
+            write_shard(path, arrays | {"split": np.full(len(images), split)})
+        num += len(_read(path, "names"))
     if out.suffix == ".npz":
         join_npz(paths, out, {name: np.asarray(values, np.str_) for name, values in names.items() if values})
     elif out.suffix == ".parquet":
@@ -97,29 +122,28 @@ def encode_to_file(
             remove(path)
         with contextlib.suppress(OSError):  # the user's if it is not empty
             folder.rmdir()
-    return sum(num.values())
+    return num
 
 
-def _encode(model: Model, images: ImageSet, part: slice, batch_size: int) -> tuple[Tensor, Tensor | None]:
-    c = model.condition_of(images, part)
-    return encode_images(model, images.images[part], condition=c, batch_size=batch_size)
+def _encode(model: Model, images: ImageSet, batch_size: int) -> tuple[Tensor, Tensor | None]:
+    return encode_images(model, images.images, condition=model.condition_of(images), batch_size=batch_size)
 
 
-def _arrays(model: Model, images: ImageSet, part: slice, batch_size: int, *, scaled: bool) -> dict[str, Any]:
-    mu, logvar = _encode(model, images, part, batch_size)
+def _arrays(model: Model, images: ImageSet, batch_size: int, *, scaled: bool) -> dict[str, Any]:
+    mu, logvar = _encode(model, images, batch_size)
     if scaled:
         scale = model.scale_factor
         mu, logvar = model.maps(scale * mu), None if logvar is None else model.maps(logvar + 2.0 * math.log(scale))
     return {
         "codes": mu.numpy(),
         "logvar": None if logvar is None else logvar.numpy(),
-        "names": np.asarray(images.names[part], np.str_),
-        "labels": None if images.labels is None else images.labels[part],
-        "attributes": None if images.attributes is None else images.attributes[part],
+        "names": np.asarray(images.names, np.str_),
+        "labels": images.labels,
+        "attributes": images.attributes,
     }
 
 
-def _encoder_digest(model: Model) -> str:
+def encoder_digest(model: Model) -> str:
     """Return a hash of what decides a code: the encoder's weights and the range of its images."""
     digest = hashlib.sha256(repr(tuple(model.image_range)).encode())
     for name, tensor in model.state_dict().items():
@@ -128,22 +152,25 @@ def _encoder_digest(model: Model) -> str:
     return digest.hexdigest()
 
 
-def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool) -> None:
+def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool, stale: Sequence[str] = _OURS) -> None:
     """Prepare a folder for the shards whose content ``index`` (JSON-able) determines; finished ones of it stay.
 
-    With ``restart`` shards of something else are removed. Raises UserError if other things are in the folder, or it
-    cannot be written.
+    With ``restart`` the files of something else whose names match ``stale`` are removed. Raises UserError if other
+    things are in the folder, or it cannot be written.
     """
     path = folder / INDEX_NAME
+    is_used = folder.is_dir() and not all(map(is_leftover, folder.iterdir()))  # before another process writes an index
     before = read_mapping(path)
-    if "model" not in before and folder.is_dir() and any(folder.iterdir()):
+    if "model" not in before and is_used:
         raise UserError(f"folder {folder} contains other files; choose a new one")
-    if before and before != json.loads(json.dumps(index)):
+    if before == json.loads(json.dumps(index)):
+        return
+    if before:
         if not restart:
             raise UserError(
                 f"{folder} holds codes of other images or another model; choose a new folder or --overwrite"
             )
-        for shard in folder.glob("shard-*.npz"):
+        for shard in [shard for name in stale for shard in folder.glob(name)]:
             remove(shard)
     write_json(path, index)
 

@@ -1,0 +1,199 @@
+"""Latents of many images as shards of safetensors, made by one process or by many that need not know of each other.
+
+Output shard i has the images of input shard i. Process r of n makes the shards with i mod n = r: first
+``latents-000007.safetensors``, whole, then ``latents-000007.json``, which says of what model and images it is. What has
+both is finished and is not made again, by however many processes. Where all are, the last process to see it merges the
+shards' statistics, in their order, to ``statistics.json``; so all files are the same for every n.
+
+| tensor | what |
+|---|---|
+| latents | `(N, C, h, w)`, or `(N, Z)` where codes are vectors: mu, times the latent scale factor if asked |
+| latents_flip | the same of the images mirrored left to right, if asked |
+| labels | int64 `(N,)`, where there are any |
+| names | uint8, the names of the images in UTF-8, a line each |
+"""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..data.dataset import ImageSet
+from ..errors import UserError
+from ..files import read_mapping, remove, write_json, written_beside
+from ..models import Model
+from .code_shards import STATISTICS_NAME, ImageShards, Watch, encoder_digest, open_shards
+from .encoding import encode_images
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_log = logging.getLogger("vaegan")
+_MARK = "vaegan"  # the key of a file's metadata under which the digest of its content's origin stands
+_NAME = re.compile(r"latents-(\d{6,})\.(safetensors|json)")
+
+
+def encode_to_shards(
+    model: Model,
+    shards: ImageShards,
+    folder: Path,
+    *,
+    dtype: str = "fp32",
+    flip: bool = False,
+    scaled: bool = False,
+    batch_size: int = 256,
+    process: tuple[int, int] = (0, 1),
+    overwrite: bool = False,
+    watch: Watch = lambda steps, num, words: steps,
+) -> int:
+    """Write this process's shards that are not finished yet, and statistics if all are; return its number of images.
+
+    Raises UserError if there is no encoder, the images do not fit, the folder has something else, or cannot be written.
+
+    Args:
+        model: has an encoder.
+        shards: at least one, none empty.
+        folder: of the shards.
+        dtype: of the latents, one of `DTYPES`.
+        flip: also encode the images mirrored left to right.
+        scaled: multiply by the model's scale factor.
+        batch_size: images computed at a time.
+        process: (r, n), which process this is, and of how many.
+        overwrite: whether shards of another model or of other images may be replaced.
+        watch: shows the progress.
+    """
+    scale = model.scale_factor if scaled else None
+    of = {"format": "safetensors", "dtype": dtype, "flip": flip, "scale": scale}
+    index = {"model": encoder_digest(model), **shards.facts, **of}
+    digest = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+    rank, size = process
+    _latents(model, shards[0][1].take(slice(1)), scale, batch_size)  # or fail before a folder is made
+    open_shards(folder, index, restart=overwrite, stale=("shard-*.npz",))
+    _clear_foreign(folder, digest, process, overwrite=overwrite)
+    own = range(rank, len(shards), size)
+    unfinished = [number for number in own if _facts(folder, number, digest) is None]
+    if size > 1 or len(unfinished) < len(own):
+        done = f"{len(own) - len(unfinished)} of {len(own)} shards are finished already"
+        _log.info("process %d of %d: %s", rank, size, done)
+    for number in watch(unfinished, len(unfinished), "encoding"):
+        split, images = shards[number]
+        tensors = {"latents": _latents(model, images, scale, batch_size).to(DTYPES[dtype])}
+        if flip:
+            tensors["latents_flip"] = _latents(model, images, scale, batch_size, flip=True).to(DTYPES[dtype])
+        if not all(part.isfinite().all() for tensor in tensors.values() for part in torch.split(tensor, batch_size)):
+            raise UserError(f"latents of shard {number} are not finite as {dtype}; use --dtype bf16 or fp32")
+        moments = ChannelMoments.of(tensors["latents"])
+        if images.labels is not None:
+            tensors["labels"] = torch.from_numpy(np.array(images.labels, np.int64))
+        tensors["names"] = torch.frombuffer(bytearray("\n".join(images.names).encode()), dtype=torch.uint8)
+        path = _path(folder, number)
+        with written_beside(path) as beside:
+            beside.write_bytes(safetensors.torch.save(tensors, {_MARK: digest}))
+        facts = {"of": digest, "shard": number, "split": split, "images": len(images), **moments.as_json()}
+        write_json(path.with_suffix(".json"), facts)
+    _write_statistics(folder, digest, len(shards))
+    return sum((_facts(folder, number, digest) or {}).get("images", 0) for number in own)
+
+
+def _latents(model: Model, images: ImageSet, scale: float | None, batch_size: int, *, flip: bool = False) -> Tensor:
+    """Return latents float32 `(N, *code_shape)`."""
+    pixels = images.images[:, :, ::-1] if flip else images.images
+    mu, _ = encode_images(model, pixels, condition=model.condition_of(images), batch_size=batch_size)
+    return model.maps(mu if scale is None else scale * mu)
+
+
+@dataclass(frozen=True)
+class ChannelMoments:
+    """How many numbers a channel has, its mean and its sum of squared deviations, each float64 `(C,)`."""
+
+    count: int
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, latents: Tensor, rows: int = 256) -> "ChannelMoments":
+        """Compute them of latents `(N, C, ...)`, in two passes, some rows in float64 at a time."""
+
+        def total(of: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:
+            sums = np.zeros(latents.shape[1])
+            for part in torch.split(latents, rows):
+                sums += of(np.ascontiguousarray(part.double().transpose(0, 1).flatten(1).numpy())).sum(1)
+            return sums
+
+        count = latents[:, 0].numel()
+        mean = total(lambda x: x) / count
+        return cls(count, mean, total(lambda x: (x - mean[:, None]) ** 2))
+
+    def merged(self, other: "ChannelMoments") -> "ChannelMoments":
+        """Return those of both together (Chan, Golub and LeVeque 1979, eq. 2.1)."""
+        count, gap = self.count + other.count, other.mean - self.mean
+        mean = self.mean + gap * (other.count / count)
+        return ChannelMoments(count, mean, self.squares + other.squares + gap**2 * (self.count * other.count / count))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return them as plain numbers, which JSON keeps exactly."""
+        return {"count": self.count, "mean": self.mean.tolist(), "squares": self.squares.tolist()}
+
+
+def _write_statistics(folder: Path, digest: str, num_shards: int) -> None:
+    """Merge the statistics of all shards, if they are finished."""
+    moments, images = ChannelMoments(0, np.zeros(1), np.zeros(1)), 0
+    for number in range(num_shards):
+        if (facts := _facts(folder, number, digest)) is None:
+            _log.info("other processes have shards to finish; the last one writes %s", STATISTICS_NAME)
+            return
+        own = ChannelMoments(facts["count"], np.array(facts["mean"]), np.array(facts["squares"]))
+        moments, images = moments.merged(own), images + facts["images"]
+    std = np.sqrt(moments.squares / max(1, moments.count - 1))
+    statistics = {"of": digest, "shards": num_shards, "images": images, "count": moments.count}
+    write_json(folder / STATISTICS_NAME, statistics | {"mean": moments.mean.tolist(), "std": std.tolist()})
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"latents-{number:06d}.safetensors"
+
+
+def _facts(folder: Path, number: int, digest: str) -> dict[str, Any] | None:
+    """Return what the .json of a finished shard says, else None."""
+    path = _path(folder, number)
+    facts = read_mapping(path.with_suffix(".json"))
+    return facts if facts.get("of") == digest and path.is_file() else None
+
+
+def _clear_foreign(folder: Path, digest: str, process: tuple[int, int], *, overwrite: bool) -> None:
+    """Remove what stands in the places of this process's shards and is of something else; UserError if it may not be.
+
+    Other processes may already have written theirs, which is why each removes its own.
+    """
+    rank, size = process
+    for path in sorted(folder.iterdir()):  # .json first: without it a shard counts as unfinished
+        if not (match := _NAME.fullmatch(path.name)) or int(match[1]) % size != rank:
+            continue
+        of = read_mapping(path).get("of") if path.suffix == ".json" else _mark_of(path)
+        if of is None:
+            raise UserError(f"{path} is not one of vaegan's shards; choose another --out")
+        if of != digest:
+            if not overwrite:
+                raise UserError(f"{path} is of other images or another model; choose a new folder or --overwrite")
+            remove(path)
+    statistics = folder / STATISTICS_NAME
+    if read_mapping(statistics).get("of", digest) != digest and overwrite:
+        remove(statistics)
+
+
+def _mark_of(path: Path) -> str | None:
+    """Return the digest in a shard's metadata; None if it is not ours."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get(_MARK)
+    except (OSError, safetensors.SafetensorError):
+        return None

@@ -1,0 +1,246 @@
+"""Latents in safetensors shards: what is in them, and that any number of processes, killed or not, writes the same."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vaegan.data.dataset import ImageSet
+from vaegan.distributed import share_of_work
+from vaegan.errors import UserError
+from vaegan.latent.code_shards import SetShards
+from vaegan.latent.latent_shards import ChannelMoments, encode_to_shards
+
+# Encodes in one process after another, each of which kills itself at one of the moments where it computes, writes,
+# flushes or renames; the number of processes changes. Then one finishes.
+KILLED = """
+import os, random, signal, sys
+from pathlib import Path
+import numpy as np
+import safetensors.torch
+from vaegan.data.dataset import ImageSet
+from vaegan.latent import latent_shards
+from vaegan.latent.code_shards import SetShards
+from vaegan.models import load
+
+folder, images = Path(sys.argv[1]), np.load(sys.argv[2])[..., None]
+model = load(folder / "model")
+shards = SetShards({"train": ImageSet(images, list(map(str, range(len(images)))))}, 10, {})
+
+def encode(name, moment, process=(0, 1)):
+    if child := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    left = iter(range(moment, -1, -1))
+    def counted(function):
+        def call(*arguments, **settings):
+            if next(left) == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*arguments, **settings)
+        return call
+    latent_shards.encode_images = counted(latent_shards.encode_images)
+    safetensors.torch.save = counted(safetensors.torch.save)
+    Path.replace, os.fsync = counted(Path.replace), counted(os.fsync)
+    latent_shards.encode_to_shards(model, shards, folder / name, flip=True, process=process)
+    os._exit(0)
+
+assert encode("one", 10**6) == 0
+chance, kills = random.Random(0), 0
+for _ in range(20):
+    size = chance.randrange(1, 4)
+    kills += encode("many", chance.randrange(16), (chance.randrange(size), size)) == -signal.SIGKILL
+print(kills, len(list(folder.glob("many/latents-*.json"))))
+assert encode("many", 10**6) == 0
+"""
+
+
+def sets(seed=0):
+    rng = np.random.default_rng(seed)
+
+    def some(num, name):
+        names = [f"{name}/é {i}.png" for i in range(num)]
+        return ImageSet(rng.integers(0, 256, (num, 8, 8, 1), np.uint8), names, rng.integers(0, 3, num), tuple("abc"))
+
+    return {"train": some(50, "a"), "test": some(11, "b")}
+
+
+def shards(size=16, seed=0):
+    return SetShards(sets(seed), size, {"data": f"seed {seed}"})
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def model(make_model):
+    return make_model()
+
+
+def test_shards_hold_latents_mirrored_ones_labels_and_names(model, tmp_path):
+    assert encode_to_shards(model, shards(), tmp_path, flip=True) == 61
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "index.json",
+        *[f"latents-{i:06d}.{ending}" for i in range(5) for ending in ("json", "safetensors")],
+        "statistics.json",
+    ]
+    parts = [load_file(path) for path in sorted(tmp_path.glob("*.safetensors"))]
+    assert [len(part["latents"]) for part in parts] == [16, 16, 16, 2, 11]
+    whole = sets()
+    images = np.concatenate([part.images for part in whole.values()])
+    x = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+    for name, of in (("latents", x), ("latents_flip", x.flip(3))):
+        torch.testing.assert_close(torch.cat([part[name] for part in parts]), model.encode(of))
+    labels = torch.cat([part["labels"] for part in parts])
+    assert labels.dtype == torch.int64
+    assert labels.tolist() == [*whole["train"].labels, *whole["test"].labels]
+    names = [name for part in parts for name in bytes(part["names"].numpy()).decode().split("\n")]
+    assert names == [*whole["train"].names, *whole["test"].names]
+    facts = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("latents-*.json"))]
+    assert [(f["shard"], f["split"], f["images"]) for f in facts] == [
+        (0, "train", 16), (1, "train", 16), (2, "train", 16), (3, "train", 2), (4, "test", 11),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
+def test_statistics_are_those_of_what_is_stored(model, tmp_path, dtype):
+    encode_to_shards(model, shards(), tmp_path, dtype=dtype)
+    files = sorted(tmp_path.glob("*.safetensors"))
+    stored = torch.cat([load_file(path)["latents"] for path in files])
+    assert stored.dtype == {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[dtype]
+    statistics = json.loads((tmp_path / "statistics.json").read_text())
+    assert (statistics["images"], statistics["shards"]) == (61, 5)
+    np.testing.assert_allclose(statistics["mean"], stored.double().mean(0).numpy(), rtol=1e-12)
+    np.testing.assert_allclose(statistics["std"], stored.double().std(0).numpy(), rtol=1e-12)
+
+
+def test_statistics_of_maps_are_by_channel_and_stable_far_from_zero():
+    x = 1e6 + torch.randn(300, 3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    moments = ChannelMoments.of(x[:7]).merged(ChannelMoments.of(x[7:], rows=100))
+    assert moments.count == 300 * 20
+    np.testing.assert_allclose(moments.mean, x.mean((0, 2, 3)).numpy(), rtol=1e-13)
+    np.testing.assert_allclose(moments.squares / (moments.count - 1), x.var((0, 2, 3)).numpy(), rtol=1e-8)
+
+
+def test_scaled_latents(model, tmp_path):
+    model.info["scale_factor"] = 0.5
+    encode_to_shards(model, shards(), tmp_path / "a")
+    encode_to_shards(model, shards(), tmp_path / "b", scaled=True)
+    a, b = (load_file(tmp_path / name / "latents-000000.safetensors")["latents"] for name in "ab")
+    assert torch.equal(b, 0.5 * a)
+
+
+def test_any_number_of_processes_in_any_order_writes_the_same(model, tmp_path, monkeypatch):
+    encode_to_shards(model, shards(), tmp_path / "one", flip=True)
+    many = tmp_path / "many"
+    assert encode_to_shards(model, shards(), many, flip=True, process=(2, 3)) == 16  # shard 2
+    assert not (many / "statistics.json").exists()
+    assert encode_to_shards(model, shards(), many, flip=True, process=(1, 2)) == 18  # shards 1 and 3
+    written = {path.name: path.stat().st_mtime_ns for path in many.glob("latents-*")}
+    assert encode_to_shards(model, shards(), many, flip=True, process=(0, 1)) == 61  # what is left: 0 and 4
+    assert {name: (many / name).stat().st_mtime_ns for name in written} == written
+    assert content(many) == content(tmp_path / "one")
+    read = []
+    monkeypatch.setattr(SetShards, "__getitem__", lambda self, index: read.append(index) or ("train", sets()["train"]))
+    assert encode_to_shards(model, shards(), many, flip=True) == 61
+    assert read == [0]  # only to check that the model takes these images
+
+
+def test_what_is_of_something_else_is_refused_or_replaced(model, make_model, tmp_path):
+    encode_to_shards(model, shards(), tmp_path, process=(0, 2))
+    (tmp_path / "latents_stats.pt").write_text("the user's")
+    for other, images, options in (
+        (make_model(seed=1), shards(), {}),
+        (model, shards(seed=1), {}),
+        (model, shards(), {"flip": True}),
+        (model, shards(), {"dtype": "bf16"}),
+    ):
+        with pytest.raises(UserError, match="choose a new folder or --overwrite"):
+            encode_to_shards(other, images, tmp_path, process=(1, 2), **options)
+    # Process 1 replaces the index, but not shards of process 0, which may be writing new ones by now.
+    encode_to_shards(model, shards(size=32), tmp_path, process=(1, 2), overwrite=True)
+    assert (tmp_path / "latents-000004.safetensors").exists()
+    with pytest.raises(UserError, match=r"latents-000000\.json is of other images or another model"):
+        encode_to_shards(model, shards(size=32), tmp_path, process=(0, 2))
+    encode_to_shards(model, shards(size=32), tmp_path, process=(0, 2), overwrite=True)
+    assert not (tmp_path / "latents-000004.safetensors").exists()
+    assert (tmp_path / "latents_stats.pt").read_text() == "the user's"
+    (tmp_path / "latents_stats.pt").unlink()
+    encode_to_shards(model, shards(size=32), tmp_path / "new")
+    new = content(tmp_path / "new")
+    assert {name: (tmp_path / name).read_bytes() for name in new} == new
+
+
+def test_files_of_others_are_never_replaced(model, tmp_path):
+    folder = tmp_path / "latents"
+    encode_to_shards(model, shards(), folder, process=(0, 2))
+    for path in (folder / "latents-000001.safetensors", folder / "latents-000003.json"):
+        save_file({"latents": torch.zeros(1)}, path)
+        with pytest.raises(UserError, match=f"{path.name} is not one of vaegan's shards"):
+            encode_to_shards(model, shards(), folder, process=(1, 2), overwrite=True)
+        path.unlink()
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(UserError, match="contains other files"):
+        encode_to_shards(model, shards(), tmp_path, overwrite=True)
+
+
+def test_numbers_too_large_for_the_format_are_refused(model, tmp_path):
+    model.info["scale_factor"] = 1e9
+    with pytest.raises(UserError, match="latents of shard 0 are not finite as fp16; use --dtype bf16 or fp32"):
+        encode_to_shards(model, shards(), tmp_path, scaled=True, dtype="fp16")
+    assert [path.name for path in tmp_path.iterdir()] == ["index.json"]
+
+
+def test_killed_at_any_moment_and_started_again_with_another_number(python, model, images_file, tmp_path):
+    model.save(tmp_path / "model")
+    done = python("-c", KILLED, tmp_path, images_file)
+    assert done.returncode == 0, done.stderr
+    kills, finished = map(int, done.stdout.split())
+    assert kills >= 5
+    assert finished >= 5
+    assert content(tmp_path / "many") == content(tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, (0, 1)),
+        ({"RANK": "2", "WORLD_SIZE": "4"}, (2, 4)),
+        ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8", "SLURM_ARRAY_TASK_MIN": "0"}, (3, 8)),
+        ({"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "1",
+          "SLURM_ARRAY_TASK_STEP": "2"}, (2, 3)),
+        ({"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_STEP_NUM_TASKS": "8"}, (3, 8)),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}, (0, 1)),  # a batch script without srun
+        ({"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "2", "RANK": "1", "WORLD_SIZE": "4",
+          "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2"}, (5, 8)),
+    ],
+)  # fmt: skip
+def test_which_process_this_is(environment, expected):
+    assert share_of_work(environment) == expected
+
+
+def test_an_array_with_gaps_is_refused():
+    with pytest.raises(UserError, match="not evenly spaced"):
+        share_of_work({"SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "1"})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--flip", "--flip is of shards for diffusion models; add --format safetensors"),
+        ("--format safetensors --out a.npz", "--format safetensors writes a folder; give a name without an extension"),
+        ("--format safetensors --process 4/4", "name a process as R/N with R from 0 to N - 1, such as 0/4"),
+    ],
+)
+def test_mistakes(command, capsys, words, message):
+    assert command("encode", "demo", *words.split()) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_several_processes_write_shards_only(command, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert command("encode", "demo", "--out", "a.npz") == 2
+    assert "several processes write shards only: add --format safetensors" in capsys.readouterr().err
