@@ -2,12 +2,15 @@
 
 Outside the networks an image is float in [0, 1]; inside, the range is `InferenceModel.image_range`: (low, high) maps as
 low + (high - low) x. A code is a vector `(B, Z)` outside, also where the networks have a map; `InferenceModel.maps`
-reshapes it. A conditional model takes the condition c `(B, A)` of each image; `InferenceModel.conditioning` makes it.
+reshapes it. Networks whose codes are maps take images of other sizes too (`InferenceModel.factor`), whose codes are
+maps `(B, C, h, w)` outside as well. A conditional model takes the condition c `(B, A)` of each image;
+`InferenceModel.conditioning` makes it.
 
 Everything is computed in evaluation mode, without gradients, some images at a time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from ..config import KINDS, PARTS
 from ..data.conditions import Conditioning
 from ..data.dataset import ImageSet
 from ..errors import UserError
-from ..networks import PARTS_OF_KIND
+from ..networks import PARTS_OF_KIND, map_factor
 from ..networks.parts import evaluating
 from ..pixels import ImageRange
 from ..priors import Prior
@@ -90,6 +93,33 @@ class InferenceModel(nn.Module):
         conditioning = self.conditioning
         return None if conditioning is None else conditioning.in_turn(num)
 
+    @property
+    def factor(self) -> int | None:
+        """Pixels for each step of a code map: images whose sides are multiples of it are taken; None if only its own.
+
+        >>> model.factor is None  # its codes are vectors
+        True
+        """
+        return map_factor(self.architecture)
+
+    def code_shape_of(self, size: Sequence[int]) -> tuple[int, ...] | None:
+        """Return the shape of the code of an image of (height, width); None if the model does not take this size."""
+        if tuple(size) == self.image_shape[1:]:
+            return self.code_shape
+        if self.factor is None or any(side < 1 or side % self.factor for side in size):
+            return None
+        code = (self.code_shape[0], *(side // self.factor for side in size))
+        return None if code == self.code_shape else code  # the decoder gives images of its own size for this one
+
+    def check_size(self, size: Sequence[int]) -> None:
+        """Raise UserError if the model does not take images of (height, width)."""
+        if self.code_shape_of(size) is None:
+            own, wrong = ("x".join(map(str, each)) for each in (self.image_shape[1:], size))
+            more = (
+                f" and sides that are multiples of {self.factor}" if self.factor else " only, as its codes are vectors"
+            )
+            raise UserError(f"images of {wrong} (height x width) do not fit this model: it takes {own}{more}")
+
     def to_network(self, x: Tensor) -> Tensor:
         """Map images from [0, 1] to the networks' range."""
         return self.image_range.from_unit(x)
@@ -125,10 +155,10 @@ class InferenceModel(nn.Module):
         condition: Tensor | None = None,
         batch_size: int = 256,
     ) -> Tensor:
-        """Return codes `(B, Z)` of images `(B, C, H, W)` in [0, 1].
+        """Return codes `(B, Z)` of images `(B, C, H, W)` in [0, 1]; of another size than the model's, `(B, C, h, w)`.
 
         Args:
-            x: images.
+            x: images; of any size that `code_shape_of` takes.
             sample: draw z from q(z|x) instead of taking its mean mu.
             seed: of the draw; taken from torch's global generator if None.
             condition: of each image, `(B, A)`, for a conditional model.
@@ -152,6 +182,8 @@ class InferenceModel(nn.Module):
     def decode(self, z: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
         """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)`, or of maps `(B, *code_shape)`.
 
+        Where the model has a `factor`, maps `(B, C, h, w)` of any size give images of `factor` times their size.
+
         Raises:
             UserError: if there is no decoder or codes or condition do not fit.
 
@@ -162,14 +194,16 @@ class InferenceModel(nn.Module):
         decoder = self._part("decoder", "decoding")
         if len(self.code_shape) > 1 and tuple(z.shape[1:]) == self.code_shape:
             z = z.flatten(1)
-        if z.ndim != 2 or z.shape[1] != self.latent_dim or not z.is_floating_point():
+        is_map = self.factor is not None and z.ndim == 4 and z.shape[1] == self.code_shape[0] and z.numel()
+        if not (is_map or (z.ndim == 2 and z.shape[1] == self.latent_dim)) or not z.is_floating_point():
             raise UserError(f"codes must be float (B, {self.latent_dim}), not {_described(z)}")
         inputs = (z, *self._condition_args(condition, len(z)))
-        return self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size)[0]
+        pixels = prod(z.shape[2:]) * (self.factor or 1) ** 2 if is_map else None
+        return self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size, pixels)[0]
 
     def maps(self, z: Tensor) -> Tensor:
         """Return codes `(B, Z)` in the networks' own shape, `(B, *code_shape)`: as maps, if they are maps."""
-        return z.reshape(-1, *self.code_shape)
+        return z if z.ndim == 4 else z.reshape(-1, *self.code_shape)
 
     @property
     def scale_factor(self) -> float:
@@ -228,7 +262,7 @@ class InferenceModel(nn.Module):
         torch.Size([8])
         """
         discriminator = self._part("discriminator", "discriminating")
-        self._check_images(x)
+        self._check_images(x, self.image_shape)
         inputs = (x, *self._condition_args(condition, len(x)))
         return self._in_batches(lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size)[0]
 
@@ -242,8 +276,8 @@ class InferenceModel(nn.Module):
             )
         return part
 
-    def _check_images(self, x: Tensor) -> None:
-        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape or not x.is_floating_point():
+    def _check_images(self, x: Tensor, wanted: tuple[int, int, int]) -> None:
+        if x.ndim != 4 or tuple(x.shape[1:]) != wanted or not x.is_floating_point():
             shape = ", ".join(map(str, self.image_shape))
             raise UserError(f"images must be float (B, {shape}) in [0, 1], not {_described(x)}")
 
@@ -268,22 +302,30 @@ class InferenceModel(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Return mu and logvar as `posterior` does, but of a plain autoencoder the codes alone."""
         encoder = self._part("encoder", "encoding")
-        self._check_images(x)
+        code = self.code_shape_of(x.shape[2:]) if x.ndim == 4 and self.factor else None
+        self._check_images(x, (self.image_shape[0], *x.shape[2:]) if code else self.image_shape)
 
         def codes(x: Tensor, *c: Tensor) -> tuple[Tensor, ...]:
             output = encoder(self.to_network(x), *c)
             return output if isinstance(output, tuple) else (output,)
 
-        return self._in_batches(codes, (x, *self._condition_args(condition, len(x))), batch_size)
+        inputs = (x, *self._condition_args(condition, len(x)))
+        outputs = self._in_batches(codes, inputs, batch_size, prod(x.shape[2:]))
+        return outputs if code in (None, self.code_shape) else tuple(each.reshape(-1, *code) for each in outputs)
 
     def _in_batches(
-        self, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int
+        self,
+        function: Callable[..., tuple[Tensor, ...]],
+        inputs: tuple[Tensor, ...],
+        batch_size: int,
+        pixels: int | None = None,
     ) -> tuple[Tensor, ...]:
         """Return a function's outputs for all inputs, in evaluation mode and on the model's device.
 
-        They are computed for at most ``batch_size`` rows at a time, fewer where images are large.
+        They are computed for at most ``batch_size`` rows at a time, fewer where images are large: ``pixels`` each, of
+        the model's own size if None.
         """
-        size = min(batch_size, max(1, MOST_PIXELS // (self.image_shape[1] * self.image_shape[2])))
+        size = min(batch_size, max(1, MOST_PIXELS // (pixels or prod(self.image_shape[1:]))))
         like = next(self.parameters(), torch.empty(0))
         with evaluating(self), torch.inference_mode():
             batches = zip(*(torch.split(each, size) for each in inputs), strict=True)

@@ -140,6 +140,16 @@ def code_shape(architecture: Mapping[str, Any]) -> tuple[int, ...]:
     return code_map((channels, height, width), architecture["latent_dim"], architecture["decoder"]["channels"])
 
 
+def map_factor(architecture: Mapping[str, Any] | None) -> int | None:
+    """Return how many pixels a side of a code map has for each of its own, None where codes are vectors.
+
+    Images whose sides are multiples of it are encoded whatever their size. None also of user-made networks.
+    """
+    if architecture is None or architecture.get("latent", "vector") == "vector":
+        return None
+    return int(2 ** (len(architecture["decoder"]["channels"]) - 1))
+
+
 def _check_map(
     kind: str,
     network: str,

@@ -7,6 +7,7 @@ whose transposed convolution covers the image, ``ceil((n - k) / s) + 1``: with k
 """
 
 from collections.abc import Sequence
+from math import prod
 
 from ..errors import UserError
 
@@ -33,9 +34,11 @@ def map_sizes(size: Size, strides: Sequence[int]) -> list[Size]:
     for i, stride in enumerate(strides, start=1):
         height, width = sizes[-1]
         if stride > 1 and min(height, width) == 1:
+            last = max(j for j, each in enumerate(strides) if each > 1)
             raise UserError(
-                f"strides {','.join(map(str, strides))} are too many for images of {size[0]}x{size[1]}: "
-                f"number {i} meets a map of {height}x{width}; use fewer layers, strides of 1 or larger images"
+                f"strides {','.join(map(str, strides))} are too many for images of {size[0]}x{size[1]}: number {i} "
+                f"meets a map of {height}x{width}; use fewer layers, strides of 1, or sides of at least "
+                f"{prod(strides[:last]) + 1} pixels"
             )
         sizes.append((-(-height // stride), -(-width // stride)))
     return sizes

@@ -26,7 +26,10 @@ class DownConv2d(nn.Conv2d):
 
 
 class NearestConv2d(nn.Conv2d):
-    """Each pixel repeated 2 x 2, then a convolution: (B, C, H, W) -> (B, O, *target), target at most twice (H, W)."""
+    """Each pixel repeated 2 x 2, then a convolution: (B, C, H, W) -> (B, O, *target), target at most twice (H, W).
+
+    Maps that are not half of the target, rounded up, are doubled.
+    """
 
     def __init__(self, inputs: int, outputs: int, target: Size) -> None:
         super().__init__(inputs, outputs, 3, padding=1)
@@ -34,8 +37,13 @@ class NearestConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Double ``x``."""
-        height, width = self.target
+        height, width = self._target_of(x)
         return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest")[:, :, :height, :width])
+
+    def _target_of(self, x: Tensor) -> Size:
+        height, width = self.target
+        halved = (-(-height // 2), -(-width // 2))
+        return self.target if x.shape[2:] == halved else (2 * x.shape[2], 2 * x.shape[3])
 
 
 class UpConv2d(NearestConv2d):
@@ -44,7 +52,7 @@ class UpConv2d(NearestConv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Double ``x``."""
         height, width = x.shape[2:]
-        if x.device.type != "cpu" or self.target != (2 * height, 2 * width):
+        if x.device.type != "cpu" or self._target_of(x) != (2 * height, 2 * width):
             return super().forward(x)
         padded = F.pad(x, (1, 1, 1, 1))
         halves = [

@@ -47,7 +47,10 @@ class Flatten(nn.Flatten):
 
 
 class Unflatten(nn.Unflatten):
-    """(B, C H W) -> (B, C, H, W), laid out in memory as the first convolution weight of the next module."""
+    """(B, C H W) -> (B, C, H, W), laid out in memory as the first convolution weight of the next module.
+
+    What is a map already, of any size, stays one.
+    """
 
     def __init__(self, shape: tuple[int, int, int], behind: nn.Module | None = None) -> None:
         super().__init__(1, shape)
@@ -58,6 +61,8 @@ class Unflatten(nn.Unflatten):
         parameters = self._behind[0].parameters() if self._behind[0] is not None else iter(())
         weight = next((p for p in parameters if p.dim() == 4), None)
         layout = torch.contiguous_format if weight is None else _layout(weight)
+        if x.dim() == 4:
+            return x.contiguous(memory_format=layout)
         out: Tensor = _ToMap.apply(x, tuple(self.unflattened_size), layout)  # type: ignore[no-untyped-call]
         return out
 

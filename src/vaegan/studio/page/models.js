@@ -78,6 +78,7 @@ function chooseModel() {
   $("about").textContent = model.ready ? aboutModel(model) : `${model.name}: ${model.reason}.`;
   $("tab-compare").hidden = models.length < 2;
   if (!model.ready) return;
+  document.documentElement.style.setProperty("--shape", `${model.image.width} / ${model.image.height}`);
   const priors = model.priors.map(({ name }) => make("option", { value: name }, priorTitle(name)));
   $("prior").replaceChildren(make("option", { value: "" }, model.default_prior ? `${priorTitle(model.default_prior)} (default)` : "none"), ...priors);
   $("label").replaceChildren(make("option", { value: "" }, "any"), ...model.labels.map((name) => make("option", {}, name)));
