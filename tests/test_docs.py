@@ -40,7 +40,7 @@ ELSEWHERE = {
     "source ": "likewise",
     "pip install ": "likewise",
     "make ": "it runs these tests",
-    "torchrun ": "test_train_processes.py, test_latent_shards.py",
+    "torchrun ": "test_train_processes.py, test_latent_shards.py, test_evaluation_processes.py",
     "vaegan studio ": "runs until it is stopped: tests of the studio",
     "vaegan serve ": "likewise",
     "vaegan push runs/digits me/digits --license cc-by-4.0\n": "needs a hub: test_sharing_hub.py",

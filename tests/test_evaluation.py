@@ -169,7 +169,7 @@ def test_copies_of_training_images_are_found_and_held_out_images_are_none(real):
     assert held_out["copies_farther"].value == pytest.approx(0.5)
     x = unit(real.data.test)[:20]
     nearest = torch.cdist(x.flatten(1), unit(real.data.train).flatten(1)).amin(1) / 8
-    torch.testing.assert_close(real.to_training(x), nearest, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(real.to_training(real.pixels.features(x)), nearest, atol=1e-5, rtol=1e-4)
 
 
 def test_codes_are_read_by_both_probes(data, real):

@@ -8,7 +8,7 @@ import contextlib
 import gc
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -37,6 +37,11 @@ class World:
         """Whether this process writes files and logs."""
         return self.rank == 0
 
+    @property
+    def device(self) -> torch.device:
+        """Where tensors have to be that travel between processes."""
+        return torch.device("cuda" if self.size > 1 and dist.get_backend() == "nccl" else "cpu")
+
     def average_(self, tensors: Sequence[Tensor]) -> None:
         """Replace floating-point tensors of any shapes by their means over all processes, in one all-reduce."""
         if self.size == 1 or not tensors:
@@ -57,20 +62,20 @@ class World:
                 dist.broadcast(dense, 0)
                 t.detach().copy_(dense)
 
-    def share_bytes(self, data: bytes | None, device: torch.device) -> bytes | None:
-        """Give the first process's bytes (or None) to all."""
+    def share_bytes(self, data: bytes | None, device: torch.device, of: int = 0) -> bytes | None:
+        """Give the bytes (or None) of one process, the first if no other is named, to all."""
         if self.size == 1:
             return data
         length = torch.tensor([-1 if data is None else len(data)], dtype=torch.int64, device=device)
-        dist.broadcast(length, 0)
+        dist.broadcast(length, of)
         if int(length) < 0:
             return None
-        if self.is_first:
+        if self.rank == of:
             assert data is not None
             buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device)
         else:
             buffer = torch.empty(int(length), dtype=torch.uint8, device=device)
-        dist.broadcast(buffer, 0)
+        dist.broadcast(buffer, of)
         return buffer.cpu().numpy().tobytes()
 
     def any(self, flag: bool, device: torch.device) -> bool:
@@ -92,16 +97,48 @@ class World:
             raise error or UserError("stopped because another process failed; see its message")
         return result
 
+    def once_per_machine(self, open_: Callable[[], T], device: torch.device) -> T:
+        """Open what is made on disk first; one process of each machine makes it, the others then read it."""
+        makes = self.local_rank == 0
+        opened = self.together(lambda: open_() if makes else None, device)
+        return self.together(lambda: open_() if opened is None else opened, device)
+
+    def own(self, steps: Sequence[T]) -> Sequence[T]:
+        """Return this process's share of the steps of some work: those i with i mod size = rank."""
+        return steps[self.rank :: self.size]
+
+    def gathered(self, rows: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Return what all computed, each process for its `own` steps: joined in the order of steps, on the CPU.
+
+        So that the result does not depend on the number of processes, steps must not.
+        """
+        own = self.together(lambda: [{name: t.cpu() for name, t in row.items()} for row in rows], self.device)
+        parts = [own]
+        if self.size > 1:
+            buffer = io.BytesIO()
+            torch.save(own, buffer)
+            shared = (self.share_bytes(buffer.getvalue(), self.device, rank) for rank in range(self.size))
+            parts = [load_bytes(data or b"") for data in shared]
+        num = sum(map(len, parts))
+        ordered = [parts[i % self.size][i // self.size] for i in range(num)]
+        return {name: torch.cat([row[name] for row in ordered]) for name in ordered[0]}
+
+
+ALONE = World()
+
 
 @contextlib.contextmanager
-def joined(device_type: str) -> Iterator[World]:
-    """Join torchrun's processes (read from the environment), by NCCL on ``cuda`` and gloo elsewhere; leave in order."""
+def joined(device: torch.device | str) -> Iterator[World]:
+    """Join torchrun's processes (read from the environment), by NCCL on GPUs and gloo elsewhere; leave in order."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or dist.is_initialized():
         yield current()
         return
     # The others wait while the first process decodes images, which may take long.
-    dist.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=timedelta(hours=4))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=4))
     failed = True
     try:
         yield current()

@@ -44,34 +44,39 @@ defaults = run_defaults
 
 
 def run(options: Options) -> None:
-    """Measure, write, print."""
+    """Measure, write, print; several processes (torchrun) share the work, and the first writes."""
+    from ..distributed import joined
     from ..evaluation.measure import evaluate
     from ..files import write_json
     from ..metrics.extractors.features import open_extractor
-    from ..training.device import pick_device
 
     out = _output(options)
     opened = open_run(options)
-    model, data = opened.model(), opened.data()
     if options.out is None and not options.overwrite:
         _check_replaces(options, out, opened.evaluation())
-    cache = options.data.cache
-    device = pick_device(options.device)
-    extractor = open_extractor(options.extractor, data, cache=cache, weights=options.weights, device=device)
-    report = evaluate(
-        model,
-        data,
-        extractor=extractor,
-        num=options.num,
-        priors=None if options.prior == "all" else options.prior.split(","),
-        split=options.split,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        cache=cache,
-    )
-    write_json(out, report)
+    cache, device = options.data.cache, opened.device
+    with joined(device) as world:
+        data = world.once_per_machine(opened.data, world.device)
+        extractor = world.once_per_machine(
+            lambda: open_extractor(options.extractor, data, cache=cache, weights=options.weights, device=device),
+            world.device,
+        )
+        report = evaluate(
+            opened.model(),
+            data,
+            extractor=extractor,
+            num=options.num,
+            priors=None if options.prior == "all" else options.prior.split(","),
+            split=options.split,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            cache=cache,
+            world=world,
+        )
+        if world.is_first:
+            write_json(out, report)
     if console.is_first_process():
-        default = model.default_prior if model.prior_names else None
+        default = report["default_prior"]
         head = ("of", "metric", "better", "value", "95 % interval", "real data", "images")
         print_table(head, list(_rows(report, default)))
         print(f"{report['conclusion'] or 'Nothing could be measured'}.")

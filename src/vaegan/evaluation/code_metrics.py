@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..errors import UserError
-from ..latent.encoding import encode_images
+from ..latent.encoding import encode_batches
 from ..losses import kl_per_dimension
 from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.codes import active_units, linear_probe, neighbour_probe, prior_gap
@@ -29,6 +29,7 @@ from ..metrics.likelihood import (
 )
 from ..models import Model
 from ..pixels import to_unit
+from ..progress import paced
 from .reference import RealImages
 
 _NUM_BOUND = 256  # images of the importance-weighted bound, which decodes _NUM_DRAWS codes of each
@@ -43,8 +44,7 @@ def likelihood_figures(model: Model, real: RealImages) -> Figures:
     and N(0, I) 'gap_kl', 'gap_sliced' and, for comparison, 'gap_by_chance' (see `metrics.codes`). Raises UserError if
     the model has no encoder.
     """
-    condition = model.condition_of(real.images)
-    mu, logvar = encode_images(model, real.images.images, condition=condition, batch_size=real.batch_size)
+    mu, logvar = _codes(model, real.images, real)
     num, seed = len(mu), real.seed
     gap = prior_gap(mu, logvar, seed=seed)
     figures: Figures = {
@@ -53,11 +53,12 @@ def likelihood_figures(model: Model, real: RealImages) -> Figures:
         "gap_sliced": Figure(gap.sliced_wasserstein, num=num, seed=seed),
         "gap_by_chance": Figure(gap.by_chance, num=num, seed=seed),
     }
-    return figures if logvar is None else _bounds(model, real, mu, logvar, condition) | figures
+    return figures if logvar is None else _bounds(model, real, mu, logvar) | figures
 
 
-def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor, condition: Tensor | None) -> Figures:
-    images, seed, size = real.images.images, real.seed, real.batch_size
+def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor) -> Figures:
+    images, seed, size, world = real.images.images, real.seed, real.batch_size, real.world
+    condition = model.condition_of(real.images)
     num_dims = images[0].size
 
     def x_of(rows: slice) -> Tensor:
@@ -72,14 +73,15 @@ def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor, conditio
         of_codes = mu[rows], logvar[rows], x_of(rows)
         return expectation(lambda z, x: squared_error(decode(z), x), *of_codes, seed=seed + rows.start, batch_size=size)
 
-    error = torch.cat([error_of(slice(start, start + size)) for start in range(0, len(mu), size)])
+    starts = world.own(range(0, len(mu), size))
+    error = world.gathered({"error": error_of(slice(start, start + size))} for start in starts)["error"]
     variance = optimal_variance(error, num_dims)
     nll = gaussian_nll(error, num_dims, variance)
     kl = kl_per_dimension(mu.double(), logvar.double()).sum(1)
     few = slice(0, _NUM_BOUND)
     pixels = gaussian_pixels(decoder_of(few), variance)
     of_codes = mu[few], logvar[few], x_of(few)
-    bound = importance_bound(pixels, *of_codes, num_draws=_NUM_DRAWS, seed=seed, batch_size=_NUM_BOUND)
+    bound = importance_bound(pixels, *of_codes, num_draws=_NUM_DRAWS, seed=seed, batch_size=_NUM_BOUND, world=world)
     return {
         "nll": bootstrap_mean(nll, seed=seed),
         "kl": bootstrap_mean(kl, seed=seed),
@@ -98,7 +100,7 @@ def code_figures(model: Model, real: RealImages) -> Figures:
     """
     if real.images.labels is None or real.baseline_images.labels is None:
         raise UserError("the data have no labels to predict from the codes")
-    z, z_test = (_codes(model, images, real.batch_size) for images in (real.baseline_images, real.images))
+    z, z_test = (_codes(model, images, real)[0] for images in (real.baseline_images, real.images))
     labels, labels_test = torch.from_numpy(real.baseline_images.labels), torch.from_numpy(real.images.labels)
     is_right = {
         "linear_probe": linear_probe(z, labels, z_test, labels_test),
@@ -108,5 +110,15 @@ def code_figures(model: Model, real: RealImages) -> Figures:
     return {name: bootstrap_mean(values.double(), seed=real.seed) for name, values in is_right.items()}
 
 
-def _codes(model: Model, images: ImageSet, batch_size: int) -> Tensor:
-    return encode_images(model, images.images, condition=model.condition_of(images), batch_size=batch_size)[0]
+def _codes(model: Model, images: ImageSet, real: RealImages) -> tuple[Tensor, Tensor | None]:
+    """Return mu and logvar of images, of which each process encodes some batches."""
+
+    def row(start: int) -> dict[str, Tensor]:
+        some = images.take(slice(start, start + real.batch_size))
+        c = model.condition_of(some)
+        mu, logvar = next(encode_batches(model, some.images, condition=c, batch_size=real.batch_size))
+        return {"mu": mu} if logvar is None else {"mu": mu, "logvar": logvar}
+
+    starts = real.world.own(range(0, len(images), real.batch_size))
+    codes = real.world.gathered(map(row, paced(starts, len(starts), "encoding")))
+    return codes["mu"], codes.get("logvar")

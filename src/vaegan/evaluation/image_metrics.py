@@ -4,6 +4,7 @@ Where the extractor is a classifier of the data's labels, also whether the image
 `quick_scores` are two figures for every snapshot of a training, in seconds and on the same images each time.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 
@@ -32,61 +33,63 @@ from .reference import (
     samples_of,
 )
 
-Rows = dict[str, list[Tensor]]
-"""Numbers per image by name, batch by batch."""
+Row = dict[str, Tensor]
+"""Numbers per image of a batch, by name."""
 
 
 def baseline_figures(real: RealImages) -> Figures:
     """Return figures of the real-data baseline."""
-    values: Rows = {}
-    for x in batches_of(real.baseline_images.images, real.batch_size):
-        _add(values, _sharpness(x))
+    batches = batches_of(real.baseline_images.images, real.batch_size, real.world)
+    values = real.world.gathered(map(_sharpness, batches))
     return real.baseline | _means(values, real.seed) | label_figures(real.baseline_features, real)
 
 
 def sample_figures(batches: Iterable[Tensor], real: RealImages) -> Figures:
-    """Return figures of samples, float `(B, C, H, W)` in [0, 1], in all `real.num_samples`, which the ratio assumes."""
-    values: Rows = {}
-    features: list[Tensor] = []
-    first: list[Tensor] = []
-    for x in batches:
-        features.append(real.extractor.features(x, batch_size=real.batch_size))
-        _add(values, _sharpness(x))
-        if len(first) < NUM_COPIES:
-            first += list(x[: NUM_COPIES - len(first)])
-    all_features = torch.cat(features)
+    """Return figures of samples, float `(B, C, H, W)` in [0, 1], in all `real.num_samples`, which the ratio assumes.
+
+    Of several processes each has its own batches.
+    """
+
+    def rows() -> Iterator[Row]:
+        num = 0
+        for x in batches:
+            features = real.extractor.features(x, batch_size=real.batch_size)
+            pixels = real.pixels.features(x[: max(0, NUM_COPIES - num)])  # at least of the first samples of all
+            yield {"features": features, "pixels": pixels} | _sharpness(x)
+            num += len(x)
+
+    values = real.world.gathered(rows())
+    features, pixels = values.pop("features"), values.pop("pixels")[:NUM_COPIES]
     return (
-        _distribution(all_features, real)
-        | label_figures(all_features, real)
+        _distribution(features, real)
+        | label_figures(features, real)
         | _means(values, real.seed)
-        | _memorisation(torch.stack(first), real)
+        | _memorisation(pixels, real)
     )
 
 
 def reconstruction_figures(model: Model, real: RealImages) -> Figures:
     """Return figures of the reference's images, encoded and decoded; UserError without an encoder or a decoder."""
-    values: Rows = {}
-    features = []
     c = model.condition_of(real.images)
-    for x, x_tilde in reconstructions_of(model, real.images.images, real.batch_size, c):
+
+    def row(x: Tensor, x_tilde: Tensor) -> Row:
         of_x, of_x_tilde = real.extractor.features(torch.cat([x, x_tilde]), batch_size=real.batch_size).chunk(2)
-        features.append(of_x_tilde)
         errors = {"mse": mean_squared_error(x_tilde, x), "psnr": psnr(x_tilde, x), "ssim": ssim(x_tilde, x)}
-        _add(values, errors | {"feature_distance": mean_squared_error(of_x_tilde, of_x)} | _sharpness(x_tilde))
-    return _means(values, real.seed) | _distribution(torch.cat(features), real)
+        errors["feature_distance"] = mean_squared_error(of_x_tilde, of_x)
+        return errors | _sharpness(x_tilde) | {"features": of_x_tilde}
+
+    pairs = reconstructions_of(model, real.images.images, real.batch_size, c, real.world)
+    values = real.world.gathered(itertools.starmap(row, pairs))
+    features = values.pop("features")
+    return _means(values, real.seed) | _distribution(features, real)
 
 
-def _sharpness(x: Tensor) -> dict[str, Tensor]:
+def _sharpness(x: Tensor) -> Row:
     return {"sharpness": laplacian_variance(x), "gradient": gradient_magnitude(x)}
 
 
-def _add(values: Rows, more: dict[str, Tensor]) -> None:
-    for name, row in more.items():
-        values.setdefault(name, []).append(row)
-
-
-def _means(values: Rows, seed: int) -> Figures:
-    return {name: bootstrap_mean(torch.cat(rows), seed=seed) for name, rows in values.items()}
+def _means(values: Row, seed: int) -> Figures:
+    return {name: bootstrap_mean(row, seed=seed) for name, row in values.items()}
 
 
 def _distribution(features: Tensor, real: RealImages) -> Figures:
@@ -96,19 +99,19 @@ def _distribution(features: Tensor, real: RealImages) -> Figures:
     return {"frechet_distance": distance, "frechet_ratio": distance / (baseline or math.nan), **figures}
 
 
-def _memorisation(x: Tensor, real: RealImages) -> Figures:
-    """Return how close images are to the training images, compared with held-out images.
+def _memorisation(pixels: Tensor, real: RealImages) -> Figures:
+    """Return how close images are to the training images, in `RealImages.pixels`, compared with held-out images.
 
     'copies_nearer' is the memorisation rate: the share of samples nearer than all but 5 % of the held-out images, 0.05
     if nothing is copied; 'copies_farther' the probability that a sample lies farther than a held-out image, 0.5 if
     both lie alike; 'copies_score' the latter in standard deviations of chance (see `metrics.memorisation`).
     """
-    distances, held_out = real.to_training(x), real.held_out_to_training
+    distances, held_out = real.to_training(pixels), real.held_out_to_training
     nearer = distances < held_out.double().quantile(0.05)
     return {
         "copies_nearer": bootstrap_mean(nearer.double(), seed=real.seed),
         "copies_farther": bootstrap_mean(placements(distances.double(), held_out.double()), seed=real.seed),
-        "copies_score": Figure(copying_score(distances.double(), held_out.double()), num=len(x), seed=real.seed),
+        "copies_score": Figure(copying_score(distances.double(), held_out.double()), num=len(pixels), seed=real.seed),
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.dataset import ImageData
+from ..distributed import ALONE, World
 from ..errors import UserError, nearest
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
 from ..metrics.figures import GROUPS, Figure, Figures, as_json, from_json
@@ -38,6 +39,7 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 256,
     cache: Path | None = None,
+    world: World = ALONE,
 ) -> dict[str, Any]:
     """Measure everything that the model's parts allow.
 
@@ -51,6 +53,7 @@ def evaluate(
         seed: of samples, choice of images and resampling.
         batch_size: images at a time.
         cache: folder for trained extractors and features of real images; ``~/.cache/vaegan`` if None.
+        world: of the processes that share the work; all get the same figures, whatever their number.
 
     Returns:
         JSON-able: 'model', 'data', 'extractor', 'seed'; figures (see `metrics.figures.Figure`) by name under
@@ -63,7 +66,8 @@ def evaluate(
     start = time.perf_counter()
     chosen = _chosen_priors(model, priors)
     extractor = extractor or open_extractor(None, data, cache=cache)
-    real = open_real_images(data, extractor, num=num, split=split, seed=seed, batch_size=batch_size, cache=cache)
+    options: dict[str, Any] = {"num": num, "split": split, "seed": seed, "batch_size": batch_size, "cache": cache}
+    real = open_real_images(data, extractor, world=world, **options)
     if real.num_samples < num:
         log.info(
             "the real-data baseline has only %d images: measuring that many samples, not %d", real.num_samples, num
@@ -82,7 +86,7 @@ def evaluate(
 
     def samples(prior: str) -> Figures:
         c = model.condition_of(real.baseline_images)
-        return sample_figures(samples_of(model, real.num_samples, seed, prior, batch_size, c), real)
+        return sample_figures(samples_of(model, real.num_samples, seed, prior, batch_size, c, world), real)
 
     report = {
         "format": FORMAT,

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..data.cache import cache_folder
 from ..data.dataset import ImageData, ImageSet
+from ..distributed import ALONE, World
 from ..files import written_beside
 from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.distances import Moments, frechet_interval, kernel_distance
@@ -51,23 +52,28 @@ class RealImages:
     baseline_features: Tensor  # of `baseline_images`, `(M, D)`
     seed: int  # of every choice
     batch_size: int  # images at a time
+    world: World = ALONE  # of the processes that share the work
 
     @property
     def num_samples(self) -> int:
         """How many samples to measure: as many as the baseline has, as distances depend on the number."""
         return len(self.baseline_images)
 
-    def to_training(self, x: Tensor) -> Tensor:
-        """Return the distance `(B,)` in pixels of each image `(B, C, H, W)` to the nearest training image."""
-        pixels = Pixels(self.data.image_shape)
-        chunks = (pixels.features(batch) for batch in batches_of(self.data.train.images, _CHUNK))
-        return find_nearest(pixels.features(x), chunks, 1)[0][:, 0]
+    @cached_property
+    def pixels(self) -> Pixels:
+        """Extractor of the images themselves, in which copies of training images are looked for."""
+        return Pixels(self.data.image_shape)
+
+    def to_training(self, pixels: Tensor) -> Tensor:
+        """Return the distance `(B,)` of each image's `pixels`, `(B, D)`, to the nearest training image."""
+        chunks = (self.pixels.features(batch) for batch in batches_of(self.data.train.images, _CHUNK))
+        return find_nearest(pixels, chunks, 1)[0][:, 0]
 
     @cached_property
     def held_out_to_training(self) -> Tensor:
         """The same of held-out images, `(B,)`."""
         images = self.data.test.some(NUM_COPIES, self.seed)
-        return self.to_training(torch.cat(list(batches_of(images.images, self.batch_size))))
+        return self.to_training(features_of(self.pixels, batches_of(images.images, self.batch_size)))
 
     @cached_property
     def baseline(self) -> Figures:
@@ -84,6 +90,7 @@ def open_real_images(
     seed: int = 0,
     batch_size: int = 256,
     cache: Path | None = None,
+    world: World = ALONE,
 ) -> RealImages:
     """Choose the real images to measure against; their features are cached on disk.
 
@@ -95,23 +102,31 @@ def open_real_images(
         chosen[name] = images.some(num, seed)
         key = repr((_VERSION, data.fingerprint, name, extractor.fingerprint, len(chosen[name]), seed))
         path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
-        features[name] = _cached_features(path, chosen[name], extractor, batch_size)
+        features[name] = _cached_features(path, chosen[name], extractor, batch_size, world)
     other = "train" if split == "test" else "test"
     reference = Reference(features[split])
     return RealImages(
-        data, split, chosen[split], chosen[other], extractor, reference, features[other], seed, batch_size
+        data, split, chosen[split], chosen[other], extractor, reference, features[other], seed, batch_size, world
     )
 
 
-def _cached_features(path: Path, images: ImageSet, extractor: FeatureExtractor, batch_size: int) -> Tensor:
+def _cached_features(
+    path: Path, images: ImageSet, extractor: FeatureExtractor, batch_size: int, world: World
+) -> Tensor:
+    features = None
     if path.is_file():
         try:
-            return safetensors.torch.load_file(path)["features"]
+            features = safetensors.torch.load_file(path)["features"]
         except (OSError, KeyError, safetensors.SafetensorError) as error:
             log.warning("%s is damaged (%s); computing features again", path, type(error).__name__)
-    features = features_of(extractor, batches_of(images.images, batch_size))
-    with written_beside(path) as beside:
-        beside.write_bytes(safetensors.torch.save({"features": features}))
+    if not world.any(features is None, world.device):
+        assert features is not None
+        return features
+    batches = batches_of(images.images, batch_size, world)
+    features = world.gathered({"features": extractor.features(x, batch_size=len(x))} for x in batches)["features"]
+    if world.local_rank == 0:
+        with written_beside(path) as beside:
+            beside.write_bytes(safetensors.torch.save({"features": features}))
     return features
 
 
@@ -119,9 +134,9 @@ Images = NDArray[np.uint8] | Tensor
 """Bytes `(N, H, W, C)`, or floats in [0, 1] `(N, C, H, W)`."""
 
 
-def batches_of(images: Images, batch_size: int) -> Iterator[Tensor]:
-    """Yield images as float `(B, C, H, W)` in [0, 1], on the CPU."""
-    starts = range(0, len(images), batch_size)
+def batches_of(images: Images, batch_size: int, world: World = ALONE) -> Iterator[Tensor]:
+    """Yield images as float `(B, C, H, W)` in [0, 1], on the CPU; of several processes each its own batches."""
+    starts = world.own(range(0, len(images), batch_size))
     for start in paced(starts, len(starts), "measuring"):
         part = images[start : start + batch_size]
         batch = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
@@ -129,33 +144,41 @@ def batches_of(images: Images, batch_size: int) -> Iterator[Tensor]:
 
 
 def reconstructions_of(
-    model: Model, images: Images, batch_size: int, condition: Tensor | None = None
+    model: Model, images: Images, batch_size: int, condition: Tensor | None = None, world: World = ALONE
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield originals and reconstructions, float `(B, C, H, W)` in [0, 1], on the CPU; ``condition`` is `(N, A)`."""
-    for x, c in zip(batches_of(images, batch_size), _split(condition, batch_size), strict=False):
+    for x, c in zip(batches_of(images, batch_size, world), _split(condition, batch_size, world), strict=False):
         yield x, model.reconstruct(x, condition=c, batch_size=batch_size).cpu()
 
 
 def samples_of(
-    model: Model, num: int, seed: int, prior: str, batch_size: int, condition: Tensor | None = None
+    model: Model,
+    num: int,
+    seed: int,
+    prior: str,
+    batch_size: int,
+    condition: Tensor | None = None,
+    world: World = ALONE,
 ) -> Iterator[Tensor]:
     """Yield samples, float `(B, C, H, W)` in [0, 1], on the CPU.
 
     Of a conditional model sample i has condition i mod N of ``condition`` `(N, A)`, that of real images.
     """
-    yield from decoded(model, model.sample_codes(num, seed, prior), batch_size, condition)
+    yield from decoded(model, model.sample_codes(num, seed, prior), batch_size, condition, world)
 
 
-def decoded(model: Model, codes: Tensor, batch_size: int, condition: Tensor | None = None) -> Iterator[Tensor]:
+def decoded(
+    model: Model, codes: Tensor, batch_size: int, condition: Tensor | None = None, world: World = ALONE
+) -> Iterator[Tensor]:
     """Yield the images of codes `(num, Z)`; the rest as `samples_of`."""
     c = None if condition is None else condition[torch.arange(len(codes)) % len(condition)]
-    parts = torch.split(codes, batch_size)
-    for z, own in zip(paced(parts, len(parts), "measuring samples"), _split(c, batch_size), strict=False):
+    parts = world.own(torch.split(codes, batch_size))
+    for z, own in zip(paced(parts, len(parts), "measuring samples"), _split(c, batch_size, world), strict=False):
         yield model.decode(z, condition=own, batch_size=batch_size).cpu()
 
 
-def _split(condition: Tensor | None, batch_size: int) -> Iterable[Tensor | None]:
-    return repeat(None) if condition is None else torch.split(condition, batch_size)
+def _split(condition: Tensor | None, batch_size: int, world: World) -> Iterable[Tensor | None]:
+    return repeat(None) if condition is None else world.own(torch.split(condition, batch_size))
 
 
 def priors_of(model: Model) -> list[str]:

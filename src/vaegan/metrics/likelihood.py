@@ -15,6 +15,8 @@ of the squared error over a cell is that at its centre plus cell^2 / 12 per dime
 density times the size of a cell then bounds the probability of the bytes, which `bits_per_dimension` gives.
 """
 
+import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..distributed import ALONE, World
 from ..losses import bernoulli_loss, kl_per_dimension
 from ..pixels import WHITE
 from ..progress import paced
@@ -120,20 +123,30 @@ def expectation(
 
 @torch.no_grad()
 def importance_bound(
-    nll: Nll, mu: Tensor, logvar: Tensor, x: Tensor, *, num_draws: int = 64, seed: int = 0, batch_size: int = 256
+    nll: Nll,
+    mu: Tensor,
+    logvar: Tensor,
+    x: Tensor,
+    *,
+    num_draws: int = 64,
+    seed: int = 0,
+    batch_size: int = 256,
+    world: World = ALONE,
 ) -> Tensor:
     """Return the importance-weighted bound of log p(x) with K = num_draws (Burda et al., arXiv:1509.00519, eq. 8).
 
     In nats per image, `(N,)`; arguments as `elbo_terms`. The time is that of decoding K N codes, the memory that of one
-    code each.
+    code each. Several processes share the draws.
     """
-    total = mu.new_full((len(mu),), -torch.inf, dtype=torch.float64)
-    for epsilon, z in _draws(mu, logvar, num_draws, seed):
+
+    def log_weight(epsilon: Tensor, z: Tensor) -> Tensor:
         # log p(z) - log q(z|x); with z = mu + sigma epsilon both have the constant of a Gaussian.
         log_ratio = 0.5 * (epsilon.square() - z.square() + logvar.double()).sum(1)
-        log_weight = log_ratio - _in_batches(nll, z.to(mu.dtype), x, batch_size)
-        total = torch.logaddexp(total, log_weight)
-    return total - math.log(num_draws)
+        return log_ratio - _in_batches(nll, z.to(mu.dtype), x, batch_size)
+
+    draws = itertools.islice(_draws(mu, logvar, num_draws, seed), world.rank, None, world.size)
+    weights = world.gathered({"log": log_weight(epsilon, z)[None]} for epsilon, z in draws)["log"]
+    return functools.reduce(torch.logaddexp, weights, torch.full_like(weights[0], -torch.inf)) - math.log(num_draws)
 
 
 def bits_per_dimension(nats: Tensor, num_dims: int, cell: float = CELL) -> Tensor:

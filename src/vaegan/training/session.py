@@ -64,9 +64,7 @@ def train(config: Config, out: Path, *, overwrite: bool = False) -> RunFolder:
     device = pick_device(config.device)
     tune_allocator()
     try:
-        with joined(device.type) as world, ExitStack() as held:
-            if device.type == "cuda":
-                torch.cuda.set_device(device)
+        with joined(device) as world, ExitStack() as held:
             stopped_by = Session(config, out, device, world, held, overwrite=overwrite).run()
     except OSError as error:
         if error.errno not in OF_A_DISK:

@@ -49,7 +49,7 @@ def set_up(
 ) -> Setup:
     """Open the data and build what trains; ``before`` are the settings of the run that is ``resumed``, if any."""
     place = located(config.data, resumed.path) if resumed else config.data
-    data = _once_per_machine(lambda: open_data(place), world, device)
+    data = world.once_per_machine(lambda: open_data(place), device)
     for line in () if resumed else data.summary():  # before steps are timed; of a finished run it is not said
         log.info("%s", line)
     if resumed:
@@ -64,7 +64,7 @@ def set_up(
     factories.check_batch_norm(config, model, config.train.batch_size if config.train.sync_batchnorm else per_process)
     layers = None
     if config.loss.perceptual != "none":
-        layers = _once_per_machine(lambda: factories.open_perceptual(config, data, device), world, device)
+        layers = world.once_per_machine(lambda: factories.open_perceptual(config, data, device), device)
     config = _choose_form(config, model, data, layers, world, device)
 
     t = config.train
@@ -84,13 +84,6 @@ def set_up(
         for part in trainer.objective.parts.values():
             part.compile()
     return Setup(config, data, model, trainer, output_model)
-
-
-def _once_per_machine(open_: Callable[[], Any], world: World, device: torch.device) -> Any:
-    """Open what is made on disk first; one process of each machine makes it, the others then read it."""
-    makes = world.local_rank == 0
-    opened = world.together(lambda: open_() if makes else None, device)
-    return world.together(lambda: opened if makes else open_(), device)
 
 
 def _resolve_auto(config: Config, before: Config | None, images: ImageData, device: torch.device) -> Config:
