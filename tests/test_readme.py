@@ -20,13 +20,14 @@ README = ROOT / "README.md"
 PAGES = (README, *sorted(DOCS.glob("*.md")))
 HOME = "https://github.com/vaegan/vaegan/blob/main/"
 RAW = "https://raw.githubusercontent.com/vaegan/vaegan/main/"
+CALL = re.compile(r"^ *(?:vaegan|torchrun .*-m vaegan(?: --)?) (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 CALLS = {
     call[1]
     for page in PAGES
     for _, language, code in BLOCK.findall(page.read_text(encoding="utf-8"))
     if language != "python"
-    for call in re.finditer(r"^ *(?:vaegan|torchrun .*-m vaegan) (.+)$", code.replace("\\\n", " "), re.MULTILINE)
+    for call in CALL.finditer(code.replace("\\\n", " "))
 }
 
 
