@@ -105,7 +105,7 @@ def test_conditions_are_those_of_the_images_of_the_batch(condition, told_images)
     model = build_model(config, data.image_shape, info)
     for rank, seen in ((0, 0), (1, 0), (0, 96), (1, 96)):
         world = World(rank=rank, size=2)
-        x = build_batches(config, data.train, world, torch.device("cpu"))(seen)
+        x = build_batches(config, data, world, torch.device("cpu"))(seen)
         c = build_conditions(config, model, data.train, world)(seen)
         x = x if x.is_floating_point() else to_unit(x)
         right = (x[..., 4:].mean((1, 2, 3)) > x[..., :4].mean((1, 2, 3))).float()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..config import AugmentSettings
 from ..pixels import to_unit
-from .batches import Batches
+from .batches import Batches, StreamBatches
 
 # RGB -> YIQ (NTSC, as in FCC 1953): luma, and two axes of colour in whose plane a hue is an angle.
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
@@ -64,7 +64,7 @@ class Augment:
 class AugmentedBatches:
     """The stream of `batches.Batches`, augmented on the device."""
 
-    def __init__(self, batches: Batches, augment: Augment, device: torch.device | str = "cpu") -> None:
+    def __init__(self, batches: Batches | StreamBatches, augment: Augment, device: torch.device | str = "cpu") -> None:
         self.batches, self.augment, self.device = batches, augment, device
 
     def at(self, images_seen: int) -> Tensor:

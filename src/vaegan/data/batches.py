@@ -8,6 +8,7 @@ processes.
 """
 
 import mmap
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from ..pixels import to_unit as to_unit
 from .dataset import ImageSet
+from .stream.order import ShardOrder
+from .stream.reader import Pending, ShardReader
 
 _PIECE = 2**20  # bytes read from a map before its pages are released; each row may load far more than itself
 
@@ -41,18 +44,12 @@ class Batches:
     def __init__(
         self, images: ImageSet, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1, flip: bool = False
     ) -> None:
-        if batch_size % world_size:
-            raise UserError(
-                f"--train.batch-size {batch_size} cannot be split evenly over {world_size} processes; "
-                f"make it a multiple of {world_size}"
-            )
+        self.share = share_of(batch_size, rank, world_size)
         self.batch_size = batch_size
         self.seed = seed
         self.flip = flip
         self._images = np.asarray(images.images)  # a plain view: indexing np.memmap is slower
         self._pages = _pages_of(images.images)
-        share = batch_size // world_size
-        self.share = slice(rank * share, (rank + 1) * share)
         self._orders: dict[int, NDArray[np.int64]] = {}
 
     def indices(self, images_seen: int) -> NDArray[np.int64]:
@@ -69,11 +66,7 @@ class Batches:
     def at(self, images_seen: int) -> torch.Tensor:
         """Return this rank's share of the batch at ``images_seen``, uint8 ``(B / world_size, H, W, C)``."""
         batch = self._read(self.indices(images_seen)[self.share])
-        if self.flip:
-            draws = np.random.default_rng((self.seed, images_seen, 1)).random(self.batch_size)
-            flipped = draws[self.share] < 0.5
-            batch[flipped] = batch[flipped, :, ::-1]
-        return torch.from_numpy(batch)
+        return torch.from_numpy(_flipped(self, batch, images_seen) if self.flip else batch)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """Return the permutation of an epoch; the last two stay in memory."""
@@ -93,6 +86,54 @@ class Batches:
             batch[i : i + step] = self._images.take(indices[i : i + step], axis=0)
             self._pages.madvise(mmap.MADV_DONTNEED)
         return batch
+
+
+class StreamBatches:
+    """The same of images that are streamed from shards, in the order of `ShardOrder`; some batches are read ahead."""
+
+    def __init__(
+        self, reader: ShardReader, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1, flip: bool = False
+    ) -> None:
+        self.share = share_of(batch_size, rank, world_size)
+        self.batch_size, self.seed, self.flip, self._reader = batch_size, seed, flip, reader
+        self._order = ShardOrder(reader.index.train, seed, reader.window)
+        self._ahead = reader.batches_ahead(batch_size // world_size)
+        self._pending: dict[int, Pending] = {}  # by images seen
+
+    def at(self, images_seen: int) -> torch.Tensor:
+        """Return this rank's share of the batch at ``images_seen``, as `Batches.at`."""
+        if images_seen not in self._pending:
+            self._pending.clear()
+        self._reader.prefetch(self._order, images_seen)
+        num = self.share.stop - self.share.start
+        for seen in range(images_seen, images_seen + (self._ahead + 1) * self.batch_size, self.batch_size):
+            if seen not in self._pending:
+                shards, samples = self._order.at(seen + self.share.start, num)
+                if seen > images_seen and not self._reader.is_ready(shards):
+                    break
+                self._pending[seen] = self._reader.submit(shards, samples)
+        pending = self._pending.pop(images_seen)
+        batch = self._reader.read(pending, self._order, images_seen + self.share.start)
+        return torch.from_numpy(_flipped(self, batch, images_seen) if self.flip else batch)
+
+
+def share_of(batch_size: int, rank: int, world_size: int) -> slice:
+    """Return which images of a batch are a rank's; UserError if the batch does not divide evenly."""
+    if batch_size % world_size:
+        raise UserError(
+            f"--train.batch-size {batch_size} cannot be split evenly over {world_size} processes; "
+            f"make it a multiple of {world_size}"
+        )
+    share = batch_size // world_size
+    return slice(rank * share, (rank + 1) * share)
+
+
+def _flipped(batches: Batches | StreamBatches, batch: NDArray[Any], images_seen: int) -> NDArray[Any]:
+    """Mirror those images of a rank's share that the draw for the whole batch says."""
+    draws = np.random.default_rng((batches.seed, images_seen, 1)).random(batches.batch_size)
+    flipped = draws[batches.share] < 0.5
+    batch[flipped] = batch[flipped, :, ::-1]
+    return batch
 
 
 def _pages_of(images: NDArray[np.uint8]) -> mmap.mmap | None:

@@ -13,7 +13,7 @@ of either are a fair sample, not those of the first class.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from PIL import Image
 
 from ..errors import UserError, printable
 from .image_file import ImageHeader
+
+if TYPE_CHECKING:
+    from .stream.reader import ShardReader
 
 Positions = NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -48,7 +51,7 @@ def hashed_split(names: Sequence[str], held_out: float, where: str, left_out: Se
         others = f" (left out: {'; '.join(left_out)})" if left_out else ""
         one = f"has only one image, {names[0]}{others}"
         raise UserError(f"{where}: {one}; at least one to train on and one to hold out are needed")
-    u = np.array([_uniform(name) for name in names])
+    u = np.array([uniform(name) for name in names])
     order = np.argsort(u, kind="stable")
     num_test = int(np.clip((u < held_out).sum(), 1, len(u) - 1))
     return Split(order[num_test:], order[:num_test])
@@ -56,12 +59,13 @@ def hashed_split(names: Sequence[str], held_out: float, where: str, left_out: Se
 
 def fixed_split(names: Sequence[str], held_out: Sequence[bool]) -> Split:
     """Split images by whether each is held out; both sides are ordered by a hash of the names."""
-    order = np.argsort([_uniform(name) for name in names], kind="stable")
+    order = np.argsort([uniform(name) for name in names], kind="stable")
     is_test = np.array(held_out)[order]
     return Split(order[~is_test], order[is_test])
 
 
-def _uniform(name: str) -> float:
+def uniform(name: str) -> float:
+    """Return the hash of a name, uniform in [0, 1)."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") / 2.0**64
 
@@ -147,6 +151,7 @@ class ImageData:
         num_unreadable: files that could not be read and were left out.
         left_out: what else was left out, a phrase for each kind.
         notes: what else may surprise, a line each: tables that do not fit the images, classes that are none.
+        stream: where training images are streamed; then ``train`` and ``test`` are samples of bounded size.
     """
 
     name: str
@@ -156,12 +161,22 @@ class ImageData:
     num_unreadable: int = 0
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    stream: "ShardReader | None" = None
+
+    @property
+    def num_train(self) -> int:
+        """Number of images to train on."""
+        return len(self.train) if self.stream is None else self.stream.num_images
 
     def summary(self) -> tuple[str, str]:
         """Return two lines on what the data are: images, held out, left out; labels and attributes."""
         left_out = (*([f"{self.num_unreadable} unreadable"] if self.num_unreadable else []), *self.left_out)
         shape = "x".join(map(str, self.image_shape))
-        images = f"{len(self.train):,} training images of {shape}, {len(self.test):,} held out"
+        images = f"{self.num_train:,} training images of {shape}, {len(self.test):,} held out"
+        if self.stream is not None:
+            images += (
+                f", streamed from {len(self.stream.index.urls):,} shards; {len(self.train):,} of them stand for all"
+            )
         attributes = [part.attributes for part in (self.train, self.test) if part.attributes is not None]
         of = ""
         if attributes:

@@ -14,7 +14,7 @@ import types
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -31,7 +31,8 @@ CHUNK = 64
 _FEW = 256  # fewer images are decoded in this process: starting workers would take longer
 
 T = TypeVar("T")
-_items: Items
+_items: Items | None
+_one_hides = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -83,18 +84,15 @@ def in_order(
     ``work`` is a function of a module, such as `decode_chunk`; items are pickled once for each worker. Raises
     UserError if a worker was killed.
     """
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    num_workers = min(workers or num_cores, len(chunks))
+    num_workers = min(workers or num_cores(), len(chunks))
     if num_workers == 1 or sum(map(len, chunks)) < _FEW:
         yield from (work(items, chunk, *arguments) for chunk in chunks)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_workers, context, initializer=_start_worker, initargs=(items,))
+    pool = start_pool(num_workers, items)
     try:
         waiting: deque[Future[T]] = deque()
         for chunk in chunks:
-            with _without_main():
-                waiting.append(pool.submit(_work_here, work, chunk, *arguments))
+            waiting.append(submit(pool, _work_here, work, chunk, *arguments))
             if len(waiting) > 2 * num_workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -105,11 +103,28 @@ def in_order(
         pool.shutdown(cancel_futures=True)
 
 
+def start_pool(num_workers: int, items: Items | None = None) -> ProcessPoolExecutor:
+    """Return a pool whose processes start when work is submitted, and hold the items."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(num_workers, context, initializer=_start_worker, initargs=(items,))
+
+
+def submit(pool: Executor, work: Callable[..., T], *arguments: Any) -> Future[T]:
+    """Submit work to a pool, which may start a process."""
+    with _without_main():
+        return pool.submit(work, *arguments)
+
+
+def num_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _work_here(work: Callable[..., T], chunk: Positions, *arguments: Any) -> T:
     return work(_items, chunk, *arguments)
 
 
-def _start_worker(items: Items) -> None:
+def _start_worker(items: Items | None) -> None:
     global _items
     _items = items
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # earlier it is blocked, except on Windows
@@ -126,12 +141,13 @@ def _end_with_parent() -> None:
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
     """Hide the main module, so that a worker that starts now does not run the user's script again, and Ctrl-C."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    before = None if os.name == "nt" else signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        if before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with _one_hides:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        before = None if os.name == "nt" else signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+            if before is not None:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)

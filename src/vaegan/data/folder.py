@@ -128,7 +128,7 @@ def collect_files(
     """Make a collection of the images among the files of a folder or archive; ``open_image`` can be pickled."""
     files = sorted((file for file in files if not _is_hidden(file.name)), key=lambda file: file.name)
     whole = [file for file in files if file.stamp]
-    images = [file for file in whole if file.name.lower().endswith(SUFFIXES)]
+    images = [file for file in whole if is_image(file.name)]
     if not images:
         among = f" among {some_of((file.name for file in files), 'files')}" if files else ""
         raise UserError(
@@ -171,6 +171,11 @@ def _content(file: File, read: Callable[[Any], bytes], path: Path) -> bytes:
         return read(file.place)
     except OSError as error:
         raise UserError(f"{path}/{file.name}: {error.strerror or error}; correct or remove it") from error
+
+
+def is_image(name: str) -> bool:
+    """Return whether a file is an image to read, by its name."""
+    return name.lower().endswith(SUFFIXES) and not _is_hidden(name)
 
 
 def _is_hidden(name: str) -> bool:

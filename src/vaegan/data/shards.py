@@ -42,11 +42,12 @@ _Beside = dict[str, Place]  # places of the texts beside an image, by suffix
 _Read = Callable[[Place], bytes]
 
 
-def _open_member(paths: Sequence[Path], place: Place) -> Image.Image:
-    return Image.open(io.BytesIO(_content(paths, place, MAX_FILE)), formats=FORMATS)
+def open_member(paths: Sequence[Path], place: Place) -> Image.Image:
+    """Open the image at a place."""
+    return Image.open(io.BytesIO(content(paths, place, MAX_FILE)), formats=FORMATS)
 
 
-def _content(paths: Sequence[Path], place: Place, limit: int = MAX_TEXT) -> bytes:
+def content(paths: Sequence[Path], place: Place, limit: int = MAX_TEXT) -> bytes:
     """Return the content of the file at a place; OSError if it is longer than ``limit`` bytes."""
     shard, start, length = place
     if length > limit:
@@ -69,12 +70,12 @@ class _Headers(io.FileIO):
 def list_shards(pattern: Path) -> Collection:
     """List the images in all shards of a pattern; UserError if one is missing or malformed, or none has images."""
     paths = expand(str(pattern))
-    files = [file for shard, path in enumerate(paths) for file in _members(shard, path)]
-    texts = {_sample(file): file.place for file in files if _sample(file)[2] in _BESIDE}
-    files = [file for file in files if _sample(file) not in texts]
-    samples = {file.place: _sample(file)[:2] for file in files}
-    read = partial(_content, paths)
-    collection = collect_files(pattern, files, partial(_open_member, paths), read)
+    files = [file for shard, path in enumerate(paths) for file in members(shard, path)]
+    texts = {sample_of(file): file.place for file in files if sample_of(file)[2] in _BESIDE}
+    files = [file for file in files if sample_of(file) not in texts]
+    samples = {file.place: sample_of(file)[:2] for file in files}
+    read = partial(content, paths)
+    collection = collect_files(pattern, files, partial(open_member, paths), read)
     assert isinstance(collection.items, FileItems)
     places = collection.items.places
     beside = [
@@ -103,7 +104,7 @@ def is_pattern(source: str) -> bool:
 def expand(pattern: str) -> list[Path]:
     """Return the shards that a pattern means: braces first, then wildcards; sorted, all of them existing files."""
     paths: list[Path] = []
-    for name in _unbraced(pattern):
+    for name in unbraced(pattern):
         matches = [name] if os.path.isfile(name) else sorted(glob.glob(name))  # noqa: PTH113, PTH207, pathlib refuses
         if not matches or not all(map(os.path.isfile, matches)):
             raise UserError(f"{name}: no such file; give a .tar, or a pattern such as 'train-{{0000..0099}}.tar'")
@@ -111,7 +112,7 @@ def expand(pattern: str) -> list[Path]:
     return paths
 
 
-def _unbraced(pattern: str) -> Iterator[str]:
+def unbraced(pattern: str) -> Iterator[str]:
     """Yield what the shell would make of ``a{1,2}b`` and ``a{08..11}b``; lazily, as it may be billions of names."""
     match = _BRACES.search(pattern)
     if match is None:
@@ -124,11 +125,11 @@ def _unbraced(pattern: str) -> Iterator[str]:
         width = len(between[1])
         words = (f"{i:0{width}}" for i in range(int(between[1]), int(between[2]) + 1))
     for word in words:
-        for rest in _unbraced(pattern[match.end() :]):
+        for rest in unbraced(pattern[match.end() :]):
             yield pattern[: match.start()] + word + rest
 
 
-def _members(shard: int, path: Path) -> list[File]:
+def members(shard: int, path: Path) -> list[File]:
     """List the files of a shard."""
     try:
         stat, members = path.stat(), []
@@ -149,7 +150,7 @@ def _members(shard: int, path: Path) -> list[File]:
     return files
 
 
-def _sample(file: File) -> tuple[int, str, str]:
+def sample_of(file: File) -> tuple[int, str, str]:
     """Return shard, name up to the first dot, and the rest of the name."""
     folder, slash, name = file.name.rpartition("/")
     stem, _, suffix = name.partition(".")

@@ -21,6 +21,7 @@ from .named.celeba import list_celeba
 from .named.lfw import list_lfw
 from .named.mnist import FASHION_MNIST, MNIST, list_demo, list_digits
 from .shards import is_pattern, list_shards
+from .stream import open_stream
 from .synthetic.faces import FACES_SOURCE
 from .synthetic.shapes import SHAPES_SOURCE
 
@@ -81,7 +82,7 @@ def open_data(
     """
     base = source.model_dump() if isinstance(source, DataSettings) else {"source": str(source)}
     opening = checked(DataSettings, base | settings)
-    images = _find(opening)
+    images = open_stream(opening, on_progress) if opening.stream else _find(opening)
     data = images if isinstance(images, ImageData) else prepare_data(images, opening, on_progress)
     for note in () if quiet else data.notes:
         _log.warning("%s", note)
@@ -106,7 +107,7 @@ def _find(settings: DataSettings) -> Collection | ImageData:
 
 def is_path(source: str) -> bool:
     """Whether a source is a path, not a name."""
-    return source not in SOURCES and not source.startswith(HUB)
+    return source not in SOURCES and not source.startswith(HUB) and "://" not in source
 
 
 def existing(source: str) -> Path:

@@ -10,7 +10,7 @@ from ..settings_io import checked, load_yaml
 from .locate import DEMO, Place, locate
 from .run_folder import DATA, MODEL_CONFIG, SETTINGS
 
-_WHERE = {"source", "root", "workers", "cache", "max_unreadable"}  # where images are, not what
+_WHERE = {"source", "root", "workers", "cache", "max_unreadable", "store_size"}  # where images are, not what
 
 
 def data_of_run(path: str) -> DataSettings:

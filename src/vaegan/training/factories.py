@@ -13,7 +13,7 @@ from .. import objectives
 from ..config import AugmentSettings, Config, LossSettings
 from ..data import ImageData, ImageSet
 from ..data.augment import Augment, AugmentedBatches
-from ..data.batches import Batches
+from ..data.batches import Batches, StreamBatches
 from ..distributed import World
 from ..errors import UserError
 from ..metrics.extractors.features import open_layers
@@ -189,9 +189,10 @@ def learning_rates(config: Config) -> dict[str, float]:
     return {name: rate or o.lr for name, rate in rates.items()}
 
 
-def build_batches(config: Config, images: ImageSet, world: World, device: torch.device) -> Callable[[int], Tensor]:
+def build_batches(config: Config, data: ImageData, world: World, device: torch.device) -> Callable[[int], Tensor]:
     """Build this process's training batches: images seen -> images, augmented as the settings say."""
-    batches = _batches(config, images, world)
+    how = _how(config, world)
+    batches = Batches(data.train, **how) if data.stream is None else StreamBatches(data.stream, **how)
     augment = config.data.augment
     return AugmentedBatches(batches, Augment(augment), device).at if augment != AugmentSettings() else batches.at
 
@@ -201,14 +202,14 @@ def build_conditions(config: Config, model: Model, images: ImageSet, world: Worl
     conditioning = model.conditioning
     if conditioning is None:
         return None
-    batches = _batches(config, images, world)
+    batches = Batches(images, **_how(config, world))
     return lambda seen: conditioning.of_images(images, batches.indices(seen)[batches.share])
 
 
-def _batches(config: Config, images: ImageSet, world: World) -> Batches:
-    return Batches(
-        images, config.train.batch_size, seed=config.seed, rank=world.rank, world_size=world.size, flip=config.data.flip
-    )
+def _how(config: Config, world: World) -> dict[str, Any]:
+    """Return how images become this process's batches."""
+    own = {"rank": world.rank, "world_size": world.size}
+    return {"batch_size": config.train.batch_size, "seed": config.seed, "flip": config.data.flip, **own}
 
 
 def build_gate(config: Config) -> BalanceGate | None:

@@ -16,7 +16,8 @@ from ..settings_io import dump_yaml, setting_names
 
 # Settings that may change when a run resumes: no step depends on them (but for how sums round, on threads).
 MAY_CHANGE = {
-    "device", "on_nan", "data.root", "data.workers", "data.cache", "data.max_unreadable", "train.epochs",
+    "device", "on_nan", "data.root", "data.workers", "data.cache", "data.max_unreadable", "data.store_size",
+    "train.epochs",
     "train.images", "train.keep_checkpoints", "train.snapshot_epochs", "train.log_images", "train.tensorboard",
     "train.held_out_images", "train.best_metric", "train.best_images", "train.priors", "train.threads",
 }  # fmt: skip
@@ -80,7 +81,7 @@ def check_same_data(run: RunFolder, config: Config, data: ImageData) -> None:
 
 def _described(config: Config, data: ImageData, before: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return what data.json says; ``before`` are absolute paths that hold wherever the run is resumed."""
-    values = {"name": data.name, "train": len(data.train), "test": len(data.test), "fingerprint": data.fingerprint}
+    values = {"name": data.name, "train": data.num_train, "test": len(data.test), "fingerprint": data.fingerprint}
     if config.model.condition != "none":
         conditions, names = data.train.labels_as_attributes()
         values["conditions"] = hashlib.sha256(repr(names).encode() + conditions.tobytes()).hexdigest()[:32]

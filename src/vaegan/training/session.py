@@ -102,12 +102,14 @@ class Session:
         self.setup = set_up(config, before, world, device, self.folder if self.resumes else None)
         self.config, self.data, self.model = self.setup.config, self.setup.data, self.setup.model
         self.trainer = self.setup.trainer
+        if self.data.stream is not None:
+            held.callback(self.data.stream.close)
         self.checkpoints = Checkpoints(self.folder, self.setup, world, device)
         self.held_out = HeldOut.of(self.setup)
 
         size, self.total = self.config.train.batch_size, self.trainer.settings.total_images
         assert self.config.train.log_images is not None, "set_up resolves it"
-        between_snapshots = max(1, round(self.config.train.snapshot_epochs * len(self.data.train)))
+        between_snapshots = max(1, round(self.config.train.snapshot_epochs * self.data.num_train))
         self.snapshots = Cadence(between_snapshots, size, self.total)
         self.logs = Cadence(self.config.train.log_images, size, self.total)
         self.signals = Cadence(SIGNALS_EVERY if world.size > 1 else 1)

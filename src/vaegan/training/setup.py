@@ -89,7 +89,7 @@ def set_up(
 def _resolve_auto(config: Config, before: Config | None, images: ImageData, device: torch.device) -> Config:
     """Settings with what 'auto' means for these data, or meant when the run was started."""
     data = config.data.for_shape(images.image_shape)
-    per_snapshot = config.train.snapshot_epochs * len(images.train)
+    per_snapshot = config.train.snapshot_epochs * images.num_train
     train = config.train.model_copy(
         update={"log_images": config.train.log_images or max(1, round(per_snapshot / RECORDS_PER_SNAPSHOT))}
     )
@@ -114,7 +114,7 @@ def _describe(config: Config, data: ImageData, device: torch.device) -> dict[str
     }
     if config.train.pretrain_epochs:  # in whole batches
         size = config.train.batch_size
-        info["pretrain_images"] = -(-round(config.train.pretrain_epochs * len(data.train)) // size) * size
+        info["pretrain_images"] = -(-round(config.train.pretrain_epochs * data.num_train) // size) * size
     if config.model.condition != "none":
         info["condition"] = conditioning_of(data, config.model.condition).as_json()
     return info
@@ -137,7 +137,7 @@ def _choose_form(
     chosen = None
     if world.is_first:
         has = {"has_maps": config.model.network != "mlp", "has_bf16": computes_bf16(device)}
-        num_steps = factories.loop_settings(config, model, len(data.train)).total_images // t.batch_size
+        num_steps = factories.loop_settings(config, model, data.num_train).total_images // t.batch_size
         most = min(t.batch_size // world.size, 32)
         form = choose_form(t.precision, t.memory_format, make_step, num_steps=num_steps, most_images=most, **has)
         chosen = " ".join(form).encode()
@@ -165,8 +165,8 @@ def _build_trainer(
     return Trainer(
         objective,
         factories.build_optimisers(config, objective),
-        factories.build_batches(config, data.train, world, device),
-        factories.loop_settings(config, model, len(data.train)),
+        factories.build_batches(config, data, world, device),
+        factories.loop_settings(config, model, data.num_train),
         device=device,
         world=world,
         averages=averages,

@@ -1,0 +1,243 @@
+"""Reads samples of shards: fetches those that come next, decodes ahead in worker processes, replaces what fails."""
+
+import contextlib
+import errno
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...config import DataSettings
+from ...errors import UserError, printable
+from ...progress import BEAT_SECONDS
+from ..decode_pool import CHUNK, DecodedChunk, decode_chunk, num_cores, start_pool, submit
+from ..image_file import Target
+from ..shards import open_member
+from .index import FETCHES, ShardIndex, listed, training_images
+from .order import Numbers, ShardOrder
+from .store import ShardStore, Unavailable, is_remote, shown
+
+log = logging.getLogger("vaegan")
+_DROPPED = "dropped from the cache"
+_NAMED = 1000  # unreadable images that are named in the log; all are counted
+_FEW = 1000  # images; the share that is unreadable is judged over at least as many
+_AHEAD = 2**28  # bytes of decoded images that wait
+
+
+@dataclass(frozen=True)
+class ShardItems:
+    """Images of shards on this machine, by position: the `Items` that workers decode."""
+
+    files: Sequence[tuple[Path, Path]]  # shards with their listings
+    which: Numbers  # (n,), of the files
+    samples: Numbers  # (n,), number among the training images of the shard
+    held_out: float  # share that is held out by name
+    fingerprint: str = ""
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """Open one image."""
+        path, listing = self.files[self.which[index]]
+        try:
+            images = training_images(listing, self.held_out)
+            if self.samples[index] >= len(images):
+                raise ValueError(f"the shard has only {len(images)} images to train on")
+            row = images[self.samples[index]]
+            return open_member([path], (0, int(row["start"]), int(row["size"])))
+        except FileNotFoundError as error:
+            if path.is_file() and listing.is_file():
+                raise
+            raise OSError(errno.ESTALE, _DROPPED) from error
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Samples that are being decoded."""
+
+    shards: Numbers  # (n,)
+    samples: Numbers  # (n,)
+    unreadable: dict[int, str]  # position -> why, where a shard cannot be had
+    chunks: list[Future[DecodedChunk]]
+
+
+class ShardReader:
+    """Reads the training images of a stream; one for a process, closed with `close`.
+
+    Attributes:
+        index: the shards.
+        target: what images are prepared to.
+        num_images: N, to train on.
+    """
+
+    def __init__(self, index: ShardIndex, store: ShardStore, target: Target, settings: DataSettings) -> None:
+        self.index, self.target, self._store, self._settings = index, target, store, settings
+        self.num_images = int(index.train.sum())
+        self.window = settings.shuffle_window
+        self.workers = settings.workers or max(1, num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        self._fetchers = ThreadPoolExecutor(FETCHES)
+        self._fetches: dict[int, Future[tuple[Path, Path]]] = {}
+        self._sizes: dict[int, int] = {}
+        self._named: set[tuple[int, int]] = set()
+        self._num_read = self._num_unreadable = 0
+
+    def close(self) -> None:
+        """Give up what is being fetched and decoded."""
+        self._store.closing.set()
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
+        if "_pool" in vars(self):
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @cached_property
+    def _pool(self) -> Executor:
+        return ThreadPoolExecutor(1) if self.workers == 1 else start_pool(self.workers)
+
+    def batches_ahead(self, batch_size: int) -> int:
+        """Return how many batches are decoded ahead of use."""
+        wanted = 2 + 2 * self.workers * CHUNK // batch_size
+        size = batch_size * int(np.prod(self.target.shape)) * self.target.dtype.itemsize
+        return max(1, min(wanted, _AHEAD // size))
+
+    def prefetch(self, order: ShardOrder, place: int) -> None:
+        """Fetch the shards of the window at a place, and those of the next one as far as there is room."""
+        now, following = order.shards_around(place)
+        later = order.shards_around(following)[0]
+        needed = {*now.tolist(), *later.tolist()}
+        for shard in [shard for shard, fetch in self._fetches.items() if shard not in needed and fetch.done()]:
+            del self._fetches[shard]
+            self._sizes.pop(shard, None)
+        for shard in now.tolist():
+            self._fetch(shard)
+        limit = self._store.limit
+        if (size := sum(self._sizes.get(shard, 0) for shard in now.tolist())) > limit:
+            raise UserError(
+                f"--data.shuffle-window {self.window} needs {size / 1e9:.3g} GB of shards at a time, more than "
+                f"--data.store-size {limit / 1e9:g}; lower the one or raise the other"
+            )
+        for shard in later.tolist():
+            waiting = sum(not fetch.done() for fetch in self._fetches.values())
+            expected = sum(self._sizes.values()) + (waiting + 1) * max(self._sizes.values(), default=0)
+            if waiting >= FETCHES or expected > limit:
+                return
+            self._fetch(shard)
+
+    def is_ready(self, shards: Numbers) -> bool:
+        """Return whether none of these shards has to be waited for."""
+        return all(shard in self._fetches and self._fetches[shard].done() for shard in np.unique(shards).tolist())
+
+    def submit(self, shards: Numbers, samples: Numbers) -> Pending:
+        """Start to decode samples, int64 ``(n,)``; wait for their shards."""
+        unreadable: dict[int, str] = {}
+        files: list[tuple[Path, Path]] = []
+        which = np.full(len(shards), -1)
+        for shard in np.unique(shards).tolist():
+            of_shard = np.flatnonzero(shards == shard)
+            try:
+                files.append(self._file(shard))
+                which[of_shard] = len(files) - 1
+            except Unavailable as error:
+                unreadable |= dict.fromkeys(of_shard.tolist(), f"its shard cannot be had: {error}")
+        items, had = ShardItems(files, which, samples, self.index.held_out), np.flatnonzero(which >= 0)
+        chunks = [had[i : i + CHUNK] for i in range(0, len(had), CHUNK)]
+        futures = [submit(self._pool, decode_chunk, items, chunk, self.target) for chunk in chunks]
+        return Pending(shards, samples, unreadable, futures)
+
+    def collect(self, pending: Pending) -> tuple[NDArray[Any], dict[int, str]]:
+        """Return images ``(n, H, W, C)``, and why some positions have none."""
+        images = np.empty((len(pending.shards), *self.target.shape), self.target.dtype)
+        unreadable = dict(pending.unreadable)
+        try:
+            for future in pending.chunks:
+                chunk = future.result()
+                images[chunk.positions] = chunk.images
+                unreadable |= dict(chunk.unreadable)
+        except BrokenProcessPool as error:
+            raise UserError("a worker process was killed, perhaps for lack of memory; try --data.workers 1") from error
+        dropped = np.array([i for i, reason in unreadable.items() if reason == _DROPPED], np.int64)
+        if len(dropped):  # another process of this machine made room
+            for shard in np.unique(pending.shards[dropped]).tolist():
+                self._fetches.pop(shard, None)
+            images[dropped], again = self.collect(self.submit(pending.shards[dropped], pending.samples[dropped]))
+            for i in dropped.tolist():
+                del unreadable[i]
+            unreadable |= {int(dropped[i]): reason for i, reason in again.items()}
+        return images, unreadable
+
+    def read(self, pending: Pending, order: ShardOrder, start: int) -> NDArray[Any]:
+        """Return images ``(n, H, W, C)`` from place ``start`` of the order on, each unreadable one replaced.
+
+        It is replaced by the next sample in the order that can be read. UserError if too many cannot.
+        """
+        images, unreadable = self.collect(pending)
+        self._num_read += len(images)
+        for i, reason in sorted(unreadable.items()):
+            self._note(int(pending.shards[i]), int(pending.samples[i]), reason)
+            images[i] = self._next_readable(order, start + i)
+        return images
+
+    def _next_readable(self, order: ShardOrder, place: int) -> NDArray[Any]:
+        for start in range(place + 1, place + 1 + self.num_images, _FEW):
+            for shard, sample in zip(*order.at(start, _FEW), strict=True):
+                fetch = self._fetches.get(int(shard))
+                if fetch is None or not fetch.done() or fetch.exception() is None:
+                    images, unreadable = self.collect(self.submit(shard[None], sample[None]))
+                    if not unreadable:
+                        image: NDArray[Any] = images[0]
+                        return image
+        raise UserError(f"{shown(self._settings.source)}: none of its images can be read; check the shards")
+
+    def _note(self, shard: int, sample: int, reason: str) -> None:
+        """Count and name an unreadable image; UserError if they are too many."""
+        self._num_unreadable += 1
+        if (shard, sample) not in self._named and len(self._named) < _NAMED:
+            self._named.add((shard, sample))
+            log.warning("%s: %s; the next image replaces it", self._name(shard, sample), reason)
+        of = max(self._num_read, min(self.num_images, _FEW))
+        if self._num_unreadable > self._settings.max_unreadable * of:
+            raise UserError(
+                f"{shown(self._settings.source)}: {self._num_unreadable} of {self._num_read} images cannot be read, "
+                f"the last of them {self._name(shard, sample)} ({reason}); more than --data.max-unreadable "
+                f"{self._settings.max_unreadable:g} allows, so repair the shards or raise it"
+            )
+
+    def _name(self, shard: int, sample: int) -> str:
+        """Return how messages call an image."""
+        name, fetch = f"image {sample}", self._fetches.get(shard)
+        with contextlib.suppress(Exception):  # of a shard that cannot be had, or without such an image
+            assert fetch is not None
+            name = training_images(fetch.result(0)[1], self.index.held_out)["name"][sample].decode(errors="replace")
+        return f"{shown(self.index.urls[shard])}/{printable(name)}"
+
+    def _fetch(self, shard: int) -> Future[tuple[Path, Path]]:
+        if shard not in self._fetches:
+            self._fetches[shard] = self._fetchers.submit(self._get, shard)
+        return self._fetches[shard]
+
+    def _get(self, shard: int) -> tuple[Path, Path]:
+        url = self.index.urls[shard]
+        try:
+            files = listed(self._store, url, self._pool)
+        except Unavailable as error:
+            log.warning("%s: cannot be had (%s); other images replace its own", shown(url), error)
+            raise
+        self._sizes[shard] = files[0].stat().st_size if is_remote(url) else 0
+        return files
+
+    def _file(self, shard: int) -> tuple[Path, Path]:
+        fetch = self._fetch(shard)
+        while True:
+            try:
+                return fetch.result(BEAT_SECONDS)
+            except Late:
+                log.info("waiting for %s", shown(self.index.urls[shard]))

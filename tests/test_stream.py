@@ -1,0 +1,232 @@
+"""Images streamed from local and remote shards: order, held-out images, resume, failures, bounded store."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+from stream_server import numbers, serving, write_index, write_shards
+
+from vaegan.data import open_data, stream
+from vaegan.data.batches import StreamBatches
+from vaegan.data.stream import index, store
+from vaegan.data.stream.order import ShardOrder
+from vaegan.errors import UserError
+
+
+@pytest.fixture
+def opened(tmp_path):
+    made = []
+
+    def opened(source, **settings):
+        given = {"cache": tmp_path / "cache", "workers": 1, "shuffle_window": 16, "stream": True} | settings
+        made.append(open_data(str(source), **given))
+        return made[-1]
+
+    yield opened
+    for data in made:
+        data.stream.close()
+
+
+@pytest.fixture
+def shards(tmp_path):
+    return write_shards(tmp_path / "shards", 6, 10)
+
+
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch):
+    monkeypatch.setattr(store, "WAITS", (0.0, 0.0))
+
+
+def batches(data, size, num, start=0, **how):
+    given = StreamBatches(data.stream, size, seed=7, **how)
+    return np.concatenate([given.at(start + i * size).numpy() for i in range(num)])
+
+
+def together(data, size, num, start=0, *, world, **how):
+    """The same batches, put together from the shares of some processes."""
+    parts = [batches(data, size, num, start, rank=r, world_size=world, **how) for r in range(world)]
+    shape = parts[0].shape[1:]
+    return np.concatenate([part.reshape(num, size // world, *shape) for part in parts], 1).reshape(-1, *shape)
+
+
+def test_the_split_is_that_of_decoded_shards(tmp_path, shards, opened):
+    streamed, decoded = opened(shards), open_data(shards, workers=1, cache=tmp_path / "cache")
+    assert streamed.num_train == len(decoded.train)
+    assert sorted(numbers(streamed.test.images)) == sorted(numbers(decoded.test.images))
+    assert sorted(numbers(streamed.train.images)) == sorted(numbers(decoded.train.images))
+    assert sorted(numbers(batches(streamed, streamed.num_train, 1))) == sorted(numbers(decoded.train.images))
+    assert streamed.test.labels.tolist() == [i % 3 for i in numbers(streamed.test.images)]
+    assert "streamed from 6 shards" in streamed.summary()[0]
+
+
+def test_batches_follow_the_order(shards, opened):
+    data = opened(shards, held_out_by="shard", held_out=0.3)
+    order = ShardOrder(data.stream.index.train, 7, 16)
+    expected = [10 * shard + sample for shard, sample in zip(*order.at(0, 90), strict=True)]
+    assert numbers(batches(data, 6, 15)) == expected
+    held_out = {i // 10 for i in numbers(data.test.images)}
+    assert len(held_out) >= 1
+    assert not held_out & {i // 10 for i in expected}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_processes_and_any_start_give_the_same(shards, opened, workers):
+    data = opened(shards, workers=workers)
+    whole = batches(data, 12, 20, flip=True)
+    for start in (0, 7, 13):  # killed at three moments
+        for world in (1, 2):
+            resumed = together(data, 12, 4, 12 * start, world=world, flip=True)
+            np.testing.assert_array_equal(resumed, whole[12 * start : 12 * (start + 4)])
+
+
+def test_over_http_each_shard_is_fetched_once(tmp_path, shards, opened):
+    local = numbers(batches(opened(shards), 8, 10))
+    with serving(tmp_path / "shards") as served:
+        for _ in range(2):
+            data = opened(f"{served.url}/moved/train-{{000..005}}.tar")
+            assert numbers(batches(data, 8, 10)) == local
+        assert {path: num for path, num in served.asked.items() if path.startswith("/train")} == {
+            f"/train-{i:03}.tar": 1 for i in range(6)
+        }
+
+
+def test_an_index_beside_the_shards_holds_out_whole_ones(tmp_path, shards, opened, monkeypatch):
+    monkeypatch.setattr(stream, "NUM_TRAIN", 5)
+    write_index(tmp_path / "shards", 6, 10)
+    with serving(tmp_path / "shards") as served:
+        data = opened(f"{served.url}/train-{{000..005}}.tar")
+        assert data.stream.num_images + len(data.test) == 60
+        assert len(data.test) % 10 == 0
+        fetched = [path for path in served.asked if path.startswith("/train")]
+        assert len(fetched) < 6  # those of the samples alone
+        named = opened(f"{served.url}/index.json")
+    assert named.fingerprint == data.fingerprint
+    assert opened(tmp_path / "shards" / "index.json").fingerprint == data.fingerprint
+
+
+def test_the_store_is_bounded(tmp_path, shards, opened):
+    size = (tmp_path / "shards" / "train-000.tar").stat().st_size
+    with serving(tmp_path / "shards") as served:
+        source = f"{served.url}/train-{{000..005}}.tar"
+        limit = 3.9 * size / 1e9
+        data = opened(source, store_size=limit, shuffle_window=5)
+        assert sorted(numbers(batches(data, 1, data.num_train))) == sorted(numbers(data.train.images))
+        stored = sum(path.stat().st_size for path in (tmp_path / "cache/streams/shards").iterdir())
+        assert stored <= 3.9 * size
+        with pytest.raises(UserError, match=r"shuffle-window 1000 needs .* lower the one or raise the other"):
+            batches(opened(source, store_size=limit, shuffle_window=1000), 6, 3)
+        with pytest.raises(UserError, match="no room for its"):
+            opened(source, store_size=0.5 * size / 1e9, cache=tmp_path / "other")
+
+
+def test_a_request_that_fails_is_tried_again(tmp_path, shards, opened, caplog):
+    caplog.set_level(logging.INFO)
+    with serving(tmp_path / "shards") as served:
+        address = f"http://me:secret@127.0.0.1:{served.url.rpartition(':')[2]}/train-{{000..005}}.tar?key=secret"
+        served.fails["/train-002.tar"] = [503, 500]
+        assert opened(address).num_train
+        served.fails["/train-002.tar"] = [503, 500, 503]
+        with pytest.raises(UserError, match=r"1 of 6 shards cannot be had: http://127.*002.tar .HTTP 503, 3 times"):
+            opened(address, cache=tmp_path / "other")
+    assert "train-002.tar: HTTP 503; trying again" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_shard_that_cannot_be_had_is_replaced_and_named(tmp_path, shards, opened, caplog):
+    write_index(tmp_path / "shards", 6, 10)
+    with serving(tmp_path / "shards") as served:
+        source, cache = f"{served.url}/train-{{000..005}}.tar", tmp_path / "cache/streams/shards"
+        data = opened(source, max_unreadable=0.5)
+        whole = numbers(batches(data, 10, data.num_train // 10))
+        lost = whole[13] // 10
+        served.gone.add(f"/train-{lost:03}.tar")
+        seen = []
+        for world in (1, 2):
+            shutil.rmtree(cache)
+            data = opened(source, max_unreadable=0.5)
+            seen.append(numbers(together(data, 10, data.num_train // 10, world=world)))
+        shutil.rmtree(cache)
+        with pytest.raises(UserError, match=r"cannot be read, the last of them .* more than --data.max-unreadable 0.1"):
+            batches(opened(source, max_unreadable=0.1), 10, data.num_train // 10)
+    assert seen[0] == seen[1]
+    following = whole[:]
+    for i in reversed(range(len(whole))):
+        if following[i] // 10 == lost:
+            following[i] = following[i + 1] if i + 1 < len(whole) else seen[0][i]
+    assert seen[0] == following
+    assert lost not in {i // 10 for i in following}
+    assert f"train-{lost:03}.tar: cannot be had (HTTP 404)" in caplog.text
+
+
+def test_a_damaged_image_is_replaced_by_the_next_and_named(tmp_path, shards, opened, caplog):
+    whole = numbers(batches(opened(shards), 8, 5))
+    damaged = whole[11]
+    shard = tmp_path / "shards" / f"train-{damaged // 10:03}.tar"
+    with tarfile.open(shard) as archive:
+        start = archive.getmember(f"{damaged:05}.png").offset_data
+    with shard.open("r+b") as file:
+        file.seek(start)
+        file.write(bytes(20))
+    for workers in (1, 2):
+        expected = [*whole[:11], whole[12], *whole[12:]]
+        assert numbers(batches(opened(shards, workers=workers), 8, 5)) == expected
+    assert f"train-{damaged // 10:03}.tar/{damaged:05}.png: not an image; the next image replaces it" in caplog.text
+
+
+def test_a_shard_that_another_process_dropped_is_fetched_again(tmp_path, shards, opened):
+    with serving(tmp_path / "shards") as served:
+        data = opened(f"{served.url}/train-{{000..005}}.tar")
+        given = StreamBatches(data.stream, 8, seed=7)
+        first = numbers(given.at(0).numpy())
+        shutil.rmtree(tmp_path / "cache/streams/shards")
+        index.training_images.cache_clear()
+        given._pending.clear()
+        assert numbers(given.at(0).numpy()) == first
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("digits", "--data.stream reads .tar shards or a .json that lists them, not digits"),
+        ("ftp://host/a.tar", "ftp://host/a.tar: addresses start with http://"),
+        ("http://host/*.tar", "name remote shards with braces"),
+        ("missing-{0..3}.tar", "missing-0.tar: no such file"),
+    ],
+)
+def test_what_cannot_be_streamed_is_refused(opened, source, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        opened(source)
+
+
+def test_an_address_needs_the_stream(opened):
+    with pytest.raises(UserError, match=r"an address as --data needs --data.stream"):
+        opened("https://host/a.tar", stream=False)
+
+
+def test_an_s3_bucket(tmp_path, shards, opened, monkeypatch):
+    pytest.importorskip("obstore", reason="needs the extra stream")
+    moto = pytest.importorskip("moto.server", reason="needs moto[server]")
+    import boto3
+
+    server = moto.ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        named = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "me"}
+        for name, value in (named | {"AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}).items():
+            monkeypatch.setenv(name, value)
+        bucket = boto3.client("s3", endpoint_url=named["AWS_ENDPOINT_URL"], region_name="us-east-1")
+        bucket.create_bucket(Bucket="images")
+        for path in (tmp_path / "shards").iterdir():
+            bucket.upload_file(str(path), "images", f"deep/{path.name}")
+        data = opened("s3://images/deep/train-{000..005}.tar")
+        assert numbers(batches(data, 8, 10)) == numbers(batches(opened(shards), 8, 10))
+        with pytest.raises(UserError, match=r"1 of 7 shards cannot be had: s3://images/deep/train-006.tar .not found"):
+            opened("s3://images/deep/train-{000..006}.tar")
+    finally:
+        server.stop()
