@@ -176,7 +176,7 @@ def test_members_of_a_shard_are_read_up_to_a_bound(tmp_path, opened, monkeypatch
     monkeypatch.setattr(shards, "MAX_FILE", 1000)
     assert opened(tmp_path / "a.tar").num_unreadable == 1
     write(tmp_path / "b.tar", {**samples(0, 5), "attributes.csv": b"file,a\n" + b"0000.png,1\n" * 10})
-    monkeypatch.setattr(shards._content, "__defaults__", (50,))
+    monkeypatch.setattr(shards.content, "__defaults__", (50,))
     with pytest.raises(UserError, match=r"longer than 5e-05 MB"):
         opened(tmp_path / "b.tar")
 

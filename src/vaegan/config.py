@@ -131,22 +131,20 @@ class DataSettings(Settings):
     """Folder for decoded images; default: ~/.cache/vaegan."""
     stream: bool = False
     """Read .tar shards while training, fetched as they are needed, instead of decoding all images first. The source may
-    be http://, https://, s3:// or gs://, with braces: https://host/train-{000..099}.tar; or a .json that lists shards.
-    """
+    be http://, https://, s3:// or gs://, with braces: https://host/train-{000..099}.tar."""
     store_size: PositiveFloat = 20.0
     """With `stream`: GB of remote shards that stay in the cache at most; the ones not used for longest are dropped."""
     shuffle_window: PositiveInt = 16_384
     """With `stream`: after the shards are shuffled, images are shuffled within windows of this many."""
     held_out_by: Literal["auto", "name", "shard"] = "auto"
     """With `stream`: hold out images by a hash of their names, or whole shards by a hash of theirs. 'auto' is 'shard'
-    where a .json beside the shards counts their images, else 'name', for which each shard is listed once."""
+    where an index.json beside the shards counts their images, else 'name', for which each shard is listed once."""
 
     @model_validator(mode="after")
     def _refuse_other_streams(self) -> Self:
-        if self.stream and self.source and not self.source.lower().partition("?")[0].endswith((".tar", ".json")):
+        if self.stream and self.source and not self.source.lower().partition("?")[0].endswith(".tar"):
             raise ValueError(
-                f"--data.stream reads .tar shards or a .json that lists them, not {self.source}; "
-                "name these, or set --data.stream false"
+                f"--data.stream reads .tar shards, not {self.source}; name these, or set --data.stream false"
             )
         if not self.stream and "://" in self.source:
             raise ValueError("an address as --data needs --data.stream, and names .tar shards")
@@ -483,8 +481,8 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "--loss.augment-target needs augmentations; name them with --loss.augment, or set it to none"
     if config.data.stream and model.condition != "none":
         yield (
-            f"--data.stream gives images alone, which --model.condition {model.condition} cannot do with; set one of "
-            "them to false or none"
+            f"--data.stream gives no {model.condition}, which --model.condition {model.condition} needs; set it to "
+            "none, or --data.stream to false"
         )
     if config.train.pretrain_epochs and not has_encoder:
         yield f"--train.pretrain-epochs trains an encoder, which {kind} does not have; set it to 0"

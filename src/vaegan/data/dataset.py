@@ -13,7 +13,7 @@ of either are a fair sample, not those of the first class.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ from PIL import Image
 
 from ..errors import UserError, printable
 from .image_file import ImageHeader
-
-if TYPE_CHECKING:
-    from .stream.reader import ShardReader
 
 Positions = NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -151,7 +148,6 @@ class ImageData:
         num_unreadable: files that could not be read and were left out.
         left_out: what else was left out, a phrase for each kind.
         notes: what else may surprise, a line each: tables that do not fit the images, classes that are none.
-        stream: where training images are streamed; then ``train`` and ``test`` are samples of bounded size.
     """
 
     name: str
@@ -161,22 +157,17 @@ class ImageData:
     num_unreadable: int = 0
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    stream: "ShardReader | None" = None
 
     @property
     def num_train(self) -> int:
         """Number of images to train on."""
-        return len(self.train) if self.stream is None else self.stream.num_images
+        return len(self.train)
 
     def summary(self) -> tuple[str, str]:
         """Return two lines on what the data are: images, held out, left out; labels and attributes."""
         left_out = (*([f"{self.num_unreadable} unreadable"] if self.num_unreadable else []), *self.left_out)
         shape = "x".join(map(str, self.image_shape))
         images = f"{self.num_train:,} training images of {shape}, {len(self.test):,} held out"
-        if self.stream is not None:
-            images += (
-                f", streamed from {len(self.stream.index.urls):,} shards; {len(self.train):,} of them stand for all"
-            )
         attributes = [part.attributes for part in (self.train, self.test) if part.attributes is not None]
         of = ""
         if attributes:

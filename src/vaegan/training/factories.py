@@ -14,6 +14,7 @@ from ..config import AugmentSettings, Config, LossSettings
 from ..data import ImageData, ImageSet
 from ..data.augment import Augment, AugmentedBatches
 from ..data.batches import Batches, StreamBatches
+from ..data.stream import StreamedData
 from ..distributed import World
 from ..errors import UserError
 from ..metrics.extractors.features import open_layers
@@ -192,7 +193,7 @@ def learning_rates(config: Config) -> dict[str, float]:
 def build_batches(config: Config, data: ImageData, world: World, device: torch.device) -> Callable[[int], Tensor]:
     """Build this process's training batches: images seen -> images, augmented as the settings say."""
     how = _how(config, world)
-    batches = Batches(data.train, **how) if data.stream is None else StreamBatches(data.stream, **how)
+    batches = StreamBatches(data.stream, **how) if isinstance(data, StreamedData) else Batches(data.train, **how)
     augment = config.data.augment
     return AugmentedBatches(batches, Augment(augment), device).at if augment != AugmentSettings() else batches.at
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ..config import KINDS, Config
+from ..data.stream import StreamedData
 from ..distributed import World, joined
 from ..errors import UserError
 from ..files import OF_A_DISK, read_mapping
@@ -102,7 +103,7 @@ class Session:
         self.setup = set_up(config, before, world, device, self.folder if self.resumes else None)
         self.config, self.data, self.model = self.setup.config, self.setup.data, self.setup.model
         self.trainer = self.setup.trainer
-        if self.data.stream is not None:
+        if isinstance(self.data, StreamedData):
             held.callback(self.data.stream.close)
         self.checkpoints = Checkpoints(self.folder, self.setup, world, device)
         self.held_out = HeldOut.of(self.setup)

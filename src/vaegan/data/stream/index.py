@@ -1,15 +1,16 @@
-"""Which shards a stream has, and how many samples each: from a .json beside them, or counted once.
+"""Which shards a stream has, and how many images each: from a .json beside them, or counted once.
 
-The .json is webdataset's ``index.json`` (``{"shardlist": [{"url": ..., "nsamples": ...}]}``) or ``sizes.json``
-(``{"0000.tar": 10000}``). It counts samples but does not name them, so whole shards are held out. Where there is none
-each shard is listed once, and images are held out by a hash of their names, like those of a folder.
+The .json is webdataset's ``index.json``: ``{"shardlist": [{"url": "train-000.tar", "nsamples": 10000}, ...]}``. It
+counts samples but does not name them, so whole shards are held out. Where there is none each shard is listed once, and
+images are held out by a hash of their names, like those of a folder.
 """
 
 import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,6 +29,7 @@ from ..dataset import hashed_split, uniform
 from ..decode_pool import submit
 from ..folder import is_image
 from ..shards import expand, members, unbraced
+from .order import Numbers
 from .store import ShardStore, Unavailable, is_remote, shown
 
 log = logging.getLogger("vaegan")
@@ -42,182 +44,116 @@ class ShardIndex:
     """The shards of a stream, by number.
 
     Attributes:
-        urls: of S shards, addresses or paths.
+        urls: of S shards, addresses or absolute paths.
         train: training images of each, int64 ``(S,)``; 0 of a shard that is held out.
         test: held-out images of each, int64 ``(S,)``.
         held_out: share of the images of each shard that is held out by their names; 0 where shards are held out.
     """
 
     urls: Sequence[str]
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
+    train: Numbers
+    test: Numbers
     held_out: float
 
     def fingerprint(self) -> str:
         """Return a hash of what decides the order; the same wherever the shards lie."""
-        names = "\0".join(Path(shown(url)).name for url in self.urls)
-        digest = hashlib.sha256(names.encode("utf-8", "surrogateescape") + repr(self.held_out).encode())
-        return hashlib.sha256(digest.digest() + self.train.tobytes() + self.test.tobytes()).hexdigest()[:32]
+        facts = [repr([*map(shard_name, self.urls), self.held_out]).encode(), self.train.tobytes(), self.test.tobytes()]
+        return hashlib.sha256(b"".join(facts)).hexdigest()[:32]
+
+
+def shard_name(url: str) -> str:
+    """Return the file name of a shard."""
+    return shown(url).rpartition("/")[2]
 
 
 def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
     """Return the shards that a source names, counted if need be; UserError if they cannot be had or have no images."""
     source = settings.source
-    known: NDArray[np.int64] | None
-    if source.endswith(".json"):
-        urls, known = _from_json(source, store)
+    if is_remote(source):
+        urls = list(itertools.islice(unbraced(source), _MOST + 1))
+        if len(urls) > _MOST or "*" in source:
+            raise UserError(f"{shown(source)}: name remote shards with braces, such as train-{{0000..0099}}.tar")
     else:
-        urls = _expanded(source)
-        known = _beside(urls, store)
-    by = settings.held_out_by if settings.held_out_by != "auto" else "name" if known is None else "shard"
-    share = settings.held_out if by == "name" or len(urls) < 2 else 0.0
-    counts, held_out = _counted(urls, settings, store) if known is None or share else (known, known)
+        urls = [os.path.abspath(path) for path in expand(str(Path(source).expanduser()))]  # noqa: PTH100, keeps links
+    known = _beside(urls, store)
+    by_shard = settings.held_out_by == "shard" or (settings.held_out_by == "auto" and known is not None)
+    share = 0.0 if by_shard and len(urls) > 1 else settings.held_out
+    counts, test = _counted(urls, settings, store) if known is None or share else (known, known)
     if not share:
-        split = hashed_split([Path(shown(url)).name for url in urls], settings.held_out, shown(source))
-        held_out = np.zeros_like(counts)
-        held_out[split.test] = counts[split.test]
-    train = counts - held_out
-    if not train.sum() or not held_out.sum():
-        what = "held-out" if train.sum() else "training"
-        raise UserError(
-            f"{shown(source)}: no {what} images among {counts.sum():,}; change --data.held-out or add shards"
-        )
+        held_out = hashed_split([*map(shard_name, urls)], settings.held_out, shown(source)).test
+        test = np.where(np.isin(np.arange(len(urls)), held_out), counts, 0)
+    train = counts - test
+    if not train.sum() or not test.sum():
+        what = "hold out" if train.sum() else "train on"
+        raise UserError(f"{shown(source)}: of {counts.sum():,} images none to {what}; change --data.held-out")
     if settings.limit is not None:
-        before = np.cumsum(train) - train
-        train = np.clip(settings.limit - before, 0, train)
-    return ShardIndex(urls, train, held_out, share)
+        train = np.clip(settings.limit - (np.cumsum(train) - train), 0, train)
+    return ShardIndex(urls, train, test, share)
 
 
-def _expanded(source: str) -> list[str]:
-    if not is_remote(source):
-        return [str(path) for path in expand(str(Path(source).expanduser()))]
-    urls = list(itertools.islice(unbraced(source), _MOST + 1))
-    if len(urls) > _MOST or "*" in source:
-        raise UserError(f"{shown(source)}: name remote shards with braces, such as train-{{0000..0099}}.tar")
-    return urls
-
-
-def _beside(urls: Sequence[str], store: ShardStore) -> NDArray[np.int64] | None:
-    """Return the samples of each shard as a .json beside the first one says; None if none does."""
-    folder, slash, _ = shown(urls[0]).rpartition("/")
-    if is_remote(urls[0]) and shown(urls[0]) != urls[0]:
-        return None  # an address with a signature is of one file
-    for name in ("index.json", "sizes.json"):
-        try:
-            _, counts, names = _parsed(folder + slash + name, store)
-        except (Unavailable, UserError):  # there is none, or one of something else
-            continue
-        of = dict(zip(names, counts.tolist(), strict=True))
-        if all(Path(url).name in of for url in urls):
-            return np.array([of[Path(url).name] for url in urls], np.int64)
-        log.info("%s does not list all shards; they are counted", shown(folder + slash + name))
-    return None
-
-
-def _from_json(source: str, store: ShardStore) -> tuple[list[str], NDArray[np.int64]]:
+def _beside(urls: Sequence[str], store: ShardStore) -> Numbers | None:
+    """Return the samples of each shard as index.json beside the first one says; None if there is none."""
+    at = f"{urls[0].partition('?')[0].rpartition('/')[0]}/index.json"
     try:
-        urls, counts, _ = _parsed(str(source if is_remote(source) else Path(source).expanduser()), store)
-    except Unavailable as error:
-        raise UserError(f"{shown(source)}: {error}; give the index of shards, or the shards themselves") from error
-    return urls, counts
+        shards = {shard_name(shard["url"]): int(shard["nsamples"]) for shard in json.loads(store.read(at))["shardlist"]}
+        return np.array([shards[shard_name(url)] for url in urls], np.int64)
+    except (Unavailable, ValueError, KeyError, TypeError, RecursionError) as error:
+        if not isinstance(error, Unavailable):
+            log.info("%s: no index of all these shards; they are counted", shown(at))
+        return None
 
 
-def _parsed(at: str, store: ShardStore) -> tuple[list[str], NDArray[np.int64], list[str]]:
-    """Return addresses of the shards in a .json, the samples of each, and their file names."""
-    content, folder = store.read(at), at[: at.rfind("/") + 1]
-    try:
-        value: Any = json.loads(content)
-        if isinstance(value, dict) and "shardlist" in value:
-            base = value.get("base_path", "")
-            pairs = [(base + shard["url"], shard["nsamples"]) for shard in value["shardlist"]]
-        else:
-            pairs = list(value.items())
-        if not pairs or not all(isinstance(num, int) and 0 <= num < 2**40 for _, num in pairs):
-            raise ValueError("numbers of samples are whole")
-        urls = [url if "://" in url or url.startswith("/") else folder + url for url, _ in pairs]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(
-            f'{shown(at)}: not {{"shardlist": [{{"url": ..., "nsamples": ...}}]}}; write it again'
-        ) from error
-    return urls, np.array([num for _, num in pairs], np.int64), [Path(url).name for url in urls]
-
-
-def _counted(
-    urls: Sequence[str], settings: DataSettings, store: ShardStore
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> tuple[Numbers, Numbers]:
     """Return the images of each shard and how many are held out by name; each shard is listed once, and cached."""
-    key = hashlib.sha256(repr((settings.source, settings.held_out)).encode()).hexdigest()[:32]
-    cached = cache_folder(settings.cache) / "streams" / f"{key}.jsonl"
-    before = {line["shard"]: line for line in _lines(cached)}
-    counts = np.zeros((2, len(urls)), np.int64)
-    beat, bad = Beat(f"counting {shown(settings.source)}", len(urls), "shards"), []
+    cached = cache_folder(settings.cache) / "streams" / f"counts-{settings.held_out:g}.jsonl"
     cached.parent.mkdir(parents=True, exist_ok=True)
+    lines = cached.read_text().splitlines() if cached.is_file() else []
+    before = dict(json.loads(line) for line in lines if line.endswith("]]"))  # a killed process leaves half of one
+    counts, beat = np.zeros((2, len(urls)), np.int64), Beat(f"counting {shown(settings.source)}", len(urls), "shards")
 
-    def count(number: int) -> dict[str, Any]:
-        url = urls[number]
-        path = None if is_remote(url) else Path(url).stat()
-        stamp = f"{path.st_size} {path.st_mtime_ns}" if path else ""
-        name = hashlib.sha256(url.encode()).hexdigest()[:32]
-        if (line := before.get(name, {})).get("stamp") == stamp:
-            return line
-        u = load_listing(listed(store, url)[1])["u"]
-        return {"shard": name, "stamp": stamp, "images": len(u), "held_out": int((u < settings.held_out).sum())}
+    def count(url: str) -> tuple[str, list[int]]:
+        name = f"{url} {_stamp(Path(url))}" if not is_remote(url) else url
+        key = hashlib.sha256(name.encode()).hexdigest()[:32]
+        if key not in before:
+            u = load_listing(listed(store, url)[1])["u"]
+            before[key] = [len(u), int((u < settings.held_out).sum())]
+            with cached.open("a") as file:
+                file.write(json.dumps([key, before[key]]) + "\n")
+        return key, before[key]
 
-    with cached.open("a") as file, ThreadPoolExecutor(FETCHES) as pool:
-        waiting: list[Any] = []
-        try:
-            for done in range(len(urls)):
-                while len(waiting) < 2 * FETCHES and done + len(waiting) < len(urls):
-                    waiting.append(pool.submit(count, done + len(waiting)))
-                try:
-                    line = waiting.pop(0).result()
-                except Unavailable as error:
-                    bad.append(f"{shown(urls[done])} ({error})")
-                else:
-                    counts[:, done] = line["images"], line["held_out"]
-                    if line is not before.get(line["shard"]):
-                        file.write(json.dumps(line) + "\n")
-                beat(done + 1)
-        finally:
-            for future in waiting:
-                future.cancel()
-    if bad:
-        raise UserError(
-            f"{len(bad)} of {len(urls)} shards cannot be had: {', '.join(bad[:3])}; repair or leave them out"
-        )
+    pool = ThreadPoolExecutor(FETCHES)
+    try:
+        for i, (_, numbers) in enumerate(pool.map(count, urls)):
+            counts[:, i] = numbers
+            beat(i + 1)
+    except Unavailable as error:
+        raise UserError(f"{error}; repair the shard, or leave it out of {shown(settings.source)}") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
     return counts[0], counts[1]
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield what earlier runs counted; a line that a killed one left unfinished is skipped."""
-    if path.is_file():
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("{") and line.endswith("}\n"):
-                    yield json.loads(line)
 
 
 def listed(store: ShardStore, url: str, pool: Executor | None = None) -> tuple[Path, Path]:
     """Return the file of a shard and that of its listing, made if missing (in a pool); Unavailable if it is no .tar."""
     path = store.get(url)
     try:
-        at = path.stat()
-    except FileNotFoundError:  # just dropped to make room
-        return listed(store, url, pool)
-    stamp = hashlib.sha256(f"{path.resolve()} {at.st_size} {at.st_mtime_ns}".encode()).hexdigest()[:32]
-    listing = path.with_suffix(".npy") if is_remote(url) else store.folder / f"{stamp}.npy"
-    if not listing.is_file():
-        try:
+        name = path.stem if is_remote(url) else hashlib.sha256(f"{path} {_stamp(path)}".encode()).hexdigest()[:32]
+        listing = store.folder / f"{name}.npy"
+        if not listing.is_file():
             table = submit(pool, _list, path).result() if pool else _list(path)
-        except UserError as error:
-            if not path.is_file():
-                return listed(store, url, pool)
-            if is_remote(url):
-                path.unlink(missing_ok=True)
-            raise Unavailable("not a readable .tar") from error
-        with store.room(url, table.nbytes), written_beside(listing) as beside:
-            np.save(beside, table)
-    return path, listing
+            with store.room(url, table.nbytes), written_beside(listing) as beside:
+                np.save(beside, table)
+        return path, listing
+    except (UserError, FileNotFoundError) as error:
+        if is_remote(url) and not path.is_file():  # just dropped to make room
+            return listed(store, url, pool)
+        if is_remote(url):
+            path.unlink()
+        raise Unavailable(f"{shown(url)}: not a readable .tar") from error
+
+
+def _stamp(path: Path) -> str:
+    return f"{path.stat().st_size} {path.stat().st_mtime_ns}"
 
 
 def _list(path: Path) -> NDArray[Any]:

@@ -147,7 +147,7 @@ class ShardReader:
                 files.append(self._file(shard))
                 which[of_shard] = len(files) - 1
             except Unavailable as error:
-                unreadable |= dict.fromkeys(of_shard.tolist(), f"its shard cannot be had: {error}")
+                unreadable |= dict.fromkeys(of_shard.tolist(), str(error))
         items, had = ShardItems(files, which, samples, self.index.held_out), np.flatnonzero(which >= 0)
         chunks = [had[i : i + CHUNK] for i in range(0, len(had), CHUNK)]
         futures = [submit(self._pool, decode_chunk, items, chunk, self.target) for chunk in chunks]
@@ -229,7 +229,7 @@ class ShardReader:
         try:
             files = listed(self._store, url, self._pool)
         except Unavailable as error:
-            log.warning("%s: cannot be had (%s); other images replace its own", shown(url), error)
+            log.warning("%s; other images replace those of this shard", error)
             raise
         self._sizes[shard] = files[0].stat().st_size if is_remote(url) else 0
         return files
