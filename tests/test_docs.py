@@ -91,7 +91,12 @@ MADE = {
     "README": ("runs/photos/evaluation.json", "new.png"),
     "commands": ("samples.npz", "pairs.npz", "paths.gif", "runs/mnist-conv/report.html"),
     "conditional": ("smiling.png",),
-    "latent-diffusion": ("runs/kl-f4/export/diffusers/config.json", "latents/latents_stats.pt"),
+    "latent-diffusion": (
+        "runs/kl-f4/export/diffusers/config.json",
+        "latents/latents_stats.pt",
+        "pictures/reconstruct.png",
+        "published.json",
+    ),
     "priors": ("runs/by-label/priors.json",),
     "recipes": ("runs/photos-1/model/config.json", "runs/vae-dis-l/model/config.json", "runs/few/model/config.json"),
     "python": ("my-model/config.json", "runs/short/model/config.json"),

@@ -194,6 +194,8 @@ class PartSettings(Settings):
     """Groups of each group norm; must divide all channels. Residual networks only, which have no other norm."""
     attention: bool = True
     """Self-attention at the lowest resolution. Residual networks only."""
+    quant: bool = True
+    """A 1 x 1 convolution next to a code that is a map. Residual networks only."""
     strides: Annotated[tuple[Side, ...], Field(max_length=32)] | None = None
     """Stride of each convolution; default 2. The decoder upsamples by it."""
     kernel: Side = 5

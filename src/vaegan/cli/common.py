@@ -28,7 +28,7 @@ class PictureOptions(Settings):
     """Options of every command that makes pictures."""
 
     run: Annotated[str, Arg("RUN", positional=True)]
-    """Run folder, folder of a saved model, id of a model on the hub, or 'demo'."""
+    """Run folder, folder of a saved model, id of a model on the hub, diffusers:PLACE, or 'demo'."""
     out: Annotated[Path | None, Arg("FILE", default="in RUN/pictures")] = None
     """.png writes a grid, .gif an animation, .npz arrays, a name without extension a folder of PNGs."""
     overwrite: bool = False

@@ -29,7 +29,7 @@ class Options(Settings):
     """
 
     runs: Annotated[tuple[str, ...], Arg("RUN RUN ...", positional=True)] = ()
-    """Run folders, folders of saved models, ids of models on the hub, or 'demo'."""
+    """Run folders, folders of saved models, ids of models on the hub, diffusers:PLACE, or 'demo'."""
     out: Annotated[Path, Arg("FILE.html")] = Path("comparison.html")
     """The page; the JSON goes beside it."""
     overwrite: bool = False

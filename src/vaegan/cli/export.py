@@ -23,7 +23,7 @@ class Options(Settings):
     """
 
     run: Annotated[str, Arg("RUN", positional=True)]
-    """Run folder, folder of a saved model, id of a model on the hub, or 'demo'."""
+    """Run folder, folder of a saved model, id of a model on the hub, diffusers:PLACE, or 'demo'."""
     out: Annotated[Path | None, Arg("FOLDER", default="RUN/export")] = None
     """Folder for the files; it appears when all of them are written and checked."""
     format: tuple[Literal["safetensors", "onnx", "torch", "diffusers"], ...] = ("safetensors", "onnx", "torch")

@@ -20,7 +20,7 @@ class Options(Settings):
     """
 
     run: Annotated[str, Arg("RUN", positional=True)]
-    """Run folder, folder of a saved model, id of a model on the hub, or 'demo'."""
+    """Run folder, folder of a saved model, id of a model on the hub, diffusers:PLACE, or 'demo'."""
     name: Annotated[str, Arg("OWNER/NAME", positional=True)]
     """Id of the model on the hub; it is created if it does not exist, otherwise it gets a new commit."""
     license: str = "unknown"

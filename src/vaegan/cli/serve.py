@@ -40,7 +40,7 @@ class Options(ServerOptions):
     """
 
     run: Annotated[str, Arg("RUN", positional=True)]
-    """Run folder, folder of a saved model, id of a model on the hub, or 'demo'."""
+    """Run folder, folder of a saved model, id of a model on the hub, diffusers:PLACE, or 'demo'."""
 
 
 def run(options: Options) -> None:

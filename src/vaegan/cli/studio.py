@@ -15,7 +15,7 @@ class Options(ServerOptions):
     """
 
     runs: Annotated[tuple[str, ...], Arg("RUN RUN ...", positional=True)] = ()
-    """Run folders, folders of saved models, ids of models on the hub, or 'demo'."""
+    """Run folders, folders of saved models, ids of models on the hub, diffusers:PLACE, or 'demo'."""
 
 
 def run(options: Options) -> None:

@@ -18,9 +18,9 @@ from ..errors import UserError, nearest
 from ..files import check_folder, folder_beside, write_json
 from ..models import Model, load
 from ..models.serialization import copy_vectors
-from ..runs.run_folder import EXPORTED, OF_AN_EXPORT
+from ..runs.run_folder import DIFFUSERS_WEIGHTS, EXPORTED, OF_AN_EXPORT
 from ..version import __version__
-from .diffusers import WEIGHTS_NAME, outputs_of, read_diffusers, write_diffusers
+from .diffusers import outputs_of, read_diffusers, write_diffusers
 from .graphs import GRAPHS, PublicPart, Run, from_model, import_onnxruntime, traced
 
 FORMATS = ("safetensors", *GRAPHS)
@@ -96,7 +96,7 @@ def _written(
         autoencoder = read_diffusers(folder / DIFFUSERS)
         for name in ("encoder", "decoder"):
             run = None if autoencoder is None else functools.partial(outputs_of, autoencoder, model, name)
-            yield f"{DIFFUSERS}/{WEIGHTS_NAME}", name, DIFFUSERS, run
+            yield f"{DIFFUSERS}/{DIFFUSERS_WEIGHTS}", name, DIFFUSERS, run
     graphs = {name: graph for name, graph in GRAPHS.items() if name in formats}
     for name, part in parts.items() if graphs else ():
         program = traced(part)

@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import math
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -132,8 +131,8 @@ def _encode(model: Model, images: ImageSet, batch_size: int) -> tuple[Tensor, Te
 def _arrays(model: Model, images: ImageSet, batch_size: int, *, scaled: bool) -> dict[str, Any]:
     mu, logvar = _encode(model, images, batch_size)
     if scaled:
-        scale = model.scale_factor
-        mu, logvar = model.maps(scale * mu), None if logvar is None else model.maps(logvar + 2.0 * math.log(scale))
+        factor = model.latent_scaling[1]
+        mu, logvar = model.scaled(mu), None if logvar is None else model.maps(logvar) + 2.0 * factor.log()
     return {
         "codes": mu.numpy(),
         "logvar": None if logvar is None else logvar.numpy(),

@@ -42,7 +42,7 @@ def fit_model_priors(
         on_progress: called with a few words at each stage.
 
     Returns:
-        Those just fitted, and N(0, I) for comparison unless the model is a plain autoencoder.
+        Those just fitted, and N(0, I) for comparison where it is a prior of the model.
 
     Raises:
         UserError: if there is no encoder, the images do not fit or have no labels, or the codes cannot be fitted.
@@ -54,7 +54,7 @@ def fit_model_priors(
     batches = drawn_codes(model, images, chosen, seed, batch_size)
     codes = torch.cat(list(paced(batches, -(-len(chosen) // batch_size), "encoding")))
     labels = torch.from_numpy(images.labels[chosen]).long() if by_label and images.labels is not None else None
-    normal = [] if model.kind == "ae" else ["normal"]
+    normal = ["normal"] if model.has_normal_prior else []
     fitted = fit_priors(
         codes,
         names=[*normal, *(DEFAULT if names is None else names)],

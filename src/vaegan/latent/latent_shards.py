@@ -76,7 +76,7 @@ def encode_to_shards(
     index = {"model": encoder_digest(model), **shards.facts, **of}
     digest = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
     rank, size = process
-    _latents(model, shards[0][1].take(slice(1)), scale, batch_size)  # or fail before a folder is made
+    _latents(model, shards[0][1].take(slice(1)), scaled, batch_size)  # or fail before a folder is made
     open_shards(folder, index, restart=overwrite, stale=("shard-*.npz",))
     _clear_foreign(folder, digest, process, overwrite=overwrite)
     own = range(rank, len(shards), size)
@@ -86,9 +86,9 @@ def encode_to_shards(
         _log.info("process %d of %d: %s", rank, size, done)
     for number in watch(unfinished, len(unfinished), "encoding"):
         split, images = shards[number]
-        tensors = {"latents": _latents(model, images, scale, batch_size).to(DTYPES[dtype])}
+        tensors = {"latents": _latents(model, images, scaled, batch_size).to(DTYPES[dtype])}
         if flip:
-            tensors["latents_flip"] = _latents(model, images, scale, batch_size, flip=True).to(DTYPES[dtype])
+            tensors["latents_flip"] = _latents(model, images, scaled, batch_size, flip=True).to(DTYPES[dtype])
         if not all(part.isfinite().all() for tensor in tensors.values() for part in torch.split(tensor, batch_size)):
             raise UserError(f"latents of shard {number} are not finite as {dtype}; use --dtype bf16 or fp32")
         moments = ChannelMoments.of(tensors["latents"])
@@ -104,11 +104,11 @@ def encode_to_shards(
     return sum((_facts(folder, number, digest) or {}).get("images", 0) for number in own)
 
 
-def _latents(model: Model, images: ImageSet, scale: float | None, batch_size: int, *, flip: bool = False) -> Tensor:
+def _latents(model: Model, images: ImageSet, scaled: bool, batch_size: int, *, flip: bool = False) -> Tensor:
     """Return latents float32 `(N, *code_shape)`."""
     pixels = images.images[:, :, ::-1] if flip else images.images
     mu, _ = encode_images(model, pixels, condition=model.condition_of(images), batch_size=batch_size)
-    return model.maps(mu if scale is None else scale * mu)
+    return model.scaled(mu) if scaled else model.maps(mu)
 
 
 @dataclass(frozen=True)

@@ -215,8 +215,24 @@ class InferenceModel(nn.Module):
             )
         return float(self.info["scale_factor"])
 
+    @property
+    def latent_scaling(self) -> tuple[Tensor, Tensor]:
+        """Shift and factor of `latents`, factor * (z - shift), each `(C, 1, 1)` of maps: `scale_factor` and no shift.
+
+        A published model may also have a shift, or a mean and a standard deviation of each channel.
+        """
+        mean = self.info.get("latents_mean") or [self.info.get("shift_factor") or 0.0]
+        std = torch.tensor(self.info.get("latents_std") or [1.0])
+        shape = (-1, *(1,) * (len(self.code_shape) - 1))
+        return torch.tensor(mean).view(shape), (self.scale_factor / std).view(shape)
+
+    def scaled(self, z: Tensor) -> Tensor:
+        """Return codes in the shape and scale of `latents`."""
+        shift, factor = (t.to(z.device) for t in self.latent_scaling)
+        return factor * (self.maps(z) - shift)
+
     def latents(self, x: Tensor, sample: bool = False, seed: int | None = None, *, batch_size: int = 256) -> Tensor:
-        """Return codes for a diffusion model, `(B, *code_shape)` times `scale_factor`; arguments as `encode`.
+        """Return codes for a diffusion model, `(B, *code_shape)` by `latent_scaling`; arguments as `encode`.
 
         Raises:
             UserError: as `encode`, or if there is no scale factor.
@@ -225,7 +241,7 @@ class InferenceModel(nn.Module):
         >>> model.latents(x).shape  # (8, C, h, w) where codes are maps
         torch.Size([8, 3])
         """
-        return self.maps(self.scale_factor * self.encode(x, sample, seed, batch_size=batch_size))
+        return self.scaled(self.encode(x, sample, seed, batch_size=batch_size))
 
     def decode_latents(self, latents: Tensor, *, batch_size: int = 256) -> Tensor:
         """Return images `(B, C, H, W)` in [0, 1] of a diffusion model's samples, in the shape and scale of `latents`.
@@ -237,7 +253,8 @@ class InferenceModel(nn.Module):
         >>> model.decode_latents(model.latents(x)).shape
         torch.Size([8, 1, 4, 4])
         """
-        return self.decode(latents / self.scale_factor, batch_size=batch_size)
+        shift, factor = (t.to(latents) for t in self.latent_scaling)
+        return self.decode(latents / factor + shift, batch_size=batch_size)
 
     def reconstruct(self, x: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
         """Return reconstructions Dec(mu(x)), `(B, C, H, W)` in [0, 1], of images like them.

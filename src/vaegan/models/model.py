@@ -20,7 +20,7 @@ from ..errors import UserError, nearest
 from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
 from ..runs.locate import Which, find_model
-from ..runs.run_folder import MODEL_CONFIG
+from ..runs.run_folder import DIFFUSERS_WEIGHTS, MODEL_CONFIG
 from ..sharing.card import UNKNOWN_LICENSE
 from ..sharing.hub import check_license, check_name, upload_folder
 from .inference import InferenceModel
@@ -116,7 +116,7 @@ class Model(InferenceModel):
                     model = cls.from_architecture(config["architecture"], info=config["info"])
         model.load_state_dict(read_tensors(folder, model.state_dict()))
         model.priors = load_priors(folder, model.latent_dim)
-        model.folder = folder
+        model.folder = None if (folder / DIFFUSERS_WEIGHTS).is_file() else folder
         return model.to(device).eval()
 
     def with_parts(self, parts: Mapping[str, nn.Module]) -> "Model":
@@ -135,8 +135,13 @@ class Model(InferenceModel):
 
     @property
     def prior_names(self) -> list[str]:
-        """The priors to sample from: 'normal', N(0, I), except for a plain autoencoder; and the fitted ones."""
-        return list(dict.fromkeys([*([] if self.kind == "ae" else ["normal"]), *self.priors]))
+        """The priors to sample from: 'normal', N(0, I), if `has_normal_prior`; and the fitted ones."""
+        return list(dict.fromkeys([*(["normal"] if self.has_normal_prior else []), *self.priors]))
+
+    @property
+    def has_normal_prior(self) -> bool:
+        """Whether N(0, I) is a prior of its codes: not of a plain autoencoder, nor of a published one."""
+        return self.kind != "ae" and bool(self.info.get("normal_prior", True))
 
     @property
     def default_prior(self) -> str:
@@ -144,13 +149,14 @@ class Model(InferenceModel):
         default = self.info.get("default_prior")
         if default in self.prior_names:
             return str(default)
-        return best_prior(self.priors) if self.kind == "ae" else "normal"
+        return "normal" if self.has_normal_prior else best_prior(self.priors)
 
     def prior_of(self, name: str | None) -> Prior:
         """Return a prior by name, `default_prior` if None; UserError if the model does not have it."""
         if not self.prior_names:
+            what = "plain" if self.kind == "ae" else "published"
             raise UserError(
-                "this model is a plain autoencoder, which has no prior to sample from; "
+                f"this model is a {what} autoencoder, which has no prior to sample from; "
                 "fit one with `vaegan priors`, or train a model of kind vae, gan or vaegan"
             )
         name = self.default_prior if name is None else name

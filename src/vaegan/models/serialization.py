@@ -6,23 +6,24 @@ Nothing is unpickled, and what is missing, damaged or newer than this version is
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, FiniteFloat
 from torch import Tensor
 
 from ..config import Architecture, Kind, PositiveInt, Side, Width
 from ..data.conditions import Conditioning
 from ..errors import UserError
 from ..files import read_json, remove, to_json, write_json, written_beside
-from ..runs.run_folder import MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
+from ..runs.run_folder import DIFFUSERS_CLASS, DIFFUSERS_WEIGHTS, MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
 from ..settings_io import checked
 from ..version import __version__
+from .published import description_of, own_names
 
 FORMAT = 1
 
@@ -34,7 +35,12 @@ class _Facts(BaseModel):
     attribute_names: tuple[str, ...] = ()
     default_prior: str | None = None
     condition: Conditioning | None = None
-    scale_factor: float | None = Field(default=None, allow_inf_nan=False)
+    normal_prior: bool = True
+    scale_factor: FiniteFloat | None = None
+    shift_factor: FiniteFloat | None = None
+    latents_mean: tuple[FiniteFloat, ...] | None = None
+    latents_std: tuple[FiniteFloat, ...] | None = None
+    force_upcast: bool = True
     seed: int | None = None
     images: int | None = None
     pretrain_images: int | None = None
@@ -60,9 +66,17 @@ def model_files(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return the content of a folder's `config.json`; UserError if it is damaged, out of bounds or newer."""
+    """Return the content of a folder's `config.json`, one of diffusers in our words.
+
+    Raises UserError if it is damaged, out of bounds or newer, or describes what our networks cannot be.
+    """
     with one_line_errors(folder / MODEL_CONFIG):
         config: dict[str, Any] = read_json(folder / MODEL_CONFIG)
+        if DIFFUSERS_CLASS in config:
+            try:
+                config = description_of(config)
+            except UserError as error:
+                raise UserError(f"{folder / MODEL_CONFIG}: {error}") from error
         if (version := int(config["format"])) > FORMAT:
             raise UserError(
                 f"{folder} was written by a newer vaegan (format {version}, this one reads up to {FORMAT}): upgrade"
@@ -88,9 +102,10 @@ def one_line_errors(path: Path) -> Iterator[None]:
 
 def check_fit(folder: Path, wanted: Mapping[str, Tensor]) -> None:
     """Raise UserError if the weights in a folder are missing, damaged or unlike ``wanted``; reads the header."""
-    path = folder / WEIGHTS
+    path = _weights_path(folder)
     with _weights_errors(path), safetensors.safe_open(path, "pt") as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118, no mapping
+        names = _own_names(path, file.keys(), wanted)
+        shapes = {own: tuple(file.get_slice(name).get_shape()) for name, own in names.items()}
     problems = {
         "missing": [name for name in wanted if name not in shapes],
         "unexpected": [name for name in shapes if name not in wanted],
@@ -100,12 +115,23 @@ def check_fit(folder: Path, wanted: Mapping[str, Tensor]) -> None:
 
 
 def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights in a folder; arguments and errors as `check_fit`."""
+    """Return the weights in a folder by our names, as they are saved; arguments and errors as `check_fit`."""
     check_fit(folder, wanted)
-    with _weights_errors(folder / WEIGHTS):
-        tensors: dict[str, Tensor] = safetensors.torch.load_file(folder / WEIGHTS)
+    path = _weights_path(folder)
+    with _weights_errors(path):
+        saved: dict[str, Tensor] = safetensors.torch.load_file(path)
+    tensors = {own: saved[name] for name, own in _own_names(path, saved, wanted).items()}
     _refuse(folder, {"not finite": [name for name, tensor in tensors.items() if not tensor.isfinite().all()]})
     return tensors
+
+
+def _weights_path(folder: Path) -> Path:
+    published = folder / DIFFUSERS_WEIGHTS
+    return published if published.is_file() and not (folder / WEIGHTS).is_file() else folder / WEIGHTS
+
+
+def _own_names(path: Path, names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
+    return own_names(names, wanted) if path.name == DIFFUSERS_WEIGHTS else {name: name for name in names}
 
 
 @contextlib.contextmanager

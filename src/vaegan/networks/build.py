@@ -49,7 +49,7 @@ DCGAN_STD = 0.02
 # Settings of a part that only some classes take; the others ignore them.
 _SHAPES = ("kernel", "padding", "first_channels", "output_kernel", "output_stride")
 _NORMS = ("norm", "norm_first_layer", "activation", "order")
-_RESIDUAL = ("blocks", "groups", "attention")
+_RESIDUAL = ("blocks", "groups", "attention", "quant")
 _UNUSED: dict[type[nn.Module], tuple[str, ...]] = {
     **dict.fromkeys((MLPEncoder, MLPDecoder), ("channels", "strides", *_SHAPES, *_RESIDUAL)),
     MLPDiscriminator: ("channels", "strides", *_SHAPES, *_RESIDUAL, "patch"),

@@ -82,6 +82,7 @@ class ResidualEncoder(Encoder):
         blocks: in each stage.
         groups: of each norm; a divisor of all widths.
         attention: whether there is self-attention in the middle.
+        quant: whether there is a 1 x 1 convolution next to a code that is a map.
         latent: 'vector', or 'map' for a code of (latent_dim, h, w), h and w the size of the last stage.
         hidden: width of each dense layer before the head; of a vector alone.
         dropout: share of values dropped in each block and of units after each dense layer, in training.
@@ -99,6 +100,7 @@ class ResidualEncoder(Encoder):
         blocks: int = 2,
         groups: int = 32,
         attention: bool = True,
+        quant: bool = True,
         latent: str = "vector",
         hidden: Sequence[int] = (),
         dropout: float = 0.0,
@@ -119,7 +121,8 @@ class ResidualEncoder(Encoder):
         layers["norm"] = NormSiLU(inputs, groups)
         outputs = 2 * latent_dim if variational else latent_dim
         if latent == "map":
-            layers |= {"head": nn.Conv2d(inputs, outputs, 3, padding=1), "quant": nn.Conv2d(outputs, outputs, 1)}
+            layers["head"] = nn.Conv2d(inputs, outputs, 3, padding=1)
+            layers |= {"quant": nn.Conv2d(outputs, outputs, 1)} if quant else {}
             layers["flatten"] = Flatten()
         else:
             features = inputs * sizes[-1][0] * sizes[-1][1] + condition_dim
@@ -146,6 +149,7 @@ class ResidualDecoder(Decoder):
         blocks: int = 2,
         groups: int = 32,
         attention: bool = True,
+        quant: bool = True,
         latent: str = "vector",
         hidden: Sequence[int] = (),
         dropout: float = 0.0,
@@ -156,9 +160,10 @@ class ResidualDecoder(Decoder):
         inputs = channels[0]
         layers: dict[str, nn.Module] = {}
         if latent == "map":
-            post_quant = nn.Conv2d(latent_dim, latent_dim, 1)
-            layers["unflatten"] = Unflatten((latent_dim, *sizes[0]), behind=post_quant)
-            layers |= {"post_quant": post_quant, "first": nn.Conv2d(latent_dim, inputs, 3, padding=1)}
+            behind = {"post_quant": nn.Conv2d(latent_dim, latent_dim, 1)} if quant else {}
+            behind["first"] = nn.Conv2d(latent_dim, inputs, 3, padding=1)
+            layers["unflatten"] = Unflatten((latent_dim, *sizes[0]), behind=next(iter(behind.values())))
+            layers |= behind
         else:
             features = latent_dim + condition_dim
             layers |= dense_blocks(features, hidden, "group", "silu", "norm-first", dropout)

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UserError
-from ..files import read_json
+from ..files import read_json, read_mapping
 from ..sharing.hub import download_model
-from .run_folder import BEST, EVALUATION, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
+from .run_folder import BEST, DIFFUSERS_CLASS, DIFFUSERS_WEIGHTS, EVALUATION, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
 
 Which = Literal["last", "best"]
 DEMO = "demo"
 """Names the model that the package carries, unless a run or model of that name is here."""
+PUBLISHED = "diffusers:"
+"""What is before a folder or hub id in the layout of diffusers' `AutoencoderKL`."""
+_HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,11 @@ class Place:
 def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
     """Return where a model is; UserError if nothing is there, here or on the hub.
 
-    ``path`` is a run folder, its ``model`` or ``best``, the folder of a saved model, `DEMO`, or an id ``owner/name``
-    (``hub``: see `sharing.hub`).
+    ``path`` is a run folder, its ``model`` or ``best``, the folder of a saved model, `DEMO`, an id ``owner/name``
+    (``hub``: see `sharing.hub`), or `PUBLISHED` and a folder or id.
     """
+    if (place := published(path)) is not None:
+        return Place(_published(place, hub), None)
     folder = Path(path).expanduser()
     if which == "best" and _is_model(folder / BEST):
         return Place(folder / BEST, folder, "best")
@@ -62,6 +67,7 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
     if which == "best" or (folder.name == BEST and not folder.exists() and (above / SETTINGS).is_file()):
         raise UserError(f"{above} has no best model; train it with --train.best-metric fd, or take its last one")
     if _is_model(folder):
+        _refuse_published(folder, str(path))
         resolved = folder.resolve()
         if resolved.name in (MODEL, BEST) and (resolved.parent / SETTINGS).is_file():
             return Place(folder, resolved.parent, "best" if resolved.name == BEST else "last")
@@ -81,11 +87,38 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
         raise UserError(f"{folder} is neither a run nor a saved model: {why}")
     hint = _near(folder)
     # 'runs/one' looks like a hub id too, but where the folder 'runs' or one much like it exists it is taken as a run.
-    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(path)) and not folder.parent.is_dir() and not hint:
+    if re.fullmatch(_HUB_ID, str(path)) and not folder.parent.is_dir() and not hint:
         return _downloaded(str(path), hub)
     raise UserError(
         f"no run or saved model at {folder}{hint}; check the path, or train one with `vaegan train --out {folder}`"
     )
+
+
+def published(path: str | Path) -> str | None:
+    """Return the folder or hub id behind `PUBLISHED`; None for any other path."""
+    return str(path).removeprefix(PUBLISHED) if str(path).startswith(PUBLISHED) else None
+
+
+def _published(name: str, hub: dict[str, Any]) -> Path:
+    """Return the folder of a published autoencoder, which may be a pipeline's ``vae``; UserError if there is none."""
+    top = Path(name).expanduser()
+    if not top.is_dir():
+        if not re.fullmatch(_HUB_ID, name):
+            raise UserError(f"no folder {top}; give {PUBLISHED} a folder, or the id owner/name of a model on the hub")
+        files = (MODEL_CONFIG, DIFFUSERS_WEIGHTS)
+        top = download_model(name, [prefix + file for prefix in ("", "vae/") for file in files], **hub)
+    folders = [folder for folder in (top, top / "vae") if (folder / MODEL_CONFIG).is_file()]
+    for folder in folders:
+        if (folder / DIFFUSERS_WEIGHTS).is_file():
+            return folder
+    missing = f"{DIFFUSERS_WEIGHTS} (a .bin file, a pickle, is never read; save it with safe_serialization=True)"
+    raise UserError(f"{PUBLISHED}{name} has no {missing if folders else f'{MODEL_CONFIG}, nor vae/{MODEL_CONFIG}'}")
+
+
+def _refuse_published(folder: Path, name: str) -> None:
+    """Raise UserError if a folder is in diffusers' layout: commands would write ours beside it."""
+    if DIFFUSERS_CLASS in read_mapping(folder / MODEL_CONFIG):
+        raise UserError(f"{name} is a model in diffusers' layout; name it as {PUBLISHED}{name}")
 
 
 def _near(folder: Path) -> str:
@@ -117,6 +150,8 @@ def find_model(path: str | Path, which: Which = "last", **hub: Any) -> Path:
 
 def run_name(path: str | Path) -> str:
     """Return a short name of a run or model: that of its folder, or of the run that a ``model`` folder is in."""
+    if (name := published(path)) is not None:
+        return Path(name).name
     folder = Path(path).expanduser()
     if not folder.exists():
         return str(path)
@@ -126,6 +161,7 @@ def run_name(path: str | Path) -> str:
 
 def _downloaded(repo_id: str, hub: dict[str, Any]) -> Place:
     folder = download_model(repo_id, [prefix + name for prefix in ("", f"{MODEL}/") for name in OF_A_MODEL], **hub)
+    _refuse_published(folder, repo_id)
     if not (_is_model(folder) or _is_model(folder / MODEL)):
         raise UserError(f"{repo_id} on the hub is not a model of vaegan (no {MODEL_CONFIG}); check the name")
     return locate(folder)

@@ -76,6 +76,8 @@ REPORT, PICTURES, EXPORT, EVALUATION = "report.html", "pictures", "export", "eva
 LOCK = ".lock"
 
 MODEL_CONFIG, WEIGHTS = "config.json", "model.safetensors"
+DIFFUSERS_WEIGHTS, DIFFUSERS_CLASS = "diffusion_pytorch_model.safetensors", "_class_name"
+"""Weights in diffusers' layout, and what marks a `config.json` of it."""
 PRIORS, PRIOR_TENSORS = "priors.json", "priors.safetensors"
 CARD = "README.md"
 VECTORS, VECTOR_TENSORS = "attributes.json", "attributes.safetensors"
@@ -86,7 +88,7 @@ CLUSTERS = "clusters.json"
 _CLUSTER = tuple(f"cluster/{name}" for name in ("gallery.png", "map.png", "clusters.npz", CLUSTERS))
 EXPORTED = "export.json"
 OF_AN_EXPORT = (
-    *OF_A_MODEL, EXPORTED, "diffusers/config.json", "diffusers/diffusion_pytorch_model.safetensors",
+    *OF_A_MODEL, EXPORTED, f"diffusers/{MODEL_CONFIG}", f"diffusers/{DIFFUSERS_WEIGHTS}",
     *(f"{part}.{ending}" for part in PARTS for ending in ("onnx", "pt2")),
 )  # fmt: skip
 _OF_PICTURES = (

@@ -1,0 +1,246 @@
+"""Autoencoders in the layout of diffusers: they open as models and give what diffusers' own class gives."""
+
+from __future__ import annotations
+
+import functools
+import json
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+import vaegan
+from vaegan.errors import UserError
+from vaegan.exporting import export_model
+from vaegan.runs.locate import locate, run_name
+
+SMALL = {
+    "block_out_channels": (4, 8), "down_block_types": ("DownEncoderBlock2D",) * 2, "sample_size": 8,
+    "up_block_types": ("UpDecoderBlock2D",) * 2, "norm_num_groups": 2, "latent_channels": 2,
+}  # fmt: skip
+FOUR = {
+    "block_out_channels": (4, 8, 12, 12), "down_block_types": ("DownEncoderBlock2D",) * 4, "sample_size": 32,
+    "up_block_types": ("UpDecoderBlock2D",) * 4, "norm_num_groups": 4, "layers_per_block": 2,
+}  # fmt: skip
+SHAPES = {
+    "sd-1": FOUR,
+    "sdxl": {**FOUR, "scaling_factor": 0.13025, "force_upcast": False, "sample_size": [16, 24]},
+    "flux": {
+        **FOUR, "latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False, "scaling_factor": 0.3611,
+        "shift_factor": 0.1159,
+    },
+    "statistics": {
+        **SMALL, "latents_mean": [0.1, -0.2], "latents_std": [2.0, 3.0], "mid_block_add_attention": False,
+        "use_post_quant_conv": False, "in_channels": 1, "out_channels": 1,
+    },
+}  # fmt: skip
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def save(folder, **changes):
+    """Save an `AutoencoderKL` of random weights, none of them one or zero, and return it."""
+    diffusers = pytest.importorskip("diffusers", reason="needs the extra diffusers: pip install -e '.[diffusers]'")
+    torch.manual_seed(0)
+    autoencoder = diffusers.AutoencoderKL(**{**SMALL, **changes}).eval()
+    for parameter in autoencoder.parameters():
+        if parameter.dim() == 1:
+            nn.init.normal_(parameter, float(parameter.detach().mean().round()), 0.1)
+    autoencoder.save_pretrained(folder)
+    return autoencoder
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory):
+    """The folder of a pipeline, whose autoencoder takes grey images of 8 x 8."""
+    folder = tmp_path_factory.mktemp("grey")
+    save(folder / "vae", in_channels=1, out_channels=1)
+    return folder
+
+
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("name", SHAPES)
+def test_outputs_equal_those_of_diffusers(name, dtype, atol, tmp_path):
+    theirs = save(tmp_path, **SHAPES[name]).to(dtype)
+    ours = vaegan.load(f"diffusers:{tmp_path}").to(dtype)
+    x = torch.rand(2, *ours.image_shape, dtype=dtype)
+    with torch.no_grad():
+        posterior = theirs.encode(2 * x - 1).latent_dist
+        decoded = theirs.decode(posterior.mean).sample / 2 + 0.5
+    mu, logvar = ours.posterior(x)
+    close = functools.partial(torch.testing.assert_close, atol=atol, rtol=atol)
+    close(ours.maps(mu), posterior.mean)
+    close(ours.maps(logvar), posterior.logvar)
+    close(ours.decoder(posterior.mean.flatten(1)).detach() / 2 + 0.5, decoded)
+    assert decoded.std() > 0.02
+    c = theirs.config
+    shift = torch.tensor(c.latents_mean or [c.shift_factor or 0.0]).view(-1, 1, 1)
+    factor = c.scaling_factor / torch.tensor(c.latents_std or [1.0]).view(-1, 1, 1)
+    torch.testing.assert_close(ours.latents(x), (posterior.mean - shift) * factor, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours.decode_latents(ours.latents(x)), decoded.clamp(0, 1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_round_trip_keeps_weights_and_choices(name, tmp_path):
+    theirs = save(tmp_path / "a", **SHAPES[name])
+    export_model(vaegan.load(f"diffusers:{tmp_path / 'a'}"), tmp_path / "b", ["diffusers"])
+    again = type(theirs).from_pretrained(tmp_path / "b" / "diffusers")
+    again.save_pretrained(tmp_path / "c")
+    export_model(vaegan.load(f"diffusers:{tmp_path / 'c'}"), tmp_path / "d", ["diffusers"])
+    first, last = (safetensors.torch.load_file(tmp_path / place / WEIGHTS) for place in ("a", "d/diffusers"))
+    assert first.keys() == last.keys()
+    assert all(torch.equal(first[key], last[key]) for key in first)
+    for chosen in (again.config, json.loads((tmp_path / "d" / "diffusers" / "config.json").read_text())):
+        assert {k: _plain(v) for k, v in chosen.items() if k[0] != "_"} == {
+            k: _plain(v) for k, v in theirs.config.items() if k[0] != "_"
+        }
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def test_old_names_of_attention_and_half_precision_are_read(tmp_path):
+    save(tmp_path)
+    expected = vaegan.load(f"diffusers:{tmp_path}")
+    tensors = safetensors.torch.load_file(tmp_path / WEIGHTS)
+    for new, old in {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}.items():
+        tensors = {key.replace(f"attentions.0.{new}.", f"attentions.0.{old}."): t for key, t in tensors.items()}
+    assert any("proj_attn" in key for key in tensors)
+    safetensors.torch.save_file({key: t.half() for key, t in tensors.items()}, tmp_path / WEIGHTS)
+    model = vaegan.load(f"diffusers:{tmp_path}")
+    assert all(torch.equal(t, expected.state_dict()[key].half().float()) for key, t in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "reconstruct RUN --data IMAGES --num 4 --out OUT.png",
+        "encode RUN --data IMAGES --scaled --out OUT.npz",
+        "interpolate RUN --data IMAGES --out OUT.png",
+        "traverse RUN --data IMAGES --num 1 --out OUT.png",
+        "evaluate RUN --data IMAGES --num 20 --extractor pixels --out OUT.json",
+        "priors RUN --data IMAGES --priors gaussian --out OUT",
+        "cluster RUN --data IMAGES --k 2 --out OUT",
+        "compare RUN RUN/vae --data IMAGES --num 20 --extractor pixels --out OUT.html",
+        "report RUN --data IMAGES --out OUT.html",
+        "export RUN --format safetensors,diffusers --out OUT",
+    ],
+)
+def test_a_command(grey, images_file, command, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in grey.rglob("*")}
+    replaced = {"RUN": f"diffusers:{grey}", "IMAGES": str(images_file), "OUT": str(tmp_path / "out")}
+    for word, text in replaced.items():
+        words = words.replace(word, text)
+    assert command(*words.split()) == 0
+    assert list(tmp_path.glob("out*"))
+    assert {path: path.stat().st_mtime_ns for path in grey.rglob("*")} == before, "a published model is only read"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("sample RUN", "has no prior to sample from"),
+        ("reconstruct RUN", "name them with --data SOURCE"),
+        ("attributes RUN --data IMAGES", "has neither labels nor attributes"),
+        ("priors RUN --data IMAGES", "name one for the model with its priors"),
+        ("reconstruct FOLDER --data IMAGES", "name it as diffusers:FOLDER"),
+        ("reconstruct RUN/none --data IMAGES", "give diffusers: a folder, or the id owner/name"),
+    ],
+)
+def test_what_is_missing_is_one_line(grey, images_file, command, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    for word, text in {"RUN": f"diffusers:{grey}", "FOLDER": str(grey / "vae"), "IMAGES": str(images_file)}.items():
+        words, message = words.replace(word, text), message.replace(word, text)
+    assert command(*words.split()) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert message in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_studio_serves_it(grey, images_file):
+    pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
+    from fastapi.testclient import TestClient
+
+    from vaegan.config import DataSettings
+    from vaegan.studio.app import create_app
+    from vaegan.studio.registry import Registry
+
+    registry = Registry([f"diffusers:{grey}"], [DataSettings(source=str(images_file))])
+    client = TestClient(create_app(registry), base_url="http://127.0.0.1")
+    (about,) = client.get("/api/models").json()["models"]
+    assert (about["name"], about["priors"], about["default_prior"]) == (grey.name, [], None)
+    answer = client.post(f"/api/models/{grey.name}/decode", json={"codes": [[0.0] * 32]})
+    assert len(answer.json()["images"]) == 1, answer.text
+
+
+def test_a_hub_id_downloads_these_files_alone(grey, monkeypatch):
+    asked = []
+
+    def download(name, files, **hub):
+        asked.append((name, tuple(files), hub))
+        return grey
+
+    monkeypatch.setattr("vaegan.runs.locate.download_model", download)
+    assert locate("diffusers:owner/name", revision="main").model == grey / "vae"
+    assert asked == [
+        ("owner/name", ("config.json", WEIGHTS, "vae/config.json", f"vae/{WEIGHTS}"), {"revision": "main"})
+    ]
+    assert run_name("diffusers:owner/name") == "name"
+
+
+CONFIG = {"_class_name": "AutoencoderKL", **SMALL}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"_class_name": "AutoencoderDC"}, "class AutoencoderDC is not supported"),
+        ({"_class_name": ["AutoencoderKL"]}, "is not supported"),
+        ({"down_block_types": ["DownEncoderBlock2D", "AttnDownEncoderBlock2D"]}, "down_block_types AttnDownEncoderBl"),
+        ({"up_block_types": ["UpDecoderBlock2D"]}, "1 up_block_types for 2 block_out_channels"),
+        ({"act_fn": "relu"}, "act_fn relu is not supported"),
+        ({"out_channels": 4}, "in_channels 3 with out_channels 4"),
+        ({"latents_mean": [0.0]}, "latents_mean of 1 numbers for 2 latent_channels"),
+        ({"norm_num_groups": 3}, "groups 3 does not divide"),
+        ({"block_out_channels": []}, "block_out_channels"),
+        ({"block_out_channels": [10**9, 8]}, "block_out_channels"),
+        ({"sample_size": 10**6}, "sample_size"),
+        ({"scaling_factor": 0.0}, "scaling_factor"),
+        ({"layers_per_block": 2}, "do not fit its networks: missing encoder.stage1.block2"),
+        ({"block_out_channels": [4096, 65536]}, "of another shape"),  # refused before it takes memory
+    ],
+)
+def test_what_cannot_be_held_is_refused_by_name(changes, message, grey, tmp_path):
+    (tmp_path / WEIGHTS).write_bytes((grey / "vae" / WEIGHTS).read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps({**CONFIG, **changes}))
+    with pytest.raises(UserError, match=message) as caught:
+        vaegan.load(f"diffusers:{tmp_path}")
+    assert "\n" not in str(caught.value)
+
+
+def test_pickles_are_never_read(grey, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
+    with pytest.raises(UserError, match=r"has no diffusion_pytorch_model.safetensors .*pickle, is never read"):
+        vaegan.load(f"diffusers:{tmp_path}")
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(UserError, match=r"has no config.json, nor vae/config.json"):
+        vaegan.load(f"diffusers:{tmp_path / 'nothing'}")
+    (tmp_path / WEIGHTS).write_bytes((grey / "vae" / WEIGHTS).read_bytes()[:-9])
+    with pytest.raises(UserError, match="is damaged"):
+        vaegan.load(f"diffusers:{tmp_path}")
+
+
+def test_codes_stay_what_they_were_as_a_model_of_ours(grey, tmp_path):
+    """Saved as our model, a published one keeps its scaling, has no N(0, I), and can be given priors."""
+    model = vaegan.load(f"diffusers:{grey}")
+    assert model.folder is None
+    model.save(tmp_path / "own")
+    own = vaegan.load(tmp_path / "own")
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(own.latents(x), model.latents(x))
+    assert own.prior_names == []
+    np.testing.assert_allclose(own.latents(x), 0.18215 * own.maps(own.encode(x)), rtol=1e-6)
