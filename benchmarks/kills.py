@@ -1,13 +1,13 @@
 """Kill trainings at chance moments, resume them, and compare with a training that nobody killed.
 
-    python benchmarks/kills.py [--kills 50] [--seed 0]
+    python benchmarks/kills.py [--kills 50] [--seed 0] [--only encode]
 
 Each round starts over in the same run folder and sends SIGKILL to the training at a moment drawn from its whole
-length, the writing of files, pictures and priors included. Four of ten rounds finish the training and kill `vaegan
-export`, `evaluate`, `attributes` or `priors` instead, which is then run again. After the kill the training is resumed.
-All weights, priors, states of checkpoints and pictures have to equal those of an undisturbed run bit for bit, and no
-file may be there that the undisturbed run does not have. Then a short training starts over (`--overwrite`) and has to
-equal an undisturbed short one, so that no old file is left.
+length, the writing of files, pictures and priors included. Five of eleven rounds finish the training and kill `vaegan
+export`, `evaluate`, `attributes`, `priors` or `encode` instead, which is then run again. After the kill the training is
+resumed. All weights, priors, states of checkpoints, pictures and latents have to equal those of an undisturbed run bit
+for bit, and no file may be there that the undisturbed run does not have. Then a short training starts over
+(`--overwrite`) and has to equal an undisturbed short one, so that no old file is left.
 
 Commands run as real processes, forked from this one so that torch is imported once.
 """
@@ -47,6 +47,7 @@ OTHERS = {
     "evaluate": ["--num", "100", "--extractor", "pixels"],
     "attributes": ["--num", "4", "--images", "100"],
     "priors": ["--priors", "gaussian", "--num", "200"],
+    "encode": ["--format", "safetensors", "--flip", "--shard", "50"],
 }
 
 
@@ -99,7 +100,8 @@ def content(folder: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = str(path.relative_to(folder))
-        if path.suffix in (".safetensors", ".png", ".gif") or name in ("model/config.json", "config.yaml", "data.json"):
+        whole = ("model/config.json", "config.yaml", "data.json")
+        if path.suffix in (".safetensors", ".png", ".gif") or name in whole or path.parent.name == "latents":
             found[name] = path.read_bytes()
         elif path.suffix == ".pt":
             found[name] = torch.load(path, weights_only=True)
@@ -130,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=["train", *OTHERS], help="the one command to kill")
     parser.add_argument("--loud", action="store_true", help="show what the commands print to standard error")
     options = parser.parse_args()
     chance = random.Random(options.seed)
@@ -150,7 +153,7 @@ def main() -> None:
         with contextlib.suppress(KeyboardInterrupt):  # the table is of what has been done
             while (num := sum(row[0] for row in rows.values())) < options.kills:
                 print(f"{num} of {options.kills} kills", file=sys.stderr, end="\r", flush=True)
-                command = chance.choice([*["train"] * 6, *OTHERS])
+                command = options.only or chance.choice([*["train"] * 6, *OTHERS])
                 if command == "train":
                     words = [*train, str(out), "--overwrite"]
                 else:

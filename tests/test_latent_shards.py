@@ -13,7 +13,7 @@ from vaegan.data.dataset import ImageSet
 from vaegan.distributed import share_of_work
 from vaegan.errors import UserError
 from vaegan.latent.code_shards import SetShards
-from vaegan.latent.latent_shards import ChannelMoments, encode_to_shards
+from vaegan.latent.latent_shards import channel_moments, encode_to_shards, merged_moments
 
 # Encodes in one process after another, each of which kills itself at one of the moments where it computes, writes,
 # flushes or renames; the number of processes changes. Then one finishes.
@@ -119,10 +119,10 @@ def test_statistics_are_those_of_what_is_stored(model, tmp_path, dtype):
 
 def test_statistics_of_maps_are_by_channel_and_stable_far_from_zero():
     x = 1e6 + torch.randn(300, 3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    moments = ChannelMoments.of(x[:7]).merged(ChannelMoments.of(x[7:], rows=100))
-    assert moments.count == 300 * 20
-    np.testing.assert_allclose(moments.mean, x.mean((0, 2, 3)).numpy(), rtol=1e-13)
-    np.testing.assert_allclose(moments.squares / (moments.count - 1), x.var((0, 2, 3)).numpy(), rtol=1e-8)
+    moments = merged_moments(channel_moments(x[:7]), channel_moments(x[7:], rows=100))
+    assert moments["count"] == 300 * 20
+    np.testing.assert_allclose(moments["mean"], x.mean((0, 2, 3)).numpy(), rtol=1e-13)
+    np.testing.assert_allclose(moments["squares"] / (moments["count"] - 1), x.var((0, 2, 3)).numpy(), rtol=1e-8)
 
 
 def test_scaled_latents(model, tmp_path):

@@ -17,8 +17,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def encode_to_shards(
     index = {"model": encoder_digest(model), **shards.facts, **of}
     digest = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
     rank, size = process
-    _latents(model, shards[0][1].take(slice(1)), scaled, batch_size)  # or fail before a folder is made
+    latents_of(model, shards[0][1].take(slice(1)), scaled, batch_size)  # or fail before a folder is made
     open_shards(folder, index, restart=overwrite, stale=("shard-*.npz",))
     _clear_foreign(folder, digest, process, overwrite=overwrite)
     own = range(rank, len(shards), size)
@@ -86,76 +85,68 @@ def encode_to_shards(
         _log.info("process %d of %d: %s", rank, size, done)
     for number in watch(unfinished, len(unfinished), "encoding"):
         split, images = shards[number]
-        tensors = {"latents": _latents(model, images, scaled, batch_size).to(DTYPES[dtype])}
+        tensors = {"latents": latents_of(model, images, scaled, batch_size).to(DTYPES[dtype])}
         if flip:
-            tensors["latents_flip"] = _latents(model, images, scaled, batch_size, flip=True).to(DTYPES[dtype])
+            tensors["latents_flip"] = latents_of(model, images, scaled, batch_size, flip=True).to(DTYPES[dtype])
         if not all(part.isfinite().all() for tensor in tensors.values() for part in torch.split(tensor, batch_size)):
             raise UserError(f"latents of shard {number} are not finite as {dtype}; use --dtype bf16 or fp32")
-        moments = ChannelMoments.of(tensors["latents"])
+        moments = channel_moments(tensors["latents"])
         if images.labels is not None:
             tensors["labels"] = torch.from_numpy(np.array(images.labels, np.int64))
         tensors["names"] = torch.frombuffer(bytearray("\n".join(images.names).encode()), dtype=torch.uint8)
         path = _path(folder, number)
         with written_beside(path) as beside:
             beside.write_bytes(safetensors.torch.save(tensors, {_MARK: digest}))
-        facts = {"of": digest, "shard": number, "split": split, "images": len(images), **moments.as_json()}
+        facts = {"of": digest, "shard": number, "split": split, "images": len(images), **moments}
         write_json(path.with_suffix(".json"), facts)
     _write_statistics(folder, digest, len(shards))
     return sum((_facts(folder, number, digest) or {}).get("images", 0) for number in own)
 
 
-def _latents(model: Model, images: ImageSet, scaled: bool, batch_size: int, *, flip: bool = False) -> Tensor:
+def latents_of(model: Model, images: ImageSet, scaled: bool, batch_size: int, *, flip: bool = False) -> Tensor:
     """Return latents float32 `(N, *code_shape)`."""
     pixels = images.images[:, :, ::-1] if flip else images.images
     mu, _ = encode_images(model, pixels, condition=model.condition_of(images), batch_size=batch_size)
     return model.scaled(mu) if scaled else model.maps(mu)
 
 
-@dataclass(frozen=True)
-class ChannelMoments:
-    """How many numbers a channel has, its mean and its sum of squared deviations, each float64 `(C,)`."""
+def channel_moments(latents: Tensor, rows: int = 256) -> dict[str, Any]:
+    """Return of each channel of latents `(N, C, ...)` the count, the mean and the sum of squared deviations.
 
-    count: int
-    mean: NDArray[np.float64]
-    squares: NDArray[np.float64]
+    Two passes, some rows in float64 at a time, summed in an order that depends on nothing else.
+    """
 
-    @classmethod
-    def of(cls, latents: Tensor, rows: int = 256) -> "ChannelMoments":
-        """Compute them of latents `(N, C, ...)`, in two passes, some rows in float64 at a time."""
+    def total(of: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:
+        sums = np.zeros(latents.shape[1])
+        for part in torch.split(latents, rows):
+            sums += of(np.ascontiguousarray(part.double().transpose(0, 1).flatten(1).numpy())).sum(1)
+        return sums
 
-        def total(of: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> NDArray[np.float64]:
-            sums = np.zeros(latents.shape[1])
-            for part in torch.split(latents, rows):
-                sums += of(np.ascontiguousarray(part.double().transpose(0, 1).flatten(1).numpy())).sum(1)
-            return sums
+    count = latents[:, 0].numel()
+    mean = total(lambda x: x) / count
+    squares = total(lambda x: (x - mean[:, None]) ** 2)
+    return {"count": count, "mean": mean.tolist(), "squares": squares.tolist()}
 
-        count = latents[:, 0].numel()
-        mean = total(lambda x: x) / count
-        return cls(count, mean, total(lambda x: (x - mean[:, None]) ** 2))
 
-    def merged(self, other: "ChannelMoments") -> "ChannelMoments":
-        """Return those of both together (Chan, Golub and LeVeque 1979, eq. 2.1)."""
-        count, gap = self.count + other.count, other.mean - self.mean
-        mean = self.mean + gap * (other.count / count)
-        return ChannelMoments(count, mean, self.squares + other.squares + gap**2 * (self.count * other.count / count))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return them as plain numbers, which JSON keeps exactly."""
-        return {"count": self.count, "mean": self.mean.tolist(), "squares": self.squares.tolist()}
+def merged_moments(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of both together (Chan, Golub and LeVeque 1979, eq. 2.1)."""
+    count, gap = a["count"] + b["count"], np.subtract(b["mean"], a["mean"])
+    squares = np.add(a["squares"], b["squares"]) + gap**2 * (a["count"] * b["count"] / count)
+    return {"count": count, "mean": a["mean"] + gap * (b["count"] / count), "squares": squares}
 
 
 def _write_statistics(folder: Path, digest: str, num_shards: int) -> None:
     """Merge the statistics of all shards, if they are finished."""
-    moments, images = ChannelMoments(0, np.zeros(1), np.zeros(1)), 0
+    whole: dict[str, Any] = {"count": 0, "mean": np.zeros(1), "squares": np.zeros(1)}
+    images = 0
     for number in range(num_shards):
         if (facts := _facts(folder, number, digest)) is None:
             _log.info("other processes have shards to finish; the last one writes %s", STATISTICS_NAME)
             return
-        own = ChannelMoments(facts["count"], np.array(facts["mean"]), np.array(facts["squares"]))
-        moments, images = moments.merged(own), images + facts["images"]
-    std = np.sqrt(moments.squares / max(1, moments.count - 1))
-    statistics = {"of": digest, "shards": num_shards, "images": images, "count": moments.count}
-    write_json(folder / STATISTICS_NAME, statistics | {"mean": moments.mean.tolist(), "std": std.tolist()})
+        whole, images = merged_moments(whole, facts), images + facts["images"]
+    std = np.sqrt(whole["squares"] / max(1, whole["count"] - 1))
+    statistics = {"of": digest, "shards": num_shards, "images": images, "count": whole["count"]}
+    write_json(folder / STATISTICS_NAME, statistics | {"mean": whole["mean"].tolist(), "std": std.tolist()})
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -1,0 +1,70 @@
+"""An encoder of batches in columns, as a stage of Ray Data or of anything else that maps such batches; imports no ray.
+
+ds.map_batches(BatchEncoder, fn_constructor_kwargs={"model": "runs/kl-f4"}, concurrency=2, batch_size=64)
+"""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..data.dataset import ImageSet
+from ..data.image_file import Target, prepare
+from ..models import load
+from ..runs.trained_on import data_of_run
+from .latent_shards import latents_of
+
+
+class BatchEncoder:
+    """Replaces a column of images by their latents, the same as `vaegan encode` writes; each worker loads the model.
+
+    Args:
+        model: a run folder, the folder of a saved model, or an id on the hub.
+        column: of images: files as bytes, or uint8 arrays `(H, W, C)` or `(H, W)`; cropped and resized as the run's
+            images, unless they have the model's size.
+        scaled: multiply latents by the model's scale factor.
+        flip: add latents of the images mirrored left to right.
+        device: 'cuda' where there is one, else 'cpu', if None.
+        batch_size: images computed at a time.
+
+    Raises:
+        UserError: if there is no such model, or it has no encoder or is conditional.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        column: str = "image",
+        scaled: bool = False,
+        flip: bool = False,
+        device: str | None = None,
+        batch_size: int = 256,
+    ) -> None:
+        self._model = load(model, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        channels, height, width = self._model.image_shape
+        data = data_of_run(model)
+        self._target = Target(height, width, channels, data.crop, data.crop_size)
+        self._column, self._scaled, self._flip, self._batch_size = column, scaled, flip, batch_size
+
+    def __call__(self, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return the batch with float32 columns ``latents`` and ``latents_flip`` (if asked), as in the shards."""
+        images = ImageSet(np.stack([self._prepared(image) for image in batch[self._column]]), ())
+        made = {
+            name: latents_of(self._model, images, self._scaled, self._batch_size, flip=flip).numpy()
+            for name, flip in (("latents", False), ("latents_flip", True))
+            if self._flip or not flip
+        }
+        return {name: values for name, values in batch.items() if name != self._column} | made
+
+    def _prepared(self, image: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if isinstance(image, bytes):
+            return prepare(Image.open(io.BytesIO(image)), self._target)
+        pixels = image if image.ndim == 3 else image[..., None]
+        if pixels.shape == self._target.shape and pixels.dtype == self._target.dtype:
+            return pixels
+        return prepare(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), self._target)
