@@ -12,9 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vaegan"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-UNSEEN = {"datasets", "python-multipart", "tensorboard"}
-"""Used without an import statement: by name, by FastAPI for uploads, by torch."""
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml", "pydantic_core": "pydantic"}
+UNSEEN = {"datasets", "python-multipart", "ray", "tensorboard"}
+"""Used without an import statement: by name, by FastAPI for uploads, by torch; around our code (ray)."""
 
 
 def names(requirements: list[str]) -> set[str]:
