@@ -7,6 +7,7 @@ import signal
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 from stream_server import serving, write_shards
 
 # Trains, writes each batch to a folder, and dies by SIGKILL after the batch at so many images.
@@ -79,6 +80,15 @@ def test_later_commands_use_the_samples(command, words, tmp_path, monkeypatch, p
     assert described["train"] + described["test"] == 60
     assert command("reconstruct", run, "--out", tmp_path / "pairs.npz", "--num", "4") == 0
     assert len(np.load(tmp_path / "pairs.npz")["originals"]) == 4
+    latents = ["encode", run, "--format", "safetensors", "--out", tmp_path / "latents"]
+    assert [command(*latents, "--process", process) for process in ("1/2", "0/2")] == [0, 0]
+    shards = [load_file(path) for path in sorted((tmp_path / "latents").glob("*.safetensors"))]
+    assert [len(shard["latents"]) for shard in shards] == [15] * 4  # those of the stream, both sides
+    names = b"\n".join(shard["names"].numpy().tobytes() for shard in shards).decode().split("\n")
+    assert names == [f"{i:05}.png" for i in range(60)]
+    assert np.concatenate([shard["labels"] for shard in shards]).tolist() == [i % 3 for i in range(60)]
+    assert command("encode", run, "--split", "test", "--out", tmp_path / "held-out.npz") == 0
+    assert len(np.load(tmp_path / "held-out.npz")["names"]) == described["test"]
     assert command("train", *words, "--train.images", "48") == 0
     assert pattern == described["paths"]["shards/train-{000..003}.tar"]
 

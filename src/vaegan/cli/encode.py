@@ -29,7 +29,7 @@ class Options(DataPictureOptions):
     scaled: bool = False
     """Codes for a diffusion model: maps in their shape, times the latent scale factor, log variances to match."""
     shard: Count = 8192
-    """Images per shard."""
+    """Images per shard; of a stream the shards of codes are those of the images."""
     format: Annotated[Literal["safetensors"] | None, Arg(default="by the ending of --out")] = None
     """Write latents as a folder of safetensors shards, by one process or many (torchrun, a SLURM array)."""
     dtype: Annotated[Literal["fp32", "fp16", "bf16"] | None, Arg(default="fp32")] = None
@@ -45,7 +45,8 @@ defaults = run_defaults
 
 def run(options: Options) -> None:
     """Encode shard after shard; join them into the output file, unless shards are wanted."""
-    from ..latent.code_shards import SetShards, encode_to_file, import_pyarrow
+    from ..data.stream import StreamedData
+    from ..latent.code_shards import ImageShards, SetShards, StreamShards, encode_to_file, import_pyarrow
     from ..latent.latent_shards import encode_to_shards
 
     out, overwrite = _output(options)
@@ -58,9 +59,12 @@ def run(options: Options) -> None:
     if options.scaled:
         assert opened.model().scale_factor  # or say that there is none
     opened.check_encoder()
-    splits = ("train", "test") if options.split == "all" else (options.split,)
-    sets = {name: opened.images(name, options.num, options.seed) for name in splits}
-    shards = SetShards(sets, options.shard, {"data": opened.data().fingerprint, "seed": options.seed})
+    if isinstance(data := opened.data(), StreamedData) and not options.num:
+        shards: ImageShards = StreamShards(data, options.split)
+    else:
+        splits = ("train", "test") if options.split == "all" else (options.split,)
+        sets = {name: opened.images(name, options.num, options.seed) for name in splits}
+        shards = SetShards(sets, options.shard, {"data": data.fingerprint, "seed": options.seed})
     common: dict[str, Any] = {"scaled": options.scaled, "batch_size": options.batch_size, "watch": opened.watch}
     if options.format:
         fleet: dict[str, Any] = {"dtype": options.dtype or "fp32", "flip": options.flip, "process": process}

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.dataset import ImageSet
+from ..data.stream import StreamedData
 from ..errors import UserError
 from ..files import clear_leftovers, is_leftover, read_mapping, remove, write_json, written_beside
 from ..models import Model
@@ -69,6 +70,23 @@ class SetShards:
         """Return a shard; its images are read when they are used."""
         name, part = self._parts[index]
         return name, self._sets[name].take(part)
+
+
+class StreamShards:
+    """The shards of a stream, of one split or "all": a shard of codes has the images of a shard of images."""
+
+    def __init__(self, data: StreamedData, split: str) -> None:
+        self._stream, self._split, index = data.stream, split, data.stream.index
+        counts = {"train": index.train, "test": index.test, "all": index.train + index.test}[split]
+        self._shards = np.flatnonzero(counts).tolist()
+        self.facts = {"data": data.fingerprint, "stream": split, "sets": int(counts.sum())}
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def __getitem__(self, index: int) -> tuple[str, ImageSet]:
+        """Fetch and decode a shard."""
+        return self._split, self._stream.whole(self._shards[index], self._split)
 
 
 def encode_to_file(

@@ -93,7 +93,7 @@ def _copy(index: ShardIndex, store: ShardStore, shard: int, nums: dict[str, int]
     """Copy so many images of each side of a shard, with what is beside them, under names that no other shard has."""
     path, listing = listed(store, index.urls[shard])
     table = load_listing(listing)
-    held_out = table["u"] < index.held_out if index.held_out else np.full(len(table), index.test[shard] > 0)
+    held_out = index.is_held_out(shard, table)
     sides: dict[int, str] = {}  # by first byte
     for side, rows in (("train", table[~held_out][: index.train[shard]]), ("test", table[held_out])):
         chosen = rows[np.argsort(rows["u"], kind="stable")][: nums[side]]

@@ -55,6 +55,10 @@ class ShardIndex:
     test: Numbers
     held_out: float
 
+    def is_held_out(self, shard: int, table: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which images of a shard with this listing are held out, bool ``(n,)``."""
+        return table["u"] < self.held_out if self.held_out else np.full(len(table), self.test[shard] > 0)
+
     def fingerprint(self) -> str:
         """Return a hash of what decides the order; the same wherever the shards lie."""
         facts = [repr([*map(shard_name, self.urls), self.held_out]).encode(), self.train.tobytes(), self.test.tobytes()]

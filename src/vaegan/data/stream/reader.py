@@ -2,13 +2,14 @@
 
 import contextlib
 import errno
+import itertools
 import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from PIL import Image
 from ...config import DataSettings
 from ...errors import UserError, printable
 from ...progress import BEAT_SECONDS
+from ..dataset import FileItems, ImageSet
 from ..decode_pool import CHUNK, DecodedChunk, decode_chunk, num_cores, start_pool, submit
 from ..image_file import Target
-from ..shards import open_member
-from .index import FETCHES, ShardIndex, listed, training_images
+from ..shards import list_shards, open_member
+from .index import FETCHES, ShardIndex, listed, load_listing, training_images
 from .order import Numbers, ShardOrder
 from .store import ShardStore, Unavailable, is_remote, shown
 
@@ -185,6 +187,32 @@ class ShardReader:
             self._note(int(pending.shards[i]), int(pending.samples[i]), reason)
             images[i] = self._next_readable(order, start + i)
         return images
+
+    def whole(self, shard: int, split: str = "all") -> ImageSet:
+        """Return the images of a shard that can be read ("all", "train" or "test"), labelled by the numbers in .cls."""
+        url = self.index.urls[shard]
+        try:
+            path, listing = listed(self._store, url, self._pool)
+        except Unavailable as error:
+            raise UserError(f"{error}; run the same command again when it can be had") from error
+        images = list_shards(path)
+        assert isinstance(images.items, FileItems)
+        table = load_listing(listing)
+        held_out = set(table["start"][self.index.is_held_out(shard, table)].tolist())
+        sides = np.array([place[1] in held_out for place in images.items.places])
+        wanted = np.flatnonzero(np.full(len(sides), True) if split == "all" else sides == (split == "test"))
+        chunks = [wanted[i : i + CHUNK] for i in range(0, len(wanted), CHUNK)]
+        futures = [submit(self._pool, decode_chunk, images.items, chunk, self.target) for chunk in chunks]
+        decoded = [future.result() for future in futures]
+        for i, reason in itertools.chain.from_iterable(chunk.unreadable for chunk in decoded):
+            log.warning("%s/%s: %s; it is left out", shown(url), printable(images.names[i]), reason)
+        rows = np.array([i for chunk in decoded for i in chunk.positions], np.int64)
+        if not len(rows):
+            raise UserError(f"{shown(url)}: none of its images can be read; leave it out")
+        all_of = images.decoded(np.concatenate([chunk.images for chunk in decoded]), rows)
+        if all_of.labels is None or not all(name.isdecimal() for name in all_of.label_names):
+            return replace(all_of, labels=None, label_names=())
+        return replace(all_of, labels=np.array([*map(int, all_of.label_names)])[all_of.labels], label_names=())
 
     def _next_readable(self, order: ShardOrder, place: int) -> NDArray[Any]:
         for start in range(place + 1, place + 1 + self.num_images, _FEW):
