@@ -41,6 +41,8 @@ ELSEWHERE = {
     "pip install ": "likewise",
     "make ": "it runs these tests",
     "torchrun ": "test_train_processes.py, test_latent_shards.py, test_evaluation_processes.py",
+    "vaegan train kl-f4 --data 'https://example.com": "test_stream.py",
+    "vaegan train kl-f4 --data 's3://bucket": "likewise",
     "vaegan studio ": "runs until it is stopped: tests of the studio",
     "vaegan serve ": "likewise",
     "vaegan push runs/digits me/digits --license cc-by-4.0\n": "needs a hub: test_sharing_hub.py",
@@ -85,7 +87,9 @@ LONGER = {"your-images": "4096", "attributes": "640"}
 """Images of the trainings of pages that need more to be learned."""
 FEWER = {"evaluate": 100, "compare": 100, "nearest": 8}
 """`--num` of commands."""
-WITH_FILES = {"README", "commands", "conditional", "latent-diffusion", "priors", "recipes", "results", "sources"}
+WITH_FILES = {
+    "README", "commands", "conditional", "large-data", "latent-diffusion", "priors", "recipes", "results", "sources",
+}  # fmt: skip
 """Pages that start from MNIST in `data/mnist` and a folder of photos."""
 MADE = {
     "README": ("runs/photos/evaluation.json", "new.png"),
@@ -98,6 +102,7 @@ MADE = {
         "published.json",
     ),
     "priors": ("runs/by-label/priors.json",),
+    "large-data": ("runs/stream/model/config.json", "latents/statistics.json"),
     "recipes": ("runs/photos-1/model/config.json", "runs/vae-dis-l/model/config.json", "runs/few/model/config.json"),
     "python": ("my-model/config.json", "runs/short/model/config.json"),
     "results": ("mnist-conv-samples.png", "mnist-mlp-samples.png", "runs/eight-epochs/evaluation.json"),
