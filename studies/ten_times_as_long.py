@@ -91,7 +91,7 @@ def sample_figures(model: Model, real: RealImages, seed: int) -> FiguresJson:
 
 def reconstruction_figures(model: Model, real: RealImages) -> FiguresJson:
     """Return figures of reconstructions of held-out images."""
-    pairs = reconstructions_of(model, real.images.images, real.batch_size)
+    pairs = reconstructions_of(model, real.images, real.batch_size)
     features = features_of(real.extractor, (x_tilde for _, x_tilde in pairs))
     return figures_of(features, real)
 

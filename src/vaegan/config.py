@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 from pydantic_core import PydanticCustomError
 
 # The bounds of all numbers, of settings as of options. Past them nothing is trained; they end typing errors early.
@@ -49,6 +49,7 @@ ImageSize = Annotated[int | str, BeforeValidator(_size_word)]
 Steps = Annotated[int, Field(ge=2, le=1000)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Widths = Annotated[tuple[Width, ...], Field(max_length=32)]
+Bands = Annotated[tuple[Annotated[int, Field(gt=0, le=1024)], ...], Field(max_length=3)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Kind = Literal["ae", "vae", "gan", "vae-dis-l", "vaegan"]
 ADVERSARIAL_KINDS = ("gan", "vaegan")
@@ -108,8 +109,12 @@ class DataSettings(Settings):
     """Folder with the official files of a named source; missing files are downloaded into it."""
     size: Annotated[ImageSize | None, Field(title="SIDE|HxW")] = None
     """Resize images to this side, or to height x width such as 48x64; default: the source's own size."""
-    channels: Literal[1, 3] | None = None
-    """1 for grey, 3 for colour; default: as in the source."""
+    channels: Annotated[int, Field(gt=0, le=1024)] | None = None
+    """1 for grey, 3 for colour, 4 for colour with transparency, which is otherwise laid on white; another number only
+    if the source has just as many. Default: as in the source."""
+    range: tuple[FiniteFloat, FiniteFloat] | None = None
+    """LOW HIGH: the numbers in the files that are black and white, or in general 0 and 1. Default: the whole range of
+    8 or 16 bits, and 0 to 1 of floats."""
     crop: Literal["center", "none"] = "center"
     """'center' crops the largest centred square, or rectangle of the shape of --data.size, before resizing; 'none'
     resizes the whole image, which may distort it, and without --data.size keeps its own shape."""
@@ -152,6 +157,8 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError(f"--data.range {self.range[0]:g} {self.range[1]:g} is empty; give the lower number first")
         if self.crop_size is not None and self.crop == "center" and not self.is_square:
             raise ValueError(
                 f"--data.crop-size {self.crop_size} crops a square, and --data.size {self.size} is not square; set "
@@ -446,6 +453,9 @@ class Config(Settings):
     on_nan: Literal["stop", "rollback"] = "stop"
     """If a loss or gradient is not finite: stop, or roll back to the last good checkpoint and halve the learning rate.
     """
+    bands: Bands = ()
+    """Channels that pictures show, counted from 1: one as grey, or three as red, green and blue, such as 3,2,1.
+    Default: the first of one or two channels, else the first three."""
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()

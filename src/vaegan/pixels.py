@@ -1,23 +1,107 @@
-"""The values of a pixel: bytes in memory and on disk, floats in [0, 1] in public, a network's own range inside it.
+"""The values of a pixel: numbers in files and in memory, floats in [0, 1] in public, a network's own range inside it.
 
-All conversions between the three are here, and nowhere else:
+All conversions between them are here, and nowhere else:
 
-    bytes (B, H, W, C)  --to_unit-->  [0, 1] (B, C, H, W)  --ImageRange.from_unit-->  [low, high]
-    bytes (B, H, W, C)  <--to_uint8--  [0, 1] (B, C, H, W)  <--ImageRange.to_unit--  [low, high]
+    numbers (B, H, W, C)  --PixelFormat.to_unit-->    [0, 1] (B, C, H, W)  --ImageRange.from_unit-->  [low, high]
+    numbers (B, H, W, C)  <--PixelFormat.from_unit--  [0, 1] (B, C, H, W)  <--ImageRange.to_unit--    [low, high]
+
+Numbers are bytes (0 to 255) unless images have another `PixelFormat`. `Shown` turns them into the bytes of a picture.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
+Numbers = NDArray[Any]
+"""Pixels as they are stored: uint8, uint16 or float32 ``(..., H, W, C)``."""
+Depth = Literal["uint8", "uint16", "float32"]
 WHITE = 255.0
 _AT_ONCE = 1024
+_HIGHEST: dict[Depth, float] = {"uint8": WHITE, "uint16": 65535.0, "float32": 1.0}
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """What the numbers of images mean: their type, and which of them are 0 and 1 in public."""
+
+    dtype: Depth = "uint8"
+    low: float = 0.0  # what is 0
+    high: float = WHITE  # what is 1
+    alpha: bool = field(default=False, compare=False)  # whether the last channel is opacity
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"the range {self.low:g} to {self.high:g} is empty")
+
+    @classmethod
+    def of(cls, dtype: Depth, range_: tuple[float, float] | None = None, *, alpha: bool = False) -> PixelFormat:
+        """Return the format of a type; the range is all of an integer type and 0 to 1 of floats, if None."""
+        low, high = range_ or (0.0, _HIGHEST[dtype])
+        return cls(dtype, float(low), float(high), alpha)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields."""
+        return asdict(self)
+
+    @property
+    def span(self) -> float:
+        """``high - low``."""
+        return self.high - self.low
+
+    @property
+    def cell(self) -> float:
+        """Distance between two neighbouring numbers on the scale of [0, 1]; 0 of floats."""
+        return 0.0 if self.dtype == "float32" else 1.0 / self.span
+
+    @property
+    def words(self) -> str:
+        """The type and range, as text."""
+        return f"{self.dtype} from {self.low:g} to {self.high:g}"
+
+    def unit(self, images: Tensor) -> Tensor:
+        """Map numbers of any shape to float in [0, 1]."""
+        x = images.float() if images.dtype.itemsize < 4 else images.clone()
+        return (x.sub_(self.low) if self.low else x).div_(self.span)
+
+    def to_unit(self, images: Tensor) -> Tensor:
+        """Map numbers ``(B, H, W, C)`` to float ``(B, C, H, W)`` in [0, 1]; channels stay last in memory."""
+        return self.unit(images.permute(0, 3, 1, 2))
+
+    def from_unit(self, x: Tensor | NDArray[np.floating[Any]]) -> Numbers:
+        """Map floats ``(..., C, H, W)`` in [0, 1] to numbers ``(..., H, W, C)``; integers are floor(number + 1/2).
+
+        So every integer of a file comes back exactly. Values outside of [0, 1] are clipped, NaN is 0.
+        """
+        array = x if isinstance(x, np.ndarray) else x.detach().cpu().numpy()
+        result = np.empty((*array.shape[:-3], *array.shape[-2:], array.shape[-3]), self.dtype)
+        units, numbers = array.reshape(-1, *array.shape[-3:]), result.reshape(-1, *result.shape[-3:])
+        for i in range(0, len(units), _AT_ONCE):  # a few at a time, as work on all of them would need much memory
+            scaled = np.nan_to_num(units[i : i + _AT_ONCE].astype(np.float32)).clip(0.0, 1.0) * np.float32(self.span)
+            scaled += np.float32(self.low)
+            if self.dtype != "float32":
+                scaled = np.floor(scaled + np.float32(0.5))
+            numbers[i : i + _AT_ONCE] = np.moveaxis(scaled, -3, -1)
+        return result
+
+    def converted(self, images: Numbers, source: PixelFormat) -> Numbers:
+        """Return numbers of the format ``source`` in this one, of the same shape; rounded half to even."""
+        if self == source:
+            return images.astype(self.dtype, copy=False)
+        numbers = (images - source.low) / source.span * self.span + self.low
+        return (numbers if self.dtype == "float32" else np.round(numbers)).astype(self.dtype)
+
+
+BYTES = PixelFormat()
+"""The format of most images."""
 
 
 class ImageRange(NamedTuple):
@@ -39,32 +123,70 @@ class ImageRange(NamedTuple):
         """Map images from the network's range to [0, 1]; values outside the range stay outside."""
         return (x - self.low) / self.span
 
-    def from_bytes(self, images: Tensor) -> Tensor:
-        """Map uint8 images ``(B, H, W, C)`` to float ``(B, C, H, W)`` in the network's range, in one pass."""
-        return images.permute(0, 3, 1, 2).float().mul_(self.span / WHITE).add_(self.low)
+    def from_bytes(self, images: Tensor, pixels: PixelFormat = BYTES) -> Tensor:
+        """Map bytes, or other integers, ``(B, H, W, C)`` to float ``(B, C, H, W)`` in the network's range."""
+        factor = self.span / pixels.span
+        return images.permute(0, 3, 1, 2).float().mul_(factor).add_(self.low - pixels.low * factor)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How images are shown: the format of their numbers, and which channels, from 1, are grey or red, green, blue.
+
+    Without bands: the first of one or two channels, else the first three; with opacity, laid on white.
+    """
+
+    pixels: PixelFormat = BYTES
+    bands: tuple[int, ...] = ()
+
+    def checked(self, num_channels: int) -> Shown:
+        """Return this; UserError if images of so many channels lack one of the bands."""
+        if self.bands and (len(self.bands) not in (1, 3) or max(self.bands) > num_channels):
+            given, of = ",".join(map(str, self.bands)), f"1 to {num_channels}"
+            raise UserError(f"--bands {given}: name one channel, or three as red, green and blue, each from {of}")
+        return self
+
+    def places(self, num_channels: int) -> list[int]:
+        """Return the channels shown, counted from 0."""
+        return [band - 1 for band in self.bands] or list(range(3 if num_channels > 2 else 1))
+
+    def __call__(self, images: Numbers) -> NDArray[np.uint8]:
+        """Return bytes ``(..., H, W, 1 or 3)`` of numbers ``(..., H, W, C)``."""
+        places = self.places(images.shape[-1])
+        chosen = images if places == list(range(images.shape[-1])) else images[..., places]
+        on_white = self.pixels.alpha and not self.bands
+        if self.pixels == BYTES and not on_white:
+            return chosen
+
+        def unit(numbers: Numbers) -> Numbers:
+            return (numbers.astype(np.float32) - self.pixels.low) / self.pixels.span
+
+        x = 1.0 - (1.0 - unit(chosen)) * unit(images[..., -1:]) if on_white else unit(chosen)
+        result: NDArray[np.uint8] = np.floor(x.clip(0.0, 1.0) * np.float32(WHITE) + np.float32(0.5)).astype(np.uint8)
+        return result
+
+    def of_unit(self, x: Tensor) -> NDArray[np.uint8]:
+        """Return bytes ``(..., H, W, 1 or 3)`` of floats ``(..., C, H, W)`` in [0, 1]."""
+        return self(self.pixels.from_unit(x))
+
+
+AS_BYTES = Shown()
+"""How most images are shown."""
+
+
+def channels_in_words(num: int) -> str:
+    """Return what images of so many channels are called."""
+    return {1: "grey", 3: "colour"}.get(num, f"{num} channels")
 
 
 def to_unit(images: Tensor) -> Tensor:
     """Map uint8 images ``(B, H, W, C)`` to float ``(B, C, H, W)`` in [0, 1]; channels stay last in memory."""
-    return images.permute(0, 3, 1, 2).float().div_(WHITE)
+    return BYTES.to_unit(images)
 
 
 def to_uint8(images: Tensor | NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Map images to bytes by floor(255 x + 1/2), so that every byte of a file comes back exactly.
-
-    Args:
-        images: floats ``(..., C, H, W)`` in [0, 1] (values outside are clipped, NaN is black), or uint8
-            ``(..., H, W, C)``, which are returned as they are.
-
-    Returns:
-        uint8 ``(..., H, W, C)``.
-    """
-    array = np.asarray(images) if isinstance(images, np.ndarray) else images.detach().cpu().numpy()
-    if array.dtype == np.uint8:
-        return array
-    result = np.empty((*array.shape[:-3], *array.shape[-2:], array.shape[-3]), dtype=np.uint8)
-    x, bytes_ = array.reshape(-1, *array.shape[-3:]), result.reshape(-1, *result.shape[-3:])
-    for i in range(0, len(x), _AT_ONCE):  # a few at a time, as work on all of them would need much memory
-        scaled = np.nan_to_num(x[i : i + _AT_ONCE].astype(np.float32)).clip(0.0, 1.0) * np.float32(WHITE)
-        bytes_[i : i + _AT_ONCE] = np.moveaxis(np.floor(scaled + np.float32(0.5)), -3, -1)
-    return result
+    """Map floats ``(..., C, H, W)`` in [0, 1] to bytes ``(..., H, W, C)``; bytes are returned as they are."""
+    if isinstance(images, np.ndarray) and images.dtype == np.uint8:
+        return images
+    x: Any = images
+    return BYTES.from_unit(x)

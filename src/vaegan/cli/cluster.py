@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..data.dataset import ImageSet
     from ..latent.clustering import Clusters
+    from ..runs.opened import OpenedRun
 
 _log = logging.getLogger("vaegan")
 
@@ -73,7 +74,7 @@ def run(options: Options) -> None:
         )
     )  # fmt: skip
     first = runs[0][2]
-    _write(options, folder, images, mu, first)
+    _write(options, folder, opened, images, mu, first)
     records = [{"points": points, "seed": seed, **label_scores(clusters, images)} for points, seed, clusters in runs]
     sizes = first.assignment.bincount(minlength=k).tolist()
     write_json(
@@ -86,7 +87,9 @@ def run(options: Options) -> None:
     _log.info("%d clusters of %d images: %s", k, len(images), folder)
 
 
-def _write(options: Options, folder: Path, images: "ImageSet", mu: "Tensor", clusters: "Clusters") -> None:
+def _write(
+    options: Options, folder: Path, run: "OpenedRun", images: "ImageSet", mu: "Tensor", clusters: "Clusters"
+) -> None:
     import numpy as np
 
     from ..files import written_beside
@@ -95,7 +98,7 @@ def _write(options: Options, folder: Path, images: "ImageSet", mu: "Tensor", clu
     from ..report.scatter import draw_scatter
     from ..views.clusters import cluster_gallery, groupings
 
-    view = cluster_gallery(images, clusters, options.gallery)
+    view = cluster_gallery(images, clusters, options.gallery, shown=run.shown)
     write_picture(folder / "gallery.png", view.picture())
     if options.map != "none":
         points = MAPS[options.map](mu, options.seed).numpy()

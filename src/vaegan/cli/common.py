@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from ..config import Count, DataSettings, Seed, Settings
+from ..config import Bands, Count, DataSettings, Seed, Settings
 from ..errors import UserError
 from ..files import check_apart
 from ..progress import paced
@@ -41,6 +41,9 @@ class PictureOptions(Settings):
     """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
     batch_size: Count = 256
     """Images per forward pass."""
+    bands: Bands = ()
+    """Channels that pictures show, from 1: one as grey, three as red, green, blue; default: those stored with the run.
+    """
 
 
 class DataPictureOptions(PictureOptions):
@@ -67,6 +70,7 @@ def open_run(options: PictureOptions) -> "OpenedRun":
         device=pick_device(options.device),
         batch_size=options.batch_size,
         watch=watched,
+        bands=options.bands,
     )
 
 

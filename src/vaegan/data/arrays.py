@@ -10,9 +10,9 @@ from PIL import Image
 
 from ..errors import UserError, first_line, printable
 from ..files import MAX_FILE
-from ..pixels import WHITE
 from .dataset import Collection, index_labels
 from .image_file import ImageHeader
+from .image_types import MAX_CHANNELS, ArrayImage, Opened, depth_of
 
 log = logging.getLogger("vaegan")
 _KEYS = (("images", "labels"), ("x", "y"))
@@ -20,7 +20,7 @@ _MAX_RATIO = 100  # of a large array's bytes to those in the .npz; images take u
 
 
 class ArrayItems:
-    """Rows of an array as images: uint8, or float in [0, 1], ``(N, H, W, C)``; its fingerprint changes with them."""
+    """Rows of an array ``(N, H, W, C)`` as images; its fingerprint changes with them."""
 
     def __init__(self, images: NDArray[Any], where: str, fingerprint: str) -> None:
         self.images, self.where, self.fingerprint = images, where, fingerprint
@@ -28,13 +28,11 @@ class ArrayItems:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> Image.Image:
-        """Return one row; UserError if it is float and leaves [0, 1]."""
+    def __getitem__(self, index: int) -> Opened:
+        """Return one row."""
         row = np.asarray(self.images[index])
-        if row.dtype != np.uint8:
-            if not (row.min() >= 0 and row.max() <= 1):
-                raise UserError(f"{self.where}: values of image {index} exceed [0, 1]; give floats in [0, 1] or uint8")
-            row = np.round(row * WHITE).astype(np.uint8)
+        if not _is_picture(row):
+            return ArrayImage(lambda: row, row.shape, row.dtype)
         return Image.fromarray(row[..., 0] if row.shape[-1] == 1 else np.ascontiguousarray(row))
 
 
@@ -42,16 +40,23 @@ def collect_array(name: str, images: NDArray[Any], fingerprint: str, where: str 
     """Return the collection of an array; ``where`` is the name if empty, ``fields`` are others of `Collection`."""
     num_images, height, width, channels = images.shape
     where = where or name
-    items, header = ArrayItems(images, where, fingerprint), ImageHeader(width, height, channels == 3)
+    own = None if _is_picture(images) else channels
+    header = ImageHeader(width, height, channels == 3, own, depth_of(images.dtype), alpha=False)
+    items = ArrayItems(images, where, fingerprint)
     return Collection(name, where, items, [str(i) for i in range(num_images)], header=header, **fields)
+
+
+def _is_picture(images: NDArray[Any]) -> bool:
+    """Whether images are grey or colour of 8 bits."""
+    return images.dtype == np.uint8 and images.shape[-1] in (1, 3)
 
 
 def list_array(path: Path) -> Collection:
     """Open the images of a file; a .npy is memory-mapped, a .npz read; UserError if it is neither.
 
-    Images are uint8, or float in [0, 1], of shape ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)`` with C 1 or 3. In
-    a .npz they are called ``images`` or ``x``, their labels (numbers or text, ``(N,)``) ``labels`` or ``y``; a single
-    array may have any name.
+    Images are uint8, uint16 or float, of shape ``(N, H, W)``, ``(N, H, W, C)`` or ``(N, C, H, W)``. In a .npz they are
+    called ``images`` or ``x``, their labels (numbers or text, ``(N,)``) ``labels`` or ``y``; a single array may have
+    any name.
     """
     try:
         content = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
@@ -94,8 +99,8 @@ def _member(content: Any, name: str) -> NDArray[Any]:
 
 def _as_rows(images: NDArray[Any], path: Path) -> NDArray[Any]:
     """Return a view ``(N, H, W, C)``."""
-    if images.dtype != np.uint8 and images.dtype.kind != "f":
-        raise UserError(f"{path}: images are {images.dtype}; give uint8, or floats in [0, 1]")
+    if images.dtype.kind != "f" and images.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"{path}: images are {images.dtype}; give uint8, uint16 or floats")
     if images.ndim == 3:
         rows = images[..., None]
         if {1, 3, 4} & {images.shape[0], images.shape[2]}:
@@ -107,8 +112,13 @@ def _as_rows(images: NDArray[Any], path: Path) -> NDArray[Any]:
         rows = images
     elif images.ndim == 4 and images.shape[1] in (1, 3):
         rows = np.moveaxis(images, 1, 3)
+    elif images.ndim == 4 and min(images.shape[1], images.shape[3]) <= MAX_CHANNELS:
+        is_first = images.shape[1] < min(images.shape[2:])
+        rows = np.moveaxis(images, 1, 3) if is_first else images
+        form = "(N, C, H, W)" if is_first else "(N, H, W, C)"
+        log.info("%s: shape %s is read as %s, %d channels", path, images.shape, form, rows.shape[3])
     else:
-        raise UserError(f"{path}: shape {images.shape} is not (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3")
+        raise UserError(f"{path}: shape {images.shape} is not (N, H, W), (N, H, W, C) or (N, C, H, W)")
     if rows.size == 0:
         raise UserError(f"{path}: has no images (shape {images.shape})")
     return rows

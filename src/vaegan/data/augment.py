@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import AugmentSettings
-from ..pixels import to_unit
 from .batches import Batches, StreamBatches
 
 # RGB -> YIQ (NTSC, as in FCC 1953): luma, and two axes of colour in whose plane a hue is an angle.
@@ -69,7 +68,7 @@ class AugmentedBatches:
 
     def at(self, images_seen: int) -> Tensor:
         """Return this rank's share of the batch at ``images_seen``, float (b, C, H, W) in [0, 1]."""
-        x = to_unit(self.batches.at(images_seen).to(self.device, non_blocking=True))
+        x = self.batches.pixels.to_unit(self.batches.at(images_seen).to(self.device, non_blocking=True))
         size, seed = self.batches.batch_size, self.batches.seed
         return self.augment(x, self.augment.draw(size, seed=seed, images=images_seen, share=self.batches.share))
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..pixels import Numbers
 from ..pixels import to_unit as to_unit
 from .dataset import ImageSet
 from .stream.order import ShardOrder
@@ -36,6 +37,7 @@ class Batches:
 
     Attributes:
         share: slice of the batch that is this rank's.
+        pixels: type and range of the numbers.
 
     Raises:
         UserError: if the batch does not divide evenly.
@@ -48,6 +50,7 @@ class Batches:
         self.batch_size = batch_size
         self.seed = seed
         self.flip = flip
+        self.pixels = images.pixels
         self._images = np.asarray(images.images)  # a plain view: indexing np.memmap is slower
         self._pages = _pages_of(images.images)
         self._orders: dict[int, NDArray[np.int64]] = {}
@@ -64,7 +67,7 @@ class Batches:
         return np.concatenate(pieces)
 
     def at(self, images_seen: int) -> torch.Tensor:
-        """Return this rank's share of the batch at ``images_seen``, uint8 ``(B / world_size, H, W, C)``."""
+        """Return this rank's share of the batch at ``images_seen``, numbers ``(B / world_size, H, W, C)``."""
         batch = self._read(self.indices(images_seen)[self.share])
         return torch.from_numpy(_flipped(self, batch, images_seen) if self.flip else batch)
 
@@ -76,7 +79,7 @@ class Batches:
             self._orders[epoch] = np.random.default_rng((self.seed, epoch)).permutation(len(self._images))
         return self._orders[epoch]
 
-    def _read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _read(self, indices: NDArray[np.int64]) -> Numbers:
         """Copy images; pages of a map are released piece by piece, and stay in the system's cache."""
         if self._pages is None:
             return self._images.take(indices, axis=0)
@@ -96,7 +99,7 @@ class StreamBatches:
     ) -> None:
         self.share = share_of(batch_size, rank, world_size)
         self.batch_size, self.seed, self.flip, self._reader = batch_size, seed, flip, reader
-        self._order = ShardOrder(reader.index.train, seed, reader.window)
+        self.pixels, self._order = reader.target.pixels, ShardOrder(reader.index.train, seed, reader.window)
         self._ahead = reader.batches_ahead(batch_size // world_size)
         self._pending: dict[int, Pending] = {}  # by images seen
 
@@ -136,7 +139,7 @@ def _flipped(batches: Batches | StreamBatches, batch: NDArray[Any], images_seen:
     return batch
 
 
-def _pages_of(images: NDArray[np.uint8]) -> mmap.mmap | None:
+def _pages_of(images: Numbers) -> mmap.mmap | None:
     """Return the map below a read-only `np.memmap`, where the system can be advised about it."""
     pages = getattr(images, "_mmap", None)
     readable = isinstance(images, np.memmap) and images.mode == "r"

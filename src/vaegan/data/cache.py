@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..files import read_json, write_json
+from ..pixels import BYTES, Numbers, PixelFormat
 from .dataset import Positions
 from .image_file import Target
 
@@ -31,20 +31,21 @@ _DAY = 24 * 3600.0
 
 
 class CachedImages(NamedTuple):
-    """Decoded images of one side: uint8 ``(N, H, W, C)``, a read-only map, and positions int64 ``(N,)``."""
+    """Decoded images of one side: ``(N, H, W, C)``, a read-only map, and positions int64 ``(N,)``."""
 
-    images: NDArray[np.uint8]
+    images: Numbers
     positions: Positions
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A finished entry: the images of both sides, names of unreadable files with the reason, a hash of both arrays."""
+    """A finished entry: images of both sides, names of unreadable files with the reason, hash of both, their format."""
 
     train: CachedImages
     test: CachedImages
     unreadable: list[tuple[str, str]]
     fingerprint: str
+    pixels: PixelFormat = BYTES
 
 
 def cache_folder(cache: Path | None) -> Path:
@@ -52,9 +53,10 @@ def cache_folder(cache: Path | None) -> Path:
     return Path.home() / ".cache" / "vaegan" if cache is None else cache.expanduser()
 
 
-def pixel_hash(shape: tuple[int, ...], content: bytes = b"") -> "hashlib._Hash":
-    """Return the hash of images of ``shape`` ``(H, W, C)``, which more bytes may follow."""
-    return hashlib.sha256(repr(tuple(shape)).encode() + content)
+def pixel_hash(target: Target, content: bytes = b"") -> "hashlib._Hash":
+    """Return the hash of images of this shape and type, which more bytes may follow."""
+    kind = () if target.pixels.dtype == BYTES.dtype else (target.pixels.dtype,)
+    return hashlib.sha256(repr((*target.shape, *kind)).encode() + content)
 
 
 def fingerprint(train: "hashlib._Hash", test: "hashlib._Hash") -> str:
@@ -68,11 +70,11 @@ class ArrayFile:
     def __init__(self, path: Path, target: Target) -> None:
         self.target = target
         self.positions: list[int] = []
-        self.hash = pixel_hash(target.shape)
+        self.hash = pixel_hash(target)
         self._file = path.open("wb")
         self._write_header()
 
-    def append(self, images: NDArray[np.uint8], positions: Sequence[int]) -> None:
+    def append(self, images: Numbers, positions: Sequence[int]) -> None:
         """Add images ``(n, H, W, C)`` of these positions."""
         content = images.tobytes()
         self._file.write(content)
@@ -111,7 +113,8 @@ def load(folder: Path) -> CacheEntry | None:
         positions = [np.array(index[name], np.int64) for name in ("train", "test")]
         unreadable = [(str(name), str(reason)) for name, reason in index["bad"]]
         train, test = map(CachedImages, arrays, positions)
-        return CacheEntry(train, test, unreadable, index["fingerprint"])
+        pixels = PixelFormat(**index.get("pixels", {}))
+        return CacheEntry(train, test, unreadable, index["fingerprint"], pixels)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("decoded images in %s are damaged (%s); decoding again", folder, error)
         return None

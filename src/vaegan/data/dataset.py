@@ -1,8 +1,9 @@
 """Data sets before and after they are decoded.
 
 A source gives a `Collection`: `Items`, which are images by index, and what is recorded about each of them.
-`vaegan.data.decoded` turns it into `ImageData`: two sets of uint8 images ``(N, H, W, C)``, which stay bytes until a
-batch reaches the device. Large arrays are read-only maps of files, so a set may be larger than memory.
+`vaegan.data.decoded` turns it into `ImageData`: two sets of images ``(N, H, W, C)``, which stay bytes, or numbers of
+another type, until a batch reaches the device. Large arrays are read-only maps of files, so a set may be larger than
+memory.
 
 A source without a split of its own holds out an image if the hash of its name falls below a share: ``u(name) =
 sha256(name) / 2^256`` is uniform in [0, 1) and depends on nothing else. So adding or removing files moves no other file
@@ -13,14 +14,18 @@ of either are a fair sample, not those of the first class.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..errors import UserError, printable
+from ..pixels import BYTES, Numbers, PixelFormat
 from .image_file import ImageHeader
+from .image_types import Opened
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Positions = NDArray[np.int64]
 Progress = Callable[[int, int], None]
@@ -72,23 +77,31 @@ class ImageSet:
     """Images, and what is recorded about each of them.
 
     Attributes:
-        images: uint8 ``(N, H, W, C)``, C 1 or 3; often a read-only memory map.
+        images: numbers ``(N, H, W, C)`` of the format ``pixels``; often a read-only memory map.
         names: N file names relative to the folder, or indices as text.
         labels: int64 ``(N,)`` indices into ``label_names``, or None.
         label_names: name of each class.
         attributes: float32 ``(N, A)``, NaN where unknown, or None.
         attribute_names: name of each attribute.
+        pixels: type and range of the images' numbers.
     """
 
-    images: NDArray[np.uint8]
+    images: Numbers
     names: Sequence[str]
     labels: NDArray[np.int64] | None = None
     label_names: tuple[str, ...] = ()
     attributes: NDArray[np.float32] | None = None
     attribute_names: tuple[str, ...] = ()
+    pixels: PixelFormat = BYTES
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def unit(self, rows: Positions | slice | list[int] = slice(None)) -> "Tensor":
+        """Return the images at these rows, or all, as float ``(n, C, H, W)`` in [0, 1]."""
+        from torch import from_numpy
+
+        return self.pixels.to_unit(from_numpy(np.array(self.images[rows])))
 
     def take(self, rows: Positions | slice) -> "ImageSet":
         """Return the images at these rows, with all that is recorded about them; copied unless they are a slice."""
@@ -166,7 +179,7 @@ class ImageData:
     def summary(self) -> tuple[str, str]:
         """Return two lines on what the data are: images, held out, left out; labels and attributes."""
         left_out = (*([f"{self.num_unreadable} unreadable"] if self.num_unreadable else []), *self.left_out)
-        shape = "x".join(map(str, self.image_shape))
+        shape = "x".join(map(str, self.image_shape)) + (f", {self.pixels.words}" if self.pixels != BYTES else "")
         images = f"{self.num_train:,} training images of {shape}, {len(self.test):,} held out"
         attributes = [part.attributes for part in (self.train, self.test) if part.attributes is not None]
         of = ""
@@ -184,6 +197,11 @@ class ImageData:
         _, height, width, channels = self.train.images.shape
         return channels, height, width
 
+    @property
+    def pixels(self) -> PixelFormat:
+        """Type and range of the images' numbers."""
+        return self.train.pixels
+
     def split(self, name: str) -> ImageSet:
         """Return the images of the split 'train' or 'test'."""
         return {"train": self.train, "test": self.test}[name]
@@ -193,7 +211,7 @@ class Items(Protocol):
     """Undecoded images by index: the interface of every source.
 
     Items are pickled for the processes that decode. Those that are cheaper to make in bulk also have
-    ``read_chunk(indices, target)``, which returns prepared images, uint8 ``(n, H, W, C)``.
+    ``read_chunk(indices, target)``, which returns prepared images, uint8 ``(n, H, W, 1 or 3)``.
     """
 
     @property
@@ -202,7 +220,7 @@ class Items(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> Image.Image:
+    def __getitem__(self, index: int) -> Opened:
         """Open one image; it need not be decoded yet."""
 
 
@@ -210,14 +228,14 @@ class Items(Protocol):
 class FileItems:
     """Images opened one by one from a place: a path or a position in an archive."""
 
-    open: Callable[[Any], Image.Image]  # opens the image at a place; can be pickled
+    open: Callable[[Any], Opened]  # opens the image at a place; can be pickled
     places: Sequence[Any]  # of N images
     fingerprint: str  # changes whenever the images do
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, index: int) -> Image.Image:
+    def __getitem__(self, index: int) -> Opened:
         """Open one image."""
         return self.open(self.places[index])
 
@@ -247,7 +265,7 @@ class Collection:
     left_out: tuple[str, ...] = ()  # what was left out, a phrase for each kind
     notes: tuple[str, ...] = ()  # what else may surprise, a line each
 
-    def decoded(self, images: NDArray[np.uint8], positions: Positions) -> ImageSet:
+    def decoded(self, images: Numbers, positions: Positions, pixels: PixelFormat = BYTES) -> ImageSet:
         """Return the decoded ``images`` of these positions with what is recorded about them; names as can be listed."""
         return ImageSet(
             images,
@@ -256,4 +274,5 @@ class Collection:
             tuple(map(printable, self.label_names)),
             None if self.attributes is None else self.attributes[positions],
             tuple(map(printable, self.attribute_names)),
+            pixels,
         )

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 
 from ..errors import UserError
+from ..pixels import Numbers, PixelFormat
 from .dataset import Items, Positions
-from .image_file import ImageHeader, Target, prepare, read_header
+from .image_file import ImageHeader, OutOfRangeError, Target, prepare, read_header
 
 CHUNK = 64
 _FEW = 256  # fewer images are decoded in this process: starting workers would take longer
@@ -37,17 +37,19 @@ _one_hides = threading.Lock()
 
 @dataclass(frozen=True)
 class DecodedChunk:
-    """Images decoded together, uint8 ``(n, H, W, C)``, their positions, and why others cannot be read."""
+    """Images decoded together, ``(n, H, W, C)``, their positions, and why others cannot be read, or must not be."""
 
-    images: NDArray[np.uint8]
+    images: Numbers
     positions: list[int]
     unreadable: list[tuple[int, str]]
+    refused: tuple[int, str] | None = None  # an image whose numbers are outside of the range; none after it are read
 
 
 def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedChunk:
     """Decode the images at ``positions``; those that cannot be read are listed, not raised."""
-    if hasattr(items, "read_chunk"):
-        return DecodedChunk(items.read_chunk(positions, target), positions.tolist(), [])
+    if hasattr(items, "read_chunk") and target.channels in (1, 3):
+        made, source = items.read_chunk(positions, target), PixelFormat.of("uint8", target.range)
+        return DecodedChunk(target.pixels.converted(made, source), positions.tolist(), [])
     images = np.empty((len(positions), *target.shape), target.dtype)
     readable: list[int] = []
     unreadable: list[tuple[int, str]] = []
@@ -58,6 +60,8 @@ def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedC
                     images[len(readable)] = prepare(image, target)
             except UserError:
                 raise
+            except OutOfRangeError as error:
+                return DecodedChunk(images[:0], [], [], (i, str(error)))
             except Exception as error:  # damaged images make Pillow raise nearly anything
                 reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
                 unreadable.append((i, "not an image" if isinstance(error, UnidentifiedImageError) else reason))
@@ -71,8 +75,13 @@ def read_headers(items: Items, positions: Positions) -> set[ImageHeader]:
     headers = set()
     with warnings.catch_warnings(action="ignore"):
         for i in positions.tolist():
-            with contextlib.suppress(Exception), items[i] as image:
-                headers.add(read_header(image))
+            try:
+                with items[i] as image:
+                    headers.add(read_header(image))
+            except UserError:  # a library is missing
+                raise
+            except Exception:  # damaged images make Pillow raise nearly anything
+                continue
     return headers
 
 

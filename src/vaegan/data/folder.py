@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..errors import UserError, printable
 from ..files import MAX_FILE, MAX_TEXT, read_bytes
 from .dataset import Collection, FileItems, fixed_split, index_labels, some_of
-from .image_file import FORMATS, SUFFIXES
+from .image_types import SUFFIXES, TYPES, Opened, open_image
 from .tables import TABLES, read_rows, table_rows
 
 _TRAIN, _HELD_OUT = ("train", "training"), ("test", "testing", "val", "valid", "validation")
@@ -48,11 +47,11 @@ class ZipMember:
         self.path = path
         self._zip: zipfile.ZipFile | None = None
 
-    def __call__(self, position: int) -> Image.Image:
+    def __call__(self, position: int) -> Opened:
         """Open one image."""
         if self._zip is None:
             self._zip = zipfile.ZipFile(self.path)
-        return Image.open(io.BytesIO(_unpacked(self._zip, position, MAX_FILE)), formats=FORMATS)
+        return open_image(io.BytesIO(_unpacked(self._zip, position, MAX_FILE)))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "_zip": None}
@@ -66,7 +65,6 @@ def _unpacked(archive: zipfile.ZipFile, position: int, limit: int = MAX_TEXT) ->
 def list_folder(path: Path) -> Collection:
     """List the images in a folder and its subfolders; UserError if there are none."""
     try:
-        open_image = partial(Image.open, formats=FORMATS)
         return collect_files(path, list(_walk(path)), open_image, lambda at: read_bytes(Path(at)))
     except OSError as error:
         raise UserError(f"{error.filename or path}: {error.strerror or error}; give a folder you can read") from error
@@ -123,17 +121,15 @@ def plain_name(name: str) -> str:
 
 
 def collect_files(
-    path: Path, files: list[File], open_image: Callable[[Any], Image.Image], read: Callable[[Any], bytes]
+    path: Path, files: list[File], open_: Callable[[Any], Opened], read: Callable[[Any], bytes]
 ) -> Collection:
-    """Make a collection of the images among the files of a folder or archive; ``open_image`` can be pickled."""
+    """Make a collection of the images among the files of a folder or archive; ``open_`` can be pickled."""
     files = sorted((file for file in files if not _is_hidden(file.name)), key=lambda file: file.name)
     whole = [file for file in files if file.stamp]
     images = [file for file in whole if is_image(file.name)]
     if not images:
         among = f" among {some_of((file.name for file in files), 'files')}" if files else ""
-        raise UserError(
-            f"{path}: no images found{among}; it needs PNG, JPEG, WebP or BMP files, or a subfolder per class"
-        )
+        raise UserError(f"{path}: no images found{among}; it needs {TYPES} files, or a subfolder per class")
     wrapper = _wrapper([file.name for file in images])
     sides = _split_folders([file.name.removeprefix(wrapper) for file in images])
     inside = [file for file in images if not sides or file.name.removeprefix(wrapper).split("/")[0] in sides]
@@ -154,7 +150,7 @@ def collect_files(
     return Collection(
         name=printable(path.resolve().name if path.is_dir() else path.stem),
         where=str(path),
-        items=FileItems(open_image, [file.place for file in inside], _fingerprint(path, inside)),
+        items=FileItems(open_, [file.place for file in inside], _fingerprint(path, inside)),
         names=names,
         split=fixed_split(names, [sides[name.split("/")[0]] for name in names]) if sides else None,
         labels=labels,

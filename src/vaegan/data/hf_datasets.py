@@ -14,20 +14,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..errors import UserError, first_line
 from .dataset import Collection, FileItems, Split
-from .image_file import FORMATS
+from .image_types import Opened, open_image
 
 HUB = "hf:"
 _HELD_OUT = ("test", "validation", "valid", "val")
 
 
-def _open_row(tables: Sequence[Any], column: str, place: tuple[int, int]) -> Image.Image:
+def _open_row(tables: Sequence[Any], column: str, place: tuple[int, int]) -> Opened:
     """Open the image of a table's row, in a column of undecoded images."""
     image = tables[place[0]][place[1]][column]
-    return Image.open(image["path"] if image["bytes"] is None else io.BytesIO(image["bytes"]), formats=FORMATS)
+    return open_image(image["path"] if image["bytes"] is None else io.BytesIO(image["bytes"]))
 
 
 def list_hub(source: str) -> Collection:

@@ -1,22 +1,22 @@
-"""One image file -> one array: upright, without transparency, cropped, resized.
+"""One image -> one array: upright, without transparency, cropped, resized.
 
-Grey, RGB, CMYK and palette images become grey or RGB; transparent ones are laid on white; 16 bits are scaled to 8
-(65535 -> 255); the EXIF orientation is applied. Resizing is Pillow's Lanczos filter with its support scaled to the
-reduction, so nothing aliases. This is the only place that decides the type of an image's numbers (`Target.dtype`).
+Grey, RGB, CMYK and palette images become grey or RGB; transparent ones are laid on white, unless four channels are
+wanted; the EXIF orientation is applied. Images of 16 bits, of floats or of more channels keep their numbers, unless
+another type is wanted (65535 -> 255). Resizing is Pillow's Lanczos filter with its support scaled to the reduction, so
+nothing aliases.
 """
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..files import MAX_PIXELS
+from ..pixels import BYTES, Depth, Numbers, PixelFormat
+from .image_types import ArrayImage, Opened
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp")
 _ORIENTATION = 0x0112  # EXIF 2.3, table 4; values 5 to 8 exchange width and height
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -29,6 +29,18 @@ _UPRIGHT = {
 }
 
 
+GREY = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+
+
+class UnfitError(ValueError):
+    """An image cannot be what is wanted of it: it has other channels."""
+
+
+class OutOfRangeError(UnfitError):
+    """Numbers of an image are outside of the range that they should be in."""
+
+
 @dataclass(frozen=True)
 class ImageHeader:
     """Size and colour of an image as its file states them."""
@@ -36,6 +48,9 @@ class ImageHeader:
     width: int  # pixels, after the EXIF orientation
     height: int  # likewise
     colour: bool  # whether it may hold anything but greys
+    channels: int | None = None  # of an array; None of a picture, which can have 1 to 4
+    depth: Depth = "uint8"  # type of its numbers
+    alpha: bool = True  # whether the last of 2 or 4 channels is opacity
 
 
 @dataclass(frozen=True)
@@ -44,10 +59,16 @@ class Target:
 
     height: int  # pixels
     width: int  # pixels
-    channels: int  # 1 (grey) or 3 (RGB)
+    channels: int  # 1 (grey), 3 (RGB), 2 or 4 (with opacity); of an array any number
     crop: Literal["center", "none"] = "center"  # 'none' squeezes the whole image
     crop_size: int | None = None  # side of a square to crop, in pixels of the original; None for the largest rectangle
-    dtype: ClassVar = np.dtype(np.uint8)  # type of the prepared numbers
+    pixels: PixelFormat = BYTES  # of the prepared numbers
+    range: tuple[float, float] | None = None  # numbers of the files that are 0 and 1; as `PixelFormat.of` if None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the prepared numbers."""
+        return np.dtype(self.pixels.dtype)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -55,16 +76,47 @@ class Target:
         return self.height, self.width, self.channels
 
 
-def read_header(image: Image.Image) -> ImageHeader:
-    """Return size and colour of an opened image without decoding it."""
+def read_header(image: Opened) -> ImageHeader:
+    """Return size and kind of an opened image without decoding it."""
+    if isinstance(image, ArrayImage):
+        has_choice = image.depth == "uint8" and (image.channels in (1, 3) or image.alpha)
+        channels = None if has_choice else image.channels
+        return ImageHeader(image.width, image.height, image.channels >= 3, channels, image.depth, image.alpha)
     width, height = image.size
     if _orientation(image) >= 5:
         width, height = height, width
-    return ImageHeader(width, height, _has_colour(image))
+    depth = _depth(image)
+    return ImageHeader(width, height, _has_colour(image), None if depth == "uint8" else 1, depth)
 
 
-def prepare(image: Image.Image, target: Target) -> NDArray[np.uint8]:
-    """Decode an opened image to uint8 ``(H, W, C)``, JPEGs only as far as needed; ValueError above MAX_PIXELS."""
+def prepare(image: Opened, target: Target) -> Numbers:
+    """Decode an opened image to numbers ``(H, W, C)`` of the target's format, JPEGs only as far as needed.
+
+    Raises OutOfRangeError, or ValueError above MAX_PIXELS or if the image cannot have the target's channels.
+    """
+    scale, source = 1.0, PixelFormat.of(_depth(image), target.range)
+    if not isinstance(image, ArrayImage):
+        image, scale = _decoded(image, target)
+        if source == BYTES:
+            return target.pixels.converted(_fitted(_flat(image, target.channels), target, scale), source)
+    numbers = image.read() if isinstance(image, ArrayImage) else _numbers(image, target)
+    check_range(numbers, source)
+    numbers = target.pixels.converted(numbers, source)
+    picture = _picture(numbers, has_alpha=isinstance(image, ArrayImage) and image.alpha)
+    layers = _with_channels(numbers, target.channels) if picture is None else _flat(picture, target.channels)
+    fitted = np.clip(_fitted(layers, target, scale), target.pixels.low, target.pixels.high)  # resizing overshoots
+    return fitted.astype(target.dtype, copy=False)
+
+
+def check_range(numbers: Numbers, source: PixelFormat) -> None:
+    """Raise OutOfRangeError if some numbers of an image are not within the range of their format."""
+    low, high = numbers.min(), numbers.max()
+    if not (low >= source.low and high <= source.high):  # nor NaN
+        raise OutOfRangeError(f"its values are {low:g} to {high:g}, not within {source.low:g} to {source.high:g}")
+
+
+def _decoded(image: Image.Image, target: Target) -> tuple[Image.Image, float]:
+    """Return a picture decoded and upright, and its scale if it was decoded at a smaller size."""
     full_width, full_height = image.size
     crop_width, crop_height = _crop_size(full_width, full_height, target, 1.0)
     factor = min(full_width / crop_width, full_height / crop_height)
@@ -75,14 +127,30 @@ def prepare(image: Image.Image, target: Target) -> NDArray[np.uint8]:
     image.load()
     if (transpose := _UPRIGHT.get(_orientation(image))) is not None:
         image = image.transpose(transpose)
-    image = _flat(image, target.channels)
-    width, height = _crop_size(image.width, image.height, target, scale)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    if (width, height) != image.size:
-        image = image.crop((left, top, left + width, top + height))
-    if image.size != (target.width, target.height):
-        image = image.resize((target.width, target.height), Image.Resampling.LANCZOS)
-    return np.asarray(image, target.dtype).reshape(target.shape)
+    return image, scale
+
+
+def _fitted(layers: Image.Image | Numbers, target: Target, scale: float) -> Numbers:
+    """Return a picture, or an array ``(H', W', C)``, cropped and resized, as an array."""
+    width, height = layers.size if isinstance(layers, Image.Image) else layers.shape[1::-1]
+    crop_width, crop_height = _crop_size(width, height, target, scale)
+    left, top = (width - crop_width) // 2, (height - crop_height) // 2
+    if isinstance(layers, Image.Image):
+        layers = layers.crop((left, top, left + crop_width, top + crop_height))
+    else:
+        layers = layers[top : top + crop_height, left : left + crop_width]
+    size = (target.width, target.height)
+    if isinstance(layers, Image.Image):
+        picture = layers if layers.size == size else layers.resize(size, Image.Resampling.LANCZOS)
+        return np.asarray(picture, np.uint8).reshape(target.shape)
+    return layers if layers.shape == target.shape else _resized(layers, size)
+
+
+def _resized(numbers: Numbers, size: tuple[int, int]) -> Numbers:
+    """Return an array resized to (width, height), each channel by itself in float32; integers are rounded."""
+    planes = [Image.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in np.moveaxis(numbers, 2, 0)]
+    resized = np.stack([np.asarray(plane.resize(size, Image.Resampling.LANCZOS)) for plane in planes], axis=2)
+    return resized if numbers.dtype.kind == "f" else np.round(resized)
 
 
 def _crop_size(width: int, height: int, target: Target, scale: float) -> tuple[int, int]:
@@ -107,11 +175,48 @@ def _orientation(image: Image.Image) -> int:
     return value if value in _UPRIGHT else 1
 
 
+def _depth(image: Opened) -> Depth:
+    if isinstance(image, ArrayImage):
+        return image.depth
+    return "uint16" if image.mode.startswith("I") else "float32" if image.mode == "F" else "uint8"
+
+
+def _numbers(image: Image.Image, target: Target) -> Numbers:
+    """Return a decoded picture as an array ``(H, W, C)``."""
+    depth = _depth(image)
+    numbers = np.asarray(_flat(image, target.channels) if depth == "uint8" else image)
+    if depth == "uint16":  # Pillow may have more bits; it gives colour of 16 bits as 8 bits already
+        numbers = np.clip(numbers, 0, 65535).astype(np.uint16)
+    return numbers.reshape(image.height, image.width, -1)
+
+
+def _picture(numbers: Numbers, *, has_alpha: bool) -> Image.Image | None:
+    """Return an array of bytes as a picture; None if it is not one."""
+    channels = numbers.shape[2]
+    if numbers.dtype != np.uint8 or not (channels in (1, 3) or (channels in (2, 4) and has_alpha)):
+        return None
+    return Image.fromarray(numbers[..., 0] if channels == 1 else np.ascontiguousarray(numbers))
+
+
+def _with_channels(numbers: Numbers, channels: int) -> Numbers:
+    """Return an array with so many channels: as it is, colour as grey, or grey as colour; else ValueError."""
+    own = numbers.shape[2]
+    if own == channels:
+        return numbers
+    if (own, channels) == (1, 3):
+        return numbers.repeat(3, axis=2)
+    if (own, channels) == (3, 1):
+        grey = numbers @ GREY
+        return (grey if numbers.dtype.kind == "f" else np.round(grey))[..., None].astype(numbers.dtype)
+    raise UnfitError(f"it has {own} channels, not {channels}")
+
+
 def _flat(image: Image.Image, channels: int) -> Image.Image:
-    """Return the image as 8-bit grey or RGB, on white where it is transparent."""
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow gives colour of 16 bits as 8 bits already
-        values = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
-        image = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    """Return the image as grey or RGB, on white where it is transparent, or with opacity as a channel of its own."""
+    if channels in (2, 4):
+        return image.convert("LA" if channels == 2 else "RGBA")
+    if channels not in (1, 3):
+        raise UnfitError(f"it has {len(image.getbands())} channels, not {channels}")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -124,4 +229,4 @@ def _has_colour(image: Image.Image) -> bool:
         entry = len(image.palette.rawmode or image.palette.mode)  # bytes; RGB or BGR come first
         colours = np.frombuffer(bytes(image.palette.palette), np.uint8).reshape(-1, entry)[:, :3]
         return bool((colours != colours[:, :1]).any())
-    return image.mode not in ("1", "L", "LA", "La") and not image.mode.startswith("I")
+    return image.mode not in ("1", "L", "LA", "La", "F") and not image.mode.startswith("I")

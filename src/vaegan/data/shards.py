@@ -22,13 +22,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..errors import UserError
 from ..files import MAX_FILE, MAX_TEXT
 from .dataset import Collection, FileItems, index_labels
 from .folder import File, collect_files, plain_name
-from .image_file import FORMATS
+from .image_types import Opened, open_image
 from .tables import read_rows
 
 _CLASS, _JSON = "cls", "json"
@@ -42,9 +41,9 @@ _Beside = dict[str, Place]  # places of the texts beside an image, by suffix
 _Read = Callable[[Place], bytes]
 
 
-def open_member(paths: Sequence[Path], place: Place) -> Image.Image:
+def open_member(paths: Sequence[Path], place: Place) -> Opened:
     """Open the image at a place."""
-    return Image.open(io.BytesIO(content(paths, place, MAX_FILE)), formats=FORMATS)
+    return open_image(io.BytesIO(content(paths, place, MAX_FILE)))
 
 
 def content(paths: Sequence[Path], place: Place, limit: int = MAX_TEXT) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..config import DataSettings
 from ..errors import UserError, nearest
+from ..pixels import PixelFormat
 from ..settings_io import checked
 from .arrays import list_array
 from .dataset import Collection, ImageData, Progress
@@ -66,7 +67,12 @@ _PATHS = "a folder of images, .zip, .tar, .npy or .npz"
 
 
 def open_data(
-    source: str | Path | DataSettings, *, on_progress: Progress | None = None, quiet: bool = False, **settings: Any
+    source: str | Path | DataSettings,
+    *,
+    on_progress: Progress | None = None,
+    quiet: bool = False,
+    pixels: PixelFormat | None = None,
+    **settings: Any,
 ) -> ImageData:
     """Open a source, decoding it unless the cache has it.
 
@@ -75,6 +81,7 @@ def open_data(
             .npz or .tar (also a pattern of shards, see `vaegan.data.shards`), or settings, which name their source.
         on_progress: called with ``(done, total)`` while images are decoded.
         quiet: leave it to the caller to log the notes on the data.
+        pixels: type and range of the images' numbers; as in the files if None.
         settings: any other fields of `vaegan.config.DataSettings`, such as ``size=64``.
 
     Raises:
@@ -82,8 +89,8 @@ def open_data(
     """
     base = source.model_dump() if isinstance(source, DataSettings) else {"source": str(source)}
     opening = checked(DataSettings, base | settings)
-    images = open_stream(opening, on_progress) if opening.stream else _find(opening)
-    data = images if isinstance(images, ImageData) else prepare_data(images, opening, on_progress)
+    images = open_stream(opening, on_progress, pixels) if opening.stream else _find(opening)
+    data = images if isinstance(images, ImageData) else prepare_data(images, opening, on_progress, pixels)
     for note in () if quiet else data.notes:
         _log.warning("%s", note)
     return data

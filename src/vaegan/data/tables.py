@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import UserError, printable
 from .dataset import some_of
-from .image_file import SUFFIXES
+from .image_types import SUFFIXES
 
 ATTRIBUTES, _JSON_LINES = "attributes.csv", "metadata.jsonl"
 TABLES = (ATTRIBUTES, "metadata.csv", _JSON_LINES)

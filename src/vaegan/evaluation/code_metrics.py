@@ -2,12 +2,12 @@
 
 No likelihood of pixels was trained in a VAE/GAN, and others were trained with one or the other. So that models can be
 compared, pixels are taken as Gaussian around the decoded code, all with the one variance that makes the images most
-probable, and images of 8 bits as spread over their cells (see `metrics.likelihood`).
+probable, and integers as spread over their cells (see `metrics.likelihood`). Floats have no cells: for them the density
+is that at the images as they are, and bits per dimension are not defined.
 """
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +28,6 @@ from ..metrics.likelihood import (
     optimal_variance,
 )
 from ..models import Model
-from ..pixels import to_unit
 from ..progress import paced
 from .reference import RealImages
 
@@ -57,12 +56,9 @@ def likelihood_figures(model: Model, real: RealImages) -> Figures:
 
 
 def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor) -> Figures:
-    images, seed, size, world = real.images.images, real.seed, real.batch_size, real.world
+    images, seed, size, world = real.images, real.seed, real.batch_size, real.world
     condition = model.condition_of(real.images)
-    num_dims = images[0].size
-
-    def x_of(rows: slice) -> Tensor:
-        return to_unit(torch.from_numpy(np.array(images[rows])))
+    num_dims, cell = images.images[0].size, images.pixels.cell
 
     def decoder_of(rows: slice) -> Callable[[Tensor], Tensor]:
         c = None if condition is None else condition[rows]
@@ -70,24 +66,25 @@ def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor) -> Figur
 
     def error_of(rows: slice) -> Tensor:
         decode = decoder_of(rows)
-        of_codes = mu[rows], logvar[rows], x_of(rows)
+        of_codes = mu[rows], logvar[rows], images.unit(rows)
         return expectation(lambda z, x: squared_error(decode(z), x), *of_codes, seed=seed + rows.start, batch_size=size)
 
     starts = world.own(range(0, len(mu), size))
     error = world.gathered({"error": error_of(slice(start, start + size))} for start in starts)["error"]
-    variance = optimal_variance(error, num_dims)
-    nll = gaussian_nll(error, num_dims, variance)
+    variance = optimal_variance(error, num_dims, cell)
+    nll = gaussian_nll(error, num_dims, variance, cell)
     kl = kl_per_dimension(mu.double(), logvar.double()).sum(1)
     few = slice(0, _NUM_BOUND)
-    pixels = gaussian_pixels(decoder_of(few), variance)
-    of_codes = mu[few], logvar[few], x_of(few)
+    pixels = gaussian_pixels(decoder_of(few), variance, cell)
+    of_codes = mu[few], logvar[few], images.unit(few)
     bound = importance_bound(pixels, *of_codes, num_draws=_NUM_DRAWS, seed=seed, batch_size=_NUM_BOUND, world=world)
+    bits = {"bits_per_dimension": bits_per_dimension(nll + kl, num_dims, cell)} if cell else {}  # floats have none
     return {
         "nll": bootstrap_mean(nll, seed=seed),
         "kl": bootstrap_mean(kl, seed=seed),
         "elbo": bootstrap_mean(-(nll + kl), seed=seed),
         "importance_bound": bootstrap_mean(bound, seed=seed),
-        "bits_per_dimension": bootstrap_mean(bits_per_dimension(nll + kl, num_dims), seed=seed),
+        **{name: bootstrap_mean(values, seed=seed) for name, values in bits.items()},
         "pixel_deviation": Figure(variance**0.5, num=len(error), seed=seed),
     }
 

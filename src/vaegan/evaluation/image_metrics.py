@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
+from ..data.dataset import ImageSet
 from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.distances import Moments, frechet_distance
 from ..metrics.extractors.features import FeatureExtractor
@@ -22,7 +23,6 @@ from ..metrics.memorisation import copying_score, placements
 from ..models import Model
 from .reference import (
     NUM_COPIES,
-    Images,
     RealImages,
     batches_of,
     decoded,
@@ -39,7 +39,7 @@ Row = dict[str, Tensor]
 
 def baseline_figures(real: RealImages) -> Figures:
     """Return figures of the real-data baseline."""
-    batches = batches_of(real.baseline_images.images, real.batch_size, real.world)
+    batches = batches_of(real.baseline_images, real.batch_size, real.world)
     values = real.world.gathered(map(_sharpness, batches))
     return real.baseline | _means(values, real.seed) | label_figures(real.baseline_features, real)
 
@@ -78,7 +78,7 @@ def reconstruction_figures(model: Model, real: RealImages) -> Figures:
         errors["feature_distance"] = mean_squared_error(of_x_tilde, of_x)
         return errors | _sharpness(x_tilde) | {"features": of_x_tilde}
 
-    pairs = reconstructions_of(model, real.images.images, real.batch_size, c, real.world)
+    pairs = reconstructions_of(model, real.images, real.batch_size, c, real.world)
     values = real.world.gathered(itertools.starmap(row, pairs))
     features = values.pop("features")
     return _means(values, real.seed) | _distribution(features, real)
@@ -157,14 +157,14 @@ def _divergence(p: Tensor, q: Tensor, num: int, seed: int, value: float) -> Figu
     return Figure(value, max(low, 0.0), high, num, seed)
 
 
-def moments_of(images: Images, extractor: FeatureExtractor, batch_size: int = 256) -> Moments:
-    """Return mean and covariance of the features of images, bytes `(N, H, W, C)` or floats `(N, C, H, W)` in [0, 1]."""
+def moments_of(images: ImageSet, extractor: FeatureExtractor, batch_size: int = 256) -> Moments:
+    """Return mean and covariance of the features of images."""
     return Moments(extractor.features(batch, batch_size=batch_size) for batch in batches_of(images, batch_size))
 
 
 def quick_scores(
     model: Model,
-    images_held_out: Images,
+    images_held_out: ImageSet,
     extractor: FeatureExtractor,
     num: int,
     seed: int = 0,
@@ -195,7 +195,7 @@ def quick_scores(
         scores["frechet_samples"] = frechet_distance(Moments(features), reference)
         on_samples(features)
     if model.encoder is not None and model.decoder is not None:
-        pairs = reconstructions_of(model, images_held_out[:num], batch_size, condition)
+        pairs = reconstructions_of(model, images_held_out.take(slice(num)), batch_size, condition)
         made = features_of(extractor, (x_tilde for _, x_tilde in pairs))
         scores["frechet_reconstructions"] = frechet_distance(Moments(made), reference)
     return scores

@@ -12,11 +12,9 @@ from functools import cached_property
 from itertools import repeat
 from pathlib import Path
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.cache import cache_folder
@@ -30,7 +28,6 @@ from ..metrics.figures import Figures
 from ..metrics.memorisation import find_nearest
 from ..metrics.precision_recall import Manifold, overlap
 from ..models import Model
-from ..pixels import to_unit
 from ..progress import paced
 
 log = logging.getLogger("vaegan")
@@ -66,14 +63,14 @@ class RealImages:
 
     def to_training(self, pixels: Tensor) -> Tensor:
         """Return the distance `(B,)` of each image's `pixels`, `(B, D)`, to the nearest training image."""
-        chunks = (self.pixels.features(batch) for batch in batches_of(self.data.train.images, _CHUNK))
+        chunks = (self.pixels.features(batch) for batch in batches_of(self.data.train, _CHUNK))
         return find_nearest(pixels, chunks, 1)[0][:, 0]
 
     @cached_property
     def held_out_to_training(self) -> Tensor:
         """The same of held-out images, `(B,)`."""
         images = self.data.test.some(NUM_COPIES, self.seed)
-        return self.to_training(features_of(self.pixels, batches_of(images.images, self.batch_size)))
+        return self.to_training(features_of(self.pixels, batches_of(images, self.batch_size)))
 
     @cached_property
     def baseline(self) -> Figures:
@@ -122,7 +119,7 @@ def _cached_features(
     if not world.any(features is None, world.device):
         assert features is not None
         return features
-    batches = batches_of(images.images, batch_size, world)
+    batches = batches_of(images, batch_size, world)
     features = world.gathered({"features": extractor.features(x, batch_size=len(x))} for x in batches)["features"]
     if world.local_rank == 0:
         with written_beside(path) as beside:
@@ -130,21 +127,15 @@ def _cached_features(
     return features
 
 
-Images = NDArray[np.uint8] | Tensor
-"""Bytes `(N, H, W, C)`, or floats in [0, 1] `(N, C, H, W)`."""
-
-
-def batches_of(images: Images, batch_size: int, world: World = ALONE) -> Iterator[Tensor]:
+def batches_of(images: ImageSet, batch_size: int, world: World = ALONE) -> Iterator[Tensor]:
     """Yield images as float `(B, C, H, W)` in [0, 1], on the CPU; of several processes each its own batches."""
     starts = world.own(range(0, len(images), batch_size))
     for start in paced(starts, len(starts), "measuring"):
-        part = images[start : start + batch_size]
-        batch = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
-        yield to_unit(batch) if batch.dtype == torch.uint8 else batch.cpu()
+        yield images.unit(slice(start, start + batch_size))
 
 
 def reconstructions_of(
-    model: Model, images: Images, batch_size: int, condition: Tensor | None = None, world: World = ALONE
+    model: Model, images: ImageSet, batch_size: int, condition: Tensor | None = None, world: World = ALONE
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield originals and reconstructions, float `(B, C, H, W)` in [0, 1], on the CPU; ``condition`` is `(N, A)`."""
     for x, c in zip(batches_of(images, batch_size, world), _split(condition, batch_size, world), strict=False):

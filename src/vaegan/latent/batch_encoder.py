@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..data.dataset import ImageSet
 from ..data.image_file import Target, prepare
+from ..data.image_types import ArrayImage, open_image
 from ..models import load
+from ..pixels import Numbers
 from ..runs.trained_on import data_of_run
 from .latent_shards import latents_of
 
@@ -24,7 +25,7 @@ class BatchEncoder:
 
     Args:
         model: a run folder, the folder of a saved model, or an id on the hub.
-        column: of images: files as bytes, or uint8 arrays `(H, W, C)` or `(H, W)`; cropped and resized as the run's
+        column: of images: files as bytes, or arrays `(H, W, C)` or `(H, W)`; cropped and resized as the run's
             images, unless they have the model's size.
         scaled: multiply latents by the model's scale factor.
         flip: add latents of the images mirrored left to right.
@@ -48,12 +49,14 @@ class BatchEncoder:
         self._model = load(model, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
         channels, height, width = self._model.image_shape
         data = data_of_run(model)
-        self._target = Target(height, width, channels, data.crop, data.crop_size)
+        self._target = Target(height, width, channels, data.crop, data.crop_size, self._model.pixels, data.range)
         self._column, self._scaled, self._flip, self._batch_size = column, scaled, flip, batch_size
 
     def __call__(self, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return the batch with float32 columns ``latents`` and ``latents_flip`` (if asked), as in the shards."""
-        images = ImageSet(np.stack([self._prepared(image) for image in batch[self._column]]), ())
+        images = ImageSet(
+            np.stack([self._prepared(image) for image in batch[self._column]]), (), pixels=self._model.pixels
+        )
         made = {
             name: latents_of(self._model, images, self._scaled, self._batch_size, flip=flip).numpy()
             for name, flip in (("latents", False), ("latents_flip", True))
@@ -61,10 +64,10 @@ class BatchEncoder:
         }
         return {name: values for name, values in batch.items() if name != self._column} | made
 
-    def _prepared(self, image: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _prepared(self, image: bytes | Numbers) -> Numbers:
         if isinstance(image, bytes):
-            return prepare(Image.open(io.BytesIO(image)), self._target)
+            return prepare(open_image(io.BytesIO(image)), self._target)
         pixels = image if image.ndim == 3 else image[..., None]
         if pixels.shape == self._target.shape and pixels.dtype == self._target.dtype:
             return pixels
-        return prepare(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), self._target)
+        return prepare(ArrayImage(lambda: pixels, pixels.shape, pixels.dtype), self._target)

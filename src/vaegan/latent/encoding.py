@@ -18,18 +18,18 @@ from torch import Tensor
 from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
 from ..models import Model
-from ..pixels import to_unit
+from ..pixels import Numbers
 from ..progress import paced
 
 
 def encode_batches(
-    model: Model, images: NDArray[np.uint8], *, condition: Tensor | None = None, batch_size: int = 256
+    model: Model, images: Numbers, *, condition: Tensor | None = None, batch_size: int = 256
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield mu and logvar (None of a plain autoencoder), each `(b, Z)` on the CPU, of one batch after another.
 
     Args:
         model: has an encoder.
-        images: uint8 `(N, H, W, C)` as the model wants them; may be a memory map.
+        images: numbers `(N, H, W, C)` in the format `model.pixels`; may be a memory map.
         condition: of each image, `(N, A)`, for a conditional model.
         batch_size: images at a time.
 
@@ -38,14 +38,14 @@ def encode_batches(
     """
     for start in range(0, len(images), batch_size):
         batch = slice(start, start + batch_size)
-        x = to_unit(torch.from_numpy(np.array(images[batch])))
+        x = model.pixels.to_unit(torch.from_numpy(np.array(images[batch])))
         c = None if condition is None else condition[batch]
         mu, *logvar = (t.cpu() for t in model.encoder_outputs(x, condition=c, batch_size=batch_size))
         yield mu, logvar[0] if logvar else None
 
 
 def encode_images(
-    model: Model, images: NDArray[np.uint8], *, condition: Tensor | None = None, batch_size: int = 256
+    model: Model, images: Numbers, *, condition: Tensor | None = None, batch_size: int = 256
 ) -> tuple[Tensor, Tensor | None]:
     """Return mu and logvar (None of a plain autoencoder), each `(N, Z)`; arguments as `encode_batches`."""
     batches = encode_batches(model, images, condition=condition, batch_size=batch_size)
@@ -78,7 +78,7 @@ def drawn_codes(
     generator = torch.Generator().manual_seed(seed)
     for start in range(0, len(chosen), batch_size):
         batch = chosen[start : start + batch_size]
-        x, c = to_unit(torch.from_numpy(images.images[batch])), model.condition_of(images, batch)
+        x, c = images.unit(batch), model.condition_of(images, batch)
         mu, *logvar = (t.cpu() for t in model.encoder_outputs(x, condition=c, batch_size=batch_size))
         yield mu + (0.5 * logvar[0]).exp() * torch.randn(mu.shape, generator=generator) if logvar else mu
 

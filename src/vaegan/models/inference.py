@@ -25,7 +25,7 @@ from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..networks import PARTS_OF_KIND, map_factor
 from ..networks.parts import evaluating
-from ..pixels import ImageRange
+from ..pixels import ImageRange, PixelFormat, Shown
 from ..priors import Prior
 
 
@@ -61,6 +61,7 @@ class InferenceModel(nn.Module):
         self.image_range = ImageRange(*map(float, image_range))
         self.architecture = None if architecture is None else dict(architecture)
         self.info: dict[str, Any] = dict(info or {})
+        self.pixels = PixelFormat(**self.info.get("pixels", {}))
         self.priors: dict[str, Prior] = dict(priors or {})
         self.folder: Path | None = None
 
@@ -79,6 +80,11 @@ class InferenceModel(nn.Module):
         """What makes the conditions, of labels, attributes or images; None if the model takes none."""
         plain = self.info.get("condition")
         return None if plain is None else Conditioning.from_json(plain)
+
+    @property
+    def shown(self) -> Shown:
+        """How its images are shown."""
+        return Shown(self.pixels, tuple(self.info.get("bands", ())))
 
     def condition_of(self, images: ImageSet, chosen: NDArray[np.int64] | slice = slice(None)) -> Tensor | None:
         """Return the condition `(B, A)` of images (those ``chosen``, or all); None for an unconditional model.

@@ -51,10 +51,12 @@ class Model(InferenceModel):
         architecture: arguments of `networks.build_parts` that made the networks; None for user-made ones.
         info: further facts to save (recipe, data, label names, seed, images seen ...), JSON-able. A conditional model's
             has `Conditioning.as_json()` under 'condition'; its networks take c `(B, A)` as second argument.
-            'default_prior' names the prior to sample from if none is named.
+            'default_prior' names the prior to sample from if none is named, 'pixels' the type and range of its images'
+            numbers (`PixelFormat.as_json()`; bytes without it), 'bands' the channels that pictures show.
         priors: fitted to the model's codes, by name.
 
     Attributes:
+        pixels: type and range of the numbers that its images are stored as.
         folder: that it was loaded from, beside which `save_pretrained` reads its run; None for a new model.
 
     Raises:

@@ -8,8 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..files import write_json, write_text, written_beside
-from ..pixels import to_uint8
-from ..report.grid import grid, write_picture
+from ..report.grid import Bytes, grid, write_picture
 from ..runs.locate import locate
 from ..runs.run_folder import CARD, EVALUATION, OF_A_MODEL, SETTINGS, VECTORS
 from ..settings_io import dump_yaml
@@ -51,7 +50,8 @@ def write_pretrained(
         write_json(folder / EVALUATION, facts.evaluation)
     about = "" if default_prior is None else f"{NUM_SAMPLES} new images, from the prior {default_prior}"
     _say_left_out(model, facts, vectors)
-    pictures = dict(_write_pictures(samples, about, folder / IMAGES, facts.pictures))
+    shown = None if samples is None else model.shown.of_unit(samples)
+    pictures = dict(_write_pictures(shown, about, folder / IMAGES, facts.pictures))
     curves = (_CURVES, pictures.pop(_CURVES)) if _CURVES in pictures else None
     sizes = {part: sum(p.numel() for p in network.parameters()) for part, network in model.parts.items()}
     condition = model.conditioning.kind if model.conditioning else None
@@ -79,11 +79,11 @@ def _say_left_out(model: InferenceModel, facts: PublicFacts, vectors: Sequence[s
 
 
 def _write_pictures(
-    samples: Tensor | None, about_samples: str, folder: Path, taken: Mapping[str, Path]
+    samples: Bytes | None, about_samples: str, folder: Path, taken: Mapping[str, Path]
 ) -> Iterator[tuple[str, str]]:
     """Draw samples, copy what the run has drawn; yield each file with what it shows."""
     if samples is not None:
-        write_picture(folder / "samples.png", grid(to_uint8(samples), _COLUMNS, pad=0))
+        write_picture(folder / "samples.png", grid(samples, _COLUMNS, pad=0))
         yield f"{IMAGES}/samples.png", about_samples
     about = {"reconstructions": "held-out images, each above its reconstruction", "losses": "losses in training"}
     for name, path in taken.items():

@@ -16,10 +16,11 @@ import torch
 from pydantic import BaseModel, FiniteFloat
 from torch import Tensor
 
-from ..config import Architecture, Kind, PositiveInt, Side, Width
+from ..config import Architecture, Bands, Kind, PositiveInt, Side, Width
 from ..data.conditions import Conditioning
 from ..errors import UserError
 from ..files import read_json, remove, to_json, write_json, written_beside
+from ..pixels import BYTES, PixelFormat
 from ..runs.run_folder import DIFFUSERS_CLASS, DIFFUSERS_WEIGHTS, MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
 from ..settings_io import checked
 from ..version import __version__
@@ -41,6 +42,8 @@ class _Facts(BaseModel):
     latents_mean: tuple[FiniteFloat, ...] | None = None
     latents_std: tuple[FiniteFloat, ...] | None = None
     force_upcast: bool = True
+    pixels: PixelFormat = BYTES
+    bands: Bands = ()
     seed: int | None = None
     images: int | None = None
     pretrain_images: int | None = None

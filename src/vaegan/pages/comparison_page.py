@@ -1,6 +1,7 @@
 """The page of several models side by side: pictures and figures of all, section by section."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..config import KINDS
 from ..errors import UserError
@@ -10,6 +11,7 @@ from ..runs.compared_runs import Comparison
 from ..runs.opened import OpenedRun
 from ..views.reconstructions import reconstructions
 from ..views.samples import samples
+from ..views.view import View
 from . import comparison_tables as tables
 from .comparison_tables import head_of, summary_groups, summary_rows
 from .content import Block, Cell, Facts, Fold, Matrix, Note, Section
@@ -101,13 +103,24 @@ def _missing(comparison: Comparison, group: FigureGroup) -> list[Note]:
 def _reconstructions(comparison: Comparison, seed: int) -> Block:
     images = comparison.data.test.some(NUM_ORIGINALS, seed)
     caption = f"{len(images)} held-out images, and each model's reconstructions of them."
-    rows = {"original": images.images}
-    return _strips(comparison, rows, lambda run: reconstructions(run, images).images[0], caption)
+    rows = {"original": comparison.runs[0][0].shown(comparison.runs[0][0].originals(images))}
+    return _strips(comparison, rows, lambda run: _shown(comparison, reconstructions(run, images)), caption)
 
 
 def _samples(comparison: Comparison, prior: str, seed: int) -> Block:
     caption = f"{NUM_SAMPLES} samples of each model, drawn with the same seed."
-    return _strips(comparison, {}, lambda run: samples(run, NUM_SAMPLES, seed, prior or None).images[0], caption, LINES)
+
+    def make(run: OpenedRun) -> Bytes:
+        return _shown(comparison, samples(run, NUM_SAMPLES, seed, prior or None))
+
+    return _strips(comparison, {}, make, caption, LINES)
+
+
+def _shown(comparison: Comparison, view: View) -> Bytes:
+    """Return the images of a view with the bands of the first run."""
+    bands = comparison.runs[0][0].shown.bands
+    images: Bytes = replace(view, shown=replace(view.shown, bands=bands)).pictures[0]
+    return images
 
 
 def _strips(

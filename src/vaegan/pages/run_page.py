@@ -12,6 +12,7 @@ from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..latent.clustering import default_k, kmeans, pca_map
 from ..metrics.figures import info_of
+from ..pixels import BYTES, channels_in_words
 from ..report.scatter import scatter_block
 from ..runs.opened import OpenedRun, number_of_parameters
 from ..runs.run_folder import Record
@@ -81,7 +82,8 @@ def _facts(run: OpenedRun) -> Facts:
         model = run.model()
         channels, height, width = model.image_shape
         pairs += [
-            ("images", f"{height} × {width}, {'grey' if channels == 1 else 'colour'}"),
+            ("images", f"{height} × {width}, {channels_in_words(channels)}"),
+            *([("numbers of an image", model.pixels.words)] if model.pixels != BYTES else []),
             ("dimensions of z", str(model.latent_dim)),
             *([("conditional on", model.conditioning.kind)] if model.conditioning else []),
             *((f"{name} parameters", f"{num:,}") for name, num in number_of_parameters(model).items()),
@@ -139,7 +141,7 @@ def view_block(view: View, alts: Sequence[str] = (), lines: int = 1) -> Block:
     if view.is_sequence:
         return picture(view.picture(), alts[0] if alts else view.caption, view.caption)
     alts = alts or [f"Row of images: {name}" for name in view.rows]
-    return strips(view.images, view.caption, alts, view.rows, view.columns, lines)
+    return strips(view.pictures, view.caption, alts, view.rows, view.columns, lines)
 
 
 def _sentence(text: str) -> str:
@@ -191,7 +193,7 @@ def _clusters(subject: Subject) -> list[Block]:
     mu, _ = subject.run.encode(images)
     k = subject.k or default_k(images.label_names)
     clusters = kmeans(mu, k, seed=subject.seed)
-    view = cluster_gallery(images, clusters, NUM_MEMBERS, blank=127)
+    view = cluster_gallery(images, clusters, NUM_MEMBERS, blank=0.5, shown=subject.run.shown)
     scores = [(info_of(name).title, f"{value:.3f}") for name, value in label_scores(clusters, images).items()]
     caption = f"k-means with {k} clusters on the codes of {len(mu):,} {subject.whose} images. {view.caption}"
     points = pca_map(mu).numpy()

@@ -31,7 +31,6 @@ from ..metrics.extractors.learned import fingerprint_of, num_images_for
 from ..metrics.figures import Figures
 from ..metrics.image_quality import laplacian_variance, mean_squared_error
 from ..models import Model
-from ..pixels import to_unit
 
 log = logging.getLogger("vaegan")
 MAIN_SIMILARITIES = ("cosine", "centred_cosine", "mse")
@@ -60,7 +59,7 @@ class Regressor:
 
     def of_images(self, images: ImageSet, batch_size: int) -> Tensor:
         """Return the predicted attributes `(N, A)` of images."""
-        return torch.cat([self.values(x) for x in batches_of(images.images, batch_size)])
+        return torch.cat([self.values(x) for x in batches_of(images, batch_size)])
 
 
 def open_regressor(
@@ -101,7 +100,7 @@ def _fit(data: ImageData, conditioning: Conditioning, seed: int, num_images: int
     targets = (values - torch.tensor(conditioning.offset)) / torch.tensor(conditioning.scale)
 
     def loss(network: Classifier, chosen: Tensor) -> Tensor:
-        error = network(to_unit(torch.from_numpy(images.images[chosen.numpy()]))) - targets[chosen]
+        error = network(images.unit(chosen.numpy())) - targets[chosen]
         is_known = ~error.isnan()
         mean: Tensor = torch.where(is_known, error, 0).square().sum() / is_known.sum().clamp_min(1)
         return mean
@@ -145,7 +144,7 @@ def _similarities(predicted: Tensor, images: ImageSet, regressor: Regressor, see
 
 def pixels_of_real(images: ImageSet, *, seed: int, batch_size: int) -> Figures:
     """Return the sharpness of real images, which that of reconstructions and samples is compared with."""
-    values = torch.cat([laplacian_variance(x) for x in batches_of(images.images, batch_size)])
+    values = torch.cat([laplacian_variance(x) for x in batches_of(images, batch_size)])
     return dict.fromkeys(("reconstruction_sharpness", "sample_sharpness"), bootstrap_mean(values, seed=seed))
 
 
@@ -153,7 +152,7 @@ def pixels_of_model(model: Model, images: ImageSet, *, seed: int, batch_size: in
     """Return the figures of an unconditional model; those of reconstructions only if it has an encoder."""
     values: dict[str, list[Tensor]] = {}
     if model.encoder is not None:
-        for x, x_tilde in reconstructions_of(model, images.images, batch_size):
+        for x, x_tilde in reconstructions_of(model, images, batch_size):
             values.setdefault("reconstruction_mse", []).append(mean_squared_error(x_tilde, x))
             values.setdefault("reconstruction_sharpness", []).append(laplacian_variance(x_tilde))
     samples = samples_of(model, len(images), seed, "normal", batch_size)

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import Config, DataSettings
@@ -19,7 +18,7 @@ from ..files import read_mapping
 from ..latent.attribute_vectors import AttributeVectors, load_vectors
 from ..latent.encoding import encode_batches, joined
 from ..models import Model
-from ..pixels import to_uint8
+from ..pixels import Numbers, Shown
 from ..settings_io import load_yaml
 from .locate import Place, locate, run_name
 from .run_folder import DATA, RECORDS, SETTINGS, Record, read_records
@@ -35,8 +34,9 @@ class OpenedRun:
     """A snapshot of a run or saved model: what was read once stays, even if training continues.
 
     ``path`` is a run folder, its ``model`` or ``best``, the folder of a saved model, or an id on the hub; ``data`` says
-    where its images are (None: as in its own settings), ``watch`` shows the progress of slow work, and ``model`` takes
-    the place of the one that is saved. Raises UserError if there is neither a run nor a model.
+    where its images are (None: as in its own settings), ``watch`` shows the progress of slow work, ``model`` takes the
+    place of the one that is saved, and ``bands`` of the channels that pictures show.
+    Raises UserError if there is neither a run nor a model.
     """
 
     def __init__(
@@ -48,8 +48,10 @@ class OpenedRun:
         batch_size: int = 256,
         watch: Watch[Any] = lambda steps, num, what: steps,
         model: Model | None = None,
+        bands: tuple[int, ...] = (),
     ) -> None:
         self.path, self.device, self.batch_size, self.watch = Path(path), device, batch_size, watch
+        self.bands = bands
         self.place: Place = locate(path)
         self.name = run_name(path)
         self._data_settings, self._model = data, model
@@ -59,7 +61,12 @@ class OpenedRun:
     def reopened(self) -> "OpenedRun":
         """Return the same run as it is saved now, with the images that are open already."""
         run = OpenedRun(
-            self.path, data=self._data_settings, device=self.device, batch_size=self.batch_size, watch=self.watch
+            self.path,
+            data=self._data_settings,
+            device=self.device,
+            batch_size=self.batch_size,
+            watch=self.watch,
+            bands=self.bands,
         )
         run._data = self._data
         return run
@@ -91,6 +98,12 @@ class OpenedRun:
             self._model = Model.from_folder(self.place.folder(), device=self.device)
         return self._model
 
+    @property
+    def shown(self) -> Shown:
+        """How its images are shown; UserError if they have no such bands."""
+        model = self.model()
+        return (Shown(model.pixels, self.bands) if self.bands else model.shown).checked(model.image_shape[0])
+
     def evaluation(self) -> dict[str, Any] | None:
         """Return what `vaegan evaluate` measured of this very model; None if it did not."""
         return self.place.evaluation(self.model().digest())
@@ -106,15 +119,15 @@ class OpenedRun:
         return vectors
 
     def data(self) -> ImageData:
-        """Return the images it was trained on and those held out, in the model's size, or raise UserError."""
+        """Return the images it was trained on and those held out, in the model's size and type, or raise UserError."""
         if self._data is None:
-            settings = self.data_settings
+            settings, model = self.data_settings, self.model()
             if not settings.source:
-                name = self.model().info.get("data", "unnamed")
+                name = model.info.get("data", "unnamed")
                 raise UserError(
                     f"{self.path} has no record of where its images ({name}) are; name them with --data SOURCE"
                 )
-            data = self._data = open_data(settings.for_shape(self.model().image_shape), quiet=True)
+            data = self._data = open_data(settings.for_shape(model.image_shape), quiet=True, pixels=model.pixels)
             record = read_mapping(self.place.run / DATA) if self.place.run else {}
             if record.get("fingerprint") != data.fingerprint:  # of its own images, training has said them
                 for note in data.notes:
@@ -148,18 +161,26 @@ class OpenedRun:
             self._encoded = images, joined(self.watch(batches, -(-num // self.batch_size), "encoding"), num)
         return self._encoded[1]
 
-    def decode(self, codes: Tensor, condition: Tensor | None = None) -> NDArray[np.uint8]:
-        """Return images uint8 `(..., H, W, C)` of codes `(..., Z)`, under a condition that expands to `(..., A)`."""
+    def originals(self, images: ImageSet) -> Numbers:
+        """Return the numbers `(N, H, W, C)` of images, in the model's format."""
+        same = images.pixels == self.model().pixels
+        return images.images if same else self.model().pixels.converted(images.images, images.pixels)
+
+    def decode(self, codes: Tensor, condition: Tensor | None = None) -> Numbers:
+        """Return images `(..., H, W, C)` in the model's format of codes `(..., Z)`, under a condition.
+
+        The condition expands to `(..., A)`.
+        """
         model = self.model()
         channels, height, width = model.image_shape
         flat = codes.reshape(-1, codes.shape[-1])
         c = None if condition is None else condition.expand(*codes.shape[:-1], -1).reshape(len(flat), -1)
-        images = np.empty((len(flat), height, width, channels), np.uint8)
+        images = np.empty((len(flat), height, width, channels), model.pixels.dtype)
         starts = range(0, len(flat), self.batch_size)
         for start in self.watch(starts, len(starts), "decoding"):
             chunk = slice(start, start + self.batch_size)
             own = None if c is None else c[chunk]
-            images[chunk] = to_uint8(model.decode(flat[chunk], condition=own, batch_size=self.batch_size))
+            images[chunk] = model.pixels.from_unit(model.decode(flat[chunk], condition=own, batch_size=self.batch_size))
         return images.reshape(*codes.shape[:-1], height, width, channels)
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ..config import KINDS, Config
 from ..kinds import ended_in_pretraining
 from ..metrics.figures import GROUPS, Figure, info_of, plain, shown_in
+from ..pixels import channels_in_words
 from .public_facts import PublicFacts
 
 UNKNOWN_LICENSE = "unknown"
@@ -97,7 +98,7 @@ class CardFacts:
 def write_card(facts: CardFacts) -> str:
     """Return the card as Markdown under its YAML."""
     channels, height, width = facts.image_shape
-    colour = "grey" if channels == 1 else "colour"
+    colour = channels_in_words(channels)
     phrase, paper = facts.phrase, _PAPERS.get(facts.kind)
     link = f" ([arXiv:{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}))" if paper else ""
     lead = (

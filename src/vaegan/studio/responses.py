@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..pixels import to_uint8
+from ..pixels import Numbers, Shown
 from ..report.grid import Bytes, to_image
 from ..views.view import View
 from ..views.write import write_view
@@ -27,7 +27,7 @@ DIGITS = 6  # of numbers in JSON; float32 has about 7
 def view_response(form: Form, view: View, *, name: str, **more: Any) -> Response:
     """Return a view as JSON with more fields, PNG, GIF (a frame per image or column) or npz (images, codes)."""
     if form == "json":
-        plain: dict[str, Any] = {"images": [data_uri(image) for row in view.images for image in row]}
+        plain: dict[str, Any] = {"images": [data_uri(image) for row in view.pictures for image in row]}
         if view.codes is not None:
             plain["codes"] = rounded(view.codes.flatten(0, 1))
         return JSON(plain | more)
@@ -39,9 +39,10 @@ def view_response(form: Form, view: View, *, name: str, **more: Any) -> Response
         return attachment(path.read_bytes(), f"{name}.{form}")
 
 
-def sequence(images: Tensor | Bytes, codes: Tensor | None = None) -> View:
-    """Return images, floats `(N, C, H, W)` in [0, 1] or uint8 `(N, H, W, C)`, and codes `(N, Z)` as a view."""
-    return View(to_uint8(images)[None], codes=None if codes is None else codes[None], is_sequence=True)
+def sequence(shown: Shown, images: Tensor | Numbers, codes: Tensor | None = None) -> View:
+    """Return images, floats `(N, C, H, W)` in [0, 1] or numbers `(N, H, W, C)`, and codes `(N, Z)` as a view."""
+    numbers = shown.pixels.from_unit(images) if isinstance(images, Tensor) else images
+    return View(numbers[None], codes=None if codes is None else codes[None], is_sequence=True, shown=shown)
 
 
 def npz_response(name: str, **arrays: Any) -> Response:

@@ -106,7 +106,7 @@ class ModelVersion:
 
     def __init__(self, served: ServedModel, run: OpenedRun, id: str) -> None:
         self.served, self.run, self.id = served, run, id
-        self.name, self.model = served.name, run.model()
+        self.name, self.model, self.shown = served.name, run.model(), run.shown
         self.vectors: AttributeVectors | None
         try:
             self.vectors = run.vectors()

@@ -10,6 +10,7 @@ from a mixture of Gaussians, quickly fitted to codes z ~ q(z|x) of training imag
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ from ..files import read_json
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
 from ..metrics.extractors.learned import Learned, num_images_for
 from ..models import Model
-from ..pixels import to_unit
 from ..priors.gaussian import Gaussian
 from ..priors.mixture import BLOCK, Mixture, fit_components
 from ..runs.run_folder import BEST, MODEL_CONFIG, RunFolder
@@ -51,11 +51,11 @@ class BestModel:
     ) -> None:
         self.folder, self.extractor, self.num = folder, extractor, num
         held_out, encoded = data.test.some(num, _SEED), data.train.some(NUM_CODES, _SEED)
-        self.images = np.array(held_out.images)
+        self.images = replace(held_out, images=np.array(held_out.images))
         self.labels = None if held_out.labels is None else np.bincount(held_out.labels)
         self.reference = moments_of(self.images, extractor)
         self.c = None if conditioning is None else conditioning.of_images(held_out)
-        self.to_encode = torch.from_numpy(np.array(encoded.images))
+        self.to_encode = replace(encoded, images=np.array(encoded.images))
         self.c_to_encode = None if conditioning is None else conditioning.of_images(encoded)
         self.best = _best_in(folder)
 
@@ -92,7 +92,7 @@ class BestModel:
         """Codes to decode samples from, (num, Z); None where the model has a true prior or nothing to sample with."""
         if model.encoder is None or model.kind == "ae" or len(self.to_encode) < 2:
             return None
-        z = model.encode(to_unit(self.to_encode), sample=True, seed=_SEED, condition=self.c_to_encode)
+        z = model.encode(self.to_encode.unit(), sample=True, seed=_SEED, condition=self.c_to_encode)
         return quick_mixture(z.cpu()).sample(self.num, seed=_SEED)
 
     def _count_labels(self, extractor: Learned, features: Tensor, real: NDArray[np.int64]) -> dict[str, list[int]]:

@@ -195,7 +195,11 @@ def build_batches(config: Config, data: ImageData, world: World, device: torch.d
     how = _how(config, world)
     batches = StreamBatches(data.stream, **how) if isinstance(data, StreamedData) else Batches(data.train, **how)
     augment = config.data.augment
-    return AugmentedBatches(batches, Augment(augment), device).at if augment != AugmentSettings() else batches.at
+    if augment != AugmentSettings():
+        return AugmentedBatches(batches, Augment(augment), device).at
+    if batches.pixels.dtype == "float32":
+        return lambda seen: batches.pixels.to_unit(batches.at(seen))
+    return batches.at
 
 
 def build_conditions(config: Config, model: Model, images: ImageSet, world: World) -> Callable[[int], Tensor] | None:
@@ -235,6 +239,7 @@ def loop_settings(config: Config, model: Model, epoch_images: int) -> LoopSettin
         epoch_images=epoch_images,
         latent_dim=model.latent_dim,
         image_range=model.image_range,
+        pixels=model.pixels,
         seed=config.seed,
         lr=learning_rates(config),
         lr_schedule=o.schedule,

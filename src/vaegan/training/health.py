@@ -18,7 +18,6 @@ from ..config import PARTS
 from ..losses import kl_per_dimension
 from ..models import Model
 from ..pages.run_sections import CHECK_WORDS, state_of
-from ..pixels import to_unit
 from .loop import Trainer
 from .snapshots import HeldOut
 
@@ -292,6 +291,6 @@ def code_usage(model: Model, held_out: HeldOut) -> dict[str, float | int] | None
     if model.encoder is None or model.kind == "ae":
         return None
     used = held_out.first(MOST_IMAGES)
-    mu, logvar = model.posterior(to_unit(used.images), condition=used.c)
+    mu, logvar = model.posterior(used.unit(), condition=used.c)
     nats = kl_per_dimension(mu, logvar).mean(0)
     return {"kl": float(nats.sum()), "dead": int(torch.sum(nats < INACTIVE_NATS)), "of": len(nats)}

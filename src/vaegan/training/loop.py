@@ -20,7 +20,7 @@ from ..objectives.balance import BalanceGate
 from ..objectives.diff_augment import AdaptiveProbability, DiscriminatorAugment
 from ..objectives.feature_discriminator import r1_gradients
 from ..objectives.interface import Autocast, Losses, StepResult
-from ..pixels import ImageRange
+from ..pixels import BYTES, ImageRange, PixelFormat
 from ..schedules import Cadence, KLContext, Plateau, kl_factor, lr_factor
 from .optimisers import Averages, assign_gradients, clip_gradients, laid_out
 
@@ -74,6 +74,7 @@ class LoopSettings:
         epoch_images: images of the training set.
         latent_dim: Z.
         image_range: values of black and white inside the networks.
+        pixels: type and range of images that are integers.
         seed: of all randomness.
         lr: part -> learning rate that the schedule starts from; of a part not named, that of its optimiser.
         pretrain_images: images before the model's own objective takes over, if there is one to pre-train with.
@@ -84,6 +85,7 @@ class LoopSettings:
     epoch_images: int
     latent_dim: int
     image_range: tuple[float, float] = (0.0, 1.0)
+    pixels: PixelFormat = BYTES
     seed: int = 0
     lr: dict[str, float] = field(default_factory=dict)
     lr_schedule: str = "constant"
@@ -103,7 +105,7 @@ class Trainer:
     Args:
         objective: a batch -> losses and gradients.
         optimisers: part -> optimiser of its trainable parameters.
-        batches: images seen -> this process's batch, uint8 (B, H, W, C) or float (B, C, H, W) in [0, 1].
+        batches: images seen -> this process's batch, integers (B, H, W, C) or float (B, C, H, W) in [0, 1].
         settings: numbers.
         device: where the networks are.
         world: the processes that train together.
@@ -226,9 +228,9 @@ class Trainer:
         return Record(self.images, self.steps, epoch, result.losses, norms, result.routes, frozenset(skipped), applied)
 
     def network_range(self, batch: Tensor) -> Tensor:
-        """Move uint8 (B, H, W, C) or float (B, C, H, W) in [0, 1] to the device, as float in the network's range."""
+        """Move integers (B, H, W, C) or float (B, C, H, W) in [0, 1] to the device, as float in the network's range."""
         x, image_range = batch.to(self.device, non_blocking=True), ImageRange(*self.settings.image_range)
-        return image_range.from_unit(x) if x.is_floating_point() else image_range.from_bytes(x)
+        return image_range.from_unit(x) if x.is_floating_point() else image_range.from_bytes(x, self.settings.pixels)
 
     def kl_factor(self) -> float:
         """The factor of the KL schedule on its weight now."""

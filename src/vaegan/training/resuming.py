@@ -10,6 +10,7 @@ from ..data import SOURCES, ImageData
 from ..data.sources import absolute
 from ..errors import UserError
 from ..files import check_apart, is_leftover, read_mapping, write_json
+from ..pixels import BYTES, PixelFormat
 from ..runs.run_folder import DATA, LOCK, SETTINGS, RunFolder, clear_run, is_run, written_files
 from ..runs.trained_on import paths_of_run
 from ..settings_io import dump_yaml, setting_names
@@ -79,9 +80,18 @@ def check_same_data(run: RunFolder, config: Config, data: ImageData) -> None:
         write_json(run.data_path, now)
 
 
+def recorded_pixels(run: RunFolder) -> PixelFormat | None:
+    """Return the format of the images that a run was trained on; None if it has no record of them."""
+    record = read_mapping(run.data_path)
+    return PixelFormat(**record.get("pixels", {})) if record else None
+
+
 def _described(config: Config, data: ImageData, before: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return what data.json says; ``before`` are absolute paths that hold wherever the run is resumed."""
-    values = {"name": data.name, "train": data.num_train, "test": len(data.test), "fingerprint": data.fingerprint}
+    values: dict[str, Any] = {"name": data.name, "train": data.num_train, "test": len(data.test)}
+    values["fingerprint"] = data.fingerprint
+    if data.pixels != BYTES:
+        values["pixels"] = data.pixels.as_json()
     if config.model.condition != "none":
         conditions, names = data.train.labels_as_attributes()
         values["conditions"] = hashlib.sha256(repr(names).encode() + conditions.tobytes()).hexdigest()[:32]

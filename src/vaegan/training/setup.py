@@ -17,13 +17,14 @@ from ..data.conditions import conditioning_of
 from ..distributed import World, synchronise_batch_norms
 from ..models import Model
 from ..objectives.likelihoods import Layers
+from ..pixels import BYTES, Shown
 from ..runs.run_folder import RunFolder
 from ..runs.trained_on import located
 from . import factories
 from .device import autocast_for, choose_form, computes_bf16, copies, describe_device, layout_of
 from .loop import Trainer
 from .optimisers import Averages
-from .resuming import check_same_data
+from .resuming import check_same_data, recorded_pixels
 
 log = logging.getLogger("vaegan")
 
@@ -49,7 +50,9 @@ def set_up(
 ) -> Setup:
     """Open the data and build what trains; ``before`` are the settings of the run that is ``resumed``, if any."""
     place = located(config.data, resumed.path) if resumed else config.data
-    data = world.once_per_machine(lambda: open_data(place), device)
+    pixels = recorded_pixels(resumed) if resumed else None
+    data = world.once_per_machine(lambda: open_data(place, pixels=pixels), device)
+    Shown(data.pixels, config.bands).checked(data.image_shape[0])
     for line in () if resumed else data.summary():  # before steps are timed; of a finished run it is not said
         log.info("%s", line)
     if resumed:
@@ -112,6 +115,10 @@ def _describe(config: Config, data: ImageData, device: torch.device) -> dict[str
         "seed": config.seed,
         "device": describe_device(device),
     }
+    if data.pixels != BYTES or data.pixels.alpha:
+        info["pixels"] = data.pixels.as_json()
+    if config.bands:
+        info["bands"] = list(config.bands)
     if config.train.pretrain_epochs:  # in whole batches
         size = config.train.batch_size
         info["pretrain_images"] = -(-round(config.train.pretrain_epochs * data.num_train) // size) * size

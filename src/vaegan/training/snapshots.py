@@ -12,6 +12,7 @@ from ..data import ImageSet
 from ..models import Model
 from ..objectives import Noise
 from ..objectives.interface import Losses
+from ..pixels import BYTES, PixelFormat
 from ..report.animation import numbered_pictures, write_animation
 from ..report.curves import draw_losses
 from ..report.grid import Bytes, write_picture
@@ -34,20 +35,27 @@ Terms = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The held-out images, uint8 (N, H, W, C), and their conditions (N, A), that snapshots are measured on."""
+    """The held-out images as a batch has them, and their conditions (N, A), that snapshots are measured on."""
 
-    images: Tensor
+    images: Tensor  # integers (N, H, W, C), or float (N, C, H, W) in [0, 1]
     c: Tensor | None = None
+    pixels: PixelFormat = BYTES
 
     @classmethod
     def of(cls, setup: Setup) -> "HeldOut":
         """The first held-out images of a run, as many as its settings say."""
         images = first_held_out(setup)
-        return cls(torch.from_numpy(images.images), setup.model.condition_of(images))
+        are_floats = images.pixels.dtype == "float32"
+        numbers = images.unit() if are_floats else torch.from_numpy(images.images)
+        return cls(numbers, setup.model.condition_of(images), images.pixels)
 
     def first(self, num: int) -> "HeldOut":
         """The first ``num`` of them."""
-        return HeldOut(self.images[:num], None if self.c is None else self.c[:num])
+        return replace(self, images=self.images[:num], c=None if self.c is None else self.c[:num])
+
+    def unit(self) -> Tensor:
+        """The images as float (N, C, H, W) in [0, 1]."""
+        return self.images if self.images.is_floating_point() else self.pixels.to_unit(self.images)
 
 
 def first_held_out(setup: Setup, at_most: int | None = None) -> ImageSet:

@@ -15,7 +15,6 @@ from ..latent.attribute_check import LEVEL, NUM_DRAWS, Effect, check_vectors
 from ..latent.attribute_vectors import AttributeVectors, VectorMethod, find_attribute, find_vectors, sweep
 from ..metrics.extractors.classifier import balanced_accuracy, train_classifier
 from ..metrics.figures import finite_or_none
-from ..pixels import to_unit
 from ..runs.opened import OpenedRun
 from .view import View
 
@@ -89,12 +88,12 @@ def attribute_edits(
         columns += [f"+ {name}" if strength == 1 else f"{strength:+g} × {name}" for strength in strengths]
     stacked = torch.stack(codes, dim=1)
     edited = np.array(run.decode(stacked, None if c is None else c[:, None]))
-    edited[:, 0] = images.images
+    edited[:, 0] = run.originals(images)
     caption = (
         "Each row is an image, its reconstruction, and the latter with the vector of an attribute or label added: "
         "the mean code of training images with it minus the mean code of those without it."
     )
-    return View(edited, columns=columns, codes=stacked, caption=caption)
+    return View(edited, shown=run.shown, columns=columns, codes=stacked, caption=caption)
 
 
 def attribute_effects(
@@ -114,9 +113,9 @@ def attribute_effects(
     targets, truth = (
         has_attribute(attribute_values(part, vectors.names), vectors.thresholds) for part in (train, held_out)
     )
-    classifier = train_classifier(torch.from_numpy(np.array(train.images)), targets, seed=seed)
+    classifier = train_classifier(train, targets, seed=seed)
     model, size = run.model(), run.batch_size
-    x, c = to_unit(torch.from_numpy(np.array(held_out.images))), model.condition_of(held_out)
+    x, c = held_out.unit(), model.condition_of(held_out)
 
     def predict(z: Tensor) -> Tensor:
         chunks = [slice(start, start + size) for start in range(0, len(z), size)]

@@ -4,26 +4,24 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..latent.clustering import ALGORITHMS, Clusters, kmeans, principal_components
 from ..metrics.label_scores import SCORES
-from ..pixels import to_unit
-from ..report.grid import Bytes
+from ..pixels import Numbers, Shown
 from ..report.scatter import Grouping
 from ..runs.opened import Watch
 from .view import View
 
 
-def gallery(images: Bytes, clusters: Clusters, num: int, blank: int) -> Bytes:
+def gallery(images: Numbers, clusters: Clusters, num: int, blank: float) -> Numbers:
     """Return for each of K clusters the ``num`` images `(N, H, W, C)` nearest to its centre, `(K, num, H, W, C)`.
 
     The nearest comes first; tiles left over where a cluster has fewer have the value ``blank``.
     """
-    tiles = np.full((len(clusters.centres), num, *images.shape[1:]), blank, np.uint8)
+    tiles = np.full((len(clusters.centres), num, *images.shape[1:]), blank, images.dtype)
     for cluster, row in enumerate(tiles):
         nearest = clusters.nearest(cluster, num).numpy()
         row[: len(nearest)] = images[nearest]
@@ -43,10 +41,17 @@ def cluster_names(clusters: Clusters, labels: NDArray[Any] | None, label_names: 
     return names
 
 
-def cluster_gallery(images: ImageSet, clusters: Clusters, num: int, blank: int = 255) -> View:
-    """Return a cluster in each row, `(K, num, H, W, C)`: its images nearest to its centre, the nearest first."""
+def cluster_gallery(
+    images: ImageSet, clusters: Clusters, num: int, blank: float = 1.0, shown: Shown | None = None
+) -> View:
+    """Return a cluster in each row, `(K, num, H, W, C)`: its images nearest to its centre, the nearest first.
+
+    Tiles left over are ``blank``, from 0 (black) to 1 (white).
+    """
+    shown = shown or Shown(images.pixels)
     return View(
-        gallery(images.images, clusters, num, blank),
+        gallery(images.images, clusters, num, images.pixels.low + blank * images.pixels.span),
+        shown=shown,
         rows=cluster_names(clusters, images.labels, images.label_names),
         caption="Each row is a cluster, the images nearest to its centre first, with the most frequent label.",
     )
@@ -98,7 +103,7 @@ def clusterings(
     cluster = ALGORITHMS[method]
     points = {"codes": (codes, cluster)}
     if baselines:
-        pixels = to_unit(torch.from_numpy(images.images)).permute(0, 2, 3, 1).flatten(1)
+        pixels = images.unit().permute(0, 2, 3, 1).flatten(1)
         # Pixels have too many dimensions for the covariances of a mixture.
         points |= {"pixels": (pixels, kmeans), "PCA": (principal_components(pixels, codes.shape[1]), cluster)}
     jobs = [(name, seed) for name in points for seed in seeds]

@@ -59,7 +59,7 @@ def paths(
         "times the mean step (constant speed has 1)."
     )
     facts = (("detour", f"{detour:.2f}"), ("largest step", f"{largest:.2f} times the mean"))
-    return View(images, codes=codes, plays_back=True, facts=facts, caption=caption)
+    return View(images, shown=run.shown, codes=codes, plays_back=True, facts=facts, caption=caption)
 
 
 def _between(ends: Tensor, steps: int, method: PathMethod, is_square: bool) -> Tensor:

@@ -11,8 +11,9 @@ def reconstructions(run: OpenedRun, images: ImageSet) -> View:
     codes, _ = run.encode(images)
     return View(
         run.decode(codes[None], run.model().condition_of(images)),
+        shown=run.shown,
         codes=codes[None],
-        originals=images.images[None],
+        originals=run.originals(images)[None],
         labels=images.labels,
         names=images.names,
         is_sequence=True,
@@ -24,4 +25,4 @@ def triptych_of(run: OpenedRun, images: ImageSet, seed: int = 0) -> Bytes:
     """Return one picture, uint8 `(H', W', C)`: images, reconstructions, and samples under the same conditions."""
     model, view = run.model(), reconstructions(run, images)
     made = run.decode(model.sample_codes(len(images), seed), model.condition_of(images))
-    return triptych(images.images, view.images[0], made)
+    return triptych(*map(run.shown, (run.originals(images), view.images[0], made)))

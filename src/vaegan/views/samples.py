@@ -42,6 +42,7 @@ def samples(
         }[model.conditioning.kind]
     return View(
         run.decode(codes[None], c),
+        shown=run.shown,
         codes=codes[None],
         labels=indices,
         is_sequence=True,

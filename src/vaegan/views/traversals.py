@@ -5,7 +5,6 @@ import torch
 
 from ..data.dataset import ImageSet
 from ..latent.code_paths import order_by_kl, traverse
-from ..pixels import WHITE
 from ..runs.opened import OpenedRun
 from .view import View
 
@@ -34,7 +33,7 @@ def traversals(
     if images is None:
         ends = run.decode(traverse(z, range(model.latent_dim), [-reach, reach]), c)
         change, order = torch.from_numpy(np.ptp(ends.astype(float), axis=1)).flatten(1).mean(1).sort(descending=True)
-        measures = [f"{bytes_ / WHITE:.3f}" for bytes_ in change.tolist()]
+        measures = [f"{difference / model.pixels.span:.3f}" for difference in change.tolist()]
         meaning = f"the mean change of a pixel from -{reach:g} to {reach:g}, of 1 from black to white"
         facts: tuple[tuple[str, str], ...] = (("mean change of a pixel, first dimension", measures[0]),)
     else:
@@ -53,6 +52,7 @@ def traversals(
     codes = traverse(z, order[:num], values)
     return View(
         run.decode(codes, c),
+        shown=run.shown,
         rows=[f"z{d}, {measure}" for d, measure in zip(order[:num].tolist(), measures, strict=False)],
         columns=[f"{value:+.3g}" if value else "0" for value in values.tolist()],
         codes=codes,

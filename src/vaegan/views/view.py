@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..pixels import AS_BYTES, Numbers, Shown
 from ..report.grid import Bytes, grid, sheet
 
 
@@ -14,11 +15,11 @@ from ..report.grid import Bytes, grid, sheet
 class View:
     """Pictures to show in a file, on a page, in a JSON answer or in a snapshot."""
 
-    images: Bytes  # uint8 `(R, K, H, W, C)`
+    images: Numbers  # `(R, K, H, W, C)`, of the format of `shown`
     rows: Sequence[str] = ()  # R names, or none
     columns: Sequence[str] = ()  # K names, or none
     codes: Tensor | None = None  # `(R, K, Z)` that the images were decoded from, or None
-    originals: Bytes | None = None  # what the images reconstruct, of the same shape, or None
+    originals: Numbers | None = None  # what the images reconstruct, of the same shape, or None
     labels: NDArray[np.int64] | Tensor | None = None  # int `(R K,)`, or None
     names: Sequence[str] | None = None  # R K names of the images, or None
     # whether the images are one sequence that wraps at any width, as samples are; otherwise rows and columns have a
@@ -28,6 +29,17 @@ class View:
     plays_back: bool = False  # whether an animation runs back to its start
     facts: Sequence[tuple[str, str]] = ()  # names and values, as text
     caption: str = ""  # what the images show
+    shown: Shown = AS_BYTES  # how the images become bytes
+
+    @property
+    def pictures(self) -> Bytes:
+        """The images as they are shown, uint8 `(R, K, H, W, 1 or 3)`."""
+        return self.shown(self.images)
+
+    @property
+    def original_pictures(self) -> Bytes | None:
+        """The originals likewise."""
+        return None if self.originals is None else self.shown(self.originals)
 
     def frames(self, scale: int | None = None) -> Iterator[Bytes]:
         """Yield the pictures of an animation: of a sequence an image each, else a column each with all rows."""
@@ -35,7 +47,8 @@ class View:
         def in_steps(images: Bytes) -> Bytes:
             return images[0][:, None] if self.is_sequence else images.swapaxes(0, 1)
 
-        images, originals = in_steps(self.images), None if self.originals is None else in_steps(self.originals)
+        images, originals = in_steps(self.pictures), self.original_pictures
+        originals = None if originals is None else in_steps(originals)
         steps = list(range(len(images)))
         for step in steps + (steps[-2:0:-1] if self.plays_back else []):
             above = None if originals is None else originals[step]
@@ -55,9 +68,10 @@ class View:
 
     def picture(self, scale: int | None = None) -> Bytes:
         """Return all images as one picture, uint8 `(H', W', C)`, with names at its edge; enlarged by ``scale``."""
+        images, originals = self.pictures, self.original_pictures
         if self.rows or self.columns:
-            return sheet(self.images, self.columns, self.rows, scale=scale)
-        flat = self.images.reshape(-1, *self.images.shape[2:])
-        per_row = self.per_row if self.is_sequence else self.images.shape[1]
-        originals = None if self.originals is None else self.originals.reshape(flat.shape)
+            return sheet(images, self.columns, self.rows, scale=scale)
+        flat = images.reshape(-1, *images.shape[2:])
+        per_row = self.per_row if self.is_sequence else images.shape[1]
+        originals = None if originals is None else originals.reshape(flat.shape)
         return grid(flat, per_row, scale=scale, originals=originals)

@@ -5,7 +5,7 @@
 | .png | one grid with the names of rows and columns at its edge; originals in rows above their images |
 | .gif | an animation: a frame for each image of a sequence, else for each column |
 | none | a folder of numbered PNGs 00000.png, 00001.png ..., with originals as 00000_original.png |
-| .npz | arrays: images uint8 (N, H, W, C), and where there are any originals, codes float32 (N, Z), labels, names |
+| .npz | arrays: images (N, H, W, C) in the model's type, and where there are any originals, codes, labels, names |
 
 Folder and arrays hold row after row; names are ``ROW / COLUMN`` where images have none of their own. All are written to
 a temporary path and then renamed, so none is ever incomplete.
@@ -20,8 +20,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from ..errors import UserError
 from ..files import check_free, folder_beside, written_beside
+from ..pixels import Numbers
 from ..report.animation import write_gif
-from ..report.grid import Bytes, to_image, write_picture
+from ..report.grid import to_image, write_picture
 from .view import View
 
 _FORMS = ".png (a grid), .gif (an animation), no extension (a folder of numbered PNGs) or .npz (arrays)"
@@ -99,7 +100,7 @@ def _write_npz(path: Path, view: View) -> None:
         np.savez_compressed(beside, **{name: array for name, array in arrays.items() if array is not None})
 
 
-def _flat(images: Bytes) -> Bytes:
+def _flat(images: Numbers) -> Numbers:
     """Return images row after row, `(R K, H, W, C)`."""
     return images.reshape(-1, *images.shape[2:])
 
@@ -109,6 +110,6 @@ def _write_folder(out: Path, view: View) -> None:
     made_by = PngInfo()
     made_by.add_text(*_SOFTWARE)
     with folder_beside(out) as beside:
-        for ending, images in (("", view.images), ("_original", view.originals)):
+        for ending, images in (("", view.pictures), ("_original", view.original_pictures)):
             for index, image in enumerate([] if images is None else _flat(images)):
                 to_image(image).save(beside / f"{index:05d}{ending}.png", pnginfo=made_by)

@@ -24,6 +24,7 @@ from ..dataset import Collection, FileItems, Split
 from ..downloads import download, find, root_of
 from ..folder import list_folder, list_zip
 from ..image_file import ImageHeader
+from ..image_types import Opened
 
 log = logging.getLogger("vaegan")
 SIZE = 64
@@ -69,10 +70,10 @@ def list_celeba(settings: DataSettings) -> Collection:
     return collection
 
 
-def _open_cropped(open_image: Callable[[Any], Image.Image], place: Any) -> Image.Image:
+def _open_cropped(open_image: Callable[[Any], Opened], place: Any) -> Image.Image:
     """Open an aligned image, cropped as in the paper."""
     with open_image(place) as image:
-        if image.size != _ALIGNED:
+        if not isinstance(image, Image.Image) or (image.width, image.height) != _ALIGNED:
             raise ValueError(f"{image.width}x{image.height} pixels, not {_ALIGNED[0]}x{_ALIGNED[1]}")
         return image.crop(_BOX)
 

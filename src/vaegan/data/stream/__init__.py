@@ -16,6 +16,7 @@ import numpy as np
 from ...config import DataSettings
 from ...errors import UserError
 from ...files import MAX_FILE, written_beside
+from ...pixels import PixelFormat
 from ..cache import cache_folder
 from ..dataset import ImageData, Progress, uniform
 from ..decoded import prepare_data
@@ -49,16 +50,18 @@ class StreamedData(ImageData):
         return f"{images}; {shards}; {len(self.train):,} stand for them where all would be needed", labels
 
 
-def open_stream(settings: DataSettings, on_progress: Progress | None = None) -> StreamedData:
+def open_stream(
+    settings: DataSettings, on_progress: Progress | None = None, pixels: PixelFormat | None = None
+) -> StreamedData:
     """Open shards to be read while training; UserError if they cannot be had."""
     folder = cache_folder(settings.cache) / "streams"
     store = ShardStore(folder / "shards", settings.store_size * 1e9)
     index = read_index(settings, store)
     name = Path(shown(settings.source)).stem
     samples = replace(list_shards(_samples(index, store, folder)), name=name, where=shown(settings.source))
-    data = prepare_data(samples, settings, on_progress)
+    data = prepare_data(samples, settings, on_progress, pixels)
     channels, height, width = data.image_shape
-    target = Target(height, width, channels, settings.crop, settings.crop_size)
+    target = Target(height, width, channels, settings.crop, settings.crop_size, data.pixels, settings.range)
     fingerprint = hashlib.sha256(f"{index.fingerprint()} {data.fingerprint}".encode()).hexdigest()[:32]
     own = {"stream": ShardReader(index, store, target, settings), "fingerprint": fingerprint}
     return StreamedData(**vars(data) | own)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...config import DataSettings
 from ...errors import UserError, printable
@@ -24,6 +23,7 @@ from ...progress import BEAT_SECONDS
 from ..dataset import FileItems, ImageSet
 from ..decode_pool import CHUNK, DecodedChunk, decode_chunk, num_cores, start_pool, submit
 from ..image_file import Target
+from ..image_types import Opened
 from ..shards import list_shards, open_member
 from .index import FETCHES, ShardIndex, listed, load_listing, training_images
 from .order import Numbers, ShardOrder
@@ -49,7 +49,7 @@ class ShardItems:
     def __len__(self) -> int:
         return len(self.which)
 
-    def __getitem__(self, index: int) -> Image.Image:
+    def __getitem__(self, index: int) -> Opened:
         """Open one image."""
         path, listing = self.files[self.which[index]]
         try:
@@ -162,6 +162,10 @@ class ShardReader:
         try:
             for future in pending.chunks:
                 chunk = future.result()
+                if chunk.refused:
+                    i, why = chunk.refused
+                    name = self._name(int(pending.shards[i]), int(pending.samples[i]))
+                    raise UserError(f"{name}: {why}; set --data.range LOW HIGH, or correct the image")
                 images[chunk.positions] = chunk.images
                 unreadable |= dict(chunk.unreadable)
         except BrokenProcessPool as error:

@@ -21,7 +21,7 @@ from PIL import Image
 from ...config import DataSettings
 from ...pixels import WHITE
 from ..dataset import Collection, Positions, Split
-from ..image_file import ImageHeader, Target
+from ..image_file import GREY, ImageHeader, Target
 
 Floats = NDArray[np.floating[Any]]  # float32 wherever images are drawn
 Size = tuple[int, int]  # height and width in pixels
@@ -140,7 +140,6 @@ NUM_TRAIN = 20_000
 NUM_TEST = 2_000
 SIZE = 64
 _SEED = 1512_09300
-_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -201,4 +200,4 @@ class DrawnItems:
     def read_chunk(self, indices: Positions, target: Target) -> NDArray[np.uint8]:
         """Draw images as uint8 ``(n, H, W, C)``."""
         images = in_pieces(self.paint, self.factors[indices], (target.height, target.width))
-        return images if target.channels == 3 else (images @ _GREY + 0.5).astype(np.uint8)[..., None]
+        return images if target.channels == 3 else (images @ GREY + 0.5).astype(np.uint8)[..., None]

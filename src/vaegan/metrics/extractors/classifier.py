@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...data.dataset import ImageSet
 from ...files import written_beside
-from ...pixels import to_unit
 from ...progress import Beat
 
 log = logging.getLogger("vaegan")
@@ -71,17 +71,17 @@ class Classifier(nn.Module):
         return torch.cat([self(chunk).sigmoid() for chunk in torch.split(x, batch_size)])
 
 
-def train_classifier(images: Tensor, targets: Tensor, *, seed: int = 0, num_images: int = 40_000) -> Classifier:
+def train_classifier(images: ImageSet, targets: Tensor, *, seed: int = 0, num_images: int = 40_000) -> Classifier:
     """Train a classifier of attributes, on the CPU in about a minute; options as in `fit`.
 
-    Images are uint8 `(N, H, W, C)`, targets `(N, A)`: 1 with and 0 without the attribute, NaN where unknown.
+    Targets are `(N, A)`: 1 with and 0 without the attribute, NaN where unknown.
     """
     weights = attribute_weights(targets)
 
     def loss(classifier: Classifier, chosen: Tensor) -> Tensor:
-        return attribute_loss(classifier(to_unit(images[chosen])), targets[chosen], weights)
+        return attribute_loss(classifier(images.unit(chosen.numpy())), targets[chosen], weights)
 
-    _, height, width, channels = images.shape
+    _, height, width, channels = images.images.shape
     shape = (channels, height, width)
     return fit(loss, len(images), shape, targets.shape[1], seed=seed, num_images=num_images)
 

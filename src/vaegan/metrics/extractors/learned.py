@@ -18,7 +18,6 @@ from torch import Tensor
 from ...data.conditions import find_thresholds, has_attribute
 from ...data.dataset import ImageData, ImageSet
 from ...errors import UserError
-from ...pixels import to_unit
 from .classifier import NUM_FEATURES, Classifier, attribute_loss, attribute_weights, fit, saved_or_trained
 
 log = logging.getLogger("vaegan")
@@ -84,7 +83,7 @@ def rotation_task(images: ImageSet) -> Task:
 
 def _batch(images: ImageSet, chosen: Tensor) -> Tensor:
     """Return the chosen images, float `(B, C, H, W)` in [0, 1]; they may lie in a file that is only mapped."""
-    return to_unit(torch.from_numpy(images.images[chosen.numpy()]))
+    return images.unit(chosen.numpy())
 
 
 def _has_classes(images: ImageSet) -> bool:

@@ -13,7 +13,6 @@ from ...errors import UserError
 from ...latent.clustering import ALGORITHMS, MAPS, MOST_CLUSTERS, Clusters, default_k
 from ...latent.code_paths import order_by_kl
 from ...latent.encoding import encode_images
-from ...pixels import to_uint8
 from ...views.clusters import cluster_gallery, cluster_names
 from ..http_errors import JSON
 from ..registry import Version
@@ -88,16 +87,17 @@ def clusters(
         arrays = {"codes": mu.numpy(), "clusters": result.assignment.numpy(), "centres": result.centres.numpy()}
         return npz_response(name, indices=indices, **arrays)
     if form != "json":
-        return view_response(form, cluster_gallery(images, result, shown), name=name)
+        return view_response(form, cluster_gallery(images, result, shown, shown=version.shown), name=name)
     names = cluster_names(result, images.labels, images.label_names)
     nearest = [result.nearest(cluster, shown).tolist() for cluster in range(len(names))]
+    pictures = version.shown(version.run.originals(images))
     listed = [
         {
             "name": names[cluster],
             "size": int((result.assignment == cluster).sum()),
             "centre": rounded(result.centres[cluster]),
             "indices": [int(indices[row]) for row in rows],
-            "images": [data_uri(images.images[row]) for row in rows],
+            "images": [data_uri(pictures[row]) for row in rows],
         }
         for cluster, rows in enumerate(nearest)
     ]
@@ -163,7 +163,7 @@ def _codes_of_any(version: ModelVersion) -> tuple[Tensor, Tensor | None]:
 
         def of_samples() -> tuple[Tensor, Tensor | None]:
             c = model.condition_in_turn(_KL_IMAGES)
-            images = to_uint8(model.sample(_KL_IMAGES, condition=c, batch_size=BATCH))
+            images = model.pixels.from_unit(model.sample(_KL_IMAGES, condition=c, batch_size=BATCH))
             return encode_images(model, images, condition=c, batch_size=BATCH)
 
         return version.slowly("codes of samples", of_samples)

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from ...latent.code_paths import PathMethod, mix, traverse
-from ...pixels import to_uint8
 from ...views.view import View
 from ..batched_inference import (
     MAX_CODES,
@@ -82,8 +81,8 @@ async def decode_codes(version: Version, body: ToDecode) -> Response:
     images = await decode_async(version, z, condition_of(version.model, body.condition, len(z)))
     name = f"{version.name}-decoded"
     if len(images) <= _MAX_INLINE and body.form in ("json", "png"):
-        return view_response(body.form, sequence(images, z), name=name)
-    return await run_in_threadpool(view_response, body.form, sequence(images, z), name=name)
+        return view_response(body.form, sequence(version.shown, images, z), name=name)
+    return await run_in_threadpool(view_response, body.form, sequence(version.shown, images, z), name=name)
 
 
 @router.post("/api/models/{model}/interpolate")
@@ -93,7 +92,7 @@ def interpolate_codes(version: Version, body: ToInterpolate) -> Response:
     places = torch.tensor(body.places) if body.places else _places(len(corners), body.steps, body.form == "gif")
     z = mix(corners, places, body.how)
     images = decode(version, z, condition_of(version.model, body.condition, len(z)))
-    view = sequence(images, z) if body.places else replace(sequence(images, z), per_row=body.steps)
+    view = replace(sequence(version.shown, images, z), per_row=None if body.places else body.steps)
     return view_response(body.form, view, name=f"{version.name}-interpolation", places=places.tolist())
 
 
@@ -104,10 +103,15 @@ def traverse_code(version: Version, body: ToTraverse) -> Response:
     values = torch.linspace(-body.reach, body.reach, body.steps)
     z = traverse(codes_of(version.model, [body.code])[0], body.dimensions, values)
     flat = z.flatten(0, 1)
-    pixels = to_uint8(decode(version, flat, condition_of(version.model, body.condition, len(flat))))
+    decoded = decode(version, flat, condition_of(version.model, body.condition, len(flat)))
+    numbers = version.model.pixels.from_unit(decoded)
     names = [f"z{dimension}" for dimension in body.dimensions]
     view = View(
-        pixels.reshape(*z.shape[:2], *pixels.shape[1:]), names, [f"{value:.3g}" for value in values.tolist()], z
+        numbers.reshape(*z.shape[:2], *numbers.shape[1:]),
+        names,
+        [f"{value:.3g}" for value in values.tolist()],
+        z,
+        shown=version.shown,
     )
     more = {"dimensions": body.dimensions, "values": values.tolist()}
     return view_response(body.form, view, name=f"{version.name}-dimensions", **more)

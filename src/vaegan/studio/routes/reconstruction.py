@@ -19,11 +19,12 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ...data.dataset import ImageSet, some_rows
-from ...data.image_file import FORMATS, Target, prepare
+from ...data.image_file import Target, UnfitError, prepare
+from ...data.image_types import FORMATS, TYPES, Opened, open_image
 from ...errors import first_line
 from ...files import MAX_PIXELS
 from ...losses import kl_per_dimension
-from ...pixels import to_uint8, to_unit
+from ...pixels import BYTES, to_uint8
 from ...report.grid import Bytes
 from ...views.view import View
 from ..batched_inference import RequestedCondition, condition_of, decode, encode
@@ -35,11 +36,10 @@ from ..served_model import ModelVersion, Split
 
 router = APIRouter(tags=["images"])
 WHITE = 0.5  # error of a pixel that is drawn white
-_FORMATS = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 _decoding = threading.Lock()
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below by a bound of our own
 
-Upload = Annotated[UploadFile, File(description="PNG, JPEG, WebP or BMP of any size; it is cropped and resized")]
+Upload = Annotated[UploadFile, File(description=f"{TYPES}, of any size; it is cropped and resized")]
 ConditionText = Annotated[
     str, Form(alias="told", max_length=10_000, description="condition of conditional models, JSON as in /decode")
 ]
@@ -71,7 +71,8 @@ def examples(
     images = version.images(split)
     chosen = some_rows(len(images), num, seed)
     more = {"indices": chosen.tolist(), "labels": [label_of(images, int(i)) for i in chosen], "of": len(images)}
-    return view_response("json", sequence(images.images[chosen]), name="examples", **more)
+    view = sequence(version.shown, version.run.originals(images.take(chosen)))
+    return view_response("json", view, name="examples", **more)
 
 
 @router.get("/api/models/{model}/examples/{index}")
@@ -83,10 +84,10 @@ def example(
     if index >= len(images):
         raise Refused(404, f"there is no {split} image {index}; there are 0 to {len(images) - 1}")
     chosen = np.array([index])
-    x = to_unit(torch.from_numpy(np.array(images.images[chosen])))
+    x = images.unit(chosen)
     label = label_of(images, index)
     if model.encoder is None:
-        return view_response(form, sequence(x), name=f"{version.name}-{split}-{index}", label=label)
+        return view_response(form, sequence(version.shown, x), name=f"{version.name}-{split}-{index}", label=label)
     more = {"label": label, "index": index, "split": split, "told": _words_of_condition(version, images, index)}
     return _reconstructed(version, x, model.condition_of(images, chosen), form, **more)
 
@@ -123,8 +124,8 @@ def _reconstructed(version: ModelVersion, x: Tensor, c: Tensor | None, form: Ans
     name = f"{version.name}-reconstruction"
     if form == "json":
         more |= {
-            "original": data_uri(to_uint8(x)[0]),
-            "reconstruction": data_uri(to_uint8(x_tilde)[0]),
+            "original": data_uri(version.shown.of_unit(x)[0]),
+            "reconstruction": data_uri(version.shown.of_unit(x_tilde)[0]),
             "error_map": data_uri(errors),
             "code": rounded(mu[0]),
             "deviation": rounded((0.5 * rest[0][0]).exp()) if rest else None,
@@ -132,37 +133,48 @@ def _reconstructed(version: ModelVersion, x: Tensor, c: Tensor | None, form: Ans
             "mean_absolute_error": float((x - x_tilde).abs().mean()),
             "mean_squared_error": float((x - x_tilde).square().mean()),
         }
-        return view_response("json", sequence(x_tilde, mu), name=name, **more)
-    colours = [to_uint8(image.expand(1, 3, -1, -1))[0] for image in (x, x_tilde)]
+        return view_response("json", sequence(version.shown, x_tilde, mu), name=name, **more)
+    pictures = (version.shown.of_unit(image)[0] for image in (x, x_tilde))
+    colours = [np.broadcast_to(picture, errors.shape) for picture in pictures]
     columns = ("original", "reconstruction", f"absolute error (white = {WHITE})")
     view = View(np.stack([*colours, errors])[None], columns=columns, codes=mu.expand(1, 3, -1))
     return view_response(form, view, name=name)
 
 
 def read_upload(file: UploadFile, version: ModelVersion) -> Tensor:
-    """Return an uploaded PNG, JPEG, WebP or BMP as `(1, C, H, W)` in [0, 1], prepared like the model's images.
+    """Return an uploaded file as `(1, C, H, W)` in [0, 1], prepared like the model's images.
 
-    Raises Refused: 415 if it is not such a file, 413 if it has too many pixels, 422 if it is damaged.
+    Raises Refused: 415 if it is not such a file, 413 if it has too many pixels, 422 if it is damaged or does not fit.
     """
     content, settings = file.file.read(), version.served.data_settings
     channels, height, width = version.model.image_shape
     with _decoding:
         try:
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            image = _open(content, version)
         except Image.DecompressionBombError as error:
             raise Refused(413, f"the image has too many pixels; at most {MAX_PIXELS:,} are read") from error
         except UnidentifiedImageError as error:
-            raise Refused(415, f"cannot read this file as an image; send {_FORMATS}") from error
+            raise Refused(415, f"cannot read this file as an image; send {TYPES}") from error
         except Exception as error:  # damaged headers raise all kinds of errors
             raise Refused(422, f"the image is damaged ({first_line(error)[:120]}); send it again or another") from error
         if image.width * image.height > MAX_PIXELS:
             size = f"{image.width:,} x {image.height:,}"
             raise Refused(413, f"the image has {size} pixels; at most {MAX_PIXELS:,} are read, make it smaller")
         try:
-            pixels = prepare(image, Target(height, width, channels, settings.crop, settings.crop_size))
+            how = (settings.crop, settings.crop_size, version.model.pixels, settings.range)
+            numbers = prepare(image, Target(height, width, channels, *how))
+        except UnfitError as error:
+            raise Refused(422, f"the image does not fit this model: {error}") from error
         except Exception as error:  # as do damaged pixels
             raise Refused(422, f"the image is damaged ({first_line(error)[:120]}); send it again or another") from error
-    return to_unit(torch.from_numpy(np.array(pixels))[None])
+    return version.model.pixels.to_unit(torch.from_numpy(np.array(numbers))[None])
+
+
+def _open(content: bytes, version: ModelVersion) -> Opened:
+    """Open a file: of the types that Pillow reads, unless the model needs others."""
+    if version.model.pixels == BYTES and version.model.image_shape[0] <= 4:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    return open_image(io.BytesIO(content))
 
 
 def _condition(version: ModelVersion, text: str) -> Tensor | None:

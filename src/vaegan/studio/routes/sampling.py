@@ -41,7 +41,8 @@ def samples(
     z = chosen.sample(num, seed=seed, labels=labels)
     images = decode(version, z, condition_of(model, requested, num))
     title = chosen.name + (" of the label" if labels is not None else "")
-    return view_response(form, sequence(images, z), name=f"{version.name}-samples-{seed}", prior=title, seed=seed)
+    view = sequence(version.shown, images, z)
+    return view_response(form, view, name=f"{version.name}-samples-{seed}", prior=title, seed=seed)
 
 
 def _prior_of(version: ModelVersion, name: str | None, label: str | None, num: int) -> tuple[Prior, Tensor | None]:

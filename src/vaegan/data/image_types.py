@@ -1,0 +1,131 @@
+"""The types of image files, and how a file of each is opened: by Pillow, or as an array of any type and channels.
+
+Of a GIF the first frame counts, of a TIFF its first image, whose samples and pages of one size are channels. TIFF and
+HEIC need libraries of their own, extras that are imported only here.
+"""
+
+import importlib
+import io
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError, features
+
+from ..errors import UserError
+from ..files import MAX_PIXELS
+from ..pixels import Depth, Numbers
+
+_HAS_AVIF = "avif" in features.modules and features.check("avif")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", *(("AVIF",) if _HAS_AVIF else ()))
+"""The types that Pillow reads, by its names."""
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm",
+    ".avif", ".heic", ".heif", ".tif", ".tiff",
+)  # fmt: skip
+TYPES = "PNG, JPEG, WebP, BMP, GIF, PPM, AVIF, HEIC or TIFF"
+MAX_CHANNELS = 1024
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_BY_PILLOW = (0, 3, 5, 6, 8)  # TIFF 6.0: white is zero, palette, CMYK, YCbCr, CIE L*a*b*
+
+
+class ArrayImage:
+    """An image as an array, which is read when it is needed; a context manager, as Pillow's images are.
+
+    Raises ValueError if its type is not uint8, uint16 or float, or it is too large.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], NDArray[Any]],  # returns the array, `(H, W, C)`
+        shape: tuple[int, int, int],
+        dtype: np.dtype[Any],
+        *,
+        alpha: bool = False,  # whether the last channel is opacity
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._read, self._close, self.alpha = read, close, alpha
+        self.height, self.width, self.channels = shape
+        self.depth: Depth = depth_of(dtype)
+        if self.height * self.width * max(1.0, self.channels / 4) > MAX_PIXELS or self.channels > MAX_CHANNELS:
+            raise ValueError(f"{self.width}x{self.height} pixels of {self.channels} channels are too large")
+
+    def read(self) -> Numbers:
+        """Return the numbers `(H, W, C)` in their type; floats as float32 or float64, as stored."""
+        return self._read()
+
+    def __enter__(self) -> "ArrayImage":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+
+Opened = Image.Image | ArrayImage
+"""An opened image, which need not be decoded yet."""
+
+
+def depth_of(dtype: np.dtype[Any]) -> Depth:
+    """Return the type that numbers are stored in; ValueError if they are neither uint8, uint16 nor floats."""
+    if dtype.kind == "f":
+        return "float32"
+    if dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"its numbers are {dtype}; save them as uint8, uint16 or float32")
+    return cast(Depth, dtype.newbyteorder("=").name)
+
+
+def open_image(file: Any) -> Opened:
+    """Open the image in a file, a path or an `io.BytesIO`; UserError if its type needs an extra that is missing."""
+    try:
+        return Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError:
+        head = _head(file)
+        if head[:4] in _TIFF:
+            return _open_tiff(file)
+        if head[4:8] == b"ftyp" and head[8:12] in _HEIC:
+            _import("pillow_heif", "heic", "HEIC").register_heif_opener()
+            return Image.open(file, formats=("HEIF",))
+        raise
+
+
+def _head(file: Any) -> bytes:
+    if isinstance(file, io.BytesIO):
+        return bytes(file.getbuffer()[:12])
+    with open(file, "rb") as opened:  # noqa: PTH123, a path or its text
+        return opened.read(12)
+
+
+def _import(module: str, extra: str, what: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(f"{what} images need the extra {extra} ({error}); pip install vaegan[{extra}]") from error
+
+
+def _open_tiff(file: Any) -> Opened:
+    library = _import("tifffile", "tiff", "TIFF")
+    tiff = library.TiffFile(file)
+    try:
+        series, page = tiff.series[0], tiff.pages[0]
+        if page.photometric in _BY_PILLOW or series.dtype == bool:
+            tiff.close()
+            return Image.open(file, formats=("TIFF",))
+        y, x = series.axes.index("Y"), series.axes.index("X")
+        others = [axis for axis in range(len(series.shape)) if axis not in (y, x)]
+        shape = series.shape[y], series.shape[x], int(np.prod([series.shape[axis] for axis in others], dtype=np.int64))
+        alpha = page.photometric == 2 and shape[2] == 4 and tuple(page.extrasamples)[:1] in ((1,), (2,))
+        return ArrayImage(
+            lambda: series.asarray().transpose(y, x, *others).reshape(shape),
+            shape,
+            np.dtype(series.dtype),
+            alpha=alpha,
+            close=tiff.close,
+        )
+    except BaseException:
+        tiff.close()
+        raise
