@@ -38,8 +38,12 @@ def opened(tmp_path):
         (PIXELS[..., 0], PIXELS[..., :1]),
         (PIXELS[..., :1], PIXELS[..., :1]),
         (PIXELS[:, None, :, :, 0], PIXELS[..., :1]),
-        (PIXELS.astype(np.float32) / 255, PIXELS),
-        (PIXELS.astype(np.float64) / 255, PIXELS),
+        (PIXELS.astype(np.float32) / 255, PIXELS.astype(np.float32) / 255),
+        (PIXELS.astype(np.float64) / 256, PIXELS.astype(np.float32) / 256),
+        (PIXELS.astype(np.float16) / 256, PIXELS.astype(np.float32) / 256),
+        (PIXELS.astype(">u2") * 257, PIXELS.astype(np.uint16) * 257),
+        (PIXELS.repeat(2, -1), PIXELS.repeat(2, -1)),
+        (PIXELS[..., :2].transpose(0, 3, 1, 2), PIXELS[..., :2]),
         (np.asfortranarray(PIXELS), PIXELS),
     ],
 )
@@ -49,6 +53,7 @@ def test_shapes_and_types(tmp_path, opened, monkeypatch, given, expected, small)
     np.save(tmp_path / "a.npy", given)
     data = opened(tmp_path / "a.npy")
     np.testing.assert_array_equal(restored(data)[0], expected)
+    assert data.train.images.dtype == data.pixels.dtype == expected.dtype
     assert data.image_shape == (expected.shape[3], 6, 6)
     assert len(data.test) > 0
     assert small or isinstance(data.train.images, np.memmap)
@@ -96,11 +101,11 @@ def test_npz_with_one_array_of_any_name(tmp_path, opened):
     [
         (PIXELS.astype(np.int32), "images are int32"),
         (PIXELS[0, 0], "is not"),
-        (PIXELS.repeat(2, -1), "is not"),
+        (np.zeros((2, 2000, 2000, 2000), np.bool_)[:0], "images are bool"),
         (PIXELS[:0], "has no images"),
         (PIXELS[:1], "one image"),
-        (PIXELS.astype(np.float32), r"exceed \[0, 1\]"),
-        (np.full((4, 3, 3), np.nan), r"exceed \[0, 1\]"),
+        (PIXELS.astype(np.float32), "not within 0 to 1; set --data.range"),
+        (np.full((4, 3, 3), np.nan), "not within 0 to 1; set --data.range"),
         (np.array([{}]), "not a readable array"),
     ],
 )

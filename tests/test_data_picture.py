@@ -105,7 +105,6 @@ def test_exif_orientation_is_undone(orientation):
         (Image.new("L", (3, 2)), False),
         (Image.new("1", (3, 2)), False),
         (Image.new("LA", (3, 2)), False),
-        (Image.new("I;16", (3, 2)), False),
         (Image.new("RGB", (3, 2)), True),
         (Image.new("RGBA", (3, 2)), True),
         (Image.new("RGB", (3, 2), (9, 8, 7)).quantize(4), True),
@@ -114,6 +113,10 @@ def test_exif_orientation_is_undone(orientation):
 )
 def test_header_tells_size_and_colour(image, colour):
     assert read_header(stored(image, "PNG")) == ImageHeader(3, 2, colour)
+
+
+def test_header_of_sixteen_bits():
+    assert read_header(stored(Image.new("I;16", (3, 2)), "PNG")) == ImageHeader(3, 2, False, 1, "uint16")
 
 
 def test_centre_crop_is_the_largest_square():

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vaegan"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml", "pydantic_core": "pydantic"}
-UNSEEN = {"datasets", "python-multipart", "ray", "tensorboard"}
+UNSEEN = {"datasets", "imagecodecs", "pillow-heif", "tifffile", "python-multipart", "ray", "tensorboard"}
 """Used without an import statement: by name, by FastAPI for uploads, by torch; around our code (ray)."""
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
+from vaegan.data.dataset import ImageSet
 from vaegan.metrics.extractors.classifier import balanced_accuracy, train_classifier
 
 
@@ -16,7 +17,7 @@ def drawn(num, seed):
     for image, is_right in zip(images, right, strict=True):
         left = 7 if is_right else 1
         image[4:8, left : left + 4] = 250
-    return torch.from_numpy(images), torch.from_numpy(np.stack([right, light], 1).astype(np.float32))
+    return ImageSet(images, []), torch.from_numpy(np.stack([right, light], 1).astype(np.float32))
 
 
 def test_it_learns_place_and_a_rare_attribute_from_images_half_of_which_are_unknown():
@@ -25,7 +26,7 @@ def test_it_learns_place_and_a_rare_attribute_from_images_half_of_which_are_unkn
     targets[1::2, 1] = torch.nan
     classifier = train_classifier(images, targets, num_images=5000)
     images, targets = drawn(300, 1)
-    probabilities = classifier.predict(images.permute(0, 3, 1, 2).float() / 255, batch_size=64)
+    probabilities = classifier.predict(images.unit(), batch_size=64)
     assert probabilities.shape == (300, 2)
     assert balanced_accuracy(probabilities, targets).min() > 0.97
 

@@ -107,7 +107,8 @@ def test_yaml_reads_a_number_that_yaml_takes_for_text(tmp_path):
             {"model.encoder.channels": (8, 0)},
             "model.encoder.channels: 0 is not allowed: must be greater than 0",
         ),
-        ({"data.channels": 2}, "data.channels: 2 is not allowed: must be 1 or 3"),
+        ({"data.channels": 0}, "data.channels: 0 is not allowed: must be greater than 0"),
+        ({"data.range": (1, 1)}, "--data.range 1 1 is empty; give the lower number first"),
         (
             {"seed": 1.5},
             "seed: 1.5 is not allowed: must be a whole number",

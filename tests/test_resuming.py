@@ -16,6 +16,7 @@ from vaegan.config import Config
 from vaegan.data import open_data
 from vaegan.distributed import World
 from vaegan.errors import UserError
+from vaegan.pixels import BYTES
 from vaegan.recipes import config_for
 from vaegan.runs import run_folder
 from vaegan.runs.run_folder import OF_A_RUN, RunFolder
@@ -282,7 +283,7 @@ def test_another_length_under_a_falling_rate_is_said(caplog: pytest.LogCaptureFi
     def said(schedule: str, before: int) -> list[str]:
         settings = {"optim.schedule": schedule, "optim.final_lr_factor": 0.1, "train.batch_size": 64}
         now, then = (config_for("digits", settings | {"train.images": images}) for images in (3008, before))
-        model = SimpleNamespace(latent_dim=4, image_range=(0.0, 1.0))
+        model = SimpleNamespace(latent_dim=4, image_range=(0.0, 1.0), pixels=BYTES)
         trainer = SimpleNamespace(settings=loop_settings(now, model, 1524), images=2048)
         caplog.clear()
         with caplog.at_level("WARNING", "vaegan"):

@@ -186,7 +186,8 @@ def to_unit(images: Tensor) -> Tensor:
 
 def to_uint8(images: Tensor | NDArray[np.generic]) -> NDArray[np.uint8]:
     """Map floats ``(..., C, H, W)`` in [0, 1] to bytes ``(..., H, W, C)``; bytes are returned as they are."""
-    if isinstance(images, np.ndarray) and images.dtype == np.uint8:
-        return images
-    x: Any = images
-    return BYTES.from_unit(x)
+    array: Any = images
+    result: NDArray[np.uint8] = (
+        array if isinstance(array, np.ndarray) and array.dtype == np.uint8 else BYTES.from_unit(array)
+    )
+    return result

@@ -26,7 +26,6 @@ from .image_file import ImageHeader, OutOfRangeError, Target, check_range
 
 log = logging.getLogger("vaegan")
 VERSION = 1  # raise it when the same settings begin to give other pixels
-_MOST_CHANNELS = 4  # of a picture: red, green, blue, opacity
 _SMALL = 2**28  # bytes; an array of this size stays in memory instead of being copied to the cache
 
 
@@ -81,11 +80,11 @@ def resolve_target(header: ImageHeader, settings: DataSettings, pixels: PixelFor
     elif settings.crop == "center":
         height = width = min(height, width, settings.crop_size or height)
     own, channels = header.channels, settings.channels or header.channels or (3 if header.colour else 1)
-    if channels > _MOST_CHANNELS if own is None else channels not in (own, {1: 3, 3: 1}.get(own)):
-        have = f"{own} channels" if own else "at most 4 channels"
+    if channels not in ((1, 3, 4) if own is None else (own, {1: 3, 3: 1}.get(own))):
+        have = f"{own} channels" if own else "1, 3 or 4 channels"
         raise UserError(f"{settings.source}: its images have {have}, not {channels} (--data.channels)")
     pixels = pixels or PixelFormat.of(header.depth, settings.range)
-    pixels = replace(pixels, alpha=channels in (2, 4) and header.alpha)
+    pixels = replace(pixels, alpha=channels == 4 and header.alpha)
     return Target(height, width, channels, settings.crop, settings.crop_size, pixels, settings.range)
 
 

@@ -48,9 +48,9 @@ class ImageHeader:
     width: int  # pixels, after the EXIF orientation
     height: int  # likewise
     colour: bool  # whether it may hold anything but greys
-    channels: int | None = None  # of an array; None of a picture, which can have 1 to 4
+    channels: int | None = None  # of an array; None of a picture, which can have 1, 3 or 4
     depth: Depth = "uint8"  # type of its numbers
-    alpha: bool = True  # whether the last of 2 or 4 channels is opacity
+    alpha: bool = True  # whether the last of 4 channels is opacity
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Target:
 
     height: int  # pixels
     width: int  # pixels
-    channels: int  # 1 (grey), 3 (RGB), 2 or 4 (with opacity); of an array any number
+    channels: int  # 1 (grey), 3 (RGB) or 4 (with opacity); of an array any number
     crop: Literal["center", "none"] = "center"  # 'none' squeezes the whole image
     crop_size: int | None = None  # side of a square to crop, in pixels of the original; None for the largest rectangle
     pixels: PixelFormat = BYTES  # of the prepared numbers
@@ -193,7 +193,7 @@ def _numbers(image: Image.Image, target: Target) -> Numbers:
 def _picture(numbers: Numbers, *, has_alpha: bool) -> Image.Image | None:
     """Return an array of bytes as a picture; None if it is not one."""
     channels = numbers.shape[2]
-    if numbers.dtype != np.uint8 or not (channels in (1, 3) or (channels in (2, 4) and has_alpha)):
+    if numbers.dtype != np.uint8 or not (channels in (1, 3) or (channels == 4 and has_alpha)):
         return None
     return Image.fromarray(numbers[..., 0] if channels == 1 else np.ascontiguousarray(numbers))
 
@@ -213,8 +213,8 @@ def _with_channels(numbers: Numbers, channels: int) -> Numbers:
 
 def _flat(image: Image.Image, channels: int) -> Image.Image:
     """Return the image as grey or RGB, on white where it is transparent, or with opacity as a channel of its own."""
-    if channels in (2, 4):
-        return image.convert("LA" if channels == 2 else "RGBA")
+    if channels == 4:
+        return image.convert("RGBA")
     if channels not in (1, 3):
         raise UnfitError(f"it has {len(image.getbands())} channels, not {channels}")
     if image.has_transparency_data:

@@ -1,0 +1,256 @@
+"""Images that are not bytes of grey or colour: 16 bits, floats, many channels, opacity; from file to file and back."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from PIL import Image
+
+from vaegan.data import cache, open_data
+from vaegan.data.image_file import Target, prepare, read_header
+from vaegan.data.image_types import ArrayImage, open_image
+from vaegan.errors import UserError
+from vaegan.models import load
+from vaegan.pixels import BYTES, ImageRange, PixelFormat, Shown
+
+SIXTEEN = PixelFormat.of("uint16")
+
+
+def drawn(shape, dtype, high, low=0.0):
+    """Return an image with many different numbers."""
+    return (low + (high - low) * np.random.default_rng(0).random(shape)).astype(dtype)
+
+
+def write_grey(folder, i, image):
+    Image.fromarray(image[..., 0]).save(folder / f"{i}.png")
+
+
+def write_tiff(folder, i, image):
+    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
+    tifffile.imwrite(folder / f"{i}.tif", np.moveaxis(image, 2, 0))  # a page for each channel
+
+
+def write_rgba(folder, i, image):
+    Image.fromarray(image).save(folder / f"{i}.png")
+
+
+KINDS = {
+    "grey of 16 bits": (write_grey, drawn((30, 8, 8, 1), np.uint16, 65535), [], SIXTEEN),
+    "twelve bands of floats": (
+        write_tiff, drawn((30, 8, 8, 12), np.float32, 9.0, -3.0), ["--data.range", "-4", "9.5", "--bands", "3,2,1"],
+        PixelFormat("float32", -4.0, 9.5),
+    ),
+    "opacity": (write_rgba, drawn((30, 8, 8, 4), np.uint8, 255), ["--data.channels", "4"], BYTES),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_there_and_back(tmp_path, monkeypatch, command, plain_curves, kind):
+    """A training, its reconstructions as arrays in the input's type and range, and the originals as in the files."""
+    monkeypatch.chdir(tmp_path)
+    write, images, more, pixels = KINDS[kind]
+    (tmp_path / "images").mkdir()
+    for i, image in enumerate(images):
+        write(tmp_path / "images", i, image)
+    words = [*TINY.split(), "--train.priors", "none", "--data.cache", "cache"]
+    command("train", "--data", "images", "--out", "run", *words, *more)
+    command("reconstruct", "run", "--out", "back.npz")
+    with np.load("back.npz") as arrays:
+        numbers = [int(name.split(".")[0]) for name in arrays["names"]]
+        assert arrays["originals"].dtype == arrays["images"].dtype == images.dtype
+        np.testing.assert_array_equal(arrays["originals"], images[numbers])
+        unit = (arrays["images"].astype(np.float64) - pixels.low) / pixels.span
+        assert 0.0 <= unit.min() < unit.max() <= 1.0
+        x = pixels.to_unit(torch.from_numpy(arrays["originals"]))
+    model = load("run")
+    assert model.pixels == pixels
+    np.testing.assert_allclose(model.reconstruct(x).permute(0, 2, 3, 1), unit, atol=0.6 / 255)
+    channels = {1: "L", 12: "RGB", 4: "RGB"}[images.shape[3]]
+    assert {Image.open(path).mode for path in (tmp_path / "run" / "reconstructions").iterdir()} == {channels}
+    command("train", "--data", "images", "--out", "run", *words, *more, "--train.epochs", "2")
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["finished"]
+
+
+def test_a_run_from_before_stays_at_eight_bits(tmp_path, monkeypatch, command, plain_curves):
+    """Its data.json names no type: images of 16 bits have been read as bytes, and still are when it resumes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    for i, image in enumerate(KINDS["grey of 16 bits"][1]):
+        write_grey(tmp_path / "images", i, image)
+    words = ["--data", "images", "--out", "run", *TINY.split(), "--train.priors", "none", "--data.cache", "cache"]
+    with monkeypatch.context() as patch:
+        patch.setattr("vaegan.training.setup.open_data", lambda place, **_: open_data(place, pixels=BYTES))
+        command("train", *words)
+    assert "pixels" not in (tmp_path / "run" / "data.json").read_text()
+    command("train", *words, "--train.epochs", "2")
+    assert load("run").pixels == BYTES
+
+
+@pytest.mark.parametrize("pixels", [BYTES, SIXTEEN, PixelFormat("uint16", 100, 4000)])
+def test_integers_come_back_exactly(pixels):
+    every = np.arange(pixels.low, pixels.high + 1).astype(pixels.dtype).reshape(1, 1, -1, 1)
+    x = pixels.to_unit(torch.from_numpy(every))
+    assert (x.min(), x.max()) == (0.0, 1.0)
+    np.testing.assert_array_equal(pixels.from_unit(x), every)
+    inside = ImageRange(-1.0, 1.0)
+    torch.testing.assert_close(inside.from_bytes(torch.from_numpy(every), pixels), inside.from_unit(x))
+    assert pixels.cell == pytest.approx(float(x[0, 0, 0, 1] - x[0, 0, 0, 0]), rel=1e-3)
+
+
+def test_a_range_without_numbers():
+    with pytest.raises(ValueError, match="empty"):
+        PixelFormat("uint8", 3, 3)
+
+
+def test_pictures_show_chosen_bands():
+    image = np.arange(12, dtype=np.uint16).reshape(1, 1, 12) * 5000
+    for bands, expected in (((), [0, 5000, 10000]), ((3, 2, 1), [10000, 5000, 0]), ((12,), [55000])):
+        shown = Shown(SIXTEEN, bands)
+        np.testing.assert_array_equal(shown(image)[0, 0], np.round(np.array(expected) / 257).astype(np.uint8))
+    assert Shown()(image[..., :2].astype(np.uint8)).shape == (1, 1, 1)
+    for bands in ((13,), (1, 2)):
+        with pytest.raises(UserError, match=r"--bands .*: name one channel, or three"):
+            Shown(SIXTEEN, bands).checked(12)
+
+
+def test_what_is_transparent_is_shown_on_white():
+    image = np.array([[[10, 20, 30, 0], [10, 20, 30, 255], [0, 0, 0, 51]]], np.uint8)
+    shown = Shown(PixelFormat(alpha=True))(image)
+    np.testing.assert_array_equal(shown[0], [[255] * 3, [10, 20, 30], [204] * 3])
+    np.testing.assert_array_equal(Shown()(image), image[..., :3])
+
+
+def test_resized_bands_stay_within_the_range():
+    """Lanczos overshoots at an edge; each channel is resized by itself, like a picture of one channel."""
+    image = np.zeros((16, 16, 5), np.uint16)
+    image[:, 8:] = np.array([65535, 1000, 30000, 7, 0])
+    target = Target(7, 7, 5, pixels=SIXTEEN)
+    small = prepare(ArrayImage(lambda: image, image.shape, image.dtype), target)
+    assert small.dtype == np.uint16
+    assert (small.min(), small.max()) == (0, 65535)
+    plane = Image.fromarray(image[..., 1].astype(np.float32)).resize((7, 7), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(small[..., 1], np.round(np.asarray(plane)).clip(0, None))
+
+
+def test_colour_and_grey_of_sixteen_bits():
+    image = drawn((4, 4, 3), np.uint16, 65535)
+    grey = prepare(ArrayImage(lambda: image, image.shape, image.dtype), Target(4, 4, 1, pixels=SIXTEEN))
+    np.testing.assert_allclose(grey[..., 0], image @ [0.299, 0.587, 0.114], atol=0.51)
+    colour = prepare(ArrayImage(lambda: grey, grey.shape, grey.dtype), Target(4, 4, 3, pixels=SIXTEEN))
+    np.testing.assert_array_equal(colour, grey.repeat(3, 2))
+
+
+def test_some_of_sixteen_bits_and_some_of_eight(tmp_path, caplog):
+    for i in range(6):
+        image = np.full((4, 4), 257 * i, np.uint16)
+        Image.fromarray(image if i % 2 else image.astype(np.uint8)).save(tmp_path / f"{i}.png")
+    data = open_data(tmp_path, cache=tmp_path / "cache")
+    assert data.pixels == BYTES
+    assert "all are read as 8 bits" in caplog.text
+    assert [int(name.split(".")[0]) for name in data.train.names] == data.train.images[:, 0, 0, 0].tolist()
+
+
+def test_what_was_decoded_before_is_still_used(tmp_path, monkeypatch):
+    """An entry without a format holds bytes; it is used for images of 8 bits and not for those of 16."""
+    grey = drawn((6, 4, 4), np.uint8, 255)
+    for name, images in (("eight", grey), ("sixteen", grey.astype(np.uint16) * 257)):
+        (tmp_path / name).mkdir()
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / name / f"{i}.png")
+    before = open_data(tmp_path / "sixteen", cache=tmp_path / "cache", pixels=BYTES)
+    assert before.train.images.dtype == np.uint8
+    assert open_data(tmp_path / "eight", cache=tmp_path / "cache").pixels == BYTES
+    assert not any("pixels" in path.read_text() for path in (tmp_path / "cache").rglob("index.json"))
+    assert open_data(tmp_path / "sixteen", cache=tmp_path / "cache").pixels == SIXTEEN
+    monkeypatch.setattr(cache, "make", None)
+    again = open_data(tmp_path / "sixteen", cache=tmp_path / "cache", pixels=BYTES)
+    assert again.fingerprint == before.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"channels": 3}, "its images have 5 channels, not 3"),
+        ({"range": (0, 99)}, r"image \d+: its values are \d+ to 1\d\d, not within 0 to 99; set --data.range"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path, settings, complaint):
+    np.save(tmp_path / "a.npy", (np.arange(20 * 4 * 4 * 5) % 180).astype(np.uint16).reshape(20, 4, 4, 5))
+    for size in (None, 2):  # in memory, and decoded
+        with pytest.raises(UserError, match=complaint):
+            open_data(tmp_path / "a.npy", cache=tmp_path / "cache", size=size, **settings)
+
+
+def test_numbers_in_a_range_of_their_own(tmp_path):
+    images = drawn((20, 4, 4, 1), np.uint16, 4000, 100)
+    np.save(tmp_path / "a.npy", images)
+    data = open_data(tmp_path / "a.npy", range=(100, 4000))
+    assert data.pixels == PixelFormat("uint16", 100, 4000)
+    unit = (data.train.images - 100.0) / 3900
+    np.testing.assert_allclose(data.train.unit([0]).numpy()[0, 0], unit[0, ..., 0], atol=1e-6)
+    as_bytes = open_data(tmp_path / "a.npy", cache=tmp_path / "cache", range=(100, 4000), pixels=BYTES)
+    np.testing.assert_array_equal(as_bytes.train.images, np.round(unit * 255))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "AVIF"])
+def test_other_files_that_pillow_reads(kind):
+    file = io.BytesIO()
+    first, second = (Image.new("RGB", (9, 6), colour) for colour in ((250, 0, 0), (0, 0, 250)))
+    more = {"save_all": True, "append_images": [second]} if kind == "GIF" else {}
+    first.save(file, kind, **more)
+    image = open_image(file)
+    assert (read_header(image).width, read_header(image).height) == (9, 6)
+    np.testing.assert_allclose(prepare(image, Target(6, 9, 3, "none"))[2, 3], (250, 0, 0), atol=4)
+
+
+def test_heic():
+    pillow_heif = pytest.importorskip("pillow_heif", reason="HEIC needs the extra heic")
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64), (250, 0, 0))).save(file)
+    np.testing.assert_allclose(prepare(open_image(file), Target(4, 4, 3))[2, 3], (250, 0, 0), atol=4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "more", "channels", "alpha"),
+    [
+        ((8, 6), {}, 1, False),
+        ((8, 6, 3), {"photometric": "rgb"}, 3, False),
+        ((8, 6, 4), {"photometric": "rgb", "extrasamples": ["unassalpha"]}, 4, True),
+        ((5, 8, 6), {"photometric": "minisblack"}, 5, False),
+        ((5, 8, 6), {"photometric": "minisblack", "planarconfig": "separate"}, 5, False),
+        ((8, 6, 7), {"photometric": "minisblack", "planarconfig": "contig", "compression": "zlib"}, 7, False),
+        ((2, 3, 8, 6), {"metadata": {"axes": "TCYX"}, "photometric": "minisblack"}, 6, False),
+    ],
+)
+def test_samples_and_pages_of_a_tiff_are_channels(tmp_path, shape, more, channels, alpha):
+    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
+    image = drawn(shape, np.uint16, 65535)
+    tifffile.imwrite(tmp_path / "a.tif", image, **more)
+    axes = (0, 1, 2) if len(shape) == 3 and shape[0] == 8 else (len(shape) - 2, len(shape) - 1, *range(len(shape) - 2))
+    with open_image(tmp_path / "a.tif") as opened:
+        assert (opened.height, opened.width, opened.channels, opened.alpha) == (8, 6, channels, alpha)
+        np.testing.assert_array_equal(opened.read(), image.transpose(axes).reshape(8, 6, -1))
+
+
+def test_a_tiff_that_is_too_large_or_no_image_is_not_decoded(tmp_path):
+    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
+    tifffile.imwrite(tmp_path / "a.tif", shape=(3000, 100, 100), dtype=np.uint8, photometric="minisblack")
+    with pytest.raises(ValueError, match="too large"):
+        open_image(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((4, 4), np.int16))
+    with pytest.raises(ValueError, match="int16; save them as"):
+        open_image(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize(("head", "extra"), [(b"II*\0", "tiff"), (b"\0\0\0\x18ftypheic", "heic")])
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, head, extra):
+    monkeypatch.setitem(__import__("sys").modules, {"tiff": "tifffile", "heic": "pillow_heif"}[extra], None)
+    for i in range(3):
+        (tmp_path / f"{i}.{extra}").write_bytes(head + bytes(20))
+    with pytest.raises(UserError, match=rf"need the extra {extra} .*pip install vaegan\[{extra}\]"):
+        open_data(tmp_path, cache=tmp_path / "cache")
