@@ -208,12 +208,14 @@ class ShardReader:
         chunks = [wanted[i : i + CHUNK] for i in range(0, len(wanted), CHUNK)]
         futures = [submit(self._pool, decode_chunk, images.items, chunk, self.target) for chunk in chunks]
         decoded = [future.result() for future in futures]
+        for i, why in (chunk.refused for chunk in decoded if chunk.refused):
+            raise UserError(f"{shown(url)}/{printable(images.names[i])}: {why}; set --data.range LOW HIGH")
         for i, reason in itertools.chain.from_iterable(chunk.unreadable for chunk in decoded):
             log.warning("%s/%s: %s; it is left out", shown(url), printable(images.names[i]), reason)
         rows = np.array([i for chunk in decoded for i in chunk.positions], np.int64)
         if not len(rows):
             raise UserError(f"{shown(url)}: none of its images can be read; leave it out")
-        all_of = images.decoded(np.concatenate([chunk.images for chunk in decoded]), rows)
+        all_of = images.decoded(np.concatenate([chunk.images for chunk in decoded]), rows, self.target.pixels)
         if all_of.labels is None or not all(name.isdecimal() for name in all_of.label_names):
             return replace(all_of, labels=None, label_names=())
         return replace(all_of, labels=np.array([*map(int, all_of.label_names)])[all_of.labels], label_names=())
