@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from vaegan.data.dataset import ImageSet
 from vaegan.distributed import share_of_work
@@ -146,7 +146,7 @@ def test_any_number_of_processes_in_any_order_writes_the_same(model, tmp_path, m
     read = []
     monkeypatch.setattr(SetShards, "__getitem__", lambda self, index: read.append(index) or ("train", sets()["train"]))
     assert encode_to_shards(model, shards(), many, flip=True) == 61
-    assert read == [0]  # only to check that the model takes these images
+    assert read == []
 
 
 def test_what_is_of_something_else_is_refused_or_replaced(model, make_model, tmp_path):
@@ -174,14 +174,18 @@ def test_what_is_of_something_else_is_refused_or_replaced(model, make_model, tmp
     assert {name: (tmp_path / name).read_bytes() for name in new} == new
 
 
-def test_files_of_others_are_never_replaced(model, tmp_path):
-    folder = tmp_path / "latents"
-    encode_to_shards(model, shards(), folder, process=(0, 2))
-    for path in (folder / "latents-000001.safetensors", folder / "latents-000003.json"):
-        save_file({"latents": torch.zeros(1)}, path)
-        with pytest.raises(UserError, match=f"{path.name} is not one of vaegan's shards"):
-            encode_to_shards(model, shards(), folder, process=(1, 2), overwrite=True)
-        path.unlink()
+def test_half_a_shard_of_something_else_is_refused_or_removed(model, tmp_path):
+    encode_to_shards(model, shards(), tmp_path)
+    whole = content(tmp_path)
+    (tmp_path / "latents-000005.safetensors").touch()  # there are shards 0 to 4
+    with pytest.raises(UserError, match=r"latents-000005\.safetensors is of other images or another model"):
+        encode_to_shards(model, shards(), tmp_path)
+    (tmp_path / "latents-000004.json").write_text("{")  # damaged: made again
+    encode_to_shards(model, shards(), tmp_path, overwrite=True)
+    assert content(tmp_path) == whole
+
+
+def test_a_folder_of_others_is_refused(model, tmp_path):
     (tmp_path / "mine.txt").touch()
     with pytest.raises(UserError, match="contains other files"):
         encode_to_shards(model, shards(), tmp_path, overwrite=True)

@@ -19,7 +19,7 @@ from ..models import Model
 from ..version import __version__
 from .code_metrics import code_figures, likelihood_figures
 from .image_metrics import baseline_figures, reconstruction_figures, sample_figures
-from .reference import open_real_images, priors_of, samples_of
+from .reference import decoded, open_real_images, priors_of
 
 log = logging.getLogger("vaegan")
 FORMAT = 1
@@ -86,7 +86,8 @@ def evaluate(
 
     def samples(prior: str) -> Figures:
         c = model.condition_of(real.baseline_images)
-        return sample_figures(samples_of(model, real.num_samples, seed, prior, batch_size, c, world), real)
+        codes = model.sample_codes(real.num_samples, seed, prior)
+        return sample_figures(decoded(model, codes, batch_size, c, world), real)
 
     report = {
         "format": FORMAT,

@@ -143,19 +143,13 @@ def reconstructions_of(
 
 
 def samples_of(
-    model: Model,
-    num: int,
-    seed: int,
-    prior: str,
-    batch_size: int,
-    condition: Tensor | None = None,
-    world: World = ALONE,
+    model: Model, num: int, seed: int, prior: str, batch_size: int, condition: Tensor | None = None
 ) -> Iterator[Tensor]:
     """Yield samples, float `(B, C, H, W)` in [0, 1], on the CPU.
 
     Of a conditional model sample i has condition i mod N of ``condition`` `(N, A)`, that of real images.
     """
-    yield from decoded(model, model.sample_codes(num, seed, prior), batch_size, condition, world)
+    yield from decoded(model, model.sample_codes(num, seed, prior), batch_size, condition)
 
 
 def decoded(

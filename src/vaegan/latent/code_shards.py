@@ -23,7 +23,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..data.stream import StreamedData
@@ -113,10 +112,8 @@ def encode_to_file(
         overwrite: whether shards of something else may be removed.
         watch: shows the progress.
     """
-    first = shards[0][1]
-    names = {"label_names": first.label_names, "attribute_names": first.attribute_names}
+    names = {name: shards.facts.get(name, ()) for name in ("label_names", "attribute_names")}
     index = {"model": encoder_digest(model), **shards.facts, "scale": model.scale_factor if scaled else None}
-    _encode(model, first.take(slice(1)), batch_size)  # or fail before a folder is made
     folder = out if out.suffix == "" else out.with_name(f".{out.name}.shards")
     open_shards(folder, index, restart=folder != out or overwrite)
     paths = [shard_path(folder, number) for number in range(len(shards))]
@@ -142,12 +139,9 @@ def encode_to_file(
     return num
 
 
-def _encode(model: Model, images: ImageSet, batch_size: int) -> tuple[Tensor, Tensor | None]:
-    return encode_images(model, images.images, condition=model.condition_of(images), batch_size=batch_size)
-
-
 def _arrays(model: Model, images: ImageSet, batch_size: int, *, scaled: bool) -> dict[str, Any]:
-    mu, logvar = _encode(model, images, batch_size)
+    c = model.condition_of(images)
+    mu, logvar = encode_images(model, images.images, condition=c, batch_size=batch_size)
     if scaled:
         factor = model.latent_scaling[1]
         mu, logvar = model.scaled(mu), None if logvar is None else model.maps(logvar) + 2.0 * factor.log()
@@ -263,7 +257,7 @@ def _columns(
 ) -> dict[str, Any]:
     columns: dict[str, Any] = {"name": arrays["names"].tolist(), "split": arrays["split"].tolist()}
     if "labels" in arrays:
-        columns["label"] = [label_names[label] for label in arrays["labels"]]
+        columns["label"] = [label_names[label] if label_names else str(label) for label in arrays["labels"]]
     for name in ("codes", "logvar"):
         if name in arrays:
             flat = pyarrow.array(arrays[name].reshape(-1))

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
@@ -37,7 +36,6 @@ from .encoding import encode_images
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _log = logging.getLogger("vaegan")
-_MARK = "vaegan"  # the key of a file's metadata under which the digest of its content's origin stands
 _NAME = re.compile(r"latents-(\d{6,})\.(safetensors|json)")
 
 
@@ -75,9 +73,8 @@ def encode_to_shards(
     index = {"model": encoder_digest(model), **shards.facts, **of}
     digest = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
     rank, size = process
-    latents_of(model, shards[0][1].take(slice(1)), scaled, batch_size)  # or fail before a folder is made
     open_shards(folder, index, restart=overwrite, stale=("shard-*.npz",))
-    _clear_foreign(folder, digest, process, overwrite=overwrite)
+    _clear_foreign(folder, digest, len(shards), process, overwrite=overwrite)
     own = range(rank, len(shards), size)
     unfinished = [number for number in own if _facts(folder, number, digest) is None]
     if size > 1 or len(unfinished) < len(own):
@@ -96,7 +93,7 @@ def encode_to_shards(
         tensors["names"] = torch.frombuffer(bytearray("\n".join(images.names).encode()), dtype=torch.uint8)
         path = _path(folder, number)
         with written_beside(path) as beside:
-            beside.write_bytes(safetensors.torch.save(tensors, {_MARK: digest}))
+            beside.write_bytes(safetensors.torch.save(tensors))
         facts = {"of": digest, "shard": number, "split": split, "images": len(images), **moments}
         write_json(path.with_suffix(".json"), facts)
     _write_statistics(folder, digest, len(shards))
@@ -160,31 +157,20 @@ def _facts(folder: Path, number: int, digest: str) -> dict[str, Any] | None:
     return facts if facts.get("of") == digest and path.is_file() else None
 
 
-def _clear_foreign(folder: Path, digest: str, process: tuple[int, int], *, overwrite: bool) -> None:
+def _clear_foreign(folder: Path, digest: str, num: int, process: tuple[int, int], *, overwrite: bool) -> None:
     """Remove what stands in the places of this process's shards and is of something else; UserError if it may not be.
 
     Other processes may already have written theirs, which is why each removes its own.
     """
     rank, size = process
     for path in sorted(folder.iterdir()):  # .json first: without it a shard counts as unfinished
-        if not (match := _NAME.fullmatch(path.name)) or int(match[1]) % size != rank:
+        if not (match := _NAME.fullmatch(path.name)) or (number := int(match[1])) % size != rank:
             continue
-        of = read_mapping(path).get("of") if path.suffix == ".json" else _mark_of(path)
-        if of is None:
-            raise UserError(f"{path} is not one of vaegan's shards; choose another --out")
+        of = read_mapping(path.with_suffix(".json")).get("of", digest if number < num else None)
         if of != digest:
             if not overwrite:
                 raise UserError(f"{path} is of other images or another model; choose a new folder or --overwrite")
             remove(path)
     statistics = folder / STATISTICS_NAME
-    if read_mapping(statistics).get("of", digest) != digest and overwrite:
+    if overwrite and read_mapping(statistics).get("of", digest) != digest:
         remove(statistics)
-
-
-def _mark_of(path: Path) -> str | None:
-    """Return the digest in a shard's metadata; None if it is not ours."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            return (file.metadata() or {}).get(_MARK)
-    except (OSError, safetensors.SafetensorError):
-        return None
