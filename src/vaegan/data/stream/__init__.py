@@ -5,7 +5,6 @@ of training images and of held-out ones, which are copied into one .tar in the c
 """
 
 import hashlib
-import io
 import logging
 import tarfile
 from dataclasses import dataclass, field, replace
@@ -15,14 +14,14 @@ import numpy as np
 
 from ...config import DataSettings
 from ...errors import UserError
-from ...files import MAX_FILE, written_beside
+from ...files import written_beside
 from ...pixels import PixelFormat
 from ..cache import cache_folder
 from ..dataset import ImageData, Progress, uniform
 from ..decoded import prepare_data
 from ..image_file import Target
-from ..shards import content, list_shards, members, sample_of
-from .index import ShardIndex, listed, load_listing, read_index, shard_name
+from ..shards import list_shards, members, sample_of
+from .index import ShardIndex, load_listing, read_index, shard_name, using
 from .reader import ShardReader
 from .store import ShardStore, Unavailable, is_remote, shown
 
@@ -94,19 +93,21 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path) -> Path:
 
 def _copy(index: ShardIndex, store: ShardStore, shard: int, nums: dict[str, int], out: tarfile.TarFile) -> None:
     """Copy so many images of each side of a shard, with what is beside them, under names that no other shard has."""
-    path, listing = listed(store, index.urls[shard])
-    table = load_listing(listing)
+    file, table, files = using(
+        store, index.urls[shard], lambda path, listing: (path.open("rb"), load_listing(listing), members(0, path))
+    )
     held_out = index.is_held_out(shard, table)
     sides: dict[int, str] = {}  # by first byte
     for side, rows in (("train", table[~held_out][: index.train[shard]]), ("test", table[held_out])):
         chosen = rows[np.argsort(rows["u"], kind="stable")][: nums[side]]
         sides |= dict.fromkeys(chosen["start"].tolist(), side)
-    files = members(0, path)
     keys = {sample_of(file)[1]: sides[file.place[1]] for file in files if file.place[1] in sides}
-    for file in files:
-        _, key, suffix = sample_of(file)
-        if file.place[1] in sides or (key in keys and suffix in ("cls", "json")):
-            head, slash, last = file.name.rpartition("/")
-            info = tarfile.TarInfo(f"{keys[key]}/{head}{slash}{shard}-{last}")
-            info.size = file.place[2]
-            out.addfile(info, io.BytesIO(content([path], file.place, MAX_FILE)))
+    with file:
+        for member in files:
+            _, key, suffix = sample_of(member)
+            if member.place[1] in sides or (key in keys and suffix in ("cls", "json")):
+                head, slash, last = member.name.rpartition("/")
+                info = tarfile.TarInfo(f"{keys[key]}/{head}{slash}{shard}-{last}")
+                info.size = member.place[2]
+                file.seek(member.place[1])
+                out.addfile(info, file)

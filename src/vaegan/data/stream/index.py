@@ -5,17 +5,18 @@ counts samples but does not name them, so whole shards are held out. Where there
 images are held out by a hash of their names, like those of a folder.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from ..shards import expand, members, unbraced
 from .order import Numbers
 from .store import ShardStore, Unavailable, is_remote, shown
 
+T = TypeVar("T")
 log = logging.getLogger("vaegan")
 _MOST = 10**7  # shards
 _NAME = 64  # bytes of an image's name that a listing holds, for messages
@@ -119,7 +121,7 @@ def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> 
         name = f"{url} {_stamp(Path(url))}" if not is_remote(url) else url
         key = hashlib.sha256(name.encode()).hexdigest()[:32]
         if key not in before:
-            u = load_listing(listed(store, url)[1])["u"]
+            u = using(store, url, lambda _, listing: load_listing(listing)["u"])
             before[key] = [len(u), int((u < settings.held_out).sum())]
             with cached.open("a") as file:
                 file.write(json.dumps([key, before[key]]) + "\n")
@@ -137,23 +139,29 @@ def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> 
     return counts[0], counts[1]
 
 
-def listed(store: ShardStore, url: str, pool: Executor | None = None) -> tuple[Path, Path]:
-    """Return the file of a shard and that of its listing, made if missing (in a pool); Unavailable if it is no .tar."""
-    path = store.get(url)
-    try:
-        name = path.stem if is_remote(url) else hashlib.sha256(f"{path} {_stamp(path)}".encode()).hexdigest()[:32]
-        listing = store.folder / f"{name}.npy"
-        if not listing.is_file():
-            table = submit(pool, _list, path).result() if pool else _list(path)
-            with store.room(url, table.nbytes), written_beside(listing) as beside:
-                np.save(beside, table)
-        return path, listing
-    except (UserError, FileNotFoundError) as error:
-        if is_remote(url) and not path.is_file():  # just dropped to make room
-            return listed(store, url, pool)
-        if is_remote(url):
-            path.unlink()
-        raise Unavailable(f"{shown(url)}: not a readable .tar") from error
+def using(store: ShardStore, url: str, use: Callable[[Path, Path], T], pool: Executor | None = None) -> T:
+    """Return ``use(shard, listing)`` of the files of a shard and its listing, made if missing (in the pool, if any).
+
+    If another process drops them to make room meanwhile, they are made again. Raises Unavailable if it is no .tar.
+    """
+    while True:
+        path = store.get(url)
+        with contextlib.suppress(FileNotFoundError):
+            name = path.stem if is_remote(url) else hashlib.sha256(f"{path} {_stamp(path)}".encode()).hexdigest()[:32]
+            listing = store.folder / f"{name}.npy"
+            if not listing.is_file():
+                try:
+                    table = submit(pool, _list, path).result() if pool else _list(path)
+                except UserError as error:
+                    path.stat()  # FileNotFoundError where it is gone
+                    if is_remote(url):
+                        path.unlink()
+                    raise Unavailable(f"{shown(url)}: not a readable .tar") from error
+                with store.room(url, table.nbytes), written_beside(listing) as beside:
+                    np.save(beside, table)
+            return use(path, listing)
+        if not is_remote(url) and not path.is_file():
+            raise Unavailable(f"{url}: no such file")
 
 
 def _stamp(path: Path) -> str:

@@ -25,7 +25,7 @@ from ..decode_pool import CHUNK, DecodedChunk, decode_chunk, num_cores, start_po
 from ..image_file import Target
 from ..image_types import Opened
 from ..shards import list_shards, open_member
-from .index import FETCHES, ShardIndex, listed, load_listing, training_images
+from .index import FETCHES, ShardIndex, load_listing, training_images, using
 from .order import Numbers, ShardOrder
 from .store import ShardStore, Unavailable, is_remote, shown
 
@@ -91,6 +91,7 @@ class ShardReader:
         self._fetchers = ThreadPoolExecutor(FETCHES)
         self._fetches: dict[int, Future[tuple[Path, Path]]] = {}
         self._sizes: dict[int, int] = {}
+        self._now: list[int] = []  # shards of the current window
         self._named: set[tuple[int, int]] = set()
         self._num_read = self._num_unreadable = 0
 
@@ -121,16 +122,11 @@ class ShardReader:
             self._sizes.pop(shard, None)
         for shard in now.tolist():
             self._fetch(shard)
-        limit = self._store.limit
-        if (size := sum(self._sizes.get(shard, 0) for shard in now.tolist())) > limit:
-            raise UserError(
-                f"--data.shuffle-window {self.window} needs {size / 1e9:.3g} GB of shards at a time, more than "
-                f"--data.store-size {limit / 1e9:g}; lower the one or raise the other"
-            )
+        self._now = now.tolist()
         for shard in later.tolist():
             waiting = sum(not fetch.done() for fetch in self._fetches.values())
             expected = sum(self._sizes.values()) + (waiting + 1) * max(self._sizes.values(), default=0)
-            if waiting >= FETCHES or expected > limit:
+            if waiting >= FETCHES or expected > self._store.limit:
                 return
             self._fetch(shard)
 
@@ -150,6 +146,11 @@ class ShardReader:
                 which[of_shard] = len(files) - 1
             except Unavailable as error:
                 unreadable |= dict.fromkeys(of_shard.tolist(), str(error))
+        if (size := sum(self._sizes.get(shard, 0) for shard in self._now)) > self._store.limit:
+            raise UserError(
+                f"--data.shuffle-window {self.window} needs {size / 1e9:.3g} GB of shards at a time, more than "
+                f"--data.store-size {self._store.limit / 1e9:g}; lower the one or raise the other"
+            )
         items, had = ShardItems(files, which, samples, self.index.held_out), np.flatnonzero(which >= 0)
         chunks = [had[i : i + CHUNK] for i in range(0, len(had), CHUNK)]
         futures = [submit(self._pool, decode_chunk, items, chunk, self.target) for chunk in chunks]
@@ -194,31 +195,34 @@ class ShardReader:
 
     def whole(self, shard: int, split: str = "all") -> ImageSet:
         """Return the images of a shard that can be read ("all", "train" or "test"), labelled by the numbers in .cls."""
+
+        def read(path: Path, listing: Path) -> ImageSet:
+            images, table = list_shards(path), load_listing(listing)
+            assert isinstance(images.items, FileItems)
+            held_out = set(table["start"][self.index.is_held_out(shard, table)].tolist())
+            sides = np.array([place[1] in held_out for place in images.items.places])
+            wanted = np.flatnonzero(np.full(len(sides), True) if split == "all" else sides == (split == "test"))
+            chunks = [wanted[i : i + CHUNK] for i in range(0, len(wanted), CHUNK)]
+            futures = [submit(self._pool, decode_chunk, images.items, chunk, self.target) for chunk in chunks]
+            decoded = [future.result() for future in futures]
+            path.stat()  # FileNotFoundError where it is gone
+            for i, why in (chunk.refused for chunk in decoded if chunk.refused):
+                raise UserError(f"{shown(url)}/{printable(images.names[i])}: {why}; set --data.range LOW HIGH")
+            for i, reason in itertools.chain.from_iterable(chunk.unreadable for chunk in decoded):
+                log.warning("%s/%s: %s; it is left out", shown(url), printable(images.names[i]), reason)
+            rows = np.array([i for chunk in decoded for i in chunk.positions], np.int64)
+            if not len(rows):
+                raise UserError(f"{shown(url)}: none of its images can be read; leave it out")
+            return images.decoded(np.concatenate([chunk.images for chunk in decoded]), rows, self.target.pixels)
+
         url = self.index.urls[shard]
         try:
-            path, listing = listed(self._store, url, self._pool)
+            images = using(self._store, url, read, self._pool)
         except Unavailable as error:
             raise UserError(f"{error}; run the same command again when it can be had") from error
-        images = list_shards(path)
-        assert isinstance(images.items, FileItems)
-        table = load_listing(listing)
-        held_out = set(table["start"][self.index.is_held_out(shard, table)].tolist())
-        sides = np.array([place[1] in held_out for place in images.items.places])
-        wanted = np.flatnonzero(np.full(len(sides), True) if split == "all" else sides == (split == "test"))
-        chunks = [wanted[i : i + CHUNK] for i in range(0, len(wanted), CHUNK)]
-        futures = [submit(self._pool, decode_chunk, images.items, chunk, self.target) for chunk in chunks]
-        decoded = [future.result() for future in futures]
-        for i, why in (chunk.refused for chunk in decoded if chunk.refused):
-            raise UserError(f"{shown(url)}/{printable(images.names[i])}: {why}; set --data.range LOW HIGH")
-        for i, reason in itertools.chain.from_iterable(chunk.unreadable for chunk in decoded):
-            log.warning("%s/%s: %s; it is left out", shown(url), printable(images.names[i]), reason)
-        rows = np.array([i for chunk in decoded for i in chunk.positions], np.int64)
-        if not len(rows):
-            raise UserError(f"{shown(url)}: none of its images can be read; leave it out")
-        all_of = images.decoded(np.concatenate([chunk.images for chunk in decoded]), rows, self.target.pixels)
-        if all_of.labels is None or not all(name.isdecimal() for name in all_of.label_names):
-            return replace(all_of, labels=None, label_names=())
-        return replace(all_of, labels=np.array([*map(int, all_of.label_names)])[all_of.labels], label_names=())
+        if images.labels is None or not all(name.isdecimal() for name in images.label_names):
+            return replace(images, labels=None, label_names=())
+        return replace(images, labels=np.array([*map(int, images.label_names)])[images.labels], label_names=())
 
     def _next_readable(self, order: ShardOrder, place: int) -> NDArray[Any]:
         for start in range(place + 1, place + 1 + self.num_images, _FEW):
@@ -261,12 +265,12 @@ class ShardReader:
     def _get(self, shard: int) -> tuple[Path, Path]:
         url = self.index.urls[shard]
         try:
-            files = listed(self._store, url, self._pool)
+            path, listing, size = using(self._store, url, lambda *files: (*files, files[0].stat().st_size), self._pool)
         except Unavailable as error:
             log.warning("%s; other images replace those of this shard", error)
             raise
-        self._sizes[shard] = files[0].stat().st_size if is_remote(url) else 0
-        return files
+        self._sizes[shard] = size if is_remote(url) else 0
+        return path, listing
 
     def _file(self, shard: int) -> tuple[Path, Path]:
         fetch = self._fetch(shard)
