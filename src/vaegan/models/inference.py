@@ -9,10 +9,11 @@ maps `(B, C, h, w)` outside as well. A conditional model takes the condition c `
 Everything is computed in evaluation mode, without gradients, some images at a time.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from ..networks import PARTS_OF_KIND, map_factor
 from ..networks.parts import evaluating
 from ..pixels import ImageRange, PixelFormat, Shown
 from ..priors import Prior
+from .tiles import Tiles, checked_tiles, decode_tiles, encode_tiles, is_in_tiles
 
 
 class InferenceModel(nn.Module):
@@ -64,6 +66,7 @@ class InferenceModel(nn.Module):
         self.pixels = PixelFormat(**self.info.get("pixels", {}))
         self.priors: dict[str, Prior] = dict(priors or {})
         self.folder: Path | None = None
+        self.tiles: Tiles | None = None
 
     @property
     def parts(self) -> dict[str, nn.Module]:
@@ -125,6 +128,24 @@ class InferenceModel(nn.Module):
                 f" and sides that are multiples of {self.factor}" if self.factor else " only, as its codes are vectors"
             )
             raise UserError(f"images of {wrong} (height x width) do not fit this model: it takes {own}{more}")
+
+    def tiled(self, tile: int, overlap: int | None = None) -> Self:
+        """Return the same model, which encodes and decodes images larger than a tile tile by tile, see `models.tiles`.
+
+        Args:
+            tile: side in pixels, a multiple of `factor`.
+            overlap: of neighbours, in pixels, a multiple of `factor`; a quarter of the tile if None.
+
+        Raises:
+            UserError: if codes are vectors, or the tiles do not fit the model.
+
+        >>> model.tiled(64)
+        Traceback (most recent call last):
+        vaegan.errors.UserError: tiles need codes that are maps, and those of this model are vectors; leave tiles out
+        """
+        model = copy.copy(self)  # which shares the networks
+        model.tiles = checked_tiles(self, tile, overlap)
+        return model
 
     def to_network(self, x: Tensor) -> Tensor:
         """Map images from [0, 1] to the networks' range."""
@@ -204,8 +225,10 @@ class InferenceModel(nn.Module):
         if not (is_map or (z.ndim == 2 and z.shape[1] == self.latent_dim)) or not z.is_floating_point():
             raise UserError(f"codes must be float (B, {self.latent_dim}), not {_described(z)}")
         inputs = (z, *self._condition_args(condition, len(z)))
-        pixels = prod(z.shape[2:]) * (self.factor or 1) ** 2 if is_map else None
-        return self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size, pixels)[0]
+        size = [side * (self.factor or 1) for side in z.shape[2:]] if is_map else self.image_shape[1:]
+        if is_in_tiles(self, size):
+            return torch.cat([rows for _, rows in decode_tiles(self, self.maps(z), batch_size)], 2)
+        return self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size, prod(size))[0]
 
     def maps(self, z: Tensor) -> Tensor:
         """Return codes `(B, Z)` in the networks' own shape, `(B, *code_shape)`: as maps, if they are maps."""
@@ -287,7 +310,9 @@ class InferenceModel(nn.Module):
         discriminator = self._part("discriminator", "discriminating")
         self._check_images(x, self.image_shape)
         inputs = (x, *self._condition_args(condition, len(x)))
-        return self._in_batches(lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size)[0]
+        return self._in_batches(
+            lambda x, *c: (discriminator(self.to_network(x), *c),), inputs, batch_size, prod(x.shape[2:])
+        )[0]
 
     def _part(self, name: str, purpose: str) -> nn.Module:
         part: nn.Module | None = getattr(self, name)
@@ -328,6 +353,9 @@ class InferenceModel(nn.Module):
         code = self.code_shape_of(x.shape[2:]) if x.ndim == 4 and self.factor else None
         self._check_images(x, (self.image_shape[0], *x.shape[2:]) if code else self.image_shape)
 
+        if is_in_tiles(self, x.shape[2:]):
+            return encode_tiles(self, lambda rows, columns: x[:, :, rows, columns], x.shape[2:], batch_size)
+
         def codes(x: Tensor, *c: Tensor) -> tuple[Tensor, ...]:
             output = encoder(self.to_network(x), *c)
             return output if isinstance(output, tuple) else (output,)
@@ -341,14 +369,13 @@ class InferenceModel(nn.Module):
         function: Callable[..., tuple[Tensor, ...]],
         inputs: tuple[Tensor, ...],
         batch_size: int,
-        pixels: int | None = None,
+        pixels: int,
     ) -> tuple[Tensor, ...]:
         """Return a function's outputs for all inputs, in evaluation mode and on the model's device.
 
-        They are computed for at most ``batch_size`` rows at a time, fewer where images are large: ``pixels`` each, of
-        the model's own size if None.
+        They are computed for at most ``batch_size`` rows at a time, fewer where images, of ``pixels`` each, are large.
         """
-        size = min(batch_size, max(1, MOST_PIXELS // (pixels or prod(self.image_shape[1:]))))
+        size = min(batch_size, max(1, MOST_PIXELS // pixels))
         like = next(self.parameters(), torch.empty(0))
         with evaluating(self), torch.inference_mode():
             batches = zip(*(torch.split(each, size) for each in inputs), strict=True)

@@ -1,0 +1,128 @@
+"""Large images tile by tile: overlapping tiles are computed one at a time and blended, so memory stays bounded.
+
+Along each side a tile's weight rises linearly over the middle half of an overlap and falls in the next tile's favour;
+in the outer quarter, where the tile lacks most of its surroundings, it is 0. At the image's edges it is 1. Weights are
+divided by their sum, so that they add up to 1 everywhere. What a network computes from pixels no farther than a
+quarter of the overlap comes out as from the whole image; norms over the whole map, and attention, do not.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from .inference import InferenceModel
+
+Compute = Callable[[slice, slice], Tensor]
+"""Returns a tile `(B, C, s h, s w)` of these h rows and w columns; s is a scale."""
+
+
+class Tiles(NamedTuple):
+    """Side of a tile and overlap of neighbours, in pixels of the image."""
+
+    side: int
+    overlap: int
+
+
+def checked_tiles(model: "InferenceModel", side: int, overlap: int | None) -> Tiles:
+    """Return tiles for a model, which overlap by a quarter if None; UserError if it cannot take them."""
+    factor = model.factor
+    if factor is None:
+        raise UserError("tiles need codes that are maps, and those of this model are vectors; leave tiles out")
+    if side < 2 * factor or side % factor or model.code_shape_of((side, side)) is None:
+        raise UserError(f"tiles of {side} pixels do not fit this model; take a larger multiple of {factor}")
+    overlap = max(1, side // factor // 4) * factor if overlap is None else overlap
+    if overlap % factor or not 0 <= overlap < side:
+        raise UserError(f"an overlap of {overlap} pixels does not fit; take a multiple of {factor} below {side}")
+    return Tiles(side, overlap)
+
+
+def is_in_tiles(model: "InferenceModel", size: Sequence[int]) -> bool:
+    """Whether a model computes images of (height, width) tile by tile."""
+    factor = model.factor or 1
+    return model.tiles is not None and max(size, default=0) > model.tiles.side and not any(n % factor for n in size)
+
+
+def encode_tiles(
+    model: "InferenceModel", read: Compute, size: Sequence[int], batch_size: int = 256
+) -> tuple[Tensor, ...]:
+    """Return the `encoder_outputs` of images of (height, width) that are read a tile at a time.
+
+    ``read`` returns these rows and columns of the images, `(B, C, h, w)` in [0, 1].
+    """
+    factor, whole, tiles = _parted(model)
+
+    def compute(rows: slice, columns: slice) -> Tensor:
+        x = read(*(slice(factor * part.start, factor * part.stop) for part in (rows, columns)))
+        outputs = whole.encoder_outputs(x, batch_size=batch_size)
+        return torch.cat([each.reshape(len(x), -1, *(n // factor for n in x.shape[2:])) for each in outputs], 1)
+
+    maps = torch.cat([rows for _, rows in stitched(compute, [side // factor for side in size], tiles)], 2)
+    outputs = maps.split(model.code_shape[0], 1)
+    return tuple(each.flatten(1) for each in outputs) if tuple(size) == model.image_shape[1:] else outputs
+
+
+def decode_tiles(model: "InferenceModel", z: Tensor, batch_size: int = 256) -> Iterator[tuple[int, Tensor]]:
+    """Yield the first row and some rows `(B, C, n, W)` of the images of maps `(B, C, h, w)`, from top to bottom."""
+    factor, whole, tiles = _parted(model)
+
+    def compute(rows: slice, columns: slice) -> Tensor:
+        return whole.decode(z[:, :, rows, columns], batch_size=batch_size)
+
+    return stitched(compute, z.shape[2:], tiles, factor)
+
+
+def _parted(model: "InferenceModel") -> tuple[int, "InferenceModel", Tiles]:
+    """Return the factor of a model, the same model without tiles, and its tiles in steps of its codes."""
+    assert model.tiles is not None
+    assert model.factor is not None
+    whole = copy.copy(model)
+    whole.tiles = None
+    return model.factor, whole, Tiles(*(side // model.factor for side in model.tiles))
+
+
+def stitched(compute: Compute, size: Sequence[int], tiles: Tiles, scale: int = 1) -> Iterator[tuple[int, Tensor]]:
+    """Yield the first row and the rows `(B, C, n, s W)` that are finished, from top to bottom.
+
+    Args:
+        compute: a tile of some rows and columns.
+        size: rows H and columns W of all.
+        tiles: in rows and columns.
+        scale: rows and columns of a tile for each of those.
+    """
+    rows, columns = (_weights(side, tiles, scale) for side in size)
+    rest = None
+    for index, (top, height, row_weights) in enumerate(rows):
+        band = None
+        for left, width, column_weights in columns:
+            tile = compute(slice(top, top + height), slice(left, left + width))
+            if band is None:
+                band = tile.new_zeros(*tile.shape[:3], scale * size[1])
+            band[..., scale * left : scale * (left + width)] += tile * torch.outer(row_weights, column_weights).to(tile)
+        assert band is not None
+        if rest is not None:
+            band[:, :, : rest.shape[2]] += rest
+        done = scale * (rows[index + 1][0] - top if index + 1 < len(rows) else height)
+        yield scale * top, band[:, :, :done]
+        rest = band[:, :, done:].clone()
+
+
+def _weights(side: int, tiles: Tiles, scale: int) -> list[tuple[int, int, Tensor]]:
+    """Return start, length and weights, `(scale length,)`, of each tile along a side."""
+    length = min(side, tiles.side)
+    starts = [*range(0, side - length, tiles.side - tiles.overlap), side - length]
+    overlap, total = scale * tiles.overlap, torch.zeros(scale * side)
+    weights = []
+    for start in starts:
+        rising = ((torch.arange(scale * length) + 0.5 - overlap / 4) / max(overlap / 2, 1e-9)).clamp(0, 1)
+        ones = torch.ones_like(rising)
+        weight = (rising if start else ones) * (rising.flip(0) if start + length < side else ones)
+        total[scale * start : scale * (start + length)] += weight
+        weights.append(weight)
+    parts = (total[scale * start : scale * (start + length)] for start in starts)
+    return [(start, length, weight / part) for start, weight, part in zip(starts, weights, parts, strict=True)]
