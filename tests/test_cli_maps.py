@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 
 import vaegan
+from vaegan.pixels import to_uint8, to_unit
+from vaegan.runs import opened
 
 NARROW = (
     "--model.network residual --model.latent map --model.latent-dim 2 --model.output centred --model.init torch "
@@ -66,3 +72,74 @@ def test_a_table_has_no_maps(run, command, tmp_path, capsys):
     pytest.importorskip("pyarrow")
     assert command("encode", run, "--scaled", "--out", tmp_path / "codes.parquet") == 2
     assert "scaled codes are maps, not a table" in capsys.readouterr().err
+
+
+def test_reconstruct_and_encode_take_other_sizes(run, command, tmp_path):
+    model = vaegan.load(run)
+    for size, tile in (("16x12", []), ("16x12", ["--tile", "8"]), ("8x8", [])):
+        out = tmp_path / f"{size}{len(tile)}"
+        words = ["--data.size", size, *tile]
+        assert command("reconstruct", run, *words, "--num", "5", "--out", f"{out}.npz") == 0
+        assert command("encode", run, *words, "--split", "test", "--out", f"{out}-codes.npz") == 0
+        assert command("encode", run, *words, "--split", "test", "--format", "safetensors", "--out", f"{out}-l") == 0
+        tiled = model.tiled(8) if tile else model
+        with np.load(f"{out}.npz") as arrays, np.load(f"{out}-codes.npz") as codes:
+            x = to_unit(torch.from_numpy(arrays["originals"]))
+            assert x.shape[2:] == tuple(map(int, size.split("x")))
+            difference = arrays["images"].astype(int) - to_uint8(tiled.reconstruct(x))
+            assert abs(difference).max() <= 1
+            z = tiled.encode(x).numpy()
+            np.testing.assert_allclose(arrays["codes"], z, atol=1e-5)
+            row = list(codes["names"]).index(arrays["names"][0])
+            np.testing.assert_allclose(codes["codes"][row], z[0], atol=1e-5)
+            (shard,) = Path(f"{out}-l").glob("*.safetensors")
+            latents = safetensors.torch.load_file(shard)["latents"]
+            np.testing.assert_allclose(latents[row], model.maps(torch.from_numpy(z))[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            "reconstruct RUN --data.size 9x8",
+            "images of 9x8 (height x width) do not fit this model: it takes 8x8 and sides",
+        ),
+        (
+            "interpolate RUN --data.size 16",
+            "--data.size 16: this command shows images in the size of the model, 8; leave",
+        ),
+        (
+            "reconstruct RUN --triptych --data.size 16",
+            "--data.size 16: this command shows images in the size of the mod",
+        ),
+        ("encode RUN --data.size 16 --out x.parquet", "codes of images of another size are maps, not a table"),
+        (
+            "reconstruct RUN --data.size 16 --tile 7",
+            "tiles of 7 pixels do not fit this model; take a larger multiple of",
+        ),
+        (
+            "reconstruct WIDE --data.size 64x48",
+            "images of 64x48 (height x width) do not fit this model: it takes 8x8 on",
+        ),
+        ("encode WIDE --tile 8 --out x.npz", "tiles need codes that are maps, and those of this model are vectors"),
+    ],
+)
+def test_sizes_and_tiles_that_do_not_fit_are_refused(run, studio_run, command, capsys, words, line):
+    if "parquet" in words:
+        pytest.importorskip("pyarrow")
+    assert command(*words.replace("RUN", str(run)).replace("WIDE", str(studio_run)).split()) == 2
+    assert line in capsys.readouterr().err
+
+
+def test_what_is_large_is_in_a_file(run, command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(opened, "_LARGE", 5 * 16 * 16 - 1)
+    assert isinstance(opened._room((5, 16, 16, 1), "uint8"), np.memmap)
+    assert type(opened._room((5, 16, 15, 1), "uint8")) is np.ndarray
+    words = ["--data.size", "16", "--tile", "8", "--num", "5"]
+    for name in ("file", "memory"):
+        assert command("reconstruct", run, *words, "--out", tmp_path / f"{name}.npz") == 0
+        monkeypatch.undo()
+    with np.load(tmp_path / "file.npz") as file, np.load(tmp_path / "memory.npz") as memory:
+        np.testing.assert_array_equal(file["images"], memory["images"])
+        assert file["images"].std() > 0
+    assert "not the images" not in capsys.readouterr().err

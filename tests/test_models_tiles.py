@@ -8,6 +8,7 @@ from test_models_sizes import build
 from torch import nn
 
 from vaegan.errors import UserError
+from vaegan.latent.code_shards import encoder_digest
 from vaegan.models.tiles import Tiles, decode_tiles, encode_tiles, stitched
 from vaegan.networks.residual import NormSiLU
 
@@ -109,3 +110,9 @@ def test_images_that_fit_into_a_tile_are_computed_whole():
 def test_tiles_that_do_not_fit_are_refused(model, arguments, words):
     with pytest.raises(UserError, match=words):
         model().tiled(*arguments)
+
+
+def test_codes_of_tiles_are_not_taken_for_those_of_whole_images():
+    model = build()
+    digests = {encoder_digest(each) for each in (model, model.tiled(16), model.tiled(16, 8), model.tiled(24))}
+    assert len(digests) == 4

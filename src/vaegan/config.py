@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 from pydantic_core import PydanticCustomError
 
+from .files import MAX_PIXELS
+
 # The bounds of all numbers, of settings as of options. Past them nothing is trained; they end typing errors early.
 PositiveFloat = Annotated[float, Field(gt=0.0, le=1e9)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, le=1e9)]
@@ -31,13 +33,15 @@ Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
 
 def _size_word(size: Any) -> int | str:
     """Return a size as settings have it, 64 or "48x64", of a number, a text or (height, width); or raise ValueError."""
-    sides = size if isinstance(size, (tuple, list)) else str(size).lower().split("x")
-    texts = [str(side).strip() for side in sides]
-    if len(texts) > 2 or not all(re.fullmatch("[0-9]{1,6}", text) and 0 < int(text) <= MAX_SIDE for text in texts):
+    parts = size if isinstance(size, (tuple, list)) else str(size).lower().split("x")
+    texts = [str(part).strip() for part in parts] or [""]
+    sides = [int(text) if re.fullmatch("[0-9]{1,6}", text) else 0 for text in texts]
+    if len(sides) > 2 or not 0 < sides[0] * sides[-1] <= MAX_PIXELS:
         raise PydanticCustomError(
-            "image_size", "must be a side in pixels such as 64, or height x width such as 48x64, each 1 to 4096"
+            "image_size",
+            "must be a side in pixels such as 64, or height x width such as 48x64, in all at most 50 million pixels",
         )
-    return _joined(int(texts[0]), int(texts[-1]))
+    return _joined(sides[0], sides[-1])
 
 
 def _joined(height: int, width: int) -> int | str:
@@ -504,6 +508,8 @@ def _contradictions(config: Config) -> Iterator[str]:
             "--loss.joint-batch cannot be combined with dropout or minibatch features in the discriminator; set "
             "--loss.joint-batch false"
         )
+    if max(config.data.height_width or (0,)) > MAX_SIDE:
+        yield f"--data.size {config.data.size}: networks have at most {MAX_SIDE} pixels each way; choose a smaller size"
     if config.train.compile and loss.r1_weight and is_adversarial:
         yield (
             "--loss.r1-weight needs second derivatives, which compiled networks do not have; leave out "

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from ..config import Bands, Count, DataSettings, Seed, Settings
+from ..config import Bands, Count, DataSettings, PositiveInt, Seed, Settings
 from ..errors import UserError
 from ..files import check_apart
 from ..progress import paced
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _Step = TypeVar("_Step")
 _log = logging.getLogger("vaegan")
+
+
+TileSide = Annotated[PositiveInt | None, Arg("SIDE", default="no tiles")]
+"""Pixels of a tile, a multiple of the model's factor."""
 
 
 class PictureOptions(Settings):
@@ -59,11 +63,14 @@ def run_defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
     return {"data": data_of_run(explicit["run"])}
 
 
-def open_run(options: PictureOptions) -> "OpenedRun":
-    """Return the run of a command; UserError if there is none, or no such device."""
+def open_run(options: PictureOptions, *, any_size: bool = False) -> "OpenedRun":
+    """Return the run of a command, with images of any size that its model takes; UserError if there is no such run."""
     from ..runs.opened import OpenedRun
     from ..training.device import pick_device
 
+    size, own = getattr(options, "data", DataSettings()).size, data_of_run(options.run).size
+    if not any_size and None not in (size, own) and size != own:
+        raise UserError(f"--data.size {size}: this command shows images in the size of the model, {own}; leave it out")
     return OpenedRun(
         options.run,
         data=getattr(options, "data", None),
@@ -71,6 +78,8 @@ def open_run(options: PictureOptions) -> "OpenedRun":
         batch_size=options.batch_size,
         watch=watched,
         bands=options.bands,
+        any_size=any_size,
+        tile=getattr(options, "tile", None),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from ..config import Count, PositiveInt
 from ..errors import UserError
-from .common import DataPictureOptions, open_run, output_of, run_defaults, say_where
+from .common import DataPictureOptions, TileSide, open_run, output_of, run_defaults, say_where
 from .options import Arg
 
 _ENDINGS = ("", ".npz", ".parquet")
@@ -17,7 +17,8 @@ class Options(DataPictureOptions):
     """Write the codes of all images of a source: mu, log variances where the encoder gives them, names, labels.
 
     Images are encoded in shards; after an interruption the same command resumes after the last finished shard. Memory
-    use does not grow with the number of images.
+    use does not grow with the number of images. A model whose codes are maps takes any --data.size whose sides are
+    multiples of its factor; others only their own.
     """
 
     out: Annotated[Path | None, Arg("FILE", default="RUN/pictures/codes.npz")] = None
@@ -28,6 +29,8 @@ class Options(DataPictureOptions):
     """All images, the held-out ones, or the training images."""
     scaled: bool = False
     """Codes for a diffusion model: maps in their shape, times the latent scale factor, log variances to match."""
+    tile: TileSide = None
+    """Compute images larger than this many pixels tile by tile; for models whose codes are maps."""
     shard: Count = 8192
     """Images per shard; of a stream the shards of codes are those of the images."""
     format: Annotated[Literal["safetensors"] | None, Arg(default="by the ending of --out")] = None
@@ -55,11 +58,16 @@ def run(options: Options) -> None:
         import_pyarrow()
         if options.scaled:
             raise UserError("scaled codes are maps, not a table; end --out in .npz or nothing (a folder)")
-    opened = open_run(options)
+    opened = open_run(options, any_size=True)
     if options.scaled:
         assert opened.model().scale_factor  # or say that there is none
     opened.check_encoder()
-    if isinstance(data := opened.data(), StreamedData) and not options.num:
+    data = opened.data()
+    if out.suffix == ".parquet" and data.image_shape != opened.model().image_shape:
+        raise UserError(
+            "codes of images of another size are maps, not a table; end --out in .npz or nothing (a folder)"
+        )
+    if isinstance(data, StreamedData) and not options.num:
         shards: ImageShards = StreamShards(data, options.split)
     else:
         splits = ("train", "test") if options.split == "all" else (options.split,)

@@ -4,17 +4,31 @@ from typing import Annotated
 
 from ..config import Count
 from ..errors import UserError
-from .common import DataPictureOptions, chosen_images, open_run, output_of, run_defaults, say_where, write_and_say
+from .common import (
+    DataPictureOptions,
+    TileSide,
+    chosen_images,
+    open_run,
+    output_of,
+    run_defaults,
+    say_where,
+    write_and_say,
+)
 from .options import Arg
 
 _NUM_IN_A_PICTURE = 64
 
 
 class Options(DataPictureOptions):
-    """Show originals beside their reconstructions: by default held-out images of the data the run was trained on."""
+    """Show originals beside their reconstructions: by default held-out images of the data the run was trained on.
+
+    A model whose codes are maps takes any --data.size whose sides are multiples of its factor; others only their own.
+    """
 
     num: Annotated[Count | None, Arg(default="64, and all images into .npz or a folder")] = None  # type: ignore[assignment]  # wider than the base on purpose
     """How many, chosen by the seed."""
+    tile: TileSide = None
+    """Compute images larger than this many pixels tile by tile; for models whose codes are maps."""
     triptych: bool = False
     """A .png of three blocks: originals, their reconstructions, and an equal number of samples."""
 
@@ -31,7 +45,7 @@ def run(options: Options) -> None:
     is_picture = out.suffix.lower() in (".png", ".gif")
     if options.triptych and out.suffix.lower() != ".png":
         raise UserError(f"--out {out}: a triptych is one picture; end its name in .png")
-    opened = open_run(options)
+    opened = open_run(options, any_size=not options.triptych)
     if options.num:
         images = chosen_images(options, opened, options.num)
     else:

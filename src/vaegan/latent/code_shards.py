@@ -155,11 +155,13 @@ def _arrays(model: Model, images: ImageSet, batch_size: int, *, scaled: bool) ->
 
 
 def encoder_digest(model: Model) -> str:
-    """Return a hash of what decides a code: the encoder's weights and the range of its images."""
+    """Return a hash of what decides a code: the encoder's weights, the range of its images, and its tiles."""
     digest = hashlib.sha256(repr(tuple(model.image_range)).encode())
     for name, tensor in model.state_dict().items():
         if name.startswith("encoder."):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    if model.tiles:
+        digest.update(repr(tuple(model.tiles)).encode())
     return digest.hexdigest()
 
 

@@ -18,6 +18,8 @@ from torch import Tensor
 from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
 from ..models import Model
+from ..models.inference import at_once
+from ..models.tiles import encode_tiles, is_in_tiles
 from ..pixels import Numbers
 from ..progress import paced
 
@@ -26,6 +28,8 @@ def encode_batches(
     model: Model, images: Numbers, *, condition: Tensor | None = None, batch_size: int = 256
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield mu and logvar (None of a plain autoencoder), each `(b, Z)` on the CPU, of one batch after another.
+
+    Of images of another size than the model's they are `(b, C, h, w)`. A model with tiles reads large ones in tiles.
 
     Args:
         model: has an encoder.
@@ -36,11 +40,20 @@ def encode_batches(
     Raises:
         UserError: if there is no encoder or the images do not fit.
     """
-    for start in range(0, len(images), batch_size):
-        batch = slice(start, start + batch_size)
-        x = model.pixels.to_unit(torch.from_numpy(np.array(images[batch])))
-        c = None if condition is None else condition[batch]
-        mu, *logvar = (t.cpu() for t in model.encoder_outputs(x, condition=c, batch_size=batch_size))
+    size = images.shape[1:3]
+    step = at_once(size, batch_size)
+    for start in range(0, len(images), step):
+        batch = slice(start, start + step)
+
+        def read(rows: slice, columns: slice, batch: slice = batch) -> Tensor:
+            return model.pixels.to_unit(torch.from_numpy(np.array(images[batch, rows, columns])))
+
+        if is_in_tiles(model, size):
+            outputs = encode_tiles(model, read, size, batch_size)
+        else:
+            c = None if condition is None else condition[batch]
+            outputs = model.encoder_outputs(read(slice(None), slice(None)), condition=c, batch_size=batch_size)
+        mu, *logvar = (t.cpu() for t in outputs)
         yield mu, logvar[0] if logvar else None
 
 
@@ -49,7 +62,8 @@ def encode_images(
 ) -> tuple[Tensor, Tensor | None]:
     """Return mu and logvar (None of a plain autoencoder), each `(N, Z)`; arguments as `encode_batches`."""
     batches = encode_batches(model, images, condition=condition, batch_size=batch_size)
-    return joined(paced(batches, -(-len(images) // batch_size), "encoding"), len(images))
+    step = at_once(images.shape[1:3], batch_size)
+    return joined(paced(batches, -(-len(images) // step), "encoding"), len(images))
 
 
 def joined(batches: Iterable[tuple[Tensor, Tensor | None]], num: int) -> tuple[Tensor, Tensor | None]:
@@ -61,7 +75,7 @@ def joined(batches: Iterable[tuple[Tensor, Tensor | None]], num: int) -> tuple[T
     wholes: list[Tensor | None] = []
     start = 0
     for parts in batches:
-        wholes = wholes or [None if part is None else part.new_empty(num, part.shape[1]) for part in parts]
+        wholes = wholes or [None if part is None else part.new_empty(num, *part.shape[1:]) for part in parts]
         for whole, part in zip(wholes, parts, strict=True):
             if whole is not None and part is not None:
                 whole[start : start + len(part)] = part

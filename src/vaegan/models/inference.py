@@ -392,6 +392,11 @@ MOST_PIXELS = 2**18
 """Pixels of the images in a batch: hidden layers hold hundreds of numbers for each."""
 
 
+def at_once(size: Sequence[int], batch_size: int) -> int:
+    """Return how many images of (height, width) to hold as floats: ``batch_size``, but one where they are large."""
+    return 1 if prod(size) > MOST_PIXELS else batch_size
+
+
 def normal(shape: tuple[int, ...], seed: int | None) -> Tensor:
     """Draw from N(0, 1) on the CPU, so that a seed means the same numbers on every device."""
     if seed is None:

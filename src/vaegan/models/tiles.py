@@ -8,15 +8,13 @@ quarter of the overlap comes out as from the whole image; norms over the whole m
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import UserError
-
-if TYPE_CHECKING:
-    from .inference import InferenceModel
+from ..progress import Beat
 
 Compute = Callable[[slice, slice], Tensor]
 """Returns a tile `(B, C, s h, s w)` of these h rows and w columns; s is a scale."""
@@ -29,7 +27,28 @@ class Tiles(NamedTuple):
     overlap: int
 
 
-def checked_tiles(model: "InferenceModel", side: int, overlap: int | None) -> Tiles:
+class TilingModel(Protocol):
+    """What is needed of a model, see `InferenceModel`."""
+
+    tiles: Tiles | None
+    image_shape: tuple[int, int, int]
+    code_shape: tuple[int, ...]
+
+    @property
+    def factor(self) -> int | None:
+        """Pixels for each step of a code map."""
+
+    def code_shape_of(self, size: Sequence[int]) -> tuple[int, ...] | None:
+        """Shape of the code of an image of (height, width)."""
+
+    def encoder_outputs(self, x: Tensor, *, batch_size: int = 256) -> tuple[Tensor, ...]:
+        """Codes of images, and log variances."""
+
+    def decode(self, z: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Images of codes."""
+
+
+def checked_tiles(model: TilingModel, side: int, overlap: int | None) -> Tiles:
     """Return tiles for a model, which overlap by a quarter if None; UserError if it cannot take them."""
     factor = model.factor
     if factor is None:
@@ -42,15 +61,13 @@ def checked_tiles(model: "InferenceModel", side: int, overlap: int | None) -> Ti
     return Tiles(side, overlap)
 
 
-def is_in_tiles(model: "InferenceModel", size: Sequence[int]) -> bool:
+def is_in_tiles(model: TilingModel, size: Sequence[int]) -> bool:
     """Whether a model computes images of (height, width) tile by tile."""
     factor = model.factor or 1
     return model.tiles is not None and max(size, default=0) > model.tiles.side and not any(n % factor for n in size)
 
 
-def encode_tiles(
-    model: "InferenceModel", read: Compute, size: Sequence[int], batch_size: int = 256
-) -> tuple[Tensor, ...]:
+def encode_tiles(model: TilingModel, read: Compute, size: Sequence[int], batch_size: int = 256) -> tuple[Tensor, ...]:
     """Return the `encoder_outputs` of images of (height, width) that are read a tile at a time.
 
     ``read`` returns these rows and columns of the images, `(B, C, h, w)` in [0, 1].
@@ -62,22 +79,23 @@ def encode_tiles(
         outputs = whole.encoder_outputs(x, batch_size=batch_size)
         return torch.cat([each.reshape(len(x), -1, *(n // factor for n in x.shape[2:])) for each in outputs], 1)
 
-    maps = torch.cat([rows for _, rows in stitched(compute, [side // factor for side in size], tiles)], 2)
-    outputs = maps.split(model.code_shape[0], 1)
-    return tuple(each.flatten(1) for each in outputs) if tuple(size) == model.image_shape[1:] else outputs
+    bands = stitched(compute, [side // factor for side in size], tiles, what="encoding")
+    maps = torch.cat([rows for _, rows in bands], 2)
+    outputs = torch.split(maps, model.code_shape[0], 1)
+    return tuple(each.flatten(1) if tuple(size) == model.image_shape[1:] else each for each in outputs)
 
 
-def decode_tiles(model: "InferenceModel", z: Tensor, batch_size: int = 256) -> Iterator[tuple[int, Tensor]]:
+def decode_tiles(model: TilingModel, z: Tensor, batch_size: int = 256) -> Iterator[tuple[int, Tensor]]:
     """Yield the first row and some rows `(B, C, n, W)` of the images of maps `(B, C, h, w)`, from top to bottom."""
     factor, whole, tiles = _parted(model)
 
     def compute(rows: slice, columns: slice) -> Tensor:
         return whole.decode(z[:, :, rows, columns], batch_size=batch_size)
 
-    return stitched(compute, z.shape[2:], tiles, factor)
+    return stitched(compute, z.shape[2:], tiles, factor, "decoding")
 
 
-def _parted(model: "InferenceModel") -> tuple[int, "InferenceModel", Tiles]:
+def _parted(model: TilingModel) -> tuple[int, TilingModel, Tiles]:
     """Return the factor of a model, the same model without tiles, and its tiles in steps of its codes."""
     assert model.tiles is not None
     assert model.factor is not None
@@ -86,7 +104,9 @@ def _parted(model: "InferenceModel") -> tuple[int, "InferenceModel", Tiles]:
     return model.factor, whole, Tiles(*(side // model.factor for side in model.tiles))
 
 
-def stitched(compute: Compute, size: Sequence[int], tiles: Tiles, scale: int = 1) -> Iterator[tuple[int, Tensor]]:
+def stitched(
+    compute: Compute, size: Sequence[int], tiles: Tiles, scale: int = 1, what: str = "stitching"
+) -> Iterator[tuple[int, Tensor]]:
     """Yield the first row and the rows `(B, C, n, s W)` that are finished, from top to bottom.
 
     Args:
@@ -94,16 +114,18 @@ def stitched(compute: Compute, size: Sequence[int], tiles: Tiles, scale: int = 1
         size: rows H and columns W of all.
         tiles: in rows and columns.
         scale: rows and columns of a tile for each of those.
+        what: is done, for a line of the log now and then.
     """
     rows, columns = (_weights(side, tiles, scale) for side in size)
-    rest = None
+    rest, beat = None, Beat(what, len(rows) * len(columns), "tiles")
     for index, (top, height, row_weights) in enumerate(rows):
         band = None
-        for left, width, column_weights in columns:
+        for number, (left, width, column_weights) in enumerate(columns, index * len(columns) + 1):
             tile = compute(slice(top, top + height), slice(left, left + width))
             if band is None:
                 band = tile.new_zeros(*tile.shape[:3], scale * size[1])
             band[..., scale * left : scale * (left + width)] += tile * torch.outer(row_weights, column_weights).to(tile)
+            beat(number)
         assert band is not None
         if rest is not None:
             band[:, :, : rest.shape[2]] += rest

@@ -1,8 +1,10 @@
 """An opened run: its model, settings, images, attribute vectors and records, each read when first needed."""
 
 import logging
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +20,8 @@ from ..files import read_mapping
 from ..latent.attribute_vectors import AttributeVectors, load_vectors
 from ..latent.encoding import encode_batches, joined
 from ..models import Model
+from ..models.inference import at_once
+from ..models.tiles import decode_tiles, is_in_tiles
 from ..pixels import Numbers, Shown
 from ..settings_io import load_yaml
 from .locate import Place, locate, run_name
@@ -25,6 +29,7 @@ from .run_folder import DATA, RECORDS, SETTINGS, Record, read_records
 from .trained_on import own_data
 
 _log = logging.getLogger("vaegan")
+_LARGE = 2**28  # bytes
 _Step = TypeVar("_Step")
 Watch = Callable[[Iterable[_Step], int, str], Iterable[_Step]]
 """Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
@@ -35,7 +40,9 @@ class OpenedRun:
 
     ``path`` is a run folder, its ``model`` or ``best``, the folder of a saved model, or an id on the hub; ``data`` says
     where its images are (None: as in its own settings), ``watch`` shows the progress of slow work, ``model`` takes the
-    place of the one that is saved, and ``bands`` of the channels that pictures show.
+    place of the one that is saved, and ``bands`` of the channels that pictures show. With ``any_size`` images are
+    opened in the size that ``data`` says, where the model takes it, else in the model's own; with ``tile`` the model
+    computes large ones in tiles of so many pixels.
     Raises UserError if there is neither a run nor a model.
     """
 
@@ -49,12 +56,15 @@ class OpenedRun:
         watch: Watch[Any] = lambda steps, num, what: steps,
         model: Model | None = None,
         bands: tuple[int, ...] = (),
+        any_size: bool = False,
+        tile: int | None = None,
     ) -> None:
         self.path, self.device, self.batch_size, self.watch = Path(path), device, batch_size, watch
         self.bands = bands
         self.place: Place = locate(path)
         self.name = run_name(path)
         self._data_settings, self._model = data, model
+        self.any_size, self.tile = any_size, tile
         self._data: ImageData | None = None
         self._encoded: tuple[ImageSet, tuple[Tensor, Tensor | None]] | None = None
 
@@ -95,7 +105,8 @@ class OpenedRun:
     def model(self) -> Model:
         """Return its model, in evaluation mode; UserError if it has none yet, or it is damaged."""
         if self._model is None:
-            self._model = Model.from_folder(self.place.folder(), device=self.device)
+            model = Model.from_folder(self.place.folder(), device=self.device)
+            self._model = model.tiled(self.tile) if self.tile else model
         return self._model
 
     @property
@@ -127,12 +138,16 @@ class OpenedRun:
                 raise UserError(
                     f"{self.path} has no record of where its images ({name}) are; name them with --data SOURCE"
                 )
-            data = self._data = open_data(settings.for_shape(model.image_shape), quiet=True, pixels=model.pixels)
+            channels, *own = model.image_shape
+            height, width = (settings.height_width if self.any_size else None) or own
+            model.check_size((height, width))
+            wanted = settings.for_shape((channels, height, width))
+            data = self._data = open_data(wanted, quiet=True, pixels=model.pixels)
             record = read_mapping(self.place.run / DATA) if self.place.run else {}
             if record.get("fingerprint") != data.fingerprint:  # of its own images, training has said them
                 for note in data.notes:
                     _log.warning("%s", note)
-            if record.get("fingerprint", data.fingerprint) != data.fingerprint:
+            if [height, width] == own and record.get("fingerprint", data.fingerprint) != data.fingerprint:
                 # Of another source that is plain to see.
                 level = logging.WARNING if record.get("name") == data.name else logging.INFO
                 text = "%s: not the images that %s was trained on, or prepared differently"
@@ -150,7 +165,7 @@ class OpenedRun:
         model.encode(torch.zeros(1, *model.image_shape), condition=model.condition_in_turn(1))
 
     def encode(self, images: ImageSet) -> tuple[Tensor, Tensor | None]:
-        """Return mu and logvar (None for a plain autoencoder), each `(N, Z)`, of images.
+        """Return mu and logvar (None for a plain autoencoder), each `(N, Z)`, of images; of other sizes `(N, C, h, w)`.
 
         Raises UserError if there is no encoder, or the images lack the condition that the model needs.
         """
@@ -158,7 +173,8 @@ class OpenedRun:
             model, num = self.model(), len(images)
             c = model.condition_of(images)
             batches = encode_batches(model, images.images, condition=c, batch_size=self.batch_size)
-            self._encoded = images, joined(self.watch(batches, -(-num // self.batch_size), "encoding"), num)
+            step = at_once(images.images.shape[1:3], self.batch_size)
+            self._encoded = images, joined(self.watch(batches, -(-num // step), "encoding"), num)
         return self._encoded[1]
 
     def originals(self, images: ImageSet) -> Numbers:
@@ -166,22 +182,39 @@ class OpenedRun:
         same = images.pixels == self.model().pixels
         return images.images if same else self.model().pixels.converted(images.images, images.pixels)
 
-    def decode(self, codes: Tensor, condition: Tensor | None = None) -> Numbers:
+    def decode(self, codes: Tensor, condition: Tensor | None = None, *, are_maps: bool = False) -> Numbers:
         """Return images `(..., H, W, C)` in the model's format of codes `(..., Z)`, under a condition.
 
-        The condition expands to `(..., A)`.
+        The condition expands to `(..., A)`. With ``are_maps`` codes are `(..., C, h, w)`, of images of any size. What
+        is large is in a temporary file.
         """
         model = self.model()
-        channels, height, width = model.image_shape
-        flat = codes.reshape(-1, codes.shape[-1])
-        c = None if condition is None else condition.expand(*codes.shape[:-1], -1).reshape(len(flat), -1)
-        images = np.empty((len(flat), height, width, channels), model.pixels.dtype)
-        starts = range(0, len(flat), self.batch_size)
+        channels, *size = model.image_shape
+        if are_maps:
+            size = [side * (model.factor or 1) for side in codes.shape[-2:]]
+        several = codes.shape[: -3 if are_maps else -1]
+        flat = codes.flatten(0, len(several) - 1)
+        c = None if condition is None else condition.expand(*several, -1).reshape(len(flat), -1)
+        images = _room((len(flat), *size, channels), model.pixels.dtype)
+        step = at_once(size, self.batch_size)
+        starts = range(0, len(flat), step)
         for start in self.watch(starts, len(starts), "decoding"):
-            chunk = slice(start, start + self.batch_size)
+            chunk = slice(start, start + step)
+            if is_in_tiles(model, size):
+                for top, rows in decode_tiles(model, model.maps(flat[chunk])):
+                    images[chunk, top : top + rows.shape[2]] = model.pixels.from_unit(rows)
+                continue
             own = None if c is None else c[chunk]
             images[chunk] = model.pixels.from_unit(model.decode(flat[chunk], condition=own, batch_size=self.batch_size))
-        return images.reshape(*codes.shape[:-1], height, width, channels)
+        return images.reshape(*several, *size, channels)
+
+
+def _room(shape: tuple[int, ...], dtype: str) -> Numbers:
+    """Return an array for pixels: in memory, or a map of a temporary file if it is large."""
+    if prod(shape) * np.dtype(dtype).itemsize <= _LARGE:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def number_of_parameters(model: Model) -> Mapping[str, int]:

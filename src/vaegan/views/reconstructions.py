@@ -10,7 +10,7 @@ def reconstructions(run: OpenedRun, images: ImageSet) -> View:
     """Return images decoded from the means of their codes, `(1, N, H, W, C)`, with their originals."""
     codes, _ = run.encode(images)
     return View(
-        run.decode(codes[None], run.model().condition_of(images)),
+        run.decode(codes[None], run.model().condition_of(images), are_maps=codes.ndim > 2),
         shown=run.shown,
         codes=codes[None],
         originals=run.originals(images)[None],
