@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..files import check_apart
 from ..progress import paced
 from ..runs.trained_on import data_of_run
+from .console import is_first_process
 from .options import Arg
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def say_where(num: int, what: str, out: Path) -> None:
 
 def watched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:
     """Yield the steps, ``num`` in all: with a progress bar on a terminal, with a line now and then elsewhere."""
-    if sys.stdout.isatty() and num >= 10:
+    if sys.stdout.isatty() and num >= 10 and is_first_process():
         from rich.progress import track
 
         yield from track(steps, what, total=num, transient=True)
