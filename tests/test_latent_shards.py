@@ -14,6 +14,7 @@ from vaegan.distributed import share_of_work
 from vaegan.errors import UserError
 from vaegan.latent.code_shards import SetShards
 from vaegan.latent.latent_shards import channel_moments, encode_to_shards, merged_moments
+from vaegan.pixels import PixelFormat
 
 # Encodes in one process after another, each of which kills itself at one of the moments where it computes, writes,
 # flushes or renames; the number of processes changes. Then one finishes.
@@ -152,8 +153,11 @@ def test_any_number_of_processes_in_any_order_writes_the_same(model, tmp_path, m
 def test_what_is_of_something_else_is_refused_or_replaced(model, make_model, tmp_path):
     encode_to_shards(model, shards(), tmp_path, process=(0, 2))
     (tmp_path / "latents_stats.pt").write_text("the user's")
+    brighter = make_model()
+    brighter.pixels = PixelFormat.of("uint8", (0.0, 200.0))
     for other, images, options in (
         (make_model(seed=1), shards(), {}),
+        (brighter, shards(), {}),
         (model, shards(seed=1), {}),
         (model, shards(), {"flip": True}),
         (model, shards(), {"dtype": "bf16"}),

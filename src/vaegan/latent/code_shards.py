@@ -29,6 +29,7 @@ from ..data.stream import StreamedData
 from ..errors import UserError
 from ..files import clear_leftovers, is_leftover, read_mapping, remove, write_json, written_beside
 from ..models import Model
+from ..pixels import PixelFormat
 from .encoding import encode_images
 
 INDEX_NAME = "index.json"
@@ -155,11 +156,13 @@ def _arrays(model: Model, images: ImageSet, batch_size: int, *, scaled: bool) ->
 
 
 def encoder_digest(model: Model) -> str:
-    """Return a hash of what decides a code: the encoder's weights, the range of its images, and its tiles."""
+    """Return a hash of what decides a code: the encoder's weights, the ranges of its images, and its tiles."""
     digest = hashlib.sha256(repr(tuple(model.image_range)).encode())
     for name, tensor in model.state_dict().items():
         if name.startswith("encoder."):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    if model.pixels != PixelFormat():
+        digest.update(model.pixels.words.encode())
     if model.tiles:
         digest.update(repr(tuple(model.tiles)).encode())
     return digest.hexdigest()
