@@ -88,7 +88,8 @@ LONGER = {"your-images": "4096", "attributes": "640"}
 FEWER = {"evaluate": 100, "compare": 100, "nearest": 8}
 """`--num` of commands."""
 WITH_FILES = {
-    "README", "commands", "conditional", "large-data", "latent-diffusion", "priors", "recipes", "results", "sources",
+    "README", "commands", "conditional", "fine-tune", "large-data", "latent-diffusion", "priors", "recipes", "results",
+    "sources",
 }  # fmt: skip
 """Pages that start from MNIST in `data/mnist` and a folder of photos."""
 MADE = {
@@ -112,7 +113,14 @@ MADE = {
     "health": ("runs/look/report.html",),
     "attributes": ("all.png", "balanced.png", "linear.png", "apart.png", "checked-check.json"),
     "evaluate": ("runs/vaegan/evaluation.json", "comparison.html", "comparison.md", "seeds.json", "nearest.png"),
-    "fine-tune": ("tuned/priors.json", "tuned.png", "runs/vae-dis-l/model/config.json"),
+    "fine-tune": (
+        "runs/shapes/initial.json",
+        "runs/tuned/export/diffusers/config.json",
+        "runs/plain/model/config.json",
+        "tuned/priors.json",
+        "tuned.png",
+        "runs/vae-dis-l/model/config.json",
+    ),
     "studio": ("all.png", "hat.png"),
     "share": ("card/README.md", "look-first/README.md", "export/decoder.pt2"),
     "extend": ("mine/config.json", "runs/stripes/model/config.json"),

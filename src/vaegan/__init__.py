@@ -41,15 +41,15 @@ def train(
         KeyboardInterrupt: `training.Stopped`, after Ctrl-C or SIGTERM; all is saved, and the same call resumes.
     """
     from .recipes import named
-    from .settings_io import with_settings
+    from .runs.initial import configured
     from .training import train as train_
 
     overrides = {} if data is None else {"data.source": data}
     for name, value in settings.items():
         nested = isinstance(value, dict)
         overrides |= {f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value}
-    config = with_settings(named(recipe).config, overrides, typed=True)
-    return train_(config, Path(out or Path("runs") / recipe), overwrite=overwrite)
+    folder = Path(out or Path("runs") / recipe)
+    return train_(configured(named(recipe).config, overrides, folder, overwrite=overwrite), folder, overwrite=overwrite)
 
 
 def __getattr__(name: str) -> Any:

@@ -413,6 +413,8 @@ class TrainSettings(Settings):
     """Stop after this many images instead of after `epochs`."""
     pretrain_epochs: NonNegativeFloat = 0.0
     """The first of the epochs, which train encoder (its mean) and decoder as a per-pixel autoencoder."""
+    parts: tuple[Literal["encoder", "decoder", "discriminator"], ...] = ()
+    """Networks to train, such as decoder,discriminator; the others stay as --init-from has them. Default: all."""
     batch_size: Count = 64
     """Images per step, over all processes."""
     snapshot_epochs: PositiveFloat = 1.0
@@ -460,6 +462,9 @@ class Config(Settings):
     bands: Bands = ()
     """Channels that pictures show, counted from 1: one as grey, or three as red, green and blue, such as 3,2,1.
     Default: the first of one or two channels, else the first three."""
+    init_from: Annotated[str | None, Field(title="RUN")] = None
+    """Start from the weights of this model: a run, a saved model, an id on the hub, or diffusers:PLACE. The settings of
+    encoder and decoder come from it; a discriminator that it does not have starts new."""
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()
@@ -471,6 +476,10 @@ class Config(Settings):
         for line in itertools.chain(_contradictions(self), _network_contradictions(self.model)):
             raise ValueError(line)
         return self
+
+    def is_frozen(self, part: str) -> bool:
+        """Whether a part of the model is not trained because others are named."""
+        return bool(self.train.parts) and part not in self.train.parts
 
 
 def _contradictions(config: Config) -> Iterator[str]:
@@ -502,6 +511,15 @@ def _contradictions(config: Config) -> Iterator[str]:
         )
     if config.train.pretrain_epochs and not has_encoder:
         yield f"--train.pretrain-epochs trains an encoder, which {kind} does not have; set it to 0"
+    trained = {"gan": PARTS[1:], "vaegan": PARTS}.get(model.kind, PARTS[:2])
+    parts = f"--train.parts {','.join(config.train.parts)}"
+    for part in config.train.parts:
+        if part not in trained:
+            yield f"{parts}: {kind} trains no {part}; choose among {', '.join(trained)}"
+    if config.train.parts and config.init_from is None and set(trained) - set(config.train.parts):
+        yield f"{parts} freezes other networks with random weights; name a model to start from with --init-from"
+    if config.train.parts and config.train.pretrain_epochs:
+        yield f"{parts} does not go with --train.pretrain-epochs, which trains encoder and decoder; set one to none"
     dis = model.discriminator
     if loss.joint_batch and is_adversarial and (dis.dropout or dis.minibatch_features):
         yield (

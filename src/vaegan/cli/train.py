@@ -8,8 +8,9 @@ from ..config import Config, Settings
 from ..errors import UserError
 from ..files import check_apart
 from ..recipes import DEFAULT, RECIPES, config_for
+from ..runs.initial import configured
 from ..runs.trained_on import located
-from ..settings_io import load_yaml, with_settings
+from ..settings_io import load_yaml
 from .options import Arg
 
 
@@ -41,7 +42,8 @@ def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
         config = config.model_copy(update={"data": located(config.data, Path(file).parent)})
     prefix = "settings."
     named = {name.removeprefix(prefix): value for name, value in explicit.items() if name.startswith(prefix)}
-    return {"settings": with_settings(config, named, typed=True)}
+    out = explicit.get("out") or Path("runs") / config.recipe
+    return {"settings": configured(config, named, out, overwrite=explicit.get("overwrite", False))}
 
 
 def run(options: Options) -> None:

@@ -80,7 +80,13 @@ class AdversarialLoss:
         return self._form.decoder(wide(logits)).mean()
 
     def gradients(
-        self, dis: FeatureDiscriminator, logits: dict[str, Tensor], fakes: dict[str, Tensor], noise: Noise
+        self,
+        dis: FeatureDiscriminator,
+        logits: dict[str, Tensor],
+        fakes: dict[str, Tensor],
+        noise: Noise,
+        *,
+        moves_fakes: bool = True,
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Gradients of L_GAN for Dis's weights, and of the decoder's loss at the fake images.
 
@@ -89,6 +95,7 @@ class AdversarialLoss:
             logits: kind -> logits, (B,) or (B, P), with their graph; ``real`` and the kinds of ``fakes``.
             fakes: kind -> image leaf (B, C, H, W) that the logits were computed from.
             noise: of this step.
+            moves_fakes: whether gradients at the fakes are needed.
 
         Returns:
             One gradient per trainable parameter of Dis; kind -> gradient at that fake, of its mean loss.
@@ -97,13 +104,17 @@ class AdversarialLoss:
         couples = couples_images(dis.discriminator)
         kinds, images = list(fakes), list(fakes.values())
         cotangents = {kind: self._cotangent(kind, a, noise) for kind, a in logits.items()}
+        if not moves_fakes:
+            return (
+                gradients_of(list(logits.values()), list(weights), _like(cotangents, logits)) if weights else []
+            ), {}
         decoder_cotangents = {kind: self._decoder_cotangent(logits[kind]) for kind in kinds}
         clean = not self.label_noise and not self.label_flip and all(self.weight(kind) > 0 for kind in kinds)
         outputs = list(logits.values())
         outputs_of_fakes = [logits[kind] for kind in kinds]
         # Together, the reals' loss reaches the fakes as well, over the shared statistics.
         negated = self._form.negated and clean and not (dis.joint_batch and couples)
-        if negated or not (couples or dis.judges_patches):
+        if weights and (negated or not (couples or dis.judges_patches)):
             factors: dict[str, Tensor | float] = {}
             for kind in kinds:
                 if negated:
@@ -116,7 +127,7 @@ class AdversarialLoss:
             of_weights, at_images = gradients[: len(weights)], gradients[len(weights) :]
             scaled = {k: g * _per_image(factors[k], g) for k, g in zip(kinds, at_images, strict=True)}
             return of_weights, scaled
-        of_weights = gradients_of(outputs, list(weights), _like(cotangents, logits), retain=True)
+        of_weights = gradients_of(outputs, list(weights), _like(cotangents, logits), retain=True) if weights else []
         at_images = gradients_of(outputs_of_fakes, images, _like(decoder_cotangents, logits))
         return of_weights, dict(zip(kinds, at_images, strict=True))
 

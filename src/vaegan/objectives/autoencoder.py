@@ -84,19 +84,23 @@ class AutoencoderObjective:
         """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range."""
         z, z_leaf, kl, llike = self._forward(x, noise, *condition_args(c))
         weights = {name: list(self.weights.get(name, [])) for name in ("encoder", "decoder", "likelihood")}
-        of_z, *rest = gradients_of([llike], [z_leaf, *weights["decoder"], *weights["likelihood"]])
+        inputs = [*([z_leaf] if weights["encoder"] else []), *weights["decoder"], *weights["likelihood"]]
+        rest = gradients_of([llike], inputs)
+        of_z = rest.pop(0) if weights["encoder"] else None
         of_dec, of_likelihood = rest[: len(weights["decoder"])], rest[len(weights["decoder"]) :]
         if self.gamma != 1.0:
             of_dec = [self.gamma * g for g in of_dec]
-        cotangents: list[Tensor | None] = [self.encoder_llike_weight * of_z]
-        outputs = [z]
-        if kl is not None:
-            outputs.append(kl)
-            cotangents.append(torch.full_like(kl, self.kl_weight * kl_factor))
-        gradients = {"encoder": gradients_of(outputs, weights["encoder"], cotangents), "decoder": of_dec}
-        if of_likelihood:
-            gradients["likelihood"] = of_likelihood
-        routes = {"encoder/llike": (self.encoder_llike_weight * of_z).norm()} if record else {}
+        of_enc, routes = list[Tensor](), dict[str, Tensor]()
+        if of_z is not None:
+            cotangents: list[Tensor | None] = [self.encoder_llike_weight * of_z]
+            outputs = [z]
+            if kl is not None:
+                outputs.append(kl)
+                cotangents.append(torch.full_like(kl, self.kl_weight * kl_factor))
+            of_enc = gradients_of(outputs, weights["encoder"], cotangents)
+            routes = {"encoder/llike": (self.encoder_llike_weight * of_z).norm()} if record else {}
+        gradients = {"encoder": of_enc, "decoder": of_dec, "likelihood": of_likelihood}
+        gradients = {part: of_part for part, of_part in gradients.items() if of_part}
         return StepResult(self._losses(kl, llike, kl_factor), gradients, routes)
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
@@ -117,7 +121,7 @@ class AutoencoderObjective:
                 mu, logvar = (wide(t) for t in code)
                 z = mu + torch.exp(0.5 * logvar) * noise.eps
                 kl = prior_loss(mu, logvar, self.free_bits)
-            z_leaf = leaf(z)
+            z_leaf = leaf(z, bool(self.weights["encoder"]))
             y = self.likelihood.decode(self.parts["decoder"], z_leaf, *c)
             output, target = y, x
             if self.likelihood.in_features:
@@ -135,4 +139,5 @@ class AutoencoderObjective:
             kl = kl.detach()
             total = self.kl_weight * kl_factor * kl + encoder["total"]
             encoder = {"kl": kl, "llike": llike, "total": total}
-        return {"encoder": encoder, "decoder": {"llike": llike, "total": self.gamma * llike}}
+        losses = {"encoder": encoder, "decoder": {"llike": llike, "total": self.gamma * llike}}
+        return {part: of_part for part, of_part in losses.items() if self.weights[part]}

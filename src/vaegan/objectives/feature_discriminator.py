@@ -151,14 +151,14 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
 def evaluation_mode(networks: Iterable[nn.Module], discriminator: nn.Module | None = None) -> Iterator[None]:
     """Run a block with networks in evaluation mode, as users run them.
 
-    The discriminator's batch norms use the statistics of each batch (without adding them to the running ones), as in
-    training, so that its losses compare with those of training.
+    The batch norms of a discriminator that is trained use the statistics of each batch (without adding them to the
+    running ones), as in training, so that its losses compare with those of training.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(evaluating(*networks, *([discriminator] if discriminator is not None else [])))
         if discriminator is not None:
             stack.enter_context(frozen_statistics(discriminator))
-            for m in discriminator.modules():
+            for m in discriminator.modules() if trainable(discriminator) else ():
                 if isinstance(m, _BatchNorm):
                     m.train()
         yield

@@ -51,13 +51,15 @@ class GANObjective:
     ) -> StepResult:
         """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range."""
         x_p, x_p_leaf, logits = self._forward(x, noise, *condition_args(c))
-        of_dis, at_fakes = self.adversarial.gradients(self.dis, logits, {"prior": x_p_leaf}, noise)
-        of_dec = gradients_of([x_p], list(self.weights["decoder"]), [at_fakes["prior"]])
-        routes = {}
+        moves = bool(self.weights["decoder"])
+        of_dis, at_fakes = self.adversarial.gradients(self.dis, logits, {"prior": x_p_leaf}, noise, moves_fakes=moves)
+        of_dec = gradients_of([x_p], list(self.weights["decoder"]), [at_fakes["prior"]]) if moves else []
+        routes: dict[str, Tensor] = {}
         if record:
-            routes["decoder/adversarial-prior"] = at_fakes["prior"].float().norm()
+            routes |= {f"decoder/adversarial-{kind}": g.float().norm() for kind, g in at_fakes.items()}
             routes |= logit_routes(logits)
         gradients = {"decoder": of_dec, "discriminator": of_dis}
+        gradients = {part: of_part for part, of_part in gradients.items() if of_part}
         return StepResult(self._losses(logits, noise), gradients, routes, mean_sign(logits["real"]))
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
@@ -74,7 +76,7 @@ class GANObjective:
         with self.autocast(), parametrize.cached():  # spectral norm: the same weights in each pass
             with masks():
                 x_p = self.parts["decoder"](noise.z_p, *c)
-            x_p_leaf = leaf(x_p)
+            x_p_leaf = leaf(x_p, bool(self.weights["decoder"]))
             judged = self.dis.each({"real": x, "prior": x_p_leaf}, *c, masks=masks, draws=noise.augment)
         return x_p, x_p_leaf, {kind: a for kind, (a, _) in judged.items()}
 
@@ -84,7 +86,8 @@ class GANObjective:
         terms = {kind: self.adversarial.discriminator_loss(kind, a, noise) for kind, a in logits.items()}
         total = torch.stack([self.adversarial.weight(kind) * term for kind, term in terms.items()]).sum()
         adversarial = self.adversarial.decoder_loss(logits["prior"])
-        return {
+        losses = {
             "decoder": {"adversarial": adversarial, "total": adversarial},
             "discriminator": {**terms, "total": total},
         }
+        return {part: of_part for part, of_part in losses.items() if self.weights[part]}

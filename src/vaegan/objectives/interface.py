@@ -76,7 +76,8 @@ class StepResult:
 
     Attributes:
         losses: part -> name -> scalar, nats per image.
-        gradients: part -> one gradient per trainable parameter of that part, in the order of ``parameters()``.
+        gradients: part -> one gradient per trainable parameter of that part, in the order of ``parameters()``; parts
+            without any are left out, here and in ``losses``.
         routes: with ``record``, name -> scalar: the gradient norm of each loss on its own, mean logits and accuracies.
         real_sign: mean sign of Dis's logits of the real images, a scalar; None where no Dis is trained.
     """
@@ -91,7 +92,7 @@ class Objective(Protocol):
     """A batch -> losses and one gradient per part; what the training loop steps with."""
 
     parts: dict[str, nn.Module]
-    """The parts that are trained, by name."""
+    """The parts by name; those without parameters that require a gradient are frozen."""
 
     def step(
         self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
@@ -130,6 +131,6 @@ def gradients_of(
     )
 
 
-def leaf(tensor: Tensor) -> Tensor:
-    """Cut the graph: the same values as a new leaf that takes a gradient (where gradients are on)."""
-    return tensor.detach().requires_grad_(torch.is_grad_enabled())
+def leaf(tensor: Tensor, is_needed: bool = True) -> Tensor:
+    """Cut the graph: the same values as a new leaf that takes a gradient, if that is needed (and gradients are on)."""
+    return tensor.detach().requires_grad_(is_needed and torch.is_grad_enabled())

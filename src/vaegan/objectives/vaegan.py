@@ -105,7 +105,9 @@ class VAEGANObjective:
         self.gamma, self.adversarial_weight = gamma, adversarial_weight
         self.encoder_llike_weight, self.kl_weight, self.free_bits = encoder_llike_weight, kl_weight, free_bits
         self.autocast, self.balance = autocast, balance
-        self.last_weight = last_weight(decoder) if balance is not None and balance_at == "last-layer" else None
+        self.trains = {name: bool(weights) for name, weights in self.weights.items()}
+        at_last = balance is not None and balance_at == "last-layer" and self.trains["decoder"]
+        self.last_weight = last_weight(decoder) if at_last else None
         self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
     def step(
@@ -121,24 +123,28 @@ class VAEGANObjective:
             record: also return the gradient norm of each loss (`StepResult.routes`).
         """
         f = self._forward(x, noise, *condition_args(c))
-        of_y, *of_likelihood = gradients_of([f.llike], [f.y_leaf, *self.weights.get("likelihood", [])], retain=True)
-        of_dis, at_fakes = self.adversarial.gradients(self.dis, f.logits, f.fakes, noise)
+        of_y, of_likelihood = torch.zeros_like(f.y_leaf), list[Tensor]()
+        if self.trains["encoder"] or self.trains["decoder"]:
+            of_y, *of_likelihood = gradients_of([f.llike], [f.y_leaf, *self.weights.get("likelihood", [])], retain=True)
+        moves = self.trains["decoder"]
+        of_dis, at_fakes = self.adversarial.gradients(self.dis, f.logits, f.fakes, noise, moves_fakes=moves)
         ascent = self._ascent(f, at_fakes)
         balance: Tensor | float = 1.0
-        if self.balance is not None:
+        if self.balance is not None and moves:
             balance = self._balance(f, of_y, ascent, self.balance)
             ascent = {kind: balance * g for kind, g in ascent.items()}
         of_dec, of_z, routes = self._decoder_gradients(f, of_y, ascent, record=record)
-        of_enc = gradients_of(
-            [f.z, f.kl],
-            list(self.weights["encoder"]),
-            [self.encoder_llike_weight * of_z, torch.full_like(f.kl, self.kl_weight * kl_factor)],
-        )
-        gradients = {"encoder": of_enc, "decoder": of_dec, "discriminator": of_dis}
-        if of_likelihood:
-            gradients["likelihood"] = of_likelihood
+        of_enc: list[Tensor] = []
+        if of_z is not None:
+            of_enc = gradients_of(
+                [f.z, f.kl],
+                list(self.weights["encoder"]),
+                [self.encoder_llike_weight * of_z, torch.full_like(f.kl, self.kl_weight * kl_factor)],
+            )
+        gradients = {"encoder": of_enc, "decoder": of_dec, "discriminator": of_dis, "likelihood": of_likelihood}
+        gradients = {part: of_part for part, of_part in gradients.items() if of_part}
         if record:
-            routes["encoder/llike"] = (self.encoder_llike_weight * of_z).norm()
+            routes |= {} if of_z is None else {"encoder/llike": (self.encoder_llike_weight * of_z).norm()}
             routes |= logit_routes(f.logits)
             routes |= {"decoder/balance": balance} if isinstance(balance, Tensor) else {}
         losses = self._losses(f, noise, kl_factor, balance)
@@ -162,16 +168,16 @@ class VAEGANObjective:
             with masks():
                 mu, logvar = (wide(t) for t in encoder(x, *c))
             z = mu + torch.exp(0.5 * logvar) * noise.eps
-            z_leaf = leaf(z)
+            z_leaf = leaf(z, self.trains["encoder"])
             with masks():
                 y = self.likelihood.decode(decoder, z_leaf, *c)
-            y_leaf = leaf(y)
+            y_leaf = leaf(y, self.trains["encoder"] or self.trains["decoder"])
             fakes = {"reconstruction": self.likelihood.image(y_leaf)}
             x_p = None
             if "prior" in self.kinds:
                 with masks(), frozen_statistics(decoder):
                     x_p = decoder(noise.z_p, *c)
-                fakes["prior"] = leaf(x_p)
+                fakes["prior"] = leaf(x_p, self.trains["decoder"])
             images = {"real": x} | {k: v for k, v in fakes.items() if k in self.kinds or self.likelihood.in_features}
             judged = self.dis.each(images, *c, masks=masks, draws=noise.augment)
         logits = {kind: a for kind, (a, _) in judged.items() if kind in ("real", *self.kinds)}
@@ -204,9 +210,11 @@ class VAEGANObjective:
 
     def _decoder_gradients(
         self, f: _Forward, of_y: Tensor, ascent: dict[str, Tensor], *, record: bool
-    ) -> tuple[list[Tensor], Tensor, dict[str, Tensor]]:
-        """Dec's weight gradients (both losses), the gradient of L_llike alone at z, and the norms of both at y."""
-        (of_z,) = gradients_of([f.y], [f.z_leaf], [of_y], retain=True)
+    ) -> tuple[list[Tensor], Tensor | None, dict[str, Tensor]]:
+        """Dec's weight gradients (both losses), the gradient of L_llike at z if Enc is trained, both norms at y."""
+        of_z = gradients_of([f.y], [f.z_leaf], [of_y], retain=True)[0] if self.trains["encoder"] else None
+        if not self.trains["decoder"]:
+            return [], of_z, {}
         outputs, cotangents = [f.y], [self.gamma * of_y]
         routes = {"decoder/llike": cotangents[0].float().norm()} if record else {}
         if "reconstruction" in ascent:
@@ -227,8 +235,9 @@ class VAEGANObjective:
         weighted = torch.stack([self.adversarial.weight(kind) * term for kind, term in terms.items()]).sum()
         encoder = self.kl_weight * kl_factor * kl + self.encoder_llike_weight * llike
         decoder = self.gamma * llike + balance * self.adversarial_weight * adversarial
-        return {
+        losses = {
             "encoder": {"kl": kl, "llike": llike, "total": encoder},
             "decoder": {"llike": llike, "adversarial": adversarial, "total": decoder},
             "discriminator": {**terms, "total": weighted},
         }
+        return {part: of_part for part, of_part in losses.items() if self.trains[part]}

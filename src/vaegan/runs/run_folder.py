@@ -3,6 +3,7 @@
 | in a run folder | what | written by |
 |---|---|---|
 | config.yaml, data.json | settings, and what the images are | the start of a training |
+| initial.json | what holds of the codes of the model that it started from | the start of a training |
 | status.json | whether the training is finished | its start and end |
 | metrics.jsonl, checkpoints/ | records, and states to resume from | training |
 | samples/, reconstructions/, triptychs/, model/, best/ | pictures and models of snapshots | snapshots |
@@ -65,7 +66,7 @@ def parse_record(line: bytes) -> Record | None:
 
 
 SETTINGS = "config.yaml"
-DATA, STATUS = "data.json", "status.json"
+DATA, STATUS, INITIAL = "data.json", "status.json", "initial.json"
 RECORDS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 SAMPLES, RECONSTRUCTIONS, TRIPTYCHS = "samples", "reconstructions", "triptychs"
@@ -104,7 +105,7 @@ OF_A_RUN = (
     *(f"{EXPORT}/{name}" for name in OF_AN_EXPORT),
     *(f"{folder}/{name}" for folder in (BEST, MODEL) for name in OF_A_MODEL),
     *(f"{folder}/{_IMAGES}.{ending}" for folder in _OF_SNAPSHOTS for ending in ("png", "pt", "sha256")),
-    DATA, SETTINGS,
+    INITIAL, DATA, SETTINGS,
 )  # fmt: skip
 """Patterns of all that we write into a run folder; ``--overwrite`` removes these files and no others.
 

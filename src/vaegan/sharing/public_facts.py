@@ -12,7 +12,7 @@ from ..config import Config
 from ..errors import UserError
 from ..files import read_mapping
 from ..report.animation import numbered_pictures, read_picture
-from ..runs.locate import Place
+from ..runs.locate import Place, run_name
 from ..runs.run_folder import DATA, LOSSES, RECONSTRUCTIONS, SETTINGS
 from ..settings_io import load_yaml
 
@@ -63,6 +63,7 @@ def _config(path: Path) -> Config | None:
     return config.model_copy(
         update={
             "device": "auto",
+            "init_from": config.init_from and run_name(config.init_from),
             "data": config.data.model_copy(update=data),
             "loss": config.loss.model_copy(update=loss),
         }

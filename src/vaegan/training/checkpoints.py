@@ -18,8 +18,9 @@ import torch
 
 from ..distributed import World, load_bytes, read_everywhere
 from ..errors import UserError
-from ..files import remove, write_text, written_beside
-from ..runs.run_folder import RunFolder, clear_run, remove_leftovers
+from ..files import remove, write_json, write_text, written_beside
+from ..runs.initial import facts_of_codes
+from ..runs.run_folder import INITIAL, RunFolder, clear_run, remove_leftovers
 from .loop import NotFiniteError
 from .resuming import start_run
 from .setup import Setup
@@ -36,7 +37,7 @@ class Checkpoints:
 
     def __init__(self, folder: RunFolder, setup: Setup, world: World, device: torch.device) -> None:
         self.folder, self.world, self.device = folder, world, device
-        self.config, self.data, self.trainer = setup.config, setup.data, setup.trainer
+        self.config, self.data, self.model, self.trainer = setup.config, setup.data, setup.model, setup.trainer
         self.rollbacks = 0
         self._gone_back_to: Path | None = None
 
@@ -59,6 +60,8 @@ class Checkpoints:
             return
         try:
             start_run(self.folder, self.config, self.data)
+            if self.config.init_from is not None:
+                write_json(self.folder.path / INITIAL, facts_of_codes(self.model))
             self.save()
         except UserError:
             with contextlib.suppress(OSError):

@@ -62,7 +62,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
 def check_batch_norm(config: Config, model: Model, num_images: int) -> None:
     """Refuse batch norms in trained parts if they take the statistics of a single image."""
     for name, part in model.parts.items():
-        trained = config.model.kind != "vae-dis-l" or name != "discriminator"
+        trained = not config.is_frozen(name) and (config.model.kind != "vae-dis-l" or name != "discriminator")
         if num_images == 1 and trained and any(isinstance(m, _BatchNorm) for m in part.modules()):
             raise UserError(
                 f"batch norm in the {name} needs at least 2 images in each process, not 1; raise --train.batch-size "
@@ -137,6 +137,9 @@ def build_objective(
         loss.adversarial, **loss.model_dump(include={field.name for field in fields(objectives.AdversarialLoss)})
     )
     parts = model.parts
+    for name, part in parts.items():
+        if config.is_frozen(name):  # in evaluation mode its batch norms and dropout change nothing either
+            part.requires_grad_(False).eval()
     if model.kind == "gan":
         return objectives.GANObjective(
             parts["decoder"], parts["discriminator"], adversarial=adversarial, joint_batch=loss.joint_batch,
@@ -180,6 +183,7 @@ def build_optimisers(config: Config, objective: objectives.Objective) -> dict[st
     return {
         name: make_optimiser(o.name, objectives.trainable(part), lr=rates.get(name, o.lr), **numbers)
         for name, part in objective.parts.items()
+        if objectives.trainable(part)
     }
 
 

@@ -21,6 +21,8 @@ def store_scale_factor(folder: RunFolder, setup: Setup) -> None:
     model = setup.output_model
     if len(model.code_shape) == 1 or model.encoder is None:
         return
+    if setup.config.is_frozen("encoder") and "scale_factor" in model.info:  # its codes are those of the model before
+        return
     model.info["images"] = setup.trainer.images
     best = _best_model(folder, model)
     for name, each in (("model", model), (BEST, best)):

@@ -119,7 +119,7 @@ class Trainer:
         conditions: images seen -> conditions (b, A) of the images in this process's batch, for conditional networks.
 
     Raises:
-        UserError: if a part has no optimiser.
+        UserError: if a part that is trained has no optimiser.
     """
 
     def __init__(
@@ -140,14 +140,14 @@ class Trainer:
         autocast: Autocast = contextlib.nullcontext,
         conditions: Callable[[int], Tensor] | None = None,
     ) -> None:
-        if missing := [part for part in objective.parts if part not in optimisers]:
+        self.weights = {name: trainable(part) for name, part in objective.parts.items()}
+        if missing := [part for part, weights in self.weights.items() if weights and part not in optimisers]:
             raise UserError(f"no optimiser for the {' and the '.join(missing)}; give each part its own")
         self.objective, self.optimisers, self.batches, self.settings = objective, optimisers, batches, settings
         self.device, self.world = torch.device(device), world or World()
         self.averages, self.gate, self.plateau, self.autocast = averages, gate, plateau, autocast
         self.augment, self.adaptive = augment, adaptive
         self.pretraining, self.conditions = pretraining, conditions
-        self.weights = {name: trainable(part) for name, part in objective.parts.items()}
         self._rates = {
             part: [settings.lr.get(part, group["lr"]) for group in optimiser.param_groups]
             for part, optimiser in optimisers.items()
@@ -255,10 +255,11 @@ class Trainer:
                 raise NotFiniteError(self.steps, part, "norm of the weights")
 
     def weight_norms(self) -> dict[str, Tensor]:
-        """Norm of all weights of each part."""
+        """Norm of all weights of each part that is trained."""
         return {
             part: torch.linalg.vector_norm(torch.stack(torch._foreach_norm([w.detach() for w in weights])))
             for part, weights in self.weights.items()
+            if weights
         }
 
     def state(self) -> dict[str, Any]:

@@ -226,6 +226,9 @@ class Session:
         for line in self.data.summary() if self.resumes else ():
             log.info("%s", line)
         log.info("%s, parameters: %s", self.config.model.kind, counts)
+        if frozen := [name for name in self.model.parts if self.config.is_frozen(name)]:
+            unused = "encoder" in frozen and self.model.kind != "ae"
+            log.info("frozen: %s%s", ", ".join(frozen), "; no KL is recorded, it would train nothing" if unused else "")
         log.info(
             "%s at %s of %s images, on %s in %s %s, batches of %d",
             "resuming" if self.trainer.images else "starting", f"{self.trainer.images:,}", f"{self.total:,}",

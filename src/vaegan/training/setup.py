@@ -11,14 +11,16 @@ from typing import Any
 
 import torch
 
-from ..config import Config
+from ..config import PARTS, Config
 from ..data import ImageData, open_data
 from ..data.conditions import conditioning_of
 from ..distributed import World, synchronise_batch_norms
+from ..files import read_mapping
 from ..models import Model
 from ..objectives.likelihoods import Layers
 from ..pixels import BYTES, Shown
-from ..runs.run_folder import RunFolder
+from ..runs.initial import start_from
+from ..runs.run_folder import INITIAL, RunFolder
 from ..runs.trained_on import located
 from . import factories
 from .device import autocast_for, choose_form, computes_bf16, copies, describe_device, layout_of
@@ -63,6 +65,12 @@ def set_up(
     model = world.together(
         lambda: factories.build_model(config, data.image_shape, _describe(config, data, device)), device
     )
+    if config.init_from is not None:
+        if resumed and any(resumed.checkpoints.glob("*.pt")):  # they have the weights
+            model.info |= read_mapping(resumed.path / INITIAL)
+        else:
+            for line in world.together(lambda: list(start_from(model, config)), device):
+                log.info("%s", line)
     per_process = config.train.batch_size // world.size
     factories.check_batch_norm(config, model, config.train.batch_size if config.train.sync_batchnorm else per_process)
     layers = None
@@ -79,7 +87,7 @@ def set_up(
     world.share_first([*model.parameters(), *model.buffers()])
     averages, output_model = None, model
     if config.optim.ema:
-        averaged = {name: part for name, part in model.parts.items() if name in ("encoder", "decoder")}
+        averaged = {name: part for name, part in model.parts.items() if name != PARTS[2] and not config.is_frozen(name)}
         averages = Averages(averaged, config.optim.ema)
         output_model = model.with_parts(averages.parts)
     trainer = _build_trainer(config, model, data, layers, world, device, averages)

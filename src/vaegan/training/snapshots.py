@@ -106,12 +106,12 @@ class Pictures:
     def take(self, model: Model, images: int) -> None:
         """Write the grids of a snapshot."""
         opened = OpenedRun(self.run.path, model=model)
-        if model.kind != "ae":
+        if model.prior_names:
             self._write(SAMPLES, self._samples(opened), images)
         if model.encoder is not None:
             view = replace(reconstructions(opened, self.originals), per_row=NUM_COLUMNS)
             self._write(RECONSTRUCTIONS, view.picture(), images)
-            if model.kind != "ae":
+            if model.prior_names:
                 self._write(TRIPTYCHS, triptych_of(opened, self.originals, self.seed), images)
 
     def take_prior(self, model: Model) -> None:

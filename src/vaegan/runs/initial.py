@@ -1,0 +1,120 @@
+"""Training that starts from another model (`init_from`): the settings that come from it, its weights part by part."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import PARTS, Architecture, Config, ModelSettings
+from ..errors import UserError
+from ..kinds import refuse_without_effect
+from ..settings_io import checked, load_yaml, setting_names, with_settings
+from .locate import find_model
+from .run_folder import SETTINGS
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+_SHARED = ("network", "latent", "latent_dim", "output", "condition")
+_OF_CODES = ("normal_prior", "scale_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast")
+"""Facts about a model that hold as long as its encoder is the same."""
+
+
+def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: bool = False) -> Config:
+    """Return `with_settings(base, named)`, and where `init_from` is among them the networks of that model.
+
+    A run in ``out`` that started from it has them in its settings, so resuming does not need the model. Raises
+    UserError if there is no such model, it cannot be trained further, or a named setting contradicts its networks.
+    """
+    named = {name.replace("-", "_"): value for name, value in named.items()}
+    start = named.get("init_from")
+    if start is None:
+        return with_settings(base, named, typed=True)
+    before = load_yaml(out / SETTINGS) if (out / SETTINGS).is_file() and not overwrite else None
+    if before is not None and before.init_from == str(start):
+        names = [*setting_names(ModelSettings, "model."), "data.size", "data.channels"]
+        values = _flat(before.model_dump(), names)
+        own: dict[str, Any] = {}
+    else:
+        values = own = _networks_of(str(start), str(named.get("model.kind", base.model.kind)), base)
+    config = with_settings(base, {**values, **named})
+    refuse_without_effect(config.model.kind, named)
+    for name, now in _flat(config.model_dump(), list(own)).items():
+        if now != values[name] and not name.startswith("model.discriminator.") and not name.endswith(".dropout"):
+            option, theirs = name.replace("_", "-"), _word(values[name])
+            raise UserError(f"--{option} is {theirs} in --init-from {start}, not {_word(now)}; leave it out")
+    return config
+
+
+def _networks_of(start: str, kind: str, base: Config) -> dict[str, Any]:
+    """Return the settings of the networks of a model that one of ``kind`` has too, and of the images they take."""
+    from ..models.serialization import read_description
+    from ..networks import PARTS_OF_KIND
+
+    description = read_description(find_model(start))
+    if description["architecture"] is None:
+        raise UserError(f"--init-from {start}: its networks are user-made; train them in Python (docs/fine-tune.md)")
+    own, own_kind = checked(Architecture, description["architecture"]), description["kind"]
+    parts = [part for part in PARTS_OF_KIND.get(kind, ()) if part in PARTS_OF_KIND[own_kind]]
+    if "encoder" in parts and (kind == "ae") != (own_kind == "ae"):
+        raise UserError(f"--init-from {start} is of kind {own_kind}, whose encoder does not fit --model.kind {kind}")
+    data = base.data.for_shape(own.image_shape)
+    values: dict[str, Any] = {"data.channels": data.channels}
+    if own.latent == "vector":
+        values["data.size"] = data.size
+    names = [*_SHARED, *(f"{part}.{name}" for part in parts for name in type(getattr(own, part)).model_fields)]
+    return values | {f"model.{name}": value for name, value in _flat(own.model_dump(), names).items()}
+
+
+def start_from(model: "Model", config: Config) -> Iterator[str]:
+    """Load the weights of `init_from` into a new model; yield a line for each part that either has.
+
+    What is known of codes is taken over where the encoder is frozen. Raises UserError if conditions differ, or an
+    encoder, decoder or frozen part does not fit.
+    """
+    from ..models import load
+
+    start = config.init_from
+    assert start is not None
+    source = load(start)
+    if (source.info.get("condition") or {}).get("names") != (model.info.get("condition") or {}).get("names"):
+        raise UserError(f"--init-from {start} has other conditions than these images; train without --model.condition")
+    for part in PARTS:
+        ours, theirs = model.parts.get(part), source.parts.get(part)
+        is_frozen = config.is_frozen(part)
+        if ours is None or (part == "discriminator" and config.model.kind == "vae-dis-l"):
+            if theirs is not None:
+                yield f"{part}: that of {start} is left out"
+            continue
+        new, saved = ours.state_dict(), {} if theirs is None else theirs.state_dict()
+        fits = {name: t.shape for name, t in new.items()} == {name: t.shape for name, t in saved.items()}
+        if fits:
+            ours.load_state_dict(saved)
+            yield f"{part}: weights of {start}{', frozen' if is_frozen else ''}"
+            continue
+        why = f"{start} has none" if theirs is None else f"that of {start} has other layers"
+        if is_frozen or (theirs is not None and part != "discriminator"):
+            remedy = f"add {part} to --train.parts" if is_frozen else "name another"
+            raise UserError(f"--init-from {start}: the {part} cannot be taken from it, {why}; {remedy}")
+        yield f"{part}: new weights, {why}"
+    if config.is_frozen("encoder"):
+        model.info |= {name: source.info[name] for name in _OF_CODES if name in source.info}
+
+
+def facts_of_codes(model: "Model") -> dict[str, Any]:
+    """Return what `start_from` has taken over beside weights."""
+    return {name: model.info[name] for name in _OF_CODES if name in model.info}
+
+
+def _flat(values: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    """Return nested values by dotted name."""
+    flat: dict[str, Any] = {}
+    for name in names:
+        value: Any = values
+        for key in name.split("."):
+            value = value[key]
+        flat[name] = value
+    return flat
+
+
+def _word(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

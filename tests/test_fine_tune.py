@@ -1,0 +1,257 @@
+"""Training that starts from another model: what comes from it, what is refused, and parts that stay frozen."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import shutil
+
+import pytest
+import torch
+
+import vaegan
+from vaegan.errors import UserError
+from vaegan.models import Model
+from vaegan.objectives import (
+    AdversarialLoss,
+    AutoencoderObjective,
+    GANObjective,
+    GaussianPixels,
+    Noise,
+    VAEGANObjective,
+)
+from vaegan.operations import OperationCounter
+from vaegan.recipes import config_for
+from vaegan.runs.initial import configured, start_from
+
+STEPS = (
+    "--device cpu --train.precision fp32 --train.memory-format contiguous --train.tensorboard false "
+    "--train.priors none --train.best-metric none --train.batch-size 16 --train.images 64 --train.snapshot-epochs 1 "
+)
+LAPLACE = "--loss.likelihood laplace --loss.pixel-variance 0.5 --loss.fakes reconstructions "
+VAE = {"model.kind": "vae", "loss.likelihood": "gaussian"}
+NEW = "--model.discriminator.channels 4,8 --model.discriminator.strides 2,2 --model.discriminator.hidden none "
+
+
+@pytest.fixture(scope="module")
+def base(tiny, tmp_path_factory):
+    """A run of a convolutional VAE/GAN with batch norm in all parts."""
+    from vaegan.cli import main
+
+    out = tmp_path_factory.mktemp("base") / "run"
+    assert main(["train", "digits", *tiny, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A published autoencoder of grey images of 8 x 8, with a latent scaling, as diffusers saves it."""
+    from vaegan.exporting.diffusers import write_diffusers
+
+    torch.manual_seed(0)
+    parts = {"blocks": 1, "groups": 2, "attention": True, "quant": False}
+    model = Model.from_architecture(
+        {
+            "kind": "vae", "network": "residual", "image_shape": (1, 8, 8), "latent_dim": 2, "latent": "map",
+            "output": "centred", "init": "torch", "discriminator": {}, "encoder": {"channels": (4, 8), **parts},
+            "decoder": {"channels": (8, 4), **parts},
+        },
+        {"scale_factor": 0.25, "shift_factor": 0.5},
+    )  # fmt: skip
+    write_diffusers(model, folder := tmp_path_factory.mktemp("published") / "vae")
+    return f"diffusers:{folder}"
+
+
+def same(a, b):
+    """Whether all weights and buffers of two networks are equal, bit for bit."""
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def train(command, start, images_file, out, words):
+    return command("train", "digits", "--data", images_file, "--init-from", start, "--out", out, *words.split())
+
+
+@pytest.mark.parametrize("parts", ["decoder", "encoder", "discriminator", "decoder,discriminator", "encoder,decoder"])
+def test_frozen_parts_stay_bit_for_bit_what_they_were(parts, base, images_file, command, tmp_path, capsys):
+    """Also running statistics of batch norms, held-out losses and averages change nothing."""
+    out = tmp_path / "run"
+    assert train(command, base, images_file, out, f"{STEPS} --train.parts {parts} --optim.ema 0.9") == 0
+    before, after = vaegan.load(base), vaegan.load(out)
+    trained = parts.split(",")
+    for name in before.parts:
+        assert same(before.parts[name], after.parts[name]) == (name not in trained), name
+    log = "".join(capsys.readouterr())
+    for name in before.parts:
+        assert f"{name}: weights of {base}{'' if name in trained else ', frozen'}\n" in log
+    assert f"frozen: {', '.join(name for name in before.parts if name not in trained)}" in log
+    assert ("no KL is recorded" in log) == ("encoder" not in trained)
+
+
+def test_a_published_autoencoder_gets_a_new_discriminator_and_keeps_its_latents(
+    published, images_file, command, tmp_path, capsys
+):
+    out = tmp_path / "run"
+    words = STEPS + LAPLACE + NEW + "--train.parts decoder,discriminator"
+    assert train(command, published, images_file, out, words) == 0
+    log = "".join(capsys.readouterr())
+    assert f"encoder: weights of {published}, frozen\n" in log
+    assert f"decoder: weights of {published}\n" in log
+    assert f"discriminator: new weights, {published} has none\n" in log
+    before, after = vaegan.load(published), vaegan.load(out)
+    assert same(before.encoder, after.encoder)
+    assert not same(before.decoder, after.decoder)
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(before.latents(x), after.latents(x))
+    assert (after.scale_factor, after.info["shift_factor"], after.prior_names) == (0.25, 0.5, [])
+    assert not (out / "samples").exists()
+    assert command("export", out, "--format", "diffusers", "--out", tmp_path / "export") == 0
+    again = vaegan.load(f"diffusers:{tmp_path / 'export' / 'diffusers'}")
+    assert same(again.encoder, before.encoder)
+    assert again.info["shift_factor"] == 0.5
+
+
+def test_a_run_resumes_bit_for_bit_without_the_model_it_started_from(published, images_file, command, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(published.removeprefix("diffusers:"), source)
+    words = STEPS + LAPLACE + NEW + "--train.parts decoder --model.kind vae"
+    words = words.replace(NEW, "").replace("--loss.fakes reconstructions ", "")
+    start = f"diffusers:{source}"
+    assert train(command, start, images_file, tmp_path / "whole", words) == 0
+    assert train(command, start, images_file, tmp_path / "parts", words.replace("images 64", "images 32")) == 0
+    shutil.rmtree(source)
+    assert train(command, start, images_file, tmp_path / "parts", words) == 0
+    whole, parts = vaegan.load(tmp_path / "whole"), vaegan.load(tmp_path / "parts")
+    assert same(whole, parts)
+    keys = ("scale_factor", "shift_factor", "normal_prior", "images")
+    assert [whole.info.get(key) for key in keys] == [parts.info.get(key) for key in keys] == [0.25, 0.5, False, 64]
+    assert train(command, start, images_file, tmp_path / "another", words) == 2
+
+
+def test_without_frozen_parts_the_scale_is_measured_anew(published, images_file, command, tmp_path):
+    words = STEPS + LAPLACE.replace("--loss.fakes reconstructions ", "") + "--model.kind vae"
+    assert train(command, published, images_file, tmp_path / "run", words) == 0
+    model = vaegan.load(tmp_path / "run")
+    assert "shift_factor" not in model.info
+    assert model.scale_factor != 0.25
+
+
+def test_networks_come_from_the_model_unless_named(base, published):
+    digits = config_for("digits")
+    config = configured(digits, {"init_from": str(base)}, base.parent / "none")
+    assert config.model.encoder.channels == (4, 8)
+    assert config.model.discriminator.hidden == (16,)
+    assert (config.model.latent_dim, config.data.size, config.data.channels) == (4, 8, 1)
+    assert config.model.init == digits.model.init
+    named = {"init-from": str(base), "model.discriminator.hidden": (8,), "model.decoder.dropout": 0.1}
+    config = configured(digits, named, base.parent / "none")
+    assert (config.model.discriminator.hidden, config.model.decoder.dropout) == ((8,), 0.1)
+    config = configured(config_for("kl-f8"), {"init_from": published}, base.parent / "none")
+    assert (config.model.encoder.quant, config.model.encoder.groups, config.model.latent_dim) == (False, 2, 2)
+    assert config.model.discriminator == config_for("kl-f8").model.discriminator
+    assert config.data.size == 128  # maps fit any size
+
+
+@pytest.mark.parametrize(
+    ("start", "named", "message"),
+    [
+        (
+            "base",
+            {"model.encoder.channels": (4, 16)},
+            "--model.encoder.channels is 4,8 in --init-from .*, not 4,16; leave",
+        ),
+        ("base", {"model.latent_dim": 8}, "--model.latent-dim is 4 in --init-from"),
+        ("base", {"data.size": 16}, "--data.size is 8 in --init-from"),
+        ("base", {"model.kind": "ae"}, "is of kind vaegan, whose encoder does not fit --model.kind ae"),
+        ("base", {"train.parts": ("decoder",), **VAE}, None),
+        (
+            "base",
+            {"train.parts": ("discriminator",), **VAE},
+            "trains no discriminator; choose among encoder",
+        ),
+        ("base", {"train.parts": ("decoder",), "train.pretrain_epochs": 1}, "--train.pretrain-epochs"),
+        ("nowhere", {}, "no run or saved model at nowhere"),
+        (None, {"train.parts": ("decoder",)}, "freezes other networks with random weights"),
+        (None, {"train.parts": ("encoder", "decoder", "discriminator")}, None),
+    ],
+)
+def test_contradictions_are_refused_before_slow_work(start, named, message, base, tmp_path):
+    named = {**named, **({} if start is None else {"init_from": str(base) if start == "base" else start})}
+    if message is None:
+        configured(config_for("digits"), named, tmp_path)
+        return
+    with pytest.raises(UserError, match=message) as caught:
+        configured(config_for("digits"), named, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_that_the_model_does_not_have_cannot_be_frozen(published, images_file, command, tmp_path, capsys):
+    words = STEPS + LAPLACE + NEW + "--train.parts decoder"
+    assert train(command, published, images_file, tmp_path / "run", words) == 2
+    error = capsys.readouterr().err
+    assert "the discriminator cannot be taken from it" in error
+    assert "add discriminator to --train.parts" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_left_out_or_new_is_said_for_each_part(base, make_model, tmp_path):
+    config = config_for("digits", {"init_from": str(base), "model.kind": "vae"})
+    model = vaegan.load(base).with_parts({})
+    model.discriminator = None
+    assert list(start_from(model, config)) == [
+        f"encoder: weights of {base}", f"decoder: weights of {base}", f"discriminator: that of {base} is left out",
+    ]  # fmt: skip
+    with pytest.raises(UserError, match=r"the encoder cannot be taken from it, that of .* has other layers"):
+        list(start_from(make_model(), config_for("digits", {"init_from": str(base)})))
+
+
+def objective(kind, parts):
+    """An objective on small networks without batch norm, of which others than ``parts`` are frozen."""
+    own = {"hidden": [8], "norm": "none"}
+    torch.manual_seed(0)
+    model = Model.from_architecture({
+        "kind": kind, "network": "mlp", "image_shape": [1, 4, 4], "latent_dim": 3, "output": "tanh", "init": "torch",
+        "encoder": own, "decoder": own, "discriminator": own,
+    })  # fmt: skip
+    networks = copy.deepcopy(model.parts)
+    for name, network in networks.items():
+        if name not in parts:
+            network.requires_grad_(False).eval()
+    if kind == "gan":
+        return GANObjective(**networks, adversarial=AdversarialLoss("non-saturating"))
+    if kind == "vae":
+        return AutoencoderObjective(**networks, likelihood=GaussianPixels((-1.0, 1.0)))
+    return VAEGANObjective(**networks, adversarial=AdversarialLoss("hinge"), balance=0.5)
+
+
+PARTS = {
+    "vaegan": ("encoder", "decoder", "discriminator"),
+    "vae": ("encoder", "decoder"),
+    "gan": ("decoder", "discriminator"),
+}
+
+
+SOME = [
+    (kind, some)
+    for kind, parts in PARTS.items()
+    for n in range(1, len(parts))
+    for some in itertools.combinations(parts, n)
+]
+
+
+@pytest.mark.parametrize(("kind", "parts"), SOME)
+def test_gradients_are_those_of_the_whole_and_cost_less(kind, parts):
+    x, noise = torch.rand(6, 1, 4, 4) * 2 - 1, Noise.draw(6, 3, seed=0, images=0)
+    results, costs = [], []
+    for trained in (PARTS[kind], parts):
+        made = objective(kind, trained)
+        with OperationCounter() as counter:
+            results.append(made.step(x, noise, record=True))
+        costs.append(counter.total)
+        assert made.evaluate(x, noise).keys() == set(trained)
+    whole, some = results
+    assert some.gradients.keys() == some.losses.keys() == set(parts)
+    for part in parts:
+        torch.testing.assert_close(some.gradients[part], whole.gradients[part])
+        assert some.losses[part].keys() == whole.losses[part].keys()
+    assert costs[1] < costs[0]
