@@ -216,6 +216,7 @@ def test_killed_at_any_moment_and_started_again_with_another_number(python, mode
     ("environment", "expected"),
     [
         ({}, (0, 1)),
+        ({"RANK": "3"}, (0, 1)),
         ({"RANK": "2", "WORLD_SIZE": "4"}, (2, 4)),
         ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "8", "SLURM_ARRAY_TASK_MIN": "0"}, (3, 8)),
         ({"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_MIN": "1",

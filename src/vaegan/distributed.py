@@ -176,7 +176,7 @@ def share_of_work(environment: Mapping[str, str]) -> tuple[int, int]:
             f"the numbers of this SLURM array are not evenly spaced ({task}); name the process by --process"
         )
     rank, size = number("RANK", 0), number("WORLD_SIZE", 1)
-    if "RANK" not in environment:  # srun's; what sbatch says of its script is no sign of several processes
+    if "WORLD_SIZE" not in environment:  # srun's; what sbatch says of its script is no sign of several processes
         size = number("SLURM_STEP_NUM_TASKS", 1)
         rank = number("SLURM_PROCID", 0) if size > 1 else 0
     return place * size + rank, tasks * size
