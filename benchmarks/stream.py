@@ -164,6 +164,7 @@ def time_them(options: argparse.Namespace, folder: Path, pattern: str) -> None:
                 sources["S3"] = f"s3://shards/{pattern}"
         decoded = open_data(f"{shards}/{pattern}", **settings)
         step = stepper(options.recipe, size, decoded.image_shape)
+        speed(Batches(decoded.train, size, seed=0).at, step, size, 3 * size)
         speeds: dict[str, list[float]] = {name: [] for name in ("decoded map", *sources)}
         for round_ in range(options.rounds):
             num = len(decoded.train) // size * size
