@@ -16,13 +16,13 @@ import numpy as np
 from PIL import Image
 
 
-def write_shards(folder: Path, num_shards: int, num: int, *, first: int = 0, side: int = 4) -> str:
+def write_shards(folder: Path, num_shards: int, num: int, *, side: int = 4, dtype: type = np.uint8) -> str:
     """Write shards of grey images that tell their number by the rows' sums; return the pattern."""
     folder.mkdir(parents=True, exist_ok=True)
     for shard in range(num_shards):
         with tarfile.open(folder / f"train-{shard:03}.tar", "w") as out:
-            for i in range(first + shard * num, first + (shard + 1) * num):
-                image = np.full((side, side), i % 256, np.uint8)
+            for i in range(shard * num, (shard + 1) * num):
+                image = np.full((side, side), i % 256, dtype)
                 image[0] = i // 256
                 file = io.BytesIO()
                 Image.fromarray(image).save(file, "PNG")

@@ -187,6 +187,25 @@ def test_a_shard_that_another_process_dropped_is_fetched_again(tmp_path, shards,
         assert numbers(given.at(0).numpy()) == first
 
 
+def test_a_killed_worker_is_one_line(shards, opened):
+    data = opened(shards, workers=2)
+    given = StreamBatches(data.stream, 8, seed=7)
+    given.at(0)
+    for process in list(data.stream._pool._processes.values()):
+        process.kill()
+        process.join()
+    with pytest.raises(UserError, match=r"a worker process was killed, .*; try --data.workers 1"):
+        [given.at(8 * i) for i in range(1, 40)]
+
+
+def test_images_keep_their_type(tmp_path, opened):
+    pattern = write_shards(tmp_path / "deep", 3, 20, dtype=np.uint16)
+    data = opened(pattern)
+    assert data.train.images.dtype == np.uint16
+    assert StreamBatches(data.stream, 8, seed=0).at(0).numpy().dtype == np.uint16
+    assert sorted(numbers(batches(data, data.num_train, 1))) == sorted(numbers(data.train.images))
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [

@@ -45,6 +45,14 @@ def test_samples_are_shuffled_in_a_window():
         assert samples[first : first + 100].tolist() != sorted(samples[first : first + 100])
 
 
+def test_the_law_stays_what_it_is():
+    """Another order would change every run of a stream."""
+    order = ShardOrder(np.array([3, 2]), 0, 4)
+    assert elements(order, 3, 8) == [(1, 1), (0, 2), (1, 1), (1, 0), (0, 0), (0, 1), (0, 2), (1, 0)]
+    one = ShardOrder(np.array([100]), 0, 100)
+    assert elements(one, 0, 100) != elements(one, 100, 100)
+
+
 @pytest.mark.parametrize("place", [0, 5, 6, 17, 24, 27, 28, 60])
 def test_shards_of_a_window_are_those_of_its_samples(place):
     order = ShardOrder(COUNTS, 2, 6)

@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..pixels import Numbers
 from ..pixels import to_unit as to_unit
 from .dataset import ImageSet
+from .decode_pool import no_killed_worker
 from .stream.order import ShardOrder
 from .stream.reader import Pending, ShardReader
 
@@ -107,6 +108,11 @@ class StreamBatches:
         """Return this rank's share of the batch at ``images_seen``, as `Batches.at`."""
         if images_seen not in self._pending:
             self._pending.clear()
+        with no_killed_worker():
+            batch = self._read(images_seen)
+        return torch.from_numpy(_flipped(self, batch, images_seen) if self.flip else batch)
+
+    def _read(self, images_seen: int) -> NDArray[Any]:
         self._reader.prefetch(self._order, images_seen)
         num = self.share.stop - self.share.start
         for seen in range(images_seen, images_seen + (self._ahead + 1) * self.batch_size, self.batch_size):
@@ -115,9 +121,7 @@ class StreamBatches:
                 if seen > images_seen and not self._reader.is_ready(shards):
                     break
                 self._pending[seen] = self._reader.submit(shards, samples)
-        pending = self._pending.pop(images_seen)
-        batch = self._reader.read(pending, self._order, images_seen + self.share.start)
-        return torch.from_numpy(_flipped(self, batch, images_seen) if self.flip else batch)
+        return self._reader.read(self._pending.pop(images_seen), self._order, images_seen + self.share.start)
 
 
 def share_of(batch_size: int, rank: int, world_size: int) -> slice:

@@ -99,17 +99,25 @@ def in_order(
         return
     pool = start_pool(num_workers, items)
     try:
-        waiting: deque[Future[T]] = deque()
-        for chunk in chunks:
-            waiting.append(submit(pool, _work_here, work, chunk, *arguments))
-            if len(waiting) > 2 * num_workers:
+        with no_killed_worker():
+            waiting: deque[Future[T]] = deque()
+            for chunk in chunks:
+                waiting.append(submit(pool, _work_here, work, chunk, *arguments))
+                if len(waiting) > 2 * num_workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise UserError("a worker process was killed, perhaps for lack of memory; try --data.workers 1") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def no_killed_worker() -> Iterator[None]:
+    """Raise the UserError that a killed worker process means."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise UserError("a worker process was killed, perhaps for lack of memory; try --data.workers 1") from error
 
 
 def start_pool(num_workers: int, items: Items | None = None) -> ProcessPoolExecutor:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,7 @@ from ...config import DataSettings
 from ...errors import UserError, printable
 from ...progress import BEAT_SECONDS
 from ..dataset import FileItems, ImageSet
-from ..decode_pool import CHUNK, DecodedChunk, decode_chunk, num_cores, start_pool, submit
+from ..decode_pool import CHUNK, DecodedChunk, decode_chunk, no_killed_worker, num_cores, start_pool, submit
 from ..image_file import Target
 from ..image_types import Opened
 from ..shards import list_shards, open_member
@@ -160,17 +159,14 @@ class ShardReader:
         """Return images ``(n, H, W, C)``, and why some positions have none."""
         images = np.empty((len(pending.shards), *self.target.shape), self.target.dtype)
         unreadable = dict(pending.unreadable)
-        try:
-            for future in pending.chunks:
-                chunk = future.result()
-                if chunk.refused:
-                    i, why = chunk.refused
-                    name = self._name(int(pending.shards[i]), int(pending.samples[i]))
-                    raise UserError(f"{name}: {why}; set --data.range LOW HIGH, or correct the image")
-                images[chunk.positions] = chunk.images
-                unreadable |= dict(chunk.unreadable)
-        except BrokenProcessPool as error:
-            raise UserError("a worker process was killed, perhaps for lack of memory; try --data.workers 1") from error
+        for future in pending.chunks:
+            chunk = future.result()
+            if chunk.refused:
+                i, why = chunk.refused
+                name = self._name(int(pending.shards[i]), int(pending.samples[i]))
+                raise UserError(f"{name}: {why}; set --data.range LOW HIGH, or correct the image")
+            images[chunk.positions] = chunk.images
+            unreadable |= dict(chunk.unreadable)
         dropped = np.array([i for i, reason in unreadable.items() if reason == _DROPPED], np.int64)
         if len(dropped):  # another process of this machine made room
             for shard in np.unique(pending.shards[dropped]).tolist():
@@ -217,7 +213,8 @@ class ShardReader:
 
         url = self.index.urls[shard]
         try:
-            images = using(self._store, url, read, self._pool)
+            with no_killed_worker():
+                images = using(self._store, url, read, self._pool)
         except Unavailable as error:
             raise UserError(f"{error}; run the same command again when it can be had") from error
         if images.labels is None or not all(name.isdecimal() for name in images.label_names):
