@@ -55,6 +55,11 @@ CASES = [
         "--loss.augment none",
     ),
     (
+        "--data.size 64x5000",
+        "--data.size 64x5000: networks have at most 4096 pixels each way; choose a smaller size",
+        "--data.size 64x4096",
+    ),
+    (
         "--loss.augment-target 0.6",
         "--loss.augment-target needs augmentations; name them with --loss.augment, or set it to none",
         "--loss.augment cutout",

@@ -99,6 +99,9 @@ MADE = {
     "latent-diffusion": (
         "runs/kl-f4/export/diffusers/config.json",
         "latents/latents_stats.pt",
+        "wide.png",
+        "tiled-codes.npz",
+        "large-result.npy",
         "pictures/reconstruct.png",
         "published.json",
     ),
@@ -107,7 +110,7 @@ MADE = {
     "recipes": ("runs/photos-1/model/config.json", "runs/vae-dis-l/model/config.json", "runs/few/model/config.json"),
     "python": ("my-model/config.json", "runs/short/model/config.json"),
     "results": ("mnist-conv-samples.png", "mnist-mlp-samples.png", "runs/eight-epochs/evaluation.json"),
-    "sources": ("runs/photos/data.json",),
+    "sources": ("runs/photos/data.json", "runs/wide/data.json"),
     "index": ("digits.png", "pairs.png", "paths.gif", "runs/digits/report.html"),
     "your-images": ("pairs.png", "new.png", "hat.png", "edited.png"),
     "health": ("runs/look/report.html",),
