@@ -105,6 +105,7 @@ def test_an_index_beside_the_shards_holds_out_whole_ones(tmp_path, shards, opene
         fetched = [path for path in served.asked if path.startswith("/train")]
         assert len(fetched) < 6  # those of the samples alone
     assert opened(shards).fingerprint == data.fingerprint
+    assert opened(f"{served.url}/train-{{000..005}}.tar").fingerprint == data.fingerprint  # the server has ended
 
 
 def test_the_store_is_bounded(tmp_path, shards, opened):

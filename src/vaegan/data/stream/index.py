@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ...config import DataSettings
 from ...errors import UserError
-from ...files import written_beside
+from ...files import write_text, written_beside
 from ...progress import Beat
 from ..cache import cache_folder
 from ..dataset import hashed_split, uniform
@@ -81,7 +81,7 @@ def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
             raise UserError(f"{shown(source)}: name remote shards with braces, such as train-{{0000..0099}}.tar")
     else:
         urls = [os.path.abspath(path) for path in expand(str(Path(source).expanduser()))]  # noqa: PTH100, keeps links
-    known = _beside(urls, store)
+    known = _beside(urls, settings, store)
     by_shard = settings.held_out_by == "shard" or (settings.held_out_by == "auto" and known is not None)
     share = 0.0 if by_shard and len(urls) > 1 else settings.held_out
     counts, test = _counted(urls, settings, store) if known is None or share else (known, known)
@@ -97,16 +97,25 @@ def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
     return ShardIndex(urls, train, test, share)
 
 
-def _beside(urls: Sequence[str], store: ShardStore) -> Numbers | None:
-    """Return the samples of each shard as index.json beside the first one says; None if there is none."""
+def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> Numbers | None:
+    """Return the samples of each shard as index.json beside the first one says; None if there is none.
+
+    A remote one is read once, so that a run opens where the server is out of reach.
+    """
     at = f"{urls[0].partition('?')[0].rpartition('/')[0]}/index.json"
+    copy = cache_folder(settings.cache) / "streams" / f"{hashlib.sha256(at.encode()).hexdigest()[:32]}.json"
     try:
-        shards = {shard_name(shard["url"]): int(shard["nsamples"]) for shard in json.loads(store.read(at))["shardlist"]}
-        return np.array([shards[shard_name(url)] for url in urls], np.int64)
-    except (Unavailable, ValueError, KeyError, TypeError, RecursionError) as error:
-        if not isinstance(error, Unavailable):
-            log.info("%s: no index of all these shards; they are counted", shown(at))
+        content = store.read(str(copy) if is_remote(at) and copy.is_file() else at)
+        shards = {shard_name(shard["url"]): int(shard["nsamples"]) for shard in json.loads(content)["shardlist"]}
+        counts = np.array([shards[shard_name(url)] for url in urls], np.int64)
+    except Unavailable:
         return None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        log.info("%s: no index of all these shards; they are counted", shown(at))
+        return None
+    if is_remote(at):
+        write_text(copy, content.decode())
+    return counts
 
 
 def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> tuple[Numbers, Numbers]:

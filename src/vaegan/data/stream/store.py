@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,17 +86,18 @@ class ShardStore:
                 raise Unavailable("no description of shards")
             return b"".join(pieces)
 
-        return self._retried(url, read)
+        return self._retried(url, read, WAITS[:2])
 
-    def _retried(self, url: str, attempt: Callable[[], T]) -> T:
-        for wait in (*WAITS, None):
+    def _retried(self, url: str, attempt: Callable[[], T], waits: Sequence[float] | None = None) -> T:
+        waits = WAITS if waits is None else waits
+        for wait in (*waits, None):
             try:
                 return attempt()
             except Unavailable as error:
                 raise Unavailable(f"{shown(url)}: {error}") from error
             except _Passing as error:
                 if wait is None or self.closing.is_set():
-                    raise Unavailable(f"{shown(url)}: {error}, {len(WAITS) + 1} times") from error
+                    raise Unavailable(f"{shown(url)}: {error}, {len(waits) + 1} times") from error
                 log.info("%s: %s; trying again in %g s", shown(url), error, wait)
                 self.closing.wait(wait)
         raise AssertionError
