@@ -106,6 +106,7 @@ MADE = {
         "published.json",
     ),
     "priors": ("runs/by-label/priors.json",),
+    "other-images": ("true-colour.png", "infrared.png", "sprites.png"),
     "large-data": ("runs/stream/model/config.json", "latents/statistics.json"),
     "recipes": ("runs/photos-1/model/config.json", "runs/vae-dis-l/model/config.json", "runs/few/model/config.json"),
     "python": ("my-model/config.json", "runs/short/model/config.json"),

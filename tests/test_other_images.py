@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 
@@ -15,7 +16,9 @@ from vaegan.data import cache, open_data
 from vaegan.data.image_file import Target, prepare, read_header
 from vaegan.data.image_types import ArrayImage, open_image
 from vaegan.errors import UserError
-from vaegan.models import load
+from vaegan.evaluation.measure import evaluate
+from vaegan.metrics.extractors import features
+from vaegan.models import Model, load
 from vaegan.pixels import BYTES, ImageRange, PixelFormat, Shown
 
 SIXTEEN = PixelFormat.of("uint16")
@@ -254,3 +257,90 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch, head, extra):
         (tmp_path / f"{i}.{extra}").write_bytes(head + bytes(20))
     with pytest.raises(UserError, match=rf"need the extra {extra} .*pip install vaegan\[{extra}\]"):
         open_data(tmp_path, cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def made(make_model):
+    """Return a function: a saved model of eight by eight images of these channels and this format."""
+
+    def made(folder, channels, pixels, **info):
+        architecture = make_model().architecture | {"image_shape": [channels, 8, 8]}
+        Model.from_architecture(architecture, {"pixels": pixels.as_json(), **info}).save(folder)
+        return folder
+
+    return made
+
+
+def test_the_studio_takes_what_fits_and_shows_bands(tmp_path, made):
+    pytest.importorskip("fastapi", reason="needs the extra studio")
+    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
+    from fastapi.testclient import TestClient
+
+    from vaegan.studio.app import create_app
+    from vaegan.studio.registry import Registry
+
+    pixels = PixelFormat("float32", -1.0, 1.0)
+    folder = made(tmp_path / "bands", 5, pixels, bands=[5, 1, 2])
+    client = TestClient(create_app(Registry([str(folder)])), base_url="http://127.0.0.1")
+
+    def sent(image, path="/api/models/bands/reconstruct", **form):
+        file = io.BytesIO()
+        tifffile.imwrite(file, np.moveaxis(image, 2, 0), photometric="minisblack")
+        return client.post(path, files={"file": ("x.tif", file.getvalue())}, data=form)
+
+    image = drawn((8, 8, 5), np.float32, 1.0, -1.0)
+    answer = sent(image).json()
+    png = Image.open(io.BytesIO(base64.b64decode(answer["original"].partition(",")[2])))
+    np.testing.assert_array_equal(np.asarray(png), Shown(pixels, (5, 1, 2))(image))
+    with np.load(io.BytesIO(sent(image, form="npz").content)) as arrays:
+        assert arrays["images"].dtype == np.float32
+    for wrong, why in ((image[..., :3], "it has 3 channels, not 5"), (2 * image, "not within -1 to 1")):
+        refused = sent(wrong)
+        assert refused.status_code == 422
+        assert why in refused.text
+
+
+def test_published_extractors_see_the_bands_shown(monkeypatch, caplog, tmp_path):
+    class Means:
+        name, fingerprint, dim = "inception", "means", 3
+
+        def __init__(self, *_):
+            pass
+
+        def features(self, x, *, batch_size):
+            return x.mean((2, 3))
+
+    monkeypatch.setitem(features._PUBLISHED, "inception", Means)
+    np.save(tmp_path / "a.npy", drawn((20, 4, 4, 5), np.float32, 1.0))
+    data = open_data(tmp_path / "a.npy")
+    with caplog.at_level("INFO", "vaegan"):
+        extractor = features.open_extractor("inception", data, bands=(5, 1, 2))
+    assert "inception sees channels 5, 1, 2 of 5" in caplog.text
+    assert extractor.fingerprint != "means"
+    x = data.train.unit()
+    torch.testing.assert_close(extractor.features(x), x[:, [4, 0, 1]].mean((2, 3)))
+    np.save(tmp_path / "b.npy", drawn((20, 4, 4, 3), np.float32, 1.0))
+    assert features.open_extractor("inception", open_data(tmp_path / "b.npy")).fingerprint == "means"
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_bits_per_dimension_are_of_the_type_s_steps(tmp_path, made, dtype):
+    """Steps 257 times as fine take log2 257 = 8.006 bits more; floats have none."""
+    grey = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8)
+    figures = []
+    for pixels in (BYTES, PixelFormat.of(dtype)):
+        np.save(tmp_path / "a.npy", pixels.converted(grey, BYTES))
+        model, data = load(made(tmp_path / "model", 1, pixels)), open_data(tmp_path / "a.npy")
+        torch.manual_seed(0)
+        for weights in model.parameters():
+            torch.nn.init.normal_(weights, std=0.1)
+        report = evaluate(model, data, extractor=features.open_extractor("pixels", data), priors=(), cache=tmp_path)
+        figures.append(report["likelihood"])
+        assert ("bits per dimension" in report["left_out"]) == (pixels.dtype == "float32")
+    first, second = figures
+    assert second["nll"]["value"] == pytest.approx(first["nll"]["value"], rel=1e-3)
+    if dtype == "uint16":
+        more = second["bits_per_dimension"]["value"] - first["bits_per_dimension"]["value"]
+        assert more == pytest.approx(np.log2(257), abs=0.01)
+    else:
+        assert "bits_per_dimension" not in second

@@ -58,7 +58,14 @@ def run(options: Options) -> None:
     with joined(device) as world:
         data = world.once_per_machine(opened.data, world.device)
         extractor = world.once_per_machine(
-            lambda: open_extractor(options.extractor, data, cache=cache, weights=options.weights, device=device),
+            lambda: open_extractor(
+                options.extractor,
+                data,
+                cache=cache,
+                weights=options.weights,
+                device=device,
+                bands=opened.shown.bands,
+            ),
             world.device,
         )
         report = evaluate(

@@ -73,6 +73,8 @@ def evaluate(
             "the real-data baseline has only %d images: measuring that many samples, not %d", real.num_samples, num
         )
     left_out = {} if chosen else {"samples": "this model has no prior to sample from"}
+    if not data.pixels.cell:
+        left_out["bits per dimension"] = "not defined for floats, which have no steps between them"
 
     def measured(name: str, make: Callable[[], Figures]) -> dict[str, dict[str, Any]]:
         begin = time.perf_counter()

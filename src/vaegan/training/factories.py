@@ -103,7 +103,9 @@ def open_perceptual(config: Config, data: ImageData, device: torch.device) -> La
     """Open the network of the perceptual loss; train it if it is missing."""
     loss = config.loss
     name = None if loss.perceptual == "auto" else loss.perceptual
-    return open_layers(name, data, cache=config.data.cache, weights=loss.perceptual_file, device=device)
+    return open_layers(
+        name, data, cache=config.data.cache, weights=loss.perceptual_file, device=device, bands=config.bands
+    )
 
 
 def build_augment(config: Config, model: Model) -> DiscriminatorAugment | None:
