@@ -23,7 +23,7 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from ..errors import UserError
-from ..pixels import Numbers, PixelFormat
+from ..pixels import Numbers
 from .dataset import Items, Positions
 from .image_file import ImageHeader, OutOfRangeError, Target, prepare, read_header
 
@@ -48,8 +48,8 @@ class DecodedChunk:
 def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedChunk:
     """Decode the images at ``positions``; those that cannot be read are listed, not raised."""
     if hasattr(items, "read_chunk") and target.channels in (1, 3):
-        made, source = items.read_chunk(positions, target), PixelFormat.of("uint8", target.range)
-        return DecodedChunk(target.pixels.converted(made, source), positions.tolist(), [])
+        made = target.pixels.converted(items.read_chunk(positions, target), target.source("uint8"))
+        return DecodedChunk(made, positions.tolist(), [])
     images = np.empty((len(positions), *target.shape), target.dtype)
     readable: list[int] = []
     unreadable: list[tuple[int, str]] = []

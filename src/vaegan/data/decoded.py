@@ -101,7 +101,8 @@ def _without_decoding(
 ) -> ImageData | None:
     """Return the data set if the array is small and its images are as the settings want them, else None."""
     assert collection.header is not None
-    target, source = resolve_target(collection.header, settings, pixels), _source(collection.header, settings)
+    target = resolve_target(collection.header, settings, pixels)
+    source = target.source(collection.header.depth)
     is_ready = target.pixels == source and items.images.dtype == target.pixels.dtype
     if not is_ready or items.images.nbytes > _SMALL or target.shape != items.images.shape[1:]:
         return None
@@ -117,11 +118,6 @@ def _without_decoding(
     )
     hashes = [cache.pixel_hash(target, part.images.tobytes()) for part in (train, test)]
     return ImageData(collection.name, train, test, cache.fingerprint(*hashes))
-
-
-def _source(header: ImageHeader, settings: DataSettings) -> PixelFormat:
-    """Return the format of the numbers in the files."""
-    return PixelFormat.of(header.depth, settings.range)
 
 
 def _refusal(collection: Collection, position: int, why: str) -> UserError:
@@ -243,7 +239,7 @@ def _key(
 ) -> str:
     """Return a name for the cache entry: a hash of content, split and settings."""
     values: list[Any] = [VERSION, settings.size, settings.channels, settings.crop, settings.crop_size]
-    stored = pixels or _source(first or ImageHeader(1, 1, False), settings)
+    stored = pixels or PixelFormat.of(first.depth if first else BYTES.dtype, settings.range)
     if stored != BYTES or settings.range:  # bytes have been without it
         values += [settings.range, stored.dtype, stored.low, stored.high]
     digest = hashlib.sha256(json.dumps([collection.items.fingerprint, values]).encode())

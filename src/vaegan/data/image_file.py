@@ -63,7 +63,11 @@ class Target:
     crop: Literal["center", "none"] = "center"  # 'none' squeezes the whole image
     crop_size: int | None = None  # side of a square to crop, in pixels of the original; None for the largest rectangle
     pixels: PixelFormat = BYTES  # of the prepared numbers
-    range: tuple[float, float] | None = None  # numbers of the files that are 0 and 1; as `PixelFormat.of` if None
+    range: tuple[float, float] | None = None  # numbers of the files that are 0 and 1, see `source`
+
+    def source(self, depth: Depth) -> PixelFormat:
+        """Return the format of the numbers in files of a type: the target's, if that has it and no range is set."""
+        return self.pixels if self.range is None and depth == self.pixels.dtype else PixelFormat.of(depth, self.range)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -94,7 +98,7 @@ def prepare(image: Opened, target: Target) -> Numbers:
 
     Raises OutOfRangeError, or ValueError above MAX_PIXELS or if the image cannot have the target's channels.
     """
-    scale, source = 1.0, PixelFormat.of(_depth(image), target.range)
+    scale, source = 1.0, target.source(_depth(image))
     if not isinstance(image, ArrayImage):
         image, scale = _decoded(image, target)
         if source == BYTES:

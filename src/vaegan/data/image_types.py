@@ -94,7 +94,9 @@ def open_image(file: Any) -> Opened:
 
 
 def _head(file: Any) -> bytes:
+    """Return the first bytes of a file, and go back to them."""
     if isinstance(file, io.BytesIO):
+        file.seek(0)
         return bytes(file.getbuffer()[:12])
     with open(file, "rb") as opened:  # noqa: PTH123, a path or its text
         return opened.read(12)
