@@ -74,6 +74,13 @@ def test_batches_follow_the_order(shards, opened):
     assert not held_out & {i // 10 for i in expected}
 
 
+def test_a_limit_cuts_the_stream(shards, opened):
+    whole, data = opened(shards), opened(shards, limit=20)
+    assert data.num_train == 20
+    assert sorted(numbers(batches(data, 20, 1))) == sorted(numbers(batches(whole, whole.num_train, 1)))[:20]
+    assert set(numbers(data.train.images)) == set(numbers(batches(data, 20, 1)))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_any_number_of_processes_and_any_start_give_the_same(shards, opened, workers):
     data = opened(shards, workers=workers)
