@@ -11,7 +11,15 @@ from pydantic import BaseModel
 from vaegan import config
 from vaegan.cli import attributes, cluster, evaluate, export, interpolate
 from vaegan.cli.priors import Options
-from vaegan.config import DecoderSettings, LossSettings, ModelSettings, OptimSettings, PartSettings, TrainSettings
+from vaegan.config import (
+    PARTS,
+    DecoderSettings,
+    LossSettings,
+    ModelSettings,
+    OptimSettings,
+    PartSettings,
+    TrainSettings,
+)
 from vaegan.exporting import DIFFUSERS, FORMATS
 from vaegan.latent import attribute_vectors, code_paths
 from vaegan.latent.clustering import ALGORITHMS, MAPS
@@ -46,11 +54,14 @@ from vaegan.training.optimisers import make_optimiser
         (LossSettings, "kl_schedule", KL_SCHEDULES),
         (OptimSettings, "schedule", LR_SCHEDULES),
         (ModelSettings, "latent", LATENTS),
+        (TrainSettings, "parts", PARTS),
         (LossSettings, "perceptual", {"none", "auto", *EXTRACTORS} - {"pixels"}),
     ],
 )
 def test_a_setting_offers_what_its_list_holds(settings, name, choices):
-    assert set(get_args(settings.model_fields[name].annotation)) == set(choices)
+    annotation = settings.model_fields[name].annotation
+    inner = get_args(annotation)[0] if get_origin(annotation) is tuple else annotation
+    assert set(get_args(inner)) == set(choices)
 
 
 @pytest.mark.parametrize(

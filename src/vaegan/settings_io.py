@@ -136,6 +136,13 @@ def put(values: dict[str, Any], name: str, value: Any) -> None:
     values[last] = value
 
 
+def value_at(values: Mapping[str, Any], name: str) -> Any:
+    """Return the value that stands where its dotted name says in nested values."""
+    for key in name.split("."):
+        values = values[key]
+    return values
+
+
 def _unknown(name: str, names: Sequence[str]) -> str:
     if name.replace("-", "_") in RENAMED:
         return f"{name} is now {RENAMED[name.replace('-', '_')]}"

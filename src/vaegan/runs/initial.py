@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import PARTS, Architecture, Config, ModelSettings
 from ..errors import UserError
 from ..kinds import refuse_without_effect
-from ..settings_io import checked, load_yaml, setting_names, with_settings
+from ..settings_io import checked, load_yaml, setting_names, value_at, with_settings
 from .locate import find_model
 from .run_folder import SETTINGS
 
@@ -32,13 +32,14 @@ def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: 
     before = load_yaml(out / SETTINGS) if (out / SETTINGS).is_file() and not overwrite else None
     if before is not None and before.init_from == str(start):
         names = [*setting_names(ModelSettings, "model."), "data.size", "data.channels"]
-        values = _flat(before.model_dump(), names)
+        values = {name: value_at(before.model_dump(), name) for name in names}
         own: dict[str, Any] = {}
     else:
         values = own = _networks_of(str(start), str(named.get("model.kind", base.model.kind)), base)
     config = with_settings(base, {**values, **named})
     refuse_without_effect(config.model.kind, named)
-    for name, now in _flat(config.model_dump(), list(own)).items():
+    for name in own:
+        now = value_at(config.model_dump(), name)
         if now != values[name] and not name.startswith("model.discriminator.") and not name.endswith(".dropout"):
             option, theirs = name.replace("_", "-"), _word(values[name])
             raise UserError(f"--{option} is {theirs} in --init-from {start}, not {_word(now)}; leave it out")
@@ -62,7 +63,7 @@ def _networks_of(start: str, kind: str, base: Config) -> dict[str, Any]:
     if own.latent == "vector":
         values["data.size"] = data.size
     names = [*_SHARED, *(f"{part}.{name}" for part in parts for name in type(getattr(own, part)).model_fields)]
-    return values | {f"model.{name}": value for name, value in _flat(own.model_dump(), names).items()}
+    return values | {f"model.{name}": value_at(own.model_dump(), name) for name in names}
 
 
 def start_from(model: "Model", config: Config) -> Iterator[str]:
@@ -103,17 +104,6 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
 def facts_of_codes(model: "Model") -> dict[str, Any]:
     """Return what `start_from` has taken over beside weights."""
     return {name: model.info[name] for name in _OF_CODES if name in model.info}
-
-
-def _flat(values: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
-    """Return nested values by dotted name."""
-    flat: dict[str, Any] = {}
-    for name in names:
-        value: Any = values
-        for key in name.split("."):
-            value = value[key]
-        flat[name] = value
-    return flat
 
 
 def _word(value: Any) -> str:

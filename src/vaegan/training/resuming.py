@@ -13,7 +13,7 @@ from ..files import check_apart, is_leftover, read_mapping, write_json
 from ..pixels import BYTES, PixelFormat
 from ..runs.run_folder import DATA, LOCK, SETTINGS, RunFolder, clear_run, is_run, written_files
 from ..runs.trained_on import paths_of_run
-from ..settings_io import dump_yaml, setting_names
+from ..settings_io import dump_yaml, setting_names, value_at
 
 # Settings that may change when a run resumes: no step depends on them (but for how sums round, on threads).
 MAY_CHANGE = {
@@ -60,7 +60,7 @@ def check_same(before: Config, now: Config, out: Path) -> None:
     for name in setting_names():
         if name in free:
             continue
-        a, b = _at(old, name), _at(new, name)
+        a, b = value_at(old, name), value_at(new, name)
         if name == "data.source" and not {a, b} & SOURCES.keys():
             continue  # a folder may be moved; `check_same_data` compares the images
         if a != b and not (name in RESOLVED and b in ("auto", None)):
@@ -107,9 +107,3 @@ def start_run(run: RunFolder, config: Config, data: ImageData) -> None:
     clear_run(run, spared=(SETTINGS, DATA))
     dump_yaml(config, run.config_path)
     write_json(run.data_path, _described(config, data))
-
-
-def _at(values: dict[str, Any], name: str) -> Any:
-    for key in name.split("."):
-        values = values[key]
-    return values
