@@ -115,6 +115,20 @@ def test_an_index_beside_the_shards_holds_out_whole_ones(tmp_path, shards, opene
     assert opened(f"{served.url}/train-{{000..005}}.tar").fingerprint == data.fingerprint  # the server has ended
 
 
+def test_counts_that_a_killed_process_left_unfinished_are_made_again(tmp_path, shards, opened):
+    data = opened(shards)
+    (counts,) = (tmp_path / "cache/streams").glob("*.jsonl")
+    counts.write_text(counts.read_text()[:100])
+    assert [opened(shards).fingerprint for _ in range(2)] == [data.fingerprint] * 2
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "no", '{"shardlist": [{"url": "train-000.tar", "nsamples": -1}]}'])
+def test_an_index_of_something_else_is_not_used(tmp_path, shards, opened, content):
+    data = opened(shards)
+    (tmp_path / "shards" / "index.json").write_text(content)
+    assert opened(shards).fingerprint == data.fingerprint
+
+
 def test_the_store_is_bounded(tmp_path, shards, opened):
     size = (tmp_path / "shards" / "train-000.tar").stat().st_size
     with serving(tmp_path / "shards") as served:

@@ -107,10 +107,10 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> N
     try:
         content = store.read(str(copy) if is_remote(at) and copy.is_file() else at)
         shards = {shard_name(shard["url"]): int(shard["nsamples"]) for shard in json.loads(content)["shardlist"]}
-        counts = np.array([shards[shard_name(url)] for url in urls], np.int64)
+        counts = np.array([shards[shard_name(url)] for url in urls], np.uint64).astype(np.int64)
     except Unavailable:
         return None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         log.info("%s: no index of all these shards; they are counted", shown(at))
         return None
     if is_remote(at):
@@ -120,10 +120,13 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> N
 
 def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> tuple[Numbers, Numbers]:
     """Return the images of each shard and how many are held out by name; each shard is listed once, and cached."""
-    cached = cache_folder(settings.cache) / "streams" / f"counts-{settings.held_out:g}.jsonl"
+    cached = cache_folder(settings.cache) / "streams" / f"counts-{settings.held_out!r}.jsonl"
     cached.parent.mkdir(parents=True, exist_ok=True)
-    lines = cached.read_text().splitlines() if cached.is_file() else []
-    before = dict(json.loads(line) for line in lines if line.endswith("]]"))  # a killed process leaves half of one
+    before: dict[str, list[int]] = {}
+    for line in cached.read_text().splitlines() if cached.is_file() else []:
+        with contextlib.suppress(ValueError):  # a killed process leaves half a line
+            key, numbers = json.loads(line)
+            before[key] = numbers
     counts, beat = np.zeros((2, len(urls)), np.int64), Beat(f"counting {shown(settings.source)}", len(urls), "shards")
 
     def count(url: str) -> tuple[str, list[int]]:
