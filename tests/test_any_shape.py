@@ -126,6 +126,19 @@ def test_a_report_shows_images_in_their_shape(run, command, tmp_path):
         assert Image.open(io.BytesIO(base64.b64decode(content))).size == (int(width), int(height))
 
 
+def test_a_browser_shows_them_in_their_shape(run, command, tmp_path, new_page):
+    assert command("report", run, "--out", tmp_path / "out.html") == 0
+    page = new_page(900)
+    page.goto((tmp_path / "out.html").as_uri())
+    sizes = page.eval_on_selector_all(
+        "img", "all => all.map(i => [i.naturalWidth / i.naturalHeight, i.width / i.height])"
+    )
+    seen = [(own, shown) for own, shown in sizes if own and shown]
+    assert len(seen) > 5
+    for own, shown in seen:
+        assert shown == pytest.approx(own, rel=0.05)
+
+
 def test_a_card_says_height_times_width(run, tmp_path):
     vaegan.load(run).save_pretrained(tmp_path / "shared")
     assert "grey images of 48x64 pixels" in (tmp_path / "shared" / "README.md").read_text()

@@ -115,7 +115,7 @@ def test_reconstruct_and_encode_take_other_sizes(run, command, tmp_path):
         ("encode RUN --data.size 16 --out x.parquet", "codes of images of another size are maps, not a table"),
         (
             "reconstruct RUN --data.size 16 --tile 7",
-            "tiles of 7 pixels do not fit this model; take a larger multiple of",
+            "tiles of 7 pixels do not fit this model; take another multiple of",
         ),
         (
             "reconstruct WIDE --data.size 64x48",

@@ -18,7 +18,7 @@ class Options(DataPictureOptions):
 
     Images are encoded in shards; after an interruption the same command resumes after the last finished shard. Memory
     use does not grow with the number of images. A model whose codes are maps takes any --data.size whose sides are
-    multiples of its factor; others only their own.
+    multiples of its factor (4 in kl-f4); others only their own.
     """
 
     out: Annotated[Path | None, Arg("FILE", default="RUN/pictures/codes.npz")] = None
@@ -30,7 +30,8 @@ class Options(DataPictureOptions):
     scaled: bool = False
     """Codes for a diffusion model: maps in their shape, times the latent scale factor, log variances to match."""
     tile: TileSide = None
-    """Compute images larger than this many pixels tile by tile; for models whose codes are maps."""
+    """Compute images larger than SIDE pixels in tiles of this side, a multiple of the model's factor; for models whose
+    codes are maps."""
     shard: Count = 8192
     """Images per shard; of a stream the shards of codes are those of the images."""
     format: Annotated[Literal["safetensors"] | None, Arg(default="by the ending of --out")] = None

@@ -22,13 +22,15 @@ _NUM_IN_A_PICTURE = 64
 class Options(DataPictureOptions):
     """Show originals beside their reconstructions: by default held-out images of the data the run was trained on.
 
-    A model whose codes are maps takes any --data.size whose sides are multiples of its factor; others only their own.
+    A model whose codes are maps takes any --data.size whose sides are multiples of its factor (4 in kl-f4); others only
+    their own.
     """
 
     num: Annotated[Count | None, Arg(default="64, and all images into .npz or a folder")] = None  # type: ignore[assignment]  # wider than the base on purpose
     """How many, chosen by the seed."""
     tile: TileSide = None
-    """Compute images larger than this many pixels tile by tile; for models whose codes are maps."""
+    """Compute images larger than SIDE pixels in tiles of this side, a multiple of the model's factor; for models whose
+    codes are maps."""
     triptych: bool = False
     """A .png of three blocks: originals, their reconstructions, and an equal number of samples."""
 

@@ -54,7 +54,8 @@ def checked_tiles(model: TilingModel, side: int, overlap: int | None) -> Tiles:
     if factor is None:
         raise UserError("tiles need codes that are maps, and those of this model are vectors; leave tiles out")
     if side < 2 * factor or side % factor or model.code_shape_of((side, side)) is None:
-        raise UserError(f"tiles of {side} pixels do not fit this model; take a larger multiple of {factor}")
+        least = f"another multiple of {factor}, at least {2 * factor}"
+        raise UserError(f"tiles of {side} pixels do not fit this model; take {least}")
     overlap = max(1, side // factor // 4) * factor if overlap is None else overlap
     if overlap % factor or not 0 <= overlap < side:
         raise UserError(f"an overlap of {overlap} pixels does not fit; take a multiple of {factor} below {side}")
