@@ -185,6 +185,7 @@ BAD = [
     ("sample RUN/gan --label 3", "train one with --model.condition labels\n"),
     ("sample", "RUN is missing; write vaegan sample RUN, see --help"),
     ("sample nowhere", "no run or saved model at nowhere; check the path"),
+    ("sample demos", "no run or saved model at demos (perhaps you meant 'demo'); check the path"),
     ("sample RUN --num 0", "--num: '0' is not allowed: must be greater than 0"),
     ("sample RUN --num many", "--num: 'many' is not allowed: must be a whole number"),
     ("sample RUN --nun 3", "unknown option --nun (perhaps you meant '--num')"),

@@ -126,7 +126,8 @@ def _near(folder: Path) -> str:
     above = folder.parent
     alike = difflib.get_close_matches(above.name, [path.name for path in _folders_in(above.parent)], cutoff=0.7)
     places = [above / "runs", *(above.parent / name for name in reversed(alike)), above]
-    by_name = {path.name: path for place in places for path in _models_in(place)}
+    by_name = {DEMO: Path(DEMO)} if folder.name == str(folder) else {}
+    by_name |= {path.name: path for place in places for path in _models_in(place)}
     match = difflib.get_close_matches(folder.name, by_name, n=1)
     return f" (perhaps you meant '{by_name[match[0]]}')" if match else ""
 
