@@ -139,8 +139,8 @@ class DataSettings(Settings):
     cache: Path | None = None
     """Folder for decoded images; default: ~/.cache/vaegan."""
     stream: bool = False
-    """Read .tar shards while training, fetched as they are needed, instead of decoding all images first. The source may
-    be http://, https://, s3:// or gs://, with braces: https://host/train-{000..099}.tar."""
+    """Read .tar shards while training, fetched as they are needed, instead of decoding all images first. They may lie
+    on a web server or in a bucket (S3, Google); braces name several: train-{000..099}.tar."""
     store_size: PositiveFloat = 20.0
     """With `stream`: GB of remote shards that stay in the cache at most; the ones not used for longest are dropped."""
     shuffle_window: PositiveInt = 16_384
