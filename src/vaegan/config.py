@@ -39,7 +39,7 @@ def _size_word(size: Any) -> int | str:
     if len(sides) > 2 or not 0 < sides[0] * sides[-1] <= MAX_PIXELS:
         raise PydanticCustomError(
             "image_size",
-            "must be a side in pixels such as 64, or height x width such as 48x64, in all at most 50 million pixels",
+            "must be a side in pixels (64) or height x width (48x64), in all at most 50 million pixels",
         )
     return _joined(sides[0], sides[-1])
 
