@@ -72,6 +72,19 @@ def test_corners_are_changed_opened_and_saved(open_page, model):
     wait_for_images(page, "#corners img", model.decode(torch.tensor([codes[0], codes[0]])))
 
 
+def test_a_click_is_not_lost_while_corners_are_renewed(open_page, model):
+    page = open_page("#view=interpolate&count=2")
+    wait_for_images(page, "#corners img", model.decode(model.sample_codes(4, seed=0)[:2]))
+    before = page.url
+    page.get_by_role("button", name="Sample: Right").hover()
+    page.mouse.down()
+    with page.expect_request_finished(lambda request: request.url.endswith("/decode")):
+        page.evaluate("() => void showInterpolate()")
+    page.evaluate("() => fetchJson(here())")  # when this is answered, the page has worked on the answer before it
+    page.mouse.up()
+    wait_for(page, lambda: page.url != before)
+
+
 def test_corners_are_images_of_ones_own(open_page, model, photo):
     page = open_page("#view=interpolate&count=2")
     corner = "#corners .corner:nth-child({}) img"

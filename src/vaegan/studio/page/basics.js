@@ -17,8 +17,19 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/* Replaces the children of a place; the control of the same name keeps the focus. */
-function refill(place, ...children) {
+let pressed = null;  // what the pointer was put down on, until its click is over
+let released = Promise.resolve();
+addEventListener("pointerdown", ({ target }) => {
+  pressed = target;
+  released = new Promise((done) => {
+    const end = () => setTimeout(() => done(pressed = null));  // the click comes just after the pointer is up
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, end, { once: true, capture: true });
+  });
+}, true);
+
+/* Replaces the children of a place; the control of the same name keeps the focus, and a click that has begun its button. */
+async function refill(place, ...children) {
+  if (place.contains(pressed)) await released;
   const nameOf = (control) => control.getAttribute("aria-label") ?? control.closest("label")?.textContent ?? control.textContent;
   const name = place.contains(document.activeElement) ? nameOf(document.activeElement) : null;
   place.replaceChildren(...children);

@@ -5,7 +5,7 @@
 const chosenModels = () => models.filter(({ name, ready }) => ready && (get("models") === "" || get("models").split("/").includes(name)));
 
 const showCompare = latest(async () => {
-  refill($("chosen-models"), ...models.filter(({ ready }) => ready).map(({ name }) => {
+  await refill($("chosen-models"), ...models.filter(({ ready }) => ready).map(({ name }) => {
     const box = make("input", { type: "checkbox", checked: chosenModels().some((one) => one.name === name) });
     box.addEventListener("change", () => {
       const names = [...$("chosen-models").querySelectorAll("input")].map((one, index) => [one.checked, models.filter(({ ready }) => ready)[index].name]);

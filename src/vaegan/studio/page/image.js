@@ -126,7 +126,7 @@ const showExamples = latest(async () => {
   $("examples").replaceChildren(...placeholders(12));
   $("examples-part").hidden = false;
   const { images, indices, labels } = (await ifHere(fetchJson(`${here()}/examples`, { num: 12, seed: get("examples") }))) ?? { images: [] };
-  $("examples").replaceChildren(...images.map((uri, index) =>
+  await refill($("examples"), ...images.map((uri, index) =>
     make("button", { type: "button", onclick: () => openSource(`test:${indices[index]}`) },
       make("img", { src: uri, alt: `Image ${indices[index]}${labels[index] ? `: ${labels[index]}` : ""}` }))));
   $("examples-part").hidden = !images.length;

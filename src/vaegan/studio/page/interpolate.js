@@ -49,7 +49,7 @@ const showInterpolate = latest(async () => {
   $("down-part").hidden = count() === 2;
   const used = corners.slice(0, count());
   const { images } = await postJson(`${here()}/decode`, { codes: used, told: condition() });
-  refill($("corners"), ...used.map((_, index) => cornerRow(index, images[index])));
+  await refill($("corners"), ...used.map((_, index) => cornerRow(index, images[index])));
   await drawPad(used);
   await blend();
   allowSaves("interpolate", true);

@@ -64,7 +64,7 @@ function countImages() {
 const showClusters = latest(async () => {
   const { clusters, split } = await fetchJson(`${here()}/clusters`, clustersQuery());
   allowSaves("clusters", true);
-  $("galleries").replaceChildren(...clusters.map(({ name, images, indices }) => make("div", {},
+  await refill($("galleries"), ...clusters.map(({ name, images, indices }) => make("div", {},
     make("h3", {}, `Cluster ${name}`),
     make("div", { class: "tiles" }, ...images.map((uri, index) =>
       make("button", { type: "button", onclick: guarded(() => pick(indices[index])) },

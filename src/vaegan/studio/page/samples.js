@@ -25,7 +25,7 @@ const showSamples = latest(async () => {
     const { images, codes, prior } = await askJson(`${here()}/samples?${samplesQuery()}`);
     const label = get("label");
     $("samples-note").textContent = `Prior: ${prior.replace(/^\w+/, priorTitle)}${label ? ` ${label}` : ""}; seed ${seed}. Click an image to edit it.`;
-    grid.replaceChildren(...images.map((uri, index) =>
+    await refill(grid, ...images.map((uri, index) =>
       make("button", { type: "button", onclick: () => openCode(codes[index]) },
         make("img", { src: uri, alt: `Sample ${index + 1} of seed ${seed}${label ? `, ${label}` : ""}` }))));
     allowSaves("samples", true);
