@@ -58,7 +58,7 @@ def whole(form: str) -> bytes:
         (b"%PDF-1.7 ...", 415, "cannot read"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "cannot read"),
         (whole("PCX"), 415, "cannot read"),
-        (whole("GIF")[:700], 422, "damaged"),
+        (whole("GIF")[:2000], 422, "damaged"),
         (whole("TIFF"), 415, "cannot read"),
         (whole("PNG")[:500], 422, "damaged"),
         (whole("JPEG")[:700], 422, "damaged"),
