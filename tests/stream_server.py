@@ -1,4 +1,4 @@
-"""Shards of tiny images, and a local HTTP server for them that fails as it is told."""
+"""Shards of tiny images, and a local HTTP server for them that fails on demand."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class Batches:
     def at(self, images_seen: int) -> torch.Tensor:
         """Return this rank's share of the batch at ``images_seen``, numbers ``(B / world_size, H, W, C)``."""
         batch = self._read(self.indices(images_seen)[self.share])
-        return torch.from_numpy(_flipped(self, batch, images_seen) if self.flip else batch)
+        return torch.from_numpy(_flipped(self, batch, images_seen))
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """Return the permutation of an epoch; the last two stay in memory."""
@@ -110,7 +110,7 @@ class StreamBatches:
             self._pending.clear()
         with no_killed_worker():
             batch = self._read(images_seen)
-        return torch.from_numpy(_flipped(self, batch, images_seen) if self.flip else batch)
+        return torch.from_numpy(_flipped(self, batch, images_seen))
 
     def _read(self, images_seen: int) -> NDArray[Any]:
         self._reader.prefetch(self._order, images_seen)
@@ -136,10 +136,11 @@ def share_of(batch_size: int, rank: int, world_size: int) -> slice:
 
 
 def _flipped(batches: Batches | StreamBatches, batch: NDArray[Any], images_seen: int) -> NDArray[Any]:
-    """Mirror those images of a rank's share that the draw for the whole batch says."""
-    draws = np.random.default_rng((batches.seed, images_seen, 1)).random(batches.batch_size)
-    flipped = draws[batches.share] < 0.5
-    batch[flipped] = batch[flipped, :, ::-1]
+    """Mirror those images of a rank's share that the draw for the whole batch says, if images are flipped."""
+    if batches.flip:
+        draws = np.random.default_rng((batches.seed, images_seen, 1)).random(batches.batch_size)
+        flipped = draws[batches.share] < 0.5
+        batch[flipped] = batch[flipped, :, ::-1]
     return batch
 
 

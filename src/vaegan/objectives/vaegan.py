@@ -123,9 +123,10 @@ class VAEGANObjective:
             record: also return the gradient norm of each loss (`StepResult.routes`).
         """
         f = self._forward(x, noise, *condition_args(c))
-        of_y, of_likelihood = torch.zeros_like(f.y_leaf), list[Tensor]()
         if self.trains["encoder"] or self.trains["decoder"]:
             of_y, *of_likelihood = gradients_of([f.llike], [f.y_leaf, *self.weights.get("likelihood", [])], retain=True)
+        else:
+            of_y, of_likelihood = torch.zeros_like(f.y_leaf), []
         moves = self.trains["decoder"]
         of_dis, at_fakes = self.adversarial.gradients(self.dis, f.logits, f.fakes, noise, moves_fakes=moves)
         ascent = self._ascent(f, at_fakes)

@@ -26,11 +26,10 @@ from ...errors import UserError
 from ...files import write_text, written_beside
 from ...progress import Beat
 from ..cache import cache_folder
-from ..dataset import hashed_split, uniform
+from ..dataset import Positions, hashed_split, uniform
 from ..decode_pool import submit
 from ..folder import is_image
 from ..shards import expand, members, unbraced
-from .order import Numbers
 from .store import ShardStore, Unavailable, is_remote, shown
 
 T = TypeVar("T")
@@ -53,8 +52,8 @@ class ShardIndex:
     """
 
     urls: Sequence[str]
-    train: Numbers
-    test: Numbers
+    train: Positions
+    test: Positions
     held_out: float
 
     def is_held_out(self, shard: int, table: NDArray[Any]) -> NDArray[np.bool_]:
@@ -97,7 +96,7 @@ def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
     return ShardIndex(urls, train, test, share)
 
 
-def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> Numbers | None:
+def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> Positions | None:
     """Return the samples of each shard as index.json beside the first one says; None if there is none.
 
     A remote one is read once, so that a run opens where the server is out of reach.
@@ -118,7 +117,7 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> N
     return counts
 
 
-def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> tuple[Numbers, Numbers]:
+def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> tuple[Positions, Positions]:
     """Return the images of each shard and how many are held out by name; each shard is listed once, and cached."""
     cached = cache_folder(settings.cache) / "streams" / f"counts-{settings.held_out!r}.jsonl"
     cached.parent.mkdir(parents=True, exist_ok=True)

@@ -8,9 +8,8 @@ element at a place is a pure function of the seed and the images seen, like `vae
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-Numbers = NDArray[np.int64]
+from ..dataset import Positions
 
 
 class ShardOrder:
@@ -22,14 +21,14 @@ class ShardOrder:
         window: W, samples that are shuffled together; 1 leaves each shard in its own order.
     """
 
-    def __init__(self, counts: Numbers, seed: int, window: int) -> None:
+    def __init__(self, counts: Positions, seed: int, window: int) -> None:
         self.counts, self.seed, self.window = counts, seed, window
         self.num_images = int(counts.sum())
         assert self.num_images > 0
         self._epoch = lru_cache(2)(self._draw_epoch)
         self._window = lru_cache(4)(self._draw_window)
 
-    def at(self, start: int, num: int) -> tuple[Numbers, Numbers]:
+    def at(self, start: int, num: int) -> tuple[Positions, Positions]:
         """Return the shards and the samples in them of ``num`` places from ``start`` on, int64 ``(num,)`` each."""
         shards, samples, stop = [], [], start + num
         while start < stop:
@@ -43,7 +42,7 @@ class ShardOrder:
             start += len(within)
         return np.concatenate(shards), np.concatenate(samples)
 
-    def shards_around(self, place: int) -> tuple[Numbers, int]:
+    def shards_around(self, place: int) -> tuple[Positions, int]:
         """Return the shards of the window that a place is in, in their order, and the place where the next begins."""
         epoch, offset = divmod(place, self.num_images)
         first = offset // self.window * self.window
@@ -53,12 +52,12 @@ class ShardOrder:
         shards = permuted[begin : end + 1]
         return shards[self.counts[shards] > 0], epoch * self.num_images + last
 
-    def _draw_epoch(self, epoch: int) -> tuple[Numbers, Numbers]:
+    def _draw_epoch(self, epoch: int) -> tuple[Positions, Positions]:
         """Return the shards in the order of an epoch, and where each ends in it."""
         permuted = np.random.default_rng((self.seed, epoch, 3)).permutation(len(self.counts))
         return permuted, np.cumsum(self.counts[permuted])
 
-    def _draw_window(self, epoch: int, number: int) -> Numbers:
+    def _draw_window(self, epoch: int, number: int) -> Positions:
         """Return the places in the epoch's shards, end to end, that a window visits in turn."""
         first = number * self.window
         size = min(self.window, self.num_images - first)

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from ...config import DataSettings
 from ...errors import UserError, printable
 from ...progress import BEAT_SECONDS
-from ..dataset import FileItems, ImageSet
+from ..dataset import FileItems, ImageSet, Positions
 from ..decode_pool import CHUNK, DecodedChunk, decode_chunk, no_killed_worker, num_cores, start_pool, submit
 from ..image_file import Target
 from ..image_types import Opened
 from ..shards import list_shards, open_member
 from .index import FETCHES, ShardIndex, load_listing, training_images, using
-from .order import Numbers, ShardOrder
+from .order import ShardOrder
 from .store import ShardStore, Unavailable, is_remote, shown
 
 log = logging.getLogger("vaegan")
@@ -40,8 +40,8 @@ class ShardItems:
     """Images of shards on this machine, by position: the `Items` that workers decode."""
 
     files: Sequence[tuple[Path, Path]]  # shards with their listings
-    which: Numbers  # (n,), of the files
-    samples: Numbers  # (n,), number among the training images of the shard
+    which: Positions  # (n,), of the files
+    samples: Positions  # (n,), number among the training images of the shard
     held_out: float  # share that is held out by name
     fingerprint: str = ""
 
@@ -67,8 +67,8 @@ class ShardItems:
 class Pending:
     """Samples that are being decoded."""
 
-    shards: Numbers  # (n,)
-    samples: Numbers  # (n,)
+    shards: Positions  # (n,)
+    samples: Positions  # (n,)
     unreadable: dict[int, str]  # position -> why, where a shard cannot be had
     chunks: list[Future[DecodedChunk]]
 
@@ -129,11 +129,11 @@ class ShardReader:
                 return
             self._fetch(shard)
 
-    def is_ready(self, shards: Numbers) -> bool:
+    def is_ready(self, shards: Positions) -> bool:
         """Return whether none of these shards has to be waited for."""
         return all(shard in self._fetches and self._fetches[shard].done() for shard in np.unique(shards).tolist())
 
-    def submit(self, shards: Numbers, samples: Numbers) -> Pending:
+    def submit(self, shards: Positions, samples: Positions) -> Pending:
         """Start to decode samples, int64 ``(n,)``; wait for their shards."""
         unreadable: dict[int, str] = {}
         files: list[tuple[Path, Path]] = []
