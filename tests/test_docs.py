@@ -99,6 +99,7 @@ MADE = {
     "latent-diffusion": (
         "runs/kl-f4/export/diffusers/config.json",
         "latents/latents_stats.pt",
+        "standardised/diffusers/config.json",
         "wide.png",
         "tiled-codes.npz",
         "large-result.npy",

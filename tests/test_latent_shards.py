@@ -13,7 +13,8 @@ from vaegan.data.dataset import ImageSet
 from vaegan.distributed import share_of_work
 from vaegan.errors import UserError
 from vaegan.latent.code_shards import SetShards
-from vaegan.latent.latent_shards import channel_moments, encode_to_shards, merged_moments
+from vaegan.latent.latent_shards import channel_moments, encode_to_shards, merged_moments, statistics_of
+from vaegan.models import Model, load
 from vaegan.pixels import PixelFormat
 
 # Encodes in one process after another, each of which kills itself at one of the moments where it computes, writes,
@@ -187,6 +188,90 @@ def test_half_a_shard_of_something_else_is_refused_or_removed(model, tmp_path):
     (tmp_path / "latents-000004.json").write_text("{")  # damaged: made again
     encode_to_shards(model, shards(), tmp_path, overwrite=True)
     assert content(tmp_path) == whole
+
+
+@pytest.fixture
+def maps():
+    own = {"blocks": 1, "groups": 2, "attention": False}
+    torch.manual_seed(0)
+    return Model.from_architecture(
+        {
+            "kind": "vae", "network": "residual", "image_shape": (1, 8, 8), "latent_dim": 3, "latent": "map",
+            "output": "centred", "init": "torch", "discriminator": {}, "encoder": {"channels": (4, 6), **own},
+            "decoder": {"channels": (6, 4), **own},
+        },
+        {"scale_factor": 2.0},
+    )  # fmt: skip
+
+
+def test_trainers_get_the_statistics_of_all_codes_by_any_number_of_processes(maps, tmp_path):
+    encode_to_shards(maps, shards(), tmp_path / "one")
+    for process in ((1, 2), (0, 2)):
+        encode_to_shards(maps, shards(), tmp_path / "many", process=process)
+    assert content(tmp_path / "many") == content(tmp_path / "one")
+    codes = np.concatenate([load_file(path)["latents"] for path in sorted(tmp_path.glob("one/*.safetensors"))])
+    written = torch.load(tmp_path / "one" / "latents_stats.pt", weights_only=True)
+    assert [(name, each.dtype, each.shape) for name, each in written.items()] == [
+        (name, torch.float32, (1, 3, 1, 1)) for name in ("mean", "std")
+    ]
+    by_channel = codes.astype(np.float64).transpose(1, 0, 2, 3).reshape(3, -1)
+    for name, wanted in (("mean", by_channel.mean(1)), ("std", by_channel.std(1, ddof=1))):
+        np.testing.assert_allclose(written[name].flatten(), wanted, rtol=1e-6)
+
+
+def test_a_trainers_own_statistics_stay(maps, tmp_path, caplog):
+    encode_to_shards(maps, shards(), tmp_path)
+    encode_to_shards(maps, shards(seed=1), tmp_path, overwrite=True)  # ours are replaced
+    encode_to_shards(maps, shards(seed=1), tmp_path / "new")
+    file = tmp_path / "latents_stats.pt"
+    assert file.read_bytes() == (tmp_path / "new" / "latents_stats.pt").read_bytes()
+    assert "is not that of" not in caplog.text
+    file.write_bytes(b"theirs")
+    encode_to_shards(maps, shards(), tmp_path, overwrite=True)
+    assert file.read_bytes() == b"theirs"
+    assert "latents_stats.pt is not that of statistics.json; remove it" in caplog.text
+
+
+def test_an_export_has_the_statistics_of_its_latents(maps, command, tmp_path):
+    """Its latents have mean 0 and deviation 1 in each channel, also as diffusers' pipelines scale them back."""
+    maps.save(tmp_path / "model")
+    encode_to_shards(maps, shards(), tmp_path / "latents")
+    words = ["--latent-statistics", tmp_path / "latents", "--format", "safetensors,diffusers"]
+    assert command("export", tmp_path / "model", *words, "--out", tmp_path / "export") == 0
+    x = torch.from_numpy(np.concatenate([part.images for part in sets().values()])).permute(0, 3, 1, 2) / 255
+    for place in (tmp_path / "export", f"diffusers:{tmp_path / 'export' / 'diffusers'}"):
+        model = load(place)
+        latents = model.latents(x)
+        torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+        torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(3))
+        torch.testing.assert_close(model.decode_latents(latents), maps.reconstruct(x), atol=1e-5, rtol=1e-4)
+    config = json.loads((tmp_path / "export" / "diffusers" / "config.json").read_text())
+    std, mean = (torch.tensor(config[name]).view(1, -1, 1, 1) for name in ("latents_std", "latents_mean"))
+    torch.testing.assert_close(latents * std / config["scaling_factor"] + mean, maps.maps(maps.encode(x)))
+    encode_to_shards(load(tmp_path / "export"), shards(), tmp_path / "scaled", scaled=True)
+    scaled = json.loads((tmp_path / "scaled" / "statistics.json").read_text())
+    np.testing.assert_allclose([*scaled["mean"], *scaled["std"]], [0, 0, 0, 1, 1, 1], atol=1e-5)
+    with pytest.raises(UserError, match="choose a new folder"):  # another scale
+        encode_to_shards(maps, shards(), tmp_path / "scaled", scaled=True)
+
+
+def test_statistics_that_do_not_fit_are_refused(maps, make_model, tmp_path):
+    encode_to_shards(maps, shards(), tmp_path / "latents")
+    encode_to_shards(maps, shards(), tmp_path / "scaled", scaled=True)
+    encode_to_shards(maps, shards(), tmp_path / "half", process=(0, 2))
+    for name, model, message in (
+        ("latents", make_model(), "holds latents of another model"),
+        ("scaled", maps, "holds scaled latents; encode without --scaled"),
+        ("half", maps, r"has no statistics\.json; finish"),
+    ):
+        with pytest.raises(UserError, match=message):
+            statistics_of(tmp_path / name, model)
+    with torch.no_grad():
+        for weight in maps.encoder.quant.parameters():
+            weight.zero_()
+    encode_to_shards(maps, shards(), tmp_path / "constant")
+    with pytest.raises(UserError, match="a latent channel is constant"):
+        statistics_of(tmp_path / "constant", maps)
 
 
 def test_a_folder_of_others_is_refused(model, tmp_path):

@@ -29,6 +29,9 @@ class Options(Settings):
     format: tuple[Literal["safetensors", "onnx", "torch", "diffusers"], ...] = ("safetensors", "onnx", "torch")
     """Which: what vaegan.load reads, with the priors; .onnx (extra 'onnx'); .pt2 for torch.export.load; of models whose
     codes are maps, a folder for AutoencoderKL.from_pretrained of diffusers (checked where the extra is installed)."""
+    latent_statistics: Annotated[Path | None, Arg("FOLDER")] = None
+    """Folder that `encode --format safetensors` wrote with this model. The mean and standard deviation of each latent
+    channel become part of the exported model (latents_mean, latents_std) in place of its scale factor."""
     overwrite: bool = False
     """Replace an earlier export at --out."""
 
@@ -36,12 +39,15 @@ class Options(Settings):
 def run(options: Options) -> None:
     """Load, export, print the comparisons."""
     from ..exporting import check_free_for_export, export_model
+    from ..latent.latent_shards import statistics_of
     from ..models import load
     from ..runs.run_folder import EXPORT
 
     folder, overwrite = place_of(options, EXPORT)
     check_free_for_export(folder, overwrite)
     model = load(options.run)
+    if options.latent_statistics is not None:
+        model.info |= statistics_of(options.latent_statistics, model)
     checks = export_model(model, folder, options.format, overwrite=overwrite)
     if console.is_first_process():
         rows = [[check.part, check.form, check.file, _in_words(check.difference)] for check in checks]

@@ -114,7 +114,7 @@ def encode_to_file(
         watch: shows the progress.
     """
     names = {name: shards.facts.get(name, ()) for name in ("label_names", "attribute_names")}
-    index = {"model": encoder_digest(model), **shards.facts, "scale": model.scale_factor if scaled else None}
+    index = {"model": encoder_digest(model), **shards.facts, "scale": scale_facts(model) if scaled else None}
     folder = out if out.suffix == "" else out.with_name(f".{out.name}.shards")
     open_shards(folder, index, restart=folder != out or overwrite)
     paths = [shard_path(folder, number) for number in range(len(shards))]
@@ -166,6 +166,12 @@ def encoder_digest(model: Model) -> str:
     if model.tiles:
         digest.update(repr(tuple(model.tiles)).encode())
     return digest.hexdigest()
+
+
+def scale_facts(model: Model) -> float | list[Any]:
+    """Return what decides `Model.latent_scaling`, JSON-able."""
+    of_channels = [model.info.get(name) for name in ("latents_mean", "latents_std", "shift_factor")]
+    return [model.scale_factor, *of_channels] if any(of_channels) else model.scale_factor
 
 
 def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool, stale: Sequence[str] = _OURS) -> None:

@@ -3,7 +3,8 @@
 Output shard i has the images of input shard i. Process r of n makes the shards with i mod n = r: first
 ``latents-000007.safetensors``, whole, then ``latents-000007.json``, which says of what model and images it is. What has
 both is finished and is not made again, by however many processes. Where all are, the last process to see it merges the
-shards' statistics, in their order, to ``statistics.json``; so all files are the same for every n.
+shards' statistics, in their order, to ``statistics.json``, and of maps writes them to ``latents_stats.pt`` as well, as
+LightningDiT reads them; so all files are the same for every n.
 
 | tensor | what |
 |---|---|
@@ -14,6 +15,7 @@ shards' statistics, in their order, to ``statistics.json``; so all files are the
 """
 
 import hashlib
+import io
 import json
 import logging
 import re
@@ -31,11 +33,12 @@ from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..files import read_mapping, remove, write_json, written_beside
 from ..models import Model
-from .code_shards import STATISTICS_NAME, ImageShards, Watch, encoder_digest, open_shards
+from .code_shards import INDEX_NAME, STATISTICS_NAME, ImageShards, Watch, encoder_digest, open_shards, scale_facts
 from .encoding import encode_images
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _log = logging.getLogger("vaegan")
+_FOR_TRAINERS = "latents_stats.pt"
 _NAME = re.compile(r"latents-(\d{6,})\.(safetensors|json)")
 
 
@@ -68,8 +71,7 @@ def encode_to_shards(
         overwrite: whether shards of another model or of other images may be replaced.
         watch: shows the progress.
     """
-    scale = model.scale_factor if scaled else None
-    of = {"format": "safetensors", "dtype": dtype, "flip": flip, "scale": scale}
+    of = {"format": "safetensors", "dtype": dtype, "flip": flip, "scale": scale_facts(model) if scaled else None}
     index = {"model": encoder_digest(model), **shards.facts, **of}
     digest = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
     rank, size = process
@@ -96,7 +98,7 @@ def encode_to_shards(
             beside.write_bytes(safetensors.torch.save(tensors))
         facts = {"of": digest, "shard": number, "split": split, "images": len(images), **moments}
         write_json(path.with_suffix(".json"), facts)
-    _write_statistics(folder, digest, len(shards))
+    _write_statistics(folder, digest, len(shards), is_map=len(model.code_shape) > 1)
     return sum((_facts(folder, number, digest) or {}).get("images", 0) for number in own)
 
 
@@ -132,8 +134,26 @@ def merged_moments(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]
     return {"count": count, "mean": a["mean"] + gap * (b["count"] / count), "squares": squares}
 
 
-def _write_statistics(folder: Path, digest: str, num_shards: int) -> None:
-    """Merge the statistics of all shards, if they are finished."""
+def statistics_of(folder: Path, model: Model) -> dict[str, Any]:
+    """Return `Model.info` of a folder's statistics, by which `Model.latents` have mean 0 and deviation 1 per channel.
+
+    Raises UserError if there are none, or they are of another model, of scaled latents, or of a constant channel.
+    """
+    statistics, index = (read_mapping(folder / name) for name in (STATISTICS_NAME, INDEX_NAME))
+    if not statistics:
+        raise UserError(f"{folder} has no {STATISTICS_NAME}; finish `vaegan encode RUN --format safetensors` there")
+    if index.get("model") != encoder_digest(model):
+        raise UserError(f"{folder} holds latents of another model, or in tiles; encode the images with this one")
+    if index.get("scale") is not None:
+        raise UserError(f"{folder} holds scaled latents; encode without --scaled")
+    if not all(std > 0.0 for std in statistics["std"]):
+        raise UserError(f"{folder}: a latent channel is constant, nothing can scale it; train the model further")
+    own = {"latents_mean": statistics["mean"], "latents_std": statistics["std"]}
+    return {**own, "scale_factor": 1.0, "shift_factor": None}
+
+
+def _write_statistics(folder: Path, digest: str, num_shards: int, *, is_map: bool) -> None:
+    """Merge the statistics of all shards, if they are finished; where codes are maps, also write them for trainers."""
     whole: dict[str, Any] = {"count": 0, "mean": np.zeros(1), "squares": np.zeros(1)}
     images = 0
     for number in range(num_shards):
@@ -144,6 +164,22 @@ def _write_statistics(folder: Path, digest: str, num_shards: int) -> None:
     std = np.sqrt(whole["squares"] / max(1, whole["count"] - 1))
     statistics = {"of": digest, "shards": num_shards, "images": images, "count": whole["count"]}
     write_json(folder / STATISTICS_NAME, statistics | {"mean": whole["mean"].tolist(), "std": std.tolist()})
+    _log.info("standard deviation of latent channels %.3g to %.3g: %s", min(std), max(std), folder / STATISTICS_NAME)
+    if not is_map:
+        return
+    path, content = folder / _FOR_TRAINERS, _for_trainers(whole["mean"], std)
+    if path.is_file() and path.read_bytes() != content:
+        _log.warning("%s is not that of %s; remove it to have it written", path, STATISTICS_NAME)
+    elif not path.is_file():
+        with written_beside(path) as beside:
+            beside.write_bytes(content)
+
+
+def _for_trainers(mean: NDArray[np.float64], std: NDArray[np.float64]) -> bytes:
+    """Return the file that LightningDiT reads: mean and std, float32 `(1, C, 1, 1)`, for `torch.load`."""
+    tensors = {name: torch.tensor(each).float().view(1, -1, 1, 1) for name, each in (("mean", mean), ("std", std))}
+    torch.save(tensors, file := io.BytesIO())
+    return file.getvalue()
 
 
 def _path(folder: Path, number: int) -> Path:
@@ -171,6 +207,9 @@ def _clear_foreign(folder: Path, digest: str, num: int, process: tuple[int, int]
             if not overwrite:
                 raise UserError(f"{path} is of other images or another model; choose a new folder or --overwrite")
             remove(path)
-    statistics = folder / STATISTICS_NAME
-    if overwrite and read_mapping(statistics).get("of", digest) != digest:
-        remove(statistics)
+    statistics = read_mapping(folder / STATISTICS_NAME)
+    if overwrite and statistics.get("of", digest) != digest:
+        made = _for_trainers(statistics["mean"], statistics["std"])
+        if (file := folder / _FOR_TRAINERS).is_file() and file.read_bytes() == made:  # else it is the user's
+            remove(file)
+        remove(folder / STATISTICS_NAME)

@@ -95,7 +95,7 @@ OF_AN_EXPORT = (
 _OF_PICTURES = (
     "sample.png", "reconstruct.png", "triptych.png", "interpolate.png", "traverse.png", "nearest.png", "nearest.json",
     "attributes.png", "attributes-check.json", "codes.npz", ".codes.npz.shards/*", *_CLUSTER,
-    f"latents/latents-{'[0-9]' * 6}.*", "latents/statistics.json", "latents/index.json",
+    f"latents/latents-{'[0-9]' * 6}.*", "latents/latents_stats.pt", "latents/statistics.json", "latents/index.json",
 )  # fmt: skip
 _OF_SNAPSHOTS = (SAMPLES, RECONSTRUCTIONS, TRIPTYCHS, CHECKPOINTS)
 _IMAGES = "[0-9]" * 12
