@@ -45,6 +45,7 @@ ELSEWHERE = {
     "vaegan train kl-f4 --data 's3://bucket": "likewise",
     "vaegan studio ": "runs until it is stopped: tests of the studio",
     "vaegan serve ": "likewise",
+    "vaegan train finetune-vae --init-from diffusers:stabilityai": "the next block, with a model that is there",
     "vaegan push runs/digits me/digits --license cc-by-4.0\n": "needs a hub: test_sharing_hub.py",
     "vaegan sample me/": "likewise",
     "vaegan reproduce ": "takes minutes: test_reproducing.py",
@@ -121,6 +122,7 @@ MADE = {
     "fine-tune": (
         "runs/shapes/initial.json",
         "runs/tuned/export/diffusers/config.json",
+        "tuned.json",
         "runs/plain/model/config.json",
         "tuned/priors.json",
         "tuned.png",
@@ -154,7 +156,7 @@ def settings_for(recipe, kind=None):
 def _sizes_for(recipe):
     if recipe == "conv-64":
         return SMALL | NARROW | {"data.size": "16", "train.images": "64"}
-    return SMALL | (OF_MLPS if "mlp" in recipe else OF_MAPS if recipe.startswith("kl-") else NARROW)
+    return SMALL | (OF_MLPS if "mlp" in recipe else OF_MAPS if recipe.startswith(("kl-", "finetune-")) else NARROW)
 
 
 def smaller(words):

@@ -136,6 +136,32 @@ def test_without_frozen_parts_the_scale_is_measured_anew(published, images_file,
     assert model.scale_factor != 0.25
 
 
+def test_the_recipe_tunes_the_decoder_of_a_published_autoencoder(published, images_file, command, tmp_path, capsys):
+    """After a step of the discriminator alone; what is saved is averaged, and takes the original's place."""
+    words = f"{STEPS} {NEW.replace('--model.discriminator.hidden none', '')} --data.size 8 --loss.perceptual none"
+    words = f"finetune-vae --data {images_file} --init-from {published} --out {tmp_path / 'run'} {words}".split()
+    assert command("train", *words) == 0
+    assert "training the discriminator alone up to 16 images, then a VAE/GAN" in capsys.readouterr().out
+    before, after = vaegan.load(published), vaegan.load(tmp_path / "run")
+    assert same(before.encoder, after.encoder)
+    assert not same(before.decoder, after.decoder)
+    assert (after.scale_factor, after.info["shift_factor"]) == (0.25, 0.5)
+    state = torch.load(tmp_path / "run" / "checkpoints" / "000000000064.pt")
+    assert all(torch.equal(t, state["averages"]["decoder"][n]) for n, t in after.decoder.state_dict().items())
+    assert command("train", *words) == 0
+    assert "is finished at 64 images" in capsys.readouterr().out
+
+
+def test_the_recipe_asks_for_a_model_before_anything_else(command, tmp_path, capsys):
+    line = "finetune-vae starts from a model; add --init-from diffusers:PLACE or --init-from RUN"
+    assert command("train", "finetune-vae", "--data", tmp_path / "none", "--out", tmp_path / "run") == 2
+    assert line in capsys.readouterr().err
+    with pytest.raises(UserError, match=line):
+        vaegan.train("finetune-vae", data=str(tmp_path / "none"), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert command("train", "finetune-vae", "--help") == 0
+
+
 def test_networks_come_from_the_model_unless_named(base, published):
     digits = config_for("digits")
     config = configured(digits, {"init_from": str(base)}, base.parent / "none")

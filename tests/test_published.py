@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -111,6 +112,25 @@ def test_old_names_of_attention_and_half_precision_are_read(tmp_path):
     safetensors.torch.save_file({key: t.half() for key, t in tensors.items()}, tmp_path / WEIGHTS)
     model = vaegan.load(f"diffusers:{tmp_path}")
     assert all(torch.equal(t, expected.state_dict()[key].half().float()) for key, t in model.state_dict().items())
+
+
+def test_a_file_of_half_precision_is_read_where_there_is_no_other(grey, tmp_path, monkeypatch):
+    """By folder and by hub id, which downloads it only then."""
+    shutil.copy(grey / "vae" / "config.json", tmp_path)
+    whole = safetensors.torch.load_file(grey / "vae" / WEIGHTS)
+    half = {key: tensor.half() for key, tensor in whole.items()}
+    safetensors.torch.save_file(half, tmp_path / "diffusion_pytorch_model.fp16.safetensors")
+    expected = {key: tensor.half().float() for key, tensor in vaegan.load(f"diffusers:{grey}").state_dict().items()}
+    asked = []
+    monkeypatch.setattr("vaegan.runs.locate.download_model", lambda name, files: asked.append(files[1]) or tmp_path)
+    for place in (tmp_path, "owner/name"):
+        model = vaegan.load(f"diffusers:{place}")
+        assert model.folder is None
+        assert all(torch.equal(tensor, expected[key]) for key, tensor in model.state_dict().items())
+    assert asked == [WEIGHTS, "diffusion_pytorch_model.fp16.safetensors"]
+    shutil.copy(grey / "vae" / WEIGHTS, tmp_path)
+    state = vaegan.load(f"diffusers:{tmp_path}").state_dict()
+    assert any(not torch.equal(tensor, expected[key]) for key, tensor in state.items())
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,10 @@ def folder(tmp_path):
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in RECIPES])
+ALONE = [name for name, recipe in RECIPES.items() if recipe.config.init_from is None]  # others: test_fine_tune.py
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in ALONE])
 def test_a_few_steps(name, command, folder, plain_curves, monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 20)
     monkeypatch.setattr(snapshots, "NUM_SAMPLES", 8)

@@ -65,7 +65,7 @@ def test_the_phase_is_said_and_closes_a_window(command, tiny, tmp_path, plain_cu
     assert [r["images"] for r in records(tmp_path / "run") if r["split"] == "train"] == [LAST, 272]
     said = capsys.readouterr()
     lines = said.out.splitlines()
-    assert "up to 152 images encoder and decoder train as an autoencoder, then as a VAE/GAN" in lines
+    assert "training an autoencoder up to 152 images, then a VAE/GAN" in lines
     assert lines.count("160 images: now training a VAE/GAN") == 1
     assert any(line.startswith("272 of 272 images, epoch 2.693, VAE/GAN, ") for line in lines)
     assert said.err.strip() == (  # nothing at the end, which is not one of pre-training

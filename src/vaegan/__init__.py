@@ -41,7 +41,7 @@ def train(
         KeyboardInterrupt: `training.Stopped`, after Ctrl-C or SIGTERM; all is saved, and the same call resumes.
     """
     from .recipes import named
-    from .runs.initial import configured
+    from .runs.initial import check_named, configured
     from .training import train as train_
 
     overrides = {} if data is None else {"data.source": data}
@@ -49,7 +49,9 @@ def train(
         nested = isinstance(value, dict)
         overrides |= {f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value}
     folder = Path(out or Path("runs") / recipe)
-    return train_(configured(named(recipe).config, overrides, folder, overwrite=overwrite), folder, overwrite=overwrite)
+    config = configured(named(recipe).config, overrides, folder, overwrite=overwrite)
+    check_named(config)
+    return train_(config, folder, overwrite=overwrite)
 
 
 def __getattr__(name: str) -> Any:

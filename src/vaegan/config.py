@@ -76,6 +76,8 @@ KINDS: dict[str, KindName] = {
     "vaegan": KindName("VAE/GAN", "a VAE/GAN"),
 }
 """The kinds of models."""
+PHASES = KINDS | {"discriminator": KindName("discriminator alone", "the discriminator alone")}
+"""What a run can train for a while, as its records name it: a kind of model, or one network."""
 
 
 class Settings(BaseModel):
@@ -292,6 +294,11 @@ class LossSettings(Settings):
     """The encoder minimises kl_weight * L_prior + this * L_llike (1 in the paper)."""
     adversarial_weight: NonNegativeFloat = 1.0
     """Weight of the adversarial loss at the decoder."""
+    adversarial_start: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the run before which there is no adversarial loss: encoder and decoder train as a VAE, as before
+    disc_start in the code of Rombach et al. (arXiv:2112.10752)."""
+    discriminator_warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the run, from adversarial_start on, in which the discriminator trains alone."""
     balance: PositiveFloat | None = None
     """Rescale the adversarial loss in each step so that its gradient norm at the decoder is this multiple of that of
     gamma * L_llike (Esser et al., arXiv:2012.09841); default: no rescaling."""
@@ -504,6 +511,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield f"--loss.augment needs a discriminator in training, which {kind} does not have; set it to none"
     if loss.augment_target is not None and not loss.augment:
         yield "--loss.augment-target needs augmentations; name them with --loss.augment, or set it to none"
+    yield from _phase_contradictions(config)
     if config.data.stream and model.condition != "none":
         yield (
             f"--data.stream gives no {model.condition}, which --model.condition {model.condition} needs; set it to "
@@ -533,6 +541,23 @@ def _contradictions(config: Config) -> Iterator[str]:
             "--loss.r1-weight needs second derivatives, which compiled networks do not have; leave out "
             "--train.compile, or set --loss.r1-weight 0"
         )
+
+
+def _phase_contradictions(config: Config) -> Iterator[str]:
+    """Yield each reason why the phases before all networks train together cannot be as a line."""
+    loss, kind = config.loss, config.model.kind
+    start, warmup = "--loss.adversarial-start", "--loss.discriminator-warmup"
+    for option, share in ((start, loss.adversarial_start), (warmup, loss.discriminator_warmup)):
+        if share and kind not in (ADVERSARIAL_KINDS if option == warmup else ("vaegan",)):
+            yield f"{option} has no effect on {KINDS[kind].phrase} (--model.kind {kind}); set it to 0"
+        if share and config.is_frozen("discriminator"):
+            yield f"{option} needs the discriminator in training; add it to --train.parts, or set {option} 0"
+    if loss.adversarial_start and loss.likelihood == "feature":
+        yield f"--loss.likelihood feature has no trained discriminator before {start}; choose laplace, or set {start} 0"
+    if loss.adversarial_start and config.is_frozen("encoder") and config.is_frozen("decoder"):
+        yield f"--train.parts discriminator leaves nothing to train before {start}; set it to 0"
+    if (share := loss.adversarial_start + loss.discriminator_warmup) >= 1:
+        yield f"{start} and {warmup} are {share:.0%} of the run and leave nothing for all networks; lower one of them"
 
 
 def _network_contradictions(model: ModelSettings) -> Iterator[str]:

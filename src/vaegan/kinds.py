@@ -43,9 +43,9 @@ def settings_that_follow(base: Config, named: Mapping[str, Any]) -> dict[str, An
     if kind == base.model.kind:
         return changes
     if kind != "vaegan":
-        changes["loss.balance"] = None
+        changes |= {"loss.balance": None, "loss.adversarial_start": 0.0}
     if kind not in ADVERSARIAL_KINDS:
-        changes |= {"loss.augment": (), "loss.augment_target": None}
+        changes |= {"loss.augment": (), "loss.augment_target": None, "loss.discriminator_warmup": 0.0}
     if kind == "gan":
         changes |= {"loss.perceptual": "none", "train.pretrain_epochs": 0.0}
     if kind == "vae-dis-l":
@@ -61,8 +61,8 @@ def settings_that_follow(base: Config, named: Mapping[str, Any]) -> dict[str, An
 
 _USES: tuple[tuple[tuple[str, ...], str], ...] = (
     (ADVERSARIAL_KINDS, "adversarial real_weight prior_weight label_smoothing label_noise label_flip joint_batch "
-     "augment augment_target augment_images gate gate_equilibrium gate_margin r1_weight r1_every"),
-    (("vaegan",), "gamma adversarial_weight balance balance_at fakes reconstruction_weight"),
+     "augment augment_target augment_images discriminator_warmup gate gate_equilibrium gate_margin r1_weight r1_every"),
+    (("vaegan",), "gamma adversarial_weight adversarial_start balance balance_at fakes reconstruction_weight"),
     (("vaegan", "vae-dis-l"), "feature_layer"),
     (("vae-dis-l",), "metric"),
     (("vae", "vae-dis-l", "vaegan"), "encoder_llike_weight kl_weight kl_schedule kl_epochs free_bits"),

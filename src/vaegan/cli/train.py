@@ -8,7 +8,7 @@ from ..config import Config, Settings
 from ..errors import UserError
 from ..files import check_apart
 from ..recipes import DEFAULT, RECIPES, config_for
-from ..runs.initial import configured
+from ..runs.initial import check_named, configured
 from ..runs.trained_on import located
 from ..settings_io import load_yaml
 from .options import Arg
@@ -51,6 +51,7 @@ def run(options: Options) -> None:
     from ..data.sources import absolute, existing, is_path
 
     config = options.settings
+    check_named(config)
     out = options.out or Path("runs") / config.recipe
     if is_path(config.data.source) and not out.exists():  # a run's own images are also looked for beside it
         existing(config.data.source)

@@ -20,7 +20,7 @@ from ..errors import UserError, nearest
 from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
 from ..runs.locate import Which, find_model
-from ..runs.run_folder import DIFFUSERS_WEIGHTS, MODEL_CONFIG
+from ..runs.run_folder import DIFFUSERS_FILES, MODEL_CONFIG
 from ..sharing.card import UNKNOWN_LICENSE
 from ..sharing.hub import check_license, check_name, upload_folder
 from .inference import InferenceModel
@@ -118,7 +118,7 @@ class Model(InferenceModel):
                     model = cls.from_architecture(config["architecture"], info=config["info"])
         model.load_state_dict(read_tensors(folder, model.state_dict()))
         model.priors = load_priors(folder, model.latent_dim)
-        model.folder = None if (folder / DIFFUSERS_WEIGHTS).is_file() else folder
+        model.folder = None if any((folder / name).is_file() for name in DIFFUSERS_FILES) else folder
         return model.to(device).eval()
 
     def with_parts(self, parts: Mapping[str, nn.Module]) -> "Model":

@@ -21,7 +21,7 @@ from ..data.conditions import Conditioning
 from ..errors import UserError
 from ..files import read_json, remove, to_json, write_json, written_beside
 from ..pixels import BYTES, PixelFormat
-from ..runs.run_folder import DIFFUSERS_CLASS, DIFFUSERS_WEIGHTS, MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
+from ..runs.run_folder import DIFFUSERS_CLASS, DIFFUSERS_FILES, MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
 from ..settings_io import checked
 from ..version import __version__
 from .published import description_of, own_names
@@ -129,12 +129,12 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def _weights_path(folder: Path) -> Path:
-    published = folder / DIFFUSERS_WEIGHTS
-    return published if published.is_file() and not (folder / WEIGHTS).is_file() else folder / WEIGHTS
+    there = (name for name in (WEIGHTS, *DIFFUSERS_FILES) if (folder / name).is_file())
+    return folder / next(there, WEIGHTS)
 
 
 def _own_names(path: Path, names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
-    return own_names(names, wanted) if path.name == DIFFUSERS_WEIGHTS else {name: name for name in names}
+    return own_names(names, wanted) if path.name in DIFFUSERS_FILES else {name: name for name in names}
 
 
 @contextlib.contextmanager

@@ -148,6 +148,20 @@ def frozen_statistics(module: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """Run a block in which networks are as frozen ones: in evaluation mode, and no gradient is computed for them."""
+    weights = [weight for network in networks for weight in trainable(network)]
+    with evaluating(*networks):
+        for weight in weights:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in weights:
+                weight.requires_grad_(True)
+
+
+@contextlib.contextmanager
 def evaluation_mode(networks: Iterable[nn.Module], discriminator: nn.Module | None = None) -> Iterator[None]:
     """Run a block with networks in evaluation mode, as users run them.
 

@@ -8,9 +8,9 @@ from ..config import Config
 from ..errors import UserError, nearest
 from ..settings_io import with_settings
 from . import edchengg, kmeans, larsen, munjal, ours, rombach, shuntw, tang
-from .recipe import YOURS, Recipe
+from .recipe import YOUR_MODEL, YOURS, Recipe
 
-__all__ = ["DEFAULT", "RECIPES", "YOURS", "Recipe", "config_for", "named"]
+__all__ = ["DEFAULT", "RECIPES", "YOURS", "YOUR_MODEL", "Recipe", "config_for", "named"]
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe

@@ -22,6 +22,8 @@ from ..config import (
 
 YOURS = "your-images"
 """Placeholder for the data of a recipe for your own images: not a source, so training asks for one."""
+YOUR_MODEL = "your-model"
+"""Placeholder likewise for the model that a recipe starts from."""
 
 NUM_IMAGES = {
     "mnist": 60_000, "celeba": 182_637, "lfw": 11_900, "stl10": 105_000, "cifar10": 50_000, "digits": 1_524
@@ -62,10 +64,11 @@ def recipe(
     *,
     num_images: int | None = None,
     notes: tuple[str, ...] = (),
+    init_from: str | None = None,
 ) -> Recipe:
     """Return a recipe made of its groups of settings."""
     data_, model, loss, optim, train = settings
-    config = Config(recipe=name, data=data_, model=model, loss=loss, optim=optim, train=train)
+    config = Config(recipe=name, init_from=init_from, data=data_, model=model, loss=loss, optim=optim, train=train)
     size = data_.height_width
     image_shape = IMAGE_SHAPES[data_.source] if size is None else (data_.channels or 3, *size)
     num_images = num_images or NUM_IMAGES.get(data_.source, 10_000)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import KINDS, PARTS
+from ..config import PARTS, PHASES
 from ..files import written_beside
 from .chart import BOTTOM, LEFT, RIGHT, TOP, Chart, Line, draw_chart
 
@@ -48,10 +48,10 @@ def rate_chart(records: Iterable[Mapping[str, Any]]) -> Chart | None:
 
 
 def phase_marks(records: Iterable[Mapping[str, Any]]) -> list[tuple[int, str]]:
-    """Return the images seen at which a run began to train another kind of model, with its title."""
-    known = (r for r in records if r.get("split") == "train" and str(r.get("phase")) in KINDS and "images" in r)
+    """Return the images seen at which a run began to train something else, with its title."""
+    known = (r for r in records if r.get("split") == "train" and str(r.get("phase")) in PHASES and "images" in r)
     phases = sorted((int(record["images"]), record["phase"]) for record in known)
-    return [(at, KINDS[new].title) for (at, old), (_, new) in itertools.pairwise(phases) if old != new]
+    return [(at, PHASES[new].title) for (at, old), (_, new) in itertools.pairwise(phases) if old != new]
 
 
 def _of_part(losses: Mapping[str, Mapping[str, Line]]) -> list[tuple[str, int, bool, Line]]:

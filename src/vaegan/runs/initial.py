@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import PARTS, Architecture, Config, ModelSettings
 from ..errors import UserError
 from ..kinds import refuse_without_effect
+from ..recipes import YOUR_MODEL
 from ..settings_io import checked, load_yaml, setting_names, value_at, with_settings
 from .locate import find_model
 from .run_folder import SETTINGS
@@ -44,6 +45,12 @@ def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: 
             option, theirs = name.replace("_", "-"), _word(values[name])
             raise UserError(f"--{option} is {theirs} in --init-from {start}, not {_word(now)}; leave it out")
     return config
+
+
+def check_named(config: Config) -> None:
+    """Raise UserError if the recipe starts from a model, and none is named."""
+    if config.init_from == YOUR_MODEL:
+        raise UserError(f"{config.recipe} starts from a model; add --init-from diffusers:PLACE or --init-from RUN")
 
 
 def _networks_of(start: str, kind: str, base: Config) -> dict[str, Any]:

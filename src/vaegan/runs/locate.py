@@ -10,7 +10,17 @@ from typing import Any, Literal
 from ..errors import UserError
 from ..files import read_json, read_mapping
 from ..sharing.hub import download_model
-from .run_folder import BEST, DIFFUSERS_CLASS, DIFFUSERS_WEIGHTS, EVALUATION, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
+from .run_folder import (
+    BEST,
+    DIFFUSERS_CLASS,
+    DIFFUSERS_FILES,
+    DIFFUSERS_WEIGHTS,
+    EVALUATION,
+    MODEL,
+    MODEL_CONFIG,
+    OF_A_MODEL,
+    SETTINGS,
+)
 
 Which = Literal["last", "best"]
 DEMO = "demo"
@@ -102,15 +112,16 @@ def published(path: str | Path) -> str | None:
 def _published(name: str, hub: dict[str, Any]) -> Path:
     """Return the folder of a published autoencoder, which may be a pipeline's ``vae``; UserError if there is none."""
     top = Path(name).expanduser()
-    if not top.is_dir():
-        if not re.fullmatch(_HUB_ID, name):
-            raise UserError(f"no folder {top}; give {PUBLISHED} a folder, or the id owner/name of a model on the hub")
-        files = (MODEL_CONFIG, DIFFUSERS_WEIGHTS)
-        top = download_model(name, [prefix + file for prefix in ("", "vae/") for file in files], **hub)
-    folders = [folder for folder in (top, top / "vae") if (folder / MODEL_CONFIG).is_file()]
-    for folder in folders:
-        if (folder / DIFFUSERS_WEIGHTS).is_file():
-            return folder
+    if not top.is_dir() and not re.fullmatch(_HUB_ID, name):
+        raise UserError(f"no folder {top}; give {PUBLISHED} a folder, or the id owner/name of a model on the hub")
+    is_here, folders = top.is_dir(), list[Path]()
+    for weights in DIFFUSERS_FILES:
+        if not is_here:
+            files = [prefix + file for prefix in ("", "vae/") for file in (MODEL_CONFIG, weights)]
+            top = download_model(name, files, **hub)
+        folders = [folder for folder in (top, top / "vae") if (folder / MODEL_CONFIG).is_file()]
+        if found := next((folder for folder in folders if (folder / weights).is_file()), None):
+            return found
     missing = f"{DIFFUSERS_WEIGHTS} (a .bin file, a pickle, is never read; save it with safe_serialization=True)"
     raise UserError(f"{PUBLISHED}{name} has no {missing if folders else f'{MODEL_CONFIG}, nor vae/{MODEL_CONFIG}'}")
 

@@ -78,6 +78,8 @@ LOCK = ".lock"
 
 MODEL_CONFIG, WEIGHTS = "config.json", "model.safetensors"
 DIFFUSERS_WEIGHTS, DIFFUSERS_CLASS = "diffusion_pytorch_model.safetensors", "_class_name"
+DIFFUSERS_FILES = (DIFFUSERS_WEIGHTS, "diffusion_pytorch_model.fp16.safetensors")
+"""Files of weights in diffusers' layout, the one to read first; the other is the same in half precision."""
 """Weights in diffusers' layout, and what marks a `config.json` of it."""
 PRIORS, PRIOR_TENSORS = "priors.json", "priors.safetensors"
 CARD = "README.md"

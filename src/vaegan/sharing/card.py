@@ -272,6 +272,10 @@ def _setting_rows(config: Config) -> Iterator[tuple[str, str]]:
         yield "likelihood", f"{loss.likelihood}, weight at the encoder {loss.encoder_llike_weight:g}"
     if config.model.kind in ("vaegan", "gan"):
         yield "adversarial form", loss.adversarial
+    if loss.adversarial_start:
+        yield "adversarial loss from", f"{loss.adversarial_start:.0%} of the run on, a VAE before"
+    if loss.discriminator_warmup:
+        yield "discriminator alone", f"{loss.discriminator_warmup:.0%} of the run"
     yield "optimiser", f"{optim.name}, rate {optim.lr:g}, {optim.schedule}"
 
 

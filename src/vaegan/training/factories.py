@@ -21,10 +21,11 @@ from ..metrics.extractors.features import open_layers
 from ..models import Model, load
 from ..objectives.balance import BalanceGate
 from ..objectives.diff_augment import AdaptiveProbability, DiscriminatorAugment
+from ..objectives.feature_discriminator import frozen
 from ..objectives.interface import Autocast
 from ..objectives.likelihoods import Layers
 from ..schedules import Plateau
-from .loop import LoopSettings
+from .loop import LoopSettings, Phase
 from .optimisers import make_optimiser
 
 
@@ -128,13 +129,16 @@ def build_objective(
     autocast: Autocast,
     perceptual: Layers | None = None,
     augment: DiscriminatorAugment | None = None,
+    *,
+    kind: str | None = None,
+    likelihood: objectives.Likelihood | None = None,
 ) -> objectives.Objective:
-    """Build the objective of the model's kind, on the model's own parts.
+    """Build the objective of a kind, by default the model's, on the model's own parts.
 
     Without ``perceptual`` that term is left out of L_llike; without ``augment`` images are unchanged. Raises UserError
     if the discriminator has no layer named `loss.feature_layer`.
     """
-    loss, device = config.loss, model.device
+    loss, device, kind = config.loss, model.device, kind or model.kind
     adversarial = objectives.AdversarialLoss(
         loss.adversarial, **loss.model_dump(include={field.name for field in fields(objectives.AdversarialLoss)})
     )
@@ -142,19 +146,19 @@ def build_objective(
     for name, part in parts.items():
         if config.is_frozen(name):  # in evaluation mode its batch norms and dropout change nothing either
             part.requires_grad_(False).eval()
-    if model.kind == "gan":
+    if kind == "gan":
         return objectives.GANObjective(
             parts["decoder"], parts["discriminator"], adversarial=adversarial, joint_batch=loss.joint_batch,
             augment=augment, autocast=autocast,
         )  # fmt: skip
-    likelihood = build_likelihood(loss, model.image_range)
+    likelihood = likelihood or build_likelihood(loss, model.image_range)
     if perceptual is not None:
         likelihood = objectives.PerceptualLikelihood(likelihood, perceptual, loss.perceptual_weight, model.image_range)
     if isinstance(likelihood, torch.nn.Module):
         likelihood.to(device)
     weights = loss.model_dump(include={"feature_layer", "encoder_llike_weight", "gamma", "kl_weight", "free_bits"})
     shared: dict[str, Any] = {"likelihood": likelihood, "autocast": autocast, **weights}
-    if model.kind == "vaegan":
+    if kind == "vaegan":
         return objectives.VAEGANObjective(
             *(parts[name] for name in ("encoder", "decoder", "discriminator")),
             adversarial=adversarial,
@@ -166,7 +170,7 @@ def build_objective(
             balance_at=loss.balance_at,
             **shared,
         )
-    metric = parts["discriminator"] if model.kind == "vae-dis-l" else None
+    metric = parts["discriminator"] if kind == "vae-dis-l" else None
     return objectives.AutoencoderObjective(parts["encoder"], parts["decoder"], metric=metric, **shared)
 
 
@@ -176,6 +180,38 @@ def build_pretraining(config: Config, model: Model, autocast: Autocast) -> objec
         return None
     encoder, pixels = objectives.MeanCode(model.parts["encoder"]), objectives.GaussianPixels(model.image_range)
     return objectives.AutoencoderObjective(encoder, model.parts["decoder"], likelihood=pixels, autocast=autocast)
+
+
+def build_phases(
+    config: Config,
+    model: Model,
+    autocast: Autocast,
+    augment: DiscriminatorAugment | None,
+    objective: objectives.Objective,
+    settings: LoopSettings,
+) -> list[Phase]:
+    """Build the phases between pre-training and the run's ``objective``: the VAE, then the discriminator alone.
+
+    Raises UserError if they leave no step for ``objective``.
+    """
+    loss, size, total = config.loss, settings.batch_size, settings.total_images
+    end, phases = settings.pretrain_images, list[Phase]()
+    if loss.adversarial_start:
+        assert isinstance(objective, objectives.VAEGANObjective), "other kinds are refused"
+        end = max(end, size * max(1, round(loss.adversarial_start * total / size)))
+        vae = build_objective(config, model, autocast, kind="vae", likelihood=objective.likelihood)
+        phases.append(Phase("vae", end, vae))
+    if loss.discriminator_warmup:
+        end = size * (-(-end // size) + max(1, round(loss.discriminator_warmup * total / size)))
+        pixels = objectives.GaussianPixels(model.image_range)  # no part that would descend it is trained
+        still = [part for name, part in model.parts.items() if name != "discriminator"]
+        with frozen(*still):
+            alone = build_objective(config, model, autocast, augment=augment, likelihood=pixels)
+        phases.append(Phase("discriminator", end, alone, still))
+    if phases and end >= total:
+        shares = "--loss.adversarial-start or --loss.discriminator-warmup"
+        raise UserError(f"of {total // size} steps none is left for all networks; train longer, or lower {shares}")
+    return phases
 
 
 def build_optimisers(config: Config, objective: objectives.Objective) -> dict[str, torch.optim.Optimizer]:

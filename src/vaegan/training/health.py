@@ -3,7 +3,7 @@
 A check is a pure function of the records since the previous snapshot (a *window*) and of the snapshots themselves. It
 returns 'ok', 'warning' or 'unhealthy' and which setting to change; None where it does not
 apply, such as the discriminator's for a VAE. The first `FIRST_IMAGES` images are not judged: freshly initialised
-weights seem unhealthy in every way; nor are `AFTER_SWITCH` images after pre-training.
+weights seem unhealthy in every way; nor are `AFTER_SWITCH` images after a phase.
 """
 
 import logging
@@ -27,8 +27,8 @@ State = Literal["ok", "warning", "unhealthy"]
 Records = Sequence[Mapping[str, Any]]
 FIRST_IMAGES = 1000
 AFTER_SWITCH = 5000
-"""Images after pre-training that are not judged: a fresh discriminator meets a trained decoder, and is below chance at
-first (fakes it got right, 32x32 images: 38 % after 1,600 images, 42 % after 1,900)."""
+"""Images after a phase that are not judged: after pre-training a fresh discriminator meets a trained decoder, and is
+below chance at first (fakes it got right, 32x32 images: 38 % after 1,600 images, 42 % after 1,900)."""
 INACTIVE_NATS = 0.01
 """A dimension of the code with a lower KL carries no information: it distinguishes e^0.01 = 1.01 kinds of images."""
 
@@ -73,6 +73,8 @@ def check_discriminator(window: Records, snapshots: Records) -> Finding | None:
     gradient that reaches the decoder, D(x_p), is down to a few hundredths. Below 0.52 for both it is no better than
     chance (means of 50 records of 64 images have an error of 0.01), below 0.4 worse than chance.
     """
+    if window[-1].get("phase") == "discriminator":  # alone, nothing learns from it yet
+        return None
     accuracy = _means(window, "discriminator/accuracy-")
     logits = _means(window, "discriminator/logit-")
     if not accuracy:

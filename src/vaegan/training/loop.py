@@ -6,7 +6,7 @@ numbers.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..objectives import Noise, Objective, trainable
 from ..objectives.balance import BalanceGate
 from ..objectives.diff_augment import AdaptiveProbability, DiscriminatorAugment
-from ..objectives.feature_discriminator import r1_gradients
+from ..objectives.feature_discriminator import frozen, r1_gradients
 from ..objectives.interface import Autocast, Losses, StepResult
 from ..pixels import BYTES, ImageRange, PixelFormat
 from ..schedules import Cadence, KLContext, Plateau, kl_factor, lr_factor
@@ -65,6 +65,23 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """The beginning of a run, up to its end, where it has an objective of its own.
+
+    Attributes:
+        name: what is trained, a key of `config.PHASES`.
+        end: images seen after which it is over.
+        objective: on parts of the same names and weights as the run's.
+        still: parts that are in its steps as frozen ones are.
+    """
+
+    name: str
+    end: int
+    objective: Objective
+    still: Sequence[nn.Module] = ()
+
+
+@dataclass(frozen=True)
 class LoopSettings:
     """Numbers of the loop, named as in the settings.
 
@@ -77,7 +94,7 @@ class LoopSettings:
         pixels: type and range of images that are integers.
         seed: of all randomness.
         lr: part -> learning rate that the schedule starts from; of a part not named, that of its optimiser.
-        pretrain_images: images before the model's own objective takes over, if there is one to pre-train with.
+        pretrain_images: images of the first phase, if there is an objective to pre-train with.
     """
 
     batch_size: int
@@ -114,7 +131,8 @@ class Trainer:
         plateau: factors on the rates, if any; its owner updates it by held-out losses.
         augment: augmentation before the objective's discriminator, if any, for the R1 penalty.
         adaptive: adapts the probability of ``augment``, if any.
-        pretraining: objective of the first ``pretrain_images``, on parts of the same names and weights, if any.
+        pretraining: objective of the first ``pretrain_images``, an autoencoder's, if any: the phase 'ae'.
+        phases: the further phases before ``objective`` is trained, in order.
         autocast: context of forward passes, for the R1 penalty.
         conditions: images seen -> conditions (b, A) of the images in this process's batch, for conditional networks.
 
@@ -137,6 +155,7 @@ class Trainer:
         augment: DiscriminatorAugment | None = None,
         adaptive: AdaptiveProbability | None = None,
         pretraining: Objective | None = None,
+        phases: Sequence[Phase] = (),
         autocast: Autocast = contextlib.nullcontext,
         conditions: Callable[[int], Tensor] | None = None,
     ) -> None:
@@ -147,7 +166,8 @@ class Trainer:
         self.device, self.world = torch.device(device), world or World()
         self.averages, self.gate, self.plateau, self.autocast = averages, gate, plateau, autocast
         self.augment, self.adaptive = augment, adaptive
-        self.pretraining, self.conditions = pretraining, conditions
+        first = [] if pretraining is None else [Phase("ae", settings.pretrain_images, pretraining)]
+        self.phases, self.conditions = [*first, *phases], conditions
         self._rates = {
             part: [settings.lr.get(part, group["lr"]) for group in optimiser.param_groups]
             for part, optimiser in optimisers.items()
@@ -180,11 +200,16 @@ class Trainer:
     @property
     def current(self) -> Objective:
         """The objective of the next step."""
-        return self.pretraining if self.pretraining and self.pretrains(self.images) else self.objective
+        phase = self.phase(self.images)
+        return self.objective if phase is None else phase.objective
+
+    def phase(self, images: int) -> Phase | None:
+        """The phase of the step after this many images; None once ``objective`` is trained."""
+        return next((phase for phase in self.phases if images < phase.end), None)
 
     def pretrains(self, images: int) -> bool:
         """Whether the step after this many images is one of pre-training."""
-        return self.pretraining is not None and images < self.settings.pretrain_images
+        return (phase := self.phase(images)) is not None and phase.name == "ae"
 
     def step(self, *, record: bool = False, keep: bool = False) -> Record:
         """One step of all parts; ``record`` measures each loss's gradient norm, ``keep`` returns the gradients."""
@@ -201,7 +226,9 @@ class Trainer:
             world_size=self.world.size,
             device=self.device,
         )
-        result = self.current.step(x, noise, self.kl_factor(), record=record, **condition)
+        phase = self.phase(self.images)
+        with frozen(*(phase.still if phase else ())):
+            result = self.current.step(x, noise, self.kl_factor(), record=record, **condition)
         if s.r1_weight and "discriminator" in result.gradients and self._r1.due(self.steps):
             self._add_r1(result, x, c, noise)
         self._adapt(result, record=record)
@@ -216,7 +243,7 @@ class Trainer:
             self._unchecked.append((self.steps + 1, part, "gradient", norms[part]))
         if self._checks.due(self.steps + 1):
             self.check_finite()
-        plays = "discriminator" in result.losses  # not in pre-training
+        plays = "discriminator" in result.losses and phase is None
         skipped = self.gate.skipped_parts(result.losses) if self.gate and plays else set()
         self._step_optimisers({part: g for part, g in gradients.items() if part not in skipped})
         self.images += s.batch_size

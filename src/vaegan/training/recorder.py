@@ -121,10 +121,10 @@ class Recorder:
         self.bar.line(self._last, self.trainer.settings.total_images, record.get("scores"))
 
     def _phase(self, images: int) -> dict[str, str]:
-        """The kind of model that the step after this many images trains, in a run that pre-trains another one."""
-        if self.trainer.pretraining is None:
+        """What the step after this many images trains, in a run of several phases."""
+        if not self.trainer.phases:
             return {}
-        return {"phase": "ae" if self.trainer.pretrains(images) else self.model.kind}
+        return {"phase": phase.name if (phase := self.trainer.phase(images)) else self.model.kind}
 
     def close(self) -> None:
         """Draw the animation and the curves of the whole run."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..config import KINDS, Config
+from ..config import KINDS, PHASES, Config
 from ..data.stream import StreamedData
 from ..distributed import World, joined
 from ..errors import UserError
@@ -171,8 +171,10 @@ class Session:
             stops = asks and self.world.any(bool(stop), self.device)
             if stops or self._is_logged(step.images):
                 recorder.log(step)
-            if self._ends_pretraining(step.images):
-                log.info("%s images: now training %s", f"{step.images:,}", KINDS[self.model.kind].phrase)
+            if self._ends_phase(step.images):
+                phase = self.trainer.phase(step.images)
+                now = PHASES[phase.name if phase else self.model.kind].phrase
+                log.info("%s images: now training %s", f"{step.images:,}", now)
             if self.snapshots.due(step.images):
                 with recorder.paused():
                     self._take_snapshot(recorder, step)
@@ -185,11 +187,11 @@ class Session:
 
     def _is_logged(self, images: int) -> bool:
         # Each snapshot closes a window of means, so that a resumed run has the same windows; so does each phase.
-        return self.logs.due(images) or self.snapshots.due(images) or self._ends_pretraining(images)
+        return self.logs.due(images) or self.snapshots.due(images) or self._ends_phase(images)
 
-    def _ends_pretraining(self, images: int) -> bool:
-        """Whether the step that reached this many images is the last of pre-training."""
-        return self.trainer.pretrains(images - self.config.train.batch_size) and not self.trainer.pretrains(images)
+    def _ends_phase(self, images: int) -> bool:
+        """Whether the step that reached this many images is the last of its phase."""
+        return self.trainer.phase(images - self.config.train.batch_size) != self.trainer.phase(images)
 
     def _check(self) -> None:
         """Check that all numbers are finite; average running statistics over all processes."""
@@ -234,16 +236,19 @@ class Session:
             "resuming" if self.trainer.images else "starting", f"{self.trainer.images:,}", f"{self.total:,}",
             self.device, t.precision, t.memory_format, t.batch_size,
         )  # fmt: skip
+        phases = [phase for phase in self.trainer.phases if self.trainer.images < phase.end]
+        if phases:
+            each = ", ".join(f"{PHASES[phase.name].phrase} up to {phase.end:,} images" for phase in phases)
+            log.info("training %s, then %s", each, KINDS[self.model.kind].phrase)
         if self.trainer.pretrains(self.trainer.images):
             num, kind = self.trainer.settings.pretrain_images, KINDS[self.model.kind].phrase
-            log.info("up to %s images encoder and decoder train as an autoencoder, then as %s", f"{num:,}", kind)
             if num > 0.5 * self.total:
                 share = f"--train.pretrain-epochs {t.pretrain_epochs:g} is {min(num / self.total, 1):.0%} of this run"
                 left = "little" if num < self.total else "nothing"
                 log.warning("%s, %s is left to train %s; lower it, or train longer", share, left, kind)
 
     def _say_changed_rate(self) -> None:
-        """Say so if the run is resumed with another length, and so with another learning rate."""
+        """Say so if the run is resumed with another length, and so with another learning rate or other phases."""
         s, o = self.trainer.settings, self.config.optim
         if self.before is None or not self.trainer.images:
             return
@@ -256,6 +261,12 @@ class Session:
                 "value, and the model differs from one trained that long without a stop",
                 o.schedule, f"{ends[1]:,}", f"{ends[0]:,}", was, now,
             )  # fmt: skip
+        share = self.config.loss.adversarial_start + self.config.loss.discriminator_warmup
+        if ends[0] != ends[1] and self.trainer.images < share * max(ends):
+            log.warning(
+                "phases that are shares of the run end at other images: it has %s now, not %s",
+                *map("{:,}".format, ends[::-1]),
+            )
 
     def _say_outdated(self) -> None:
         """Say what was made of the weights that are trained further, and which commands make it again."""

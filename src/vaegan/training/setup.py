@@ -145,9 +145,11 @@ def _choose_form(
         """A training step on copies of the networks."""
         on_copies = model.with_parts(copies(model.parts))
         on_copies.to(device=device, memory_format=layout_of(memory_format))  # type: ignore[call-overload]
-        train = t.model_copy(update={"precision": precision, "batch_size": num_images, "pretrain_epochs": 0})
+        train = t.model_copy(update={"precision": precision, "batch_size": num_images})
         trial = config.model_copy(update={"train": train})
-        return _build_trainer(trial, on_copies, data, layers, World(), device).step
+        trainer = _build_trainer(trial, on_copies, data, layers, World(), device)
+        trainer.phases = []  # most of a run is the last
+        return trainer.step
 
     chosen = None
     if world.is_first:
@@ -177,11 +179,12 @@ def _build_trainer(
     autocast = autocast_for(config.train.precision, device)
     augment = factories.build_augment(config, model)
     objective = factories.build_objective(config, model, autocast, layers, augment)
+    settings = factories.loop_settings(config, model, data.num_train)
     return Trainer(
         objective,
         factories.build_optimisers(config, objective),
         factories.build_batches(config, data, world, device),
-        factories.loop_settings(config, model, data.num_train),
+        settings,
         device=device,
         world=world,
         averages=averages,
@@ -190,6 +193,7 @@ def _build_trainer(
         augment=augment,
         adaptive=factories.build_adaptive(config, augment),
         pretraining=factories.build_pretraining(config, model, autocast),
+        phases=factories.build_phases(config, model, autocast, augment, objective, settings),
         autocast=autocast,
         conditions=factories.build_conditions(config, model, data.train, world),
     )

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from ..config import KINDS
+from ..config import PHASES
 from ..progress import Beat
 
 log = logging.getLogger("vaegan")
@@ -105,8 +105,8 @@ class Progress:
 
 
 def _phase(record: dict[str, Any]) -> str:
-    """What is trained, in a run that pre-trains something else."""
-    return f"{KINDS[record['phase']].title}, " if "phase" in record else ""
+    """What is trained, in a run of several phases."""
+    return f"{PHASES[record['phase']].title}, " if "phase" in record else ""
 
 
 def describe(losses: dict[str, dict[str, float]]) -> str:

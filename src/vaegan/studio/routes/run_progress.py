@@ -17,7 +17,7 @@ from fastapi import APIRouter
 from fastapi import Path as InPath
 from fastapi.responses import Response
 
-from ...config import KINDS as MODEL_KINDS
+from ...config import PHASES
 from ...errors import UserError
 from ...report.animation import numbered_pictures, write_animation
 from ...report.curves import loss_charts, rate_chart, score_chart
@@ -106,7 +106,7 @@ class RunProgress:
             "goal": self._goal(),
             "curves": curves,
             "charts": [chart.as_json() for chart in charts if chart],
-            "phase": MODEL_KINDS[newest["phase"]].title if str(newest.get("phase")) in MODEL_KINDS else None,
+            "phase": PHASES[newest["phase"]].title if str(newest.get("phase")) in PHASES else None,
             "not_checked": next((r.get("not_checked", {}) for r in reversed(test) if "health" in r), {}),
             "health": next((r["health"] for r in reversed(test) if "health" in r), []),
             "snapshots": {kind: [int(path.stem) for path in self.pictures(kind)] for kind in KINDS},
