@@ -10,17 +10,7 @@ from typing import Any, Literal
 from ..errors import UserError
 from ..files import read_json, read_mapping
 from ..sharing.hub import download_model
-from .run_folder import (
-    BEST,
-    DIFFUSERS_CLASS,
-    DIFFUSERS_FILES,
-    DIFFUSERS_WEIGHTS,
-    EVALUATION,
-    MODEL,
-    MODEL_CONFIG,
-    OF_A_MODEL,
-    SETTINGS,
-)
+from .run_folder import BEST, DIFFUSERS_CLASS, DIFFUSERS_FILES, EVALUATION, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
 
 Which = Literal["last", "best"]
 DEMO = "demo"
@@ -122,7 +112,7 @@ def _published(name: str, hub: dict[str, Any]) -> Path:
         folders = [folder for folder in (top, top / "vae") if (folder / MODEL_CONFIG).is_file()]
         if found := next((folder for folder in folders if (folder / weights).is_file()), None):
             return found
-    missing = f"{DIFFUSERS_WEIGHTS} (a .bin file, a pickle, is never read; save it with safe_serialization=True)"
+    missing = f"{DIFFUSERS_FILES[0]} (a .bin file, a pickle, is never read; save it with safe_serialization=True)"
     raise UserError(f"{PUBLISHED}{name} has no {missing if folders else f'{MODEL_CONFIG}, nor vae/{MODEL_CONFIG}'}")
 
 

@@ -78,9 +78,9 @@ LOCK = ".lock"
 
 MODEL_CONFIG, WEIGHTS = "config.json", "model.safetensors"
 DIFFUSERS_WEIGHTS, DIFFUSERS_CLASS = "diffusion_pytorch_model.safetensors", "_class_name"
-DIFFUSERS_FILES = (DIFFUSERS_WEIGHTS, "diffusion_pytorch_model.fp16.safetensors")
-"""Files of weights in diffusers' layout, the one to read first; the other is the same in half precision."""
 """Weights in diffusers' layout, and what marks a `config.json` of it."""
+DIFFUSERS_FILES = (DIFFUSERS_WEIGHTS, "diffusion_pytorch_model.fp16.safetensors")
+"""Files of weights in that layout, the one to read first; the other has them in half precision."""
 PRIORS, PRIOR_TENSORS = "priors.json", "priors.safetensors"
 CARD = "README.md"
 VECTORS, VECTOR_TENSORS = "attributes.json", "attributes.safetensors"

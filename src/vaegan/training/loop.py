@@ -66,13 +66,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Phase:
-    """The beginning of a run, up to its end, where it has an objective of its own.
+    """Steps at the start of a run, up to an end, with an objective of their own.
 
     Attributes:
         name: what is trained, a key of `config.PHASES`.
-        end: images seen after which it is over.
+        end: images seen when it is over.
         objective: on parts of the same names and weights as the run's.
-        still: parts that are in its steps as frozen ones are.
+        still: parts that are frozen in its steps.
     """
 
     name: str
@@ -132,7 +132,7 @@ class Trainer:
         augment: augmentation before the objective's discriminator, if any, for the R1 penalty.
         adaptive: adapts the probability of ``augment``, if any.
         pretraining: objective of the first ``pretrain_images``, an autoencoder's, if any: the phase 'ae'.
-        phases: the further phases before ``objective`` is trained, in order.
+        phases: further phases before ``objective`` is trained, in order.
         autocast: context of forward passes, for the R1 penalty.
         conditions: images seen -> conditions (b, A) of the images in this process's batch, for conditional networks.
 

@@ -191,7 +191,7 @@ class Session:
 
     def _ends_phase(self, images: int) -> bool:
         """Whether the step that reached this many images is the last of its phase."""
-        return self.trainer.phase(images - self.config.train.batch_size) != self.trainer.phase(images)
+        return self.trainer.phase(images - self.config.train.batch_size) is not self.trainer.phase(images)
 
     def _check(self) -> None:
         """Check that all numbers are finite; average running statistics over all processes."""
