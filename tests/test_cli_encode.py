@@ -93,7 +93,7 @@ def test_shards_of_another_model_are_not_mixed_in(run, tmp_path, capsys):
         next(model.encoder.parameters()).add_(0.5)
     model.save(run / "model")
     assert command(run, "--out", out, "--split", "test", "--shard", 100) == 2
-    assert "holds codes of other images or another model; choose a new folder or --overwrite" in capsys.readouterr().err
+    assert "with other settings (model); choose a new folder or --overwrite" in capsys.readouterr().err
     assert command(run, "--out", out, "--split", "test", "--shard", 100, "--overwrite") == 0
     assert np.abs(arrays(out / "shard-00000.npz")["codes"] - found[0]["codes"]).max() > 1e-3
 

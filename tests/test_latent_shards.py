@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from vaegan.data.dataset import ImageSet
 from vaegan.distributed import share_of_work
@@ -156,14 +156,14 @@ def test_what_is_of_something_else_is_refused_or_replaced(model, make_model, tmp
     (tmp_path / "latents_stats.pt").write_text("the user's")
     brighter = make_model()
     brighter.pixels = PixelFormat.of("uint8", (0.0, 200.0))
-    for other, images, options in (
-        (make_model(seed=1), shards(), {}),
-        (brighter, shards(), {}),
-        (model, shards(seed=1), {}),
-        (model, shards(), {"flip": True}),
-        (model, shards(), {"dtype": "bf16"}),
+    for other, images, options, differing in (
+        (make_model(seed=1), shards(), {}, "model"),
+        (brighter, shards(), {}, "model"),
+        (model, shards(seed=1), {}, "data"),
+        (model, shards(), {"flip": True}, "flip"),
+        (model, shards(), {"flip": True, "dtype": "bf16"}, "dtype, flip"),
     ):
-        with pytest.raises(UserError, match="choose a new folder or --overwrite"):
+        with pytest.raises(UserError, match=rf"\({differing}\); choose a new folder or --overwrite"):
             encode_to_shards(other, images, tmp_path, process=(1, 2), **options)
     # Process 1 replaces the index, but not shards of process 0, which may be writing new ones by now.
     encode_to_shards(model, shards(size=32), tmp_path, process=(1, 2), overwrite=True)
@@ -179,14 +179,12 @@ def test_what_is_of_something_else_is_refused_or_replaced(model, make_model, tmp
     assert {name: (tmp_path / name).read_bytes() for name in new} == new
 
 
-def test_half_a_shard_of_something_else_is_refused_or_removed(model, tmp_path):
+def test_half_a_shard_is_made_again(model, tmp_path):
     encode_to_shards(model, shards(), tmp_path)
     whole = content(tmp_path)
-    (tmp_path / "latents-000005.safetensors").touch()  # there are shards 0 to 4
-    with pytest.raises(UserError, match=r"latents-000005\.safetensors is of other images or another model"):
-        encode_to_shards(model, shards(), tmp_path)
-    (tmp_path / "latents-000004.json").write_text("{")  # damaged: made again
-    encode_to_shards(model, shards(), tmp_path, overwrite=True)
+    (tmp_path / "latents-000003.json").unlink()  # killed between the two files
+    (tmp_path / "latents-000004.json").write_text("{")
+    encode_to_shards(model, shards(), tmp_path)
     assert content(tmp_path) == whole
 
 
@@ -272,6 +270,21 @@ def test_statistics_that_do_not_fit_are_refused(maps, make_model, tmp_path):
     encode_to_shards(maps, shards(), tmp_path / "constant")
     with pytest.raises(UserError, match="a latent channel is constant"):
         statistics_of(tmp_path / "constant", maps)
+
+
+@pytest.mark.parametrize("name", ["latents-000001.safetensors", "latents-000005.safetensors", "latents-000001.json"])
+def test_a_file_that_is_not_ours_stays(model, tmp_path, name):
+    encode_to_shards(model, shards(), tmp_path, process=(0, 2))
+    others = {"latents": torch.ones(2, 3)}
+    if name.endswith(".json"):
+        (tmp_path / name).write_text("{}")
+    else:
+        save_file(others, tmp_path / name)
+    before = content(tmp_path)
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(UserError, match=f"{name} was not written by this command; move it away or choose a new"):
+            encode_to_shards(model, shards(), tmp_path, process=(1, 2), **options)
+    assert content(tmp_path) == before
 
 
 def test_a_folder_of_others_is_refused(model, tmp_path):

@@ -70,7 +70,7 @@ def test_finished_shards_of_the_same_are_kept_of_others_not(tmp_path):
     write_shard(shard_path(folder, 0), arrays(2))
     open_shards(folder, {"model": "a"}, restart=True)
     assert shard_path(folder, 0).is_file()
-    with pytest.raises(UserError, match="holds codes of other images or another model"):
+    with pytest.raises(UserError, match=r"holds codes of other images or with other settings \(model\)"):
         open_shards(folder, {"model": "b"}, restart=False)
     assert shard_path(folder, 0).is_file()
     open_shards(folder, {"model": "b"}, restart=True)

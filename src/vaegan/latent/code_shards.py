@@ -182,16 +182,16 @@ def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool, stale:
     """
     path = folder / INDEX_NAME
     is_used = folder.is_dir() and not all(map(is_leftover, folder.iterdir()))  # before another process writes an index
-    before = read_mapping(path)
+    before, index = read_mapping(path), json.loads(json.dumps(index))
     if "model" not in before and is_used:
         raise UserError(f"folder {folder} contains other files; choose a new one")
-    if before == json.loads(json.dumps(index)):
+    if before == index:
         return
     if before:
         if not restart:
-            raise UserError(
-                f"{folder} holds codes of other images or another model; choose a new folder or --overwrite"
-            )
+            differing = [name for name in before | index if before.get(name) != index.get(name)]
+            what = f"of other images or with other settings ({', '.join(differing)})"
+            raise UserError(f"{folder} holds codes {what}; choose a new folder or --overwrite")
         for shard in [shard for name in stale for shard in folder.glob(name)]:
             remove(shard)
     write_json(path, index)

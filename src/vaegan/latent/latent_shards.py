@@ -14,6 +14,7 @@ LightningDiT reads them; so all files are the same for every n.
 | names | uint8, the names of the images in UTF-8, a line each |
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
@@ -39,6 +41,7 @@ from .encoding import encode_images
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _log = logging.getLogger("vaegan")
 _FOR_TRAINERS = "latents_stats.pt"
+_MARK = "vaegan"  # in the header of each shard, with the digest of what it is of
 _NAME = re.compile(r"latents-(\d{6,})\.(safetensors|json)")
 
 
@@ -76,7 +79,7 @@ def encode_to_shards(
     digest = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
     rank, size = process
     open_shards(folder, index, restart=overwrite, stale=("shard-*.npz",))
-    _clear_foreign(folder, digest, len(shards), process, overwrite=overwrite)
+    _clear_foreign(folder, digest, process, overwrite=overwrite)
     own = range(rank, len(shards), size)
     unfinished = [number for number in own if _facts(folder, number, digest) is None]
     if size > 1 or len(unfinished) < len(own):
@@ -95,7 +98,7 @@ def encode_to_shards(
         tensors["names"] = torch.frombuffer(bytearray("\n".join(images.names).encode()), dtype=torch.uint8)
         path = _path(folder, number)
         with written_beside(path) as beside:
-            beside.write_bytes(safetensors.torch.save(tensors))
+            beside.write_bytes(safetensors.torch.save(tensors, {_MARK: digest}))
         facts = {"of": digest, "shard": number, "split": split, "images": len(images), **moments}
         write_json(path.with_suffix(".json"), facts)
     _write_statistics(folder, digest, len(shards), is_map=len(model.code_shape) > 1)
@@ -193,7 +196,19 @@ def _facts(folder: Path, number: int, digest: str) -> dict[str, Any] | None:
     return facts if facts.get("of") == digest and path.is_file() else None
 
 
-def _clear_foreign(folder: Path, digest: str, num: int, process: tuple[int, int], *, overwrite: bool) -> None:
+def _mark(path: Path) -> str | None:
+    """Return the digest that a file of a shard bears, or the one beside a damaged .json; None if it is not ours."""
+    if path.suffix == ".json" and "of" in (facts := read_mapping(path)):
+        return str(facts["of"])
+    with (
+        contextlib.suppress(OSError, safetensors.SafetensorError),
+        safetensors.safe_open(path.with_suffix(".safetensors"), "numpy") as file,
+    ):
+        return (file.metadata() or {}).get(_MARK)
+    return None
+
+
+def _clear_foreign(folder: Path, digest: str, process: tuple[int, int], *, overwrite: bool) -> None:
     """Remove what stands in the places of this process's shards and is of something else; UserError if it may not be.
 
     Other processes may already have written theirs, which is why each removes its own.
@@ -202,11 +217,13 @@ def _clear_foreign(folder: Path, digest: str, num: int, process: tuple[int, int]
     for path in sorted(folder.iterdir()):  # .json first: without it a shard counts as unfinished
         if not (match := _NAME.fullmatch(path.name)) or (number := int(match[1])) % size != rank:
             continue
-        of = read_mapping(path.with_suffix(".json")).get("of", digest if number < num else None)
-        if of != digest:
-            if not overwrite:
-                raise UserError(f"{path} is of other images or another model; choose a new folder or --overwrite")
-            remove(path)
+        if _facts(folder, number, digest) is not None or (of := _mark(path)) == digest:
+            continue
+        if of is None:
+            raise UserError(f"{path} was not written by this command; move it away or choose a new folder")
+        if not overwrite:
+            raise UserError(f"{path} is of other images or another model; choose a new folder or --overwrite")
+        remove(path)
     statistics = read_mapping(folder / STATISTICS_NAME)
     if overwrite and statistics.get("of", digest) != digest:
         made = _for_trainers(statistics["mean"], statistics["std"])
