@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import sys
+import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from conftest import TINY
 from PIL import Image
 
 from vaegan.data import cache, open_data
-from vaegan.data.image_file import Target, prepare, read_header
+from vaegan.data.image_file import ImageHeader, Target, prepare, read_header
 from vaegan.data.image_types import ArrayImage, open_image
 from vaegan.errors import UserError
 from vaegan.evaluation.measure import evaluate
@@ -38,6 +41,11 @@ def write_tiff(folder, i, image):
     tifffile.imwrite(folder / f"{i}.tif", np.moveaxis(image, 2, 0))  # a page for each channel
 
 
+def write_deep(folder, i, image):
+    imagecodecs = pytest.importorskip("imagecodecs", reason="PNG of 16 bits in colour needs the extra tiff")
+    (folder / f"{i}.png").write_bytes(imagecodecs.png_encode(image))
+
+
 def write_rgba(folder, i, image):
     Image.fromarray(image).save(folder / f"{i}.png")
 
@@ -48,6 +56,8 @@ KINDS = {
         write_tiff, drawn((30, 8, 8, 12), np.float32, 9.0, -3.0), ["--data.range", "-4", "9.5", "--bands", "3,2,1"],
         PixelFormat("float32", -4.0, 9.5),
     ),
+    "colour of 16 bits": (write_deep, drawn((30, 8, 8, 3), np.uint16, 65535), [], SIXTEEN),
+    "opacity of 16 bits": (write_deep, drawn((30, 8, 8, 4), np.uint16, 65535), ["--data.channels", "4"], SIXTEEN),
     "opacity": (write_rgba, drawn((30, 8, 8, 4), np.uint8, 255), ["--data.channels", "4"], BYTES),
 }  # fmt: skip
 
@@ -73,7 +83,7 @@ def test_there_and_back(tmp_path, monkeypatch, command, plain_curves, kind):
     model = load("run")
     assert model.pixels == pixels
     np.testing.assert_allclose(model.reconstruct(x).permute(0, 2, 3, 1), unit, atol=0.6 / 255)
-    channels = {1: "L", 12: "RGB", 4: "RGB"}[images.shape[3]]
+    channels = "L" if images.shape[3] == 1 else "RGB"
     assert {Image.open(path).mode for path in (tmp_path / "run" / "reconstructions").iterdir()} == {channels}
     command("train", "--data", "images", "--out", "run", *words, *more, "--train.epochs", "2")
     assert json.loads((tmp_path / "run" / "status.json").read_text())["finished"]
@@ -156,6 +166,40 @@ def test_some_of_sixteen_bits_and_some_of_eight(tmp_path, caplog):
     assert data.pixels == BYTES
     assert "all are read as 8 bits" in caplog.text
     assert [int(name.split(".")[0]) for name in data.train.names] == data.train.images[:, 0, 0, 0].tolist()
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_a_deep_png_is_read_as_pillow_reads_it_but_for_its_bits(tmp_path, channels):
+    """Upright, on white or with opacity, as grey or colour; and as bytes exactly as before."""
+    image = drawn((6, 4, channels), np.uint16, 65535)
+    write_deep(tmp_path, 0, image)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = (tmp_path / "0.png").read_bytes()
+    chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    (tmp_path / "0.png").write_bytes(content[:33] + chunk + content[33:])
+    assert read_header(open_image(tmp_path / "0.png")) == ImageHeader(6, 4, True, None, "uint16")
+    with Image.open(tmp_path / "0.png") as picture:
+        bits = np.rot90(image, -1)
+        for wanted in (1, 3, 4):
+            target = Target(4, 6, wanted)
+            deep = prepare(open_image(tmp_path / "0.png"), replace(target, pixels=SIXTEEN))
+            flat = prepare(open_image(tmp_path / "0.png"), target)
+            np.testing.assert_allclose(deep / 257.0, flat, atol=2.0)
+            if wanted == 4:
+                np.testing.assert_array_equal(flat[..., 3], np.rot90(np.asarray(picture.convert("RGBA")), -1)[..., 3])
+            if wanted == channels:
+                np.testing.assert_array_equal(deep, bits)
+
+
+def test_a_deep_png_without_the_extra(tmp_path, monkeypatch):
+    for i in range(3):
+        write_deep(tmp_path, i, drawn((4, 4, 3), np.uint16, 65535))
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(UserError, match=r"16-bit colour PNG images need the extra tiff .*pip install vaegan\[tiff\]"):
+        open_data(tmp_path, cache=tmp_path / "cache")
+    assert open_data(tmp_path, cache=tmp_path / "cache", pixels=BYTES).pixels == BYTES  # a run from before
 
 
 def test_what_was_decoded_before_is_still_used(tmp_path, monkeypatch):
@@ -253,7 +297,7 @@ def test_a_tiff_that_is_too_large_or_no_image_is_not_decoded(tmp_path):
 
 @pytest.mark.parametrize(("head", "extra"), [(b"II*\0", "tiff"), (b"\0\0\0\x18ftypheic", "heic")])
 def test_a_missing_extra_is_named(tmp_path, monkeypatch, head, extra):
-    monkeypatch.setitem(__import__("sys").modules, {"tiff": "tifffile", "heic": "pillow_heif"}[extra], None)
+    monkeypatch.setitem(sys.modules, {"tiff": "tifffile", "heic": "pillow_heif"}[extra], None)
     for i in range(3):
         (tmp_path / f"{i}.{extra}").write_bytes(head + bytes(20))
     with pytest.raises(UserError, match=rf"need the extra {extra} .*pip install vaegan\[{extra}\]"):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..files import MAX_PIXELS
 from ..pixels import BYTES, Depth, Numbers, PixelFormat
-from .image_types import ArrayImage, Opened
+from .image_types import ArrayImage, Opened, deep_png, is_deep
 
 _ORIENTATION = 0x0112  # EXIF 2.3, table 4; values 5 to 8 exchange width and height
 _UPRIGHT = {
@@ -89,8 +89,8 @@ def read_header(image: Opened) -> ImageHeader:
     width, height = image.size
     if _orientation(image) >= 5:
         width, height = height, width
-    depth = _depth(image)
-    return ImageHeader(width, height, _has_colour(image), None if depth == "uint8" else 1, depth)
+    depth: Depth = "uint16" if is_deep(image) else _depth(image)
+    return ImageHeader(width, height, _has_colour(image), 1 if _depth(image) != "uint8" else None, depth)
 
 
 def prepare(image: Opened, target: Target) -> Numbers:
@@ -98,6 +98,8 @@ def prepare(image: Opened, target: Target) -> Numbers:
 
     Raises OutOfRangeError, or ValueError above MAX_PIXELS or if the image cannot have the target's channels.
     """
+    if isinstance(image, Image.Image) and is_deep(image) and (target.range or target.dtype != np.uint8):
+        image = deep_png(image, _UPRIGHT.get(_orientation(image)))
     scale, source = 1.0, target.source(_depth(image))
     if not isinstance(image, ArrayImage):
         image, scale = _decoded(image, target)
@@ -106,8 +108,9 @@ def prepare(image: Opened, target: Target) -> Numbers:
     numbers = image.read() if isinstance(image, ArrayImage) else _numbers(image, target)
     check_range(numbers, source)
     numbers = target.pixels.converted(numbers, source)
-    picture = _picture(numbers, has_alpha=isinstance(image, ArrayImage) and image.alpha)
-    layers = _with_channels(numbers, target.channels) if picture is None else _flat(picture, target.channels)
+    has_alpha = isinstance(image, ArrayImage) and image.alpha
+    picture = _picture(numbers, has_alpha=has_alpha)
+    layers = _with_channels(numbers, target, has_alpha) if picture is None else _flat(picture, target.channels)
     fitted = np.clip(_fitted(layers, target, scale), target.pixels.low, target.pixels.high)  # resizing overshoots
     return fitted.astype(target.dtype, copy=False)
 
@@ -189,7 +192,7 @@ def _numbers(image: Image.Image, target: Target) -> Numbers:
     """Return a decoded picture as an array ``(H, W, C)``."""
     depth = _depth(image)
     numbers = np.asarray(_flat(image, target.channels) if depth == "uint8" else image)
-    if depth == "uint16":  # Pillow may have more bits; it gives colour of 16 bits as 8 bits already
+    if depth == "uint16":  # Pillow may have more bits
         numbers = np.clip(numbers, 0, 65535).astype(np.uint16)
     return numbers.reshape(image.height, image.width, -1)
 
@@ -202,17 +205,22 @@ def _picture(numbers: Numbers, *, has_alpha: bool) -> Image.Image | None:
     return Image.fromarray(numbers[..., 0] if channels == 1 else np.ascontiguousarray(numbers))
 
 
-def _with_channels(numbers: Numbers, channels: int) -> Numbers:
-    """Return an array with so many channels: as it is, colour as grey, or grey as colour; else ValueError."""
-    own = numbers.shape[2]
+def _with_channels(numbers: Numbers, target: Target, has_alpha: bool) -> Numbers:
+    """Return an array with the target's channels, as `_flat` does a picture; else UnfitError."""
+    own, channels, pixels = numbers.shape[2], target.channels, target.pixels
     if own == channels:
         return numbers
-    if (own, channels) == (1, 3):
-        return numbers.repeat(3, axis=2)
-    if (own, channels) == (3, 1):
-        grey = numbers @ GREY
-        return (grey if numbers.dtype.kind == "f" else np.round(grey))[..., None].astype(numbers.dtype)
-    raise UnfitError(f"it has {own} channels, not {channels}")
+    if has_alpha and own == 4 and channels in (1, 3):
+        colours = pixels.high - (pixels.high - numbers[..., :3]) * ((numbers[..., 3:] - pixels.low) / pixels.span)
+    elif own in (1, 3) and channels in (1, 3, 4):
+        colours = numbers if own == 3 else numbers.repeat(3, axis=2)
+    else:
+        raise UnfitError(f"it has {own} channels, not {channels}")
+    if channels == 1:
+        colours = (colours @ GREY)[..., None]
+    elif channels == 4:
+        colours = np.concatenate([colours, np.full_like(colours[..., :1], pixels.high)], axis=2)
+    return (colours if numbers.dtype.kind == "f" else np.round(colours)).astype(numbers.dtype)
 
 
 def _flat(image: Image.Image, channels: int) -> Image.Image:

@@ -1,7 +1,7 @@
 """The types of image files, and how a file of each is opened: by Pillow, or as an array of any type and channels.
 
-Of a GIF the first frame counts, of a TIFF its first image, whose samples and pages of one size are channels. TIFF and
-HEIC need libraries of their own, extras that are imported only here.
+Of a GIF the first frame counts, of a TIFF its first image, whose samples and pages of one size are channels. TIFF, HEIC
+and PNG of 16 bits in colour need libraries of their own, extras that are imported only here.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from ..errors import UserError
-from ..files import MAX_PIXELS
+from ..files import MAX_FILE, MAX_PIXELS, read_bytes
 from ..pixels import Depth, Numbers
 
 _HAS_AVIF = "avif" in features.modules and features.check("avif")
@@ -91,6 +91,28 @@ def open_image(file: Any) -> Opened:
             _import("pillow_heif", "heic", "HEIC").register_heif_opener()
             return Image.open(file, formats=("HEIF",))
         raise
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether a picture, not decoded yet, has 16 bits in colour or with opacity, of which Pillow reads 8."""
+    return image.format == "PNG" and image.mode in ("RGB", "RGBA", "LA") and "16B" in str(image.tile)
+
+
+def deep_png(image: Image.Image, transpose: Image.Transpose | None) -> ArrayImage:
+    """Return such a picture with all its bits; UserError if the extra is missing."""
+    library = _import("imagecodecs", "tiff", "16-bit colour PNG")
+
+    def read() -> NDArray[Any]:
+        assert image.fp is not None
+        image.fp.seek(0)
+        numbers = library.png_decode(read_bytes(image.fp, MAX_FILE))
+        numbers = numbers[..., [0, 0, 0, 1]] if numbers.shape[2] == 2 else numbers  # grey with opacity
+        if transpose is None:
+            return numbers
+        planes = (Image.fromarray(plane).transpose(transpose) for plane in np.moveaxis(numbers, 2, 0).copy())
+        return np.stack([np.asarray(plane) for plane in planes], axis=2)
+
+    return ArrayImage(read, (image.height, image.width, 4), np.dtype(np.uint16), alpha=True)
 
 
 def _head(file: Any) -> bytes:
