@@ -55,6 +55,15 @@ def test_a_command(run, command, tmp_path, words):
     assert command(*given) == 0
 
 
+def test_larger_images_in_the_model_s_own_size(run, command, tmp_path, capsys):
+    np.save(tmp_path / "large.npy", np.random.default_rng(0).integers(0, 256, (3, 24, 16, 1), np.uint8))
+    words = ["--data", tmp_path / "large.npy", "--data.cache", tmp_path / "cache", "--out", tmp_path / "out.png"]
+    assert command("reconstruct", run, *words) == 0
+    assert "large.npy: images of 24x16 are used in the model's size, 8x8; encode and recon" in capsys.readouterr().out
+    assert command("reconstruct", run, *words, "--data.size", "24x16", "--overwrite") == 0
+    assert "are used in" not in capsys.readouterr().out
+
+
 def test_codes_are_vectors_and_the_scale_is_known(run, command, tmp_path):
     assert command("encode", run, "--out", tmp_path / "codes.npz") == 0
     assert command("encode", run, "--scaled", "--out", tmp_path / "maps.npz") == 0

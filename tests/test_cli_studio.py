@@ -53,8 +53,9 @@ def test_the_studio_has_a_page_and_finds_the_runs_data(started, studio_run, caps
 
 
 def test_serve_has_the_api_alone(started, studio_run, capsys):
-    code, served = started("serve", studio_run, "--port", "0", "--batch-size", "8")
+    code, served = started("serve", studio_run, "--port", "0", "--batch-size", "8", "--bands", "1")
     assert code == 0
+    assert served["app"].state.registry["bars"].version().shown.bands == (1,)
     assert "/docs" in capsys.readouterr().out
     client = client_of(served)
     assert client.get("/").url.path == "/docs"

@@ -328,15 +328,20 @@ def test_the_studio_takes_what_fits_and_shows_bands(tmp_path, made):
     folder = made(tmp_path / "bands", 5, pixels, bands=[5, 1, 2])
     client = TestClient(create_app(Registry([str(folder)])), base_url="http://127.0.0.1")
 
-    def sent(image, path="/api/models/bands/reconstruct"):
+    def sent(image, path="/api/models/bands/reconstruct", form="json"):
         file = io.BytesIO()
         tifffile.imwrite(file, np.moveaxis(image, 2, 0), photometric="minisblack")
-        return client.post(path, files={"file": ("x.tif", file.getvalue())})
+        return client.post(path, files={"file": ("x.tif", file.getvalue())}, data={"form": form})
 
     image = drawn((8, 8, 5), np.float32, 1.0, -1.0)
     answer = sent(image).json()
     png = Image.open(io.BytesIO(base64.b64decode(answer["original"].partition(",")[2])))
     np.testing.assert_array_equal(np.asarray(png), Shown(pixels, (5, 1, 2))(image))
+    arrays = sent(image, form="npz").content
+    with np.load(io.BytesIO(arrays)) as arrays:
+        np.testing.assert_array_equal(arrays["originals"], image[None])
+        x_tilde = load(folder).reconstruct(pixels.to_unit(torch.from_numpy(image[None])))
+        np.testing.assert_allclose(arrays["images"], pixels.from_unit(x_tilde), atol=1e-5)
     drawn_ones = client.get("/api/models/bands/samples?num=2&form=npz").content
     with np.load(io.BytesIO(drawn_ones)) as arrays:
         assert (arrays["images"].dtype, arrays["images"].shape) == (np.float32, (2, 8, 8, 5))
@@ -344,6 +349,20 @@ def test_the_studio_takes_what_fits_and_shows_bands(tmp_path, made):
         refused = sent(wrong)
         assert refused.status_code == 422
         assert why in refused.text
+
+
+def test_compared_runs_show_the_bands_chosen(tmp_path, made, monkeypatch, command):
+    seen = []
+    bands_of = "vaegan.metrics.extractors.features.open_extractor"
+    open_extractor = features.open_extractor
+    monkeypatch.setattr(bands_of, lambda *a, bands, **more: (seen.append(bands), open_extractor(*a, **more))[1])
+    page = "vaegan.pages.comparison_page.comparison_page"
+    monkeypatch.setattr(page, lambda comparison, seed: str(seen.append(comparison.runs[0][0].shown.bands)))
+    runs = [made(tmp_path / name, 5, BYTES, bands=[1, 2, 3]) for name in ("a", "b")]
+    np.save(tmp_path / "x.npy", drawn((20, 8, 8, 5), np.uint8, 255))
+    words = ["--data", tmp_path / "x.npy", "--num", "4", "--extractor", "pixels", "--data.cache", tmp_path / "cache"]
+    command("compare", *runs, *words, "--bands", "5,1,2", "--out", tmp_path / "page.html")
+    assert seen == [(5, 1, 2)] * 2
 
 
 def test_published_extractors_see_the_bands_shown(monkeypatch, caplog, tmp_path):

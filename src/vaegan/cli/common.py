@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from pydantic import Field
+
 from ..config import Bands, Count, DataSettings, PositiveInt, Seed, Settings
 from ..errors import UserError
 from ..files import check_apart
@@ -25,15 +27,34 @@ _Step = TypeVar("_Step")
 _log = logging.getLogger("vaegan")
 
 
-TileSide = Annotated[PositiveInt | None, Arg("SIDE", default="no tiles")]
-"""Pixels of a tile, a multiple of the model's factor."""
+RunName = Annotated[
+    str,
+    Arg("RUN", positional=True),
+    Field(description="Run folder, folder of a saved model, id of a model on the hub, diffusers:PLACE, or 'demo'."),
+]
+RunNames = Annotated[
+    tuple[str, ...],
+    Arg("RUN RUN ...", positional=True),
+    Field(description="Run folders, folders of saved models, ids of models on the hub, diffusers:PLACE, or 'demo'."),
+]
+Device = Annotated[str, Field(description="'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available.")]
+BatchSize = Annotated[Count, Field(description="Images per forward pass.")]
+ShownBands = Annotated[
+    Bands,
+    Arg(default="as stored with the run"),
+    Field(description="Channels that pictures show, from 1: one as grey, three as red, green, blue."),
+]
+TileSide = Annotated[
+    PositiveInt | None,
+    Arg("SIDE", default="no tiles"),
+    Field(description="Compute larger images in tiles of this side, in pixels, if the model's codes are maps."),
+]
 
 
 class PictureOptions(Settings):
     """Options of every command that makes pictures."""
 
-    run: Annotated[str, Arg("RUN", positional=True)]
-    """Run folder, folder of a saved model, id of a model on the hub, diffusers:PLACE, or 'demo'."""
+    run: RunName
     out: Annotated[Path | None, Arg("FILE", default="in RUN/pictures")] = None
     """.png writes a grid, .gif an animation, .npz arrays, a name without extension a folder of PNGs."""
     overwrite: bool = False
@@ -42,13 +63,9 @@ class PictureOptions(Settings):
     """Number of images."""
     seed: Seed = 0
     """Seed of every random choice: the same seed gives the same result."""
-    device: str = "cpu"
-    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
-    batch_size: Count = 256
-    """Images per forward pass."""
-    bands: Bands = ()
-    """Channels that pictures show, from 1: one as grey, three as red, green, blue; default: those stored with the run.
-    """
+    device: Device = "cpu"
+    batch_size: BatchSize = 256
+    bands: ShownBands = ()
 
 
 class DataPictureOptions(PictureOptions):

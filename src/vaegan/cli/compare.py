@@ -9,6 +9,7 @@ from ..config import Count, DataSettings, Seed, Settings
 from ..errors import UserError
 from ..runs.trained_on import shared_data
 from . import console
+from .common import BatchSize, Device, RunNames, ShownBands
 from .console import print_table
 from .evaluate import Extractor
 from .options import Arg
@@ -28,8 +29,7 @@ class Options(Settings):
     evaluation.json is reused if weights, images, extractor, count and seed are the same.
     """
 
-    runs: Annotated[tuple[str, ...], Arg("RUN RUN ...", positional=True)] = ()
-    """Run folders, folders of saved models, ids of models on the hub, diffusers:PLACE, or 'demo'."""
+    runs: RunNames = ()
     out: Annotated[Path, Arg("FILE.html")] = Path("comparison.html")
     """The page; the JSON goes beside it."""
     overwrite: bool = False
@@ -46,10 +46,9 @@ class Options(Settings):
     """File with the weights of the extractors inception and dinov2."""
     seed: Seed = 0
     """Seed of samples, choice of images and resampling."""
-    device: str = "cpu"
-    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available."""
-    batch_size: Count = 256
-    """Images per forward pass."""
+    device: Device = "cpu"
+    batch_size: BatchSize = 256
+    bands: ShownBands = ()
     data: DataSettings = DataSettings(source="")
 
 
@@ -70,10 +69,12 @@ def run(options: Options) -> None:
     if options.markdown == "-":
         _log.setLevel(logging.WARNING)
     device, cache = pick_device(options.device), options.data.cache
-    runs = open_runs(options.runs, options.data, device=device, batch_size=options.batch_size)
+    how: dict[str, Any] = {"device": device, "batch_size": options.batch_size, "bands": options.bands}
+    runs = open_runs(options.runs, options.data, **how)
     if not options.data.source:
         raise UserError(f"{shared_data(options.runs)[1]}; name images for all with --data SOURCE")
-    extractor = open_extractor(options.extractor, runs[0].data(), cache=cache, weights=options.weights, device=device)
+    how = {"cache": cache, "weights": options.weights, "device": device, "bands": runs[0].shown.bands}
+    extractor = open_extractor(options.extractor, runs[0].data(), **how)
     comparison = compare_runs(runs, extractor, prior=options.prior, num=options.num, seed=options.seed, cache=cache)
     write_text(out, comparison_page(comparison, options.seed))
     write_json(out.with_suffix(".json"), comparison.as_json())

@@ -30,8 +30,6 @@ class Options(DataPictureOptions):
     scaled: bool = False
     """Codes for a diffusion model: maps in their shape, times the latent scale factor, log variances to match."""
     tile: TileSide = None
-    """Compute images larger than SIDE pixels in tiles of this side, a multiple of the model's factor; for models whose
-    codes are maps."""
     shard: Count = 8192
     """Images per shard; of a stream the shards of codes are those of the images."""
     format: Annotated[Literal["safetensors"] | None, Arg(default="by the ending of --out")] = None
@@ -71,7 +69,8 @@ def run(options: Options) -> None:
     if isinstance(data, StreamedData) and not options.num:
         shards: ImageShards = StreamShards(data, options.split)
     else:
-        splits = ("train", "test") if options.split == "all" else (options.split,)
+        whole = ("test",) if data.is_single else ("train", "test")
+        splits = whole if options.split == "all" else (options.split,)
         sets = {name: opened.images(name, options.num, options.seed) for name in splits}
         shards = SetShards(sets, options.shard, {"data": data.fingerprint, "seed": options.seed})
     common: dict[str, Any] = {"scaled": options.scaled, "batch_size": options.batch_size, "watch": opened.watch}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from ..config import Settings
 from . import console
-from .common import place_of
+from .common import RunName, place_of
 from .console import print_table
 from .options import Arg
 
@@ -22,8 +22,7 @@ class Options(Settings):
     is above 1e-4, no file is written. export.json has names, shapes, ranges and conditions.
     """
 
-    run: Annotated[str, Arg("RUN", positional=True)]
-    """Run folder, folder of a saved model, id of a model on the hub, diffusers:PLACE, or 'demo'."""
+    run: RunName
     out: Annotated[Path | None, Arg("FOLDER", default="RUN/export")] = None
     """Folder for the files; it appears when all of them are written and checked."""
     format: tuple[Literal["safetensors", "onnx", "torch", "diffusers"], ...] = ("safetensors", "onnx", "torch")

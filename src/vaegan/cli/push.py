@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ..config import Settings
+from .common import RunName
 from .options import Arg
 
 _log = logging.getLogger("vaegan")
@@ -19,8 +20,7 @@ class Options(Settings):
     HF_TOKEN. The id works wherever a command takes a RUN: vaegan sample owner/name.
     """
 
-    run: Annotated[str, Arg("RUN", positional=True)]
-    """Run folder, folder of a saved model, id of a model on the hub, diffusers:PLACE, or 'demo'."""
+    run: RunName
     name: Annotated[str, Arg("OWNER/NAME", positional=True)]
     """Id of the model on the hub; it is created if it does not exist, otherwise it gets a new commit."""
     license: str = "unknown"

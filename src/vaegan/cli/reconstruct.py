@@ -29,8 +29,6 @@ class Options(DataPictureOptions):
     num: Annotated[Count | None, Arg(default="64, and all images into .npz or a folder")] = None  # type: ignore[assignment]  # wider than the base on purpose
     """How many, chosen by the seed."""
     tile: TileSide = None
-    """Compute images larger than SIDE pixels in tiles of this side, a multiple of the model's factor; for models whose
-    codes are maps."""
     triptych: bool = False
     """A .png of three blocks: originals, their reconstructions, and an equal number of samples."""
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from ..config import Count, DataSettings, Settings
 from ..errors import UserError
 from ..runs.trained_on import data_of_run
-from .options import Arg
+from .common import Device, RunName, ShownBands
 
 _log = logging.getLogger("vaegan")
 
@@ -25,10 +25,10 @@ class ServerOptions(Settings):
     """Port to listen on; 0 picks a free one."""
     token: Annotated[str, Field(min_length=8)] | None = None
     """Token that requests need. Default: none on this machine; for other hosts a random one, which is printed."""
-    device: str = "cpu"
-    """'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best available."""
+    device: Device = "cpu"
     batch_size: Count = 64
     """Most images, of requests that arrive at the same time, to compute in one pass."""
+    bands: ShownBands = ()
     data: DataSettings = DataSettings(source="")
 
 
@@ -39,8 +39,7 @@ class Options(ServerOptions):
     /openapi.json.
     """
 
-    run: Annotated[str, Arg("RUN", positional=True)]
-    """Run folder, folder of a saved model, id of a model on the hub, diffusers:PLACE, or 'demo'."""
+    run: RunName
 
 
 def run(options: Options) -> None:
@@ -65,7 +64,8 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
     token = options.token or (None if local else secrets.token_urlsafe(16))
     listening = bind(options.host, options.port)
     batcher = Batcher(options.batch_size)
-    registry = Registry(runs, [_data(options, run) for run in runs], str(pick_device(options.device)), batcher)
+    device = str(pick_device(options.device))
+    registry = Registry(runs, [_data(options, run) for run in runs], batcher, device=device, bands=options.bands)
     app = create_app(registry, Access(token, (*LOOPBACK, options.host) if local else None), page=page)
 
     def announce() -> None:

@@ -1,8 +1,6 @@
 """``vaegan studio``: a web page to explore models."""
 
-from typing import Annotated
-
-from .options import Arg
+from .common import RunNames
 from .serve import ServerOptions, serve
 
 
@@ -14,8 +12,7 @@ class Options(ServerOptions):
     run, also during training. Each run uses the data named in its settings; --data overrides it.
     """
 
-    runs: Annotated[tuple[str, ...], Arg("RUN RUN ...", positional=True)] = ()
-    """Run folders, folders of saved models, ids of models on the hub, diffusers:PLACE, or 'demo'."""
+    runs: RunNames = ()
 
 
 def run(options: Options) -> None:

@@ -40,21 +40,24 @@ class Split:
     test: Positions
 
     def __len__(self) -> int:
-        return len(self.train) + len(self.test)
+        return len(self.train) + len(self.test) * (not self.is_single)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether one image is on both sides."""
+        return len(self.test) == 1 and self.train.tolist() == self.test.tolist()
 
     def limited(self, num: int | None) -> "Split":
         """Return the split with the first ``num`` images to train on, all if None."""
         return replace(self, train=self.train[:num])
 
 
-def hashed_split(names: Sequence[str], held_out: float, where: str, left_out: Sequence[str] = ()) -> Split:
-    """Split N >= 2 images by a hash of their names; neither side is empty, both are ordered by their hash."""
-    if len(names) < 2:
-        others = f" (left out: {'; '.join(left_out)})" if left_out else ""
-        one = f"has only one image, {names[0]}{others}"
-        raise UserError(f"{where}: {one}; at least one to train on and one to hold out are needed")
+def hashed_split(names: Sequence[str], held_out: float) -> Split:
+    """Split images by a hash of their names, in whose order they are; neither side is empty, one image is on both."""
     u = np.array([uniform(name) for name in names])
     order = np.argsort(u, kind="stable")
+    if len(u) == 1:
+        return Split(order, order)
     num_test = int(np.clip((u < held_out).sum(), 1, len(u) - 1))
     return Split(order[num_test:], order[:num_test])
 
@@ -161,6 +164,8 @@ class ImageData:
         num_unreadable: files that could not be read and were left out.
         left_out: what else was left out, a phrase for each kind.
         notes: what else may surprise, a line each: tables that do not fit the images, classes that are none.
+        original_size: height and width of the first image in its file, if that can be read.
+        is_single: whether there is one image, which is on both sides.
     """
 
     name: str
@@ -170,6 +175,16 @@ class ImageData:
     num_unreadable: int = 0
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    original_size: tuple[int, int] | None = None
+    is_single: bool = False
+
+    def check_held_out(self) -> None:
+        """Raise UserError if no image is held out."""
+        if self.is_single:
+            others = f" (left out: {'; '.join(self.left_out)})" if self.left_out else ""
+            raise UserError(
+                f"{self.name}: only one image{others}; at least one to train on and one to hold out are needed"
+            )
 
     @property
     def num_train(self) -> int:

@@ -42,7 +42,7 @@ def prepare_data(
     """
     unset = {name: value for name, value in collection.defaults.items() if getattr(settings, name) is None}
     settings = settings.model_copy(update=unset)
-    split = collection.split or hashed_split(collection.names, settings.held_out, collection.where, collection.left_out)
+    split = collection.split or hashed_split(collection.names, settings.held_out)
     split = split.limited(settings.limit)
     if collection.attributes is not None and np.isinf(collection.attributes).any():
         name = collection.attribute_names[int(np.isinf(collection.attributes).any(0).argmax())]
@@ -66,7 +66,8 @@ def prepare_data(
     parts = (entry.train, entry.test)
     train, test = (collection.decoded(part.images, part.positions, entry.pixels) for part in parts)
     left_out = (len(entry.unreadable), collection.left_out, collection.notes)
-    return ImageData(collection.name, train, test, entry.fingerprint, *left_out)
+    more = (first and (first.height, first.width), split.is_single)
+    return ImageData(collection.name, train, test, entry.fingerprint, *left_out, *more)
 
 
 def resolve_target(header: ImageHeader, settings: DataSettings, pixels: PixelFormat | None = None) -> Target:
@@ -117,7 +118,9 @@ def _without_decoding(
         for part in (split.train, split.test)
     )
     hashes = [cache.pixel_hash(target, part.images.tobytes()) for part in (train, test)]
-    return ImageData(collection.name, train, test, cache.fingerprint(*hashes))
+    size = (collection.header.height, collection.header.width)
+    fingerprint = cache.fingerprint(*hashes)
+    return ImageData(collection.name, train, test, fingerprint, original_size=size, is_single=split.is_single)
 
 
 def _refusal(collection: Collection, position: int, why: str) -> UserError:

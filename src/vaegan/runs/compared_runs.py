@@ -9,8 +9,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..config import KINDS, Config, DataSettings
 from ..data.dataset import ImageData
 from ..errors import UserError
@@ -47,10 +45,8 @@ class Comparison:
         return as_json(self.models, self.groups)
 
 
-def open_runs(
-    paths: Sequence[str], data: DataSettings, *, device: str | torch.device = "cpu", batch_size: int = 256
-) -> list[OpenedRun]:
-    """Open two or more runs, under distinct names, to be measured on the same images.
+def open_runs(paths: Sequence[str], data: DataSettings, **options: Any) -> list[OpenedRun]:
+    """Open two or more runs, under distinct names, to be measured on the same images; options as of `OpenedRun`.
 
     Raises UserError if there are fewer, one is named twice, cannot be loaded, or images differ in shape.
     """
@@ -60,7 +56,7 @@ def open_runs(
         raise UserError(f"{twice[-1]} is given twice; name each run once")
     if len(paths) < 2:
         raise UserError("name at least two runs: vaegan compare RUN RUN ...; for a single run use `vaegan evaluate`")
-    runs = [OpenedRun(path, data=data, device=device, batch_size=batch_size) for path in paths]
+    runs = [OpenedRun(path, data=data, **options) for path in paths]
     for run, name in zip(runs, distinct_names(places), strict=True):
         run.name = name
         if run.model().image_shape != runs[0].model().image_shape:

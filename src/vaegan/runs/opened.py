@@ -147,6 +147,10 @@ class OpenedRun:
             if record.get("fingerprint") != data.fingerprint:  # of its own images, training has said them
                 for note in data.notes:
                     _log.warning("%s", note)
+            if model.factor and [height, width] == own and max(np.subtract(data.original_size or own, own)) > 0:
+                sizes = ["x".join(map(str, each)) for each in (data.original_size or own, own)]
+                text = "%s: images of %s are used in the model's size, %s; encode and reconstruct take --data.size"
+                _log.info(text, settings.source, *sizes)
             if [height, width] == own and record.get("fingerprint", data.fingerprint) != data.fingerprint:
                 # Of another source that is plain to see.
                 level = logging.WARNING if record.get("name") == data.name else logging.INFO

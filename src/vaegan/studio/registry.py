@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi import Path as InPath
@@ -18,16 +18,16 @@ from .served_model import ModelVersion, ServedModel
 class Registry(Mapping[str, ServedModel]):
     """Models by the name of their folder, with a number where several have the same.
 
-    Each of the runs (folders or ids on the hub) has data settings of its own. Raises UserError if no run is named, or
-    one is none.
+    Each of the runs (folders or ids on the hub) has data settings of its own; options as of `OpenedRun`. Raises
+    UserError if no run is named, or one is none.
     """
 
     def __init__(
         self,
         runs: Sequence[str],
         data: Sequence[DataSettings] | None = None,
-        device: str = "cpu",
         batcher: Batcher | None = None,
+        **options: Any,
     ) -> None:
         if not runs:
             raise UserError("no run is named; name one or more, such as runs/digits")
@@ -35,7 +35,7 @@ class Registry(Mapping[str, ServedModel]):
         self._models: dict[str, ServedModel] = {}
         for source, settings in zip(runs, data or [DataSettings(source="")] * len(runs), strict=True):
             name = self._new_name(source)
-            self._models[name] = ServedModel(name, source, settings, self.batcher, device)
+            self._models[name] = ServedModel(name, source, settings, self.batcher, **options)
 
     def _new_name(self, source: str) -> str:
         path = Path(source).expanduser()

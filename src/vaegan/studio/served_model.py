@@ -39,12 +39,13 @@ BATCH = 64  # images encoded at a time
 class ServedModel:
     """A run or saved model by the name that requests use; UserError if it is neither.
 
-    ``data`` says where its images are (a source of '': nowhere). All models share the batcher.
+    ``data`` says where its images are (a source of '': nowhere). All models share the batcher; options as of
+    `OpenedRun`.
     """
 
-    def __init__(self, name: str, source: str, data: DataSettings, batcher: Batcher, device: str = "cpu") -> None:
-        self.name, self.source, self.batcher, self.device = name, source, batcher, device
-        self.data_settings = data
+    def __init__(self, name: str, source: str, data: DataSettings, batcher: Batcher, **options: Any) -> None:
+        self.name, self.source, self.batcher = name, source, batcher
+        self.data_settings, self._options = data, options
         self.folder = Path(source).expanduser().resolve() if Path(source).expanduser().is_dir() else None
         self._reading = threading.Lock()
         self._version: ModelVersion | None = None
@@ -86,7 +87,7 @@ class ServedModel:
     def _opened(self) -> OpenedRun:
         if self._version is not None:
             return self._version.run.reopened()
-        return OpenedRun(self.source, data=self.data_settings, device=self.device, batch_size=BATCH)
+        return OpenedRun(self.source, data=self.data_settings, batch_size=BATCH, **self._options)
 
     def _look(self) -> Hashable:
         """Return a value that changes with the files of the model; None if there is no model."""

@@ -44,7 +44,7 @@ def list_lfw(settings: DataSettings) -> Collection:
     return replace(
         collection,
         name="lfw",
-        split=hashed_split(people, _HELD_OUT, "lfw"),
+        split=hashed_split(people, _HELD_OUT),
         labels=None,
         label_names=(),
         attributes=attributes,

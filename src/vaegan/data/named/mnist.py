@@ -121,7 +121,7 @@ def list_digits(settings: DataSettings) -> Collection:
 
     values, labels = load_digits(return_X_y=True)
     images = np.round(values.reshape(-1, 8, 8, 1) * (WHITE / 16)).astype(np.uint8)  # values are 0 to 16
-    split = hashed_split([str(i) for i in range(len(images))], _HELD_OUT, "digits")
+    split = hashed_split([str(i) for i in range(len(images))], _HELD_OUT)
     fingerprint = hashlib.sha256(images.tobytes()).hexdigest()
     label_names = tuple("0123456789")
     return collect_array(

@@ -85,7 +85,7 @@ def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
     share = 0.0 if by_shard and len(urls) > 1 else settings.held_out
     counts, test = _counted(urls, settings, store) if known is None or share else (known, known)
     if not share:
-        held_out = hashed_split([*map(shard_name, urls)], settings.held_out, shown(source)).test
+        held_out = hashed_split([*map(shard_name, urls)], settings.held_out).test
         test = np.where(np.isin(np.arange(len(urls)), held_out), counts, 0)
     train = counts - test
     if not train.sum() or not test.sum():

@@ -7,6 +7,7 @@ are decoded one at a time.
 import io
 import threading
 import warnings
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from ...data.image_types import FORMATS, TYPES, Opened, open_image
 from ...errors import first_line
 from ...files import MAX_PIXELS
 from ...losses import kl_per_dimension
-from ...pixels import BYTES, to_uint8
+from ...pixels import BYTES, Numbers, to_uint8
 from ...report.grid import Bytes
 from ...views.view import View
 from ..batched_inference import RequestedCondition, condition_of, decode, encode
@@ -48,7 +49,8 @@ ConditionText = Annotated[
 @router.post("/api/models/{model}/encode")
 def encode_upload(version: Version, file: Upload, condition: ConditionText = "{}") -> dict[str, Any]:
     """Encode an image: mu, and log variances unless the model is a plain autoencoder."""
-    mu, *rest = encode(version, read_upload(file, version), _condition(version, condition))
+    x = _unit(version, read_upload(file, version))
+    mu, *rest = encode(version, x, _condition(version, condition))
     return {"code": rounded(mu[0]), "logvar": rounded(rest[0][0]) if rest else None}
 
 
@@ -84,12 +86,13 @@ def example(
     if index >= len(images):
         raise Refused(404, f"there is no {split} image {index}; there are 0 to {len(images) - 1}")
     chosen = np.array([index])
-    x = images.unit(chosen)
+    original = version.run.originals(images.take(chosen))
     label = label_of(images, index)
     if model.encoder is None:
-        return view_response(form, sequence(version.shown, x), name=f"{version.name}-{split}-{index}", label=label)
+        view = sequence(version.shown, original)
+        return view_response(form, view, name=f"{version.name}-{split}-{index}", label=label)
     more = {"label": label, "index": index, "split": split, "told": _words_of_condition(version, images, index)}
-    return _reconstructed(version, x, model.condition_of(images, chosen), form, **more)
+    return _reconstructed(version, original, model.condition_of(images, chosen), form, **more)
 
 
 def _words_of_condition(version: ModelVersion, images: ImageSet, index: int) -> dict[str, Any] | None:
@@ -117,7 +120,14 @@ def error_map(x: Tensor, x_tilde: Tensor) -> Bytes:
     return colours
 
 
-def _reconstructed(version: ModelVersion, x: Tensor, c: Tensor | None, form: AnswerForm, **more: Any) -> Response:
+def _unit(version: ModelVersion, images: Numbers) -> Tensor:
+    return version.model.pixels.to_unit(torch.from_numpy(images))
+
+
+def _reconstructed(
+    version: ModelVersion, original: Numbers, c: Tensor | None, form: AnswerForm, **more: Any
+) -> Response:
+    x = _unit(version, original)
     mu, *rest = encode(version, x, c)
     x_tilde = decode(version, mu, c)
     errors = error_map(x[0], x_tilde[0])
@@ -134,6 +144,9 @@ def _reconstructed(version: ModelVersion, x: Tensor, c: Tensor | None, form: Ans
             "mean_squared_error": float((x - x_tilde).square().mean()),
         }
         return view_response("json", sequence(version.shown, x_tilde, mu), name=name, **more)
+    if form == "npz":
+        view = replace(sequence(version.shown, x_tilde, mu), originals=original[None])
+        return view_response(form, view, name=name)
     pictures = (version.shown.of_unit(image)[0] for image in (x, x_tilde))
     colours = [np.broadcast_to(picture, errors.shape) for picture in pictures]
     columns = ("original", "reconstruction", f"absolute error (white = {WHITE})")
@@ -141,8 +154,8 @@ def _reconstructed(version: ModelVersion, x: Tensor, c: Tensor | None, form: Ans
     return view_response(form, view, name=name)
 
 
-def read_upload(file: UploadFile, version: ModelVersion) -> Tensor:
-    """Return an uploaded file as `(1, C, H, W)` in [0, 1], prepared like the model's images.
+def read_upload(file: UploadFile, version: ModelVersion) -> Numbers:
+    """Return an uploaded file as numbers `(1, H, W, C)`, prepared like the model's images.
 
     Raises Refused: 415 if it is not such a file, 413 if it has too many pixels, 422 if it is damaged or does not fit.
     """
@@ -167,7 +180,7 @@ def read_upload(file: UploadFile, version: ModelVersion) -> Tensor:
             raise Refused(422, f"the image does not fit this model: {error}") from error
         except Exception as error:  # as do damaged pixels
             raise Refused(422, f"the image is damaged ({first_line(error)[:120]}); send it again or another") from error
-    return version.model.pixels.to_unit(torch.from_numpy(np.array(numbers))[None])
+    return np.array(numbers)[None]
 
 
 def _open(content: bytes, version: ModelVersion) -> Opened:
