@@ -147,7 +147,7 @@ def test_images_that_are_an_unexpected_argument_are_answered_with_data(words, hi
 BAD = [
     ("mnist-mpl", "unknown recipe 'mnist-mpl' (perhaps you meant 'mnist-mlp')"),
     ("zzzz", "unknown recipe 'zzzz'; `vaegan recipes` lists them"),
-    (".", "unknown recipe '.'; to train on these images, write --data ."),
+    (".", "unknown recipe '.'; to use these images, write --data ."),
     ("digits digits", "unexpected argument digits; options start with --, see --help"),
     ("--loss.gama 3", "unknown option --loss.gama (perhaps you meant '--loss.gamma')"),
     ("--train.seed 3", "unknown option --train.seed (perhaps you meant '--seed')"),

@@ -1,6 +1,7 @@
 """Errors of the user, in one line: what is wrong, where, and how to fix it."""
 
 import difflib
+import os
 import unicodedata
 from collections.abc import Iterable
 
@@ -32,6 +33,12 @@ def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
     """Return ``" (perhaps you meant 'x')"`` for the choice most similar to ``word``, or an empty string."""
     matches = difflib.get_close_matches(word, list(choices), n=1, cutoff=cutoff)
     return f" (perhaps you meant '{matches[0]}')" if matches else ""
+
+
+def data_hint(word: str) -> str:
+    """Return how to name images, where a misplaced word is a folder or a file of images; else ''."""
+    is_file = os.path.isfile(word) and word.lower().endswith((".zip", ".tar", ".npy", ".npz"))  # noqa: PTH113, any text
+    return f"; to use these images, write --data {word}" if is_file or os.path.isdir(word) else ""  # noqa: PTH112
 
 
 def first_line(error: BaseException) -> str:

@@ -5,13 +5,12 @@ names that the user wrote. Other values come from the command's defaults, which 
 options are validated together, like settings from a file or from the library.
 """
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from ..config import Settings
-from ..errors import UserError, nearest_option, printable
+from ..errors import UserError, data_hint, nearest_option, printable
 from ..settings_io import RENAMED, checked, put
 from .console import is_first_process
 from .help import help_of
@@ -71,7 +70,7 @@ def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
             option = places[0] if places[0].takes_several else places.pop(0)
             values = [word]
         else:
-            hint = f"; to use these images, write --data {word}" if "--data" in by_name and _is_data(word) else ""
+            hint = data_hint(word) if "--data" in by_name else ""
             raise UserError(f"unexpected argument {printable(word)}; options start with --, see --help{hint}")
         adds_up = option.arg.repeated or (option.arg.positional and option.takes_several)
         before = explicit.get(option.path, ()) if adds_up else ()
@@ -98,9 +97,3 @@ def _refuse(name: str, names: Mapping[str, Option]) -> NoReturn:
     if f"--{new}" in names:
         raise UserError(f"{name} is now --{new}")
     raise UserError(f"unknown option {name}{nearest_option(name, names) or '; --help lists them'}")
-
-
-def _is_data(word: str) -> bool:
-    from ..data.sources import FILES  # imports numpy
-
-    return os.path.isdir(word) or (os.path.isfile(word) and os.path.splitext(word)[1].lower() in FILES)  # noqa: PTH112, PTH113, PTH122

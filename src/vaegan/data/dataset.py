@@ -45,7 +45,7 @@ class Split:
     @property
     def is_single(self) -> bool:
         """Whether one image is on both sides."""
-        return len(self.test) == 1 and self.train.tolist() == self.test.tolist()
+        return len(self.train) == len(self.test) == 1 and bool(self.train[0] == self.test[0])
 
     def limited(self, num: int | None) -> "Split":
         """Return the split with the first ``num`` images to train on, all if None."""

@@ -7,7 +7,6 @@ and PNG of 16 bits in colour need libraries of their own, extras that are import
 import importlib
 import io
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, cast
 
 import numpy as np
@@ -60,9 +59,7 @@ class ArrayImage:
     def __enter__(self) -> "ArrayImage":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
 

@@ -8,7 +8,7 @@ quarter of the overlap comes out as from the whole image; norms over the whole m
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,25 +27,7 @@ class Tiles(NamedTuple):
     overlap: int
 
 
-class TilingModel(Protocol):
-    """What is needed of a model, see `InferenceModel`."""
-
-    tiles: Tiles | None
-    image_shape: tuple[int, int, int]
-    code_shape: tuple[int, ...]
-
-    @property
-    def factor(self) -> int | None:
-        """Pixels for each step of a code map."""
-
-    def code_shape_of(self, size: Sequence[int]) -> tuple[int, ...] | None:
-        """Shape of the code of an image of (height, width)."""
-
-    def encoder_outputs(self, x: Tensor, *, batch_size: int = 256) -> tuple[Tensor, ...]:
-        """Codes of images, and log variances."""
-
-    def decode(self, z: Tensor, *, batch_size: int = 256) -> Tensor:
-        """Images of codes."""
+TilingModel = Any  # an `InferenceModel`, whose file imports this one
 
 
 def checked_tiles(model: TilingModel, side: int, overlap: int | None) -> Tiles:
@@ -98,8 +80,6 @@ def decode_tiles(model: TilingModel, z: Tensor, batch_size: int = 256) -> Iterat
 
 def _parted(model: TilingModel) -> tuple[int, TilingModel, Tiles]:
     """Return the factor of a model, the same model without tiles, and its tiles in steps of its codes."""
-    assert model.tiles is not None
-    assert model.factor is not None
     whole = copy.copy(model)
     whole.tiles = None
     return model.factor, whole, Tiles(*(side // model.factor for side in model.tiles))

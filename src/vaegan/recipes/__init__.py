@@ -1,11 +1,10 @@
 """Recipes: named, complete settings, each with its origin; a file per origin. No torch here."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..errors import UserError, nearest
+from ..errors import UserError, data_hint, nearest
 from ..settings_io import with_settings
 from . import edchengg, kmeans, larsen, munjal, ours, rombach, shuntw, tang
 from .recipe import YOUR_MODEL, YOURS, Recipe
@@ -24,9 +23,7 @@ DEFAULT = ours.ALL[0].name
 def named(name: str) -> Recipe:
     """Return the recipe of that name; UserError with the nearest name if there is none."""
     if name not in RECIPES:
-        hint = nearest(name, RECIPES) or "; `vaegan recipes` lists them"
-        if Path(name).exists():
-            hint = f"; to train on these images, write --data {name}"
+        hint = data_hint(name) or nearest(name, RECIPES) or "; `vaegan recipes` lists them"
         raise UserError(f"unknown recipe {name!r}{hint}")
     return RECIPES[name]
 
