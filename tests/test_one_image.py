@@ -53,5 +53,5 @@ def test_training_and_evaluation_need_two(tmp_path, on_one, tiny, command, capsy
     assert on_one("evaluate", "--extractor", "pixels") == 2
     train = ["--data", tmp_path / "one", "--data.cache", tmp_path / "cache", "--out", tmp_path / "run"]
     assert command("train", *tiny, *train) == 2
-    line = "one: only one image (left out: 1 not read (notes.txt)); at least one to train on and one to hold out are"
+    line = "one: only one image; left out: 1 not read (notes.txt); training and evaluation need at least two"
     assert capsys.readouterr().err.count(line) == 2

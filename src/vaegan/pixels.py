@@ -92,11 +92,16 @@ class PixelFormat:
             numbers[i : i + _AT_ONCE] = np.moveaxis(scaled, -3, -1)
         return result
 
+    def fraction(self, numbers: Numbers) -> Numbers:
+        """Map numbers of any shape to floats, of which those from `low` to `high` are in [0, 1]."""
+        fraction: Numbers = (numbers - self.low) / self.span
+        return fraction
+
     def converted(self, images: Numbers, source: PixelFormat) -> Numbers:
         """Return numbers of the format ``source`` in this one, of the same shape; rounded half to even."""
         if self == source:
             return images.astype(self.dtype, copy=False)
-        numbers = (images - source.low) / source.span * self.span + self.low
+        numbers = source.fraction(images) * self.span + self.low
         return (numbers if self.dtype == "float32" else np.round(numbers)).astype(self.dtype)
 
 
@@ -158,20 +163,11 @@ class Shown:
         if self.pixels == BYTES and not on_white:
             return chosen
 
-        def unit(numbers: Numbers) -> Numbers:
-            return (numbers.astype(np.float32) - self.pixels.low) / self.pixels.span
-
-        x = 1.0 - (1.0 - unit(chosen)) * unit(images[..., -1:]) if on_white else unit(chosen)
+        x = self.pixels.fraction(chosen.astype(np.float32))
+        if on_white:
+            x = 1.0 - (1.0 - x) * self.pixels.fraction(images[..., -1:].astype(np.float32))
         result: NDArray[np.uint8] = np.floor(x.clip(0.0, 1.0) * np.float32(WHITE) + np.float32(0.5)).astype(np.uint8)
         return result
-
-    def of_unit(self, x: Tensor) -> NDArray[np.uint8]:
-        """Return bytes ``(..., H, W, 1 or 3)`` of floats ``(..., C, H, W)`` in [0, 1]."""
-        return self(self.pixels.from_unit(x))
-
-
-AS_BYTES = Shown()
-"""How most images are shown."""
 
 
 def channels_in_words(num: int) -> str:

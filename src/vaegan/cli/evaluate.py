@@ -57,16 +57,9 @@ def run(options: Options) -> None:
     cache, device = options.data.cache, opened.device
     with joined(device) as world:
         data = world.once_per_machine(opened.data, world.device)
+        how: dict[str, Any] = {"cache": cache, "weights": options.weights, "bands": opened.shown.bands}
         extractor = world.once_per_machine(
-            lambda: open_extractor(
-                options.extractor,
-                data,
-                cache=cache,
-                weights=options.weights,
-                device=device,
-                bands=opened.shown.bands,
-            ),
-            world.device,
+            lambda: open_extractor(options.extractor, data, device=device, **how), world.device
         )
         report = evaluate(
             opened.model(),

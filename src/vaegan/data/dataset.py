@@ -181,10 +181,8 @@ class ImageData:
     def check_held_out(self) -> None:
         """Raise UserError if no image is held out."""
         if self.is_single:
-            others = f" (left out: {'; '.join(self.left_out)})" if self.left_out else ""
-            raise UserError(
-                f"{self.name}: only one image{others}; at least one to train on and one to hold out are needed"
-            )
+            others = "".join(f"; left out: {what}" for what in self.left_out)
+            raise UserError(f"{self.name}: only one image{others}; training and evaluation need at least two")
 
     @property
     def num_train(self) -> int:

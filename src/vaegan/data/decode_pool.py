@@ -45,6 +45,11 @@ class DecodedChunk:
     refused: tuple[int, str] | None = None  # an image whose numbers are outside of the range; none after it are read
 
 
+def chunks(positions: Positions) -> list[Positions]:
+    """Return positions in pieces that are decoded together."""
+    return [positions[i : i + CHUNK] for i in range(0, len(positions), CHUNK)]
+
+
 def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedChunk:
     """Decode the images at ``positions``; those that cannot be read are listed, not raised."""
     if hasattr(items, "read_chunk") and target.channels in (1, 3):

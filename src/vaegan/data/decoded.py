@@ -20,8 +20,8 @@ from ..pixels import BYTES, PixelFormat
 from ..progress import Beat
 from . import cache
 from .arrays import ArrayItems
-from .dataset import Collection, ImageData, ImageSet, Positions, Progress, hashed_split
-from .decode_pool import CHUNK, decode_chunk, in_order, read_headers
+from .dataset import Collection, ImageData, ImageSet, Progress, hashed_split
+from .decode_pool import CHUNK, chunks, decode_chunk, in_order, read_headers
 from .image_file import ImageHeader, OutOfRangeError, Target, check_range
 
 log = logging.getLogger("vaegan")
@@ -135,7 +135,7 @@ class _Preparation:
         is_plain = self.pixels or self.first is None or self.first.depth == BYTES.dtype
         if self.collection.header is not None or (is_set and is_plain):
             return resolve_target(self.first or ImageHeader(1, 1, False), settings, self.pixels)
-        headers = set().union(*in_order(read_headers, self.collection.items, _chunks(self.positions), settings.workers))
+        headers = set().union(*in_order(read_headers, self.collection.items, chunks(self.positions), settings.workers))
         if not headers:
             raise UserError(f"{where}: none of its {len(self.split)} images can be read; check the files")
         common = _common_header(where, headers, settings)
@@ -151,8 +151,8 @@ class _Preparation:
     def _decode(self, folder: Path, target: Target, on_progress: Progress | None) -> dict[str, Any]:
         """Write both arrays of a cache entry into ``folder`` and return the rest of its index."""
         where, items, num = self.collection.where, self.collection.items, len(self.split)
-        train_chunks, test_chunks = _chunks(self.split.train), _chunks(self.split.test)
-        results = in_order(decode_chunk, items, train_chunks + test_chunks, self.settings.workers, target)
+        train_parts, test_parts = chunks(self.split.train), chunks(self.split.test)
+        results = in_order(decode_chunk, items, train_parts + test_parts, self.settings.workers, target)
         unreadable: list[tuple[str, str]] = []
         done, beat = 0, Beat(f"decoding {where}", num, "images")
         with (
@@ -160,7 +160,7 @@ class _Preparation:
             cache.ArrayFile(folder / "test.npy", target) as test,
             contextlib.closing(results),
         ):
-            files = [train] * len(train_chunks) + [test] * len(test_chunks)
+            files = [train] * len(train_parts) + [test] * len(test_parts)
             for file, decoded in zip(files, results, strict=True):
                 if decoded.refused:
                     raise self._refusal(*decoded.refused)
@@ -217,7 +217,3 @@ def _common_header(where: str, headers: set[ImageHeader], settings: DataSettings
         log.warning("%s: some images have 16 bits and others 8: all are read as 8 bits", where)
     depth = depths.pop() if len(depths) == 1 else BYTES.dtype
     return ImageHeader(1, 1, is_colour, channels.pop(), depth, any(header.alpha for header in headers))
-
-
-def _chunks(positions: Positions) -> list[Positions]:
-    return [positions[i : i + CHUNK] for i in range(0, len(positions), CHUNK)]

@@ -211,7 +211,7 @@ def _with_channels(numbers: Numbers, target: Target, has_alpha: bool) -> Numbers
     if own == channels:
         return numbers
     if has_alpha and own == 4 and channels in (1, 3):
-        colours = pixels.high - (pixels.high - numbers[..., :3]) * ((numbers[..., 3:] - pixels.low) / pixels.span)
+        colours = pixels.high - (pixels.high - numbers[..., :3]) * pixels.fraction(numbers[..., 3:])
     elif own in (1, 3) and channels in (1, 3, 4):
         colours = numbers if own == 3 else numbers.repeat(3, axis=2)
     else:

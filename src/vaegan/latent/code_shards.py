@@ -101,17 +101,10 @@ def encode_to_file(
 ) -> int:
     """Encode images shard by shard, join the shards to one file, return the number of codes.
 
-    Finished shards of an earlier call are used. Raises UserError if there is no encoder, the images do not fit, or
+    ``out`` is an .npz, a .parquet, or without an extension the folder of the shards, of which finished ones are used;
+    ``overwrite`` allows to remove those of something else. ``scaled`` codes are as diffusion models take them: maps in
+    their shape, times the latent scale factor. Raises UserError if there is no encoder, the images do not fit, or
     nothing can be written.
-
-    Args:
-        model: has an encoder.
-        shards: the images.
-        out: an .npz, a .parquet, or without an extension the folder of the shards itself.
-        scaled: write codes as diffusion models take them: maps in their shape, times the latent scale factor.
-        batch_size: images computed at a time.
-        overwrite: whether shards of something else may be removed.
-        watch: shows the progress.
     """
     names = {name: shards.facts.get(name, ()) for name in ("label_names", "attribute_names")}
     index = {"model": encoder_digest(model), **shards.facts, "scale": scale_facts(model) if scaled else None}

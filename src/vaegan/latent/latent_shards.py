@@ -60,19 +60,9 @@ def encode_to_shards(
 ) -> int:
     """Write this process's shards that are not finished yet, and statistics if all are; return its number of images.
 
-    Raises UserError if there is no encoder, the images do not fit, the folder has something else, or cannot be written.
-
-    Args:
-        model: has an encoder.
-        shards: at least one, none empty.
-        folder: of the shards.
-        dtype: of the latents, one of `DTYPES`.
-        flip: also encode the images mirrored left to right.
-        scaled: multiply by the model's scale factor.
-        batch_size: images computed at a time.
-        process: (r, n), which process this is, and of how many.
-        overwrite: whether shards of another model or of other images may be replaced.
-        watch: shows the progress.
+    ``process`` is (r, n): which it is, and of how many. With ``flip`` the images mirrored left to right are encoded
+    too; ``overwrite`` allows to replace shards of something else. Raises UserError if there is no encoder, the images
+    do not fit, the folder has something else, or cannot be written.
     """
     of = {"format": "safetensors", "dtype": dtype, "flip": flip, "scale": scale_facts(model) if scaled else None}
     index = {"model": encoder_digest(model), **shards.facts, **of}

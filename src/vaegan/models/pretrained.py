@@ -50,7 +50,7 @@ def write_pretrained(
         write_json(folder / EVALUATION, facts.evaluation)
     about = "" if default_prior is None else f"{NUM_SAMPLES} new images, from the prior {default_prior}"
     _say_left_out(model, facts, vectors)
-    shown = None if samples is None else model.shown.of_unit(samples)
+    shown = None if samples is None else model.shown(model.pixels.from_unit(samples))
     pictures = dict(_write_pictures(shown, about, folder / IMAGES, facts.pictures))
     curves = (_CURVES, pictures.pop(_CURVES)) if _CURVES in pictures else None
     sizes = {part: sum(p.numel() for p in network.parameters()) for part, network in model.parts.items()}

@@ -1,5 +1,6 @@
 """An opened run: its model, settings, images, attribute vectors and records, each read when first needed."""
 
+import copy
 import logging
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -70,15 +71,9 @@ class OpenedRun:
 
     def reopened(self) -> "OpenedRun":
         """Return the same run as it is saved now, with the images that are open already."""
-        run = OpenedRun(
-            self.path,
-            data=self._data_settings,
-            device=self.device,
-            batch_size=self.batch_size,
-            watch=self.watch,
-            bands=self.bands,
-        )
-        run._data = self._data
+        run = copy.copy(self)
+        run.place, run._model, run._encoded = locate(self.path), None, None
+        vars(run).pop("config", None)
         return run
 
     @cached_property

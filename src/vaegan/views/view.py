@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..pixels import AS_BYTES, Numbers, Shown
+from ..pixels import Numbers, Shown
 from ..report.grid import Bytes, grid, sheet
 
 
@@ -29,7 +29,7 @@ class View:
     plays_back: bool = False  # whether an animation runs back to its start
     facts: Sequence[tuple[str, str]] = ()  # names and values, as text
     caption: str = ""  # what the images show
-    shown: Shown = AS_BYTES  # how the images become bytes
+    shown: Shown = Shown()  # how the images become bytes
 
     @property
     def pictures(self) -> Bytes:

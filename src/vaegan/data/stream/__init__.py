@@ -21,7 +21,7 @@ from ..dataset import ImageData, Progress, uniform
 from ..decoded import prepare_data
 from ..image_file import Target
 from ..shards import list_shards, members, sample_of
-from .index import ShardIndex, load_listing, read_index, shard_name, using
+from .index import ShardIndex, read_index, shard_name, using
 from .reader import ShardReader
 from .store import ShardStore, Unavailable, is_remote, shown
 
@@ -94,7 +94,7 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path) -> Path:
 def _copy(index: ShardIndex, store: ShardStore, shard: int, nums: dict[str, int], out: tarfile.TarFile) -> None:
     """Copy so many images of each side of a shard, with what is beside them, under names that no other shard has."""
     file, table, files = using(
-        store, index.urls[shard], lambda path, listing: (path.open("rb"), load_listing(listing), members(0, path))
+        store, index.urls[shard], lambda path, listing: (path.open("rb"), np.load(listing), members(0, path))
     )
     held_out = index.is_held_out(shard, table)
     sides: dict[int, str] = {}  # by first byte

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ...config import DataSettings
 from ...errors import UserError
-from ...files import write_text, written_beside
+from ...files import read_bytes, write_text, written_beside
 from ...progress import Beat
 from ..cache import cache_folder
 from ..dataset import Positions, hashed_split, uniform
@@ -42,19 +42,12 @@ FETCHES = 4
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """The shards of a stream, by number.
+    """The S shards of a stream, by number."""
 
-    Attributes:
-        urls: of S shards, addresses or absolute paths.
-        train: training images of each, int64 ``(S,)``; 0 of a shard that is held out.
-        test: held-out images of each, int64 ``(S,)``.
-        held_out: share of the images of each shard that is held out by their names; 0 where shards are held out.
-    """
-
-    urls: Sequence[str]
-    train: Positions
-    test: Positions
-    held_out: float
+    urls: Sequence[str]  # addresses or absolute paths
+    train: Positions  # training images of each, ``(S,)``; 0 of a shard that is held out
+    test: Positions  # held-out images of each, ``(S,)``
+    held_out: float  # share of the images of each shard that is held out by their names; 0 where shards are held out
 
     def is_held_out(self, shard: int, table: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which images of a shard with this listing are held out, bool ``(n,)``."""
@@ -104,15 +97,16 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> P
     at = f"{urls[0].partition('?')[0].rpartition('/')[0]}/index.json"
     copy = cache_folder(settings.cache) / "streams" / f"{hashlib.sha256(at.encode()).hexdigest()[:32]}.json"
     try:
-        content = store.read(str(copy) if is_remote(at) and copy.is_file() else at)
+        is_new = is_remote(at) and not copy.is_file()
+        content = store.read(at) if is_new else read_bytes(copy if is_remote(at) else Path(at))
         shards = {shard_name(shard["url"]): int(shard["nsamples"]) for shard in json.loads(content)["shardlist"]}
         counts = np.array([shards[shard_name(url)] for url in urls], np.uint64).astype(np.int64)
-    except Unavailable:
+    except (Unavailable, OSError):
         return None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         log.info("%s: no index of all these shards; they are counted", shown(at))
         return None
-    if is_remote(at):
+    if is_new:
         write_text(copy, content.decode())
     return counts
 
@@ -132,7 +126,7 @@ def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> 
         name = f"{url} {_stamp(Path(url))}" if not is_remote(url) else url
         key = hashlib.sha256(name.encode()).hexdigest()[:32]
         if key not in before:
-            u = using(store, url, lambda _, listing: load_listing(listing)["u"])
+            u = using(store, url, lambda _, listing: np.load(listing)["u"])
             before[key] = [len(u), int((u < settings.held_out).sum())]
             with cached.open("a") as file:
                 file.write(json.dumps([key, before[key]]) + "\n")
@@ -188,11 +182,5 @@ def _list(path: Path) -> NDArray[Any]:
 @lru_cache(8)
 def training_images(listing: Path, held_out: float) -> NDArray[Any]:
     """Return name, first byte, number of bytes and hash of the name of a shard's training images, ``(n,)``."""
-    table = load_listing(listing)
+    table: NDArray[Any] = np.load(listing)
     return table[table["u"] >= held_out]
-
-
-def load_listing(listing: Path) -> NDArray[Any]:
-    """Return the same of all images of a shard."""
-    table: NDArray[Any] = np.load(listing, allow_pickle=False)
-    return table

@@ -13,13 +13,7 @@ from ..dataset import Positions
 
 
 class ShardOrder:
-    """An endless order of samples, epoch after epoch.
-
-    Args:
-        counts: samples of each of S shards, int64 ``(S,)``.
-        seed: of all permutations.
-        window: W, samples that are shuffled together; 1 leaves each shard in its own order.
-    """
+    """An endless order of the samples of S shards, ``counts`` of each; with a window of 1 each shard stays in order."""
 
     def __init__(self, counts: Positions, seed: int, window: int) -> None:
         self.counts, self.seed, self.window = counts, seed, window

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from ...config import DataSettings
 from ...errors import UserError, printable
 from ...progress import BEAT_SECONDS
-from ..dataset import FileItems, ImageSet, Positions
-from ..decode_pool import CHUNK, DecodedChunk, decode_chunk, no_killed_worker, num_cores, start_pool, submit
+from ..dataset import FileItems, ImageSet, Items, Positions
+from ..decode_pool import CHUNK, DecodedChunk, chunks, decode_chunk, no_killed_worker, num_cores, start_pool, submit
 from ..image_file import Target
 from ..image_types import Opened
 from ..shards import list_shards, open_member
-from .index import FETCHES, ShardIndex, load_listing, training_images, using
+from .index import FETCHES, ShardIndex, training_images, using
 from .order import ShardOrder
 from .store import ShardStore, Unavailable, is_remote, shown
 
@@ -74,13 +74,7 @@ class Pending:
 
 
 class ShardReader:
-    """Reads the training images of a stream; one for a process, closed with `close`.
-
-    Attributes:
-        index: the shards.
-        target: what images are prepared to.
-        num_images: N, to train on.
-    """
+    """Reads the training images of a stream, ``num_images`` in all; one for a process, closed with `close`."""
 
     def __init__(self, index: ShardIndex, store: ShardStore, target: Target, settings: DataSettings) -> None:
         self.index, self.target, self._store, self._settings = index, target, store, settings
@@ -151,9 +145,10 @@ class ShardReader:
                 f"--data.store-size {self._store.limit / 1e9:g}; lower the one or raise the other"
             )
         items, had = ShardItems(files, which, samples, self.index.held_out), np.flatnonzero(which >= 0)
-        chunks = [had[i : i + CHUNK] for i in range(0, len(had), CHUNK)]
-        futures = [submit(self._pool, decode_chunk, items, chunk, self.target) for chunk in chunks]
-        return Pending(shards, samples, unreadable, futures)
+        return Pending(shards, samples, unreadable, self._decode(items, had))
+
+    def _decode(self, items: Items, positions: Positions) -> list[Future[DecodedChunk]]:
+        return [submit(self._pool, decode_chunk, items, chunk, self.target) for chunk in chunks(positions)]
 
     def collect(self, pending: Pending) -> tuple[NDArray[Any], dict[int, str]]:
         """Return images ``(n, H, W, C)``, and why some positions have none."""
@@ -193,14 +188,12 @@ class ShardReader:
         """Return the images of a shard that can be read ("all", "train" or "test"), labelled by the numbers in .cls."""
 
         def read(path: Path, listing: Path) -> ImageSet:
-            images, table = list_shards(path), load_listing(listing)
+            images, table = list_shards(path), np.load(listing)
             assert isinstance(images.items, FileItems)
             held_out = set(table["start"][self.index.is_held_out(shard, table)].tolist())
             sides = np.array([place[1] in held_out for place in images.items.places])
             wanted = np.flatnonzero(np.full(len(sides), True) if split == "all" else sides == (split == "test"))
-            chunks = [wanted[i : i + CHUNK] for i in range(0, len(wanted), CHUNK)]
-            futures = [submit(self._pool, decode_chunk, images.items, chunk, self.target) for chunk in chunks]
-            decoded = [future.result() for future in futures]
+            decoded = [future.result() for future in self._decode(images.items, wanted)]
             path.stat()  # FileNotFoundError where it is gone
             for i, why in (chunk.refused for chunk in decoded if chunk.refused):
                 raise UserError(f"{shown(url)}/{printable(images.names[i])}: {why}; set --data.range LOW HIGH")

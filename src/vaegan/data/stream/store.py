@@ -166,12 +166,7 @@ def _touched(path: Path) -> bool:
 
 
 def _open(url: str) -> _Content:
-    if is_remote(url):
-        return _open_http(url) if url.startswith("http") else _open_object(url)
-    try:
-        return Path(url).stat().st_size, iter([Path(url).read_bytes()])
-    except OSError as error:
-        raise Unavailable(error.strerror or "cannot be read") from error
+    return _open_http(url) if url.startswith("http") else _open_object(url)
 
 
 def _open_http(url: str) -> _Content:

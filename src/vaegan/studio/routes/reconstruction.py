@@ -127,15 +127,18 @@ def _unit(version: ModelVersion, images: Numbers) -> Tensor:
 def _reconstructed(
     version: ModelVersion, original: Numbers, c: Tensor | None, form: AnswerForm, **more: Any
 ) -> Response:
-    x = _unit(version, original)
+    x, name = _unit(version, original), f"{version.name}-reconstruction"
     mu, *rest = encode(version, x, c)
     x_tilde = decode(version, mu, c)
+    view = replace(sequence(version.shown, x_tilde, mu), originals=original[None])
+    if form == "npz":
+        return view_response(form, view, name=name)
+    pictures = version.shown(original)[0], view.pictures[0, 0]
     errors = error_map(x[0], x_tilde[0])
-    name = f"{version.name}-reconstruction"
     if form == "json":
         more |= {
-            "original": data_uri(version.shown.of_unit(x)[0]),
-            "reconstruction": data_uri(version.shown.of_unit(x_tilde)[0]),
+            "original": data_uri(pictures[0]),
+            "reconstruction": data_uri(pictures[1]),
             "error_map": data_uri(errors),
             "code": rounded(mu[0]),
             "deviation": rounded((0.5 * rest[0][0]).exp()) if rest else None,
@@ -143,15 +146,11 @@ def _reconstructed(
             "mean_absolute_error": float((x - x_tilde).abs().mean()),
             "mean_squared_error": float((x - x_tilde).square().mean()),
         }
-        return view_response("json", sequence(version.shown, x_tilde, mu), name=name, **more)
-    if form == "npz":
-        view = replace(sequence(version.shown, x_tilde, mu), originals=original[None])
-        return view_response(form, view, name=name)
-    pictures = (version.shown.of_unit(image)[0] for image in (x, x_tilde))
+        return view_response("json", view, name=name, **more)
     colours = [np.broadcast_to(picture, errors.shape) for picture in pictures]
     columns = ("original", "reconstruction", f"absolute error (white = {WHITE})")
-    view = View(np.stack([*colours, errors])[None], columns=columns, codes=mu.expand(1, 3, -1))
-    return view_response(form, view, name=name)
+    sheet = View(np.stack([*colours, errors])[None], columns=columns, codes=mu.expand(1, 3, -1))
+    return view_response(form, sheet, name=name)
 
 
 def read_upload(file: UploadFile, version: ModelVersion) -> Numbers:
