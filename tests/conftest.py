@@ -138,6 +138,14 @@ def make_model():
 
 
 @pytest.fixture
+def opened(tmp_path):
+    """Open a source with a cache of this test's own."""
+    from vaegan.data import open_data
+
+    return lambda source, **options: open_data(source, cache=tmp_path / "cache", **options)
+
+
+@pytest.fixture
 def command():
     """Run ``vaegan`` with these words in this process; the log goes to the streams that pytest captures."""
     from vaegan.cli import main

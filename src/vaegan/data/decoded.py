@@ -165,9 +165,10 @@ class _Preparation:
                 if decoded.refused:
                     raise self._refusal(*decoded.refused)
                 file.append(decoded.images, decoded.positions)
-                unreadable.extend((self.collection.names[i], reason) for i, reason in decoded.unreadable)
+                if not (self.split.is_single and unreadable):
+                    unreadable.extend((self.collection.names[i], reason) for i, reason in decoded.unreadable)
                 self._check_unreadable(unreadable)
-                done += len(decoded.positions) + len(decoded.unreadable)
+                done = min(num, done + len(decoded.positions) + len(decoded.unreadable))
                 beat(done)
                 if on_progress is not None:
                     on_progress(done, num)

@@ -1,7 +1,7 @@
 """What a view is: pictures in rows and columns, with the codes, facts and words that belong to them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class View:
     plays_back: bool = False  # whether an animation runs back to its start
     facts: Sequence[tuple[str, str]] = ()  # names and values, as text
     caption: str = ""  # what the images show
-    shown: Shown = Shown()  # how the images become bytes
+    shown: Shown = field(default_factory=Shown)  # how the images become bytes
 
     @property
     def pictures(self) -> Bytes:
