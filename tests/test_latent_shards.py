@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from vaegan.data.dataset import ImageSet
 from vaegan.distributed import share_of_work
 from vaegan.errors import UserError
-from vaegan.latent.code_shards import SetShards
+from vaegan.latent.code_shards import set_shards
 from vaegan.latent.latent_shards import channel_moments, encode_to_shards, merged_moments, statistics_of
 from vaegan.models import Model, load
 from vaegan.pixels import PixelFormat
@@ -26,12 +27,12 @@ import numpy as np
 import safetensors.torch
 from vaegan.data.dataset import ImageSet
 from vaegan.latent import latent_shards
-from vaegan.latent.code_shards import SetShards
+from vaegan.latent.code_shards import set_shards
 from vaegan.models import load
 
 folder, images = Path(sys.argv[1]), np.load(sys.argv[2])[..., None]
 model = load(folder / "model")
-shards = SetShards({"train": ImageSet(images, list(map(str, range(len(images)))))}, 10, {})
+shards = set_shards({"train": ImageSet(images, list(map(str, range(len(images)))))}, 10, {})
 
 def encode(name, moment, process=(0, 1)):
     if child := os.fork():
@@ -70,7 +71,7 @@ def sets(seed=0):
 
 
 def shards(size=16, seed=0):
-    return SetShards(sets(seed), size, {"data": f"seed {seed}"})
+    return set_shards(sets(seed), size, {"data": f"seed {seed}"})
 
 
 def content(folder):
@@ -135,7 +136,7 @@ def test_scaled_latents(model, tmp_path):
     assert torch.equal(b, 0.5 * a)
 
 
-def test_any_number_of_processes_in_any_order_writes_the_same(model, tmp_path, monkeypatch):
+def test_any_number_of_processes_in_any_order_writes_the_same(model, tmp_path):
     encode_to_shards(model, shards(), tmp_path / "one", flip=True)
     many = tmp_path / "many"
     assert encode_to_shards(model, shards(), many, flip=True, process=(2, 3)) == 16  # shard 2
@@ -146,8 +147,8 @@ def test_any_number_of_processes_in_any_order_writes_the_same(model, tmp_path, m
     assert {name: (many / name).stat().st_mtime_ns for name in written} == written
     assert content(many) == content(tmp_path / "one")
     read = []
-    monkeypatch.setattr(SetShards, "__getitem__", lambda self, index: read.append(index) or ("train", sets()["train"]))
-    assert encode_to_shards(model, shards(), many, flip=True) == 61
+    watched = replace(shards(), read=lambda index: read.append(index) or ("train", sets()["train"]))
+    assert encode_to_shards(model, watched, many, flip=True) == 61
     assert read == []
 
 

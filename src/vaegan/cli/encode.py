@@ -48,7 +48,7 @@ defaults = run_defaults
 def run(options: Options) -> None:
     """Encode shard after shard; join them into the output file, unless shards are wanted."""
     from ..data.stream import StreamedData
-    from ..latent.code_shards import ImageShards, SetShards, StreamShards, encode_to_file, import_pyarrow
+    from ..latent.code_shards import encode_to_file, import_pyarrow, set_shards, stream_shards
     from ..latent.latent_shards import encode_to_shards
 
     out, overwrite = _output(options)
@@ -67,12 +67,12 @@ def run(options: Options) -> None:
             "codes of images of another size are maps, not a table; end --out in .npz or nothing (a folder)"
         )
     if isinstance(data, StreamedData) and not options.num:
-        shards: ImageShards = StreamShards(data, options.split)
+        shards = stream_shards(data, options.split)
     else:
         whole = ("test",) if data.is_single else ("train", "test")
         splits = whole if options.split == "all" else (options.split,)
         sets = {name: opened.images(name, options.num, options.seed) for name in splits}
-        shards = SetShards(sets, options.shard, {"data": data.fingerprint, "seed": options.seed})
+        shards = set_shards(sets, options.shard, {"data": data.fingerprint, "seed": options.seed})
     common: dict[str, Any] = {"scaled": options.scaled, "batch_size": options.batch_size, "watch": opened.watch}
     if options.format:
         fleet: dict[str, Any] = {"dtype": options.dtype or "fp32", "flip": options.flip, "process": process}

@@ -98,7 +98,7 @@ def prepare(image: Opened, target: Target) -> Numbers:
 
     Raises OutOfRangeError, or ValueError above MAX_PIXELS or if the image cannot have the target's channels.
     """
-    if isinstance(image, Image.Image) and is_deep(image) and (target.range or target.dtype != np.uint8):
+    if is_deep(image) and (target.range or target.dtype != np.uint8):
         image = deep_png(image, _UPRIGHT.get(_orientation(image)))
     scale, source = 1.0, target.source(_depth(image))
     if not isinstance(image, ArrayImage):
@@ -141,16 +141,13 @@ def _fitted(layers: Image.Image | Numbers, target: Target, scale: float) -> Numb
     """Return a picture, or an array ``(H', W', C)``, cropped and resized, as an array."""
     width, height = layers.size if isinstance(layers, Image.Image) else layers.shape[1::-1]
     crop_width, crop_height = _crop_size(width, height, target, scale)
-    left, top = (width - crop_width) // 2, (height - crop_height) // 2
+    left, top, size = (width - crop_width) // 2, (height - crop_height) // 2, (target.width, target.height)
     if isinstance(layers, Image.Image):
-        layers = layers.crop((left, top, left + crop_width, top + crop_height))
-    else:
-        layers = layers[top : top + crop_height, left : left + crop_width]
-    size = (target.width, target.height)
-    if isinstance(layers, Image.Image):
-        picture = layers if layers.size == size else layers.resize(size, Image.Resampling.LANCZOS)
+        picture = layers.crop((left, top, left + crop_width, top + crop_height))
+        picture = picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
         return np.asarray(picture, np.uint8).reshape(target.shape)
-    return layers if layers.shape == target.shape else _resized(layers, size)
+    numbers = layers[top : top + crop_height, left : left + crop_width]
+    return numbers if numbers.shape == target.shape else _resized(numbers, size)
 
 
 def _resized(numbers: Numbers, size: tuple[int, int]) -> Numbers:

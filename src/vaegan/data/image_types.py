@@ -7,11 +7,12 @@ and PNG of 16 bits in colour need libraries of their own, extras that are import
 import importlib
 import io
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
+from PIL.PngImagePlugin import PngImageFile
 
 from ..errors import UserError
 from ..files import MAX_FILE, MAX_PIXELS, read_bytes
@@ -90,19 +91,19 @@ def open_image(file: Any) -> Opened:
         raise
 
 
-def is_deep(image: Image.Image) -> bool:
-    """Whether a picture, not decoded yet, has 16 bits in colour or with opacity, of which Pillow reads 8."""
-    return image.format == "PNG" and image.mode in ("RGB", "RGBA", "LA") and "16B" in str(image.tile)
+def is_deep(image: Opened) -> TypeGuard[PngImageFile]:
+    """Whether an image, not decoded yet, has 16 bits in colour or with opacity, of which Pillow reads 8."""
+    return isinstance(image, PngImageFile) and image.mode in ("RGB", "RGBA", "LA") and "16B" in str(image.tile)
 
 
-def deep_png(image: Image.Image, transpose: Image.Transpose | None) -> ArrayImage:
+def deep_png(image: PngImageFile, transpose: Image.Transpose | None) -> ArrayImage:
     """Return such a picture with all its bits; UserError if the extra is missing."""
     library = _import("imagecodecs", "tiff", "16-bit colour PNG")
 
     def read() -> NDArray[Any]:
         assert image.fp is not None
         image.fp.seek(0)
-        numbers = library.png_decode(read_bytes(image.fp, MAX_FILE))
+        numbers: NDArray[Any] = library.png_decode(read_bytes(image.fp, MAX_FILE))
         numbers = numbers[..., [0, 0, 0, 1]] if numbers.shape[2] == 2 else numbers  # grey with opacity
         if transpose is None:
             return numbers

@@ -18,8 +18,9 @@ import json
 import logging
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,53 +41,33 @@ Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
 _log = logging.getLogger("vaegan")
 
 
-class ImageShards(Protocol):
-    """Images in shards, at least one and none empty; each is its split and its images, by index."""
+@dataclass(frozen=True)
+class ImageShards:
+    """Images in shards, at least one and none empty."""
 
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What decides them all, JSON-able."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> tuple[str, ImageSet]: ...
+    facts: Mapping[str, Any]  # what decides them all, JSON-able
+    num: int
+    read: Callable[[int], tuple[str, ImageSet]]  # returns the split of a shard and its images
 
 
-class SetShards:
-    """Sets of images by the name of their split, cut into shards of ``size`` images; ``source`` decides the images."""
-
-    def __init__(self, sets: Mapping[str, ImageSet], size: int, source: Mapping[str, Any]) -> None:
-        self._sets = {name: images for name, images in sets.items() if len(images)}
-        num = {name: len(images) for name, images in self._sets.items()}
-        self._parts = [(name, slice(start, start + size)) for name in num for start in range(0, num[name], size)]
-        first = next(iter(self._sets.values()))
-        names = {"label_names": list(first.label_names), "attribute_names": list(first.attribute_names)}
-        self.facts = {**source, "sets": num, "shard": size, **names}
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def __getitem__(self, index: int) -> tuple[str, ImageSet]:
-        """Return a shard; its images are read when they are used."""
-        name, part = self._parts[index]
-        return name, self._sets[name].take(part)
+def set_shards(sets: Mapping[str, ImageSet], size: int, source: Mapping[str, Any]) -> ImageShards:
+    """Cut sets of images, by the name of their split, into shards of ``size``; ``source`` decides the images."""
+    sets = {name: images for name, images in sets.items() if len(images)}
+    num = {name: len(images) for name, images in sets.items()}
+    parts = [(name, slice(start, start + size)) for name in num for start in range(0, num[name], size)]
+    first = next(iter(sets.values()))
+    names = {"label_names": list(first.label_names), "attribute_names": list(first.attribute_names)}
+    facts = {**source, "sets": num, "shard": size, **names}
+    return ImageShards(facts, len(parts), lambda i: (parts[i][0], sets[parts[i][0]].take(parts[i][1])))
 
 
-class StreamShards:
-    """The shards of a stream, of one split or "all": a shard of codes has the images of a shard of images."""
-
-    def __init__(self, data: StreamedData, split: str) -> None:
-        self._stream, self._split, index = data.stream, split, data.stream.index
-        counts = {"train": index.train, "test": index.test, "all": index.train + index.test}[split]
-        self._shards = np.flatnonzero(counts).tolist()
-        self.facts = {"data": data.fingerprint, "stream": split, "sets": int(counts.sum())}
-
-    def __len__(self) -> int:
-        return len(self._shards)
-
-    def __getitem__(self, index: int) -> tuple[str, ImageSet]:
-        """Fetch and decode a shard."""
-        return self._split, self._stream.whole(self._shards[index], self._split)
+def stream_shards(data: StreamedData, split: str) -> ImageShards:
+    """Return the shards of a stream, of one split or "all": a shard of codes has the images of a shard of images."""
+    stream, index = data.stream, data.stream.index
+    counts = {"train": index.train, "test": index.test, "all": index.train + index.test}[split]
+    shards = np.flatnonzero(counts).tolist()
+    facts = {"data": data.fingerprint, "stream": split, "sets": int(counts.sum())}
+    return ImageShards(facts, len(shards), lambda i: (split, stream.whole(shards[i], split)))
 
 
 def encode_to_file(
@@ -110,13 +91,13 @@ def encode_to_file(
     index = {"model": encoder_digest(model), **shards.facts, "scale": scale_facts(model) if scaled else None}
     folder = out if out.suffix == "" else out.with_name(f".{out.name}.shards")
     open_shards(folder, index, restart=folder != out or overwrite)
-    paths = [shard_path(folder, number) for number in range(len(shards))]
+    paths = [shard_path(folder, number) for number in range(shards.num)]
     if finished := sum(path.is_file() for path in paths):
         _log.info("%d of %d shards are finished already", finished, len(paths))
     num = 0
     for number, path in watch(enumerate(paths), len(paths), "encoding"):
         if not path.is_file():
-            split, images = shards[number]
+            split, images = shards.read(number)
             arrays = _arrays(model, images, batch_size, scaled=scaled)
             write_shard(path, arrays | {"split": np.full(len(images), split)})
         num += len(_read(path, "names"))

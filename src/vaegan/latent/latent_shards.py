@@ -70,13 +70,13 @@ def encode_to_shards(
     rank, size = process
     open_shards(folder, index, restart=overwrite, stale=("shard-*.npz",))
     _clear_foreign(folder, digest, process, overwrite=overwrite)
-    own = range(rank, len(shards), size)
+    own = range(rank, shards.num, size)
     unfinished = [number for number in own if _facts(folder, number, digest) is None]
     if size > 1 or len(unfinished) < len(own):
         done = f"{len(own) - len(unfinished)} of {len(own)} shards are finished already"
         _log.info("process %d of %d: %s", rank, size, done)
     for number in watch(unfinished, len(unfinished), "encoding"):
-        split, images = shards[number]
+        split, images = shards.read(number)
         tensors = {"latents": latents_of(model, images, scaled, batch_size).to(DTYPES[dtype])}
         if flip:
             tensors["latents_flip"] = latents_of(model, images, scaled, batch_size, flip=True).to(DTYPES[dtype])
@@ -91,7 +91,7 @@ def encode_to_shards(
             beside.write_bytes(safetensors.torch.save(tensors, {_MARK: digest}))
         facts = {"of": digest, "shard": number, "split": split, "images": len(images), **moments}
         write_json(path.with_suffix(".json"), facts)
-    _write_statistics(folder, digest, len(shards), is_map=len(model.code_shape) > 1)
+    _write_statistics(folder, digest, shards.num, is_map=len(model.code_shape) > 1)
     return sum((_facts(folder, number, digest) or {}).get("images", 0) for number in own)
 
 

@@ -73,7 +73,8 @@ def decode_tiles(model: TilingModel, z: Tensor, batch_size: int = 256) -> Iterat
     factor, whole, tiles = _parted(model)
 
     def compute(rows: slice, columns: slice) -> Tensor:
-        return whole.decode(z[:, :, rows, columns], batch_size=batch_size)
+        image: Tensor = whole.decode(z[:, :, rows, columns], batch_size=batch_size)
+        return image
 
     return stitched(compute, z.shape[2:], tiles, factor, "decoding")
 
