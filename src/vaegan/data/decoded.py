@@ -120,7 +120,7 @@ class _Preparation:
         return self._data(train, test, entry.fingerprint, len(entry.unreadable))
 
     def _data(self, train: ImageSet, test: ImageSet, fingerprint: str, num_unreadable: int = 0) -> ImageData:
-        size = self.first and (self.first.height, self.first.width)
+        size = (self.first.height, self.first.width) if self.first else None
         more = (num_unreadable, self.collection.left_out, self.collection.notes, size, self.split.is_single)
         return ImageData(self.collection.name, train, test, fingerprint, *more)
 

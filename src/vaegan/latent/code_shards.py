@@ -163,7 +163,7 @@ def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool, stale:
         return
     if before:
         if not restart:
-            differing = [name for name in before | index if before.get(name) != index.get(name)]
+            differing = [name for name in {**before, **index} if before.get(name) != index.get(name)]
             what = f"of other images or with other settings ({', '.join(differing)})"
             raise UserError(f"{folder} holds codes {what}; choose a new folder or --overwrite")
         for shard in [shard for name in stale for shard in folder.glob(name)]:
