@@ -103,7 +103,6 @@ def test_npz_with_one_array_of_any_name(tmp_path, opened):
         (PIXELS[0, 0], "is not"),
         (np.zeros((2, 2000, 2000, 2000), np.bool_)[:0], "images are bool"),
         (PIXELS[:0], "has no images"),
-        (PIXELS[:1], "one image"),
         (PIXELS.astype(np.float32), "not within 0 to 1; set --data.range"),
         (np.full((4, 3, 3), np.nan), "not within 0 to 1; set --data.range"),
         (np.array([{}]), "not a readable array"),

@@ -178,11 +178,11 @@ class ImageData:
     original_size: tuple[int, int] | None = None
     is_single: bool = False
 
-    def check_held_out(self) -> None:
-        """Raise UserError if no image is held out."""
+    def check_held_out(self, where: str) -> None:
+        """Raise UserError if no image is held out; ``where`` they are."""
         if self.is_single:
             others = "".join(f"; left out: {what}" for what in self.left_out)
-            raise UserError(f"{self.name}: only one image{others}; training and evaluation need at least two")
+            raise UserError(f"{where}: only one image{others}; training and evaluation need at least two")
 
     @property
     def num_train(self) -> int:

@@ -64,7 +64,7 @@ def evaluate(
         UserError: if the model lacks a prior in `priors`, or the data do not fit.
     """
     start = time.perf_counter()
-    data.check_held_out()
+    data.check_held_out(data.name)
     chosen = _chosen_priors(model, priors)
     extractor = extractor or open_extractor(None, data, cache=cache)
     options: dict[str, Any] = {"num": num, "split": split, "seed": seed, "batch_size": batch_size, "cache": cache}

@@ -54,7 +54,7 @@ def set_up(
     place = located(config.data, resumed.path) if resumed else config.data
     pixels = recorded_pixels(resumed) if resumed else None
     data = world.once_per_machine(lambda: open_data(place, pixels=pixels), device)
-    data.check_held_out()
+    data.check_held_out(place.source)
     Shown(data.pixels, config.bands).checked(data.image_shape[0])
     for line in () if resumed else data.summary():  # before steps are timed; of a finished run it is not said
         log.info("%s", line)
