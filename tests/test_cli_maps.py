@@ -111,7 +111,7 @@ def test_reconstruct_and_encode_take_other_sizes(run, command, tmp_path):
     [
         (
             "reconstruct RUN --data.size 9x8",
-            "images of 9x8 (height x width) do not fit this model: it takes 8x8 and sides",
+            "images of 9x8 (height x width) do not fit this model: it takes 8x8, or sides",
         ),
         (
             "interpolate RUN --data.size 16",
@@ -124,7 +124,7 @@ def test_reconstruct_and_encode_take_other_sizes(run, command, tmp_path):
         ("encode RUN --data.size 16 --out x.parquet", "codes of images of another size are maps, not a table"),
         (
             "reconstruct RUN --data.size 16 --tile 7",
-            "tiles of 7 pixels do not fit this model; take another multiple of",
+            "tiles of 7 pixels do not fit this model; choose another multiple of",
         ),
         (
             "reconstruct WIDE --data.size 64x48",

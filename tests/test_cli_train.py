@@ -189,7 +189,10 @@ BAD = [
     ("--data.size x", "--data.size: 'x' is not allowed: must be a side in pixels (64) or height x"),
     ("--data.size 0", "--data.size: '0' is not allowed: must be a side in pixels (64) or height x"),
     ("--optim.clip x", "--optim.clip: 'x' is not allowed: must be a number or none"),
-    ("--data.channels 2", "digits: its images have 1, 3 or 4 channels, not 2 (--data.channels)"),
+    (
+        "--data.channels 2",
+        "digits: its images can have 1, 3 or 4 channels, not 2 (set by --data.channels or the model)",
+    ),
     ("--data.flip=maybe", "--data.flip: 'maybe' is not allowed: must be True or False"),
     ("--data.held-out 1", "--data.held-out: '1' is not allowed: must be less than 1"),
     ("--seed -1", "--seed: '-1' is not allowed: must be greater than or equal to 0"),

@@ -169,7 +169,7 @@ def test_what_is_of_something_else_is_refused_or_replaced(model, make_model, tmp
     # Process 1 replaces the index, but not shards of process 0, which may be writing new ones by now.
     encode_to_shards(model, shards(size=32), tmp_path, process=(1, 2), overwrite=True)
     assert (tmp_path / "latents-000004.safetensors").exists()
-    with pytest.raises(UserError, match=r"latents-000000\.json is of other images or another model"):
+    with pytest.raises(UserError, match=r"latents-000000\.json is of another model, images or options"):
         encode_to_shards(model, shards(size=32), tmp_path, process=(0, 2))
     encode_to_shards(model, shards(size=32), tmp_path, process=(0, 2), overwrite=True)
     assert not (tmp_path / "latents-000004.safetensors").exists()
@@ -224,11 +224,11 @@ def test_a_trainers_own_statistics_stay(maps, tmp_path, caplog):
     encode_to_shards(maps, shards(seed=1), tmp_path / "new")
     file = tmp_path / "latents_stats.pt"
     assert file.read_bytes() == (tmp_path / "new" / "latents_stats.pt").read_bytes()
-    assert "is not that of" not in caplog.text
+    assert "does not match" not in caplog.text
     file.write_bytes(b"theirs")
     encode_to_shards(maps, shards(), tmp_path, overwrite=True)
     assert file.read_bytes() == b"theirs"
-    assert "latents_stats.pt is not that of statistics.json; remove it" in caplog.text
+    assert "latents_stats.pt does not match statistics.json; remove it" in caplog.text
 
 
 def test_an_export_has_the_statistics_of_its_latents(maps, command, tmp_path):
@@ -338,9 +338,9 @@ def test_an_array_with_gaps_is_refused():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--flip", "--flip is of shards for diffusion models; add --format safetensors"),
+        ("--flip", "--flip applies to safetensors shards only; add --format safetensors"),
         ("--format safetensors --out a.npz", "--format safetensors writes a folder; give a name without an extension"),
-        ("--format safetensors --process 4/4", "name a process as R/N with R from 0 to N - 1, such as 0/4"),
+        ("--format safetensors --process 4/4", "give R/N with R from 0 to N - 1, such as 0/4"),
     ],
 )
 def test_mistakes(command, capsys, words, message):
@@ -351,4 +351,4 @@ def test_mistakes(command, capsys, words, message):
 def test_several_processes_write_shards_only(command, capsys, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert command("encode", "demo", "--out", "a.npz") == 2
-    assert "several processes write shards only: add --format safetensors" in capsys.readouterr().err
+    assert "several processes can write only safetensors shards; add --format safetensors" in capsys.readouterr().err

@@ -194,7 +194,7 @@ class TestHub:
             (Path("runs") / f"r{i}" / "config.yaml").touch()
         Path("runs", "other").mkdir()
         some = "runs/r0, runs/r1, runs/r2, runs/r3, runs/r4, ..."
-        told = rf"^runs is neither a run nor a saved model: name one of those in it, {some}$"
+        told = rf"^runs is neither a run nor a saved model: choose one of those in it, {some}$"
         with pytest.raises(UserError, match=told):
             load("runs")
 

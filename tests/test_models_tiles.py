@@ -100,10 +100,10 @@ def test_images_that_fit_into_a_tile_are_computed_whole():
 @pytest.mark.parametrize(
     ("model", "arguments", "words"),
     [
-        (lambda: build(latent="vector"), (16,), "tiles need codes that are maps, and those of this model are vectors"),
-        (lambda: build(), (18,), "tiles of 18 pixels do not fit this model; take another multiple of 4, at least 8"),
+        (lambda: build(latent="vector"), (16,), "the codes of this model are vectors, and tiles need maps"),
+        (lambda: build(), (18,), "tiles of 18 pixels do not fit this model; choose another multiple of 4, at least 8"),
         (lambda: build(), (4,), "tiles of 4 pixels do not fit"),
-        (lambda: build(), (16, 6), "an overlap of 6 pixels does not fit; take a multiple of 4 below 16"),
+        (lambda: build(), (16, 6), "an overlap of 6 pixels does not fit; choose a multiple of 4 below 16"),
         (lambda: build(), (16, 16), "an overlap of 16 pixels does not fit"),
     ],
 )

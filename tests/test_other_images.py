@@ -127,7 +127,7 @@ def test_pictures_show_chosen_bands():
         np.testing.assert_array_equal(shown(image)[0, 0], np.round(np.array(expected) / 257).astype(np.uint8))
     assert Shown()(image[..., :2].astype(np.uint8)).shape == (1, 1, 1)
     for bands in ((13,), (1, 2)):
-        with pytest.raises(UserError, match=r"--bands .*: name one channel, or three"):
+        with pytest.raises(UserError, match=r"--bands .*: give one channel, or three"):
             Shown(SIXTEEN, bands).checked(12)
 
 
@@ -300,7 +300,7 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch, head, extra):
     monkeypatch.setitem(sys.modules, {"tiff": "tifffile", "heic": "pillow_heif"}[extra], None)
     for i in range(3):
         (tmp_path / f"{i}.{extra}").write_bytes(head + bytes(20))
-    with pytest.raises(UserError, match=rf"need the extra {extra} .*pip install vaegan\[{extra}\]"):
+    with pytest.raises(UserError, match=rf"need the extra {extra} .*pip install 'vaegan\[{extra}\]'"):
         open_data(tmp_path, cache=tmp_path / "cache")
 
 

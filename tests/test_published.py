@@ -166,7 +166,7 @@ def test_a_command(grey, images_file, command, tmp_path, monkeypatch, words):
         ("reconstruct RUN", "name them with --data SOURCE"),
         ("attributes RUN --data IMAGES", "has neither labels nor attributes"),
         ("priors RUN --data IMAGES", "name one for the model with its priors"),
-        ("reconstruct FOLDER --data IMAGES", "name it as diffusers:FOLDER"),
+        ("reconstruct FOLDER --data IMAGES", "write it as diffusers:FOLDER"),
         ("reconstruct RUN/none --data IMAGES", "give diffusers: a folder, or the id owner/name"),
     ],
 )

@@ -138,7 +138,7 @@ def test_the_store_is_bounded(tmp_path, shards, opened):
         assert sorted(numbers(batches(data, 1, data.num_train))) == sorted(numbers(data.train.images))
         stored = sum(path.stat().st_size for path in (tmp_path / "cache/streams/shards").iterdir())
         assert stored <= 3.9 * size
-        with pytest.raises(UserError, match=r"shuffle-window 1000 needs .* lower the one or raise the other"):
+        with pytest.raises(UserError, match=r"shuffle-window 1000 needs .* lower the window or raise the store size"):
             batches(opened(source, store_size=limit, shuffle_window=1000), 6, 3)
         with pytest.raises(UserError, match="no room for its"):
             opened(source, store_size=0.5 * size / 1e9, cache=tmp_path / "other")
@@ -151,7 +151,7 @@ def test_a_request_that_fails_is_tried_again(tmp_path, shards, opened, caplog):
         served.fails["/train-002.tar"] = [503, 500]
         assert opened(address).num_train
         served.fails["/train-002.tar"] = [503, 500, 503]
-        with pytest.raises(UserError, match=r"^http://127.*002.tar: HTTP 503, 3 times; repair"):
+        with pytest.raises(UserError, match=r"^http://127.*002.tar: HTTP 503, in 3 attempts; repair"):
             opened(address, cache=tmp_path / "other")
     assert "train-002.tar: HTTP 503; trying again" in caplog.text
     assert "secret" not in caplog.text
@@ -171,7 +171,7 @@ def test_a_shard_that_cannot_be_had_is_replaced_and_named(tmp_path, shards, open
             data = opened(source, max_unreadable=0.5)
             seen.append(numbers(together(data, 10, data.num_train // 10, world=world)))
         shutil.rmtree(cache)
-        with pytest.raises(UserError, match=r"cannot be read, the last of them .* more than --data.max-unreadable 0.1"):
+        with pytest.raises(UserError, match=r"cannot be read, most recently .* more than --data.max-unreadable 0.1"):
             batches(opened(source, max_unreadable=0.1), 10, data.num_train // 10)
     assert seen[0] == seen[1]
     following = whole[:]
@@ -232,8 +232,8 @@ def test_images_keep_their_type(tmp_path, opened):
     ("source", "said"),
     [
         ("digits", "--data.stream reads .tar shards, not digits"),
-        ("ftp://host/a.tar", "ftp://host/a.tar: addresses start with http://"),
-        ("http://host/*.tar", "name remote shards with braces"),
+        ("ftp://host/a.tar", "ftp://host/a.tar: unknown scheme; use http://"),
+        ("http://host/*.tar", "give remote shards with braces"),
         ("missing-{0..3}.tar", "missing-0.tar: no such file"),
     ],
 )
@@ -243,7 +243,7 @@ def test_what_cannot_be_streamed_is_refused(opened, source, said):
 
 
 def test_an_address_needs_the_stream(opened):
-    with pytest.raises(UserError, match=r"an address as --data needs --data.stream"):
+    with pytest.raises(UserError, match=r"--data with an address needs --data.stream"):
         opened("https://host/a.tar", stream=False)
 
 

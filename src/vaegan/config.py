@@ -116,11 +116,11 @@ class DataSettings(Settings):
     size: Annotated[ImageSize | None, Field(title="SIDE|HxW")] = None
     """Resize images to this side, or to height x width such as 48x64; default: the source's own size."""
     channels: Annotated[int, Field(gt=0, le=1024)] | None = None
-    """1 for grey, 3 for colour, 4 for colour with transparency, which is otherwise laid on white; another number only
-    if the source has just as many. Default: as in the source."""
+    """1 for grey, 3 for colour, 4 for colour with transparency, which is otherwise composited on white; any other
+    number must be that of the source. Default: as in the source."""
     range: tuple[FiniteFloat, FiniteFloat] | None = None
-    """LOW HIGH: the numbers in the files that are black and white, or in general 0 and 1. Default: the whole range of
-    8 or 16 bits, and 0 to 1 of floats."""
+    """LOW HIGH: the pixel values in the files that become 0 (black) and 1 (white). Default: the whole range of 8 or 16
+    bits; 0 to 1 for floats."""
     crop: Literal["center", "none"] = "center"
     """'center' crops the largest centred square, or rectangle of the shape of --data.size, before resizing; 'none'
     resizes the whole image, which may distort it, and without --data.size keeps its own shape."""
@@ -133,32 +133,32 @@ class DataSettings(Settings):
     held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Share of the images of a folder or array that are held out, chosen by a hash of the file name (or index)."""
     max_unreadable: Share = 0.05
-    """Share of unreadable files above which training does not start."""
+    """Share of unreadable files above which training does not start, or with `stream` stops."""
     limit: PositiveInt | None = None
     """Use only this many training images, for quick trials. Synthetic sources can also generate more than usual."""
     workers: Annotated[int, Field(gt=0, le=256)] | None = None
     """Processes that decode images; default: the number of cores."""
     cache: Path | None = None
-    """Folder for decoded images; default: ~/.cache/vaegan."""
+    """Folder for decoded images and fetched shards; default: ~/.cache/vaegan."""
     stream: bool = False
-    """Read .tar shards while training, fetched as they are needed, instead of decoding all images first. They may lie
-    on a web server or in a bucket (S3, Google); braces name several: train-{000..099}.tar."""
+    """Read .tar shards during training, fetched as they are needed, instead of decoding all images first. They may be
+    on a web server or in a bucket (S3, Google Cloud); braces stand for several: train-{000..099}.tar."""
     store_size: PositiveFloat = 20.0
-    """With `stream`: GB of remote shards that stay in the cache at most; the ones not used for longest are dropped."""
+    """With `stream`: maximum GB of remote shards in the cache; the least recently used are dropped."""
     shuffle_window: PositiveInt = 16_384
-    """With `stream`: after the shards are shuffled, images are shuffled within windows of this many."""
+    """With `stream`: the shards are shuffled, then the images within windows of this many."""
     held_out_by: Literal["auto", "name", "shard"] = "auto"
     """With `stream`: hold out images by a hash of their names, or whole shards by a hash of theirs. 'auto' is 'shard'
-    where an index.json beside the shards counts their images, else 'name', for which each shard is listed once."""
+    where an index.json beside the shards counts their images, else 'name', for which each shard is read once first."""
 
     @model_validator(mode="after")
     def _refuse_other_streams(self) -> Self:
         if self.stream and self.source and not self.source.lower().partition("?")[0].endswith(".tar"):
             raise ValueError(
-                f"--data.stream reads .tar shards, not {self.source}; name these, or set --data.stream false"
+                f"--data.stream reads .tar shards, not {self.source}; give shards as --data, or set --data.stream false"
             )
         if not self.stream and "://" in self.source:
-            raise ValueError("an address as --data needs --data.stream, and names .tar shards")
+            raise ValueError("--data with an address needs --data.stream, which reads .tar shards")
         return self
 
     @model_validator(mode="after")
@@ -471,7 +471,7 @@ class Config(Settings):
     Default: the first of one or two channels, else the first three."""
     init_from: Annotated[str | None, Field(title="RUN")] = None
     """Start from the weights of this model: a run, a saved model, an id on the hub, or diffusers:PLACE. The settings of
-    encoder and decoder come from it; a discriminator that it does not have starts new."""
+    encoder and decoder come from it; a discriminator that it does not have starts with new weights."""
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()
@@ -514,8 +514,8 @@ def _contradictions(config: Config) -> Iterator[str]:
     yield from _phase_contradictions(config)
     if config.data.stream and model.condition != "none":
         yield (
-            f"--data.stream gives no {model.condition}, which --model.condition {model.condition} needs; set it to "
-            "none, or --data.stream to false"
+            f"--data.stream gives no {model.condition}, which --model.condition {model.condition} needs; set "
+            "--model.condition none or --data.stream false"
         )
     if config.train.pretrain_epochs and not has_encoder:
         yield f"--train.pretrain-epochs trains an encoder, which {kind} does not have; set it to 0"

@@ -138,7 +138,7 @@ class ImageRange(NamedTuple):
 class Shown:
     """How images are shown: the format of their numbers, and which channels, from 1, are grey or red, green, blue.
 
-    Without bands: the first of one or two channels, else the first three; with opacity, laid on white.
+    Without bands: the first of one or two channels, else the first three; with opacity, composited on white.
     """
 
     pixels: PixelFormat = BYTES
@@ -148,7 +148,7 @@ class Shown:
         """Return this; UserError if images of so many channels lack one of the bands."""
         if self.bands and (len(self.bands) not in (1, 3) or max(self.bands) > num_channels):
             given, of = ",".join(map(str, self.bands)), f"1 to {num_channels}"
-            raise UserError(f"--bands {given}: name one channel, or three as red, green and blue, each from {of}")
+            raise UserError(f"--bands {given}: give one channel, or three as red, green and blue, each from {of}")
         return self
 
     def places(self, num_channels: int) -> list[int]:

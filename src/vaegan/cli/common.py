@@ -47,7 +47,7 @@ ShownBands = Annotated[
 TileSide = Annotated[
     PositiveInt | None,
     Arg("SIDE", default="no tiles"),
-    Field(description="Compute larger images in tiles of this side, in pixels, if the model's codes are maps."),
+    Field(description="Compute larger images in tiles of this side, in pixels; for models whose codes are maps."),
 ]
 
 
@@ -88,7 +88,7 @@ def open_run(options: PictureOptions, *, any_size: bool = False) -> "OpenedRun":
 
     size, own = getattr(options, "data", DataSettings()).size, data_of_run(options.run).size
     if not any_size and None not in (size, own) and size != own:
-        raise UserError(f"--data.size {size}: this command shows images in the size of the model, {own}; leave it out")
+        raise UserError(f"--data.size {size}: this command works in the size of the model, {own}; leave it out")
     return OpenedRun(
         options.run,
         data=getattr(options, "data", None),

@@ -1,4 +1,4 @@
-"""``vaegan encode``: codes of a whole source to a file."""
+"""``vaegan encode``: codes of a whole source, to a file or to shards."""
 
 import os
 import re
@@ -18,7 +18,7 @@ class Options(DataPictureOptions):
 
     Images are encoded in shards; after an interruption the same command resumes after the last finished shard. Memory
     use does not grow with the number of images. A model whose codes are maps takes any --data.size whose sides are
-    multiples of its factor (4 in kl-f4); others only their own.
+    multiples of its downsampling factor (4 for kl-f4); other models take only their own size.
     """
 
     out: Annotated[Path | None, Arg("FILE", default="RUN/pictures/codes.npz")] = None
@@ -28,18 +28,18 @@ class Options(DataPictureOptions):
     split: Literal["all", "test", "train"] = "all"  # type: ignore[assignment]
     """All images, the held-out ones, or the training images."""
     scaled: bool = False
-    """Codes for a diffusion model: maps in their shape, times the latent scale factor, log variances to match."""
+    """Codes for a diffusion model: maps, times the latent scale factor, with log variances to match."""
     tile: TileSide = None
     shard: Count = 8192
-    """Images per shard; of a stream the shards of codes are those of the images."""
-    format: Annotated[Literal["safetensors"] | None, Arg(default="by the ending of --out")] = None
+    """Images per shard; with a stream, each shard of images gives one shard of codes."""
+    format: Annotated[Literal["safetensors"] | None, Arg(default="from the extension of --out")] = None
     """Write latents as a folder of safetensors shards, by one process or many (torchrun, a SLURM array)."""
     dtype: Annotated[Literal["fp32", "fp16", "bf16"] | None, Arg(default="fp32")] = None
     """Number format of the latents in safetensors shards."""
     flip: bool = False
     """Also write latents of the images mirrored left to right, in safetensors shards."""
-    process: Annotated[str | None, Arg("R/N", default="as torchrun or SLURM says")] = None
-    """Make only the safetensors shards i with i mod N = R."""
+    process: Annotated[str | None, Arg("R/N", default="from torchrun or SLURM")] = None
+    """Be process R of N: make only the safetensors shards i with i mod N = R."""
 
 
 defaults = run_defaults
@@ -56,7 +56,7 @@ def run(options: Options) -> None:
     if out.suffix == ".parquet":
         import_pyarrow()
         if options.scaled:
-            raise UserError("scaled codes are maps, not a table; end --out in .npz or nothing (a folder)")
+            raise UserError("scaled codes are maps and do not fit a table; end --out in .npz or nothing (a folder)")
     opened = open_run(options, any_size=True)
     if options.scaled:
         assert opened.model().scale_factor  # or say that there is none
@@ -64,7 +64,7 @@ def run(options: Options) -> None:
     data = opened.data()
     if out.suffix == ".parquet" and data.image_shape != opened.model().image_shape:
         raise UserError(
-            "codes of images of another size are maps, not a table; end --out in .npz or nothing (a folder)"
+            "codes of images of other sizes are maps and do not fit a table; end --out in .npz or nothing (a folder)"
         )
     if isinstance(data, StreamedData) and not options.num:
         shards = stream_shards(data, options.split)
@@ -83,14 +83,14 @@ def run(options: Options) -> None:
 
 
 def _process(options: Options) -> tuple[int, int]:
-    """Return (r, n), which process this is, and of how many; UserError if --process says neither."""
+    """Return (r, n), which process this is, and of how many; UserError if --process is not R/N."""
     from ..distributed import share_of_work
 
     if options.process is None:
         return share_of_work(os.environ)
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", options.process)
     if match is None or int(match[1]) >= int(match[2]):
-        raise UserError(f"--process {options.process}: name a process as R/N with R from 0 to N - 1, such as 0/4")
+        raise UserError(f"--process {options.process}: give R/N with R from 0 to N - 1, such as 0/4")
     return int(match[1]), int(match[2])
 
 
@@ -104,9 +104,9 @@ def _output(options: Options) -> tuple[Path, bool]:
     if not options.format:
         for name in ("dtype", "flip", "process"):
             if getattr(options, name):
-                raise UserError(f"--{name} is of shards for diffusion models; add --format safetensors")
+                raise UserError(f"--{name} applies to safetensors shards only; add --format safetensors")
         if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-            raise UserError("several processes write shards only: add --format safetensors")
+            raise UserError("several processes can write only safetensors shards; add --format safetensors")
     if out.suffix not in _ENDINGS:
         raise UserError(f"cannot tell from {out} what to write; end it in .npz, .parquet or nothing (a folder)")
     if out.is_dir() if out.suffix else out.is_file():

@@ -22,8 +22,8 @@ _NUM_IN_A_PICTURE = 64
 class Options(DataPictureOptions):
     """Show originals beside their reconstructions: by default held-out images of the data the run was trained on.
 
-    A model whose codes are maps takes any --data.size whose sides are multiples of its factor (4 in kl-f4); others only
-    their own.
+    A model whose codes are maps takes any --data.size whose sides are multiples of its downsampling factor (4 for
+    kl-f4); other models take only their own size.
     """
 
     num: Annotated[Count | None, Arg(default="64, and all images into .npz or a folder")] = None  # type: ignore[assignment]  # wider than the base on purpose

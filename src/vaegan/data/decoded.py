@@ -59,8 +59,8 @@ def resolve_target(header: ImageHeader, settings: DataSettings, pixels: PixelFor
         height = width = min(height, width, settings.crop_size or height)
     own, channels = header.channels, settings.channels or header.channels or (3 if header.colour else 1)
     if channels not in ((1, 3, 4) if own is None else (own, {1: 3, 3: 1}.get(own))):
-        have = f"{own} channels" if own else "1, 3 or 4 channels"
-        raise UserError(f"{settings.source}: its images have {have}, not {channels} (--data.channels)")
+        have = f"have {own} channel{'s' * (own > 1)}" if own else "can have 1, 3 or 4 channels"
+        raise UserError(f"{settings.source}: its images {have}, not {channels} (set by --data.channels or the model)")
     pixels = pixels or PixelFormat.of(header.depth, settings.range)
     pixels = replace(pixels, alpha=channels == 4 and header.alpha)
     return Target(height, width, channels, settings.crop, settings.crop_size, pixels, settings.range)
@@ -212,9 +212,9 @@ def _common_header(where: str, headers: set[ImageHeader], settings: DataSettings
     if len(channels) > 1 and channels <= {None, 1, 3}:
         channels = {3 if is_colour else 1}
     if len(channels) > 1 or (len(depths) > 1 and ("float32" in depths or settings.range)):
-        kinds = sorted({f"{header.depth} of {header.channels or 'up to 4'} channels" for header in headers})
-        raise UserError(f"{where}: images differ in type or channels ({', '.join(kinds)}); make them alike")
+        kinds = sorted({f"{header.depth}, channels: {header.channels or '1, 3 or 4'}" for header in headers})
+        raise UserError(f"{where}: images differ ({'; '.join(kinds)}); convert them to one type")
     if len(depths) > 1:
-        log.warning("%s: some images have 16 bits and others 8: all are read as 8 bits", where)
+        log.warning("%s: some images have 16 bits, others 8; all are read as 8 bits", where)
     depth = depths.pop() if len(depths) == 1 else BYTES.dtype
     return ImageHeader(1, 1, is_colour, channels.pop(), depth, any(header.alpha for header in headers))

@@ -1,7 +1,7 @@
 """One image -> one array: upright, without transparency, cropped, resized.
 
-Grey, RGB, CMYK and palette images become grey or RGB; transparent ones are laid on white, unless four channels are
-wanted; the EXIF orientation is applied. Images of 16 bits, of floats or of more channels keep their numbers, unless
+Grey, RGB, CMYK and palette images become grey or RGB; transparent ones are composited on white, unless four channels
+are wanted; the EXIF orientation is applied. Images of 16 bits, of floats or of more channels keep their numbers, unless
 another type is wanted (65535 -> 255). Resizing is Pillow's Lanczos filter with its support scaled to the reduction, so
 nothing aliases.
 """
@@ -34,7 +34,7 @@ GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class UnfitError(ValueError):
-    """An image cannot be what is wanted of it: it has other channels."""
+    """An image does not have the wanted channels."""
 
 
 class OutOfRangeError(UnfitError):

@@ -51,7 +51,7 @@ class ArrayImage:
         self.height, self.width, self.channels = shape
         self.depth: Depth = depth_of(dtype)
         if self.height * self.width * max(1.0, self.channels / 4) > MAX_PIXELS or self.channels > MAX_CHANNELS:
-            raise ValueError(f"{self.width}x{self.height} pixels of {self.channels} channels are too large")
+            raise ValueError(f"{self.width}x{self.height} pixels with {self.channels} channels are too large")
 
     def read(self) -> Numbers:
         """Return the numbers `(H, W, C)` in their type; floats as float32 or float64, as stored."""
@@ -73,7 +73,7 @@ def depth_of(dtype: np.dtype[Any]) -> Depth:
     if dtype.kind == "f":
         return "float32"
     if dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"its numbers are {dtype}; save them as uint8, uint16 or float32")
+        raise ValueError(f"its values are {dtype}; save them as uint8, uint16 or float32")
     return cast(Depth, dtype.newbyteorder("=").name)
 
 
@@ -126,7 +126,7 @@ def _import(module: str, extra: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UserError(f"{what} images need the extra {extra} ({error}); pip install vaegan[{extra}]") from error
+        raise UserError(f"{what} images need the extra {extra} ({error}): pip install 'vaegan[{extra}]'") from error
 
 
 def _open_tiff(file: Any) -> Opened:

@@ -161,9 +161,9 @@ def _labels(beside: Sequence[_Beside], read: _Read, where: str) -> tuple[NDArray
     try:
         numbers = [int(read(files[_CLASS])) for files in beside]
     except KeyError as error:
-        raise UserError(f"{where}: some images have a .{_CLASS} beside them and some do not") from error
+        raise UserError(f"{where}: some images have a .{_CLASS} beside them and some do not; add the others") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{where}: a .{_CLASS} is not a whole number ({error})") from error
+        raise UserError(f"{where}: a .{_CLASS} is not a whole number ({error}); correct it") from error
     return index_labels(numbers)
 
 
@@ -171,7 +171,7 @@ def _values(read: _Read, place: Place, where: str) -> dict[str, Any]:
     try:
         values = json.loads(read(place))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{where}: a .{_JSON} cannot be read ({error})") from error
+        raise UserError(f"{where}: a .{_JSON} cannot be read ({error}); correct it") from error
     if not isinstance(values, dict):
-        raise UserError(f"{where}: a .{_JSON} is not an object")
+        raise UserError(f"{where}: a .{_JSON} is not an object; correct it")
     return values

@@ -21,15 +21,15 @@ from .latent_shards import latents_of
 
 
 class BatchEncoder:
-    """Replaces a column of images by their latents, the same as `vaegan encode` writes; each worker loads the model.
+    """Replaces a column of images with their latents, as `vaegan encode` writes them; each worker loads the model.
 
     Args:
         model: a run folder, the folder of a saved model, or an id on the hub.
-        column: of images: files as bytes, or arrays `(H, W, C)` or `(H, W)`; cropped and resized as the run's
+        column: the images: files as bytes, or arrays `(H, W, C)` or `(H, W)`; cropped and resized as the run's
             images, unless they have the model's size.
         scaled: multiply latents by the model's scale factor.
         flip: add latents of the images mirrored left to right.
-        device: 'cuda' where there is one, else 'cpu', if None.
+        device: 'cuda' if available, else 'cpu', if None.
         batch_size: images computed at a time.
 
     Raises:

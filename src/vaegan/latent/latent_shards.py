@@ -1,17 +1,17 @@
-"""Latents of many images as shards of safetensors, made by one process or by many that need not know of each other.
+"""Latents of many images as shards of safetensors, made by one process or by several that do not communicate.
 
 Output shard i has the images of input shard i. Process r of n makes the shards with i mod n = r: first
-``latents-000007.safetensors``, whole, then ``latents-000007.json``, which says of what model and images it is. What has
-both is finished and is not made again, by however many processes. Where all are, the last process to see it merges the
-shards' statistics, in their order, to ``statistics.json``, and of maps writes them to ``latents_stats.pt`` as well, as
-LightningDiT reads them; so all files are the same for every n.
+``latents-000007.safetensors``, whole, then ``latents-000007.json``, which records the model and images. A shard with
+both is finished and is not made again, whatever n is. The process that finds all shards finished merges their
+statistics, in order, into ``statistics.json`` and, where codes are maps, into ``latents_stats.pt``, which LightningDiT
+reads. All files are the same for every n.
 
 | tensor | what |
 |---|---|
-| latents | `(N, C, h, w)`, or `(N, Z)` where codes are vectors: mu, times the latent scale factor if asked |
-| latents_flip | the same of the images mirrored left to right, if asked |
-| labels | int64 `(N,)`, where there are any |
-| names | uint8, the names of the images in UTF-8, a line each |
+| latents | `(N, C, h, w)`, or `(N, Z)` where codes are vectors: mu, times the latent scale factor with ``scaled`` |
+| latents_flip | with ``flip``, the same of the images mirrored left to right |
+| labels | int64 `(N,)`, if there are any |
+| names | uint8, the names of the images in UTF-8, one per line |
 """
 
 import contextlib
@@ -136,11 +136,11 @@ def statistics_of(folder: Path, model: Model) -> dict[str, Any]:
     if not statistics:
         raise UserError(f"{folder} has no {STATISTICS_NAME}; finish `vaegan encode RUN --format safetensors` there")
     if index.get("model") != encoder_digest(model):
-        raise UserError(f"{folder} holds latents of another model, or in tiles; encode the images with this one")
+        raise UserError(f"{folder} holds latents of another model, or in tiles; encode the images with this model")
     if index.get("scale") is not None:
         raise UserError(f"{folder} holds scaled latents; encode without --scaled")
     if not all(std > 0.0 for std in statistics["std"]):
-        raise UserError(f"{folder}: a latent channel is constant, nothing can scale it; train the model further")
+        raise UserError(f"{folder}: a latent channel is constant and cannot be scaled; train the model further")
     own = {"latents_mean": statistics["mean"], "latents_std": statistics["std"]}
     return {**own, "scale_factor": 1.0, "shift_factor": None}
 
@@ -162,7 +162,7 @@ def _write_statistics(folder: Path, digest: str, num_shards: int, *, is_map: boo
         return
     path, content = folder / _FOR_TRAINERS, _for_trainers(whole["mean"], std)
     if path.is_file() and path.read_bytes() != content:
-        _log.warning("%s is not that of %s; remove it to have it written", path, STATISTICS_NAME)
+        _log.warning("%s does not match %s; remove it and run the same command again", path, STATISTICS_NAME)
     elif not path.is_file():
         with written_beside(path) as beside:
             beside.write_bytes(content)
@@ -199,9 +199,9 @@ def _mark(path: Path) -> str | None:
 
 
 def _clear_foreign(folder: Path, digest: str, process: tuple[int, int], *, overwrite: bool) -> None:
-    """Remove what stands in the places of this process's shards and is of something else; UserError if it may not be.
+    """Remove this process's shards that were made from something else; UserError if they may not be replaced.
 
-    Other processes may already have written theirs, which is why each removes its own.
+    Each process removes only its own, as others may already have written theirs.
     """
     rank, size = process
     for path in sorted(folder.iterdir()):  # .json first: without it a shard counts as unfinished
@@ -212,7 +212,7 @@ def _clear_foreign(folder: Path, digest: str, process: tuple[int, int], *, overw
         if of is None:
             raise UserError(f"{path} was not written by this command; move it away or choose a new folder")
         if not overwrite:
-            raise UserError(f"{path} is of other images or another model; choose a new folder or --overwrite")
+            raise UserError(f"{path} is of another model, images or options; choose a new folder or --overwrite")
         remove(path)
     statistics = read_mapping(folder / STATISTICS_NAME)
     if overwrite and statistics.get("of", digest) != digest:

@@ -125,7 +125,7 @@ class InferenceModel(nn.Module):
         if self.code_shape_of(size) is None:
             own, wrong = ("x".join(map(str, each)) for each in (self.image_shape[1:], size))
             more = (
-                f" and sides that are multiples of {self.factor}" if self.factor else " only, as its codes are vectors"
+                f", or sides that are multiples of {self.factor}" if self.factor else " only, as its codes are vectors"
             )
             raise UserError(f"images of {wrong} (height x width) do not fit this model: it takes {own}{more}")
 
@@ -141,7 +141,7 @@ class InferenceModel(nn.Module):
 
         >>> model.tiled(64)
         Traceback (most recent call last):
-        vaegan.errors.UserError: tiles need codes that are maps, and those of this model are vectors; leave tiles out
+        vaegan.errors.UserError: the codes of this model are vectors, and tiles need maps; leave out --tile
         """
         model = copy.copy(self)  # which shares the networks
         model.tiles = checked_tiles(self, tile, overlap)

@@ -34,13 +34,13 @@ def checked_tiles(model: TilingModel, side: int, overlap: int | None) -> Tiles:
     """Return tiles for a model, which overlap by a quarter if None; UserError if it cannot take them."""
     factor = model.factor
     if factor is None:
-        raise UserError("tiles need codes that are maps, and those of this model are vectors; leave tiles out")
+        raise UserError("the codes of this model are vectors, and tiles need maps; leave out --tile")
     if side < 2 * factor or side % factor or model.code_shape_of((side, side)) is None:
         least = f"another multiple of {factor}, at least {2 * factor}"
-        raise UserError(f"tiles of {side} pixels do not fit this model; take {least}")
+        raise UserError(f"tiles of {side} pixels do not fit this model; choose {least}")
     overlap = max(1, side // factor // 4) * factor if overlap is None else overlap
     if overlap % factor or not 0 <= overlap < side:
-        raise UserError(f"an overlap of {overlap} pixels does not fit; take a multiple of {factor} below {side}")
+        raise UserError(f"an overlap of {overlap} pixels does not fit; choose a multiple of {factor} below {side}")
     return Tiles(side, overlap)
 
 

@@ -85,7 +85,7 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
     assert start is not None
     source = load(start)
     if (source.info.get("condition") or {}).get("names") != (model.info.get("condition") or {}).get("names"):
-        raise UserError(f"--init-from {start} has other conditions than these images; train without --model.condition")
+        raise UserError(f"--init-from {start} was trained with other conditions; train without --model.condition")
     for part in PARTS:
         ours, theirs = model.parts.get(part), source.parts.get(part)
         is_frozen = config.is_frozen(part)
@@ -101,7 +101,7 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
             continue
         why = f"{start} has none" if theirs is None else f"that of {start} has other layers"
         if is_frozen or (theirs is not None and part != "discriminator"):
-            remedy = f"add {part} to --train.parts" if is_frozen else "name another"
+            remedy = f"add {part} to --train.parts" if is_frozen else "choose another model"
             raise UserError(f"--init-from {start}: the {part} cannot be taken from it, {why}; {remedy}")
         yield f"{part}: new weights, {why}"
     if config.is_frozen("encoder"):
@@ -109,7 +109,7 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
 
 
 def facts_of_codes(model: "Model") -> dict[str, Any]:
-    """Return what `start_from` has taken over beside weights."""
+    """Return what `start_from` has taken over besides weights."""
     return {name: model.info[name] for name in _OF_CODES if name in model.info}
 
 

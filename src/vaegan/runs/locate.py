@@ -65,7 +65,7 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
         return Place(folder / BEST, folder, "best")
     above = folder if which == "best" else folder.parent
     if which == "best" or (folder.name == BEST and not folder.exists() and (above / SETTINGS).is_file()):
-        raise UserError(f"{above} has no best model; train it with --train.best-metric fd, or take its last one")
+        raise UserError(f"{above} has no best model; train it with --train.best-metric fd, or use its last model")
     if _is_model(folder):
         _refuse_published(folder, str(path))
         resolved = folder.resolve()
@@ -83,7 +83,7 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
         inside = [str(path) for path in _models_in(folder)]
         why = f"no {MODEL_CONFIG} in it or in its {MODEL} folder"
         if inside:
-            why = f"name one of those in it, {', '.join(inside[:5])}{', ...' if len(inside) > 5 else ''}"
+            why = f"choose one of those in it, {', '.join(inside[:5])}{', ...' if len(inside) > 5 else ''}"
         raise UserError(f"{folder} is neither a run nor a saved model: {why}")
     hint = _near(folder)
     # 'runs/one' looks like a hub id too, but where the folder 'runs' or one much like it exists it is taken as a run.
@@ -119,7 +119,7 @@ def _published(name: str, hub: dict[str, Any]) -> Path:
 def _refuse_published(folder: Path, name: str) -> None:
     """Raise UserError if a folder is in diffusers' layout: commands would write ours beside it."""
     if DIFFUSERS_CLASS in read_mapping(folder / MODEL_CONFIG):
-        raise UserError(f"{name} is a model in diffusers' layout; name it as {PUBLISHED}{name}")
+        raise UserError(f"{name} is a model in diffusers' layout; write it as {PUBLISHED}{name}")
 
 
 def _near(folder: Path) -> str:

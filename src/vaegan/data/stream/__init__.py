@@ -1,7 +1,7 @@
 """Images streamed from .tar shards, local or remote, which are fetched as they are needed and never all decoded.
 
-Training reads its batches from the shards (`reader`, in the `order`). All else works on two samples of bounded size,
-of training images and of held-out ones, which are copied into one .tar in the cache and decoded like any other source.
+Training reads its batches from the shards (`reader`, in the `order`). All else works on two subsets of bounded size, of
+training images and of held-out ones, which are copied into one .tar in the cache and decoded like any other source.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ from .store import ShardStore, Unavailable, is_remote, shown
 
 log = logging.getLogger("vaegan")
 NUM_TRAIN, NUM_TEST = 10_000, 2_000
-"""Images, at most, of the two samples."""
-_SPREAD = 4  # shards that a sample comes from at least, if there are so many
+"""Maximum numbers of images in the two subsets."""
+_SPREAD = 4  # a subset comes from at least this many shards, if there are as many
 
 
 @dataclass(frozen=True)
 class StreamedData(ImageData):
-    """A data set whose training images are streamed: ``train`` and ``test`` are samples of bounded size."""
+    """A data set whose training images are streamed: ``train`` and ``test`` are subsets of bounded size."""
 
     stream: ShardReader = field(kw_only=True)
 
@@ -46,13 +46,13 @@ class StreamedData(ImageData):
         """Return two lines on what the data are."""
         images, labels = super().summary()
         shards = f"streamed from {len(self.stream.index.urls):,} shards"
-        return f"{images}; {shards}; {len(self.train):,} stand for them where all would be needed", labels
+        return f"{images}; {shards}; priors, scores and views use {len(self.train):,} of them", labels
 
 
 def open_stream(
     settings: DataSettings, on_progress: Progress | None = None, pixels: PixelFormat | None = None
 ) -> StreamedData:
-    """Open shards to be read while training; UserError if they cannot be had."""
+    """Open shards that are read during training; UserError if they are unavailable."""
     folder = cache_folder(settings.cache) / "streams"
     store = ShardStore(folder / "shards", settings.store_size * 1e9)
     index = read_index(settings, store)
@@ -67,7 +67,7 @@ def open_stream(
 
 
 def _samples(index: ShardIndex, store: ShardStore, folder: Path) -> Path:
-    """Return a .tar with samples of both sides in its folders train and test, made if it is missing."""
+    """Return a .tar with the subsets in its folders train and test, made if it is missing."""
     left, counts = {"train": NUM_TRAIN, "test": NUM_TEST}, {"train": index.train, "test": index.test}
     most = {side: -(-num // _SPREAD) for side, num in left.items()}
     chosen: list[tuple[int, dict[str, int]]] = []  # shards, and how many of each side
@@ -81,18 +81,18 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path) -> Path:
     key = hashlib.sha256(repr([index.fingerprint(), facts, stamps]).encode()).hexdigest()[:32]
     path = folder / f"{key}.tar"
     if not path.is_file():
-        log.info("%s: copying samples from %d of its shards", shown(index.urls[0]), len(chosen))
+        log.info("copying images for priors, scores and views from %d of %d shards", len(chosen), len(index.urls))
         with written_beside(path) as beside, tarfile.open(beside, "w") as out:
             for shard, nums in chosen:
                 try:
                     _copy(index, store, shard, nums, out)
                 except Unavailable as error:
-                    raise UserError(f"{error}; try again later, or leave it out") from error
+                    raise UserError(f"{error}; try again later, or leave this shard out of --data") from error
     return path
 
 
 def _copy(index: ShardIndex, store: ShardStore, shard: int, nums: dict[str, int], out: tarfile.TarFile) -> None:
-    """Copy so many images of each side of a shard, with what is beside them, under names that no other shard has."""
+    """Copy some images of each side of a shard, with their .cls and .json, under names that no other shard has."""
     file, table, files = using(
         store, index.urls[shard], lambda path, listing: (path.open("rb"), np.load(listing), members(0, path))
     )

@@ -1,8 +1,8 @@
 """Which shards a stream has, and how many images each: from a .json beside them, or counted once.
 
 The .json is webdataset's ``index.json``: ``{"shardlist": [{"url": "train-000.tar", "nsamples": 10000}, ...]}``. It
-counts samples but does not name them, so whole shards are held out. Where there is none each shard is listed once, and
-images are held out by a hash of their names, like those of a folder.
+counts images but does not name them, so whole shards are held out. Without it each shard is listed once, and images are
+held out by a hash of their names, like those of a folder.
 """
 
 import contextlib
@@ -65,12 +65,12 @@ def shard_name(url: str) -> str:
 
 
 def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
-    """Return the shards that a source names, counted if need be; UserError if they cannot be had or have no images."""
+    """Return the shards that a source names, counted if need be; UserError if they are unavailable or empty."""
     source = settings.source
     if is_remote(source):
         urls = list(itertools.islice(unbraced(source), _MOST + 1))
         if len(urls) > _MOST or "*" in source:
-            raise UserError(f"{shown(source)}: name remote shards with braces, such as train-{{0000..0099}}.tar")
+            raise UserError(f"{shown(source)}: give remote shards with braces, such as train-{{0000..0099}}.tar")
     else:
         urls = [os.path.abspath(path) for path in expand(str(Path(source).expanduser()))]  # noqa: PTH100, keeps links
     known = _beside(urls, settings, store)
@@ -83,16 +83,16 @@ def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
     train = counts - test
     if not train.sum() or not test.sum():
         what = "hold out" if train.sum() else "train on"
-        raise UserError(f"{shown(source)}: of {counts.sum():,} images none to {what}; change --data.held-out")
+        raise UserError(f"{shown(source)}: none of {counts.sum():,} images is left to {what}; change --data.held-out")
     if settings.limit is not None:
         train = np.clip(settings.limit - (np.cumsum(train) - train), 0, train)
     return ShardIndex(urls, train, test, share)
 
 
 def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> Positions | None:
-    """Return the samples of each shard as index.json beside the first one says; None if there is none.
+    """Return the number of images of each shard from index.json beside the first one; None if there is none.
 
-    A remote one is read once, so that a run opens where the server is out of reach.
+    A remote one is read once, so that a run opens even if the server cannot be reached.
     """
     at = f"{urls[0].partition('?')[0].rpartition('/')[0]}/index.json"
     copy = cache_folder(settings.cache) / "streams" / f"{hashlib.sha256(at.encode()).hexdigest()[:32]}.json"
@@ -104,7 +104,7 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> P
     except (Unavailable, OSError):
         return None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        log.info("%s: no index of all these shards; they are counted", shown(at))
+        log.info("%s does not list all of these shards; counting their images instead", shown(at))
         return None
     if is_new:
         write_text(copy, content.decode())
@@ -147,7 +147,7 @@ def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> 
 def using(store: ShardStore, url: str, use: Callable[[Path, Path], T], pool: Executor | None = None) -> T:
     """Return ``use(shard, listing)`` of the files of a shard and its listing, made if missing (in the pool, if any).
 
-    If another process drops them to make room meanwhile, they are made again. Raises Unavailable if it is no .tar.
+    If another process drops them to make room meanwhile, they are made again. Raises Unavailable if it is not a .tar.
     """
     while True:
         path = store.get(url)

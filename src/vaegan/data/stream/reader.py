@@ -69,7 +69,7 @@ class Pending:
 
     shards: Positions  # (n,)
     samples: Positions  # (n,)
-    unreadable: dict[int, str]  # position -> why, where a shard cannot be had
+    unreadable: dict[int, str]  # position -> why, where a shard is unavailable
     chunks: list[Future[DecodedChunk]]
 
 
@@ -142,7 +142,7 @@ class ShardReader:
         if (size := sum(self._sizes.get(shard, 0) for shard in self._now)) > self._store.limit:
             raise UserError(
                 f"--data.shuffle-window {self.window} needs {size / 1e9:.3g} GB of shards at a time, more than "
-                f"--data.store-size {self._store.limit / 1e9:g}; lower the one or raise the other"
+                f"--data.store-size {self._store.limit / 1e9:g}; lower the window or raise the store size"
             )
         items, had = ShardItems(files, which, samples, self.index.held_out), np.flatnonzero(which >= 0)
         return Pending(shards, samples, unreadable, self._decode(items, had))
@@ -198,10 +198,10 @@ class ShardReader:
             for i, why in (chunk.refused for chunk in decoded if chunk.refused):
                 raise UserError(f"{shown(url)}/{printable(images.names[i])}: {why}; set --data.range LOW HIGH")
             for i, reason in itertools.chain.from_iterable(chunk.unreadable for chunk in decoded):
-                log.warning("%s/%s: %s; it is left out", shown(url), printable(images.names[i]), reason)
+                log.warning("%s/%s: %s; left out", shown(url), printable(images.names[i]), reason)
             rows = np.array([i for chunk in decoded for i in chunk.positions], np.int64)
             if not len(rows):
-                raise UserError(f"{shown(url)}: none of its images can be read; leave it out")
+                raise UserError(f"{shown(url)}: none of its images can be read; leave this shard out of --data")
             return images.decoded(np.concatenate([chunk.images for chunk in decoded]), rows, self.target.pixels)
 
         url = self.index.urls[shard]
@@ -209,7 +209,7 @@ class ShardReader:
             with no_killed_worker():
                 images = using(self._store, url, read, self._pool)
         except Unavailable as error:
-            raise UserError(f"{error}; run the same command again when it can be had") from error
+            raise UserError(f"{error}; run the same command again when it is available") from error
         if images.labels is None or not all(name.isdecimal() for name in images.label_names):
             return replace(images, labels=None, label_names=())
         return replace(images, labels=np.array([*map(int, images.label_names)])[images.labels], label_names=())
@@ -235,14 +235,14 @@ class ShardReader:
         if self._num_unreadable > self._settings.max_unreadable * of:
             raise UserError(
                 f"{shown(self._settings.source)}: {self._num_unreadable} of {self._num_read} images cannot be read, "
-                f"the last of them {self._name(shard, sample)} ({reason}); more than --data.max-unreadable "
+                f"most recently {self._name(shard, sample)} ({reason}); this is more than --data.max-unreadable "
                 f"{self._settings.max_unreadable:g} allows, so repair the shards or raise it"
             )
 
     def _name(self, shard: int, sample: int) -> str:
         """Return how messages call an image."""
         name, fetch = f"image {sample}", self._fetches.get(shard)
-        with contextlib.suppress(Exception):  # of a shard that cannot be had, or without such an image
+        with contextlib.suppress(Exception):  # of a shard that is unavailable, or without such an image
             assert fetch is not None
             name = training_images(fetch.result(0)[1], self.index.held_out)["name"][sample].decode(errors="replace")
         return f"{shown(self.index.urls[shard])}/{printable(name)}"

@@ -1,9 +1,9 @@
 """Shards on this machine: local ones in place, remote ones fetched whole into a folder of bounded size.
 
 The folder is shared by all processes of a machine: one of them fetches a shard, writes it beside and renames it; the
-shard not used for longest goes first. http and https need no extra; s3 and gs come through obstore, which reads
-credentials from the environment as the vendors' own tools do. Nothing logged or raised holds credentials: of an
-address it is scheme, host and path, of an error its kind.
+least recently used shard is dropped first. http and https need no extra; s3 and gs use obstore, which reads credentials
+from the environment as the vendors' own tools do. The log and errors show no credentials: only scheme, host and path of
+an address, and the class of an error.
 """
 
 import contextlib
@@ -38,18 +38,18 @@ T = TypeVar("T")
 
 
 class Unavailable(Exception):  # noqa: N818, a state as in HTTP
-    """A shard that cannot be had, and why in a phrase."""
+    """A shard is unavailable; the text is a phrase that says why."""
 
 
 class _Passing(Exception):  # noqa: N818
-    """A failure that may pass: worth another try."""
+    """A transient failure: worth another try."""
 
 
 def is_remote(source: str) -> bool:
-    """Return whether a source is an address; UserError if nothing here reads its kind."""
+    """Return whether a source is an address; UserError if its scheme is not supported."""
     scheme, mark, _ = source.partition("://")
     if mark and scheme not in _SCHEMES:
-        raise UserError(f"{shown(source)}: addresses start with {', '.join(f'{s}://' for s in _SCHEMES)}")
+        raise UserError(f"{shown(source)}: unknown scheme; use {', '.join(f'{s}://' for s in _SCHEMES)}")
     return bool(mark)
 
 
@@ -78,7 +78,7 @@ class ShardStore:
         return path
 
     def read(self, url: str) -> bytes:
-        """Return a description, not stored; Unavailable if it cannot be had, or is longer than MAX_TEXT bytes."""
+        """Return a description, not stored; Unavailable if it cannot be fetched, or is longer than MAX_TEXT bytes."""
 
         def read() -> bytes:
             size, pieces = _open(url)
@@ -97,7 +97,7 @@ class ShardStore:
                 raise Unavailable(f"{shown(url)}: {error}") from error
             except _Passing as error:
                 if wait is None or self.closing.is_set():
-                    raise Unavailable(f"{shown(url)}: {error}, {len(waits) + 1} times") from error
+                    raise Unavailable(f"{shown(url)}: {error}, in {len(waits) + 1} attempts") from error
                 log.info("%s: %s; trying again in %g s", shown(url), error, wait)
                 self.closing.wait(wait)
         raise AssertionError
@@ -114,12 +114,12 @@ class ShardStore:
                     raise _Passing("stopped")
                 file.write(piece)
             if size is not None and file.tell() != size:
-                raise _Passing(f"{file.tell():,} of {size:,} bytes came")
+                raise _Passing(f"{file.tell():,} of {size:,} bytes received")
             file.flush()
 
     @contextlib.contextmanager
     def room(self, url: str, size: int) -> Iterator[None]:
-        """Drop the files that were not used for longest until ``size`` bytes more fit; meanwhile nobody else adds."""
+        """Drop the least recently used files until ``size`` more bytes fit; meanwhile no other process adds any."""
         while True:
             with self._lock("room"):
                 if self._make_room(url, size):
