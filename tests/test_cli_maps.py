@@ -115,11 +115,11 @@ def test_reconstruct_and_encode_take_other_sizes(run, command, tmp_path):
         ),
         (
             "interpolate RUN --data.size 16",
-            "--data.size 16: this command shows images in the size of the model, 8; leave",
+            "--data.size 16: this command works in the size of the model, 8; leave",
         ),
         (
             "reconstruct RUN --triptych --data.size 16",
-            "--data.size 16: this command shows images in the size of the mod",
+            "--data.size 16: this command works in the size of the mod",
         ),
         ("encode RUN --data.size 16 --out x.parquet", "codes of images of another size are maps, not a table"),
         (
