@@ -80,7 +80,7 @@ def test_codes_are_vectors_and_the_scale_is_known(run, command, tmp_path):
 def test_a_table_has_no_maps(run, command, tmp_path, capsys):
     pytest.importorskip("pyarrow")
     assert command("encode", run, "--scaled", "--out", tmp_path / "codes.parquet") == 2
-    assert "scaled codes are maps, not a table" in capsys.readouterr().err
+    assert "scaled codes are maps and do not fit a table" in capsys.readouterr().err
 
 
 def test_reconstruct_and_encode_take_other_sizes(run, command, tmp_path):
@@ -121,7 +121,7 @@ def test_reconstruct_and_encode_take_other_sizes(run, command, tmp_path):
             "reconstruct RUN --triptych --data.size 16",
             "--data.size 16: this command works in the size of the mod",
         ),
-        ("encode RUN --data.size 16 --out x.parquet", "codes of images of another size are maps, not a table"),
+        ("encode RUN --data.size 16 --out x.parquet", "codes of images of other sizes are maps and do not fit a table"),
         (
             "reconstruct RUN --data.size 16 --tile 7",
             "tiles of 7 pixels do not fit this model; choose another multiple of",
@@ -130,7 +130,7 @@ def test_reconstruct_and_encode_take_other_sizes(run, command, tmp_path):
             "reconstruct WIDE --data.size 64x48",
             "images of 64x48 (height x width) do not fit this model: it takes 8x8 on",
         ),
-        ("encode WIDE --tile 8 --out x.npz", "tiles need codes that are maps, and those of this model are vectors"),
+        ("encode WIDE --tile 8 --out x.npz", "the codes of this model are vectors, and tiles need maps"),
     ],
 )
 def test_sizes_and_tiles_that_do_not_fit_are_refused(run, studio_run, command, capsys, words, line):
