@@ -1,7 +1,7 @@
 """Published autoencoders in the layout of diffusers' `AutoencoderKL`: `config.json` as a model's description, and back.
 
-Our residual networks with maps as codes equal that class layer for layer, so weights are only renamed. Options
-of the class that these networks lack are refused by name.
+Our residual networks with maps as codes equal that class layer for layer, so weights are only renamed. Options of
+the class that these networks lack are refused by name.
 """
 
 import re
@@ -77,7 +77,7 @@ def own_names(theirs: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
 
 
 def description_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what our `config.json` says of a model of diffusers; UserError if our networks cannot be it."""
+    """Return our `config.json` for that of a model of diffusers; UserError if the model is not supported."""
     if config[DIFFUSERS_CLASS] != _HOLDS:
         raise UserError(f"class {config[DIFFUSERS_CLASS]} is not supported; models of class {_HOLDS} are")
     c = checked(_Config, config)

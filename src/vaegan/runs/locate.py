@@ -14,9 +14,9 @@ from .run_folder import BEST, DIFFUSERS_CLASS, DIFFUSERS_FILES, EVALUATION, MODE
 
 Which = Literal["last", "best"]
 DEMO = "demo"
-"""Names the model that the package carries, unless a run or model of that name is here."""
+"""Name of the model that comes with the package, unless a run or model here has that name."""
 PUBLISHED = "diffusers:"
-"""What is before a folder or hub id in the layout of diffusers' `AutoencoderKL`."""
+"""Prefix of a folder or hub id in the layout of diffusers' `AutoencoderKL`."""
 _HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
 
 

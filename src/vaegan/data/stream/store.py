@@ -78,7 +78,7 @@ class ShardStore:
         return path
 
     def read(self, url: str) -> bytes:
-        """Return a description, not stored; Unavailable if it cannot be fetched, or is longer than MAX_TEXT bytes."""
+        """Return a small file, not stored; Unavailable if it cannot be fetched, or is longer than MAX_TEXT bytes."""
 
         def read() -> bytes:
             size, pieces = _open(url)
