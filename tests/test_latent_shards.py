@@ -169,7 +169,7 @@ def test_what_is_of_something_else_is_refused_or_replaced(model, make_model, tmp
     # Process 1 replaces the index, but not shards of process 0, which may be writing new ones by now.
     encode_to_shards(model, shards(size=32), tmp_path, process=(1, 2), overwrite=True)
     assert (tmp_path / "latents-000004.safetensors").exists()
-    with pytest.raises(UserError, match=r"latents-000000\.json is of another model, images or options"):
+    with pytest.raises(UserError, match=r"latents-000000\.json is of another model, images or settings"):
         encode_to_shards(model, shards(size=32), tmp_path, process=(0, 2))
     encode_to_shards(model, shards(size=32), tmp_path, process=(0, 2), overwrite=True)
     assert not (tmp_path / "latents-000004.safetensors").exists()

@@ -212,7 +212,7 @@ def _clear_foreign(folder: Path, digest: str, process: tuple[int, int], *, overw
         if of is None:
             raise UserError(f"{path} was not written by this command; move it away or choose a new folder")
         if not overwrite:
-            raise UserError(f"{path} is of another model, images or options; choose a new folder or --overwrite")
+            raise UserError(f"{path} is of another model, images or settings; choose a new folder or --overwrite")
         remove(path)
     statistics = read_mapping(folder / STATISTICS_NAME)
     if overwrite and statistics.get("of", digest) != digest:
