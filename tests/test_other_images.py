@@ -197,7 +197,7 @@ def test_a_deep_png_without_the_extra(tmp_path, monkeypatch):
     for i in range(3):
         write_deep(tmp_path, i, drawn((4, 4, 3), np.uint16, 65535))
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with pytest.raises(UserError, match=r"16-bit colour PNG images need the extra tiff .*pip install vaegan\[tiff\]"):
+    with pytest.raises(UserError, match=r"16-bit colour PNG images need the extra tiff .*pip install 'vaegan\[tiff\]'"):
         open_data(tmp_path, cache=tmp_path / "cache")
     assert open_data(tmp_path, cache=tmp_path / "cache", pixels=BYTES).pixels == BYTES  # a run from before
 
