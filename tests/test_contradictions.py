@@ -75,6 +75,21 @@ CASES = [
         "--loss.joint-batch false",
     ),
     (
+        "--train.accumulate 2 --model.discriminator.minibatch-features 3",
+        "--train.accumulate 2 cuts the batch that --model.discriminator.minibatch-features compares; leave one of them",
+        "--model.discriminator.minibatch-features 0",
+    ),
+    (
+        "--train.checkpoint-activations --train.compile",
+        "--train.checkpoint-activations does not go with --train.compile; leave one of them out",
+        "--train.compile false",
+    ),
+    (
+        "--train.checkpoint-activations --model.network mlp",
+        "--train.checkpoint-activations has no effect on --model.network mlp, which has no blocks of convolutions;",
+        "--train.checkpoint-activations false",
+    ),
+    (
         "--loss.joint-batch --model.discriminator.minibatch-features 3",
         "--loss.joint-batch cannot be combined with dropout or minibatch features",
         "--model.discriminator.minibatch-features 0",

@@ -424,6 +424,12 @@ class TrainSettings(Settings):
     """Networks to train, such as decoder,discriminator; the others stay as --init-from has them. Default: all."""
     batch_size: Count = 64
     """Images per step, over all processes."""
+    accumulate: Count = 1
+    """Micro-batches into which each process cuts its images of a step. They are computed one after the other and their
+    gradients added, so the step stays that of the batch and takes less memory. Batch norm sees each by itself."""
+    checkpoint_activations: bool = False
+    """Hold only the input of each block of the networks and compute the rest again in the backward pass: the same
+    gradients, less memory, about a third more time."""
     snapshot_epochs: PositiveFloat = 1.0
     """Epochs between snapshots: image grids, held-out losses, a checkpoint."""
     log_images: PositiveInt | None = None
@@ -529,6 +535,18 @@ def _contradictions(config: Config) -> Iterator[str]:
     if config.train.parts and config.train.pretrain_epochs:
         yield f"{parts} does not go with --train.pretrain-epochs, which trains encoder and decoder; set one to none"
     dis = model.discriminator
+    if config.train.accumulate > 1 and is_adversarial and dis.minibatch_features:
+        yield (
+            f"--train.accumulate {config.train.accumulate} cuts the batch that "
+            "--model.discriminator.minibatch-features compares; leave one of them out"
+        )
+    if config.train.checkpoint_activations and model.network == "mlp":
+        yield (
+            "--train.checkpoint-activations has no effect on --model.network mlp, which has no blocks of convolutions; "
+            "leave it out"
+        )
+    if config.train.checkpoint_activations and config.train.compile:
+        yield "--train.checkpoint-activations does not go with --train.compile; leave one of them out"
     if loss.joint_batch and is_adversarial and (dis.dropout or dis.minibatch_features):
         yield (
             "--loss.joint-batch cannot be combined with dropout or minibatch features in the discriminator; set "

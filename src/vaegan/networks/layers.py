@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError, nearest
+from .recompute import Recomputable
 
 LEAKY_SLOPE = 0.2
 MAX_GROUPS = 32
@@ -113,7 +114,7 @@ class NormActivation(nn.Module):
         return self.norm(self.activation(y, overwrite))  # type: ignore[no-any-return]
 
 
-class ConvBlock(NormActivation):
+class ConvBlock(Recomputable, NormActivation):
     """A convolution, plain or transposed, with norm and non-linearity: maps ``(B, C, H, W)`` to such."""
 
     def __init__(
@@ -126,7 +127,7 @@ class ConvBlock(NormActivation):
         super().__init__(map_norm(norm, conv.out_channels), activation, order)
         self.conv = conv
 
-    def forward(self, x: Tensor) -> Tensor:
+    def compute(self, x: Tensor) -> Tensor:
         """Return the features of ``x``."""
         return self._finish(self.conv(x), self.conv)
 

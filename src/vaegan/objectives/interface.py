@@ -67,7 +67,13 @@ class Noise:
         augment = torch.rand(NUM_DRAWS, batch_size, generator=generator, device=device)
         share = slice(batch_size // world_size * rank, batch_size // world_size * (rank + 1))
         dropout_seed = int((state[1] >> np.uint64(1)) + np.uint64(rank)) % 2**62
-        return Noise(codes[0, share], codes[1, share], uniform[:, :, share], dropout_seed, augment[:, share])
+        return Noise(codes[0], codes[1], uniform, dropout_seed, augment).cut(share)
+
+    def cut(self, share: slice, index: int = 0) -> "Noise":
+        """The noise of some images of the batch, its micro-batch ``index``; each of these has other dropout masks."""
+        augment, seed = self.augment, (self.seed + (index << 32)) % 2**62
+        augment = None if augment is None else augment[:, share]
+        return Noise(self.eps[share], self.z_p[share], self.uniform[:, :, share], seed, augment)
 
 
 @dataclass
@@ -78,7 +84,8 @@ class StepResult:
         losses: part -> name -> scalar, nats per image.
         gradients: part -> one gradient per trainable parameter of that part, in the order of ``parameters()``; parts
             without any are left out, here and in ``losses``.
-        routes: with ``record``, name -> scalar: the gradient norm of each loss on its own, mean logits and accuracies.
+        routes: with ``record``, name -> scalar: the gradient norm of each loss on its own, at codes or images; mean
+            logits and accuracies, whose names start with ``discriminator/``, and the weight ``decoder/balance``.
         real_sign: mean sign of Dis's logits of the real images, a scalar; None where no Dis is trained.
     """
 

@@ -20,6 +20,7 @@ from ..objectives.balance import BalanceGate
 from ..objectives.diff_augment import AdaptiveProbability, DiscriminatorAugment
 from ..objectives.feature_discriminator import frozen, r1_gradients
 from ..objectives.interface import Autocast, Losses, StepResult
+from ..objectives.micro_batches import accumulated_step, micro_batches
 from ..pixels import BYTES, ImageRange, PixelFormat
 from ..schedules import Cadence, KLContext, Plateau, kl_factor, lr_factor
 from .optimisers import Averages, assign_gradients, clip_gradients, laid_out
@@ -94,6 +95,7 @@ class LoopSettings:
         pixels: type and range of images that are integers.
         seed: of all randomness.
         lr: part -> learning rate that the schedule starts from; of a part not named, that of its optimiser.
+        accumulate: micro-batches in which each process computes its share of a batch; see `micro_batches`.
         pretrain_images: images of the first phase, if there is an objective to pre-train with.
     """
 
@@ -113,6 +115,7 @@ class LoopSettings:
     clip: float | None = None
     r1_weight: float = 0.0
     r1_every: int = 16
+    accumulate: int = 1
     pretrain_images: int = 0
 
 
@@ -216,7 +219,6 @@ class Trainer:
         s = self.settings
         x = self.network_range(self.batches(self.images))
         c = None if self.conditions is None else self.conditions(self.images).to(self.device, non_blocking=True)
-        condition = {} if c is None else {"c": c}
         noise = Noise.draw(
             s.batch_size,
             s.latent_dim,
@@ -228,7 +230,7 @@ class Trainer:
         )
         phase = self.phase(self.images)
         with frozen(*(phase.still if phase else ())):
-            result = self.current.step(x, noise, self.kl_factor(), record=record, **condition)
+            result = accumulated_step(self.current, s.accumulate, x, noise, self.kl_factor(), c=c, record=record)
         if s.r1_weight and "discriminator" in result.gradients and self._r1.due(self.steps):
             self._add_r1(result, x, c, noise)
         self._adapt(result, record=record)
@@ -342,15 +344,15 @@ class Trainer:
 
     def _add_r1(self, result: StepResult, x: Tensor, c: Tensor | None, noise: Noise) -> None:
         s = self.settings
-        if self.augment is not None and noise.augment is not None:
-            x = self.augment(x, noise.augment)
         discriminator: nn.Module = self.objective.parts["discriminator"]
-        weight = s.r1_weight * s.r1_every
-        penalty, extra = r1_gradients(discriminator, x, weight, autocast=self.autocast, seed=noise.seed, c=c)
-        result.gradients["discriminator"] = [
-            a + b for a, b in zip(result.gradients["discriminator"], extra, strict=True)
-        ]
-        result.routes["discriminator/r1"] = penalty
+        for share, of_x, of_noise, of_c in micro_batches(s.accumulate, x, noise, c):
+            if self.augment is not None and of_noise.augment is not None:
+                of_x = self.augment(of_x, of_noise.augment)
+            weight, seed = share * s.r1_weight * s.r1_every, of_noise.seed
+            penalty, extra = r1_gradients(discriminator, of_x, weight, autocast=self.autocast, seed=seed, c=of_c)
+            gradients = result.gradients["discriminator"]
+            result.gradients["discriminator"] = [a + b for a, b in zip(gradients, extra, strict=True)]
+            result.routes["discriminator/r1"] = share * penalty + result.routes.get("discriminator/r1", 0.0)
 
     def _step_optimisers(self, gradients: dict[str, list[Tensor]]) -> None:
         s = self.settings

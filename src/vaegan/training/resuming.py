@@ -21,6 +21,7 @@ MAY_CHANGE = {
     "train.epochs",
     "train.images", "train.keep_checkpoints", "train.snapshot_epochs", "train.log_images", "train.tensorboard",
     "train.held_out_images", "train.best_metric", "train.best_images", "train.priors", "train.threads",
+    "train.checkpoint_activations",
 }  # fmt: skip
 # Of these, what steps depend on where snapshots decide the learning rates.
 OF_PLATEAUS = {"train.snapshot_epochs", "train.held_out_images"}

@@ -17,6 +17,7 @@ from ..data.conditions import conditioning_of
 from ..distributed import World, synchronise_batch_norms
 from ..files import read_mapping
 from ..models import Model
+from ..networks.recompute import recompute_activations
 from ..objectives.likelihoods import Layers
 from ..pixels import BYTES, Shown
 from ..runs.initial import start_from
@@ -72,8 +73,10 @@ def set_up(
         else:
             for line in world.together(lambda: list(start_from(model, config)), device):
                 log.info("%s", line)
-    per_process = config.train.batch_size // world.size
-    factories.check_batch_norm(config, model, config.train.batch_size if config.train.sync_batchnorm else per_process)
+    smallest = config.train.batch_size // world.size // config.train.accumulate
+    factories.check_batch_norm(config, model, smallest * (world.size if config.train.sync_batchnorm else 1))
+    for part in model.parts.values() if config.train.checkpoint_activations else ():
+        recompute_activations(part)
     layers = None
     if config.loss.perceptual != "none":
         layers = world.once_per_machine(lambda: factories.open_perceptual(config, data, device), device)
@@ -146,7 +149,7 @@ def _choose_form(
         """A training step on copies of the networks."""
         on_copies = model.with_parts(copies(model.parts))
         on_copies.to(device=device, memory_format=layout_of(memory_format))  # type: ignore[call-overload]
-        train = t.model_copy(update={"precision": precision, "batch_size": num_images})
+        train = t.model_copy(update={"precision": precision, "batch_size": num_images, "accumulate": 1})
         trial = config.model_copy(update={"train": train})
         trainer = _build_trainer(trial, on_copies, data, layers, World(), device)
         trainer.phases = []  # most of a run is the last
@@ -156,7 +159,7 @@ def _choose_form(
     if world.is_first:
         has = {"has_maps": config.model.network != "mlp", "has_bf16": computes_bf16(device)}
         num_steps = factories.loop_settings(config, model, data.num_train).total_images // t.batch_size
-        most = min(t.batch_size // world.size, 32)
+        most = min(t.batch_size // world.size // t.accumulate, 32)
         form = choose_form(t.precision, t.memory_format, make_step, num_steps=num_steps, most_images=most, **has)
         chosen = " ".join(form).encode()
     shared = world.share_bytes(chosen, device)

@@ -1,0 +1,60 @@
+"""Blocks that hold only their input for the backward pass and compute the rest again there (arXiv:1604.06174).
+
+The second computation gives the same numbers, bit for bit on a CPU, and changes nothing: it has the first one's dropout
+masks and autocast, and batch norms do not record its statistics. It takes place once in each backward pass.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import parametrize
+from torch.utils.checkpoint import checkpoint
+
+
+class Recomputable(nn.Module):
+    """A module of one argument; subclasses define `compute`. ``recomputes`` is set by `recompute_activations`."""
+
+    recomputes = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `compute` of ``x``."""
+        if not (self.recomputes and torch.is_grad_enabled()):
+            return self.compute(x)
+        times = itertools.count()
+
+        def compute(x: Tensor) -> Tensor:
+            with _unrecorded(self) if next(times) else contextlib.nullcontext():
+                return self.compute(x)
+
+        draws = any(isinstance(m, nn.Dropout) for m in self.modules())
+        out: Tensor = checkpoint(compute, x, use_reentrant=False, preserve_rng_state=draws)
+        return out
+
+    def compute(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
+        raise NotImplementedError
+
+
+def recompute_activations(network: nn.Module) -> None:
+    """Make the blocks of a network recompute, except those with spectral norm, whose weights change when computed."""
+    for block in network.modules():
+        if isinstance(block, Recomputable):
+            block.recomputes = not any(parametrize.is_parametrized(m) for m in block.modules())
+
+
+@contextlib.contextmanager
+def _unrecorded(module: nn.Module) -> Iterator[None]:
+    """Run a block of code in which batch norms use the batch's statistics and record nothing."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
