@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -67,13 +67,13 @@ class Noise:
         augment = torch.rand(NUM_DRAWS, batch_size, generator=generator, device=device)
         share = slice(batch_size // world_size * rank, batch_size // world_size * (rank + 1))
         dropout_seed = int((state[1] >> np.uint64(1)) + np.uint64(rank)) % 2**62
-        return Noise(codes[0], codes[1], uniform, dropout_seed, augment).cut(share)
+        return Noise(codes[0, share], codes[1, share], uniform[:, :, share], dropout_seed, augment[:, share])
 
     def cut(self, share: slice, index: int = 0) -> "Noise":
         """The noise of some images of the batch, its micro-batch ``index``; each of these has other dropout masks."""
-        augment, seed = self.augment, (self.seed + (index << 32)) % 2**62
-        augment = None if augment is None else augment[:, share]
-        return Noise(self.eps[share], self.z_p[share], self.uniform[:, :, share], seed, augment)
+        augment = None if self.augment is None else self.augment[:, share]
+        seed, uniform = (self.seed + (index << 32)) % 2**62, self.uniform[:, :, share]
+        return replace(self, eps=self.eps[share], z_p=self.z_p[share], uniform=uniform, seed=seed, augment=augment)
 
 
 @dataclass
