@@ -206,7 +206,8 @@ def test_the_penalty_is_of_the_whole_batch_and_processes_meet_once_a_step(monkey
 
 def test_a_run_in_micro_batches_resumes_bit_for_bit(command, tiny, tmp_path) -> None:
     """Dropout and batch norm among them; activations may be computed again from then on, which changes nothing."""
-    words = ["train", *tiny, "--train.accumulate", "2", "--model.encoder.dropout", "0.2"]
+    settings = "--train.accumulate 2 --model.encoder.dropout 0.2 --optim.schedule constant"
+    words = ["train", *tiny, *settings.split()]
     assert command(*words, "--train.images", "64", "--out", tmp_path / "whole") == 0
     assert command(*words, "--train.images", "32", "--out", tmp_path / "cut") == 0
     assert command(*words, "--train.images", "64", "--train.checkpoint-activations", "--out", tmp_path / "cut") == 0

@@ -17,6 +17,7 @@ from vaegan.models import Model
 from vaegan.networks import build_parts, code_shape
 from vaegan.networks.resample import DownConv2d, NearestConv2d, UpConv2d
 from vaegan.networks.residual import ResidualBlock, ResidualDecoder, ResidualEncoder, SelfAttention
+from vaegan.operations import OperationCounter
 from vaegan.priors import fit_priors
 
 NARROW = {"blocks": 1, "groups": 2}
@@ -87,6 +88,13 @@ def test_attention_by_its_formula() -> None:
     seen = torch.einsum("bnm,bcm->bcn", shares, v)
     wanted = x + (torch.einsum("oc,bcn->bon", attention.out.weight, seen) + attention.out.bias[:, None]).view_as(x)
     torch.testing.assert_close(attention(x), wanted)
+
+
+def test_attention_makes_no_matrix_of_all_pairs_of_pixels() -> None:
+    attention, x = SelfAttention(4, 2), torch.randn(1, 4, 32, 32, requires_grad=True)
+    with OperationCounter() as counter:
+        attention(x).sum().backward()
+    assert 0 < counter.num_elements < 1024**2
 
 
 def test_a_block_whose_last_convolution_is_silent_lets_its_input_through() -> None:
