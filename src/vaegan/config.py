@@ -426,10 +426,10 @@ class TrainSettings(Settings):
     """Images per step, over all processes."""
     accumulate: Count = 1
     """Micro-batches into which each process cuts its images of a step. They are computed one after the other and their
-    gradients added, so the step stays that of the batch and takes less memory. Batch norm sees each by itself."""
+    gradients added up, so the step is that of the batch in less memory. Batch norm normalises each by itself."""
     checkpoint_activations: bool = False
-    """Hold only the input of each block of the networks and compute the rest again in the backward pass: the same
-    gradients, less memory, about a third more time."""
+    """Hold only the input of each convolution or residual block and compute the rest again in the backward pass: the
+    same gradients in less memory and a fifth to two fifths more time."""
     snapshot_epochs: PositiveFloat = 1.0
     """Epochs between snapshots: image grids, held-out losses, a checkpoint."""
     log_images: PositiveInt | None = None

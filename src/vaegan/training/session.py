@@ -242,7 +242,7 @@ class Session:
             self.device, t.precision, t.memory_format, t.batch_size,
         )  # fmt: skip
         if t.accumulate > 1:
-            normed = " and ".join(batch_normed(self.config, self.model))
+            normed = ", ".join(batch_normed(self.config, self.model))
             alone = f"; batch norm in {normed} normalises each by itself" if normed else ""
             log.info("each batch is computed in %d micro-batches%s", t.accumulate, alone)
         phases = [phase for phase in self.trainer.phases if self.trainer.images < phase.end]
