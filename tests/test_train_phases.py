@@ -107,6 +107,8 @@ def test_the_gradients_before_the_adversarial_start_are_those_of_the_vae():
     """Against plain backward passes of its two sums, of the same likelihood, KL, weights and noise."""
     trainer = trainer_of({**PHASES, "model.decoder.dropout": 0.0})
     encoder, decoder, _, likelihood = trainer.objective.parts.values()
+    likelihood.log_variance.data.fill_(-0.5)  # as a resumed run has it
+    assert trainer.current.likelihood is trainer.objective.likelihood  # a perceptual part, too
     x, noise = trainer.network_range(batches(0)), Noise.draw(SIZE, Z, seed=0, images=0)
     ours = trainer.current.step(x, noise, kl_factor=0.25).gradients
     mu, logvar = encoder(x)
