@@ -99,6 +99,8 @@ MADE = {
     "conditional": ("smiling.png",),
     "latent-diffusion": (
         "runs/kl-f4/export/diffusers/config.json",
+        "runs/equivariant/model/config.json",
+        "runs/aligned/model/config.json",
         "latents/latents_stats.pt",
         "standardised/diffusers/config.json",
         "wide.png",

@@ -328,6 +328,15 @@ class LossSettings(Settings):
     """
     perceptual_file: Path | None = None
     """Weights of a published network; default: in the cache, downloaded if missing."""
+    equivariance_weight: NonNegativeFloat = 0.0
+    """For codes that are maps: weight of L_llike between the scaled and rotated image and what its code, scaled and
+    rotated alike, decodes to, relative to that of L_llike (EQ-VAE, Kouzelis et al., arXiv:2502.09509); 0 for none."""
+    alignment_weight: NonNegativeFloat = 0.0
+    """For codes that are maps: align them with the features of a frozen network, by a loss whose gradient norm at the
+    codes is this multiple of that of L_llike (0.1 in VA-VAE, Yao et al., arXiv:2501.01423); 0 for none."""
+    alignment: Literal["auto", "classifier", "rotations", "inception", "dinov2"] = "auto"
+    """Network to align with, as for `perceptual` ('dinov2' in VA-VAE); published weights come from the cache, and are
+    downloaded if missing."""
     feature_layer: str = "auto"
     """Layer l: name of any module of the discriminator; 'auto' is its last convolution, before the norm."""
     joint_batch: bool = False
@@ -510,6 +519,16 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield (
             f"--loss.perceptual {loss.perceptual} needs an encoder and a per-pixel likelihood, not {kind} with "
             f"{likelihood}; choose --loss.likelihood laplace, or --loss.perceptual none"
+        )
+    if loss.equivariance_weight and (model.latent != "map" or loss.likelihood == "feature"):
+        yield (
+            "--loss.equivariance-weight needs codes that are maps and a per-pixel likelihood, not --model.latent "
+            f"{model.latent} with {likelihood}; start from the recipe kl-f4, or set it to 0"
+        )
+    if loss.alignment_weight and (model.latent != "map" or config.is_frozen("encoder")):
+        yield (
+            "--loss.alignment-weight trains the encoder of codes that are maps, which is frozen (--train.parts) or has "
+            f"--model.latent {model.latent}; set it to 0"
         )
     if loss.balance is not None and model.kind != "vaegan":
         yield f"--loss.balance needs two losses of a decoder, which only a VAE/GAN has, not {kind}; set it to none"

@@ -65,8 +65,10 @@ _USES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("vaegan",), "gamma adversarial_weight adversarial_start balance balance_at fakes reconstruction_weight"),
     (("vaegan", "vae-dis-l"), "feature_layer"),
     (("vae-dis-l",), "metric"),
+    (("ae", "vae", "vae-dis-l", "vaegan"), "alignment_weight alignment"),
     (("vae", "vae-dis-l", "vaegan"), "encoder_llike_weight kl_weight kl_schedule kl_epochs free_bits"),
-    (("ae", "vae", "vaegan"), "likelihood pixel_variance perceptual perceptual_weight perceptual_file"),
+    (("ae", "vae", "vaegan"), "likelihood pixel_variance perceptual perceptual_weight perceptual_file "
+     "equivariance_weight"),
 )  # fmt: skip
 """The kinds of models that each setting of the losses has a meaning for."""
 

@@ -119,6 +119,25 @@ def layers_distance(layers: Sequence[Tensor], targets: Sequence[Tensor]) -> Tens
     return torch.stack(distances).mean(0)
 
 
+def alignment_loss(codes: Tensor, features: Tensor) -> Tensor:
+    """How the directions of codes and features differ at each place, and between places (VA-VAE, arXiv:2501.01423).
+
+        mean_i relu(1 - 1/2 - cos(z_i, f_i)) + mean_ij relu(|cos(z_i, z_j) - cos(f_i, f_j)| - 1/4)
+
+    The margins, 1/2 and 1/4, are those of the authors' code.
+
+    Args:
+        codes: projected to D dimensions, z (B, D, h, w).
+        features: f (B, D, h, w); no gradient goes through them.
+
+    Returns:
+        (B,), in [0, 3.25].
+    """
+    z, f = (F.normalize(wide(maps).flatten(2), dim=1) for maps in (codes, features.detach()))
+    places = F.relu(0.5 - (z * f).sum(1)).mean(1)
+    return places + F.relu((z.mT @ z - f.mT @ f).abs() - 0.25).mean((1, 2))
+
+
 def bernoulli_loss(logits: Tensor, x: Tensor) -> Tensor:
     """-log Bernoulli(x | sigmoid(logits)), the binary cross entropy of pixels, from logits for exactness.
 

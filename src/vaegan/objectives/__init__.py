@@ -2,6 +2,7 @@
 
 from .adversarial import AdversarialLoss
 from .autoencoder import AutoencoderObjective, MeanCode
+from .code_losses import Alignment, CodeLosses, Equivariance
 from .gan import GANObjective
 from .interface import Noise, Objective, StepResult, trainable
 from .likelihoods import (
@@ -16,8 +17,11 @@ from .vaegan import VAEGANObjective
 
 __all__ = [
     "AdversarialLoss",
+    "Alignment",
     "AutoencoderObjective",
     "BernoulliPixels",
+    "CodeLosses",
+    "Equivariance",
     "FeatureLikelihood",
     "GANObjective",
     "GaussianPixels",

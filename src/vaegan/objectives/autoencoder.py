@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..losses import prior_loss, wide
+from .code_losses import CodeLosses
 from .feature_discriminator import FeatureDiscriminator, draws_random_numbers, evaluation_mode, seeded
 from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf, trainable
 from .likelihoods import GaussianPixels, Likelihood
@@ -43,6 +44,7 @@ class AutoencoderObjective:
         likelihood: how reconstructions are compared; Gaussian pixels if None.
         metric: frozen discriminator for a likelihood in features; it is set to evaluation mode and gets no gradient.
         feature_layer: layer l of ``metric``, by name.
+        code_losses: of codes that are maps.
 
     All others are those of `VAEGANObjective`. Raises UserError if the likelihood needs features and there is no metric.
     """
@@ -55,6 +57,7 @@ class AutoencoderObjective:
         likelihood: Likelihood | None = None,
         metric: nn.Module | None = None,
         feature_layer: str = "auto",
+        code_losses: CodeLosses | None = None,
         gamma: float = 1.0,
         encoder_llike_weight: float = 1.0,
         kl_weight: float = 1.0,
@@ -65,6 +68,8 @@ class AutoencoderObjective:
         self.parts: dict[str, nn.Module] = {"encoder": encoder, "decoder": decoder}
         if isinstance(self.likelihood, nn.Module) and trainable(self.likelihood):
             self.parts["likelihood"] = self.likelihood
+        if code_losses is not None and code_losses.alignment is not None:
+            self.parts["alignment"] = code_losses.alignment
         self.weights = {name: trainable(part) for name, part in self.parts.items()}
         if self.likelihood.in_features and metric is None:
             raise UserError(
@@ -75,6 +80,7 @@ class AutoencoderObjective:
             FeatureDiscriminator(metric.requires_grad_(False).eval(), feature_layer) if metric is not None else None
         )
         self.gamma, self.encoder_llike_weight = gamma, encoder_llike_weight
+        self.code_losses = code_losses or CodeLosses()
         self.kl_weight, self.free_bits, self.autocast = kl_weight, free_bits, autocast
         self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
@@ -86,22 +92,23 @@ class AutoencoderObjective:
         weights = {name: list(self.weights.get(name, [])) for name in ("encoder", "decoder", "likelihood")}
         inputs = [*([z_leaf] if weights["encoder"] else []), *weights["decoder"], *weights["likelihood"]]
         rest = gradients_of([llike], inputs)
-        of_z = rest.pop(0) if weights["encoder"] else None
+        of_z = [rest.pop(0)] if weights["encoder"] else []
         of_dec, of_likelihood = rest[: len(weights["decoder"])], rest[len(weights["decoder"]) :]
         if self.gamma != 1.0:
             of_dec = [self.gamma * g for g in of_dec]
-        of_enc, routes = list[Tensor](), dict[str, Tensor]()
-        if of_z is not None:
-            cotangents: list[Tensor | None] = [self.encoder_llike_weight * of_z]
-            outputs = [z]
+        gradients: dict[str, list[Tensor]] = {"encoder": [], "decoder": of_dec, "likelihood": of_likelihood, "z": of_z}
+        losses, routes = self._losses(kl, llike, kl_factor), dict[str, Tensor]()
+        at_z = self.code_losses.add(self, gradients, losses, z_leaf, x, noise, *condition_args(c))
+        for of_code in gradients.pop("z"):
+            outputs, cotangents = [z], [self.encoder_llike_weight * of_code]
             if kl is not None:
                 outputs.append(kl)
                 cotangents.append(torch.full_like(kl, self.kl_weight * kl_factor))
-            of_enc = gradients_of(outputs, weights["encoder"], cotangents)
-            routes = {"encoder/llike": (self.encoder_llike_weight * of_z).norm()} if record else {}
-        gradients = {"encoder": of_enc, "decoder": of_dec, "likelihood": of_likelihood}
+            gradients["encoder"] = gradients_of(outputs, weights["encoder"], list(cotangents))
+        if record:
+            routes = {f"encoder/{name}": each.norm() for name, each in at_z.items()}
         gradients = {part: of_part for part, of_part in gradients.items() if of_part}
-        return StepResult(self._losses(kl, llike, kl_factor), gradients, routes)
+        return StepResult(losses, gradients, routes)
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
         """The losses of held-out images (B, C, H, W), with the networks in evaluation mode."""

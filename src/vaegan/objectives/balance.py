@@ -27,15 +27,15 @@ MOST = 1e4
 """Upper bound of the adaptive weight (as in the code of Esser et al.)."""
 
 
-def adaptive_weight(llike: Tensor, adversarial: Iterable[Tensor], ratio: float) -> Tensor:
-    """Return the factor on the adversarial gradients, a scalar in [0, `MOST`], for the wanted ratio r of norms.
+def adaptive_weight(llike: Tensor, adversarial: Iterable[Tensor], ratio: float, most: float = MOST) -> Tensor:
+    """Return the factor on the adversarial gradients, a scalar in [0, most], for the wanted ratio r of norms.
 
     The norms are of the gradient of gamma L_llike at x_tilde and, jointly, of those of the adversarial loss at each
     kind of fakes; or of both at the last weight.
     """
     norm = torch.linalg.vector_norm(torch.stack([wide(g).norm() for g in adversarial]))
     factor: Tensor = ratio * wide(llike).norm() / norm.clamp(min=torch.finfo(norm.dtype).tiny)
-    return factor.clamp(max=MOST)
+    return factor.clamp(max=most)
 
 
 def last_weight(decoder: nn.Module) -> nn.Parameter:

@@ -27,6 +27,7 @@ class Noise:
         uniform: U(0, 1) for the noise (0) and flips (1) of the targets of real, reconstruction and prior, (3, 2, B).
         seed: seed of whatever a network itself draws (dropout).
         augment: U(0, 1) for `diff_augment`, (NUM_DRAWS, B); None if there is none.
+        transform: U(0, 1) for scale and angle of `code_losses.Equivariance`, the same for all images of all processes.
     """
 
     eps: Tensor
@@ -34,6 +35,7 @@ class Noise:
     uniform: Tensor
     seed: int
     augment: Tensor | None = None
+    transform: tuple[float, float] = (0.5, 0.5)
 
     @staticmethod
     def draw(
@@ -67,7 +69,9 @@ class Noise:
         augment = torch.rand(NUM_DRAWS, batch_size, generator=generator, device=device)
         share = slice(batch_size // world_size * rank, batch_size // world_size * (rank + 1))
         dropout_seed = int((state[1] >> np.uint64(1)) + np.uint64(rank)) % 2**62
-        return Noise(codes[0, share], codes[1, share], uniform[:, :, share], dropout_seed, augment[:, share])
+        scale, angle = np.random.default_rng((seed, images, 5)).random(2).tolist()
+        own = codes[0, share], codes[1, share], uniform[:, :, share], dropout_seed, augment[:, share]
+        return Noise(*own, transform=(scale, angle))
 
     def cut(self, share: slice, index: int = 0) -> "Noise":
         """The noise of some images of the batch, its micro-batch ``index``; each of these has other dropout masks."""

@@ -5,7 +5,7 @@ gradient of the batch are the means of those of its micro-batches, weighted by t
 changes but memory. Four things take the images of a micro-batch alone, as they take those of a process under torchrun:
 
 * a batch norm normalises by them, and its running statistics move once for each micro-batch;
-* the adaptive weight (`balance`) compares norms of their gradients (as in the code of Esser et al., arXiv:2012.09841);
+* adaptive weights (`balance`, alignment) compare norms of their gradients (as in the code of Esser et al., 2012.09841);
 * free bits are of their mean KL;
 * their dropout masks are drawn anew, from a seed of their own.
 """

@@ -22,6 +22,7 @@ from torch.nn.utils import parametrize
 from ..losses import prior_loss, wide
 from .adversarial import FAKES, AdversarialLoss, logit_routes
 from .balance import adaptive_weight, gradient_at_weight, last_weight
+from .code_losses import CodeLosses
 from .diff_augment import DiscriminatorAugment, mean_sign
 from .feature_discriminator import (
     FeatureDiscriminator,
@@ -67,6 +68,7 @@ class VAEGANObjective:
         feature_layer: layer l, by name; see `FeatureDiscriminator`.
         joint_batch: whether Dis sees x, x_tilde and x_p as one batch; see `FeatureDiscriminator`.
         augment: applied to all images that Dis gets; see `diff_augment`.
+        code_losses: of codes that are maps; `balance` compares with L_llike alone.
         balance: norm of the adversarial gradient relative to that of gamma L_llike (see `balance`); None leaves it
             unbalanced.
         balance_at: where these norms are taken: at the decoder's ``images``, or the weight of its ``last-layer``.
@@ -90,6 +92,7 @@ class VAEGANObjective:
         feature_layer: str = "auto",
         joint_batch: bool = False,
         augment: DiscriminatorAugment | None = None,
+        code_losses: CodeLosses | None = None,
         balance: float | None = None,
         balance_at: str = "images",
         autocast: Autocast = contextlib.nullcontext,
@@ -98,13 +101,15 @@ class VAEGANObjective:
         self.parts: dict[str, nn.Module] = {"encoder": encoder, "decoder": decoder, "discriminator": discriminator}
         if isinstance(self.likelihood, nn.Module) and trainable(self.likelihood):
             self.parts["likelihood"] = self.likelihood
+        if code_losses is not None and code_losses.alignment is not None:
+            self.parts["alignment"] = code_losses.alignment
         self.weights = {name: trainable(part) for name, part in self.parts.items()}
         self.dis = FeatureDiscriminator(discriminator, feature_layer, joint_batch=joint_batch, augment=augment)
         self.adversarial = adversarial or AdversarialLoss()
         self.kinds = {"both": FAKES, "prior": ("prior",), "reconstructions": ("reconstruction",)}[fakes]
         self.gamma, self.adversarial_weight = gamma, adversarial_weight
         self.encoder_llike_weight, self.kl_weight, self.free_bits = encoder_llike_weight, kl_weight, free_bits
-        self.autocast, self.balance = autocast, balance
+        self.autocast, self.balance, self.code_losses = autocast, balance, code_losses or CodeLosses()
         self.trains = {name: bool(weights) for name, weights in self.weights.items()}
         at_last = balance is not None and balance_at == "last-layer" and self.trains["decoder"]
         self.last_weight = last_weight(decoder) if at_last else None
@@ -135,20 +140,20 @@ class VAEGANObjective:
             balance = self._balance(f, of_y, ascent, self.balance)
             ascent = {kind: balance * g for kind, g in ascent.items()}
         of_dec, of_z, routes = self._decoder_gradients(f, of_y, ascent, record=record)
-        of_enc: list[Tensor] = []
-        if of_z is not None:
-            of_enc = gradients_of(
+        gradients = {"encoder": [], "decoder": of_dec, "discriminator": of_dis, "likelihood": of_likelihood, "z": of_z}
+        losses = self._losses(f, noise, kl_factor, balance)
+        at_z = self.code_losses.add(self, gradients, losses, f.z_leaf, x, noise, *condition_args(c))
+        for of_code in gradients.pop("z"):
+            gradients["encoder"] = gradients_of(
                 [f.z, f.kl],
                 list(self.weights["encoder"]),
-                [self.encoder_llike_weight * of_z, torch.full_like(f.kl, self.kl_weight * kl_factor)],
+                [self.encoder_llike_weight * of_code, torch.full_like(f.kl, self.kl_weight * kl_factor)],
             )
-        gradients = {"encoder": of_enc, "decoder": of_dec, "discriminator": of_dis, "likelihood": of_likelihood}
         gradients = {part: of_part for part, of_part in gradients.items() if of_part}
         if record:
-            routes |= {} if of_z is None else {"encoder/llike": (self.encoder_llike_weight * of_z).norm()}
+            routes |= {f"encoder/{name}": each.norm() for name, each in at_z.items()}
             routes |= logit_routes(f.logits)
             routes |= {"decoder/balance": balance} if isinstance(balance, Tensor) else {}
-        losses = self._losses(f, noise, kl_factor, balance)
         return StepResult(losses, gradients, routes, mean_sign(f.logits["real"]))
 
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
@@ -211,9 +216,9 @@ class VAEGANObjective:
 
     def _decoder_gradients(
         self, f: _Forward, of_y: Tensor, ascent: dict[str, Tensor], *, record: bool
-    ) -> tuple[list[Tensor], Tensor | None, dict[str, Tensor]]:
+    ) -> tuple[list[Tensor], list[Tensor], dict[str, Tensor]]:
         """Dec's weight gradients (both losses), the gradient of L_llike at z if Enc is trained, both norms at y."""
-        of_z = gradients_of([f.y], [f.z_leaf], [of_y], retain=True)[0] if self.trains["encoder"] else None
+        of_z = gradients_of([f.y], [f.z_leaf], [of_y], retain=True) if self.trains["encoder"] else []
         if not self.trains["decoder"]:
             return [], of_z, {}
         outputs, cotangents = [f.y], [self.gamma * of_y]

@@ -20,6 +20,7 @@ from ..errors import UserError
 from ..metrics.extractors.features import open_layers
 from ..models import Model, load
 from ..objectives.balance import BalanceGate
+from ..objectives.code_losses import features_at
 from ..objectives.diff_augment import AdaptiveProbability, DiscriminatorAugment
 from ..objectives.feature_discriminator import frozen
 from ..objectives.interface import Autocast
@@ -110,13 +111,39 @@ def build_likelihood(loss: LossSettings, image_range: tuple[float, float]) -> ob
     return objectives.GaussianPixels(image_range, loss.pixel_variance, learned=loss.likelihood == "gaussian-learned")
 
 
-def open_perceptual(config: Config, data: ImageData, device: torch.device) -> Layers:
-    """Open the network of the perceptual loss; train it if it is missing."""
+def open_frozen(config: Config, data: ImageData, device: torch.device) -> dict[str, Layers]:
+    """Open the networks of the losses in features, by the names of `build_objective`; train what is missing."""
     loss = config.loss
-    name = None if loss.perceptual == "auto" else loss.perceptual
-    return open_layers(
-        name, data, cache=config.data.cache, weights=loss.perceptual_file, device=device, bands=config.bands
-    )
+    wanted = {"perceptual": (loss.perceptual, loss.perceptual_file)}
+    wanted |= {"alignment": (loss.alignment, None)} if loss.alignment_weight else {}
+    shared = {"cache": config.data.cache, "device": device, "bands": config.bands}
+    return {
+        use: open_layers(None if name == "auto" else name, data, weights=weights, **shared)
+        for use, (name, weights) in wanted.items()
+        if name != "none"
+    }
+
+
+def build_code_losses(
+    config: Config, model: Model, likelihood: objectives.Likelihood, autocast: Autocast, alignment: Layers | None
+) -> objectives.CodeLosses:
+    """Build the losses of codes that are maps; UserError if the images do not fit."""
+    loss, device, equivariance, aligned = config.loss, model.device, None, None
+    if loss.equivariance_weight:
+        if any(side % (model.factor or 1) for side in model.image_shape[1:]):
+            raise UserError(
+                f"--loss.equivariance-weight needs images whose sides are multiples of {model.factor}, not "
+                f"{'x'.join(map(str, model.image_shape[1:]))}; set --data.size, or the weight to 0"
+            )
+        equivariance = objectives.Equivariance(loss.equivariance_weight, model.code_shape, likelihood, autocast)
+    if alignment is not None:
+        _, height, width = model.code_shape
+        dim = features_at((height, width), alignment, torch.zeros(1, *model.image_shape, device=device)).shape[1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            aligned = objectives.Alignment(loss.alignment_weight, model.code_shape, alignment, dim, model.image_range)
+        aligned.to(device)
+    return objectives.CodeLosses(equivariance, aligned)
 
 
 def build_augment(config: Config, model: Model) -> DiscriminatorAugment | None:
@@ -140,13 +167,15 @@ def build_objective(
     perceptual: Layers | None = None,
     augment: DiscriminatorAugment | None = None,
     *,
+    alignment: Layers | None = None,
     kind: str | None = None,
     likelihood: objectives.Likelihood | None = None,
+    code_losses: objectives.CodeLosses | None = None,
 ) -> objectives.Objective:
     """Build the objective of a kind, by default the model's, on the model's own parts.
 
-    Without ``perceptual`` that term is left out of L_llike; without ``augment`` images are unchanged. Raises UserError
-    if the discriminator has no layer named `loss.feature_layer`.
+    Without ``perceptual`` or ``alignment`` these losses are left out; without ``augment`` images are unchanged. Raises
+    UserError if the discriminator has no layer named `loss.feature_layer`, or images do not fit a loss.
     """
     loss, device, kind = config.loss, model.device, kind or model.kind
     adversarial = objectives.AdversarialLoss(
@@ -166,8 +195,9 @@ def build_objective(
         likelihood = objectives.PerceptualLikelihood(likelihood, perceptual, loss.perceptual_weight, model.image_range)
     if isinstance(likelihood, torch.nn.Module):
         likelihood.to(device)
+    code_losses = code_losses or build_code_losses(config, model, likelihood, autocast, alignment)
     weights = loss.model_dump(include={"feature_layer", "encoder_llike_weight", "gamma", "kl_weight", "free_bits"})
-    shared: dict[str, Any] = {"likelihood": likelihood, "autocast": autocast, **weights}
+    shared: dict[str, Any] = {"likelihood": likelihood, "code_losses": code_losses, "autocast": autocast, **weights}
     if kind == "vaegan":
         return objectives.VAEGANObjective(
             *(parts[name] for name in ("encoder", "decoder", "discriminator")),
@@ -209,7 +239,8 @@ def build_phases(
     if loss.adversarial_start:
         assert isinstance(objective, objectives.VAEGANObjective), "other kinds are refused"
         end = max(end, size * max(1, round(loss.adversarial_start * total / size)))
-        vae = build_objective(config, model, autocast, kind="vae", likelihood=objective.likelihood)
+        shared: dict[str, Any] = {"likelihood": objective.likelihood, "code_losses": objective.code_losses}
+        vae = build_objective(config, model, autocast, kind="vae", **shared)
         phases.append(Phase("vae", end, vae))
     if loss.discriminator_warmup:
         end = size * (-(-end // size) + max(1, round(loss.discriminator_warmup * total / size)))

@@ -18,7 +18,6 @@ from ..distributed import World, synchronise_batch_norms
 from ..files import read_mapping
 from ..models import Model
 from ..networks.recompute import recompute_activations
-from ..objectives.likelihoods import Layers
 from ..pixels import BYTES, Shown
 from ..runs.initial import start_from
 from ..runs.run_folder import INITIAL, RunFolder
@@ -77,10 +76,10 @@ def set_up(
     factories.check_batch_norm(config, model, smallest * (world.size if config.train.sync_batchnorm else 1))
     for part in model.parts.values() if config.train.checkpoint_activations else ():
         recompute_activations(part)
-    layers = None
-    if config.loss.perceptual != "none":
-        layers = world.once_per_machine(lambda: factories.open_perceptual(config, data, device), device)
-    config = _choose_form(config, model, data, layers, world, device)
+    frozen: dict[str, Any] = {}
+    if config.loss.perceptual != "none" or config.loss.alignment_weight:
+        frozen = world.once_per_machine(lambda: factories.open_frozen(config, data, device), device)
+    config = _choose_form(config, model, data, frozen, world, device)
 
     t = config.train
     model.to(device=device, memory_format=layout_of(t.memory_format))  # type: ignore[call-overload]
@@ -94,7 +93,7 @@ def set_up(
         averaged = {name: part for name, part in model.parts.items() if name != PARTS[2] and not config.is_frozen(name)}
         averages = Averages(averaged, config.optim.ema)
         output_model = model.with_parts(averages.parts)
-    trainer = _build_trainer(config, model, data, layers, world, device, averages)
+    trainer = _build_trainer(config, model, data, frozen, world, device, averages)
     if t.compile:
         for part in trainer.objective.parts.values():
             part.compile()
@@ -140,7 +139,7 @@ def _describe(config: Config, data: ImageData, device: torch.device) -> dict[str
 
 
 def _choose_form(
-    config: Config, model: Model, data: ImageData, layers: Layers | None, world: World, device: torch.device
+    config: Config, model: Model, data: ImageData, frozen: dict[str, Any], world: World, device: torch.device
 ) -> Config:
     """Settings with the fastest precision and memory format; chosen by the first process, for all."""
     t = config.train
@@ -151,7 +150,7 @@ def _choose_form(
         on_copies.to(device=device, memory_format=layout_of(memory_format))  # type: ignore[call-overload]
         train = t.model_copy(update={"precision": precision, "batch_size": num_images, "accumulate": 1})
         trial = config.model_copy(update={"train": train})
-        trainer = _build_trainer(trial, on_copies, data, layers, World(), device)
+        trainer = _build_trainer(trial, on_copies, data, frozen, World(), device)
         trainer.phases = []  # most of a run is the last
         return trainer.step
 
@@ -175,14 +174,14 @@ def _build_trainer(
     config: Config,
     model: Model,
     data: ImageData,
-    layers: Layers | None,
+    frozen: dict[str, Any],
     world: World,
     device: torch.device,
     averages: Averages | None = None,
 ) -> Trainer:
     autocast = autocast_for(config.train.precision, device)
     augment = factories.build_augment(config, model)
-    objective = factories.build_objective(config, model, autocast, layers, augment)
+    objective = factories.build_objective(config, model, autocast, augment=augment, **frozen)
     settings = factories.loop_settings(config, model, data.num_train)
     return Trainer(
         objective,
