@@ -76,17 +76,17 @@ CASES = [
     ),
     (
         "--train.accumulate 2 --model.discriminator.minibatch-features 3",
-        "--train.accumulate 2 cuts the batch that --model.discriminator.minibatch-features compares; leave one of them",
+        "--train.accumulate cuts the batch that --model.discriminator.minibatch-features compares; leave out one",
         "--model.discriminator.minibatch-features 0",
     ),
     (
         "--train.checkpoint-activations --train.compile",
-        "--train.checkpoint-activations does not go with --train.compile; leave one of them out",
+        "--train.checkpoint-activations does not go with --train.compile; leave out one",
         "--train.compile false",
     ),
     (
         "--train.checkpoint-activations --model.network mlp",
-        "--train.checkpoint-activations has no effect on --model.network mlp, which has no blocks of convolutions;",
+        "--train.checkpoint-activations needs convolutions, not --model.network mlp; leave it out",
         "--train.checkpoint-activations false",
     ),
     (

@@ -555,17 +555,11 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield f"{parts} does not go with --train.pretrain-epochs, which trains encoder and decoder; set one to none"
     dis = model.discriminator
     if config.train.accumulate > 1 and is_adversarial and dis.minibatch_features:
-        yield (
-            f"--train.accumulate {config.train.accumulate} cuts the batch that "
-            "--model.discriminator.minibatch-features compares; leave one of them out"
-        )
+        yield "--train.accumulate cuts the batch that --model.discriminator.minibatch-features compares; leave out one"
     if config.train.checkpoint_activations and model.network == "mlp":
-        yield (
-            "--train.checkpoint-activations has no effect on --model.network mlp, which has no blocks of convolutions; "
-            "leave it out"
-        )
+        yield "--train.checkpoint-activations needs convolutions, not --model.network mlp; leave it out"
     if config.train.checkpoint_activations and config.train.compile:
-        yield "--train.checkpoint-activations does not go with --train.compile; leave one of them out"
+        yield "--train.checkpoint-activations does not go with --train.compile; leave out one"
     if loss.joint_batch and is_adversarial and (dis.dropout or dis.minibatch_features):
         yield (
             "--loss.joint-batch cannot be combined with dropout or minibatch features in the discriminator; set "

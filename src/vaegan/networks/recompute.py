@@ -1,7 +1,7 @@
 """Blocks that hold only their input for the backward pass and compute the rest again there (arXiv:1604.06174).
 
-The second computation gives the same numbers, bit for bit on a CPU, and changes nothing: it has the first one's dropout
-masks and autocast, and batch norms do not record its statistics. It takes place once in each backward pass.
+They compute again in each backward pass, with the same numbers, bit for bit on a CPU: dropout masks and autocast are
+those of the forward pass, and batch norms do not record the batch a second time.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Recomputable(nn.Module):
-    """A module of one argument; subclasses define `compute`. ``recomputes`` is set by `recompute_activations`."""
+    """A module of one argument; subclasses define `compute`."""
 
     recomputes = False
 
@@ -27,7 +27,7 @@ class Recomputable(nn.Module):
         times = itertools.count()
 
         def compute(x: Tensor) -> Tensor:
-            with _unrecorded(self) if next(times) else contextlib.nullcontext():
+            with frozen_statistics(self) if next(times) else contextlib.nullcontext():
                 return self.compute(x)
 
         draws = any(isinstance(m, nn.Dropout) for m in self.modules())
@@ -40,14 +40,14 @@ class Recomputable(nn.Module):
 
 
 def recompute_activations(network: nn.Module) -> None:
-    """Make the blocks of a network recompute, except those with spectral norm, whose weights change when computed."""
+    """Make the blocks of a network compute again, except those with spectral norm, whose weights change each time."""
     for block in network.modules():
         if isinstance(block, Recomputable):
             block.recomputes = not any(parametrize.is_parametrized(m) for m in block.modules())
 
 
 @contextlib.contextmanager
-def _unrecorded(module: nn.Module) -> Iterator[None]:
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
     """Run a block of code in which batch norms use the batch's statistics and record nothing."""
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]

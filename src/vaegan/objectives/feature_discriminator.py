@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..errors import UserError, nearest
 from ..losses import r1_penalty
 from ..networks.parts import evaluating
+from ..networks.recompute import frozen_statistics
 from .diff_augment import DiscriminatorAugment
 from .interface import Autocast, condition_args, gradients_of, trainable
 
@@ -128,23 +129,6 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
-
-
-@contextlib.contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Run a block in which batch norms use the batch's statistics without adding them to the running ones.
-
-    The authors' code keeps the decoder's running statistics those of reconstructions alone.
-    """
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
 
 
 @contextlib.contextmanager

@@ -1,13 +1,9 @@
-r"""Gradient accumulation: a batch in micro-batches, one after the other, so that the activations of only one are held.
+"""Gradient accumulation: a batch in micro-batches, one after the other, so that the activations of only one are held.
 
 Images, noise and augmentation are drawn for the whole batch, then cut. Losses are means over images, so loss and
-gradient of the batch are the means of those of its micro-batches, weighted by their sizes: up to rounding, nothing
-changes but memory. Four things take the images of a micro-batch alone, as they take those of a process under torchrun:
-
-* a batch norm normalises by them, and its running statistics move once for each micro-batch;
-* adaptive weights (`balance`, alignment) compare norms of their gradients (as in the code of Esser et al., 2012.09841);
-* free bits are of their mean KL;
-* their dropout masks are drawn anew, from a seed of their own.
+gradient of the batch are the means of those of its micro-batches, up to rounding. Of a micro-batch alone, as of a
+process's images under torchrun, are the statistics of batch norms (running ones move once for each), the norms of
+adaptive weights (`balance`, alignment), the mean KL of free bits, and dropout masks.
 """
 
 from collections.abc import Iterator
@@ -21,7 +17,7 @@ from .interface import Noise, Objective, StepResult
 def micro_batches(
     num: int, x: Tensor, noise: Noise, c: Tensor | None = None
 ) -> Iterator[tuple[float, Tensor, Noise, Tensor | None]]:
-    """Cut a batch of images (B, C, H, W), its noise and conditions (B, A) into ``num``, of sizes as equal as possible.
+    """Cut images (B, C, H, W), their noise and conditions (B, A) into ``num``, of sizes as equal as possible.
 
     Yields the share of the batch's images, which is the weight of means, then images, noise and conditions.
     """
@@ -32,16 +28,9 @@ def micro_batches(
 
 
 def accumulated_step(
-    objective: Objective,
-    num: int,
-    x: Tensor,
-    noise: Noise,
-    kl_factor: float = 1.0,
-    *,
-    c: Tensor | None = None,
-    record: bool = False,
+    objective: Objective, num: int, x: Tensor, noise: Noise, kl_factor: float, c: Tensor | None = None, *, record: bool
 ) -> StepResult:
-    """`Objective.step` of a batch in ``num`` micro-batches; accuracies compare images within each."""
+    """`Objective.step` in ``num`` micro-batches; the accuracies among its routes compare images within each."""
     total = StepResult({}, {})
     for share, of_x, of_noise, of_c in micro_batches(num, x, noise, c):
         condition = {} if of_c is None else {"c": of_c}
@@ -50,12 +39,12 @@ def accumulated_step(
             return result
         _add(total, result, share)
         del result  # its gradients are not held during the next forward pass
-    total.routes = {name: value.sqrt() if _is_norm(name) else value for name, value in total.routes.items()}
+    total.routes = {name: value if _is_mean(name) else value.sqrt() for name, value in total.routes.items()}
     return total
 
 
 def _add(total: StepResult, result: StepResult, share: float) -> None:
-    """Add ``share`` times a micro-batch's losses and gradients, and what of its `routes` makes the batch's."""
+    """Add ``share`` times a micro-batch's result; of norms, which are at its own codes and images, the squares."""
     for part, gradients in result.gradients.items():
         if part in total.gradients:
             torch._foreach_add_(total.gradients[part], gradients, alpha=share)
@@ -66,13 +55,11 @@ def _add(total: StepResult, result: StepResult, share: float) -> None:
         for name, value in terms.items():
             place[name] = share * value + place.get(name, 0.0)
     for name, value in result.routes.items():
-        # Norms at codes and images, of which each micro-batch has others: their squares add up.
-        of_batch = (share * value).square() if _is_norm(name) else share * value
+        of_batch = share * value if _is_mean(name) else (share * value).square()
         total.routes[name] = of_batch + total.routes.get(name, 0.0)
     if result.real_sign is not None:
         total.real_sign = share * result.real_sign + (0.0 if total.real_sign is None else total.real_sign)
 
 
-def _is_norm(route: str) -> bool:
-    """Whether a route is the norm of a gradient, not a mean."""
-    return not route.startswith("discriminator/") and route != "decoder/balance"
+def _is_mean(route: str) -> bool:
+    return route.startswith("discriminator/") or route == "decoder/balance"

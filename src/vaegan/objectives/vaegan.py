@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..losses import prior_loss, wide
+from ..networks.recompute import frozen_statistics
 from .adversarial import FAKES, AdversarialLoss, logit_routes
 from .balance import adaptive_weight, gradient_at_weight, last_weight
 from .code_losses import CodeLosses
@@ -28,7 +29,6 @@ from .feature_discriminator import (
     FeatureDiscriminator,
     draws_random_numbers,
     evaluation_mode,
-    frozen_statistics,
     seeded,
 )
 from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf, trainable
@@ -181,7 +181,7 @@ class VAEGANObjective:
             fakes = {"reconstruction": self.likelihood.image(y_leaf)}
             x_p = None
             if "prior" in self.kinds:
-                with masks(), frozen_statistics(decoder):
+                with masks(), frozen_statistics(decoder):  # as in the authors' code, those of reconstructions alone
                     x_p = decoder(noise.z_p, *c)
                 fakes["prior"] = leaf(x_p, self.trains["decoder"])
             images = {"real": x} | {k: v for k, v in fakes.items() if k in self.kinds or self.likelihood.in_features}

@@ -63,23 +63,14 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
 
 def check_batch_norm(config: Config, model: Model, num_images: int) -> None:
     """Refuse batch norms in trained parts if they take the statistics of a single image."""
-    place = "process" if config.train.accumulate == 1 else "micro-batch of --train.accumulate"
-    for name in batch_normed(config, model) if num_images == 1 else ():
-        raise UserError(
-            f"batch norm in the {name} needs at least 2 images in each {place}, not 1; raise --train.batch-size or set "
-            f"--model.{name}.norm group"
-        )
-
-
-def batch_normed(config: Config, model: Model) -> list[str]:
-    """Return the parts that are trained and have batch norms."""
-    return [
-        name
-        for name, part in model.parts.items()
-        if not config.is_frozen(name)
-        and (config.model.kind != "vae-dis-l" or name != "discriminator")
-        and any(isinstance(m, _BatchNorm) for m in part.modules())
-    ]
+    place = "process" if config.train.accumulate == 1 else "micro-batch"
+    for name, part in model.parts.items():
+        trained = not config.is_frozen(name) and (config.model.kind != "vae-dis-l" or name != "discriminator")
+        if num_images == 1 and trained and any(isinstance(m, _BatchNorm) for m in part.modules()):
+            raise UserError(
+                f"batch norm in the {name} needs at least 2 images in each {place}, not 1; raise --train.batch-size "
+                f"or set --model.{name}.norm group"
+            )
 
 
 def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, int], names: tuple[str, ...]) -> None:

@@ -230,7 +230,7 @@ class Trainer:
         )
         phase = self.phase(self.images)
         with frozen(*(phase.still if phase else ())):
-            result = accumulated_step(self.current, s.accumulate, x, noise, self.kl_factor(), c=c, record=record)
+            result = accumulated_step(self.current, s.accumulate, x, noise, self.kl_factor(), c, record=record)
         if s.r1_weight and "discriminator" in result.gradients and self._r1.due(self.steps):
             self._add_r1(result, x, c, noise)
         self._adapt(result, record=record)

@@ -21,7 +21,7 @@ from ..settings_io import dump_yaml
 from .best_model import open_best_model
 from .checkpoints import Checkpoints
 from .device import pick_device, tune_allocator
-from .factories import batch_normed, loop_settings
+from .factories import loop_settings
 from .finish import fit_run_priors, store_scale_factor
 from .loop import NotFiniteError, Record
 from .recorder import Recorder
@@ -88,11 +88,9 @@ class Session:
             raise UserError(
                 f"--train.batch-size {config.train.batch_size} cannot be split evenly over {world.size} processes"
             )
-        if config.train.accumulate > (share := config.train.batch_size // world.size):
-            raise UserError(
-                f"--train.accumulate {config.train.accumulate} is more than the images that a process has of each "
-                f"batch, {share}; lower it"
-            )
+        num, share = config.train.accumulate, config.train.batch_size // world.size
+        if num > share:
+            raise UserError(f"--train.accumulate {num} is more than the {share} images of a process; lower it")
         self.device, self.world = device, world
 
         def open_folder() -> tuple[RunFolder, Config | None]:
@@ -242,9 +240,7 @@ class Session:
             self.device, t.precision, t.memory_format, t.batch_size,
         )  # fmt: skip
         if t.accumulate > 1:
-            normed = ", ".join(batch_normed(self.config, self.model))
-            alone = f"; batch norm in {normed} normalises each by itself" if normed else ""
-            log.info("each batch is computed in %d micro-batches%s", t.accumulate, alone)
+            log.info("each batch in %d micro-batches; batch norms, if any, normalise each by itself", t.accumulate)
         phases = [phase for phase in self.trainer.phases if self.trainer.images < phase.end]
         if phases:
             each = ", ".join(f"{PHASES[phase.name].phrase} up to {phase.end:,} images" for phase in phases)
