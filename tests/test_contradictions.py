@@ -81,12 +81,12 @@ CASES = [
     ),
     (
         "--train.checkpoint-activations --train.compile",
-        "--train.checkpoint-activations does not go with --train.compile; leave out one",
+        "--train.checkpoint-activations goes with neither --model.network mlp nor --train.compile; leave it out",
         "--train.compile false",
     ),
     (
         "--train.checkpoint-activations --model.network mlp",
-        "--train.checkpoint-activations needs convolutions, not --model.network mlp; leave it out",
+        "--train.checkpoint-activations goes with neither --model.network mlp nor --train.compile; leave it out",
         "--train.checkpoint-activations false",
     ),
     (

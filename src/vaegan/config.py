@@ -556,10 +556,8 @@ def _contradictions(config: Config) -> Iterator[str]:
     dis = model.discriminator
     if config.train.accumulate > 1 and is_adversarial and dis.minibatch_features:
         yield "--train.accumulate cuts the batch that --model.discriminator.minibatch-features compares; leave out one"
-    if config.train.checkpoint_activations and model.network == "mlp":
-        yield "--train.checkpoint-activations needs convolutions, not --model.network mlp; leave it out"
-    if config.train.checkpoint_activations and config.train.compile:
-        yield "--train.checkpoint-activations does not go with --train.compile; leave out one"
+    if config.train.checkpoint_activations and (model.network == "mlp" or config.train.compile):
+        yield "--train.checkpoint-activations goes with neither --model.network mlp nor --train.compile; leave it out"
     if loss.joint_batch and is_adversarial and (dis.dropout or dis.minibatch_features):
         yield (
             "--loss.joint-batch cannot be combined with dropout or minibatch features in the discriminator; set "

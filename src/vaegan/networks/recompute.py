@@ -30,8 +30,7 @@ class Recomputable(nn.Module):
             with frozen_statistics(self) if next(times) else contextlib.nullcontext():
                 return self.compute(x)
 
-        draws = any(isinstance(m, nn.Dropout) for m in self.modules())
-        out: Tensor = checkpoint(compute, x, use_reentrant=False, preserve_rng_state=draws)
+        out: Tensor = checkpoint(compute, x, use_reentrant=False)
         return out
 
     def compute(self, x: Tensor) -> Tensor:

@@ -15,9 +15,8 @@ Self-attention over the pixels of a map has one head, and is a residual:
     y = x + W_o softmax(Q K^T / sqrt(C)) V,    Q, K, V = W_q h, W_k h, W_v h,    h = GroupNorm(x)
 
 Each of the H W pixels attends to all others (Zhang et al., arXiv:1805.08318; in this form Ho et al., arXiv:2006.11239).
-Its operations grow with the square of the number of pixels, so it is used where maps are smallest. Its memory does not:
-torch never holds the H W x H W weights on CPUs and CUDA. Forward and backward of 16,384 pixels of 32 channels take
-18 MiB on a CPU, where the weights alone would take 1 GiB.
+Its operations grow with the square of the number of pixels, so it is used where maps are smallest. Its memory does not,
+on CPUs and CUDA: 16,384 pixels of 32 channels take 18 MiB, forward and backward on a CPU; all weights would take 1 GiB.
 """
 
 from collections import OrderedDict

@@ -18,10 +18,9 @@ from ..settings_io import dump_yaml, setting_names, value_at
 # Settings that may change when a run resumes: no step depends on them (but for how sums round, on threads).
 MAY_CHANGE = {
     "device", "on_nan", "data.root", "data.workers", "data.cache", "data.max_unreadable", "data.store_size",
-    "train.epochs",
+    "train.checkpoint_activations", "train.epochs",
     "train.images", "train.keep_checkpoints", "train.snapshot_epochs", "train.log_images", "train.tensorboard",
     "train.held_out_images", "train.best_metric", "train.best_images", "train.priors", "train.threads",
-    "train.checkpoint_activations",
 }  # fmt: skip
 # Of these, what steps depend on where snapshots decide the learning rates.
 OF_PLATEAUS = {"train.snapshot_epochs", "train.held_out_images"}
