@@ -28,9 +28,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..losses import alignment_loss, wide
+from ..networks.recompute import frozen_statistics
 from ..pixels import ImageRange
 from .balance import adaptive_weight
-from .feature_discriminator import frozen_statistics, seeded
+from .feature_discriminator import seeded
 from .interface import Autocast, Losses, Noise, gradients_of
 from .likelihoods import Layers, Likelihood
 
