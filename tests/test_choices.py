@@ -55,7 +55,8 @@ from vaegan.training.optimisers import make_optimiser
         (OptimSettings, "schedule", LR_SCHEDULES),
         (ModelSettings, "latent", LATENTS),
         (TrainSettings, "parts", PARTS),
-        (LossSettings, "perceptual", {"none", "auto", *EXTRACTORS} - {"pixels"}),
+        (LossSettings, "perceptual", {"none", "auto", "lpips", *EXTRACTORS} - {"pixels"}),
+        (LossSettings, "alignment", {"auto", *EXTRACTORS} - {"pixels"}),
     ],
 )
 def test_a_setting_offers_what_its_list_holds(settings, name, choices):

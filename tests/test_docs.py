@@ -46,6 +46,7 @@ ELSEWHERE = {
     "vaegan studio ": "runs until it is stopped: tests of the studio",
     "vaegan serve ": "likewise",
     "vaegan train finetune-vae --init-from diffusers:stabilityai": "the next block, with a model that is there",
+    "vaegan compare diffusers:stabilityai": "likewise",
     "vaegan push runs/digits me/digits --license cc-by-4.0\n": "needs a hub: test_sharing_hub.py",
     "vaegan sample me/": "likewise",
     "vaegan reproduce ": "takes minutes: test_reproducing.py",

@@ -132,6 +132,38 @@ def test_every_kind_of_model_is_measured_as_far_as_it_has_the_parts(kind, has_sa
         assert again["samples"]["normal"]["frechet_distance"] != report["samples"]["normal"]["frechet_distance"]
 
 
+class OfPixels:
+    """A network of two kinds: features, and a distance of pairs."""
+
+    fingerprint = "of pixels"
+
+    def features(self, x):
+        return x.flatten(1)
+
+    def of_pairs(self, x_tilde, x):
+        return (x_tilde - x).abs().flatten(1).mean(1)
+
+
+def test_published_networks_measure_reconstructions_too(data, tmp_path):
+    model, pixels, values = make_model("vae"), open_extractor("pixels", data), {}
+    networks = {"lpips": OfPixels(), "inception": OfPixels()}
+    options = {"extractor": pixels, "num": 150, "batch_size": 64, "cache": tmp_path}
+    report = evaluate(model, data, published=networks, on_values=values.update, **options)
+    found, x = report["reconstructions"], unit(data.test.some(150, 0))
+    expected = (model.reconstruct(x) - x).abs().flatten(1).mean(1)
+    torch.testing.assert_close(values["lpips"], expected)
+    assert found["lpips"]["value"] == pytest.approx(float(expected.mean()))
+    assert found["lpips"]["low"] < found["lpips"]["value"] < found["lpips"]["high"]
+    for bound in ("value", "low", "high"):  # these features are those of the extractor
+        assert found["frechet_inception"][bound] == pytest.approx(found["frechet_distance"][bound], rel=1e-6)
+    assert report["published"] == {"lpips": "of pixels", "inception": "of pixels"}
+    assert all(row.shape == (150,) for row in values.values())
+    assert found["mse_smooth"]["value"] > 0
+    without = evaluate(model, data, **options)
+    assert without["published"] == {}
+    assert found.keys() - without["reconstructions"].keys() == {"lpips", "frechet_inception"}
+
+
 def test_an_unknown_prior_is_told(data, tmp_path):
     with pytest.raises(UserError, match=r"no prior 'norml' \(perhaps you meant 'normal'\); available: normal"):
         evaluate(make_model(), data, extractor=open_extractor("pixels", data), priors=["norml"], cache=tmp_path)

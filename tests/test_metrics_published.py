@@ -9,7 +9,7 @@ from torch import nn
 
 from vaegan.data.dataset import ImageData, ImageSet
 from vaegan.errors import UserError
-from vaegan.metrics.extractors import dinov2, inception, weights
+from vaegan.metrics.extractors import dinov2, inception, lpips, weights
 from vaegan.metrics.extractors.dinov2 import in_authors_layout
 from vaegan.metrics.extractors.features import open_extractor, open_layers
 from vaegan.metrics.extractors.inception import InceptionV3
@@ -176,8 +176,10 @@ def test_dinov2_reads_the_layout_of_transformers_and_other_sizes_and_greys(tmp_p
 
 
 def test_downloads_are_checked_by_a_whole_checksum():
-    for published in (inception.PUBLISHED, dinov2.PUBLISHED):
+    for published in (inception.PUBLISHED, dinov2.PUBLISHED, lpips.VGG16, lpips.LINEAR):
         assert len(bytes.fromhex(published.sha256)) == 32
+        begin = published.file.removesuffix(".pth").rsplit("-", 1)[-1]  # PyTorch's names end in the first eight digits
+        assert published.sha256.startswith(begin) == (published in (inception.PUBLISHED, lpips.VGG16))
 
 
 @pytest.mark.parametrize("name", ["inception", "dinov2"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from vaegan.metrics.image_quality import gradient_magnitude, laplacian_variance
+from vaegan.metrics.image_quality import errors_by_slope, gradient_magnitude, laplacian_variance
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +45,19 @@ def test_checkerboard_by_hand() -> None:
     x = board.double()[None, None]
     assert float(laplacian_variance(x)) == pytest.approx(16)
     assert float(gradient_magnitude(x)) == pytest.approx(2**0.5)
+
+
+def test_errors_are_parted_by_where_the_original_changes() -> None:
+    x = torch.zeros(2, 1, 9, 9)
+    x[0, :, :, 4:] = 1.0  # a vertical edge: 8 of 64 pixels
+    x[1, :, 4:] = 0.5
+    x_tilde = x.clone()
+    x_tilde[0, :, :, 3] += 0.5  # where the edge is
+    x_tilde[1, :, 0] += 0.5  # where all is flat
+    edges, smooth = errors_by_slope(x_tilde, x, share=8 / 64)
+    assert edges.tolist() == pytest.approx([0.25, 0.0])
+    assert smooth.tolist() == pytest.approx([0.0, 8 * 0.25 / 56])
+    x, x_tilde = torch.rand(2, 3, 3, 9, 7, generator=torch.Generator().manual_seed(0))
+    edges, smooth = errors_by_slope(x_tilde, x)
+    whole = (x_tilde - x).double().square()[:, :, :-1, :-1].mean((1, 2, 3))
+    torch.testing.assert_close(0.25 * edges + 0.75 * smooth, whole)

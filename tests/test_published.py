@@ -159,6 +159,41 @@ def test_a_command(grey, images_file, command, tmp_path, monkeypatch, words):
     assert {path: path.stat().st_mtime_ns for path in grey.rglob("*")} == before, "a published model is only read"
 
 
+def test_models_of_other_sizes_are_compared_in_one(grey, images_file, command, tmp_path, capsys):
+    save(tmp_path / "large", in_channels=1, out_channels=1, sample_size=16)
+    for name, folder in {"a": tmp_path / "large", "b": grey}.items():  # the same weights, as models of one's own
+        model = vaegan.load(f"diffusers:{folder}")
+        del model.info["normal_prior"]
+        model.save(tmp_path / name)
+    words = ["compare", f"diffusers:{grey}", tmp_path / "a", tmp_path / "b", "--data", images_file, "--num", "20"]
+    words += ["--extractor", "pixels", "--data.cache", tmp_path]
+
+    def compared(*more):
+        assert command(*words, *more, "--out", tmp_path / "c.html", "--overwrite") == 0
+        streams = capsys.readouterr()
+        return json.loads((tmp_path / "c.json").read_text()), streams.out
+
+    found, out = compared()
+    assert "all models are measured on images of 8x8; --data.size sets another size" in out
+    of_grey, of_a, of_b = (each["runs"][0]["evaluation"] for each in found["models"])
+    assert of_grey["left_out"]["samples"] == "this model has no prior to sample from"
+    assert of_grey["left_out"]["likelihood"] == "the codes of a published autoencoder do not follow N(0, I)"
+    assert of_a["left_out"]["samples"] == "it is measured only at the model's own size, 16x16"
+    assert of_b["samples"]["normal"]
+    error = found["figures"]["reconstructions"]["mse"]["models"]
+    name = f"VAE {grey.name}"
+    assert error[name] == error["VAE a"]
+    operations = found["figures"]["cost"]["reconstruction_operations"]["models"]
+    assert operations["VAE a"]["value"] == operations["VAE b"]["value"]
+    assert found["answer"] in out.splitlines()
+    same = f"on 9 held-out images, the feature MSE of {name} and VAE a differs by at most 0.0 %; the per-pixel MSE of"
+    assert found["answer"].startswith(f"Do you need your own? No clear difference: {same}")
+    assert found["answer"] in (tmp_path / "c.html").read_text()
+    assert "all models are measured on images of 12x20" in compared("--data.size", "12x20")[1]
+    assert command(*words, "--data.size", "9", "--out", tmp_path / "d.html") == 2
+    assert "images of 9x9 (height x width) do not fit this model" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -319,15 +319,15 @@ class LossSettings(Settings):
     pixel_variance: PositiveFloat = 1.0
     """Variance of a pixel (gaussian, laplace), with images in [0, 1]. For gaussian-learned the initial value; its
     logarithm moves by about the learning rate per step, so start near the per-pixel MSE you expect, such as 0.01."""
-    perceptual: Literal["none", "auto", "classifier", "rotations", "inception", "dinov2"] = "none"
+    perceptual: Literal["none", "auto", "classifier", "rotations", "inception", "dinov2", "lpips"] = "none"
     """Network for a perceptual loss beside a per-pixel L_llike: one trained first on the data's labels or on rotation
-    prediction ('auto': labels if there are any), or a published one. Metrics in the features a model was trained
-    with flatter it; evaluate with another extractor."""
+    prediction ('auto': labels if there are any), or a published one; 'lpips' is LPIPS with VGG16. Metrics in the
+    features a model was trained with flatter it; evaluate with another extractor."""
     perceptual_weight: NonNegativeFloat = 1.0
     """Weight of the perceptual loss, times the number of values of an image, as in latent diffusion (arXiv:2112.10752).
     """
     perceptual_file: Path | None = None
-    """Weights of a published network; default: in the cache, downloaded if missing."""
+    """Weights of a published network, a file or the folder it is in; default: the cache, downloaded if missing."""
     equivariance_weight: NonNegativeFloat = 0.0
     """For codes that are maps: weight of L_llike between the scaled and rotated image and what its code, scaled and
     rotated alike, decodes to, relative to that of L_llike (EQ-VAE, Kouzelis et al., arXiv:2502.09509); 0 for none."""

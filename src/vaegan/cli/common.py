@@ -86,8 +86,8 @@ def open_run(options: PictureOptions, *, any_size: bool = False) -> "OpenedRun":
     from ..runs.opened import OpenedRun
     from ..training.device import pick_device
 
-    size, own = getattr(options, "data", DataSettings()).size, data_of_run(options.run).size
-    if not any_size and None not in (size, own) and size != own:
+    data, own = getattr(options, "data", DataSettings()), data_of_run(options.run).size
+    if not any_size and None not in (size := data.size, own) and size != own:
         raise UserError(f"--data.size {size}: this command works in the size of the model, {own}; leave it out")
     return OpenedRun(
         options.run,
@@ -96,7 +96,7 @@ def open_run(options: PictureOptions, *, any_size: bool = False) -> "OpenedRun":
         batch_size=options.batch_size,
         watch=watched,
         bands=options.bands,
-        any_size=any_size,
+        size=data.height_width if any_size else None,
         tile=getattr(options, "tile", None),
     )
 

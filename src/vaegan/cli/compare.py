@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ..config import Count, DataSettings, Seed, Settings
+from ..config import Count, DataSettings, Seed
 from ..errors import UserError
 from ..runs.trained_on import shared_data
 from . import console
 from .common import BatchSize, Device, RunNames, ShownBands
 from .console import print_table
-from .evaluate import Extractor
+from .evaluate import MetricOptions
 from .options import Arg
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger("vaegan")
 
 
-class Options(Settings):
+class Options(MetricOptions):
     """Compare runs or saved models of any kind on one page: the same metrics, originals and seeds for all.
 
-    Prints a table (* marks a clear winner) and which model is best, and writes a self-contained page, with JSON beside
-    it. Runs whose settings differ only in the seed are one model: its metrics are means over seeds with 95 %
+    Prints a table (* marks a clear winner) and which model reconstructs best, image by image, and writes a
+    self-contained page, with JSON beside it. Models of different sizes meet in --data.size, or in the smallest size
+    that all take. Runs whose settings differ only in the seed are one model: its metrics are means over seeds with 95 %
     intervals, and their spread. A clear winner is a model whose interval overlaps with no other. A run's own
     evaluation.json is reused if weights, images, extractor, count and seed are the same.
     """
@@ -38,12 +39,6 @@ class Options(Settings):
     """Write the printed table as Markdown, for a README; '-' prints Markdown and nothing else."""
     num: Count = 10_000
     """Samples, held-out images and training images, at most."""
-    prior: str = "all"
-    """Prior to sample from: a name such as 'normal', several separated by commas, or 'all'."""
-    extractor: Extractor | None = None
-    """Features that images are compared by; default: 'classifier' with labels or attributes, else 'rotations'."""
-    weights: Path | None = None
-    """File with the weights of the extractors inception and dinov2."""
     seed: Seed = 0
     """Seed of samples, choice of images and resampling."""
     device: Device = "cpu"
@@ -60,7 +55,6 @@ def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
 def run(options: Options) -> None:
     """Open, measure, write."""
     from ..files import write_json, write_text
-    from ..metrics.extractors.features import open_extractor
     from ..pages.comparison_page import comparison_page
     from ..runs.compared_runs import compare_runs, open_runs
     from ..training.device import pick_device
@@ -73,9 +67,10 @@ def run(options: Options) -> None:
     runs = open_runs(options.runs, options.data, **how)
     if not options.data.source:
         raise UserError(f"{shared_data(options.runs)[1]}; name images for all with --data SOURCE")
-    how = {"cache": cache, "weights": options.weights, "device": device, "bands": runs[0].shown.bands}
-    extractor = open_extractor(options.extractor, runs[0].data(), **how)
-    comparison = compare_runs(runs, extractor, prior=options.prior, num=options.num, seed=options.seed, cache=cache)
+    how = {"device": device, "cache": cache, "bands": runs[0].shown.bands}
+    extractor, published = options.networks(runs[0].data(), **how)
+    shared: dict[str, Any] = {"num": options.num, "seed": options.seed, "cache": cache, "published": published}
+    comparison = compare_runs(runs, extractor, prior=options.prior, **shared)
     write_text(out, comparison_page(comparison, options.seed))
     write_json(out.with_suffix(".json"), comparison.as_json())
     _print(options, comparison)
@@ -106,12 +101,13 @@ def _print(options: Options, comparison: "Comparison") -> None:
     from ..pages.comparison_tables import markdown_of, short_table, verdict_of
 
     models, groups = comparison.models, comparison.groups
+    markdown = markdown_of(groups, models) + (f"\n{comparison.answer}\n" if comparison.answer else "")
     for file in _markdown_file(options):
-        write_text(file, markdown_of(groups, models))
+        write_text(file, markdown)
     if not console.is_first_process():
         return
     if options.markdown == "-":
-        print(markdown_of(groups, models), end="")
+        print(markdown, end="")
     else:
         print_table(*short_table(groups, models))
-        print(verdict_of(groups, models))
+        print("\n".join(filter(None, (verdict_of(groups, models), comparison.answer))))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ..config import Count
+from ..config import Count, Settings
 from ..errors import UserError
 from ..metrics.figures import BETTER, GROUPS, SHARE_OF, info_of, plain, shown_in
 from . import console
@@ -15,10 +15,31 @@ from .console import print_table
 from .options import Arg
 
 _log = logging.getLogger("vaegan")
-Extractor = Literal["classifier", "rotations", "inception", "dinov2", "pixels"]
 
 
-class Options(DataPictureOptions):
+class MetricOptions(Settings):
+    """Options of commands that measure models."""
+
+    prior: str = "all"
+    """Prior to sample from: a name such as 'normal', several separated by commas, or 'all'."""
+    extractor: Literal["classifier", "rotations", "inception", "dinov2", "pixels"] | None = None
+    """Features that images are compared by; default: 'classifier' with labels or attributes, else 'rotations'."""
+    published: Literal["auto", "download", "none"] = "auto"
+    """Measure reconstructions by LPIPS and by Inception's Fréchet distance (rFID), too: 'auto' if the weights are at
+    hand; 'download' fetches them."""
+    weights: Path | None = None
+    """Weights of inception or dinov2, or a folder with files of published networks; default: in the cache."""
+
+    def networks(self, data: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+        """Return the extractor and the published networks for an `ImageData`."""
+        from ..metrics.extractors.features import open_extractor, open_published
+
+        options["weights"] = self.weights
+        extractor = open_extractor(self.extractor, data, **options)
+        return extractor, open_published(self.published, data, extractor.name, **options)
+
+
+class Options(MetricOptions, DataPictureOptions):
     """Evaluate a model: samples of each prior and reconstructions against held-out images.
 
     Prints a table (all metrics of the default prior, the main ones of others) and a summary, and writes all as JSON.
@@ -32,12 +53,6 @@ class Options(DataPictureOptions):
     """Samples, held-out images and training images, at most."""
     split: Literal["test", "train"] = "test"
     """Reference to measure against: held-out ('test') or training images ('train')."""
-    prior: str = "all"
-    """Prior to sample from: a name such as 'normal', several separated by commas, or 'all'."""
-    extractor: Extractor | None = None
-    """Features that images are compared by; default: 'classifier' with labels or attributes, else 'rotations'."""
-    weights: Path | None = None
-    """File with the weights of the extractors inception and dinov2."""
 
 
 defaults = run_defaults
@@ -48,7 +63,6 @@ def run(options: Options) -> None:
     from ..distributed import joined
     from ..evaluation.measure import evaluate
     from ..files import write_json
-    from ..metrics.extractors.features import open_extractor
 
     out = _output(options)
     opened = open_run(options)
@@ -57,10 +71,8 @@ def run(options: Options) -> None:
     cache, device = options.data.cache, opened.device
     with joined(device) as world:
         data = world.once_per_machine(opened.data, world.device)
-        how: dict[str, Any] = {"cache": cache, "weights": options.weights, "bands": opened.shown.bands}
-        extractor = world.once_per_machine(
-            lambda: open_extractor(options.extractor, data, device=device, **how), world.device
-        )
+        how = {"cache": cache, "device": device, "bands": opened.shown.bands}
+        extractor, published = world.once_per_machine(lambda: options.networks(data, **how), world.device)
         report = evaluate(
             opened.model(),
             data,
@@ -72,6 +84,7 @@ def run(options: Options) -> None:
             batch_size=options.batch_size,
             cache=cache,
             world=world,
+            published=published,
         )
         if world.is_first:
             write_json(out, report)

@@ -29,6 +29,7 @@ def help_of(
     """Return the help of a command from its options and their values; ``whole`` with all options in full."""
     width = max(_NARROWEST, min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns))
     listed = [option for option in table if whole or "." not in option.path or option.path in ESSENTIAL]
+    listed.sort(key=lambda option: not option.arg.positional)
     places = [option for option in table if option.arg.positional]
     usage = [option.name if option.field.is_required() else f"[{option.name}]" for option in places]
     lines = [" ".join(["usage:", prog, *usage, "[OPTIONS]"]), ""]

@@ -41,8 +41,10 @@ def likelihood_figures(model: Model, real: RealImages) -> Figures:
     In nats per image 'nll', E_q -log p(x|z), 'kl', 'elbo', 'importance_bound' (64 draws); 'bits_per_dimension', of the
     ELBO; 'pixel_deviation', of the Gaussian, on the scale of [0, 1]; 'active_units'; and of the gap between all codes
     and N(0, I) 'gap_kl', 'gap_sliced' and, for comparison, 'gap_by_chance' (see `metrics.codes`). Raises UserError if
-    the model has no encoder.
+    the model has no encoder, or is a published one: its codes were not trained to follow N(0, I).
     """
+    if model.kind != "ae" and not model.has_normal_prior:
+        raise UserError("the codes of a published autoencoder do not follow N(0, I)")
     mu, logvar = _codes(model, real.images, real)
     num, seed = len(mu), real.seed
     gap = prior_gap(mu, logvar, seed=seed)

@@ -6,8 +6,10 @@ A model is one run, or several that differ in their seed alone (see `seed_groups
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from torch import Tensor
 
 from ..metrics.figures import SHARE_OF, Better, Figure, Figures, finite_or_none, from_json, info_of
 from ..version import __version__
@@ -38,6 +40,8 @@ class ComparedModel:
 
     name: str
     runs: Sequence[MeasuredRun]
+    values: Mapping[str, Tensor] = field(default_factory=dict)  # of each reconstruction, `(N,)`, means over the runs
+    is_published: bool = False
 
 
 @dataclass(frozen=True)

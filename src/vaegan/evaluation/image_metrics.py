@@ -13,11 +13,18 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..metrics.bootstrap import bootstrap_mean
-from ..metrics.distances import Moments, frechet_distance
+from ..metrics.distances import Moments, frechet_distance, frechet_interval
 from ..metrics.extractors.features import FeatureExtractor
 from ..metrics.extractors.learned import Learned
 from ..metrics.figures import SHARE_OF, Figure, Figures
-from ..metrics.image_quality import gradient_magnitude, laplacian_variance, mean_squared_error, psnr, ssim
+from ..metrics.image_quality import (
+    errors_by_slope,
+    gradient_magnitude,
+    laplacian_variance,
+    mean_squared_error,
+    psnr,
+    ssim,
+)
 from ..metrics.label_scores import compare_labels
 from ..metrics.memorisation import copying_score, placements
 from ..models import Model
@@ -68,20 +75,35 @@ def sample_figures(batches: Iterable[Tensor], real: RealImages) -> Figures:
     )
 
 
-def reconstruction_figures(model: Model, real: RealImages) -> Figures:
-    """Return figures of the reference's images, encoded and decoded; UserError without an encoder or a decoder."""
-    c = model.condition_of(real.images)
+def reconstruction_figures(
+    model: Model, real: RealImages, on_values: Callable[[Row], object] = lambda values: None
+) -> Figures:
+    """Return figures of the reference's images, encoded and decoded; UserError without an encoder or a decoder.
+
+    ``on_values`` is called with the numbers of each image, `(N,)` by name.
+    """
+    c, published = model.condition_of(real.images), real.published
 
     def row(x: Tensor, x_tilde: Tensor) -> Row:
         of_x, of_x_tilde = real.extractor.features(torch.cat([x, x_tilde]), batch_size=real.batch_size).chunk(2)
         errors = {"mse": mean_squared_error(x_tilde, x), "psnr": psnr(x_tilde, x), "ssim": ssim(x_tilde, x)}
+        errors["mse_edges"], errors["mse_smooth"] = errors_by_slope(x_tilde, x)
         errors["feature_distance"] = mean_squared_error(of_x_tilde, of_x)
+        if "lpips" in published:
+            errors["lpips"] = published["lpips"].of_pairs(x_tilde, x)
+        if "inception" in published:
+            both = torch.stack([x_tilde, x], 1).flatten(0, 1)
+            errors["inception"] = published["inception"].features(both).unflatten(0, (-1, 2))
         return errors | _sharpness(x_tilde) | {"features": of_x_tilde}
 
     pairs = reconstructions_of(model, real.images, real.batch_size, c, real.world)
     values = real.world.gathered(itertools.starmap(row, pairs))
-    features = values.pop("features")
-    return _means(values, real.seed) | _distribution(features, real)
+    features, figures = values.pop("features"), {}
+    if "inception" in values:
+        of_x_tilde, of_x = values.pop("inception").unbind(1)
+        figures["frechet_inception"] = frechet_interval(of_x_tilde, Moments(of_x), seed=real.seed)
+    on_values(values)
+    return _means(values, real.seed) | figures | _distribution(features, real)
 
 
 def _sharpness(x: Tensor) -> Row:

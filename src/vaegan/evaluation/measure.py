@@ -18,7 +18,7 @@ from ..metrics.memorisation import in_words
 from ..models import Model
 from ..version import __version__
 from .code_metrics import code_figures, likelihood_figures
-from .image_metrics import baseline_figures, reconstruction_figures, sample_figures
+from .image_metrics import Row, baseline_figures, reconstruction_figures, sample_figures
 from .reference import decoded, open_real_images, priors_of
 
 log = logging.getLogger("vaegan")
@@ -40,12 +40,14 @@ def evaluate(
     batch_size: int = 256,
     cache: Path | None = None,
     world: World = ALONE,
+    published: Mapping[str, Any] = {},
+    on_values: Callable[[Row], object] = lambda values: None,
 ) -> dict[str, Any]:
-    """Measure everything that the model's parts allow.
+    """Measure everything that the model's parts allow; of images of another size than its own, reconstructions.
 
     Args:
         model: to measure.
-        data: real images, in the model's size.
+        data: real images, in the model's size or another one that it takes.
         extractor: of features; the default for these data if None.
         num: samples, held-out images and images of the baseline, at most.
         priors: names of priors to sample from; all the model has if None.
@@ -54,10 +56,12 @@ def evaluate(
         batch_size: images at a time.
         cache: folder for trained extractors and features of real images; ``~/.cache/vaegan`` if None.
         world: of the processes that share the work; all get the same figures, whatever their number.
+        published: networks that measure reconstructions, too, see `metrics.extractors.features.open_published`.
+        on_values: called with numbers `(N,)` of the reconstructions by name, one for each image.
 
     Returns:
-        JSON-able: 'model', 'data', 'extractor', 'seed'; figures (see `metrics.figures.Figure`) by name under
-        'yardstick' (the real-data baseline), 'reconstructions', 'likelihood', 'codes' and, by prior, 'samples';
+        JSON-able: 'model', 'data', 'extractor', 'published', 'seed'; figures (see `metrics.figures.Figure`) by name
+        under 'yardstick' (the real-data baseline), 'reconstructions', 'likelihood', 'codes' and, by prior, 'samples';
         'left_out', what could not be measured and why; 'seconds'; 'conclusion' in words, of the 'default_prior'.
 
     Raises:
@@ -65,20 +69,25 @@ def evaluate(
     """
     start = time.perf_counter()
     data.check_held_out(data.name)
-    chosen = _chosen_priors(model, priors)
+    is_own_size = data.image_shape == model.image_shape
+    chosen = _chosen_priors(model, priors) if is_own_size else []
     extractor = extractor or open_extractor(None, data, cache=cache)
     options: dict[str, Any] = {"num": num, "split": split, "seed": seed, "batch_size": batch_size, "cache": cache}
-    real = open_real_images(data, extractor, world=world, **options)
+    real = open_real_images(data, extractor, world=world, published=published, **options)
     if real.num_samples < num:
         log.info(
             "the real-data baseline has only %d images: measuring that many samples, not %d", real.num_samples, num
         )
-    left_out = {} if chosen else {"samples": "this model has no prior to sample from"}
+    of_own_size = "it is measured only at the model's own size, " + "x".join(map(str, model.image_shape[1:]))
+    left_out = {} if chosen else {"samples": "this model has no prior to sample from" if is_own_size else of_own_size}
     if not data.pixels.cell:
         left_out["bits per dimension"] = "not defined for floats, which have no steps between them"
 
     def measured(name: str, make: Callable[[], Figures]) -> dict[str, dict[str, Any]]:
         begin = time.perf_counter()
+        if name in ("likelihood", "codes") and not is_own_size:
+            left_out[name] = of_own_size
+            return {}
         try:
             figures = make()
         except UserError as error:
@@ -104,10 +113,11 @@ def evaluate(
             "available": len(data.test if split == "test" else data.train),
         },
         "extractor": {"name": extractor.name, "fingerprint": extractor.fingerprint},
+        "published": {name: network.fingerprint for name, network in published.items()},
         "seed": seed,
         "default_prior": model.default_prior if chosen else None,
         "yardstick": measured("yardstick", lambda: baseline_figures(real)),
-        "reconstructions": measured("reconstructions", lambda: reconstruction_figures(model, real)),
+        "reconstructions": measured("reconstructions", lambda: reconstruction_figures(model, real, on_values)),
         "likelihood": measured("likelihood", lambda: likelihood_figures(model, real)),
         "codes": measured("codes", lambda: code_figures(model, real)),
         "samples": {prior: measured(f"samples of {prior}", partial(samples, prior)) for prior in chosen},

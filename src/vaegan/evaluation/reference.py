@@ -6,11 +6,12 @@ place of samples: no model can be expected to come nearer to the reference, so i
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -50,6 +51,7 @@ class RealImages:
     seed: int  # of every choice
     batch_size: int  # images at a time
     world: World = ALONE  # of the processes that share the work
+    published: Mapping[str, Any] = field(default_factory=dict)  # what measures reconstructions, too: `open_published`
 
     @property
     def num_samples(self) -> int:
@@ -88,6 +90,7 @@ def open_real_images(
     batch_size: int = 256,
     cache: Path | None = None,
     world: World = ALONE,
+    published: Mapping[str, Any] = {},
 ) -> RealImages:
     """Choose the real images to measure against; their features are cached on disk.
 
@@ -101,10 +104,8 @@ def open_real_images(
         path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
         features[name] = _cached_features(path, chosen[name], extractor, batch_size, world)
     other = "train" if split == "test" else "test"
-    reference = Reference(features[split])
-    return RealImages(
-        data, split, chosen[split], chosen[other], extractor, reference, features[other], seed, batch_size, world
-    )
+    of = chosen[split], chosen[other], extractor, Reference(features[split]), features[other]
+    return RealImages(data, split, *of, seed, batch_size, world, published)
 
 
 def _cached_features(

@@ -18,8 +18,23 @@ def bootstrap_mean(values: Tensor, *, seed: int = 0, num_resamples: int = 1000, 
     """Return the mean of `values` `(N,)`, one per image, with the interval that holds a share ``level`` of draws."""
     values = values.detach().cpu().double()
     means = resampled_means(values, seed=seed, num_resamples=num_resamples)
-    low, high = means.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)).tolist()
-    return Figure(float(values.mean()), low, high, len(values), seed)
+    return Figure(float(values.mean()), *_middle(means, level), len(values), seed)
+
+
+def paired_ratio(a: Tensor, b: Tensor, *, seed: int = 0, num_resamples: int = 1000, level: float = 0.95) -> Figure:
+    """Return mean(a) / mean(b) of values `(N,)` of the same images; each draw has the same images of both.
+
+    What makes an image hard for both drops out, so the interval is far narrower than those of the two means.
+    """
+    a, b = a.detach().cpu().double(), b.detach().cpu().double()
+    draws = [resampled_means(values, seed=seed, num_resamples=num_resamples) for values in (a, b)]  # the same images
+    return Figure(float(a.mean() / b.mean()), *_middle(draws[0] / draws[1], level), len(a), seed)
+
+
+def _middle(draws: Tensor, level: float) -> tuple[float, float]:
+    """Return the bounds of the middle share of draws."""
+    low, high = draws.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=draws.dtype)).tolist()
+    return low, high
 
 
 def resampled_means(values: Tensor, *, seed: int, num_resamples: int) -> Tensor:

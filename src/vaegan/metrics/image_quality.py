@@ -104,7 +104,24 @@ def gradient_magnitude(x: Tensor) -> Tensor:
 
     Of images `(B, C, H, W)` in [0, 1], at least 2 x 2, `(B,)`; 0 of a flat image, s of an even slope of s per pixel.
     """
+    return _slopes(x).mean(1)
+
+
+def errors_by_slope(x_tilde: Tensor, x: Tensor, share: float = 0.25) -> tuple[Tensor, Tensor]:
+    """Mean squared error at edges and in smooth areas, each `(B,)`, of images `(B, C, H, W)` in [0, 1].
+
+    Edges are the ``share`` of an original's pixels where its gradient is largest; the rest is smooth. Pixels of the
+    last row and column have no gradient (see `gradient_magnitude`) and are left out.
+    """
+    order = _slopes(x).argsort(dim=1, descending=True, stable=True)
+    errors = (x_tilde.double() - x.double()).square().mean(1)[:, :-1, :-1].flatten(1).gather(1, order)
+    num = max(1, round(share * errors.shape[1]))
+    return errors[:, :num].mean(1), errors[:, num:].mean(1)
+
+
+def _slopes(x: Tensor) -> Tensor:
+    """Return the magnitude of the gradient at each pixel but those of the last row and column, `(B, N)`."""
     grey = x.double().mean(1)
     down = grey[:, 1:, :-1] - grey[:, :-1, :-1]
     right = grey[:, :-1, 1:] - grey[:, :-1, :-1]
-    return (down.square() + right.square()).sqrt().flatten(1).mean(1)
+    return (down.square() + right.square()).sqrt().flatten(1)

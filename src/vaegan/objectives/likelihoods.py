@@ -5,7 +5,7 @@ becomes an image in the network's range, and the loss per image in nats.
 
 The autoencoders of latent diffusion add a perceptual loss (Rombach et al., arXiv:2112.10752, section 3.1):
 
-    L_llike = L_pixels + weight D d(x, x_tilde),    d: `losses.layers_distance`, D: numbers of an image
+    L_llike = L_pixels + weight D d(x, x_tilde),    d: `losses.layers_distance` or LPIPS, D: numbers of an image
 
 In their code, too, d is added to the loss of each of the D numbers.
 """
@@ -143,7 +143,10 @@ class BernoulliPixels(nn.Module):
 
 
 class PerceptualLikelihood(nn.Module):
-    """A likelihood in pixels plus ``weight`` times a perceptual loss in the layers of a frozen network."""
+    """A likelihood in pixels plus ``weight`` times a perceptual loss in the layers of a frozen network.
+
+    Layers that have a ``distance`` of their own, as LPIPS, are compared by it.
+    """
 
     in_features = False
 
@@ -152,7 +155,7 @@ class PerceptualLikelihood(nn.Module):
     ) -> None:
         super().__init__()
         self.pixels, self.weight = pixels, weight  # a module becomes a child: its variance may be trained
-        self.layers = layers
+        self.layers, self.distance = layers, getattr(layers, "distance", losses.layers_distance)
         self.image_range = ImageRange(*image_range)
 
     def decode(self, decoder: nn.Module, z: Tensor, *c: Tensor) -> Tensor:
@@ -168,5 +171,5 @@ class PerceptualLikelihood(nn.Module):
         x_tilde, x = (self.image_range.to_unit(losses.wide(image)) for image in (self.image(y), target))
         with torch.no_grad():
             targets = self.layers(x)
-        distance = losses.layers_distance(self.layers(x_tilde), targets)
+        distance = self.distance(self.layers(x_tilde), targets)
         return self.pixels.loss(y, target) + self.weight * x[0].numel() * distance

@@ -49,7 +49,7 @@ def comparison_page(comparison: Comparison, seed: int) -> str:
     title = f"{', '.join(names[:-1])} and {names[-1]}" if names[1:] else names[0]
     num = sum(len(model.runs) for model in comparison.models)
     lead = f"{_count(num, 'run')} of {_count(len(names), 'model')}, with the same images, counts and seeds for all."
-    lead += f" {tables.verdict_of(comparison.groups, comparison.models)}"
+    lead += f" {tables.verdict_of(comparison.groups, comparison.models)} {comparison.answer}".rstrip()
     return render_page(title, lead, facts, _sections(comparison, seed), "vaegan compare")
 
 
@@ -111,6 +111,8 @@ def _samples(comparison: Comparison, prior: str, seed: int) -> Block:
     caption = f"{NUM_SAMPLES} samples of each model, drawn with the same seed."
 
     def make(run: OpenedRun) -> Bytes:
+        if run.model().image_shape != comparison.data.image_shape:
+            raise UserError("samples have the model's own size")
         return _shown(comparison, samples(run, NUM_SAMPLES, seed, prior or None))
 
     return _strips(comparison, {}, make, caption, LINES)

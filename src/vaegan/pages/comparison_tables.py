@@ -83,8 +83,9 @@ def verdict_of(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -
 def _conclusions(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> Iterator[str]:
     """Yield which model is best at reconstructions and at samples by the first figure, or whose intervals overlap."""
     for group in summary_groups(groups) if len(models) > 1 else ():
-        if group.of in ("samples", "reconstructions"):
-            row = summary_rows(group)[0]
+        row = summary_rows(group)[0]
+        has_several = sum(math.isfinite(figure.mean.value) for figure in row.models) > 1
+        if group.of == "reconstructions" or (group.of == "samples" and has_several):
             best, near = row.verdict.best, [models[i].name for i in row.verdict.overlapping]
             head, by = head_of(group), f"by {info_of(row.name).title}"
             if best is not None:

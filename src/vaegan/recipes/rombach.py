@@ -19,8 +19,8 @@ from .recipe import YOUR_MODEL, YOURS, Recipe, adam, data_of, recipe
 NOTES = (
     "trains on images of 128 pixels; --data.size 64 to 256 works too, with a map in proportion",
     "the adversarial loss updates only the decoder, as in arXiv:1512.09300; theirs also updates the encoder",
-    "instead of their perceptual network (VGG), one trained on your labels or on rotation prediction; if you have the "
-    "weights, --loss.perceptual inception or dinov2 is closer to theirs",
+    "instead of their perceptual network (LPIPS), one trained on your labels or on rotation prediction; theirs is "
+    "--loss.perceptual lpips, for colour photographs",
     "the discriminator has group norm, theirs batch norm, and 3x3 kernels: patches of 47 pixels, theirs 70 of 256",
     "theirs starts the adversarial loss after 50,000 steps (--loss.adversarial-start); here only the balance limits it",
     "the latent scale factor, 1 / std of the codes, is saved with the model at the end; no prior is fitted, because a "

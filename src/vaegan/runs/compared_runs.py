@@ -5,22 +5,29 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
+from math import prod
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ..config import KINDS, Config, DataSettings
 from ..data.dataset import ImageData
 from ..errors import UserError
+from ..evaluation.best_reconstructions import best_reconstructions
 from ..evaluation.comparison import ComparedModel, FigureGroup, MeasuredRun, as_json, compare
+from ..evaluation.image_metrics import Row, reconstruction_figures
 from ..evaluation.measure import FORMAT, evaluate
-from ..evaluation.reference import priors_of
+from ..evaluation.reference import open_real_images, priors_of
 from ..kinds import ended_in_pretraining
 from ..metrics.extractors.features import FeatureExtractor
 from ..models import Model
 from ..settings_io import load_yaml
 from ..training.profiling import cost_of
 from ..training.resuming import MAY_CHANGE, OF_PLATEAUS
+from .locate import published as published_place
 from .opened import OpenedRun
 from .run_folder import EVALUATION, MODEL, SETTINGS
 
@@ -39,16 +46,18 @@ class Comparison:
     runs: Sequence[Sequence[OpenedRun]]
     models: Sequence[ComparedModel]
     groups: Sequence[FigureGroup]
+    answer: str  # which model reconstructs best, in words
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON."""
-        return as_json(self.models, self.groups)
+        return as_json(self.models, self.groups) | {"answer": self.answer}
 
 
 def open_runs(paths: Sequence[str], data: DataSettings, **options: Any) -> list[OpenedRun]:
     """Open two or more runs, under distinct names, to be measured on the same images; options as of `OpenedRun`.
 
-    Raises UserError if there are fewer, one is named twice, cannot be loaded, or images differ in shape.
+    Models of other sizes meet in the size of ``data``, else in the smallest that all take. Raises UserError if there
+    are fewer, one is named twice or cannot be loaded, or there is no such size.
     """
     places = [str(Path(path).resolve()) if Path(path).exists() else path for path in paths]
     twice = [path for path, place in zip(paths, places, strict=True) if places.count(place) > 1]
@@ -57,12 +66,28 @@ def open_runs(paths: Sequence[str], data: DataSettings, **options: Any) -> list[
     if len(paths) < 2:
         raise UserError("name at least two runs: vaegan compare RUN RUN ...; for a single run use `vaegan evaluate`")
     runs = [OpenedRun(path, data=data, **options) for path in paths]
+    size = _common_size(runs, data.height_width)
     for run, name in zip(runs, distinct_names(places), strict=True):
-        run.name = name
-        if run.model().image_shape != runs[0].model().image_shape:
-            a, b = (" x ".join(map(str, one.model().image_shape)) for one in (runs[0], run))
-            raise UserError(f"{runs[0].path} has images of {a}, {run.path} of {b}; compare models of one shape")
+        run.name, run.size = name, size
     return runs
+
+
+def _common_size(runs: Sequence[OpenedRun], wanted: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the height and width in which all models are measured: ``wanted``, or the smallest of their own."""
+    models = [run.model() for run in runs]
+    own = sorted({model.image_shape[1:] for model in models}, key=prod)
+    is_new = wanted is not None and wanted not in own
+    sizes = [size for size in ([wanted] if is_new else [wanted, *own]) if size]
+    size = next((size for size in sizes if all(model.code_shape_of(size) for model in models)), None)
+    if size is None or len({model.image_shape[0] for model in models}) > 1:
+        for model in models if is_new else ():
+            model.check_size(sizes[0])
+        run, other = runs[0], next(run for run in runs if run.model().image_shape != models[0].image_shape)
+        a, b = (" x ".join(map(str, each.model().image_shape)) for each in (run, other))
+        raise UserError(f"{run.path} has images of {a}, {other.path} of {b}; compare models of one shape")
+    if any(model.image_shape[1:] != size for model in models):
+        _log.info("all models are measured on images of %dx%d; --data.size sets another size", *size)
+    return size
 
 
 def distinct_names(places: Sequence[str]) -> list[str]:
@@ -84,10 +109,12 @@ def compare_runs(
     num: int = 10_000,
     seed: int = 0,
     cache: Path | None = None,
+    published: Mapping[str, Any] = {},
 ) -> Comparison:
     """Measure all runs (see `open_runs`), unless their evaluation.json is of the same, and put them side by side.
 
     ``prior`` is 'all' or names with commas, a UserError if no model has one; the rest is as in `measure.evaluate`.
+    Where a file says what was measured, images are reconstructed again, as the answer compares them one by one.
     """
     data = runs[0].data()
     available = list(dict.fromkeys(name for run in runs for name in priors_of(run.model())))
@@ -96,39 +123,38 @@ def compare_runs(
         if name not in available:
             raise UserError(f"no model here has a prior '{name}'; available: {', '.join(available) or 'none'}")
 
+    values: dict[str, Row] = {}
+    shared: dict[str, Any] = {"extractor": extractor, "num": num, "seed": seed, "cache": cache, "published": published}
+
     def measured(run: OpenedRun) -> MeasuredRun:
-        model = run.model()
+        model, keep = run.model(), partial(values.__setitem__, run.name)
         priors = [name for name in priors_of(model) if name in wanted]
-        evaluation = _current_evaluation(run, data, extractor, num, seed, priors)
+        evaluation = _current_evaluation(run, data, priors, shared)
         if evaluation is None:
             _log.info("measuring %s", run.path)
-            evaluation = evaluate(
-                model,
-                data,
-                extractor=extractor,
-                num=num,
-                priors=priors,
-                seed=seed,
-                batch_size=run.batch_size,
-                cache=cache,
-            )
+            evaluation = evaluate(model, data, priors=priors, batch_size=run.batch_size, on_values=keep, **shared)
         else:
             _log.info("%s: metrics from its %s", run.path, EVALUATION)
+            if evaluation["reconstructions"]:
+                real = open_real_images(data, batch_size=run.batch_size, **shared)
+                reconstruction_figures(model, real, keep)
         own = model.default_prior if model.prior_names else None
         trained_with = run.config.seed if run.config else model.info.get("seed")
-        cost = cost_of(model, run.config, run.records())
+        cost = cost_of(model, run.config, run.records(), data.image_shape[1:])
         return MeasuredRun(run.name, trained_with, evaluation, cost, own if own in evaluation["samples"] else None)
 
     groups = [[runs[i] for i in group] for group in group_by_seed([(run.config, stage_of(run)) for run in runs])]
-    models = [
-        ComparedModel(name, [measured(run) for run in group])
-        for name, group in zip(group_names(groups), groups, strict=True)
-    ]
-    return Comparison(data, groups, models, compare(models))
+    models: list[ComparedModel] = []
+    for name, group in zip(group_names(groups), groups, strict=True):
+        of_runs = [measured(run) for run in group]
+        rows = [values[run.name] for run in group if run.name in values]
+        means = {key: torch.stack([row[key] for row in rows]).mean(0) for key in (rows[0] if rows else ())}
+        models.append(ComparedModel(name, of_runs, means, published_place(group[0].path) is not None))
+    return Comparison(data, groups, models, compare(models), best_reconstructions(models, seed))
 
 
 def _current_evaluation(
-    run: OpenedRun, data: ImageData, extractor: FeatureExtractor, num: int, seed: int, priors: Sequence[str]
+    run: OpenedRun, data: ImageData, priors: Sequence[str], how: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Return what was measured of these weights and priors, if `evaluate` would measure the same now."""
     evaluation = run.evaluation()
@@ -139,10 +165,11 @@ def _current_evaluation(
             evaluation["format"] == FORMAT
             and evaluation["data"]["fingerprint"] == data.fingerprint
             and evaluation["data"]["split"] == "test"
-            and evaluation["data"]["num"] == min(num, len(data.test))
-            and evaluation["yardstick"]["frechet_distance"]["num"] == min(num, len(data.train))
-            and evaluation["extractor"]["fingerprint"] == extractor.fingerprint
-            and evaluation["seed"] == seed
+            and evaluation["data"]["num"] == min(how["num"], len(data.test))
+            and evaluation["yardstick"]["frechet_distance"]["num"] == min(how["num"], len(data.train))
+            and evaluation["extractor"]["fingerprint"] == how["extractor"].fingerprint
+            and evaluation.get("published", {}) == {name: each.fingerprint for name, each in how["published"].items()}
+            and evaluation["seed"] == how["seed"]
             and all(evaluation["samples"].get(name) for name in priors)
         )
     except (KeyError, TypeError, AttributeError):  # not written by us

@@ -41,9 +41,8 @@ class OpenedRun:
 
     ``path`` is a run folder, its ``model`` or ``best``, the folder of a saved model, or an id on the hub; ``data`` says
     where its images are (None: as in its own settings), ``watch`` shows the progress of slow work, ``model`` takes the
-    place of the one that is saved, and ``bands`` of the channels that pictures show. With ``any_size`` images are
-    opened in the size that ``data`` says, where the model takes it, else in the model's own; with ``tile`` the model
-    computes large ones in tiles of so many pixels.
+    place of the one that is saved, and ``bands`` of the channels that pictures show. Images are opened in
+    ``size``, height and width, or the model's own; with ``tile`` large ones are computed in tiles of so many pixels.
     Raises UserError if there is neither a run nor a model.
     """
 
@@ -57,7 +56,7 @@ class OpenedRun:
         watch: Watch[Any] = lambda steps, num, what: steps,
         model: Model | None = None,
         bands: tuple[int, ...] = (),
-        any_size: bool = False,
+        size: tuple[int, int] | None = None,
         tile: int | None = None,
     ) -> None:
         self.path, self.device, self.batch_size, self.watch = Path(path), device, batch_size, watch
@@ -65,7 +64,7 @@ class OpenedRun:
         self.place: Place = locate(path)
         self.name = run_name(path)
         self._data_settings, self._model = data, model
-        self.any_size, self.tile = any_size, tile
+        self.size, self.tile = size, tile
         self._data: ImageData | None = None
         self._encoded: tuple[ImageSet, tuple[Tensor, Tensor | None]] | None = None
 
@@ -134,7 +133,7 @@ class OpenedRun:
                     f"{self.path} has no record of where its images ({name}) are; name them with --data SOURCE"
                 )
             channels, *own = model.image_shape
-            height, width = (settings.height_width if self.any_size else None) or own
+            height, width = self.size or own
             model.check_size((height, width))
             wanted = settings.for_shape((channels, height, width))
             data = self._data = open_data(wanted, quiet=True, pixels=model.pixels)

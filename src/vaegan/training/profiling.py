@@ -71,19 +71,22 @@ def expected_seconds(
 
 
 def cost_of(
-    model: Model, config: Config | None = None, records: Sequence[Mapping[str, Any]] = ()
+    model: Model,
+    config: Config | None = None,
+    records: Sequence[Mapping[str, Any]] = (),
+    size: Sequence[int] | None = None,
 ) -> dict[str, float | None]:
     """Return the cost of a model, by the settings and records of its run; None where it lacks a part or a record.
 
     These are 'training_seconds', without snapshots; 'images_per_second', 'images_seen'; 'training_operations' per image
     (products and convolutions, two operations a multiply-add; see `operations`), 'reconstruction_operations' and
-    'sample_operations' likewise; and 'encoder_parameters' and so on.
+    'sample_operations' likewise, of images of ``size``, the model's own by default; and 'encoder_parameters' and so on.
     """
     line = speeds(records)
     seconds = None if line is None else float(window_seconds(line).sum())
     seen = None if line is None else float(line[0][-1])
     parameters = {name: float(sum(p.numel() for p in part.parameters())) for name, part in model.parts.items()}
-    encoding, decoding = _operations_of_parts(model)
+    encoding, decoding = _operations_of_parts(model, size or model.image_shape[1:])
     both = None if encoding is None or decoding is None else encoding + decoding
     return {
         "training_seconds": seconds,
@@ -103,13 +106,14 @@ def _training_operations(model: Model, config: Config | None) -> float | None:
     return work.operations / config.train.batch_size
 
 
-def _operations_of_parts(model: Model) -> tuple[float | None, float | None]:
-    """Return the operations of encoding and of decoding one image.
+def _operations_of_parts(model: Model, size: Sequence[int]) -> tuple[float | None, float | None]:
+    """Return the operations of encoding and of decoding one image of (height, width).
 
     The parts are called by themselves: in the inference mode of `Model` dense layers are not dispatched as products.
     """
-    x = torch.zeros(1, *model.image_shape, device=model.device)
-    z = torch.zeros(1, model.latent_dim, device=model.device)
+    x = torch.zeros(1, model.image_shape[0], *size, device=model.device)
+    code = model.code_shape_of(size) or () if tuple(size) != model.image_shape[1:] else (model.latent_dim,)
+    z = torch.zeros(1, *code, device=model.device)
     c = model.condition_in_turn(1)
     condition = () if c is None else (c.to(model.device),)
     with evaluating(model), torch.no_grad():

@@ -8,6 +8,8 @@ extractor, so each figure is stored with its extractor's name and fingerprint.
 * 'inception', 'dinov2': published networks trained on photographs, for colour images of the usual kind. Of other
   images they see the channels that pictures show.
 * 'pixels': the image itself, reduced to at most 32 x 32 pixels.
+
+LPIPS compares pairs of images and has no features; it is a perceptual loss and a figure of reconstructions.
 """
 
 import logging
@@ -24,8 +26,11 @@ from ...data.dataset import ImageData
 from ...errors import UserError, nearest
 from ...pixels import Shown
 from .dinov2 import DINOv2
+from .inception import PUBLISHED as INCEPTION
 from .inception import Inception
 from .learned import TASKS, Learned, has_targets, in_batches, open_learned
+from .lpips import LINEAR, LPIPS, SMALLEST, VGG16
+from .weights import Published
 
 _log = logging.getLogger("vaegan")
 _MOST_PIXELS = 32
@@ -124,12 +129,9 @@ def open_extractor(
     if name == "pixels":
         return Pixels(data.image_shape)
     if name in _PUBLISHED:
-        network, num = _PUBLISHED[name](weights, cache_folder(cache) / "weights", device), data.image_shape[0]
-        places = Shown(data.pixels, bands).checked(num).places(num)
-        if places == list(range(num)):
-            return network
-        _log.info("%s sees channels %s of %d", name, ", ".join(str(place + 1) for place in places), num)
-        return OfBands(network, places)
+        network = _PUBLISHED[name](weights, cache_folder(cache) / "weights", device)
+        places = _places_seen(name, data, bands)
+        return network if places == list(range(data.image_shape[0])) else OfBands(network, places)
     if name == "classifier" and not has_targets(data.train):
         raise UserError(f"{data.name}: there are no labels or attributes to train a classifier on; use rotations")
     if name in TASKS:
@@ -137,12 +139,53 @@ def open_extractor(
     raise UserError(f"unknown extractor '{name}'{nearest(name, EXTRACTORS)}; available: {', '.join(EXTRACTORS)}")
 
 
+def _places_seen(name: str, data: ImageData, bands: tuple[int, ...]) -> list[int]:
+    """Return the channels that a published network sees, counted from 0; the log says so unless it sees all."""
+    num = data.image_shape[0]
+    places = Shown(data.pixels, bands).checked(num).places(num)
+    if places != list(range(num)):
+        _log.info("%s sees channels %s of %d", name, ", ".join(str(place + 1) for place in places), num)
+    return places
+
+
+def open_lpips(data: ImageData, *, cache: Path | None = None, bands: tuple[int, ...] = (), **network: Any) -> LPIPS:
+    """Return LPIPS for images like these; arguments and errors as in `open_extractor`, and for images too small."""
+    height, width = data.image_shape[1:]
+    if min(height, width) < SMALLEST:
+        raise UserError(f"LPIPS needs images of at least {SMALLEST} pixels a side, not {height}x{width}")
+    return LPIPS(folder=cache_folder(cache) / "weights", places=_places_seen("LPIPS", data, bands), **network)
+
+
+def open_published(
+    which: str, data: ImageData, extractor: str, *, cache: Path | None = None, weights: Path | None = None, **more: Any
+) -> dict[str, LPIPS | FeatureExtractor]:
+    """Return networks, by name, that measure reconstructions beside the ``extractor``: 'lpips' and 'inception'.
+
+    'none' of them, both, whose weights are a 'download' where they are missing, or ('auto') those at hand: with their
+    files in the cache, or in ``weights`` if that is a folder. The other arguments, and errors, as in `open_extractor`.
+    """
+    own = weights if weights is not None and weights.is_dir() else None
+    place, more["cache"], more["weights"] = own or cache_folder(cache) / "weights", cache, own
+
+    def is_wanted(*files: Published) -> bool:
+        return which == "download" or (which == "auto" and all((place / each.file).is_file() for each in files))
+
+    networks: dict[str, LPIPS | FeatureExtractor] = {}
+    if is_wanted(VGG16, LINEAR) and (which == "download" or min(data.image_shape[1:]) >= SMALLEST):
+        networks["lpips"] = open_lpips(data, **more)
+    if is_wanted(INCEPTION) and extractor != "inception":
+        networks["inception"] = open_extractor("inception", data, **more)
+    return networks
+
+
 def open_layers(name: str | None, data: ImageData, **options: Any) -> Callable[[Tensor], list[Tensor]]:
     """Return the function images `(B, C, H, W)` in [0, 1] -> maps of an extractor's hidden layers, differentiable.
 
     Arguments and errors as in `open_extractor`, without a seed: our own networks have another one than those that
-    measure. 'pixels' has no layers.
+    measure. 'pixels' has no layers; 'lpips' is LPIPS, whose maps have their own distance.
     """
+    if name == LPIPS.name:
+        return open_lpips(data, **options)
     extractor = open_extractor(name, data, seed=_OF_LAYERS, **options)
     if isinstance(extractor, (Learned, Inception, DINOv2, OfBands)):
         return extractor.layers

@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...errors import UserError
 from .learned import fingerprint_of, in_batches
-from .weights import Published, read_weights
+from .weights import Published, checked_weights, read_weights
 
 PUBLISHED = Published(
     "inception",
@@ -174,13 +173,9 @@ class Inception:
         tensors = read_weights(PUBLISHED, weights, folder)
         with torch.device("meta"):
             network = InceptionV3()
-        wanted = network.layers.state_dict()
-        counters = {key: torch.zeros((), dtype=torch.long) for key in wanted if key.endswith("num_batches_tracked")}
-        names = [key for key in wanted if key not in counters]
-        for key in names:
-            if key not in tensors or tensors[key].shape != wanted[key].shape:
-                raise UserError(f"these are not weights of 'inception': {key} is missing or of wrong shape; see --help")
-        loaded = {key: tensors[key].float() for key in names}
+        shapes = {key: tensor.shape for key, tensor in network.layers.state_dict().items()}
+        counters = {key: torch.zeros((), dtype=torch.long) for key in shapes if key.endswith("num_batches_tracked")}
+        loaded = checked_weights(PUBLISHED, tensors, {key: shapes[key] for key in shapes if key not in counters})
         network.layers.load_state_dict(loaded | counters, assign=True)
         self.fingerprint = fingerprint_of(loaded)
         self._network = network.to(device).eval().requires_grad_(False)

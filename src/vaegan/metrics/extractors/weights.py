@@ -1,6 +1,7 @@
 """Weights of published networks: a file of the user's, the cache, or a download to it. Nothing is unpickled."""
 
 import http.client
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +21,23 @@ class Published:
     url: str
     sha256: str
 
+    @property
+    def file(self) -> str:
+        """The name of the file."""
+        return self.url.rsplit("/", 1)[1]
+
 
 def read_weights(published: Published, path: Path | None, folder: Path) -> dict[str, Tensor]:
     """Return published weights from the user's file or the cache, downloaded if missing.
 
-    Raises UserError if the file is missing, cannot be downloaded, or holds no tensors.
+    A ``path`` that is a folder takes the place of the cache's ``folder``. Raises UserError if the file is missing,
+    cannot be downloaded, or holds no tensors.
     """
+    if path is not None and path.is_dir():
+        folder, path = path, None
     if path is not None and not path.is_file():
         raise UserError(f"no weights of '{published.name}' at {path}; check the path or fetch {published.url}")
-    path = path or _downloaded(published, folder / published.url.rsplit("/", 1)[1])
+    path = path or _downloaded(published, folder / published.file)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -36,6 +45,19 @@ def read_weights(published: Published, path: Path | None, folder: Path) -> dict[
         return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)}
     except Exception as error:  # torch.load lets those of zip and pickle through: any of them means the same
         raise UserError(f"{path} holds no weights ({type(error).__name__}); fetch {published.url} again") from error
+
+
+def checked_weights(
+    published: Published, tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]
+) -> dict[str, Tensor]:
+    """Return the tensors that ``shapes`` names, as float32; UserError if one is missing or of another shape."""
+    for name, shape in shapes.items():
+        if name not in tensors or tensors[name].shape != tuple(shape):
+            raise UserError(
+                f"these are not weights of '{published.name}': {name} is missing or of wrong shape; "
+                f"fetch {published.url}"
+            )
+    return {name: tensors[name].float() for name in shapes}
 
 
 def _downloaded(published: Published, path: Path) -> Path:
@@ -47,6 +69,6 @@ def _downloaded(published: Published, path: Path) -> Path:
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise UserError(
             f"the weights of extractor '{published.name}' are not at {path} and cannot be downloaded now; "
-            f"fetch {published.url} and put it there, or name the file with --weights"
+            f"fetch {published.url} and put it there, or name its place (--weights; in training --loss.perceptual-file)"
         ) from error
     return path
