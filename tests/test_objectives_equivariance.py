@@ -237,15 +237,13 @@ def trained(command, images_file, out, *words, images=96):
     return vaegan.load(out).state_dict()
 
 
-def test_a_training_resumes_exactly_and_a_weight_of_0_is_none(command, images_file, tmp_path, plain_curves):
+def test_a_training_resumes_exactly(command, images_file, tmp_path, plain_curves):
     weight = ("--loss.equivariance-weight", "0.5")
     whole = trained(command, images_file, tmp_path / "whole", *weight)
     for images in (48, 96):
         parts = trained(command, images_file, tmp_path / "parts", *weight, images=images)
     assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
     without = trained(command, images_file, tmp_path / "without")
-    zero = trained(command, images_file, tmp_path / "zero", "--loss.equivariance-weight", "0")
-    assert all(torch.equal(tensor, zero[name]) for name, tensor in without.items())
     for part in ("encoder", "decoder"):
         assert any(not torch.equal(whole[name], without[name]) for name in whole if name.startswith(part))
     assert '"equivariance"' in (tmp_path / "whole" / "metrics.jsonl").read_text()
