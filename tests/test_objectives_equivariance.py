@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from vaegan.objectives import (
 from vaegan.objectives.code_losses import transformed
 from vaegan.objectives.micro_batches import accumulated_step
 from vaegan.recipes import config_for
+from vaegan.training.factories import build_model, build_objective
 
 B, H, W = 4, 12, 8
 CODE = (2, 6, 4)
@@ -255,6 +257,17 @@ def test_a_training_resumes_exactly(command, images_file, tmp_path, plain_curves
 def test_vectors_and_features_are_refused(changes):
     with pytest.raises(vaegan.UserError, match=r"--loss\.equivariance-weight needs codes that are maps and"):
         config_for("kl-f4", {"loss.equivariance_weight": 1.0, **changes})
+
+
+def test_quarters_too_small_for_lpips_are_refused():
+    own = {"channels": (2, 2, 2), "groups": 1, "blocks": 1}
+    changes = {f"model.{part}.{name}": value for part in ("encoder", "decoder") for name, value in own.items()}
+    changes |= {"model.kind": "vae", "loss.perceptual": "lpips", "loss.equivariance_weight": 1.0}
+    config = config_for("kl-f4", changes)
+    for size in (64, 60):
+        model = build_model(config, (3, size, size))
+        with pytest.raises(vaegan.UserError, match="and LPIPS needs 16 pixels") if size < 64 else nullcontext():
+            build_objective(config, model, nullcontext, perceptual=lambda x: [x])
 
 
 def test_sides_that_halve_unevenly_are_refused(command, images_file, tmp_path, capsys):

@@ -18,6 +18,7 @@ from ..data.stream import StreamedData
 from ..distributed import World
 from ..errors import UserError
 from ..metrics.extractors.features import open_layers
+from ..metrics.extractors.lpips import LPIPS, SMALLEST
 from ..models import Model, load
 from ..objectives.balance import BalanceGate
 from ..objectives.code_losses import features_at
@@ -125,6 +126,11 @@ def build_code_losses(
             raise UserError(
                 f"--loss.equivariance-weight needs images whose sides are multiples of {model.factor}, not "
                 f"{'x'.join(map(str, model.image_shape[1:]))}; set --data.size, or the weight to 0"
+            )
+        if loss.perceptual == LPIPS.name and min(model.image_shape[1:]) < 4 * SMALLEST:
+            raise UserError(
+                f"--loss.equivariance-weight scales images to a quarter, and LPIPS needs {SMALLEST} pixels a side; set "
+                f"--data.size {4 * SMALLEST} or more, or another --loss.perceptual"
             )
         equivariance = objectives.Equivariance(loss.equivariance_weight, model.code_shape, likelihood, autocast)
     if alignment is not None:
