@@ -154,6 +154,7 @@ def test_a_request_that_fails_is_tried_again(tmp_path, shards, opened, caplog):
         with pytest.raises(UserError, match=r"^http://127.*002.tar: HTTP 503, in 3 attempts; repair"):
             opened(address, cache=tmp_path / "other")
     assert "train-002.tar: HTTP 503; trying again" in caplog.text
+    assert "index.json: HTTP 404; counting the images of each shard instead" in caplog.text
     assert "secret" not in caplog.text
 
 

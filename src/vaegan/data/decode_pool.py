@@ -23,7 +23,7 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from ..errors import UserError
-from ..pixels import Numbers
+from ..pixels import BYTES, Numbers
 from .dataset import Items, Positions
 from .image_file import ImageHeader, OutOfRangeError, Target, prepare, read_header
 
@@ -43,6 +43,7 @@ class DecodedChunk:
     positions: list[int]
     unreadable: list[tuple[int, str]]
     refused: tuple[int, str] | None = None  # an image whose numbers are outside of the range; none after it are read
+    num_deeper: int = 0  # images of more than 8 bits, of which 8 are kept
 
 
 def chunks(positions: Positions) -> list[Positions]:
@@ -58,10 +59,12 @@ def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedC
     images = np.empty((len(positions), *target.shape), target.dtype)
     readable: list[int] = []
     unreadable: list[tuple[int, str]] = []
+    num_deeper = 0
     with warnings.catch_warnings(action="ignore"):  # Pillow's; what matters of them ends as an exception
         for i in positions.tolist():
             try:
                 with items[i] as image:
+                    num_deeper += target.pixels.dtype == BYTES.dtype and read_header(image).depth != BYTES.dtype
                     images[len(readable)] = prepare(image, target)
             except UserError:
                 raise
@@ -72,7 +75,7 @@ def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedC
                 unreadable.append((i, "not an image" if isinstance(error, UnidentifiedImageError) else reason))
             else:
                 readable.append(i)
-    return DecodedChunk(images[: len(readable)], readable, unreadable)
+    return DecodedChunk(images[: len(readable)], readable, unreadable, num_deeper=num_deeper)
 
 
 def read_headers(items: Items, positions: Positions) -> set[ImageHeader]:

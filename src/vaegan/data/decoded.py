@@ -154,7 +154,7 @@ class _Preparation:
         train_parts, test_parts = chunks(self.split.train), chunks(self.split.test)
         results = in_order(decode_chunk, items, train_parts + test_parts, self.settings.workers, target)
         unreadable: list[tuple[str, str]] = []
-        done, beat = 0, Beat(f"decoding {where}", num, "images")
+        done, num_deeper, beat = 0, 0, Beat(f"decoding {where}", num, "images")
         with (
             cache.ArrayFile(folder / "train.npy", target) as train,
             cache.ArrayFile(folder / "test.npy", target) as test,
@@ -168,10 +168,13 @@ class _Preparation:
                 if not (self.split.is_single and unreadable):
                     unreadable.extend((self.collection.names[i], reason) for i, reason in decoded.unreadable)
                 self._check_unreadable(unreadable)
+                num_deeper += decoded.num_deeper
                 done = min(num, done + len(decoded.positions) + len(decoded.unreadable))
                 beat(done)
                 if on_progress is not None:
                     on_progress(done, num)
+        if num_deeper and self.pixels is None:  # else it is the model that has 8 bits
+            log.warning("%s: %d images of more than 8 bits are read as 8 bits, like the first", where, num_deeper)
         if not (train.positions and test.positions):
             what = f"; {self._summary(unreadable)}" if unreadable else ""
             raise UserError(f"{where}: too few readable images to train on some and hold out others{what}")

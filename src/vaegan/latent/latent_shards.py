@@ -81,7 +81,8 @@ def encode_to_shards(
         if flip:
             tensors["latents_flip"] = latents_of(model, images, scaled, batch_size, flip=True).to(DTYPES[dtype])
         if not all(part.isfinite().all() for tensor in tensors.values() for part in torch.split(tensor, batch_size)):
-            raise UserError(f"latents of shard {number} are not finite as {dtype}; use --dtype bf16 or fp32")
+            remedy = "use --dtype bf16 or fp32" if dtype == "fp16" else "check the model's weights"
+            raise UserError(f"latents of shard {number} are not finite as {dtype}; {remedy}")
         moments = channel_moments(tensors["latents"])
         if images.labels is not None:
             tensors["labels"] = torch.from_numpy(np.array(images.labels, np.int64))

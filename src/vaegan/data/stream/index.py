@@ -101,7 +101,10 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> P
         content = store.read(at) if is_new else read_bytes(copy if is_remote(at) else Path(at))
         shards = {shard_name(shard["url"]): int(shard["nsamples"]) for shard in json.loads(content)["shardlist"]}
         counts = np.array([shards[shard_name(url)] for url in urls], np.uint64).astype(np.int64)
-    except (Unavailable, OSError):
+    except Unavailable as error:
+        log.info("%s; counting the images of each shard instead", error)
+        return None
+    except OSError:
         return None
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         log.info("%s does not list all of these shards; counting their images instead", shown(at))
