@@ -27,7 +27,7 @@ class Recomputable(nn.Module):
         times = itertools.count()
 
         def compute(x: Tensor) -> Tensor:
-            with frozen_statistics(self) if next(times) else contextlib.nullcontext():
+            with frozen_statistics(self, counts=False) if next(times) else contextlib.nullcontext():
                 return self.compute(x)
 
         out: Tensor = checkpoint(compute, x, use_reentrant=False)
@@ -46,12 +46,15 @@ def recompute_activations(network: nn.Module) -> None:
 
 
 @contextlib.contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Run a block of code in which batch norms use the batch's statistics and record nothing."""
+def frozen_statistics(module: nn.Module, *, counts: bool = True) -> Iterator[None]:
+    """Run a block of code in which batch norms use the batch's statistics and record at most that there was a batch.
+
+    The authors' code keeps the decoder's running statistics those of reconstructions alone.
+    """
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+    for norm, (_, count) in zip(norms, before, strict=True):
+        norm.momentum, norm.num_batches_tracked = 0.0, count if counts else None
     try:
         yield
     finally:
