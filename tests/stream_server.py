@@ -44,13 +44,14 @@ def write_index(folder: Path, num_shards: int, num: int) -> None:
 
 
 class Served:
-    """A folder behind HTTP: requests by path, statuses that a path answers first, and paths that are gone."""
+    """A folder behind HTTP: requests by path, statuses that a path answers first, paths that are gone, raw answers."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.url = folder, f"http://127.0.0.1:{port}"
         self.asked: Counter[str] = Counter()
         self.fails: dict[str, list[int]] = {}
         self.gone: set[str] = set()
+        self.raw: dict[str, bytes] = {}
 
 
 @contextlib.contextmanager
@@ -64,6 +65,9 @@ def serving(folder: Path) -> Iterator[Served]:
                 self.send_response(302)
                 self.send_header("Location", path.removeprefix("/moved"))
                 self.end_headers()
+            elif path in served.raw:
+                with contextlib.suppress(OSError):  # the client may hang up
+                    self.wfile.write(served.raw[path])
             elif served.fails.get(path):
                 self.send_error(served.fails[path].pop(0))
             elif path in served.gone or not file.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import re
 import shutil
@@ -142,6 +143,70 @@ def test_the_store_is_bounded(tmp_path, shards, opened):
             batches(opened(source, store_size=limit, shuffle_window=1000), 6, 3)
         with pytest.raises(UserError, match="no room for its"):
             opened(source, store_size=0.5 * size / 1e9, cache=tmp_path / "other")
+
+
+def answer(content, *headers):
+    return b"\r\n".join([b"HTTP/1.1 200 OK", *headers, b"Connection: close", b"", content])
+
+
+def test_shards_of_unknown_length_are_bounded_as_they_arrive(tmp_path, shards, opened, monkeypatch):
+    monkeypatch.setattr(index, "FETCHES", 1)
+    monkeypatch.setattr(store, "_PIECE", 1000)
+    files = sorted((tmp_path / "shards").glob("*.tar"))
+    size, stored = files[0].stat().st_size, tmp_path / "cache/streams/shards"
+    with serving(tmp_path / "shards") as served:
+        served.raw = {f"/{file.name}": answer(file.read_bytes()) for file in files}
+        source = f"{served.url}/train-{{000..005}}.tar"
+        assert opened(source, store_size=3.9 * size / 1e9).fingerprint == opened(shards).fingerprint
+        assert sum(path.stat().st_size for path in stored.iterdir()) <= 3.9 * size
+        shutil.rmtree(tmp_path / "cache")
+        served.asked.clear()
+        for headers, said in [
+            ([], "002.tar: no room for its"),
+            ([b"Content-Encoding: gzip"], "002.tar: sent compressed"),
+            ([b"Content-Length: 900", b"Transfer-Encoding: chunked"], "002.tar: longer than the 900 bytes"),
+        ]:
+            body = b"1000\r\n" + bytes(4096) + b"\r\n0\r\n\r\n" if len(headers) == 2 else bytes(5 * size)
+            served.raw["/train-002.tar"] = answer(body, *headers)
+            with pytest.raises(UserError, match=said):
+                opened(source, store_size=3.9 * size / 1e9)
+        assert served.asked["/train-002.tar"] == 3  # in vain, so once each
+        assert sum(path.stat().st_size for path in stored.iterdir()) <= 3.9 * size
+
+
+def test_a_remote_text_is_read_up_to_a_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "MAX_TEXT", 5000)
+    with serving(tmp_path) as served:
+        read = store.ShardStore(tmp_path / "store", 1e9).read
+        served.raw = {"/short": answer(b"{}"), "/long": answer(bytes(5001))}
+        served.raw["/packed"] = answer(gzip.compress(bytes(10**6)), b"Content-Encoding: gzip")
+        assert read(f"{served.url}/short") == b"{}"
+        for name, why in (("long", "longer than 0.005 MB"), ("packed", "sent compressed")):
+            with pytest.raises(store.Unavailable, match=why):
+                read(f"{served.url}/{name}")
+
+
+@pytest.mark.parametrize("to", [b"http://[", b"/\xff\xfe", b"http://" + b"a" * 70 + b"/"])
+def test_a_redirect_to_no_address_is_one_line(tmp_path, to):
+    with serving(tmp_path) as served:
+        served.raw["/a.tar"] = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + to + b"\r\n\r\n"
+        with pytest.raises(store.Unavailable, match=r"^http://127.*/a.tar: this address, or one that it redirects to"):
+            store.ShardStore(tmp_path / "store", 1e9).get(f"{served.url}/a.tar")
+
+
+@pytest.mark.parametrize("address", ["http://me:secret@[a.tar", "s3://[a/b.tar"])
+def test_no_address_is_one_line(opened, address):
+    pytest.importorskip("obstore", reason="needs the extra stream")
+    with pytest.raises(UserError, match=r"^[a-z0-9]+://\[a.*: this address.* is not valid; repair"):
+        opened(address)
+
+
+@pytest.mark.parametrize("path", ["", "streams", "streams/shards"])
+def test_a_cache_that_is_a_file_is_one_line(tmp_path, shards, opened, path):
+    (tmp_path / "cache" / path).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "cache" / path).write_text("")
+    with pytest.raises(UserError, match=r"^cannot write .*; choose another --data.cache"):
+        opened(shards)
 
 
 def test_a_request_that_fails_is_tried_again(tmp_path, shards, opened, caplog):

@@ -55,6 +55,7 @@ def open_stream(
     """Open shards that are read during training; UserError if they are unavailable."""
     folder = cache_folder(settings.cache) / "streams"
     store = ShardStore(folder / "shards", settings.store_size * 1e9)
+    store.make_folder()
     index = read_index(settings, store)
     name = Path(shown(settings.source)).stem
     samples = replace(list_shards(_samples(index, store, folder)), name=name, where=shown(settings.source))

@@ -117,7 +117,6 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> P
 def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> tuple[Positions, Positions]:
     """Return the images of each shard and how many are held out by name; each shard is listed once, and cached."""
     cached = cache_folder(settings.cache) / "streams" / f"counts-{settings.held_out!r}.jsonl"
-    cached.parent.mkdir(parents=True, exist_ok=True)
     before: dict[str, list[int]] = {}
     for line in cached.read_text().splitlines() if cached.is_file() else []:
         with contextlib.suppress(ValueError):  # a killed process leaves half a line

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -55,8 +56,9 @@ def is_remote(source: str) -> bool:
 
 def shown(url: str) -> str:
     """Return an address or path without what may be a credential."""
-    parts = urlsplit(url) if "://" in url else None
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts else url
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if mark else url
 
 
 class ShardStore:
@@ -65,6 +67,13 @@ class ShardStore:
     def __init__(self, folder: Path, limit: float) -> None:
         self.folder, self.limit = folder, limit
         self.closing = threading.Event()  # set: give up what is being fetched
+
+    def make_folder(self) -> None:
+        """Make the folder if it is missing; UserError if that is impossible."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write {self.folder}: {error.strerror}; choose another --data.cache") from error
 
     def get(self, url: str) -> Path:
         """Return the file of a shard, fetched if it is not here; Unavailable, or UserError if there is no room."""
@@ -81,10 +90,12 @@ class ShardStore:
         """Return a small file, not stored; Unavailable if it cannot be fetched, or is longer than MAX_TEXT bytes."""
 
         def read() -> bytes:
-            size, pieces = _open(url)
-            if size is None or size > MAX_TEXT:
-                raise Unavailable("no description of shards")
-            return b"".join(pieces)
+            content = bytearray()
+            for piece in _open(url)[1]:
+                content += piece
+                if len(content) > MAX_TEXT:
+                    raise Unavailable(f"longer than {MAX_TEXT / 1e6:.3g} MB")
+            return bytes(content)
 
         return self._retried(url, read, WAITS[:2])
 
@@ -104,18 +115,28 @@ class ShardStore:
 
     def _fetch(self, url: str, path: Path) -> None:
         size, pieces = _open(url)
+        reserved = size or 0
         with contextlib.ExitStack() as stack:
-            with self.room(url, size or 0):
+            with self.room(url, reserved):
                 beside = stack.enter_context(written_beside(path))
                 file = stack.enter_context(beside.open("wb"))
-                file.truncate(size or 0)  # others count it as a whole
+                file.truncate(reserved)  # others count it as a whole
             for piece in pieces:
                 if self.closing.is_set():
                     raise _Passing("stopped")
+                received = file.tell() + len(piece)
+                if received > reserved:
+                    if size is not None:
+                        raise Unavailable(f"longer than the {size:,} bytes that the server gives as its length")
+                    reserved = received + received // 16
+                    with self._lock("room"):
+                        if not self._make_room(url, reserved, beside):
+                            raise _Passing("no room while other shards are fetched")
+                        file.truncate(reserved)
                 file.write(piece)
             if size is not None and file.tell() != size:
                 raise _Passing(f"{file.tell():,} of {size:,} bytes received")
-            file.flush()
+            file.truncate()
 
     @contextlib.contextmanager
     def room(self, url: str, size: int) -> Iterator[None]:
@@ -127,30 +148,32 @@ class ShardStore:
                     return
             self.closing.wait(0.1)  # for those that are fetched now, which may go then
 
-    def _make_room(self, url: str, size: int) -> bool:
+    def _make_room(self, url: str, size: int, own: Path | None = None) -> bool:
+        """Return whether ``size`` bytes fit, now or after others are dropped; ``own`` is the part that is here."""
         clear_leftovers(self.folder, "*")
         files = []
         for path in self.folder.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another process is done with it
                 files.append((path.stat().st_mtime, path.stat().st_size, path))
         total = sum(stored for _, stored, _ in files)
+        more = size - (own.stat().st_size if own else 0)
         limit = min(self.limit, total + shutil.disk_usage(self.folder).free - _FREE)
         for _, stored, path in sorted(files):
-            if total + size > limit and path.suffix in (".tar", ".npy") and not is_leftover(path):
+            if total + more > limit and path.suffix in (".tar", ".npy") and not is_leftover(path):
                 path.unlink(missing_ok=True)
                 total -= stored
-        waits = size <= limit and any(is_leftover(path) for *_, path in files) and not self.closing.is_set()
-        if total + size > limit and not waits:
+        others = any(is_leftover(path) and path != own for *_, path in files)
+        if total + more > limit and not (size <= limit and others and not self.closing.is_set()):
             raise UserError(
                 f"{shown(url)}: no room for its {size / 1e9:.3g} GB in {self.folder}; "
                 "raise --data.store-size, free some space, or choose another --data.cache"
             )
-        return total + size <= limit
+        return total + more <= limit
 
     @contextlib.contextmanager
     def _lock(self, name: str) -> Iterator[None]:
         """Hold one of few locks, for all threads and processes; it ends with the process."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.make_folder()
         with (self.folder / f"lock-{name}").open("a") as file:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -172,7 +195,9 @@ def _open(url: str) -> _Content:
 def _open_http(url: str) -> _Content:
     import requests
 
-    def passing(error: requests.RequestException) -> Exception:  # its text holds the whole address
+    def passing(error: Exception) -> Exception:  # its text holds the whole address
+        if isinstance(error, ValueError):
+            return Unavailable("this address, or one that it redirects to, is not valid")
         may_pass = isinstance(
             error, (requests.Timeout, requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
         )
@@ -187,11 +212,14 @@ def _open_http(url: str) -> _Content:
 
     try:
         response = requests.get(url, stream=True, timeout=(_CONNECT, _READ), headers={"Accept-Encoding": "identity"})
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:  # ValueError: of what is no address
         raise passing(error) from None
     if (status := response.status_code) != 200:
         response.close()
         raise (_Passing if status >= 500 or status in (408, 429) else Unavailable)(f"HTTP {status}")
+    if response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+        response.close()
+        raise Unavailable("sent compressed, which was not asked for")
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdecimal() else None, pieces()
 
@@ -210,10 +238,15 @@ def _open_object(url: str) -> _Content:
             raise Unavailable("not found") from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
             raise Unavailable("access denied") from None
+        except ValueError:
+            raise Unavailable("this address is not valid") from None
         except exceptions.BaseError as error:
             raise _Passing(f"{type(error).__name__} of {parts.scheme}") from None
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise Unavailable("this address is not valid") from None
     path = parts.path.lstrip("/")
     # Plain http where the environment names such an endpoint; the time is that of a piece.
     options: Any = {"connect_timeout": f"{_CONNECT:g}s", "timeout": f"{2 * _READ:g}s", "allow_http": True}
