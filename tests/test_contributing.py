@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from vaegan.latent.code_shards import INDEX_NAME, STATISTICS_NAME
+from vaegan.latent.shard_files import INDEX_NAME, STATISTICS_NAME
 from vaegan.runs.run_folder import EXPORTED, OF_A_MODEL, OF_A_RUN
 
 ROOT = Path(__file__).parents[1]

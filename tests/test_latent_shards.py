@@ -189,6 +189,60 @@ def test_half_a_shard_is_made_again(model, tmp_path):
     assert content(tmp_path) == whole
 
 
+def damaged(record, **changes):
+    return json.dumps({**json.loads(record), **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("safetensors", lambda whole: b""),
+        ("safetensors", lambda whole: whole[:-1]),
+        ("json", lambda whole: json.dumps({"of": json.loads(whole)["of"]}).encode()),
+        *(
+            ("json", lambda whole, changes=changes: damaged(whole, **changes).encode())
+            for changes in (
+                {"count": 0}, {"count": 7}, {"images": 3}, {"shard": 3}, {"mean": ["x"] * 5}, {"mean": [0.0]},
+                {"squares": [float("nan")] * 5},
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_damaged_shard_is_made_again(model, tmp_path, name, damage):
+    few = set_shards({"train": sets()["train"]}, 25, {})
+    encode_to_shards(model, few, tmp_path)
+    whole = content(tmp_path)
+    path = tmp_path / f"latents-000001.{name}"
+    path.write_bytes(damage(whole[path.name]))
+    encode_to_shards(model, few, tmp_path)
+    assert content(tmp_path) == whole
+
+
+@pytest.mark.parametrize("index", [{"model": "resnet", "x": 1}, None])
+def test_nothing_of_a_folder_that_is_partly_anothers_is_touched(model, make_model, tmp_path, index):
+    encode_to_shards(model, shards(), tmp_path)
+    theirs = {"shard-mine.npz": "abc", "latents-000000.json": '{"of": "user"}', "latents-000000.safetensors": "abc"}
+    for name, text in theirs.items():
+        (tmp_path / name).write_text(text)
+    if index:
+        (tmp_path / "index.json").write_text(json.dumps(index))
+    before = content(tmp_path)
+    what = "contains other files" if index else r"latents-000000\.json was not written by this command"
+    with pytest.raises(UserError, match=what):
+        encode_to_shards(make_model(seed=1), shards(), tmp_path, overwrite=True)
+    assert content(tmp_path) == before
+
+
+def test_statistics_of_another_model_do_not_survive_if_their_record_is_lost(maps, tmp_path):
+    encode_to_shards(maps, shards(), tmp_path)
+    (tmp_path / "statistics.json").unlink()
+    before = (tmp_path / "latents_stats.pt").read_bytes()
+    encode_to_shards(maps, shards(seed=1), tmp_path, overwrite=True, process=(0, 2))
+    assert not (tmp_path / "latents_stats.pt").exists()
+    encode_to_shards(maps, shards(seed=1), tmp_path, overwrite=True)
+    assert (tmp_path / "latents_stats.pt").read_bytes() != before
+
+
 @pytest.fixture
 def maps():
     own = {"blocks": 1, "groups": 2, "attention": False}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vaegan.errors import UserError
-from vaegan.latent.code_shards import join_npz, join_parquet, open_shards, shard_path, write_shard
+from vaegan.latent.code_shards import join_npz, join_parquet, shard_path, write_shard
+from vaegan.latent.shard_files import open_shards
 
 
 def arrays(num, start=0):
@@ -64,16 +65,20 @@ def test_parquet_without_the_extra(shards, tmp_path, monkeypatch):
     assert not (tmp_path / "a.parquet").exists()
 
 
+def index(digit):
+    return {"model": 64 * digit, "sets": {}, "scale": None}
+
+
 def test_finished_shards_of_the_same_are_kept_of_others_not(tmp_path):
     folder = tmp_path / "shards"
-    open_shards(folder, {"model": "a"}, restart=False)
+    open_shards(folder, index("a"), restart=False)
     write_shard(shard_path(folder, 0), arrays(2))
-    open_shards(folder, {"model": "a"}, restart=True)
+    open_shards(folder, index("a"), restart=True)
     assert shard_path(folder, 0).is_file()
     with pytest.raises(UserError, match=r"holds codes of other images or with other settings \(model\)"):
-        open_shards(folder, {"model": "b"}, restart=False)
+        open_shards(folder, index("b"), restart=False)
     assert shard_path(folder, 0).is_file()
-    open_shards(folder, {"model": "b"}, restart=True)
+    open_shards(folder, index("b"), restart=True)
     assert not shard_path(folder, 0).exists()
 
 
@@ -82,3 +87,23 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     with pytest.raises(UserError, match="contains other files; choose a new one"):
         open_shards(tmp_path, {}, restart=True)
     assert (tmp_path / "precious.txt").is_file()
+
+
+@pytest.mark.parametrize("damage", ["not ours", "cut"])
+def test_a_shard_that_is_not_ours_or_damaged_stays(tmp_path, damage):
+    open_shards(tmp_path, index("a"), restart=False)
+    write_shard(shard_path(tmp_path, 0), arrays(2))
+    write_shard(path := shard_path(tmp_path, 1), arrays(2))
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        np.savez(path, x=1)
+    (tmp_path / "shard-mine.npz").write_text("mine")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    for other in "ab":
+        with pytest.raises(UserError, match=r"shard-00001\.npz was not written by this command; move it away"):
+            open_shards(tmp_path, index(other), restart=True)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    path.unlink()
+    open_shards(tmp_path, index("b"), restart=True)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["index.json", "shard-mine.npz"]

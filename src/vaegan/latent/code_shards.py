@@ -14,7 +14,6 @@ Shards are joined to one .npz or .parquet one at a time, so memory does not grow
 
 import contextlib
 import hashlib
-import json
 import logging
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,14 +27,12 @@ from numpy.typing import NDArray
 from ..data.dataset import ImageSet
 from ..data.stream import StreamedData
 from ..errors import UserError
-from ..files import clear_leftovers, is_leftover, read_mapping, remove, write_json, written_beside
+from ..files import clear_leftovers, remove, written_beside
 from ..models import Model
 from ..pixels import PixelFormat
 from .encoding import encode_images
+from .shard_files import INDEX_NAME, open_shards
 
-INDEX_NAME = "index.json"
-STATISTICS_NAME = "statistics.json"
-_OURS = ("shard-*.npz", *(f"latents-{'[0-9]' * 6}.{ending}" for ending in ("json", "safetensors")), STATISTICS_NAME)
 Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
 _log = logging.getLogger("vaegan")
@@ -146,29 +143,6 @@ def scale_facts(model: Model) -> float | list[Any]:
     """Return what decides `Model.latent_scaling`, JSON-able."""
     of_channels = [model.info.get(name) for name in ("latents_mean", "latents_std", "shift_factor")]
     return [model.scale_factor, *of_channels] if any(of_channels) else model.scale_factor
-
-
-def open_shards(folder: Path, index: Mapping[str, Any], *, restart: bool, stale: Sequence[str] = _OURS) -> None:
-    """Prepare a folder for the shards whose content ``index`` (JSON-able) determines; finished ones of it stay.
-
-    With ``restart`` the files of something else whose names match ``stale`` are removed. Raises UserError if other
-    things are in the folder, or it cannot be written.
-    """
-    path = folder / INDEX_NAME
-    is_used = folder.is_dir() and not all(map(is_leftover, folder.iterdir()))  # before another process writes an index
-    before, index = read_mapping(path), json.loads(json.dumps(index))
-    if "model" not in before and is_used:
-        raise UserError(f"folder {folder} contains other files; choose a new one")
-    if before == index:
-        return
-    if before:
-        if not restart:
-            differing = [name for name in {**before, **index} if before.get(name) != index.get(name)]
-            what = f"of other images or with other settings ({', '.join(differing)})"
-            raise UserError(f"{folder} holds codes {what}; choose a new folder or --overwrite")
-        for shard in [shard for name in stale for shard in folder.glob(name)]:
-            remove(shard)
-    write_json(path, index)
 
 
 def shard_path(folder: Path, number: int) -> Path:

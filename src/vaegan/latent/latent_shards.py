@@ -14,18 +14,14 @@ reads. All files are the same for every n.
 | names | uint8, the names of the images in UTF-8, one per line |
 """
 
-import contextlib
 import hashlib
-import io
 import json
 import logging
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
@@ -33,16 +29,24 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..errors import UserError
-from ..files import read_mapping, remove, write_json, written_beside
+from ..files import read_mapping, write_json, written_beside
 from ..models import Model
-from .code_shards import INDEX_NAME, STATISTICS_NAME, ImageShards, Watch, encoder_digest, open_shards, scale_facts
+from .code_shards import ImageShards, Watch, encoder_digest, scale_facts
 from .encoding import encode_images
+from .shard_files import (
+    FOR_TRAINERS,
+    INDEX_NAME,
+    MARK,
+    STATISTICS_NAME,
+    for_trainers,
+    latents_path,
+    open_shards,
+    record_of,
+    statistics_in,
+)
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _log = logging.getLogger("vaegan")
-_FOR_TRAINERS = "latents_stats.pt"
-_MARK = "vaegan"  # in the header of each shard, with the digest of what it is of
-_NAME = re.compile(r"latents-(\d{6,})\.(safetensors|json)")
 
 
 def encode_to_shards(
@@ -68,10 +72,9 @@ def encode_to_shards(
     index = {"model": encoder_digest(model), **shards.facts, **of}
     digest = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
     rank, size = process
-    open_shards(folder, index, restart=overwrite, stale=("shard-*.npz",))
-    _clear_foreign(folder, digest, process, overwrite=overwrite)
+    open_shards(folder, index, restart=overwrite, latents=(digest, process))
     own = range(rank, shards.num, size)
-    unfinished = [number for number in own if _facts(folder, number, digest) is None]
+    unfinished = [number for number in own if record_of(folder, number, digest) is None]
     if size > 1 or len(unfinished) < len(own):
         done = f"{len(own) - len(unfinished)} of {len(own)} shards are finished already"
         _log.info("process %d of %d: %s", rank, size, done)
@@ -87,13 +90,13 @@ def encode_to_shards(
         if images.labels is not None:
             tensors["labels"] = torch.from_numpy(np.array(images.labels, np.int64))
         tensors["names"] = torch.frombuffer(bytearray("\n".join(images.names).encode()), dtype=torch.uint8)
-        path = _path(folder, number)
+        path = latents_path(folder, number)
         with written_beside(path) as beside:
-            beside.write_bytes(safetensors.torch.save(tensors, {_MARK: digest}))
+            beside.write_bytes(safetensors.torch.save(tensors, {MARK: digest}))
         facts = {"of": digest, "shard": number, "split": split, "images": len(images), **moments}
         write_json(path.with_suffix(".json"), facts)
     _write_statistics(folder, digest, shards.num, is_map=len(model.code_shape) > 1)
-    return sum((_facts(folder, number, digest) or {}).get("images", 0) for number in own)
+    return sum((record_of(folder, number, digest) or {}).get("images", 0) for number in own)
 
 
 def latents_of(model: Model, images: ImageSet, scaled: bool, batch_size: int, *, flip: bool = False) -> Tensor:
@@ -133,16 +136,16 @@ def statistics_of(folder: Path, model: Model) -> dict[str, Any]:
 
     Raises UserError if there are none, or they are of another model, of scaled latents, or of a constant channel.
     """
-    statistics, index = (read_mapping(folder / name) for name in (STATISTICS_NAME, INDEX_NAME))
-    if not statistics:
+    statistics, index = statistics_in(folder), read_mapping(folder / INDEX_NAME)
+    if statistics is None:
         raise UserError(f"{folder} has no {STATISTICS_NAME}; finish `vaegan encode RUN --format safetensors` there")
     if index.get("model") != encoder_digest(model):
         raise UserError(f"{folder} holds latents of another model, or in tiles; encode the images with this model")
     if index.get("scale") is not None:
         raise UserError(f"{folder} holds scaled latents; encode without --scaled")
-    if not all(std > 0.0 for std in statistics["std"]):
+    if not all(std > 0.0 for std in statistics.std):
         raise UserError(f"{folder}: a latent channel is constant and cannot be scaled; train the model further")
-    own = {"latents_mean": statistics["mean"], "latents_std": statistics["std"]}
+    own = {"latents_mean": statistics.mean, "latents_std": statistics.std}
     return {**own, "scale_factor": 1.0, "shift_factor": None}
 
 
@@ -151,7 +154,7 @@ def _write_statistics(folder: Path, digest: str, num_shards: int, *, is_map: boo
     whole: dict[str, Any] = {"count": 0, "mean": np.zeros(1), "squares": np.zeros(1)}
     images = 0
     for number in range(num_shards):
-        if (facts := _facts(folder, number, digest)) is None:
+        if (facts := record_of(folder, number, digest)) is None:
             _log.info("other processes have shards to finish; the last one writes %s", STATISTICS_NAME)
             return
         whole, images = merged_moments(whole, facts), images + facts["images"]
@@ -161,63 +164,9 @@ def _write_statistics(folder: Path, digest: str, num_shards: int, *, is_map: boo
     _log.info("standard deviation of latent channels %.3g to %.3g: %s", min(std), max(std), folder / STATISTICS_NAME)
     if not is_map:
         return
-    path, content = folder / _FOR_TRAINERS, _for_trainers(whole["mean"], std)
+    path, content = folder / FOR_TRAINERS, for_trainers(whole["mean"], std)
     if path.is_file() and path.read_bytes() != content:
         _log.warning("%s does not match %s; remove it and run the same command again", path, STATISTICS_NAME)
     elif not path.is_file():
         with written_beside(path) as beside:
             beside.write_bytes(content)
-
-
-def _for_trainers(mean: NDArray[np.float64], std: NDArray[np.float64]) -> bytes:
-    """Return the file that LightningDiT reads: mean and std, float32 `(1, C, 1, 1)`, for `torch.load`."""
-    tensors = {name: torch.tensor(each).float().view(1, -1, 1, 1) for name, each in (("mean", mean), ("std", std))}
-    torch.save(tensors, file := io.BytesIO())
-    return file.getvalue()
-
-
-def _path(folder: Path, number: int) -> Path:
-    return folder / f"latents-{number:06d}.safetensors"
-
-
-def _facts(folder: Path, number: int, digest: str) -> dict[str, Any] | None:
-    """Return what the .json of a finished shard says, else None."""
-    path = _path(folder, number)
-    facts = read_mapping(path.with_suffix(".json"))
-    return facts if facts.get("of") == digest and path.is_file() else None
-
-
-def _mark(path: Path) -> str | None:
-    """Return the digest that a file of a shard bears, or the one beside a damaged .json; None if it is not ours."""
-    if path.suffix == ".json" and "of" in (facts := read_mapping(path)):
-        return str(facts["of"])
-    with (
-        contextlib.suppress(OSError, safetensors.SafetensorError),
-        safetensors.safe_open(path.with_suffix(".safetensors"), "numpy") as file,
-    ):
-        return (file.metadata() or {}).get(_MARK)
-    return None
-
-
-def _clear_foreign(folder: Path, digest: str, process: tuple[int, int], *, overwrite: bool) -> None:
-    """Remove this process's shards that were made from something else; UserError if they may not be replaced.
-
-    Each process removes only its own, as others may already have written theirs.
-    """
-    rank, size = process
-    for path in sorted(folder.iterdir()):  # .json first: without it a shard counts as unfinished
-        if not (match := _NAME.fullmatch(path.name)) or (number := int(match[1])) % size != rank:
-            continue
-        if _facts(folder, number, digest) is not None or (of := _mark(path)) == digest:
-            continue
-        if of is None:
-            raise UserError(f"{path} was not written by this command; move it away or choose a new folder")
-        if not overwrite:
-            raise UserError(f"{path} is of another model, images or settings; choose a new folder or --overwrite")
-        remove(path)
-    statistics = read_mapping(folder / STATISTICS_NAME)
-    if overwrite and statistics.get("of", digest) != digest:
-        made = _for_trainers(statistics["mean"], statistics["std"])
-        if (file := folder / _FOR_TRAINERS).is_file() and file.read_bytes() == made:  # else it is the user's
-            remove(file)
-        remove(folder / STATISTICS_NAME)
