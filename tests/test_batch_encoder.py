@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 
 from vaegan.errors import UserError
 from vaegan.latent.batch_encoder import BatchEncoder
+from vaegan.models import load
+from vaegan.pixels import PixelFormat
 
 
 @pytest.fixture
@@ -58,6 +60,49 @@ def test_mistakes(tmp_path, make_model):
     make_model("gan").save(tmp_path / "gan")
     with pytest.raises(UserError, match="has no encoder"):
         BatchEncoder(str(tmp_path / "gan"))({"image": np.zeros((1, 8, 8), np.uint8)})
+
+
+def test_an_empty_batch_gives_empty_latents(folder):
+    batch = BatchEncoder(str(folder), flip=True, device="cpu")({"image": np.empty((0, 8, 8), np.uint8), "id": []})
+    latent_dim = load(folder).latent_dim
+    assert {name: np.shape(values) for name, values in batch.items()} == {
+        "id": (0,), "latents": (0, latent_dim), "latents_flip": (0, latent_dim),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (b"garbage", "cannot be read as an image"),
+        (b"", "cannot be read as an image"),
+        (png(np.zeros((8, 8), np.uint8))[:-30], "."),
+        (None, "a NoneType; give the bytes of an image file, or an array"),
+        (np.zeros((1, 8, 8, 1), np.uint8), r"an array of shape \(1, 8, 8, 1\); give"),
+        (np.zeros((8, 8), np.int64), "its values are int64"),
+        (np.zeros((8, 8, 5), np.uint8), "it has 5 channels, not 1"),
+        (np.zeros((0, 8, 1), np.uint8), r"an array of shape \(0, 8, 1\); give"),
+        (np.full((8, 8), 1.5, np.float32), "not within 0 to 1"),
+    ],
+)
+def test_a_row_that_is_no_image_is_named(folder, image, message):
+    rows = np.empty(2, object)
+    rows[:] = [np.zeros((8, 8), np.uint8), image]
+    with pytest.raises(UserError, match=rf"column 'x', row 1: .*{message}"):
+        BatchEncoder(str(folder), column="x", device="cpu")({"x": rows})
+
+
+def test_floats_of_the_model_s_size_are_checked_too(make_model, tmp_path):
+    model = make_model()
+    model.info["pixels"] = PixelFormat.of("float32").as_json()
+    model.save(tmp_path / "model")
+    encoder = BatchEncoder(str(tmp_path / "model"), device="cpu")
+    with pytest.raises(UserError, match="row 0: its values are 2 to 2, not within 0 to 1"):
+        encoder({"image": np.full((1, 8, 8), 2, np.float32)})
+
+
+def test_a_missing_column_is_named(folder):
+    with pytest.raises(UserError, match=r"no column 'image' .*'images'.*; set column=NAME"):
+        BatchEncoder(str(folder), device="cpu")({"images": np.zeros((1, 8, 8), np.uint8)})
 
 
 @pytest.mark.slow

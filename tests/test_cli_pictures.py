@@ -201,6 +201,8 @@ BAD = [
     ("reconstruct RUN --data mnits", "no such path: 'mnits' (perhaps you meant 'mnist')"),
     ("reconstruct RUN --data none/here", "no such path: 'none/here'; --data takes a folder of images"),
     ("reconstruct RUN/alone", "has no record of where its images (unnamed) are; name them with --data SOURCE"),
+    ("reconstruct RUN --bands 9 --data none/here", "--bands 9: give one channel, or three as red, green and blue"),
+    ("encode RUN --data.channels 3", "--data.channels 3: the model's images are grey; leave it out"),
     ("interpolate RUN --steps 1", "--steps: '1' is not allowed: must be greater than or equal to 2"),
     ("interpolate RUN --method cubic", "--method: 'cubic' is not allowed: must be 'linear' or 'spherical'"),
 ]

@@ -17,6 +17,7 @@ from vaegan.latent.code_shards import set_shards
 from vaegan.latent.latent_shards import channel_moments, encode_to_shards, merged_moments, statistics_of
 from vaegan.models import Model, load
 from vaegan.pixels import PixelFormat
+from vaegan.runs.opened import OpenedRun
 
 # Encodes in one process after another, each of which kills itself at one of the moments where it computes, writes,
 # flushes or renames; the number of processes changes. Then one finishes.
@@ -308,6 +309,17 @@ def test_an_export_has_the_statistics_of_its_latents(maps, command, tmp_path):
         encode_to_shards(maps, shards(), tmp_path / "scaled", scaled=True)
 
 
+def test_an_encoder_is_checked_with_a_small_image(maps, tmp_path):
+    seen = []
+    for side in (8, 512):
+        model = Model.from_architecture(maps.architecture | {"image_shape": (1, side, 8)})
+        model.save(tmp_path / str(side))
+        opened = OpenedRun(tmp_path / str(side), model=model)
+        model.encoder.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape)))
+        opened.check_encoder()
+    assert seen == [(1, 1, 8, 8), (1, 1, 8, 8)]
+
+
 def test_statistics_that_do_not_fit_are_refused(maps, make_model, tmp_path):
     encode_to_shards(maps, shards(), tmp_path / "latents")
     encode_to_shards(maps, shards(), tmp_path / "scaled", scaled=True)
@@ -387,6 +399,25 @@ def test_which_process_this_is(environment, expected):
 def test_an_array_with_gaps_is_refused():
     with pytest.raises(UserError, match="not evenly spaced"):
         share_of_work({"SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "1"})
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ("WORLD_SIZE=abc", "WORLD_SIZE is 'abc': set it to a whole number from 1, or unset it"),
+        ("WORLD_SIZE=0", "WORLD_SIZE is '0'"),
+        ("WORLD_SIZE=-1", "WORLD_SIZE is '-1'"),
+        ("WORLD_SIZE=2 RANK=5", "RANK is '5': set it to a whole number from 0 to 1"),
+        ("SLURM_ARRAY_TASK_ID=x", "SLURM_ARRAY_TASK_ID is 'x'"),
+        ("SLURM_ARRAY_TASK_COUNT=", "SLURM_ARRAY_TASK_COUNT is ''"),
+        ("SLURM_ARRAY_TASK_STEP=0", "SLURM_ARRAY_TASK_STEP is '0'"),
+        ("SLURM_STEP_NUM_TASKS=1(x2)", r"SLURM_STEP_NUM_TASKS is '1\(x2\)'"),
+        ("SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=2", "SLURM_PROCID is '2'"),
+    ],
+)
+def test_variables_that_are_no_numbers_are_named(environment, message):
+    with pytest.raises(UserError, match=f"environment variable {message}"):
+        share_of_work(dict(word.split("=") for word in environment.split()))
 
 
 @pytest.mark.parametrize(

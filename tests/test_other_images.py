@@ -23,6 +23,8 @@ from vaegan.evaluation.measure import evaluate
 from vaegan.metrics.extractors import features
 from vaegan.models import Model, load
 from vaegan.pixels import BYTES, ImageRange, PixelFormat, Shown
+from vaegan.views.view import View
+from vaegan.views.write import write_view
 
 SIXTEEN = PixelFormat.of("uint16")
 
@@ -136,6 +138,14 @@ def test_what_is_transparent_is_shown_on_white():
     shown = Shown(PixelFormat(alpha=True))(image)
     np.testing.assert_array_equal(shown[0], [[255] * 3, [10, 20, 30], [204] * 3])
     np.testing.assert_array_equal(Shown()(image), image[..., :3])
+
+
+def test_a_folder_of_pngs_has_their_opacity(tmp_path):
+    image = np.array([[[10, 20, 30, 0], [10, 20, 30, 255], [0, 0, 0, 51]]], np.uint8)
+    for bands, expected in (((), image), ((2,), image[..., 1])):
+        view = View(image[None, None], shown=Shown(PixelFormat(alpha=True), bands))
+        write_view(tmp_path / f"out{len(bands)}", view)
+        np.testing.assert_array_equal(Image.open(tmp_path / f"out{len(bands)}" / "00000.png"), expected)
 
 
 def test_resized_bands_stay_within_the_range():

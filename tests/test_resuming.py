@@ -86,6 +86,7 @@ def test_other_folders_and_files_are_left_alone(tmp_path: Path) -> None:
         ("loss.gamma", 0.123, "loss.gamma .*, not 0.123"),
         ("seed", 77, "seed 0, not 77"),
         ("train.batch-size", 8, "train.batch-size .*, not 8"),
+        ("data.range", (0.5, 4000.0), "data.range the whole range, not 0.5 4000.0"),
         ("data.source", "elsewhere", "data.source digits, not elsewhere"),
     ],
 )

@@ -106,6 +106,12 @@ def test_samples_of_a_label_have_its_codes(client, model, registry, monkeypatch)
     assert "not fitted by label" in refused.json()["error"]
 
 
+def test_an_image_that_is_no_form_field_is_explained(client):
+    answer = client.post(f"{BARS}/reconstruct", content=bar())
+    assert answer.status_code == 422
+    assert "send the image as a form field called file (curl -F file=@x.png)" in answer.text
+
+
 def test_an_upload_is_cut_encoded_and_reconstructed(client, model):
     answer = client.post(f"{BARS}/reconstruct", files={"file": ("x.png", bar())}).json()
     original = pixels(answer["original"])

@@ -7,10 +7,13 @@ Gradients are averaged per part in one flat all-reduce, explicitly. Wrappers tha
 import contextlib
 import gc
 import io
+import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -133,7 +136,7 @@ def joined(device: torch.device | str) -> Iterator[World]:
     device = torch.device(device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    _, size = _torchrun(os.environ)
     if size == 1 or dist.is_initialized():
         yield current()
         return
@@ -161,25 +164,38 @@ def current() -> World:
 def share_of_work(environment: Mapping[str, str]) -> tuple[int, int]:
     """Return (r, n): which process this is, and of how many, of work that needs no communication.
 
-    A SLURM array of n tasks, and the processes that torchrun or srun starts in each, all count. Raises UserError if the
-    array's numbers are not evenly spaced.
+    A SLURM array of n tasks, and the processes that torchrun or srun starts in each, all count. Raises UserError if a
+    variable is not a number that fits, or the array's numbers are not evenly spaced.
     """
-
-    def number(name: str, default: int) -> int:
-        return int(environment.get(name, default))
-
-    first, step = number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_STEP", 1)
-    task, tasks = number("SLURM_ARRAY_TASK_ID", first), number("SLURM_ARRAY_TASK_COUNT", 1)
+    number = partial(number_in, environment)
+    first, step = number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_STEP", 1, 1)
+    task, tasks = number("SLURM_ARRAY_TASK_ID", first), number("SLURM_ARRAY_TASK_COUNT", 1, 1)
     place, rest = divmod(task - first, step)
     if rest or not 0 <= place < tasks:
         raise UserError(
             f"the numbers of this SLURM array are not evenly spaced ({task}); name the process by --process"
         )
-    rank, size = number("RANK", 0), number("WORLD_SIZE", 1)
-    if "WORLD_SIZE" not in environment:  # srun's; what sbatch says of its script is no sign of several processes
-        size = number("SLURM_STEP_NUM_TASKS", 1)
-        rank = number("SLURM_PROCID", 0) if size > 1 else 0
+    if "WORLD_SIZE" in environment:
+        rank, size = _torchrun(environment)
+    else:  # srun's; what sbatch says of its script is no sign of several processes
+        size = number("SLURM_STEP_NUM_TASKS", 1, 1)
+        rank = number("SLURM_PROCID", 0, 0, size) if size > 1 else 0
     return place * size + rank, tasks * size
+
+
+def number_in(environment: Mapping[str, str], name: str, default: int, least: int = 0, below: float = math.inf) -> int:
+    """Return a variable's whole number; UserError if it is none, or not from ``least`` to under ``below``."""
+    text = environment.get(name, str(default))
+    if re.fullmatch(r"\d{1,9}", text) and least <= int(text) < below:
+        return int(text)
+    allowed = f"from {least}" + (f" to {below - 1}" if below < math.inf else "")
+    raise UserError(f"environment variable {name} is {text!r}: set it to a whole number {allowed}, or unset it")
+
+
+def _torchrun(environment: Mapping[str, str]) -> tuple[int, int]:
+    """Return rank and number of torchrun's processes."""
+    size = number_in(environment, "WORLD_SIZE", 1, 1)
+    return number_in(environment, "RANK", 0, 0, size) if size > 1 else 0, size
 
 
 def load_bytes(data: bytes) -> Any:

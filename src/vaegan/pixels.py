@@ -10,7 +10,7 @@ Numbers are bytes (0 to 255) unless images have another `PixelFormat`. `Shown` t
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -155,9 +155,11 @@ class Shown:
         """Return the channels shown, counted from 0."""
         return [band - 1 for band in self.bands] or list(range(3 if num_channels > 2 else 1))
 
-    def __call__(self, images: Numbers) -> NDArray[np.uint8]:
-        """Return bytes ``(..., H, W, 1 or 3)`` of numbers ``(..., H, W, C)``."""
+    def __call__(self, images: Numbers, *, alpha: bool = False) -> NDArray[np.uint8]:
+        """Return bytes ``(..., H, W, 1 or 3)`` of numbers ``(..., H, W, C)``; ``alpha`` adds opacity as the 4th."""
         places = self.places(images.shape[-1])
+        if alpha and self.pixels.alpha and not self.bands:
+            return Shown(replace(self.pixels, alpha=False), (1, 2, 3, 4))(images)
         chosen = images if places == list(range(images.shape[-1])) else images[..., places]
         on_white = self.pixels.alpha and not self.bands
         if self.pixels == BYTES and not on_white:

@@ -89,7 +89,7 @@ def open_run(options: PictureOptions, *, any_size: bool = False) -> "OpenedRun":
     data, own = getattr(options, "data", DataSettings()), data_of_run(options.run).size
     if not any_size and None not in (size := data.size, own) and size != own:
         raise UserError(f"--data.size {size}: this command works in the size of the model, {own}; leave it out")
-    return OpenedRun(
+    opened = OpenedRun(
         options.run,
         data=getattr(options, "data", None),
         device=pick_device(options.device),
@@ -99,6 +99,9 @@ def open_run(options: PictureOptions, *, any_size: bool = False) -> "OpenedRun":
         size=data.height_width if any_size else None,
         tile=getattr(options, "tile", None),
     )
+    if options.bands:
+        opened.bands = opened.shown.bands  # or say, before images are decoded, that there are no such bands
+    return opened
 
 
 def chosen_images(options: DataPictureOptions, run: "OpenedRun", num: int) -> "ImageSet":

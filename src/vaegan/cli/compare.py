@@ -54,12 +54,13 @@ def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
 
 def run(options: Options) -> None:
     """Open, measure, write."""
+    out = _outputs(options)  # before slow imports
+
     from ..files import write_json, write_text
     from ..pages.comparison_page import comparison_page
     from ..runs.compared_runs import compare_runs, open_runs
     from ..training.device import pick_device
 
-    out = _outputs(options)
     if options.markdown == "-":
         _log.setLevel(logging.WARNING)
     device, cache = pick_device(options.device), options.data.cache

@@ -96,6 +96,7 @@ def _process(options: Options) -> tuple[int, int]:
 
 def _output(options: Options) -> tuple[Path, bool]:
     """Return where codes go, and whether what is there may be replaced; UserError if they cannot go there."""
+    from ..distributed import number_in
     from ..files import check_free
 
     out, overwrite = output_of(options, "latents" if options.format else "codes.npz", is_view=False)
@@ -105,7 +106,7 @@ def _output(options: Options) -> tuple[Path, bool]:
         for name in ("dtype", "flip", "process"):
             if getattr(options, name):
                 raise UserError(f"--{name} applies to safetensors shards only; add --format safetensors")
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        if number_in(os.environ, "WORLD_SIZE", 1, 1) > 1:
             raise UserError("several processes can write only safetensors shards; add --format safetensors")
     if out.suffix not in _ENDINGS:
         raise UserError(f"cannot tell from {out} what to write; end it in .npz, .parquet or nothing (a folder)")

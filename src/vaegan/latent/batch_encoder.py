@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import UnidentifiedImageError
 
 from ..data.dataset import ImageSet
-from ..data.image_file import Target, prepare
+from ..data.image_file import Target, check_range, prepare
 from ..data.image_types import ArrayImage, open_image
+from ..errors import UserError, first_line, offered
 from ..models import load
 from ..pixels import Numbers
 from ..runs.trained_on import data_of_run
@@ -53,21 +55,39 @@ class BatchEncoder:
         self._column, self._scaled, self._flip, self._batch_size = column, scaled, flip, batch_size
 
     def __call__(self, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Return the batch with float32 columns ``latents`` and ``latents_flip`` (if asked), as in the shards."""
-        images = ImageSet(
-            np.stack([self._prepared(image) for image in batch[self._column]]), (), pixels=self._model.pixels
-        )
+        """Return the batch with float32 columns ``latents`` and ``latents_flip`` (if asked), as in the shards.
+
+        Raises UserError, with the row, if the column is missing or a row is not an image that fits.
+        """
+        if self._column not in batch:
+            raise UserError(f"the batch has no column {self._column!r}{offered(self._column, batch)}; set column=NAME")
+        rows = [self._prepared(row, image) for row, image in enumerate(batch[self._column])]
+        images = ImageSet(np.stack(rows), (), pixels=self._model.pixels) if rows else None
         made = {
-            name: latents_of(self._model, images, self._scaled, self._batch_size, flip=flip).numpy()
+            name: np.empty((0, *self._model.code_shape), np.float32)
+            if images is None
+            else latents_of(self._model, images, self._scaled, self._batch_size, flip=flip).numpy()
             for name, flip in (("latents", False), ("latents_flip", True))
             if self._flip or not flip
         }
         return {name: values for name, values in batch.items() if name != self._column} | made
 
-    def _prepared(self, image: bytes | Numbers) -> Numbers:
+    def _prepared(self, row: int, image: Any) -> Numbers:
+        """Return the image of a row as the model takes it; UserError if it is none."""
+        try:
+            return self._opened(image)
+        except Exception as error:  # whatever readers raise for what is damaged
+            reason = "cannot be read as an image" if isinstance(error, UnidentifiedImageError) else first_line(error)
+            raise UserError(f"column {self._column!r}, row {row}: {reason}") from error
+
+    def _opened(self, image: Any) -> Numbers:
         if isinstance(image, bytes):
             return prepare(open_image(io.BytesIO(image)), self._target)
+        if not isinstance(image, np.ndarray) or image.ndim not in (2, 3) or not image.size:
+            what = f"an array of shape {image.shape}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"
+            raise ValueError(f"{what}; give the bytes of an image file, or an array (H, W, C) or (H, W)")
         pixels = image if image.ndim == 3 else image[..., None]
         if pixels.shape == self._target.shape and pixels.dtype == self._target.dtype:
+            check_range(pixels, self._model.pixels)
             return pixels
         return prepare(ArrayImage(lambda: pixels, pixels.shape, pixels.dtype), self._target)

@@ -122,7 +122,7 @@ def triptych(originals: Bytes, reconstructions: Bytes, samples: Bytes) -> Bytes:
 
 
 def to_image(picture: NDArray[np.uint8]) -> Image.Image:
-    """Return a Pillow image of uint8 `(H, W, 1 or 3)`."""
+    """Return a Pillow image of uint8 `(H, W, 1, 3 or 4)`."""
     return Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
 
 

@@ -23,7 +23,7 @@ from ..latent.encoding import encode_batches, joined
 from ..models import Model
 from ..models.inference import at_once
 from ..models.tiles import decode_tiles, is_in_tiles
-from ..pixels import Numbers, Shown
+from ..pixels import Numbers, Shown, channels_in_words
 from ..settings_io import load_yaml
 from .locate import Place, locate, run_name
 from .run_folder import DATA, RECORDS, SETTINGS, Record, read_records
@@ -135,6 +135,9 @@ class OpenedRun:
             channels, *own = model.image_shape
             height, width = self.size or own
             model.check_size((height, width))
+            if settings.channels not in (None, channels):
+                words = channels_in_words(channels)
+                raise UserError(f"--data.channels {settings.channels}: the model's images are {words}; leave it out")
             wanted = settings.for_shape((channels, height, width))
             data = self._data = open_data(wanted, quiet=True, pixels=model.pixels)
             record = read_mapping(self.place.run / DATA) if self.place.run else {}
@@ -158,9 +161,15 @@ class OpenedRun:
         return images if num is None else images.some(num, seed)
 
     def check_encoder(self) -> None:
-        """Raise at once the UserError that encoding would raise later if there is no encoder."""
+        """Raise at once the UserError that encoding would raise later if there is no encoder.
+
+        Where codes are maps, a small image is encoded, as the model's own size may be large.
+        """
         model = self.model()
-        model.encode(torch.zeros(1, *model.image_shape), condition=model.condition_in_turn(1))
+        channels, *size = model.image_shape
+        if model.factor:
+            size = [min(side, 4 * model.factor) for side in size]
+        model.encode(torch.zeros(1, channels, *size), condition=model.condition_in_turn(1))
 
     def encode(self, images: ImageSet) -> tuple[Tensor, Tensor | None]:
         """Return mu and logvar (None for a plain autoencoder), each `(N, Z)`, of images; of other sizes `(N, C, h, w)`.

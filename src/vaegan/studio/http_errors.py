@@ -51,6 +51,8 @@ def add_error_handlers(app: FastAPI) -> None:
         if isinstance(error, RequestValidationError):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"] if part not in ("query", "path", "body"))
+            if first["type"] == "missing" and first["loc"] == ("body", "file"):
+                return error_response(422, "send the image as a form field called file (curl -F file=@x.png)")
             return error_response(422, f"{where or 'the request'}: {must_be(first)}")
         if isinstance(error, HTTPException):
             message = "not found; see /docs for all paths" if error.status_code == 404 else str(error.detail)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ..distributed import number_in
 from ..errors import UserError
 from ..objectives.interface import Autocast
 
@@ -25,7 +26,7 @@ FORMS = (("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous
 def pick_device(name: str) -> torch.device:
     """Return the device of ``name``, the best there is for ``auto``; of several GPUs this process's own."""
     # Which of this machine's processes this is, as torchrun and srun say.
-    local_rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")))
+    local_rank = number_in(os.environ, "LOCAL_RANK", number_in(os.environ, "SLURM_LOCALID", 0))
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", local_rank % torch.cuda.device_count())

@@ -64,7 +64,15 @@ def check_same(before: Config, now: Config, out: Path) -> None:
         if name == "data.source" and not {a, b} & SOURCES.keys():
             continue  # a folder may be moved; `check_same_data` compares the images
         if a != b and not (name in RESOLVED and b in ("auto", None)):
-            raise UserError(f"--out {out} is a run with {name.replace('_', '-')} {a}, not {b}; {remedy}")
+            what = f"{name.replace('_', '-')} {_words(name, a)}, not {_words(name, b)}"
+            raise UserError(f"--out {out} is a run with {what}; {remedy}")
+
+
+def _words(name: str, value: Any) -> str:
+    """Return a setting's value as it is given on the command line."""
+    if isinstance(value, (tuple, list)):
+        return " ".join(map(str, value))
+    return {"data.range": "the whole range"}.get(name, "unset") if value is None else str(value)
 
 
 def check_same_data(run: RunFolder, config: Config, data: ImageData) -> None:

@@ -4,7 +4,7 @@
 |---|---|
 | .png | one grid with the names of rows and columns at its edge; originals in rows above their images |
 | .gif | an animation: a frame for each image of a sequence, else for each column |
-| none | a folder of numbered PNGs 00000.png, 00001.png ..., with originals as 00000_original.png |
+| none | a folder of numbered PNGs 00000.png, 00001.png ..., with opacity, and originals as 00000_original.png |
 | .npz | arrays: images (N, H, W, C) in the model's type, and where there are any originals, codes, labels, names |
 
 Folder and arrays hold row after row; names are ``ROW / COLUMN`` where images have none of their own. All are written to
@@ -110,6 +110,6 @@ def _write_folder(out: Path, view: View) -> None:
     made_by = PngInfo()
     made_by.add_text(*_SOFTWARE)
     with folder_beside(out) as beside:
-        for ending, images in (("", view.pictures), ("_original", view.original_pictures)):
-            for index, image in enumerate([] if images is None else _flat(images)):
+        for ending, images in (("", view.images), ("_original", view.originals)):
+            for index, image in enumerate([] if images is None else _flat(view.shown(images, alpha=True))):
                 to_image(image).save(beside / f"{index:05d}{ending}.png", pnginfo=made_by)
