@@ -349,7 +349,7 @@ def test_a_file_that_is_not_ours_stays(model, tmp_path, name):
         save_file(others, tmp_path / name)
     before = content(tmp_path)
     for options in ({}, {"overwrite": True}):
-        with pytest.raises(UserError, match=f"{name} was not written by this command; move it away or choose a new"):
+        with pytest.raises(UserError, match=f"{name} was not written by this command, or is damaged; move"):
             encode_to_shards(model, shards(), tmp_path, process=(1, 2), **options)
     assert content(tmp_path) == before
 

@@ -101,7 +101,7 @@ def test_a_shard_that_is_not_ours_or_damaged_stays(tmp_path, damage):
     (tmp_path / "shard-mine.npz").write_text("mine")
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     for other in "ab":
-        with pytest.raises(UserError, match=r"shard-00001\.npz was not written by this command; move it away"):
+        with pytest.raises(UserError, match=r"shard-00001\.npz was not written by this command, or is damaged; move"):
             open_shards(tmp_path, index(other), restart=True)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
     path.unlink()

@@ -70,7 +70,9 @@ def open_shards(
         raise UserError(f"folder {folder} contains other files; choose a new one")
     for path in present:
         if not _is_ours(path) and path.exists():  # else another process has removed it
-            raise UserError(f"{path} was not written by this command; move it away or choose a new folder")
+            raise UserError(
+                f"{path} was not written by this command, or is damaged; move it away or choose a new folder"
+            )
     if before and before != index and not restart:
         differing = [name for name in {**before, **index} if before.get(name) != index.get(name)]
         what = f"of other images or with other settings ({', '.join(differing)})"
