@@ -53,6 +53,14 @@ def begin(words: str) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_make_collect_report(collector):
+    """Draw the same while a test file is imported; torch is imported before, as it seeds itself by chance."""
+    import torch  # noqa: F401
+
+    begin(collector.nodeid)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup(fixturedef):
     """Draw the same in a fixture whatever ran before it."""
     begin(f"{fixturedef.baseid} {fixturedef.argname}")

@@ -14,6 +14,8 @@ from vaegan.objectives import BernoulliPixels, GaussianPixels, LaplacePixels, Pe
 from vaegan.training.factories import build_likelihood
 
 CONV = nn.Conv2d(1, 4, 3)
+with torch.no_grad():  # so that several channels are positive, or the direction of features is always the same
+    CONV.bias.fill_(1.0)
 
 
 def layers(x):
