@@ -103,8 +103,8 @@ def test_npz_with_one_array_of_any_name(tmp_path, opened):
         (PIXELS[0, 0], "is not"),
         (np.zeros((2, 2000, 2000, 2000), np.bool_)[:0], "images are bool"),
         (PIXELS[:0], "has no images"),
-        (PIXELS.astype(np.float32), "not within 0 to 1; set --data.range"),
-        (np.full((4, 3, 3), np.nan), "not within 0 to 1; set --data.range"),
+        (PIXELS.astype(np.float32), "outside of 0 to 1; set --data.range 0 255, which holds all values"),
+        (np.full((4, 3, 3), np.nan), r"image \d: some of its values are NaN or infinite; correct the image"),
         (np.array([{}]), "not a readable array"),
     ],
 )
@@ -115,6 +115,14 @@ def test_bad_arrays(tmp_path, opened, array, complaint):
     assert str(caught.value).startswith(str(tmp_path / "a.npy"))
     assert "\n" not in str(caught.value)
     assert not any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
+
+
+def test_the_other_byte_order(tmp_path, opened):
+    numbers = PIXELS.astype(np.uint16) * 257
+    np.save(tmp_path / "a.npy", numbers.astype(">u2"))
+    data = opened(tmp_path / "a.npy")
+    assert data.train.images.dtype == np.uint16
+    np.testing.assert_array_equal(restored(data)[0], numbers)
 
 
 def test_bad_npz(tmp_path, opened):

@@ -136,9 +136,13 @@ def test_sources_that_do_not_exist(tmp_path, monkeypatch, source, complaint):
 
 
 def test_files_of_another_kind(tmp_path):
-    (tmp_path / "x.tiff").write_bytes(b"")
-    with pytest.raises(UserError, match="neither a folder nor a file of kind"):
-        open_data(tmp_path / "x.tiff")
+    for name, complaint in (
+        ("x.tiff", "a single image; put it into a folder"),
+        ("x.md", "neither a folder nor a file of"),
+    ):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(UserError, match=complaint):
+            open_data(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.npy", "x.npz", "x.tar", "x*.tar"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import sys
 import zlib
 from dataclasses import replace
@@ -22,7 +23,7 @@ from vaegan.errors import UserError
 from vaegan.evaluation.measure import evaluate
 from vaegan.metrics.extractors import features
 from vaegan.models import Model, load
-from vaegan.pixels import BYTES, ImageRange, PixelFormat, Shown
+from vaegan.pixels import BYTES, ImageRange, PixelFormat, Shown, as_range
 from vaegan.views.view import View
 from vaegan.views.write import write_view
 
@@ -235,7 +236,12 @@ def test_what_was_decoded_before_is_still_used(tmp_path, monkeypatch):
     ("settings", "complaint"),
     [
         ({"channels": 3}, "its images have 5 channels, not 3"),
-        ({"range": (0, 99)}, r"image \d+: its values are \d+ to 1\d\d, not within 0 to 99; set --data.range"),
+        (
+            {"range": (5, 99)},
+            r"18 of 20 images \(0, 1, 10, ...\) have values outside of 5 to 99; set --data.range 0 179,",
+        ),
+        ({"range": (0, 70000)}, r"a.npy: --data.range 0 70000 is outside of uint16 \(0 to 65535\), the type of its"),
+        ({"range": (-1e308, 1e308)}, "--data.range -1e.308 1e.308 is too wide"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, settings, complaint):
@@ -254,6 +260,68 @@ def test_numbers_in_a_range_of_their_own(tmp_path):
     np.testing.assert_allclose(data.train.unit([0]).numpy()[0, 0], unit[0, ..., 0], atol=1e-6)
     as_bytes = open_data(tmp_path / "a.npy", cache=tmp_path / "cache", range=(100, 4000), pixels=BYTES)
     np.testing.assert_array_equal(as_bytes.train.images, np.round(unit * 255))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_a_range_that_images_hardly_fill_is_said(tmp_path, caplog, dtype):
+    """A camera of 12 bits, or reflectances: the range that is proposed holds all files, also where they are cropped."""
+    images = drawn((20, 6, 6, 1), dtype, 100, 20) / np.array(1 if dtype == "uint16" else 1234, dtype)
+    images[3, 0, 0] *= 3
+    np.save(tmp_path / "a.npy", images.astype(dtype))
+    low, high = (float(str(number)) for number in (images.min(), images.max()))
+    for settings in (
+        {},
+        {"size": 4, "crop_size": 4},
+        {"size": 4, "crop_size": 4},
+    ):  # in memory, decoded, from the cache
+        caplog.clear()
+        data = open_data(tmp_path / "a.npy", cache=tmp_path / "cache", **settings)
+        assert f"{dtype} from 0 to {data.pixels.high:g}, values {low:g} to {high:g}" in data.summary()[0]
+        (line,) = [record.getMessage() for record in caplog.records]
+        match = re.search(r"less than 1/8 of the range 0 to \d+; set --data.range (\S+) (\S+) for more", line)
+        caplog.clear()
+        open_data(tmp_path / "a.npy", cache=tmp_path / "cache", range=[*map(float, match.groups())], **settings)
+        assert not caplog.records
+
+
+def test_entries_without_extremes_are_still_used(tmp_path, monkeypatch):
+    np.save(tmp_path / "a.npy", drawn((20, 6, 6, 1), "uint16", 100))
+    options = {"cache": tmp_path / "cache", "size": 4}
+    assert open_data(tmp_path / "a.npy", **options).details
+    (index,) = (tmp_path / "cache").rglob("index.json")
+    index.write_text(
+        json.dumps({key: value for key, value in json.loads(index.read_text()).items() if key != "values"})
+    )
+    monkeypatch.setattr(cache, "make", None)
+    assert not open_data(tmp_path / "a.npy", **options).details
+
+
+def test_a_proposed_range_holds_both():
+    assert as_range(100, 65535) == "100 65535"
+    assert as_range(-0.12345678, 0.8) == "-0.123457 0.8"
+    assert as_range(0.12345678, 1234567.8) == "0.123456 1.23457e+06"
+    assert as_range(-1234564.0, 1234564.0) == "-1.23457e+06 1.23457e+06"
+
+
+@pytest.mark.parametrize("name", ["x.npy", "tiles"])
+def test_one_range_for_all_images_outside_of_it(tmp_path, name):
+    values = np.arange(100, 130, dtype=np.uint16)
+    images = np.broadcast_to(values[:, None, None], (30, 4, 4))
+    np.save(tmp_path / "x.npy", images)
+    (tmp_path / "tiles").mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "tiles" / f"{i:02}.png")
+    with pytest.raises(UserError, match=r"6 of 30 images \(.*outside of 102 to 125; set --data.range 100 129, which"):
+        open_data(tmp_path / name, cache=tmp_path / "cache", range=(102, 125))
+    assert not [*(tmp_path / "cache").rglob("*.npy")]
+
+
+@pytest.mark.parametrize("size", [None, 48])
+def test_a_crop_that_was_not_asked_for_is_said(tmp_path, size):
+    np.save(tmp_path / "a.npy", np.zeros((4, 48, 64), np.uint8))
+    line = open_data(tmp_path / "a.npy", cache=tmp_path / "cache", size=size).summary()[0]
+    said = ", centre-cropped from 48x64 (--data.size 48x64 keeps all)" if size is None else ""
+    assert f"3 training images of 1x48x48{said}, 1 held out" in line
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PPM", "AVIF"])
@@ -305,6 +373,38 @@ def test_a_tiff_that_is_too_large_or_no_image_is_not_decoded(tmp_path):
     tifffile.imwrite(tmp_path / "b.tif", np.zeros((4, 4), np.int16))
     with pytest.raises(ValueError, match="int16; save them as"):
         open_image(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_tiff_where_white_is_zero(tmp_path, dtype):
+    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
+    numbers = np.arange(16, dtype=dtype).reshape(4, 4)
+    tifffile.imwrite(tmp_path / "a.tif", numbers, photometric="miniswhite")
+    if dtype == "float32":
+        with pytest.raises(ValueError, match="white is zero; save it with photometric minisblack"):
+            open_image(tmp_path / "a.tif")
+        return
+    with open_image(tmp_path / "a.tif") as image:
+        prepared = prepare(image, Target(4, 4, 1, pixels=PixelFormat.of(dtype)))
+    np.testing.assert_array_equal(prepared[..., 0], np.iinfo(dtype).max - numbers)
+
+
+def test_why_no_image_of_a_folder_can_be_read(tmp_path):
+    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
+    for i in range(3):
+        tifffile.imwrite(tmp_path / f"{i}.tif", np.zeros((4, 4), np.int8))
+    with pytest.raises(
+        UserError, match=r"none of its 3 images can be read \(image \d.tif: its values are int8; save them"
+    ):
+        open_data(tmp_path, cache=tmp_path / "cache")
+
+
+def test_grey_of_sixteen_bits_among_colour_has_no_opacity(tmp_path):
+    for i in range(4):
+        write_rgba(tmp_path, i, drawn((4, 4, 3), np.uint8, 255))
+        write_grey(tmp_path, i + 4, drawn((4, 4, 1), np.uint16, 65535))
+    with pytest.raises(UserError, match=r"images differ \(uint16, channels: 1; uint8, channels: 1, 3 or 4\); convert"):
+        open_data(tmp_path, cache=tmp_path / "cache", channels=4)
 
 
 @pytest.mark.parametrize(("head", "extra"), [(b"II*\0", "tiff"), (b"\0\0\0\x18ftypheic", "heic")])

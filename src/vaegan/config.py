@@ -165,6 +165,8 @@ class DataSettings(Settings):
     def _refuse_contradictions(self) -> Self:
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"--data.range {self.range[0]:g} {self.range[1]:g} is empty; give the lower number first")
+        if self.range is not None and self.range[1] - self.range[0] == float("inf"):
+            raise ValueError(f"--data.range {self.range[0]:g} {self.range[1]:g} is too wide; its width must be finite")
         if self.crop_size is not None and self.crop == "center" and not self.is_square:
             raise ValueError(
                 f"--data.crop-size {self.crop_size} crops a square, and --data.size {self.size} is not square; set "

@@ -10,6 +10,7 @@ Numbers are bytes (0 to 255) unless images have another `PixelFormat`. `Shown` t
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -27,6 +28,9 @@ Depth = Literal["uint8", "uint16", "float32"]
 WHITE = 255.0
 _AT_ONCE = 1024
 _HIGHEST: dict[Depth, float] = {"uint8": WHITE, "uint16": 65535.0, "float32": 1.0}
+_LIMITS: dict[Depth, tuple[float, float]] = {
+    "uint8": (0.0, WHITE), "uint16": (0.0, 65535.0), "float32": (-1e38, 1e38),  # so that its span is a float32, too
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,13 @@ class PixelFormat:
         """Return the format of a type; the range is all of an integer type and 0 to 1 of floats, if None."""
         low, high = range_ or (0.0, _HIGHEST[dtype])
         return cls(dtype, float(low), float(high), alpha)
+
+    def check_limits(self, where: str) -> None:
+        """Raise UserError if the type cannot hold the range of the images ``where``."""
+        lowest, highest = _LIMITS[self.dtype]
+        if self.low < lowest or self.high > highest:
+            outside = f"--data.range {self.low:g} {self.high:g} is outside of {self.dtype}"
+            raise UserError(f"{where}: {outside} ({lowest:g} to {highest:g}), the type of its images")
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields."""
@@ -170,6 +181,17 @@ class Shown:
             x = 1.0 - (1.0 - x) * self.pixels.fraction(images[..., -1:].astype(np.float32))
         result: NDArray[np.uint8] = np.floor(x.clip(0.0, 1.0) * np.float32(WHITE) + np.float32(0.5)).astype(np.uint8)
         return result
+
+
+def as_range(low: float, high: float) -> str:
+    """Return ``LOW HIGH`` of six digits, rounded so that the range holds both."""
+    texts = []
+    for value, sign in ((low, -1), (high, 1)):
+        text = f"{value:.6g}"
+        if sign * (value - float(text)) > 0:
+            text = f"{float(text) + sign * 10.0 ** (math.floor(math.log10(abs(value))) - 5):.6g}"
+        texts.append(text)
+    return " ".join(texts)
 
 
 def channels_in_words(num: int) -> str:

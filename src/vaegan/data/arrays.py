@@ -99,7 +99,7 @@ def _member(content: Any, name: str) -> NDArray[Any]:
 
 def _as_rows(images: NDArray[Any], path: Path) -> NDArray[Any]:
     """Return a view ``(N, H, W, C)``."""
-    if images.dtype.kind != "f" and images.dtype not in (np.uint8, np.uint16):
+    if images.dtype.kind != "f" and images.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise UserError(f"{path}: images are {images.dtype}; give uint8, uint16 or floats")
     if images.ndim == 3:
         rows = images[..., None]

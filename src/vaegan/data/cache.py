@@ -45,6 +45,7 @@ class CacheEntry:
     unreadable: list[tuple[str, str]]
     fingerprint: str
     pixels: PixelFormat = BYTES
+    values: tuple[float, float] | None = None  # lowest and highest number in the files; None of bytes and old entries
 
 
 def cache_folder(cache: Path | None) -> Path:
@@ -111,7 +112,9 @@ def load(folder: Path) -> CacheEntry | None:
         unreadable = [(str(name), str(reason)) for name, reason in index["bad"]]
         train, test = map(CachedImages, arrays, positions)
         pixels = PixelFormat(**index.get("pixels", {}))
-        return CacheEntry(train, test, unreadable, index["fingerprint"], pixels)
+        low, high = index.get("values") or (None, None)
+        values = None if low is None else (float(low), float(high))
+        return CacheEntry(train, test, unreadable, index["fingerprint"], pixels, values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("decoded images in %s are damaged (%s); decoding again", folder, error)
         return None

@@ -164,6 +164,7 @@ class ImageData:
         num_unreadable: files that could not be read and were left out.
         left_out: what else was left out, a phrase for each kind.
         notes: what else may surprise, a line each: tables that do not fit the images, classes that are none.
+        details: what their line adds about the images' shape and values, a phrase for each.
         original_size: height and width of the first image in its file, if that can be read.
         is_single: whether there is one image, which is on both sides.
     """
@@ -175,6 +176,7 @@ class ImageData:
     num_unreadable: int = 0
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
     original_size: tuple[int, int] | None = None
     is_single: bool = False
 
@@ -192,7 +194,8 @@ class ImageData:
     def summary(self) -> tuple[str, str]:
         """Return two lines on what the data are: images, held out, left out; labels and attributes."""
         left_out = (*([f"{self.num_unreadable} unreadable"] if self.num_unreadable else []), *self.left_out)
-        shape = "x".join(map(str, self.image_shape)) + (f", {self.pixels.words}" if self.pixels != BYTES else "")
+        words = (self.pixels.words,) if self.pixels != BYTES else ()
+        shape = ", ".join(("x".join(map(str, self.image_shape)), *words, *self.details))
         images = f"{self.num_train:,} training images of {shape}, {len(self.test):,} held out"
         attributes = [part.attributes for part in (self.train, self.test) if part.attributes is not None]
         of = ""

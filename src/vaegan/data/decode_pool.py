@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -42,7 +42,8 @@ class DecodedChunk:
     images: Numbers
     positions: list[int]
     unreadable: list[tuple[int, str]]
-    refused: tuple[int, str] | None = None  # an image whose numbers are outside of the range; none after it are read
+    refused: list[tuple[int, OutOfRangeError]] = field(default_factory=list)  # outside of the range
+    values: list[float] = field(default_factory=list)  # lowest and highest numbers of files, also of those refused
     num_deeper: int = 0  # images of more than 8 bits, of which 8 are kept
 
 
@@ -59,23 +60,27 @@ def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedC
     images = np.empty((len(positions), *target.shape), target.dtype)
     readable: list[int] = []
     unreadable: list[tuple[int, str]] = []
+    refused: list[tuple[int, OutOfRangeError]] = []
+    values: list[float] = []
     num_deeper = 0
     with warnings.catch_warnings(action="ignore"):  # Pillow's; what matters of them ends as an exception
         for i in positions.tolist():
             try:
                 with items[i] as image:
                     num_deeper += target.pixels.dtype == BYTES.dtype and read_header(image).depth != BYTES.dtype
-                    images[len(readable)] = prepare(image, target)
+                    images[len(readable)] = prepare(image, target, values)
             except UserError:
                 raise
             except OutOfRangeError as error:
-                return DecodedChunk(images[:0], [], [], (i, str(error)))
+                refused.append((i, error))
+                values += [error.low, error.high]
             except Exception as error:  # damaged images make Pillow raise nearly anything
                 reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
                 unreadable.append((i, "not an image" if isinstance(error, UnidentifiedImageError) else reason))
             else:
                 readable.append(i)
-    return DecodedChunk(images[: len(readable)], readable, unreadable, num_deeper=num_deeper)
+    values = [min(values), max(values)] if values else []
+    return DecodedChunk(images[: len(readable)], readable, unreadable, refused, values, num_deeper)
 
 
 def read_headers(items: Items, positions: Positions) -> set[ImageHeader]:

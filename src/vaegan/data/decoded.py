@@ -16,11 +16,11 @@ import numpy as np
 from ..config import DataSettings
 from ..errors import UserError
 from ..files import write_text
-from ..pixels import BYTES, PixelFormat
+from ..pixels import BYTES, PixelFormat, as_range
 from ..progress import Beat
 from . import cache
 from .arrays import ArrayItems
-from .dataset import Collection, ImageData, ImageSet, Progress, hashed_split
+from .dataset import Collection, ImageData, ImageSet, Progress, hashed_split, some_of
 from .decode_pool import CHUNK, chunks, decode_chunk, in_order, read_headers
 from .image_file import ImageHeader, OutOfRangeError, Target, check_range
 
@@ -79,6 +79,9 @@ class _Preparation:
         self.positions = np.concatenate([self.split.train, self.split.test])
         headers = (header for i in self.positions[:CHUNK] for header in read_headers(collection.items, i[None]))
         self.first = collection.header or next(headers, None)  # of the first image that has one
+        depth = self.first.depth if self.first else BYTES.dtype
+        self.stored = pixels or PixelFormat.of(depth, self.settings.range)  # unless images differ
+        self.stored.check_limits(collection.where)
         self.folder = cache.cache_folder(settings.cache) / "decoded" / self._key()
         self.listed = self.folder.with_name(f"{self.folder.name}-unreadable.txt")
 
@@ -92,19 +95,18 @@ class _Preparation:
         is_ready = target.pixels == source and items.images.dtype == target.pixels.dtype
         if not is_ready or target.shape != items.images.shape[1:]:
             return None
-        holds_all = source.cell and source == PixelFormat.of(source.dtype)
-        for i in () if holds_all else self.positions:
-            try:
-                check_range(items.images[i], source)
-            except OutOfRangeError as error:
-                raise self._refusal(i, str(error)) from error
         train, test = (
             self.collection.decoded(np.ascontiguousarray(items.images[part]), part, target.pixels)
             for part in (self.split.train, self.split.test)
         )
-        return self._data(
-            train, test, cache.fingerprint(*(cache.pixel_hash(target, x.images.tobytes()) for x in (train, test)))
-        )
+        values: list[float] = []
+        for side in () if source == BYTES else (train, test):
+            try:
+                values += check_range(side.images, source)
+            except OutOfRangeError as error:
+                raise self._refusal_of_rows(items, source) from error
+        fingerprint = cache.fingerprint(*(cache.pixel_hash(target, x.images.tobytes()) for x in (train, test)))
+        return self._data(train, test, fingerprint, values=_extremes(values) if source.dtype != BYTES.dtype else None)
 
     def decoded(self, on_progress: Progress | None) -> ImageData:
         """Return the data set from the cache, decoded if it is not there."""
@@ -117,16 +119,54 @@ class _Preparation:
         self._check_unreadable(entry.unreadable)
         parts = (entry.train, entry.test)
         train, test = (self.collection.decoded(part.images, part.positions, entry.pixels) for part in parts)
-        return self._data(train, test, entry.fingerprint, len(entry.unreadable))
+        return self._data(train, test, entry.fingerprint, len(entry.unreadable), entry.values)
 
-    def _data(self, train: ImageSet, test: ImageSet, fingerprint: str, num_unreadable: int = 0) -> ImageData:
+    def _data(
+        self,
+        train: ImageSet,
+        test: ImageSet,
+        fingerprint: str,
+        num_unreadable: int = 0,
+        values: tuple[float, float] | None = None,
+    ) -> ImageData:
         size = (self.first.height, self.first.width) if self.first else None
-        more = (num_unreadable, self.collection.left_out, self.collection.notes, size, self.split.is_single)
+        notes, details, pixels = list(self.collection.notes), [], train.pixels
+        if values:
+            low, high = values
+            details.append(f"values {low:g} to {high:g}")
+            if self.pixels is None and 0 < high - low < pixels.span / 8:
+                notes.append(
+                    f"{self.collection.where}: its values, {low:g} to {high:g}, fill less than 1/8 of the range "
+                    f"{pixels.low:g} to {pixels.high:g}; set --data.range {as_range(low, high)} for more contrast"
+                )
+        is_cut = self.settings.crop == "center" and not (self.settings.size or self.settings.crop_size)
+        if size and size[0] != size[1] and is_cut:
+            own = f"{size[0]}x{size[1]}"
+            details.append(f"centre-cropped from {own} (--data.size {own} keeps all)")
+        more = (num_unreadable, self.collection.left_out, tuple(notes), tuple(details), size, self.split.is_single)
         return ImageData(self.collection.name, train, test, fingerprint, *more)
 
-    def _refusal(self, position: int, why: str) -> UserError:
-        where, name = self.collection.where, self.collection.names[position]
-        return UserError(f"{where}: image {name}: {why}; set --data.range LOW HIGH, or correct the image")
+    def _refusal_of_rows(self, items: ArrayItems, source: PixelFormat) -> UserError:
+        refused: dict[int, OutOfRangeError] = {}
+        values: list[float] = []
+        for i in self.positions.tolist():
+            try:
+                values += check_range(items.images[i], source)
+            except OutOfRangeError as error:
+                refused[i] = error
+                values += [error.low, error.high]
+        return self._refusal(refused, values)
+
+    def _refusal(self, refused: dict[int, OutOfRangeError], values: list[float]) -> UserError:
+        """Return the error of images outside of the range, with the range of all images, whose ``values`` are given."""
+        where, names = self.collection.where, self.collection.names
+        for i, error in refused.items():
+            if not error.is_finite:
+                return UserError(f"{where}: image {names[i]}: {error}; correct the image")
+        some = some_of((names[i] for i in refused), f"of {len(self.split):,} images")
+        source = next(iter(refused.values())).source
+        outside = f"{some} have values outside of {source.low:g} to {source.high:g}"
+        return UserError(f"{where}: {outside}; set --data.range {as_range(*_extremes(values))}, which holds all values")
 
     def _target(self) -> Target:
         """Return what all images are prepared to, from their headers where settings and the first leave it open."""
@@ -137,7 +177,9 @@ class _Preparation:
             return resolve_target(self.first or ImageHeader(1, 1, False), settings, self.pixels)
         headers = set().union(*in_order(read_headers, self.collection.items, chunks(self.positions), settings.workers))
         if not headers:
-            raise UserError(f"{where}: none of its {len(self.split)} images can be read; check the files")
+            unreadable = decode_chunk(self.collection.items, self.positions[:1], Target(1, 1, 1)).unreadable
+            first = "".join(f" (image {self.collection.names[i]}: {reason})" for i, reason in unreadable)
+            raise UserError(f"{where}: none of its {len(self.split)} images can be read{first}; check the files")
         common = _common_header(where, headers, settings)
         sizes = [replace(common, width=header.width, height=header.height) for header in headers]
         targets = {resolve_target(header, settings, self.pixels) for header in sizes}
@@ -154,6 +196,8 @@ class _Preparation:
         train_parts, test_parts = chunks(self.split.train), chunks(self.split.test)
         results = in_order(decode_chunk, items, train_parts + test_parts, self.settings.workers, target)
         unreadable: list[tuple[str, str]] = []
+        refused: dict[int, OutOfRangeError] = {}
+        values: list[float] = []
         done, num_deeper, beat = 0, 0, Beat(f"decoding {where}", num, "images")
         with (
             cache.ArrayFile(folder / "train.npy", target) as train,
@@ -162,17 +206,19 @@ class _Preparation:
         ):
             files = [train] * len(train_parts) + [test] * len(test_parts)
             for file, decoded in zip(files, results, strict=True):
-                if decoded.refused:
-                    raise self._refusal(*decoded.refused)
+                refused |= dict(decoded.refused)
+                values += decoded.values
                 file.append(decoded.images, decoded.positions)
                 if not (self.split.is_single and unreadable):
                     unreadable.extend((self.collection.names[i], reason) for i, reason in decoded.unreadable)
                 self._check_unreadable(unreadable)
                 num_deeper += decoded.num_deeper
-                done = min(num, done + len(decoded.positions) + len(decoded.unreadable))
+                done = min(num, done + len(decoded.positions) + len(decoded.unreadable) + len(decoded.refused))
                 beat(done)
                 if on_progress is not None:
                     on_progress(done, num)
+        if refused:
+            raise self._refusal(refused, values)
         if num_deeper and self.pixels is None:  # else it is the model that has 8 bits
             log.warning("%s: %d images of more than 8 bits are read as 8 bits, like the first", where, num_deeper)
         if not (train.positions and test.positions):
@@ -180,6 +226,8 @@ class _Preparation:
             raise UserError(f"{where}: too few readable images to train on some and hold out others{what}")
         fingerprint = cache.fingerprint(train.hash, test.hash)
         more = {} if target.pixels == BYTES and not target.pixels.alpha else {"pixels": target.pixels.as_json()}
+        if values and target.pixels.dtype != BYTES.dtype and target.pixels == target.source(target.pixels.dtype):
+            more["values"] = _extremes(values)
         return {"train": train.positions, "test": test.positions, "bad": unreadable, "fingerprint": fingerprint, **more}
 
     def _check_unreadable(self, unreadable: list[tuple[str, str]]) -> None:
@@ -199,7 +247,7 @@ class _Preparation:
         """Return a name for the cache entry: a hash of content, split and settings."""
         settings = self.settings
         values: list[Any] = [VERSION, settings.size, settings.channels, settings.crop, settings.crop_size]
-        stored = self.pixels or PixelFormat.of(self.first.depth if self.first else BYTES.dtype, settings.range)
+        stored = self.stored
         if stored != BYTES or settings.range:  # bytes have been without it
             values += [settings.range, stored.dtype, stored.low, stored.high]
         digest = hashlib.sha256(json.dumps([self.collection.items.fingerprint, values]).encode())
@@ -208,11 +256,15 @@ class _Preparation:
         return digest.hexdigest()[:32]
 
 
+def _extremes(values: list[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
 def _common_header(where: str, headers: set[ImageHeader], settings: DataSettings) -> ImageHeader:
     """Return the kind of all images: colour if any is, 16 bits if all have them; UserError if they are too unlike."""
     depths, channels = {header.depth for header in headers}, {header.channels for header in headers}
     is_colour = any(header.colour for header in headers)
-    if len(channels) > 1 and channels <= {None, 1, 3}:
+    if len(channels) > 1 and channels <= {None, 1, 3} and settings.channels in (None, 1, 3):
         channels = {3 if is_colour else 1}
     if len(channels) > 1 or (len(depths) > 1 and ("float32" in depths or settings.range)):
         kinds = sorted({f"{header.depth}, channels: {header.channels or '1, 3 or 4'}" for header in headers})

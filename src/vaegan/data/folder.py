@@ -129,6 +129,10 @@ def collect_files(
     images = [file for file in whole if is_image(file.name)]
     if not images:
         among = f" among {some_of((file.name for file in files), 'files')}" if files else ""
+        if any(file.name.lower().endswith((".npy", ".npz")) for file in whole):
+            raise UserError(
+                f"{path}: no images found{among}; give one .npy or .npz with an array (N, H, W, C) as --data"
+            )
         raise UserError(f"{path}: no images found{among}; it needs {TYPES} files, or a subfolder per class")
     wrapper = _wrapper([file.name for file in images])
     sides = _split_folders([file.name.removeprefix(wrapper) for file in images])

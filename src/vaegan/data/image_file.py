@@ -38,7 +38,22 @@ class UnfitError(ValueError):
 
 
 class OutOfRangeError(UnfitError):
-    """Numbers of an image are outside of the range that they should be in."""
+    """Numbers of an image, from ``low`` to ``high``, are outside of the range that they should be in, or not finite."""
+
+    def __init__(self, low: float, high: float, source: PixelFormat) -> None:
+        super().__init__(low, high, source)  # as it is pickled
+        self.low, self.high, self.source = low, high, source
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether there is a range that holds the numbers."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def __str__(self) -> str:
+        if not self.is_finite:
+            return "some of its values are NaN or infinite"
+        source = self.source
+        return f"its values are {self.low:g} to {self.high:g}, not within {source.low:g} to {source.high:g}"
 
 
 @dataclass(frozen=True)
@@ -93,8 +108,10 @@ def read_header(image: Opened) -> ImageHeader:
     return ImageHeader(width, height, _has_colour(image), 1 if _depth(image) != "uint8" else None, depth)
 
 
-def prepare(image: Opened, target: Target) -> Numbers:
+def prepare(image: Opened, target: Target, values: list[float] | None = None) -> Numbers:
     """Decode an opened image to numbers ``(H, W, C)`` of the target's format, JPEGs only as far as needed.
+
+    The lowest and the highest number of the file, unless it is a picture of bytes, are added to ``values``.
 
     Raises OutOfRangeError, or ValueError above MAX_PIXELS or if the image cannot have the target's channels.
     """
@@ -106,7 +123,9 @@ def prepare(image: Opened, target: Target) -> Numbers:
         if source == BYTES:
             return target.pixels.converted(_fitted(_flat(image, target.channels), target, scale), source)
     numbers = image.read() if isinstance(image, ArrayImage) else _numbers(image, target)
-    check_range(numbers, source)
+    extremes = check_range(numbers, source)
+    if values is not None:
+        values.extend(extremes)
     numbers = target.pixels.converted(numbers, source)
     has_alpha = isinstance(image, ArrayImage) and image.alpha
     picture = _picture(numbers, has_alpha=has_alpha)
@@ -115,11 +134,13 @@ def prepare(image: Opened, target: Target) -> Numbers:
     return fitted.astype(target.dtype, copy=False)
 
 
-def check_range(numbers: Numbers, source: PixelFormat) -> None:
-    """Raise OutOfRangeError if some numbers of an image are not within the range of their format."""
+def check_range(numbers: Numbers, source: PixelFormat) -> tuple[float, float]:
+    """Return the lowest and the highest number; OutOfRangeError if they are not within the range of their format."""
     low, high = numbers.min(), numbers.max()
+    extremes = float(str(low)), float(str(high))  # 0.8 of a float32, not 0.800000012
     if not (low >= source.low and high <= source.high):  # nor NaN
-        raise OutOfRangeError(f"its values are {low:g} to {high:g}, not within {source.low:g} to {source.high:g}")
+        raise OutOfRangeError(*extremes, source)
+    return extremes
 
 
 def _decoded(image: Image.Image, target: Target) -> tuple[Image.Image, float]:

@@ -72,9 +72,10 @@ def depth_of(dtype: np.dtype[Any]) -> Depth:
     """Return the type that numbers are stored in; ValueError if they are neither uint8, uint16 nor floats."""
     if dtype.kind == "f":
         return "float32"
-    if dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"its values are {dtype}; save them as uint8, uint16 or float32")
-    return cast(Depth, dtype.newbyteorder("=").name)
+    native = dtype.newbyteorder("=")
+    if native not in (np.uint8, np.uint16):
+        raise ValueError(f"its values are {native}; save them as uint8, uint16 or float32")
+    return cast(Depth, native.name)
 
 
 def open_image(file: Any) -> Opened:
@@ -134,15 +135,24 @@ def _open_tiff(file: Any) -> Opened:
     tiff = library.TiffFile(file)
     try:
         series, page = tiff.series[0], tiff.pages[0]
-        if page.photometric in _BY_PILLOW or series.dtype == bool:
+        is_inverted = page.photometric == 0 and series.dtype.itemsize > 1  # 8 bits are inverted by Pillow
+        if (page.photometric in _BY_PILLOW and not is_inverted) or series.dtype == bool:
             tiff.close()
             return Image.open(file, formats=("TIFF",))
         y, x = series.axes.index("Y"), series.axes.index("X")
         others = [axis for axis in range(len(series.shape)) if axis not in (y, x)]
         shape = series.shape[y], series.shape[x], int(np.prod([series.shape[axis] for axis in others], dtype=np.int64))
+        if is_inverted and series.dtype.kind == "f":
+            raise ValueError("its values are floats and white is zero; save it with photometric minisblack")
+        white = 2**page.bitspersample - 1
         alpha = page.photometric == 2 and shape[2] == 4 and tuple(page.extrasamples)[:1] in ((1,), (2,))
+
+        def read() -> NDArray[Any]:
+            numbers: NDArray[Any] = series.asarray().transpose(y, x, *others).reshape(shape)
+            return white - numbers if is_inverted else numbers
+
         return ArrayImage(
-            lambda: series.asarray().transpose(y, x, *others).reshape(shape),
+            read,
             shape,
             np.dtype(series.dtype),
             alpha=alpha,

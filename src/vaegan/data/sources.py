@@ -15,7 +15,7 @@ from ..settings_io import checked
 from .arrays import list_array
 from .dataset import Collection, ImageData, Progress
 from .decoded import prepare_data
-from .folder import list_folder, list_zip
+from .folder import is_image, list_folder, list_zip
 from .hf_datasets import HUB, list_hub
 from .named.binary_records import CIFAR10, STL10
 from .named.celeba import list_celeba
@@ -107,6 +107,8 @@ def _find(settings: DataSettings) -> Collection | ImageData:
         return list_shards(path)
     if path.is_dir():
         return list_folder(path)
+    if is_image(path.name) and path.is_file():
+        raise UserError(f"{source}: a single image; put it into a folder and give the folder as --data")
     if path.suffix.lower() not in FILES or not path.is_file():
         raise UserError(f"{source}: neither a folder nor a file of kind .zip, .tar, .npy or .npz; give one of these")
     return FILES[path.suffix.lower()](path)

@@ -156,8 +156,7 @@ class ShardReader:
         unreadable = dict(pending.unreadable)
         for future in pending.chunks:
             chunk = future.result()
-            if chunk.refused:
-                i, why = chunk.refused
+            for i, why in chunk.refused:
                 name = self._name(int(pending.shards[i]), int(pending.samples[i]))
                 raise UserError(f"{name}: {why}; set --data.range LOW HIGH, or correct the image")
             images[chunk.positions] = chunk.images
@@ -195,7 +194,7 @@ class ShardReader:
             wanted = np.flatnonzero(np.full(len(sides), True) if split == "all" else sides == (split == "test"))
             decoded = [future.result() for future in self._decode(images.items, wanted)]
             path.stat()  # FileNotFoundError where it is gone
-            for i, why in (chunk.refused for chunk in decoded if chunk.refused):
+            for i, why in itertools.chain.from_iterable(chunk.refused for chunk in decoded):
                 raise UserError(f"{shown(url)}/{printable(images.names[i])}: {why}; set --data.range LOW HIGH")
             for i, reason in itertools.chain.from_iterable(chunk.unreadable for chunk in decoded):
                 log.warning("%s/%s: %s; left out", shown(url), printable(images.names[i]), reason)
