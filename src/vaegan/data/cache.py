@@ -112,8 +112,8 @@ def load(folder: Path) -> CacheEntry | None:
         unreadable = [(str(name), str(reason)) for name, reason in index["bad"]]
         train, test = map(CachedImages, arrays, positions)
         pixels = PixelFormat(**index.get("pixels", {}))
-        low, high = index.get("values") or (None, None)
-        values = None if low is None else (float(low), float(high))
+        low, high = map(float, index.get("values", (np.nan, np.nan)))
+        values = None if np.isnan(low) else (low, high)
         return CacheEntry(train, test, unreadable, index["fingerprint"], pixels, values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("decoded images in %s are damaged (%s); decoding again", folder, error)

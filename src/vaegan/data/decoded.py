@@ -225,7 +225,9 @@ class _Preparation:
             what = f"; {self._summary(unreadable)}" if unreadable else ""
             raise UserError(f"{where}: too few readable images to train on some and hold out others{what}")
         fingerprint = cache.fingerprint(train.hash, test.hash)
-        more = {} if target.pixels == BYTES and not target.pixels.alpha else {"pixels": target.pixels.as_json()}
+        more: dict[str, Any] = (
+            {} if target.pixels == BYTES and not target.pixels.alpha else {"pixels": target.pixels.as_json()}
+        )
         if values and target.pixels.dtype != BYTES.dtype and target.pixels == target.source(target.pixels.dtype):
             more["values"] = _extremes(values)
         return {"train": train.positions, "test": test.positions, "bad": unreadable, "fingerprint": fingerprint, **more}
