@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from vaegan.data import open_data, shards
-from vaegan.data.shards import expand
+from vaegan.data.shards import expand, num_unbraced, unbraced
 from vaegan.errors import UserError
 
 
@@ -127,6 +127,8 @@ def test_a_changed_shard_is_read_again(tmp_path, opened):
         ({"a.txt": b""}, "no images found"),
         ({**samples(0, 5), "0009.png": png(0)}, "some images have a .cls beside them and some do not"),
         ({**samples(0, 5), "0000.cls": b"cat"}, "is not a whole number"),
+        ({**samples(0, 5), "0000.cls": str(2**63).encode()}, "a .cls is a number of more than 64 bits"),
+        ({**samples(0, 5), "0000.cls": b"-1" + b"0" * 30}, "a .cls is a number of more than 64 bits"),
         ({**samples(0, 5), "0000.json": b"{"}, "a .json cannot be read"),
         ({**samples(0, 5), "0000.json": b"\xff"}, "a .json cannot be read"),
         ({**samples(0, 5), "0000.json": b"[1]"}, "a .json is not an object"),
@@ -185,6 +187,16 @@ def test_billions_of_shards_end_at_the_first_that_is_missing(tmp_path):
     for pattern in ("x-{0..99999999999}.tar", "x-{0..999999}{0..999999}.tar", "x-{0..%s}.tar" % ("9" * 5000)):
         with pytest.raises(UserError, match=r"x-0+\.tar: no such file|x-0\.\.9+\.tar: no such file"):
             expand(f"{tmp_path}/{pattern}")
+
+
+def test_any_number_of_braces():
+    assert list(unbraced("a{1,2}b{08..10}{x}c")) == [f"a{i}b{j}xc" for i in "12" for j in ("08", "09", "10")]
+    assert list(unbraced("{" * 1100 + "a,b" + "}" * 1100)) == ["{" * 1099 + word + "}" * 1099 for word in "ab"]
+    assert list(unbraced("{a}" * 1100)) == ["a" * 1100]
+    assert num_unbraced("{0..99999999999}{2,3}{1..0}") == len(list(unbraced("{2..1}"))) == 0
+    assert num_unbraced("{0..999999999999999999}" * 3 + "{a,b}") == 2 * 10**54
+    with pytest.raises(UserError, match="its braces mean no shard"):
+        expand("x-{2..1}.tar")
 
 
 @pytest.mark.parametrize("cut", [10400, 11000])  # in the last picture, in its header

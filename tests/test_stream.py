@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
+import io
 import logging
 import re
 import shutil
@@ -121,6 +123,49 @@ def test_counts_that_a_killed_process_left_unfinished_are_made_again(tmp_path, s
     (counts,) = (tmp_path / "cache/streams").glob("*.jsonl")
     counts.write_text(counts.read_text()[:100])
     assert [opened(shards).fingerprint for _ in range(2)] == [data.fingerprint] * 2
+
+
+@pytest.mark.parametrize("content", [b"5", b'[["a"], [1, 2]]', b'["a", 3]', b"\xff", b"[" * 10**5])
+def test_damaged_files_of_the_cache_are_made_again(tmp_path, shards, opened, content):
+    data, folder = opened(shards), tmp_path / "cache/streams"
+    (counts,), (copied,) = folder.glob("*.jsonl"), folder.glob("*.tar")
+    first, *others = counts.read_bytes().splitlines()
+    tampered = first.partition(b" ")[0] + b" [5, 9]]"
+    counts.write_bytes(b"\n".join([content, tampered, *others]))
+    copied.write_bytes(content)
+    for i, listing in enumerate(sorted((folder / "shards").glob("*.npy"))):
+        listing.write_bytes((b"", listing.read_bytes()[: 60 * i], content)[i % 3])
+    assert opened(shards).fingerprint == data.fingerprint
+    assert len(numbers(batches(opened(shards), 8, 5))) == 40
+
+
+@pytest.mark.parametrize("num", [10**5, 2**61, 2**63, 10**30])
+def test_an_index_of_more_images_than_a_shard_holds_is_not_used(tmp_path, shards, opened, num, caplog):
+    caplog.set_level(logging.INFO)
+    data = opened(shards)
+    write_index(tmp_path / "shards", 6, num)
+    assert opened(shards).fingerprint == data.fingerprint
+    with serving(tmp_path / "shards") as served:
+        remote = opened(f"{served.url}/train-{{000..005}}.tar", store_size=0.01)
+        assert remote.stream.index.train.tolist() == data.stream.index.train.tolist()
+    assert caplog.text.count("index.json: more images than fit into a shard; counting the images") == 2
+
+
+@pytest.mark.parametrize("content", [b"cat", str(2**63).encode()])
+def test_a_shard_with_an_unusable_class_is_named(tmp_path, shards, opened, content):
+    with tarfile.open(tmp_path / "shards/train-001.tar", "a") as out:
+        info = tarfile.TarInfo("00012.cls")  # the second of this name is used
+        info.size = len(content)
+        out.addfile(info, io.BytesIO(content))
+    with serving(tmp_path / "shards") as served:
+        source = f"{served.url}/train-{{000..005}}.tar"
+        named = rf"^{served.url}/train-001.tar: a .cls is .*; correct it$"
+        with pytest.raises(UserError, match=named):
+            opened(source)
+        data = opened(f"{served.url}/train-000.tar", held_out=0.5)
+        data.stream.index = dataclasses.replace(data.stream.index, urls=[f"{served.url}/train-001.tar"])
+        with pytest.raises(UserError, match=named):
+            data.stream.whole(0)
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "no", '{"shardlist": [{"url": "train-000.tar", "nsamples": -1}]}'])
@@ -300,6 +345,8 @@ def test_images_keep_their_type(tmp_path, opened):
         ("digits", "--data.stream reads .tar shards, not digits"),
         ("ftp://host/a.tar", "ftp://host/a.tar: unknown scheme; use http://"),
         ("http://host/*.tar", "give remote shards with braces"),
+        ("http://host/{0..99999999999}.tar", "give remote shards with braces"),
+        ("http://host/{2..1}.tar", "give remote shards with braces"),
         ("missing-{0..3}.tar", "missing-0.tar: no such file"),
     ],
 )

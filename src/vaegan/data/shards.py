@@ -11,14 +11,15 @@ import errno
 import glob
 import io
 import json
+import math
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from .image_types import Opened, open_image
 from .tables import read_rows
 
 _CLASS, _JSON = "cls", "json"
-_BESIDE = (_CLASS, _JSON)
+BESIDE = (_CLASS, _JSON)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})")
 
@@ -48,12 +49,17 @@ def open_member(paths: Sequence[Path], place: Place) -> Opened:
 
 def content(paths: Sequence[Path], place: Place, limit: int = MAX_TEXT) -> bytes:
     """Return the content of the file at a place; OSError if it is longer than ``limit`` bytes."""
-    shard, start, length = place
+    with paths[place[0]].open("rb") as file:
+        return read_at(file, place, limit)
+
+
+def read_at(file: IO[bytes], place: Place, limit: int = MAX_TEXT) -> bytes:
+    """Return the content at a place of an open shard; OSError if it is longer than ``limit`` bytes."""
+    _, start, length = place
     if length > limit:
-        raise OSError(errno.EFBIG, f"longer than {limit / 1e6:.3g} MB", str(paths[shard]))
-    with paths[shard].open("rb") as file:
-        file.seek(start)
-        return file.read(length)
+        raise OSError(errno.EFBIG, f"longer than {limit / 1e6:.3g} MB", file.name)
+    file.seek(start)
+    return file.read(length)
 
 
 class _Headers(io.FileIO):
@@ -70,7 +76,7 @@ def list_shards(pattern: Path) -> Collection:
     """List the images in all shards of a pattern; UserError if one is missing or malformed, or none has images."""
     paths = expand(str(pattern))
     files = [file for shard, path in enumerate(paths) for file in members(shard, path)]
-    texts = {sample_of(file): file.place for file in files if sample_of(file)[2] in _BESIDE}
+    texts = {sample_of(file): file.place for file in files if sample_of(file)[2] in BESIDE}
     files = [file for file in files if sample_of(file) not in texts]
     samples = {file.place: sample_of(file)[:2] for file in files}
     read = partial(content, paths)
@@ -78,7 +84,7 @@ def list_shards(pattern: Path) -> Collection:
     assert isinstance(collection.items, FileItems)
     places = collection.items.places
     beside = [
-        {suffix: texts[*samples[place], suffix] for suffix in _BESIDE if (*samples[place], suffix) in texts}
+        {suffix: texts[*samples[place], suffix] for suffix in BESIDE if (*samples[place], suffix) in texts}
         for place in places
     ]
     if len(set(collection.names)) < len(collection.names):
@@ -108,24 +114,35 @@ def expand(pattern: str) -> list[Path]:
         if not matches or not all(map(os.path.isfile, matches)):
             raise UserError(f"{name}: no such file; give a .tar, or a pattern such as 'train-{{0000..0099}}.tar'")
         paths += [Path(path) for path in matches]
+    if not paths:
+        raise UserError(f"{pattern}: its braces mean no shard; write the smaller number first")
     return paths
+
+
+def num_unbraced(pattern: str) -> int:
+    """Return how many names `unbraced` yields."""
+    return math.prod(num for num, _ in map(_words, _BRACES.findall(pattern)))
 
 
 def unbraced(pattern: str) -> Iterator[str]:
     """Yield what the shell would make of ``a{1,2}b`` and ``a{08..11}b``; lazily, as it may be billions of names."""
-    match = _BRACES.search(pattern)
-    if match is None:
-        yield pattern
-        return
-    between = _RANGE.fullmatch(match[1])
-    if between is None:
-        words: Iterable[str] = match[1].split(",")
-    else:
-        width = len(between[1])
-        words = (f"{i:0{width}}" for i in range(int(between[1]), int(between[2]) + 1))
-    for word in words:
-        for rest in unbraced(pattern[match.end() :]):
-            yield pattern[: match.start()] + word + rest
+    parts = _BRACES.split(pattern)  # every second one was in braces
+    words = [_words(part) for part in parts[1::2]]
+    for number in range(num_unbraced(pattern)):
+        rest = number
+        for i, (num, word) in reversed([*enumerate(words)]):
+            rest, at = divmod(rest, num)
+            parts[2 * i + 1] = word(at)
+        yield "".join(parts)
+
+
+def _words(inside: str) -> tuple[int, Callable[[int], str]]:
+    """Return how many words a pair of braces means, and what gives each by its number."""
+    if (between := _RANGE.fullmatch(inside)) is None:
+        words = inside.split(",")
+        return len(words), words.__getitem__
+    first, last, width = int(between[1]), int(between[2]), len(between[1])
+    return max(0, last - first + 1), lambda i: f"{first + i:0{width}}"
 
 
 def members(shard: int, path: Path) -> list[File]:
@@ -158,20 +175,33 @@ def sample_of(file: File) -> tuple[int, str, str]:
 
 def _labels(beside: Sequence[_Beside], read: _Read, where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return labels ``(N,)`` and the names of the classes, which are the numbers in the files."""
+    if not all(_CLASS in files for files in beside):
+        raise UserError(f"{where}: some images have a .{_CLASS} beside them and some do not; add the others")
+    return index_labels([_number(read, files[_CLASS], where) for files in beside])
+
+
+def check_beside(suffix: str, read: _Read, place: Place, where: str) -> None:
+    """Raise UserError if the .cls or .json at a place cannot be used."""
+    (_number if suffix == _CLASS else _values)(read, place, where)
+
+
+def _number(read: _Read, place: Place, where: str) -> int:
     try:
-        numbers = [int(read(files[_CLASS])) for files in beside]
-    except KeyError as error:
-        raise UserError(f"{where}: some images have a .{_CLASS} beside them and some do not; add the others") from error
+        number = int(read(place))
     except (OSError, ValueError) as error:
-        raise UserError(f"{where}: a .{_CLASS} is not a whole number ({error}); correct it") from error
-    return index_labels(numbers)
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{where}: a .{_CLASS} is not a whole number ({why}); correct it") from error
+    if not -(2**63) <= number < 2**63:
+        raise UserError(f"{where}: a .{_CLASS} is a number of more than 64 bits; correct it")
+    return number
 
 
 def _values(read: _Read, place: Place, where: str) -> dict[str, Any]:
     try:
         values = json.loads(read(place))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{where}: a .{_JSON} cannot be read ({error}); correct it") from error
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{where}: a .{_JSON} cannot be read ({why}); correct it") from error
     if not isinstance(values, dict):
         raise UserError(f"{where}: a .{_JSON} is not an object; correct it")
     return values

@@ -4,10 +4,12 @@ Training reads its batches from the shards (`reader`, in the `order`). All else 
 training images and of held-out ones, which are copied into one .tar in the cache and decoded like any other source.
 """
 
+import contextlib
 import hashlib
 import logging
 import tarfile
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,11 @@ from ...errors import UserError
 from ...files import written_beside
 from ...pixels import PixelFormat
 from ..cache import cache_folder
-from ..dataset import ImageData, Progress, uniform
+from ..dataset import Collection, ImageData, Progress, uniform
 from ..decoded import prepare_data
 from ..image_file import Target
-from ..shards import list_shards, members, sample_of
-from .index import ShardIndex, read_index, shard_name, using
+from ..shards import BESIDE, check_beside, list_shards, members, read_at, sample_of
+from .index import ShardIndex, naming, read_index, shard_name, using
 from .reader import ShardReader
 from .store import ShardStore, Unavailable, is_remote, shown
 
@@ -56,9 +58,8 @@ def open_stream(
     folder = cache_folder(settings.cache) / "streams"
     store = ShardStore(folder / "shards", settings.store_size * 1e9)
     store.make_folder()
-    index = read_index(settings, store)
-    name = Path(shown(settings.source)).stem
-    samples = replace(list_shards(_samples(index, store, folder)), name=name, where=shown(settings.source))
+    index, where = read_index(settings, store), shown(settings.source)
+    samples = replace(_samples(index, store, folder, where), name=Path(where).stem, where=where)
     data = prepare_data(samples, settings, on_progress, pixels)
     channels, height, width = data.image_shape
     target = Target(height, width, channels, settings.crop, settings.crop_size, data.pixels, settings.range)
@@ -67,8 +68,8 @@ def open_stream(
     return StreamedData(**vars(data) | own)
 
 
-def _samples(index: ShardIndex, store: ShardStore, folder: Path) -> Path:
-    """Return a .tar with the subsets in its folders train and test, made if it is missing."""
+def _samples(index: ShardIndex, store: ShardStore, folder: Path, where: str) -> Collection:
+    """List a .tar with the subsets in its folders train and test, made if it is missing or cannot be used."""
     left, counts = {"train": NUM_TRAIN, "test": NUM_TEST}, {"train": index.train, "test": index.test}
     most = {side: -(-num // _SPREAD) for side, num in left.items()}
     chosen: list[tuple[int, dict[str, int]]] = []  # shards, and how many of each side
@@ -81,15 +82,17 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path) -> Path:
     stamps = [Path(url).stat().st_mtime_ns for url, _ in facts if not is_remote(url)]
     key = hashlib.sha256(repr([index.fingerprint(), facts, stamps]).encode()).hexdigest()[:32]
     path = folder / f"{key}.tar"
-    if not path.is_file():
-        log.info("copying images for priors, scores and views from %d of %d shards", len(chosen), len(index.urls))
-        with written_beside(path) as beside, tarfile.open(beside, "w") as out:
-            for shard, nums in chosen:
-                try:
-                    _copy(index, store, shard, nums, out)
-                except Unavailable as error:
-                    raise UserError(f"{error}; try again later, or leave this shard out of --data") from error
-    return path
+    with contextlib.suppress(UserError), naming(path, where):
+        return list_shards(path)
+    log.info("copying images for priors, scores and views from %d of %d shards", len(chosen), len(index.urls))
+    with written_beside(path) as beside, tarfile.open(beside, "w") as out:
+        for shard, nums in chosen:
+            try:
+                _copy(index, store, shard, nums, out)
+            except Unavailable as error:
+                raise UserError(f"{error}; try again later, or leave this shard out of --data") from error
+    with naming(path, where):
+        return list_shards(path)
 
 
 def _copy(index: ShardIndex, store: ShardStore, shard: int, nums: dict[str, int], out: tarfile.TarFile) -> None:
@@ -106,9 +109,11 @@ def _copy(index: ShardIndex, store: ShardStore, shard: int, nums: dict[str, int]
     with file:
         for member in files:
             _, key, suffix = sample_of(member)
-            if member.place[1] in sides or (key in keys and suffix in ("cls", "json")):
+            if member.place[1] in sides or (key in keys and suffix in BESIDE):
                 head, slash, last = member.name.rpartition("/")
                 info = tarfile.TarInfo(f"{keys[key]}/{head}{slash}{shard}-{last}")
                 info.size = member.place[2]
+                if suffix in BESIDE:
+                    check_beside(suffix, partial(read_at, file), member.place, shown(index.urls[shard]))
                 file.seek(member.place[1])
                 out.addfile(info, file)

@@ -7,11 +7,10 @@ held out by a hash of their names, like those of a folder.
 
 import contextlib
 import hashlib
-import itertools
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,13 +28,15 @@ from ..cache import cache_folder
 from ..dataset import Positions, hashed_split, uniform
 from ..decode_pool import submit
 from ..folder import is_image
-from ..shards import expand, members, unbraced
+from ..shards import expand, members, num_unbraced, unbraced
 from .store import ShardStore, Unavailable, is_remote, shown
 
 T = TypeVar("T")
 log = logging.getLogger("vaegan")
 _MOST = 10**7  # shards
+_MOST_IMAGES = 10**10  # of a shard
 _NAME = 64  # bytes of an image's name that a listing holds, for messages
+_ROW = np.dtype([("name", f"S{_NAME}"), ("start", "<i8"), ("size", "<i8"), ("u", "<f8")])  # of a listing
 FETCHES = 4
 """Shards that are fetched at the same time."""
 
@@ -68,9 +69,10 @@ def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
     """Return the shards that a source names, counted if need be; UserError if they are unavailable or empty."""
     source = settings.source
     if is_remote(source):
-        urls = list(itertools.islice(unbraced(source), _MOST + 1))
-        if len(urls) > _MOST or "*" in source:
-            raise UserError(f"{shown(source)}: give remote shards with braces, such as train-{{0000..0099}}.tar")
+        if "*" in source or not 0 < num_unbraced(source) <= _MOST:
+            rule = f"give remote shards with braces, such as train-{{0000..0099}}.tar, at most {_MOST:,}"
+            raise UserError(f"{shown(source)}: {rule}")
+        urls = list(unbraced(source))
     else:
         urls = [os.path.abspath(path) for path in expand(str(Path(source).expanduser()))]  # noqa: PTH100, keeps links
     known = _beside(urls, settings, store)
@@ -100,7 +102,11 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> P
         is_new = is_remote(at) and not copy.is_file()
         content = store.read(at) if is_new else read_bytes(copy if is_remote(at) else Path(at))
         shards = {shard_name(shard["url"]): int(shard["nsamples"]) for shard in json.loads(content)["shardlist"]}
-        counts = np.array([shards[shard_name(url)] for url in urls], np.uint64).astype(np.int64)
+        counts = [shards[shard_name(url)] for url in urls]
+        sizes = [store.limit if is_remote(url) else Path(url).stat().st_size for url in urls]
+        if any(not 0 <= num <= min(size / 512, _MOST_IMAGES) for num, size in zip(counts, sizes, strict=True)):
+            log.info("%s: more images than fit into a shard; counting the images of each shard instead", shown(at))
+            return None
     except Unavailable as error:
         log.info("%s; counting the images of each shard instead", error)
         return None
@@ -111,17 +117,18 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> P
         return None
     if is_new:
         write_text(copy, content.decode())
-    return counts
+    return np.array(counts, np.int64)
 
 
 def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> tuple[Positions, Positions]:
     """Return the images of each shard and how many are held out by name; each shard is listed once, and cached."""
     cached = cache_folder(settings.cache) / "streams" / f"counts-{settings.held_out!r}.jsonl"
     before: dict[str, list[int]] = {}
-    for line in cached.read_text().splitlines() if cached.is_file() else []:
-        with contextlib.suppress(ValueError):  # a killed process leaves half a line
-            key, numbers = json.loads(line)
-            before[key] = numbers
+    for line in cached.read_bytes().splitlines() if cached.is_file() else []:
+        with contextlib.suppress(ValueError, TypeError, RecursionError):  # a killed process leaves half a line
+            key, (num, held_out) = json.loads(line)
+            if type(num) is type(held_out) is int and 0 <= held_out <= num <= _MOST_IMAGES:
+                before[key] = [num, held_out]
     counts, beat = np.zeros((2, len(urls)), np.int64), Beat(f"counting {shown(settings.source)}", len(urls), "shards")
 
     def count(url: str) -> tuple[str, list[int]]:
@@ -156,7 +163,7 @@ def using(store: ShardStore, url: str, use: Callable[[Path, Path], T], pool: Exe
         with contextlib.suppress(FileNotFoundError):
             name = path.stem if is_remote(url) else hashlib.sha256(f"{path} {_stamp(path)}".encode()).hexdigest()[:32]
             listing = store.folder / f"{name}.npy"
-            if not listing.is_file():
+            if not (listing.is_file() and _is_whole(listing)):
                 try:
                     table = submit(pool, _list, path).result() if pool else _list(path)
                 except UserError as error:
@@ -166,9 +173,27 @@ def using(store: ShardStore, url: str, use: Callable[[Path, Path], T], pool: Exe
                     raise Unavailable(f"{shown(url)}: not a readable .tar") from error
                 with store.room(url, table.nbytes), written_beside(listing) as beside:
                     np.save(beside, table)
-            return use(path, listing)
+            with naming(path, shown(url)):
+                return use(path, listing)
         if not is_remote(url) and not path.is_file():
             raise Unavailable(f"{url}: no such file")
+
+
+@contextlib.contextmanager
+def naming(path: Path, where: str) -> Iterator[None]:
+    """Let a UserError name a file of the cache as the user does."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace(str(path), where)) from error
+
+
+def _is_whole(listing: Path) -> bool:
+    try:
+        table = np.load(listing, mmap_mode="r")
+    except (ValueError, EOFError):
+        return False
+    return isinstance(table, np.ndarray) and table.dtype == _ROW and table.ndim == 1
 
 
 def _stamp(path: Path) -> str:
@@ -178,7 +203,7 @@ def _stamp(path: Path) -> str:
 def _list(path: Path) -> NDArray[Any]:
     files = [file for file in members(0, path) if is_image(file.name)]
     rows = [(f.name.encode("utf-8", "surrogateescape")[-_NAME:], *f.place[1:], uniform(f.name)) for f in files]
-    return np.array(rows, [("name", f"S{_NAME}"), ("start", "<i8"), ("size", "<i8"), ("u", "<f8")])
+    return np.array(rows, _ROW)
 
 
 @lru_cache(8)

@@ -209,9 +209,10 @@ class ShardReader:
                 images = using(self._store, url, read, self._pool)
         except Unavailable as error:
             raise UserError(f"{error}; run the same command again when it is available") from error
-        if images.labels is None or not all(name.isdecimal() for name in images.label_names):
+        numbers = [int(name) if name.isdecimal() and len(name) < 20 else -1 for name in images.label_names]
+        if images.labels is None or not all(0 <= number < 2**63 for number in numbers):
             return replace(images, labels=None, label_names=())
-        return replace(images, labels=np.array([*map(int, images.label_names)])[images.labels], label_names=())
+        return replace(images, labels=np.array(numbers)[images.labels], label_names=())
 
     def _next_readable(self, order: ShardOrder, place: int) -> NDArray[Any]:
         for start in range(place + 1, place + 1 + self.num_images, _FEW):
