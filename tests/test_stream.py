@@ -9,6 +9,7 @@ import logging
 import re
 import shutil
 import tarfile
+from concurrent.futures import wait
 
 import numpy as np
 import pytest
@@ -314,6 +315,7 @@ def test_a_shard_that_another_process_dropped_is_fetched_again(tmp_path, shards,
         data = opened(f"{served.url}/train-{{000..005}}.tar")
         given = StreamBatches(data.stream, 8, seed=7)
         first = numbers(given.at(0).numpy())
+        wait(data.stream._fetches.values())  # else one may write into the folder while it is removed
         shutil.rmtree(tmp_path / "cache/streams/shards")
         index.training_images.cache_clear()
         given._pending.clear()
