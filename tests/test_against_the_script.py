@@ -56,6 +56,15 @@ def test_its_two_halves_descend_the_stated_losses(script, task):
     assert script.relative(ours.gradients["decoder"], decoder, decoder) < 1e-3
 
 
+def test_with_torch_s_convolutions_the_networks_compute_the_same(script, task):
+    x, noise = task.step(0)
+    before, after = (
+        script.Script(parts, task.layers, 0.0).forward(x, noise)[2]
+        for parts in (script.networks(task.size), script.with_torch_kernels(script.networks(task.size)))
+    )
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+
+
 def test_the_page_has_a_table_for_each_part_at_hand(script):
     found = {"speed": {"all": {"script": 2.0, "ours": 1.0}}}
     page = script.page(found)
