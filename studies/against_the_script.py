@@ -482,7 +482,7 @@ def page(found: dict[str, Any]) -> str:
             [trained, side, f"{1e3 * s:.0f}", number(WIDE.batch_size / s), f"{times['script'] / s:.2f}"]
             for trained, times in rows.items() for side, s in times.items()
         ]  # fmt: skip
-        sections.append(SPEED + table(["trained", "side", "ms", "images/s", "ratio"], lines))
+        sections.append(SPEED + table(["trained", "side", "ms", "images/s", "ratio"], lines, numbers=False))
     if rows := found.get("quality"):
         names = ("updates", "MSE", "perceptual", "Frechet")
         titles = ["side", "updates", "per-pixel MSE", "perceptual distance", "Fréchet distance"]
