@@ -542,7 +542,7 @@ distance are those of a network that no side was trained with.
 
 
 def main() -> int:
-    """Measure what is asked for, and write the page of all that is measured."""
+    """Measure the chosen parts, and write the page of all parts measured so far."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = ("gradients", "processes", "speed", "quality")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts, help="parts to measure")

@@ -106,7 +106,7 @@ class AutoencoderObjective:
                 cotangents.append(torch.full_like(kl, self.kl_weight * kl_factor))
             gradients["encoder"] = gradients_of(outputs, weights["encoder"], list(cotangents))
         if record:
-            routes = {f"encoder/{name}": each.norm() for name, each in at_z.items()}
+            routes = {f"encoder/{name}": (self.encoder_llike_weight * each).norm() for name, each in at_z.items()}
         gradients = {part: of_part for part, of_part in gradients.items() if of_part}
         return StepResult(losses, gradients, routes)
 

@@ -127,7 +127,7 @@ class CodeLosses:
     def add(
         self, to: _Objective, gradients: Gradients, losses: Losses, z: Tensor, x: Tensor, noise: Noise, *c: Tensor
     ) -> dict[str, Tensor]:
-        """Add them to the losses and to the gradients of L_llike; return what the encoder descends of each at z.
+        """Add them to the losses and to the gradients of L_llike; return the gradient of each, and of L_llike, at z.
 
         ``gradients`` are at ``z`` (none if the encoder is frozen), of ``decoder``, times gamma, and of ``likelihood``.
         """
@@ -148,7 +148,7 @@ class CodeLosses:
             at_z["alignment"] = weight * of_z
             gradients["z"] = [gradients["z"][0] + at_z["alignment"]]
             _add_loss(losses.get("encoder"), "alignment", loss, to.encoder_llike_weight * weight)
-        return {name: to.encoder_llike_weight * of_z for name, of_z in at_z.items()}
+        return at_z
 
 
 def _add_loss(losses: dict[str, Tensor] | None, name: str, loss: Tensor, weight: Tensor | float) -> None:

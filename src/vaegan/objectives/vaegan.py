@@ -151,7 +151,7 @@ class VAEGANObjective:
             )
         gradients = {part: of_part for part, of_part in gradients.items() if of_part}
         if record:
-            routes |= {f"encoder/{name}": each.norm() for name, each in at_z.items()}
+            routes |= {f"encoder/{name}": (self.encoder_llike_weight * each).norm() for name, each in at_z.items()}
             routes |= logit_routes(f.logits)
             routes |= {"decoder/balance": balance} if isinstance(balance, Tensor) else {}
         return StepResult(losses, gradients, routes, mean_sign(f.logits["real"]))
@@ -181,7 +181,7 @@ class VAEGANObjective:
             fakes = {"reconstruction": self.likelihood.image(y_leaf)}
             x_p = None
             if "prior" in self.kinds:
-                with masks(), frozen_statistics(decoder):  # as in the authors' code, those of reconstructions alone
+                with masks(), frozen_statistics(decoder):
                     x_p = decoder(noise.z_p, *c)
                 fakes["prior"] = leaf(x_p, self.trains["decoder"])
             images = {"real": x} | {k: v for k, v in fakes.items() if k in self.kinds or self.likelihood.in_features}

@@ -82,7 +82,7 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path, where: str) -> 
     stamps = [Path(url).stat().st_mtime_ns for url, _ in facts if not is_remote(url)]
     key = hashlib.sha256(repr([index.fingerprint(), facts, stamps]).encode()).hexdigest()[:32]
     path = folder / f"{key}.tar"
-    with contextlib.suppress(UserError), naming(path, where):
+    with contextlib.suppress(UserError):  # missing or damaged
         return list_shards(path)
     log.info("copying images for priors, scores and views from %d of %d shards", len(chosen), len(index.urls))
     with written_beside(path) as beside, tarfile.open(beside, "w") as out:
