@@ -51,7 +51,6 @@ def trainer_of(named, *, kind="vaegan"):
         gate=factories.build_gate(config),
         augment=augment,
         adaptive=factories.build_adaptive(config, augment),
-        pretraining=factories.build_pretraining(config, model, autocast),
         phases=factories.build_phases(config, model, autocast, augment, objective, settings),
     )
 

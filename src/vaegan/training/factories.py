@@ -211,10 +211,8 @@ def build_objective(
     return objectives.AutoencoderObjective(parts["encoder"], parts["decoder"], metric=metric, **shared)
 
 
-def build_pretraining(config: Config, model: Model, autocast: Autocast) -> objectives.Objective | None:
-    """Build the objective of pre-training, if configured: a per-pixel autoencoder of mean codes."""
-    if not config.train.pretrain_epochs:
-        return None
+def build_pretraining(model: Model, autocast: Autocast) -> objectives.Objective:
+    """Build the objective of pre-training: a per-pixel autoencoder of mean codes."""
     encoder, pixels = objectives.MeanCode(model.parts["encoder"]), objectives.GaussianPixels(model.image_range)
     return objectives.AutoencoderObjective(encoder, model.parts["decoder"], likelihood=pixels, autocast=autocast)
 
@@ -227,12 +225,15 @@ def build_phases(
     objective: objectives.Objective,
     settings: LoopSettings,
 ) -> list[Phase]:
-    """Build the phases between pre-training and the run's ``objective``: the VAE, then the discriminator alone.
+    """Build the phases before the run's ``objective``: pre-training, the VAE, the discriminator alone.
 
     Raises UserError if they leave no step for ``objective``.
     """
     loss, size, total = config.loss, settings.batch_size, settings.total_images
-    end, phases = settings.pretrain_images, list[Phase]()
+    end, phases = 0, list[Phase]()
+    if config.train.pretrain_epochs:
+        end = round(config.train.pretrain_epochs * settings.epoch_images)
+        phases.append(Phase("ae", end, build_pretraining(model, autocast)))
     if loss.adversarial_start:
         assert isinstance(objective, objectives.VAEGANObjective), "other kinds are refused"
         end = max(end, size * max(1, round(loss.adversarial_start * total / size)))
@@ -246,7 +247,7 @@ def build_phases(
         with frozen(*still):
             alone = build_objective(config, model, autocast, augment=augment, likelihood=pixels)
         phases.append(Phase("discriminator", end, alone, still))
-    if phases and end >= total:
+    if (loss.adversarial_start or loss.discriminator_warmup) and end >= total:
         shares = "--loss.adversarial-start or --loss.discriminator-warmup"
         raise UserError(f"of {total // size} steps none is left for all networks; train longer, or lower {shares}")
     return phases
@@ -323,7 +324,6 @@ def loop_settings(config: Config, model: Model, epoch_images: int) -> LoopSettin
         seed=config.seed,
         lr=learning_rates(config),
         lr_schedule=o.schedule,
-        pretrain_images=round(config.train.pretrain_epochs * epoch_images),
         accumulate=config.train.accumulate,
         **o.model_dump(include={"final_lr_factor", "warmup_images", "clip"}),
         **config.loss.model_dump(include={"kl_schedule", "kl_epochs", "r1_weight", "r1_every"}),

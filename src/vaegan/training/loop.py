@@ -96,7 +96,6 @@ class LoopSettings:
         seed: of all randomness.
         lr: part -> learning rate that the schedule starts from; of a part not named, that of its optimiser.
         accumulate: micro-batches in which each process computes its share of a batch; see `micro_batches`.
-        pretrain_images: images of the first phase, if there is an objective to pre-train with.
     """
 
     batch_size: int
@@ -116,7 +115,6 @@ class LoopSettings:
     r1_weight: float = 0.0
     r1_every: int = 16
     accumulate: int = 1
-    pretrain_images: int = 0
 
 
 class Trainer:
@@ -134,8 +132,7 @@ class Trainer:
         plateau: factors on the rates, if any; its owner updates it by held-out losses.
         augment: augmentation before the objective's discriminator, if any, for the R1 penalty.
         adaptive: adapts the probability of ``augment``, if any.
-        pretraining: objective of the first ``pretrain_images``, an autoencoder's, if any: the phase 'ae'.
-        phases: further phases before ``objective`` is trained, in order.
+        phases: phases before ``objective`` is trained, in order.
         autocast: context of forward passes, for the R1 penalty.
         conditions: images seen -> conditions (b, A) of the images in this process's batch, for conditional networks.
 
@@ -157,7 +154,6 @@ class Trainer:
         plateau: Plateau | None = None,
         augment: DiscriminatorAugment | None = None,
         adaptive: AdaptiveProbability | None = None,
-        pretraining: Objective | None = None,
         phases: Sequence[Phase] = (),
         autocast: Autocast = contextlib.nullcontext,
         conditions: Callable[[int], Tensor] | None = None,
@@ -169,8 +165,7 @@ class Trainer:
         self.device, self.world = torch.device(device), world or World()
         self.averages, self.gate, self.plateau, self.autocast = averages, gate, plateau, autocast
         self.augment, self.adaptive = augment, adaptive
-        first = [] if pretraining is None else [Phase("ae", settings.pretrain_images, pretraining)]
-        self.phases, self.conditions = [*first, *phases], conditions
+        self.phases, self.conditions = list(phases), conditions
         self._rates = {
             part: [settings.lr.get(part, group["lr"]) for group in optimiser.param_groups]
             for part, optimiser in optimisers.items()

@@ -245,12 +245,10 @@ class Session:
         if phases:
             each = ", ".join(f"{PHASES[phase.name].phrase} up to {phase.end:,} images" for phase in phases)
             log.info("training %s, then %s", each, KINDS[self.model.kind].phrase)
-        if self.trainer.pretrains(self.trainer.images):
-            num, kind = self.trainer.settings.pretrain_images, KINDS[self.model.kind].phrase
-            if num > 0.5 * self.total:
-                share = f"--train.pretrain-epochs {t.pretrain_epochs:g} is {min(num / self.total, 1):.0%} of this run"
-                left = "little" if num < self.total else "nothing"
-                log.warning("%s, %s is left to train %s; lower it, or train longer", share, left, kind)
+        if self.trainer.pretrains(self.trainer.images) and (num := phases[0].end) > 0.5 * self.total:
+            share = f"--train.pretrain-epochs {t.pretrain_epochs:g} is {min(num / self.total, 1):.0%} of this run"
+            left, kind = "little" if num < self.total else "nothing", KINDS[self.model.kind].phrase
+            log.warning("%s, %s is left to train %s; lower it, or train longer", share, left, kind)
 
     def _say_changed_rate(self) -> None:
         """Say so if the run is resumed with another length, and so with another learning rate or other phases."""

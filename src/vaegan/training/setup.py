@@ -195,7 +195,6 @@ def _build_trainer(
         plateau=factories.build_plateau(config),
         augment=augment,
         adaptive=factories.build_adaptive(config, augment),
-        pretraining=factories.build_pretraining(config, model, autocast),
         phases=factories.build_phases(config, model, autocast, augment, objective, settings),
         autocast=autocast,
         conditions=factories.build_conditions(config, model, data.train, world),
