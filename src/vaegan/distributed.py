@@ -142,6 +142,7 @@ def joined(device: torch.device | str) -> Iterator[World]:
         return
     # The others wait while the first process decodes images, which may take long.
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=4))
+    dist.barrier()  # one that leaves at once, by an error, breaks the start of those that are not yet connected
     failed = True
     try:
         yield current()
