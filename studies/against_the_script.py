@@ -1,17 +1,17 @@
-"""Fine-tuning an autoencoder: our step against the loop of diffusers' script train_autoencoderkl.py, measured.
+"""Fine-tuning an autoencoder: our training step compared with diffusers' script train_autoencoderkl.py.
 
     python studies/against_the_script.py                  # everything, about half an hour on two cores
     python studies/against_the_script.py --only speed     # one part: gradients, processes, speed or quality
 
-Both sides have the same networks, losses, weights of losses, data, seeds and optimisers (AdamW). `Script` is that loop
-in a few lines of our own, as in examples/research_projects/autoencoderkl/train_autoencoderkl.py of
-huggingface/diffusers at commit e276f08, with the script's defaults but for an absolute pixel error, a higher rate and a
-discriminator that takes part from the start, as runs here are short. Its perceptual network is ours, since the
-published one is large; that changes nothing about gradients. Writes docs/studies/against_the_script.md.
+Both have the same networks, losses, weights of losses, data, seeds and optimisers (AdamW). `Script` is the script's
+loop in a few lines, after examples/research_projects/autoencoderkl/train_autoencoderkl.py of huggingface/diffusers at
+commit e276f08. It has the script's defaults, except for an absolute pixel error and, as runs here are short, a higher
+learning rate and a discriminator that takes part from the start. Its perceptual network is ours, as the published one
+is large; this does not change which networks get gradients. Writes docs/studies/against_the_script.md.
 
 * gradients: whether the perceptual loss reaches the decoder, and what one half of the loop leaves to the other.
 * processes: two processes with a batch each; whether the autoencoder's gradients are averaged.
-* speed: images per second of a whole update of generator and discriminator, both in turn in one process.
+* speed: images per second of a whole update of generator and discriminator, all loops in turn in one process.
 * quality: held-out images after equal time, several seeds, for the script as it is and with its perceptual loss mended.
 """
 
@@ -470,11 +470,11 @@ def page(found: dict[str, Any]) -> str:
         names = list(next(iter(rows.values())))
         sections.append(
             GRADIENTS
-            + table(["side", *names], [[side, *[_share(row[n]) for n in names]] for side, row in rows.items()])
+            + table(["loop", *names], [[side, *[_share(row[n]) for n in names]] for side, row in rows.items()])
         )
     if rows := found.get("processes"):
         sections.append(PROCESSES + table(
-            ["side", "gradient from the mean", "weights apart"],
+            ["loop", "difference of gradients", "difference of weights"],
             [[side, _share(row["gradient"]), _share(row["weights"])] for side, row in rows.items()],
         ))  # fmt: skip
     if rows := found.get("speed"):
@@ -482,10 +482,10 @@ def page(found: dict[str, Any]) -> str:
             [trained, side, f"{1e3 * s:.0f}", number(WIDE.batch_size / s), f"{times['script'] / s:.2f}"]
             for trained, times in rows.items() for side, s in times.items()
         ]  # fmt: skip
-        sections.append(SPEED + table(["trained", "side", "ms", "images/s", "ratio"], lines, numbers=False))
+        sections.append(SPEED + table(["trained", "loop", "ms", "images/s", "ratio"], lines, numbers=False))
     if rows := found.get("quality"):
         names = ("updates", "MSE", "perceptual", "Frechet")
-        titles = ["side", "updates", "per-pixel MSE", "perceptual distance", "Fréchet distance"]
+        titles = ["loop", "updates", "per-pixel MSE", "perceptual distance", "Fréchet distance"]
         cells = [[side, *[interval([row[n] for row in of_side]) for n in names]] for side, of_side in rows.items()]
         sections.append(QUALITY.format(**found["about"]) + table(titles, cells))
     return "\n\n".join(sections) + "\n"
@@ -495,48 +495,49 @@ def _share(value: float) -> str:
     return "0" if value == 0 else number(value) if value >= 1e-3 else f"{value:.0e}"
 
 
-HEAD = f"""# Our step against the script's loop
+HEAD = f"""# Our training step and diffusers' script
 
-The script `train_autoencoderkl.py` in the examples of diffusers (huggingface/diffusers, commit e276f08) fine-tunes the
-autoencoders under latent diffusion. Written again in a few lines and trained beside our step with the same networks,
-losses, data, seeds and optimisers:
+`train_autoencoderkl.py` in the examples of diffusers (huggingface/diffusers, commit e276f08) fine-tunes the
+autoencoders of latent diffusion. This study compares its loop, rewritten in a few lines, with our training step, on the
+same networks, losses, data, seeds and optimisers.
 
 ```
 python studies/against_the_script.py
 ```
 
-Images are drawn faces of {SMALL.side} pixels, networks those of `kl-f8` with {", ".join(map(str, SMALL.channels))}
-channels. "Mended" is the script with a gradient of its perceptual loss, which it computes under `no_grad`."""
-GRADIENTS = """## Which losses reach which network
+Unless stated otherwise, images are drawn faces of {SMALL.side} pixels, and networks are those of `kl-f8` with
+{", ".join(map(str, SMALL.channels))} channels. The script computes its perceptual loss under `no_grad`; "mended" is the
+script without that mistake."""
+GRADIENTS = """## Which losses train which network
 
-* perceptual: by how much the decoder's gradient changes with the perceptual loss, relative to that loss's own gradient
-  (1: it is trained by it, 0: it is not).
-* left to the discriminator: gradient of the generator's half that is still there when the discriminator steps, relative
-  to its own. The script sets an optimiser's gradients to zero only after that optimiser's step, and both halves run
-  backward through all networks.
-* left to the autoencoder: gradient of the discriminator's half that is still there when the autoencoder steps, so that
-  it also learns to make the discriminator's loss small.
+* perceptual: change of the decoder's gradient when the perceptual loss is added, relative to that loss's own gradient.
+  1: the loss trains the decoder; 0: it does not.
+* left to the discriminator: gradient that the generator's half leaves in the discriminator's step, relative to the
+  discriminator's own. Both halves of the script run backward through all networks, and an optimiser's gradients are set
+  to zero only after its own step. Above 1, the step mostly follows the wrong loss.
+* left to the autoencoder: gradient that the discriminator's half leaves in the autoencoder's step, relative to the
+  autoencoder's own. It makes the autoencoder lower the discriminator's loss, too.
 
 """
 PROCESSES = """## Two processes
 
-The script calls the autoencoder inside its DistributedDataParallel wrapper, so gradients are not averaged. Largest
-relative difference of a process's gradient from the mean of both, and of the two processes' weights after ten updates,
-relative to how far the weights have moved:
+The script does not call the autoencoder through its DistributedDataParallel wrapper, so gradients are not averaged. In
+the table, gradients are compared with the mean over both processes, relative to that mean; weights are compared between
+the two processes after ten updates, relative to how far they have moved. The larger value of the two processes counts.
 
 """
 SPEED = f"""## Speed
 
-A whole update of generator and discriminator, float32 unless it says bf16, batches of {WIDE.batch_size} images of
-{WIDE.side} pixels, {", ".join(map(str, WIDE.channels))} channels; the sides in turn in one process, medians. The script
-needs two iterations, each with a batch of its own.
+A whole update of generator and discriminator, in float32 unless marked bf16, with batches of {WIDE.batch_size} images
+of {WIDE.side} pixels and {", ".join(map(str, WIDE.channels))} channels. The loops take turns in one process; times are
+medians. The script needs two iterations for an update, each with a batch of its own.
 
 """
 QUALITY = """## Quality after equal time
 
-{seconds} seconds of training each, one after the other, from the same VAE, which was trained on drawn shapes of other
-kinds; {num} drawn faces. Held-out faces: mean and 95 % interval over seeds {seeds}. The perceptual and the Fréchet
-distance are those of a network that no side was trained with.
+Each loop trains for {seconds} seconds on {num} drawn faces, one after the other. All start from the same VAE, trained
+on other drawn shapes. Results are of held-out faces: mean and 95 % interval over seeds {seeds}. The perceptual and the
+Fréchet distance are those of a network that no loop was trained with.
 
 """
 
