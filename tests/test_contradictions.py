@@ -76,17 +76,17 @@ CASES = [
     ),
     (
         "--train.accumulate 2 --model.discriminator.minibatch-features 3",
-        "--train.accumulate cuts the batch that --model.discriminator.minibatch-features compares; leave out one",
+        "--train.accumulate splits the batch that --model.discriminator.minibatch-features compares; drop one",
         "--model.discriminator.minibatch-features 0",
     ),
     (
         "--train.checkpoint-activations --train.compile",
-        "--train.checkpoint-activations goes with neither --model.network mlp nor --train.compile; leave it out",
+        "--train.checkpoint-activations works neither with --model.network mlp nor --train.compile; leave it out",
         "--train.compile false",
     ),
     (
         "--train.checkpoint-activations --model.network mlp",
-        "--train.checkpoint-activations goes with neither --model.network mlp nor --train.compile; leave it out",
+        "--train.checkpoint-activations works neither with --model.network mlp nor --train.compile; leave it out",
         "--train.checkpoint-activations false",
     ),
     (

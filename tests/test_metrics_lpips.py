@@ -131,7 +131,7 @@ def test_the_files_people_have_are_read(files, tmp_path, monkeypatch):
     of_folder = open_lpips(data, weights=files)
     safetensors.torch.save_file(tensors, tmp_path / "both.safetensors")
     assert open_lpips(data, weights=tmp_path / "both.safetensors").fingerprint == of_folder.fingerprint
-    fetch = "weights of extractor 'lpips' are not at {} and cannot be downloaded now; fetch https://"
+    fetch = "weights of 'lpips' are not at {} and cannot be downloaded now; fetch https://"
     with pytest.raises(UserError, match=fetch.format(tmp_path / "weights" / "vgg16-397923af.pth")):
         open_lpips(data, cache=tmp_path)
     for name in ("vgg16-397923af.pth", "vgg.pth"):  # of the first alone, the other is taken from the cache
@@ -175,7 +175,7 @@ def test_a_training_takes_it_or_says_what_is_missing(files, command, tmp_path, p
     monkeypatch.setattr(weights.torch.hub, "download_url_to_file", offline)
     assert command(*words, "lpips", "--out", tmp_path / "without") == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "the weights of extractor 'lpips' are not at" in error
+    assert "the weights of 'lpips' are not at" in error
     assert "(--weights; in training --loss.perceptual-file)" in error
 
 

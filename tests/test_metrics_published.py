@@ -187,7 +187,7 @@ def test_missing_or_other_weights_are_an_error_of_one_line(name, tmp_path, monke
     with pytest.raises(UserError, match=rf"no weights of '{name}' at .*none\.pth; check the path or fetch https://"):
         open_extractor(name, DATA, weights=tmp_path / "none.pth")
     monkeypatch.setattr(weights.torch.hub, "download_url_to_file", offline)
-    told = rf"weights of extractor '{name}' are not at {tmp_path}/weights/\S+\.pth and cannot be downloaded now; fetch"
+    told = rf"weights of '{name}' are not at {tmp_path}/weights/\S+\.pth and cannot be downloaded now; fetch"
     with pytest.raises(UserError, match=told):
         open_extractor(name, DATA, cache=tmp_path)
     torch.save({"other": torch.zeros(3)}, tmp_path / "other.pth")

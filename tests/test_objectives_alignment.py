@@ -204,7 +204,13 @@ def test_the_phase_before_the_adversarial_loss_trains_the_same_projection():
         assert {"equivariance", "alignment"} < set(result.losses["encoder"])
 
 
-@pytest.mark.parametrize("changes", [{"model.latent": "vector"}, {"train.parts": ("decoder",), "init_from": "a"}])
-def test_vectors_and_frozen_encoders_are_refused(changes):
-    with pytest.raises(vaegan.UserError, match=r"--loss\.alignment-weight trains the encoder of codes that are maps"):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.latent": "vector"}, r"--loss\.alignment-weight needs codes that are maps, not --model\.latent vector"),
+        ({"train.parts": ("decoder",), "init_from": "a"}, r"trains the encoder, which is frozen; add encoder"),
+    ],
+)
+def test_vectors_and_frozen_encoders_are_refused(changes, message):
+    with pytest.raises(vaegan.UserError, match=message):
         config_for("kl-f4", {"loss.alignment_weight": 0.1, **changes})

@@ -246,7 +246,7 @@ def test_losses_of_two_phases_are_told_apart():
         for images, phase in ((1000, "ae"), (2000, "vaegan"))
     ]
     section = losses_section(records)
-    assert "the run trains a VAE/GAN: losses of different phases cannot be compared." in section.text
+    assert "the phase changes to VAE/GAN: losses of different phases cannot be compared." in section.text
     assert [text for _, text in section.blocks[0].marks] == ["VAE/GAN"]
     assert "phases" not in losses_section(records[1:]).text
 

@@ -215,7 +215,7 @@ PIXELS = {"loss.likelihood": "laplace"}
     [
         (
             {"loss.adversarial_start": 0.5},
-            "--loss.likelihood feature has no trained discriminator before --loss.adversarial-start; choose",
+            "--loss.likelihood feature needs a discriminator, untrained before --loss.adversarial-start; choose",
         ),
         (
             {"loss.adversarial_start": 0.5, "loss.discriminator_warmup": 0.5, **PIXELS},
@@ -273,17 +273,17 @@ def test_records_log_and_card_name_the_phases(command, tiny, tmp_path, plain_cur
     assert set(train[0]["losses"]["encoder"]) == {"kl", "llike", "total"}
     assert command("report", tmp_path / "run", "--out", tmp_path / "report.html") == 0
     page = (tmp_path / "report.html").read_text()
-    assert "From 32 images on, the run trains a discriminator alone: losses of different phases" in page
+    assert "At 32 images the phase changes to discriminator alone: losses of different phases" in page
     vaegan.load(tmp_path / "run").save_pretrained(tmp_path / "card")
     card = (tmp_path / "card" / "README.md").read_text()
-    assert "| adversarial loss from | 25% of the run on, a VAE before |" in card
+    assert "| adversarial loss | from 25% of the run on; until then a VAE |" in card
     assert "| discriminator alone | 25% of the run |" in card
     assert command("train", *words[:-1], "256", "--out", tmp_path / "run") == 0
-    assert "end at other images: it has 256 now" not in capsys.readouterr().err  # all phases are over
+    assert "phases that are shares" not in capsys.readouterr().err  # all phases are over
 
 
 def test_a_longer_run_within_its_phases_says_that_they_move(command, tiny, tmp_path, plain_curves, capsys):
     words = [*tiny, "--loss.discriminator-warmup", "0.5", "--out", tmp_path / "run"]
     assert command("train", *words, "--train.images", "32") == 0
     assert command("train", *words, "--train.images", "128") == 0
-    assert "phases that are shares of the run end at other images: it has 128 now, not 32" in capsys.readouterr().err
+    assert "the run has 128 images now, not 32, so phases that are shares" in capsys.readouterr().err

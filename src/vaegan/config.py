@@ -297,10 +297,10 @@ class LossSettings(Settings):
     adversarial_weight: NonNegativeFloat = 1.0
     """Weight of the adversarial loss at the decoder."""
     adversarial_start: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the run before which there is no adversarial loss: encoder and decoder train as a VAE, as before
-    disc_start in the code of Rombach et al. (arXiv:2112.10752)."""
+    """Share of the run, at its start, in which encoder and decoder train as a VAE, without an adversarial loss, as
+    before disc_start in the code of Rombach et al. (arXiv:2112.10752)."""
     discriminator_warmup: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the run, from adversarial_start on, in which the discriminator trains alone."""
+    """Share of the run, after `adversarial_start`, in which the discriminator trains alone."""
     balance: PositiveFloat | None = None
     """Rescale the adversarial loss in each step so that its gradient norm at the decoder is this multiple of that of
     gamma * L_llike (Esser et al., arXiv:2012.09841); default: no rescaling."""
@@ -329,12 +329,12 @@ class LossSettings(Settings):
     """Weight of the perceptual loss, times the number of values of an image, as in latent diffusion (arXiv:2112.10752).
     """
     perceptual_file: Path | None = None
-    """Weights of a published network, a file or the folder it is in; default: the cache, downloaded if missing."""
+    """File with the weights of a published network, or its folder; default: the cache, downloaded if missing."""
     equivariance_weight: NonNegativeFloat = 0.0
-    """For codes that are maps: weight of L_llike between the scaled and rotated image and what its code, scaled and
-    rotated alike, decodes to, relative to that of L_llike (EQ-VAE, Kouzelis et al., arXiv:2502.09509); 0 for none."""
+    """For codes that are maps: weight, relative to L_llike, of the same loss between the scaled and rotated image and
+    what its scaled and rotated code decodes to (EQ-VAE, Kouzelis et al., arXiv:2502.09509); 0 for none."""
     alignment_weight: NonNegativeFloat = 0.0
-    """For codes that are maps: align them with the features of a frozen network, by a loss whose gradient norm at the
+    """For codes that are maps: align them with the features of a frozen network. The gradient norm of this loss at the
     codes is this multiple of that of L_llike (0.1 in VA-VAE, Yao et al., arXiv:2501.01423); 0 for none."""
     alignment: Literal["auto", "classifier", "rotations", "inception", "dinov2"] = "auto"
     """Network to align with, as for `perceptual` ('dinov2' in VA-VAE); published weights come from the cache, and are
@@ -432,15 +432,15 @@ class TrainSettings(Settings):
     pretrain_epochs: NonNegativeFloat = 0.0
     """The first of the epochs, which train encoder (its mean) and decoder as a per-pixel autoencoder."""
     parts: tuple[Literal["encoder", "decoder", "discriminator"], ...] = ()
-    """Networks to train, such as decoder,discriminator; the others stay as --init-from has them. Default: all."""
+    """Networks to train, such as decoder,discriminator; the others are frozen, as in --init-from. Default: all."""
     batch_size: Count = 64
     """Images per step, over all processes."""
     accumulate: Count = 1
-    """Micro-batches into which each process cuts its images of a step. They are computed one after the other and their
-    gradients added up, so the step is that of the batch in less memory. Batch norm normalises each by itself."""
+    """To save memory: micro-batches into which each process splits its images of a step. They are computed one after
+    another, and their gradients are added up. Batch norm normalises each separately."""
     checkpoint_activations: bool = False
-    """Hold only the input of each convolution or residual block and compute the rest again in the backward pass: the
-    same gradients in less memory and a fifth to two fifths more time."""
+    """To save memory: store only the input of each block and compute the rest again in the backward pass. Gradients are
+    the same; a step takes a fifth to two fifths more time."""
     snapshot_epochs: PositiveFloat = 1.0
     """Epochs between snapshots: image grids, held-out losses, a checkpoint."""
     log_images: PositiveInt | None = None
@@ -488,7 +488,7 @@ class Config(Settings):
     Default: the first of one or two channels, else the first three."""
     init_from: Annotated[str | None, Field(title="RUN")] = None
     """Start from the weights of this model: a run, a saved model, an id on the hub, or diffusers:PLACE. The settings of
-    encoder and decoder come from it; a discriminator that it does not have starts with new weights."""
+    its networks are used, too; a discriminator that it does not have starts with new weights."""
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()
@@ -527,11 +527,11 @@ def _contradictions(config: Config) -> Iterator[str]:
             "--loss.equivariance-weight needs codes that are maps and a per-pixel likelihood, not --model.latent "
             f"{model.latent} with {likelihood}; start from the recipe kl-f4, or set it to 0"
         )
-    if loss.alignment_weight and (model.latent != "map" or config.is_frozen("encoder")):
-        yield (
-            "--loss.alignment-weight trains the encoder of codes that are maps, which is frozen (--train.parts) or has "
-            f"--model.latent {model.latent}; set it to 0"
-        )
+    alignment = "--loss.alignment-weight"
+    if loss.alignment_weight and model.latent != "map":
+        yield f"{alignment} needs codes that are maps, not --model.latent {model.latent}; take kl-f4, or set it to 0"
+    if loss.alignment_weight and config.is_frozen("encoder"):
+        yield f"{alignment} trains the encoder, which is frozen; add encoder to --train.parts, or set the weight to 0"
     if loss.balance is not None and model.kind != "vaegan":
         yield f"--loss.balance needs two losses of a decoder, which only a VAE/GAN has, not {kind}; set it to none"
     if loss.augment and not is_adversarial:
@@ -552,14 +552,14 @@ def _contradictions(config: Config) -> Iterator[str]:
         if part not in trained:
             yield f"{parts}: {kind} trains no {part}; choose among {', '.join(trained)}"
     if config.train.parts and config.init_from is None and set(trained) - set(config.train.parts):
-        yield f"{parts} freezes other networks with random weights; name a model to start from with --init-from"
+        yield f"{parts} would freeze other networks at random weights; name a model to start from with --init-from"
     if config.train.parts and config.train.pretrain_epochs:
-        yield f"{parts} does not go with --train.pretrain-epochs, which trains encoder and decoder; set one to none"
+        yield f"{parts} contradicts --train.pretrain-epochs, which trains encoder and decoder; leave one out"
     dis = model.discriminator
     if config.train.accumulate > 1 and is_adversarial and dis.minibatch_features:
-        yield "--train.accumulate cuts the batch that --model.discriminator.minibatch-features compares; leave out one"
+        yield "--train.accumulate splits the batch that --model.discriminator.minibatch-features compares; drop one"
     if config.train.checkpoint_activations and (model.network == "mlp" or config.train.compile):
-        yield "--train.checkpoint-activations goes with neither --model.network mlp nor --train.compile; leave it out"
+        yield "--train.checkpoint-activations works neither with --model.network mlp nor --train.compile; leave it out"
     if loss.joint_batch and is_adversarial and (dis.dropout or dis.minibatch_features):
         yield (
             "--loss.joint-batch cannot be combined with dropout or minibatch features in the discriminator; set "
@@ -584,11 +584,11 @@ def _phase_contradictions(config: Config) -> Iterator[str]:
         if share and config.is_frozen("discriminator"):
             yield f"{option} needs the discriminator in training; add it to --train.parts, or set {option} 0"
     if loss.adversarial_start and loss.likelihood == "feature":
-        yield f"--loss.likelihood feature has no trained discriminator before {start}; choose laplace, or set {start} 0"
+        yield f"--loss.likelihood feature needs a discriminator, untrained before {start}; choose laplace or {start} 0"
     if loss.adversarial_start and config.is_frozen("encoder") and config.is_frozen("decoder"):
         yield f"--train.parts discriminator leaves nothing to train before {start}; set it to 0"
     if (share := loss.adversarial_start + loss.discriminator_warmup) >= 1:
-        yield f"{start} and {warmup} are {share:.0%} of the run and leave nothing for all networks; lower one of them"
+        yield f"{start} and {warmup} are {share:.0%} of the run and leave nothing for all networks together; lower one"
 
 
 def _network_contradictions(model: ModelSettings) -> Iterator[str]:

@@ -25,10 +25,10 @@ class MetricOptions(Settings):
     extractor: Literal["classifier", "rotations", "inception", "dinov2", "pixels"] | None = None
     """Features that images are compared by; default: 'classifier' with labels or attributes, else 'rotations'."""
     published: Literal["auto", "download", "none"] = "auto"
-    """Measure reconstructions by LPIPS and by Inception's Fréchet distance (rFID), too: 'auto' if the weights are at
-    hand; 'download' fetches them."""
+    """Also measure reconstructions by LPIPS and Inception's Fréchet distance (rFID): 'auto' does if the weights are in
+    the cache, 'download' downloads them."""
     weights: Path | None = None
-    """Weights of inception or dinov2, or a folder with files of published networks; default: in the cache."""
+    """File with the weights of inception or dinov2, or folder with those of published networks; default: the cache."""
 
     def networks(self, data: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
         """Return the extractor and the published networks for an `ImageData`."""

@@ -1,9 +1,9 @@
 """Which of several models reconstructs best, in words: the answer to "do I need my own?".
 
 All models reconstruct the same images, so two of them are compared image by image (`bootstrap.paired_ratio`). LPIPS
-decides, or the feature MSE where that was not measured. Where there are published models and others, the best of each
-are compared, else the best two. A model of several runs counts with the mean over these, image by image; the
-interval says nothing of other seeds.
+decides, or the feature MSE if LPIPS was not measured. If there are published models and others, the best of each are
+compared, else the best two. A model of several runs counts with their mean, image by image; the interval does not cover
+other seeds.
 """
 
 from collections.abc import Sequence

@@ -114,7 +114,7 @@ def description_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unsupported(c: _Config) -> str | None:
-    """Return the first choice that our networks do not have; None if they have all."""
+    """Return the first setting that our networks do not support; None if they support all."""
     num = len(c.block_out_channels)
     for name, blocks, ours in (
         ("down_block_types", c.down_block_types, _DOWN),

@@ -69,9 +69,9 @@ def model_files(tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return the content of a folder's `config.json`, one of diffusers in our words.
+    """Return the content of a folder's `config.json`; one of diffusers is translated to ours.
 
-    Raises UserError if it is damaged, out of bounds or newer, or describes what our networks cannot be.
+    Raises UserError if it is damaged, out of bounds or newer, or describes a model that is not supported.
     """
     with one_line_errors(folder / MODEL_CONFIG):
         config: dict[str, Any] = read_json(folder / MODEL_CONFIG)
@@ -100,7 +100,7 @@ def one_line_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # a description can be wrong in any way
         reason = f"{type(error).__name__}: {str(error)[:200]}"
-        raise UserError(f"{path} is damaged or not a model's ({reason}); restore it from a copy") from error
+        raise UserError(f"{path} is damaged or describes no model ({reason}); restore it from a copy") from error
 
 
 def check_fit(folder: Path, wanted: Mapping[str, Tensor]) -> None:

@@ -5,15 +5,15 @@ and rotated.
 
     L_eq = L_llike(t x, Dec(t z)),    t: scaling by s in [1/4, 1), then rotation by 90, 180 or 270 degrees
 
-In the paper it takes the place of L_llike in half of the steps. Here encoder and decoder descend L_llike + weight L_eq
-in every step, so at weight 1 both count the same, as there. As in the published code, a code (C, h, w) is scaled to
-1/4 h, ..., h - 1 rows, codes and images are resized bilinearly, and t is the same for all images of a batch. L_GAN sees
-no transformed images.
+In the paper it replaces L_llike in half of the steps. Here encoder and decoder minimise L_llike + weight L_eq in every
+step, so at weight 1 both count the same, as there. As in the published code, a code (C, h, w) is scaled to 1/4 h, ...,
+h - 1 rows, codes and images are resized bilinearly, and t is the same for all images of a batch. L_GAN sees no
+transformed images.
 
 **Alignment** (VA-VAE, Yao et al., arXiv:2501.01423): `losses.alignment_loss` compares W z with the features of a frozen
 network at each place of a code; W is linear and trained too. The weight adapts to each batch, as in the paper: at the
 codes, the gradient norm of this loss is ``weight`` times that of L_llike (in the paper, at the encoder's last layer).
-Encoder and W alone descend it. Memory grows with the square of the number of places, so they are averaged down to 32 x
+Only encoder and W minimise it. Memory grows with the square of the number of places, so they are averaged down to 32 x
 32 where there are more.
 """
 

@@ -88,7 +88,7 @@ def losses_section(records: Iterable[Mapping[str, Any]]) -> Section:
         TEXT
         + (_MOVING if len(parts) == len(PARTS) else "")
         + "".join(
-            f" From {at:,} images on, the run trains a {title}: losses of different phases cannot be compared."
+            f" At {at:,} images the phase changes to {title}: losses of different phases cannot be compared."
             for at, title in phase_marks(records)
         )
     )

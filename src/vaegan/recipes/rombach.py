@@ -30,10 +30,11 @@ NOTES = (
 
 TUNING_NOTES = (
     "--init-from names the autoencoder, such as diffusers:stabilityai/sd-vae-ft-mse; its networks replace those here",
-    "trains decoder and discriminator; the encoder is frozen, so its latents, and what is trained on them, stay valid",
-    "theirs, by the card of stabilityai's sd-vae-ft-ema: the decoder tuned and averaged, the losses of kl-f8, 313,198 "
-    "steps of 192 images; sd-vae-ft-mse another 280,000 with MSE + 0.1 LPIPS",
-    "ours: batch size, rates, decay of the average, length; a new discriminator (none is published), first alone",
+    "trains decoder and discriminator; the encoder is frozen, so latents, and what is trained on them, stay valid",
+    "theirs, by the card of stabilityai's sd-vae-ft-ema: decoder only, averaged weights, losses of kl-f8, "
+    "313,198 steps of 192 images; sd-vae-ft-mse another 280,000 steps with MSE + 0.1 LPIPS",
+    "ours: batch size, rates, decay of the average, length; a new discriminator, as none is published, alone first",
+    "for colour photographs add --loss.perceptual lpips; the default network is trained on your images first",
     "trains on images of 256 pixels; --data.size can be any multiple of the model's factor, 8 for most",
 )
 
@@ -103,7 +104,7 @@ def _finetune() -> Recipe:
             parts=("decoder", "discriminator"),
         ),
     )
-    summary, origin = "a published autoencoder, its decoder tuned further", "ours, with networks and losses of kl-f8"
+    summary, origin = "published autoencoder, its decoder fine-tuned", "ours, with networks and losses of kl-f8"
     return recipe("finetune-vae", summary, "256x256 images", origin, settings, notes=TUNING_NOTES, init_from=YOUR_MODEL)
 
 

@@ -60,11 +60,12 @@ def _networks_of(start: str, kind: str, base: Config) -> dict[str, Any]:
 
     description = read_description(find_model(start))
     if description["architecture"] is None:
-        raise UserError(f"--init-from {start}: its networks are user-made; train them in Python (docs/fine-tune.md)")
+        raise UserError(f"--init-from {start} has networks of your own; train them in Python (docs/fine-tune.md)")
     own, own_kind = checked(Architecture, description["architecture"]), description["kind"]
     parts = [part for part in PARTS_OF_KIND.get(kind, ()) if part in PARTS_OF_KIND[own_kind]]
     if "encoder" in parts and (kind == "ae") != (own_kind == "ae"):
-        raise UserError(f"--init-from {start} is of kind {own_kind}, whose encoder does not fit --model.kind {kind}")
+        why = f"is of kind {own_kind}, whose encoder does not fit --model.kind {kind}"
+        raise UserError(f"--init-from {start} {why}; choose another model or kind")
     data = base.data.for_shape(own.image_shape)
     values: dict[str, Any] = {"data.channels": data.channels}
     if own.latent == "vector":
@@ -76,8 +77,8 @@ def _networks_of(start: str, kind: str, base: Config) -> dict[str, Any]:
 def start_from(model: "Model", config: Config) -> Iterator[str]:
     """Load the weights of `init_from` into a new model; yield a line for each part that either has.
 
-    What is known of codes is taken over where the encoder is frozen. Raises UserError if conditions differ, or an
-    encoder, decoder or frozen part does not fit.
+    If the encoder is frozen, the facts about its codes are taken over, too. Raises UserError if conditions differ, or
+    an encoder, decoder or frozen part does not fit.
     """
     from ..models import load
 
@@ -85,13 +86,13 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
     assert start is not None
     source = load(start)
     if (source.info.get("condition") or {}).get("names") != (model.info.get("condition") or {}).get("names"):
-        raise UserError(f"--init-from {start} was trained with other conditions; train without --model.condition")
+        raise UserError(f"--init-from {start} was trained with other {config.model.condition}; choose another model")
     for part in PARTS:
         ours, theirs = model.parts.get(part), source.parts.get(part)
         is_frozen = config.is_frozen(part)
         if ours is None or (part == "discriminator" and config.model.kind == "vae-dis-l"):
             if theirs is not None:
-                yield f"{part}: that of {start} is left out"
+                yield f"{part} of {start}: left out"
             continue
         new, saved = ours.state_dict(), {} if theirs is None else theirs.state_dict()
         fits = {name: t.shape for name, t in new.items()} == {name: t.shape for name, t in saved.items()}
@@ -99,11 +100,11 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
             ours.load_state_dict(saved)
             yield f"{part}: weights of {start}{', frozen' if is_frozen else ''}"
             continue
-        why = f"{start} has none" if theirs is None else f"that of {start} has other layers"
+        why = f"has no {part}" if theirs is None else f"has other layers in its {part}"
         if is_frozen or (theirs is not None and part != "discriminator"):
-            remedy = f"add {part} to --train.parts" if is_frozen else "choose another model"
-            raise UserError(f"--init-from {start}: the {part} cannot be taken from it, {why}; {remedy}")
-        yield f"{part}: new weights, {why}"
+            remedy = f"add {part} to --train.parts to train a new one" if is_frozen else "choose another model"
+            raise UserError(f"--init-from {start} {why}; {remedy}")
+        yield f"{part}: new weights; {start} {why}"
     if config.is_frozen("encoder"):
         model.info |= {name: source.info[name] for name in _OF_CODES if name in source.info}
 

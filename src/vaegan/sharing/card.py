@@ -273,7 +273,7 @@ def _setting_rows(config: Config) -> Iterator[tuple[str, str]]:
     if config.model.kind in ("vaegan", "gan"):
         yield "adversarial form", loss.adversarial
     if loss.adversarial_start:
-        yield "adversarial loss from", f"{loss.adversarial_start:.0%} of the run on, a VAE before"
+        yield "adversarial loss", f"from {loss.adversarial_start:.0%} of the run on; until then a VAE"
     if loss.discriminator_warmup:
         yield "discriminator alone", f"{loss.discriminator_warmup:.0%} of the run"
     yield "optimiser", f"{optim.name}, rate {optim.lr:g}, {optim.schedule}"

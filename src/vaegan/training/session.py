@@ -233,14 +233,14 @@ class Session:
         log.info("%s, parameters: %s", self.config.model.kind, counts)
         if frozen := [name for name in self.model.parts if self.config.is_frozen(name)]:
             unused = "encoder" in frozen and self.model.kind != "ae"
-            log.info("frozen: %s%s", ", ".join(frozen), "; no KL is recorded, it would train nothing" if unused else "")
+            log.info("frozen: %s%s", ", ".join(frozen), "; no KL is recorded: nothing minimises it" if unused else "")
         log.info(
             "%s at %s of %s images, on %s in %s %s, batches of %d",
             "resuming" if self.trainer.images else "starting", f"{self.trainer.images:,}", f"{self.total:,}",
             self.device, t.precision, t.memory_format, t.batch_size,
         )  # fmt: skip
         if t.accumulate > 1:
-            log.info("each batch in %d micro-batches; batch norms, if any, normalise each by itself", t.accumulate)
+            log.info("batches are split into %d micro-batches; batch norm normalises each separately", t.accumulate)
         phases = [phase for phase in self.trainer.phases if self.trainer.images < phase.end]
         if phases:
             each = ", ".join(f"{PHASES[phase.name].phrase} up to {phase.end:,} images" for phase in phases)
@@ -267,7 +267,7 @@ class Session:
         share = self.config.loss.adversarial_start + self.config.loss.discriminator_warmup
         if ends[0] != ends[1] and self.trainer.images < share * max(ends):
             log.warning(
-                "phases that are shares of the run end at other images: it has %s now, not %s",
+                "the run has %s images now, not %s, so phases that are shares of it end at other images",
                 *map("{:,}".format, ends[::-1]),
             )
 

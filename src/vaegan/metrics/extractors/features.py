@@ -9,7 +9,7 @@ extractor, so each figure is stored with its extractor's name and fingerprint.
   images they see the channels that pictures show.
 * 'pixels': the image itself, reduced to at most 32 x 32 pixels.
 
-LPIPS compares pairs of images and has no features; it is a perceptual loss and a figure of reconstructions.
+LPIPS compares pairs of images and has no features; it is a perceptual loss and a metric of reconstructions.
 """
 
 import logging
@@ -152,7 +152,7 @@ def open_lpips(data: ImageData, *, cache: Path | None = None, bands: tuple[int, 
     """Return LPIPS for images like these; arguments and errors as in `open_extractor`, and for images too small."""
     height, width = data.image_shape[1:]
     if min(height, width) < SMALLEST:
-        raise UserError(f"LPIPS needs images of at least {SMALLEST} pixels a side, not {height}x{width}")
+        raise UserError(f"LPIPS needs images of at least {SMALLEST} pixels a side, not {height}x{width}; enlarge them")
     return LPIPS(folder=cache_folder(cache) / "weights", places=_places_seen("LPIPS", data, bands), **network)
 
 

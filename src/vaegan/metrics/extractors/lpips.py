@@ -1,9 +1,9 @@
-"""LPIPS: how far apart two images look, in the features of a VGG16, weighted to agree with people.
+"""LPIPS: a perceptual distance of two images, in features of a VGG16 whose channels are weighted by human judgements.
 
 Version 0.1 with VGG16 of Zhang et al. 2018, "The unreasonable effectiveness of deep features as a perceptual metric"
-(arXiv:1801.03924): images in [-1, 1] are shifted and scaled by channel, and compared in the maps behind relu1_2,
-relu2_2, relu3_3, relu4_3 and relu5_3. Two files hold it: torchvision's VGG16, of which the dense layers are not used,
-and the weights of the channels from the package lpips, under the names they have there. One file may hold both.
+(arXiv:1801.03924): images in [-1, 1] are shifted and scaled by channel, and compared in the maps after relu1_2,
+relu2_2, relu3_3, relu4_3 and relu5_3. The weights are in two files: torchvision's VGG16, of which the dense layers are
+not used, and the weights of the channels, from the package lpips and with its names. One file may hold both.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ _PIXELS_AT_ONCE = 2**18
 class LPIPS:
     """The network and its distance; weights and errors as in `weights.read_weights`.
 
-    ``places`` are the channels of images that it sees, counted from 0; a single one is seen as grey.
+    ``places`` are the channels of images that it uses, counted from 0; a single one counts as grey.
     """
 
     name = "lpips"
@@ -79,9 +79,9 @@ class LPIPS:
         return maps
 
     def distance(self, layers: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-        """Return LPIPS, `(B,)`, of the maps of made and of real images, through which no gradient goes.
+        """Return LPIPS, `(B,)`, of the maps of generated and of real images; the latter get no gradient.
 
-        That is eq. 1: squared differences, weighted and summed over channels and layers, averaged over positions.
+        This is eq. 1: squared differences, weighted and summed over channels and layers, averaged over positions.
         """
         total = torch.zeros((), device=self._device)
         for number, (made, real) in enumerate(zip(layers, targets, strict=True)):

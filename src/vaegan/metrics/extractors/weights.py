@@ -68,7 +68,7 @@ def _downloaded(published: Published, path: Path) -> Path:
         torch.hub.download_url_to_file(published.url, str(path), published.sha256, progress=False)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise UserError(
-            f"the weights of extractor '{published.name}' are not at {path} and cannot be downloaded now; "
-            f"fetch {published.url} and put it there, or name its place (--weights; in training --loss.perceptual-file)"
+            f"the weights of '{published.name}' are not at {path} and cannot be downloaded now; fetch "
+            f"{published.url} and put it there, or name the file (--weights; in training --loss.perceptual-file)"
         ) from error
     return path
