@@ -59,7 +59,7 @@ def test_larger_images_in_the_model_s_own_size(run, command, tmp_path, capsys):
     np.save(tmp_path / "large.npy", np.random.default_rng(0).integers(0, 256, (3, 24, 16, 1), np.uint8))
     words = ["--data", tmp_path / "large.npy", "--data.cache", tmp_path / "cache", "--out", tmp_path / "out.png"]
     assert command("reconstruct", run, *words) == 0
-    assert "large.npy: images of 24x16 are used in the model's size, 8x8; encode and recon" in capsys.readouterr().out
+    assert "large.npy: 24x16 images are used in the model's size 8x8; compare, encode" in capsys.readouterr().out
     assert command("reconstruct", run, *words, "--data.size", "24x16", "--overwrite") == 0
     assert "are used in" not in capsys.readouterr().out
 

@@ -50,6 +50,16 @@ CASES = [
         "--loss.balance none",
     ),
     (
+        "--loss.balance 1 --loss.gamma 0",
+        "--loss.balance is relative to gamma * L_llike, which --loss.gamma 0 leaves out; set it to none",
+        "--loss.balance none",
+    ),
+    (
+        "--loss.likelihood laplace --loss.perceptual auto --loss.perceptual-file vgg.pth",
+        "--loss.perceptual-file goes with a published network such as lpips, not --loss.perceptual auto; leave it out",
+        "--loss.perceptual lpips",
+    ),
+    (
         "--model.kind vae --loss.augment colour",
         "--loss.augment needs a discriminator in training, which --model.kind vae does not have; set it to none",
         "--loss.augment none",
@@ -190,6 +200,19 @@ def test_nothing_is_opened_before(command, capsys, tmp_path):
     assert command("train", *words) == 2
     assert capsys.readouterr().err.startswith("vaegan train: --loss.augment-target needs augmentations")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_of_weights_is_refused_before_images_are_opened(command, capsys, tmp_path):
+    words = ["--loss.likelihood", "laplace", "--loss.perceptual", "lpips", "--loss.perceptual-file"]
+    assert command("train", *words, tmp_path / "vgg.pth", "--data", tmp_path, "--out", tmp_path / "out") == 2
+    line = f"vaegan train: --loss.perceptual-file {tmp_path}/vgg.pth does not exist; correct it, or leave it out\n"
+    assert capsys.readouterr().err == line
+
+
+def test_a_kind_without_a_perceptual_loss_leaves_its_file_out():
+    config = read("digits --loss.likelihood laplace --loss.perceptual lpips --loss.perceptual-file vgg.pth")
+    for named in ({"model.kind": "gan"}, {"model.kind": "vae-dis-l", "loss.metric": "a"}):
+        assert with_settings(config, named).loss.perceptual_file is None
 
 
 def test_a_file_is_refused_alike(tmp_path):

@@ -219,6 +219,14 @@ def test_a_part_that_the_model_does_not_have_cannot_be_frozen(published, images_
     assert not (tmp_path / "run").exists()
 
 
+def test_sizes_that_the_model_does_not_take_are_refused(published, images_file, command, tmp_path, capsys):
+    words = f"{STEPS}{LAPLACE}{NEW}--train.parts decoder,discriminator --data.size 10x7"
+    assert train(command, published, images_file, tmp_path / "run", words) == 2
+    line = f"--init-from {published} takes images whose sides are multiples of 2, not 10x7; choose another --data.size"
+    assert line in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_left_out_or_new_is_said_for_each_part(base, make_model, tmp_path):
     config = config_for("digits", {"init_from": str(base), "model.kind": "vae"})
     model = vaegan.load(base).with_parts({})

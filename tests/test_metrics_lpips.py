@@ -144,8 +144,16 @@ def test_the_files_people_have_are_read(files, tmp_path, monkeypatch):
     assert open_lpips(data, cache=tmp_path, weights=files / "vgg16-397923af.pth").fingerprint == of_folder.fingerprint
     assert open_lpips(data, cache=tmp_path).fingerprint == of_folder.fingerprint
     safetensors.torch.save_file(tensors | {"features.5.bias": torch.zeros(64)}, tmp_path / "other.safetensors")
-    with pytest.raises(UserError, match=r"not weights of 'lpips': features\.5\.bias is missing or of wrong shape"):
+    with pytest.raises(UserError, match=r"not weights of 'lpips': features\.5\.bias is missing, of another shape"):
         open_lpips(data, weights=tmp_path / "other.safetensors")
+
+
+def test_weights_that_are_not_finite_are_refused(files, tmp_path):
+    tensors = tensors_of(files)
+    tensors["features.28.bias"] = tensors["features.28.bias"] / 0
+    torch.save(tensors, tmp_path / "both.pth")
+    with pytest.raises(UserError, match=r"both\.pth: .*: features\.28\.bias is missing, .* not finite"):
+        open_lpips(data_of(16, 16, 3), weights=tmp_path / "both.pth")
 
 
 def test_the_loss_is_that_distance_for_each_value_of_an_image(files):

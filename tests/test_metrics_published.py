@@ -191,7 +191,7 @@ def test_missing_or_other_weights_are_an_error_of_one_line(name, tmp_path, monke
     with pytest.raises(UserError, match=told):
         open_extractor(name, DATA, cache=tmp_path)
     torch.save({"other": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(UserError, match=rf"these are not weights of '{name}': \S+ is missing"):
+    with pytest.raises(UserError, match=rf"other\.pth: these are not weights of '{name}': \S+ is missing"):
         open_extractor(name, DATA, weights=tmp_path / "other.pth")
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(UserError, match=r"text\.pth holds no weights"):

@@ -256,6 +256,13 @@ def test_a_run_too_short_for_its_phases_is_refused():
         trainer_of({"loss.adversarial_start": 0.1, "loss.discriminator_warmup": 0.1, "train.images": 2 * SIZE})
 
 
+def test_it_is_refused_before_a_network_is_trained_for_the_losses(command, tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(factories, "open_frozen", None)
+    words = [*tiny, "--loss.likelihood", "laplace", "--loss.perceptual", "auto", "--loss.discriminator-warmup", "0.9"]
+    assert command("train", "digits", *words, "--train.images", 32, "--out", tmp_path / "run") == 2
+    assert "of 2 steps none is left for all networks; train longer" in capsys.readouterr().err
+
+
 def test_records_log_and_card_name_the_phases(command, tiny, tmp_path, plain_curves, capsys):
     words = [*tiny, "--loss.likelihood", "laplace", "--loss.adversarial-start", "0.25", "--optim.ema", "0.9"]
     words += ["--loss.discriminator-warmup", "0.25", "--train.log-images", "1000", "--train.images", "128"]

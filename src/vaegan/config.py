@@ -534,6 +534,11 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield f"{alignment} trains the encoder, which is frozen; add encoder to --train.parts, or set the weight to 0"
     if loss.balance is not None and model.kind != "vaegan":
         yield f"--loss.balance needs two losses of a decoder, which only a VAE/GAN has, not {kind}; set it to none"
+    if loss.balance is not None and not loss.gamma:
+        yield "--loss.balance is relative to gamma * L_llike, which --loss.gamma 0 leaves out; set it to none"
+    if loss.perceptual_file is not None and loss.perceptual not in ("inception", "dinov2", "lpips"):
+        what = f"--loss.perceptual {loss.perceptual}"
+        yield f"--loss.perceptual-file goes with a published network such as lpips, not {what}; leave it out"
     if loss.augment and not is_adversarial:
         yield f"--loss.augment needs a discriminator in training, which {kind} does not have; set it to none"
     if loss.augment_target is not None and not loss.augment:

@@ -47,9 +47,10 @@ def settings_that_follow(base: Config, named: Mapping[str, Any]) -> dict[str, An
     if kind not in ADVERSARIAL_KINDS:
         changes |= {"loss.augment": (), "loss.augment_target": None, "loss.discriminator_warmup": 0.0}
     if kind == "gan":
-        changes |= {"loss.perceptual": "none", "train.pretrain_epochs": 0.0}
+        changes |= {"loss.perceptual": "none", "loss.perceptual_file": None, "train.pretrain_epochs": 0.0}
     if kind == "vae-dis-l":
-        changes |= {"loss.likelihood": "feature", "loss.perceptual": "none", "loss.gamma": 1.0}
+        changes |= {"loss.likelihood": "feature", "loss.gamma": 1.0}
+        changes |= {"loss.perceptual": "none", "loss.perceptual_file": None}
     if kind in ("ae", "vae") and base.loss.likelihood == "feature":
         if "loss.likelihood" not in named:
             changes |= {"loss.likelihood": "bernoulli", "loss.gamma": 1.0}

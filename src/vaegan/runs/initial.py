@@ -48,9 +48,11 @@ def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: 
 
 
 def check_named(config: Config) -> None:
-    """Raise UserError if the recipe starts from a model, and none is named."""
+    """Raise UserError if the recipe starts from a model, and none is named, or a file of weights is missing."""
     if config.init_from == YOUR_MODEL:
         raise UserError(f"{config.recipe} starts from a model; add --init-from diffusers:PLACE or --init-from RUN")
+    if (file := config.loss.perceptual_file) is not None and not file.exists():
+        raise UserError(f"--loss.perceptual-file {file} does not exist; correct it, or leave it out")
 
 
 def _networks_of(start: str, kind: str, base: Config) -> dict[str, Any]:
@@ -77,8 +79,8 @@ def _networks_of(start: str, kind: str, base: Config) -> dict[str, Any]:
 def start_from(model: "Model", config: Config) -> Iterator[str]:
     """Load the weights of `init_from` into a new model; yield a line for each part that either has.
 
-    If the encoder is frozen, the facts about its codes are taken over, too. Raises UserError if conditions differ, or
-    an encoder, decoder or frozen part does not fit.
+    If the encoder is frozen, the facts about its codes are taken over, too. Raises UserError if conditions differ, the
+    source does not take images of this size, or an encoder, decoder or frozen part does not fit.
     """
     from ..models import load
 
@@ -87,6 +89,10 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
     source = load(start)
     if (source.info.get("condition") or {}).get("names") != (model.info.get("condition") or {}).get("names"):
         raise UserError(f"--init-from {start} was trained with other {config.model.condition}; choose another model")
+    size, factor = model.image_shape[1:], source.factor or 1
+    if size != source.image_shape[1:] and any(side % factor for side in size):
+        what = f"images whose sides are multiples of {factor}, not {size[0]}x{size[1]}"
+        raise UserError(f"--init-from {start} takes {what}; choose another --data.size")
     for part in PARTS:
         ours, theirs = model.parts.get(part), source.parts.get(part)
         is_frozen = config.is_frozen(part)

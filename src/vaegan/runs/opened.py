@@ -146,7 +146,7 @@ class OpenedRun:
                     _log.warning("%s", note)
             if model.factor and [height, width] == own and max(np.subtract(data.original_size or own, own)) > 0:
                 sizes = ["x".join(map(str, each)) for each in (data.original_size or own, own)]
-                text = "%s: images of %s are used in the model's size, %s; encode and reconstruct take --data.size"
+                text = "%s: %s images are used in the model's size %s; compare, encode and reconstruct take --data.size"
                 _log.info(text, settings.source, *sizes)
             if [height, width] == own and record.get("fingerprint", data.fingerprint) != data.fingerprint:
                 # Of another source that is plain to see.

@@ -1,5 +1,6 @@
 """Settings become objects here, and nowhere else."""
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -251,6 +252,12 @@ def build_phases(
         shares = "--loss.adversarial-start or --loss.discriminator-warmup"
         raise UserError(f"of {total // size} steps none is left for all networks; train longer, or lower {shares}")
     return phases
+
+
+def check_losses(config: Config, model: Model, num_train: int) -> None:
+    """Raise the UserErrors of `build_objective` and `build_phases`, which need no frozen network."""
+    objective = build_objective(config, model, contextlib.nullcontext)
+    build_phases(config, model, contextlib.nullcontext, None, objective, loop_settings(config, model, num_train))
 
 
 def build_optimisers(config: Config, objective: objectives.Objective) -> dict[str, torch.optim.Optimizer]:

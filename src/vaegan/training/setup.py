@@ -78,6 +78,7 @@ def set_up(
         recompute_activations(part)
     frozen: dict[str, Any] = {}
     if config.loss.perceptual != "none" or config.loss.alignment_weight:
+        factories.check_losses(config, model, data.num_train)  # before networks are trained for them
         frozen = world.once_per_machine(lambda: factories.open_frozen(config, data, device), device)
     config = _choose_form(config, model, data, frozen, world, device)
 

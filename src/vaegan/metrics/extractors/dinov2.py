@@ -50,7 +50,8 @@ class DINOv2:
         needed = ("cls_token", "pos_embed", "patch_embed.proj.weight", "norm.weight", "blocks.0.mlp.fc1.weight")
         for key in needed:
             if key not in tensors:
-                raise UserError(f"these are not weights of 'dinov2': {key} is missing; fetch {PUBLISHED.url}")
+                where = f"{weights or folder}: these are not weights of 'dinov2'"
+                raise UserError(f"{where}: {key} is missing; fetch {PUBLISHED.url}")
         self.fingerprint = fingerprint_of(tensors)
         self.dim = tensors["norm.weight"].numel()
         self._tensors = {name: tensor.float().to(device) for name, tensor in tensors.items()}

@@ -175,7 +175,8 @@ class Inception:
             network = InceptionV3()
         shapes = {key: tensor.shape for key, tensor in network.layers.state_dict().items()}
         counters = {key: torch.zeros((), dtype=torch.long) for key in shapes if key.endswith("num_batches_tracked")}
-        loaded = checked_weights(PUBLISHED, tensors, {key: shapes[key] for key in shapes if key not in counters})
+        needed = {key: shapes[key] for key in shapes if key not in counters}
+        loaded = checked_weights(PUBLISHED, tensors, needed, weights or folder)
         network.layers.load_state_dict(loaded | counters, assign=True)
         self.fingerprint = fingerprint_of(loaded)
         self._network = network.to(device).eval().requires_grad_(False)

@@ -60,7 +60,7 @@ class LPIPS:
                 shapes |= {f"features.{place}.weight": (num_out, width, 3, 3), f"features.{place}.bias": (num_out,)}
                 width = num_out
             shapes[_channels(number)] = (1, width, 1, 1)
-        loaded = checked_weights(VGG16, tensors, shapes)
+        loaded = checked_weights(VGG16, tensors, shapes, weights or folder)
         self.fingerprint = f"{fingerprint_of(loaded)} of channels {list(places)}"
         self._tensors = {name: tensor.to(device) for name, tensor in loaded.items()}
         self._device, self._places = device, list(places)

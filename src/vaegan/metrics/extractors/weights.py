@@ -48,14 +48,17 @@ def read_weights(published: Published, path: Path | None, folder: Path) -> dict[
 
 
 def checked_weights(
-    published: Published, tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]
+    published: Published, tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]], place: Path
 ) -> dict[str, Tensor]:
-    """Return the tensors that ``shapes`` names, as float32; UserError if one is missing or of another shape."""
+    """Return the tensors that ``shapes`` names, as float32; UserError if one is missing, of another shape or damaged.
+
+    ``place`` is the file or folder that they were read from.
+    """
     for name, shape in shapes.items():
-        if name not in tensors or tensors[name].shape != tuple(shape):
+        if name not in tensors or tensors[name].shape != tuple(shape) or not tensors[name].isfinite().all():
             raise UserError(
-                f"these are not weights of '{published.name}': {name} is missing or of wrong shape; "
-                f"fetch {published.url}"
+                f"{place}: these are not weights of '{published.name}': {name} is missing, of another shape or not "
+                f"finite; fetch {published.url}"
             )
     return {name: tensors[name].float() for name in shapes}
 
