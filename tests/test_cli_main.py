@@ -17,7 +17,7 @@ from vaegan.errors import UserError
 FORBIDDEN = ("torch", "matplotlib", "sklearn", "PIL")
 
 
-@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES, errno.EISDIR])
 def test_a_disk_that_cannot_be_written_is_one_line_out_of_any_command(command, capsys, monkeypatch, number):
     def fail(options):
         raise OSError(number, os.strerror(number), "/disk/file")
@@ -168,10 +168,14 @@ def test_a_long_command_says_how_long_it_took(command, seconds, said, monkeypatc
 
 def test_only_the_first_process_prints(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(["--help"]) == main(["train", "--help"]) == 0
     assert capsys.readouterr() == ("", "")
     assert main(["train", "nothing"]) == 2
     assert capsys.readouterr().err.startswith("vaegan train (process 1): unknown recipe 'nothing'")
+    monkeypatch.delenv("WORLD_SIZE")  # a rank without a number of processes is one process
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out
 
 
 def test_the_module_is_the_command_and_a_closed_pipe_is_no_trouble():

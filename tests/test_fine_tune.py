@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -209,6 +210,16 @@ def test_contradictions_are_refused_before_slow_work(start, named, message, base
     with pytest.raises(UserError, match=message) as caught:
         configured(config_for("digits"), named, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("start", ["run", "run/model", "link", "diffusers:run/published"])
+def test_a_model_inside_the_new_run_is_refused(base, published, tmp_path, monkeypatch, start):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(base, "run")
+    shutil.copytree(published.removeprefix("diffusers:"), "run/published")
+    (tmp_path / "link").symlink_to("run/model")
+    with pytest.raises(UserError, match=f"--init-from {start} is in --out run, where the new model goes; choose"):
+        configured(config_for("digits"), {"init_from": start}, Path("run"), overwrite=True)
 
 
 def test_a_part_that_the_model_does_not_have_cannot_be_frozen(published, images_file, command, tmp_path, capsys):

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from vaegan.errors import UserError
 from vaegan.models import Model, load
+from vaegan.runs.run_folder import WEIGHTS
 
 
 def architecture(**kwargs):
@@ -129,6 +130,23 @@ class TestBadFolders:
         next(tensor for tensor in tensors.values() if tensor.is_floating_point()).view(-1)[0] = value
         save_file(tensors, saved / "model.safetensors")
         self.refused(saved, r"the weights in .* do not fit its networks: not finite \w+\.")
+
+    @pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, torch.float8_e4m3fn])
+    def test_weights_of_types_that_are_not_read(self, saved, dtype):
+        tensors = load_file(saved / "model.safetensors")
+        name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+        save_file(tensors | {name: tensors[name].to(dtype)}, saved / "model.safetensors")
+        self.refused(saved, rf"fit its networks: of a type other than 16, 32 or 64-bit floats {name}$")
+
+    def test_weights_that_are_not_finite_in_the_type_of_the_networks(self, saved):
+        tensors = load_file(saved / "model.safetensors")
+        name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+        save_file(tensors | {name: torch.full_like(tensors[name], 1e300, dtype=torch.float64)}, saved / WEIGHTS)
+        self.refused(saved, f"not finite {name}$")
+
+    @pytest.mark.parametrize("path", ["~nobody-of-this-name/run", "diffusers:~nobody-of-this-name/vae"])
+    def test_a_home_folder_that_is_unknown(self, path):
+        self.refused(path, "^~nobody-of-this-name/.*: its home folder is unknown; write the whole path, or set HOME$")
 
     def test_missing_weights(self, saved):
         (saved / "model.safetensors").unlink()

@@ -26,8 +26,11 @@ _live: set[Path] = set()  # what this process is writing
 _UNFINISHED = re.compile(r"\.(?P<stem>.+)\.(?P<pid>\d+)(-(?P<host>[0-9a-f]{8}))?\.(?P<what>part|before)(\.[^.]+)?")
 OF_A_DISK = {
     getattr(errno, name, None)
-    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ENAMETOOLONG", "ESTALE", "EMFILE", "ENFILE")
-}
+    for name in (
+        "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ENAMETOOLONG", "ESTALE", "EMFILE", "ENFILE",
+        "EISDIR", "ENOTDIR", "ELOOP",
+    )
+}  # fmt: skip
 """Numbers of errors that are the disk's or the system's, not ours."""
 
 
@@ -62,6 +65,14 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return {}
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path whose ~ is the home folder; UserError if there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{path}: its home folder is unknown; write the whole path, or set HOME") from error
+
+
 @contextlib.contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder, made if missing; on success flush it and rename it to ``path``.
@@ -92,7 +103,7 @@ def written_beside(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def folder_beside(folder: Path) -> Iterator[Path]:
     """Yield a new folder that replaces ``folder`` on success; UserError if it cannot be written."""
-    folder = folder.expanduser().resolve()
+    folder = expanded(folder).resolve()
     own = f".{folder.name}.{os.getpid()}-{_HOST}"
     beside, before = folder.with_name(f"{own}.part"), folder.with_name(f"{own}.before")
     clear_leftovers(folder.parent, glob.escape(folder.name))
@@ -176,7 +187,7 @@ def check_free(path: Path, overwrite: bool) -> None:
 
 def check_apart(out: Path, images: str, *, around: bool = False) -> None:
     """Refuse to write into the folder of the images, where it would become data, or a folder ``around`` them."""
-    here, there = (Path(os.path.realpath(path)) for path in (out.expanduser(), images))
+    here, there = (Path(os.path.realpath(path)) for path in (expanded(out), images))
     if there == here or there in here.parents:
         raise UserError(f"--out {out} is in the folder of the images ({images}); choose another --out")
     if around and here in there.parents:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ..config import Bands, Count, DataSettings, PositiveInt, Seed, Settings
 from ..errors import UserError
-from ..files import check_apart
+from ..files import check_apart, expanded
 from ..progress import paced
 from ..runs.trained_on import data_of_run
 from .console import is_first_process
@@ -131,7 +131,7 @@ def place_of(options: Any, name: str) -> tuple[Path, bool]:
     """Return where output goes (default: ``name`` in the run, or here for a hub id), and whether it may be replaced."""
     from ..runs.run_folder import MODEL, SETTINGS
 
-    folder = Path(options.run).expanduser()
+    folder = expanded(options.run)
     is_local = folder.is_dir()
     if folder.name == MODEL and (folder.parent / SETTINGS).is_file():  # of a run; made to be copied
         folder = folder.parent

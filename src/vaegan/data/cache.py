@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from ..files import read_json, write_json
+from ..files import expanded, read_json, write_json
 from ..pixels import BYTES, Numbers, PixelFormat
 from .dataset import Positions
 from .image_file import Target
@@ -50,7 +50,7 @@ class CacheEntry:
 
 def cache_folder(cache: Path | None) -> Path:
     """Return the folder for what is computed once: ``cache``, or ~/.cache/vaegan if None."""
-    return Path.home() / ".cache" / "vaegan" if cache is None else cache.expanduser()
+    return expanded(cache or "~/.cache/vaegan")
 
 
 def pixel_hash(target: Target, content: bytes = b"") -> "hashlib._Hash":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..config import DataSettings
 from ..errors import UserError
+from ..files import expanded
 from .cache import cache_folder, publish
 
 log = logging.getLogger("vaegan")
@@ -21,7 +22,7 @@ MIRROR = "VAEGAN_MIRROR"  # environment variable: a URL below which SOURCE/FILE 
 
 def root_of(source: str, settings: DataSettings) -> Path:
     """Return the folder for a source's official files."""
-    return cache_folder(None) / source if settings.root is None else settings.root.expanduser()
+    return cache_folder(None) / source if settings.root is None else expanded(settings.root)
 
 
 def find(root: Path, below: Sequence[str], names: Sequence[str]) -> Path | None:

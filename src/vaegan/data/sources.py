@@ -10,6 +10,7 @@ from typing import Any
 
 from ..config import DataSettings
 from ..errors import UserError, nearest
+from ..files import expanded
 from ..pixels import PixelFormat
 from ..settings_io import checked
 from .arrays import list_array
@@ -147,4 +148,4 @@ def absolute(settings: DataSettings) -> dict[str, str]:
     paths = [str(path) for path in (settings.root, settings.cache) if path is not None]
     if is_path(settings.source):
         paths.append(settings.source)
-    return {path: os.path.abspath(Path(path).expanduser()) for path in paths}  # noqa: PTH100, resolve() follows links
+    return {path: os.path.abspath(expanded(path)) for path in paths}  # noqa: PTH100, resolve() follows links

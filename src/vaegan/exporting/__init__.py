@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, nearest
-from ..files import check_folder, folder_beside, write_json
+from ..files import check_folder, expanded, folder_beside, write_json
 from ..models import Model, load
 from ..models.serialization import copy_vectors
 from ..runs.run_folder import DIFFUSERS_WEIGHTS, EXPORTED, OF_AN_EXPORT
@@ -78,7 +78,7 @@ def export_model(
 def check_free_for_export(folder: Path, overwrite: bool) -> None:
     """Raise UserError if a folder may not be written; only what is an earlier export alone is ever replaced."""
     names = tuple({name.partition("/")[0] for name in OF_AN_EXPORT})
-    check_folder(folder.expanduser(), EXPORTED, "vaegan", overwrite, names)
+    check_folder(expanded(folder), EXPORTED, "vaegan", overwrite, names)
 
 
 def _written(

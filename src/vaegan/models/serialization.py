@@ -27,6 +27,7 @@ from ..version import __version__
 from .published import description_of, own_names
 
 FORMAT = 1
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class _Facts(BaseModel):
@@ -124,7 +125,10 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
     with _weights_errors(path):
         saved: dict[str, Tensor] = safetensors.torch.load_file(path)
     tensors = {own: saved[name] for name, own in _own_names(path, saved, wanted).items()}
-    _refuse(folder, {"not finite": [name for name, tensor in tensors.items() if not tensor.isfinite().all()]})
+    is_fit = {name: tensor.dtype in (*_FLOATS, wanted[name].dtype) for name, tensor in tensors.items()}
+    _refuse(folder, {"of a type other than 16, 32 or 64-bit floats": [name for name in tensors if not is_fit[name]]})
+    own = ((name, tensor.to(wanted[name].dtype)) for name, tensor in tensors.items())  # 1e300 is no float32
+    _refuse(folder, {"not finite": [name for name, tensor in own if not tensor.isfinite().all()]})
     return tensors
 
 

@@ -36,7 +36,7 @@ def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: 
         values = {name: value_at(before.model_dump(), name) for name in names}
         own: dict[str, Any] = {}
     else:
-        values = own = _networks_of(str(start), str(named.get("model.kind", base.model.kind)), base)
+        values = own = _networks_of(str(start), str(named.get("model.kind", base.model.kind)), base, out)
     config = with_settings(base, {**values, **named})
     refuse_without_effect(config.model.kind, named)
     for name in own:
@@ -55,12 +55,14 @@ def check_named(config: Config) -> None:
         raise UserError(f"--loss.perceptual-file {file} does not exist; correct it, or leave it out")
 
 
-def _networks_of(start: str, kind: str, base: Config) -> dict[str, Any]:
+def _networks_of(start: str, kind: str, base: Config, out: Path) -> dict[str, Any]:
     """Return the settings of the networks of a model that one of ``kind`` has too, and of the images they take."""
     from ..models.serialization import read_description
     from ..networks import PARTS_OF_KIND
 
-    description = read_description(find_model(start))
+    if out.resolve() in ((folder := find_model(start)).resolve(), *folder.resolve().parents):
+        raise UserError(f"--init-from {start} is in --out {out}, where the new model goes; choose another --out")
+    description = read_description(folder)
     if description["architecture"] is None:
         raise UserError(f"--init-from {start} has networks of your own; train them in Python (docs/fine-tune.md)")
     own, own_kind = checked(Architecture, description["architecture"]), description["kind"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UserError
-from ..files import read_json, read_mapping
+from ..files import expanded, read_json, read_mapping
 from ..sharing.hub import download_model
 from .run_folder import BEST, DIFFUSERS_CLASS, DIFFUSERS_FILES, EVALUATION, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
 
@@ -60,7 +60,7 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
     """
     if (place := published(path)) is not None:
         return Place(_published(place, hub), None)
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if which == "best" and _is_model(folder / BEST):
         return Place(folder / BEST, folder, "best")
     above = folder if which == "best" else folder.parent
@@ -101,7 +101,7 @@ def published(path: str | Path) -> str | None:
 
 def _published(name: str, hub: dict[str, Any]) -> Path:
     """Return the folder of a published autoencoder, which may be a pipeline's ``vae``; UserError if there is none."""
-    top = Path(name).expanduser()
+    top = expanded(name)
     if not top.is_dir() and not re.fullmatch(_HUB_ID, name):
         raise UserError(f"no folder {top}; give {PUBLISHED} a folder, or the id owner/name of a model on the hub")
     is_here, folders = top.is_dir(), list[Path]()
@@ -154,7 +154,7 @@ def run_name(path: str | Path) -> str:
     """Return a short name of a run or model: that of its folder, or of the run that a ``model`` folder is in."""
     if (name := published(path)) is not None:
         return Path(name).name
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if not folder.exists():
         return str(path)
     folder = folder.resolve()

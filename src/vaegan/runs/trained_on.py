@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config, DataSettings
-from ..files import read_mapping
+from ..files import expanded, read_mapping
 from ..settings_io import checked, load_yaml
 from .locate import DEMO, Place, locate
 from .run_folder import DATA, MODEL_CONFIG, SETTINGS
@@ -78,4 +78,4 @@ def _trained_on(path: str) -> dict[str, Any]:
 
 
 def _place(path: str) -> Place | None:
-    return locate(path) if path == DEMO or Path(path).expanduser().exists() else None
+    return locate(path) if path == DEMO or expanded(path).exists() else None

@@ -1,7 +1,6 @@
 """The models that a server was started with, by short names, and as parameters of its routes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -10,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ..config import DataSettings
 from ..errors import UserError, nearest, printable
+from ..files import expanded
 from .batching import Batcher
 from .http_errors import Refused
 from .served_model import ModelVersion, ServedModel
@@ -38,7 +38,7 @@ class Registry(Mapping[str, ServedModel]):
             self._models[name] = ServedModel(name, source, settings, self.batcher, **options)
 
     def _new_name(self, source: str) -> str:
-        path = Path(source).expanduser()
+        path = expanded(source)
         path = path.resolve() if path.is_dir() else path
         name = printable(path.parent.name if path.name == "model" else path.name) or "model"
         if name not in self._models:

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..config import DataSettings
 from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
+from ..files import expanded
 from ..latent.attribute_vectors import AttributeVectors
 from ..latent.fit_priors import fit_model_priors
 from ..priors import Prior
@@ -46,7 +47,7 @@ class ServedModel:
     def __init__(self, name: str, source: str, data: DataSettings, batcher: Batcher, **options: Any) -> None:
         self.name, self.source, self.batcher = name, source, batcher
         self.data_settings, self._options = data, options
-        self.folder = Path(source).expanduser().resolve() if Path(source).expanduser().is_dir() else None
+        self.folder = expanded(source).resolve() if expanded(source).is_dir() else None
         self._reading = threading.Lock()
         self._version: ModelVersion | None = None
         self._stamp: Hashable = None

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ...config import DataSettings
 from ...errors import UserError
-from ...files import read_bytes, write_text, written_beside
+from ...files import expanded, read_bytes, written_beside
 from ...progress import Beat
 from ..cache import cache_folder
 from ..dataset import Positions, hashed_split, uniform
@@ -74,7 +74,7 @@ def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
             raise UserError(f"{shown(source)}: {rule}")
         urls = list(unbraced(source))
     else:
-        urls = [os.path.abspath(path) for path in expand(str(Path(source).expanduser()))]  # noqa: PTH100, keeps links
+        urls = [os.path.abspath(path) for path in expand(str(expanded(source)))]  # noqa: PTH100, keeps links
     known = _beside(urls, settings, store)
     by_shard = settings.held_out_by == "shard" or (settings.held_out_by == "auto" and known is not None)
     share = 0.0 if by_shard and len(urls) > 1 else settings.held_out
@@ -116,7 +116,8 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> P
         log.info("%s does not list all of these shards; counting their images instead", shown(at))
         return None
     if is_new:
-        write_text(copy, content.decode())
+        with written_beside(copy) as beside:
+            beside.write_bytes(content)
     return np.array(counts, np.int64)
 
 
