@@ -63,6 +63,39 @@ def test_joining_alone_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not dist.is_initialized()
 
 
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ("WORLD_SIZE=2", "environment variable WORLD_SIZE is 2, but RANK is missing; use torchrun, or unset it"),
+        ("WORLD_SIZE=2 RANK=2", "RANK is '2': set it to a whole number from 0 to 1, or unset it"),
+        ("WORLD_SIZE=2 RANK=0 LOCAL_RANK=2", "LOCAL_RANK is '2': set it to a whole number from 0 to 1"),
+        ("WORLD_SIZE=4 RANK=0 LOCAL_RANK=1 LOCAL_WORLD_SIZE=1", "LOCAL_RANK is '1': set it to a whole number from 0"),
+        ("WORLD_SIZE=2 RANK=0 LOCAL_WORLD_SIZE=x", "LOCAL_WORLD_SIZE is 'x': set it to a whole number from 1 to 2"),
+        (
+            "WORLD_SIZE=2 RANK=0",
+            r"cannot join the 2 processes of WORLD_SIZE \(.*MASTER_ADDR .*\); start all of them with",
+        ),
+        ("WORLD_SIZE=2 RANK=0 MASTER_ADDR=localhost MASTER_PORT=x", "cannot join the 2 processes of WORLD_SIZE"),
+    ],
+)
+def test_processes_that_cannot_join_are_one_line(
+    environment: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for word in environment.split():
+        monkeypatch.setenv(*word.split("="))
+    with pytest.raises(UserError, match=message), joined("cpu"):
+        pass
+
+
+@pytest.mark.usefixtures("group_of_one")
+def test_a_local_rank_that_is_no_number_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "first")
+    with pytest.raises(UserError, match="LOCAL_RANK is 'first'"):
+        current()
+
+
 def test_bytes_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert read_everywhere(tmp_path / "a", World(), CPU) == b"abc"

@@ -7,9 +7,7 @@ Gradients are averaged per part in one flat all-reduce, explicitly. Wrappers tha
 import contextlib
 import gc
 import io
-import math
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +20,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .errors import UserError
+from .errors import UserError, first_line
+from .settings_io import number_in
 
 T = TypeVar("T")
 
@@ -141,7 +140,11 @@ def joined(device: torch.device | str) -> Iterator[World]:
         yield current()
         return
     # The others wait while the first process decodes images, which may take long.
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=4))
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=4))
+    except (ValueError, RuntimeError) as error:
+        why = f"cannot join the {size} processes of WORLD_SIZE ({first_line(error)})"
+        raise UserError(f"{why}; start all of them with torchrun, or unset it") from error
     dist.barrier()  # one that leaves at once, by an error, breaks the start of those that are not yet connected
     failed = True
     try:
@@ -159,7 +162,7 @@ def current() -> World:
     """The world this process is in now."""
     if not dist.is_initialized():
         return World()
-    return World(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", dist.get_rank())))
+    return World(dist.get_rank(), dist.get_world_size(), number_in(os.environ, "LOCAL_RANK", dist.get_rank()))
 
 
 def share_of_work(environment: Mapping[str, str]) -> tuple[int, int]:
@@ -184,19 +187,15 @@ def share_of_work(environment: Mapping[str, str]) -> tuple[int, int]:
     return place * size + rank, tasks * size
 
 
-def number_in(environment: Mapping[str, str], name: str, default: int, least: int = 0, below: float = math.inf) -> int:
-    """Return a variable's whole number; UserError if it is none, or not from ``least`` to under ``below``."""
-    text = environment.get(name, str(default))
-    if re.fullmatch(r"\d{1,9}", text) and least <= int(text) < below:
-        return int(text)
-    allowed = f"from {least}" + (f" to {below - 1}" if below < math.inf else "")
-    raise UserError(f"environment variable {name} is {text!r}: set it to a whole number {allowed}, or unset it")
-
-
 def _torchrun(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return rank and number of torchrun's processes."""
+    """Return rank and number of torchrun's processes; UserError if its variables contradict each other."""
     size = number_in(environment, "WORLD_SIZE", 1, 1)
-    return number_in(environment, "RANK", 0, 0, size) if size > 1 else 0, size
+    if size == 1:
+        return 0, 1
+    if "RANK" not in environment:
+        raise UserError(f"environment variable WORLD_SIZE is {size}, but RANK is missing; use torchrun, or unset it")
+    number_in(environment, "LOCAL_RANK", 0, 0, number_in(environment, "LOCAL_WORLD_SIZE", size, 1, size + 1))
+    return number_in(environment, "RANK", 0, 0, size), size
 
 
 def load_bytes(data: bytes) -> Any:

@@ -4,6 +4,7 @@ A setting's name is its path in `Config`, such as ``loss.kl_weight``; hyphens co
 pydantic's normal (lax) mode: text such as ``1e-3``, which is no number in YAML, becomes one.
 """
 
+import math
 import os
 import re
 import reprlib
@@ -126,6 +127,15 @@ def must_be(error: Mapping[str, Any]) -> str:
     """Return what a value must be, from one of pydantic's errors."""
     words = next((words for start, words in _MUST.items() if error["type"].startswith(start)), None)
     return words.format(**error.get("ctx", {})) if words else error["msg"].replace("Input should be", "must be")
+
+
+def number_in(environment: Mapping[str, str], name: str, default: int, least: int = 0, below: float = math.inf) -> int:
+    """Return a variable's whole number; UserError if it is none, or not from ``least`` to under ``below``."""
+    text = environment.get(name, str(default))
+    if re.fullmatch(r"\d{1,9}", text) and least <= int(text) < below:
+        return int(text)
+    allowed = f"from {least}" + (f" to {below - 1}" if below < math.inf else "")
+    raise UserError(f"environment variable {name} is {text!r}: set it to a whole number {allowed}, or unset it")
 
 
 def put(values: dict[str, Any], name: str, value: Any) -> None:

@@ -21,7 +21,7 @@ _FORMAT = logging.Formatter("vaegan: %(message)s")
 
 def is_first_process() -> bool:
     """Return whether this is the process that prints."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def ensure_utf8() -> None:

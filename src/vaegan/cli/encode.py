@@ -96,8 +96,8 @@ def _process(options: Options) -> tuple[int, int]:
 
 def _output(options: Options) -> tuple[Path, bool]:
     """Return where codes go, and whether what is there may be replaced; UserError if they cannot go there."""
-    from ..distributed import number_in
     from ..files import check_free
+    from ..settings_io import number_in
 
     out, overwrite = output_of(options, "latents" if options.format else "codes.npz", is_view=False)
     if options.format and out.suffix:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from ..distributed import number_in
 from ..errors import UserError
 from ..objectives.interface import Autocast
+from ..settings_io import number_in
 
 log = logging.getLogger("vaegan")
 

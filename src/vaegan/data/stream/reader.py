@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ...config import DataSettings
 from ...errors import UserError, printable
 from ...progress import BEAT_SECONDS
+from ...settings_io import number_in
 from ..dataset import FileItems, ImageSet, Items, Positions
 from ..decode_pool import CHUNK, DecodedChunk, chunks, decode_chunk, no_killed_worker, num_cores, start_pool, submit
 from ..image_file import Target
@@ -80,7 +81,7 @@ class ShardReader:
         self.index, self.target, self._store, self._settings = index, target, store, settings
         self.num_images = int(index.train.sum())
         self.window = settings.shuffle_window
-        self.workers = settings.workers or max(1, num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        self.workers = settings.workers or max(1, num_cores() // number_in(os.environ, "LOCAL_WORLD_SIZE", 1, 1))
         self._fetchers = ThreadPoolExecutor(FETCHES)
         self._fetches: dict[int, Future[tuple[Path, Path]]] = {}
         self._sizes: dict[int, int] = {}
