@@ -51,7 +51,7 @@ class Served:
         self.asked: Counter[str] = Counter()
         self.fails: dict[str, list[int]] = {}
         self.gone: set[str] = set()
-        self.raw: dict[str, bytes] = {}
+        self.raw: dict[str, bytes | Iterator[bytes]] = {}
 
 
 @contextlib.contextmanager
@@ -67,7 +67,9 @@ def serving(folder: Path) -> Iterator[Served]:
                 self.end_headers()
             elif path in served.raw:
                 with contextlib.suppress(OSError):  # the client may hang up
-                    self.wfile.write(served.raw[path])
+                    raw = served.raw[path]
+                    for piece in (raw,) if isinstance(raw, bytes) else raw:
+                        self.wfile.write(piece)
             elif served.fails.get(path):
                 self.send_error(served.fails[path].pop(0))
             elif path in served.gone or not file.is_file():

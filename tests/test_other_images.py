@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import logging
 import re
 import sys
 import zlib
@@ -16,7 +17,7 @@ import torch
 from conftest import TINY
 from PIL import Image
 
-from vaegan.data import cache, open_data
+from vaegan.data import cache, decoded, open_data
 from vaegan.data.image_file import ImageHeader, Target, prepare, read_header
 from vaegan.data.image_types import ArrayImage, open_image
 from vaegan.errors import UserError
@@ -387,6 +388,28 @@ def test_a_tiff_where_white_is_zero(tmp_path, dtype):
     with open_image(tmp_path / "a.tif") as image:
         prepared = prepare(image, Target(4, 4, 1, pixels=PixelFormat.of(dtype)))
     np.testing.assert_array_equal(prepared[..., 0], np.iinfo(dtype).max - numbers)
+
+
+def test_decoded_tiffs_are_those_of_the_same_reader(tmp_path, monkeypatch):
+    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
+    for folder in ("tiff", "png"):
+        (tmp_path / folder).mkdir()
+        for i in range(20):
+            if folder == "tiff":
+                tifffile.imwrite(tmp_path / f"tiff/{i}.TIF", np.full((4, 4), i, np.uint16), photometric="miniswhite")
+            else:
+                Image.new("L", (4, 4), i).save(tmp_path / f"png/{i}.png")
+    for version in (1, 2, 2):
+        monkeypatch.setattr(decoded, "TIFF_VERSION", version)
+        for folder in ("tiff", "png"):
+            open_data(tmp_path / folder, cache=tmp_path / folder / "cache")
+    entries = {folder: len(list((tmp_path / folder / "cache/decoded").iterdir())) for folder in ("tiff", "png")}
+    assert entries == {"tiff": 2, "png": 1}
+
+
+@pytest.mark.parametrize("library", ["PIL", "tifffile"])
+def test_libraries_print_nothing_of_damaged_files(library):
+    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger(library).handlers)
 
 
 def test_why_no_image_of_a_folder_can_be_read(tmp_path):

@@ -240,6 +240,53 @@ def test_a_redirect_to_no_address_is_one_line(tmp_path, to):
             store.ShardStore(tmp_path / "store", 1e9).get(f"{served.url}/a.tar")
 
 
+def test_the_body_of_a_redirect_is_not_read(tmp_path, shards, opened):
+    sent = []
+
+    def endless():
+        yield b"HTTP/1.1 302 Found\r\nLocation: /train-000.tar\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for _ in range(64):
+            sent.append(2**20)
+            yield b"100000\r\n" + bytes(2**20) + b"\r\n"
+        yield b"0\r\n\r\n"
+
+    with serving(tmp_path / "shards") as served:
+        served.raw["/a.tar"] = endless()
+        path = store.ShardStore(tmp_path / "store", 1e9).get(f"{served.url}/a.tar")
+        assert path.read_bytes() == (tmp_path / "shards/train-000.tar").read_bytes()
+    assert len(sent) < 64
+
+
+def test_files_of_others_in_the_store_stay(tmp_path, shards):
+    with serving(tmp_path / "shards") as served:
+        size = (tmp_path / "shards/train-000.tar").stat().st_size
+        stored = store.ShardStore(tmp_path / "store", 2.5 * size)
+        (tmp_path / "store").mkdir()
+        (tmp_path / "store/photos.tar").write_bytes(bytes(size))
+        for number in range(2):
+            stored.get(f"{served.url}/train-{number:03}.tar")
+    names = [path.name for path in (tmp_path / "store").glob("*.tar")]
+    assert len(names) == 2
+    assert "photos.tar" in names
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_an_index_in_any_encoding_of_json(tmp_path, shards, opened, encoding):
+    write_index(tmp_path / "shards", 6, 10)
+    path = tmp_path / "shards/index.json"
+    path.write_bytes(path.read_text().encode(encoding))
+    with serving(tmp_path / "shards") as served:
+        for _ in range(2):
+            assert opened(f"{served.url}/train-{{000..005}}.tar").num_train == 50
+        assert served.asked["/index.json"] == 1
+
+
+def test_workers_of_a_machine_that_are_no_number_are_one_line(shards, opened, monkeypatch):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "x")
+    with pytest.raises(UserError, match="LOCAL_WORLD_SIZE is 'x': set it to a whole number from 1, or unset it"):
+        opened(shards, workers=None)
+
+
 @pytest.mark.parametrize("address", ["http://me:secret@[a.tar", "s3://[a/b.tar"])
 def test_no_address_is_one_line(opened, address):
     pytest.importorskip("obstore", reason="needs the extra stream")

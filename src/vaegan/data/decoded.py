@@ -23,6 +23,7 @@ from .arrays import ArrayItems
 from .dataset import Collection, ImageData, ImageSet, Progress, hashed_split, some_of
 from .decode_pool import CHUNK, chunks, decode_chunk, in_order, read_headers
 from .image_file import ImageHeader, OutOfRangeError, Target, check_range
+from .image_types import TIFF_VERSION
 
 log = logging.getLogger("vaegan")
 VERSION = 1  # raise it when the same settings begin to give other pixels
@@ -252,6 +253,8 @@ class _Preparation:
         stored = self.stored
         if stored != BYTES or settings.range:  # bytes have been without it
             values += [settings.range, stored.dtype, stored.low, stored.high]
+        if any(name.lower().endswith((".tif", ".tiff")) for name in self.collection.names):
+            values.append(["tiff", TIFF_VERSION])
         digest = hashlib.sha256(json.dumps([self.collection.items.fingerprint, values]).encode())
         for positions in (self.split.train, self.split.test):
             digest.update(b"part" + positions.astype(np.int64).tobytes())

@@ -6,6 +6,7 @@ and PNG of 16 bits in colour need libraries of their own, extras that are import
 
 import importlib
 import io
+import logging
 from collections.abc import Callable
 from typing import Any, TypeGuard, cast
 
@@ -27,8 +28,12 @@ SUFFIXES = (
 )  # fmt: skip
 TYPES = "PNG, JPEG, WebP, BMP, GIF, PPM, AVIF, HEIC or TIFF"
 MAX_CHANNELS = 1024
+TIFF_VERSION = 2
+"""Raise it when TIFFs begin to be read as other numbers; 1 left those of 16 bits whose white is zero as they are."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+for _library in ("PIL", "tifffile"):  # damaged files are named by us, each once
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 _BY_PILLOW = (0, 3, 5, 6, 8)  # TIFF 6.0: white is zero, palette, CMYK, YCbCr, CIE L*a*b*
 
 

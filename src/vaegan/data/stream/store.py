@@ -32,6 +32,7 @@ WAITS = (1.0, 4.0, 15.0, 60.0)  # seconds before each further try
 _CONNECT, _READ = 10.0, 30.0  # seconds
 _PIECE = 2**24  # bytes
 _FREE = 2**30  # bytes that are left free on the disk
+_OURS = re.compile(r"[0-9a-f]{32}\.(tar|npy)")
 _SCHEMES = ("http", "https", "s3", "gs")
 _Content = tuple[int | None, Iterator[bytes]]  # bytes in all, if that is given, and the content in pieces
 
@@ -159,7 +160,7 @@ class ShardStore:
         more = size - (own.stat().st_size if own else 0)
         limit = min(self.limit, total + shutil.disk_usage(self.folder).free - _FREE)
         for _, stored, path in sorted(files):
-            if total + more > limit and path.suffix in (".tar", ".npy") and not is_leftover(path):
+            if total + more > limit and _OURS.fullmatch(path.name):
                 path.unlink(missing_ok=True)
                 total -= stored
         others = any(is_leftover(path) and path != own for *_, path in files)
@@ -210,8 +211,13 @@ def _open_http(url: str) -> _Content:
         except requests.RequestException as error:
             raise passing(error) from None
 
+    def unread(response: requests.Response, **_: object) -> None:  # else requests reads the whole body of a redirect
+        if response.is_redirect:
+            response.close()
+
+    how: Any = {"timeout": (_CONNECT, _READ), "headers": {"Accept-Encoding": "identity"}, "hooks": {"response": unread}}
     try:
-        response = requests.get(url, stream=True, timeout=(_CONNECT, _READ), headers={"Accept-Encoding": "identity"})
+        response = requests.get(url, stream=True, **how)
     except (requests.RequestException, ValueError) as error:  # ValueError: of what is no address
         raise passing(error) from None
     if (status := response.status_code) != 200:
