@@ -22,6 +22,9 @@ def make_run(folder: Path, kind: str = "vaegan") -> Path:
     return folder
 
 
+ALWAYS = ("names", "split", "labels", "codes", "logvar")
+
+
 @pytest.fixture
 def run(tmp_path):
     return make_run(tmp_path / "run")
@@ -96,6 +99,32 @@ def test_shards_of_another_model_are_not_mixed_in(run, tmp_path, capsys):
     assert "with other settings (model); choose a new folder or --overwrite" in capsys.readouterr().err
     assert command(run, "--out", out, "--split", "test", "--shard", 100, "--overwrite") == 0
     assert np.abs(arrays(out / "shard-00000.npz")["codes"] - found[0]["codes"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("out", ["codes", "codes.npz"])
+def test_two_at_once_do_not_mix(run, tmp_path, monkeypatch, capsys, out):
+    real, codes = code_shards.encode_images, []
+
+    def encode_images(model, images, **settings):
+        if len(images) > 1 and not codes:
+            codes.append(command(run, "--out", tmp_path / out, "--split", "test", "--overwrite", "--shard", 90))
+        return real(model, images, **settings)
+
+    monkeypatch.setattr(code_shards, "encode_images", encode_images)
+    assert command(run, "--out", tmp_path / out, "--split", "test", "--shard", 100) == 0
+    assert codes == [2]
+    assert "codes has been in use by process" in capsys.readouterr().err.replace(".codes.npz.shards", "codes")
+    assert [path.name for path in tmp_path.rglob(".*")] == []
+    found = [arrays(path) for path in sorted(tmp_path.rglob("*.npz"))]
+    check({key: np.concatenate([part[key] for part in found]) for key in ALWAYS}, run, ("test",))
+
+
+def test_a_folder_that_is_refused_is_not_touched(run, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/.lock").write_text("mine")
+    (tmp_path / "mine/other").write_text("mine")
+    assert command(run, "--out", tmp_path / "mine") == 2
+    assert {path.name: path.read_text() for path in (tmp_path / "mine").iterdir()} == {".lock": "mine", "other": "mine"}
 
 
 def test_a_plain_autoencoder_has_no_log_variances(tmp_path):

@@ -30,8 +30,9 @@ from ..errors import UserError
 from ..files import clear_leftovers, remove, written_beside
 from ..models import Model
 from ..pixels import PixelFormat
+from ..runs.run_folder import RunFolder
 from .encoding import encode_images
-from .shard_files import INDEX_NAME, open_shards
+from .shard_files import INDEX_NAME, check_shards, open_shards
 
 Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
@@ -87,25 +88,28 @@ def encode_to_file(
     names = {name: shards.facts.get(name, ()) for name in ("label_names", "attribute_names")}
     index = {"model": encoder_digest(model), **shards.facts, "scale": scale_facts(model) if scaled else None}
     folder = out if out.suffix == "" else out.with_name(f".{out.name}.shards")
-    open_shards(folder, index, restart=folder != out or overwrite)
-    paths = [shard_path(folder, number) for number in range(shards.num)]
-    if finished := sum(path.is_file() for path in paths):
-        _log.info("%d of %d shards are finished already", finished, len(paths))
-    num = 0
-    for number, path in watch(enumerate(paths), len(paths), "encoding"):
-        if not path.is_file():
-            split, images = shards.read(number)
-            arrays = _arrays(model, images, batch_size, scaled=scaled)
-            write_shard(path, arrays | {"split": np.full(len(images), split)})
-        num += len(_read(path, "names"))
-    if out.suffix == ".npz":
-        join_npz(paths, out, {name: np.asarray(values, np.str_) for name, values in names.items() if values})
-    elif out.suffix == ".parquet":
-        join_parquet(paths, out, **names)
+    paths, num = [shard_path(folder, number) for number in range(shards.num)], 0
+    restart = folder != out or overwrite
+    check_shards(folder, index, restart=restart)  # nothing is written into a folder that is refused
+    with RunFolder(folder).locked():
+        open_shards(folder, index, restart=restart)
+        if finished := sum(path.is_file() for path in paths):
+            _log.info("%d of %d shards are finished already", finished, len(paths))
+        for number, path in watch(enumerate(paths), len(paths), "encoding"):
+            if not path.is_file():
+                split, images = shards.read(number)
+                arrays = _arrays(model, images, batch_size, scaled=scaled)
+                write_shard(path, arrays | {"split": np.full(len(images), split)})
+            num += len(_read(path, "names"))
+        if out.suffix == ".npz":
+            join_npz(paths, out, {name: np.asarray(values, np.str_) for name, values in names.items() if values})
+        elif out.suffix == ".parquet":
+            join_parquet(paths, out, **names)
+        if folder != out:
+            clear_leftovers(folder, "shard-*", of_anyone=True)
+            for path in (*paths, folder / INDEX_NAME):
+                remove(path)
     if folder != out:
-        clear_leftovers(folder, "shard-*", of_anyone=True)
-        for path in (*paths, folder / INDEX_NAME):
-            remove(path)
         with contextlib.suppress(OSError):  # the user's if it is not empty
             folder.rmdir()
     return num

@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, FiniteFloat, PositiveInt, ValidationError
 
 from ..errors import UserError
 from ..files import is_leftover, read_bytes, read_mapping, remove, write_json
+from ..runs.run_folder import LOCK
 
 INDEX_NAME = "index.json"
 STATISTICS_NAME = "statistics.json"
@@ -55,16 +56,27 @@ class Statistics(BaseModel):
     std: list[_Variance]
 
 
-def open_shards(
-    folder: Path, index: Mapping[str, Any], *, restart: bool, latents: tuple[str, tuple[int, int]] | None = None
-) -> None:
+def open_shards(folder: Path, index: Mapping[str, Any], **options: Any) -> None:
     """Prepare a folder for the shards whose content ``index`` (JSON-able) determines; finished ones of it stay.
 
-    With ``restart`` our files of something else are removed. ``latents`` is the digest of latents, and which process
-    (r, n) writes them: each removes only its own, as others may already have written theirs. Raises UserError, and
-    changes nothing, if other things are in the folder; or if it cannot be written.
+    With ``restart`` our files of something else are removed. Options and errors as `check_shards`.
+    """
+    for path in check_shards(folder, index, **options):  # .json first: without it a shard counts as unfinished
+        remove(path)
+    if read_mapping(folder / INDEX_NAME) != json.loads(json.dumps(index)):
+        write_json(folder / INDEX_NAME, index)
+
+
+def check_shards(
+    folder: Path, index: Mapping[str, Any], *, restart: bool, latents: tuple[str, tuple[int, int]] | None = None
+) -> list[Path]:
+    """Return the files in a folder that are of something else than ``index`` and would be removed with ``restart``.
+
+    ``latents`` is the digest of latents, and which process (r, n) writes them: each removes only its own, as others may
+    already have written theirs. Raises UserError if other things are in the folder.
     """
     present = sorted(folder.iterdir()) if folder.is_dir() else []  # before another process writes an index
+    present = [path for path in present if path.name != LOCK]
     before, index = read_mapping(folder / INDEX_NAME), json.loads(json.dumps(index))
     if not _is_index(before) and (before or not all(map(is_leftover, present))):
         raise UserError(f"folder {folder} contains other files; choose a new one")
@@ -86,10 +98,7 @@ def open_shards(
     if restart and read_mapping(folder / STATISTICS_NAME).get("of") != of:
         stale += [path for path in [folder / FOR_TRAINERS] if _is_for_trainers(path)]
         stale.append(folder / STATISTICS_NAME)
-    for path in stale:  # .json first: without it a shard counts as unfinished
-        remove(path)
-    if before != index:
-        write_json(folder / INDEX_NAME, index)
+    return stale
 
 
 def latents_path(folder: Path, number: int) -> Path:
