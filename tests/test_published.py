@@ -262,7 +262,7 @@ CONFIG = {"_class_name": "AutoencoderKL", **SMALL}
         ({"norm_num_groups": 3}, "groups 3 does not divide"),
         ({"block_out_channels": []}, "block_out_channels"),
         ({"block_out_channels": [10**9, 8]}, "block_out_channels"),
-        ({"sample_size": 10**6}, "sample_size"),
+        ({"sample_size": 10**6}, "sample_size: 1000000 is not allowed"),
         ({"scaling_factor": 0.0}, "scaling_factor"),
         ({"layers_per_block": 2}, "do not fit its networks: missing encoder.stage1.block2"),
         ({"block_out_channels": [4096, 65536]}, "of another shape"),  # refused before it takes memory

@@ -111,7 +111,8 @@ def explain(error: ValidationError, names: Sequence[str]) -> str:
         return _unknown(name, names)
     if first["type"] == "missing":
         return f"{name}: missing; give it a value"
-    return f"{name}: {reason(error)}"
+    own = ".".join(part for part in name.split(".") if part.isidentifier())  # without pydantic's "constrained-int"
+    return f"{own}: {reason(error)}"
 
 
 def reason(error: ValidationError) -> str:
