@@ -26,10 +26,8 @@ _live: set[Path] = set()  # what this process is writing
 _UNFINISHED = re.compile(r"\.(?P<stem>.+)\.(?P<pid>\d+)(-(?P<host>[0-9a-f]{8}))?\.(?P<what>part|before)(\.[^.]+)?")
 OF_A_DISK = {
     getattr(errno, name, None)
-    for name in (
-        "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ENAMETOOLONG", "ESTALE", "EMFILE", "ENFILE",
-        "EISDIR", "ENOTDIR", "ELOOP",
-    )
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ENAMETOOLONG", "ESTALE", "EMFILE", "ENFILE",
+                 "EISDIR", "ENOTDIR", "ELOOP")
 }  # fmt: skip
 """Numbers of errors that are the disk's or the system's, not ours."""
 

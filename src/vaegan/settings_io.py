@@ -1,4 +1,4 @@
-"""Settings in and out: overrides by dotted name, YAML files, errors in one line.
+"""Settings in and out: overrides by dotted name, YAML files, numbers of the environment, errors in one line.
 
 A setting's name is its path in `Config`, such as ``loss.kl_weight``; hyphens count as underscores. Values go through
 pydantic's normal (lax) mode: text such as ``1e-3``, which is no number in YAML, becomes one.

@@ -28,8 +28,7 @@ SUFFIXES = (
 )  # fmt: skip
 TYPES = "PNG, JPEG, WebP, BMP, GIF, PPM, AVIF, HEIC or TIFF"
 MAX_CHANNELS = 1024
-TIFF_VERSION = 2
-"""Raise it when TIFFs begin to be read as other numbers; 1 left those of 16 bits whose white is zero as they are."""
+TIFF_VERSION = 2  # raise it when TIFFs begin to be read as other numbers; 1 did not invert 16 bits whose white is zero
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 for _library in ("PIL", "tifffile"):  # damaged files are named by us, each once

@@ -57,10 +57,7 @@ class Statistics(BaseModel):
 
 
 def open_shards(folder: Path, index: Mapping[str, Any], **options: Any) -> None:
-    """Prepare a folder for the shards whose content ``index`` (JSON-able) determines; finished ones of it stay.
-
-    With ``restart`` our files of something else are removed. Options and errors as `check_shards`.
-    """
+    """Prepare a folder for shards: write the index, and remove the files that `check_shards` returns."""
     for path in check_shards(folder, index, **options):  # .json first: without it a shard counts as unfinished
         remove(path)
     if read_mapping(folder / INDEX_NAME) != json.loads(json.dumps(index)):
@@ -70,10 +67,10 @@ def open_shards(folder: Path, index: Mapping[str, Any], **options: Any) -> None:
 def check_shards(
     folder: Path, index: Mapping[str, Any], *, restart: bool, latents: tuple[str, tuple[int, int]] | None = None
 ) -> list[Path]:
-    """Return the files in a folder that are of something else than ``index`` and would be removed with ``restart``.
+    """Return our files in a folder that are of something else than what ``index`` (JSON-able) determines.
 
-    ``latents`` is the digest of latents, and which process (r, n) writes them: each removes only its own, as others may
-    already have written theirs. Raises UserError if other things are in the folder.
+    Without ``restart`` these are refused. ``latents`` is the digest of latents, and which process (r, n) writes them:
+    each removes only its own, as others may have written theirs. UserError if other things are in the folder.
     """
     present = sorted(folder.iterdir()) if folder.is_dir() else []  # before another process writes an index
     present = [path for path in present if path.name != LOCK]

@@ -27,7 +27,6 @@ from ..version import __version__
 from .published import description_of, own_names
 
 FORMAT = 1
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class _Facts(BaseModel):
@@ -125,10 +124,11 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
     with _weights_errors(path):
         saved: dict[str, Tensor] = safetensors.torch.load_file(path)
     tensors = {own: saved[name] for name, own in _own_names(path, saved, wanted).items()}
-    is_fit = {name: tensor.dtype in (*_FLOATS, wanted[name].dtype) for name, tensor in tensors.items()}
-    _refuse(folder, {"of a type other than 16, 32 or 64-bit floats": [name for name in tensors if not is_fit[name]]})
-    own = ((name, tensor.to(wanted[name].dtype)) for name, tensor in tensors.items())  # 1e300 is no float32
-    _refuse(folder, {"not finite": [name for name, tensor in own if not tensor.isfinite().all()]})
+    floats = [name for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.element_size() > 1]
+    others = [name for name in tensors if name not in floats and tensors[name].dtype != wanted[name].dtype]
+    own = {name: tensors[name].to(wanted[name].dtype).isfinite().all() for name in floats}  # 1e300 is no float32
+    problems = {"of a type other than 16, 32 or 64-bit floats": others, "not finite": [n for n in own if not own[n]]}
+    _refuse(folder, problems)
     return tensors
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ...config import DataSettings
 from ...errors import UserError
-from ...files import expanded, read_bytes, written_beside
+from ...files import expanded, read_bytes, write_text, written_beside
 from ...progress import Beat
 from ..cache import cache_folder
 from ..dataset import Positions, hashed_split, uniform
@@ -116,8 +116,7 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> P
         log.info("%s does not list all of these shards; counting their images instead", shown(at))
         return None
     if is_new:
-        with written_beside(copy) as beside:
-            beside.write_bytes(content)
+        write_text(copy, json.dumps(json.loads(content)))
     return np.array(counts, np.int64)
 
 

@@ -211,11 +211,9 @@ def _open_http(url: str) -> _Content:
         except requests.RequestException as error:
             raise passing(error) from None
 
-    def unread(response: requests.Response, **_: object) -> None:  # else requests reads the whole body of a redirect
-        if response.is_redirect:
-            response.close()
-
-    how: Any = {"timeout": (_CONNECT, _READ), "headers": {"Accept-Encoding": "identity"}, "hooks": {"response": unread}}
+    # A redirect is closed at once: requests would read its whole body.
+    hooks: Any = {"response": lambda response, **_: response.close() if response.is_redirect else None}
+    how: Any = {"timeout": (_CONNECT, _READ), "headers": {"Accept-Encoding": "identity"}, "hooks": hooks}
     try:
         response = requests.get(url, stream=True, **how)
     except (requests.RequestException, ValueError) as error:  # ValueError: of what is no address
