@@ -135,7 +135,7 @@ def test_only_missing_files_are_downloaded_from_the_first_address_that_answers(t
 
 def test_downloaded_to_the_home_folder_from_the_mirror(tmp_path, server, monkeypatch):
     monkeypatch.setenv("VAEGAN_MIRROR", f"{server}/")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     check(opened(small("http://127.0.0.1:9", tmp_path / "served" / "mnist")))
     assert (tmp_path / "home" / ".cache" / "vaegan" / "mnist" / f"{NAMES[0]}.gz").is_file()
 
