@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from vaegan.data.dataset import ImageSet
 from vaegan.distributed import share_of_work
 from vaegan.errors import UserError
+from vaegan.latent import latent_shards
 from vaegan.latent.code_shards import set_shards
 from vaegan.latent.latent_shards import channel_moments, encode_to_shards, merged_moments, statistics_of
 from vaegan.models import Model, load
@@ -179,6 +180,24 @@ def test_what_is_of_something_else_is_refused_or_replaced(model, make_model, tmp
     encode_to_shards(model, shards(size=32), tmp_path / "new")
     new = content(tmp_path / "new")
     assert {name: (tmp_path / name).read_bytes() for name in new} == new
+
+
+def test_of_two_that_overwrite_at_once_the_second_stays(model, tmp_path, monkeypatch):
+    encode_to_shards(model, shards(), tmp_path / "alone", dtype="bf16")
+    real, began = latent_shards.latents_of, []
+
+    def latents_of(*arguments, **settings):
+        began.append(len(began))
+        if len(began) == 2:  # in the second shard of the first
+            encode_to_shards(model, shards(), tmp_path / "both", dtype="bf16", overwrite=True)
+        return real(*arguments, **settings)
+
+    monkeypatch.setattr(latent_shards, "latents_of", latents_of)
+    with pytest.raises(
+        UserError, match=r"another command has started to write other codes into .*both; choose another"
+    ):
+        encode_to_shards(model, shards(), tmp_path / "both", overwrite=True)
+    assert content(tmp_path / "both") == content(tmp_path / "alone")
 
 
 def test_half_a_shard_is_made_again(model, tmp_path):

@@ -91,6 +91,8 @@ def encode_to_shards(
             tensors["labels"] = torch.from_numpy(np.array(images.labels, np.int64))
         tensors["names"] = torch.frombuffer(bytearray("\n".join(images.names).encode()), dtype=torch.uint8)
         path = latents_path(folder, number)
+        if read_mapping(folder / INDEX_NAME) != json.loads(json.dumps(index)):
+            raise UserError(f"another command has started to write other codes into {folder}; choose another --out")
         with written_beside(path) as beside:
             beside.write_bytes(safetensors.torch.save(tensors, {MARK: digest}))
         facts = {"of": digest, "shard": number, "split": split, "images": len(images), **moments}
