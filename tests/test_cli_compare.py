@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 import re
 import shutil
 import statistics
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 from scipy import stats
 
 from vaegan.cli import main
@@ -169,17 +174,54 @@ def test_the_page_shows_the_same(found, all_of_them):
     for name in ("AE", "VAE", "GAN", "VAE_Dis_l", "VAE/GAN"):
         assert f'<th scope="col">{name}</th>' in page
     assert re.findall(r"(?:src|href)=\"(?!data:|#)", page) == []
-    assert len(re.findall(r'<img [^>]*alt="Images of', page)) == 1 + 4 + 5 + 4 + 1  # originals ..., samples
+    assert len(re.findall(r'<img [^>]*alt="Images of', page)) == 1 + 4 + 4 + 5 + 4 + 1  # originals ..., worst, samples
     sections = re.findall(r'<section id="([\w-]+)"', page)
     assert sections == ["reconstructions", "samples", "summary", "details"]
     unfolded = page.split('<section id="details"')[0]
-    assert len(re.findall(r'<img [^>]*alt="Images of', unfolded)) == 1 + 4 + 5  # no samples of single priors
+    assert len(re.findall(r'<img [^>]*alt="Images of', unfolded)) == 1 + 4 + 4 + 5  # no samples of single priors
     header = page.split("</header>")[0]
     assert "9 held-out images are too few to conclude by Fréchet distance; take 250 (training" in header
     assert "clear wins: " in header
     marked = sum(bool(row["best"]) for rows in found["figures"].values() for row in rows.values())
     assert 0 < marked <= page.count("★") - 1
     assert str(all_of_them.parent) not in page
+
+
+def test_the_page_shows_where_the_errors_lie(all_of_them, runs, data):
+    """Maps of all models have one scale; the images that a model reconstructs worst come first."""
+    page, errors = all_of_them.read_text(), {}
+    x = torch.from_numpy(data.test.images).movedim(-1, 1) / 255
+    for name, run in {"AE": "ae", "VAE": "vae", "VAE_Dis_l": "vae-dis-l"}.items():
+        errors[name] = (load(runs / run).reconstruct(x) - x).square()
+    both = [(load(runs / f"vaegan-{seed}").reconstruct(x) - x).square() for seed in (0, 1)]
+    errors["VAE/GAN"] = torch.stack(both).mean(0)
+    maps = {name: each.mean((0, 1)) for name, each in errors.items()}
+    peak = max(float(each.max()) for each in maps.values())
+    assert f"over 9 held-out images (and all runs of a model). One scale for all: black is 0, white {peak:.3g}." in page
+    for name, each in maps.items():
+        assert (
+            f"<figcaption>{name}: mean {float(each.mean()):.3g}, highest {float(each.max()):.3g}</figcaption>" in page
+        )
+        tiles = pixels_of(page, f"Errors of {name}")[2:-2, 2:-2]
+        assert tiles.shape == (200, 200)
+        assert np.abs(tiles[::25, ::25] - each.numpy() / peak * 255).max() < 0.51
+    strips = page.split("The 8 images of highest MSE of each model, above their reconstructions.")[0].split("<figure")[
+        -1
+    ]
+    worst, side = pixels_of(strips, "Images of VAE"), 8 * 7
+    order = errors["VAE"].mean((1, 2, 3)).argsort(descending=True)
+    for i, row in enumerate(order[:8]):
+        left = 2 + i * (side + 2)
+        original, below = (worst[top : top + side : 7, left : left + side : 7] for top in (2, side + 4))
+        assert np.array_equal(original, data.test.images[row, :, :, 0])
+        assert np.abs(below / 255 - load(runs / "vae").reconstruct(x)[row, 0].numpy()).max() < 0.003
+
+
+def pixels_of(page, alt):
+    """The pixels of the first picture of a page with this description."""
+    (uri, *_) = re.findall(rf'<img src="data:image/png;base64,([^"]+)"[^>]* alt="{re.escape(alt)}"', page)
+    with Image.open(io.BytesIO(base64.b64decode(uri))) as picture:
+        return np.asarray(picture, float)
 
 
 def test_the_page_fits_any_window_and_asks_for_nothing(new_page, all_of_them):

@@ -70,6 +70,25 @@ def test_a_group_is_named_after_what_its_runs_share():
     assert group_names([group("1", "2"), group("b")]) == ["VAE/GAN 1", "VAE/GAN b"]
 
 
+@pytest.mark.parametrize(
+    ("start", "parts", "name"),
+    [
+        (
+            "diffusers:owner/sd-vae",
+            ("decoder", "discriminator"),
+            "VAE/GAN (decoder fine-tuned from diffusers:owner/sd-vae)",
+        ),
+        ("diffusers:/far/away/pipeline/vae", ("decoder",), "VAE/GAN (decoder fine-tuned from diffusers:pipeline/vae)"),
+        ("runs/base", (), "VAE/GAN (fine-tuned from runs/base)"),
+        (None, (), "VAE/GAN"),
+    ],
+)
+def test_a_fine_tuned_model_is_named_after_what_it_starts_from(start, parts, name):
+    model = SimpleNamespace(kind="vaegan", info={})
+    config = config_for("digits", {"init_from": start, "train.parts": parts} if start else {})
+    assert group_names([[SimpleNamespace(name="a", config=config, model=lambda: model)]]) == [name]
+
+
 @pytest.mark.parametrize(("images", "name"), [(160, "AE (pre-training of VAE/GAN)"), (161, "VAE/GAN")])
 def test_a_model_whose_training_ended_in_pretraining_is_named_so(images, name):
     model = SimpleNamespace(kind="vaegan", info={"images": images, "pretrain_images": 160})

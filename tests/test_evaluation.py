@@ -157,6 +157,8 @@ def test_published_networks_measure_reconstructions_too(data, tmp_path):
     for bound in ("value", "low", "high"):  # these features are those of the extractor
         assert found["frechet_inception"][bound] == pytest.approx(found["frechet_distance"][bound], rel=1e-6)
     assert report["published"] == {"lpips": "of pixels", "inception": "of pixels"}
+    error_map = values.pop("error_map")
+    torch.testing.assert_close(error_map, (model.reconstruct(x) - x).square().double().mean((0, 1)))
     assert all(row.shape == (150,) for row in values.values())
     assert found["mse_smooth"]["value"] > 0
     without = evaluate(model, data, **options)

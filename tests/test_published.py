@@ -15,6 +15,9 @@ from torch import nn
 import vaegan
 from vaegan.errors import UserError
 from vaegan.exporting import export_model
+from vaegan.models.published import diffusers_name
+from vaegan.objectives import Noise
+from vaegan.objectives.autoencoder import AutoencoderObjective
 from vaegan.runs.locate import locate, run_name
 
 SMALL = {
@@ -80,6 +83,31 @@ def test_outputs_equal_those_of_diffusers(name, dtype, atol, tmp_path):
     factor = c.scaling_factor / torch.tensor(c.latents_std or [1.0]).view(-1, 1, 1)
     torch.testing.assert_close(ours.latents(x), (posterior.mean - shift) * factor, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours.decode_latents(ours.latents(x)), decoded.clamp(0, 1), atol=1e-5, rtol=1e-5)
+
+
+def test_extreme_log_variances_are_those_of_diffusers(tmp_path):
+    """Cut to the same range, in the KL and in the codes that are drawn, without gradients beyond it."""
+    theirs = save(tmp_path)
+    with torch.no_grad():
+        theirs.quant_conv.weight[2:] *= 40
+        theirs.quant_conv.bias[2:] = torch.tensor([20.0, -30.0])
+    theirs.double().save_pretrained(tmp_path)
+    ours = vaegan.load(f"diffusers:{tmp_path}").double()
+    x, eps = 2 * torch.rand(2, *ours.image_shape).double() - 1, torch.randn(2, *ours.code_shape).double()
+    posterior = theirs.encode(x).latent_dist
+    for channel, end in enumerate((20.0, -30.0)):
+        assert 0.1 < (posterior.logvar[:, channel] == end).double().mean() < 0.9
+    y = theirs.decode(posterior.mean + posterior.std * eps).sample
+    loss = 0.5 * (x - y).square().sum() / 2 + 1e-6 * posterior.kl().mean()
+    loss.backward()
+    step = AutoencoderObjective(ours.encoder, ours.decoder, kl_weight=1e-6).step(x, Noise(eps.flatten(1), eps, eps, 0))
+    torch.testing.assert_close(step.losses["encoder"]["kl"], posterior.kl().detach().mean())
+    of_theirs = {name: weight.grad for name, weight in theirs.named_parameters()}
+    for part, gradients in step.gradients.items():
+        names = [f"{part}.{name}" for name, _ in getattr(ours, part).named_parameters()]
+        for name, gradient in zip(names, gradients, strict=True):
+            grad = of_theirs[diffusers_name(name)]
+            torch.testing.assert_close(gradient, grad, rtol=1e-6, atol=1e-10)  # some are 0
 
 
 @pytest.mark.parametrize("name", SHAPES)

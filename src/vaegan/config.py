@@ -303,7 +303,7 @@ class LossSettings(Settings):
     """Share of the run, after `adversarial_start`, in which the discriminator trains alone."""
     balance: PositiveFloat | None = None
     """Rescale the adversarial loss in each step so that its gradient norm at the decoder is this multiple of that of
-    gamma * L_llike (Esser et al., arXiv:2012.09841); default: no rescaling."""
+    gamma * L_llike (Esser et al., arXiv:2012.09841), in each micro-batch and process alone; default: no rescaling."""
     balance_at: Literal["images", "last-layer"] = "images"
     """Where to compare the gradient norms: at the decoder's images, or at the weight of its last layer."""
     adversarial: Literal["minimax", "non-saturating", "hinge"] = "minimax"

@@ -40,7 +40,9 @@ class ComparedModel:
 
     name: str
     runs: Sequence[MeasuredRun]
-    values: Mapping[str, Tensor] = field(default_factory=dict)  # of each reconstruction, `(N,)`, means over the runs
+    values: Mapping[str, Tensor] = field(
+        default_factory=dict
+    )  # of reconstructions, see `on_values` of `evaluate`; means over runs
     is_published: bool = False
 
 

@@ -80,13 +80,16 @@ def reconstruction_figures(
 ) -> Figures:
     """Return figures of the reference's images, encoded and decoded; UserError without an encoder or a decoder.
 
-    ``on_values`` is called with the numbers of each image, `(N,)` by name.
+    ``on_values`` is called with the numbers of each image, `(N,)` by name, and 'error_map' `(H, W)`: the squared error
+    of each pixel, the mean over all images and their channels.
     """
-    c, published = model.condition_of(real.images), real.published
+    c, published, world = model.condition_of(real.images), real.published, real.world
+    squares = torch.zeros(real.data.image_shape[1:], dtype=torch.float64)
 
     def row(x: Tensor, x_tilde: Tensor) -> Row:
         of_x, of_x_tilde = real.extractor.features(torch.cat([x, x_tilde]), batch_size=real.batch_size).chunk(2)
         errors = {"mse": mean_squared_error(x_tilde, x), "psnr": psnr(x_tilde, x), "ssim": ssim(x_tilde, x)}
+        squares.add_((x_tilde.double() - x.double()).square().mean(1).sum(0))
         errors["mse_edges"], errors["mse_smooth"] = errors_by_slope(x_tilde, x)
         errors["feature_distance"] = mean_squared_error(of_x_tilde, of_x)
         if "lpips" in published:
@@ -96,13 +99,15 @@ def reconstruction_figures(
             errors["inception"] = published["inception"].features(both).unflatten(0, (-1, 2))
         return errors | _sharpness(x_tilde) | {"features": of_x_tilde}
 
-    pairs = reconstructions_of(model, real.images, real.batch_size, c, real.world)
-    values = real.world.gathered(itertools.starmap(row, pairs))
+    pairs = reconstructions_of(model, real.images, real.batch_size, c, world)
+    values = world.gathered(itertools.starmap(row, pairs))
+    error_map = squares.to(world.device) * world.size / len(real.images)
+    world.average_([error_map])
     features, figures = values.pop("features"), {}
     if "inception" in values:
         of_x_tilde, of_x = values.pop("inception").unbind(1)
         figures["frechet_inception"] = frechet_interval(of_x_tilde, Moments(of_x), seed=real.seed)
-    on_values(values)
+    on_values(values | {"error_map": error_map.cpu()})
     return _means(values, real.seed) | figures | _distribution(features, real)
 
 

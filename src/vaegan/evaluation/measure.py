@@ -57,7 +57,7 @@ def evaluate(
         cache: folder for trained extractors and features of real images; ``~/.cache/vaegan`` if None.
         world: of the processes that share the work; all get the same figures, whatever their number.
         published: networks that measure reconstructions, too, see `metrics.extractors.features.open_published`.
-        on_values: called with numbers `(N,)` of the reconstructions by name, one for each image.
+        on_values: called with numbers `(N,)` of the reconstructions by name; see `reconstruction_figures`.
 
     Returns:
         JSON-able: 'model', 'data', 'extractor', 'published', 'seed'; figures (see `metrics.figures.Figure`) by name

@@ -50,9 +50,8 @@ def outputs_of(autoencoder: Any, model: Model, part: str, x: Tensor) -> tuple[Te
     with torch.no_grad():
         if part == "decoder":
             return (((autoencoder.decode(model.maps(x)).sample + 1.0) / 2.0).clamp(0.0, 1.0),)
-        moments: Tensor = autoencoder.encode(2.0 * x - 1.0).latent_dist.parameters
-    mu, logvar = moments.flatten(1).chunk(2, 1)
-    return mu, logvar
+        posterior = autoencoder.encode(2.0 * x - 1.0).latent_dist
+    return posterior.mean.flatten(1), posterior.logvar.flatten(1)
 
 
 def _config(model: Model) -> dict[str, Any]:

@@ -52,11 +52,19 @@ class _Layers(nn.Sequential):
 
 
 class Encoder(_Layers):
-    """Layers that end in ``(B, 2 Z)``, which are mu and logvar, or in ``(B, Z)`` if not variational."""
+    """Layers that end in ``(B, 2 Z)``, which are mu and logvar, or in ``(B, Z)`` if not variational.
 
-    def __init__(self, layers: Mapping[str, nn.Module], variational: bool = True) -> None:
+    Log variances outside of ``logvar_range``, if there is one, are cut to its ends and get no gradient.
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, nn.Module],
+        variational: bool = True,
+        logvar_range: tuple[float, float] | None = None,
+    ) -> None:
         super().__init__(layers)
-        self.variational = variational
+        self.variational, self.logvar_range = variational, logvar_range
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor] | Tensor:
         """Return ``(mu, logvar)``, each ``(B, Z)``, of images ``(B, C, H, W)``; ``z`` if not variational."""
@@ -64,7 +72,7 @@ class Encoder(_Layers):
         if not self.variational:
             return codes
         mu, logvar = codes.chunk(2, dim=1)
-        return mu, logvar
+        return mu, logvar if self.logvar_range is None else logvar.clamp(*self.logvar_range)
 
 
 class Decoder(_Layers):

@@ -35,6 +35,8 @@ from .recompute import Recomputable
 from .resample import DownConv2d, UpConv2d
 
 LATENTS = ("vector", "map")
+LOGVAR_RANGE = -30.0, 20.0
+"""Of codes that are maps, as in Rombach et al.'s code and diffusers (`DiagonalGaussianDistribution`)."""
 
 
 class NormSiLU(nn.GroupNorm):
@@ -131,7 +133,7 @@ class ResidualEncoder(Encoder):
             layers["flatten"] = Flatten()
             layers |= dense_blocks(features, hidden, "group", "silu", "norm-first", dropout)
             layers["head"] = nn.Linear((features, *hidden)[-1], outputs)
-        super().__init__(layers, variational)
+        super().__init__(layers, variational, LOGVAR_RANGE if latent == "map" else None)
 
 
 class ResidualDecoder(Decoder):

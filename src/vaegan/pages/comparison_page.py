@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from ..config import KINDS
 from ..errors import UserError
 from ..evaluation.comparison import FigureGroup
-from ..report.grid import Bytes
+from ..report.grid import Bytes, grid
 from ..runs.compared_runs import Comparison
 from ..runs.opened import OpenedRun
 from ..views.reconstructions import reconstructions
@@ -15,9 +17,9 @@ from ..views.view import View
 from . import comparison_tables as tables
 from .comparison_tables import head_of, summary_groups, summary_rows
 from .content import Block, Cell, Facts, Fold, Matrix, Note, Section
-from .render import named_strips, render_page
+from .render import named_strips, picture, render_page
 
-NUM_ORIGINALS = 12
+NUM_ORIGINALS, NUM_WORST = 12, 8
 NUM_SAMPLES, LINES = 24, 2
 _ABOUT = {
     "samples": "As many samples of each model as the real-data baseline has training images.",
@@ -73,8 +75,9 @@ def _sections(comparison: Comparison, seed: int) -> list[Section]:
 
 
 def _pictures(comparison: Comparison, group: FigureGroup, seed: int) -> list[Block]:
-    make = _samples(comparison, group.prior, seed) if group.of == "samples" else _reconstructions(comparison, seed)
-    return [make, *_missing(comparison, group)]
+    if group.of == "samples":
+        return [_samples(comparison, group.prior, seed), *_missing(comparison, group)]
+    return [_reconstructions(comparison, seed), *_missing(comparison, group), *_errors(comparison, seed)]
 
 
 def _details(comparison: Comparison, group: FigureGroup, seed: int, is_pictured: bool) -> Fold:
@@ -104,7 +107,29 @@ def _reconstructions(comparison: Comparison, seed: int) -> Block:
     images = comparison.data.test.some(NUM_ORIGINALS, seed)
     caption = f"{len(images)} held-out images, and each model's reconstructions of them."
     rows = {"original": comparison.runs[0][0].shown(comparison.runs[0][0].originals(images))}
-    return _strips(comparison, rows, lambda run: _shown(comparison, reconstructions(run, images)), caption)
+    return _strips(comparison, rows, lambda run: _shown(comparison, reconstructions(run, images)).pictures[0], caption)
+
+
+def _errors(comparison: Comparison, seed: int) -> list[Block]:
+    """Return the mean errors of each model by pixel, in one scale, and the images that it reconstructs worst."""
+    maps = {model.name: model.values["error_map"] for model in comparison.models if model.values}
+    num, peak = comparison.models[0].runs[0].evaluation["data"]["num"], max(float(each.max()) for each in maps.values())
+    scale = f"One scale for all: black is 0, white {peak:.3g}"
+    about = f"Where the errors lie: MSE of each pixel over {num:,} held-out images (and all runs of a model). {scale}."
+    blocks: list[Block] = [Note(about)]
+    for name, each in maps.items():
+        pixels = (each / (peak or 1.0) * 255).round().numpy().astype(np.uint8)[None, :, :, None]
+        caption = f"{name}: mean {float(each.mean()):.3g}, highest {float(each.max()):.3g}"
+        blocks.append(picture(grid(pixels, scale=max(1, 200 // max(each.shape))), f"Errors of {name}", caption))
+    rows, images = {}, comparison.data.test.some(num, seed)
+    for model, runs in zip(comparison.models, comparison.runs, strict=True):
+        if model.values:
+            worst = model.values["mse"].argsort(descending=True, stable=True)[:NUM_WORST]
+            view = _shown(comparison, reconstructions(runs[0], images.take(worst.numpy())))
+            assert view.original_pictures is not None
+            rows[model.name] = np.concatenate([view.original_pictures[0], view.pictures[0]])
+    caption = f"The {min(num, NUM_WORST)} images of highest MSE of each model, above their reconstructions."
+    return [*blocks, named_strips(rows, caption + _first_of_several(comparison), lines=2)]
 
 
 def _samples(comparison: Comparison, prior: str, seed: int) -> Block:
@@ -113,16 +138,14 @@ def _samples(comparison: Comparison, prior: str, seed: int) -> Block:
     def make(run: OpenedRun) -> Bytes:
         if run.model().image_shape != comparison.data.image_shape:
             raise UserError("samples have the model's own size")
-        return _shown(comparison, samples(run, NUM_SAMPLES, seed, prior or None))
+        return _shown(comparison, samples(run, NUM_SAMPLES, seed, prior or None)).pictures[0]
 
     return _strips(comparison, {}, make, caption, LINES)
 
 
-def _shown(comparison: Comparison, view: View) -> Bytes:
-    """Return the images of a view with the bands of the first run."""
-    bands = comparison.runs[0][0].shown.bands
-    images: Bytes = replace(view, shown=replace(view.shown, bands=bands)).pictures[0]
-    return images
+def _shown(comparison: Comparison, view: View) -> View:
+    """Return a view with the bands of the first run."""
+    return replace(view, shown=replace(view.shown, bands=comparison.runs[0][0].shown.bands))
 
 
 def _strips(
@@ -134,9 +157,12 @@ def _strips(
             rows[model.name] = make(runs[0])
         except UserError:  # a note says what is missing
             continue
-    if any(len(model.runs) > 1 for model in comparison.models):
-        caption += " Where a model has several runs, the first is shown."
-    return named_strips(rows, caption, lines)
+    return named_strips(rows, caption + _first_of_several(comparison), lines)
+
+
+def _first_of_several(comparison: Comparison) -> str:
+    several = any(len(model.runs) > 1 for model in comparison.models)
+    return " Where a model has several runs, the first is shown." if several else ""
 
 
 def _runs(comparison: Comparison) -> Fold:

@@ -23,10 +23,10 @@ from ..evaluation.measure import FORMAT, evaluate
 from ..evaluation.reference import open_real_images, priors_of
 from ..kinds import ended_in_pretraining
 from ..metrics.extractors.features import FeatureExtractor
-from ..models import Model
 from ..settings_io import load_yaml
 from ..training.profiling import cost_of
 from ..training.resuming import MAY_CHANGE, OF_PLATEAUS
+from .locate import PUBLISHED
 from .locate import published as published_place
 from .opened import OpenedRun
 from .run_folder import EVALUATION, MODEL, SETTINGS
@@ -185,7 +185,7 @@ def stage_of(run: OpenedRun) -> Stage:
 
 def group_names(groups: Sequence[Sequence[OpenedRun]]) -> list[str]:
     """Return a name of each group: its kind, with recipe or run only where kinds are the same."""
-    kinds = [_kind_of(group[0].model()) for group in groups]
+    kinds = [_kind_of(group[0]) for group in groups]
     pairs = list(zip(kinds, groups, strict=True))
     recipes = [f"{kind} {group[0].config.recipe}" if group[0].config else kind for kind, group in pairs]
     runs = [f"{kind} {_common_start([run.name for run in group])}" for kind, group in pairs]
@@ -196,9 +196,18 @@ def group_names(groups: Sequence[Sequence[OpenedRun]]) -> list[str]:
     ]
 
 
-def _kind_of(model: Model) -> str:
+def _kind_of(run: OpenedRun) -> str:
+    """Return the kind of a run's model, and what it was fine-tuned from: its last folders, or its id on the hub."""
+    model, start = run.model(), run.config.init_from if run.config else None
     title = KINDS[model.kind].title
-    return f"AE (pre-training of {title})" if ended_in_pretraining(model.info) else title
+    if ended_in_pretraining(model.info):
+        return f"AE (pre-training of {title})"
+    if start is None or run.config is None:
+        return title
+    prefix = PUBLISHED if published_place(start) is not None else ""
+    place = prefix + "/".join(Path(start.removeprefix(prefix)).parts[-2:])
+    what = "decoder fine-tuned" if run.config.is_frozen("encoder") else "fine-tuned"
+    return f"{title} ({what} from {place})"
 
 
 def _common_start(names: Sequence[str]) -> str:
