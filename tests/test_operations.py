@@ -66,6 +66,21 @@ def test_new_tensors_are_counted_and_views_are_not() -> None:
     assert (counter.num_calls, counter.num_elements) == (3, 15 + 6 + 4)
 
 
+def test_memory_is_that_of_tensors_that_exist_at_a_time() -> None:
+    x, w = torch.randn(4, 5), torch.randn(5, 6)
+    with OperationCounter() as counter:
+        y = x @ w  # 24 numbers
+        z = torch.relu(y)
+        del y
+        assert counter.num_bytes == 4 * 24
+        view = z[:2].add_(1.0)
+        del z
+        assert counter.num_bytes == 4 * 24
+        del view
+        torch.zeros(10)
+    assert (counter.num_bytes, counter.most_bytes) == (0, 4 * 48)
+
+
 def settings_of(network: str, norm: str) -> dict[str, Any]:
     """Arguments of `build_parts`; ``norm`` is that of the discriminator."""
     if network == "mlp":

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import vaegan
+from vaegan.distributed import World
 from vaegan.metrics.extractors import learned
-from vaegan.recipes import RECIPES
+from vaegan.recipes import RECIPES, config_for
 from vaegan.settings_io import load_yaml
-from vaegan.training import profiling, snapshots
+from vaegan.training import profiling, setup, snapshots
+from vaegan.training.factories import build_model
 from vaegan.training.profiling import Work, expected_seconds, work_of_step
 
 # Seconds go by where checkpoints have hundreds of megabytes.
@@ -139,6 +143,37 @@ def test_expected_times_are_near_those_measured(name: str, images_per_second: fl
     assert expected == pytest.approx(images_per_second, rel=0.3)
 
 
+def test_options_that_save_memory_lower_its_estimate() -> None:
+    def memory(**train: Any) -> float:
+        named = {"train.batch_size": 16, **{f"train.{name}": value for name, value in train.items()}}
+        return work_of_step(config_for("conv-64", named), (3, 64, 64)).memory
+
+    least = 3 * 4 * work_of_step(RECIPES["conv-64"].config, (3, 64, 64)).parameters
+    plain, in_four, again = memory(), memory(accumulate=4), memory(checkpoint_activations=True)
+    assert plain > again > least
+    assert plain > in_four > least
+    of_an_image = (memory(batch_size=32) - plain) / 16
+    assert 1.5e6 < of_an_image < 12e6  # a map of 32 x 32, 64 wide, is 2.6e5 bytes
+
+
+def test_a_step_that_does_not_fit_is_said_before_it_is_made(monkeypatch, caplog) -> None:
+    config = config_for("conv-64", {"train.batch_size": 32})
+    model = build_model(config, (3, 64, 64))
+
+    def warnings(here: float, **named: Any) -> list[str]:
+        caplog.clear()
+        monkeypatch.setattr(setup, "memory_of", lambda device: int(here * 2**30))
+        train = config.train.model_copy(update=named)
+        setup._check_memory(config.model_copy(update={"train": train}), model, World(), torch.device("cpu"))
+        return [record.getMessage() for record in caplog.records]
+
+    (line,) = warnings(0.5)
+    assert re.match(
+        r"a training step needs at least \d\.\d GiB in float32, more than the 0\.5 GiB of this machine; ", line
+    )
+    assert warnings(64) == warnings(0.5, precision="bf16") == warnings(0.5, batch_size=2) == []
+
+
 def test_counting_draws_no_random_number() -> None:
     state = torch.get_rng_state()
     work = work_of_step(RECIPES["conv-64"].config, (3, 64, 64))
@@ -177,6 +212,7 @@ def test_the_story_of_a_recipe(command, capsys) -> None:
     assert command("recipes", "--about", "edchengg-mnist") == 0
     told = capsys.readouterr().out
     assert "for MNIST, 28x28x1; vaegan, 7,328,569 parameters; about " in told
+    assert re.search(r" on 2 cores, at least 0\.\d+ GiB in float32 \(batches of \d+\), estimates\n", told)
     assert "origin: edchengg/VAE_GAN" in told
     assert "- fixed: Dec's cancelled adversarial gradient" in told
     assert command("recipes", "--about", "edcheng-mnist") == 2

@@ -17,8 +17,8 @@ class Options(Settings):
     """List the recipes: named, complete settings that `vaegan train RECIPE` starts from."""
 
     about: Annotated[str | None, Arg("RECIPE")] = None
-    """Describe one recipe: its size and training time (estimated for two server cores; recipes for your own images
-    assume 10,000 of them unless they say otherwise), where it comes from, what differs there and why."""
+    """Describe one recipe: its size, training time (estimated for two server cores; recipes for your own images assume
+    10,000 of them unless they say otherwise) and memory, where it comes from, what differs there and why."""
 
 
 def run(options: Options) -> None:
@@ -39,11 +39,12 @@ def _description(recipe: Recipe) -> list[str]:
 
     (channels, height, width), config = recipe.image_shape, recipe.config
     seconds = expected_seconds(config, recipe.image_shape, recipe.num_images)
-    num = work_of_step(config, recipe.image_shape).parameters
+    work = work_of_step(config, recipe.image_shape)
     lines = [
         f"{recipe.name}: {recipe.summary}",
-        f"for {recipe.data}, {height}x{width}x{channels}; {config.model.kind}, {num:,} parameters; about "
-        f"{duration(seconds)} on 2 cores, an estimate",
+        f"for {recipe.data}, {height}x{width}x{channels}; {config.model.kind}, {work.parameters:,} parameters; about "
+        f"{duration(seconds)} on 2 cores, at least {work.memory / 2**30:.2g} GiB in float32 (batches of "
+        f"{config.train.batch_size}), estimates",
         f"origin: {recipe.origin}",
     ]
     for note in recipe.notes:

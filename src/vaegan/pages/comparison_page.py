@@ -138,7 +138,8 @@ def _samples(comparison: Comparison, prior: str, seed: int) -> Block:
     def make(run: OpenedRun) -> Bytes:
         if run.model().image_shape != comparison.data.image_shape:
             raise UserError("samples have the model's own size")
-        return _shown(comparison, samples(run, NUM_SAMPLES, seed, prior or None)).pictures[0]
+        images: Bytes = _shown(comparison, samples(run, NUM_SAMPLES, seed, prior or None)).pictures[0]
+        return images
 
     return _strips(comparison, {}, make, caption, LINES)
 

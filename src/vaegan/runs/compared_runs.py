@@ -198,15 +198,14 @@ def group_names(groups: Sequence[Sequence[OpenedRun]]) -> list[str]:
 
 def _kind_of(run: OpenedRun) -> str:
     """Return the kind of a run's model, and what it was fine-tuned from: its last folders, or its id on the hub."""
-    model, start = run.model(), run.config.init_from if run.config else None
-    title = KINDS[model.kind].title
-    if ended_in_pretraining(model.info):
+    info, title, config = run.model().info, KINDS[run.model().kind].title, run.config
+    if ended_in_pretraining(info):
         return f"AE (pre-training of {title})"
-    if start is None or run.config is None:
+    if config is None or (start := config.init_from) is None:
         return title
     prefix = PUBLISHED if published_place(start) is not None else ""
     place = prefix + "/".join(Path(start.removeprefix(prefix)).parts[-2:])
-    what = "decoder fine-tuned" if run.config.is_frozen("encoder") else "fine-tuned"
+    what = "decoder fine-tuned" if config.is_frozen("encoder") else "fine-tuned"
     return f"{title} ({what} from {place})"
 
 

@@ -106,6 +106,15 @@ def tune_allocator() -> None:
         libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap is not handed back
 
 
+def memory_of(device: torch.device) -> int | None:
+    """Return the bytes of the device's memory; of the machine's for a CPU, None where that is unknown."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    if device.type == "cpu" and hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None
+
+
 def computes_bf16(device: torch.device) -> bool:
     """Whether the device has bf16 arithmetic; a CPU without it emulates bf16, 10 to 100 times slower than fp32."""
     if device.type != "cpu":

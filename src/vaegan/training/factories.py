@@ -1,7 +1,7 @@
 """Settings become objects here, and nowhere else."""
 
 import contextlib
-import os
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -28,6 +28,7 @@ from ..objectives.feature_discriminator import frozen
 from ..objectives.interface import Autocast
 from ..objectives.likelihoods import Layers
 from ..schedules import Plateau
+from .device import memory_of
 from .loop import LoopSettings, Phase
 from .optimisers import make_optimiser
 
@@ -51,7 +52,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
         architecture["discriminator"] = metric.architecture["discriminator"]
     with torch.device("meta"):  # takes no memory
         needed = sum(4 * weight.numel() for weight in Model.from_architecture(architecture).parameters())
-    if hasattr(os, "sysconf") and needed > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+    if needed > (memory_of(torch.device("cpu")) or math.inf):
         raise MemoryError(f"the networks need {needed / 1e9:.0f} GB")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -1,4 +1,4 @@
-"""What a training costs: its time, estimated before it starts, and the arithmetic of its steps and images.
+"""What a training costs: its time and memory, estimated before it starts, the arithmetic of its steps and images.
 
     seconds = operations a + calls b + elements c + parameters d
 
@@ -18,7 +18,9 @@ import torch
 from ..config import PARTS, Config
 from ..models import Model
 from ..networks.parts import evaluating
+from ..networks.recompute import recompute_activations
 from ..objectives import Noise, trainable
+from ..objectives.micro_batches import accumulated_step
 from ..operations import OperationCounter, count_operations
 from ..pages.run_sections import speeds, window_seconds
 from .factories import build_objective
@@ -33,6 +35,8 @@ class Work(NamedTuple):
     calls: float  # operators that make a new tensor
     elements: float  # of the tensors they make
     parameters: float  # of all parts that are trained
+    # bytes in float32 with Adam, at the step's peak; networks of losses and what libraries add are left out
+    memory: float = 0.0
 
 
 TWO_CORES = Work(operations=1 / 900e9, calls=45e-6, elements=0.4e-9, parameters=1.5e-9)
@@ -41,7 +45,7 @@ and to steps of conv-64. `benchmarks/recipes.py` measures all recipes against it
 
 
 def work_of_step(config: Config, image_shape: tuple[int, ...], architecture: Mapping[str, Any] | None = None) -> Work:
-    """Count what a training step does on images (C, H, W).
+    """Count what a training step does on images (C, H, W), on tensors without memory.
 
     The architecture is needed where the settings do not determine it: of 'vae-dis-l', whose discriminator is another
     run's, and of conditional models.
@@ -53,12 +57,15 @@ def work_of_step(config: Config, image_shape: tuple[int, ...], architecture: Map
         model = Model.from_architecture(architecture)
         x, codes = torch.zeros(size, *image_shape), torch.zeros(size, model.latent_dim)
         noise = Noise(codes, codes, torch.zeros(3, 2, size), seed=0)
+        for part in model.parts.values() if config.train.checkpoint_activations else ():
+            recompute_activations(part)
         objective = build_objective(config, model.train(), contextlib.nullcontext)
         c = torch.zeros(size, condition_dim) if condition_dim else None
         with OperationCounter() as counter:
-            objective.step(x, noise, c=c)
+            accumulated_step(objective, config.train.accumulate, x, noise, 1.0, c, record=False)
     parameters = sum(weight.numel() for part in objective.parts.values() for weight in trainable(part))
-    return Work(counter.total, counter.num_calls, counter.num_elements, parameters)
+    held = 4 * (sum(weight.numel() for weight in model.parameters()) + 2 * parameters)  # weights, averages of Adam
+    return Work(counter.total, counter.num_calls, counter.num_elements, parameters, held + counter.most_bytes)
 
 
 def expected_seconds(

@@ -4,6 +4,7 @@
 """
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,9 +24,10 @@ from ..runs.initial import start_from
 from ..runs.run_folder import INITIAL, RunFolder
 from ..runs.trained_on import located
 from . import factories
-from .device import autocast_for, choose_form, computes_bf16, copies, describe_device, layout_of
+from .device import autocast_for, choose_form, computes_bf16, copies, describe_device, layout_of, memory_of
 from .loop import Trainer
 from .optimisers import Averages
+from .profiling import work_of_step
 from .resuming import check_same_data, recorded_pixels
 
 log = logging.getLogger("vaegan")
@@ -80,6 +82,8 @@ def set_up(
     if config.loss.perceptual != "none" or config.loss.alignment_weight:
         factories.check_losses(config, model, data.num_train)  # before networks are trained for them
         frozen = world.once_per_machine(lambda: factories.open_frozen(config, data, device), device)
+    if world.is_first:
+        _check_memory(config, model, world, device)
     config = _choose_form(config, model, data, frozen, world, device)
 
     t = config.train
@@ -99,6 +103,26 @@ def set_up(
         for part in trainer.objective.parts.values():
             part.compile()
     return Setup(config, data, model, trainer, output_model)
+
+
+SMALL_BATCH = 2**17
+"""Numbers of a process's images in a step up to which memory is not estimated, which takes about a second."""
+
+
+def _check_memory(config: Config, model: Model, world: World, device: torch.device) -> None:
+    """Warn if a step needs more memory than there is."""
+    train = config.train.model_copy(update={"batch_size": config.train.batch_size // world.size})
+    here = memory_of(device)
+    if here is None or train.precision == "bf16" or train.batch_size * math.prod(model.image_shape) <= SMALL_BATCH:
+        return
+    config = config.model_copy(update={"train": train})
+    needed = work_of_step(config, model.image_shape, model.architecture).memory
+    if needed > here:
+        log.warning(
+            "a training step needs at least %.1f GiB in float32, more than the %.1f GiB of this %s; try "
+            "--train.checkpoint-activations, --train.accumulate or a smaller --train.batch-size",
+            needed / 2**30, here / 2**30, "machine" if device.type == "cpu" else "GPU",
+        )  # fmt: skip
 
 
 def _resolve_auto(config: Config, before: Config | None, images: ImageData, device: torch.device) -> Config:
