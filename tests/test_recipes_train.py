@@ -153,7 +153,7 @@ def test_options_that_save_memory_lower_its_estimate() -> None:
     assert plain > again > least
     assert plain > in_four > least
     of_an_image = (plain - memory(batch_size=32)) / 32
-    assert 1.5e6 < of_an_image < 12e6  # a map of 32 x 32, 64 wide, is 2.6e5 bytes
+    assert 5e6 < of_an_image < 20e6  # a map of 32 x 32, 64 wide, is 2.6e5 bytes
 
 
 def test_a_step_that_does_not_fit_is_said_before_it_is_made(monkeypatch, caplog) -> None:
