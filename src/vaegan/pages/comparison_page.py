@@ -118,7 +118,7 @@ def _errors(comparison: Comparison, seed: int) -> list[Block]:
     about = f"Where the errors lie: MSE of each pixel over {num:,} held-out images (and all runs of a model). {scale}."
     blocks: list[Block] = [Note(about)]
     for name, each in maps.items():
-        pixels = (each / (peak or 1.0) * 255).round().numpy().astype(np.uint8)[None, :, :, None]
+        pixels = (each / (peak or 1.0) * 255).round().nan_to_num().numpy().astype(np.uint8)[None, :, :, None]
         caption = f"{name}: mean {float(each.mean()):.3g}, highest {float(each.max()):.3g}"
         blocks.append(picture(grid(pixels, scale=max(1, 200 // max(each.shape))), f"Errors of {name}", caption))
     rows, images = {}, comparison.data.test.some(num, seed)
