@@ -155,7 +155,7 @@ def evaluation_mode(networks: Iterable[nn.Module], discriminator: nn.Module | No
     with contextlib.ExitStack() as stack:
         stack.enter_context(evaluating(*networks, *([discriminator] if discriminator is not None else [])))
         if discriminator is not None:
-            stack.enter_context(frozen_statistics(discriminator))
+            stack.enter_context(frozen_statistics(discriminator, counts=False))
             for m in discriminator.modules() if trainable(discriminator) else ():
                 if isinstance(m, _BatchNorm):
                     m.train()
