@@ -28,12 +28,13 @@ NAMES = (
     "attribute_vectors",
     "sharper_steadier",
     "latent_regularisers",
+    "cluster_methods",
 )
 """Studies in the order of their claims; run them in this order, as later ones reuse runs of earlier ones."""
 
 INTRODUCTION = """# Studies
 
-Ten claims about VAE/GANs and related models, taken from earlier systems and papers and tested here on small networks
+Eleven claims about VAE/GANs and related models, taken from earlier systems and papers and tested here on small networks
 with at least three seeds and 95% intervals. Each verdict follows from the results by the rule on its page. It holds
 only for these networks, data and training lengths."""
 

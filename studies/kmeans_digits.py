@@ -8,7 +8,7 @@ import torch
 from common.bases import conv
 from common.charts import dots, new_chart, panel, show_strips, strip
 from common.lab import Lab
-from common.measures import ReferenceData
+from common.measures import ReferenceData, cluster_scores
 from common.results import Results, Statement, table_of
 from common.runs import Metrics
 from common.statistics import Answer, exceeds
@@ -16,7 +16,7 @@ from common.study import Study, run_study
 from torch import Tensor
 
 from vaegan.latent.clustering import Clusters, kmeans, principal_components
-from vaegan.metrics.label_scores import SCORES, contingency
+from vaegan.metrics.label_scores import contingency
 from vaegan.models import Model
 
 KINDS = {"AE": "ae", "VAE": "vae", "VAE/GAN": "vaegan"}
@@ -33,10 +33,8 @@ def cluster(z: Tensor, labels: Tensor, seed: int) -> tuple[Clusters, Metrics]:
         how many labels are the most frequent one of some cluster.
     """
     clusters = kmeans(z, K, seed=seed, restarts=RESTARTS)
-    assignment, digits = clusters.assignment.numpy(), labels.numpy()
-    scores = {name: score(assignment, digits) for name, score in SCORES.items()}
-    counts = contingency(assignment, digits)
-    return clusters, scores | {"digits": len(set(counts.argmax(1).tolist()))}
+    counts = contingency(clusters.assignment, labels)
+    return clusters, cluster_scores(clusters.assignment, labels) | {"digits": len(set(counts.argmax(1).tolist()))}
 
 
 def cluster_metrics(model: Model, reference: ReferenceData) -> Metrics:

@@ -25,6 +25,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+sys.modules["umap"] = None  # it compiles for about 20 s in each process; the tests of UMAP itself bring it back
+
 # A shell that starts the tests in the background has Ctrl-C ignored, in all child processes too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

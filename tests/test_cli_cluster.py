@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,6 +52,7 @@ def test_everything_is_written_and_the_scores_are_those_of_the_clusters(run, tmp
     x = torch.from_numpy(train.images[rows]).permute(0, 3, 1, 2) / 255
     np.testing.assert_allclose(found["codes"], load(run).encode(x).numpy(), atol=1e-4)
     report = json.loads((out / "clusters.json").read_text())
+    assert report["how"] == "kmeans"
     assert report["sizes"] == np.bincount(found["clusters"], minlength=4).tolist()
     (scores,) = report["scores"]
     for name, score in SCORES.items():
@@ -84,6 +87,25 @@ def test_baselines_over_seeds_have_intervals(run, capsys):
     assert not (run / "pictures" / "cluster" / "map.png").exists()
 
 
+def test_manifold_is_the_default_where_umap_is_installed(run, tmp_path, monkeypatch):
+    dims = []
+
+    class UMAP:
+        def __init__(self, n_neighbors, n_components, **settings):
+            dims.append(n_components)
+
+        def fit_transform(self, z):
+            dims.append(z.shape[1])
+            return z[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=UMAP, __spec__="found"))
+    words = ("--num", 60, "--k", 3, "--restarts", 1, "--baselines", "--map", "none", "--out", tmp_path / "c")
+    assert command(run, *words) == 0
+    assert json.loads((tmp_path / "c" / "clusters.json").read_text())["how"] == "manifold"
+    latent = load(run).latent_dim
+    assert dims == [3, latent, 3, 64, 3, latent]  # codes, pixels, principal components
+
+
 def test_images_without_labels_have_clusters_but_no_scores(run, tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (80, 8, 8), dtype=np.uint8))
     words = ("--data", tmp_path / "x.npy", "--split", "train", "--k", 2, "--out", tmp_path / "c")
@@ -101,6 +123,7 @@ def test_images_without_labels_have_clusters_but_no_scores(run, tmp_path, capsys
         ("--num 5", "5 images are too few for 10 clusters"),
         ("--k 0", "--k: '0' is not allowed: must be greater than 0"),
         ("--out c.png", "--out c.png: this command writes several files; name a folder"),
+        ("--method manifold", "clusters by 'manifold' need umap-learn: pip install 'vaegan[cluster]'"),
         ("--map umap", "--map: 'umap' is not allowed: must be 'pca', 'tsne' or 'none'"),
     ],
 )

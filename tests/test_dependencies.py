@@ -12,7 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "vaegan"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml", "pydantic_core": "pydantic"}
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml", "pydantic_core": "pydantic",
+                 "umap": "umap-learn"}  # fmt: skip
 UNSEEN = {"datasets", "imagecodecs", "pillow-heif", "tifffile", "python-multipart", "ray", "tensorboard"}
 """Used without an import statement: by name, by FastAPI for uploads, by torch; around our code (ray)."""
 

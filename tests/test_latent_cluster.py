@@ -6,11 +6,52 @@ import types
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits, make_moons
+from sklearn.manifold import SpectralEmbedding
 from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+from tqdm import tqdm
 
 from vaegan.errors import UserError
-from vaegan.latent.clustering import ALGORITHMS, default_k, kmeans, mixture, pca_map, principal_components, tsne_map
+from vaegan.latent import clustering
+from vaegan.latent.clustering import (
+    ALGORITHMS,
+    default_k,
+    kmeans,
+    manifold,
+    mixture,
+    pca_map,
+    pick_algorithm,
+    principal_components,
+    tsne_map,
+)
+
+
+class SpectralUMAP:
+    """Stands in for UMAP: another embedding of the graph of neighbours, from scikit-learn."""
+
+    def __init__(self, n_neighbors, n_components, *, min_dist, random_state, n_jobs, tqdm_kwds):
+        assert (min_dist, n_jobs) == (0, 1)
+        self.tqdm_kwds = tqdm_kwds
+        self.embedding = SpectralEmbedding(n_components, n_neighbors=n_neighbors, random_state=random_state)
+
+    def fit_transform(self, z):
+        list(tqdm(range(500), **self.tqdm_kwds))
+        return self.embedding.fit_transform(z) / 0.01
+
+
+@pytest.fixture
+def umap(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=SpectralUMAP, __spec__="found"))
+
+
+def moons(num, seed=0):
+    """Two interleaved curves in 10 dimensions, and which curve each point is on."""
+    x, truth = make_moons(num, noise=0.04, random_state=seed)
+    plane = np.linalg.qr(np.random.default_rng(0).normal(size=(10, 2)))[0]
+    noise = np.random.default_rng(seed).normal(size=(num, 10))
+    return torch.from_numpy(x @ plane.T + 0.02 * noise).float(), truth
 
 
 @pytest.fixture(scope="module")
@@ -24,17 +65,19 @@ def groups():
     return centres[truth] + noise, truth, centres
 
 
+@pytest.mark.filterwarnings("ignore:Graph is not fully connected")
 @pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
-def test_groups_are_found(algorithm, groups):
+def test_groups_are_found(algorithm, groups, umap):
     z, truth, centres = groups
     found = algorithm(z, 3)
     assert adjusted_rand_score(truth, found.assignment) > 0.95
     assert torch.cdist(found.centres, centres).min(0).values.max() < 0.6
+    assert torch.equal(found.assign(z), found.assignment)
     torch.testing.assert_close(found.distances, (z - found.centres[found.assignment]).norm(dim=1))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)
-def test_a_seed_gives_the_same_clusters(algorithm):
+def test_a_seed_gives_the_same_clusters(algorithm, umap):
     z = torch.randn(200, 4, generator=torch.Generator().manual_seed(1))
     a, b, c = (algorithm(z, 6, seed=seed, restarts=1) for seed in (0, 0, 1))
     assert torch.equal(a.assignment, b.assignment)
@@ -65,6 +108,65 @@ def test_mixture_tells_clouds_of_one_centre_apart_where_kmeans_cannot():
     assert adjusted_rand_score(truth, kmeans(z, 2).assignment) < 0.2
 
 
+def test_clusters_are_those_of_scikit_learn(groups):
+    z, _, _ = groups
+    new = z + 0.5
+    theirs = KMeans(3, n_init=10, random_state=0).fit(z.numpy())
+    assert np.array_equal(kmeans(z, 3).assign(new), theirs.predict(new.numpy()))
+    standard = (z.double() - z.double().mean(0)) / z.double().std(0)
+    shifted = standard + 0.5 / z.double().std(0)
+    model = GaussianMixture(3, n_init=3, random_state=0, reg_covar=1e-4).fit(standard.numpy())
+    assert np.array_equal(mixture(z, 3).assign(new), model.predict(shifted.numpy()))
+
+
+def check_moons():
+    """Curves are found, new points join them, and the same seed gives the same."""
+    z, truth = moons(400)
+    found = manifold(z, 2)
+    assert adjusted_rand_score(truth, kmeans(z, 2).assignment) < 0.5
+    assert adjusted_rand_score(truth, found.assignment) == 1
+    assert torch.equal(found.assignment, manifold(z, 2).assignment)
+    more, theirs = moons(300, seed=1)
+    assert adjusted_rand_score(theirs, found.assign(more)) == 1
+    torch.testing.assert_close(found.centres[0], z[found.assignment == 0].mean(0))
+    return z, truth
+
+
+def test_curves_are_unfolded(umap, monkeypatch, caplog):
+    caplog.set_level("INFO", "vaegan")
+    z, truth = check_moons()
+    assert set(caplog.messages) == {"UMAP embeds 400 codes in 2 dimensions"}
+    caplog.clear()
+    monkeypatch.setattr(clustering, "_MOST_FITTED", 250)
+    monkeypatch.setattr(clustering, "_ROWS", 64)
+    monkeypatch.setattr(clustering, "BEAT_SECONDS", 0)
+    assert adjusted_rand_score(truth, manifold(z, 2).assignment) == 1
+    assert "UMAP embeds 250 of 400 codes; the others join the clusters of their neighbours" in caplog.messages
+    assert any(line.startswith("UMAP: 0 of 500 epochs") for line in caplog.messages)
+
+
+@pytest.mark.slow
+def test_curves_are_unfolded_by_umap(monkeypatch):
+    monkeypatch.delitem(sys.modules, "umap")
+    pytest.importorskip("umap", reason="the extra cluster is not installed")
+    check_moons()
+    for z in (torch.zeros(30, 3), torch.arange(21.0)[:, None], torch.eye(25)):
+        assert manifold(z, 10).assignment.max() < 10
+
+
+def test_the_best_installed_algorithm_is_picked(monkeypatch, caplog, request):
+    caplog.set_level("INFO", "vaegan")
+    assert (pick_algorithm(None), pick_algorithm("mixture")) == ("kmeans", "mixture")
+    assert caplog.messages == [
+        "clusters by k-means; those by 'manifold' are often better: pip install 'vaegan[cluster]'"
+    ]
+    for call in (lambda: pick_algorithm("manifold"), lambda: manifold(torch.zeros(30, 2), 2)):
+        with pytest.raises(UserError, match=r"need umap-learn: pip install 'vaegan\[cluster\]'"):
+            call()
+    request.getfixturevalue("umap")
+    assert (pick_algorithm(None), pick_algorithm("kmeans")) == ("manifold", "kmeans")
+
+
 def test_nearest_come_first(groups):
     z, _, _ = groups
     found = kmeans(z, 3)
@@ -90,6 +192,8 @@ def test_too_few_points():
     assert [default_k(labels) for labels in ((), ("one",), ("a", "b", "c"), range(102))] == [10, 10, 3, 50]
     with pytest.raises(UserError, match="3 images are too few for 4 clusters"):
         kmeans(torch.zeros(3, 2), 4)
+    with pytest.raises(UserError, match="20 images are too few for 'manifold'; take more, or --method kmeans"):
+        manifold(torch.zeros(20, 2), 4)
 
 
 def test_tsne_without_the_extra(monkeypatch):

@@ -6,6 +6,7 @@ import importlib
 import json
 import math
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,7 @@ def test_a_run_s_name_follows_what_its_steps_depend_on(tmp_path):
 def test_the_index_names_every_study():
     from index import NAMES, studies
 
-    assert [study.number for study in studies()] == list(range(1, 11))
+    assert [study.number for study in studies()] == list(range(1, 12))
     assert [study.name for study in studies()] == list(NAMES)
     assert all(study.seeds >= 3 for study in studies())
     scripts = (ROOT / "studies").glob("*.py")
@@ -232,11 +233,36 @@ def test_a_study_from_end_to_end_and_drawn_again(tmp_path, plain_curves, monkeyp
     assert (docs / "studies/kmeans_digits.md").read_text(encoding="utf-8") == page
     assert main(["--docs", str(docs)]) == 0
     index = (docs / "studies/README.md").read_text(encoding="utf-8")
-    assert index.count("not run yet") == 9
+    assert index.count("not run yet") == 10
     verdicts = re.findall(r"^\* \*\*(\w+)\*\*: (.+?\.) ", page, re.MULTILINE)
     assert len(verdicts) == 4
     assert all(f"**{verdict.lower()}**: {text}" in index for verdict, text in verdicts)
     capsys.readouterr()
+
+
+def test_methods_of_clustering_are_compared(monkeypatch):
+    """Codes in three clouds: every method finds them, and new ones are assigned; verdicts follow bounds and k-means."""
+    from types import SimpleNamespace
+
+    import cluster_methods
+    import torch
+    from common.results import Results
+
+    z, labels = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
+    z[:, 0] += 30 * labels
+    reference = SimpleNamespace(x=z, labels=labels, x_train=z + 0.1)
+    embedded = SimpleNamespace(fit_transform=lambda z: z[:, :2])
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=lambda *sizes, **settings: embedded))
+    metrics = cluster_methods.method_metrics(SimpleNamespace(encode=lambda x: x), reference)
+    assert {name: metrics[f"accuracy_{name}"] for name in ("kmeans", "mixture", "manifold", "assigned")} == {
+        "kmeans": 1, "mixture": 1, "manifold": 1, "assigned": 1
+    }  # fmt: skip
+    results = Results()
+    for name, values in {"AE": (0.96, 0.7), "VAE/GAN": (0.8, 0.85)}.items():
+        for seed in range(5):
+            shares = {"accuracy_manifold": values[0] + seed / 1e4, "accuracy_kmeans": values[1], "accuracy_assigned": 1}
+            results.add(name, seed, 1, shares)
+    assert [s.verdict for s in cluster_methods.judge(results)] == ["confirmed", "confirmed", "refuted", "refuted"]
 
 
 def test_vectors_are_measured_by_the_classifier():

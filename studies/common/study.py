@@ -41,6 +41,7 @@ class Study:
         draw: results -> matplotlib figure.
         seeds: how many.
         source: of the images.
+        samples: images to measure.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Study:
     draw: Callable[[Results], Any]
     seeds: int = 3
     source: str = "mnist"
+    samples: int = 5000
 
     def page(self, results: Results, statements: Sequence[Statement]) -> str:
         """Return the page in Markdown."""
@@ -130,7 +132,7 @@ def parse(study: Study, words: Sequence[str] | None) -> argparse.Namespace:
     add("--data", metavar="SOURCE", help=f"another source than {study.source}, with labels")
     add("--seeds", type=int, default=study.seeds, metavar="N", help="number of seeds (%(default)s)")
     add("--images", type=int, default=study.images, metavar="N", help="training images of each run (%(default)s)")
-    add("--samples", type=int, default=5000, metavar="N", help="images to measure (%(default)s)")
+    add("--samples", type=int, default=study.samples, metavar="N", help="images to measure (%(default)s)")
     add("--set", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="override a setting of all runs")
     add("--work", type=Path, default=Path("runs/studies"), metavar="DIR", help="folder of the runs (%(default)s)")
     add("--docs", type=Path, default=Path("docs"), metavar="DIR", help="folder of page and chart (%(default)s)")

@@ -34,8 +34,9 @@ class Options(DataPictureOptions):
     """Images, at most."""
     k: Count | None = None
     """Number of clusters; default: the number of labels, or 10 without labels."""
-    method: Literal["kmeans", "mixture"] = "kmeans"
-    """k-means, or a mixture of Gaussians."""
+    method: Literal["manifold", "mixture", "kmeans"] | None = None
+    """'manifold' (a mixture of Gaussians on a UMAP embedding, extra 'cluster'), a mixture on the codes, or k-means;
+    default: manifold where the extra is installed, else k-means."""
     restarts: Count = 5
     """Restarts, of which the best is used."""
     repeats: Count = 1
@@ -54,7 +55,7 @@ defaults = run_defaults
 def run(options: Options) -> None:
     """Cluster, draw, score."""
     from ..files import check_folder, write_json
-    from ..latent.clustering import default_k
+    from ..latent.clustering import default_k, pick_algorithm
     from ..runs.run_folder import CLUSTERS
     from ..views.clusters import clusterings, conclusion, label_scores
 
@@ -62,6 +63,7 @@ def run(options: Options) -> None:
     if folder.suffix:
         raise UserError(f"--out {folder}: this command writes several files; name a folder")
     check_folder(folder, CLUSTERS, "scores", overwrite)
+    method = pick_algorithm(options.method)
     opened = open_run(options)
     images = opened.images(options.split, options.num, options.seed)
     k = options.k or default_k(images.label_names)
@@ -69,7 +71,7 @@ def run(options: Options) -> None:
     seeds = range(options.seed, options.seed + options.repeats)
     runs = list(
         clusterings(
-            mu, images, k, options.method, seeds=seeds, restarts=options.restarts, baselines=options.baselines,
+            mu, images, k, method, seeds=seeds, restarts=options.restarts, baselines=options.baselines,
             watch=watched,
         )
     )  # fmt: skip
@@ -79,7 +81,7 @@ def run(options: Options) -> None:
     sizes = first.assignment.bincount(minlength=k).tolist()
     write_json(
         folder / CLUSTERS,
-        {"how": options.method, "k": k, "num_images": len(images), "sizes": sizes, "scores": records},
+        {"how": method, "k": k, "num_images": len(images), "sizes": sizes, "scores": records},
     )
     _print(records)
     if console.is_first_process():

@@ -2,21 +2,27 @@
 
 k-means minimises the sum of squared distances to the nearest of k centres; a Gaussian mixture maximises the likelihood
 of sum_k pi_k N(z | mu_k, Sigma_k) and assigns each code to its most likely component. Both take the best of several
-starts.
+starts. Groups of codes are often curved: a mixture on a UMAP embedding, which unfolds them, finds such groups (N2D,
+McConville et al., arXiv:1908.05968). UMAP comes with the extra 'cluster' (umap-learn).
 
 Maps place codes on a plane: their two principal components, or t-SNE (van der Maaten and Hinton 2008, "Visualizing data
 using t-SNE"), which preserves neighbourhoods, but not distances between groups, nor their sizes. t-SNE comes with the
 extra 'tsne' (openTSNE).
 """
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..data.dataset import some_rows
 from ..errors import UserError
+from ..progress import BEAT_SECONDS, log, paced
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,18 @@ class Clusters:
     assignment: Tensor  # int64 `(N,)`, the cluster of each point
     centres: Tensor  # `(K, D)`, the centre of each cluster
     distances: Tensor  # `(N,)`, of each point to the centre of its cluster
+    predict: Callable[[Tensor], Any] | None = None  # the clusters of other points, where it is not the nearest centre
 
     def nearest(self, cluster: int, num: int) -> Tensor:
         """Return indices of the `num` points of a cluster (or all) that are nearest to its centre, nearest first."""
         members = (self.assignment == cluster).nonzero()[:, 0]
         return members[self.distances[members].argsort(stable=True)[:num]]
+
+    def assign(self, z: Tensor) -> Tensor:
+        """Return the cluster of each of other points `(M, D)`, int64 `(M,)`."""
+        if self.predict is None:
+            return torch.cdist(z.cpu().float(), self.centres).argmin(1)
+        return torch.as_tensor(self.predict(z)).long()
 
 
 def kmeans(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
@@ -61,11 +74,73 @@ def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3, covariance: 
     from sklearn.mixture import GaussianMixture
 
     _check(z, k)
-    scale = z.double().std(0).clamp_min(1e-12)
-    scaled = ((z.double() - z.double().mean(0)) / scale).cpu().numpy()
+    mean, scale = z.double().mean(0), z.double().std(0).clamp_min(1e-12)
+
+    def scaled(points: Tensor) -> Any:
+        return ((points.double() - mean) / scale).cpu().numpy()
+
     fitted = GaussianMixture(k, covariance_type=covariance, n_init=restarts, random_state=seed, reg_covar=1e-4)
-    assignment = fitted.fit_predict(scaled)
-    return _clusters(z, assignment, fitted.means_ * scale.cpu().numpy() + z.double().mean(0).cpu().numpy())
+    assignment = fitted.fit_predict(scaled(z))
+    centres = fitted.means_ * scale.cpu().numpy() + mean.cpu().numpy()
+    return _clusters(z, assignment, centres, lambda points: fitted.predict(scaled(points)))
+
+
+_NEIGHBOURS = 20
+_MOST_DIMENSIONS = 10
+_MOST_FITTED = 100_000
+_ROWS = 10_000  # points whose neighbours are looked up at a time
+_MISSING = "clusters by 'manifold' need umap-learn: pip install 'vaegan[cluster]'"
+
+
+def manifold(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3) -> Clusters:
+    """Find k clusters by a mixture of k Gaussians on a UMAP embedding; arguments as `kmeans`.
+
+    The embedding has k dimensions, at least 2 and at most 10. Of more than 100,000 points as many are drawn by the seed
+    and embedded; the others, like new points, join the cluster of their nearest neighbours. The centre of a cluster is
+    the mean of its points.
+
+    Raises:
+        UserError: if umap-learn is not installed, or if there are fewer points than clusters or than 21.
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    _check(z, k)
+    if len(z) <= _NEIGHBOURS:
+        raise UserError(f"{len(z)} images are too few for 'manifold'; take more, or --method kmeans")
+    z = z.cpu().float()
+    rows = torch.from_numpy(some_rows(len(z), _MOST_FITTED, seed))
+    if len(rows) < len(z):
+        log.info("UMAP embeds %d of %d codes; the others join the clusters of their neighbours", len(rows), len(z))
+    embedding = _umap(z[rows], min(max(k, 2), _MOST_DIMENSIONS), seed)
+    found = mixture(embedding, k, seed=seed, restarts=restarts)
+    neighbours = KNeighborsClassifier(_NEIGHBOURS, weights="distance")
+    neighbours.fit(z[rows].numpy(), found.assignment.numpy())
+
+    def predict(points: Tensor) -> Tensor:
+        parts = points.cpu().float().split(_ROWS)
+        labels = [torch.from_numpy(neighbours.predict(part.numpy())) for part in paced(parts, len(parts), "neighbours")]
+        return torch.cat(labels)
+
+    assignment = torch.full((len(z),), -1).index_copy(0, rows, found.assignment)
+    if len(others := (assignment < 0).nonzero()[:, 0]):
+        assignment[others] = predict(z[others])
+    sums, sizes = torch.zeros(k, z.shape[1]).index_add(0, assignment, z), assignment.bincount(minlength=k)
+    return _clusters(z, assignment, sums / sizes.clamp_min(1)[:, None], predict)
+
+
+def _umap(z: Tensor, dim: int, seed: int) -> Tensor:
+    """Return the UMAP embedding `(N, dim)` of points `(N, D)` that N2D uses; slow work is logged."""
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise UserError(_MISSING) from error
+    log.info("UMAP embeds %d codes in %d dimensions", len(z), dim)
+    bar: dict[str, Any] = {"disable": False, "mininterval": BEAT_SECONDS, "delay": BEAT_SECONDS, "leave": False}
+    bar["file"] = SimpleNamespace(write=lambda text: text.strip() and log.info(text.strip()), flush=lambda: None)
+    bar["bar_format"] = "UMAP: {n_fmt} of {total_fmt} epochs, {remaining} left"
+    # With several threads, UMAP gives other numbers each time.
+    umap = UMAP(_NEIGHBOURS, dim, min_dist=0.0, random_state=seed, n_jobs=1, tqdm_kwds=bar)
+    return torch.as_tensor(umap.fit_transform(z.numpy()), dtype=torch.float32)
 
 
 def principal_components(x: Tensor, num: int) -> Tensor:
@@ -80,8 +155,18 @@ def principal_components(x: Tensor, num: int) -> Tensor:
 
 
 MOST_CLUSTERS = 50
-ALGORITHMS: dict[str, Callable[..., Clusters]] = {"kmeans": kmeans, "mixture": mixture}
+ALGORITHMS: dict[str, Callable[..., Clusters]] = {"kmeans": kmeans, "mixture": mixture, "manifold": manifold}
 """Every algorithm by its name; each takes points, k, seed and restarts."""
+
+
+def pick_algorithm(name: str | None) -> str:
+    """Return the algorithm of this name, or without one the best installed; UserError if the one named is not."""
+    installed = importlib.util.find_spec("umap") is not None
+    if name == "manifold" and not installed:
+        raise UserError(_MISSING)
+    if name is None and not installed:
+        log.info("clusters by k-means; those by 'manifold' are often better: pip install 'vaegan[cluster]'")
+    return name or ("manifold" if installed else "kmeans")
 
 
 def default_k(label_names: Sequence[str]) -> int:
@@ -96,9 +181,11 @@ def _check(z: Tensor, k: int) -> None:
         )
 
 
-def _clusters(z: Tensor, assignment: object, centres: object) -> Clusters:
+def _clusters(
+    z: Tensor, assignment: object, centres: object, predict: Callable[[Tensor], Any] | None = None
+) -> Clusters:
     assigned, middle = torch.as_tensor(assignment).long(), torch.as_tensor(centres, dtype=torch.float32)
-    return Clusters(assigned, middle, (z.cpu().float() - middle[assigned]).norm(dim=1))
+    return Clusters(assigned, middle, (z.cpu().float() - middle[assigned]).norm(dim=1), predict)
 
 
 def pca_map(z: Tensor, seed: int = 0) -> Tensor:

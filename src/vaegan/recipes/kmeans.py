@@ -56,7 +56,7 @@ ALL = (
         *MNIST,
         (DATA, _coder("ae", 10), BERNOULLI, ADAM, TrainSettings(epochs=20, batch_size=128)),
         notes=(
-            "then `vaegan cluster RUN`: k-means with ten clusters, a gallery of each, scores against the labels",
+            "then `vaegan cluster RUN --method kmeans`: ten clusters, a gallery of each, scores against the labels",
             "its galleries show two clusters of zeros; here the agreement of clusters and digits is measured",
             "not in the source: widths, z (here 10), rate",
         ),

@@ -105,7 +105,8 @@ def clusterings(
     if baselines:
         pixels = images.unit().permute(0, 2, 3, 1).flatten(1)
         # Pixels have too many dimensions for the covariances of a mixture.
-        points |= {"pixels": (pixels, kmeans), "PCA": (principal_components(pixels, codes.shape[1]), cluster)}
+        of_pixels = kmeans if method == "mixture" else cluster
+        points |= {"pixels": (pixels, of_pixels), "PCA": (principal_components(pixels, codes.shape[1]), cluster)}
     jobs = [(name, seed) for name in points for seed in seeds]
     for name, seed in watch(jobs, len(jobs), "clustering"):
         z, algorithm = points[name]

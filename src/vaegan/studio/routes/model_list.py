@@ -51,7 +51,7 @@ def _description(served: ServedModel) -> dict[str, Any]:
         "attributes": list(version.vectors.names) if version.vectors else [],
         "condition": None if conditioning is None else {"kind": conditioning.kind, "names": list(conditioning.names)},
         "data": served.data_settings.source or None,
-        "clusterings": list(ALGORITHMS),
+        "clusterings": [name for name in ALGORITHMS if name != "manifold"],  # which takes too long for a request
         "maps": ["pca", *(["tsne"] if importlib.util.find_spec("openTSNE") else [])],
         "info": {key: model.info.get(key) for key in ("recipe", "images", "seed")},
     }

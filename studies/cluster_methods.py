@@ -1,0 +1,133 @@
+"""Claim 11: does clustering the manifold of codes find the digits, where k-means does not?"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from common.bases import PLAIN
+from common.charts import dots, new_chart, panel, show_strips, strip
+from common.lab import Lab
+from common.measures import ReferenceData, cluster_scores
+from common.results import Results, Statement, table_of
+from common.runs import Metrics
+from common.statistics import Answer, exceeds, paired
+from common.study import Study, run_study
+
+from vaegan.config import Config
+from vaegan.latent.clustering import ALGORITHMS, manifold, pick_algorithm
+from vaegan.models import Model
+from vaegan.recipes import config_for
+from vaegan.settings_io import with_settings
+
+RECIPES = {"AE": "kmeans-mnist-ae", "VAE/GAN": "mnist-conv"}
+MIN_ACCURACY = {"AE": 0.95, "VAE/GAN": 0.9}
+RESTARTS = 5
+ASSIGNED = "assigned"
+
+
+def recipe(name: str) -> Config:
+    """Return a recipe as it is, in fp32, with what studies leave out of all runs."""
+    quiet = {name: value for name, value in PLAIN.items() if not name.startswith("optim.")}
+    quiet |= {"train.precision": "fp32", "train.memory_format": "contiguous"}
+    return with_settings(config_for(name), quiet)
+
+
+def method_metrics(model: Model, reference: ReferenceData) -> Metrics:
+    """Scores of each method on codes of held-out images, as ``accuracy_kmeans`` and so on.
+
+    ``_assigned`` stands for clusters of the manifold of training codes, to which held-out images are assigned.
+    """
+    z, labels = model.encode(reference.x), reference.labels
+    k = int(labels.max()) + 1
+    found = {name: fit(z, k, seed=0, restarts=RESTARTS).assignment for name, fit in ALGORITHMS.items()}
+    found[ASSIGNED] = manifold(model.encode(reference.x_train), k, seed=0, restarts=RESTARTS).assign(z)
+    return {
+        f"{score}_{name}": value
+        for name, assignment in found.items()
+        for score, value in cluster_scores(assignment, labels).items()
+    }
+
+
+def collect(lab: Lab) -> None:
+    """Cluster the codes of both models; show each cluster of the VAE/GAN's."""
+    pick_algorithm("manifold")  # or say, before any training, that it is not installed
+    for name, of in RECIPES.items():
+        lab.measure(name, recipe(of), lab.marks(1), {"cluster-methods": method_metrics})
+    config = lab.config(recipe(RECIPES["VAE/GAN"]), 0)
+    x = lab.reference(config).x
+    clusters = manifold(lab.checkpoint(config, 0, lab.images).model().encode(x), 10, restarts=RESTARTS)
+    rows = [clusters.nearest(k, 20) for k in range(10)]
+    lab.results.strips["VAE/GAN"] = strip(x[torch.cat([row for row in rows if len(row) == 20])], columns=20)
+
+
+def judge(results: Results) -> list[Statement]:
+    """Compare the manifold's accuracy with a bound, and with that of k-means seed by seed."""
+    statements = []
+    for name, bound in MIN_ACCURACY.items():
+        codes = f"the codes of {'an' if name[0] == 'A' else 'a'} {name}"
+        accuracy, assigned = (results.mean(name, f"accuracy_{of}") for of in ("manifold", ASSIGNED))
+        gap = paired(*(results.values(name, f"accuracy_{of}") for of in ("manifold", "kmeans")))
+        answer: Answer = "yes" if accuracy.low > bound else "no" if accuracy.high < bound else "unclear"
+        found = f"With one digit per cluster, {accuracy} of held-out images are correct (bound: {bound}); {assigned} "
+        found += "when they are assigned to clusters of training images."
+        statements += [
+            Statement.from_answer(f"A mixture on UMAP of {codes} finds the digits.", answer, found),
+            Statement.from_answer(
+                f"On {codes} it is better than k-means.",
+                exceeds(gap),
+                f"k-means: {results.mean(name, 'accuracy_kmeans')} correct; difference {gap}.",
+            ),
+        ]
+    return statements
+
+
+COLUMNS = [
+    ("k-means", "accuracy_kmeans"),
+    ("mixture", "accuracy_mixture"),
+    ("manifold", "accuracy_manifold"),
+    ("manifold, assigned", f"accuracy_{ASSIGNED}"),
+    ("NMI of manifold", "nmi_manifold"),
+    ("ARI of manifold", "ari_manifold"),
+]
+
+
+def table(results: Results) -> str:
+    """Accuracies of all methods."""
+    return table_of(results, COLUMNS, first="matched accuracy on codes of")
+
+
+def draw(results: Results) -> object:
+    """Accuracies, and images of the VAE/GAN's clusters."""
+    chart = new_chart(11, 4.6)
+    left, right = chart.subfigures(1, 2, width_ratios=(1, 1.15))
+    for axes, (title, metric) in zip(left.subplots(2, 2).flat, COLUMNS, strict=False):
+        dots(panel(axes, f"Matched accuracy: {title}"), results, metric)
+        axes.set_ylim(0, 1)
+    show_strips(right, {"VAE/GAN, seed 0: a row per cluster, nearest to its centre": results.strips["VAE/GAN"]})
+    return chart
+
+
+STUDY = Study(
+    name="cluster_methods",
+    number=11,
+    title="Does a mixture on the manifold of codes find the digits?",
+    claim="UMAP and a mixture of Gaussians on the codes of an autoencoder find the ten digits (N2D, arXiv:1908.05968).",
+    method=f"""Recipes {" and ".join(RECIPES.values())}, in fp32. k-means, a mixture of Gaussians, and a mixture on a
+UMAP embedding in 10 dimensions (manifold), each with 10 clusters and the best of {RESTARTS} restarts, on the mean codes
+of {{samples}} held-out digits. Assigned: the manifold is fitted to as many training digits, and held-out ones join the
+clusters of their neighbours. Matched accuracy assigns digits to clusters one to one, in the best way.""",
+    rule=f"""Finds: the interval of the matched accuracy is above {MIN_ACCURACY["AE"]} for an AE,
+{MIN_ACCURACY["VAE/GAN"]} for a VAE/GAN; refuted if below. Better: the interval of the difference is above 0; refuted if
+below 0. Otherwise unclear.""",
+    images=240_000,
+    collect=collect,
+    judge=judge,
+    table=table,
+    draw=draw,
+    seeds=5,
+    samples=10_000,
+)
+
+if __name__ == "__main__":
+    sys.exit(run_study(STUDY))
