@@ -62,7 +62,8 @@ def test_everything_is_written_and_the_scores_are_those_of_the_clusters(run, tmp
             assert min(picture.size) > 200
     text = capsys.readouterr().out
     assert f"{scores['nmi']:.3f}" in text
-    assert re.match("points  matched accuracy  NMI +ARI +purity\n", text)
+    assert text.startswith("clusters by k-means; those by 'manifold' are often better: pip install 'vaegan[cluster]'\n")
+    assert re.search("\npoints  matched accuracy  NMI +ARI +purity\n", text)
     assert f"follow the labels: {scores['purity']:.0%} of the images" in text
 
 

@@ -117,7 +117,7 @@ def manifold(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3) -> Clusters
     neighbours.fit(z[rows].numpy(), found.assignment.numpy())
 
     def predict(points: Tensor) -> Tensor:
-        parts = points.cpu().float().split(_ROWS)
+        parts = torch.split(points.cpu().float(), _ROWS)
         labels = [torch.from_numpy(neighbours.predict(part.numpy())) for part in paced(parts, len(parts), "neighbours")]
         return torch.cat(labels)
 
@@ -128,6 +128,11 @@ def manifold(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3) -> Clusters
     return _clusters(z, assignment, sums / sizes.clamp_min(1)[:, None], predict)
 
 
+def _write(text: str) -> None:
+    if text := text.strip():
+        log.info("%s", text)
+
+
 def _umap(z: Tensor, dim: int, seed: int) -> Tensor:
     """Return the UMAP embedding `(N, dim)` of points `(N, D)` that N2D uses; slow work is logged."""
     try:
@@ -136,7 +141,7 @@ def _umap(z: Tensor, dim: int, seed: int) -> Tensor:
         raise UserError(_MISSING) from error
     log.info("UMAP embeds %d codes in %d dimensions", len(z), dim)
     bar: dict[str, Any] = {"disable": False, "mininterval": BEAT_SECONDS, "delay": BEAT_SECONDS, "leave": False}
-    bar["file"] = SimpleNamespace(write=lambda text: text.strip() and log.info(text.strip()), flush=lambda: None)
+    bar["file"] = SimpleNamespace(write=_write, flush=lambda: None)
     bar["bar_format"] = "UMAP: {n_fmt} of {total_fmt} epochs, {remaining} left"
     # With several threads, UMAP gives other numbers each time.
     umap = UMAP(_NEIGHBOURS, dim, min_dist=0.0, random_state=seed, n_jobs=1, tqdm_kwds=bar)
