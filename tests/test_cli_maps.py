@@ -55,6 +55,44 @@ def test_a_command(run, command, tmp_path, words):
     assert command(*given) == 0
 
 
+def test_a_flow_over_maps_is_fitted_and_sampled_from(run, command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("vaegan.priors.velocity._WIDTH", 16)
+    fitted = tmp_path / "fitted"
+    assert command("priors", run, "--flow-steps", 3, "--by-label", "--out", fitted) == 0
+    assert "flow: 3 steps of 3" in capsys.readouterr().out
+    model = vaegan.load(fitted)
+    assert (model.default_prior, model.priors["flow"].code_shape) == ("flow", (2, 4, 4))
+    drawn = {}
+    for name, words in (
+        ("flow", ""),
+        ("normal", "--prior normal"),
+        ("again", "--prior flow --steps 24 --guidance 1"),
+        ("short", "--steps 2"),
+        ("label", "--label right --guidance 3"),
+    ):
+        assert command("sample", fitted, *words.split(), "--num", 4, "--out", tmp_path / f"{name}.npz") == 0
+        with np.load(tmp_path / f"{name}.npz") as file:
+            drawn[name] = file["codes"]
+            assert file["images"].std() > 0
+    assert all(np.isfinite(codes).all() for codes in drawn.values())
+    assert np.abs(drawn["flow"] - drawn["normal"]).min() > 0
+    assert (drawn["flow"] == drawn["again"]).all()
+    assert (drawn["flow"] != drawn["short"]).any()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("sample RUN --steps 3", "--steps and --guidance are of a flow, not of the prior '"),
+        ("sample RUN --steps 0", "--steps"),
+        ("priors RUN --priors kde --flow-steps 9", "--flow-steps is of a flow, and none is fitted; add --priors flow"),
+    ],
+)
+def test_options_of_a_flow_are_refused_elsewhere(run, command, capsys, words, line):
+    assert command(*words.replace("RUN", str(run)).split()) == 2
+    assert line in capsys.readouterr().err
+
+
 def test_larger_images_in_the_model_s_own_size(run, command, tmp_path, capsys):
     np.save(tmp_path / "large.npy", np.random.default_rng(0).integers(0, 256, (3, 24, 16, 1), np.uint8))
     words = ["--data", tmp_path / "large.npy", "--data.cache", tmp_path / "cache", "--out", tmp_path / "out.png"]

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ..config import Count
+from ..config import Count, PositiveInt
 from ..errors import UserError
 from . import console
 from .common import DataPictureOptions, open_run, run_defaults
@@ -18,14 +18,19 @@ class Options(DataPictureOptions):
     """Fit priors to the codes of images and save them with the model, to sample from.
 
     Prints the log-likelihood of held-out codes, in nats per code with 95 % intervals: higher is better, and the
-    best-fitting prior becomes the default. Training does this at its end; this command repeats it, with other priors or
-    images if you like.
+    best-fitting prior becomes the default, or a flow over maps, which has no likelihood. Training does this at its end;
+    this command repeats it, with other priors or images if you like.
     """
 
     out: Annotated[Path | None, Arg("FOLDER", default="where the model is")] = None
     """Folder for the model with its priors."""
-    priors: tuple[Literal["gaussian", "mixture", "kde", "flow"], ...] = ("gaussian", "mixture", "kde")
+    priors: Annotated[
+        tuple[Literal["gaussian", "mixture", "kde", "flow"], ...],
+        Arg(default="gaussian,mixture,kde, or flow where codes are maps"),
+    ] = ()
     """Which: one Gaussian, a mixture of Gaussians, kernels at stored codes, a flow (takes minutes)."""
+    flow_steps: Annotated[PositiveInt | None, Arg("STEPS", default="8000, or 5000 where codes are maps")] = None
+    """Training steps of a flow."""
     by_label: bool = False
     """Fit to each label by itself, for `Model.sample(labels=...)`."""
     num: Count = 200_000
@@ -47,15 +52,16 @@ def run(options: Options) -> None:
     fitted = fit_model_priors(
         model,
         images,
-        names=options.priors,
+        names=options.priors or None,
         by_label=options.by_label,
         seed=options.seed,
         batch_size=options.batch_size,
         on_progress=lambda text: _log.info("  %s", text),
+        flow_steps=options.flow_steps,
     )
     model.save(folder)
     if console.is_first_process():
-        rows = [[name, str(p.score), f"{p.seconds:.1f}", p.components] for name, p in fitted.items()]
+        rows = [[name, str(p.score or "-"), f"{p.seconds:.1f}", p.components] for name, p in fitted.items()]
         print_table(("prior", "nats per held-out code", "seconds", "what"), rows)
     _log.info(
         "priors fitted to the codes of %s images, default '%s': %s", f"{len(images):,}", model.default_prior, folder

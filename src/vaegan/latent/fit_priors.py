@@ -29,17 +29,19 @@ def fit_model_priors(
     seed: int,
     batch_size: int = 256,
     on_progress: Progress | None = None,
+    flow_steps: int | None = None,
 ) -> dict[str, Prior]:
     """Fit priors to a model's codes; they join `model.priors`, and the best-fitting prior becomes its default.
 
     Args:
         model: has an encoder.
         images: its training images.
-        names: of `priors.PRIORS`; `priors.DEFAULT` if None.
+        names: of `priors.PRIORS`; if None, `priors.DEFAULT`, or a flow where codes are maps.
         by_label: fit to each label, so that codes can be drawn for a label.
         seed: of all random choices.
         batch_size: images encoded at a time.
         on_progress: called with a few words at each stage.
+        flow_steps: training steps of a flow; 8000 if None, 5000 over maps.
 
     Returns:
         Those just fitted, and N(0, I) for comparison where it is a prior of the model.
@@ -49,6 +51,10 @@ def fit_model_priors(
     """
     if by_label and images.labels is None:
         raise UserError("these images have no labels to fit priors by; leave out --by-label, or take others (--data)")
+    if names is None:
+        names = ("flow",) if len(model.code_shape) == 3 else DEFAULT
+    if flow_steps and "flow" not in names:
+        raise UserError("--flow-steps is of a flow, and none is fitted; add --priors flow")
     most = min(_MOST_IMAGES, _MOST_NUMBERS // model.latent_dim)
     chosen = some_rows(len(images), most, seed)
     batches = drawn_codes(model, images, chosen, seed, batch_size)
@@ -57,12 +63,15 @@ def fit_model_priors(
     normal = ["normal"] if model.has_normal_prior else []
     fitted = fit_priors(
         codes,
-        names=[*normal, *(DEFAULT if names is None else names)],
+        names=[*normal, *names],
         labels=labels,
         num_labels=len(images.label_names) if by_label else 0,
         label_names=images.label_names,
         seed=seed,
         on_progress=on_progress,
+        code_shape=model.code_shape,
+        flow_steps=flow_steps,
+        device=model.device,
     )
     model.priors |= {name: prior for name, prior in fitted.items() if name != "normal"}
     model.info["default_prior"] = best_prior(fitted | model.priors)

@@ -31,6 +31,9 @@ def fit_priors(
     label_names: Sequence[str] = (),
     seed: int,
     on_progress: Progress | None = None,
+    code_shape: Sequence[int] = (),
+    flow_steps: int | None = None,
+    device: str | torch.device = "cpu",
 ) -> dict[str, Prior]:
     """Fit priors to codes; a tenth of the codes, drawn by the seed, is held out to choose and score by.
 
@@ -42,9 +45,12 @@ def fit_priors(
         label_names: what progress calls them; their numbers if empty.
         seed: of all random choices; torch's global generator is not used.
         on_progress: called with a few words at each stage.
+        code_shape: (C, h, w) if the codes are maps, flattened: a flow takes them as maps.
+        flow_steps: training steps of a flow; 8000 if None, 5000 over maps.
+        device: where a flow over maps is trained.
 
     Returns:
-        The priors by name, in the order of `names`, each with `score` and `seconds`.
+        The priors by name, in the order of `names`, each with `seconds` and, but for a flow over maps, with `score`.
 
     Raises:
         UserError: if a name is unknown, there are too few codes, or they are not finite.
@@ -69,14 +75,17 @@ def fit_priors(
         data: dict[str, Any] = {"codes": codes[train], "held_out": codes[held_out]}
         options: dict[str, Any] = {"seed": seed, "on_progress": lambda text, name=name: report(f"{name}: {text}")}
         prior: Prior
-        if labels is None or kind is Normal:
+        if kind is Flow:  # one network for all labels
+            options |= {"code_shape": code_shape, "device": device} | ({"steps": flow_steps} if flow_steps else {})
+            options |= {} if labels is None else {"labels": labels[train], "num_labels": num_labels}
+            prior = Flow.fit(**data, **options)
+        elif labels is None or kind is Normal:
             prior = kind.fit(**data, **options)
-        elif kind is Flow:  # one network for all labels
-            prior = Flow.fit(**data, **options, labels=labels[train], num_labels=num_labels)
         else:
             of_both: Any = {"labels": labels[train], "held_out_labels": labels[held_out], "num_labels": num_labels}
             prior = ByLabel.fit_each(kind, **data, **of_both, **options, label_names=label_names)
-        prior.score = Score.of(prior.log_prob(codes[held_out[: kind.num_scored]]))
+        if not prior.code_shape:
+            prior.score = Score.of(prior.log_prob(codes[held_out[: kind.num_scored]]))
         prior.seconds = time.perf_counter() - start
         priors[name] = prior
     return priors
@@ -85,8 +94,11 @@ def fit_priors(
 def best_prior(priors: Mapping[str, Prior]) -> str:
     """Return the name of the prior with the highest held-out log-likelihood; N(0, I) if none was scored.
 
-    Of those that are equal in two decimals, as a score is printed, it is the simplest: the first in `PRIORS`.
+    Of those that are equal in two decimals, as a score is printed, it is the simplest: the first in `PRIORS`. One of
+    maps has no score and comes before all others.
     """
+    if of_maps := [name for name, prior in priors.items() if prior.code_shape]:
+        return of_maps[0]
     simplest_first = sorted(priors, key=lambda name: [*PRIORS, name].index(name))
     scored = {name: round(score.mean, 2) for name in simplest_first if (score := priors[name].score)}
     return max(scored, key=lambda name: scored[name], default=Normal.name)

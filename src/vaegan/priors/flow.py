@@ -7,57 +7,48 @@ log p(y_1) = log N(y_0; 0, I) - integral of div v dt (Chen et al., arXiv:1806.07
 """
 
 import copy
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..errors import UserError
 from ..progress import paced
 from .gaussian import Gaussian
 from .prior import FittedPrior, Progress, choose, log_normal, under
+from .velocity import MapVelocity, Velocity
 
-_HIDDEN, _FREQUENCIES = 256, 16
+log = logging.getLogger("vaegan")
+_Velocity = Velocity | MapVelocity
+
 _STEPS, _BATCH, _LR, _EMA = 8000, 512, 2e-3, 0.999
+_MAP_STEPS, _MAP_BATCH, _MAP_LR = 5000, 4096, 1e-3  # the batch in places of all maps, at most 64 maps
+_UNLABELLED = 0.1  # share of maps whose label is left out in training
 _SOLVER_STEPS = 24
 _EXACT_UP_TO = 32  # dimensions in which a divergence is computed, not estimated
-
-
-class Velocity(nn.Module):
-    """v(y, t | label): `(B, Z)`, `(B,)`, int `(B,)` -> `(B, Z)`; without labels, `num_labels` 0, all are 0."""
-
-    def __init__(self, latent_dim: int, num_labels: int = 0, hidden: int = _HIDDEN) -> None:
-        super().__init__()
-        self.label = nn.Embedding(max(1, num_labels), hidden)
-        self.first = nn.Linear(latent_dim + 2 * _FREQUENCIES, hidden)
-        self.inner = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(3))
-        self.last = nn.Linear(hidden, latent_dim)
-        nn.init.zeros_(self.label.weight)
-        nn.init.zeros_(self.last.weight)
-
-    def forward(self, y: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        """Return the velocity."""
-        angles = t[:, None] * torch.linspace(0.0, math.log(30.0), _FREQUENCIES).exp()
-        h = self.first(torch.cat([y, angles.cos(), angles.sin()], 1)) + self.label(labels)
-        for layer in self.inner:
-            h = h + layer(nn.functional.silu(h))
-        out: Tensor = self.last(nn.functional.silu(h))
-        return out
+_CHECKED, _MEMORISED = 256, 1.1  # codes, and the ratio of errors, for whether a flow over maps memorises
+_MOST_WHITENED, _MOST_AT_ONCE = 2**22, 2**16  # numbers of all maps together
 
 
 class Flow(FittedPrior):
     """A rectified flow in whitened codes, conditional on the label where there are labels.
 
     The velocity v has weights averaged over training; ``shares`` of labels is `(num_labels,)`, one of 1 without labels.
+    Of codes that are maps, the channels of each place are whitened, all places alike. A draw takes ``solver_steps``,
+    each of two velocities; with ``guidance`` w these are v(y, t) + w (v(y, t | label) - v(y, t)).
     """
 
     name = "flow"
     num_scored: ClassVar[int] = 500
 
-    def __init__(self, whitening: Gaussian, velocity: Velocity, shares: Tensor, num_labels: int = 0) -> None:
+    def __init__(self, whitening: Gaussian, velocity: _Velocity, shares: Tensor, num_labels: int = 0) -> None:
         self.whitening, self.velocity, self.shares, self.num_labels = whitening, velocity, shares, num_labels
-        self.latent_dim = whitening.latent_dim
+        self.code_shape = velocity.code_shape if isinstance(velocity, MapVelocity) else ()
+        self.latent_dim = math.prod(self.code_shape) if self.code_shape else whitening.latent_dim
+        self.solver_steps, self.guidance = _SOLVER_STEPS, 1.0
 
     @classmethod
     def fit(
@@ -69,45 +60,142 @@ class Flow(FittedPrior):
         on_progress: Progress,
         labels: Tensor | None = None,
         num_labels: int = 0,
-        steps: int = _STEPS,
+        steps: int | None = None,
+        code_shape: Sequence[int] = (),
+        device: str | torch.device = "cpu",
     ) -> Self:
-        """Train the network; arguments as `FittedPrior.fit`, and int labels `(N,)`, how many there are, and steps."""
-        whitening = Gaussian.fit(codes, held_out, seed=seed, on_progress=on_progress)
-        y = whitening.whiten(codes.float())
-        labels = torch.zeros(len(y), dtype=torch.long) if labels is None else labels.long()
+        """Train the network; arguments as `FittedPrior.fit`, and int labels `(N,)`, how many there are, training steps.
+
+        A flow over maps has a code_shape (C, h, w), and trains its network on the device.
+        """
+        labels = torch.zeros(len(codes), dtype=torch.long) if labels is None else labels.long()
+        of_maps = len(code_shape) == 3  # user-made networks may have others
+        velocity: _Velocity
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            velocity = Velocity(codes.shape[1], num_labels)
-        averaged = _train(velocity, y, labels, torch.Generator().manual_seed(seed), steps, on_progress)
+            velocity = MapVelocity(code_shape, num_labels) if of_maps else Velocity(codes.shape[1], num_labels)
+        some = codes[: max(2, _MOST_WHITENED // codes.shape[1])]
+        whitened = some.reshape(len(some), code_shape[0], -1).mT.flatten(0, 1) if of_maps else codes
+        whitening = Gaussian.fit(whitened, held_out, seed=seed, on_progress=on_progress)
         shares = labels.bincount(minlength=max(1, num_labels)) / len(labels)
-        return cls(whitening, averaged, shares, num_labels)
+        flow = cls(whitening, velocity, shares, num_labels)
+        on_progress(f"{flow.components}, {len(codes):,} codes")
+        y = flow._at_places(whitening.whiten, codes.float())
+        flow._train(y, labels, seed, steps, device, on_progress)
+        if of_maps and (unseen := flow._error(held_out)) > _MEMORISED * (seen := flow._error(codes)):
+            what = f"the flow memorises codes: error {seen:.3f}, of held-out codes {unseen:.3f}"
+            log.warning("%s; take more images, or fewer steps (--flow-steps)", what)
+        return flow
+
+    def _train(
+        self, y: Tensor, labels: Tensor, seed: int, steps: int | None, device: str | torch.device, on_progress: Progress
+    ) -> None:
+        """Descend the mean of |v(y_t, t) - (y_1 - y_0)|^2; the weights are then the averaged ones."""
+        generator, velocity = torch.Generator().manual_seed(seed), self.velocity
+        most, batch, rate = _STEPS, _BATCH, _LR
+        if isinstance(velocity, MapVelocity):
+            most, batch, rate = _MAP_STEPS, max(8, min(64, _MAP_BATCH // velocity.places)), _MAP_LR
+            velocity.to(device)
+        steps = steps or most
+        averaged = copy.deepcopy(velocity).eval().requires_grad_(False)
+        optimiser = torch.optim.Adam(velocity.parameters(), lr=rate)
+        falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        period, total = max(1, steps // 4), 0.0
+        for step in paced(range(1, steps + 1), steps, "fitting a flow"):
+            chosen = torch.randint(len(y), (batch,), generator=generator)
+            y_0, y_1 = torch.randn((batch, y.shape[1]), generator=generator), y[chosen]
+            t, c = torch.rand(batch, generator=generator), labels[chosen]
+            if self.code_shape:
+                c[torch.rand(batch, generator=generator) < _UNLABELLED] = self.num_labels
+                y_0, y_1, t, c = (each.to(device) for each in (y_0, y_1, t, c))
+            y_t = torch.lerp(y_0, y_1, t[:, None])
+            loss = (velocity(y_t, t, c) - (y_1 - y_0)).square().sum(1).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            falling.step()
+            decay = min(_EMA, step / (step + 10))
+            with torch.no_grad():
+                for mean, now in zip(averaged.parameters(), velocity.parameters(), strict=True):
+                    mean.lerp_(now, 1 - decay)
+            total += loss.item()
+            if step % period == 0:
+                on_progress(f"{step} steps of {steps}: mean squared error {total / period / y.shape[1]:.3f}")
+                total = 0.0
+        self.velocity = averaged.cpu()
+
+    @torch.no_grad()
+    def _error(self, codes: Tensor) -> float:
+        """Return the mean squared error of v over maps, at times and noise that are always the same."""
+        y_1 = self._at_places(self.whitening.whiten, codes[:_CHECKED])
+        y_0 = torch.randn(y_1.shape, generator=torch.Generator().manual_seed(0))
+        t = (torch.arange(len(y_1)) + 0.5) / len(y_1)
+        v = self.velocity(torch.lerp(y_0, y_1, t[:, None]), t, torch.full((len(y_1),), self.num_labels))
+        return float((v - (y_1 - y_0)).square().mean())
 
     @property
     def components(self) -> str:
         """How large the network is."""
         return f"{sum(p.numel() for p in self.velocity.parameters()):,} weights"
 
+    def set_solver(self, steps: int | None = None, guidance: float | None = None) -> None:
+        """Set the solver's steps, and classifier-free guidance (Ho and Salimans, arXiv:2207.12598).
+
+        Above 1, draws follow their labels more closely and differ less. UserError if training never left out labels.
+        """
+        if guidance is not None and not (self.num_labels and self.code_shape):
+            raise UserError("--guidance needs a flow over maps with labels: vaegan priors RUN --priors flow --by-label")
+        self.solver_steps = self.solver_steps if steps is None else steps
+        self.guidance = self.guidance if guidance is None else guidance
+
     def _draw(self, num: int, generator: torch.Generator, labels: Tensor | None) -> Tensor:
         if labels is None:
             labels = choose(self.shares, num, generator)
-        y = torch.randn((num, self.latent_dim), generator=generator)
-        labels, step = labels.long(), 1 / _SOLVER_STEPS
-        with torch.no_grad():
-            for i in range(_SOLVER_STEPS):  # by Heun's method, of second order
-                t = torch.full((num,), i / _SOLVER_STEPS)
-                slope = self.velocity(y, t, labels)
-                y = y + 0.5 * step * (slope + self.velocity(y + step * slope, t + step, labels))
-        return self.whitening.unwhiten(y)
+        y, labels = torch.randn((num, self.latent_dim), generator=generator), labels.long()
+        at_once = max(1, _MOST_AT_ONCE // self.latent_dim) if self.code_shape else max(1, num)
+        parts = list(zip(y.split(at_once), labels.split(at_once), strict=True))
+        y = torch.cat([self._solved(*part) for part in paced(parts, len(parts), "drawing codes")])
+        return self._at_places(self.whitening.unwhiten, y)
+
+    @torch.no_grad()
+    def _solved(self, y: Tensor, labels: Tensor) -> Tensor:
+        """Carry y from t = 0 to 1 by Heun's method, of second order."""
+        step = 1 / self.solver_steps
+        for i in range(self.solver_steps):
+            t = torch.full((len(y),), i / self.solver_steps)
+            slope = self._guided(y, t, labels)
+            y = y + 0.5 * step * (slope + self._guided(y + step * slope, t + step, labels))
+        return y
+
+    def _guided(self, y: Tensor, t: Tensor, labels: Tensor) -> Tensor:
+        v: Tensor = self.velocity(y, t, labels)
+        if self.guidance == 1.0:
+            return v
+        return torch.lerp(self.velocity(y, t, torch.full_like(labels, self.num_labels)), v, self.guidance)
+
+    def _at_places(self, change: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+        """Return changed codes `(B, Z)`; of maps it changes the channels of each place."""
+        if not self.code_shape:
+            return change(z)
+        return change(z.reshape(len(z), self.code_shape[0], -1).mT).mT.flatten(1)
+
+    def is_sound(self) -> bool:
+        """Return the same; of maps, whose density takes a minute, whether the velocity is finite."""
+        return math.isfinite(self._error(torch.zeros(2, self.latent_dim))) if self.code_shape else super().is_sound()
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Return log p(z), `(B,)`: exact up to the solver's steps in few dimensions, an estimate in many."""
-        y = self.whitening.whiten(z.double()).float()
+        """Return log p(z), `(B,)`: exact up to the solver's steps in few dimensions, an estimate in many; no guidance.
+
+        Over maps each takes a second or more.
+        """
+        y = self._at_places(self.whitening.whiten, z.double()).float()
         of_labels = [
             self._log_prob(y, torch.full((len(y),), label)) + math.log(share)
             for label, share in enumerate(self.shares.tolist())
             if share > 0
         ]
-        return torch.stack(of_labels).logsumexp(0) + self.whitening.log_det
+        log_det = self.whitening.log_det * (self.latent_dim // self.whitening.latent_dim)
+        return torch.stack(of_labels).logsumexp(0) + log_det
 
     def _log_prob(self, y: Tensor, labels: Tensor) -> Tensor:
         """Solve backwards by the midpoint rule, summing the divergences at the middle of each step."""
@@ -141,41 +229,21 @@ class Flow(FittedPrior):
         network = {f"velocity.{name}": tensor for name, tensor in self.velocity.state_dict().items()}
         return {**self.whitening.tensors(), **network, "shares": self.shares}
 
+    def description(self) -> dict[str, Any]:
+        """Return it with the shape of maps."""
+        return {**super().description(), **({"code_shape": list(self.code_shape)} if self.code_shape else {})}
+
     @classmethod
     def restore(cls, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> Self:
-        """Return the flow of these tensors."""
-        num_labels = int(description["num_labels"])
-        state = under("velocity.", tensors)
+        """Return the flow of these tensors; without a code_shape, as in older files, it is one over vectors."""
+        num_labels, dim = int(description["num_labels"]), int(description["latent_dim"])
+        state, shape = under("velocity.", tensors), description.get("code_shape")
+        velocity: _Velocity
         with torch.device("meta"):  # takes no memory, whatever the description says
-            velocity = Velocity(int(description["latent_dim"]), num_labels, len(state["first.bias"]))
+            if shape is None:
+                velocity = Velocity(dim, num_labels, len(state["first.bias"]))
+            else:
+                velocity, dim = MapVelocity(shape, num_labels, len(state["input.bias"])), shape[0]
         velocity.load_state_dict(state, assign=True)
-        return cls(Gaussian.restore(tensors, description), velocity.eval(), tensors["shares"], num_labels)
-
-
-def _train(
-    velocity: Velocity, y: Tensor, labels: Tensor, generator: torch.Generator, steps: int, on_progress: Progress
-) -> Velocity:
-    """Descend the mean of |v(y_t, t) - (y_1 - y_0)|^2; return the network with averaged weights."""
-    averaged = copy.deepcopy(velocity).eval().requires_grad_(False)
-    optimiser = torch.optim.Adam(velocity.parameters(), lr=_LR)
-    falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    period, total = max(1, steps // 4), 0.0
-    for step in paced(range(1, steps + 1), steps, "fitting a flow"):
-        chosen = torch.randint(len(y), (_BATCH,), generator=generator)
-        y_0, y_1 = torch.randn((_BATCH, y.shape[1]), generator=generator), y[chosen]
-        t = torch.rand(_BATCH, generator=generator)
-        y_t = torch.lerp(y_0, y_1, t[:, None])
-        loss = (velocity(y_t, t, labels[chosen]) - (y_1 - y_0)).square().sum(1).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        falling.step()
-        decay = min(_EMA, step / (step + 10))
-        with torch.no_grad():
-            for mean, now in zip(averaged.parameters(), velocity.parameters(), strict=True):
-                mean.lerp_(now, 1 - decay)
-        total += loss.item()
-        if step % period == 0:
-            on_progress(f"{step} steps of {steps}: mean squared error {total / period:.2f}")
-            total = 0.0
-    return averaged
+        whitening = Gaussian.restore(tensors, {"latent_dim": dim})
+        return cls(whitening, velocity.eval(), tensors["shares"], num_labels)

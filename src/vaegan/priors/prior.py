@@ -40,13 +40,15 @@ class Prior(abc.ABC):
         name: by which it is chosen.
         latent_dim: Z.
         num_labels: number of labels of p(z|label); 0 for an unconditional prior.
-        score: held-out log-likelihood, if it was fitted.
+        code_shape: (C, h, w) of a prior of maps, which is not scored; empty if codes are vectors to it.
+        score: held-out log-likelihood, if it was fitted to vectors.
         seconds: duration of the fit, in the session that fitted it.
     """
 
     name: str
     latent_dim: int
     num_labels: int = 0
+    code_shape: tuple[int, ...] = ()
     score: Score | None = None
     seconds: float | None = None
 
@@ -72,6 +74,16 @@ class Prior(abc.ABC):
     @abc.abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log p(z) in nats, float64 `(B,)`, of codes `(B, Z)`."""
+
+    def set_solver(self, steps: int | None = None, guidance: float | None = None) -> None:
+        """Set steps and guidance of a flow's draws; UserError, as this is no flow."""
+        raise UserError(
+            f"--steps and --guidance are of a flow, not of the prior '{self.name}'; name one (--prior flow)"
+        )
+
+    def is_sound(self) -> bool:
+        """Return whether draws have a finite density; errors if tensors do not fit."""
+        return bool(self.log_prob(self.sample(2, seed=0)).isfinite().all())
 
     @property
     def components(self) -> str:

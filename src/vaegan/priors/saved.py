@@ -66,7 +66,7 @@ def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
                 raise ValueError(f"'{name}' has {prior.latent_dim} dimensions, the model's codes {latent_dim}")
             if prior.score is not None and not math.isfinite(prior.score.mean):
                 raise ValueError(f"the score of '{name}' is not finite")
-            if not prior.log_prob(prior.sample(2, seed=0)).isfinite().all():  # also fails if tensors do not fit
+            if not prior.is_sound():
                 raise ValueError(f"'{name}' gives codes of no density")
             priors[name] = prior
     except Exception as error:

@@ -43,6 +43,8 @@ def fit_run_priors(folder: RunFolder, setup: Setup, pictures: Pictures) -> None:
     Does nothing without an encoder. Fits depend on the run alone.
     """
     model, names, seed = setup.output_model, setup.config.train.priors, setup.config.seed
+    if model.encoder is not None and len(model.code_shape) == 3 and "flow" not in names:
+        log.info("to sample, fit a flow to the codes, which are maps (minutes): vaegan priors %s", folder.path)
     if not names or model.encoder is None:
         return
     model.info["images"] = setup.trainer.images  # a run that was killed right here has no snapshot of this call
@@ -72,7 +74,8 @@ def _fit(model: Model, data: ImageData, names: Sequence[str], seed: int) -> bool
         return False
     for name, prior in fitted.items():
         components = f" ({prior.components})" if prior.components else ""
-        log.info("  %s: log p(z) %s nats per held-out code, %.1f s%s", name, prior.score, prior.seconds, components)
+        score = f"log p(z) {prior.score} nats per held-out code, " if prior.score else ""
+        log.info("  %s: %s%.1f s%s", name, score, prior.seconds, components)
     return True
 
 
