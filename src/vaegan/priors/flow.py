@@ -177,7 +177,8 @@ class Flow(FittedPrior):
         """Return changed codes `(B, Z)`; of maps it changes the channels of each place."""
         if not self.code_shape:
             return change(z)
-        return change(z.reshape(len(z), self.code_shape[0], -1).mT).mT.flatten(1)
+        channels = self.code_shape[0]
+        return change(z.reshape(len(z), channels, self.latent_dim // channels).mT).mT.flatten(1)
 
     def is_sound(self) -> bool:
         """Return the same; of maps, whose density takes a minute, whether the velocity is finite."""
@@ -245,5 +246,6 @@ class Flow(FittedPrior):
             else:
                 velocity, dim = MapVelocity(shape, num_labels, len(state["input.bias"])), shape[0]
         velocity.load_state_dict(state, assign=True)
+        velocity.eval().requires_grad_(False)  # as fitted: the last bits depend on it
         whitening = Gaussian.restore(tensors, {"latent_dim": dim})
-        return cls(whitening, velocity.eval(), tensors["shares"], num_labels)
+        return cls(whitening, velocity, tensors["shares"], num_labels)
