@@ -153,7 +153,7 @@ class Flow(FittedPrior):
             labels = choose(self.shares, num, generator)
         y, labels = torch.randn((num, self.latent_dim), generator=generator), labels.long()
         at_once = max(1, _MOST_AT_ONCE // self.latent_dim) if self.code_shape else max(1, num)
-        parts = list(zip(y.split(at_once), labels.split(at_once), strict=True))
+        parts = list(zip(torch.split(y, at_once), torch.split(labels, at_once), strict=True))
         y = torch.cat([self._solved(*part) for part in paced(parts, len(parts), "drawing codes")])
         return self._at_places(self.whitening.unwhiten, y)
 
