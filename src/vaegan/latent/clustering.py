@@ -141,7 +141,7 @@ def _umap(z: Tensor, dim: int, seed: int) -> Tensor:
         raise UserError(_MISSING) from error
     log.info("UMAP embeds %d codes in %d dimensions", len(z), dim)
     bar: dict[str, Any] = {"disable": False, "mininterval": BEAT_SECONDS, "delay": BEAT_SECONDS, "leave": False}
-    bar["file"] = SimpleNamespace(write=_write, flush=lambda: None)
+    bar |= {"miniters": 1, "file": SimpleNamespace(write=_write, flush=lambda: None)}
     bar["bar_format"] = "UMAP: {n_fmt} of {total_fmt} epochs, {remaining} left"
     # With several threads, UMAP gives other numbers each time.
     umap = UMAP(_NEIGHBOURS, dim, min_dist=0.0, random_state=seed, n_jobs=1, tqdm_kwds=bar)
