@@ -226,6 +226,15 @@ def test_a_mistake_is_one_line_and_leaves_nothing(words, line, tmp_path, monkeyp
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("words", ["evaluate nowhere", "report diffusers:nowhere", "export nowhere"])
+def test_a_missing_run_is_named_before_a_file_in_the_way(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("evaluation.json", "report.html", "export"):
+        (tmp_path / name).write_text("mine")
+    assert main(words.split()) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
 def test_what_the_user_named_is_only_replaced_when_told(run, tmp_path, capsys):
     out = tmp_path / "a.png"
     out.write_bytes(b"precious")

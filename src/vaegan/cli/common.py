@@ -129,6 +129,7 @@ def check_out(options: Settings) -> None:
 
 def place_of(options: Any, name: str) -> tuple[Path, bool]:
     """Return where output goes (default: ``name`` in the run, or here for a hub id), and whether it may be replaced."""
+    from ..runs.locate import locate
     from ..runs.run_folder import MODEL, SETTINGS
 
     folder = expanded(options.run)
@@ -136,6 +137,8 @@ def place_of(options: Any, name: str) -> tuple[Path, bool]:
     if folder.name == MODEL and (folder.parent / SETTINGS).is_file():  # of a run; made to be copied
         folder = folder.parent
     out = options.out or (folder if is_local else Path()) / name
+    if not is_local and out.exists():
+        locate(options.run)  # that there is no such model is the first thing to say
     return out, options.overwrite or (options.out is None and is_local)
 
 

@@ -44,7 +44,7 @@ def likelihood_figures(model: Model, real: RealImages) -> Figures:
     the model has no encoder, or is a published one: its codes were not trained to follow N(0, I).
     """
     if model.kind != "ae" and not model.has_normal_prior:
-        raise UserError("the codes of a published autoencoder do not follow N(0, I)")
+        raise UserError("codes of published autoencoders, and of models fine-tuned from them, do not follow N(0, I)")
     mu, logvar = _codes(model, real.images, real)
     num, seed = len(mu), real.seed
     gap = prior_gap(mu, logvar, seed=seed)

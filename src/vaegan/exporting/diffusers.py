@@ -39,7 +39,7 @@ def read_diffusers(folder: Path) -> Any:
     except ImportError:
         return None
     library: Any = diffusers
-    return library.AutoencoderKL.from_pretrained(folder).eval()
+    return library.AutoencoderKL.from_pretrained(folder, low_cpu_mem_usage=False).eval()  # else it asks for accelerate
 
 
 def outputs_of(autoencoder: Any, model: Model, part: str, x: Tensor) -> tuple[Tensor, ...]:
