@@ -8,18 +8,10 @@ import pytest
 import torch
 from pydantic import BaseModel
 
-from vaegan import config
+from vaegan import config, settings
 from vaegan.cli import attributes, cluster, evaluate, export, interpolate
+from vaegan.cli.options import Arg
 from vaegan.cli.priors import Options
-from vaegan.config import (
-    PARTS,
-    DecoderSettings,
-    LossSettings,
-    ModelSettings,
-    OptimSettings,
-    PartSettings,
-    TrainSettings,
-)
 from vaegan.exporting import DIFFUSERS, FORMATS
 from vaegan.latent import attribute_vectors, code_paths
 from vaegan.latent.clustering import ALGORITHMS, MAPS
@@ -34,6 +26,15 @@ from vaegan.networks.residual import LATENTS
 from vaegan.objectives.diff_augment import AUGMENTATIONS
 from vaegan.priors import DEFAULT, PRIORS
 from vaegan.schedules import KL_SCHEDULES, LR_SCHEDULES
+from vaegan.settings import (
+    PARTS,
+    DecoderSettings,
+    LossSettings,
+    ModelSettings,
+    OptimSettings,
+    PartSettings,
+    TrainSettings,
+)
 from vaegan.training.factories import build_likelihood
 from vaegan.training.optimisers import make_optimiser
 
@@ -100,7 +101,7 @@ def test_no_setting_with_choices_is_left_out_here():
 
     (mark,) = (m for m in test_a_setting_offers_what_its_list_holds.pytestmark if m.name == "parametrize")
     tested = {f"{settings.__name__}.{name}" for settings, name, _ in mark.args[1]}
-    classes = [c for c in vars(config).values() if isinstance(c, type) and issubclass(c, BaseModel)]
+    classes = [c for c in (vars(config) | vars(settings)).values() if isinstance(c, type) and issubclass(c, BaseModel)]
     owners = {
         f"{next(b for b in reversed(c.__mro__) if name in getattr(b, 'model_fields', ())).__name__}.{name}"
         for c in classes
@@ -113,7 +114,9 @@ def test_no_setting_with_choices_is_left_out_here():
 def test_a_run_can_fit_every_prior_there_is_to_fit():
     assert set(get_args(get_args(TrainSettings.model_fields["priors"].annotation)[0])) == set(PRIORS) - {"normal"}
     assert get_type_hints(Options)["priors"] == TrainSettings.model_fields["priors"].annotation
-    assert Options.model_fields["priors"].default == TrainSettings.model_fields["priors"].default == DEFAULT
+    assert TrainSettings.model_fields["priors"].default == DEFAULT
+    (help_of,) = (each for each in Options.model_fields["priors"].metadata if isinstance(each, Arg))
+    assert help_of.default.startswith(",".join(DEFAULT) + ",")
 
 
 def test_every_change_before_the_discriminator_can_be_asked_for():
@@ -138,6 +141,6 @@ def test_every_optimiser_goes_downhill(name):
 
 
 def test_every_kind_has_a_name():
-    assert list(config.KINDS) == list(PARTS_OF_KIND)
+    assert list(settings.KINDS) == list(PARTS_OF_KIND)
     with_discriminator = {kind for kind, parts in PARTS_OF_KIND.items() if "discriminator" in parts}
-    assert with_discriminator == {*config.ADVERSARIAL_KINDS, "vae-dis-l"}
+    assert with_discriminator == {*settings.ADVERSARIAL_KINDS, "vae-dis-l"}

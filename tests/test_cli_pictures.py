@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from vaegan.cli import main
-from vaegan.config import DataSettings
 from vaegan.data import open_data
 from vaegan.latent.code_paths import interpolate
 from vaegan.models import Model, load
 from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
 from vaegan.report.grid import triptych
+from vaegan.settings import DataSettings
 from vaegan.settings_io import dump_yaml
 
 

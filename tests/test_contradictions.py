@@ -10,10 +10,11 @@ import vaegan
 from vaegan import kinds
 from vaegan.cli import train
 from vaegan.cli.parse import parse
-from vaegan.config import KINDS, Config, LossSettings
+from vaegan.config import Config
 from vaegan.errors import UserError
 from vaegan.networks import build_parts
 from vaegan.recipes import RECIPES, config_for
+from vaegan.settings import KINDS, LossSettings
 from vaegan.settings_io import dump_yaml, load_yaml, with_settings
 
 # What is given, the line that refuses it, and what to add for it to be accepted.

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from vaegan.config import AugmentSettings
 from vaegan.data import ImageSet
 from vaegan.data.augment import Augment, AugmentedBatches
 from vaegan.data.batches import Batches, to_unit
+from vaegan.settings import AugmentSettings
 
 
 def augmented(**deviations):

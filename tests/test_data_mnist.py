@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vaegan.config import DataSettings
 from vaegan.data import open_data
 from vaegan.data.decoded import prepare_data
 from vaegan.data.named import mnist
 from vaegan.data.named.mnist import read_idx
 from vaegan.errors import UserError
+from vaegan.settings import DataSettings
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "mnist"
 NAMES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]

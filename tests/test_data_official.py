@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaegan.config import DataSettings
 from vaegan.data import SOURCES, open_data
 from vaegan.data import downloads as official
 from vaegan.data.decoded import prepare_data
 from vaegan.data.named.binary_records import CIFAR10
 from vaegan.errors import UserError
+from vaegan.settings import DataSettings
 
 GENERATOR = np.random.default_rng(0)
 COLUMNS = ("5_o_Clock_Shadow", "Smiling", "Young")

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from vaegan.config import DataSettings
 from vaegan.data import SOURCES, open_data
 from vaegan.data.arrays import list_array
 from vaegan.data.decoded import prepare_data
 from vaegan.data.folder import list_folder, list_zip
 from vaegan.data.shards import list_shards
 from vaegan.errors import UserError
+from vaegan.settings import DataSettings
 
 
 @pytest.mark.parametrize("name", ["digits", "shapes", "shapes-faces"])

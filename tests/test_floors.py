@@ -151,7 +151,7 @@ def test_names_of_files_and_classes_are_single() -> None:
 
 
 def test_the_table_is_read() -> None:
-    assert ORDER[:4] == ["version", "errors", "files", "config"]
+    assert ORDER[:4] == ["version", "errors", "files", "settings"]
     assert ORDER[-1] == "cli"
     assert len(set(ORDER)) == len(ORDER)
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from vaegan.config import PARTS, DecoderSettings, DiscriminatorSettings, ModelSettings, PartSettings
 from vaegan.errors import UserError
 from vaegan.networks import NETWORKS, PARTS_OF_KIND, build_parts
 from vaegan.networks.build import INITS
+from vaegan.settings import PARTS, DecoderSettings, DiscriminatorSettings, ModelSettings, PartSettings
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "mlp": {part: {"hidden": [12, 8]} for part in PARTS},

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vaegan.config import LossSettings
 from vaegan.metrics.extractors import learned
 from vaegan.objectives import BernoulliPixels, GaussianPixels, LaplacePixels, PerceptualLikelihood
+from vaegan.settings import LossSettings
 from vaegan.training.factories import build_likelihood
 
 CONV = nn.Conv2d(1, 4, 3)

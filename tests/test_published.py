@@ -249,7 +249,7 @@ def test_the_studio_serves_it(grey, images_file):
     pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
     from fastapi.testclient import TestClient
 
-    from vaegan.config import DataSettings
+    from vaegan.settings import DataSettings
     from vaegan.studio.app import create_app
     from vaegan.studio.registry import Registry
 

@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaegan.config import AugmentSettings
 from vaegan.models import Model
 from vaegan.networks import build_parts
 from vaegan.objectives import Noise
 from vaegan.objectives.feature_discriminator import FeatureDiscriminator
 from vaegan.recipes import RECIPES
 from vaegan.schedules import KLContext, kl_factor
+from vaegan.settings import AugmentSettings
 from vaegan.training.factories import build_objective
 
 B = 2

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vaegan.config import PARTS, Config
+from vaegan.config import Config
 from vaegan.pages.render import data_uri, strips
 from vaegan.pages.run_sections import (
     as_text,
@@ -27,6 +27,7 @@ from vaegan.progress import duration
 from vaegan.report.animation import evenly
 from vaegan.report.chart import BOTTOM, LEFT, RIGHT, TOP, Scale, draw_chart, fitting_scale, short
 from vaegan.report.scatter import SIDE, Grouping, scatter_block
+from vaegan.settings import PARTS
 
 
 @pytest.mark.parametrize(

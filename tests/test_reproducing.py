@@ -13,7 +13,6 @@ import torch
 
 from vaegan.cli import main, reproduce
 from vaegan.cli.parse import parse
-from vaegan.config import AugmentSettings
 from vaegan.data import open_data
 from vaegan.data.dataset import ImageSet
 from vaegan.metrics.figures import Figure
@@ -23,6 +22,7 @@ from vaegan.reproducing.experiment import cached_json
 from vaegan.reproducing.measurements import open_regressor
 from vaegan.reproducing.plan import TITLES, base_settings, num_images_of, plan, seeds_of
 from vaegan.reproducing.results import table2, table2_row_json
+from vaegan.settings import AugmentSettings
 from vaegan.settings_io import with_settings
 from vaegan.training import snapshots
 from vaegan.training.terminal import StopRequest

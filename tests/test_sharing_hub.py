@@ -140,7 +140,7 @@ JOB = """
 import logging, sys
 import torch, vaegan
 from vaegan.cli import main
-from vaegan.config import DataSettings
+from vaegan.settings import DataSettings
 from vaegan.latent.attribute_vectors import load_vectors
 from vaegan.studio.served_model import ServedModel
 

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 import vaegan
-from vaegan.config import DataSettings
 from vaegan.latent.attribute_vectors import apply, load_vectors
 from vaegan.latent.code_paths import interpolate, interpolate_square
+from vaegan.settings import DataSettings
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 from fastapi.testclient import TestClient

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .config import ADVERSARIAL_KINDS, KINDS, PARTS, Config, PartSettings
+from .config import Config
 from .errors import UserError
+from .settings import ADVERSARIAL_KINDS, KINDS, PARTS, PartSettings
 
 _SIZES: dict[tuple[str, str], dict[str, Any]] = {
     **{("mlp", part): {"channels": (), "strides": None, "hidden": (512, 512)} for part in PARTS},

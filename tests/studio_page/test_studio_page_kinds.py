@@ -9,9 +9,9 @@ import torch
 from studio_page.pages import differ, sent, wait_for_images
 
 import vaegan
-from vaegan.config import DataSettings
 from vaegan.data.conditions import Conditioning
 from vaegan.recipes import config_for
+from vaegan.settings import DataSettings
 from vaegan.training.factories import build_model
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..config import Count, PositiveFloat
+from ..settings import Count, PositiveFloat
 from . import console
 from .common import DataPictureOptions, chosen_images, open_run, output_of, run_defaults, write_and_say
 from .console import print_table

@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ..config import Count
 from ..errors import UserError
 from ..metrics.figures import info_of
+from ..settings import Count
 from . import console
 from .common import DataPictureOptions, open_run, output_of, run_defaults, watched
 from .console import print_table

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from ..config import Bands, Count, DataSettings, PositiveInt, Seed, Settings
 from ..errors import UserError
 from ..files import check_apart, expanded
 from ..progress import paced
 from ..runs.trained_on import data_of_run
+from ..settings import Bands, Count, DataSettings, PositiveInt, Seed, Settings
 from .console import is_first_process
 from .options import Arg
 

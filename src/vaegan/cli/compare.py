@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ..config import Count, DataSettings, Seed
 from ..errors import UserError
 from ..runs.trained_on import shared_data
+from ..settings import Count, DataSettings, Seed
 from . import console
 from .common import BatchSize, Device, RunNames, ShownBands
 from .console import print_table

@@ -4,8 +4,8 @@ import importlib
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from ..config import Settings
 from ..recipes import RECIPES
+from ..settings import Settings
 from . import console
 from .options import Arg, Option, options_of
 

@@ -1,6 +1,6 @@
 """``vaegan data``: list the image sources."""
 
-from ..config import Settings
+from ..settings import Settings
 from . import console
 from .console import print_table
 

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ..config import Count, PositiveInt
 from ..errors import UserError
+from ..settings import Count, PositiveInt
 from .common import DataPictureOptions, TileSide, open_run, output_of, run_defaults, say_where
 from .options import Arg
 

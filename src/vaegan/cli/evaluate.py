@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ..config import Count, Settings
 from ..errors import UserError
 from ..metrics.figures import BETTER, GROUPS, SHARE_OF, info_of, plain, shown_in
+from ..settings import Count, Settings
 from . import console
 from .common import DataPictureOptions, open_run, place_of, run_defaults
 from .console import print_table

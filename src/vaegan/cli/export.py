@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ..config import Settings
+from ..settings import Settings
 from . import console
 from .common import RunName, place_of
 from .console import print_table

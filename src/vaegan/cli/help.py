@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..config import Settings
+from ..settings import Settings
 from .options import Option
 
 ESSENTIAL = (

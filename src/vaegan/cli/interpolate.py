@@ -3,7 +3,7 @@
 import logging
 from typing import Literal
 
-from ..config import Count, Steps
+from ..settings import Count, Steps
 from .common import DataPictureOptions, chosen_images, open_run, output_of, run_defaults, write_and_say
 
 _log = logging.getLogger("vaegan")

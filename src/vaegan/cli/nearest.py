@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from ..config import Count
 from ..metrics.figures import info_of
+from ..settings import Count
 from . import console
 from .common import DataPictureOptions, open_run, output_of, run_defaults, write_and_say
 from .console import print_table

@@ -19,8 +19,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from ..config import Config, Settings
+from ..config import Config
 from ..errors import UserError
+from ..settings import Settings
 from ..settings_io import SHORT, reason
 
 _ALIASES = {f"--{name}": f"--{short}" for short, name in SHORT.items()}

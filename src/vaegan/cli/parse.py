@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from ..config import Settings
 from ..errors import UserError, data_hint, nearest_option, printable
+from ..settings import Settings
 from ..settings_io import RENAMED, checked, put
 from .console import is_first_process
 from .help import help_of

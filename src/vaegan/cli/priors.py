@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ..config import Count, PositiveInt
 from ..errors import UserError
+from ..settings import Count, PositiveInt
 from . import console
 from .common import DataPictureOptions, open_run, run_defaults
 from .console import print_table

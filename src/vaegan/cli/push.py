@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Annotated
 
-from ..config import Settings
+from ..settings import Settings
 from .common import RunName
 from .options import Arg
 

@@ -3,9 +3,9 @@
 import textwrap
 from typing import Annotated
 
-from ..config import Settings
 from ..progress import duration
 from ..recipes import RECIPES, Recipe, named
+from ..settings import Settings
 from . import console
 from .console import print_table
 from .options import Arg

@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from ..config import Count
 from ..errors import UserError
+from ..settings import Count
 from .common import (
     DataPictureOptions,
     TileSide,

@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ..config import Count
 from ..errors import UserError
 from ..runs.trained_on import data_of_run
+from ..settings import Count
 from .common import DataPictureOptions, open_run, place_of, run_defaults
 from .options import Arg
 

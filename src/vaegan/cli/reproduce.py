@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ..config import Config, Count, Settings
+from ..config import Config
 from ..progress import duration
 from ..reproducing.plan import DRAWN, Training, base_settings, num_images_of, plan
+from ..settings import Count, Settings
 from . import console
 from .console import print_table
 from .options import Arg

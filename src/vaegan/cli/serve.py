@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..config import Count, DataSettings, Settings
 from ..errors import UserError
 from ..runs.trained_on import data_of_run
+from ..settings import Count, DataSettings, Settings
 from .common import Device, RunName, ShownBands
 
 _log = logging.getLogger("vaegan")

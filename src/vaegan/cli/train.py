@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..config import Config, Settings
+from ..config import Config
 from ..errors import UserError
 from ..files import check_apart
 from ..recipes import DEFAULT, RECIPES, config_for
 from ..runs.initial import check_named, configured
 from ..runs.trained_on import located
+from ..settings import Settings
 from ..settings_io import load_yaml
 from .options import Arg
 

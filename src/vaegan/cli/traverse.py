@@ -3,8 +3,8 @@
 import logging
 from typing import Literal
 
-from ..config import KINDS, Count, PositiveFloat, Steps
 from ..errors import UserError
+from ..settings import KINDS, Count, PositiveFloat, Steps
 from .common import DataPictureOptions, open_run, output_of, run_defaults, write_and_say
 
 _log = logging.getLogger("vaegan")

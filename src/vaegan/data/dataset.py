@@ -276,7 +276,7 @@ class Collection:
     label_names: tuple[str, ...] = ()  # name of each class
     attributes: NDArray[np.float32] | None = None  # float32 ``(N, A)`` or None
     attribute_names: tuple[str, ...] = ()  # name of each attribute
-    # values of `vaegan.config.DataSettings` where the user sets none
+    # values of `vaegan.settings.DataSettings` where the user sets none
     defaults: Mapping[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()  # what was left out, a phrase for each kind
     notes: tuple[str, ...] = ()  # what else may surprise, a line each

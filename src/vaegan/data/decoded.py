@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..config import DataSettings
 from ..errors import UserError
 from ..files import write_text
 from ..pixels import BYTES, PixelFormat, as_range
 from ..progress import Beat
+from ..settings import DataSettings
 from . import cache
 from .arrays import ArrayItems
 from .dataset import Collection, ImageData, ImageSet, Progress, hashed_split, some_of

@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..config import DataSettings
 from ..errors import UserError
 from ..files import expanded
+from ..settings import DataSettings
 from .cache import cache_folder, publish
 
 log = logging.getLogger("vaegan")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import DataSettings
 from ..errors import UserError, nearest
 from ..files import expanded
 from ..pixels import PixelFormat
+from ..settings import DataSettings
 from ..settings_io import checked
 from .arrays import list_array
 from .dataset import Collection, ImageData, Progress
@@ -83,7 +83,7 @@ def open_data(
         on_progress: called with ``(done, total)`` while images are decoded.
         quiet: leave it to the caller to log the notes on the data.
         pixels: type and range of the images' numbers; as in the files if None.
-        settings: any other fields of `vaegan.config.DataSettings`, such as ``size=64``.
+        settings: any other fields of `vaegan.settings.DataSettings`, such as ``size=64``.
 
     Raises:
         UserError: if the source is unknown, missing or unreadable, or a setting is not allowed.

@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..config import KINDS, PARTS
 from ..data.conditions import Conditioning
 from ..data.dataset import ImageSet
 from ..errors import UserError
@@ -28,6 +27,7 @@ from ..networks import PARTS_OF_KIND, map_factor
 from ..networks.parts import evaluating
 from ..pixels import ImageRange, PixelFormat, Shown
 from ..priors import Prior
+from ..settings import KINDS, PARTS
 from .tiles import Tiles, checked_tiles, decode_tiles, encode_tiles, is_in_tiles
 
 

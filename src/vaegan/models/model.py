@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config import PARTS
 from ..errors import UserError, nearest
 from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
 from ..runs.locate import Which, find_model
 from ..runs.run_folder import DIFFUSERS_FILES, MODEL_CONFIG
+from ..settings import PARTS
 from ..sharing.card import UNKNOWN_LICENSE
 from ..sharing.hub import check_license, check_name, upload_folder
 from .inference import InferenceModel

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, FiniteFloat
 
-from ..config import Architecture, DecoderSettings, PartSettings, Side, Width, Widths
 from ..errors import UserError
 from ..runs.run_folder import DIFFUSERS_CLASS
+from ..settings import Architecture, DecoderSettings, PartSettings, Side, Width, Widths
 from ..settings_io import checked
 
 IMAGE_RANGE = (-1.0, 1.0)

@@ -16,12 +16,12 @@ import torch
 from pydantic import BaseModel, FiniteFloat
 from torch import Tensor
 
-from ..config import Architecture, Bands, Kind, PositiveInt, Side, Width
 from ..data.conditions import Conditioning
 from ..errors import UserError
 from ..files import read_json, remove, to_json, write_json, written_beside
 from ..pixels import BYTES, PixelFormat
 from ..runs.run_folder import DIFFUSERS_CLASS, DIFFUSERS_FILES, MODEL_CONFIG, VECTOR_TENSORS, VECTORS, WEIGHTS
+from ..settings import Architecture, Bands, Kind, PositiveInt, Side, Width
 from ..settings_io import checked
 from ..version import __version__
 from .published import description_of, own_names

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..config import KINDS
 from ..errors import UserError
 from ..evaluation.comparison import FigureGroup
 from ..report.grid import Bytes, grid
 from ..runs.compared_runs import Comparison
 from ..runs.opened import OpenedRun
+from ..settings import KINDS
 from ..views.reconstructions import reconstructions
 from ..views.samples import samples
 from ..views.view import View

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..config import KINDS
 from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..latent.clustering import default_k, kmeans, pca_map
@@ -16,6 +15,7 @@ from ..pixels import BYTES, channels_in_words
 from ..report.scatter import scatter_block
 from ..runs.opened import OpenedRun, number_of_parameters
 from ..runs.run_folder import Record
+from ..settings import KINDS
 from ..views.attribute_edits import attribute_edits, separating_attributes, vectors_of
 from ..views.clusters import cluster_gallery, groupings, label_scores
 from ..views.paths import image_paths, random_paths

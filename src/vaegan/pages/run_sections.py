@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from ..config import PARTS, Config
+from ..config import Config
 from ..progress import duration
 from ..recipes import RECIPES
 from ..report.animation import evenly, numbered_pictures, read_picture
 from ..report.chart import Line, draw_chart
 from ..report.curves import Lines, collect_lines, loss_charts, phase_marks, rate_chart, score_chart
+from ..settings import PARTS
 from .content import Block, Facts, Fold, Note, Section, Table
 from .render import data_uri
 

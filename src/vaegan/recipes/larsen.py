@@ -14,7 +14,7 @@ gate, RMSProp with an annealed rate, images shifted and recoloured a little. How
 
 from typing import Any
 
-from ..config import AugmentSettings, DataSettings, LossSettings, OptimSettings, TrainSettings
+from ..settings import AugmentSettings, DataSettings, LossSettings, OptimSettings, TrainSettings
 from .recipe import NUM_IMAGES, data_of, paper_conv, paper_mlp, recipe
 
 BATCH_SIZE = 64

@@ -11,7 +11,7 @@ discriminator is too strong towards the end (it recognises 98 % of the fakes, on
 every fourth step).
 """
 
-from ..config import DiscriminatorSettings, LossSettings, ModelSettings, OptimSettings, TrainSettings
+from ..settings import DiscriminatorSettings, LossSettings, ModelSettings, OptimSettings, TrainSettings
 from .recipe import YOURS, Recipe, data_of, paper_conv, paper_mlp, recipe
 
 

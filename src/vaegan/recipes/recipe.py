@@ -8,8 +8,8 @@ over dimensions too: a weight w on the mean squared difference of D features is 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..config import (
-    Config,
+from ..config import Config
+from ..settings import (
     DataSettings,
     DecoderSettings,
     DiscriminatorSettings,

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..config import PARTS, PHASES
 from ..files import written_beside
+from ..settings import PARTS, PHASES
 from .chart import BOTTOM, LEFT, RIGHT, TOP, Chart, Line, draw_chart
 
 Lines = dict[str, dict[str, dict[str, Line]]]

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import KINDS, AugmentSettings, Config
+from ..config import Config
 from ..recipes import config_for
+from ..settings import KINDS, AugmentSettings
 from ..settings_io import with_settings
 
 TITLES = {kind: KINDS[kind].title for kind in ("vae", "gan", "vae-dis-l", "vaegan")}

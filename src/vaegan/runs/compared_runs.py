@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from ..config import KINDS, Config, DataSettings
+from ..config import Config
 from ..data.dataset import ImageData
 from ..errors import UserError
 from ..evaluation.best_reconstructions import best_reconstructions
@@ -23,6 +23,7 @@ from ..evaluation.measure import FORMAT, evaluate
 from ..evaluation.reference import open_real_images, priors_of
 from ..kinds import ended_in_pretraining
 from ..metrics.extractors.features import FeatureExtractor
+from ..settings import KINDS, DataSettings
 from ..settings_io import load_yaml
 from ..training.profiling import cost_of
 from ..training.resuming import MAY_CHANGE, OF_PLATEAUS

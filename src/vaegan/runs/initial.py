@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import PARTS, Architecture, Config, ModelSettings
+from ..config import Config
 from ..errors import UserError
 from ..kinds import refuse_without_effect
 from ..recipes import YOUR_MODEL
+from ..settings import PARTS, Architecture, ModelSettings
 from ..settings_io import checked, load_yaml, setting_names, value_at, with_settings
 from .locate import find_model
 from .run_folder import SETTINGS

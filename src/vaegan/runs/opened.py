@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import Config, DataSettings
+from ..config import Config
 from ..data import ImageData, open_data
 from ..data.dataset import ImageSet
 from ..errors import UserError
@@ -24,6 +24,7 @@ from ..models import Model
 from ..models.inference import at_once
 from ..models.tiles import decode_tiles, is_in_tiles
 from ..pixels import Numbers, Shown, channels_in_words
+from ..settings import DataSettings
 from ..settings_io import load_yaml
 from .locate import Place, locate, run_name
 from .run_folder import DATA, RECORDS, SETTINGS, Record, read_records

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import PARTS, Config
+from ..config import Config
 from ..errors import UserError
 from ..files import clear_leftovers, read_mapping, remove, write_text
+from ..settings import PARTS
 from ..settings_io import is_complete, load_yaml
 
 try:

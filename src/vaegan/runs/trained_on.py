@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import Config, DataSettings
+from ..config import Config
 from ..files import expanded, read_mapping
+from ..settings import DataSettings
 from ..settings_io import checked, load_yaml
 from .locate import DEMO, Place, locate
 from .run_folder import DATA, MODEL_CONFIG, SETTINGS

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..config import KINDS, Config
+from ..config import Config
 from ..kinds import ended_in_pretraining
 from ..metrics.figures import GROUPS, Figure, info_of, plain, shown_in
 from ..pixels import channels_in_words
+from ..settings import KINDS
 from .public_facts import PublicFacts
 
 UNKNOWN_LICENSE = "unknown"
@@ -60,7 +61,7 @@ class CardFacts:
 
     name: str  # id of the model on the hub, or of its folder
     license: str  # as the hub spells it, such as 'mit'
-    kind: str  # of `config.KINDS`
+    kind: str  # of `settings.KINDS`
     image_shape: tuple[int, int, int]  # (C, H, W)
     latent_dim: int  # dimensions of a code
     parameters: Mapping[str, int]  # number of each part, by its name

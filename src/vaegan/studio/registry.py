@@ -7,9 +7,9 @@ from fastapi import Depends, Request
 from fastapi import Path as InPath
 from starlette.concurrency import run_in_threadpool
 
-from ..config import DataSettings
 from ..errors import UserError, nearest, printable
 from ..files import expanded
+from ..settings import DataSettings
 from .batching import Batcher
 from .http_errors import Refused
 from .served_model import ModelVersion, ServedModel

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import DataSettings
 from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
 from ..files import expanded
@@ -26,6 +25,7 @@ from ..priors import Prior
 from ..runs.locate import find_model
 from ..runs.opened import OpenedRun
 from ..runs.run_folder import MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS, WEIGHTS
+from ..settings import DataSettings
 from .batching import Batcher
 from .http_errors import Refused
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .. import objectives
-from ..config import AugmentSettings, Config, LossSettings
+from ..config import Config
 from ..data import ImageData, ImageSet
 from ..data.augment import Augment, AugmentedBatches
 from ..data.batches import Batches, StreamBatches
@@ -28,6 +28,7 @@ from ..objectives.feature_discriminator import frozen
 from ..objectives.interface import Autocast
 from ..objectives.likelihoods import Layers
 from ..schedules import Plateau
+from ..settings import AugmentSettings, LossSettings
 from .device import memory_of
 from .loop import LoopSettings, Phase
 from .optimisers import make_optimiser

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import torch
 
-from ..config import PARTS
 from ..losses import kl_per_dimension
 from ..models import Model
 from ..pages.run_sections import CHECK_WORDS, state_of
+from ..settings import PARTS
 from .loop import Trainer
 from .snapshots import HeldOut
 

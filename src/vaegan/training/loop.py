@@ -70,7 +70,7 @@ class Phase:
     """Steps at the start of a run, up to an end, with an objective of their own.
 
     Attributes:
-        name: what is trained, a key of `config.PHASES`.
+        name: what is trained, a key of `settings.PHASES`.
         end: images seen when it is over.
         objective: on parts of the same names and weights as the run's.
         still: parts that are frozen in its steps.

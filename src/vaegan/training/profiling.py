@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..config import PARTS, Config
+from ..config import Config
 from ..models import Model
 from ..networks.parts import evaluating
 from ..networks.recompute import recompute_activations
@@ -23,6 +23,7 @@ from ..objectives import Noise, trainable
 from ..objectives.micro_batches import accumulated_step
 from ..operations import OperationCounter, count_operations
 from ..pages.run_sections import speeds, window_seconds
+from ..settings import PARTS
 from .factories import build_objective
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..config import KINDS, PHASES, Config
+from ..config import Config
 from ..data.stream import StreamedData
 from ..distributed import World, joined
 from ..errors import UserError
@@ -17,6 +17,7 @@ from ..files import OF_A_DISK, read_mapping
 from ..progress import duration
 from ..runs.run_folder import BEST, MADE_OF_A_MODEL, MODEL, PRIORS, RunFolder
 from ..schedules import Cadence, lr_factor
+from ..settings import KINDS, PHASES
 from ..settings_io import dump_yaml
 from .best_model import open_best_model
 from .checkpoints import Checkpoints

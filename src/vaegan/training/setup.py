@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..config import PARTS, Config
+from ..config import Config
 from ..data import ImageData, open_data
 from ..data.conditions import conditioning_of
 from ..distributed import World, synchronise_batch_norms
@@ -23,6 +23,7 @@ from ..pixels import BYTES, Shown
 from ..runs.initial import start_from
 from ..runs.run_folder import INITIAL, RunFolder
 from ..runs.trained_on import located
+from ..settings import PARTS
 from . import factories
 from .device import autocast_for, choose_form, computes_bf16, copies, describe_device, layout_of, memory_of
 from .loop import Trainer

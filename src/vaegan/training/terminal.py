@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from ..config import PHASES
 from ..progress import Beat
+from ..settings import PHASES
 
 log = logging.getLogger("vaegan")
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...config import DataSettings
 from ...errors import UserError
+from ...settings import DataSettings
 from ..dataset import Collection, FileItems, Split
 from ..downloads import download, find, root_of, stamp, unpacked
 from ..image_file import ImageHeader

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...config import DataSettings
 from ...errors import UserError
 from ...files import read_bytes
+from ...settings import DataSettings
 from ..dataset import Collection, FileItems, Split
 from ..downloads import download, find, root_of
 from ..folder import list_folder, list_zip

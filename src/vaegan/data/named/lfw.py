@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config import DataSettings
 from ...errors import UserError
 from ...files import read_bytes
+from ...settings import DataSettings
 from ..dataset import Collection, hashed_split
 from ..downloads import download, find, root_of, unpacked
 from ..folder import list_folder

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config import DataSettings
 from ...errors import UserError
 from ...files import MAX_FILE, read_bytes
 from ...pixels import WHITE
+from ...settings import DataSettings
 from ..arrays import collect_array
 from ..dataset import Collection, Split, hashed_split
 from ..downloads import download, find, root_of, stamp

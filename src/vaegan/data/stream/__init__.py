@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...config import DataSettings
 from ...errors import UserError
 from ...files import written_beside
 from ...pixels import PixelFormat
+from ...settings import DataSettings
 from ..cache import cache_folder
 from ..dataset import Collection, ImageData, Progress, uniform
 from ..decoded import prepare_data

@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config import DataSettings
 from ...errors import UserError
 from ...files import expanded, read_bytes, write_text, written_beside
 from ...progress import Beat
+from ...settings import DataSettings
 from ..cache import cache_folder
 from ..dataset import Positions, hashed_split, uniform
 from ..decode_pool import submit

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config import DataSettings
 from ...errors import UserError, printable
 from ...progress import BEAT_SECONDS
+from ...settings import DataSettings
 from ...settings_io import number_in
 from ..dataset import FileItems, ImageSet, Items, Positions
 from ..decode_pool import CHUNK, DecodedChunk, chunks, decode_chunk, no_killed_worker, num_cores, start_pool, submit

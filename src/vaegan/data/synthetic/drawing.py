@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...config import DataSettings
 from ...pixels import WHITE
+from ...settings import DataSettings
 from ..dataset import Collection, Positions, Split
 from ..image_file import GREY, ImageHeader, Target
 

@@ -17,11 +17,11 @@ from fastapi import APIRouter
 from fastapi import Path as InPath
 from fastapi.responses import Response
 
-from ...config import PHASES
 from ...errors import UserError
 from ...report.animation import numbered_pictures, write_animation
 from ...report.curves import loss_charts, rate_chart, score_chart
 from ...runs.run_folder import RunFolder, parse_record
+from ...settings import PHASES
 from ..http_errors import JSON, Refused
 from ..registry import Served
 from ..responses import attachment, npz_response
