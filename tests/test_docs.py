@@ -47,6 +47,8 @@ ELSEWHERE = {
     "vaegan serve ": "likewise",
     "vaegan train finetune-vae --init-from diffusers:stabilityai": "the next block, with a model that is there",
     "vaegan compare diffusers:stabilityai": "likewise",
+    "vaegan priors runs/kl-f8": "of maps: test_cli_maps.py",
+    "vaegan sample runs/kl-f8": "likewise",
     "vaegan push runs/digits me/digits --license cc-by-4.0\n": "needs a hub: test_sharing_hub.py",
     "vaegan sample me/": "likewise",
     "vaegan reproduce ": "takes minutes: test_reproducing.py",
