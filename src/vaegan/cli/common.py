@@ -137,7 +137,7 @@ def place_of(options: Any, name: str) -> tuple[Path, bool]:
     if folder.name == MODEL and (folder.parent / SETTINGS).is_file():  # of a run; made to be copied
         folder = folder.parent
     out = options.out or (folder if is_local else Path()) / name
-    if not is_local and out.exists():
+    if options.out is None and not is_local and out.exists():
         locate(options.run)  # that there is no such model is the first thing to say
     return out, options.overwrite or (options.out is None and is_local)
 
