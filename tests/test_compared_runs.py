@@ -61,7 +61,7 @@ def test_names_are_no_longer_than_they_must_be():
 def test_a_group_is_named_after_what_its_runs_share():
     def group(*names):
         return [
-            SimpleNamespace(name=name, config=None, model=lambda: SimpleNamespace(kind="vaegan", info={}))
+            SimpleNamespace(name=name, path=name, config=None, model=lambda: SimpleNamespace(kind="vaegan", info={}))
             for name in names
         ]
 
@@ -86,10 +86,17 @@ def test_a_group_is_named_after_what_its_runs_share():
 def test_a_fine_tuned_model_is_named_after_what_it_starts_from(start, parts, name):
     model = SimpleNamespace(kind="vaegan", info={})
     config = config_for("digits", {"init_from": start, "train.parts": parts} if start else {})
-    assert group_names([[SimpleNamespace(name="a", config=config, model=lambda: model)]]) == [name]
+    assert group_names([[SimpleNamespace(name="a", path="a", config=config, model=lambda: model)]]) == [name]
 
 
 @pytest.mark.parametrize(("images", "name"), [(160, "AE (pre-training of VAE/GAN)"), (161, "VAE/GAN")])
 def test_a_model_whose_training_ended_in_pretraining_is_named_so(images, name):
     model = SimpleNamespace(kind="vaegan", info={"images": images, "pretrain_images": 160})
-    assert group_names([[SimpleNamespace(name="a", config=None, model=lambda: model)]]) == [name]
+    assert group_names([[SimpleNamespace(name="a", path="a", config=None, model=lambda: model)]]) == [name]
+
+
+@pytest.mark.parametrize(("place", "name"), [("owner/sd-vae", "owner/sd-vae"), ("/far/away/sd/vae", "sd/vae")])
+def test_a_published_model_is_named_with_its_place(place, name):
+    model = SimpleNamespace(kind="vae", info={})
+    run = SimpleNamespace(name="a", path=f"diffusers:{place}", config=None, model=lambda: model)
+    assert group_names([[run]]) == [f"VAE (diffusers:{name})"]

@@ -211,7 +211,7 @@ def test_models_of_other_sizes_are_compared_in_one(grey, images_file, command, t
     assert of_a["left_out"]["samples"] == "it is measured only at the model's own size, 16x16"
     assert of_b["samples"]["normal"]
     error = found["figures"]["reconstructions"]["mse"]["models"]
-    name = f"VAE {grey.name}"
+    name = f"VAE (diffusers:{grey.parent.name}/{grey.name})"
     assert error[name] == error["VAE a"]
     operations = found["figures"]["cost"]["reconstruction_operations"]["models"]
     assert operations["VAE a"]["value"] == operations["VAE b"]["value"]

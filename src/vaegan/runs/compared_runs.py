@@ -198,16 +198,17 @@ def group_names(groups: Sequence[Sequence[OpenedRun]]) -> list[str]:
 
 
 def _kind_of(run: OpenedRun) -> str:
-    """Return the kind of a run's model, and what it was fine-tuned from: its last folders, or its id on the hub."""
+    """Return the kind of a run's model, and of which place it is, or was fine-tuned from: last folders, or hub id."""
     info, title, config = run.model().info, KINDS[run.model().kind].title, run.config
     if ended_in_pretraining(info):
         return f"AE (pre-training of {title})"
-    if config is None or (start := config.init_from) is None:
+    start = str(run.path) if published_place(run.path) is not None else config.init_from if config else None
+    if start is None:
         return title
     prefix = PUBLISHED if published_place(start) is not None else ""
     place = prefix + "/".join(Path(start.removeprefix(prefix)).parts[-2:])
-    what = "decoder fine-tuned" if config.is_frozen("encoder") else "fine-tuned"
-    return f"{title} ({what} from {place})"
+    what = "" if config is None else "decoder fine-tuned from " if config.is_frozen("encoder") else "fine-tuned from "
+    return f"{title} ({what}{place})"
 
 
 def _common_start(names: Sequence[str]) -> str:
