@@ -35,11 +35,11 @@ def run(options: Options) -> None:
 
 def _description(recipe: Recipe) -> list[str]:
     """Lines on a recipe's size, origin, and what differs from it."""
-    from ..training.profiling import expected_seconds, work_of_step
+    from ..training.profiling import seconds_of, work_of_step
 
     (channels, height, width), config = recipe.image_shape, recipe.config
-    seconds = expected_seconds(config, recipe.image_shape, recipe.num_images)
     work = work_of_step(config, recipe.image_shape)
+    seconds = seconds_of(work, config, recipe.num_images)
     lines = [
         f"{recipe.name}: {recipe.summary}",
         f"for {recipe.data}, {height}x{width}x{channels}; {config.model.kind}, {work.parameters:,} parameters; about "

@@ -40,9 +40,8 @@ class ComparedModel:
 
     name: str
     runs: Sequence[MeasuredRun]
-    values: Mapping[str, Tensor] = field(
-        default_factory=dict
-    )  # of reconstructions, see `on_values` of `evaluate`; means over runs
+    # of reconstructions, see `on_values` of `evaluate`; means over runs
+    values: Mapping[str, Tensor] = field(default_factory=dict)
     is_published: bool = False
 
 

@@ -18,14 +18,7 @@ Fixed:
   number per image does not say which digit to generate: reconstructions look like samples.
 """
 
-from ..settings import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    PartSettings,
-    TrainSettings,
-)
+from ..settings import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import adam, data_of, mean_feature_weight, recipe
 
 MODEL = ModelSettings(

@@ -5,14 +5,7 @@ that outputs mu and sigma, binary cross entropy of pixels and KL with weight 1, 
 codes of the autoencoder. Widths here are small, common ones; the two GANs follow the papers that they are named after.
 """
 
-from ..settings import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    PartSettings,
-    TrainSettings,
-)
+from ..settings import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import adam, data_of, recipe
 
 ORIGIN = "a student project on GAN and VAE for MNIST, on GitHub"

@@ -9,14 +9,7 @@ Fixed: log(sigmoid) overflowed; held-out images were reconstructed with an encod
 the script for inference needed a setting that its configuration does not have.
 """
 
-from ..settings import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    PartSettings,
-    TrainSettings,
-)
+from ..settings import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import adam, data_of, mean_feature_weight, recipe
 
 ORIGIN = "PrateekMunjal/VAE_GAN on GitHub"

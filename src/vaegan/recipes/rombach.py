@@ -13,14 +13,7 @@ the factor by which a code's map is smaller than the image. How their numbers be
 huggingface.co/stabilityai/sd-vae-ft-mse.
 """
 
-from ..settings import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    PartSettings,
-    TrainSettings,
-)
+from ..settings import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import YOUR_MODEL, YOURS, Recipe, adam, data_of, recipe
 
 NOTES = (

@@ -8,14 +8,7 @@ B z, which is 1/z of our L_prior (schedule inverse-latent), and the likelihood o
 Fixed: its normalisation constants did not match the features. They have no gradient, so ours leaves them out.
 """
 
-from ..settings import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    PartSettings,
-    TrainSettings,
-)
+from ..settings import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import YOURS, adam, data_of, recipe
 
 ORIGIN = "Shuntw6096/VAE-GAN on GitHub"

@@ -6,14 +6,7 @@ by 1/2 and each kind of fake by 1/4: gamma = 2 / D and adversarial_weight = 1/4,
 not affect our Dec.
 """
 
-from ..settings import (
-    DecoderSettings,
-    DiscriminatorSettings,
-    LossSettings,
-    ModelSettings,
-    PartSettings,
-    TrainSettings,
-)
+from ..settings import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import adam, data_of, mean_feature_weight, recipe
 
 ORIGIN = "a report on AE, VAE, GAN and VAE/GAN (task3_2.md) with TensorFlow code on GitHub"

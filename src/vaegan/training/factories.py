@@ -257,9 +257,15 @@ def build_phases(
 
 
 def check_losses(config: Config, model: Model, num_train: int) -> None:
-    """Raise the UserErrors of `build_objective` and `build_phases`, which need no frozen network."""
-    objective = build_objective(config, model, contextlib.nullcontext)
-    build_phases(config, model, contextlib.nullcontext, None, objective, loop_settings(config, model, num_train))
+    """Raise the UserErrors of `build_objective` and `build_phases`, which need no frozen network.
+
+    They are built on a twin of the model without memory: each objective adds a hook to its discriminator.
+    """
+    assert model.architecture is not None
+    with torch.device("meta"):
+        twin = Model.from_architecture(model.architecture, model.info)
+        objective = build_objective(config, twin, contextlib.nullcontext)
+        build_phases(config, twin, contextlib.nullcontext, None, objective, loop_settings(config, twin, num_train))
 
 
 def build_optimisers(config: Config, objective: objectives.Objective) -> dict[str, torch.optim.Optimizer]:

@@ -73,8 +73,13 @@ def expected_seconds(
     config: Config, image_shape: tuple[int, int, int], num_images: int, machine: Work = TWO_CORES
 ) -> float:
     """Estimate the duration of a training with this many images per epoch."""
+    return seconds_of(work_of_step(config, image_shape), config, num_images, machine)
+
+
+def seconds_of(work: Work, config: Config, num_images: int, machine: Work = TWO_CORES) -> float:
+    """Estimate the same from the work of its steps."""
     images = config.train.images or config.train.epochs * num_images
-    per_step = zip(work_of_step(config, image_shape), machine, strict=True)
+    per_step = zip(work, machine, strict=True)
     return sum(count * seconds for count, seconds in per_step) * images / config.train.batch_size
 
 
