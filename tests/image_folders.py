@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 
@@ -28,3 +29,8 @@ def packed(folder: Path, path: Path) -> Path:
 
 def nothing_left(tmp_path: Path) -> bool:
     return not any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
+
+
+def drawn(shape, dtype, high, low=0.0):
+    """Return an image with many different numbers."""
+    return (low + (high - low) * np.random.default_rng(0).random(shape)).astype(dtype)

@@ -146,6 +146,8 @@ def test_the_files_people_have_are_read(files, tmp_path, monkeypatch):
     safetensors.torch.save_file(tensors | {"features.5.bias": torch.zeros(64)}, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match=r"not weights of 'lpips': features\.5\.bias is missing, of another shape"):
         open_lpips(data, weights=tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match=r"vgg\.pth: these are not .*features\.0\.weight.*fetch .*vgg16-3979"):
+        open_lpips(data, cache=tmp_path / "empty", weights=files / "vgg.pth")
 
 
 def test_weights_that_are_not_finite_are_refused(files, tmp_path):

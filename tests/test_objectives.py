@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Callable
 
 import pytest
 import torch
 import torch.nn.functional as F
+from plain_losses import (
+    FORMS,
+    SIDE,
+    B,
+    Decoder,
+    Discriminator,
+    Encoder,
+    Z,
+    assert_same,
+    inputs,
+    make,
+    plain_decoder,
+    plain_discriminator,
+    plain_vaegan,
+    seeded_call,
+    separately,
+)
 from torch import Tensor, nn
 
 from vaegan.errors import UserError
-from vaegan.losses import ADVERSARIAL_FORMS, r1_penalty
 from vaegan.networks import build_parts
 from vaegan.objectives import (
     AdversarialLoss,
@@ -21,181 +35,11 @@ from vaegan.objectives import (
     FeatureLikelihood,
     GANObjective,
     GaussianPixels,
-    MeanCode,
     Noise,
     VAEGANObjective,
 )
 from vaegan.objectives.adversarial import _never_zero
-from vaegan.objectives.feature_discriminator import FeatureDiscriminator, r1_gradients
-
-B, Z, SIDE = 6, 3, 8
-FORMS = ("minimax", "non-saturating", "hinge")  # each needs its plain formula below
-assert set(FORMS) == set(ADVERSARIAL_FORMS)
-
-
-class Encoder(nn.Module):
-    """A user's own network: convolution, batch norm, dropout, dense heads."""
-
-    def __init__(self, norm: bool, dropout: float, variational: bool = True) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(1, 4, 3, 2, 1)
-        self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(4 * 16, 2 * Z if variational else Z)
-        self.variational = variational
-
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        h = self.head(self.dropout(F.silu(self.norm(self.conv(x)))).flatten(1))
-        return tuple(h.chunk(2, 1)) if self.variational else h
-
-
-class Decoder(nn.Module):
-    def __init__(self, norm: bool, dropout: float) -> None:
-        super().__init__()
-        self.dense = nn.Linear(Z, 4 * 16)
-        self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.conv = nn.ConvTranspose2d(4, 1, 4, 2, 1)
-
-    def logits(self, z: Tensor) -> Tensor:
-        return self.conv(self.dropout(F.silu(self.norm(self.dense(z).view(-1, 4, 4, 4)))))
-
-    def forward(self, z: Tensor) -> Tensor:
-        return torch.sigmoid(self.logits(z))
-
-
-class Discriminator(nn.Module):
-    def __init__(self, norm: bool, dropout: float) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(1, 5, 3, 2, 1)
-        self.norm = nn.BatchNorm2d(5) if norm else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(5 * 16, 1)
-        self.couples_images = norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.dropout(F.silu(self.norm(self.conv(x)))).flatten(1))
-
-
-def make(norm: bool, dropout: float, variational: bool = True) -> tuple[Encoder, Decoder, Discriminator]:
-    torch.manual_seed(3)
-    return (
-        Encoder(norm, dropout, variational).double(),
-        Decoder(norm, dropout).double(),
-        Discriminator(norm, dropout).double(),
-    )
-
-
-def inputs() -> tuple[Tensor, Noise]:
-    g = torch.Generator().manual_seed(5)
-    x = torch.rand(B, 1, SIDE, SIDE, generator=g, dtype=torch.float64)
-    eps, z_p = torch.randn(2, B, Z, generator=g, dtype=torch.float64)
-    return x, Noise(eps, z_p, torch.rand(3, 2, B, generator=g, dtype=torch.float64), seed=11)
-
-
-def bce(a: Tensor, target: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(a, target)
-
-
-def plain_discriminator(form: str, a: Tensor, target: Tensor) -> Tensor:
-    if form == "hinge":
-        return (target * F.relu(1 - a) + (1 - target) * F.relu(1 + a)).mean()
-    return bce(a, target)
-
-
-def plain_decoder(form: str, a: Tensor) -> Tensor:
-    ones = torch.ones_like(a)
-    return {
-        "minimax": lambda: -bce(a, 0 * ones),
-        "non-saturating": lambda: bce(a, ones),
-        "hinge": lambda: -a.mean(),
-    }[form]()
-
-
-def seeded_call(module: Callable[[Tensor], Tensor], seed: int, x: Tensor) -> Tensor:
-    torch.manual_seed(seed)
-    return module(x)
-
-
-def plain_vaegan(
-    nets: tuple[Encoder, Decoder, Discriminator],
-    form: str,
-    x: Tensor,
-    noise: Noise,
-    *,
-    pixels: str | None = None,
-    weights: tuple[float, float, float] = (1, 1, 1),
-    targets: tuple[Tensor, Tensor, Tensor] | None = None,
-    kinds: tuple[str, ...] = ("reconstruction", "prior"),
-    gamma: float = 0.3,
-    llike_weight: float = 1.0,
-    kl_weight: float = 1.0,
-    joint_batch: bool = False,
-) -> dict[str, Tensor]:
-    """Algorithm 1 written down plainly: one full graph, three losses."""
-    enc, dec, dis = nets
-    caught: list[Tensor] = []
-    handle = dis.conv.register_forward_hook(lambda m, i, o: caught.append(o))
-    mu, logvar = seeded_call(enc, noise.seed, x)
-    z = mu + torch.exp(logvar / 2) * noise.eps
-    torch.manual_seed(noise.seed)
-    y = dec.logits(z)
-    x_tilde = torch.sigmoid(y)
-    x_p = seeded_call(dec, noise.seed, noise.z_p)
-    if joint_batch:
-        shown = [x] + [{"reconstruction": x_tilde, "prior": x_p}[kind] for kind in kinds]
-        by_kind = dict(zip(("real", *kinds), dis(torch.cat(shown)).flatten().split(B), strict=True))
-        caught = list(caught[0].split(B))
-        a, a_tilde, a_p = (by_kind.get(kind, by_kind["real"]) for kind in ("real", "reconstruction", "prior"))
-    else:
-        a, a_tilde, a_p = (seeded_call(dis, noise.seed, image).flatten() for image in (x, x_tilde, x_p))
-    handle.remove()
-    kl = (
-        torch.distributions.kl_divergence(
-            torch.distributions.Normal(mu, torch.exp(logvar / 2)), torch.distributions.Normal(torch.zeros_like(mu), 1.0)
-        ).sum()
-        / B
-    )
-    if pixels == "bernoulli":
-        llike = F.binary_cross_entropy(x_tilde, x, reduction="sum") / B
-    elif pixels == "gaussian":
-        llike = -torch.distributions.Normal(x_tilde, 0.2**0.5).log_prob(x).sum() / B
-    else:
-        llike = 0.5 * F.mse_loss(caught[1], caught[0].detach(), reduction="sum") / B
-    one = torch.ones_like(a)
-    t, t_tilde, t_p = targets or (one, 0 * one, 0 * one)
-    fakes = {"reconstruction": (a_tilde, t_tilde, weights[1]), "prior": (a_p, t_p, weights[2])}
-    dis_loss = weights[0] * plain_discriminator(form, a, t)
-    dec_loss = gamma * llike
-    for kind in kinds:
-        logit, target, weight = fakes[kind]
-        dis_loss = dis_loss + weight * plain_discriminator(form, logit, target)
-        dec_loss = dec_loss + plain_decoder(form, logit)
-    return {"encoder": kl_weight * kl + llike_weight * llike, "decoder": dec_loss, "discriminator": dis_loss}
-
-
-def separately(
-    nets: tuple[nn.Module, ...], losses: Callable[[tuple[nn.Module, ...]], dict[str, Tensor]]
-) -> dict[str, list[Tensor]]:
-    """Each part's gradient from its own copy of everything."""
-    found = {}
-    for index, name in enumerate(("encoder", "decoder", "discriminator")):
-        copies = copy.deepcopy(nets)
-        loss = losses(copies)
-        if name in loss and copies[index] is not None:
-            loss[name].backward()
-            found[name] = [p.grad if p.grad is not None else torch.zeros_like(p) for p in copies[index].parameters()]
-    return found
-
-
-def assert_same(got: dict[str, list[Tensor]], wanted: dict[str, list[Tensor]]) -> None:
-    assert set(got) == set(wanted)
-    for part, gradients in wanted.items():
-        assert len(got[part]) == len(gradients)
-        scale = max(float(g.abs().max()) for g in gradients)
-        assert scale > 1e-4, f"the reference gradient of {part} is nothing"
-        for ours, reference in zip(got[part], gradients, strict=True):
-            torch.testing.assert_close(ours, reference, rtol=1e-6, atol=1e-9 * scale)
+from vaegan.objectives.feature_discriminator import FeatureDiscriminator
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -337,104 +181,6 @@ def test_autoencoder_routes(kind: str, norm: bool, dropout: float) -> None:
     if metric:
         assert all(torch.equal(v, metric.state_dict()[k]) for k, v in before.items()), "the metric must stay frozen"
         assert not any(p.requires_grad for p in metric.parameters())
-
-
-class Given(nn.Module):
-    """A conditional network under a fixed condition, as an unconditional one; ``conv`` is its layer l."""
-
-    def __init__(self, network: nn.Module, c: Tensor) -> None:
-        super().__init__()
-        self.network, self.c = network, c
-
-    @property
-    def conv(self) -> nn.Module:
-        return self.network.dense1.linear
-
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        return self.network(x, self.c)
-
-    def logits(self, z: Tensor) -> Tensor:
-        return self.network.logits(z, self.c)
-
-
-def make_conditional(network: str, norm: str, kind: str = "vaegan") -> tuple[tuple[nn.Module, ...], Tensor]:
-    torch.manual_seed(3)
-    channels = {"channels": [4]} if network == "conv" else {}
-    part = {"hidden": [12], "norm": norm, **channels}
-    made = build_parts(
-        kind=kind, network=network, image_shape=(1, SIDE, SIDE), latent_dim=Z, output="sigmoid", init="torch",
-        encoder=part, decoder=part, discriminator=part, condition="attributes", condition_dim=3,
-    )  # fmt: skip
-    return tuple(part.double() for part in made.values()), torch.randn(B, 3, dtype=torch.float64)
-
-
-@pytest.mark.parametrize("network", ["mlp", "conv"])
-@pytest.mark.parametrize("norm", ["none", "batch"])
-@pytest.mark.parametrize("form", FORMS)
-def test_conditional_vaegan_routes(network: str, norm: str, form: str) -> None:
-    """Layer l lies behind the join; reconstructions and prior samples go under the batch's own conditions."""
-    (nets, c), (x, noise) = make_conditional(network, norm), inputs()
-    reference = separately(tuple(Given(net, c) for net in nets), lambda n: plain_vaegan(n, form, x, noise))
-    objective = VAEGANObjective(*nets, adversarial=AdversarialLoss(form), gamma=0.3, feature_layer="dense1.linear")
-    assert_same(objective.step(x, noise, c=c).gradients, reference)
-    other = objective.step(x, noise, c=c.flip(0)).gradients
-    assert not any(torch.allclose(other[part][0], reference[part][0]) for part in reference)
-
-
-def test_conditional_losses_are_the_same_in_evaluation() -> None:
-    (nets, c), (x, noise) = make_conditional("conv", "none"), inputs()
-    vaegan, vae, gan = VAEGANObjective(*nets), AutoencoderObjective(*nets[:2]), GANObjective(*nets[1:])
-    for objective in (vaegan, vae, gan):
-        trained, evaluated = objective.step(x, noise, c=c).losses, objective.evaluate(x, noise, c=c)
-        for part, terms in trained.items():
-            assert evaluated[part]["total"].item() == pytest.approx(terms["total"].item(), rel=1e-9)
-
-
-@pytest.mark.parametrize("kind", ["gan", "vae", "vae-bernoulli", "vae-dis-l", "pre-training"])
-def test_conditional_routes_of_the_other_kinds(kind: str) -> None:
-    (nets, c), (x, noise) = make_conditional("mlp", "none"), inputs()
-    given = tuple(Given(net, c) for net in nets)
-
-    def plain(n: tuple[Given, Given, Given]) -> dict[str, Tensor]:
-        if kind == "gan":
-            a, a_p = n[2](x), n[2](n[1](noise.z_p))
-            ones = torch.ones_like(a)
-            return {"decoder": -bce(a_p, 0 * ones), "discriminator": bce(a, ones) + bce(a_p, 0 * ones)}
-        mu, logvar = n[0](x)
-        z, kl = mu, 0.0
-        if kind != "pre-training":
-            z = mu + torch.exp(logvar / 2) * noise.eps
-            kl = -0.5 * (1 + logvar - mu**2 - logvar.exp()).sum() / B
-        x_tilde = n[1](z)
-        llike = -torch.distributions.Normal(x_tilde, 1.0).log_prob(x).sum() / B
-        if kind == "vae-bernoulli":
-            llike = F.binary_cross_entropy(x_tilde, x, reduction="sum") / B
-        elif kind == "vae-dis-l":
-            first = nn.Sequential(n[2].network.flatten)
-            features = [n[2].conv(torch.cat([first(image), c], 1)) for image in (x_tilde, x)]
-            llike = 0.5 * F.mse_loss(features[0], features[1].detach(), reduction="sum") / B
-        return {"encoder": kl + llike, "decoder": llike}
-
-    objective: GANObjective | AutoencoderObjective = GANObjective(nets[1], nets[2])
-    if kind != "gan":
-        likelihood = {"vae-bernoulli": BernoulliPixels(), "vae-dis-l": FeatureLikelihood()}.get(kind, GaussianPixels())
-        encoder = MeanCode(nets[0]) if kind == "pre-training" else nets[0]
-        metric = copy.deepcopy(nets[2]) if kind == "vae-dis-l" else None
-        objective = AutoencoderObjective(
-            encoder, nets[1], likelihood=likelihood, metric=metric, feature_layer="dense1.linear"
-        )
-    assert_same(objective.step(x, noise, c=c).gradients, separately(given, plain))
-
-
-def test_conditional_r1_penalty_is_that_of_the_discriminator_under_the_condition() -> None:
-    (nets, c), (x, _) = make_conditional("conv", "batch"), inputs()
-    copied, leaf = copy.deepcopy(nets[2]), x.clone().requires_grad_()
-    penalty = r1_penalty(copied(leaf, c), leaf)
-    reference = torch.autograd.grad(3.0 * penalty, list(copied.parameters()), allow_unused=True, materialize_grads=True)
-    found, gradients = r1_gradients(nets[2], x, 3.0, autocast=contextlib.nullcontext, seed=0, c=c)
-    torch.testing.assert_close(found, penalty.detach())
-    for ours, wanted in zip(gradients, reference, strict=True):
-        torch.testing.assert_close(ours, wanted)
 
 
 def test_learned_variance_has_a_route_of_its_own() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import logging
 import re
 import sys
 import zlib
@@ -15,25 +12,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY
+from image_folders import drawn
 from PIL import Image
 
-from vaegan.data import cache, decoded, open_data
+from vaegan.data import cache, open_data
 from vaegan.data.image_file import ImageHeader, Target, prepare, read_header
 from vaegan.data.image_types import ArrayImage, open_image
 from vaegan.errors import UserError
-from vaegan.evaluation.measure import evaluate
-from vaegan.metrics.extractors import features
-from vaegan.models import Model, load
-from vaegan.pixels import BYTES, ImageRange, PixelFormat, Shown, as_range
-from vaegan.views.view import View
-from vaegan.views.write import write_view
+from vaegan.models import load
+from vaegan.pixels import BYTES, ImageRange, PixelFormat, as_range
 
 SIXTEEN = PixelFormat.of("uint16")
-
-
-def drawn(shape, dtype, high, low=0.0):
-    """Return an image with many different numbers."""
-    return (low + (high - low) * np.random.default_rng(0).random(shape)).astype(dtype)
 
 
 def write_grey(folder, i, image):
@@ -122,32 +111,6 @@ def test_integers_come_back_exactly(pixels):
 def test_a_range_without_numbers():
     with pytest.raises(ValueError, match="empty"):
         PixelFormat("uint8", 3, 3)
-
-
-def test_pictures_show_chosen_bands():
-    image = np.arange(12, dtype=np.uint16).reshape(1, 1, 12) * 5000
-    for bands, expected in (((), [0, 5000, 10000]), ((3, 2, 1), [10000, 5000, 0]), ((12,), [55000])):
-        shown = Shown(SIXTEEN, bands)
-        np.testing.assert_array_equal(shown(image)[0, 0], np.round(np.array(expected) / 257).astype(np.uint8))
-    assert Shown()(image[..., :2].astype(np.uint8)).shape == (1, 1, 1)
-    for bands in ((13,), (1, 2)):
-        with pytest.raises(UserError, match=r"--bands .*: give one channel, or three"):
-            Shown(SIXTEEN, bands).checked(12)
-
-
-def test_what_is_transparent_is_shown_on_white():
-    image = np.array([[[10, 20, 30, 0], [10, 20, 30, 255], [0, 0, 0, 51]]], np.uint8)
-    shown = Shown(PixelFormat(alpha=True))(image)
-    np.testing.assert_array_equal(shown[0], [[255] * 3, [10, 20, 30], [204] * 3])
-    np.testing.assert_array_equal(Shown()(image), image[..., :3])
-
-
-def test_a_folder_of_pngs_has_their_opacity(tmp_path):
-    image = np.array([[[10, 20, 30, 0], [10, 20, 30, 255], [0, 0, 0, 51]]], np.uint8)
-    for bands, expected in (((), image), ((2,), image[..., 1])):
-        view = View(image[None, None], shown=Shown(PixelFormat(alpha=True), bands))
-        write_view(tmp_path / f"out{len(bands)}", view)
-        np.testing.assert_array_equal(Image.open(tmp_path / f"out{len(bands)}" / "00000.png"), expected)
 
 
 def test_resized_bands_stay_within_the_range():
@@ -325,222 +288,9 @@ def test_a_crop_that_was_not_asked_for_is_said(tmp_path, size):
     assert f"3 training images of 1x48x48{said}, 1 held out" in line
 
 
-@pytest.mark.parametrize("kind", ["GIF", "PPM", "AVIF"])
-def test_other_files_that_pillow_reads(kind):
-    file = io.BytesIO()
-    first, second = (Image.new("RGB", (9, 6), colour) for colour in ((250, 0, 0), (0, 0, 250)))
-    more = {"save_all": True, "append_images": [second]} if kind == "GIF" else {}
-    first.save(file, kind, **more)
-    image = open_image(file)
-    assert (read_header(image).width, read_header(image).height) == (9, 6)
-    np.testing.assert_allclose(prepare(image, Target(6, 9, 3, "none"))[2, 3], (250, 0, 0), atol=4)
-
-
-def test_heic():
-    pillow_heif = pytest.importorskip("pillow_heif", reason="HEIC needs the extra heic")
-    file = io.BytesIO()
-    pillow_heif.from_pillow(Image.new("RGB", (64, 64), (250, 0, 0))).save(file)
-    np.testing.assert_allclose(prepare(open_image(file), Target(4, 4, 3))[2, 3], (250, 0, 0), atol=4)
-
-
-@pytest.mark.parametrize(
-    ("shape", "more", "channels", "alpha"),
-    [
-        ((8, 6), {}, 1, False),
-        ((8, 6, 3), {"photometric": "rgb"}, 3, False),
-        ((8, 6, 4), {"photometric": "rgb", "extrasamples": ["unassalpha"]}, 4, True),
-        ((5, 8, 6), {"photometric": "minisblack"}, 5, False),
-        ((5, 8, 6), {"photometric": "minisblack", "planarconfig": "separate"}, 5, False),
-        ((8, 6, 7), {"photometric": "minisblack", "planarconfig": "contig", "compression": "zlib"}, 7, False),
-        ((2, 3, 8, 6), {"metadata": {"axes": "TCYX"}, "photometric": "minisblack"}, 6, False),
-    ],
-)
-def test_samples_and_pages_of_a_tiff_are_channels(tmp_path, shape, more, channels, alpha):
-    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
-    image = drawn(shape, np.uint16, 65535)
-    tifffile.imwrite(tmp_path / "a.tif", image, **more)
-    axes = (0, 1, 2) if len(shape) == 3 and shape[0] == 8 else (len(shape) - 2, len(shape) - 1, *range(len(shape) - 2))
-    for file in (tmp_path / "a.tif", io.BytesIO((tmp_path / "a.tif").read_bytes())):
-        with open_image(file) as opened:
-            assert (opened.height, opened.width, opened.channels, opened.alpha) == (8, 6, channels, alpha)
-            np.testing.assert_array_equal(opened.read(), image.transpose(axes).reshape(8, 6, -1))
-
-
-def test_a_tiff_that_is_too_large_or_no_image_is_not_decoded(tmp_path):
-    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
-    tifffile.imwrite(tmp_path / "a.tif", shape=(3000, 100, 100), dtype=np.uint8, photometric="minisblack")
-    with pytest.raises(ValueError, match="too large"):
-        open_image(tmp_path / "a.tif")
-    tifffile.imwrite(tmp_path / "b.tif", np.zeros((4, 4), np.int16))
-    with pytest.raises(ValueError, match="int16; save them as"):
-        open_image(tmp_path / "b.tif")
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_a_tiff_where_white_is_zero(tmp_path, dtype):
-    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
-    numbers = np.arange(16, dtype=dtype).reshape(4, 4)
-    tifffile.imwrite(tmp_path / "a.tif", numbers, photometric="miniswhite")
-    if dtype == "float32":
-        with pytest.raises(ValueError, match="white is zero; save it with photometric minisblack"):
-            open_image(tmp_path / "a.tif")
-        return
-    with open_image(tmp_path / "a.tif") as image:
-        prepared = prepare(image, Target(4, 4, 1, pixels=PixelFormat.of(dtype)))
-    np.testing.assert_array_equal(prepared[..., 0], np.iinfo(dtype).max - numbers)
-
-
-def test_decoded_tiffs_are_those_of_the_same_reader(tmp_path, monkeypatch):
-    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
-    for folder in ("tiff", "png"):
-        (tmp_path / folder).mkdir()
-        for i in range(20):
-            if folder == "tiff":
-                tifffile.imwrite(tmp_path / f"tiff/{i}.TIF", np.full((4, 4), i, np.uint16), photometric="miniswhite")
-            else:
-                Image.new("L", (4, 4), i).save(tmp_path / f"png/{i}.png")
-    for version in (1, 2, 2):
-        monkeypatch.setattr(decoded, "TIFF_VERSION", version)
-        for folder in ("tiff", "png"):
-            open_data(tmp_path / folder, cache=tmp_path / folder / "cache")
-    entries = {folder: len(list((tmp_path / folder / "cache/decoded").iterdir())) for folder in ("tiff", "png")}
-    assert entries == {"tiff": 2, "png": 1}
-
-
-@pytest.mark.parametrize("library", ["PIL", "tifffile"])
-def test_libraries_print_nothing_of_damaged_files(library):
-    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger(library).handlers)
-
-
-def test_why_no_image_of_a_folder_can_be_read(tmp_path):
-    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
-    for i in range(3):
-        tifffile.imwrite(tmp_path / f"{i}.tif", np.zeros((4, 4), np.int8))
-    with pytest.raises(
-        UserError, match=r"none of its 3 images can be read \(image \d.tif: its values are int8; save them"
-    ):
-        open_data(tmp_path, cache=tmp_path / "cache")
-
-
 def test_grey_of_sixteen_bits_among_colour_has_no_opacity(tmp_path):
     for i in range(4):
         write_rgba(tmp_path, i, drawn((4, 4, 3), np.uint8, 255))
         write_grey(tmp_path, i + 4, drawn((4, 4, 1), np.uint16, 65535))
     with pytest.raises(UserError, match=r"images differ \(uint16, channels: 1; uint8, channels: 1, 3 or 4\); convert"):
         open_data(tmp_path, cache=tmp_path / "cache", channels=4)
-
-
-@pytest.mark.parametrize(("head", "extra"), [(b"II*\0", "tiff"), (b"\0\0\0\x18ftypheic", "heic")])
-def test_a_missing_extra_is_named(tmp_path, monkeypatch, head, extra):
-    monkeypatch.setitem(sys.modules, {"tiff": "tifffile", "heic": "pillow_heif"}[extra], None)
-    for i in range(3):
-        (tmp_path / f"{i}.{extra}").write_bytes(head + bytes(20))
-    with pytest.raises(UserError, match=rf"need the extra {extra} .*pip install 'vaegan\[{extra}\]'"):
-        open_data(tmp_path, cache=tmp_path / "cache")
-
-
-@pytest.fixture
-def made(make_model):
-    """Return a function: a saved model of eight by eight images of these channels and this format."""
-
-    def made(folder, channels, pixels, **info):
-        architecture = make_model().architecture | {"image_shape": [channels, 8, 8]}
-        Model.from_architecture(architecture, {"pixels": pixels.as_json(), **info}).save(folder)
-        return folder
-
-    return made
-
-
-def test_the_studio_takes_what_fits_and_shows_bands(tmp_path, made):
-    pytest.importorskip("fastapi", reason="needs the extra studio")
-    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
-    from fastapi.testclient import TestClient
-
-    from vaegan.studio.app import create_app
-    from vaegan.studio.registry import Registry
-
-    pixels = PixelFormat("float32", -1.0, 1.0)
-    folder = made(tmp_path / "bands", 5, pixels, bands=[5, 1, 2])
-    client = TestClient(create_app(Registry([str(folder)])), base_url="http://127.0.0.1")
-
-    def sent(image, path="/api/models/bands/reconstruct", form="json"):
-        file = io.BytesIO()
-        tifffile.imwrite(file, np.moveaxis(image, 2, 0), photometric="minisblack")
-        return client.post(path, files={"file": ("x.tif", file.getvalue())}, data={"form": form})
-
-    image = drawn((8, 8, 5), np.float32, 1.0, -1.0)
-    answer = sent(image).json()
-    png = Image.open(io.BytesIO(base64.b64decode(answer["original"].partition(",")[2])))
-    np.testing.assert_array_equal(np.asarray(png), Shown(pixels, (5, 1, 2))(image))
-    arrays = sent(image, form="npz").content
-    with np.load(io.BytesIO(arrays)) as arrays:
-        np.testing.assert_array_equal(arrays["originals"], image[None])
-        x_tilde = load(folder).reconstruct(pixels.to_unit(torch.from_numpy(image[None])))
-        np.testing.assert_allclose(arrays["images"], pixels.from_unit(x_tilde), atol=1e-5)
-    drawn_ones = client.get("/api/models/bands/samples?num=2&form=npz").content
-    with np.load(io.BytesIO(drawn_ones)) as arrays:
-        assert (arrays["images"].dtype, arrays["images"].shape) == (np.float32, (2, 8, 8, 5))
-    for wrong, why in ((image[..., :3], "it has 3 channels, not 5"), (2 * image, "not within -1 to 1")):
-        refused = sent(wrong)
-        assert refused.status_code == 422
-        assert why in refused.text
-
-
-def test_compared_runs_show_the_bands_chosen(tmp_path, made, monkeypatch, command):
-    seen = []
-    bands_of = "vaegan.metrics.extractors.features.open_extractor"
-    open_extractor = features.open_extractor
-    monkeypatch.setattr(bands_of, lambda *a, bands, **more: (seen.append(bands), open_extractor(*a, **more))[1])
-    page = "vaegan.pages.comparison_page.comparison_page"
-    monkeypatch.setattr(page, lambda comparison, seed: str(seen.append(comparison.runs[0][0].shown.bands)))
-    runs = [made(tmp_path / name, 5, BYTES, bands=[1, 2, 3]) for name in ("a", "b")]
-    np.save(tmp_path / "x.npy", drawn((20, 8, 8, 5), np.uint8, 255))
-    words = ["--data", tmp_path / "x.npy", "--num", "4", "--extractor", "pixels", "--data.cache", tmp_path / "cache"]
-    command("compare", *runs, *words, "--bands", "5,1,2", "--out", tmp_path / "page.html")
-    assert seen == [(5, 1, 2)] * 2
-
-
-def test_published_extractors_see_the_bands_shown(monkeypatch, caplog, tmp_path):
-    class Means:
-        name, fingerprint, dim = "inception", "means", 3
-
-        def __init__(self, *_):
-            pass
-
-        def features(self, x, *, batch_size):
-            return x.mean((2, 3))
-
-    monkeypatch.setitem(features._PUBLISHED, "inception", Means)
-    np.save(tmp_path / "a.npy", drawn((20, 4, 4, 5), np.float32, 1.0))
-    data = open_data(tmp_path / "a.npy")
-    with caplog.at_level("INFO", "vaegan"):
-        extractor = features.open_extractor("inception", data, bands=(5, 1, 2))
-    assert "inception sees channels 5, 1, 2 of 5" in caplog.text
-    assert extractor.fingerprint != "means"
-    x = data.train.unit()
-    torch.testing.assert_close(extractor.features(x), x[:, [4, 0, 1]].mean((2, 3)))
-    np.save(tmp_path / "b.npy", drawn((20, 4, 4, 3), np.float32, 1.0))
-    assert features.open_extractor("inception", open_data(tmp_path / "b.npy")).fingerprint == "means"
-
-
-@pytest.mark.parametrize("dtype", ["uint16", "float32"])
-def test_bits_per_dimension_are_of_the_type_s_steps(tmp_path, made, dtype):
-    """Steps 257 times as fine take log2 257 = 8.006 bits more; floats have none."""
-    grey = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8)
-    figures = []
-    for pixels in (BYTES, PixelFormat.of(dtype)):
-        np.save(tmp_path / "a.npy", pixels.converted(grey, BYTES))
-        model, data = load(made(tmp_path / "model", 1, pixels)), open_data(tmp_path / "a.npy")
-        torch.manual_seed(0)
-        for weights in model.parameters():
-            torch.nn.init.normal_(weights, std=0.1)
-        report = evaluate(model, data, extractor=features.open_extractor("pixels", data), priors=(), cache=tmp_path)
-        figures.append(report["likelihood"])
-        assert ("bits per dimension" in report["left_out"]) == (pixels.dtype == "float32")
-    first, second = figures
-    assert second["nll"]["value"] == pytest.approx(first["nll"]["value"], rel=1e-3)
-    if dtype == "uint16":
-        more = second["bits_per_dimension"]["value"] - first["bits_per_dimension"]["value"]
-        assert more == pytest.approx(np.log2(257), abs=0.01)
-    else:
-        assert "bits_per_dimension" not in second

@@ -11,11 +11,12 @@ extra 'tsne' (openTSNE).
 """
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -61,8 +62,10 @@ def kmeans(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
     from sklearn.cluster import KMeans
 
     _check(z, k)
-    fitted = KMeans(k, n_init=restarts, random_state=seed).fit(z.cpu().numpy())
-    return _clusters(z, fitted.labels_, fitted.cluster_centers_)
+    points = z.cpu().numpy()
+    starts = _starts(lambda state: KMeans(k, n_init=1, random_state=state).fit(points), seed, restarts, "k-means")
+    best = min(starts, key=lambda fitted: float(fitted.inertia_))
+    return _clusters(z, best.labels_, best.cluster_centers_)
 
 
 def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3, covariance: str = "full") -> Clusters:
@@ -79,10 +82,19 @@ def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3, covariance: 
     def scaled(points: Tensor) -> Any:
         return ((points.double() - mean) / scale).cpu().numpy()
 
-    fitted = GaussianMixture(k, covariance_type=covariance, n_init=restarts, random_state=seed, reg_covar=1e-4)
-    assignment = fitted.fit_predict(scaled(z))
-    centres = fitted.means_ * scale.cpu().numpy() + mean.cpu().numpy()
-    return _clusters(z, assignment, centres, lambda points: fitted.predict(scaled(points)))
+    def fit(state: np.random.RandomState) -> Any:
+        return GaussianMixture(k, covariance_type=covariance, random_state=state, reg_covar=1e-4).fit(among)
+
+    among = scaled(z)
+    best = max(_starts(fit, seed, restarts, "mixture"), key=lambda fitted: float(fitted.lower_bound_))
+    centres = best.means_ * scale.cpu().numpy() + mean.cpu().numpy()
+    return _clusters(z, best.predict(among), centres, lambda points: best.predict(scaled(points)))
+
+
+def _starts(fit: Callable[[np.random.RandomState], Any], seed: int, num: int, what: str) -> Iterator[Any]:
+    """Yield the results of several starts, which are those of scikit-learn's ``n_init``; slow ones are logged."""
+    state = np.random.RandomState(seed)
+    return paced((fit(state) for _ in range(num)), num, what)
 
 
 _NEIGHBOURS = 20

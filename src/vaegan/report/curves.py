@@ -89,13 +89,19 @@ def draw_losses(records: Iterable[Mapping[str, Any]], path: Path) -> None:
 
 
 def _draw(axes: Any, chart: Chart) -> None:
+    from matplotlib.lines import Line2D
+
     for line in chart.lines:
         color = f"C{line.colour % 10}"
         if line.raw_points:
             axes.plot(*zip(*line.raw_points, strict=True), color=color, alpha=0.25, linewidth=0.8)
         marker = "o" if line.is_dashed else "." if len(line.points) < 3 else None
         style = "--" if line.is_dashed else "-"
-        axes.plot(*zip(*line.points, strict=True), style, color=color, marker=marker, markersize=3.5, label=line.name)
+        label = None if line.is_dashed else line.name
+        axes.plot(*zip(*line.points, strict=True), style, color=color, marker=marker, markersize=3.5, label=label)
+    handles, _ = axes.get_legend_handles_labels()
+    if any(line.is_dashed for line in chart.lines):
+        handles.append(Line2D([], [], linestyle="--", color="grey", marker="o", markersize=3.5, label="held out"))
     axes.set(xlim=(LEFT, RIGHT), ylim=(BOTTOM, TOP), title=chart.caption, xlabel="images seen")
     axes.set_xticks(*zip(*chart.x_ticks, strict=True))
     axes.set_yticks(*zip(*chart.y_ticks, strict=True))
@@ -103,7 +109,7 @@ def _draw(axes: Any, chart: Chart) -> None:
         axes.axvline(x, color="grey", linestyle=":", linewidth=1)
         axes.text(x, TOP + 4, f" {text}", fontsize=8, va="top")
     axes.grid(True, alpha=0.25)
-    axes.legend(fontsize=8, framealpha=0.85)
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, fontsize=8, frameon=False)
 
 
 def collect_lines(records: Iterable[Mapping[str, Any]]) -> Lines:

@@ -6,7 +6,7 @@ relu2_2, relu3_3, relu4_3 and relu5_3. The weights are in two files: torchvision
 not used, and the weights of the channels, from the package lpips and with its names. One file may hold both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -35,6 +35,25 @@ _STAGES = (((0, 2), 64), ((5, 7), 128), ((10, 12, 14), 256), ((17, 19, 21), 512)
 _PIXELS_AT_ONCE = 2**18
 
 
+def _channels(number: int) -> str:
+    """Return the name that the weights of a layer's channels have in the package lpips."""
+    return f"lin{number}.model.1.weight"
+
+
+def _convolutions() -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield name and shape of each tensor of VGG16's convolutions."""
+    width = 3
+    for convolutions, num_out in _STAGES:
+        for place in convolutions:
+            yield f"features.{place}.weight", (num_out, width, 3, 3)
+            yield f"features.{place}.bias", (num_out,)
+            width = num_out
+
+
+_CONVOLUTIONS = dict(_convolutions())
+_WEIGHTS = {_channels(number): (1, width, 1, 1) for number, (_, width) in enumerate(_STAGES)}
+
+
 class LPIPS:
     """The network and its distance; weights and errors as in `weights.read_weights`.
 
@@ -50,17 +69,11 @@ class LPIPS:
         device: torch.device | str = "cpu",
         places: Sequence[int] = (0, 1, 2),
     ) -> None:
-        tensors = read_weights(VGG16, weights, folder)
+        tensors, place = read_weights(VGG16, weights, folder), weights or folder
+        loaded = checked_weights(VGG16, tensors, _CONVOLUTIONS, place)
         if _channels(0) not in tensors:
-            tensors |= read_weights(LINEAR, weights if weights and weights.is_dir() else None, folder)
-        shapes: dict[str, tuple[int, ...]] = {}
-        width = 3
-        for number, (convolutions, num_out) in enumerate(_STAGES):
-            for place in convolutions:
-                shapes |= {f"features.{place}.weight": (num_out, width, 3, 3), f"features.{place}.bias": (num_out,)}
-                width = num_out
-            shapes[_channels(number)] = (1, width, 1, 1)
-        loaded = checked_weights(VGG16, tensors, shapes, weights or folder)
+            tensors = read_weights(LINEAR, weights if weights and weights.is_dir() else None, folder)
+        loaded |= checked_weights(LINEAR, tensors, _WEIGHTS, place)
         self.fingerprint = f"{fingerprint_of(loaded)} of channels {list(places)}"
         self._tensors = {name: tensor.to(device) for name, tensor in loaded.items()}
         self._device, self._places = device, list(places)
@@ -105,8 +118,3 @@ def _unit(features: Tensor) -> Tensor:
     """Divide by the length over channels, plus 1e-10 as in the authors' code; where all are 0 nothing is NaN."""
     lengths: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
     return features / (lengths + 1e-10)
-
-
-def _channels(number: int) -> str:
-    """Return the name that the weights of a layer's channels have in the package lpips."""
-    return f"lin{number}.model.1.weight"
