@@ -108,6 +108,11 @@ def test_integers_come_back_exactly(pixels):
     assert pixels.cell == pytest.approx(float(x[0, 0, 0, 1] - x[0, 0, 0, 0]), rel=1e-3)
 
 
+def test_a_range_wider_than_its_type_ends_at_the_type_s_limits():
+    x = torch.tensor([0.0, 0.5, 1.0]).reshape(1, 1, 1, 3)
+    assert PixelFormat("uint8", -10, 300).from_unit(x).flatten().tolist() == [0, 145, 255]
+
+
 def test_a_range_without_numbers():
     with pytest.raises(ValueError, match="empty"):
         PixelFormat("uint8", 3, 3)

@@ -99,7 +99,7 @@ class PixelFormat:
             scaled = np.nan_to_num(units[i : i + _AT_ONCE].astype(np.float32)).clip(0.0, 1.0) * np.float32(self.span)
             scaled += np.float32(self.low)
             if self.dtype != "float32":
-                scaled = np.floor(scaled + np.float32(0.5))
+                scaled = np.floor(scaled + np.float32(0.5)).clip(*_LIMITS[self.dtype])  # a range may be wider
             numbers[i : i + _AT_ONCE] = np.moveaxis(scaled, -3, -1)
         return result
 
