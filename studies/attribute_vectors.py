@@ -13,7 +13,7 @@ from common.lab import Lab
 from common.measures import ReferenceData, select_images
 from common.results import Results, Statement, table
 from common.runs import Metrics
-from common.statistics import exceeds, paired
+from common.statistics import above, all_of, exceeds, paired
 from common.study import Study, run_study
 from torch import Tensor
 
@@ -94,12 +94,12 @@ def judge(results: Results) -> list[Statement]:
 def _of_kind(results: Results, name: str) -> list[Statement]:
     flipped, random = (results.mean(name, metric) for metric in ("flipped 1", "random 1"))
     gain = paired(results.values(name, "flipped 1"), results.values(name, "random 1"))
-    answer = exceeds(gain, MARGIN)
-    if answer == "yes" and flipped.low <= MIN_FLIPPED:
-        answer = "unclear" if flipped.high > MIN_FLIPPED else "no"
+    answer = all_of(
+        above(flipped, MIN_FLIPPED, "a flip rate", MARGIN), exceeds(gain, MARGIN, "flips above random directions")
+    )
     each = ", ".join(f"{attribute} {results.mean(name, f'flipped {attribute}')}" for attribute in ATTRIBUTES)
     return [
-        Statement.from_answer(
+        Statement(
             f"In a {name}, adding the vector at strength 1 changes the attribute.",
             answer,
             f"The classifier sees it flip in {flipped} of images, and in {random} along random directions of the same "
@@ -162,7 +162,8 @@ present. A classifier trained on the data decides whether the attribute flips, c
 reconstruction. The control is random directions of the same length.""",
     rule=f"""Confirmed: at strength 1 the interval of the flip rate (mean over attributes) is above {MIN_FLIPPED}, and
 the flip rate exceeds that of random directions (interval above 0, mean at least {MARGIN}). Refuted: the interval is
-below {MIN_FLIPPED}, or the excess is below {MARGIN}. Otherwise unclear.""",
+below {MIN_FLIPPED}, or the excess is below {MARGIN}. No difference: the interval has {MIN_FLIPPED} inside and is within
+±{MARGIN} of it, so that the vector changes the attribute about as often as not.""",
     images=100_000,
     collect=collect,
     judge=judge,

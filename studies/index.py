@@ -36,7 +36,13 @@ INTRODUCTION = """# Studies
 
 Eleven claims about VAE/GANs and related models, taken from earlier systems and papers and tested here on small networks
 with at least three seeds and 95% intervals. Each verdict follows from the results by the rule on its page. It holds
-only for these networks, data and training lengths."""
+only for these networks, data and training lengths.
+
+* **No difference larger than X**: the 95% interval, in parentheses, lies within -X..X. X is the smallest difference of
+  practical size that the page names. Those in percent, of study 7, and of variation in study 9 were set after the
+  first results.
+* **Needs about N seeds**: the interval does not decide. N follows from the spread over seeds; the page has the command.
+* **Premise not met**: what the claim takes for granted does not hold, so it is neither confirmed nor refuted."""
 
 HOW = """## Run them
 
@@ -60,7 +66,7 @@ def index(docs: Path) -> str:
             continue
         results = read_results(path)
         seconds += results.about["seconds"]
-        verdicts = "; ".join(f"**{s.verdict}**: {s.text}" for s in study.judge(results))
+        verdicts = "; ".join(f"**{s.answer}**: {s.text}" for s in study.judge(results))
         picture = f'<img src="../images/studies/{study.name}.png" width="260" alt="{study.title}">'
         rows.append([f"{study.number}. [{study.title}]({study.name}.md)", verdicts, f"[{picture}]({study.name}.md)"])
     calls = [f"python studies/{name}.py --data.root data/mnist" for name in NAMES]

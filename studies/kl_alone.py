@@ -11,7 +11,7 @@ from common.lab import Lab
 from common.measures import ReferenceData, code_metrics, sample_posterior
 from common.results import Results, Statement, table_of
 from common.runs import Metrics
-from common.statistics import Answer, number
+from common.statistics import above, number
 from common.study import Study, run_study
 
 from vaegan.models import Model
@@ -46,20 +46,16 @@ def judge(results: Results) -> list[Statement]:
     """Test whether neighbouring codes still belong to the same digit."""
     guess = results.extras["guess"]
     alone, likelihood, both = (results.mean(name, "knn") for name in LOSSES)
-    destroyed: Answer = (
-        "yes" if alone.high < guess + NO_BETTER else "no" if alone.low > guess + NO_BETTER else "unclear"
-    )
-    separated: Answer = "yes" if both.low > guess + NO_BETTER else "no" if both.high < guess + NO_BETTER else "unclear"
     return [
-        Statement.from_answer(
+        Statement(
             "With KL alone the codes carry no information about the digit.",
-            destroyed,
+            above(alone, guess + NO_BETTER, "a k-NN accuracy", reverse=True),
             f"k-NN on codes drawn from q(z|x) labels {alone} of images correctly, chance is {number(guess)}; "
             f"{_also(results, 'KL alone')}. On mean codes, at any scale: {results.mean('KL alone', 'knn_mean')}.",
         ),
-        Statement.from_answer(
+        Statement(
             "With KL and likelihood together the codes separate the digits.",
-            separated,
+            above(both, guess + NO_BETTER, "a k-NN accuracy"),
             f"Correct: {both} ({_also(results, 'both')}), with likelihood alone {likelihood} "
             f"({_also(results, 'likelihood alone')}).",
         ),
@@ -111,8 +107,7 @@ all of it) whose encoder minimises KL alone, the likelihood loss alone, or both.
 decoder receives them; a held-out digit gets the majority label of its 10 nearest training codes. Mean codes are
 measured as well: there, a difference counts however small it is compared with the noise.""",
     rule=f"""First: confirmed if the whole interval of the accuracy on drawn codes is less than {NO_BETTER} above
-chance (always predicting the most frequent digit), refuted if all of it is above that. Second: the reverse. Otherwise
-unclear.""",
+chance (always predicting the most frequent digit), refuted if all of it is above that. Second: the reverse.""",
     images=150_000,
     collect=collect,
     judge=judge,

@@ -10,7 +10,7 @@ from common.charts import COLOURS, dots, logarithmic, new_chart, panel, show_str
 from common.lab import Lab
 from common.measures import code_metrics, decode_normal, reconstruction_metrics, sample_metrics
 from common.results import Results, Statement, table
-from common.statistics import Answer, exceeds
+from common.statistics import RELATIVE, Answer, all_of, any_of, exceeds
 from common.study import Study, run_study
 
 from vaegan.schedules import KLContext, kl_factor
@@ -25,7 +25,7 @@ SCHEDULES = {
     "cyclic": ("cyclic", 5.0),
     "exp": ("exponential", 2.0),
 }
-GAINS = ("feature_error", "frechet")
+GAINS = {"feature_error": "the feature error of reconstructions", "frechet": "the Fréchet distance of samples"}
 
 
 def collect(lab: Lab) -> None:
@@ -45,35 +45,37 @@ def collect(lab: Lab) -> None:
 def judge(results: Results) -> list[Statement]:
     """Compare each schedule with a constant 1, and exp with sigmoid."""
     easier = [_makes_easier(results, name) for name in ("1/B", "sigmoid")]
-    worse = {metric: results.gap("exp", "sigmoid", metric) for metric in GAINS}
-    failed = results.diverged("exp")
-    answers = {exceeds(gap) for gap in worse.values()}
-    answer: Answer = "yes" if failed == len(results.values("exp", "frechet")) or answers == {"yes"} else "unclear"
-    if not failed and answers == {"no"}:
-        answer = "no"
+    worse, failed = {metric: results.gap("exp", "sigmoid", metric) for metric in GAINS}, results.diverged("exp")
+    answer = all_of(*_higher(results, "exp", "sigmoid", "sigmoid"))
+    if failed == len(results.values("exp", "frechet")):
+        answer = Answer("confirmed")
     reason = (
         f"Compared with sigmoid, exp changes the feature error of reconstructions by {worse['feature_error']} and the "
         f"Fréchet distance of samples by {worse['frechet']}; active dimensions: {results.mean('exp', 'active')}, with "
         f"sigmoid {results.mean('sigmoid', 'active')}; {failed} runs diverged."
     )
-    return [*easier, Statement.from_answer("A ramp must saturate: exp is worse than sigmoid.", answer, reason)]
+    return [*easier, Statement("A ramp must saturate: exp is worse than sigmoid.", answer, reason)]
+
+
+def _higher(results: Results, a: str, b: str, base: str) -> list[Answer]:
+    """Return for each metric whether it is higher with ``a`` than with ``b``, by a share of its mean with ``base``."""
+    return [
+        exceeds(results.gap(a, b, metric), RELATIVE * results.mean(base, metric).mean, words)
+        for metric, words in GAINS.items()
+    ]
 
 
 def _makes_easier(results: Results, name: str) -> Statement:
     gains = {metric: results.gap("1", name, metric) for metric in GAINS}
-    answers = [exceeds(gain) for gain in gains.values()]
-    harms = [exceeds(results.gap(name, "1", metric)) for metric in GAINS]
-    answer: Answer = "unclear"
-    if "yes" in answers and "yes" not in harms:
-        answer = "yes"
-    elif "yes" in harms or answers == ["no", "no"]:
-        answer = "no"
+    answer = any_of(*_higher(results, "1", name, "1"))
+    if any(harm.kind == "confirmed" for harm in _higher(results, name, "1", "1")):
+        answer = Answer("refuted")
     reason = (
         f"Compared with a constant 1, it lowers the feature error of reconstructions by {gains['feature_error']} and "
         f"the Fréchet distance of samples by {gains['frechet']} (from {results.mean('1', 'frechet')}); "
         f"{results.diverged(name)} runs diverged, and {results.diverged('1')} with a constant 1."
     )
-    return Statement.from_answer(f"A KL weight of {name} makes training easier.", answer, reason)
+    return Statement(f"A KL weight of {name} makes training easier.", answer, reason)
 
 
 def table_of_schedules(results: Results) -> str:
@@ -127,10 +129,11 @@ STUDY = Study(
 has time to rise. The KL weight is 1, 1/z, 1/B (B = {{batch}}), a linear ramp over 10 epochs, the sigmoid, a linear
 ramp in the first half of every cycle of 5 epochs, or 0.01 e^(epoch/2) without bound. A dimension is active if the
 variance of its mean code over images is above 0.01.""",
-    rule="""Easier: reconstructions have a lower feature error or samples a lower Fréchet distance than with a
-constant 1 (interval of the difference above 0), and neither is higher. Refuted: one of them is higher, or neither is
-lower. exp: confirmed if both are higher than with sigmoid or all its runs diverge, refuted if neither is. Otherwise
-unclear.""",
+    rule=f"""The smallest difference that counts is {RELATIVE:.0%} of the mean with a constant 1 (exp: with sigmoid).
+Lower: the interval of the difference is above 0, with a mean of at least that; not lower: all of it is below that; no
+difference: the interval is within ± that. Easier: reconstructions have a lower feature error or samples a lower Fréchet
+distance than with a constant 1, and neither is higher. Refuted: one of them is higher, or neither is lower. exp:
+confirmed if both are higher than with sigmoid or all its runs diverge, refuted if one of them is not.""",
     images=120_000,
     collect=collect,
     judge=judge,

@@ -12,7 +12,7 @@ from common.charts import dots, new_chart, panel, show_strips
 from common.lab import Lab
 from common.measures import ReferenceData, sample_posterior
 from common.results import Results, Statement, table_of
-from common.statistics import exceeds
+from common.statistics import RELATIVE, exceeds
 from common.study import Study, run_study
 from torch import Tensor
 
@@ -118,8 +118,9 @@ def judge(results: Results) -> list[Statement]:
 
     def compared(text: str, metric: str, name: str, unit: str, margin: float = 0.0, *, more: bool = True) -> Statement:
         gap = results.gap(name, "plain", metric) if more else results.gap("plain", name, metric)
-        values = f"{results.mean(name, metric)} against {results.mean('plain', metric)}, difference {gap}"
-        return Statement.from_answer(text, exceeds(gap, margin), f"{unit}: {values}.")
+        plain = results.mean("plain", metric)
+        answer = exceeds(gap, margin or RELATIVE * plain.mean, f"{unit[0].lower()}{unit[1:]}")
+        return Statement(text, answer, f"{unit}: {results.mean(name, metric)} against {plain}, difference {gap}.")
 
     return [
         compared("With equivariance, scaled and rotated codes decode to scaled and rotated images.", "turned",
@@ -172,8 +173,9 @@ STUDY = Study(
 alignment is with a network trained on rotation prediction, which has seen no attributes. Codes are scaled to mean 0 and
 deviation 1 in each channel before priors ({" and ".join(PRIORS)}) are fitted to training codes; the nats are of a tenth
 that was held out, by the better prior. Linear probes predict {len(ATTRIBUTES)} attributes of held-out images.""",
-    rule=f"""The interval of the difference to plain training is above 0, with a mean of at least {MARGIN} where shares,
-nats or accuracies are compared; refuted if all of it is below. Otherwise unclear.""",
+    rule=f"""The smallest difference that counts is {MARGIN} for shares, nats and accuracies, {RELATIVE:.0%} of plain
+training's for errors. Confirmed: the interval of the difference to plain training is above 0, with a mean of at least
+that. No difference: the interval is within ± that. Refuted: all of it is below that.""",
     images=60_000,
     collect=collect,
     judge=judge,

@@ -11,12 +11,14 @@ from common.charts import COLOURS, dots, images_axis, lines, logarithmic, new_ch
 from common.lab import Lab
 from common.measures import decode_normal, reconstruction_metrics, sample_metrics
 from common.results import Results, Statement, table_of
-from common.statistics import Answer, exceeds, interval, number, spread_ratio
+from common.statistics import RELATIVE, exceeds, interval, number, spread_ratio, varies_more
 from common.study import Study, run_study
 
 KINDS = {"VAE": "vae", "GAN": "gan", "VAE/GAN": "vaegan"}
 MARKS = (1 / 3, 2 / 3, 5 / 6, 1)
 SHARPER_BY = 0.05
+VARIES_BY = 0.05
+FACTOR = 1.5
 
 
 def collect(lab: Lab) -> None:
@@ -47,29 +49,28 @@ def judge(results: Results) -> list[Statement]:
     mine, theirs = (results.values(kind, "frechet") for kind in ("VAE/GAN", "GAN"))
     ratio, low, high = spread_ratio(theirs, mine)
     varies = interval([a - b for a, b in zip(variation(results, "GAN"), variation(results, "VAE/GAN"), strict=True)])
-    steadier: Answer = "yes" if low > 1 else "no" if high < 1 else "unclear"
     return [
-        Statement.from_answer(
+        Statement(
             "VAE/GAN's samples are sharper than a VAE's.",
-            exceeds(sharper, SHARPER_BY),
+            exceeds(sharper, SHARPER_BY, "sharpness"),
             f"Sharpness (1 is the data's) {results.mean('VAE/GAN', 'sharpness')} against "
             f"{results.mean('VAE', 'sharpness')}, difference {sharper}.",
         ),
-        Statement.from_answer(
+        Statement(
             "VAE/GAN's samples are closer to the data than a VAE's.",
-            exceeds(closer),
+            exceeds(closer, RELATIVE * results.mean("VAE", "frechet").mean, "Fréchet distance"),
             f"Fréchet distance {results.mean('VAE/GAN', 'frechet')} against {results.mean('VAE', 'frechet')}, "
             f"difference {closer}.",
         ),
-        Statement.from_answer(
+        Statement(
             "VAE/GAN varies less from seed to seed than a GAN.",
-            steadier,
+            varies_more(theirs, mine, FACTOR, "standard deviation"),
             f"Standard deviation of the Fréchet distance over seeds: GAN {number(spread(theirs))}, VAE/GAN "
             f"{number(spread(mine))}; ratio {number(ratio)}, interval {number(low)} to {number(high)} (F).",
         ),
-        Statement.from_answer(
+        Statement(
             "VAE/GAN varies less during training than a GAN.",
-            exceeds(varies),
+            exceeds(varies, VARIES_BY, "relative standard deviation"),
             "Relative standard deviation of the Fréchet distance over the later marks of a run: GAN "
             f"{interval(variation(results, 'GAN'))}, VAE/GAN {interval(variation(results, 'VAE/GAN'))}, "
             f"difference {varies}.",
@@ -133,10 +134,10 @@ STUDY = Study(
 mnist-conv at half its width, constant learning rate, no weight averaging. Samples are decoded from N(0, I). Sharpness
 is the mean variance of an image's Laplacian, relative to the data's. Steadiness is measured over seeds at the end,
 and within each run over all marks but the first (marks: {marks} training images).""",
-    rule=f"""Sharper: the interval of the difference is above 0, with a mean of at least {SHARPER_BY}; refuted if all
-of it is below that. Closer, and less variation during training: the interval is above 0; refuted if below 0. Less
-variation from seed to seed: the interval of the ratio of standard deviations is above 1; refuted if below 1.
-Otherwise unclear.""",
+    rule=f"""Sharper, closer, and less variation during training: the interval of the difference is above 0, with a
+mean of at least {SHARPER_BY}, {RELATIVE:.0%} of the VAE's distance, and {VARIES_BY}. No difference: the interval is
+within ± that. Refuted: all of it is below that. Less variation from seed to seed: the interval of the ratio of standard
+deviations is above 1; refuted if below 1; no difference if it has 1 inside and is between 1/{FACTOR} and {FACTOR}.""",
     images=150_000,
     collect=collect,
     judge=judge,

@@ -54,22 +54,130 @@ def test_differences_are_taken_seed_by_seed():
 
 
 @pytest.mark.parametrize(
-    ("mean", "half", "margin", "answer"),
+    ("mean", "half", "smallest", "kind"),
     [
-        (1.0, 0.5, 0.0, "yes"),
-        (1.0, 1.5, 0.0, "unclear"),
-        (-1.0, 0.5, 0.0, "no"),
-        (0.02, 0.01, 0.05, "no"),
-        (0.04, 0.03, 0.05, "unclear"),
-        (0.06, 0.05, 0.05, "yes"),
-        (1.0, math.inf, 0.0, "unclear"),
-        (math.nan, math.inf, 0.0, "unclear"),
+        (1.0, 0.5, 0.0, "confirmed"),
+        (1.0, 1.5, 0.0, "needs more seeds"),
+        (-1.0, 0.5, 0.0, "refuted"),
+        (0.02, 0.01, 0.05, "no difference"),
+        (-0.02, 0.01, 0.05, "no difference"),
+        (-0.03, 0.03, 0.05, "refuted"),
+        (0.04, 0.03, 0.05, "needs more seeds"),
+        (0.06, 0.05, 0.05, "confirmed"),
+        (1.0, math.inf, 0.0, "needs more seeds"),
+        (math.nan, math.inf, 0.0, "needs more seeds"),
     ],
 )
-def test_a_difference_is_judged_by_its_whole_interval(mean, half, margin, answer):
+def test_a_difference_is_judged_by_its_whole_interval(mean, half, smallest, kind):
     from common.statistics import Interval, exceeds
 
-    assert exceeds(Interval(mean, half, 3), margin) == answer
+    answer = exceeds(Interval(mean, half, 3), smallest, "it")
+    assert answer.kind == kind
+    assert bool(answer.seeds) == (kind == "needs more seeds")
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "kind"),
+    [
+        (0.56, 0.05, "confirmed"),
+        (0.44, 0.05, "refuted"),
+        (0.51, 0.05, "no difference"),
+        (0.55, 0.09, "needs more seeds"),
+    ],
+)
+def test_a_value_is_judged_against_a_bound_from_both_sides(mean, half, kind):
+    from common.statistics import Interval, above
+
+    assert above(Interval(mean, half, 3), 0.5, "it", 0.1).kind == kind
+    swapped = {"confirmed": "refuted", "refuted": "confirmed"}
+    assert above(Interval(mean, half, 3), 0.5, "it", 0.1, reverse=True).kind == swapped.get(kind, kind)
+
+
+def test_verdicts_name_size_interval_and_seeds():
+    from common.statistics import Answer, Interval, above, exceeds
+
+    assert str(exceeds(Interval(0.001, 0.01, 4), 0.02, "recall")) == (
+        "no difference larger than 0.02 in recall (0.001 ± 0.010)"
+    )
+    assert str(above(Interval(0.494, 0.062, 3), 0.5, "a flip rate", 0.1)) == (
+        "no difference larger than 0.1 from a flip rate of 0.5 (-0.006 ± 0.062)"
+    )
+    answer = exceeds(Interval(0.014, 0.024, 3), 0.01, "recall")
+    assert str(answer) == f"needs about {answer.seeds} seeds (difference in recall: 0.014 ± 0.024)"
+    assert str(exceeds(Interval(0.0099, 0.024, 3), 0.01, "recall")).startswith("needs more than 100 seeds (")
+    assert str(exceeds(Interval(1.0, math.inf, 1), 0.1, "recall")).startswith("needs about 3 seeds (")
+    assert str(Answer("confirmed").given(False, "none is lost")) == "premise not met: none is lost"
+    assert str(Answer("confirmed").given(True, "none is lost")) == "confirmed"
+
+
+@pytest.mark.parametrize("n", [3, 5, 20])
+def test_the_chance_to_decide_without_a_difference_is_that_of_the_noncentral_t(n):
+    """By symmetry, no difference has its interval below the smallest as often as the smallest has its own above 0."""
+    from common.statistics import chance_to_decide
+
+    power = stats.nct.sf(stats.t.ppf(0.975, n - 1), n - 1, 0.8 * math.sqrt(n))
+    assert chance_to_decide(n, 0.0, 1.0, 0.8, 0.8) == pytest.approx(power, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("truth", "smallest", "least"), [(0.3, 0.8, 0.8), (1.5, 0.8, 0.8), (0.45, 0.0, 0.0), (0.2, 1.2, 0.0)]
+)
+def test_the_chance_to_decide_is_that_of_runs_drawn_at_random(truth, smallest, least):
+    from common.statistics import chance_to_decide
+
+    draws = np.random.default_rng(0).normal(truth, 1.0, (20_000, 6))
+    means, halves = draws.mean(1), stats.t.ppf(0.975, 5) * stats.sem(draws, axis=1)
+    within = np.abs(means) + halves <= smallest
+    decided = within | ((means > halves) & (means >= least)) | (means + halves < least)
+    assert chance_to_decide(6, truth, 1.0, smallest, least) == pytest.approx(decided.mean(), abs=0.015)
+
+
+def test_the_seeds_named_are_the_fewest_that_decide():
+    from common.statistics import CHANCE, chance_to_decide, exceeds, interval
+
+    values = [0.02, -0.01, 0.03]
+    answer = exceeds(interval(values), 0.01, "it")
+
+    def chance(n):
+        return min(chance_to_decide(n, truth, np.std(values, ddof=1), 0.01, 0.01) for truth in (0.0, np.mean(values)))
+
+    assert 3 < answer.seeds <= 100
+    assert chance(answer.seeds - 1) < CHANCE <= chance(answer.seeds)
+
+
+def test_a_claim_of_several_parts_is_decided_by_one():
+    from common.statistics import Answer, all_of, any_of
+
+    yes, no, same = Answer("confirmed"), Answer("refuted"), Answer("no difference")
+    few, many = (Answer("needs more seeds", "", seeds) for seeds in (5, 9))
+    assert [all_of(*parts) for parts in ((yes, yes), (yes, few), (few, many), (many, same), (many, no))] == [
+        yes, few, many, same, no,
+    ]  # fmt: skip
+    assert [any_of(*parts) for parts in ((yes, many), (no, few), (few, many), (same, no), (same, same))] == [
+        yes, few, many, no, same,
+    ]  # fmt: skip
+
+
+def test_spreads_are_compared_by_the_interval_of_their_ratio():
+    from common.statistics import CHANCE, MAX_SEEDS, varies_more
+
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 9, 8), rng.normal(0, 1, 8)
+    assert varies_more(a, b, 1.5, "spread").kind == "confirmed"
+    assert varies_more(b, a, 1.5, "spread").kind == "refuted"
+    same = np.linspace(-1, 1, 60)
+    assert str(varies_more(same, same, 1.5, "spread")) == (
+        "no difference larger than a factor of 1.5 in spread (ratio 1.00, interval 0.773 to 1.29)"
+    )
+    seeds = varies_more([0, 1, 4], [0, 1, 2], 1.5, "spread").seeds  # ratio 2.08
+    truth = np.std([0, 1, 4], ddof=1)
+    decided = []
+    for n in (seeds - 1, seeds):
+        f = truth**2 * stats.f(n - 1, n - 1).rvs(20_000, random_state=1)
+        low, high = (np.sqrt(f / stats.f.ppf(share, n - 1, n - 1)) for share in (0.975, 0.025))
+        decided.append(np.mean((low > 1) | (high < 1) | ((low >= 1 / 1.5) & (high <= 1.5))))
+    assert 3 < seeds < MAX_SEEDS
+    assert decided[0] - 0.01 < CHANCE < decided[1] + 0.01
 
 
 def test_the_ratio_of_spreads_has_the_interval_of_the_f_distribution():
@@ -154,7 +262,10 @@ def test_saved_results_give_page_and_chart_again(name, tmp_path):
     study = importlib.import_module(name).STUDY
     saved = ROOT / "docs" / "studies" / f"{name}.json"
     results = read_results(saved)
-    page = study.page(results, study.judge(results))
+    statements = study.judge(results)
+    page = study.page(results, statements)
+    assert all(re.search(r"\d ± \d|interval", str(s.answer)) for s in statements if s.answer.kind.startswith("n"))
+    assert "unclear" not in page.lower()
     assert page == saved.with_suffix(".md").read_text(encoding="utf-8")
     save_chart(study.draw(results), tmp_path / "chart.png")
     drawn, committed = (
@@ -178,11 +289,62 @@ def test_lost_digits_are_not_those_never_drawn():
             for seed in range(3):
                 for mark, share in ((1, early), (2, early), (3, late)):
                     results.add(name, seed, mark, {"rarest": share + 0.001 * seed, "coverage": 0.5})
-        return judge(results)[0].verdict
+        return judge(results)[0].answer.kind
 
     assert verdict(0.08, 0.03) == "confirmed"
-    assert verdict(0.08, 0.079) == "refuted"
-    assert verdict(0.001, 0.001) == "unclear"
+    assert verdict(0.08, 0.079) == "no difference"
+    assert verdict(0.05, 0.08) == "refuted"
+    assert verdict(0.001, 0.001) == verdict(0.001, 0.08) == "premise not met"
+
+
+def test_nothing_is_cured_where_no_digit_is_rare():
+    from common.results import Results
+    from minibatch_discrimination import CELLS, judge
+
+    def verdicts(plain):
+        results = Results()
+        for name, (on, _) in CELLS.items():
+            for seed in range(3):
+                results.add(name, seed, 1, {"rarest": (0.09 if on else plain) + seed / 1e4, "coverage": 0.5})
+        return [str(statement.answer) for statement in judge(results)]
+
+    assert verdicts(0.02) == ["confirmed", "no difference larger than 0.01 in the rarest digit's share (0.00 ± 0.00)"]
+    assert verdicts(0.08) == ["premise not met: no digit is rare without it"] * 2
+
+
+def test_one_run_with_images_refutes_that_there_are_none():
+    from common.results import Results
+    from norm_order import CELLS, judge
+
+    def verdicts(first, second):
+        results = Results(extras={"blank": 100.0})
+        for name, (order, _) in CELLS.items():
+            for seed, good in enumerate(first if order == "norm first" else second):
+                results.add(name, seed, 1, {"frechet": 10.0 if good else 90.0})
+        return {statement.answer.kind for statement in judge(results)}
+
+    assert verdicts((1, 1, 1), (0, 0, 0)) == {"confirmed"}
+    assert verdicts((1, 1, 1), (0, 1, 0)) == {"refuted"}
+    assert verdicts((1, 0, 1), (0, 0, 0)) == {"premise not met"}
+
+
+def test_a_schedule_that_harms_is_not_easier():
+    from common.results import Results
+    from kl_schedules import SCHEDULES, judge
+
+    def verdicts(**changes):
+        results = Results()
+        for name in SCHEDULES:
+            for seed in range(3):
+                errors = changes.get(name, (100, 100))
+                names = ("feature_error", "frechet", "active")
+                results.add(name, seed, 1, {} if errors is None else dict(zip(names, (*errors, 5), strict=True)))
+        return [statement.answer.kind for statement in judge(results)]
+
+    assert verdicts() == ["no difference"] * 3
+    assert verdicts(sigmoid=(80, 100), exp=(90, 120)) == ["no difference", "confirmed", "confirmed"]
+    assert verdicts(sigmoid=(80, 120), exp=(90, 100)) == ["no difference", "refuted", "refuted"]
+    assert verdicts(exp=None)[2] == "confirmed"
 
 
 def test_a_mark_that_a_run_has_passed_gets_a_run_of_its_own(tmp_path, plain_curves):
@@ -211,6 +373,7 @@ def test_a_diverged_run_is_a_result(tmp_path, plain_curves):
 
 def test_a_study_from_end_to_end_and_drawn_again(tmp_path, plain_curves, monkeypatch, capsys):
     import common.measures
+    import common.runs
     from common.study import run_study
     from index import main
     from kmeans_digits import STUDY
@@ -234,10 +397,39 @@ def test_a_study_from_end_to_end_and_drawn_again(tmp_path, plain_curves, monkeyp
     assert main(["--docs", str(docs)]) == 0
     index = (docs / "studies/README.md").read_text(encoding="utf-8")
     assert index.count("not run yet") == 10
-    verdicts = re.findall(r"^\* \*\*(\w+)\*\*: (.+?\.) ", page, re.MULTILINE)
+    verdicts = re.findall(r"^\* \*\*(.+?)\*\*: (.+?\.) ", page, re.MULTILINE)
     assert len(verdicts) == 4
-    assert all(f"**{verdict.lower()}**: {text}" in index for verdict, text in verdicts)
+    assert all(f"**{verdict[0].lower()}{verdict[1:]}**: {text}" in index for verdict, text in verdicts)
+
+    trained, train = [], common.runs.train
+    monkeypatch.setattr(common.runs, "train", lambda config, *rest: (trained.append(config.seed), train(config, *rest)))
+    words[words.index("--seeds") + 1] = "3"
+    assert run_study(STUDY, list(map(str, words))) == 0
+    assert trained == [2, 2, 2]
+    more = json.loads((docs / "studies/kmeans_digits.json").read_text(encoding="utf-8"))
+    assert [row for row in more["rows"] if row["seed"] < 2] == saved["rows"]
     capsys.readouterr()
+
+
+def test_a_page_says_how_to_get_the_missing_seeds():
+    from latent_gaps import STUDY
+
+    def page(drop):
+        results = made_up()
+        for name, values in {"AE": drop, "VAE": (0.0, 0.0, 0.0), "VAE/GAN": drop}.items():
+            names = ("normal", "fitted", "middle", "ends", "ends_confidence", "middle_confidence", "unsure", "leap")
+            for seed, value in enumerate(values):
+                results.add(name, seed, 1, dict.fromkeys(names, 1.0) | {"drop": value})
+        about = {"source": "mnist", "seeds": 3, "images": 1000, "samples": 10, "seconds": 300, "set": {"z": 4}}
+        results.about |= about | {"machine": "m", "threads": 1, "torch": "2", "marks": "1"}
+        statements = STUDY.judge(results)
+        return statements[1].answer.seeds, STUDY.page(results, statements)
+
+    seeds, words = page((0.0, 0.03, 0.05))
+    assert seeds > 3
+    assert f"`python studies/latent_gaps.py --data.root DIR --seeds {seeds} --images 1000 --set z 4`" in words
+    assert f"trains the {seeds - 3} missing seeds (about {100 * (seeds - 3) / 60:.0f} minutes" in words
+    assert "To decide" not in page((0.05, 0.05, 0.05))[1]
 
 
 def test_methods_of_clustering_are_compared(monkeypatch):
@@ -262,7 +454,7 @@ def test_methods_of_clustering_are_compared(monkeypatch):
         for seed in range(5):
             shares = {"accuracy_manifold": values[0] + seed / 1e4, "accuracy_kmeans": values[1], "accuracy_assigned": 1}
             results.add(name, seed, 1, shares)
-    assert [s.verdict for s in cluster_methods.judge(results)] == ["confirmed", "confirmed", "refuted", "refuted"]
+    assert [s.answer.kind for s in cluster_methods.judge(results)] == ["confirmed", "confirmed", "refuted", "refuted"]
 
 
 def test_vectors_are_measured_by_the_classifier():

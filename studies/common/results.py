@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +23,6 @@ from .statistics import Answer, Interval, interval, paired
 FORMAT = 2
 DIGITS = 8
 """Significant digits of every number."""
-Verdict = Literal["confirmed", "refuted", "unclear"]
-_VERDICTS: dict[Answer, Verdict] = {"yes": "confirmed", "no": "refuted", "unclear": "unclear"}
 
 
 @dataclass(frozen=True)
@@ -33,18 +31,13 @@ class Statement:
 
     Attributes:
         text: a sentence that is true or false.
-        verdict: whether the results confirm it.
-        evidence: the numbers behind the verdict.
+        answer: whether the results confirm it.
+        evidence: the numbers behind the answer.
     """
 
     text: str
-    verdict: Verdict
+    answer: Answer
     evidence: str
-
-    @classmethod
-    def from_answer(cls, text: str, answer: Answer, evidence: str) -> Statement:
-        """Return the statement with the verdict that ``answer`` stands for."""
-        return cls(text, _VERDICTS[answer], evidence)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from .charts import save_chart
 from .lab import Lab
 from .results import Results, Statement, read_results
 from .runs import Runs
+from .statistics import CHANCE, MAX_SEEDS
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,26 @@ class Study:
     def page(self, results: Results, statements: Sequence[Statement]) -> str:
         """Return the page in Markdown."""
         about = results.about
-        verdicts = "\n".join(f"* **{s.verdict.capitalize()}**: {s.text} {s.evidence}" for s in statements)
+        answers = [(str(s.answer), s) for s in statements]
+        verdicts = "\n".join(f"* **{words[0].upper()}{words[1:]}**: {s.text} {s.evidence}" for words, s in answers)
         changed = "".join(f" --set {name} {value}" for name, value in about["set"].items())
         call = f"python studies/{self.name}.py"
+        seeds = max((s.answer.seeds for s in statements if s.answer.seeds <= MAX_SEEDS), default=0)
+        train, more = (
+            f"{call} --data.root DIR --seeds {n} --images {about['images']}{changed}" for n in (about["seeds"], seeds)
+        )
         readable = {name: f"{value:,}" if isinstance(value, int) else value for name, value in about.items()}
         parts = [
             f"# {self.number}. {self.title}",
             f"**Claim.** {self.claim}",
-            f"**Verdict: {', '.join(dict.fromkeys(s.verdict for s in statements))}.**",
+            f"**Verdict: {', '.join(dict.fromkeys(s.answer.kind for s in statements))}.**",
             verdicts,
+            *([_next(more, seeds, about)] if seeds else []),
             f"![{self.title}](../images/studies/{self.name}.png)",
             "## Results",
             self.table(results),
-            "Means over seeds with 95% intervals (Student's t). Runs are compared seed by seed.",
+            "Means over seeds with 95% intervals (Student's t). Runs are compared seed by seed. "
+            "Differences in verdicts are positive where they support the claim.",
             "## Method",
             self.method.format_map(readable),
             f"**Verdict rule.** {self.rule}",
@@ -83,8 +91,7 @@ class Study:
             f"those shared with other studies, trained for {about['seconds']:,} s on {about['machine']}, "
             f"{about['threads']} thread{'s' * (about['threads'] > 1)}, torch {about['torch']}. The script writes this "
             f"page and its chart from [{self.name}.json]({self.name}.json):",
-            f"```\n{call} --data.root DIR --seeds {about['seeds']} --images {about['images']}"
-            f"{changed}\n{call} --redraw\n```",
+            f"```\n{train}\n{call} --redraw\n```",
         ]
         return "\n\n".join(parts) + "\n"
 
@@ -103,7 +110,7 @@ def run_study(study: Study, words: Sequence[str] | None = None) -> int:
         print(f"{study.name}: {error}", file=sys.stderr)
         return 2
     for statement in statements:
-        print(f"{statement.verdict}: {statement.text} {statement.evidence}")
+        print(f"{statement.answer}: {statement.text} {statement.evidence}")
     return 0
 
 
@@ -140,3 +147,14 @@ def parse(study: Study, words: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(words)
     options.set = dict(options.set)
     return options
+
+
+def _next(command: str, seeds: int, about: Mapping[str, Any]) -> str:
+    """Say how to get the seeds that the statements of a page need."""
+    missing = seeds - about["seeds"]
+    minutes = max(about["seconds"] / about["seeds"] * missing / 60, 1)
+    return (
+        f"To decide, `{command}` reuses the runs in `runs/studies` and trains the {missing} missing seeds (about "
+        f"{minutes:.0f} minutes on the machine below). With as many seeds as a verdict names, the rule below decides "
+        f"with a chance of {CHANCE:.0%} whether the true difference is the one seen or 0, at the spread seen."
+    )
