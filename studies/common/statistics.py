@@ -21,9 +21,9 @@ import numpy as np
 
 Kind = Literal["confirmed", "refuted", "no difference", "needs more seeds", "premise not met"]
 CHANCE = 0.8
-"""With which as many seeds as an answer names decide."""
+"""Chance with which the number of seeds that an answer names decides."""
 MAX_SEEDS = 100
-"""No larger number of seeds is computed."""
+"""Largest number of seeds that is computed."""
 RELATIVE = 0.1
 """The smallest difference of practical size of distances and errors, as a share of what they are compared with."""
 _SHARES = (np.arange(100) + 0.5) / 100
@@ -153,13 +153,13 @@ def varies_more(a: Sequence[float], b: Sequence[float], factor: float, of: str) 
 
 def all_of(*answers: Answer) -> Answer:
     """Return the answer to a claim that several claims hold: the one that decides it."""
-    order = ("premise not met", "refuted", "no difference", "needs more seeds", "confirmed")
+    order = ("refuted", "no difference", "needs more seeds", "confirmed")
     return min(answers, key=lambda answer: (order.index(answer.kind), -answer.seeds))
 
 
 def any_of(*answers: Answer) -> Answer:
     """Return the answer to a claim that one of several claims holds: the one that decides it."""
-    order = ("confirmed", "needs more seeds", "premise not met", "refuted", "no difference")
+    order = ("confirmed", "needs more seeds", "refuted", "no difference")
     return min(answers, key=lambda answer: (order.index(answer.kind), -answer.seeds))
 
 
