@@ -72,6 +72,10 @@ def test_more_figures_are_not_replaced_by_fewer():
     before["data"]["num"] = 2000
     with pytest.raises(UserError, match="2000 held-out images, 1524 training images"):
         _check_replaces(Options(run="r", num=1600), Path("e.json"), before)
+    before["draws"] = 5000
+    with pytest.raises(UserError, match="a bound of 5000 draws; choose"):
+        _check_replaces(Options(run="r", num=2000, draws=100), Path("e.json"), before)
+    _check_replaces(Options(run="r", num=2000, draws=5000), Path("e.json"), before)
     for damaged in (None, {}, {"yardstick": 3}):
         _check_replaces(Options(run="r", num=1), Path("e.json"), damaged)
 

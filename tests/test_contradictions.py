@@ -71,6 +71,41 @@ CASES = [
         "--data.size 64x4096",
     ),
     (
+        "bce-mnist-vae --data.binarize fixed --data.augment.shift 1",
+        "--data.augment makes the images of --data.binarize fixed grey again; choose dynamic",
+        "--data.binarize dynamic",
+    ),
+    (
+        "bce-mnist-vae --data.binarize dynamic --loss.likelihood gaussian",
+        "--data.binarize gives black and white pixels, which --loss.likelihood gaussian does not fit; choose bernoulli",
+        "--loss.likelihood bernoulli",
+    ),
+    (
+        "bce-mnist-vae --data x.tar --data.stream --data.binarize fixed",
+        "--data.binarize does not work with --data.stream; leave one out",
+        "--data.binarize none",
+    ),
+    (
+        "--loss.draws 5",
+        "--loss.draws 5 needs --model.kind vae, not vaegan; set it, or set --loss.draws 1",
+        "--model.kind vae",
+    ),
+    (
+        "bce-mnist-vae --loss.draws 5 --loss.kl-weight 0.5",
+        "--loss.draws 5 needs --loss.kl-weight 1, not 0.5; set it, or set --loss.draws 1",
+        "--loss.kl-weight 1",
+    ),
+    (
+        "bce-mnist-vae --loss.draws 5 --loss.kl-schedule linear",
+        "--loss.draws 5 needs --loss.kl-schedule constant, not linear; set it, or set --loss.draws 1",
+        "--loss.draws 1",
+    ),
+    (
+        "bce-mnist-vae --loss.draws 5 --loss.perceptual auto",
+        "--loss.draws 5 needs --loss.perceptual none, not auto; set it, or set --loss.draws 1",
+        "--loss.perceptual none",
+    ),
+    (
         "--loss.augment-target 0.6",
         "--loss.augment-target needs augmentations; name them with --loss.augment, or set it to none",
         "--loss.augment cutout",

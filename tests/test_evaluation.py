@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import entropy
-from torch.distributions import Normal, kl_divergence
+from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from vaegan import progress
 from vaegan.data import open_data
 from vaegan.errors import UserError
+from vaegan.evaluation import code_metrics
 from vaegan.evaluation import reference as reference_module
 from vaegan.evaluation.code_metrics import code_figures, likelihood_figures
 from vaegan.evaluation.image_metrics import baseline_figures, label_figures, sample_figures
@@ -240,6 +241,31 @@ def test_likelihood_is_that_of_a_gaussian_around_decoded_codes(data, real):
     # Codes change little in what an untrained decoder draws: the bound lies between the ELBO and E log p(x|z).
     assert found["elbo"].value - 0.01 < found["importance_bound"].value < -found["nll"].value + 0.01
     assert found["importance_bound"].num == len(x)
+
+
+def test_images_drawn_black_and_white_have_probabilities(tmp_path, monkeypatch):
+    data = open_data("digits", binarize="fixed")
+    real = open_real_images(data, open_extractor("pixels", data), num=40, batch_size=16, cache=tmp_path)
+    model = make_model("vae")
+    x = unit(real.images)
+    assert set(x.unique().tolist()) == {0.0, 1.0}
+    mu, logvar = model.posterior(x)
+    monkeypatch.setattr(code_metrics, "_NUM_BOUND", 30)
+    found = likelihood_figures(model, real, draws=200)
+    assert "pixel_deviation" not in found
+    q = Normal(mu.double(), (0.5 * logvar.double()).exp())
+    draws = q.sample((200,))
+    decoded = (Bernoulli(model.decode(z.float()).double()) for z in draws)
+    log_p = torch.stack([pixels.log_prob(x.double()).sum((1, 2, 3)) for pixels in decoded])
+    assert found["nll"].value == pytest.approx(-float(log_p.mean()), rel=0.01)
+    log_w = log_p + (Normal(0.0, 1.0).log_prob(draws) - q.log_prob(draws)).sum(2)
+    bound = float((log_w.logsumexp(0) - np.log(200)).mean())
+    assert found["importance_bound"].value == pytest.approx(bound, rel=0.005)
+    assert found["importance_bound"].num == 40
+    assert found["bits_per_dimension"].value == pytest.approx(-found["elbo"].value / 64 / np.log(2))
+    assert likelihood_figures(model, real)["importance_bound"].num == 30
+    with pytest.raises(UserError, match=r"a decoder with --model.output sigmoid"):
+        likelihood_figures(make_model("vaegan"), real)
 
 
 def test_a_plain_autoencoder_has_codes_but_no_likelihood(real):

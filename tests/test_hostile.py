@@ -167,7 +167,7 @@ NUMBER_OPTIONS = {
     "traverse": ("num", "steps", "range", "images"),
     "nearest": ("num", "show", "k", "held-out"),
     "cluster": ("num", "k", "restarts", "repeats", "gallery"),
-    "evaluate": ("num", "seed", "batch-size"),
+    "evaluate": ("num", "draws", "seed", "batch-size"),
     "serve": ("port", "batch-size"),
     "reproduce": ("seeds", "num", "samples"),
 }

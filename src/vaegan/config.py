@@ -95,6 +95,10 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield f"--loss.augment needs a discriminator in training, which {kind} does not have; set it to none"
     if loss.augment_target is not None and not loss.augment:
         yield "--loss.augment-target needs augmentations; name them with --loss.augment, or set it to none"
+    if config.data.binarize != "none" and has_encoder and loss.likelihood not in ("bernoulli", "feature"):
+        yield f"--data.binarize gives black and white pixels, which {likelihood} does not fit; choose bernoulli"
+    if loss.draws > 1:
+        yield from _bound_contradictions(config)
     yield from _phase_contradictions(config)
     if config.data.stream and model.condition != "none":
         yield (
@@ -129,6 +133,24 @@ def _contradictions(config: Config) -> Iterator[str]:
             "--loss.r1-weight needs second derivatives, which compiled networks do not have; leave out "
             "--train.compile, or set --loss.r1-weight 0"
         )
+
+
+def _bound_contradictions(config: Config) -> Iterator[str]:
+    """Yield each setting with which the loss of several draws would be no bound of log p(x) as a line."""
+    loss, model = config.loss, config.model
+    needed: tuple[tuple[str, object, object], ...] = (
+        ("model.kind", model.kind, "vae"),
+        ("model.latent", model.latent, "vector"),
+        ("loss.perceptual", loss.perceptual, "none"),
+        ("loss.gamma", loss.gamma, 1),
+        ("loss.encoder-llike-weight", loss.encoder_llike_weight, 1),
+        ("loss.kl-weight", loss.kl_weight, 1),
+        ("loss.kl-schedule", loss.kl_schedule, "constant"),
+        ("loss.free-bits", loss.free_bits, 0),
+    )
+    for option, value, wanted in needed:
+        if value != wanted:
+            yield f"--loss.draws {loss.draws} needs --{option} {wanted}, not {value}; set it, or set --loss.draws 1"
 
 
 def _phase_contradictions(config: Config) -> Iterator[str]:

@@ -67,6 +67,7 @@ _USES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("vaegan",), "gamma adversarial_weight adversarial_start balance balance_at fakes reconstruction_weight"),
     (("vaegan", "vae-dis-l"), "feature_layer"),
     (("vae-dis-l",), "metric"),
+    (("vae",), "draws"),
     (("ae", "vae", "vae-dis-l", "vaegan"), "alignment_weight alignment"),
     (("vae", "vae-dis-l", "vaegan"), "encoder_llike_weight kl_weight kl_schedule kl_epochs free_bits"),
     (("ae", "vae", "vaegan"), "likelihood pixel_variance perceptual perceptual_weight perceptual_file "
@@ -79,7 +80,7 @@ def refuse_without_effect(kind: str, named: Mapping[str, Any]) -> None:
     """Raise UserError for the first setting, of those that the user set to something, that this kind does not use."""
     unused = {f"loss.{name}" for kinds, names in _USES if kind not in kinds for name in names.split()}
     lacked = {"gan": "model.encoder.", "vaegan": "none"}.get(kind, "model.discriminator.")
-    same = {"loss.gamma": 1, "loss.likelihood": "feature" if kind == "vae-dis-l" else None}
+    same = {"loss.gamma": 1, "loss.draws": 1, "loss.likelihood": "feature" if kind == "vae-dis-l" else None}
     for name, value in named.items():
         if (name in unused or name.startswith(lacked)) and value not in (None, 0, (), [], "none", same.get(name)):
             option, what = name.replace("_", "-"), f"{KINDS[kind].phrase} (--model.kind {kind})"

@@ -127,6 +127,9 @@ class DataSettings(Settings):
     flip: bool = False
     """Flip training images horizontally with probability 1/2."""
     augment: AugmentSettings = AugmentSettings()
+    binarize: Literal["none", "dynamic", "fixed"] = "none"
+    """Black and white images: each pixel is white with its grey value as probability. 'dynamic' draws training images
+    anew for each batch, 'fixed' once for all; held-out images are drawn once."""
     held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Share of the images of a folder or array that are held out, chosen by a hash of the file name (or index)."""
     max_unreadable: Share = 0.05
@@ -160,6 +163,10 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> Self:
+        if self.stream and self.binarize != "none":
+            raise ValueError("--data.binarize does not work with --data.stream; leave one out")
+        if self.binarize == "fixed" and self.augment != AugmentSettings():
+            raise ValueError("--data.augment makes the images of --data.binarize fixed grey again; choose dynamic")
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"--data.range {self.range[0]:g} {self.range[1]:g} is empty; give the lower number first")
         if self.range is not None and self.range[1] - self.range[0] == float("inf"):
@@ -351,6 +358,9 @@ class LossSettings(Settings):
     """Schedule of the KL weight: 1, 1/B, 1/Z, ramps over kl_epochs, or sigmoid(epoch)."""
     kl_epochs: PositiveFloat = 10.0
     """Epochs of the ramp (linear), of a cycle (cyclic), or time constant (exponential)."""
+    draws: Annotated[int, Field(gt=0, le=1000)] = 1
+    """Codes drawn for each image by a VAE. With more than 1 its loss is the importance-weighted bound (IWAE, Burda et
+    al., arXiv:1509.00519, eq. 8); the decoder's time and memory grow with them."""
     free_bits: NonNegativeFloat = 0.0
     """KL per latent dimension, in nats, that is free of penalty (Kingma et al., arXiv:1606.04934)."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
 from ..errors import UserError
 from ..metrics.figures import BETTER, GROUPS, SHARE_OF, info_of, plain, shown_in
 from ..settings import Count, Settings
@@ -51,6 +53,9 @@ class Options(MetricOptions, DataPictureOptions):
     """File for the JSON."""
     num: Count = 10_000
     """Samples, held-out images and training images, at most."""
+    draws: Annotated[int, Field(gt=0, le=100_000)] | None = None
+    """Codes drawn for each image for the importance-weighted bound of its likelihood, which papers report with 5000.
+    Default: 64 for 256 of the images."""
     split: Literal["test", "train"] = "test"
     """Reference to measure against: held-out ('test') or training images ('train')."""
 
@@ -85,6 +90,7 @@ def run(options: Options) -> None:
             cache=cache,
             world=world,
             published=published,
+            draws=options.draws,
         )
         if world.is_first:
             write_json(out, report)
@@ -116,10 +122,13 @@ def _check_replaces(options: Options, out: Path, before: dict[str, Any] | None) 
         baseline = before["yardstick"]["frechet_distance"]["num"]  # type: ignore[index]
         num, split = before["data"]["num"], before["data"]["split"]  # type: ignore[index]
         priors = set(before["samples"]) if options.prior != "all" else set()  # type: ignore[index]
-        if options.num < max(num, baseline) or options.split != split or priors - set(options.prior.split(",")):
+        draws = before.get("draws") or 0  # type: ignore[union-attr]
+        is_less = options.num < max(num, baseline) or (options.draws or 0) < draws
+        if is_less or options.split != split or priors - set(options.prior.split(",")):
             those, others = ("held-out", "training") if split == "test" else ("training", "held-out")
             what = f"{num} {those} images, {baseline} {others} images as baseline"
             what += f", samples of {', '.join(sorted(priors))}" if priors else ""
+            what += f", a bound of {draws} draws" if draws else ""
             kind = "more" if options.split == split else "other"
             raise UserError(
                 f"{out} has {kind} metrics: {what}; choose another --out or allow it to be replaced (--overwrite)"

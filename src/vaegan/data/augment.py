@@ -28,9 +28,7 @@ class Augment:
 
     def draw(self, batch_size: int, *, seed: int, images: int, share: slice = slice(None)) -> Tensor:
         """Draw N(0, 1) for the batch that starts after ``images`` images: (7, B), cut to ``share`` of the batch."""
-        state = np.random.SeedSequence((seed, images, 2)).generate_state(1, np.uint64)
-        generator = torch.Generator().manual_seed(int(state[0]) >> 1)
-        return torch.randn(_NUM_DRAWS, batch_size, generator=generator)[:, share]
+        return torch.randn(_NUM_DRAWS, batch_size, generator=_generator(seed, images, 2))[:, share]
 
     def __call__(self, x: Tensor, draws: Tensor) -> Tensor:
         """Change images (B, C, H, W) in [0, 1] by draws (7, B) of `draw`; they stay in [0, 1]."""
@@ -61,16 +59,32 @@ class Augment:
 
 
 class AugmentedBatches:
-    """The stream of `batches.Batches`, augmented on the device."""
+    """The stream of `batches.Batches`, augmented on the device, then black and white where ``binarize`` says so."""
 
-    def __init__(self, batches: Batches | StreamBatches, augment: Augment, device: torch.device | str = "cpu") -> None:
-        self.batches, self.augment, self.device = batches, augment, device
+    def __init__(
+        self,
+        batches: Batches | StreamBatches,
+        augment: Augment,
+        device: torch.device | str = "cpu",
+        *,
+        binarize: bool = False,
+    ) -> None:
+        self.batches, self.augment, self.device, self.binarize = batches, augment, device, binarize
 
     def at(self, images_seen: int) -> Tensor:
         """Return this rank's share of the batch at ``images_seen``, float (b, C, H, W) in [0, 1]."""
         x = self.batches.pixels.to_unit(self.batches.at(images_seen).to(self.device, non_blocking=True))
         size, seed = self.batches.batch_size, self.batches.seed
-        return self.augment(x, self.augment.draw(size, seed=seed, images=images_seen, share=self.batches.share))
+        x = self.augment(x, self.augment.draw(size, seed=seed, images=images_seen, share=self.batches.share))
+        if self.binarize:
+            draws = torch.rand(size, *x.shape[1:], generator=_generator(seed, images_seen, 6))
+            x = (draws[self.batches.share].to(x) < x).to(x)
+        return x
+
+
+def _generator(*key: int) -> torch.Generator:
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
 def _per_image(values: Tensor) -> Tensor:

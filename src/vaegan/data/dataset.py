@@ -167,6 +167,7 @@ class ImageData:
         details: what their line adds about the images' shape and values, a phrase for each.
         original_size: height and width of the first image in its file, if that can be read.
         is_single: whether there is one image, which is on both sides.
+        grey: images that ``train``, which is black and white, was drawn from; None if it was not drawn.
     """
 
     name: str
@@ -179,6 +180,7 @@ class ImageData:
     details: tuple[str, ...] = ()
     original_size: tuple[int, int] | None = None
     is_single: bool = False
+    grey: ImageSet | None = None
 
     def check_held_out(self, where: str) -> None:
         """Raise UserError if no image is held out; ``where`` they are."""

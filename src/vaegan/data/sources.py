@@ -14,6 +14,7 @@ from ..pixels import PixelFormat
 from ..settings import DataSettings
 from ..settings_io import checked
 from .arrays import list_array
+from .binarize import binarized
 from .dataset import Collection, ImageData, Progress
 from .decoded import prepare_data
 from .folder import is_image, list_folder, list_zip
@@ -92,6 +93,7 @@ def open_data(
     opening = checked(DataSettings, base | settings)
     images = open_stream(opening, on_progress, pixels) if opening.stream else _find(opening)
     data = images if isinstance(images, ImageData) else prepare_data(images, opening, on_progress, pixels)
+    data = data if opening.binarize == "none" else binarized(data)
     for note in () if quiet else data.notes:
         _log.warning("%s", note)
     return data

@@ -3,10 +3,12 @@
 No likelihood of pixels was trained in a VAE/GAN, and others were trained with one or the other. So that models can be
 compared, pixels are taken as Gaussian around the decoded code, all with the one variance that makes the images most
 probable, and integers as spread over their cells (see `metrics.likelihood`). Floats have no cells: for them the density
-is that at the images as they are, and bits per dimension are not defined.
+is that at the images as they are, and bits per dimension are not defined. Images that were drawn black and white have
+probabilities under the decoder's sigmoid.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +22,8 @@ from ..metrics.codes import active_units, linear_probe, neighbour_probe, prior_g
 from ..metrics.figures import Figure, Figures
 from ..metrics.image_quality import squared_error
 from ..metrics.likelihood import (
+    Nll,
+    bernoulli_pixels,
     bits_per_dimension,
     expectation,
     gaussian_nll,
@@ -28,20 +32,21 @@ from ..metrics.likelihood import (
     optimal_variance,
 )
 from ..models import Model
-from ..progress import paced
+from ..progress import Beat, paced
 from .reference import RealImages
 
-_NUM_BOUND = 256  # images of the importance-weighted bound, which decodes _NUM_DRAWS codes of each
-_NUM_DRAWS = 64
+_NUM_BOUND = 256  # images at a time of the importance-weighted bound; of one with _NUM_DRAWS, all
+_NUM_DRAWS = 64  # codes decoded of each
 
 
-def likelihood_figures(model: Model, real: RealImages) -> Figures:
+def likelihood_figures(model: Model, real: RealImages, draws: int | None = None) -> Figures:
     """Return figures of likelihood, as far as the encoder gives a distribution, and of the codes against N(0, I).
 
-    In nats per image 'nll', E_q -log p(x|z), 'kl', 'elbo', 'importance_bound' (64 draws); 'bits_per_dimension', of the
-    ELBO; 'pixel_deviation', of the Gaussian, on the scale of [0, 1]; 'active_units'; and of the gap between all codes
-    and N(0, I) 'gap_kl', 'gap_sliced' and, for comparison, 'gap_by_chance' (see `metrics.codes`). Raises UserError if
-    the model has no encoder, or is a published one: its codes were not trained to follow N(0, I).
+    In nats per image 'nll', E_q -log p(x|z), 'kl', 'elbo', 'importance_bound' (of so many ``draws`` for each image; if
+    None, 64 for 256 images); 'bits_per_dimension', of the ELBO; 'pixel_deviation', of a Gaussian, on the scale of [0,
+    1]; 'active_units'; and of the gap between all codes and N(0, I) 'gap_kl', 'gap_sliced' and, for comparison,
+    'gap_by_chance' (see `metrics.codes`). Raises UserError if the model has no encoder, is a published one (its codes
+    were not trained to follow N(0, I)), or gives black and white images no probability.
     """
     if model.kind != "ae" and not model.has_normal_prior:
         raise UserError("codes of published autoencoders, and of models fine-tuned from them, do not follow N(0, I)")
@@ -54,40 +59,52 @@ def likelihood_figures(model: Model, real: RealImages) -> Figures:
         "gap_sliced": Figure(gap.sliced_wasserstein, num=num, seed=seed),
         "gap_by_chance": Figure(gap.by_chance, num=num, seed=seed),
     }
-    return figures if logvar is None else _bounds(model, real, mu, logvar) | figures
+    return figures if logvar is None else _bounds(model, real, mu, logvar, draws) | figures
 
 
-def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor) -> Figures:
+def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor, draws: int | None) -> Figures:
     images, seed, size, world = real.images, real.seed, real.batch_size, real.world
     condition = model.condition_of(real.images)
     num_dims, cell = images.images[0].size, images.pixels.cell
+    is_binary = real.data.grey is not None
+    decode = model.logits if is_binary else model.decode
 
     def decoder_of(rows: slice) -> Callable[[Tensor], Tensor]:
         c = None if condition is None else condition[rows]
-        return lambda z: model.decode(z, condition=c).cpu()
+        return lambda z: decode(z, condition=c).cpu()
+
+    def arguments(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        return mu[rows], logvar[rows], images.unit(rows)
 
     def error_of(rows: slice) -> Tensor:
-        decode = decoder_of(rows)
-        of_codes = mu[rows], logvar[rows], images.unit(rows)
-        return expectation(lambda z, x: squared_error(decode(z), x), *of_codes, seed=seed + rows.start, batch_size=size)
+        decoder = decoder_of(rows)
+        error: Nll = bernoulli_pixels(decoder) if is_binary else lambda z, x: squared_error(decoder(z), x)
+        return expectation(error, *arguments(rows), seed=seed + rows.start, batch_size=size)
 
     starts = world.own(range(0, len(mu), size))
     error = world.gathered({"error": error_of(slice(start, start + size))} for start in starts)["error"]
     variance = optimal_variance(error, num_dims, cell)
-    nll = gaussian_nll(error, num_dims, variance, cell)
+    nll = error if is_binary else gaussian_nll(error, num_dims, variance, cell)
+    cell = 1.0 if is_binary else cell
     kl = kl_per_dimension(mu.double(), logvar.double()).sum(1)
-    few = slice(0, _NUM_BOUND)
-    pixels = gaussian_pixels(decoder_of(few), variance, cell)
-    of_codes = mu[few], logvar[few], images.unit(few)
-    bound = importance_bound(pixels, *of_codes, num_draws=_NUM_DRAWS, seed=seed, batch_size=_NUM_BOUND, world=world)
+
+    num = len(mu) if draws else min(len(mu), _NUM_BOUND)
+    bounds, beat = list[Tensor](), Beat("measuring the importance-weighted bound", num, "images")
+    for start in range(0, num, _NUM_BOUND):
+        rows = slice(start, start + _NUM_BOUND)
+        decoder = decoder_of(rows)
+        pixels = bernoulli_pixels(decoder) if is_binary else gaussian_pixels(decoder, variance, cell)
+        how: dict[str, Any] = {"num_draws": draws or _NUM_DRAWS, "seed": seed + start, "batch_size": _NUM_BOUND}
+        bounds.append(importance_bound(pixels, *arguments(rows), world=world, **how))
+        beat(start + len(bounds[-1]))
     bits = {"bits_per_dimension": bits_per_dimension(nll + kl, num_dims, cell)} if cell else {}  # floats have none
     return {
         "nll": bootstrap_mean(nll, seed=seed),
         "kl": bootstrap_mean(kl, seed=seed),
         "elbo": bootstrap_mean(-(nll + kl), seed=seed),
-        "importance_bound": bootstrap_mean(bound, seed=seed),
+        "importance_bound": bootstrap_mean(torch.cat(bounds), seed=seed),
         **{name: bootstrap_mean(values, seed=seed) for name, values in bits.items()},
-        "pixel_deviation": Figure(variance**0.5, num=len(error), seed=seed),
+        **({} if is_binary else {"pixel_deviation": Figure(variance**0.5, num=len(error), seed=seed)}),
     }
 
 

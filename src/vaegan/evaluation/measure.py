@@ -41,6 +41,7 @@ def evaluate(
     cache: Path | None = None,
     world: World = ALONE,
     published: Mapping[str, Any] = {},
+    draws: int | None = None,
     on_values: Callable[[Row], object] = lambda values: None,
 ) -> dict[str, Any]:
     """Measure everything that the model's parts allow; of images of another size than its own, reconstructions.
@@ -57,12 +58,14 @@ def evaluate(
         cache: folder for trained extractors and features of real images; ``~/.cache/vaegan`` if None.
         world: of the processes that share the work; all get the same figures, whatever their number.
         published: networks that measure reconstructions, too, see `metrics.extractors.features.open_published`.
+        draws: codes of each image for the importance-weighted bound; if None, 64 for 256 images.
         on_values: called with numbers `(N,)` of the reconstructions by name; see `reconstruction_figures`.
 
     Returns:
-        JSON-able: 'model', 'data', 'extractor', 'published', 'seed'; figures (see `metrics.figures.Figure`) by name
-        under 'yardstick' (the real-data baseline), 'reconstructions', 'likelihood', 'codes' and, by prior, 'samples';
-        'left_out', what could not be measured and why; 'seconds'; 'conclusion' in words, of the 'default_prior'.
+        JSON-able: 'model', 'data', 'extractor', 'published', 'seed', 'draws'; figures (`metrics.figures.Figure`) by
+        name under 'yardstick' (the real-data baseline), 'reconstructions', 'likelihood', 'codes' and, by prior,
+        'samples'; 'left_out', what could not be measured and why; 'seconds'; 'conclusion' in words, of the
+        'default_prior'.
 
     Raises:
         UserError: if the model lacks a prior in `priors`, or the data do not fit.
@@ -115,10 +118,11 @@ def evaluate(
         "extractor": {"name": extractor.name, "fingerprint": extractor.fingerprint},
         "published": {name: network.fingerprint for name, network in published.items()},
         "seed": seed,
+        "draws": draws,
         "default_prior": model.default_prior if chosen else None,
         "yardstick": measured("yardstick", lambda: baseline_figures(real)),
         "reconstructions": measured("reconstructions", lambda: reconstruction_figures(model, real, on_values)),
-        "likelihood": measured("likelihood", lambda: likelihood_figures(model, real)),
+        "likelihood": measured("likelihood", lambda: likelihood_figures(model, real, draws)),
         "codes": measured("codes", lambda: code_figures(model, real)),
         "samples": {prior: measured(f"samples of {prior}", partial(samples, prior)) for prior in chosen},
         "left_out": left_out,

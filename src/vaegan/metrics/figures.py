@@ -117,7 +117,7 @@ _REGISTRY = (
     FigureInfo("nll", "E[-log p(x|z)], nats"),
     FigureInfo("kl", "KL to N(0, I), nats"),
     FigureInfo("elbo", "ELBO, nats", "high", card=_LIKELIHOOD),
-    FigureInfo("importance_bound", "importance-weighted bound (64 draws), nats", "high", card=_LIKELIHOOD),
+    FigureInfo("importance_bound", "importance-weighted bound, nats", "high", card=_LIKELIHOOD),
     FigureInfo("bits_per_dimension", "bits per dimension", "low"),
     FigureInfo("pixel_deviation", "pixel standard deviation"),
     FigureInfo("active_units", "active dimensions", card=_LIKELIHOOD),

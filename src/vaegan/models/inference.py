@@ -230,6 +230,14 @@ class InferenceModel(nn.Module):
             return torch.cat([rows for _, rows in decode_tiles(self, self.maps(z), batch_size)], 2)
         return self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size, prod(size))[0]
 
+    def logits(self, z: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
+        """Return what `decode` takes the sigmoid of, `(B, C, H, W)`, of codes `(B, Z)`; UserError if it takes none."""
+        decoder: Any = self._part("decoder", "decoding")
+        if not hasattr(decoder, "logits") or getattr(decoder, "output_name", "sigmoid") != "sigmoid":
+            raise UserError("black and white images have a likelihood only under a decoder with --model.output sigmoid")
+        inputs, pixels = (z, *self._condition_args(condition, len(z))), prod(self.image_shape[1:])
+        return self._in_batches(lambda z, *c: (decoder.logits(z, *c),), inputs, batch_size, pixels)[0]
+
     def maps(self, z: Tensor) -> Tensor:
         """Return codes `(B, Z)` in the networks' own shape, `(B, *code_shape)`: as maps, if they are maps."""
         return z if z.ndim == 4 else z.reshape(-1, *self.code_shape)

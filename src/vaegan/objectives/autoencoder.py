@@ -3,12 +3,18 @@ r"""AE, VAE and VAE_Dis_l: one loss for encoder and decoder.
     AE          L_llike
     VAE         kl_weight L_prior + L_llike, in pixels                (Kingma & Welling, arXiv:1312.6114)
     VAE_Dis_l   the same with L_llike in layer l of a frozen, earlier trained Dis  (arXiv:1512.09300, section 4.1)
+    IWAE        -log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x)             (Burda et al., arXiv:1509.00519, eq. 8)
 
 As in `vaegan`, ``gamma`` weighs L_llike at the decoder and ``encoder_llike_weight`` at the encoder; both are 1 by
 default, which makes the sum above one loss for both. A step costs 3e + 3d, and 3s more for VAE_Dis_l.
+
+Noise of K > 1 draws makes a VAE an IWAE. Its gradient is that of sum_k w_k (log q(z_k|x) - log p(z_k) - log p(x|z_k)),
+where the weights w_k, the terms of the sum above over their total, are held constant. A step costs 3e + 3Kd.
 """
 
 import contextlib
+import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +39,14 @@ class MeanCode(nn.Module):
         code = self.encoder(x, *c)
         mu: Tensor = code if isinstance(code, Tensor) else code[0]
         return mu
+
+
+class _Terms(NamedTuple):
+    """The terms of a loss, scalars; of K draws kl and llike are sums over draws with the weights w_k."""
+
+    kl: Tensor | None  # L_prior, if there is one
+    llike: Tensor
+    bound: Tensor | None = None  # the loss of K draws
 
 
 class AutoencoderObjective:
@@ -88,22 +102,22 @@ class AutoencoderObjective:
         self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
     ) -> StepResult:
         """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range."""
-        z, z_leaf, kl, llike = self._forward(x, noise, *condition_args(c))
+        z, z_leaf, terms = self._forward(x, noise, *condition_args(c))
         weights = {name: list(self.weights.get(name, [])) for name in ("encoder", "decoder", "likelihood")}
         inputs = [*([z_leaf] if weights["encoder"] else []), *weights["decoder"], *weights["likelihood"]]
-        rest = gradients_of([llike], inputs)
+        rest = gradients_of([terms.llike], inputs)
         of_z = [rest.pop(0)] if weights["encoder"] else []
         of_dec, of_likelihood = rest[: len(weights["decoder"])], rest[len(weights["decoder"]) :]
         if self.gamma != 1.0:
             of_dec = [self.gamma * g for g in of_dec]
         gradients: dict[str, list[Tensor]] = {"encoder": [], "decoder": of_dec, "likelihood": of_likelihood, "z": of_z}
-        losses, routes = self._losses(kl, llike, kl_factor), dict[str, Tensor]()
+        losses, routes = self._losses(terms, kl_factor), dict[str, Tensor]()
         at_z = self.code_losses.add(self, gradients, losses, z_leaf, x, noise, *condition_args(c))
         for of_code in gradients.pop("z"):
             outputs, cotangents = [z], [self.encoder_llike_weight * of_code]
-            if kl is not None:
-                outputs.append(kl)
-                cotangents.append(torch.full_like(kl, self.kl_weight * kl_factor))
+            if terms.kl is not None:
+                outputs.append(terms.kl)
+                cotangents.append(torch.full_like(terms.kl, self.kl_weight * kl_factor))
             gradients["encoder"] = gradients_of(outputs, weights["encoder"], list(cotangents))
         if record:
             routes = {f"encoder/{name}": (self.encoder_llike_weight * each).norm() for name, each in at_z.items()}
@@ -113,21 +127,25 @@ class AutoencoderObjective:
     def evaluate(self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None) -> Losses:
         """The losses of held-out images (B, C, H, W), with the networks in evaluation mode."""
         with torch.no_grad(), evaluation_mode([self.parts["encoder"], self.parts["decoder"]]):
-            _, _, kl, llike = self._forward(x, noise, *condition_args(c))
-        return self._losses(kl, llike, kl_factor)
+            _, _, terms = self._forward(x, noise, *condition_args(c))
+        return self._losses(terms, kl_factor)
 
-    def _forward(self, x: Tensor, noise: Noise, *c: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-        """Z with Enc's graph, its cut copy, L_prior if there is one, and L_llike from the copy on."""
+    def _forward(self, x: Tensor, noise: Noise, *c: Tensor) -> tuple[Tensor, Tensor, _Terms]:
+        """Z with Enc's graph, (B, Z) or of K draws (K B, Z), its cut copy, and the terms, L_llike from the copy on."""
         masks = seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
         with self.autocast(), masks:
             code = self.parts["encoder"](x, *c)
-            kl = None
+            kl = ratio = None
             if isinstance(code, Tensor):
                 z = code
             else:
                 mu, logvar = (wide(t) for t in code)
                 z = mu + torch.exp(0.5 * logvar) * noise.eps
                 kl = prior_loss(mu, logvar, self.free_bits)
+                if z.dim() > mu.dim():
+                    ratio = 0.5 * (z.square() - noise.eps.square() - logvar).sum(-1)  # log q(z|x) - log p(z), (K, B)
+                    x, *more = (t.repeat(len(z), *[1] * (t.dim() - 1)) for t in (x, *c))
+                    z, c = z.flatten(0, 1), tuple(more)
             z_leaf = leaf(z, bool(self.weights["encoder"]))
             y = self.likelihood.decode(self.parts["decoder"], z_leaf, *c)
             output, target = y, x
@@ -136,15 +154,24 @@ class AutoencoderObjective:
                 _, output = self.dis(self.likelihood.image(y), *c)
                 with torch.no_grad():
                     _, target = self.dis(x, *c)
-        return z, z_leaf, kl, self.likelihood.loss(output, target).mean()
+        llike = self.likelihood.loss(output, target)
+        if ratio is None:
+            return z, z_leaf, _Terms(kl, llike.mean())
+        llike = llike.view_as(ratio)
+        log_w = -(ratio + llike).detach()
+        share = log_w.softmax(0) / log_w.shape[1]
+        bound = math.log(len(log_w)) - log_w.logsumexp(0).mean()
+        return z, z_leaf, _Terms((share * ratio).sum(), (share * llike).sum(), bound)
 
-    def _losses(self, kl: Tensor | None, llike: Tensor, kl_factor: float) -> Losses:
+    def _losses(self, terms: _Terms, kl_factor: float) -> Losses:
         """All losses by part, detached."""
-        llike = llike.detach()
+        llike = terms.llike.detach()
         encoder = {"llike": llike, "total": self.encoder_llike_weight * llike}
-        if kl is not None:
-            kl = kl.detach()
+        if terms.kl is not None:
+            kl = terms.kl.detach()
             total = self.kl_weight * kl_factor * kl + encoder["total"]
             encoder = {"kl": kl, "llike": llike, "total": total}
         losses = {"encoder": encoder, "decoder": {"llike": llike, "total": self.gamma * llike}}
+        if terms.bound is not None:
+            encoder["total"] = losses["decoder"]["total"] = terms.bound
         return {part: of_part for part, of_part in losses.items() if self.weights[part]}

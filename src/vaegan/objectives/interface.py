@@ -22,7 +22,7 @@ class Noise:
     """All randomness of one step on one process's share of the batch.
 
     Attributes:
-        eps: N(0, I) for z = mu + exp(logvar / 2) * eps, (B, Z).
+        eps: N(0, I) for z = mu + exp(logvar / 2) * eps, (B, Z); of K > 1 draws of z (K, B, Z).
         z_p: codes from the prior N(0, I), (B, Z).
         uniform: U(0, 1) for the noise (0) and flips (1) of the targets of real, reconstruction and prior, (3, 2, B).
         seed: seed of whatever a network itself draws (dropout).
@@ -47,6 +47,7 @@ class Noise:
         rank: int = 0,
         world_size: int = 1,
         device: torch.device | str = "cpu",
+        draws: int = 1,
     ) -> "Noise":
         """Draw the noise of the step that starts after ``images`` images were seen.
 
@@ -61,23 +62,28 @@ class Noise:
             rank: this process.
             world_size: number of processes.
             device: on which the tensors are drawn.
+            draws: K, codes drawn for each image; the first are those of one draw.
         """
         state = np.random.SeedSequence((seed, images)).generate_state(2, np.uint64)
         generator = torch.Generator(device).manual_seed(int(state[0]) >> 1)
         codes = torch.randn(2, batch_size, latent_dim, generator=generator, device=device)
         uniform = torch.rand(3, 2, batch_size, generator=generator, device=device)
         augment = torch.rand(NUM_DRAWS, batch_size, generator=generator, device=device)
+        eps = codes[0]
+        if draws > 1:
+            eps = torch.cat([codes[:1], torch.randn(draws - 1, *eps.shape, generator=generator, device=device)])
         share = slice(batch_size // world_size * rank, batch_size // world_size * (rank + 1))
         dropout_seed = int((state[1] >> np.uint64(1)) + np.uint64(rank)) % 2**62
         scale, angle = np.random.default_rng((seed, images, 5)).random(2).tolist()
-        own = codes[0, share], codes[1, share], uniform[:, :, share], dropout_seed, augment[:, share]
+        own = eps[..., share, :], codes[1, share], uniform[:, :, share], dropout_seed, augment[:, share]
         return Noise(*own, transform=(scale, angle))
 
     def cut(self, share: slice, index: int = 0) -> "Noise":
         """The noise of some images of the batch, its micro-batch ``index``; each of these has other dropout masks."""
         augment = None if self.augment is None else self.augment[:, share]
         seed, uniform = (self.seed + (index << 32)) % 2**62, self.uniform[:, :, share]
-        return replace(self, eps=self.eps[share], z_p=self.z_p[share], uniform=uniform, seed=seed, augment=augment)
+        eps, z_p = self.eps[..., share, :], self.z_p[share]
+        return replace(self, eps=eps, z_p=z_p, uniform=uniform, seed=seed, augment=augment)
 
 
 @dataclass

@@ -289,10 +289,12 @@ def learning_rates(config: Config) -> dict[str, float]:
 def build_batches(config: Config, data: ImageData, world: World, device: torch.device) -> Callable[[int], Tensor]:
     """Build this process's training batches: images seen -> images, augmented as the settings say."""
     how = _how(config, world)
-    batches = StreamBatches(data.stream, **how) if isinstance(data, StreamedData) else Batches(data.train, **how)
+    is_dynamic = config.data.binarize == "dynamic"
+    train = data.grey if is_dynamic and data.grey else data.train
+    batches = StreamBatches(data.stream, **how) if isinstance(data, StreamedData) else Batches(train, **how)
     augment = config.data.augment
-    if augment != AugmentSettings():
-        return AugmentedBatches(batches, Augment(augment), device).at
+    if is_dynamic or augment != AugmentSettings():
+        return AugmentedBatches(batches, Augment(augment), device, binarize=is_dynamic).at
     if batches.pixels.dtype == "float32":
         return lambda seen: batches.pixels.to_unit(batches.at(seen))
     return batches.at
@@ -341,5 +343,5 @@ def loop_settings(config: Config, model: Model, epoch_images: int) -> LoopSettin
         lr_schedule=o.schedule,
         accumulate=config.train.accumulate,
         **o.model_dump(include={"final_lr_factor", "warmup_images", "clip"}),
-        **config.loss.model_dump(include={"kl_schedule", "kl_epochs", "r1_weight", "r1_every"}),
+        **config.loss.model_dump(include={"kl_schedule", "kl_epochs", "r1_weight", "r1_every", "draws"}),
     )

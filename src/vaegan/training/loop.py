@@ -95,6 +95,7 @@ class LoopSettings:
         pixels: type and range of images that are integers.
         seed: of all randomness.
         lr: part -> learning rate that the schedule starts from; of a part not named, that of its optimiser.
+        draws: codes drawn for each image.
         accumulate: micro-batches in which each process computes its share of a batch; see `micro_batches`.
     """
 
@@ -115,6 +116,7 @@ class LoopSettings:
     r1_weight: float = 0.0
     r1_every: int = 16
     accumulate: int = 1
+    draws: int = 1
 
 
 class Trainer:
@@ -222,6 +224,7 @@ class Trainer:
             rank=self.world.rank,
             world_size=self.world.size,
             device=self.device,
+            draws=s.draws,
         )
         phase = self.phase(self.images)
         with frozen(*(phase.still if phase else ())):

@@ -57,7 +57,8 @@ def work_of_step(config: Config, image_shape: tuple[int, ...], architecture: Map
     with torch.device("meta"):
         model = Model.from_architecture(architecture)
         x, codes = torch.zeros(size, *image_shape), torch.zeros(size, model.latent_dim)
-        noise = Noise(codes, codes, torch.zeros(3, 2, size), seed=0)
+        eps = codes.expand(config.loss.draws, *codes.shape) if config.loss.draws > 1 else codes
+        noise = Noise(eps, codes, torch.zeros(3, 2, size), seed=0)
         for part in model.parts.values() if config.train.checkpoint_activations else ():
             recompute_activations(part)
         objective = build_objective(config, model.train(), contextlib.nullcontext)

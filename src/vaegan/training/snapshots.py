@@ -83,6 +83,7 @@ def held_out_losses(trainer: Trainer, held_out: HeldOut, batch_size: int) -> Ter
             seed=trainer.settings.seed,
             images=_HELD_OUT + start,
             device=trainer.device,
+            draws=trainer.settings.draws,
         )
         condition = {} if c is None else {"c": c[start : start + size].to(trainer.device)}
         for part, terms in trainer.current.evaluate(x, noise, trainer.kl_factor(), **condition).items():
