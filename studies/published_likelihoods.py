@@ -96,8 +96,8 @@ def results(seeds: Sequence[int], out: Path) -> dict[str, list[float]]:
     }
 
 
-def table(nats: Mapping[str, Sequence[float]]) -> str:
-    """Return ours beside the published values as Markdown, a row for each variant."""
+def table(nats: Mapping[str, Sequence[float]], draws: int | None = None) -> str:
+    """Return ours, measured with ``draws`` or the source's, beside the published values as Markdown."""
     head = ("variant", "ours, mean ± 95 % over seeds", "seeds", "published", "difference", "pythae", "draws", "source")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, values in nats.items():
@@ -105,7 +105,7 @@ def table(nats: Mapping[str, Sequence[float]]) -> str:
         pythae = "–" if variant.pythae is None else f"{variant.pythae:.2f}"
         spread = f"{ours.mean:.2f} ± {ours.half:.2f}" if len(values) > 1 else f"{ours.mean:.2f} (one run)"
         cells = (name, spread, str(len(values)), f"{variant.published:.2f}", f"{ours.mean - variant.published:+.2f}")
-        lines.append(f"| {' | '.join((*cells, pythae, f'{variant.draws:,}', variant.source))} |")
+        lines.append(f"| {' | '.join((*cells, pythae, f'{draws or variant.draws:,}', variant.source))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -123,9 +123,10 @@ def main() -> int:
     if code := side_by_side.carry_out(commands, measured(options.num, options.draws)):
         return code
     nats = results(options.seeds, options.out)
+    text = table(nats, options.draws)
     write_json(options.out / "likelihoods.json", nats)
-    (options.out / "likelihoods.md").write_text(table(nats), encoding="utf-8")
-    print(table(nats), flush=True)
+    (options.out / "likelihoods.md").write_text(text, encoding="utf-8")
+    print(text, flush=True)
     return 0
 
 

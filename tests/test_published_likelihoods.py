@@ -57,3 +57,4 @@ def test_the_table_has_ours_beside_theirs(script, tmp_path):
     assert lines[2] == "| vae-fixed | 90.40 ± 1.27 | 2 | 89.90 | +0.50 | 89.78 | 200 | arXiv:1505.05770 |"
     assert lines[-1].startswith("| iwae-50-dynamic | 85.28 ± 1.27 | 2 | 84.78 | +0.50 | – | 5,000 | arXiv:1509.00519")
     assert "| 85.18 (one run) | 1 |" in script.table({"iwae-50-dynamic": [85.18]})
+    assert "| – | 7 | arXiv" in script.table({"iwae-50-dynamic": [85.18]}, draws=7)
