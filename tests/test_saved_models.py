@@ -84,3 +84,15 @@ def test_a_newer_format_is_told_in_one_line(newer, tmp_path, command, capsys):
     told = f"written by a newer vaegan (format {newer}, this one reads up to {FORMAT}): upgrade"
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
+
+
+@pytest.mark.parametrize("names", [[], ["0", "1"]])
+def test_a_description_without_the_condition_that_the_networks_take(names, tmp_path, command, capsys):
+    shutil.copytree(SAVED[0].parent / "told-mlp-0.1.0", tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    config["info"]["condition"] = {**config["info"]["condition"], "names": names} if names else None
+    path.write_text(json.dumps(config))
+    assert command("sample", tmp_path / "model", "--out", tmp_path / "x.png") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"the condition has {len(names)} names, the networks take another number" in line

@@ -112,8 +112,9 @@ class Model(InferenceModel):
                 with torch.device("meta"):
                     shell = cls.from_architecture(config["architecture"], info=config["info"])
                 check_fit(folder, shell.state_dict())
-                if (c := shell.conditioning) and len(c.names) != config["architecture"].get("condition_dim", 0):
-                    raise ValueError(f"the condition has {len(c.names)} names, the networks take another number")
+                num_names = len(shell.conditioning.names) if shell.conditioning else 0
+                if num_names != config["architecture"].get("condition_dim", 0):
+                    raise ValueError(f"the condition has {num_names} names, the networks take another number")
                 with torch.random.fork_rng(devices=[]):
                     model = cls.from_architecture(config["architecture"], info=config["info"])
         model.load_state_dict(read_tensors(folder, model.state_dict()))
