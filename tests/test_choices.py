@@ -86,7 +86,7 @@ def test_an_option_offers_what_its_list_holds(command, name, choices):
 
 
 WITHOUT_LIST = {  # words that one `if` or one table beside its use tells apart
-    "DataSettings.crop", "DataSettings.held_out_by", "ModelSettings.condition",
+    "DataSettings.binarize", "DataSettings.crop", "DataSettings.held_out_by", "ModelSettings.condition",
     "LossSettings.balance_at", "LossSettings.fakes", "TrainSettings.precision", "TrainSettings.memory_format",
     "TrainSettings.best_metric", "Config.on_nan",
 }  # fmt: skip
