@@ -39,8 +39,8 @@ with at least three seeds and 95% intervals. Each verdict follows from the resul
 only for these networks, data and training lengths.
 
 * **No difference larger than X**: the 95% interval, in parentheses, lies within -X..X. X is the smallest difference of
-  practical size that the page names. Those in percent, of study 7, and of variation in study 9 were set after the
-  first results.
+  practical size that the page names. Those in percent, of studies 7 and 8, and of variation in study 9 were set after
+  the first results.
 * **Needs about N seeds**: the interval does not decide. N follows from the spread over seeds; the page has the command.
 * **Premise not met**: what the claim takes for granted does not hold, so it is neither confirmed nor refuted."""
 
