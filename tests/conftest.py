@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import json
 import logging
 import os
@@ -125,6 +126,13 @@ def told_images(tmp_path_factory):
         rows.append(f"{i}.png,{side},{height if i % 10 else ''},{i % 3 if i % 4 == 0 and i % 3 < 2 else ''}")
     (folder / "attributes.csv").write_text("\n".join(rows))
     return folder
+
+
+@pytest.fixture
+def study_script(monkeypatch):
+    """Return a function: the module of a study by its name, imported as when it runs as a script."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "studies"))
+    return importlib.import_module
 
 
 @pytest.fixture(scope="session")

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from pathlib import Path
 
 import pytest
 import torch
 
-STUDIES = Path(__file__).parents[1] / "studies"
-
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(STUDIES))
-    import fine_tune
-
-    return fine_tune
+def script(study_script):
+    return study_script("fine_tune")
 
 
 def test_every_variant_starts_from_the_same_model_and_trains_no_encoder(script, tmp_path):

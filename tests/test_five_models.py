@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from vaegan.cli import compare, train
 from vaegan.cli.parse import parse
 from vaegan.recipes import config_for
 
-STUDIES = Path(__file__).parents[1] / "studies"
-
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(STUDIES))
-    import five_models
-
-    return five_models
+def script(study_script):
+    return study_script("five_models")
 
 
 def test_every_command_parses_and_is_timed(script, tmp_path):

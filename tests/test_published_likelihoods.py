@@ -10,15 +10,10 @@ import pytest
 from vaegan.cli import train
 from vaegan.cli.parse import parse
 
-STUDIES = Path(__file__).parents[1] / "studies"
-
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(STUDIES))
-    import published_likelihoods
-
-    return published_likelihoods
+def script(study_script):
+    return study_script("published_likelihoods")
 
 
 def test_every_command_parses(script, tmp_path):

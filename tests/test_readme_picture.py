@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
-STUDIES = Path(__file__).parents[1] / "studies"
-
 
 @pytest.mark.slow
-def test_the_picture_has_a_row_for_each_model(monkeypatch, tmp_path, plain_curves):
-    monkeypatch.syspath_prepend(str(STUDIES))
-    import readme_picture as script
-
+def test_the_picture_has_a_row_for_each_model(study_script, monkeypatch, tmp_path, plain_curves):
+    script = study_script("readme_picture")
     smaller = {"data.size": 16, "data.limit": 64, "train.images": 64, "model.decoder.channels": (4, 8, 8)}
     monkeypatch.setattr(script, "SHARED", script.SHARED | smaller)
     path = tmp_path / "readme.png"

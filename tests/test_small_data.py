@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -14,15 +12,10 @@ from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.settings_io import dump_yaml
 
-STUDIES = Path(__file__).parents[1] / "studies"
-
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(STUDIES))
-    import small_data
-
-    return small_data
+def script(study_script):
+    return study_script("small_data")
 
 
 def test_every_command_parses_and_variants_differ_in_augmentation_alone(script, tmp_path):

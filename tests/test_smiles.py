@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from vaegan.cli import train
 from vaegan.cli.parse import parse
 
-STUDIES = Path(__file__).parents[1] / "studies"
-
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(STUDIES))
-    import smiles
-
-    return smiles
+def script(study_script):
+    return study_script("smiles")
 
 
 def test_both_kinds_have_the_same_encoder_and_decoder_and_training_images(script, tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -12,15 +10,10 @@ from vaegan.cli import train
 from vaegan.cli.parse import parse
 from vaegan.recipes import config_for
 
-STUDIES = Path(__file__).parents[1] / "studies"
-
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(STUDIES))
-    import ten_times_as_long
-
-    return ten_times_as_long
+def script(study_script):
+    return study_script("ten_times_as_long")
 
 
 def test_the_run_is_the_recipe_s_but_ten_times_as_long_and_keeps_every_checkpoint(script, tmp_path):

@@ -8,7 +8,7 @@ probabilities under the decoder's sigmoid.
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -83,19 +83,21 @@ def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor, draws: i
 
     starts = world.own(range(0, len(mu), size))
     error = world.gathered({"error": error_of(slice(start, start + size))} for start in starts)["error"]
-    variance = optimal_variance(error, num_dims, cell)
-    nll = error if is_binary else gaussian_nll(error, num_dims, variance, cell)
-    cell = 1.0 if is_binary else cell
+    if is_binary:
+        nll, cell, variance = error, 1.0, 0.0  # probabilities as they are
+    else:
+        variance = optimal_variance(error, num_dims, cell)
+        nll = gaussian_nll(error, num_dims, variance, cell)
     kl = kl_per_dimension(mu.double(), logvar.double()).sum(1)
 
     num = len(mu) if draws else min(len(mu), _NUM_BOUND)
     bounds, beat = list[Tensor](), Beat("measuring the importance-weighted bound", num, "images")
+    bound = partial(importance_bound, num_draws=draws or _NUM_DRAWS, batch_size=_NUM_BOUND, world=world)
     for start in range(0, num, _NUM_BOUND):
         rows = slice(start, start + _NUM_BOUND)
         decoder = decoder_of(rows)
         pixels = bernoulli_pixels(decoder) if is_binary else gaussian_pixels(decoder, variance, cell)
-        how: dict[str, Any] = {"num_draws": draws or _NUM_DRAWS, "seed": seed + start, "batch_size": _NUM_BOUND}
-        bounds.append(importance_bound(pixels, *arguments(rows), world=world, **how))
+        bounds.append(bound(pixels, *arguments(rows), seed=seed + start))
         beat(start + len(bounds[-1]))
     bits = {"bits_per_dimension": bits_per_dimension(nll + kl, num_dims, cell)} if cell else {}  # floats have none
     return {
