@@ -368,12 +368,35 @@ def test_the_library_refuses_the_same(settings, option, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "option", "remedy"),
+    [
+        ("--loss.balance-at last-layer", "loss.balance-at", "--loss.balance 0.5"),
+        ("kl-f4 --loss.alignment rotations", "loss.alignment", "--loss.alignment-weight 0.1"),
+        ("--loss.likelihood laplace --loss.perceptual-weight 2", "loss.perceptual-weight", "--loss.perceptual auto"),
+        ("--loss.augment colour --loss.augment-images 9", "loss.augment-images", "--loss.augment-target 0.6"),
+        ("--loss.gate-margin 0.1", "loss.gate-margin", "--loss.gate true"),
+        ("--loss.gate-equilibrium 0.1", "loss.gate-equilibrium", "--loss.gate true"),
+        ("--loss.r1-every 4", "loss.r1-every", "--loss.r1-weight 10"),
+        ("--optim.schedule cosine --optim.plateau-factor 0.1", "optim.plateau-factor", "--optim.schedule plateau"),
+        ("--optim.plateau-patience 2", "optim.plateau-patience", "--optim.schedule plateau"),
+    ],
+)
+def test_what_belongs_to_something_switched_off_is_refused_where_it_is_typed(words, option, remedy):
+    with pytest.raises(UserError) as caught:
+        read(words)
+    switch = remedy.split()[0]
+    assert str(caught.value) == f"--{option} has no effect without {switch}; add {remedy}, or leave it out"
+    read(f"{words} {remedy}")
+
+
 def test_what_is_not_typed_or_set_to_nothing_is_not_refused(tmp_path):
     for recipe, kind in (("kl-f4", "gan"), ("mnist-gan", "ae"), ("bce-mnist-vae", "vaegan")):
         for config in (RECIPES[recipe].config, config_for(recipe, {"model.kind": kind})):
             dump_yaml(config, tmp_path / "c.yaml")
             assert read(f"--config {tmp_path / 'c.yaml'}") == config
     read("--model.kind vae --loss.balance none --loss.r1-weight 0 --loss.augment none --loss.gate no --loss.gamma 1")
+    read("--loss.balance-at images --loss.r1-every 16 --loss.gate-margin 0.35")  # the defaults
     assert config_for("digits", {"model.kind": "gan", "loss.gamma": 2}).loss.gamma == 2  # a study may share settings
 
 

@@ -1,6 +1,7 @@
 """What a kind of model and a family of networks bring along: settings that follow from them, and those they use."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from .config import Config
@@ -76,12 +77,39 @@ _USES: tuple[tuple[tuple[str, ...], str], ...] = (
 """The kinds of models that each setting of the losses has a meaning for."""
 
 
-def refuse_without_effect(kind: str, named: Mapping[str, Any]) -> None:
-    """Raise UserError for the first setting, of those that the user set to something, that this kind does not use."""
+_NEEDS: dict[str, tuple[str, object]] = {
+    "loss.balance_at": ("loss.balance", 0.5),
+    "loss.alignment": ("loss.alignment_weight", 0.1),
+    "loss.perceptual_weight": ("loss.perceptual", "auto"),
+    "loss.augment_images": ("loss.augment_target", 0.6),
+    "loss.gate_equilibrium": ("loss.gate", "true"),
+    "loss.gate_margin": ("loss.gate", "true"),
+    "loss.r1_every": ("loss.r1_weight", 10),
+    "optim.plateau_patience": ("optim.schedule", "plateau"),
+    "optim.plateau_factor": ("optim.schedule", "plateau"),
+}
+"""Settings that have no effect without another one: which, and a value of it to set."""
+
+
+def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
+    """Raise UserError for the first setting, of those that the user set to something, that these settings do not use.
+
+    Either this kind of model does not use it, or it belongs to something that is switched off.
+    """
+    kind = config.model.kind
     unused = {f"loss.{name}" for kinds, names in _USES if kind not in kinds for name in names.split()}
     lacked = {"gan": "model.encoder.", "vaegan": "none"}.get(kind, "model.discriminator.")
     same = {"loss.gamma": 1, "loss.draws": 1, "loss.likelihood": "feature" if kind == "vae-dis-l" else None}
     for name, value in named.items():
+        option = name.replace("_", "-")
         if (name in unused or name.startswith(lacked)) and value not in (None, 0, (), [], "none", same.get(name)):
-            option, what = name.replace("_", "-"), f"{KINDS[kind].phrase} (--model.kind {kind})"
+            what = f"{KINDS[kind].phrase} (--model.kind {kind})"
             raise UserError(f"--{option} has no effect on {what}; leave it out")
+        if name not in _NEEDS:
+            continue
+        other, example = _NEEDS[name]
+        now = attrgetter(other)(config)
+        is_on = now == example if other == "optim.schedule" else now not in (None, 0, "none")
+        if not is_on and attrgetter(name)(config) != attrgetter(name)(Config()):
+            needed = f"--{other.replace('_', '-')}"
+            raise UserError(f"--{option} has no effect without {needed}; add {needed} {example}, or leave it out")

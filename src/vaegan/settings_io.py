@@ -87,7 +87,7 @@ def with_settings(config: Config, overrides: Mapping[str, Any], *, typed: bool =
         put(values, name, value)
     changed = checked(Config, values)
     if typed:
-        refuse_without_effect(changed.model.kind, named)
+        refuse_without_effect(changed, named)
     return changed
 
 

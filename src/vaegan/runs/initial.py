@@ -38,14 +38,21 @@ def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: 
         own: dict[str, Any] = {}
     else:
         values = own = _networks_of(str(start), str(named.get("model.kind", base.model.kind)), base, out)
+    for name in ("model.network", "model.latent"):  # before other settings contradict them
+        if name in own and named.get(name, own[name]) != own[name]:
+            raise _differs(name, own[name], named[name], start)
     config = with_settings(base, {**values, **named})
-    refuse_without_effect(config.model.kind, named)
+    refuse_without_effect(config, named)
     for name in own:
         now = value_at(config.model_dump(), name)
         if now != values[name] and not name.startswith("model.discriminator.") and not name.endswith(".dropout"):
-            option, theirs = name.replace("_", "-"), _word(values[name])
-            raise UserError(f"--{option} is {theirs} in --init-from {start}, not {_word(now)}; leave it out")
+            raise _differs(name, values[name], now, start)
     return config
+
+
+def _differs(name: str, theirs: Any, now: Any, start: Any) -> UserError:
+    option = name.replace("_", "-")
+    return UserError(f"--{option} is {_word(theirs)} in --init-from {start}, not {_word(now)}; leave it out")
 
 
 def check_named(config: Config) -> None:

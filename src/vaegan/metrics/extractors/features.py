@@ -135,7 +135,8 @@ def open_extractor(
     if name == "classifier" and not has_targets(data.train):
         raise UserError(f"{data.name}: there are no labels or attributes to train a classifier on; use rotations")
     if name in TASKS:
-        return open_learned(name, data, seed=seed, folder=folder, device=device)
+        use = "the losses" if seed == _OF_LAYERS else "the metrics"
+        return open_learned(name, data, seed=seed, folder=folder, use=use, device=device)
     raise UserError(f"unknown extractor '{name}'{nearest(name, EXTRACTORS)}; available: {', '.join(EXTRACTORS)}")
 
 

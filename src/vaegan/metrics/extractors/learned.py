@@ -156,8 +156,13 @@ class Learned:
         return logits[:, len(self.label_names) :].sigmoid().cpu()
 
 
-def open_learned(name: str, data: ImageData, *, seed: int, folder: Path, device: torch.device | str = "cpu") -> Learned:
-    """Return the extractor of a task in `TASKS`, from ``folder`` or trained on the CPU; UserError if unwritable."""
+def open_learned(
+    name: str, data: ImageData, *, seed: int, folder: Path, use: str, device: torch.device | str = "cpu"
+) -> Learned:
+    """Return the extractor of a task in `TASKS`, from ``folder`` or trained on the CPU; UserError if unwritable.
+
+    The log names its ``use``, because what a loss was computed with does not measure.
+    """
     task = TASKS[name](data.train)
     what = repr((_VERSION, name, data.fingerprint, task.digest, seed))
     path = folder / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
@@ -168,7 +173,7 @@ def open_learned(name: str, data: ImageData, *, seed: int, folder: Path, device:
         passes = max(1, round(num / total))
         size = f"{min(num, total):,} images, {passes:,} pass{'es' * (passes > 1)}"
         about = "labels and attributes" if name == "classifier" else "rotations"
-        log.info("training the feature extractor '%s' to predict %s, on %s", name, about, size)
+        log.info("training the feature extractor '%s' of %s to predict %s, on %s", name, use, about, size)
         return fit(task.loss, total, data.image_shape, task.num_outputs, seed=seed, num_images=num)
 
     classifier = saved_or_trained(path, data.image_shape, task.num_outputs, train)
