@@ -23,7 +23,7 @@ from vaegan.settings_io import with_settings
 RECIPES = {"AE": "kmeans-mnist-ae", "VAE/GAN": "mnist-conv"}
 MIN_ACCURACY = {"AE": 0.95, "VAE/GAN": 0.9}
 MARGIN = 0.01
-RESTARTS = 5
+RESTARTS = 10
 ASSIGNED = "assigned"
 
 

@@ -37,7 +37,7 @@ class Options(DataPictureOptions):
     method: Literal["manifold", "mixture", "kmeans"] | None = None
     """'manifold' (a mixture of Gaussians on a UMAP embedding, extra 'cluster'), a mixture on the codes, or k-means;
     default: manifold where the extra is installed, else k-means."""
-    restarts: Count = 5
+    restarts: Count = 10
     """Restarts, of which the best is used."""
     repeats: Count = 1
     """Repeat with this many seeds, from --seed on, and report means with intervals."""

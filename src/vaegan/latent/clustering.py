@@ -68,27 +68,34 @@ def kmeans(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
     return _clusters(z, best.labels_, best.cluster_centers_)
 
 
-def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3, covariance: str = "full") -> Clusters:
+def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10, covariance: str = "full") -> Clusters:
     """Find k clusters by a mixture of k Gaussians, started by k-means; arguments and errors as `kmeans`.
 
-    Each dimension of the points is scaled to variance 1 first, for numerical stability. The covariance is 'full', or
-    'diag' for independent dimensions.
+    Restarts are compared by their likelihood, of at most 10,000 points, and the best is fitted on to all. The
+    covariance is 'full', or 'diag' for independent dimensions.
     """
     from sklearn.mixture import GaussianMixture
 
     _check(z, k)
-    mean, scale = z.double().mean(0), z.double().std(0).clamp_min(1e-12)
+    points = z.cpu().double()
+    mean = points.mean(0)
+    scale = (points - mean).square().mean().sqrt().clamp_min(1e-12)  # of all dimensions, or k-means would see others
 
     def scaled(points: Tensor) -> Any:
-        return ((points.double() - mean) / scale).cpu().numpy()
+        return ((points.cpu().double() - mean) / scale).numpy()
 
-    def fit(state: np.random.RandomState) -> Any:
-        return GaussianMixture(k, covariance_type=covariance, random_state=state, reg_covar=1e-4).fit(among)
+    def fit(among: Any, **start: Any) -> Any:
+        return GaussianMixture(k, covariance_type=covariance, reg_covar=1e-4, **start).fit(among)
 
-    among = scaled(z)
-    best = max(_starts(fit, seed, restarts, "mixture"), key=lambda fitted: float(fitted.lower_bound_))
-    centres = best.means_ * scale.cpu().numpy() + mean.cpu().numpy()
-    return _clusters(z, best.predict(among), centres, lambda points: best.predict(scaled(points)))
+    some = scaled(points[some_rows(len(points), max(k, _MOST_COMPARED), seed)])
+    starts = _starts(lambda state: fit(some, random_state=state), seed, restarts, "mixture")
+    best = max(starts, key=lambda fitted: float(fitted.lower_bound_))
+    among = scaled(points)
+    if len(some) < len(points):
+        best = fit(among, weights_init=best.weights_, means_init=best.means_, precisions_init=best.precisions_)
+    return _clusters(
+        z, best.predict(among), best.means_ * scale.numpy() + mean.numpy(), lambda z: best.predict(scaled(z))
+    )
 
 
 def _starts(fit: Callable[[np.random.RandomState], Any], seed: int, num: int, what: str) -> Iterator[Any]:
@@ -97,6 +104,7 @@ def _starts(fit: Callable[[np.random.RandomState], Any], seed: int, num: int, wh
     return paced((fit(state) for _ in range(num)), num, what)
 
 
+_MOST_COMPARED = 10_000
 _NEIGHBOURS = 20
 _MOST_DIMENSIONS = 10
 _MOST_FITTED = 100_000
@@ -104,7 +112,7 @@ _ROWS = 10_000  # points whose neighbours are looked up at a time
 _MISSING = "clusters by 'manifold' need umap-learn: pip install 'vaegan[cluster]'"
 
 
-def manifold(z: Tensor, k: int, *, seed: int = 0, restarts: int = 3) -> Clusters:
+def manifold(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
     """Find k clusters by a mixture of k Gaussians on a UMAP embedding; arguments as `kmeans`.
 
     The embedding has k dimensions, at least 2 and at most 10. Of more than 100,000 points as many are drawn by the seed
