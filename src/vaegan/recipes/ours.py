@@ -11,8 +11,16 @@ discriminator is too strong towards the end (it recognises 98 % of the fakes, on
 every fourth step).
 """
 
-from ..settings import DiscriminatorSettings, LossSettings, ModelSettings, OptimSettings, TrainSettings
-from .recipe import YOURS, Recipe, data_of, paper_conv, paper_mlp, recipe
+from ..settings import (
+    DecoderSettings,
+    DiscriminatorSettings,
+    LossSettings,
+    ModelSettings,
+    OptimSettings,
+    PartSettings,
+    TrainSettings,
+)
+from .recipe import YOURS, Recipe, adam, data_of, paper_conv, paper_mlp, recipe
 
 
 def _adam(**changes: float | str) -> OptimSettings:
@@ -66,6 +74,42 @@ def _few_images() -> Recipe:
     return recipe("small-32", summary, "few 32x32 images", origin, settings, num_images=500)
 
 
+def _of_maps(size: int, channels: tuple[int, ...], latent_dim: int) -> Recipe:
+    """For photographs, from a few hundred on: codes that are maps, so that few weights see each place alike.
+
+    A dense layer between maps and code learns a few hundred photographs by heart, and others become grey blur. The
+    likelihood is a Gaussian with about the variance that is left (sigma-VAE, Rybkin et al., arXiv:2006.13202), in which
+    a KL weight of 1 balances itself; docs/results.md has what else was tried.
+    """
+    part = {"blocks": 1, "groups": 8, "attention": False}
+    model = ModelSettings(
+        network="residual",
+        latent="map",
+        latent_dim=latent_dim,
+        output="centred",
+        init="torch",
+        encoder=PartSettings.model_validate({**part, "channels": channels}),
+        decoder=DecoderSettings.model_validate({**part, "channels": channels[::-1]}),
+        discriminator=DiscriminatorSettings(
+            channels=(16, 32, 64), strides=(2, 2, 1), kernel=3, norm="group", norm_first_layer=False,
+            activation="leaky", patch=True,
+        ),
+    )  # fmt: skip
+    loss = LossSettings(
+        likelihood="gaussian", pixel_variance=0.01, perceptual="auto", balance=0.5,
+        adversarial="hinge", fakes="reconstructions", real_weight=0.5, reconstruction_weight=0.5,
+    )  # fmt: skip
+    rates = adam(5e-4, beta1=0.5, beta2=0.9, schedule="cosine", final_lr_factor=0.1)
+    train = TrainSettings(epochs=75, batch_size=32, snapshot_epochs=15)
+    factor = 2 ** (len(channels) - 1)
+    summary = f"codes are maps of {latent_dim}x{size // factor}x{size // factor}; for few or many photographs"
+    origin = "ours: narrow networks of kl-f4, likelihood of arXiv:2006.13202"
+    return recipe(
+        f"map-{size}", summary, f"{size}x{size} images", origin, (data_of(YOURS, size, 3), model, loss, rates, train),
+        num_images=500,
+    )  # fmt: skip
+
+
 def _on_mnist(name: str, summary: str, origin: str, model: ModelSettings, loss: LossSettings, epochs: int) -> Recipe:
     """A recipe for MNIST."""
     settings = (data_of("mnist"), model, loss, _falling(), TrainSettings(epochs=epochs, batch_size=128))
@@ -110,6 +154,8 @@ ALL = (
         epochs=8,
     ),
     _few_images(),
+    _of_maps(32, (16, 32, 64), 4),
+    _of_maps(64, (16, 32, 64, 64), 8),
     _on_yours(
         "conv-32",
         "the authors' 32x32 network, for any folder of images",
