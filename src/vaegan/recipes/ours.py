@@ -96,7 +96,7 @@ def _of_maps(size: int, channels: tuple[int, ...], latent_dim: int) -> Recipe:
         ),
     )  # fmt: skip
     loss = LossSettings(
-        likelihood="gaussian", pixel_variance=0.01, perceptual="auto", balance=0.5,
+        likelihood="gaussian", pixel_variance=0.003, perceptual="auto", balance=0.5,
         adversarial="hinge", fakes="reconstructions", real_weight=0.5, reconstruction_weight=0.5,
     )  # fmt: skip
     rates = adam(5e-4, beta1=0.5, beta2=0.9, schedule="cosine", final_lr_factor=0.1)
@@ -154,7 +154,7 @@ ALL = (
         epochs=8,
     ),
     _few_images(),
-    _of_maps(32, (16, 32, 64), 4),
+    _of_maps(32, (16, 32, 64), 8),
     _of_maps(64, (16, 32, 64, 64), 8),
     _on_yours(
         "conv-32",
