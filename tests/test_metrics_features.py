@@ -47,7 +47,8 @@ def short(monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 4000)
 
 
-def test_hidden_layers_are_differentiable_and_of_another_network_than_the_metrics(tmp_path):
+def test_hidden_layers_are_differentiable_and_of_another_network_than_the_metrics(tmp_path, caplog):
+    caplog.set_level("INFO", "vaegan")
     data = made("labels")
     layers = open_layers(None, data, cache=tmp_path)
     x = unit(data.test)[:3].requires_grad_()
@@ -56,6 +57,8 @@ def test_hidden_layers_are_differentiable_and_of_another_network_than_the_metric
     (slope,) = torch.autograd.grad(sum(m.sum() for m in maps), x)
     assert (slope.flatten(1).abs().sum(1) > 0).all()
     metric = open_extractor(None, data, cache=tmp_path)
+    uses = [line.split(" to predict")[0] for line in caplog.messages if line.startswith("training")]
+    assert uses == [f"training the feature extractor 'classifier' of the {use}" for use in ("losses", "metrics")]
     classifier = metric._classifier
     torch.testing.assert_close(classifier.body[12:](metric.layers(x)[-1]), classifier.features(x))
     assert not torch.allclose(metric.layers(x)[0], maps[0])
