@@ -9,6 +9,7 @@ fixed: the interval is about the images measured, not about those they are compa
 import torch
 from torch import Tensor
 
+from ..progress import paced
 from .figures import Figure
 
 _AT_A_TIME = 2**21
@@ -42,5 +43,6 @@ def resampled_means(values: Tensor, *, seed: int, num_resamples: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     num = len(values)
     step = max(1, _AT_A_TIME // num)
-    sizes = (min(step, num_resamples - start) for start in range(0, num_resamples, step))
-    return torch.cat([values[torch.randint(num, (size, num), generator=generator)].mean(1) for size in sizes])
+    sizes = [min(step, num_resamples - start) for start in range(0, num_resamples, step)]
+    draws = (torch.randint(num, (size, num), generator=generator) for size in sizes)
+    return torch.cat([values[rows].mean(1) for rows in paced(draws, len(sizes), "intervals")])
