@@ -98,21 +98,31 @@ class Script:
         lr: of both optimisers.
         weight: of the perceptual loss.
         mended: whether the perceptual loss has a gradient; in the script it is computed under `torch.no_grad`.
+        precision: fp32, or bf16 by autocast, as with the script's ``--mixed_precision``.
     """
 
     def __init__(
-        self, parts: Networks, layers: Layers, lr: float, *, weight: float = PERCEPTUAL, mended: bool = False
+        self,
+        parts: Networks,
+        layers: Layers,
+        lr: float,
+        *,
+        weight: float = PERCEPTUAL,
+        mended: bool = False,
+        precision: str = "fp32",
     ) -> None:
         self.encoder, self.decoder, self.discriminator = (parts[name] for name in NAMES)
         self.layers, self.weight, self.mended, self.steps = layers, weight, mended, 0
         self.vae_weights = [*trainable(self.encoder), *trainable(self.decoder)]
         self.dis_weights = trainable(self.discriminator)
         self.of_vae, self.of_dis = optimiser(self.vae_weights, lr), optimiser(self.dis_weights, lr)
+        self.autocast = autocast_for(precision, torch.device("cpu"))
 
     def step(self, x: Tensor, noise: Noise) -> None:
         """One iteration: a forward pass, then one of the two halves."""
         is_generator = self.steps % 2 == 0
-        loss = self.generator_loss(x, noise) if is_generator else self.discriminator_loss(x, noise)
+        with self.autocast():
+            loss = self.generator_loss(x, noise) if is_generator else self.discriminator_loss(x, noise)
         loss.backward()
         weights, adam = (self.vae_weights, self.of_vae) if is_generator else (self.dis_weights, self.of_dis)
         nn.utils.clip_grad_norm_(weights, LONGEST)
