@@ -119,21 +119,21 @@ def judge(results: Results) -> list[Statement]:
     def compared(text: str, metric: str, name: str, unit: str, margin: float = 0.0, *, more: bool = True) -> Statement:
         gap = results.gap(name, "plain", metric) if more else results.gap("plain", name, metric)
         plain = results.mean("plain", metric)
-        answer = exceeds(gap, margin or RELATIVE * plain.mean, f"{unit[0].lower()}{unit[1:]}")
-        return Statement(text, answer, f"{unit}: {results.mean(name, metric)} against {plain}, difference {gap}.")
+        found = f"{unit[0].upper()}{unit[1:]}: {results.mean(name, metric)} against {plain}, difference {gap}."
+        return Statement(text, exceeds(gap, margin or RELATIVE * plain.mean, unit), found)
 
     return [
         compared("With equivariance, scaled and rotated codes decode to scaled and rotated images.", "turned",
                  "equivariance", "MSE of halved, rotated images", more=False),
         compared("Equivariance makes codes smoother.", "fine", "equivariance",
-                 "Share of variance at high spatial frequencies", MARGIN, more=False),
+                 "share of variance at high spatial frequencies", MARGIN, more=False),
         compared("Equivariance makes codes easier for a fitted prior.", "nats", "equivariance",
-                 "Nats per dimension of held-out standardised codes", MARGIN, more=False),
+                 "nats per dimension of held-out standardised codes", MARGIN, more=False),
         compared("Equivariance costs reconstruction.", "mse", "equivariance", "MSE of reconstructions"),
         compared("Alignment makes attributes easier to read from codes.", "probe", "alignment",
-                 "Accuracy of linear probes", MARGIN),
+                 "accuracy of linear probes", MARGIN),
         compared("Alignment makes codes easier for a fitted prior.", "nats", "alignment",
-                 "Nats per dimension of held-out standardised codes", MARGIN, more=False),
+                 "nats per dimension of held-out standardised codes", MARGIN, more=False),
         compared("Alignment costs reconstruction.", "mse", "alignment", "MSE of reconstructions"),
     ]  # fmt: skip
 
@@ -154,7 +154,7 @@ def table(results: Results) -> str:
 
 def draw(results: Results) -> object:
     """Metrics of codes, then images."""
-    chart = new_chart(11, 6.8)
+    chart = new_chart(13, 6.2)
     upper, lower = chart.subfigures(2, 1, height_ratios=(1, 1))
     titles = ("Reconstruction MSE", "Share of high frequencies", "Nats per dimension", "Accuracy of linear probes")
     for axes, title, metric in zip(upper.subplots(1, 4), titles, ("mse", "fine", "nats", "probe"), strict=True):
