@@ -201,7 +201,7 @@ def test_networks_come_from_the_model_unless_named(base, published):
         (
             "base",
             {"train.parts": ("discriminator",), "loss.balance": 1},
-            "--loss.balance weighs losses of the decoder, which is frozen; add it to --train.parts, or set it to none",
+            "--loss.balance needs the decoder in training; add decoder to --train.parts, or set it to none",
         ),
         ("nowhere", {}, "no run or saved model at nowhere"),
         (None, {"train.parts": ("decoder",)}, "would freeze other networks at random weights"),

@@ -89,7 +89,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     if loss.balance is not None and not loss.gamma:
         yield "--loss.balance is relative to gamma * L_llike, which --loss.gamma 0 leaves out; set it to none"
     if loss.balance is not None and config.is_frozen("decoder"):
-        yield "--loss.balance weighs losses of the decoder, which is frozen; add it to --train.parts, or set it to none"
+        yield "--loss.balance needs the decoder in training; add decoder to --train.parts, or set it to none"
     if loss.perceptual_file is not None and loss.perceptual not in ("inception", "dinov2", "lpips"):
         what = f"--loss.perceptual {loss.perceptual}"
         yield f"--loss.perceptual-file goes with a published network such as lpips, not {what}; leave it out"
