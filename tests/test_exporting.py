@@ -156,7 +156,7 @@ def recipe_model(name):
     channels, side, _ = RECIPES[name].image_shape
     side = 16 if side in (32, 64, 128, 256) else side
     config = RECIPES[name].config
-    if config.model.network == "residual":  # an eighth of the width
+    if config.model.encoder.channels[:1] == (128,):  # kl-f4 and the like: an eighth of the width
         parts = ("encoder", "decoder")
         widths = {f"model.{p}.channels": [w // 8 for w in getattr(config.model, p).channels] for p in parts}
         config = with_settings(config, {**widths, **{f"model.{p}.groups": 4 for p in parts}})
