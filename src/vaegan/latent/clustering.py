@@ -71,15 +71,14 @@ def kmeans(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
 def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10, covariance: str = "full") -> Clusters:
     """Find k clusters by a mixture of k Gaussians, started by k-means; arguments and errors as `kmeans`.
 
-    Restarts are compared by their likelihood, of at most 10,000 points, and the best is fitted on to all. The
-    covariance is 'full', or 'diag' for independent dimensions.
+    Restarts are compared by the likelihood of at most 10,000 points, drawn by the seed, and the best is then fitted to
+    all. The covariance is 'full', or 'diag' for independent dimensions.
     """
     from sklearn.mixture import GaussianMixture
 
     _check(z, k)
-    points = z.cpu().double()
-    mean = points.mean(0)
-    scale = (points - mean).square().mean().sqrt().clamp_min(1e-12)  # of all dimensions, or k-means would see others
+    mean = z.cpu().double().mean(0)
+    scale = (z.cpu().double() - mean).square().mean().sqrt().clamp_min(1e-12)  # one for all, as k-means starts it
 
     def scaled(points: Tensor) -> Any:
         return ((points.cpu().double() - mean) / scale).numpy()
@@ -87,15 +86,14 @@ def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10, covariance:
     def fit(among: Any, **start: Any) -> Any:
         return GaussianMixture(k, covariance_type=covariance, reg_covar=1e-4, **start).fit(among)
 
-    some = scaled(points[some_rows(len(points), max(k, _MOST_COMPARED), seed)])
+    among = scaled(z)
+    some = among[some_rows(len(z), max(k, _MOST_COMPARED), seed)]
     starts = _starts(lambda state: fit(some, random_state=state), seed, restarts, "mixture")
     best = max(starts, key=lambda fitted: float(fitted.lower_bound_))
-    among = scaled(points)
-    if len(some) < len(points):
+    if len(some) < len(among):
         best = fit(among, weights_init=best.weights_, means_init=best.means_, precisions_init=best.precisions_)
-    return _clusters(
-        z, best.predict(among), best.means_ * scale.numpy() + mean.numpy(), lambda z: best.predict(scaled(z))
-    )
+    centres = best.means_ * scale.numpy() + mean.numpy()
+    return _clusters(z, best.predict(among), centres, lambda points: best.predict(scaled(points)))
 
 
 def _starts(fit: Callable[[np.random.RandomState], Any], seed: int, num: int, what: str) -> Iterator[Any]:

@@ -75,9 +75,9 @@ def _few_images() -> Recipe:
 
 
 def _of_maps(size: int, channels: tuple[int, ...], latent_dim: int) -> Recipe:
-    """For photographs, from a few hundred on: codes that are maps, so that few weights see each place alike.
+    """For photographs, from a few hundred on: codes that are maps, with the same few weights at each place.
 
-    A dense layer between maps and code learns a few hundred photographs by heart, and others become grey blur. The
+    A dense layer between maps and code memorises a few hundred photographs, and others become grey blur. The
     likelihood is a Gaussian with about the variance that is left (sigma-VAE, Rybkin et al., arXiv:2006.13202), in which
     a KL weight of 1 balances itself; docs/results.md has what else was tried.
     """
