@@ -14,9 +14,11 @@ from PIL import Image
 
 from vaegan.cli import main
 from vaegan.data import open_data
+from vaegan.latent.clustering import kmeans
 from vaegan.metrics.label_scores import SCORES
 from vaegan.models import Model, load
 from vaegan.recipes import config_for
+from vaegan.runs.opened import OpenedRun
 from vaegan.settings_io import dump_yaml
 
 
@@ -65,6 +67,19 @@ def test_everything_is_written_and_the_scores_are_those_of_the_clusters(run, tmp
     assert text.startswith("clusters by k-means; those by 'manifold' are often better: pip install 'vaegan[cluster]'\n")
     assert re.search("\npoints  matched accuracy  NMI +ARI +purity\n", text)
     assert f"follow the labels: {scores['purity']:.0%} of the images" in text
+
+
+def test_held_out_images_join_the_clusters_of_training_images(run, tmp_path, capsys):
+    words = ("--num", 50, "--k", 3, "--seed", 4, "--method", "kmeans", "--map", "none")
+    assert command(run, *words, "--fit-images", 200, "--out", tmp_path / "c") == 0
+    assert "3 clusters found among 200 training images, with 50 images in them" in capsys.readouterr().out
+    opened = OpenedRun(run)
+    among, shown = (opened.encode(opened.images(*of, 4))[0] for of in (("train", 200), ("test", 50)))
+    with np.load(tmp_path / "c" / "clusters.npz") as file:
+        assert np.array_equal(file["clusters"], kmeans(among, 3, seed=4).assign(shown))
+    assert command(run, *words, "--fit-images", 0, "--out", tmp_path / "d") == 0
+    with np.load(tmp_path / "d" / "clusters.npz") as file:
+        assert np.array_equal(file["clusters"], kmeans(shown, 3, seed=4).assignment)
 
 
 def test_there_are_as_many_clusters_as_labels(run, told_images, tmp_path):
@@ -121,7 +136,8 @@ def test_images_without_labels_have_clusters_but_no_scores(run, tmp_path, capsys
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("--num 5", "5 images are too few for 10 clusters"),
+        ("--num 5 --fit-images 0", "5 images are too few for 10 clusters"),
+        ("--fit-images 9 --baselines", "--baselines compares clusters of the images shown themselves"),
         ("--k 0", "--k: '0' is not allowed: must be greater than 0"),
         ("--out c.png", "--out c.png: this command writes several files; name a folder"),
         ("--method manifold", "clusters by 'manifold' need umap-learn: pip install 'vaegan[cluster]'"),

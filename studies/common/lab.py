@@ -79,7 +79,9 @@ class Lab:
 
     def checkpoint(self, config: Config, seed: int, images: int) -> Checkpoint:
         """Return the model of a variant's settings after so many images."""
-        return self.runs.at(self.config(config, seed), images, SHARED_MARKS if config.model.network == "conv" else ())
+        # A run whose rate falls with its length can't be stopped on the way.
+        shared = config.model.network == "conv" and config.optim.schedule == "constant"
+        return self.runs.at(self.config(config, seed), images, SHARED_MARKS if shared else ())
 
     def measure(self, variant: str, config: Config, marks: Sequence[int], measures: Mapping[str, Measure]) -> None:
         """Train a variant with every seed, and add a row of metrics at each mark.

@@ -4,6 +4,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pydantic import Field
+
 from ..errors import UserError
 from ..metrics.figures import info_of
 from ..settings import Count
@@ -20,18 +22,24 @@ if TYPE_CHECKING:
     from ..runs.opened import OpenedRun
 
 _log = logging.getLogger("vaegan")
+_FIT_IMAGES = 60_000
 
 
 class Options(DataPictureOptions):
     """Cluster the codes of images: a gallery of each cluster, a map, and scores where there are labels.
 
-    Writes gallery.png, map.png, clusters.npz (codes, cluster of each image, names) and clusters.json (scores).
+    Clusters are found among training images; the images shown and scored join them. Writes gallery.png, map.png,
+    clusters.npz (codes, cluster of each image, names) and clusters.json (scores).
     """
 
     out: Annotated[Path | None, Arg("FOLDER", default="RUN/pictures/cluster")] = None
     """Folder for the results."""
     num: Count = 10_000
-    """Images, at most."""
+    """Images to show and score, at most."""
+    fit_images: Annotated[
+        Annotated[int, Field(ge=0, le=10**6)] | None, Arg("N", default=f"{_FIT_IMAGES}, or 0 with --baselines")
+    ] = None
+    """Training images to find clusters among, at most; 0: among the images shown themselves."""
     k: Count | None = None
     """Number of clusters; default: the number of labels, or 10 without labels."""
     method: Literal["manifold", "mixture", "kmeans"] | None = None
@@ -42,7 +50,8 @@ class Options(DataPictureOptions):
     repeats: Count = 1
     """Repeat with this many seeds, from --seed on, and report means with intervals."""
     baselines: bool = False
-    """Also cluster the pixels and their principal components (as many as the codes have dimensions)."""
+    """Also cluster the pixels of the images shown and their principal components (as many as the codes have
+    dimensions)."""
     map: Literal["pca", "tsne", "none"] = "pca"
     """Map of the codes: two principal components, or t-SNE (extra 'tsne')."""
     gallery: Count = 16
@@ -64,29 +73,32 @@ def run(options: Options) -> None:
         raise UserError(f"--out {folder}: this command writes several files; name a folder")
     check_folder(folder, CLUSTERS, "scores", overwrite)
     method = pick_algorithm(options.method)
+    num_fit = options.fit_images if options.fit_images is not None else 0 if options.baselines else _FIT_IMAGES
+    if num_fit and options.baselines:
+        raise UserError("--baselines compares clusters of the images shown themselves; leave out --fit-images")
     opened = open_run(options)
     images = opened.images(options.split, options.num, options.seed)
     k = options.k or default_k(images.label_names)
     mu, _ = opened.encode(images)
-    seeds = range(options.seed, options.seed + options.repeats)
-    runs = list(
-        clusterings(
-            mu, images, k, method, seeds=seeds, restarts=options.restarts, baselines=options.baselines,
-            watch=watched,
+    among = opened.images("train", num_fit, options.seed) if num_fit else images
+    runs = [
+        (points, seed, clusters.of(mu) if num_fit else clusters)
+        for points, seed, clusters in clusterings(
+            opened.encode(among)[0], among, k, method, seeds=range(options.seed, options.seed + options.repeats),
+            restarts=options.restarts, baselines=options.baselines, watch=watched,
         )
-    )  # fmt: skip
+    ]  # fmt: skip
     first = runs[0][2]
     _write(options, folder, opened, images, mu, first)
     records = [{"points": points, "seed": seed, **label_scores(clusters, images)} for points, seed, clusters in runs]
     sizes = first.assignment.bincount(minlength=k).tolist()
-    write_json(
-        folder / CLUSTERS,
-        {"how": method, "k": k, "num_images": len(images), "sizes": sizes, "scores": records},
-    )
+    about = {"how": method, "k": k, "fit_images": num_fit and len(among), "num_images": len(images)}
+    write_json(folder / CLUSTERS, {**about, "sizes": sizes, "scores": records})
     _print(records)
     if console.is_first_process():
         print(f"{conclusion(first, images)}.")
-    _log.info("%d clusters of %d images: %s", k, len(images), folder)
+    of = f" found among {len(among):,} training images" if num_fit else ""
+    _log.info("%d clusters%s, with %s images in them: %s", k, of, f"{len(images):,}", folder)
 
 
 def _write(

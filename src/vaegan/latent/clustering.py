@@ -46,6 +46,10 @@ class Clusters:
             return torch.cdist(z.cpu().float(), self.centres).argmin(1)
         return torch.as_tensor(self.predict(z)).long()
 
+    def of(self, z: Tensor) -> "Clusters":
+        """Return the same clusters with other points `(M, D)` in them."""
+        return _clusters(z, self.assign(z), self.centres, self.predict)
+
 
 def kmeans(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
     """Find k clusters by k-means.
@@ -199,9 +203,7 @@ def default_k(label_names: Sequence[str]) -> int:
 
 def _check(z: Tensor, k: int) -> None:
     if len(z) < k:
-        raise UserError(
-            f"{len(z)} images are too few for {k} clusters; take more images (--split train) or fewer clusters (--k)"
-        )
+        raise UserError(f"{len(z)} images are too few for {k} clusters; take more images or fewer clusters (--k)")
 
 
 def _clusters(
