@@ -77,18 +77,23 @@ _USES: tuple[tuple[tuple[str, ...], str], ...] = (
 """The kinds of models that each setting of the losses has a meaning for."""
 
 
-_NEEDS: dict[str, tuple[str, object]] = {
-    "loss.balance_at": ("loss.balance", 0.5),
-    "loss.alignment": ("loss.alignment_weight", 0.1),
-    "loss.perceptual_weight": ("loss.perceptual", "auto"),
-    "loss.augment_images": ("loss.augment_target", 0.6),
-    "loss.gate_equilibrium": ("loss.gate", "true"),
-    "loss.gate_margin": ("loss.gate", "true"),
-    "loss.r1_every": ("loss.r1_weight", 10),
-    "optim.plateau_patience": ("optim.schedule", "plateau"),
-    "optim.plateau_factor": ("optim.schedule", "plateau"),
-}
-"""Settings that have no effect without another one: which, and a value of it to set."""
+_UNUSED: dict[str, tuple[str, tuple[object, ...], object]] = {
+    "loss.balance_at": ("loss.balance", (None,), 0.5),
+    "loss.alignment": ("loss.alignment_weight", (0,), 0.1),
+    "loss.pixel_variance": ("loss.likelihood", ("feature", "bernoulli"), "gaussian"),
+    "loss.perceptual_weight": ("loss.perceptual", ("none",), "auto"),
+    "loss.kl_epochs": ("loss.kl_schedule", ("constant", "inverse-batch", "inverse-latent", "sigmoid"), "linear"),
+    "loss.augment_images": ("loss.augment_target", (None,), 0.6),
+    "loss.gate_equilibrium": ("loss.gate", (False,), "true"),
+    "loss.gate_margin": ("loss.gate", (False,), "true"),
+    "loss.r1_every": ("loss.r1_weight", (0,), 10),
+    "optim.beta1": ("optim.name", ("rmsprop",), "adam"),
+    "optim.beta2": ("optim.name", ("sgd",), "adam"),
+    "optim.final_lr_factor": ("optim.schedule", ("constant",), "cosine"),
+    **{f"optim.plateau_{name}": ("optim.schedule", ("constant", "linear", "cosine", "anneal"), "plateau")
+       for name in ("patience", "factor")},
+}  # fmt: skip
+"""Settings that have no effect while another one has one of some values, and a value of it with which they do."""
 
 
 def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
@@ -105,11 +110,9 @@ def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
         if (name in unused or name.startswith(lacked)) and value not in (None, 0, (), [], "none", same.get(name)):
             what = f"{KINDS[kind].phrase} (--model.kind {kind})"
             raise UserError(f"--{option} has no effect on {what}; leave it out")
-        if name not in _NEEDS:
-            continue
-        other, example = _NEEDS[name]
-        now = attrgetter(other)(config)
-        is_on = now == example if other == "optim.schedule" else now not in (None, 0, "none")
-        if not is_on and attrgetter(name)(config) != attrgetter(name)(Config()):
+        other, without, example = _UNUSED.get(name, ("", (), None))
+        now = attrgetter(other)(config) if other else None
+        if now in without and attrgetter(name)(config) != attrgetter(name)(Config()):
             needed = f"--{other.replace('_', '-')}"
-            raise UserError(f"--{option} has no effect without {needed}; add {needed} {example}, or leave it out")
+            state = f"with {needed} {now}" if now and now != "none" else f"without {needed}"
+            raise UserError(f"--{option} has no effect {state}; add {needed} {example}, or leave it out")
