@@ -14,6 +14,9 @@ from common.results import Results, Statement, table_of
 from common.runs import Metrics
 from common.statistics import above, exceeds, paired
 from common.study import Study, run_study
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from vaegan.config import Config
 from vaegan.latent.clustering import ALGORITHMS, manifold, pick_algorithm
@@ -48,17 +51,27 @@ def method_metrics(model: Model, reference: ReferenceData) -> Metrics:
     }
 
 
+def probe_metrics(model: Model, reference: ReferenceData) -> Metrics:
+    """Accuracy of a linear classifier of codes, fitted to those of all training images and their labels."""
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    probe.fit(train_codes(model, reference).numpy(), reference.data.train.labels)
+    return {"accuracy_probe": float(probe.score(model.encode(reference.x).numpy(), reference.labels.numpy()))}
+
+
 def train_codes(model: Model, reference: ReferenceData) -> torch.Tensor:
     """Mean codes of all training images."""
     images = reference.data.train.images
     return torch.cat([model.encode(select_images(images, rows)) for rows in np.array_split(np.arange(len(images)), 60)])
 
 
+MEASURES = {"clusters-of-all": method_metrics, "linear-probe": probe_metrics}
+
+
 def collect(lab: Lab) -> None:
     """Cluster the codes of both models; show each cluster of the VAE/GAN's."""
     pick_algorithm("manifold")  # or say, before any training, that it is not installed
     for name, of in RECIPES.items():
-        lab.measure(name, recipe(of), lab.marks(SHARES[name]), {"clusters-of-all": method_metrics})
+        lab.measure(name, recipe(of), lab.marks(SHARES[name]), MEASURES)
     config = lab.config(recipe(RECIPES["VAE/GAN"]), 0)
     x, (images,) = lab.reference(config).x, lab.marks(SHARES["VAE/GAN"])
     clusters = manifold(lab.checkpoint(config, 0, images).model().encode(x), 10, restarts=RESTARTS)
@@ -92,6 +105,7 @@ COLUMNS = [
     ("manifold", "accuracy_manifold"),
     ("NMI of manifold", "nmi_manifold"),
     ("ARI of manifold", "ari_manifold"),
+    ("linear probe, with labels", "accuracy_probe"),
 ]
 
 
@@ -120,7 +134,8 @@ STUDY = Study(
 Gaussians, and a mixture on a UMAP embedding in 10 dimensions (manifold), each with 10 clusters and the best of
 {RESTARTS} restarts, which is chosen without labels, on the mean codes of all training digits. {{samples}} held-out
 digits then join the nearest centre, the most likely component, or the cluster of their nearest neighbours. Matched
-accuracy assigns digits to clusters one to one, in the best way.""",
+accuracy assigns digits to clusters one to one, in the best way. The linear probe is a logistic regression that is
+fitted to the codes of all training digits and their labels.""",
     rule=f"""Finds: the interval of the matched accuracy is above {MIN_ACCURACY["AE"]} for an AE,
 {MIN_ACCURACY["VAE/GAN"]} for a VAE/GAN; refuted if below; no difference if it has the bound inside and is within
 ±{MARGIN} of it. Better: the interval of the difference is above 0, with a mean of at least {MARGIN}; no difference if

@@ -201,6 +201,19 @@ def test_a_mark_that_a_run_has_passed_gets_a_run_of_its_own(tmp_path, plain_curv
     assert [path.name for path in sorted(late.folder.parent.iterdir())] == ["000000100", "000000200", "run"]
 
 
+def test_only_a_run_with_a_constant_rate_is_saved_on_the_way():
+    from argparse import Namespace
+    from types import SimpleNamespace
+
+    from common.bases import SHARED_MARKS, conv, mlp
+    from common.lab import Lab
+
+    runs = SimpleNamespace(at=lambda config, images, earlier: earlier)
+    lab = Lab(Namespace(root=None, data=None, set={}), runs)
+    configs = (conv(), conv({"optim.schedule": "cosine"}), mlp())
+    assert [lab.checkpoint(config, 0, 200_000) for config in configs] == [SHARED_MARKS, (), ()]
+
+
 def test_a_diverged_run_is_a_result(tmp_path, plain_curves):
     from common.bases import mlp
     from common.runs import Diverged, Runs
@@ -283,11 +296,12 @@ def test_methods_of_clustering_are_compared(monkeypatch):
     z, labels = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
     z[:, 0] += 30 * labels
     monkeypatch.setattr(cluster_methods, "train_codes", lambda model, reference: z + 0.1)
-    reference = SimpleNamespace(x=z, labels=labels)
+    reference = SimpleNamespace(x=z, labels=labels, data=SimpleNamespace(train=SimpleNamespace(labels=labels.numpy())))
     embedded = SimpleNamespace(fit_transform=lambda z: z[:, :2])
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=lambda *sizes, **settings: embedded))
-    metrics = cluster_methods.method_metrics(SimpleNamespace(encode=lambda x: x), reference)
-    assert [metrics[f"accuracy_{name}"] for name in ("kmeans", "mixture", "manifold")] == [1, 1, 1]
+    model = SimpleNamespace(encode=lambda x: x)
+    metrics = cluster_methods.method_metrics(model, reference) | cluster_methods.probe_metrics(model, reference)
+    assert [metrics[f"accuracy_{name}"] for name in ("kmeans", "mixture", "manifold", "probe")] == [1, 1, 1, 1]
     results = Results()
     for name, values in {"AE": (0.96, 0.7), "VAE/GAN": (0.8, 0.85)}.items():
         for seed in range(5):
