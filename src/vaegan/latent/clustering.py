@@ -167,7 +167,10 @@ def _umap(z: Tensor, dim: int, seed: int) -> Tensor:
     bar["bar_format"] = "UMAP: {n_fmt} of {total_fmt} epochs, {remaining} left"
     # With several threads, UMAP gives other numbers each time.
     umap = UMAP(_NEIGHBOURS, dim, min_dist=0.0, random_state=seed, n_jobs=1, tqdm_kwds=bar)
-    return torch.as_tensor(umap.fit_transform(z.numpy()), dtype=torch.float32)
+    threads = torch.get_num_threads()
+    embedding = umap.fit_transform(z.numpy())
+    torch.set_num_threads(threads)  # numba, which compiles UMAP, sets those of torch as well
+    return torch.as_tensor(embedding, dtype=torch.float32)
 
 
 def principal_components(x: Tensor, num: int) -> Tensor:
