@@ -34,13 +34,13 @@ NAMES = (
 
 INTRODUCTION = """# Studies
 
-Eleven claims about VAE/GANs and related models, taken from earlier systems and papers and tested here on small networks
-with at least three seeds and 95% intervals. Each verdict follows from the results by the rule on its page. It holds
+Claims about VAE/GANs and related models, taken from earlier systems and papers and tested here on small networks with
+at least three seeds and 95 % intervals. Each verdict follows from the results by the rule on its page. It holds
 only for these networks, data and training lengths.
 
-* **No difference larger than X**: the 95% interval, in parentheses, lies within -X..X. X is the smallest difference of
-  practical size that the page names. Those in percent, of studies 7 and 8, and of variation in study 9 were set after
-  the first results.
+* **No difference larger than X**: the 95 % interval, in parentheses, lies within -X..X. X is the smallest difference of
+  practical size, which the page names. These were set after the first results: those in percent, those of studies 7 and
+  8, and that of variation in study 9.
 * **Needs about N seeds**: the interval does not decide. N follows from the spread over seeds; the page has the command.
 * **Premise not met**: what the claim takes for granted does not hold, so it is neither confirmed nor refuted."""
 

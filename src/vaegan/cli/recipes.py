@@ -49,4 +49,4 @@ def _description(recipe: Recipe) -> list[str]:
     ]
     for note in recipe.notes:
         lines += textwrap.wrap(note, WIDTH, initial_indent="- ", subsequent_indent="  ")
-    return [*lines, f"all settings: vaegan train {recipe.name} --help"]
+    return [*lines, f"all settings: vaegan train {recipe.name} --help-all"]
