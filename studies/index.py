@@ -66,7 +66,7 @@ def index(docs: Path) -> str:
             continue
         results = read_results(path)
         seconds += results.about["seconds"]
-        verdicts = "; ".join(f"**{s.answer}**: {s.text}" for s in study.judge(results))
+        verdicts = "<br>".join(f"**{s.answer}**: {s.text}" for s in study.judge(results))
         picture = f'<img src="../images/studies/{study.name}.png" width="260" alt="{study.title}">'
         rows.append([f"{study.number}. [{study.title}]({study.name}.md)", verdicts, f"[{picture}]({study.name}.md)"])
     calls = [f"python studies/{name}.py --data.root data/mnist" for name in NAMES]
