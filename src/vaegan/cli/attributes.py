@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..settings import Count, PositiveFloat
 from . import console
-from .common import DataPictureOptions, chosen_images, open_run, output_of, run_defaults, write_and_say
+from .common import DataPictureOptions, chosen_images, open_run, output_of, write_and_say
 from .console import print_table
 
 if TYPE_CHECKING:
@@ -49,9 +49,6 @@ class Options(DataPictureOptions):
     """Held-out images for the check."""
     check_strength: tuple[PositiveFloat, ...] = (0.5, 1.0, 1.5, 2.0)
     """Strengths of the check."""
-
-
-defaults = run_defaults
 
 
 def run(options: Options) -> None:

@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..metrics.figures import info_of
 from ..settings import Count
 from . import console
-from .common import DataPictureOptions, open_run, output_of, run_defaults, watched
+from .common import DataPictureOptions, open_run, output_of, watched
 from .console import print_table
 from .options import Arg
 
@@ -56,9 +56,6 @@ class Options(DataPictureOptions):
     """Map of the codes: two principal components, or t-SNE (extra 'tsne')."""
     gallery: Count = 16
     """Images of each cluster in the gallery, nearest to its centre first."""
-
-
-defaults = run_defaults
 
 
 def run(options: Options) -> None:

@@ -46,10 +46,10 @@ class Options(MetricOptions):
     bands: ShownBands = ()
     data: DataSettings = DataSettings(source="")
 
-
-def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data settings that the runs share."""
-    return {"data": shared_data(explicit.get("runs", ()))[0]}
+    @classmethod
+    def defaults(cls, explicit: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the data settings that the runs share."""
+        return {"data": shared_data(explicit.get("runs", ()))[0]}
 
 
 def run(options: Options) -> None:

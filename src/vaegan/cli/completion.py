@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from ..recipes import RECIPES
-from ..settings import Settings
 from . import console
-from .options import Arg, Option, options_of
+from .options import Arg, CommandOptions, Option, options_of
 
 _BASH = """\
 _vaegan() {{
@@ -26,7 +25,7 @@ complete -o default -F _vaegan vaegan
 _ZSH = "autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n"
 
 
-class Options(Settings):
+class Options(CommandOptions):
     """Print a script that completes commands, options and their choices when you press Tab.
 
     bash: add `source <(vaegan completion bash)` to ~/.bashrc; zsh: `source <(vaegan completion zsh)` to ~/.zshrc; fish:

@@ -1,11 +1,11 @@
 """``vaegan data``: list the image sources."""
 
-from ..settings import Settings
 from . import console
 from .console import print_table
+from .options import CommandOptions
 
 
-class Options(Settings):
+class Options(CommandOptions):
     """List the image sources for `--data`; besides these, any folder, .zip, .tar, .npy or .npz file of images."""
 
 

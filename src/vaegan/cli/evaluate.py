@@ -10,16 +10,16 @@ from pydantic import Field
 
 from ..errors import UserError
 from ..metrics.figures import BETTER, GROUPS, SHARE_OF, info_of, plain, shown_in
-from ..settings import Count, Settings
+from ..settings import Count
 from . import console
-from .common import DataPictureOptions, open_run, place_of, run_defaults
+from .common import DataPictureOptions, open_run, place_of
 from .console import print_table
-from .options import Arg
+from .options import Arg, CommandOptions
 
 _log = logging.getLogger("vaegan")
 
 
-class MetricOptions(Settings):
+class MetricOptions(CommandOptions):
     """Options of commands that measure models."""
 
     prior: str = "all"
@@ -58,9 +58,6 @@ class Options(MetricOptions, DataPictureOptions):
     Default: 64 for 256 of the images."""
     split: Literal["test", "train"] = "test"
     """Reference to measure against: held-out ('test') or training images ('train')."""
-
-
-defaults = run_defaults
 
 
 def run(options: Options) -> None:

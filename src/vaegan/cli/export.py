@@ -4,16 +4,15 @@ import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ..settings import Settings
 from . import console
 from .common import RunName, place_of
 from .console import print_table
-from .options import Arg
+from .options import Arg, CommandOptions
 
 _log = logging.getLogger("vaegan")
 
 
-class Options(Settings):
+class Options(CommandOptions):
     """Export a model for other programs: safetensors, ONNX and torch.export graphs, diffusers' layout.
 
     Encoder (images in [0, 1] to mu and logvar), decoder (codes to images in [0, 1]) and discriminator (images to the

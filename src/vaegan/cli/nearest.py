@@ -5,7 +5,7 @@ from typing import Literal
 from ..metrics.figures import info_of
 from ..settings import Count
 from . import console
-from .common import DataPictureOptions, open_run, output_of, run_defaults, write_and_say
+from .common import DataPictureOptions, open_run, output_of, write_and_say
 from .console import print_table
 
 
@@ -28,9 +28,6 @@ class Options(DataPictureOptions):
     """Held-out images to measure, at most."""
     split: Literal["test", "train"] = "train"
     """Images to search for neighbours; the other split is the baseline."""
-
-
-defaults = run_defaults
 
 
 def run(options: Options) -> None:

@@ -11,7 +11,7 @@ A field is an option by its name, type, default and docstring alone. `Arg` adds 
 import functools
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -38,6 +38,15 @@ class Arg:
     positional: bool = False  # whether it is positional, without a name
     repeated: bool = False  # whether repeated uses add up
     inline: bool = False  # whether the options of this group of settings have no prefix
+
+
+class CommandOptions(Settings):
+    """The options of a command."""
+
+    @classmethod
+    def defaults(cls, explicit: Mapping[str, Any]) -> dict[str, Any]:
+        """Return defaults of fields that depend on the values set, by dotted name (``settings.loss.gamma``)."""
+        return {}
 
 
 @dataclass(frozen=True)

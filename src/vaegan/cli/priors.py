@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from ..errors import UserError
 from ..settings import Count, PositiveInt
 from . import console
-from .common import DataPictureOptions, open_run, run_defaults
+from .common import DataPictureOptions, open_run
 from .console import print_table
 from .options import Arg
 
@@ -37,9 +37,6 @@ class Options(DataPictureOptions):
     """Images, at most."""
     split: Literal["test", "train"] = "train"
     """Held-out images ('test') or training images ('train')."""
-
-
-defaults = run_defaults
 
 
 def run(options: Options) -> None:

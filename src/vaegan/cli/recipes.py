@@ -5,15 +5,14 @@ from typing import Annotated
 
 from ..progress import duration
 from ..recipes import RECIPES, Recipe, named
-from ..settings import Settings
 from . import console
 from .console import print_table
-from .options import Arg
+from .options import Arg, CommandOptions
 
 WIDTH = 100
 
 
-class Options(Settings):
+class Options(CommandOptions):
     """List the recipes: named, complete settings that `vaegan train RECIPE` starts from."""
 
     about: Annotated[str | None, Arg("RECIPE")] = None
