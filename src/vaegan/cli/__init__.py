@@ -22,7 +22,7 @@ from ..files import OF_A_DISK
 from ..progress import duration
 from ..version import __version__
 from . import console
-from .console import print_table
+from .console import show, show_table
 
 COMMANDS = {
     "train": "train a model; run the same command to resume",
@@ -123,9 +123,7 @@ def _run(words: list[str], who: str) -> None:
 
 
 def _print_help() -> None:
-    if not console.is_first_process():
-        return
-    print("usage: vaegan COMMAND [OPTIONS]\n")
-    print("Train, explore and evaluate VAE/GANs and related models (arXiv:1512.09300).\n")
-    print_table(("command", ""), list(COMMANDS.items()))
-    print("\n`vaegan COMMAND --help` says more about each; `vaegan --version` prints the version.")
+    show("usage: vaegan COMMAND [OPTIONS]\n")
+    show("Train, explore and evaluate VAE/GANs and related models (arXiv:1512.09300).\n")
+    show_table(("command", ""), list(COMMANDS.items()))
+    show("\n`vaegan COMMAND --help` says more about each; `vaegan --version` prints the version.")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from ..recipes import RECIPES
-from . import console
+from .console import show
 from .options import Arg, CommandOptions, Option, options_of
 
 _BASH = """\
@@ -39,9 +39,7 @@ class Options(CommandOptions):
 def run(options: Options) -> None:
     """Print the script."""
     scripts = {"bash": _bash, "zsh": lambda: _ZSH + _bash(), "fish": _fish}
-    script = scripts[options.shell]()
-    if console.is_first_process():
-        print(script, end="")
+    show(scripts[options.shell](), end="")
 
 
 def _commands() -> Iterator[tuple[str, list[Option]]]:

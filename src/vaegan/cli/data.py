@@ -1,7 +1,6 @@
 """``vaegan data``: list the image sources."""
 
-from . import console
-from .console import print_table
+from .console import show_table
 from .options import CommandOptions
 
 
@@ -19,5 +18,4 @@ def run(options: Options) -> None:
         rows.append((name, f"{height}x{width} {'grey' if channels == 1 else 'colour'}", source.description))
     rows.append(("PATH", "any", "a folder of images (class subfolders become labels), .zip, .tar shards, .npy or .npz"))
     rows.append(("hf:NAME", "any", "a data set of the Hugging Face hub; needs the extra 'hf'"))
-    if console.is_first_process():
-        print_table(("source", "size", "what"), rows)
+    show_table(("source", "size", "what"), rows)

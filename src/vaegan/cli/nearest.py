@@ -4,9 +4,8 @@ from typing import Literal
 
 from ..metrics.figures import info_of
 from ..settings import Count
-from . import console
 from .common import DataPictureOptions, open_run, output_of, write_and_say
-from .console import print_table
+from .console import show, show_table
 
 
 class Options(DataPictureOptions):
@@ -46,11 +45,9 @@ def run(options: Options) -> None:
     )
     write_and_say(view, out, overwrite, len(view.images), "samples and neighbours")
     write_json(report, measured)
-    if console.is_first_process():
-        spaces = measured["figures"]
-        names = ("nearest_sample", "nearest_held_out", "copies_nearer", "copies_farther", "copies_score")
-        columns = [[f"{value:.3g}" for value in values.values()] for values in spaces.values()]
-        print_table(["metric", *(f"in {space}" for space in spaces)], [
-            [info_of(name).title, *row] for name, *row in zip(names, *columns, strict=True)
-        ])  # fmt: skip
-        print(f"{measured['conclusion']}.")
+    spaces = measured["figures"]
+    names = ("nearest_sample", "nearest_held_out", "copies_nearer", "copies_farther", "copies_score")
+    columns = [[f"{value:.3g}" for value in values.values()] for values in spaces.values()]
+    rows = [[info_of(name).title, *row] for name, *row in zip(names, *columns, strict=True)]
+    show_table(["metric", *(f"in {space}" for space in spaces)], rows)
+    show(f"{measured['conclusion']}.")

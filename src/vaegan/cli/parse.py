@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from ..errors import UserError, data_hint, nearest_option, printable
 from ..settings import Settings
 from ..settings_io import RENAMED, checked, put
-from .console import is_first_process
+from .console import show
 from .help import help_of
 from .options import CommandOptions, Option, options_of
 
@@ -37,8 +37,7 @@ def parse(options: type[_Options], words: Sequence[str], prog: str) -> _Options:
     if not missing:
         values |= options.defaults(explicit)
     if any(word in HELP for word in words):
-        if is_first_process():
-            print(help_of(options, table, prog, values, whole="--help-all" in words))
+        show(help_of(options, table, prog, values, whole="--help-all" in words))
         raise SystemExit(0)
     if missing:
         raise UserError(f"{missing[0].name} is missing; write {prog} {missing[0].name}, see --help")

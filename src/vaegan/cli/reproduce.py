@@ -10,8 +10,7 @@ from ..config import Config
 from ..progress import duration
 from ..reproducing.plan import DRAWN, Training, base_settings, num_images_of, plan
 from ..settings import Count
-from . import console
-from .console import print_table
+from .console import show, show_table
 from .options import Arg, CommandOptions
 
 SEEDS, QUICK_SEEDS = 5, 1
@@ -94,6 +93,5 @@ def _list(trainings: list[Training]) -> None:
         images = config.train.images or round(config.train.epochs * num)
         rows.append((training.name, training.title, f"{images:,}", duration(seconds[training.kind])))
         total += seconds[training.kind]
-    if console.is_first_process():
-        print_table(("run", "model", "images seen", "on 2 cores"), rows)
-        print(f"{len(trainings)} trainings, about {duration(total)} on two cores, and some minutes to measure each.")
+    show_table(("run", "model", "images seen", "on 2 cores"), rows)
+    show(f"{len(trainings)} trainings, about {duration(total)} on two cores, and some minutes to measure each.")
