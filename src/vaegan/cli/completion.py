@@ -58,7 +58,7 @@ def _bash() -> str:
         for option in options:
             if option.choices:
                 cases.append((f'"{name} {option.name} "*', " ".join(map(str, option.choices))))
-        names = [*(option.name for option in options), *(option.alias for option in options if option.alias)]
+        names = [each for option in options for each in option.names]
         cases.append((f'"{name} "*" -"*', " ".join([*names, "--help", "--help-all"])))
     cases.append(('"train --"*', ""))  # the value of an option: -o default offers files
     cases.append(('"train "*', " ".join(RECIPES)))
@@ -75,8 +75,7 @@ def _fish() -> str:
         for option in options:
             choices = f" -xa {_quoted(' '.join(map(str, option.choices)))}" if option.choices else " -r"
             takes = "" if option.is_switch else choices
-            names = [option.name] + ([option.alias] if option.alias else [])
-            called = " ".join(f"-l {each.removeprefix('--')}" for each in names)
+            called = " ".join(f"-l {each.removeprefix('--')}" for each in option.names)
             where = f"-n '__fish_seen_subcommand_from {name}'"
             lines.append(f"complete -c vaegan {where} {called}{takes} -d {_quoted(option.summary)}")
     lines.append(f"complete -c vaegan -n '__fish_seen_subcommand_from train' -a {_quoted(' '.join(RECIPES))}")

@@ -60,6 +60,11 @@ class Option:
     arg: Arg  # what the field does not say
     alias: str | None = None  # a shorter name
 
+    @property
+    def names(self) -> list[str]:
+        """Its name, and the shorter one if it has one."""
+        return [self.name, self.alias] if self.alias else [self.name]
+
     @functools.cached_property
     def types(self) -> tuple[Any, ...]:
         """Alternatives of its type, such as ``(int, NoneType)``."""

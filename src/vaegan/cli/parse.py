@@ -50,7 +50,7 @@ def parse(options: type[_Options], words: Sequence[str], prog: str) -> _Options:
 def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
     """Return the values that words give, by the dotted name of their option."""
     named = [option for option in table if not option.arg.positional]
-    by_name = {name: option for option in named for name in (option.name, option.alias) if name}
+    by_name = {name: option for option in named for name in option.names}
     places = [option for option in table if option.arg.positional]
     explicit: dict[str, Any] = {}
     rest = list(words)
