@@ -68,14 +68,12 @@ def draw_losses(records: Iterable[Mapping[str, Any]], path: Path) -> None:
     in nats per image; those of snapshots may have "scores" by name, which get a panel too. All else is ignored. Of
     several records with the same number of images, as a resumed run may leave them, the last one counts.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     records = list(records)
     charts: Sequence[Chart] = [chart for chart in (*loss_charts(records), score_chart(records)) if chart]
     num_panels = max(1, len(charts))
     figure = Figure(figsize=(5.6 * num_panels, 4.2), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, num_panels, squeeze=False)[0]
     for chart, axes in zip(charts, panels, strict=False):
         _draw(axes, chart)
