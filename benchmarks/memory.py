@@ -112,7 +112,7 @@ def measure(words: list[str], size: int) -> dict[str, float]:
         place = words.index("--train.parts")
         parts = tuple(words[place + 1].split(","))
         words = words[:place] + words[place + 2 :]
-    config = parse(command.Options, words, "memory.py", command.defaults).settings
+    config = parse(command.Options, words, "memory.py").settings
     t = config.train.model_copy(update={"parts": parts})
     config = config.model_copy(update={"train": t})
     shape, device = (3, size, size), torch.device("cpu")

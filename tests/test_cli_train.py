@@ -19,7 +19,7 @@ CALLS = ["--" + name.replace("_", "-") for name in setting_names() if name != "r
 
 
 def read(*words):
-    return parse(train.Options, words, "vaegan train", train.defaults)
+    return parse(train.Options, words, "vaegan train")
 
 
 @pytest.mark.parametrize("name", RECIPES)

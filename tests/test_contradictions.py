@@ -221,7 +221,7 @@ CASES = [
 
 
 def read(words: str) -> Config:
-    return parse(train.Options, words.split(), "vaegan train", train.defaults).settings
+    return parse(train.Options, words.split(), "vaegan train").settings
 
 
 @pytest.mark.parametrize(("words", "line", "remedy"), CASES, ids=[words for words, _, _ in CASES])

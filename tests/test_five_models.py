@@ -19,11 +19,11 @@ def test_every_command_parses_and_is_timed(script, tmp_path):
     assert len(commands) == 15
     for (name, *words), minutes in commands:
         assert name == "train"
-        config = parse(train.Options, words, name, train.defaults).settings
+        config = parse(train.Options, words, name).settings
         assert words[-1] == str(tmp_path / f"{config.model.kind}-{config.seed}")
         assert 0 < minutes < 60
     name, *words = script.side_by_side.comparison(script.KINDS, [0, 1, 2], tmp_path, 500)
-    options = parse(compare.Options, words, name, compare.defaults)
+    options = parse(compare.Options, words, name)
     assert set(options.runs) == {words[-1] for words, _ in commands}
     assert options.num == 500
 

@@ -19,7 +19,7 @@ def script(study_script):
 def test_every_command_parses(script, tmp_path):
     commands = script.trainings([1], tmp_path, 2, ["--train.images", "300"])
     assert [Path(words[-1]).name for words, _ in commands] == [f"{variant}-1" for variant in script.VARIANTS]
-    settings = [parse(train.Options, words[1:], "train", train.defaults).settings for words, _ in commands]
+    settings = [parse(train.Options, words[1:], "train").settings for words, _ in commands]
     for (words, _), config in zip(commands, settings, strict=True):
         variant = Path(words[-1]).name.rpartition("-")[0]
         assert config.data.binarize == variant.rpartition("-")[2]

@@ -73,10 +73,10 @@ def test_every_command_parses(call, tmp_path, monkeypatch, capsys):
     command = importlib.import_module(f"vaegan.cli.{name}")
     if "--help-all" in words:
         with pytest.raises(SystemExit, match=r"^0$"):
-            parse(command.Options, words, name, getattr(command, "defaults", None))
+            parse(command.Options, words, name)
         assert len(capsys.readouterr().out) > 1000
     else:
-        parse(command.Options, words, name, getattr(command, "defaults", None))
+        parse(command.Options, words, name)
 
 
 def test_every_command_is_shown_and_explained():

@@ -59,8 +59,8 @@ def test_png_with_originals_shows_pairs(tmp_path, images):
 
 
 def test_grey_png_is_grey(tmp_path, images):
-    write_images(tmp_path / "out.png", images[:, :1], scale=1)
-    assert np.array_equal(read(tmp_path / "out.png"), grid(to_uint8(images[:, :1]), scale=1)[:, :, 0])
+    write_images(tmp_path / "out.png", images[:, :1])
+    assert np.array_equal(read(tmp_path / "out.png"), grid(to_uint8(images[:, :1]))[:, :, 0])
 
 
 def test_folder_holds_numbered_images(tmp_path, images):
@@ -93,22 +93,22 @@ def test_npz_holds_exactly_what_was_given(tmp_path, images):
 
 def test_gif_shows_one_image_after_the_other(tmp_path, images):
     grey = images[:, :1]
-    write_images(tmp_path / "out.gif", grey, scale=1, seconds_per_frame=0.3, last_seconds=2)
+    write_images(tmp_path / "out.gif", grey)
     with Image.open(tmp_path / "out.gif") as film:
         assert film.n_frames == 5
         for index in range(5):
             film.seek(index)
-            assert film.info["duration"] == (300 if index < 4 else 2000)
-            assert np.array_equal(np.asarray(film.convert("L"))[2:-2, 2:-2], to_uint8(grey)[index, :, :, 0])
+            assert film.info["duration"] == (120 if index < 4 else 1000)
+            assert np.array_equal(np.asarray(film.convert("L")), grid(to_uint8(grey[index : index + 1]))[:, :, 0])
 
 
 def test_gif_with_originals_shows_each_above_its_reconstruction(tmp_path, images):
     grey = images[:, :1]
-    write_images(tmp_path / "out.gif", grey, originals=1 - grey, scale=1)
+    write_images(tmp_path / "out.gif", grey, originals=1 - grey)
     with Image.open(tmp_path / "out.gif") as film:
         film.seek(3)
         frame = np.asarray(film.convert("L"))
-    assert np.array_equal(frame, grid(to_uint8(grey[3:4]), scale=1, originals=to_uint8(1 - grey[3:4]))[:, :, 0])
+    assert np.array_equal(frame, grid(to_uint8(grey[3:4]), originals=to_uint8(1 - grey[3:4]))[:, :, 0])
 
 
 class TestPaths:
@@ -116,27 +116,27 @@ class TestPaths:
 
     @pytest.fixture
     def paths(self):
-        return torch.rand(4, 3, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+        return torch.rand(4, 3, 1, 56, 56, generator=torch.Generator().manual_seed(1))
 
     def test_png_has_a_row_for_each_path(self, tmp_path, paths):
-        write_images(tmp_path / "out.png", paths, scale=1)
+        write_images(tmp_path / "out.png", paths)
         picture = read(tmp_path / "out.png")
-        assert picture.shape == (2 + 3 * 8, 2 + 4 * 8)
-        assert np.array_equal(picture[18:24, 10:16], to_uint8(paths)[1, 2, :, :, 0])
+        assert picture.shape == (2 + 3 * 58, 2 + 4 * 58)
+        assert np.array_equal(picture[118:174, 60:116], to_uint8(paths)[1, 2, :, :, 0])
 
     def test_gif_shows_all_paths_at_once(self, tmp_path, paths):
-        write_images(tmp_path / "out.gif", paths, scale=1, columns=3)
+        write_images(tmp_path / "out.gif", paths, columns=3)
         with Image.open(tmp_path / "out.gif") as film:
             assert film.n_frames == 4
             film.seek(2)
             frame = np.asarray(film.convert("L"))
-        assert np.array_equal(frame, grid(to_uint8(paths)[2], 3, scale=1)[:, :, 0])
+        assert np.array_equal(frame, grid(to_uint8(paths)[2], 3)[:, :, 0])
 
     def test_arrays_hold_path_after_path(self, tmp_path, paths):
         codes = torch.randn(4, 3, 2)
         write_images(tmp_path / "out.npz", paths, codes=codes)
         with np.load(tmp_path / "out.npz") as arrays:
-            assert arrays["images"].shape == (12, 6, 6, 1)
+            assert arrays["images"].shape == (12, 56, 56, 1)
             assert np.array_equal(arrays["images"][4 * 2 + 1], to_uint8(paths)[1, 2])
             assert np.array_equal(arrays["codes"][4 * 2 + 1], codes[1, 2].numpy())
 

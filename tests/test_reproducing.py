@@ -57,7 +57,7 @@ def found(done):
 
 @pytest.fixture(scope="module")
 def data(words):
-    options = parse(reproduce.Options, words[1:], "vaegan reproduce", reproduce.defaults)
+    options = parse(reproduce.Options, words[1:], "vaegan reproduce")
     return open_data(options.settings.data)
 
 

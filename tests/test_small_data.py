@@ -24,7 +24,7 @@ def test_every_command_parses_and_variants_differ_in_augmentation_alone(script, 
     settings = []
     for (name, *words), minutes in commands:
         assert name == "train"
-        settings.append(parse(train.Options, words, name, train.defaults).settings)
+        settings.append(parse(train.Options, words, name).settings)
         assert 0 < minutes < 60
     plain, augmented, adaptive, *_ = settings
     none = {"augment": (), "augment_target": None, "augment_images": plain.loss.augment_images}
@@ -35,7 +35,7 @@ def test_every_command_parses_and_variants_differ_in_augmentation_alone(script, 
         assert (config.model, config.data, config.train) == (plain.model, plain.data, plain.train)
     assert (plain.data.limit, plain.data.size, plain.train.images) == (1000, 16, 500)
     name, *words = script.side_by_side.comparison(script.VARIANTS, [0, 1], tmp_path, 500)
-    options = parse(compare.Options, words, name, compare.defaults)
+    options = parse(compare.Options, words, name)
     assert set(options.runs) == {words[-1] for words, _ in commands}
 
 

@@ -19,7 +19,7 @@ def test_both_kinds_have_the_same_encoder_and_decoder_and_training_images(script
     commands = script.trainings([0, 1], tmp_path, ["--data", "faces.zip"])
     settings = []
     for (name, *words), minutes in commands:
-        settings.append(parse(train.Options, words, name, train.defaults).settings)
+        settings.append(parse(train.Options, words, name).settings)
         assert words[-1] == str(tmp_path / f"{settings[-1].model.kind}-{settings[-1].seed}")
         assert 1 < minutes < 60
     vae, vaegan = settings[:2]

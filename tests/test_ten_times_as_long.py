@@ -19,7 +19,7 @@ def script(study_script):
 def test_the_run_is_the_recipe_s_but_ten_times_as_long_and_keeps_every_checkpoint(script, tmp_path):
     name, *words = script.training(tmp_path, ["--data.root", "somewhere"], 8)
     assert name == "train"
-    settings = parse(train.Options, words, name, train.defaults).settings
+    settings = parse(train.Options, words, name).settings
     recipe = config_for(script.RECIPE)
     assert settings.train.epochs == 10 * recipe.train.epochs
     assert settings.train.keep_checkpoints > settings.train.epochs / settings.train.snapshot_epochs

@@ -91,7 +91,7 @@ def test_the_library_raises_and_leaves_the_handlers_as_they_were(tiny, tmp_path,
         os.kill(os.getpid(), signal.SIGINT)
         return step(*arguments, **named)
 
-    config = parse(cli_train.Options, tiny, "vaegan train", cli_train.defaults).settings
+    config = parse(cli_train.Options, tiny, "vaegan train").settings
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(VAEGANObjective, "step", signalled)
     with pytest.raises(Stopped, match="SIGINT"):

@@ -9,10 +9,10 @@ z = model.encode(x); x_tilde = model.decode(z)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .errors import UserError
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .errors import UserError
     from .models import Model, load
     from .training import RunFolder
 
@@ -56,16 +56,8 @@ def train(
 
 def __getattr__(name: str) -> Any:
     """Import what needs torch on first use."""
-    if name == "Model":
-        from .models import Model
+    if name in ("Model", "load"):
+        from . import models
 
-        return Model
-    if name == "load":
-        from .models import load
-
-        return load
-    if name == "UserError":
-        from .errors import UserError
-
-        return UserError
+        return getattr(models, name)
     raise AttributeError(f"module 'vaegan' has no attribute {name!r}")

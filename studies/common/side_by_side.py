@@ -46,7 +46,7 @@ def trainings(
             settings = settings_of(variant, seed) | {"seed": str(seed)}
             own = [word for name, value in settings.items() for word in (f"--{name}", value)]
             words = [recipe, *own, *more, "--out", str(out / f"{variant}-{seed}")]
-            config = parse(train.Options, words, "vaegan train", train.defaults).settings
+            config = parse(train.Options, words, "vaegan train").settings
             channels, height, width = RECIPES[recipe].image_shape
             shape = (config.data.channels or channels, config.data.size or height, config.data.size or width)
             commands.append((["train", *words], expected_seconds(config, shape, RECIPES[recipe].num_images) / 60))

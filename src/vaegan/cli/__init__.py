@@ -1,8 +1,8 @@
 """The command line: ``vaegan COMMAND``, each command's options, and what it prints.
 
 A command is one file of this folder and one entry in `COMMANDS`. The file has ``Options``, a class of settings whose
-fields are the command's options and whose docstring is its help; ``run(options)``; and, if defaults depend on the
-options that are set, ``defaults(explicit)`` (see `parse`). Torch is imported inside ``run``, so that help is instant.
+fields are the command's options and whose docstring is its help, with a method ``defaults`` where defaults depend on
+the options that are set; and ``run(options)``. Torch is imported inside ``run``, so that help is instant.
 
 Exit codes: 0 done, 2 the user's mistake (one line), 130 interrupted (one line), 1 our own mistake. ``studio`` and
 ``serve`` end with 0 at Ctrl-C, which is how servers are stopped.
@@ -22,7 +22,7 @@ from ..files import OF_A_DISK
 from ..progress import duration
 from ..version import __version__
 from . import console
-from .console import print_table
+from .console import show, show_table
 
 COMMANDS = {
     "train": "train a model; run the same command to resume",
@@ -114,7 +114,7 @@ def _run(words: list[str], who: str) -> None:
         from .parse import parse
 
         command = importlib.import_module(f".{words[0]}", __name__)
-        options = parse(command.Options, words[1:], who, getattr(command, "defaults", None))
+        options = parse(command.Options, words[1:], who)
         check_out(options)
         command.run(options)
     else:
@@ -123,9 +123,7 @@ def _run(words: list[str], who: str) -> None:
 
 
 def _print_help() -> None:
-    if not console.is_first_process():
-        return
-    print("usage: vaegan COMMAND [OPTIONS]\n")
-    print("Train, explore and evaluate VAE/GANs and related models (arXiv:1512.09300).\n")
-    print_table(("command", ""), list(COMMANDS.items()))
-    print("\n`vaegan COMMAND --help` says more about each; `vaegan --version` prints the version.")
+    show("usage: vaegan COMMAND [OPTIONS]\n")
+    show("Train, explore and evaluate VAE/GANs and related models (arXiv:1512.09300).\n")
+    show_table(("command", ""), list(COMMANDS.items()))
+    show("\n`vaegan COMMAND --help` says more about each; `vaegan --version` prints the version.")

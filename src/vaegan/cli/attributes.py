@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..settings import Count, PositiveFloat
-from . import console
-from .common import DataPictureOptions, chosen_images, open_run, output_of, run_defaults, write_and_say
-from .console import print_table
+from .common import DataPictureOptions, chosen_images, open_run, output_of, write_and_say
+from .console import show, show_table
 
 if TYPE_CHECKING:
     from ..latent.attribute_check import Effect
@@ -51,9 +50,6 @@ class Options(DataPictureOptions):
     """Strengths of the check."""
 
 
-defaults = run_defaults
-
-
 def run(options: Options) -> None:
     """Compute the vectors; save, show and check them."""
     from ..files import check_free, write_json
@@ -80,10 +76,9 @@ def run(options: Options) -> None:
         opened, vectors, wanted, train, held_out, strengths=options.check_strength, seed=options.seed
     )
     write_json(report, measured)
-    if console.is_first_process():
-        _print_bases(measured["attributes"])
-        _print_effects(effects)
-        print(_summary(len(wanted.names), measured["work"]))
+    _show_bases(measured["attributes"])
+    _show_effects(effects)
+    show(_summary(len(wanted.names), measured["work"]))
     _log.info("check on %d held-out images: %s", len(held_out), report)
 
 
@@ -105,7 +100,7 @@ def _save(options: Options, vectors: "AttributeVectors") -> None:
         )
 
 
-def _print_bases(bases: dict[str, dict[str, Any]]) -> None:
+def _show_bases(bases: dict[str, dict[str, Any]]) -> None:
     """Print each attribute's threshold, counts and classifier accuracy before any edit, a row each."""
     head = ["attribute", "above", "without", "with", "accuracy: originals", "reconstructions", "share in these"]
     rows = []
@@ -114,11 +109,11 @@ def _print_bases(bases: dict[str, dict[str, Any]]) -> None:
         accuracies = (base["accuracy_on_originals"], base["accuracy_on_reconstructions"])
         cells = ["-" if value is None else f"{value:.3f}" for value in (*accuracies, base["share_in_reconstructions"])]
         rows.append([name, f"{base['threshold']:.4g}", str(without), str(with_), *cells])
-    print_table(head, rows)
-    print()
+    show_table(head, rows)
+    show("")
 
 
-def _print_effects(effects: "Sequence[Effect]") -> None:
+def _show_effects(effects: "Sequence[Effect]") -> None:
     """Print what each vector does at each strength, a row each."""
     head = [
         "attribute", "strength", "flipped", "added", "removed", "others change", "most", "others flipped",
@@ -134,7 +129,7 @@ def _print_effects(effects: "Sequence[Effect]") -> None:
             "-" if most is None else f"{most[1]:.2f} {most[0]}", _cell(push.others_flipped), _cell(random.flipped),
             _cell(random.others_moved),
         ])  # fmt: skip
-    print_table(head, rows)
+    show_table(head, rows)
 
 
 def _cell(share: "Figure | None", *, whole: bool = False) -> str:

@@ -9,9 +9,8 @@ from pydantic import Field
 from ..errors import UserError
 from ..metrics.figures import info_of
 from ..settings import Count
-from . import console
-from .common import DataPictureOptions, open_run, output_of, run_defaults, watched
-from .console import print_table
+from .common import DataPictureOptions, open_run, output_of, watched
+from .console import show, show_table
 from .options import Arg
 
 if TYPE_CHECKING:
@@ -58,9 +57,6 @@ class Options(DataPictureOptions):
     """Images of each cluster in the gallery, nearest to its centre first."""
 
 
-defaults = run_defaults
-
-
 def run(options: Options) -> None:
     """Cluster, draw, score."""
     from ..files import check_folder, write_json
@@ -94,9 +90,8 @@ def run(options: Options) -> None:
     sizes = first.assignment.bincount(minlength=k).tolist()
     about = {"how": method, "k": k, "fit_images": num_fit and len(among), "num_images": len(images)}
     write_json(folder / CLUSTERS, {**about, "sizes": sizes, "scores": records})
-    _print(records)
-    if console.is_first_process():
-        print(f"{conclusion(first, images)}.")
+    _show_scores(records)
+    show(f"{conclusion(first, images)}.")
     of = f" found among {len(among):,} training images" if num_fit else ""
     _log.info("%d clusters%s, with %s images in them: %s", k, of, f"{len(images):,}", folder)
 
@@ -127,16 +122,16 @@ def _write(
         )
 
 
-def _print(records: list[dict[str, Any]]) -> None:
+def _show_scores(records: list[dict[str, Any]]) -> None:
     """Print the scores, of several seeds the mean and half the width of its 95 % interval (Student's t)."""
     scores = [name for name in records[0] if name not in ("points", "seed")]
-    if not scores or not console.is_first_process():
+    if not scores:
         return
     rows = []
     for points in dict.fromkeys(record["points"] for record in records):
         of_points = [[record[name] for name in scores] for record in records if record["points"] == points]
         rows.append([points, *(_interval(list(values)) for values in zip(*of_points, strict=True))])
-    print_table(["points", *(info_of(name).title for name in scores)], rows)
+    show_table(["points", *(info_of(name).title for name in scores)], rows)
 
 
 def _interval(values: list[float]) -> str:

@@ -16,7 +16,7 @@ from ..progress import paced
 from ..runs.trained_on import data_of_run
 from ..settings import Bands, Count, DataSettings, PositiveInt, Seed, Settings
 from .console import is_first_process
-from .options import Arg
+from .options import Arg, CommandOptions
 
 if TYPE_CHECKING:
     from ..data.dataset import ImageSet
@@ -51,7 +51,7 @@ TileSide = Annotated[
 ]
 
 
-class PictureOptions(Settings):
+class PictureOptions(CommandOptions):
     """Options of every command that makes pictures."""
 
     run: RunName
@@ -75,10 +75,10 @@ class DataPictureOptions(PictureOptions):
     """Held-out images ('test') or training images ('train')."""
     data: DataSettings = DataSettings(source="")
 
-
-def run_defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the run's own data settings: the ``defaults`` of a command that shows images."""
-    return {"data": data_of_run(explicit["run"])}
+    @classmethod
+    def defaults(cls, explicit: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the run's own data settings."""
+        return {"data": data_of_run(explicit["run"])}
 
 
 def open_run(options: PictureOptions, *, any_size: bool = False) -> "OpenedRun":

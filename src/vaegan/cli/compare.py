@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ..errors import UserError
 from ..runs.trained_on import shared_data
 from ..settings import Count, DataSettings, Seed
-from . import console
 from .common import BatchSize, Device, RunNames, ShownBands
-from .console import print_table
+from .console import show, show_table
 from .evaluate import MetricOptions
 from .options import Arg
 
@@ -46,10 +45,10 @@ class Options(MetricOptions):
     bands: ShownBands = ()
     data: DataSettings = DataSettings(source="")
 
-
-def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data settings that the runs share."""
-    return {"data": shared_data(explicit.get("runs", ()))[0]}
+    @classmethod
+    def defaults(cls, explicit: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the data settings that the runs share."""
+        return {"data": shared_data(explicit.get("runs", ()))[0]}
 
 
 def run(options: Options) -> None:
@@ -74,7 +73,7 @@ def run(options: Options) -> None:
     comparison = compare_runs(runs, extractor, prior=options.prior, **shared)
     write_text(out, comparison_page(comparison, options.seed))
     write_json(out.with_suffix(".json"), comparison.as_json())
-    _print(options, comparison)
+    _show_or_write(options, comparison)
     num = len(comparison.models)
     models = f"{num} model{'s' if num > 1 else ''}"
     _log.info("%d runs of %s: %s and %s", len(runs), models, out, out.with_suffix(".json").name)
@@ -96,7 +95,7 @@ def _markdown_file(options: Options) -> list[Path]:
     return [] if options.markdown in (None, "-") else [Path(str(options.markdown))]
 
 
-def _print(options: Options, comparison: "Comparison") -> None:
+def _show_or_write(options: Options, comparison: "Comparison") -> None:
     """Print the short table, or write it as Markdown."""
     from ..files import write_text
     from ..pages.comparison_tables import markdown_of, short_table, verdict_of
@@ -105,10 +104,8 @@ def _print(options: Options, comparison: "Comparison") -> None:
     markdown = markdown_of(groups, models) + (f"\n{comparison.answer}\n" if comparison.answer else "")
     for file in _markdown_file(options):
         write_text(file, markdown)
-    if not console.is_first_process():
-        return
     if options.markdown == "-":
-        print(markdown, end="")
+        show(markdown, end="")
     else:
-        print_table(*short_table(groups, models))
-        print("\n".join(filter(None, (verdict_of(groups, models), comparison.answer))))
+        show_table(*short_table(groups, models))
+        show("\n".join(filter(None, (verdict_of(groups, models), comparison.answer))))

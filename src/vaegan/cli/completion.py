@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from ..recipes import RECIPES
-from ..settings import Settings
-from . import console
-from .options import Arg, Option, options_of
+from .console import show
+from .options import Arg, CommandOptions, Option, options_of
 
 _BASH = """\
 _vaegan() {{
@@ -26,7 +25,7 @@ complete -o default -F _vaegan vaegan
 _ZSH = "autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n"
 
 
-class Options(Settings):
+class Options(CommandOptions):
     """Print a script that completes commands, options and their choices when you press Tab.
 
     bash: add `source <(vaegan completion bash)` to ~/.bashrc; zsh: `source <(vaegan completion zsh)` to ~/.zshrc; fish:
@@ -40,9 +39,7 @@ class Options(Settings):
 def run(options: Options) -> None:
     """Print the script."""
     scripts = {"bash": _bash, "zsh": lambda: _ZSH + _bash(), "fish": _fish}
-    script = scripts[options.shell]()
-    if console.is_first_process():
-        print(script, end="")
+    show(scripts[options.shell](), end="")
 
 
 def _commands() -> Iterator[tuple[str, list[Option]]]:
@@ -61,7 +58,7 @@ def _bash() -> str:
         for option in options:
             if option.choices:
                 cases.append((f'"{name} {option.name} "*', " ".join(map(str, option.choices))))
-        names = [*(option.name for option in options), *(option.alias for option in options if option.alias)]
+        names = [each for option in options for each in option.names]
         cases.append((f'"{name} "*" -"*', " ".join([*names, "--help", "--help-all"])))
     cases.append(('"train --"*', ""))  # the value of an option: -o default offers files
     cases.append(('"train "*', " ".join(RECIPES)))
@@ -78,8 +75,7 @@ def _fish() -> str:
         for option in options:
             choices = f" -xa {_quoted(' '.join(map(str, option.choices)))}" if option.choices else " -r"
             takes = "" if option.is_switch else choices
-            names = [option.name] + ([option.alias] if option.alias else [])
-            called = " ".join(f"-l {each.removeprefix('--')}" for each in names)
+            called = " ".join(f"-l {each.removeprefix('--')}" for each in option.names)
             where = f"-n '__fish_seen_subcommand_from {name}'"
             lines.append(f"complete -c vaegan {where} {called}{takes} -d {_quoted(option.summary)}")
     lines.append(f"complete -c vaegan -n '__fish_seen_subcommand_from train' -a {_quoted(' '.join(RECIPES))}")

@@ -109,11 +109,17 @@ def complain(who: str, message: str) -> None:
         sys.stderr.write(f"{who}{process}: {' '.join(message.split())}\n")
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under a head; columns whose cells are all numbers are aligned right."""
+def show(text: str, end: str = "\n") -> None:
+    """Print a text, if this is the process that prints."""
+    if is_first_process():
+        print(text, end=end)
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under a head, likewise; columns whose cells are all numbers are aligned right."""
     right = [all(row[i].replace(",", "").isdigit() for row in rows) for i in range(len(head))]
-    if sys.stdout.isatty():
-        _print_rich(head, rows, right)
+    if sys.stdout.isatty() and is_first_process():
+        _show_rich(head, rows, right)
         return
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
@@ -121,10 +127,10 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             cell.rjust(width) if to_right else cell.ljust(width)
             for cell, width, to_right in zip(row, widths, right, strict=True)
         ]
-        print("  ".join(cells).rstrip())
+        show("  ".join(cells).rstrip())
 
 
-def _print_rich(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+def _show_rich(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

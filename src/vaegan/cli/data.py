@@ -1,11 +1,10 @@
 """``vaegan data``: list the image sources."""
 
-from ..settings import Settings
-from . import console
-from .console import print_table
+from .console import show_table
+from .options import CommandOptions
 
 
-class Options(Settings):
+class Options(CommandOptions):
     """List the image sources for `--data`; besides these, any folder, .zip, .tar, .npy or .npz file of images."""
 
 
@@ -19,5 +18,4 @@ def run(options: Options) -> None:
         rows.append((name, f"{height}x{width} {'grey' if channels == 1 else 'colour'}", source.description))
     rows.append(("PATH", "any", "a folder of images (class subfolders become labels), .zip, .tar shards, .npy or .npz"))
     rows.append(("hf:NAME", "any", "a data set of the Hugging Face hub; needs the extra 'hf'"))
-    if console.is_first_process():
-        print_table(("source", "size", "what"), rows)
+    show_table(("source", "size", "what"), rows)

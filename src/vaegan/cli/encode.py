@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from ..errors import UserError
 from ..settings import Count, PositiveInt
-from .common import DataPictureOptions, TileSide, open_run, output_of, run_defaults, say_where
+from .common import DataPictureOptions, TileSide, open_run, output_of, say_where
 from .options import Arg
 
 _ENDINGS = ("", ".npz", ".parquet")
@@ -40,9 +40,6 @@ class Options(DataPictureOptions):
     """Also write latents of the images mirrored left to right, in safetensors shards."""
     process: Annotated[str | None, Arg("R/N", default="from torchrun or SLURM")] = None
     """Be process R of N: make only the safetensors shards i with i mod N = R."""
-
-
-defaults = run_defaults
 
 
 def run(options: Options) -> None:

@@ -10,16 +10,15 @@ from pydantic import Field
 
 from ..errors import UserError
 from ..metrics.figures import BETTER, GROUPS, SHARE_OF, info_of, plain, shown_in
-from ..settings import Count, Settings
-from . import console
-from .common import DataPictureOptions, open_run, place_of, run_defaults
-from .console import print_table
-from .options import Arg
+from ..settings import Count
+from .common import DataPictureOptions, open_run, place_of
+from .console import show, show_table
+from .options import Arg, CommandOptions
 
 _log = logging.getLogger("vaegan")
 
 
-class MetricOptions(Settings):
+class MetricOptions(CommandOptions):
     """Options of commands that measure models."""
 
     prior: str = "all"
@@ -60,9 +59,6 @@ class Options(MetricOptions, DataPictureOptions):
     """Reference to measure against: held-out ('test') or training images ('train')."""
 
 
-defaults = run_defaults
-
-
 def run(options: Options) -> None:
     """Measure, write, print; several processes (torchrun) share the work, and the first writes."""
     from ..distributed import joined
@@ -94,11 +90,9 @@ def run(options: Options) -> None:
         )
         if world.is_first:
             write_json(out, report)
-    if console.is_first_process():
-        default = report["default_prior"]
-        head = ("of", "metric", "better", "value", "95 % interval", "real data", "images")
-        print_table(head, list(_rows(report, default)))
-        print(f"{report['conclusion'] or 'Nothing could be measured'}.")
+    head = ("of", "metric", "better", "value", "95 % interval", "real data", "images")
+    show_table(head, list(_rows(report)))
+    show(f"{report['conclusion'] or 'Nothing could be measured'}.")
     for what, why in report["left_out"].items():
         _log.info("%s not measured: %s", what, why)
     _log.info("measured in %.0f s, extractor %s: %s", report["seconds"], report["extractor"]["name"], out)
@@ -135,8 +129,9 @@ def _check_replaces(options: Options, out: Path, before: dict[str, Any] | None) 
             )
 
 
-def _rows(report: dict[str, Any], default: str | None) -> Iterator[list[str]]:
+def _rows(report: dict[str, Any]) -> Iterator[list[str]]:
     """Yield a row for each figure beside the real-data baseline; of priors but the default only the main figures."""
+    default = report["default_prior"]
     groups = {GROUPS[name]: report[name] for name in ("reconstructions", "likelihood", "codes")}
     for prior in sorted(report["samples"], key=lambda prior: prior == default):
         figures = report["samples"][prior]

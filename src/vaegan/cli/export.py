@@ -4,16 +4,14 @@ import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ..settings import Settings
-from . import console
 from .common import RunName, place_of
-from .console import print_table
-from .options import Arg
+from .console import show_table
+from .options import Arg, CommandOptions
 
 _log = logging.getLogger("vaegan")
 
 
-class Options(Settings):
+class Options(CommandOptions):
     """Export a model for other programs: safetensors, ONNX and torch.export graphs, diffusers' layout.
 
     Encoder (images in [0, 1] to mu and logvar), decoder (codes to images in [0, 1]) and discriminator (images to the
@@ -48,9 +46,8 @@ def run(options: Options) -> None:
     if options.latent_statistics is not None:
         model.info |= statistics_of(options.latent_statistics, model)
     checks = export_model(model, folder, options.format, overwrite=overwrite)
-    if console.is_first_process():
-        rows = [[check.part, check.form, check.file, _in_words(check.difference)] for check in checks]
-        print_table(("network", "format", "file", "largest difference"), rows)
+    rows = [[check.part, check.form, check.file, _in_words(check.difference)] for check in checks]
+    show_table(("network", "format", "file", "largest difference"), rows)
     num = len({check.file for check in checks})
     if any(check.difference is None for check in checks):
         _log.warning("diffusers is not installed, so its files are not checked: pip install 'vaegan[diffusers]'")

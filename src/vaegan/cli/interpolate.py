@@ -4,7 +4,7 @@ import logging
 from typing import Literal
 
 from ..settings import Count, Steps
-from .common import DataPictureOptions, chosen_images, open_run, output_of, run_defaults, write_and_say
+from .common import DataPictureOptions, chosen_images, open_run, output_of, write_and_say
 
 _log = logging.getLogger("vaegan")
 
@@ -24,9 +24,6 @@ class Options(DataPictureOptions):
     """'linear' follows the straight line, 'spherical' turns at constant speed and keeps the norm of the codes."""
     between: Literal["images", "codes", "four"] | None = None
     """Images of the data, random codes, or squares between four images; default: images, if there is an encoder."""
-
-
-defaults = run_defaults
 
 
 def run(options: Options) -> None:

@@ -4,9 +4,8 @@ from typing import Literal
 
 from ..metrics.figures import info_of
 from ..settings import Count
-from . import console
-from .common import DataPictureOptions, open_run, output_of, run_defaults, write_and_say
-from .console import print_table
+from .common import DataPictureOptions, open_run, output_of, write_and_say
+from .console import show, show_table
 
 
 class Options(DataPictureOptions):
@@ -30,9 +29,6 @@ class Options(DataPictureOptions):
     """Images to search for neighbours; the other split is the baseline."""
 
 
-defaults = run_defaults
-
-
 def run(options: Options) -> None:
     """Write the sheet and the distances, print the figures."""
     from ..files import check_free, write_json
@@ -49,11 +45,9 @@ def run(options: Options) -> None:
     )
     write_and_say(view, out, overwrite, len(view.images), "samples and neighbours")
     write_json(report, measured)
-    if console.is_first_process():
-        spaces = measured["figures"]
-        names = ("nearest_sample", "nearest_held_out", "copies_nearer", "copies_farther", "copies_score")
-        columns = [[f"{value:.3g}" for value in values.values()] for values in spaces.values()]
-        print_table(["metric", *(f"in {space}" for space in spaces)], [
-            [info_of(name).title, *row] for name, *row in zip(names, *columns, strict=True)
-        ])  # fmt: skip
-        print(f"{measured['conclusion']}.")
+    spaces = measured["figures"]
+    names = ("nearest_sample", "nearest_held_out", "copies_nearer", "copies_farther", "copies_score")
+    columns = [[f"{value:.3g}" for value in values.values()] for values in spaces.values()]
+    rows = [[info_of(name).title, *row] for name, *row in zip(names, *columns, strict=True)]
+    show_table(["metric", *(f"in {space}" for space in spaces)], rows)
+    show(f"{measured['conclusion']}.")

@@ -11,7 +11,7 @@ A field is an option by its name, type, default and docstring alone. `Arg` adds 
 import functools
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -40,6 +40,15 @@ class Arg:
     inline: bool = False  # whether the options of this group of settings have no prefix
 
 
+class CommandOptions(Settings):
+    """The options of a command."""
+
+    @classmethod
+    def defaults(cls, explicit: Mapping[str, Any]) -> dict[str, Any]:
+        """Return defaults of fields that depend on the values set, by dotted name (``settings.loss.gamma``)."""
+        return {}
+
+
 @dataclass(frozen=True)
 class Option:
     """One option."""
@@ -50,6 +59,11 @@ class Option:
     field: FieldInfo
     arg: Arg  # what the field does not say
     alias: str | None = None  # a shorter name
+
+    @property
+    def names(self) -> list[str]:
+        """Its name, and the shorter one if it has one."""
+        return [self.name, self.alias] if self.alias else [self.name]
 
     @functools.cached_property
     def types(self) -> tuple[Any, ...]:

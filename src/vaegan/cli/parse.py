@@ -6,41 +6,38 @@ options are validated together, like settings from a file or from the library.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from ..errors import UserError, data_hint, nearest_option, printable
 from ..settings import Settings
 from ..settings_io import RENAMED, checked, put
-from .console import is_first_process
+from .console import show
 from .help import help_of
-from .options import Option, options_of
+from .options import CommandOptions, Option, options_of
 
 HELP = ("-h", "--help", "--help-all")
-Defaults = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
-_Options = TypeVar("_Options", bound=Settings)
+_Options = TypeVar("_Options", bound=CommandOptions)
 _RENAMED_OPTIONS = {"how": "method", "form": "format", "reach": "range", "around": "center", "shown": "show"}
 _NAME = re.compile(r"--?[^\W\d]|--$")  # of an option; -1 is a number
 _TRUTHS = ("true", "yes", "on", "false", "no", "off")
 
 
-def parse(options: type[_Options], words: Sequence[str], prog: str, defaults: Defaults | None = None) -> _Options:
+def parse(options: type[_Options], words: Sequence[str], prog: str) -> _Options:
     """Return the options that ``words`` set, or print the help and exit.
 
-    ``defaults`` maps the values set, by dotted name (``settings.loss.gamma``), to values of other fields, such as the
-    settings of the recipe. It is called once all required positional options are there. Raises UserError for the first
-    mistake, SystemExit with code 0 after the help.
+    Defaults that depend on the values set, such as the settings of the recipe, are asked for once all required
+    positional options are there. Raises UserError for the first mistake, SystemExit with code 0 after the help.
     """
     table = list(options_of(options))
     explicit = _read(table, [word for word in words if word not in HELP])
     missing = [option for option in table if option.field.is_required() and option.path not in explicit]
     values = {name: field.default for name, field in options.model_fields.items() if not field.is_required()}
-    if defaults and not missing:
-        values |= defaults(explicit)
+    if not missing:
+        values |= options.defaults(explicit)
     if any(word in HELP for word in words):
-        if is_first_process():
-            print(help_of(options, table, prog, values, whole="--help-all" in words))
+        show(help_of(options, table, prog, values, whole="--help-all" in words))
         raise SystemExit(0)
     if missing:
         raise UserError(f"{missing[0].name} is missing; write {prog} {missing[0].name}, see --help")
@@ -53,7 +50,7 @@ def parse(options: type[_Options], words: Sequence[str], prog: str, defaults: De
 def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:
     """Return the values that words give, by the dotted name of their option."""
     named = [option for option in table if not option.arg.positional]
-    by_name = {name: option for option in named for name in (option.name, option.alias) if name}
+    by_name = {name: option for option in named for name in option.names}
     places = [option for option in table if option.arg.positional]
     explicit: dict[str, Any] = {}
     rest = list(words)

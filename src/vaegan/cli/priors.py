@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from ..errors import UserError
 from ..settings import Count, PositiveInt
-from . import console
-from .common import DataPictureOptions, open_run, run_defaults
-from .console import print_table
+from .common import DataPictureOptions, open_run
+from .console import show_table
 from .options import Arg
 
 _log = logging.getLogger("vaegan")
@@ -39,9 +38,6 @@ class Options(DataPictureOptions):
     """Held-out images ('test') or training images ('train')."""
 
 
-defaults = run_defaults
-
-
 def run(options: Options) -> None:
     """Encode, fit, save, print."""
     from ..latent.fit_priors import fit_model_priors
@@ -60,9 +56,8 @@ def run(options: Options) -> None:
         flow_steps=options.flow_steps,
     )
     model.save(folder)
-    if console.is_first_process():
-        rows = [[name, str(p.score or "-"), f"{p.seconds:.1f}", p.components] for name, p in fitted.items()]
-        print_table(("prior", "nats per held-out code", "seconds", "what"), rows)
+    rows = [[name, str(p.score or "-"), f"{p.seconds:.1f}", p.components] for name, p in fitted.items()]
+    show_table(("prior", "nats per held-out code", "seconds", "what"), rows)
     _log.info(
         "priors fitted to the codes of %s images, default '%s': %s", f"{len(images):,}", model.default_prior, folder
     )

@@ -4,14 +4,13 @@ import logging
 from pathlib import Path
 from typing import Annotated
 
-from ..settings import Settings
 from .common import RunName
-from .options import Arg
+from .options import Arg, CommandOptions
 
 _log = logging.getLogger("vaegan")
 
 
-class Options(Settings):
+class Options(CommandOptions):
     """Upload a model to the Hugging Face hub: weights as safetensors, JSON, and a card with pictures and metrics.
 
     The card, README.md, is written from the run: data, recipe, settings, evaluation.json with intervals, samples,

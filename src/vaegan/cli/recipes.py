@@ -5,15 +5,13 @@ from typing import Annotated
 
 from ..progress import duration
 from ..recipes import RECIPES, Recipe, named
-from ..settings import Settings
-from . import console
-from .console import print_table
-from .options import Arg
+from .console import show, show_table
+from .options import Arg, CommandOptions
 
 WIDTH = 100
 
 
-class Options(Settings):
+class Options(CommandOptions):
     """List the recipes: named, complete settings that `vaegan train RECIPE` starts from."""
 
     about: Annotated[str | None, Arg("RECIPE")] = None
@@ -24,13 +22,11 @@ class Options(Settings):
 def run(options: Options) -> None:
     """Print the recipes with their data, or describe one."""
     if options.about is not None:
-        lines = _description(named(options.about))
-        if console.is_first_process():
-            print("\n".join(lines))
-    elif console.is_first_process():
+        show("\n".join(_description(named(options.about))))
+    else:
         rows = [(recipe.name, recipe.config.model.kind, recipe.data, recipe.summary) for recipe in RECIPES.values()]
-        print_table(("recipe", "model", "for", "what"), rows)
-        print("\n`vaegan recipes --about RECIPE` describes one: parameters, training time, origin.")
+        show_table(("recipe", "model", "for", "what"), rows)
+        show("\n`vaegan recipes --about RECIPE` describes one: parameters, training time, origin.")
 
 
 def _description(recipe: Recipe) -> list[str]:

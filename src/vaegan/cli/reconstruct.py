@@ -10,7 +10,6 @@ from .common import (
     chosen_images,
     open_run,
     output_of,
-    run_defaults,
     say_where,
     write_and_say,
 )
@@ -31,9 +30,6 @@ class Options(DataPictureOptions):
     tile: TileSide = None
     triptych: bool = False
     """A .png of three blocks: originals, their reconstructions, and an equal number of samples."""
-
-
-defaults = run_defaults
 
 
 def run(options: Options) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from ..errors import UserError
 from ..runs.trained_on import data_of_run
 from ..settings import Count
-from .common import DataPictureOptions, open_run, place_of, run_defaults
+from .common import DataPictureOptions, open_run, place_of
 from .options import Arg
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ class Options(DataPictureOptions):
     """Images, at most, for clusters, map, traversals and attribute vectors."""
     k: Count | None = None
     """Number of clusters; default: the number of labels, or 10 without labels."""
-
-
-defaults = run_defaults
 
 
 def run(options: Options) -> None:

@@ -9,16 +9,15 @@ from pydantic import Field
 from ..config import Config
 from ..progress import duration
 from ..reproducing.plan import DRAWN, Training, base_settings, num_images_of, plan
-from ..settings import Count, Settings
-from . import console
-from .console import print_table
-from .options import Arg
+from ..settings import Count
+from .console import show, show_table
+from .options import Arg, CommandOptions
 
 SEEDS, QUICK_SEEDS = 5, 1
 QUICK_REGRESSOR_IMAGES = 20_000
 
 
-class Options(Settings):
+class Options(CommandOptions):
     """Reproduce the experiments of arXiv:1512.09300 on CelebA, LFW or drawn faces; run the same command to resume.
 
     Trains VAE, GAN, VAE_Dis_l and VAE/GAN, unconditional and attribute-conditional, and writes one page and one JSON:
@@ -52,12 +51,12 @@ class Options(Settings):
     """Images per forward pass in evaluation."""
     settings: Annotated[Config, Arg(inline=True)] = base_settings()
 
-
-def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings that suit the data, smaller ones if quick."""
-    is_quick = explicit.get("quick", False)
-    config = base_settings(explicit.get("settings.data.source", DRAWN), is_quick=is_quick)
-    return {"settings": config, "regressor_images": QUICK_REGRESSOR_IMAGES if is_quick else None}
+    @classmethod
+    def defaults(cls, explicit: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings that suit the data, smaller ones if quick."""
+        is_quick = explicit.get("quick", False)
+        config = base_settings(explicit.get("settings.data.source", DRAWN), is_quick=is_quick)
+        return {"settings": config, "regressor_images": QUICK_REGRESSOR_IMAGES if is_quick else None}
 
 
 def run(options: Options) -> None:
@@ -94,6 +93,5 @@ def _list(trainings: list[Training]) -> None:
         images = config.train.images or round(config.train.epochs * num)
         rows.append((training.name, training.title, f"{images:,}", duration(seconds[training.kind])))
         total += seconds[training.kind]
-    if console.is_first_process():
-        print_table(("run", "model", "images seen", "on 2 cores"), rows)
-        print(f"{len(trainings)} trainings, about {duration(total)} on two cores, and some minutes to measure each.")
+    show_table(("run", "model", "images seen", "on 2 cores"), rows)
+    show(f"{len(trainings)} trainings, about {duration(total)} on two cores, and some minutes to measure each.")

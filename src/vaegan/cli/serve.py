@@ -10,13 +10,14 @@ from pydantic import Field
 
 from ..errors import UserError
 from ..runs.trained_on import data_of_run
-from ..settings import Count, DataSettings, Settings
+from ..settings import Count, DataSettings
 from .common import Device, RunName, ShownBands
+from .options import CommandOptions
 
 _log = logging.getLogger("vaegan")
 
 
-class ServerOptions(Settings):
+class ServerOptions(CommandOptions):
     """Options of the commands that start a server."""
 
     host: str = "127.0.0.1"
@@ -80,7 +81,6 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
 
 def _data(options: ServerOptions, run: str) -> DataSettings:
     """Return where a run's images are: as its settings say, except what the options change."""
-    own = data_of_run(run)
     default = DataSettings(source="")
-    changed = {name: getattr(options.data, name) for name in DataSettings.model_fields}
-    return own.model_copy(update={name: value for name, value in changed.items() if value != getattr(default, name)})
+    changed = {name: value for name, value in options.data if value != getattr(default, name)}
+    return data_of_run(run).model_copy(update=changed)

@@ -10,12 +10,11 @@ from ..files import check_apart
 from ..recipes import DEFAULT, RECIPES, config_for
 from ..runs.initial import check_named, configured
 from ..runs.trained_on import located
-from ..settings import Settings
 from ..settings_io import load_yaml
-from .options import Arg
+from .options import Arg, CommandOptions
 
 
-class Options(Settings):
+class Options(CommandOptions):
     """Train a model; run the same command to resume.
 
     Defaults come from the recipe: try `vaegan train mnist-conv --help`. A flag without a value means True. Ctrl-C and
@@ -32,19 +31,19 @@ class Options(Settings):
     """Start over: remove an existing run."""
     settings: Annotated[Config, Arg(inline=True)] = RECIPES[DEFAULT].config
 
-
-def defaults(explicit: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the recipe or the file, with those on the command line applied."""
-    recipe, file = explicit.get("recipe"), explicit.get("config")
-    if recipe and file:
-        raise UserError(f"both recipe {recipe} and --config {file} are given; name one of them")
-    config = load_yaml(file) if file else config_for(recipe or DEFAULT)
-    if file:  # of a run, whose relative paths were meant where it was trained
-        config = config.model_copy(update={"data": located(config.data, Path(file).parent)})
-    prefix = "settings."
-    named = {name.removeprefix(prefix): value for name, value in explicit.items() if name.startswith(prefix)}
-    out = explicit.get("out") or Path("runs") / config.recipe
-    return {"settings": configured(config, named, out, overwrite=explicit.get("overwrite", False))}
+    @classmethod
+    def defaults(cls, explicit: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of the recipe or the file, with those on the command line applied."""
+        recipe, file = explicit.get("recipe"), explicit.get("config")
+        if recipe and file:
+            raise UserError(f"both recipe {recipe} and --config {file} are given; name one of them")
+        config = load_yaml(file) if file else config_for(recipe or DEFAULT)
+        if file:  # of a run, whose relative paths were meant where it was trained
+            config = config.model_copy(update={"data": located(config.data, Path(file).parent)})
+        prefix = "settings."
+        named = {name.removeprefix(prefix): value for name, value in explicit.items() if name.startswith(prefix)}
+        out = explicit.get("out") or Path("runs") / config.recipe
+        return {"settings": configured(config, named, out, overwrite=explicit.get("overwrite", False))}
 
 
 def run(options: Options) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from ..errors import UserError
 from ..settings import KINDS, Count, PositiveFloat, Steps
-from .common import DataPictureOptions, open_run, output_of, run_defaults, write_and_say
+from .common import DataPictureOptions, open_run, output_of, write_and_say
 
 _log = logging.getLogger("vaegan")
 
@@ -27,9 +27,6 @@ class Options(DataPictureOptions):
     """Where the other dimensions are held: at the code of an image chosen by the seed, or at 0."""
     images: Count = 2000
     """Images, at most, over which the KL is averaged."""
-
-
-defaults = run_defaults
 
 
 def run(options: Options) -> None:

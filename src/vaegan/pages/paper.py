@@ -9,7 +9,7 @@ from ..files import write_json, write_text
 from ..metrics.figures import Figures, info_of
 from ..reproducing import paper_images
 from ..reproducing.measurements import MAIN_SIMILARITIES, PIXEL_FIGURES, SIMILARITIES
-from ..reproducing.paper_images import Named
+from ..reproducing.paper_images import Named, plain_name
 from ..reproducing.plan import TITLES, seeds_of
 from ..reproducing.results import Results
 from .comparison_tables import cell_of, cell_text, cells_of, markdown_table
@@ -88,7 +88,7 @@ def _attribute_vectors(results: Results, images: ImageSet) -> Section:
     for group in _chunks(names):
         rows = paper_images.with_vectors(model, faces, vectors.only(group).vectors)
         alts = [f"Held-out image {i + 1}, its reconstruction, and with: {', '.join(group)}" for i in range(len(rows))]
-        columns = ["original", "recon\N{SOFT HYPHEN}struction", *(f"+ {_words(name)}" for name in group)]
+        columns = ["original", "recon\N{SOFT HYPHEN}struction", *(f"+ {plain_name(name)}" for name in group)]
         blocks.append(strips(rows, "", alts, columns=columns))
     text = (
         f"Unconditional {VAEGAN}: the mean code of training images with an attribute, minus the mean code of those "
@@ -114,7 +114,7 @@ def _conditional_sections(results: Results) -> Iterator[Section]:
         for group in _chunks(paper_images.attributes_to_show(results.data.train)):
             varied = paper_images.single_attributes(models[VAEGAN], some_images, group, seed)
             alts = [f"Image {side} in: {', '.join(group)}" for side in sides]
-            blocks.append(strips(varied, "", alts, sides, columns=[_words(name) for name in group]))
+            blocks.append(strips(varied, "", alts, sides, columns=[plain_name(name) for name in group]))
         blocks.append(Note(f"{VAEGAN} with one attribute low, then high; code and all other attributes stay the same."))
     yield Section("Samples by attributes", blocks, "Attribute-conditional models (section 4.2), first seed.")
     yield _table2_section(results)
@@ -183,10 +183,6 @@ def _chunks(names: Sequence[str]) -> list[Sequence[str]]:
     num = -(-len(names) // _MAX_COLUMNS)
     size = -(-len(names) // max(1, num))
     return [names[start : start + size] for start in range(0, len(names), size)]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").lower()
 
 
 def _runs(results: Results) -> Section:

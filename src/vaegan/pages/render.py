@@ -7,7 +7,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -39,8 +38,6 @@ PICTURE_LIMIT = 500_000
 STRIPS_LIMIT = 1_500_000
 """Characters of all rows of strips together."""
 _QUALITY = 88
-
-_Item = TypeVar("_Item")
 
 
 def data_uri(image: Image.Image, limit: int) -> str:

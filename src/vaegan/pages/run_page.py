@@ -23,7 +23,7 @@ from ..views.reconstructions import reconstructions
 from ..views.samples import samples
 from ..views.traversals import traversals
 from ..views.view import View
-from .content import Block, Facts, Note, Section
+from .content import Block, Facts, Note, Section, Strips
 from .render import picture, render_page, strips
 from .run_sections import (
     as_text,
@@ -136,32 +136,25 @@ def model_sections(subject: Subject) -> Iterator[Section]:
             yield Section(title, [Note(_sentence(str(error)))], "", is_half)
 
 
-def view_block(view: View, alts: Sequence[str] = (), lines: int = 1) -> Block:
-    """Return a view as a block: a sequence as one picture, else a strip for each row, broken into so many lines."""
-    if view.is_sequence:
-        return picture(view.picture(), alts[0] if alts else view.caption, view.caption)
-    alts = alts or [f"Row of images: {name}" for name in view.rows]
-    return strips(view.pictures, view.caption, alts, view.rows, view.columns, lines)
+def strips_of(view: View, alts: Sequence[str]) -> Strips:
+    """Return a view as a block, a strip for each row with its description."""
+    return strips(view.pictures, view.caption, alts, view.rows, view.columns)
 
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-def _with_caption(view: View, caption: str) -> View:
-    return replace(view, caption=caption, per_row=view.per_row or PER_ROW)
-
-
 def _reconstructions(subject: Subject) -> list[Block]:
     view = reconstructions(subject.run, subject.images.some(NUM_PAIRS, subject.seed))
     caption = view.caption.replace("images", f"{subject.whose} images", 1)
     alt = f"Rows of {subject.whose} images above rows of their reconstructions"
-    return [view_block(_with_caption(view, caption), [alt])]
+    return [picture(replace(view, per_row=PER_ROW).picture(), alt, caption)]
 
 
 def _samples(subject: Subject) -> list[Block]:
     view = samples(subject.run, NUM_SAMPLES, subject.seed)
-    return [view_block(view, [f"A grid of {NUM_SAMPLES} samples"])]
+    return [picture(view.picture(), f"A grid of {NUM_SAMPLES} samples", view.caption)]
 
 
 def _paths(subject: Subject) -> list[Block]:
@@ -171,21 +164,22 @@ def _paths(subject: Subject) -> list[Block]:
         view = random_paths(run, 2 * NUM_PATHS, NUM_STEPS, seed=subject.seed)
     else:
         view = image_paths(run, subject.images.some(2 * NUM_PATHS, subject.seed), NUM_STEPS)
-    return [view_block(view, [f"Images along path {row + 1}" for row in range(len(view.images))])]
+    return [strips_of(view, [f"Images along path {row + 1}" for row in range(len(view.images))])]
 
 
 def _traversals(subject: Subject) -> list[Block]:
     start = subject.images.some(1, subject.seed)
     view = traversals(subject.run, subject.images, NUM_DIMENSIONS, NUM_VALUES, REACH, start)
     alts = [f"Images as dimension {name.partition(',')[0][1:]} grows" for name in view.rows]
-    return [Facts(view.facts), view_block(view, alts)]
+    return [Facts(view.facts), strips_of(view, alts)]
 
 
 def _attributes(subject: Subject) -> list[Block]:
     images, train = subject.images, subject.run.images("train", subject.num, subject.seed)
     vectors = vectors_of(subject.run, train, separating_attributes(train, FEWEST, NUM_ATTRIBUTES))
     view = attribute_edits(subject.run, images.some(NUM_FACES, subject.seed), vectors, (1.0,)).transposed()
-    return [view_block(_with_caption(view, view.caption.replace("Each row", "Each column")))]
+    caption = view.caption.replace("Each row", "Each column")
+    return [strips_of(replace(view, caption=caption), [f"Row of images: {name}" for name in view.rows])]
 
 
 def _clusters(subject: Subject) -> list[Block]:
@@ -200,7 +194,7 @@ def _clusters(subject: Subject) -> list[Block]:
     by = groupings(images, clusters, [str(cluster) for cluster in range(k)])
     about = "The same codes projected to their two principal components, one dot per image."
     alt = f"Map of {len(mu)} codes on the plane of their two principal components"
-    gallery = view_block(_with_caption(view, caption), [f"Images of cluster {name}" for name in view.rows])
+    gallery = strips_of(replace(view, caption=caption), [f"Images of cluster {name}" for name in view.rows])
     return [*([Facts(scores)] if scores else []), gallery, scatter_block(points, by, about, alt)]
 
 

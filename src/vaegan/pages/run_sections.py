@@ -18,7 +18,7 @@ from ..progress import duration
 from ..recipes import RECIPES
 from ..report.animation import evenly, numbered_pictures, read_picture
 from ..report.chart import Line, draw_chart
-from ..report.curves import Lines, collect_lines, loss_charts, phase_marks, rate_chart, score_chart
+from ..report.curves import Lines, collect_lines, line_of, loss_charts, phase_marks, rate_chart, score_chart
 from ..settings import PARTS
 from .content import Block, Facts, Fold, Note, Section, Table
 from .render import data_uri
@@ -77,9 +77,8 @@ TEXT = (
 _MOVING = " The feature loss (llike) may rise while images get better, because the features move."
 
 
-def losses_section(records: Iterable[Mapping[str, Any]]) -> Section:
+def losses_section(records: Sequence[Mapping[str, Any]]) -> Section:
     """Return a chart for each network, one of learning rates that change, and a table of the latest values."""
-    records = list(records)
     charts = loss_charts(records)
     if not charts:
         return Section("Losses", [Note("No losses recorded yet.")])
@@ -270,8 +269,7 @@ def speeds(records: Sequence[Mapping[str, Any]]) -> Line | None:
         for record in records
         if isinstance(record.get("images"), int) and (record.get("images_per_second") or 0) > 0
     }
-    images = sorted(speed_at)
-    return (np.array(images, float), np.array([speed_at[i] for i in images], float)) if speed_at else None
+    return line_of(speed_at) if speed_at else None
 
 
 def window_seconds(line: Line) -> NDArray[np.float64]:

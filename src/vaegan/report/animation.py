@@ -16,19 +16,19 @@ from PIL import Image
 from ..files import written_beside
 from .grid import to_image
 
+MILLISECONDS = 120
+"""Of each frame but the last."""
 _Item = TypeVar("_Item")
 
 
-def write_gif(
-    path: Path, frames: Iterable[NDArray[np.uint8]], seconds_per_frame: float = 0.12, last_seconds: float = 1.0
-) -> None:
+def write_gif(path: Path, frames: Iterable[NDArray[np.uint8]], last_milliseconds: int = 1000) -> None:
     """Write frames uint8 `(H, W, 1 or 3)`, all of one size, as an animation that loops forever.
 
-    Times are in hundredths of a second, as in GIF. Equal consecutive frames are stored once, with their times added.
-    Raises UserError if the file cannot be written.
+    Times are multiples of 10 ms, as in GIF. Equal consecutive frames are stored once, with their times added. Raises
+    UserError if the file cannot be written.
     """
     images = [_paletted(frame) for frame in frames]
-    durations = [round(100 * seconds_per_frame) * 10] * (len(images) - 1) + [round(100 * last_seconds) * 10]
+    durations = [MILLISECONDS] * (len(images) - 1) + [last_milliseconds]
     with written_beside(path) as beside:
         images[0].save(
             beside, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False
@@ -45,7 +45,7 @@ def write_animation(path: Path, pictures: Sequence[Path], max_frames: int = 100)
     if not whole:
         return 0
     frames = [frame for frame in whole if frame.shape == whole[-1].shape]
-    write_gif(path, frames, last_seconds=1.5)
+    write_gif(path, frames, 1500)
     return len(frames)
 
 

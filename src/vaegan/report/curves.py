@@ -15,9 +15,8 @@ Lines = dict[str, dict[str, dict[str, Line]]]
 SCORES = {"frechet_samples": "samples", "frechet_reconstructions": "reconstructions", "score": "sum"}
 
 
-def loss_charts(records: Iterable[Mapping[str, Any]]) -> list[Chart]:
+def loss_charts(records: Sequence[Mapping[str, Any]]) -> list[Chart]:
     """Return a chart of the losses of each network; held-out losses are dashed, in the colour of the training loss."""
-    records = list(records)
     lines, marks = collect_lines(records), phase_marks(records)
     charts = (
         draw_chart(part, f"Losses of the {part}, in nats per image.", _of_part(lines[part]), marks)
@@ -27,22 +26,21 @@ def loss_charts(records: Iterable[Mapping[str, Any]]) -> list[Chart]:
     return [chart for chart in charts if chart]
 
 
-def score_chart(records: Iterable[Mapping[str, Any]]) -> Chart | None:
+def score_chart(records: Sequence[Mapping[str, Any]]) -> Chart | None:
     """Return a chart of the scores of snapshots; None if there are none."""
-    records = list(records)
-    lines = [(name, colour, False, line) for colour, (name, line) in enumerate(collect_scores(records).items())]
+    scores = _collect(records, "scores")
+    lines = [(SCORES.get(name, name), i, False, line_of(points)) for i, (name, points) in enumerate(scores.items())]
     return draw_chart("score", "Fréchet distance to held-out images.", lines, phase_marks(records))
 
 
-def rate_chart(records: Iterable[Mapping[str, Any]]) -> Chart | None:
+def rate_chart(records: Sequence[Mapping[str, Any]]) -> Chart | None:
     """Return a chart of the learning rates, one line for networks with equal rates; None if they never change."""
-    records = list(records)
     names: dict[tuple[tuple[int, float], ...], list[str]] = {}
     for part, points in _collect(records, "lr").items():
         names.setdefault(tuple(sorted(points.items())), []).append(part)
     if all(len({rate for _, rate in points}) == 1 for points in names):
         return None
-    lines = [(", ".join(parts), i, False, _line(dict(points))) for i, (points, parts) in enumerate(names.items())]
+    lines = [(", ".join(parts), i, False, line_of(dict(points))) for i, (points, parts) in enumerate(names.items())]
     caption = "Learning rate of each network."
     return draw_chart("learning rate", caption, lines, phase_marks(records), from_zero=True, is_exact=True)
 
@@ -70,14 +68,12 @@ def draw_losses(records: Iterable[Mapping[str, Any]], path: Path) -> None:
     in nats per image; those of snapshots may have "scores" by name, which get a panel too. All else is ignored. Of
     several records with the same number of images, as a resumed run may leave them, the last one counts.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     records = list(records)
     charts: Sequence[Chart] = [chart for chart in (*loss_charts(records), score_chart(records)) if chart]
     num_panels = max(1, len(charts))
     figure = Figure(figsize=(5.6 * num_panels, 4.2), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, num_panels, squeeze=False)[0]
     for chart, axes in zip(charts, panels, strict=False):
         _draw(axes, chart)
@@ -125,14 +121,9 @@ def collect_lines(records: Iterable[Mapping[str, Any]]) -> Lines:
                     of_loss = points.setdefault(part, {}).setdefault(name, {})
                     of_loss.setdefault(record.get("split", "train"), {})[images] = float(value)
     return {
-        part: {name: {split: _line(line) for split, line in splits.items()} for name, splits in names.items()}
+        part: {name: {split: line_of(line) for split, line in splits.items()} for name, splits in names.items()}
         for part, names in points.items()
     }
-
-
-def collect_scores(records: Iterable[Mapping[str, Any]]) -> dict[str, Line]:
-    """Sort scores of snapshots into ``lines[name] = (images, values)``, by images; by the names that readers see."""
-    return {SCORES.get(name, name): _line(line) for name, line in _collect(records, "scores").items()}
 
 
 def _collect(records: Iterable[Mapping[str, Any]], key: str) -> dict[str, dict[int, float]]:
@@ -146,6 +137,7 @@ def _collect(records: Iterable[Mapping[str, Any]], key: str) -> dict[str, dict[i
     return points
 
 
-def _line(points: Mapping[int, float]) -> Line:
+def line_of(points: Mapping[int, float]) -> Line:
+    """Return values by images seen as a line, ordered by images."""
     images = sorted(points)
     return np.array(images, dtype=float), np.array([points[i] for i in images], dtype=float)

@@ -75,11 +75,9 @@ def _paths(spots: NDArray[Any], groups: NDArray[np.int64]) -> list[tuple[int, st
 
 def draw_scatter(points: NDArray[np.floating[Any]], groupings: Sequence[Grouping], path: Path) -> None:
     """Draw points `(N, 2)` as a PNG with a panel for each grouping; more than 20 groups get no legend."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4 * len(groupings), 5.6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
     order = _order(len(points))
     size = float(np.clip(40_000 / max(len(points), 1), 2.0, 30.0))  # area of a point in square typographic points
     for axes, grouping in zip(figure.subplots(1, len(groupings), squeeze=False)[0], groupings, strict=True):

@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data.conditions import find_thresholds, has_attribute
 from ..data.dataset import ImageSet
 from ..latent.attribute_vectors import AttributeVectors, find_vectors
 from ..latent.encoding import encode_images
 from ..models import Model
-from ..pixels import to_uint8, to_unit
+from ..pixels import to_uint8
 from ..report.grid import Bytes
 from ..views.attribute_edits import attribute_values
 
@@ -39,19 +37,18 @@ def samples(models: Mapping[str, Model], num: int, seed: int) -> Named:
 
 def reconstructions(models: Mapping[str, Model], images: ImageSet) -> Named:
     """Return reconstructions of each model that has an encoder."""
-    x = _unit(images.images)
+    x = images.unit()
     return {name: to_uint8(model.reconstruct(x)) for name, model in models.items() if model.encoder is not None}
 
 
 def attributes_to_show(images: ImageSet) -> list[str]:
     """Return names of attributes to show: the paper's first, then others, those of two values first."""
     assert images.attributes is not None
-    values = torch.from_numpy(np.array(images.attributes))
-    sides = has_attribute(values, find_thresholds(values))
-    varying = [name for name, side in zip(images.attribute_names, sides.unbind(1), strict=True) if _differs(side)]
-    of_paper = {_plain(name) for name in OF_PAPER}
-    two = {name for name in varying if len(_values(images, name)) == 2}
-    return sorted(varying, key=lambda name: (_plain(name) not in of_paper, name not in two))[:MAX_ATTRIBUTES]
+    columns = zip(images.attribute_names, images.attributes.T, strict=True)
+    num_values = {name: len(np.unique(column[~np.isnan(column)])) for name, column in columns}
+    varying = [name for name, num in num_values.items() if num > 1]
+    of_paper = {plain_name(name) for name in OF_PAPER}
+    return sorted(varying, key=lambda name: (plain_name(name) not in of_paper, num_values[name] != 2))[:MAX_ATTRIBUTES]
 
 
 def vectors_of(model: Model, images: ImageSet, names: Sequence[str], seed: int, batch_size: int) -> AttributeVectors:
@@ -63,7 +60,7 @@ def vectors_of(model: Model, images: ImageSet, names: Sequence[str], seed: int, 
 
 def with_vectors(model: Model, images: ImageSet, vectors: Tensor) -> Bytes:
     """Return `(R, 2 + A, H, W, C)`: each of R images, its reconstruction, and this with each of vectors `(A, Z)`."""
-    z = model.encode(_unit(images.images))
+    z = model.encode(images.unit())
     codes = torch.cat([z[:, None], z[:, None] + vectors.to(z)], dim=1)
     made = to_uint8(model.decode(codes.flatten(0, 1))).reshape(*codes.shape[:2], *images.images.shape[1:])
     return np.concatenate([images.images[:, None], made], axis=1)
@@ -98,18 +95,6 @@ def single_attributes(model: Model, images: ImageSet, names: Sequence[str], seed
     return made.reshape(2 * len(images), len(names), *made.shape[1:])
 
 
-def _unit(images: NDArray[np.uint8]) -> Tensor:
-    return to_unit(torch.from_numpy(np.array(images)))
-
-
-def _values(images: ImageSet, name: str) -> set[float]:
-    column = attribute_values(images, [name])
-    return set(column[~column.isnan()].tolist())
-
-
-def _differs(side: Tensor) -> bool:
-    return bool((side == 0).any() and (side == 1).any())
-
-
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return the name of an attribute as words."""
     return name.replace("_", " ").lower()

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
@@ -24,7 +24,7 @@ from ..evaluation.reference import open_real_images, priors_of
 from ..kinds import ended_in_pretraining
 from ..metrics.extractors.features import FeatureExtractor
 from ..settings import KINDS, DataSettings
-from ..settings_io import load_yaml
+from ..settings_io import load_yaml, setting_names, value_at
 from ..training.profiling import cost_of
 from ..training.resuming import MAY_CHANGE, OF_PLATEAUS
 from .locate import PUBLISHED
@@ -236,17 +236,10 @@ def group_by_seed(runs: Sequence[tuple[Config | None, Stage]]) -> list[list[int]
 def _relevant_settings(config: Config) -> dict[str, Any]:
     """Return what makes the model, name by name; in place of a run that it builds on, the settings of that one."""
     irrelevant = _IRRELEVANT - (OF_PLATEAUS if config.optim.schedule == "plateau" else set())
-    settings = {name: value for name, value in _flat(config.model_dump(mode="json")) if name not in irrelevant}
+    values = config.model_dump(mode="json")
+    settings = {name: value_at(values, name) for name in setting_names() if name not in irrelevant}
     metric = Path(config.loss.metric) / SETTINGS if config.loss.metric else None
     if metric is not None and metric.is_file():
         with contextlib.suppress(UserError):  # if it cannot be read any more, its name must do
             settings["loss.metric"] = _relevant_settings(load_yaml(metric))
     return settings
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

@@ -122,11 +122,11 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
             raise UserError(f"--init-from {start} {why}; {remedy}")
         yield f"{part}: new weights; {start} {why}"
     if config.is_frozen("encoder"):
-        model.info |= {name: source.info[name] for name in _OF_CODES if name in source.info}
+        model.info |= facts_of_codes(source)
 
 
 def facts_of_codes(model: "Model") -> dict[str, Any]:
-    """Return what `start_from` has taken over besides weights."""
+    """Return the facts about a model's codes, which `start_from` takes over besides weights."""
     return {name: model.info[name] for name in _OF_CODES if name in model.info}
 
 

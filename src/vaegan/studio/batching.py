@@ -41,7 +41,6 @@ class Batcher:
 
     def __init__(self, max_rows: int = 64, max_waiting: int = 256, joint: bool = True) -> None:
         self.max_rows, self.max_waiting, self.joint = max_rows, max_waiting, joint
-        self.passes = 0
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._open = True
@@ -70,7 +69,6 @@ class Batcher:
 
     def _work(self) -> None:
         while group := self._next():
-            self.passes += 1
             self._answer(group)
             del group  # frees the results before the next request arrives
 

@@ -18,28 +18,26 @@ def num_ends(num: int, steps: int, *, is_square: bool = False) -> int:
 def image_paths(
     run: OpenedRun, images: ImageSet, steps: int, method: PathMethod = "linear", *, is_square: bool = False
 ) -> View:
-    """Return paths between the codes of images, see `paths`."""
+    """Return paths between the codes of images, see `_paths`."""
     z, c = run.encode(images)[0], run.model().condition_of(images)
-    return paths(run, z, c, steps, method, between="codes of images", is_square=is_square)
+    return _paths(run, z, c, steps, method, "codes of images", is_square=is_square)
 
 
-def random_paths(
-    run: OpenedRun, num: int, steps: int, method: PathMethod = "linear", seed: int = 0, *, is_square: bool = False
-) -> View:
-    """Return paths between ``num`` codes drawn from the prior, see `paths`."""
+def random_paths(run: OpenedRun, num: int, steps: int, method: PathMethod = "linear", seed: int = 0) -> View:
+    """Return paths between ``num`` codes drawn from the prior, see `_paths`."""
     model = run.model()
     z, c = model.sample_codes(num, seed), model.condition_in_turn(num)
-    return paths(run, z, c, steps, method, between="codes drawn from the prior", is_square=is_square)
+    return _paths(run, z, c, steps, method, "codes drawn from the prior", is_square=False)
 
 
-def paths(
+def _paths(
     run: OpenedRun,
     ends: Tensor,
     c: Tensor | None,
     steps: int,
-    method: PathMethod = "linear",
+    method: PathMethod,
+    between: str,
     *,
-    between: str = "two codes",
     is_square: bool = False,
 ) -> View:
     """Return a path in each row, `(N, T, H, W, C)`: the first half of the ends is joined to the second.

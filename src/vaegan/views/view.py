@@ -41,7 +41,7 @@ class View:
         """The originals likewise."""
         return None if self.originals is None else self.shown(self.originals)
 
-    def frames(self, scale: int | None = None) -> Iterator[Bytes]:
+    def frames(self) -> Iterator[Bytes]:
         """Yield the pictures of an animation: of a sequence an image each, else a column each with all rows."""
 
         def in_steps(images: Bytes) -> Bytes:
@@ -52,7 +52,7 @@ class View:
         steps = list(range(len(images)))
         for step in steps + (steps[-2:0:-1] if self.plays_back else []):
             above = None if originals is None else originals[step]
-            yield grid(images[step], self.per_row, scale=scale, originals=above)
+            yield grid(images[step], self.per_row, originals=above)
 
     def transposed(self) -> "View":
         """Return the same pictures with rows and columns exchanged."""
@@ -66,12 +66,12 @@ class View:
             names=None,
         )
 
-    def picture(self, scale: int | None = None) -> Bytes:
-        """Return all images as one picture, uint8 `(H', W', C)`, with names at its edge; enlarged by ``scale``."""
+    def picture(self) -> Bytes:
+        """Return all images as one picture, uint8 `(H', W', C)`, with names at its edge."""
         images, originals = self.pictures, self.original_pictures
         if self.rows or self.columns:
-            return sheet(images, self.columns, self.rows, scale=scale)
+            return sheet(images, self.columns, self.rows)
         flat = images.reshape(-1, *images.shape[2:])
         per_row = self.per_row if self.is_sequence else images.shape[1]
         originals = None if originals is None else originals.reshape(flat.shape)
-        return grid(flat, per_row, scale=scale, originals=originals)
+        return grid(flat, per_row, originals=originals)

@@ -50,23 +50,15 @@ def check_output(out: str | Path, overwrite: bool = False) -> None:
         check_free(out, overwrite)
 
 
-def write_view(
-    out: str | Path,
-    view: View,
-    *,
-    overwrite: bool = False,
-    scale: int | None = None,
-    seconds_per_frame: float = 0.12,
-    last_seconds: float = 1.0,
-) -> None:
+def write_view(out: str | Path, view: View, *, overwrite: bool = False) -> None:
     """Write a view in the form that the ending of `out` names; raises UserError as `check_output` does."""
     out = Path(out)
     check_output(out, overwrite)
     ending = "" if _is_folder(out) else out.suffix.lower()
     if ending == ".png":
-        write_picture(out, view.picture(scale))
+        write_picture(out, view.picture())
     elif ending == ".gif":
-        write_gif(out, view.frames(scale), seconds_per_frame, last_seconds)
+        write_gif(out, view.frames())
     elif ending == ".npz":
         _write_npz(out, view)
     else:

@@ -93,8 +93,7 @@ async function comparedImage(one, picture) {
 }
 
 async function anotherImage() {
-  const { indices } = await fetchJson(`${here()}/examples`, { num: 1, seed: Math.floor(Math.random() * 2 ** 31) });
-  set("source", `test:${indices[0]}`);
+  set("source", `test:${await randomExample()}`);
   set("attributes", "");
   set("dimensions", "");
   await showCompare();

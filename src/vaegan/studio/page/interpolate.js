@@ -25,7 +25,9 @@ async function readCorners() {
   }
 }
 
-const randomCode = async () => (await fetchJson(`${here()}/samples`, { num: 1, seed: Math.floor(Math.random() * 2 ** 31) })).codes[0];
+const randomOne = () => ({ num: 1, seed: Math.floor(Math.random() * 2 ** 31) });
+const randomCode = async () => (await fetchJson(`${here()}/samples`, randomOne())).codes[0];
+const randomExample = async () => (await fetchJson(`${here()}/examples`, randomOne())).indices[0];
 
 /* Codes of samples; of a model without a prior, those of images or the one in Image. */
 async function firstCorners() {
@@ -62,8 +64,7 @@ function cornerRow(index, uri) {
     make("div", {}, make("strong", {}, name),
       model.default_prior ? button("Sample", async () => setCorner(index, await randomCode())) : null,
       model.data && hasEncoder() ? button("Example", async () => {
-        const { indices } = await fetchJson(`${here()}/examples`, { num: 1, seed: Math.floor(Math.random() * 2 ** 31) });
-        setCorner(index, (await fetchJson(`${here()}/examples/${indices[0]}`)).code);
+        setCorner(index, (await fetchJson(`${here()}/examples/${await randomExample()}`)).code);
       }) : null,
       hasEncoder() ? button("File", () => {
         $("corner-file").dataset.corner = index;

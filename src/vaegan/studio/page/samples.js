@@ -2,14 +2,12 @@
 
 /* The Samples view. */
 
-function samplesQuery(name = model.name) {
+function samplesQuery() {
   const values = query({ num: get("num"), seed: get("seed") });
-  if (name === model.name) {
-    const label = get("label") || condition()?.label;
-    if (get("prior") && !(get("label") && !isByLabel(get("prior")))) values.set("prior", get("prior"));
-    if (label) values.set("label", label);
-    for (const [attribute, value] of Object.entries(condition()?.attributes ?? {})) values.append("attribute", `${attribute}=${value}`);
-  }
+  const label = get("label") || condition()?.label;
+  if (get("prior") && (!get("label") || isByLabel(get("prior")))) values.set("prior", get("prior"));
+  if (label) values.set("label", label);
+  for (const [attribute, value] of Object.entries(condition()?.attributes ?? {})) values.append("attribute", `${attribute}=${value}`);
   return values;
 }
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from ...errors import UserError
 from ...latent.clustering import ALGORITHMS, default_k
 from ...models import Model
+from ...runs.opened import number_of_parameters
 from ..registry import Registry, Served
 from ..served_model import ServedModel
 
@@ -43,7 +44,7 @@ def _description(served: ServedModel) -> dict[str, Any]:
         "kind": model.kind,
         "image": {"channels": channels, "height": height, "width": width},
         "latent_dim": model.latent_dim,
-        "parts": {name: sum(p.numel() for p in part.parameters()) for name, part in model.parts.items()},
+        "parts": number_of_parameters(model),
         "priors": priors,
         "default_prior": model.default_prior if model.prior_names else None,
         "labels": _labels(model),

@@ -98,6 +98,7 @@ class RunProgress:
             curves = [curve for split in ("train", "test") for curve in _curves(self._records[split], split)]
             charts = [*loss_charts([*train, *test]), rate_chart(train), score_chart(test)]
         newest = train[-1] if train else {}
+        checked = next((record for record in reversed(test) if "health" in record), {})
         return {
             "state": self._state(),
             "images": last,
@@ -107,8 +108,8 @@ class RunProgress:
             "curves": curves,
             "charts": [chart.as_json() for chart in charts if chart],
             "phase": PHASES[newest["phase"]].title if str(newest.get("phase")) in PHASES else None,
-            "not_checked": next((r.get("not_checked", {}) for r in reversed(test) if "health" in r), {}),
-            "health": next((r["health"] for r in reversed(test) if "health" in r), []),
+            "not_checked": checked.get("not_checked", {}),
+            "health": checked.get("health", []),
             "snapshots": {kind: [int(path.stem) for path in self.pictures(kind)] for kind in KINDS},
         }
 
