@@ -180,9 +180,8 @@ def features_of(extractor: FeatureExtractor, batches: Iterable[Tensor]) -> Tenso
 class Reference:
     """Features `(N, D)` of real images, and what is computed of them once for many comparisons."""
 
-    def __init__(self, features: Tensor, k: int = 5) -> None:
+    def __init__(self, features: Tensor) -> None:
         self.features = features
-        self.k = k
 
     @cached_property
     def moments(self) -> Moments:
@@ -192,17 +191,14 @@ class Reference:
     @cached_property
     def manifold(self) -> Manifold:
         """Balls around the images."""
-        return Manifold.of(self.features, self.k)
+        return Manifold.of(self.features)
 
 
 def distribution_figures(features: Tensor, reference: Reference, *, seed: int = 0) -> Figures:
     """Return Fréchet and kernel distance, precision, recall, density and coverage of features `(M, D)` of images."""
-    sides = overlap(reference.manifold, Manifold.of(features, reference.k))
+    shares = vars(overlap(reference.manifold, Manifold.of(features)))
     return {
         "frechet_distance": frechet_interval(features, reference.moments, seed=seed),
         "kernel_distance": kernel_distance(features, reference.features, seed=seed),
-        "precision": bootstrap_mean(sides.precision, seed=seed),
-        "recall": bootstrap_mean(sides.recall, seed=seed),
-        "density": bootstrap_mean(sides.density, seed=seed),
-        "coverage": bootstrap_mean(sides.coverage, seed=seed),
+        **{name: bootstrap_mean(values, seed=seed) for name, values in shares.items()},
     }
