@@ -18,6 +18,7 @@ from torch import Tensor
 from ...data.conditions import find_thresholds, has_attribute
 from ...data.dataset import ImageData, ImageSet
 from ...errors import UserError
+from ...files import short_hash
 from .classifier import NUM_FEATURES, Classifier, attribute_loss, attribute_weights, fit, saved_or_trained
 
 log = logging.getLogger("vaegan")
@@ -160,7 +161,7 @@ def open_learned(
     """
     task = TASKS[name](data.train)
     what = repr((_VERSION, name, data.fingerprint, task.digest, seed))
-    path = folder / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
+    path = folder / f"{name}-{short_hash(what)}.safetensors"
 
     def train() -> Classifier:
         total = len(data.train)
