@@ -1,7 +1,6 @@
 """Device, precision and memory layout: what this machine computes fastest."""
 
 import contextlib
-import copy
 import logging
 import math
 import os
@@ -181,8 +180,3 @@ def _fastest(step: Callable[[], object], best: float = math.inf, until: float = 
         if end + shortest > until or (attempt and shortest > 1.5 * best):
             break
     return shortest
-
-
-def copies(modules: dict[str, torch.nn.Module]) -> dict[str, torch.nn.Module]:
-    """Copies of networks, for trial steps."""
-    return {name: copy.deepcopy(module) for name, module in modules.items()}
