@@ -74,6 +74,11 @@ class InferenceModel(nn.Module):
         return {name: part for name in PARTS if (part := getattr(self, name)) is not None}
 
     @property
+    def num_parameters(self) -> dict[str, int]:
+        """How many parameters each network has, by its name."""
+        return {name: sum(weight.numel() for weight in part.parameters()) for name, part in self.parts.items()}
+
+    @property
     def device(self) -> torch.device:
         """Where the model's weights are."""
         return next((tensor.device for tensor in self.parameters()), torch.device("cpu"))

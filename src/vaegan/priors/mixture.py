@@ -46,7 +46,7 @@ class Mixture(FittedPrior):
     @classmethod
     def fit(cls, codes: Tensor, held_out: Tensor, *, seed: int, on_progress: Progress) -> Self:
         """Fit more and more components, from one of full covariance, until the held-out likelihood stops growing."""
-        whitening = Gaussian.fit(codes, held_out, seed=seed, on_progress=on_progress)
+        whitening = Gaussian.of(codes)
         dim = codes.shape[1]
         block = min(dim, BLOCK)
         y = whitening.whiten(codes[: _NUMBERS // _num_monomials(dim, block)])
