@@ -7,11 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 
 from vaegan.errors import UserError
 from vaegan.training import device as device_module
-from vaegan.training.device import FORMS, autocast_for, choose_form, computes_bf16, copies, layout_of, pick_device
+from vaegan.training.device import FORMS, autocast_for, choose_form, computes_bf16, layout_of, pick_device
 
 THERE = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 ABSENT = ["tpu9", "", "cpu and more", "meta", *[name for name, there in THERE.items() if not there]]
@@ -237,14 +236,3 @@ def test_autocast_and_layout_by_their_names() -> None:
         assert (x @ w).dtype == torch.float32
     assert layout_of("channels_last") == torch.channels_last
     assert layout_of("contiguous") == torch.contiguous_format
-
-
-def test_copies_share_nothing() -> None:
-    parts: dict[str, nn.Module] = {"encoder": nn.Linear(2, 2), "decoder": nn.BatchNorm1d(2)}
-    copied = copies(parts)
-    assert list(copied) == list(parts)
-    for name, part in parts.items():
-        for key, tensor in part.state_dict().items():
-            theirs = copied[name].state_dict()[key]
-            assert torch.equal(theirs, tensor)
-            assert theirs.data_ptr() != tensor.data_ptr()

@@ -210,6 +210,17 @@ def check_folder(folder: Path, mark: str, key: str, overwrite: bool, names: Sequ
         check_free(folder, overwrite)
 
 
+def short_hash(content: str | bytes) -> str:
+    """Return 32 hexadecimal digits of the SHA-256 of a text or bytes: a name for what they determine."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:32]
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` in one piece (see `written_beside`)."""
+    with written_beside(path) as beside:
+        beside.write_bytes(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` in one piece (see `written_beside`); bytes of odd file names are escaped."""
     with written_beside(path) as beside:

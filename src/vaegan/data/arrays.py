@@ -11,6 +11,7 @@ from PIL import Image
 from ..errors import UserError, first_line, printable
 from ..files import MAX_FILE
 from .dataset import Collection, index_labels
+from .downloads import stamp
 from .image_file import ImageHeader
 from .image_types import MAX_CHANNELS, ArrayImage, Opened, depth_of
 
@@ -65,7 +66,7 @@ def list_array(path: Path) -> Collection:
         else:
             with content:
                 images, labels = _pick(content, path)
-        stat = path.stat()
+        fingerprint = stamp([path])
     except UserError:
         raise
     except Exception as error:  # damaged files make NumPy, zipfile and its decompressors raise nearly anything
@@ -73,7 +74,6 @@ def list_array(path: Path) -> Collection:
         raise UserError(f"{path}: not a readable array of images ({why}); save it with numpy.save") from error
     images = _as_rows(images, path)
     indices, label_names = (None, ()) if labels is None else _as_labels(labels, len(images), path)
-    fingerprint = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
     return collect_array(printable(path.stem), images, fingerprint, str(path), labels=indices, label_names=label_names)
 
 

@@ -4,12 +4,12 @@ All images are drawn once here, always the same way: models are measured on thes
 images again for each batch (`augment.AugmentedBatches`).
 """
 
-import hashlib
 from dataclasses import replace
 
 import numpy as np
 
 from ..errors import UserError
+from ..files import short_hash
 from ..pixels import Numbers
 from .dataset import ImageData, ImageSet
 
@@ -28,7 +28,7 @@ def binarized(data: ImageData) -> ImageData:
             f"{_MOST / 1e9:.1f}; set --data.limit, or a smaller --data.size"
         )
     train, test = (replace(side, images=_drawn(side, seed)) for seed, side in enumerate((data.train, data.test)))
-    fingerprint = hashlib.sha256(f"{data.fingerprint} binarized".encode()).hexdigest()[:32]
+    fingerprint = short_hash(f"{data.fingerprint} binarized")
     details = (*data.details, "each pixel drawn black or white")
     return replace(data, train=train, test=test, grey=data.train, fingerprint=fingerprint, details=details)
 

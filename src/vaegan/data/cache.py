@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import UserError
-from ..files import expanded, read_json, write_json
+from ..files import expanded, read_json, short_hash, write_json
 from ..pixels import BYTES, Numbers, PixelFormat
 from .dataset import Positions
 from .image_file import Target
@@ -61,7 +61,7 @@ def pixel_hash(target: Target, content: bytes = b"") -> "hashlib._Hash":
 
 def fingerprint(train: "hashlib._Hash", test: "hashlib._Hash") -> str:
     """Return one name for the content of both sides of the split."""
-    return hashlib.sha256(train.digest() + test.digest()).hexdigest()[:32]
+    return short_hash(train.digest() + test.digest())
 
 
 class ArrayFile:
@@ -83,9 +83,7 @@ class ArrayFile:
 
     def _write_header(self) -> None:
         # NumPy pads the header so that a growing first axis does not lengthen it.
-        descr = np.lib.format.dtype_to_descr(self.target.dtype)
-        header = {"descr": descr, "fortran_order": False, "shape": (len(self.positions), *self.target.shape)}
-        np.lib.format.write_array_header_1_0(self._file, header)
+        write_npy_header(self._file, (len(self.positions), *self.target.shape), self.target.dtype)
 
     def __enter__(self) -> "ArrayFile":
         return self
@@ -97,6 +95,12 @@ class ArrayFile:
                 self._write_header()
                 self._file.flush()
                 os.fsync(self._file.fileno())
+
+
+def write_npy_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Write what stands in a .npy file before the values."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def load(folder: Path) -> CacheEntry | None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import UserError
@@ -29,6 +29,30 @@ def find(root: Path, below: Sequence[str], names: Sequence[str]) -> Path | None:
     """Return the first file or folder that exists of ``names`` in the folders ``below`` the root; None if none does."""
     places = (root / folder / name for folder in below for name in names)
     return next((path for path in places if path.is_file() or path.is_dir()), None)
+
+
+def find_or_download(
+    source: str,
+    checksums: Mapping[str, str],
+    spellings: Sequence[Sequence[str]],
+    root: Path,
+    below: Sequence[str],
+    *,
+    urls: Sequence[str],
+    page: str | None = None,
+) -> list[Path]:
+    """Return the files of a source, each the first of its ``spellings`` in the folders ``below`` the root.
+
+    Those missing are downloaded under their official names, the keys of ``checksums``; errors as in `download`.
+    """
+    paths = [find(root, below, names) for names in spellings]
+    missing = [file for file, path in zip(checksums, paths, strict=True) if path is None]
+    if missing and urls:
+        log.info("downloading %s to %s", source, root)
+    return [
+        path or download(source, file, checksum, root, urls=urls, page=page, missing=missing)
+        for (file, checksum), path in zip(checksums.items(), paths, strict=True)
+    ]
 
 
 def download(

@@ -34,20 +34,18 @@ def list_hub(source: str) -> Collection:
     library = _import()
     tables = _load(library, source)
     first = next(iter(tables.values()))
-    column = _columns(first.features, library.Image)[:1]
-    if not column:
+    column = _first_column(first.features, library.Image)
+    if column is None:
         raise UserError(f"{source}: none of its columns {', '.join(first.features)} has images")
-    raw = [
-        table.select_columns(column).cast_column(column[0], library.Image(decode=False)) for table in tables.values()
-    ]
-    labels, label_names = _labels(tables, _columns(first.features, library.ClassLabel)[:1])
+    raw = [table.select_columns([column]).cast_column(column, library.Image(decode=False)) for table in tables.values()]
+    labels, label_names = _labels(tables, _first_column(first.features, library.ClassLabel))
     attributes, attribute_names = _attributes(tables, _number_columns(first.features))
     places = [(which, i) for which, table in enumerate(raw) for i in range(len(table))]
     fingerprint = " ".join([source, *(table._fingerprint for table in tables.values())])
     return Collection(
         name=source,
         where=source,
-        items=FileItems(partial(_open_row, raw, column[0]), places, fingerprint),
+        items=FileItems(partial(_open_row, raw, column), places, fingerprint),
         names=[f"{split}-{i:06}" for split, table in tables.items() for i in range(len(table))],
         split=_own_split([len(table) for table in tables.values()]),
         labels=labels,
@@ -87,8 +85,8 @@ def _own_split(lengths: Sequence[int]) -> Split | None:
     return Split(shuffle(num_train), num_train + shuffle(num_test))
 
 
-def _columns(features: Mapping[str, Any], feature_type: type) -> list[str]:
-    return [name for name, feature in features.items() if isinstance(feature, feature_type)]
+def _first_column(features: Mapping[str, Any], feature_type: type) -> str | None:
+    return next((name for name, feature in features.items() if isinstance(feature, feature_type)), None)
 
 
 def _number_columns(features: Mapping[str, Any]) -> list[str]:
@@ -101,14 +99,14 @@ def _number_columns(features: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _labels(tables: Mapping[str, Any], column: list[str]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+def _labels(tables: Mapping[str, Any], column: str | None) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Return labels and their names; none if there are none, or some images have none (-1)."""
-    if not column:
+    if column is None:
         return None, ()
-    labels = np.concatenate([np.array(table[column[0]][:], np.int64) for table in tables.values()])
+    labels = np.concatenate([np.array(table[column][:], np.int64) for table in tables.values()])
     if labels.min() < 0:
         return None, ()
-    return labels, tuple(next(iter(tables.values())).features[column[0]].names)
+    return labels, tuple(next(iter(tables.values())).features[column].names)
 
 
 def _attributes(tables: Mapping[str, Any], columns: list[str]) -> tuple[NDArray[np.float32] | None, tuple[str, ...]]:

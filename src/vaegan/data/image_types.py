@@ -155,13 +155,7 @@ def _open_tiff(file: Any) -> Opened:
             numbers: NDArray[Any] = series.asarray().transpose(y, x, *others).reshape(shape)
             return white - numbers if is_inverted else numbers
 
-        return ArrayImage(
-            read,
-            shape,
-            np.dtype(series.dtype),
-            alpha=alpha,
-            close=tiff.close,
-        )
+        return ArrayImage(read, shape, np.dtype(series.dtype), alpha=alpha, close=tiff.close)
     except BaseException:
         tiff.close()
         raise

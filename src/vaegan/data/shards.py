@@ -148,21 +148,18 @@ def _words(inside: str) -> tuple[int, Callable[[int], str]]:
 def members(shard: int, path: Path) -> list[File]:
     """List the files of a shard."""
     try:
-        stat, members = path.stat(), []
+        stat, files = path.stat(), []
         with _Headers(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
-                members.append(member)
                 if not 0 <= member.size <= stat.st_size:
                     raise tarfile.ReadError(f"a member of {member.size} bytes")
+                if member.isreg():
+                    place = (shard, member.offset_data, member.size)
+                    files.append(File(plain_name(member.name), place, f"{place} {stat.st_mtime_ns}"))
             if stat.st_size < archive.offset + tarfile.BLOCKSIZE:  # no block marks the end
                 raise tarfile.ReadError("cut short")
     except (OSError, ValueError, OverflowError, tarfile.TarError) as error:
         raise UserError(f"{path}: not a readable .tar ({error}); copy or download it again") from error
-    files = []
-    for member in members:
-        if member.isreg():
-            place = (shard, member.offset_data, member.size)
-            files.append(File(plain_name(member.name), place, f"{place} {stat.st_mtime_ns}"))
     return files
 
 

@@ -53,12 +53,13 @@ def likelihood_figures(model: Model, real: RealImages, draws: int | None = None)
     mu, logvar = _codes(model, real.images, real)
     num, seed = len(mu), real.seed
     gap = prior_gap(mu, logvar, seed=seed)
-    figures: Figures = {
-        "active_units": Figure(float(active_units(mu).sum()), num=num, seed=seed),
-        "gap_kl": Figure(gap.gaussian_kl, num=num, seed=seed),
-        "gap_sliced": Figure(gap.sliced_wasserstein, num=num, seed=seed),
-        "gap_by_chance": Figure(gap.by_chance, num=num, seed=seed),
+    numbers = {
+        "active_units": float(active_units(mu).sum()),
+        "gap_kl": gap.gaussian_kl,
+        "gap_sliced": gap.sliced_wasserstein,
+        "gap_by_chance": gap.by_chance,
     }
+    figures = {name: Figure(number, num=num, seed=seed) for name, number in numbers.items()}
     return figures if logvar is None else _bounds(model, real, mu, logvar, draws) | figures
 
 
@@ -99,15 +100,13 @@ def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor, draws: i
         pixels = bernoulli_pixels(decoder) if is_binary else gaussian_pixels(decoder, variance, cell)
         bounds.append(bound(pixels, *arguments(rows), seed=seed + start))
         beat(start + len(bounds[-1]))
-    bits = {"bits_per_dimension": bits_per_dimension(nll + kl, num_dims, cell)} if cell else {}  # floats have none
-    return {
-        "nll": bootstrap_mean(nll, seed=seed),
-        "kl": bootstrap_mean(kl, seed=seed),
-        "elbo": bootstrap_mean(-(nll + kl), seed=seed),
-        "importance_bound": bootstrap_mean(torch.cat(bounds), seed=seed),
-        **{name: bootstrap_mean(values, seed=seed) for name, values in bits.items()},
-        **({} if is_binary else {"pixel_deviation": Figure(variance**0.5, num=len(error), seed=seed)}),
-    }
+    of_images = {"nll": nll, "kl": kl, "elbo": -(nll + kl), "importance_bound": torch.cat(bounds)}
+    if cell:  # floats have none
+        of_images["bits_per_dimension"] = bits_per_dimension(nll + kl, num_dims, cell)
+    figures = {name: bootstrap_mean(values, seed=seed) for name, values in of_images.items()}
+    if not is_binary:
+        figures["pixel_deviation"] = Figure(variance**0.5, num=len(error), seed=seed)
+    return figures
 
 
 def code_figures(model: Model, real: RealImages) -> Figures:

@@ -26,7 +26,7 @@ from ..metrics.image_quality import (
     ssim,
 )
 from ..metrics.label_scores import compare_labels
-from ..metrics.memorisation import copying_score, placements
+from ..metrics.memorisation import are_nearer, copying_score, placements
 from ..models import Model
 from .reference import (
     NUM_COPIES,
@@ -37,7 +37,6 @@ from .reference import (
     features_of,
     priors_of,
     reconstructions_of,
-    samples_of,
 )
 
 Row = dict[str, Tensor]
@@ -134,9 +133,8 @@ def _memorisation(pixels: Tensor, real: RealImages) -> Figures:
     both lie alike; 'copies_score' the latter in standard deviations of chance (see `metrics.memorisation`).
     """
     distances, held_out = real.to_training(pixels), real.held_out_to_training
-    nearer = distances < held_out.double().quantile(0.05)
     return {
-        "copies_nearer": bootstrap_mean(nearer.double(), seed=real.seed),
+        "copies_nearer": bootstrap_mean(are_nearer(distances, held_out).double(), seed=real.seed),
         "copies_farther": bootstrap_mean(placements(distances.double(), held_out.double()), seed=real.seed),
         "copies_score": Figure(copying_score(distances.double(), held_out.double()), num=len(pixels), seed=real.seed),
     }
@@ -195,7 +193,6 @@ def quick_scores(
     extractor: FeatureExtractor,
     num: int,
     seed: int = 0,
-    prior: str = "normal",
     *,
     reference: Moments | None = None,
     condition: Tensor | None = None,
@@ -205,20 +202,17 @@ def quick_scores(
 ) -> dict[str, float]:
     """Return the Fréchet distances of ``num`` samples and as many reconstructions (at most) to held-out images.
 
-    They are 'frechet_samples' where the model has the prior, 'frechet_reconstructions' where it has an encoder. The
-    ``reference`` is `moments_of(images_held_out, extractor)`, to be computed once for many calls. The ``condition`` of
-    the held-out images, `(N, A)`, is that of samples too. Codes `(num, Z)` take the place of draws from the prior;
+    They are 'frechet_samples' where the model has the prior N(0, I), 'frechet_reconstructions' where it has an encoder.
+    The ``reference`` is `moments_of(images_held_out, extractor)`, to be computed once for many calls. The ``condition``
+    of the held-out images, `(N, A)`, is that of samples too. Codes `(num, Z)` take the place of draws from the prior;
     ``on_samples`` is called with the samples' features `(num, D)`.
     """
     reference = reference or moments_of(images_held_out, extractor, batch_size)
     scores = {}
-    drawn: Iterator[Tensor] | None = None
+    if codes is None and "normal" in priors_of(model):
+        codes = model.sample_codes(num, seed, "normal")
     if codes is not None:
-        drawn = decoded(model, codes, batch_size, condition)
-    elif prior in priors_of(model):
-        drawn = samples_of(model, num, seed, prior, batch_size, condition)
-    if drawn is not None:
-        features = features_of(extractor, drawn)
+        features = features_of(extractor, decoded(model, codes, batch_size, condition))
         scores["frechet_samples"] = frechet_distance(Moments(features), reference)
         on_samples(features)
     if model.encoder is not None and model.decoder is not None:

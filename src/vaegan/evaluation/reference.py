@@ -4,7 +4,6 @@ The reference is the held-out images. The other set, the real-data baseline, is 
 place of samples: no model can be expected to come nearer to the reference, so it sets the scale of a distance.
 """
 
-import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from torch import Tensor
 from ..data.cache import cache_folder
 from ..data.dataset import ImageData, ImageSet
 from ..distributed import ALONE, World
-from ..files import written_beside
+from ..files import short_hash, write_bytes
 from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.distances import Moments, frechet_interval, kernel_distance
 from ..metrics.extractors.features import FeatureExtractor, Pixels
@@ -101,7 +100,7 @@ def open_real_images(
     for name, images in (("test", data.test), ("train", data.train)):
         chosen[name] = images.some(num, seed)
         key = repr((_VERSION, data.fingerprint, name, extractor.fingerprint, len(chosen[name]), seed))
-        path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
+        path = folder / f"{short_hash(key)}.safetensors"
         features[name] = _cached_features(path, chosen[name], extractor, batch_size, world)
     other = "train" if split == "test" else "test"
     of = chosen[split], chosen[other], extractor, Reference(features[split]), features[other]
@@ -123,8 +122,7 @@ def _cached_features(
     batches = batches_of(images, batch_size, world)
     features = world.gathered({"features": extractor.features(x, batch_size=len(x))} for x in batches)["features"]
     if world.local_rank == 0:
-        with written_beside(path) as beside:
-            beside.write_bytes(safetensors.torch.save({"features": features}))
+        write_bytes(path, safetensors.torch.save({"features": features}))
     return features
 
 
@@ -180,9 +178,8 @@ def features_of(extractor: FeatureExtractor, batches: Iterable[Tensor]) -> Tenso
 class Reference:
     """Features `(N, D)` of real images, and what is computed of them once for many comparisons."""
 
-    def __init__(self, features: Tensor, k: int = 5) -> None:
+    def __init__(self, features: Tensor) -> None:
         self.features = features
-        self.k = k
 
     @cached_property
     def moments(self) -> Moments:
@@ -192,17 +189,14 @@ class Reference:
     @cached_property
     def manifold(self) -> Manifold:
         """Balls around the images."""
-        return Manifold.of(self.features, self.k)
+        return Manifold.of(self.features)
 
 
 def distribution_figures(features: Tensor, reference: Reference, *, seed: int = 0) -> Figures:
     """Return Fréchet and kernel distance, precision, recall, density and coverage of features `(M, D)` of images."""
-    sides = overlap(reference.manifold, Manifold.of(features, reference.k))
+    shares = vars(overlap(reference.manifold, Manifold.of(features)))
     return {
         "frechet_distance": frechet_interval(features, reference.moments, seed=seed),
         "kernel_distance": kernel_distance(features, reference.features, seed=seed),
-        "precision": bootstrap_mean(sides.precision, seed=seed),
-        "recall": bootstrap_mean(sides.recall, seed=seed),
-        "density": bootstrap_mean(sides.density, seed=seed),
-        "coverage": bootstrap_mean(sides.coverage, seed=seed),
+        **{name: bootstrap_mean(values, seed=seed) for name, values in shares.items()},
     }

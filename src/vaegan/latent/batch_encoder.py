@@ -63,14 +63,17 @@ class BatchEncoder:
             raise UserError(f"the batch has no column {self._column!r}{offered(self._column, batch)}; set column=NAME")
         rows = [self._prepared(row, image) for row, image in enumerate(batch[self._column])]
         images = ImageSet(np.stack(rows), (), pixels=self._model.pixels) if rows else None
-        made = {
-            name: np.empty((0, *self._model.code_shape), np.float32)
-            if images is None
-            else latents_of(self._model, images, self._scaled, self._batch_size, flip=flip).numpy()
-            for name, flip in (("latents", False), ("latents_flip", True))
-            if self._flip or not flip
-        }
-        return {name: values for name, values in batch.items() if name != self._column} | made
+        columns = {name: values for name, values in batch.items() if name != self._column}
+        columns["latents"] = self._latents(images, flip=False)
+        if self._flip:
+            columns["latents_flip"] = self._latents(images, flip=True)
+        return columns
+
+    def _latents(self, images: ImageSet | None, *, flip: bool) -> NDArray[Any]:
+        """Return the latents of images; none of None."""
+        if images is None:
+            return np.empty((0, *self._model.code_shape), np.float32)
+        return latents_of(self._model, images, self._scaled, self._batch_size, flip=flip).numpy()
 
     def _prepared(self, row: int, image: Any) -> Numbers:
         """Return the image of a row as the model takes it; UserError if it is none."""

@@ -20,7 +20,7 @@ image; the mean KL over images measures the information in a dimension, so those
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,10 +52,9 @@ def interpolate(a: Tensor, b: Tensor, num: int, method: PathMethod = "linear") -
         raise UserError(f"a path needs at least 2 codes, its two ends, not {num}")
     if a.shape != b.shape:
         raise UserError(f"a path needs equal numbers of codes at both ends, not {tuple(a.shape)} and {tuple(b.shape)}")
-    if method not in _PATHS:
-        raise UserError(f"unknown path '{method}'; available: {', '.join(_PATHS)}")
+    between = _path(method)
     t = torch.linspace(0.0, 1.0, num, dtype=a.dtype, device=a.device)[:, None, None]
-    path = _PATHS[method](a, b, t)
+    path = between(a, b, t)
     path[0], path[-1] = a, b
     return path
 
@@ -97,9 +96,7 @@ def mix(codes: Tensor, points: Tensor, method: PathMethod = "linear") -> Tensor:
     """
     if not 2 <= len(codes) <= 4:
         raise UserError(f"a path goes between 2, 3 or 4 codes, not {len(codes)}")
-    if method not in _PATHS:
-        raise UserError(f"unknown path '{method}'; available: {', '.join(_PATHS)}")
-    path = _PATHS[method]
+    path = _path(method)
     right, down = (share[:, None] for share in points.to(codes).unbind(1))
     corners = codes[:, None].expand(-1, len(points), -1).unbind(0)
     if len(codes) == 2:
@@ -128,6 +125,12 @@ def _spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 _PATHS = {"linear": _linear, "spherical": _spherical}
+
+
+def _path(method: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    if method not in _PATHS:
+        raise UserError(f"unknown path '{method}'; available: {', '.join(_PATHS)}")
+    return _PATHS[method]
 
 
 @dataclass(frozen=True)

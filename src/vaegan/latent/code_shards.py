@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.cache import write_npy_header
 from ..data.dataset import ImageSet
 from ..data.stream import StreamedData
 from ..errors import UserError
@@ -174,9 +175,7 @@ def join_npz(shards: Sequence[Path], out: Path, extra: Mapping[str, NDArray[Any]
             shape = (sum(shape[0] for shape, _ in types), *types[0][0][1:])
             dtype = np.result_type(*(dtype for _, dtype in types))  # strings of different length
             with file.open(f"{name}.npy", "w", force_zip64=True) as member:
-                descr = np.lib.format.dtype_to_descr(dtype)
-                header = {"descr": descr, "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(member, header)
+                write_npy_header(member, shape, dtype)
                 for path in shards:
                     member.write(_read(path, name).astype(dtype).tobytes())
         for name, array in extra.items():

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..errors import UserError
-from ..files import read_mapping, write_json, written_beside
+from ..files import read_mapping, write_bytes, write_json
 from ..models import Model
 from .code_shards import ImageShards, Watch, encoder_digest, scale_facts
 from .encoding import encode_images
@@ -39,6 +39,7 @@ from .shard_files import (
     MARK,
     STATISTICS_NAME,
     for_trainers,
+    has_index,
     latents_path,
     open_shards,
     record_of,
@@ -91,10 +92,9 @@ def encode_to_shards(
             tensors["labels"] = torch.from_numpy(np.array(images.labels, np.int64))
         tensors["names"] = torch.frombuffer(bytearray("\n".join(images.names).encode()), dtype=torch.uint8)
         path = latents_path(folder, number)
-        if read_mapping(folder / INDEX_NAME) != json.loads(json.dumps(index)):
+        if not has_index(folder, index):
             raise UserError(f"another command has started to write other codes into {folder}; choose another --out")
-        with written_beside(path) as beside:
-            beside.write_bytes(safetensors.torch.save(tensors, {MARK: digest}))
+        write_bytes(path, safetensors.torch.save(tensors, {MARK: digest}))
         facts = {"of": digest, "shard": number, "split": split, "images": len(images), **moments}
         write_json(path.with_suffix(".json"), facts)
     _write_statistics(folder, digest, shards.num, is_map=len(model.code_shape) > 1)
@@ -170,5 +170,4 @@ def _write_statistics(folder: Path, digest: str, num_shards: int, *, is_map: boo
     if path.is_file() and path.read_bytes() != content:
         _log.warning("%s does not match %s; remove it and run the same command again", path, STATISTICS_NAME)
     elif not path.is_file():
-        with written_beside(path) as beside:
-            beside.write_bytes(content)
+        write_bytes(path, content)

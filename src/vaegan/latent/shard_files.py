@@ -60,8 +60,13 @@ def open_shards(folder: Path, index: Mapping[str, Any], **options: Any) -> None:
     """Prepare a folder for shards: write the index, and remove the files that `check_shards` returns."""
     for path in check_shards(folder, index, **options):  # .json first: without it a shard counts as unfinished
         remove(path)
-    if read_mapping(folder / INDEX_NAME) != json.loads(json.dumps(index)):
+    if not has_index(folder, index):
         write_json(folder / INDEX_NAME, index)
+
+
+def has_index(folder: Path, index: Mapping[str, Any]) -> bool:
+    """Whether the index in a folder is this one."""
+    return read_mapping(folder / INDEX_NAME) == json.loads(json.dumps(index))
 
 
 def check_shards(

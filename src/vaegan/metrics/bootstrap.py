@@ -19,7 +19,7 @@ def bootstrap_mean(values: Tensor, *, seed: int = 0, num_resamples: int = 1000, 
     """Return the mean of `values` `(N,)`, one per image, with the interval that holds a share ``level`` of draws."""
     values = values.detach().cpu().double()
     means = resampled_means(values, seed=seed, num_resamples=num_resamples)
-    return Figure(float(values.mean()), *_middle(means, level), len(values), seed)
+    return Figure(float(values.mean()), *middle_share(means, level), len(values), seed)
 
 
 def paired_ratio(a: Tensor, b: Tensor, *, seed: int = 0, num_resamples: int = 1000, level: float = 0.95) -> Figure:
@@ -29,11 +29,11 @@ def paired_ratio(a: Tensor, b: Tensor, *, seed: int = 0, num_resamples: int = 10
     """
     a, b = a.detach().cpu().double(), b.detach().cpu().double()
     draws = [resampled_means(values, seed=seed, num_resamples=num_resamples) for values in (a, b)]  # the same images
-    return Figure(float(a.mean() / b.mean()), *_middle(draws[0] / draws[1], level), len(a), seed)
+    return Figure(float(a.mean() / b.mean()), *middle_share(draws[0] / draws[1], level), len(a), seed)
 
 
-def _middle(draws: Tensor, level: float) -> tuple[float, float]:
-    """Return the bounds of the middle share of draws."""
+def middle_share(draws: Tensor, level: float) -> tuple[float, float]:
+    """Return the bounds between which a share ``level`` of draws `(N,)` lies, with equally many on both sides."""
     low, high = draws.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=draws.dtype)).tolist()
     return low, high
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from .bootstrap import bootstrap_mean
+from .bootstrap import bootstrap_mean, middle_share
 from .figures import Figure
 
 
@@ -154,8 +154,8 @@ def kernel_distance(
         [squared_mmd(subset(features), subset(reference)) for _ in range(num_subsets)], dtype=torch.float64
     )
     value = float(values.mean())
-    bounds = values.quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64))
-    low, high = (value + (bounds - value) * (size / max(num - size, 1)) ** 0.5).tolist()
+    factor = (size / max(num - size, 1)) ** 0.5
+    low, high = (value + (bound - value) * factor for bound in middle_share(values, level))
     return Figure(value, low, high, len(features), seed)
 
 

@@ -12,7 +12,6 @@ dimensions, so that it is on the scale of a single value.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,38 +19,19 @@ from torch import Tensor
 from ..pixels import WHITE
 
 
-@dataclass(frozen=True)
-class Memorisation:
-    """How far samples lie from the training images, compared with held-out images."""
+def are_nearer(samples: Tensor, held_out: Tensor) -> Tensor:
+    """Return whether each sample is nearer than all but 5 % of the held-out images, bool `(Q,)`.
 
-    samples: float  # median distance of a sample to the nearest training image
-    held_out: float  # median distance of a held-out image to it
-    # share of samples nearer than all but 5 % of the held-out images; 0.05 if both are equally far, higher if training
-    # images are copied
-    nearer: float
-    # probability that a sample lies farther than a held-out image; 0.5 if both are equally far, lower if samples are
-    # copies, higher if they are unlike any image
-    farther: float
-    c_t: float  # the same in standard deviations of chance; below -3 is hardly chance. It grows with the counts
-
-
-def memorisation(samples: Tensor, held_out: Tensor) -> Memorisation:
-    """Compare the distances of samples `(Q,)` to their nearest training image with those of held-out images `(H,)`."""
-    samples, held_out = samples.double(), held_out.double()
-    bound = held_out.quantile(0.05)
-    return Memorisation(
-        samples=float(samples.quantile(0.5)),
-        held_out=float(held_out.quantile(0.5)),
-        nearer=float((samples < bound).double().mean()),
-        farther=float(placements(samples, held_out).mean()),
-        c_t=copying_score(samples, held_out),
-    )
+    The mean is 0.05 if both are equally far, higher if training images are copied.
+    """
+    return samples < held_out.double().quantile(0.05)
 
 
 def placements(samples: Tensor, held_out: Tensor) -> Tensor:
     """Return for each sample the share of held-out images that are nearer to the training images, `(Q,)`.
 
-    A tie counts half. The mean is the area under the ROC curve of a classifier of samples by distance.
+    A tie counts half. The mean is the area under the ROC curve of a classifier of samples by distance: 0.5 if both are
+    equally far, lower if samples are copies, higher if they are unlike any image.
     """
     ordered = held_out.sort().values
     nearer = torch.searchsorted(ordered, samples) + torch.searchsorted(ordered, samples, right=True)

@@ -26,7 +26,7 @@ from ..errors import UserError
 from ..networks import PARTS_OF_KIND, map_factor
 from ..networks.parts import evaluating
 from ..pixels import ImageRange, PixelFormat, Shown
-from ..priors import Prior
+from ..priors.prior import Prior, seeded
 from ..settings import KINDS, PARTS
 from .tiles import Tiles, checked_tiles, decode_tiles, encode_tiles, is_in_tiles
 
@@ -72,6 +72,11 @@ class InferenceModel(nn.Module):
     def parts(self) -> dict[str, nn.Module]:
         """The networks that the model has, by name."""
         return {name: part for name in PARTS if (part := getattr(self, name)) is not None}
+
+    @property
+    def num_parameters(self) -> dict[str, int]:
+        """How many parameters each network has, by its name."""
+        return {name: sum(weight.numel() for weight in part.parameters()) for name, part in self.parts.items()}
 
     @property
     def device(self) -> torch.device:
@@ -373,11 +378,7 @@ class InferenceModel(nn.Module):
         return outputs if code in (None, self.code_shape) else tuple(each.reshape(-1, *code) for each in outputs)
 
     def _in_batches(
-        self,
-        function: Callable[..., tuple[Tensor, ...]],
-        inputs: tuple[Tensor, ...],
-        batch_size: int,
-        pixels: int,
+        self, function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], batch_size: int, pixels: int
     ) -> tuple[Tensor, ...]:
         """Return a function's outputs for all inputs, in evaluation mode and on the model's device.
 
@@ -407,6 +408,4 @@ def at_once(size: Sequence[int], batch_size: int) -> int:
 
 def normal(shape: tuple[int, ...], seed: int | None) -> Tensor:
     """Draw from N(0, 1) on the CPU, so that a seed means the same numbers on every device."""
-    if seed is None:
-        seed = int(torch.randint(2**31, ()))
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, generator=seeded(seed))

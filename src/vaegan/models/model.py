@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..errors import UserError, nearest
 from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
+from ..priors.saved import tensors_of
 from ..runs.locate import Which, find_model
 from ..runs.run_folder import DIFFUSERS_FILES, MODEL_CONFIG
 from ..settings import PARTS
@@ -211,8 +212,8 @@ class Model(InferenceModel):
 
     def digest(self) -> str:
         """Return a hash of the weights and the fitted priors, which identifies the model of an evaluation."""
-        of_priors = {f"{name}/{key}": t for name, prior in self.priors.items() for key, t in prior.tensors().items()}
-        return tensors_digest({**self.state_dict(), **{f"priors/{key}": t for key, t in of_priors.items()}})
+        of_priors = {f"priors/{name}": tensor for name, tensor in tensors_of(self.priors).items()}
+        return tensors_digest({**self.state_dict(), **of_priors})
 
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors`, `config.json` and the priors into a folder, each beside and then renamed.

@@ -53,11 +53,10 @@ def write_pretrained(
     shown = None if samples is None else model.shown(model.pixels.from_unit(samples))
     pictures = dict(_write_pictures(shown, about, folder / IMAGES, facts.pictures))
     curves = (_CURVES, pictures.pop(_CURVES)) if _CURVES in pictures else None
-    sizes = {part: sum(p.numel() for p in network.parameters()) for part, network in model.parts.items()}
     condition = model.conditioning.kind if model.conditioning else None
     card = CardFacts(
-        name, license, model.kind, model.image_shape, model.latent_dim, sizes, tuple(priors), default_prior, condition,
-        model.info, facts, tuple(pictures.items()), curves, vectors,
+        name, license, model.kind, model.image_shape, model.latent_dim, model.num_parameters, tuple(priors),
+        default_prior, condition, model.info, facts, tuple(pictures.items()), curves, vectors,
     )  # fmt: skip
     write_text(folder / CARD, write_card(card))
 

@@ -151,10 +151,10 @@ def _weights_errors(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is damaged ({error}); restore it from a copy") from error
 
 
-def _refuse(folder: Path, problems: Mapping[str, Sequence[str]], num: int = 3) -> None:
-    """Raise UserError with the first few weights of each problem, if there are any."""
+def _refuse(folder: Path, problems: Mapping[str, Sequence[str]]) -> None:
+    """Raise UserError with the first three weights of each problem, if there are any."""
     reasons = [
-        f"{what} {', '.join(names[:num])}" + (f" and {len(names) - num} more" if len(names) > num else "")
+        f"{what} {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         for what, names in problems.items()
         if names
     ]

@@ -75,8 +75,7 @@ class Flow(FittedPrior):
             torch.manual_seed(seed)
             velocity = MapVelocity(code_shape, num_labels) if of_maps else Velocity(codes.shape[1], num_labels)
         some = codes[: max(2, _MOST_WHITENED // codes.shape[1])]
-        whitened = some.reshape(len(some), code_shape[0], -1).mT.flatten(0, 1) if of_maps else codes
-        whitening = Gaussian.fit(whitened, held_out, seed=seed, on_progress=on_progress)
+        whitening = Gaussian.of(some.reshape(len(some), code_shape[0], -1).mT.flatten(0, 1) if of_maps else codes)
         shares = labels.bincount(minlength=max(1, num_labels)) / len(labels)
         flow = cls(whitening, velocity, shares, num_labels)
         on_progress(f"{flow.components}, {len(codes):,} codes")

@@ -29,7 +29,12 @@ class Gaussian(FittedPrior):
 
     @classmethod
     def fit(cls, codes: Tensor, held_out: Tensor, *, seed: int, on_progress: Progress) -> Self:
-        """Fit mean and covariance; nothing is chosen or drawn."""
+        """Return `of` the codes; nothing is chosen or drawn."""
+        return cls.of(codes)
+
+    @classmethod
+    def of(cls, codes: Tensor) -> Self:
+        """Return the Gaussian with the mean and the shrunk covariance of codes `(N, Z)`."""
         from sklearn.covariance import ledoit_wolf
 
         z = codes.double()

@@ -45,7 +45,7 @@ class KernelDensity(FittedPrior):
     @classmethod
     def fit(cls, codes: Tensor, held_out: Tensor, *, seed: int, on_progress: Progress) -> Self:
         """Store codes, compute clusters and their covariances, choose the bandwidth."""
-        whitening = Gaussian.fit(codes, held_out, seed=seed, on_progress=on_progress)
+        whitening = Gaussian.of(codes)
         y = whitening.whiten(codes.float())[: max(2, _STORED // codes.shape[1])].contiguous()
         num = max(1, min(_CLUSTERS, len(y) // _CODES_EACH))
         clusters, gaussians = cluster(y, num, block=min(y.shape[1], BLOCK), seed=seed)

@@ -46,10 +46,10 @@ class Mixture(FittedPrior):
     @classmethod
     def fit(cls, codes: Tensor, held_out: Tensor, *, seed: int, on_progress: Progress) -> Self:
         """Fit more and more components, from one of full covariance, until the held-out likelihood stops growing."""
-        whitening = Gaussian.fit(codes, held_out, seed=seed, on_progress=on_progress)
+        whitening = Gaussian.of(codes)
         dim = codes.shape[1]
         block = min(dim, BLOCK)
-        y = whitening.whiten(codes[: _NUMBERS // (1 + 2 * dim + block * block // 2)])
+        y = whitening.whiten(codes[: _NUMBERS // _num_monomials(dim, block)])
         best = cls(whitening, Components.one(dim, block))
         before = float(best.log_prob(held_out).mean())
         on_progress(f"1 Gaussian: {before:.2f} nats per held-out code")
@@ -222,4 +222,9 @@ def maximise(sums: Tensor, dim: int, block: int) -> Components:
 
 def _rows(dim: int, block: int) -> int:
     """How many points' monomials are held at a time."""
-    return max(64, _CHUNK // (1 + 2 * dim + block * block // 2))
+    return max(64, _CHUNK // _num_monomials(dim, block))
+
+
+def _num_monomials(dim: int, block: int) -> int:
+    """About how many monomials a point has."""
+    return 1 + 2 * dim + block * block // 2

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
+from torch import Tensor
 
 from ..errors import UserError
 from ..files import read_json, to_json, write_together
@@ -31,11 +32,16 @@ def save_priors(folder: Path, priors: Mapping[str, Prior], model: Mapping[str, b
     write_together(folder, contents, replaced=(DESCRIPTION, PRIOR_TENSORS)[: 1 if priors else 2])
 
 
+def tensors_of(priors: Mapping[str, Prior]) -> dict[str, Tensor]:
+    """Return the tensors of priors, by the name of the prior and its own, such as ``mixture/weights``."""
+    return {f"{name}/{key}": tensor for name, prior in priors.items() for key, tensor in prior.tensors().items()}
+
+
 def _files(priors: Mapping[str, Prior]) -> dict[str, bytes]:
     if not priors:
         return {}
-    tensors = {f"{name}/{key}": t for name, prior in priors.items() for key, t in prior.tensors().items()}
-    content = safetensors.torch.save({key: t.detach().contiguous().clone() for key, t in tensors.items()})
+    tensors = {name: tensor.detach().contiguous().clone() for name, tensor in tensors_of(priors).items()}
+    content = safetensors.torch.save(tensors)
     described = {name: prior.description() for name, prior in priors.items()}
     description = to_json({"sha256": hashlib.sha256(content).hexdigest(), "priors": described})
     return {PRIOR_TENSORS: content, DESCRIPTION: description.encode()}

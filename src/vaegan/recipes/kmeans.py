@@ -5,6 +5,8 @@ that outputs mu and sigma, binary cross entropy of pixels and KL with weight 1, 
 codes of the autoencoder. Widths here are small, common ones; the two GANs follow the papers that they are named after.
 """
 
+from typing import Literal
+
 from ..settings import DecoderSettings, DiscriminatorSettings, LossSettings, ModelSettings, PartSettings, TrainSettings
 from .recipe import adam, data_of, recipe
 
@@ -23,11 +25,10 @@ ADAM = adam(1e-3)
 DCGAN_ADAM = adam(2e-4, beta1=0.5)
 
 
-def _coder(kind: str, latent_dim: int) -> ModelSettings:
+def _coder(kind: Literal["ae", "vae"], latent_dim: int) -> ModelSettings:
     """An autoencoder or VAE of the same two networks."""
-    return ModelSettings.model_validate(
-        {"kind": kind, "latent_dim": latent_dim, "output": "sigmoid", "init": "torch"}
-        | {"encoder": ENCODER, "decoder": DECODER}
+    return ModelSettings(
+        kind=kind, latent_dim=latent_dim, output="sigmoid", init="torch", encoder=ENCODER, decoder=DECODER
     )
 
 

@@ -44,16 +44,10 @@ def _loss(gamma: float, real_weight: float, kl_weight: float = 1.0) -> LossSetti
     )
 
 
-def _optim() -> OptimSettings:
-    """RMSProp with rate 3e-4 and decay 0.9, annealed, as in the authors' code."""
-    return OptimSettings(
-        name="rmsprop",
-        lr=3e-4,
-        beta2=0.9,
-        weight_decay=2e-5 / BATCH_SIZE,
-        schedule="anneal",
-        final_lr_factor=1e-5 / 0.02,
-    )
+# RMSProp with rate 3e-4 and decay 0.9, annealed, as in the authors' code.
+OPTIM = OptimSettings(
+    name="rmsprop", lr=3e-4, beta2=0.9, weight_decay=2e-5 / BATCH_SIZE, schedule="anneal", final_lr_factor=1e-5 / 0.02
+)
 
 
 def _train(updates: int, source: str, snapshot_epochs: float = 1.0) -> TrainSettings:
@@ -68,7 +62,7 @@ ALL = (
         "the paper's VAE/GAN on faces",
         "CelebA, 64x64",
         f"arXiv:1512.09300, Table 1, {CODE}",
-        (_augmented("celeba"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(37_500, "celeba", 0.5)),
+        (_augmented("celeba"), NET_64, _loss(gamma=1e-5, real_weight=0.66), OPTIM, _train(37_500, "celeba", 0.5)),
         notes=(
             "the encoder's dense layer has the table's 2048 units; the code has 1024",
             f"{LATER} (0.5), 62,500 updates",
@@ -80,7 +74,7 @@ ALL = (
         "the paper's VAE/GAN on few faces",
         "LFW, 64x64",
         f"arXiv:1512.09300, Table 1, {CODE}",
-        (_augmented("lfw"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(37_500, "lfw", 5.0)),
+        (_augmented("lfw"), NET_64, _loss(gamma=1e-5, real_weight=0.66), OPTIM, _train(37_500, "lfw", 5.0)),
         notes=(
             "images of the official alignment; theirs are aligned by landmarks, which are not part of the data",
             "not conditioned on attributes, unlike the models of the paper's Table 2",
@@ -92,7 +86,7 @@ ALL = (
         "the authors' VAE/GAN on photographs",
         "STL-10, 64x64",
         f"network of arXiv:1512.09300, Table 1, {CODE}",
-        (_augmented("stl10"), NET_64, _loss(gamma=1e-5, real_weight=0.66), _optim(), _train(50_000, "stl10")),
+        (_augmented("stl10"), NET_64, _loss(gamma=1e-5, real_weight=0.66), OPTIM, _train(50_000, "stl10")),
         notes=("trained on all images that are not for testing, with and without labels",),
     ),
     recipe(
@@ -104,7 +98,7 @@ ALL = (
             data_of("cifar10", 32, 3),
             NET_32,
             _loss(gamma=5e-6, real_weight=0.66),
-            _optim(),
+            OPTIM,
             _train(37_500, "cifar10", 2.0),
         ),
         notes=(
@@ -121,7 +115,7 @@ ALL = (
             data_of("mnist"),
             paper_mlp(1024, 2, 128),
             _loss(gamma=30.0, real_weight=0.5, kl_weight=0.002),
-            _optim(),
+            OPTIM,
             TrainSettings(epochs=40, batch_size=BATCH_SIZE),
         ),
         notes=(

@@ -11,6 +11,8 @@ discriminator is too strong towards the end (it recognises 98 % of the fakes, on
 every fourth step).
 """
 
+from typing import Any
+
 from ..settings import (
     DecoderSettings,
     DiscriminatorSettings,
@@ -23,32 +25,33 @@ from ..settings import (
 from .recipe import YOURS, Recipe, adam, data_of, paper_conv, paper_mlp, recipe
 
 
-def _adam(**changes: float | str) -> OptimSettings:
+def _adam(ema: float, **more: Any) -> OptimSettings:
     """Adam with beta1 = 0.5, as is common in adversarial training (Radford et al., arXiv:1511.06434)."""
-    values: dict[str, float | str] = {"lr": 5e-4, "beta1": 0.5, "beta2": 0.99, "ema": 0.995}
-    return OptimSettings.model_validate({"name": "adam", **values, **changes})
+    return adam(5e-4, beta1=0.5, beta2=0.99, ema=ema, **more)
 
 
-def _falling() -> OptimSettings:
-    """The same, with a rate that falls to 1/10."""
-    return _adam(schedule="cosine", final_lr_factor=0.1, ema=0.999)
+FALLING = _adam(ema=0.999, schedule="cosine", final_lr_factor=0.1)
+"""The same, with a rate that falls to 1/10."""
 
 
-def _loss(**changes: float) -> LossSettings:
+def _loss(**more: Any) -> LossSettings:
     """Non-saturating loss with one-sided label smoothing, more stable than minimax on small data."""
-    return LossSettings.model_validate({"adversarial": "non-saturating", "label_smoothing": 0.1, **changes})
+    return LossSettings(adversarial="non-saturating", label_smoothing=0.1, **more)
+
+
+def _with_discriminator(model: ModelSettings, **changes: Any) -> ModelSettings:
+    values = model.discriminator.model_dump() | changes
+    return model.model_copy(update={"discriminator": DiscriminatorSettings(**values)})
 
 
 def _without_norm(model: ModelSettings) -> ModelSettings:
     """The same model with leaky ReLU and no norm in the discriminator, whose output then depends on one image alone."""
-    values = model.discriminator.model_dump() | {"norm": "none", "activation": "leaky"}
-    return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
+    return _with_discriminator(model, norm="none", activation="leaky")
 
 
 def _halving_at_once(model: ModelSettings) -> ModelSettings:
     """The same model with a discriminator that has stride 2 from its first layer on, which saves most of its cost."""
-    values = model.discriminator.model_dump() | {"strides": None}
-    return model.model_copy(update={"discriminator": DiscriminatorSettings.model_validate(values)})
+    return _with_discriminator(model, strides=None)
 
 
 def _few_images() -> Recipe:
@@ -65,8 +68,8 @@ def _few_images() -> Recipe:
     settings = (
         data_of(YOURS, 32),
         _halving_at_once(_without_norm(model)),
-        _loss(gamma=1.0, kl_weight=0.002).model_copy(update={"balance": 0.5}),
-        _adam(schedule="cosine", final_lr_factor=0.1),
+        _loss(gamma=1.0, kl_weight=0.002, balance=0.5),
+        _adam(ema=0.995, schedule="cosine", final_lr_factor=0.1),
         TrainSettings(epochs=150, batch_size=32, pretrain_epochs=40, snapshot_epochs=15),
     )
     summary = "narrow, for a few hundred images, minutes on a laptop"
@@ -81,15 +84,15 @@ def _of_maps(size: int, channels: tuple[int, ...], latent_dim: int) -> Recipe:
     likelihood is a Gaussian with about the variance that is left (sigma-VAE, Rybkin et al., arXiv:2006.13202), in which
     a KL weight of 1 balances itself; docs/results.md has what else was tried.
     """
-    part = {"blocks": 1, "groups": 8, "attention": False}
+    part: dict[str, Any] = {"blocks": 1, "groups": 8, "attention": False}
     model = ModelSettings(
         network="residual",
         latent="map",
         latent_dim=latent_dim,
         output="centred",
         init="torch",
-        encoder=PartSettings.model_validate({**part, "channels": channels}),
-        decoder=DecoderSettings.model_validate({**part, "channels": channels[::-1]}),
+        encoder=PartSettings(channels=channels, **part),
+        decoder=DecoderSettings(channels=channels[::-1], **part),
         discriminator=DiscriminatorSettings(
             channels=(16, 32, 64), strides=(2, 2, 1), kernel=3, norm="group", norm_first_layer=False,
             activation="leaky", patch=True,
@@ -112,14 +115,14 @@ def _of_maps(size: int, channels: tuple[int, ...], latent_dim: int) -> Recipe:
 
 def _on_mnist(name: str, summary: str, origin: str, model: ModelSettings, loss: LossSettings, epochs: int) -> Recipe:
     """A recipe for MNIST."""
-    settings = (data_of("mnist"), model, loss, _falling(), TrainSettings(epochs=epochs, batch_size=128))
+    settings = (data_of("mnist"), model, loss, FALLING, TrainSettings(epochs=epochs, batch_size=128))
     return recipe(name, summary, "28x28 grey digits", origin, settings)
 
 
 def _on_yours(name: str, summary: str, origin: str, size: int, model: ModelSettings, epochs: int) -> Recipe:
     """A recipe for any colour images, cut and scaled to ``size``."""
     loss, train = _loss(gamma=0.1, kl_weight=0.2), TrainSettings(epochs=epochs)
-    settings = (data_of(YOURS, size), _without_norm(model), loss, _falling(), train)
+    settings = (data_of(YOURS, size), _without_norm(model), loss, FALLING, train)
     return recipe(name, summary, f"{size}x{size} images", origin, settings)
 
 
@@ -133,7 +136,7 @@ ALL = (
             data_of("digits"),
             paper_conv((32, 64), 64, (64, 32), (32, 64, 64), (128, 128), latent_dim=16),
             _loss(gamma=0.1, kl_weight=0.1),
-            _adam(),
+            _adam(ema=0.995),
             TrainSettings(epochs=60, snapshot_epochs=5),
         ),
     ),

@@ -39,6 +39,20 @@ TUNING_NOTES = (
 )
 
 
+LOSS = LossSettings(
+    likelihood="laplace",
+    pixel_variance=0.5,
+    perceptual="auto",
+    kl_weight=1e-6,
+    adversarial="hinge",
+    fakes="reconstructions",
+    real_weight=0.5,
+    reconstruction_weight=0.5,
+    balance=0.5,
+    balance_at="last-layer",
+)
+
+
 def _model(latent_dim: int, channels: tuple[int, ...]) -> ModelSettings:
     return ModelSettings(
         network="residual",
@@ -55,27 +69,12 @@ def _model(latent_dim: int, channels: tuple[int, ...]) -> ModelSettings:
     )  # fmt: skip
 
 
-def _loss() -> LossSettings:
-    return LossSettings(
-        likelihood="laplace",
-        pixel_variance=0.5,
-        perceptual="auto",
-        kl_weight=1e-6,
-        adversarial="hinge",
-        fakes="reconstructions",
-        real_weight=0.5,
-        reconstruction_weight=0.5,
-        balance=0.5,
-        balance_at="last-layer",
-    )
-
-
 def _kl(factor: int, latent_dim: int, channels: tuple[int, ...]) -> Recipe:
     side = 128 // factor
     settings = (
         data_of(YOURS, 128, 3, flip=True),
         _model(latent_dim, channels),
-        _loss(),
+        LOSS,
         adam(12 * 4.5e-6, beta1=0.5, beta2=0.9),
         TrainSettings(epochs=20, batch_size=4, held_out_images=64, best_metric="none", priors=()),
     )
@@ -93,7 +92,7 @@ def _finetune() -> Recipe:
     settings = (
         data_of(YOURS, 256, 3, flip=True),
         _model(4, (128, 256, 512, 512)),
-        _loss().model_copy(update={"discriminator_warmup": 0.1}),
+        LOSS.model_copy(update={"discriminator_warmup": 0.1}),
         adam(1e-5, beta1=0.5, beta2=0.9, discriminator_lr=12 * 4.5e-6, ema=0.999),
         TrainSettings(
             epochs=5,

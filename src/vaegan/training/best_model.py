@@ -103,7 +103,7 @@ class BestModel:
 
 def quick_mixture(codes: Tensor) -> Mixture:
     """Fit a mixture of few Gaussians to codes (N, Z) in few steps."""
-    whitening = Gaussian.fit(codes, codes, seed=_SEED, on_progress=lambda words: None)
+    whitening = Gaussian.of(codes)
     num, block = max(1, min(NUM_GAUSSIANS, len(codes) // 50)), min(codes.shape[1], BLOCK)
     components = fit_components(whitening.whiten(codes), num, block=block, seed=_SEED, max_steps=20)
     return Mixture(whitening, components)

@@ -18,7 +18,7 @@ import torch
 
 from ..distributed import World, load_bytes, read_everywhere
 from ..errors import UserError
-from ..files import remove, write_json, write_text, written_beside
+from ..files import remove, write_bytes, write_json, write_text
 from ..runs.initial import facts_of_codes
 from ..runs.run_folder import INITIAL, RunFolder, clear_run, remove_leftovers
 from .loop import NotFiniteError
@@ -142,8 +142,7 @@ def save_checkpoint(folder: Path, state: State, keep: int) -> Path:
     torch.save({"format": FORMAT, **state}, buffer)
     data = buffer.getvalue()
     write_text(_digest_path(path), hashlib.sha256(data).hexdigest() + "\n")
-    with written_beside(path) as beside:
-        beside.write_bytes(data)
+    write_bytes(path, data)
     paths = list_checkpoints(folder)
     here = paths.index(path)
     for other in paths[: max(0, here + 1 - keep)] + paths[here + 1 :]:

@@ -1,7 +1,6 @@
 """Device, precision and memory layout: what this machine computes fastest."""
 
 import contextlib
-import copy
 import logging
 import math
 import os
@@ -139,12 +138,12 @@ def choose_form(
     memory format and a number of images, a training step on copies of the networks. Without maps the layout does not
     matter. The plain names are returned unless others are at least a tenth faster.
     """
-    forms = [
-        form
-        for form in FORMS
-        if (precision == form[0] or (precision == "auto" and (has_bf16 or form[0] == "fp32")))
-        and (memory_format in ("auto", form[1]) if has_maps or memory_format != "auto" else form[1] == "contiguous")
-    ]
+    precisions, layouts = {precision}, {memory_format}
+    if precision == "auto":
+        precisions = {"fp32", "bf16"} if has_bf16 else {"fp32"}
+    if memory_format == "auto":
+        layouts = {"contiguous", "channels_last"} if has_maps else {"contiguous"}
+    forms = [form for form in FORMS if form[0] in precisions and form[1] in layouts]
     if len(forms) == 1:
         return forms[0]
     log.info("timing steps to choose the number format; --train.precision and --train.memory-format skip this")
@@ -181,8 +180,3 @@ def _fastest(step: Callable[[], object], best: float = math.inf, until: float = 
         if end + shortest > until or (attempt and shortest > 1.5 * best):
             break
     return shortest
-
-
-def copies(modules: dict[str, torch.nn.Module]) -> dict[str, torch.nn.Module]:
-    """Copies of networks, for trial steps."""
-    return {name: copy.deepcopy(module) for name, module in modules.items()}

@@ -99,7 +99,7 @@ def cost_of(
     line = speeds(records)
     seconds = None if line is None else float(window_seconds(line).sum())
     seen = None if line is None else float(line[0][-1])
-    parameters = {name: float(sum(p.numel() for p in part.parameters())) for name, part in model.parts.items()}
+    parameters = {name: float(num) for name, num in model.num_parameters.items()}
     encoding, decoding = _operations_of_parts(model, size or model.image_shape[1:])
     both = None if encoding is None or decoding is None else encoding + decoding
     return {

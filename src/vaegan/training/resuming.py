@@ -1,6 +1,5 @@
 """The rules of resuming: which settings and images a run may be resumed with."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from ..config import Config
 from ..data import SOURCES, ImageData
 from ..data.sources import absolute
 from ..errors import UserError
-from ..files import check_apart, is_leftover, read_mapping, write_json
+from ..files import check_apart, is_leftover, read_mapping, short_hash, write_json
 from ..pixels import BYTES, PixelFormat
 from ..runs.run_folder import DATA, LOCK, SETTINGS, RunFolder, clear_run, is_run, written_files
 from ..runs.trained_on import paths_of_run
@@ -102,7 +101,7 @@ def _described(config: Config, data: ImageData, before: Mapping[str, str] | None
         values["pixels"] = data.pixels.as_json()
     if config.model.condition != "none":
         conditions, names = data.train.labels_as_attributes()
-        values["conditions"] = hashlib.sha256(repr(names).encode() + conditions.tobytes()).hexdigest()[:32]
+        values["conditions"] = short_hash(repr(names).encode() + conditions.tobytes())
     paths = {written: (before or {}).get(written, path) for written, path in absolute(config.data).items()}
     return values | ({"paths": paths} if paths else {})
 

@@ -226,9 +226,7 @@ class Session:
 
     def _announce(self) -> None:
         t = self.config.train
-        counts = ", ".join(
-            f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in self.model.parts.items()
-        )
+        counts = ", ".join(f"{name} {num:,}" for name, num in self.model.num_parameters.items())
         for line in self.data.summary() if self.resumes else ():
             log.info("%s", line)
         log.info("%s, parameters: %s", self.config.model.kind, counts)

@@ -3,6 +3,7 @@
 'auto' is resolved here once, by the first process for all, and stays the same when the run resumes.
 """
 
+import copy
 import logging
 import math
 import os
@@ -25,7 +26,7 @@ from ..runs.run_folder import INITIAL, RunFolder
 from ..runs.trained_on import located
 from ..settings import PARTS
 from . import factories
-from .device import autocast_for, choose_form, computes_bf16, copies, describe_device, layout_of, memory_of
+from .device import autocast_for, choose_form, computes_bf16, describe_device, layout_of, memory_of
 from .loop import Trainer
 from .optimisers import Averages
 from .profiling import work_of_step
@@ -172,7 +173,7 @@ def _choose_form(
 
     def make_step(precision: str, memory_format: str, num_images: int) -> Callable[[], object]:
         """A training step on copies of the networks."""
-        on_copies = model.with_parts(copies(model.parts))
+        on_copies = model.with_parts(copy.deepcopy(model.parts))
         on_copies.to(device=device, memory_format=layout_of(memory_format))  # type: ignore[call-overload]
         train = t.model_copy(update={"precision": precision, "batch_size": num_images, "accumulate": 1})
         trial = config.model_copy(update={"train": train})

@@ -21,7 +21,7 @@ from ...errors import UserError
 from ...files import read_bytes
 from ...settings import DataSettings
 from ..dataset import Collection, FileItems, Split
-from ..downloads import download, find, root_of
+from ..downloads import find_or_download, root_of
 from ..folder import list_folder, list_zip
 from ..image_file import ImageHeader
 from ..image_types import Opened
@@ -45,7 +45,10 @@ _CHECKSUMS = {
 
 def list_celeba(settings: DataSettings) -> Collection:
     """List the aligned images, from their folder or .zip, with both tables."""
-    images, attributes_file, partition_file = _find(root_of("celeba", settings))
+    root, spellings = root_of("celeba", settings), [(_IMAGES, f"{_IMAGES}.zip"), (_ATTRIBUTES,), (_PARTITION,)]
+    images, attributes_file, partition_file = find_or_download(
+        "celeba", _CHECKSUMS, spellings, root, _BELOW, urls=(), page=_PAGE
+    )
     collection = list_folder(images) if images.is_dir() else list_zip(images)
     rows = {Path(name).name: i for i, name in enumerate(collection.names)}
     attributes, attribute_names = _attributes(attributes_file, rows)
@@ -76,17 +79,6 @@ def _open_cropped(open_image: Callable[[Any], Opened], place: Any) -> Image.Imag
         if not isinstance(image, Image.Image) or (image.width, image.height) != _ALIGNED:
             raise ValueError(f"{image.width}x{image.height} pixels, not {_ALIGNED[0]}x{_ALIGNED[1]}")
         return image.crop(_BOX)
-
-
-def _find(root: Path) -> list[Path]:
-    """Return images, attributes and partition, those missing downloaded."""
-    names = [(_IMAGES, f"{_IMAGES}.zip"), (_ATTRIBUTES,), (_PARTITION,)]
-    paths = [find(root, _BELOW, spellings) for spellings in names]
-    missing = [file for file, path in zip(_CHECKSUMS, paths, strict=True) if path is None]
-    return [
-        path or download("celeba", file, checksum, root, urls=(), page=_PAGE, missing=missing)
-        for (file, checksum), path in zip(_CHECKSUMS.items(), paths, strict=True)
-    ]
 
 
 def _read_split(path: Path, rows: dict[str, int]) -> Split:

@@ -12,7 +12,6 @@ handwritten digits", section "File formats".
 
 import gzip
 import hashlib
-import logging
 import math
 import struct
 import zlib
@@ -28,9 +27,8 @@ from ...pixels import WHITE
 from ...settings import DataSettings
 from ..arrays import collect_array
 from ..dataset import Collection, Split, hashed_split
-from ..downloads import download, find, root_of, stamp
+from ..downloads import find_or_download, root_of, stamp
 
-log = logging.getLogger("vaegan")
 _FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 _UINT8 = 0x08  # type of the values in an IDX file
 _HELD_OUT = 0.15  # share of the digits
@@ -68,17 +66,12 @@ class IdxSet:
 
     def _find(self, settings: DataSettings) -> list[Path]:
         """Return the four files, those missing downloaded."""
-        root = root_of(self.name, settings)
         below = ("", self.name, "raw", f"{self.folder}/raw")
-        spellings = [(file, file.replace("-idx", ".idx")) for file in _FILES]  # both of them plain or compressed
-        paths = [find(root, below, [file, f"{file}.gz", dotted, f"{dotted}.gz"]) for file, dotted in spellings]
-        missing = [f"{file}.gz" for file, path in zip(_FILES, paths, strict=True) if path is None]
-        if missing:
-            log.info("downloading %s to %s", self.name, root)
-        return [
-            path or download(self.name, f"{file}.gz", checksum, root, urls=self.urls, missing=missing)
-            for file, checksum, path in zip(_FILES, self.checksums, paths, strict=True)
-        ]
+        both = [(file, file.replace("-idx", ".idx")) for file in _FILES]
+        spellings = [(file, f"{file}.gz", dotted, f"{dotted}.gz") for file, dotted in both]
+        checksums = {f"{file}.gz": checksum for file, checksum in zip(_FILES, self.checksums, strict=True)}
+        root = root_of(self.name, settings)
+        return find_or_download(self.name, checksums, spellings, root, below, urls=self.urls)
 
 
 MNIST = IdxSet(

@@ -5,7 +5,6 @@ training images and of held-out ones, which are copied into one .tar in the cach
 """
 
 import contextlib
-import hashlib
 import logging
 import tarfile
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from ...files import written_beside
+from ...files import short_hash, written_beside
 from ...pixels import PixelFormat
 from ...settings import DataSettings
 from ..cache import cache_folder
@@ -63,7 +62,7 @@ def open_stream(
     data = prepare_data(samples, settings, on_progress, pixels)
     channels, height, width = data.image_shape
     target = Target(height, width, channels, settings.crop, settings.crop_size, data.pixels, settings.range)
-    fingerprint = hashlib.sha256(f"{index.fingerprint()} {data.fingerprint}".encode()).hexdigest()[:32]
+    fingerprint = short_hash(f"{index.fingerprint()} {data.fingerprint}")
     own = {"stream": ShardReader(index, store, target, settings), "fingerprint": fingerprint}
     return StreamedData(**vars(data) | own)
 
@@ -80,8 +79,7 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path, where: str) -> 
             chosen.append((shard, nums))
     facts = [(index.urls[shard], nums) for shard, nums in chosen]
     stamps = [Path(url).stat().st_mtime_ns for url, _ in facts if not is_remote(url)]
-    key = hashlib.sha256(repr([index.fingerprint(), facts, stamps]).encode()).hexdigest()[:32]
-    path = folder / f"{key}.tar"
+    path = folder / f"{short_hash(repr([index.fingerprint(), facts, stamps]))}.tar"
     with contextlib.suppress(UserError):  # missing or damaged
         return list_shards(path)
     log.info("copying images for priors, scores and views from %d of %d shards", len(chosen), len(index.urls))

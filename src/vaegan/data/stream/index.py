@@ -6,7 +6,6 @@ held out by a hash of their names, like those of a folder.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UserError
-from ...files import expanded, read_bytes, write_text, written_beside
+from ...files import expanded, read_bytes, short_hash, write_text, written_beside
 from ...progress import Beat
 from ...settings import DataSettings
 from ..cache import cache_folder
@@ -57,7 +56,7 @@ class ShardIndex:
     def fingerprint(self) -> str:
         """Return a hash of what decides the order; the same wherever the shards lie."""
         facts = [repr([*map(shard_name, self.urls), self.held_out]).encode(), self.train.tobytes(), self.test.tobytes()]
-        return hashlib.sha256(b"".join(facts)).hexdigest()[:32]
+        return short_hash(b"".join(facts))
 
 
 def shard_name(url: str) -> str:
@@ -97,7 +96,7 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> P
     A remote one is read once, so that a run opens even if the server cannot be reached.
     """
     at = f"{urls[0].partition('?')[0].rpartition('/')[0]}/index.json"
-    copy = cache_folder(settings.cache) / "streams" / f"{hashlib.sha256(at.encode()).hexdigest()[:32]}.json"
+    copy = cache_folder(settings.cache) / "streams" / f"{short_hash(at)}.json"
     try:
         is_new = is_remote(at) and not copy.is_file()
         content = store.read(at) if is_new else read_bytes(copy if is_remote(at) else Path(at))
@@ -131,19 +130,18 @@ def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> 
                 before[key] = [num, held_out]
     counts, beat = np.zeros((2, len(urls)), np.int64), Beat(f"counting {shown(settings.source)}", len(urls), "shards")
 
-    def count(url: str) -> tuple[str, list[int]]:
-        name = f"{url} {_stamp(Path(url))}" if not is_remote(url) else url
-        key = hashlib.sha256(name.encode()).hexdigest()[:32]
+    def count(url: str) -> list[int]:
+        key = short_hash(url if is_remote(url) else f"{url} {_stamp(Path(url))}")
         if key not in before:
             u = using(store, url, lambda _, listing: np.load(listing)["u"])
             before[key] = [len(u), int((u < settings.held_out).sum())]
             with cached.open("a") as file:
                 file.write(json.dumps([key, before[key]]) + "\n")
-        return key, before[key]
+        return before[key]
 
     pool = ThreadPoolExecutor(FETCHES)
     try:
-        for i, (_, numbers) in enumerate(pool.map(count, urls)):
+        for i, numbers in enumerate(pool.map(count, urls)):
             counts[:, i] = numbers
             beat(i + 1)
     except Unavailable as error:
@@ -161,7 +159,7 @@ def using(store: ShardStore, url: str, use: Callable[[Path, Path], T], pool: Exe
     while True:
         path = store.get(url)
         with contextlib.suppress(FileNotFoundError):
-            name = path.stem if is_remote(url) else hashlib.sha256(f"{path} {_stamp(path)}".encode()).hexdigest()[:32]
+            name = path.stem if is_remote(url) else short_hash(f"{path} {_stamp(path)}")
             listing = store.folder / f"{name}.npy"
             if not (listing.is_file() and _is_whole(listing)):
                 try:

@@ -7,7 +7,6 @@ an address, and the class of an error.
 """
 
 import contextlib
-import hashlib
 import logging
 import os
 import re
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ...errors import UserError
-from ...files import MAX_TEXT, clear_leftovers, is_leftover, written_beside
+from ...files import MAX_TEXT, clear_leftovers, is_leftover, short_hash, written_beside
 
 try:
     import fcntl
@@ -80,7 +79,7 @@ class ShardStore:
         """Return the file of a shard, fetched if it is not here; Unavailable, or UserError if there is no room."""
         if not is_remote(url):
             return Path(url)
-        name = hashlib.sha256(url.encode()).hexdigest()[:32]
+        name = short_hash(url)
         path = self.folder / f"{name}.tar"
         with contextlib.nullcontext() if _touched(path) else self._lock(name[:2]):
             if not _touched(path):

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...data.dataset import ImageSet
-from ...files import written_beside
+from ...files import write_bytes
 from ...progress import Beat
 
 log = logging.getLogger("vaegan")
@@ -135,8 +135,7 @@ def saved_or_trained(
         except (OSError, RuntimeError, safetensors.SafetensorError) as error:
             log.warning("%s is damaged (%s); training it again", path, type(error).__name__)
     start, classifier = time.perf_counter(), train()
-    with written_beside(path) as beside:
-        beside.write_bytes(safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
+    write_bytes(path, safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
     log.info("trained in %.0f s, saved as %s", time.perf_counter() - start, path)
     return classifier
 

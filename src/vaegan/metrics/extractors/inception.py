@@ -40,6 +40,7 @@ class _Plan:
     stride: int = 1
 
 
+_Size = tuple[int, int]
 Branch = list[list[_Plan]]
 """Convolutions one after another; two in one place stand side by side."""
 
@@ -90,7 +91,7 @@ class _Mixed(nn.Module):
         return torch.cat([*outputs, self.branch_pool(pooled)], 1)
 
 
-def _row(name: str, *convs: tuple[int, tuple[int, int], int]) -> Branch:
+def _row(name: str, *convs: tuple[int, _Size] | tuple[int, _Size, int]) -> Branch:
     """Return a branch of convolutions called NAME_1, NAME_2 ...; NAME if there is but one."""
     several = len(convs) > 1
     return [[_Plan(f"{name}_{i}" if several else name, *conv)] for i, conv in enumerate(convs, 1)]
@@ -100,24 +101,24 @@ _1, _3, _5, _1X7, _7X1 = (1, 1), (3, 3), (5, 5), (1, 7), (7, 1)
 
 
 def _mixed_a(num_in: int, pooled: int) -> _Mixed:
-    fives, threes = _row("branch5x5", (48, _1, 1), (64, _5, 1)), ((64, _1, 1), (96, _3, 1), (96, _3, 1))
-    return _Mixed(num_in, [_row("branch1x1", (64, _1, 1)), fives, _row("branch3x3dbl", *threes)], "mean", pooled)
+    fives, threes = _row("branch5x5", (48, _1), (64, _5)), ((64, _1), (96, _3), (96, _3))
+    return _Mixed(num_in, [_row("branch1x1", (64, _1)), fives, _row("branch3x3dbl", *threes)], "mean", pooled)
 
 
 def _mixed_b(num_in: int) -> _Mixed:
-    threes = ((64, _1, 1), (96, _3, 1), (96, _3, 2))
+    threes = ((64, _1), (96, _3), (96, _3, 2))
     return _Mixed(num_in, [_row("branch3x3", (384, _3, 2)), _row("branch3x3dbl", *threes)], "half")
 
 
 def _mixed_c(num_in: int, width: int) -> _Mixed:
-    once = _row("branch7x7", (width, _1, 1), (width, _1X7, 1), (192, _7X1, 1))
-    twice = [(width, _1, 1), (width, _7X1, 1), (width, _1X7, 1), (width, _7X1, 1), (192, _1X7, 1)]
-    return _Mixed(num_in, [_row("branch1x1", (192, _1, 1)), once, _row("branch7x7dbl", *twice)], "mean", 192)
+    once = _row("branch7x7", (width, _1), (width, _1X7), (192, _7X1))
+    twice = [(width, _1), (width, _7X1), (width, _1X7), (width, _7X1), (192, _1X7)]
+    return _Mixed(num_in, [_row("branch1x1", (192, _1)), once, _row("branch7x7dbl", *twice)], "mean", 192)
 
 
 def _mixed_d(num_in: int) -> _Mixed:
-    sevens = ((192, _1, 1), (192, _1X7, 1), (192, _7X1, 1), (192, _3, 2))
-    return _Mixed(num_in, [_row("branch3x3", (192, _1, 1), (320, _3, 2)), _row("branch7x7x3", *sevens)], "half")
+    sevens = ((192, _1), (192, _1X7), (192, _7X1), (192, _3, 2))
+    return _Mixed(num_in, [_row("branch3x3", (192, _1), (320, _3, 2)), _row("branch7x7x3", *sevens)], "half")
 
 
 def _mixed_e(num_in: int, pool: str) -> _Mixed:
@@ -125,8 +126,8 @@ def _mixed_e(num_in: int, pool: str) -> _Mixed:
         return [_Plan(f"{name}a", 384, (1, 3)), _Plan(f"{name}b", 384, (3, 1))]
 
     once = [[_Plan("branch3x3_1", 384)], split("branch3x3_2")]
-    twice = [*_row("branch3x3dbl", (448, _1, 1), (384, _3, 1)), split("branch3x3dbl_3")]
-    return _Mixed(num_in, [_row("branch1x1", (320, _1, 1)), once, twice], pool, 192)
+    twice = [*_row("branch3x3dbl", (448, _1), (384, _3)), split("branch3x3dbl_3")]
+    return _Mixed(num_in, [_row("branch1x1", (320, _1)), once, twice], pool, 192)
 
 
 class InceptionV3(nn.Module):

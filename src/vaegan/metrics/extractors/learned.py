@@ -18,6 +18,7 @@ from torch import Tensor
 from ...data.conditions import find_thresholds, has_attribute
 from ...data.dataset import ImageData, ImageSet
 from ...errors import UserError
+from ...files import short_hash
 from .classifier import NUM_FEATURES, Classifier, attribute_loss, attribute_weights, fit, saved_or_trained
 
 log = logging.getLogger("vaegan")
@@ -52,7 +53,7 @@ def label_task(images: ImageSet) -> Task:
     weights = attribute_weights(targets)
 
     def loss(classifier: Classifier, chosen: Tensor) -> Tensor:
-        logits: Tensor = classifier(_batch(images, chosen))
+        logits: Tensor = classifier(images.unit(chosen.numpy()))
         total = logits.new_zeros(())
         if labels is not None:
             total = total + F.cross_entropy(logits[:, :num_labels], labels[chosen])
@@ -71,7 +72,7 @@ def rotation_task(images: ImageSet) -> Task:
 
     def loss(classifier: Classifier, chosen: Tensor) -> Tensor:
         # The batch is in random order, so every place in it may have its own turn.
-        x = _batch(images, chosen).contiguous()
+        x = images.unit(chosen.numpy()).contiguous()
         answer = torch.arange(len(x)) % len(turns)
         for number, turn in enumerate(turns):
             x[answer == number] = x[answer == number].rot90(turn, (2, 3))
@@ -79,11 +80,6 @@ def rotation_task(images: ImageSet) -> Task:
         return F.cross_entropy(logits, answer)
 
     return Task((), (), len(turns), loss, f"{len(turns)} turns")
-
-
-def _batch(images: ImageSet, chosen: Tensor) -> Tensor:
-    """Return the chosen images, float `(B, C, H, W)` in [0, 1]; they may lie in a file that is only mapped."""
-    return images.unit(chosen.numpy())
 
 
 def _has_classes(images: ImageSet) -> bool:
@@ -165,7 +161,7 @@ def open_learned(
     """
     task = TASKS[name](data.train)
     what = repr((_VERSION, name, data.fingerprint, task.digest, seed))
-    path = folder / f"{name}-{hashlib.sha256(what.encode()).hexdigest()[:32]}.safetensors"
+    path = folder / f"{name}-{short_hash(what)}.safetensors"
 
     def train() -> Classifier:
         total = len(data.train)

@@ -107,10 +107,7 @@ class LPIPS:
         """Return LPIPS, `(B,)` on the CPU, of images `(B, C, H, W)` in [0, 1] and their originals."""
         size = max(1, _PIXELS_AT_ONCE // x[0, 0].numel())
         return in_batches(
-            lambda pairs: self.distance(*map(self, pairs.unbind(1))),
-            torch.stack([x_tilde, x], 1),
-            size,
-            self._device,
+            lambda pairs: self.distance(*map(self, pairs.unbind(1))), torch.stack([x_tilde, x], 1), size, self._device
         )
 
 
