@@ -66,7 +66,8 @@ def open_shards(folder: Path, index: Mapping[str, Any], **options: Any) -> None:
 
 def has_index(folder: Path, index: Mapping[str, Any]) -> bool:
     """Whether the index in a folder is this one."""
-    return read_mapping(folder / INDEX_NAME) == json.loads(json.dumps(index))
+    same: bool = read_mapping(folder / INDEX_NAME) == json.loads(json.dumps(index))
+    return same
 
 
 def check_shards(

@@ -19,6 +19,22 @@ from torch import Tensor
 from ..pixels import WHITE
 
 
+def memorisation(samples: Tensor, held_out: Tensor) -> dict[str, float]:
+    """Compare the distances of samples `(Q,)` to their nearest training image with those of held-out images `(H,)`.
+
+    The results are the medians of both (``samples``, ``held_out``), the share of `are_nearer` (``nearer``), the mean of
+    `placements` (``farther``), and `copying_score` (``c_t``).
+    """
+    samples, held_out = samples.double(), held_out.double()
+    return {
+        "samples": float(samples.quantile(0.5)),
+        "held_out": float(held_out.quantile(0.5)),
+        "nearer": float(are_nearer(samples, held_out).double().mean()),
+        "farther": float(placements(samples, held_out).mean()),
+        "c_t": copying_score(samples, held_out),
+    }
+
+
 def are_nearer(samples: Tensor, held_out: Tensor) -> Tensor:
     """Return whether each sample is nearer than all but 5 % of the held-out images, bool `(Q,)`.
 

@@ -1,7 +1,7 @@
 """Samples beside their nearest training images: a memorisation check."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,8 +46,7 @@ def nearest_images(
         columns += [f"{space} {i + 1}" for i in range(distances.shape[1])]
     view = View(np.concatenate(images, axis=1), shown=run.shown, columns=columns, rows=[str(i) for i in order])
     figures = {
-        space: asdict(memorisation(distances[:num, 0], distances[num:, 0]))
-        for space, (distances, _) in neighbours.items()
+        space: memorisation(distances[:num, 0], distances[num:, 0]) for space, (distances, _) in neighbours.items()
     }
     sharpness = laplacian_variance(both.unit())
     blurred = bool(sharpness[:num].mean() < BLURRED * sharpness[num:].mean())

@@ -98,7 +98,7 @@ class RunProgress:
             curves = [curve for split in ("train", "test") for curve in _curves(self._records[split], split)]
             charts = [*loss_charts([*train, *test]), rate_chart(train), score_chart(test)]
         newest = train[-1] if train else {}
-        checked = next((record for record in reversed(test) if "health" in record), {})
+        checked: dict[str, Any] = next((record for record in reversed(test) if "health" in record), {})
         return {
             "state": self._state(),
             "images": last,
