@@ -15,6 +15,7 @@ from vaegan.latent.code_paths import order_by_kl, traverse
 from vaegan.models import Model, load
 from vaegan.pixels import to_uint8
 from vaegan.recipes import config_for
+from vaegan.runs.run_folder import OF_A_RUN
 from vaegan.settings_io import dump_yaml
 
 
@@ -24,6 +25,25 @@ def make_run(folder: Path, kind: str = "vaegan") -> Path:
     Model.from_architecture({"image_shape": [1, 8, 8], **config.model.model_dump()}).save(folder / "model")
     dump_yaml(config, folder / "config.yaml")
     return folder
+
+
+def test_starting_over_clears_all_that_commands_wrote_into_the_run(tmp_path):
+    run = make_run(tmp_path / "digits")
+    for words in (
+        "sample",
+        "reconstruct",
+        "interpolate",
+        "traverse",
+        "nearest --held-out 9",
+        "cluster --k 2",
+        "encode",
+    ):
+        name, *options = words.split()
+        few = () if name == "encode" else ("--num", 4)
+        assert command(name, run, *few, *options) == 0
+    made = [path for path in (run / "pictures").rglob("*") if path.is_file()]
+    assert len(made) >= 10
+    assert not [path for path in made if not any(path in run.glob(known) for known in OF_A_RUN)]
 
 
 @pytest.fixture(scope="module")

@@ -257,3 +257,9 @@ def test_only_a_folder_of_ours_is_written_into(tmp_path: Path) -> None:
         check(tmp_path, overwrite=True, names=("mark.json",))
     with pytest.raises(UserError, match=r"notes.txt is a file; name a folder"):
         check(tmp_path / "notes.txt", overwrite=True)
+
+
+def test_odd_names_have_a_hash():
+    odd = os.fsdecode(b"\xff.tar")
+    assert files.short_hash(odd) == files.short_hash(b"\xff.tar")
+    assert files.short_hash("a") == "ca978112ca1bbdcafac231b39a23dc4d"  # SHA-256 of "a", FIPS 180-4

@@ -212,7 +212,8 @@ def check_folder(folder: Path, mark: str, key: str, overwrite: bool, names: Sequ
 
 def short_hash(content: str | bytes) -> str:
     """Return 32 hexadecimal digits of the SHA-256 of a text or bytes: a name for what they determine."""
-    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:32]
+    content = content.encode(errors="surrogateescape") if isinstance(content, str) else content  # of odd file names too
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -216,7 +216,8 @@ def quick_scores(
         scores["frechet_samples"] = frechet_distance(Moments(features), reference)
         on_samples(features)
     if model.encoder is not None and model.decoder is not None:
-        pairs = reconstructions_of(model, images_held_out.take(slice(num)), batch_size, condition)
+        c = None if condition is None else condition[:num]
+        pairs = reconstructions_of(model, images_held_out.take(slice(num)), batch_size, c)
         made = features_of(extractor, (x_tilde for _, x_tilde in pairs))
         scores["frechet_reconstructions"] = frechet_distance(Moments(made), reference)
     return scores

@@ -96,8 +96,8 @@ OF_AN_EXPORT = (
     *(f"{part}.{ending}" for part in PARTS for ending in ("onnx", "pt2")),
 )  # fmt: skip
 _OF_PICTURES = (
-    "sample.png", "reconstruct.png", "triptych.png", "interpolate.png", "traverse.png", "nearest.png", "nearest.json",
-    "attributes.png", "attributes-check.json", "codes.npz", ".codes.npz.shards/*", *_CLUSTER,
+    "sample.png", "reconstruct.png", "triptych.png", "interpolate.png", "traverse.png", "nearest.png",
+    "nearest-distances.json", "attributes.png", "attributes-check.json", "codes.npz", ".codes.npz.shards/*", *_CLUSTER,
     f"latents/latents-{'[0-9]' * 6}.*", "latents/latents_stats.pt", "latents/statistics.json", "latents/index.json",
 )  # fmt: skip
 _OF_SNAPSHOTS = (SAMPLES, RECONSTRUCTIONS, TRIPTYCHS, CHECKPOINTS)
