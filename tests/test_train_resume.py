@@ -115,6 +115,11 @@ def assert_same_runs(one, other):
             assert_same(torch.load(one / name, weights_only=True), torch.load(other / name, weights_only=True))
 
 
+def warnings_of(done):
+    """Return the warnings of a finished command, but for what a CPU that lacks bf16 says of it."""
+    return [line for line in done.stderr.splitlines() if "only emulates bf16" not in line]
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(python, tiny, tmp_path_factory):
     """Train without a break: words -> run folder."""
@@ -122,7 +127,7 @@ def uninterrupted(python, tiny, tmp_path_factory):
     def run(words):
         out = tmp_path_factory.mktemp("whole") / "run"
         done = python("-m", "vaegan", "train", *tiny, *words, "--out", out)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, warnings_of(done)) == (0, [])
         return out
 
     return run
@@ -148,7 +153,7 @@ def test_a_run_killed_at_many_moments_ends_like_one_that_was_left_alone(python, 
         newest = max((out / "checkpoints").glob("[0-9]*.pt"), default=None)
         assert int(newest.stem if newest else 0) == kept, moment
     done = python("-m", "vaegan", "train", *tiny, *words, "--out", out)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, warnings_of(done)) == (0, [])
     assert_same_runs(whole, out)
     state = torch.load(out / "checkpoints" / "000000000304.pt", weights_only=True)
     assert state["averages"].keys() == {"encoder", "decoder"}
@@ -167,5 +172,5 @@ def test_a_kill_at_no_special_moment(tiny, python, uninterrupted, tmp_path):
         died = python("-c", DOOMED, moment, *tiny, *words, "--out", out)
         assert died.returncode == -signal.SIGKILL, died.stderr
     done = python("-m", "vaegan", "train", *tiny, *words, "--out", out)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, warnings_of(done)) == (0, [])
     assert_same_runs(whole, out)
