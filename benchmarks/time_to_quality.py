@@ -8,7 +8,7 @@ Three sides in turn, for each seed, on MNIST:
 * pythae: its VAEGAN with its own default networks (one hidden layer of 512), trainer, optimisers and rates;
 * a plain PyTorch loop: the networks, losses and rates of our recipe mnist-mlp, with a forward and a backward pass for
   each of the three networks and `detach` where no gradient may pass, as such loops are usually written;
-* ours: `vaegan train mnist-mlp`.
+* ours: `vaegan train mnist-mlp`, whose models have averaged weights, as the recipe has it.
 
 After every 20,000 images, samples from N(0, I) and reconstructions of held-out digits are measured, in the features of
 a classifier that all share; that time does not count. Printed, for reconstructions and samples: the best Fréchet
@@ -86,6 +86,11 @@ class Judge:
         return next((one.seconds for one in self.course if getattr(one, of) <= NEAR * target), None)
 
 
+def is_due(images: int, batch: int) -> bool:
+    """Whether a model is measured after so many images, the last batch included."""
+    return images // EVERY > (images - batch) // EVERY
+
+
 def pythae_side(judge: Judge, x: Tensor, seed: int, epochs: int) -> None:
     """Train pythae's VAEGAN."""
     from pythae.models import VAEGAN, VAEGANConfig
@@ -108,7 +113,7 @@ def pythae_side(judge: Judge, x: Tensor, seed: int, epochs: int) -> None:
 
         def on_train_step_end(self, training_config: object, **_: object) -> None:
             self.steps += 1
-            if self.steps * batch // EVERY > (self.steps - 1) * batch // EVERY:
+            if is_due(self.steps * batch, batch):
                 model.eval()
                 judge.at(
                     lambda x: model.decoder(model.encoder(x).embedding).reconstruction,
@@ -168,7 +173,7 @@ def plain_side(judge: Judge, x: Tensor, seed: int, epochs: int) -> None:
                 optimiser.step()
                 schedule.step()
             seen += batch
-            if seen // EVERY > (seen - batch) // EVERY:
+            if is_due(seen, batch):
                 model.eval()
                 judge.at(lambda x: dec(enc(x)[0]), dec, config.model.latent_dim)
                 model.train()

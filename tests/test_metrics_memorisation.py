@@ -9,7 +9,7 @@ import torch
 from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 
-from vaegan.metrics.memorisation import are_nearer, copying_score, find_nearest, in_words, placements
+from vaegan.metrics.memorisation import copying_score, find_nearest, in_words, memorisation, placements
 
 
 def distances(num: int, seed: int, shift: float = 0.0) -> torch.Tensor:
@@ -27,15 +27,16 @@ def test_score_and_probability_against_scipy_and_scikit_learn(shift: float) -> N
     samples, held_out = distances(150, 0, shift), distances(90, 1)
     assert copying_score(samples, held_out) == pytest.approx(scipy_score(samples, held_out), abs=1e-9)
     is_sample = [1] * 150 + [0] * 90
-    auc = roc_auc_score(is_sample, torch.cat([samples, held_out]))
-    assert float(placements(samples, held_out).mean()) == pytest.approx(auc)
+    found = memorisation(samples, held_out)
+    assert found["farther"] == pytest.approx(roc_auc_score(is_sample, torch.cat([samples, held_out])))
+    assert found["c_t"] == copying_score(samples, held_out)
 
 
 def test_ties_count_half() -> None:
     samples, held_out = torch.tensor([1.0, 2.0, 5.0]), torch.tensor([2.0, 2.0, 1.0, 3.0])
     assert placements(samples, held_out).tolist() == [0.125, 0.5, 1.0]
     auc = roc_auc_score([1] * 3 + [0] * 4, torch.cat([samples, held_out]))
-    assert float(placements(samples, held_out).mean()) == pytest.approx(auc)
+    assert memorisation(samples, held_out)["farther"] == pytest.approx(auc)
 
 
 def test_copies_new_images_and_noise_are_told_apart() -> None:
@@ -44,36 +45,34 @@ def test_copies_new_images_and_noise_are_told_apart() -> None:
     copies = train[:100] + 0.01 * torch.randn(100, 4, generator=generator)
     far = 3 * torch.randn(100, 4, generator=generator)
     d = [find_nearest(x, [train], 1)[0][:, 0] for x in (held_out, new, copies, far)]
-    alike, copied, noise = (float(are_nearer(samples, d[0]).double().mean()) for samples in d[1:])
-    assert alike == pytest.approx(0.05, abs=0.04)
-    assert copied == 1.0
-    assert noise < 0.05
-    assert float(placements(d[1], d[0]).mean()) == pytest.approx(0.5, abs=0.06)
-    assert float(placements(d[2], d[0]).mean()) < 0.01
-    scores = [copying_score(samples, d[0]) for samples in d[1:]]
-    assert abs(scores[0]) < 3
-    assert scores[1] < -10
-    assert scores[2] > 8
-    said = [in_words(nearer, score, 100, 400) for nearer, score in zip((alike, copied, noise), scores, strict=True)]
+    alike, copied, noise = (memorisation(samples, d[0]) for samples in d[1:])
+    assert alike["nearer"] == pytest.approx(0.05, abs=0.04)
+    assert alike["farther"] == pytest.approx(0.5, abs=0.06)
+    assert abs(alike["c_t"]) < 3
+    assert copied["nearer"] == 1.0
+    assert copied["farther"] < 0.01
+    assert copied["c_t"] < -10
+    assert noise["nearer"] < 0.05
+    assert noise["c_t"] > 8
+    said = [in_words(each["nearer"], each["c_t"], 100, 400) for each in (alike, copied, noise)]
     assert said[0] == "no sign of memorisation"
     assert said[1] == "samples lie nearer to training images than held-out images do, a sign of memorisation"
-    blurred = in_words(copied, scores[1], 100, 400, blurred=True)
+    blurred = in_words(copied["nearer"], copied["c_t"], 100, 400, blurred=True)
     assert blurred.endswith("than held-out images do, as blurred samples do even without memorisation")
     assert said[2] == "no sign of memorisation: samples lie farther from training images than held-out images do"
 
 
 def test_figures_by_hand() -> None:
-    samples, held_out = torch.tensor([0.0, 1.0, 2.0, 9.0]), torch.arange(1.0, 22.0)
-    assert are_nearer(samples, held_out).tolist() == [True, True, False, False]  # below 2, the 5 % quantile
-    assert float(placements(samples, held_out).mean()) == pytest.approx((0 + 0.5 + 1.5 + 8.5) / 84)
+    found = memorisation(torch.tensor([0.0, 1.0, 2.0, 9.0]), torch.arange(1.0, 22.0))
+    assert found["samples"] == 1.5
+    assert found["held_out"] == 11.0
+    assert found["nearer"] == 0.5  # below 2, the 5 % quantile
+    assert found["farther"] == pytest.approx((0 + 0.5 + 1.5 + 8.5) / 84)
 
 
 def test_one_of_each_and_all_the_same() -> None:
-    one = torch.tensor([2.0]), torch.tensor([1.0])
-    assert placements(*one).tolist() == [1.0]
-    assert not are_nearer(*one).any()
-    assert copying_score(*one) == pytest.approx(0.5 / math.sqrt(3 / 12))
-    zeros = torch.zeros(7), torch.zeros(5)
-    assert placements(*zeros).tolist() == [0.5] * 7
-    assert not are_nearer(*zeros).any()
-    assert copying_score(*zeros) == 0.0
+    found = memorisation(torch.tensor([2.0]), torch.tensor([1.0]))
+    assert (found["farther"], found["nearer"]) == (1.0, 0.0)
+    assert found["c_t"] == pytest.approx(0.5 / math.sqrt(3 / 12))
+    zeros = memorisation(torch.zeros(7), torch.zeros(5))
+    assert (zeros["farther"], zeros["nearer"], zeros["c_t"]) == (0.5, 0.0, 0.0)

@@ -77,7 +77,7 @@ _USES: tuple[tuple[tuple[str, ...], str], ...] = (
 """The kinds of models that each setting of the losses has a meaning for."""
 
 
-_UNUSED: dict[str, tuple[str, tuple[object, ...], object]] = {
+_WITHOUT_EFFECT: dict[str, tuple[str, tuple[object, ...], object]] = {
     "loss.balance_at": ("loss.balance", (None,), 0.5),
     "loss.alignment": ("loss.alignment_weight", (0,), 0.1),
     "loss.pixel_variance": ("loss.likelihood", ("feature", "bernoulli"), "gaussian"),
@@ -110,9 +110,10 @@ def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
         if (name in unused or name.startswith(lacked)) and value not in (None, 0, (), [], "none", same.get(name)):
             what = f"{KINDS[kind].phrase} (--model.kind {kind})"
             raise UserError(f"--{option} has no effect on {what}; leave it out")
-        other, without, example = _UNUSED.get(name, ("", (), None))
-        now = attrgetter(other)(config) if other else None
-        if now in without and attrgetter(name)(config) != attrgetter(name)(Config()):
+        if name not in _WITHOUT_EFFECT or attrgetter(name)(config) == attrgetter(name)(Config()):
+            continue
+        other, values, example = _WITHOUT_EFFECT[name]
+        if (now := attrgetter(other)(config)) in values:
             needed = f"--{other.replace('_', '-')}"
             state = f"with {needed} {now}" if now and now != "none" else f"without {needed}"
             raise UserError(f"--{option} has no effect {state}; add {needed} {example}, or leave it out")

@@ -66,8 +66,7 @@ def open_shards(folder: Path, index: Mapping[str, Any], **options: Any) -> None:
 
 def has_index(folder: Path, index: Mapping[str, Any]) -> bool:
     """Whether the index in a folder is this one."""
-    same: bool = read_mapping(folder / INDEX_NAME) == json.loads(json.dumps(index))
-    return same
+    return bool(read_mapping(folder / INDEX_NAME) == json.loads(json.dumps(index)))
 
 
 def check_shards(
