@@ -3,13 +3,21 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 log = logging.getLogger("vaegan")
 _Step = TypeVar("_Step")
 
+Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
+
 BEAT_SECONDS = 30.0
 """Slow work logs a line at least this often, where no progress bar shows it."""
+
+
+def unwatched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:
+    """Pass on the steps and show nothing."""
+    return steps
 
 
 class Beat:

@@ -7,6 +7,15 @@ from ..settings import Count
 from .common import DataPictureOptions, open_run, output_of, write_and_say
 from .console import show, show_table
 
+_TITLES = {
+    "samples": "nearest_sample",
+    "held_out": "nearest_held_out",
+    "nearer": "copies_nearer",
+    "farther": "copies_farther",
+    "c_t": "copies_score",
+}
+"""Figure of `metrics.memorisation` -> the one whose title it has in the table."""
+
 
 class Options(DataPictureOptions):
     """Show samples beside their nearest training images, in pixels and, if there is an encoder, in codes.
@@ -46,8 +55,6 @@ def run(options: Options) -> None:
     write_and_say(view, out, overwrite, len(view.images), "samples and neighbours")
     write_json(report, measured)
     spaces = measured["figures"]
-    names = ("nearest_sample", "nearest_held_out", "copies_nearer", "copies_farther", "copies_score")
-    columns = [[f"{value:.3g}" for value in values.values()] for values in spaces.values()]
-    rows = [[info_of(name).title, *row] for name, *row in zip(names, *columns, strict=True)]
+    rows = [[info_of(title).title, *(f"{spaces[s][name]:.3g}" for s in spaces)] for name, title in _TITLES.items()]
     show_table(["metric", *(f"in {space}" for space in spaces)], rows)
     show(f"{measured['conclusion']}.")

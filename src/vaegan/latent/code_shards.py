@@ -16,7 +16,7 @@ import contextlib
 import hashlib
 import logging
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,11 @@ from ..errors import UserError
 from ..files import clear_leftovers, remove, written_beside
 from ..models import Model
 from ..pixels import PixelFormat
+from ..progress import Watch, unwatched
 from ..runs.run_folder import RunFolder
 from .encoding import encode_images
 from .shard_files import INDEX_NAME, check_shards, open_shards
 
-Watch = Callable[[Iterable[Any], int, str], Iterable[Any]]
-"""Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
 _log = logging.getLogger("vaegan")
 
 
@@ -77,7 +76,7 @@ def encode_to_file(
     scaled: bool = False,
     batch_size: int = 256,
     overwrite: bool = False,
-    watch: Watch = lambda steps, num, words: steps,
+    watch: Watch = unwatched,
 ) -> int:
     """Encode images shard by shard, join the shards to one file, return the number of codes.
 

@@ -31,7 +31,8 @@ from ..data.dataset import ImageSet
 from ..errors import UserError
 from ..files import read_mapping, write_bytes, write_json
 from ..models import Model
-from .code_shards import ImageShards, Watch, encoder_digest, scale_facts
+from ..progress import Watch, unwatched
+from .code_shards import ImageShards, encoder_digest, scale_facts
 from .encoding import encode_images
 from .shard_files import (
     FOR_TRAINERS,
@@ -61,7 +62,7 @@ def encode_to_shards(
     batch_size: int = 256,
     process: tuple[int, int] = (0, 1),
     overwrite: bool = False,
-    watch: Watch = lambda steps, num, words: steps,
+    watch: Watch = unwatched,
 ) -> int:
     """Write this process's shards that are not finished yet, and statistics if all are; return its number of images.
 

@@ -3,11 +3,11 @@
 import copy
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from ..models import Model
 from ..models.inference import at_once
 from ..models.tiles import decode_tiles, is_in_tiles
 from ..pixels import Numbers, Shown, channels_in_words
+from ..progress import Watch, unwatched
 from ..settings import DataSettings
 from ..settings_io import load_yaml
 from .locate import Place, locate, run_name
@@ -32,9 +33,6 @@ from .trained_on import own_data
 
 _log = logging.getLogger("vaegan")
 _LARGE = 2**28  # bytes
-_Step = TypeVar("_Step")
-Watch = Callable[[Iterable[_Step], int, str], Iterable[_Step]]
-"""Passes on the steps of slow work and shows how far it is: steps, how many, what is done."""
 
 
 class OpenedRun:
@@ -54,7 +52,7 @@ class OpenedRun:
         data: DataSettings | None = None,
         device: str | torch.device = "cpu",
         batch_size: int = 256,
-        watch: Watch[Any] = lambda steps, num, what: steps,
+        watch: Watch = unwatched,
         model: Model | None = None,
         bands: tuple[int, ...] = (),
         size: tuple[int, int] | None = None,

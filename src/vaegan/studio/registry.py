@@ -8,7 +8,7 @@ from fastapi import Path as InPath
 from starlette.concurrency import run_in_threadpool
 
 from ..errors import UserError, nearest, printable
-from ..files import expanded
+from ..runs.locate import run_name
 from ..settings import DataSettings
 from .batching import Batcher
 from .http_errors import Refused
@@ -38,9 +38,7 @@ class Registry(Mapping[str, ServedModel]):
             self._models[name] = ServedModel(name, source, settings, self.batcher, **options)
 
     def _new_name(self, source: str) -> str:
-        path = expanded(source)
-        path = path.resolve() if path.is_dir() else path
-        name = printable(path.parent.name if path.name == "model" else path.name) or "model"
+        name = printable(run_name(source).rpartition("/")[2]) or "model"
         if name not in self._models:
             return name
         return next(other for k in range(2, 10_000) if (other := f"{name}-{k}") not in self._models)

@@ -11,8 +11,8 @@ from ..data.dataset import ImageSet
 from ..latent.clustering import ALGORITHMS, Clusters, kmeans, principal_components
 from ..metrics.label_scores import SCORES
 from ..pixels import Numbers, Shown
+from ..progress import Watch
 from ..report.scatter import Grouping
-from ..runs.opened import Watch
 from .view import View
 
 
@@ -93,7 +93,7 @@ def clusterings(
     seeds: Sequence[int],
     restarts: int,
     baselines: bool,
-    watch: Watch[Any],
+    watch: Watch,
 ) -> Iterator[tuple[str, int, Clusters]]:
     """Yield what was clustered, the seed, and the clusters; the codes `(N, Z)` with the first seed come first.
 
