@@ -259,15 +259,14 @@ def test_a_model_alone_has_no_training_and_no_data(studio_run, tmp_path):
 
 def test_models_are_named_after_their_folders(studio_run, tmp_path, monkeypatch):
     monkeypatch.setattr("vaegan.studio.registry.ServedModel", lambda name, source, *_: source)
-    sources = [
-        "owner/model",
-        "diffusers:owner/kl-f8",
-        str(tmp_path),
-        str(studio_run / "model"),
-        str(studio_run / "best"),
-    ]
-    names = ["model", "kl-f8", tmp_path.name, studio_run.name, "best"]
-    assert dict(Registry([*sources, "other/model"])) == dict(zip([*names, "model-2"], [*sources, "other/model"]))
+    names = {
+        "owner/model": "model",
+        "diffusers:owner/kl-f8": "kl-f8",
+        str(tmp_path): tmp_path.name,
+        str(studio_run / "model"): studio_run.name,
+        "other/model": "model-2",
+    }
+    assert dict(Registry(list(names))) == {name: source for source, name in names.items()}
 
 
 def test_a_run_that_goes_on(studio_run, tmp_path):
