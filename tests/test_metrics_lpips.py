@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -182,6 +183,15 @@ def test_a_training_takes_it_or_says_what_is_missing(files, command, tmp_path, p
         lines = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         first[name] = next(line["losses"]["encoder"]["llike"] for line in lines if line["split"] == "train")
     assert first["lpips"] > first["none"] + 10
+    # The files may move, but not change.
+    shutil.copytree(files, tmp_path / "moved")
+    further = [*words, "lpips", "--train.images", "16", "--out", tmp_path / "lpips", "--loss.perceptual-file"]
+    assert command(*further, tmp_path / "moved") == 0
+    with (tmp_path / "moved" / "vgg.pth").open("ab") as file:
+        file.write(b"\0")
+    assert command(*further, tmp_path / "moved") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"the weights in --loss.perceptual-file {tmp_path / 'moved'} differ from those" in error
     monkeypatch.setattr(weights.torch.hub, "download_url_to_file", offline)
     assert command(*words, "lpips", "--out", tmp_path / "without") == 2
     error = capsys.readouterr().err.splitlines()[-1]

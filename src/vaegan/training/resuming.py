@@ -1,5 +1,6 @@
-"""The rules of resuming: which settings and images a run may be resumed with."""
+"""The rules of resuming: which settings, images and frozen weights a run may be resumed with."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def check_same(before: Config, now: Config, out: Path) -> None:
         a, b = value_at(old, name), value_at(new, name)
         if name == "data.source" and not {a, b} & SOURCES.keys():
             continue  # a folder may be moved; `check_same_data` compares the images
+        if name == "loss.perceptual_file" and None not in (a, b):
+            continue  # likewise
         if a != b and not (name in RESOLVED and b in ("auto", None)):
             what = f"{name.replace('_', '-')} {_words(name, a)}, not {_words(name, b)}"
             raise UserError(f"--out {out} is a run with {what}; {remedy}")
@@ -75,13 +78,17 @@ def _words(name: str, value: Any) -> str:
 
 
 def check_same_data(run: RunFolder, config: Config, data: ImageData) -> None:
-    """Refuse to resume with other images or conditions; write down where and what they are now."""
+    """Refuse to resume with other images, conditions or weights; write down where and what they are now."""
     before, now = read_mapping(run.data_path), _described(config, data, paths_of_run(run.path))
-    for key, what in (("fingerprint", "images"), ("conditions", config.model.condition)):
+    for key, what in (
+        ("fingerprint", f"images of {data.name}"),
+        ("conditions", f"{config.model.condition} of {data.name}"),
+        ("perceptual", f"weights in --loss.perceptual-file {config.loss.perceptual_file}"),
+    ):
         if before.get(key, now.get(key)) != now.get(key):
             raise UserError(
-                f"the {what} of {data.name} differ from those that {run.path} was trained on; restore them, choose "
-                f"another --out or start over with --overwrite (or remove {run.data_path} to resume with the new ones)"
+                f"the {what} differ from those that {run.path} was trained on; restore them, choose another --out or "
+                f"start over with --overwrite (or remove {run.data_path} to resume with the new ones)"
             )
     if before != now:
         write_json(run.data_path, now)
@@ -102,8 +109,20 @@ def _described(config: Config, data: ImageData, before: Mapping[str, str] | None
     if config.model.condition != "none":
         conditions, names = data.train.labels_as_attributes()
         values["conditions"] = short_hash(repr(names).encode() + conditions.tobytes())
+    if config.loss.perceptual_file is not None:
+        values["perceptual"] = _hash_of_weights(config.loss.perceptual_file)
     paths = {written: (before or {}).get(written, path) for written, path in absolute(config.data).items()}
     return values | ({"paths": paths} if paths else {})
+
+
+def _hash_of_weights(place: Path) -> str:
+    """Return a hash of a file of weights, or of those in a folder, by content alone."""
+    hashes = []
+    for path in sorted(place.iterdir()) if place.is_dir() else [place]:
+        if path.suffix in (".pth", ".safetensors") or path == place:
+            with path.open("rb") as file:
+                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return short_hash(" ".join(hashes))
 
 
 def start_run(run: RunFolder, config: Config, data: ImageData) -> None:
