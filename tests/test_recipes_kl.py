@@ -138,7 +138,8 @@ def test_thirty_steps_on_a_folder_of_images(command, tmp_path, plain_curves, mon
         Image.fromarray(image).save(folder / f"{i}.png")
     words = ["--train.images", "120", "--train.log-images", "20", "--train.snapshot-epochs", "100",
              "--data.size", "64", "--train.precision", "fp32", "--train.memory-format", "contiguous",
-             "--train.tensorboard", "false", "--optim.lr", "1e-3", "--data.cache", tmp_path / "cache", "--device", "cpu"]  # fmt: skip
+             "--train.tensorboard", "false", "--optim.lr", "1e-3", "--device", "cpu",
+             "--data.cache", tmp_path / "cache"]  # fmt: skip
     assert command("train", "kl-f4", "--data", folder, "--out", run, *NARROW, *words) == 0
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     records = [record for record in records if record["split"] == "train"]
