@@ -261,12 +261,21 @@ def test_a_file_is_refused_alike(tmp_path):
         load_yaml(path)
 
 
-@pytest.mark.parametrize("recipe", ["mnist-conv", "small-32", "mnist-mlp", "larsen-celeba64", "edchengg-mnist"])
+@pytest.mark.parametrize(
+    ("recipe", "real", "prior"), [("larsen-celeba64", 0.66, 0.34), ("kl-f4", 0.5, 0.5), ("mnist-conv", 1.0, 1.0)]
+)
+def test_samples_of_a_gan_take_the_share_of_all_fakes(recipe, real, prior):
+    loss = read(f"{recipe} --model.kind gan").loss
+    assert (loss.real_weight, loss.prior_weight) == pytest.approx((real, prior))
+
+
+@pytest.mark.parametrize("recipe", ["mnist-conv", "small-32", "mnist-mlp", "larsen-celeba64", "munjal-mnist"])
 def test_a_vae_from_a_recipe_of_a_vae_gan(recipe):
     base, config = RECIPES[recipe].config, read(f"{recipe} --model.kind vae")
     assert config == config_for(recipe, {"model.kind": "vae"})
     assert (config.loss.likelihood, config.model.output) == ("bernoulli", "sigmoid")
     assert (config.loss.gamma, config.loss.kl_weight, config.loss.encoder_llike_weight) == (1.0, 1.0, 1.0)
+    assert config.loss.kl_schedule == "constant"
     assert config.loss.balance is None
     assert config.model.encoder == base.model.encoder
     assert config.optim == base.optim

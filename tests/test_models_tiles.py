@@ -90,6 +90,15 @@ def test_no_more_than_a_tile_is_computed_at_once():
     assert rows == [(0, 12), (12, 12), (24, 16)]
 
 
+def test_codes_of_the_models_own_size_are_flat_and_decoded_alike():
+    model = build((2, 16, 24))
+    x = torch.rand(1, 2, 16, 24)
+    (mu, *_) = encode_tiles(model.tiled(16), lambda rows, columns: x[:, :, rows, columns], (16, 24))
+    assert mu.ndim == 2
+    bands = [part for _, part in decode_tiles(model.tiled(16), mu)]
+    assert torch.equal(torch.cat(bands, 2), model.tiled(16).decode(mu))
+
+
 def test_images_that_fit_into_a_tile_are_computed_whole():
     model, x = build(), torch.rand(2, 2, 16, 24)
     assert torch.equal(model.tiled(24).encode(x), model.encode(x))

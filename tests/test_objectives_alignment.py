@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -115,6 +116,19 @@ def test_its_small_gradient_may_be_scaled_up_a_lot():
         .routes
     )
     torch.testing.assert_close(routes["encoder/alignment"], 1e6 * routes["encoder/llike"])
+
+
+@pytest.mark.parametrize("variational", [False, True])
+def test_codes_are_aligned_in_mixed_precision(variational):
+    x, noise = inputs()
+    nets = [network.float() for network in networks(variational)[:2]]
+    alignment = Alignment(0.1, CODE, layers, DIM)
+    noise = Noise(noise.eps.float(), noise.z_p.float(), noise.uniform.float(), seed=11, transform=noise.transform)
+    autocast = partial(torch.autocast, "cpu", torch.bfloat16)
+    objective = AutoencoderObjective(*nets, code_losses=CodeLosses(None, alignment), autocast=autocast)
+    gradients = objective.step(x.float(), noise).gradients
+    assert gradients["alignment"][0].dtype == torch.float32
+    assert all(gradient.isfinite().all() for part in gradients.values() for gradient in part)
 
 
 def test_a_frozen_encoder_is_not_aligned():

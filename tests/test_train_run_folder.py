@@ -318,6 +318,15 @@ def test_a_snapshot_before_the_first_record_and_one_held_out_image(command, tmp_
     assert found == [(0, "start"), (8, "train"), (8, "test")]
 
 
+def test_a_decoder_is_compiled_where_its_logits_are_asked_for(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function, **_: compiled.append(function) or function)
+    form = {"train.precision": "fp32", "train.memory_format": "contiguous", "data.limit": 40, "device": "cpu"}
+    settings = {"model.kind": "vae", "train.compile": True, "train.images": 8, "train.batch_size": 8, **form}
+    vaegan.train("digits", out=tmp_path / "run", **settings)
+    assert [function.__name__ for function in compiled].count("logits") == 1
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_networks_train_alike(command, tiny, tmp_path):

@@ -1,5 +1,6 @@
 """What a kind of model and a family of networks bring along: settings that follow from them, and those they use."""
 
+import math
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
@@ -50,13 +51,17 @@ def settings_that_follow(base: Config, named: Mapping[str, Any]) -> dict[str, An
         changes |= {"loss.augment": (), "loss.augment_target": None, "loss.discriminator_warmup": 0.0}
     if kind == "gan":
         changes |= {"loss.perceptual": "none", "loss.perceptual_file": None, "train.pretrain_epochs": 0.0}
+        loss = base.loss  # a GAN's fakes are samples: where Dis's weights are shares of one, theirs is that of all
+        fakes = loss.reconstruction_weight + (loss.prior_weight if loss.fakes == "both" else 0.0)
+        if loss.fakes != "prior" and math.isclose(loss.real_weight + fakes, 1.0):
+            changes["loss.prior_weight"] = fakes
     if kind == "vae-dis-l":
         changes |= {"loss.likelihood": "feature", "loss.gamma": 1.0}
         changes |= {"loss.perceptual": "none", "loss.perceptual_file": None}
     if kind in ("ae", "vae") and base.loss.likelihood == "feature":
         if "loss.likelihood" not in named:
             changes |= {"loss.likelihood": "bernoulli", "loss.gamma": 1.0}
-            changes |= {"loss.kl_weight": 1.0, "loss.encoder_llike_weight": 1.0}
+            changes |= {"loss.kl_weight": 1.0, "loss.kl_schedule": "constant", "loss.encoder_llike_weight": 1.0}
         if named.get("loss.likelihood", "bernoulli") == "bernoulli":
             changes["model.output"] = "sigmoid"
     return changes

@@ -363,7 +363,10 @@ class InferenceModel(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Return mu and logvar as `posterior` does, but of a plain autoencoder the codes alone."""
         encoder = self._part("encoder", "encoding")
-        code = self.code_shape_of(x.shape[2:]) if x.ndim == 4 and self.factor else None
+        code = None
+        if x.ndim == 4 and self.factor:
+            self.check_size(x.shape[2:])
+            code = self.code_shape_of(x.shape[2:])
         self._check_images(x, (self.image_shape[0], *x.shape[2:]) if code else self.image_shape)
 
         if is_in_tiles(self, x.shape[2:]):

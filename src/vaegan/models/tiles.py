@@ -71,6 +71,7 @@ def encode_tiles(model: TilingModel, read: Compute, size: Sequence[int], batch_s
 def decode_tiles(model: TilingModel, z: Tensor, batch_size: int = 256) -> Iterator[tuple[int, Tensor]]:
     """Yield the first row and some rows `(B, C, n, W)` of the images of maps `(B, C, h, w)`, from top to bottom."""
     factor, whole, tiles = _parted(model)
+    z = model.maps(z)
 
     def compute(rows: slice, columns: slice) -> Tensor:
         image: Tensor = whole.decode(z[:, :, rows, columns], batch_size=batch_size)

@@ -114,7 +114,8 @@ class AdversarialLoss:
         outputs_of_fakes = [logits[kind] for kind in kinds]
         # Together, the reals' loss reaches the fakes as well, over the shared statistics.
         negated = self._form.negated and clean and not (dis.joint_batch and couples)
-        if weights and (negated or not (couples or dis.judges_patches)):
+        underflows = any(a.dtype == torch.float16 for a in logits.values())
+        if weights and (negated or not (couples or dis.judges_patches or underflows)):
             factors: dict[str, Tensor | float] = {}
             for kind in kinds:
                 if negated:

@@ -137,7 +137,7 @@ class AutoencoderObjective:
             code = self.parts["encoder"](x, *c)
             kl = ratio = None
             if isinstance(code, Tensor):
-                z = code
+                z = wide(code)
             else:
                 mu, logvar = (wide(t) for t in code)
                 z = mu + torch.exp(0.5 * logvar) * noise.eps

@@ -104,6 +104,8 @@ def set_up(
     if t.compile:
         for part in trainer.objective.parts.values():
             part.compile()
+            if logits := getattr(part, "logits", None):  # called by itself for a Bernoulli likelihood
+                setattr(part, "logits", torch.compile(logits))  # noqa: B010, a method in mypy's eyes
     return Setup(config, data, model, trainer, output_model)
 
 
