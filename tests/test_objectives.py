@@ -278,22 +278,26 @@ def test_unknown_layer_names_the_nearest() -> None:
         VAEGANObjective(*make(False, 0.0), feature_layer="conf")
 
 
+def small_discriminator() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_parts(
+        kind="gan", network="mlp", image_shape=(1, SIDE, SIDE), latent_dim=Z, output="tanh", init="torch",
+        encoder={}, decoder={"hidden": [8]}, discriminator={"hidden": [16], "norm": "none", "activation": "leaky"},
+    )["discriminator"]  # fmt: skip
+
+
 def test_the_decoder_s_gradient_survives_where_the_discriminator_s_vanishes_in_half_precision() -> None:
     """Hinge, all fakes beyond the margin: Dis's cotangent is 0, and float16 has no number small enough for it."""
-    torch.manual_seed(0)
-    dis = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(SIDE * SIDE, 1))
-    torch.nn.init.constant_(dis[1].bias, -9.0)
+    dis, of = small_discriminator(), []
+    torch.nn.init.constant_(dis.output.bias, -9.0)
     x, fake = torch.rand(2, B, 1, SIDE, SIDE)
     fake.requires_grad_()
-    of = []
     for dtype in (torch.float16, torch.float32):
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             logits = {"real": dis(x), "prior": dis(fake)}
         assert (logits["prior"] < -1).all()
-        judge = FeatureDiscriminator(dis, "1")
-        of.append(
-            AdversarialLoss("hinge").gradients(judge, logits, {"prior": fake}, Noise.draw(B, Z, seed=0, images=0))[1]
-        )
+        noise, judge = Noise.draw(B, Z, seed=0, images=0), FeatureDiscriminator(dis, "logit")
+        of.append(AdversarialLoss("hinge").gradients(judge, logits, {"prior": fake}, noise)[1])
     torch.testing.assert_close(of[0]["prior"], of[1]["prior"], rtol=1e-2, atol=1e-5)
 
 
@@ -312,11 +316,7 @@ def test_one_pass_serves_both_gradients_also_where_the_discriminator_s_vanishes(
 
 def test_gradients_in_float32_are_those_in_float64() -> None:
     """What trains has float32, the tests above float64: hinge, with real and fake images beyond the margin."""
-    torch.manual_seed(0)
-    dis = build_parts(
-        kind="gan", network="mlp", image_shape=(1, SIDE, SIDE), latent_dim=Z, output="tanh", init="torch",
-        encoder={}, decoder={"hidden": [8]}, discriminator={"hidden": [16], "norm": "none", "activation": "leaky"},
-    )["discriminator"]  # fmt: skip
+    dis = small_discriminator()
     with torch.no_grad():
         dis.output.weight.mul_(20)
     assert not dis.couples_images
