@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import io
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from stream_server import write_shards
 
 from vaegan.cli import main
 from vaegan.data import open_data
+from vaegan.errors import UserError
 from vaegan.latent import code_shards
 from vaegan.models import Model, load
 from vaegan.recipes import config_for
@@ -62,6 +67,38 @@ def test_codes_of_the_whole_source_in_one_file(run, tmp_path, capsys):
     assert command(run) == 0
     assert command(run) == 0
     check(arrays(run / "pictures" / "codes.npz"), run)
+
+
+def add(shard, files):
+    with tarfile.open(shard, "a") as out:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            out.addfile(info, io.BytesIO(content))
+
+
+def streamed(folder):
+    words = ["--data", write_shards(folder, 2, 9, side=8), "--data.stream", "--data.held-out-by", "shard"]
+    return [*words, "--data.cache", folder / "cache", "--data.workers", 1]
+
+
+def test_shards_of_a_stream_that_differ_join(run, tmp_path):
+    words = streamed(tmp_path)
+    add(tmp_path / "train-000.tar", {f"{i:05}.json": b'{"width": 7, "license": null}' for i in range(9)})
+    add(tmp_path / "train-001.tar", {"00009.json": b'{"license": "cc", "width": 8}', "00010.cls": b"-1"})
+    assert command(run, *words, "--out", tmp_path / "a.npz") == 0
+    found = arrays(tmp_path / "a.npz")
+    assert found.keys() == set(ALWAYS)  # attributes have no names that all shards share
+    assert found["labels"].tolist() == [-1 if i == 10 else i % 3 for i in range(18)]
+
+
+def test_shards_with_and_without_labels_are_one_line(run, tmp_path):
+    images = open_data("digits").test.take(slice(5))
+    parts = images, replace(images, labels=None)
+    shards = code_shards.ImageShards({}, 2, lambda i: ("test", parts[i]))
+    with pytest.raises(UserError, match=r"a\.npz: only some shards of images have labels; give all or none .* run the"):
+        code_shards.encode_to_file(load(run), shards, tmp_path / "a.npz")
+    assert code_shards.encode_to_file(load(run), shards, tmp_path / "codes") == 10
 
 
 def test_stopped_work_goes_on_behind_the_last_shard(run, tmp_path, monkeypatch):

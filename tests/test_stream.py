@@ -20,6 +20,7 @@ from vaegan.data.batches import StreamBatches
 from vaegan.data.stream import index, store
 from vaegan.data.stream.order import ShardOrder
 from vaegan.errors import UserError
+from vaegan.latent.code_shards import stream_shards
 
 
 @pytest.fixture
@@ -174,6 +175,15 @@ def test_an_index_of_something_else_is_not_used(tmp_path, shards, opened, conten
     data = opened(shards)
     (tmp_path / "shards" / "index.json").write_text(content)
     assert opened(shards).fingerprint == data.fingerprint
+
+
+@pytest.mark.parametrize("split", ["train", "all"])
+def test_whole_shards_keep_the_limit(shards, opened, split):
+    data = opened(shards, limit=15)
+    given = stream_shards(data, split)
+    read = [number for i in range(given.num) for number in numbers(given.read(i)[1].images)]
+    assert len(read) == given.facts["sets"] == {"train": 15, "all": 15 + data.stream.index.test.sum()}[split]
+    assert set(numbers(batches(data, 15, 1))) <= set(read)
 
 
 def test_the_store_is_bounded(tmp_path, shards, opened):

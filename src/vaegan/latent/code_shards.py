@@ -9,7 +9,7 @@ Shards are joined to one .npz or .parquet one at a time, so memory does not grow
 | logvar | float32 (N, Z), log variances, where the encoder gives them |
 | names | text (N,), of the images |
 | split | text (N,), train or test |
-| labels, attributes | int64 (N,), float32 (N, A), where there are any |
+| labels, attributes | int64 (N,), float32 (N, A), where there are any; no attributes of a stream |
 """
 
 import contextlib
@@ -88,7 +88,7 @@ def encode_to_file(
     names = {name: shards.facts.get(name, ()) for name in ("label_names", "attribute_names")}
     index = {"model": encoder_digest(model), **shards.facts, "scale": scale_facts(model) if scaled else None}
     folder = out if out.suffix == "" else out.with_name(f".{out.name}.shards")
-    paths, num = [shard_path(folder, number) for number in range(shards.num)], 0
+    paths, num, first = [shard_path(folder, number) for number in range(shards.num)], 0, set[str]()
     restart = folder != out or overwrite
     check_shards(folder, index, restart=restart)  # nothing is written into a folder that is refused
     with RunFolder(folder).locked():
@@ -99,8 +99,15 @@ def encode_to_file(
             if not path.is_file():
                 split, images = shards.read(number)
                 arrays = _arrays(model, images, batch_size, scaled=scaled)
+                if not names["attribute_names"]:  # each shard of a stream has columns of its own
+                    arrays["attributes"] = None
                 write_shard(path, arrays | {"split": np.full(len(images), split)})
-            num += len(_read(path, "names"))
+            with np.load(path) as written:
+                num += len(written["names"])
+                first = first or set(written)
+                if folder != out and (differ := first ^ set(written)):
+                    remedy = f"give all or none of the images a .cls, remove {folder} and run the same command again"
+                    raise UserError(f"{out}: only some shards of images have {', '.join(sorted(differ))}; {remedy}")
         if out.suffix == ".npz":
             join_npz(paths, out, {name: np.asarray(values, np.str_) for name, values in names.items() if values})
         elif out.suffix == ".parquet":

@@ -98,9 +98,8 @@ def _copy(index: ShardIndex, store: ShardStore, shard: int, nums: dict[str, int]
     file, table, files = using(
         store, index.urls[shard], lambda path, listing: (path.open("rb"), np.load(listing), members(0, path))
     )
-    held_out = index.is_held_out(shard, table)
     sides: dict[int, str] = {}  # by first byte
-    for side, rows in (("train", table[~held_out][: index.train[shard]]), ("test", table[held_out])):
+    for side, rows in index.sides(shard, table).items():
         chosen = rows[np.argsort(rows["u"], kind="stable")][: nums[side]]
         sides |= dict.fromkeys(chosen["start"].tolist(), side)
     keys = {sample_of(file)[1]: sides[file.place[1]] for file in files if file.place[1] in sides}

@@ -49,9 +49,10 @@ class ShardIndex:
     test: Positions  # held-out images of each, ``(S,)``
     held_out: float  # share of the images of each shard that is held out by their names; 0 where shards are held out
 
-    def is_held_out(self, shard: int, table: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return which images of a shard with this listing are held out, bool ``(n,)``."""
-        return table["u"] < self.held_out if self.held_out else np.full(len(table), self.test[shard] > 0)
+    def sides(self, shard: int, table: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return the rows of a shard's listing to train on, as many as the limit says, and those held out."""
+        held_out = table["u"] < self.held_out if self.held_out else np.full(len(table), self.test[shard] > 0)
+        return {"train": table[~held_out][: self.train[shard]], "test": table[held_out]}
 
     def fingerprint(self) -> str:
         """Return a hash of what decides the order; the same wherever the shards lie."""

@@ -185,14 +185,17 @@ class ShardReader:
         return images
 
     def whole(self, shard: int, split: str = "all") -> ImageSet:
-        """Return the images of a shard that can be read ("all", "train" or "test"), labelled by the numbers in .cls."""
+        """Return the images of a shard that are used ("all", "train" or "test") and can be read.
+
+        Their labels are the numbers in .cls.
+        """
 
         def read(path: Path, listing: Path) -> ImageSet:
             images, table = list_shards(path), np.load(listing)
             assert isinstance(images.items, FileItems)
-            held_out = set(table["start"][self.index.is_held_out(shard, table)].tolist())
-            sides = np.array([place[1] in held_out for place in images.items.places])
-            wanted = np.flatnonzero(np.full(len(sides), True) if split == "all" else sides == (split == "test"))
+            sides = self.index.sides(shard, table)
+            starts = np.concatenate([rows["start"] for side, rows in sides.items() if split in (side, "all")])
+            wanted = np.flatnonzero(np.isin([place[1] for place in images.items.places], starts))
             decoded = [future.result() for future in self._decode(images.items, wanted)]
             path.stat()  # FileNotFoundError where it is gone
             for i, why in itertools.chain.from_iterable(chunk.refused for chunk in decoded):
@@ -210,8 +213,9 @@ class ShardReader:
                 images = using(self._store, url, read, self._pool)
         except Unavailable as error:
             raise UserError(f"{error}; run the same command again when it is available") from error
-        numbers = [int(name) if name.isdecimal() and len(name) < 20 else -1 for name in images.label_names]
-        if images.labels is None or not all(0 <= number < 2**63 for number in numbers):
+        names = images.label_names  # numbers, or folders
+        numbers = [int(name) if name.removeprefix("-").isdecimal() and len(name) <= 20 else 2**63 for name in names]
+        if images.labels is None or not all(-(2**63) <= number < 2**63 for number in numbers):
             return replace(images, labels=None, label_names=())
         return replace(images, labels=np.array(numbers)[images.labels], label_names=())
 
