@@ -137,6 +137,17 @@ def test_killed_decoding_leaves_nothing_that_is_used(tmp_path, opened):
     assert len(data.train) + len(data.test) == 1000
 
 
+def test_a_decoding_of_days_is_not_taken_for_an_abandoned_one(tmp_path, opened):
+    parts = [tmp_path / "cache" / "decoded" / f".{name}.part" for name in ("going-on", "abandoned")]
+    for part in parts:
+        part.mkdir(parents=True)
+        (part / "train.npy").write_bytes(b"")
+        os.utime(part, (0, 0))
+    os.utime(parts[1] / "train.npy", (0, 0))
+    opened(fill(tmp_path / "x", 4))
+    assert [part.is_dir() for part in parts] == [True, False]
+
+
 def test_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--data.cache"):

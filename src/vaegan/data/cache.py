@@ -162,10 +162,10 @@ def publish(unfinished: Path, folder: Path) -> None:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove folders that killed processes left unfinished more than a day ago."""
+    """Remove folders that killed processes left unfinished, in which nothing was written for a day."""
     for unfinished in parent.glob(".*.part"):
         with contextlib.suppress(FileNotFoundError):  # another process may rename or remove it
-            if time.time() - unfinished.stat().st_mtime > _DAY:
+            if time.time() - max(path.stat().st_mtime for path in (unfinished, *unfinished.glob("*"))) > _DAY:
                 shutil.rmtree(unfinished, ignore_errors=True)
 
 
