@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ntpath
 import sys
 import types
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from vaegan.data import open_data
+from vaegan.data import hf_datasets, open_data
 from vaegan.errors import UserError
 
 
@@ -144,9 +145,20 @@ def test_configuration_and_images_by_path(tmp_path, opened):
     assert sorted(data.train.images[:, 0, 0, 0]) == list(range(5))
 
 
-def test_unlabelled_test_images_leave_no_labels(opened):
-    data, _ = opened({"train": table(0, 5), "test": table(5, 2, label=-1)})
+@pytest.mark.parametrize("label", [-1, "null"])
+def test_unlabelled_test_images_leave_no_labels(opened, label):
+    unlabelled = table(5, 2, label=-1)
+    unlabelled.columns["kind"] = [0, None if label == "null" else label]
+    data, _ = opened({"train": table(0, 5), "test": unlabelled})
     assert data.train.labels is None
+
+
+def test_a_drive_of_windows_is_no_configuration(opened, monkeypatch):
+    monkeypatch.setattr(hf_datasets, "os", types.SimpleNamespace(path=ntpath))
+    for name, configuration in ((r"C:\images", None), (r"C:\images", "small"), ("some/set", "small")):
+        splits = {"train": table(0, 5), "test": table(9, 2)}
+        _, asked = opened(splits, source=":".join(filter(None, ("hf", name, configuration))))
+        assert asked == [(name, configuration)]
 
 
 def test_only_images(opened):

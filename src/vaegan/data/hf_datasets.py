@@ -8,6 +8,7 @@ held out by a hash of the index.
 
 import importlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -64,9 +65,10 @@ def _import() -> Any:
 
 def _load(library: Any, source: str) -> dict[str, Any]:
     """Return the tables to use by the name of their split: one to train on and, where there is one, one held out."""
-    name, _, configuration = source.removeprefix(HUB).partition(":")
+    drive, rest = os.path.splitdrive(source.removeprefix(HUB))  # C: of a local folder on Windows
+    name, _, configuration = rest.partition(":")
     try:
-        splits: Mapping[str, Any] = library.load_dataset(name, configuration or None)
+        splits: Mapping[str, Any] = library.load_dataset(drive + name, configuration or None)
     except Exception as error:  # the library and its dozen file systems and formats raise all kinds of errors
         raise UserError(
             f"{source}: cannot be loaded ({first_line(error)}); see huggingface.co/datasets for names"
@@ -100,10 +102,11 @@ def _number_columns(features: Mapping[str, Any]) -> list[str]:
 
 
 def _labels(tables: Mapping[str, Any], column: str | None) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Return labels and their names; none if there are none, or some images have none (-1)."""
+    """Return labels and their names; none if there are none, or some images have none (-1 or null)."""
     if column is None:
         return None, ()
-    labels = np.concatenate([np.array(table[column][:], np.int64) for table in tables.values()])
+    values = [-1 if value is None else value for table in tables.values() for value in table[column][:]]
+    labels = np.array(values, np.int64)
     if labels.min() < 0:
         return None, ()
     return labels, tuple(next(iter(tables.values())).features[column].names)
