@@ -147,6 +147,17 @@ def test_small_image_is_enlarged():
     np.testing.assert_array_equal(got, np.full((16, 16, 1), 77))
 
 
+@pytest.mark.parametrize(("height", "width"), [(16, 64), (64, 16)])
+def test_big_jpeg_stored_on_its_side_keeps_its_detail(height, width):
+    y, x = np.mgrid[0 : 8 * height, 0 : 8 * width]
+    image = Image.fromarray((128 + 100 * np.sin(x / 4) * np.sin(y / 4)).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    on_its_side = stored(image.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95, exif=exif)
+    got, want = (prepare(file, Target(height, width, 1)) for file in (on_its_side, stored(image, "JPEG", quality=95)))
+    assert np.abs(got.astype(int) - want).max() <= 2
+
+
 def test_big_jpeg_decoded_in_part_looks_like_the_whole():
     y, x = np.mgrid[0:600, 0:800]
     pixels = np.stack([x * 255 / 800, y * 255 / 600, 128 + 100 * np.sin(x / 40)], -1).astype(np.uint8)
