@@ -10,6 +10,7 @@ import re
 import shutil
 import tarfile
 from concurrent.futures import wait
+from pathlib import PureWindowsPath
 
 import numpy as np
 import pytest
@@ -170,7 +171,16 @@ def test_a_shard_with_an_unusable_class_is_named(tmp_path, shards, opened, conte
             data.stream.whole(0)
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", "no", '{"shardlist": [{"url": "train-000.tar", "nsamples": -1}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{}",
+        "no",
+        '{"shardlist": [{"url": 5, "nsamples": 1}]}',
+        '{"shardlist": [{"url": "train-000.tar", "nsamples": -1}]}',
+    ],
+)
 def test_an_index_of_something_else_is_not_used(tmp_path, shards, opened, content):
     data = opened(shards)
     (tmp_path / "shards" / "index.json").write_text(content)
@@ -184,6 +194,20 @@ def test_whole_shards_keep_the_limit(shards, opened, split):
     read = [number for i in range(given.num) for number in numbers(given.read(i)[1].images)]
     assert len(read) == given.facts["sets"] == {"train": 15, "all": 15 + data.stream.index.test.sum()}[split]
     assert set(numbers(batches(data, 15, 1))) <= set(read)
+
+
+def test_an_index_is_not_used_for_shards_of_the_same_name_in_another_folder(tmp_path, opened):
+    for folder, num in (("a", 10), ("b", 30)):
+        write_shards(tmp_path / folder, 3, num)
+        write_index(tmp_path / folder, 3, num)
+    counted = opened(tmp_path / "{a,b}" / "train-{000..002}.tar").stream.index
+    assert (counted.train + counted.test).tolist() == [10] * 3 + [30] * 3
+
+
+def test_shards_have_the_same_names_on_windows(monkeypatch):
+    monkeypatch.setattr(index, "Path", PureWindowsPath)
+    for url in (r"C:\data\train-000.tar", "https://host/data/train-000.tar?key=a/b"):
+        assert index.shard_name(url) == "train-000.tar"
 
 
 def test_the_store_is_bounded(tmp_path, shards, opened):

@@ -62,7 +62,7 @@ class ShardIndex:
 
 def shard_name(url: str) -> str:
     """Return the file name of a shard."""
-    return shown(url).rpartition("/")[2]
+    return Path(shown(url)).name
 
 
 def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
@@ -96,13 +96,17 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> P
 
     A remote one is read once, so that a run opens even if the server cannot be reached.
     """
-    at = f"{urls[0].partition('?')[0].rpartition('/')[0]}/index.json"
+    folder = urls[0].partition("?")[0].rpartition("/")[0] if is_remote(urls[0]) else Path(urls[0]).parent
+    at = f"{folder}/index.json"
     copy = cache_folder(settings.cache) / "streams" / f"{short_hash(at)}.json"
     try:
         is_new = is_remote(at) and not copy.is_file()
         content = store.read(at) if is_new else read_bytes(copy if is_remote(at) else Path(at))
         shards = {shard_name(shard["url"]): int(shard["nsamples"]) for shard in json.loads(content)["shardlist"]}
-        counts = [shards[shard_name(url)] for url in urls]
+        names = [*map(shard_name, urls)]
+        counts = [shards[name] for name in names]
+        if len({*names}) < len(names):  # in several folders
+            raise ValueError
         sizes = [store.limit if is_remote(url) else Path(url).stat().st_size for url in urls]
         if any(not 0 <= num <= min(size / 512, _MOST_IMAGES) for num, size in zip(counts, sizes, strict=True)):
             log.info("%s: more images than fit into a shard; counting the images of each shard instead", shown(at))
@@ -112,7 +116,7 @@ def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> P
         return None
     except OSError:
         return None
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         log.info("%s does not list all of these shards; counting their images instead", shown(at))
         return None
     if is_new:
