@@ -210,6 +210,59 @@ def test_shards_have_the_same_names_on_windows(monkeypatch):
         assert index.shard_name(url) == "train-000.tar"
 
 
+@pytest.fixture
+def shard_of(tmp_path):
+    """A shard of images with these names."""
+
+    def shard_of(name, names):
+        write_shards(tmp_path / "plain", 1, len(names))
+        with tarfile.open(tmp_path / "plain/train-000.tar") as plain, tarfile.open(tmp_path / name, "w") as out:
+            images = [plain.extractfile(member).read() for member in plain if member.name.endswith("png")]
+            for member, content in zip(names, images, strict=True):
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                out.addfile(info, io.BytesIO(content))
+
+    return shard_of
+
+
+@pytest.mark.parametrize("source", ["a-0.tar", "{a,b}-0.tar"])
+def test_folders_of_a_split_are_refused(tmp_path, opened, shard_of, source):
+    for name, sides in (("a-0", ("train", "val")), ("b-0", ("val", "val"))):
+        shard_of(f"{name}.tar", [f"photos/{sides[i % 2]}/{i}.png" for i in range(40)])
+    with pytest.raises(UserError, match=r"does not keep the split of its folders train, val; leave it out, or give"):
+        opened(tmp_path / source)
+    assert opened(tmp_path / "b-0.tar").num_train
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [(("photos", "photos"), "its images lie in a folder photos/"), (("", ""), "have the same name"), (("a", "b"), "")],
+)
+def test_a_warning_where_other_images_are_held_out_than_without_a_stream(
+    tmp_path, opened, shard_of, folders, said, caplog
+):
+    for shard, folder in enumerate(folders):
+        first = 40 * shard if folder == "photos" else 0
+        shard_of(f"s-{shard}.tar", [f"{folder}/{first + i:03}.png" for i in range(40)])
+    opened(tmp_path / "s-{0,1}.tar")
+    assert ("without --data.stream other images may be held out" in caplog.text) == bool(said)
+    assert said in caplog.text
+
+
+def test_images_of_one_sample_on_both_sides_stay_there(tmp_path, opened, shard_of):
+    shard_of("s.tar", [f"{i // 2:03}.{'ab'[i % 2]}.png" for i in range(100)])
+    with tarfile.open(tmp_path / "s.tar", "a") as out:
+        for i in range(50):
+            info = tarfile.TarInfo(f"{i:03}.cls")
+            info.size = 2
+            out.addfile(info, io.BytesIO(b"%02d" % i))
+    data = opened(tmp_path / "s.tar", held_out=0.3)
+    for part in (data.train, data.test):
+        assert [int(part.label_names[label]) for label in part.labels] == [i // 2 for i in numbers(part.images)]
+    assert sorted(numbers(data.train.images)) == sorted(numbers(batches(data, data.num_train, 1)))
+
+
 def test_the_store_is_bounded(tmp_path, shards, opened):
     size = (tmp_path / "shards" / "train-000.tar").stat().st_size
     with serving(tmp_path / "shards") as served:

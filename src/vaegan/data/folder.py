@@ -134,8 +134,8 @@ def collect_files(
                 f"{path}: no images found{among}; give one .npy or .npz with an array (N, H, W, C) as --data"
             )
         raise UserError(f"{path}: no images found{among}; it needs {TYPES} files, or a subfolder per class")
-    wrapper = _wrapper([file.name for file in images])
-    sides = _split_folders([file.name.removeprefix(wrapper) for file in images])
+    wrapper = common_folder([file.name for file in images])
+    sides = split_folders([file.name.removeprefix(wrapper) for file in images])
     inside = [file for file in images if not sides or file.name.removeprefix(wrapper).split("/")[0] in sides]
     paths = [file.name for file in inside]
     names = [name.removeprefix(wrapper) for name in paths]
@@ -182,14 +182,14 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
-def _wrapper(names: Sequence[str]) -> str:
+def common_folder(names: Sequence[str]) -> str:
     """Return the folders, if any, that all files are in: ``"a/b/"``."""
     folders = [name.split("/")[:-1] for name in names]
     both = zip(min(folders), max(folders), strict=False)  # what the extremes share, all share
     return "".join(f"{a}/" for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], both))
 
 
-def _split_folders(names: Sequence[str]) -> dict[str, bool]:
+def split_folders(names: Sequence[str]) -> dict[str, bool]:
     """Return the folders of a split, and whether each is held out; none if there are not both kinds."""
     folders = sorted({name.split("/")[0] for name in names if "/" in name})
     sides = {folder: folder.lower() in _HELD_OUT for folder in folders if folder.lower() in (*_TRAIN, *_HELD_OUT)}
@@ -204,7 +204,7 @@ def _is_table(name: str, images: Sequence[str]) -> bool:
 
 def _classes(names: Sequence[str], path: Path, notes: list[str]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Return labels by first subfolder, and the subfolders; none if an image is in no subfolder."""
-    wrapper = _wrapper(names)
+    wrapper = common_folder(names)
     folders = [name.removeprefix(wrapper).rpartition("/")[0].split("/")[0] for name in names]
     loose = [name for name, folder in zip(names, folders, strict=True) if not folder]
     if not loose:

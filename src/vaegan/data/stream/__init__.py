@@ -7,19 +7,21 @@ training images and of held-out ones, which are copied into one .tar in the cach
 import contextlib
 import logging
 import tarfile
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ...errors import UserError
+from ...errors import UserError, printable
 from ...files import short_hash, written_beside
 from ...pixels import PixelFormat
 from ...settings import DataSettings
 from ..cache import cache_folder
 from ..dataset import Collection, ImageData, Progress, uniform
 from ..decoded import prepare_data
+from ..folder import common_folder, split_folders
 from ..image_file import Target
 from ..shards import BESIDE, check_beside, list_shards, members, read_at, sample_of
 from .index import ShardIndex, naming, read_index, shard_name, using
@@ -29,7 +31,7 @@ from .store import ShardStore, Unavailable, is_remote, shown
 log = logging.getLogger("vaegan")
 NUM_TRAIN, NUM_TEST = 10_000, 2_000
 """Maximum numbers of images in the two subsets."""
-_SPREAD = 4  # a subset comes from at least this many shards, if there are as many
+_SPREAD = 4  # at most one part in so many of a maximum is from one shard
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def open_stream(
     store = ShardStore(folder / "shards", settings.store_size * 1e9)
     store.make_folder()
     index, where = read_index(settings, store), shown(settings.source)
-    samples = replace(_samples(index, store, folder, where), name=Path(where).stem, where=where)
+    samples = _compared(_samples(index, store, folder, where), index, where)
+    samples = replace(samples, name=Path(where).stem, where=where)
     data = prepare_data(samples, settings, on_progress, pixels)
     channels, height, width = data.image_shape
     target = Target(height, width, channels, settings.crop, settings.crop_size, data.pixels, settings.range)
@@ -93,22 +96,44 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path, where: str) -> 
         return list_shards(path)
 
 
+def _compared(samples: Collection, index: ShardIndex, where: str) -> Collection:
+    """Return the subsets, with a note if other images may be held out without a stream.
+
+    Raises UserError if their folders are a split: images of its held-out folders would be trained on.
+    """
+    prefix = common_folder(samples.names)
+    copied = [name.removeprefix(prefix).split("/")[1:] for name in samples.names]  # behind train or test
+    names = ["/".join([*folders, last.partition("-")[2]]) for *folders, last in copied]  # as in the shards
+    outer = common_folder(names)
+    if sides := split_folders([name.removeprefix(outer) for name in names]):
+        remedy = "leave it out, or give only shards with images to train on"
+        raise UserError(f"{where}: --data.stream does not keep the split of its folders {', '.join(sides)}; {remedy}")
+    if not index.held_out or not (outer or len(set(names)) < len(names)):
+        return samples
+    why = f"its images lie in a folder {printable(outer)}" if outer else "some of its images have the same name"
+    note = f"{where}: {why}, so without --data.stream other images may be held out"
+    return replace(samples, notes=(*samples.notes, note))
+
+
 def _copy(index: ShardIndex, store: ShardStore, shard: int, nums: dict[str, int], out: tarfile.TarFile) -> None:
     """Copy some images of each side of a shard, with their .cls and .json, under names that no other shard has."""
     file, table, files = using(
         store, index.urls[shard], lambda path, listing: (path.open("rb"), np.load(listing), members(0, path))
     )
-    sides: dict[int, str] = {}  # by first byte
+    sides: dict[int, str] = {}  # of images, by first byte
     for side, rows in index.sides(shard, table).items():
         chosen = rows[np.argsort(rows["u"], kind="stable")][: nums[side]]
         sides |= dict.fromkeys(chosen["start"].tolist(), side)
-    keys = {sample_of(file)[1]: sides[file.place[1]] for file in files if file.place[1] in sides}
+    of_sample = defaultdict[str, set[str]](set)  # the sides of its images
+    for member in files:
+        if member.place[1] in sides:
+            of_sample[sample_of(member)[1]].add(sides[member.place[1]])
     with file:
         for member in files:
-            _, key, suffix = sample_of(member)
-            if member.place[1] in sides or (key in keys and suffix in BESIDE):
+            start, (_, key, suffix) = member.place[1], sample_of(member)
+            for side in sorted(of_sample[key]) if suffix in BESIDE else [sides[start]] if start in sides else []:
                 head, slash, last = member.name.rpartition("/")
-                info = tarfile.TarInfo(f"{keys[key]}/{head}{slash}{shard}-{last}")
+                info = tarfile.TarInfo(f"{side}/{head}{slash}{shard}-{last}")
                 info.size = member.place[2]
                 if suffix in BESIDE:
                     check_beside(suffix, partial(read_at, file), member.place, shown(index.urls[shard]))

@@ -2,7 +2,7 @@
 
 The .json is webdataset's ``index.json``: ``{"shardlist": [{"url": "train-000.tar", "nsamples": 10000}, ...]}``. It
 counts images but does not name them, so whole shards are held out. Without it each shard is listed once, and images are
-held out by a hash of their names, like those of a folder.
+held out by a hash of their whole names, folders included.
 """
 
 import contextlib
