@@ -7,8 +7,9 @@ memory.
 
 A source without a split of its own holds out an image if the hash of its name falls below a share: ``u(name) =
 sha256(name) / 2^256`` is uniform in [0, 1) and depends on nothing else. So adding or removing files moves no other file
-across, and a .zip splits like its unpacked folder. Both sides are ordered by u, a fixed shuffle: the first few images
-of either are a fair sample, not those of the first class.
+across, as long as the folder that all images share stays the same: names are relative to it (`vaegan.data.folder`). A
+.zip splits like its unpacked folder. Both sides are ordered by u, a fixed shuffle: the first few images of either are a
+fair sample, not those of the first class.
 """
 
 import hashlib
