@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from image_folders import fill, packed, paint
+from PIL import Image
 
 from vaegan.data import decode_pool as decode
 from vaegan.data import decoded as prepare
 from vaegan.data import folder, open_data
 from vaegan.errors import UserError
+from vaegan.settings import DataSettings
 
 KEY = [1, 6, 1, "center", None]  # version, size, channels, crop, crop size
 
@@ -49,6 +51,23 @@ def test_decoded_once_until_something_changes(tmp_path, opened, monkeypatch):
     os.utime(tmp_path / "x" / "000.png", (0, 0))
     assert opened(tmp_path / "x").fingerprint != first.fingerprint
     assert sum(calls) == 90
+
+
+@pytest.mark.parametrize("given", [{}, {"size": 6}, {"channels": 3}, {"size": "6x5"}])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_model_of_the_shape_finds_the_images_of_its_training(tmp_path, given, dtype):
+    (tmp_path / "x").mkdir()
+    for i in range(20):
+        Image.fromarray(np.full((9, 8), 10 * i, dtype)).save(tmp_path / "x" / f"{i}.png")
+    settings = DataSettings(source=str(tmp_path / "x"), cache=tmp_path / "cache", workers=1, **given)
+    first = open_data(settings)
+    (entry,) = (tmp_path / "cache" / "decoded").iterdir()
+    again = open_data(settings.for_shape(first.image_shape), pixels=first.pixels)
+    assert again.fingerprint == first.fingerprint
+    np.testing.assert_array_equal(again.train.images, first.train.images)
+    assert list(entry.parent.iterdir()) == [entry]
+    channels, height, width = first.image_shape
+    assert open_data(settings.for_shape((channels, height, width + 1)), pixels=first.pixels).image_shape[2] == width + 1
 
 
 @pytest.mark.parametrize("harm", ["shorten", "overwrite", "remove", "index", "empty"])

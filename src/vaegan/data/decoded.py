@@ -83,7 +83,7 @@ class _Preparation:
         depth = self.first.depth if self.first else BYTES.dtype
         self.stored = pixels or PixelFormat.of(depth, self.settings.range)  # unless images differ
         self.stored.check_limits(collection.where)
-        self.folder = cache.cache_folder(settings.cache) / "decoded" / self._key()
+        self.folder = cache.cache_folder(settings.cache) / "decoded" / self._key(self.settings, self.stored)
         self.listed = self.folder.with_name(f"{self.folder.name}-unreadable.txt")
 
     def without_decoding(self) -> ImageData | None:
@@ -111,7 +111,7 @@ class _Preparation:
 
     def decoded(self, on_progress: Progress | None) -> ImageData:
         """Return the data set from the cache, decoded if it is not there."""
-        entry = cache.load(self.folder)
+        entry = cache.load(self.folder) or self._of_open_shape()
         if entry is None:
             target = self._target()
             entry = cache.make(self.folder, lambda unfinished: self._decode(unfinished, target, on_progress))
@@ -121,6 +121,18 @@ class _Preparation:
         parts = (entry.train, entry.test)
         train, test = (self.collection.decoded(part.images, part.positions, entry.pixels) for part in parts)
         return self._data(train, test, entry.fingerprint, len(entry.unreadable), entry.values)
+
+    def _of_open_shape(self) -> cache.CacheEntry | None:
+        """Return images of the model's shape and type that were decoded while the settings left their shape open."""
+        settings, first = self.settings, self.first
+        for names in (["channels"], ["size"], ["size", "channels"]) if self.pixels and first else ():
+            stored = PixelFormat.of(first.depth, settings.range)
+            folder = self.folder.with_name(self._key(settings.model_copy(update=dict.fromkeys(names)), stored))
+            if folder != self.folder and (entry := cache.load(folder)) and entry.pixels == self.pixels:
+                shape = entry.train.images.shape[1:]
+                if (settings.height_width, settings.channels) == (shape[:2], shape[2]):
+                    return entry
+        return None
 
     def _data(
         self,
@@ -246,11 +258,9 @@ class _Preparation:
             some += f", ...; all of them: {self.listed}"
         return f"{len(unreadable)} unreadable of {len(self.split)} images: {some}"
 
-    def _key(self) -> str:
+    def _key(self, settings: DataSettings, stored: PixelFormat) -> str:
         """Return a name for the cache entry: a hash of content, split and settings."""
-        settings = self.settings
         values: list[Any] = [VERSION, settings.size, settings.channels, settings.crop, settings.crop_size]
-        stored = self.stored
         if stored != BYTES or settings.range:  # bytes have been without it
             values += [settings.range, stored.dtype, stored.low, stored.high]
         if any(name.lower().endswith((".tif", ".tiff")) for name in self.collection.names):
