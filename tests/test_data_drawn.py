@@ -132,6 +132,13 @@ def test_registered_with_its_shape(opened, name):
     assert opened(name, size=24).image_shape == (3, 24, 24)
 
 
+def test_a_crop_that_does_nothing_is_a_warning(opened, caplog):
+    opened("shapes", size=16, limit=2)
+    assert not caplog.text
+    opened("shapes", size=16, limit=2, crop_size=8)
+    assert "shapes: drawn images are not cropped; leave out --data.crop-size" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["shapes", "shapes-faces"])
 def test_grey_is_the_colour_picture_by_rec_601(opened, name):
     colour, grey = opened(name, size=32), opened(name, size=32, channels=1)

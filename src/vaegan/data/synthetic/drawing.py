@@ -158,6 +158,9 @@ class Drawing:
         num_train = settings.limit or NUM_TRAIN
         factors = np.concatenate([self.factors(1, NUM_TEST), self.factors(0, num_train)])
         has_labels = bool(self.label_names)
+        note = (
+            f"{self.name}: drawn images are not cropped; leave out --data.crop-size, and set --data.size for their size"
+        )
         return Collection(
             name=self.name,
             where=self.name,
@@ -169,6 +172,7 @@ class Drawing:
             label_names=self.label_names,
             attributes=factors[:, 1:] if has_labels else factors,
             attribute_names=self.attribute_names,
+            notes=(note,) if settings.crop_size else (),
         )
 
     def factors(self, stream: int, num_images: int) -> Floats:
