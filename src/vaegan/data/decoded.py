@@ -81,7 +81,8 @@ class _Preparation:
         headers = (header for i in self.positions[:CHUNK] for header in read_headers(collection.items, i[None]))
         self.first = collection.header or next(headers, None)  # of the first image that has one
         depth = self.first.depth if self.first else BYTES.dtype
-        self.stored = pixels or PixelFormat.of(depth, self.settings.range)  # unless images differ
+        self.own = PixelFormat.of(depth, self.settings.range)
+        self.stored = pixels or self.own  # unless images differ
         self.stored.check_limits(collection.where)
         self.folder = cache.cache_folder(settings.cache) / "decoded" / self._key(self.settings, self.stored)
         self.listed = self.folder.with_name(f"{self.folder.name}-unreadable.txt")
@@ -124,10 +125,9 @@ class _Preparation:
 
     def _of_open_shape(self) -> cache.CacheEntry | None:
         """Return images of the model's shape and type that were decoded while the settings left their shape open."""
-        settings, first = self.settings, self.first
-        for names in (["channels"], ["size"], ["size", "channels"]) if self.pixels and first else ():
-            stored = PixelFormat.of(first.depth, settings.range)
-            folder = self.folder.with_name(self._key(settings.model_copy(update=dict.fromkeys(names)), stored))
+        settings = self.settings
+        for names in (["channels"], ["size"], ["size", "channels"]) if self.pixels else ():
+            folder = self.folder.with_name(self._key(settings.model_copy(update=dict.fromkeys(names)), self.own))
             if folder != self.folder and (entry := cache.load(folder)) and entry.pixels == self.pixels:
                 shape = entry.train.images.shape[1:]
                 if (settings.height_width, settings.channels) == (shape[:2], shape[2]):

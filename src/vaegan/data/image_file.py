@@ -145,11 +145,12 @@ def check_range(numbers: Numbers, source: PixelFormat) -> tuple[float, float]:
 
 def _decoded(image: Image.Image, target: Target) -> tuple[Image.Image, float]:
     """Return a picture decoded and upright, and its scale if it was decoded at a smaller size."""
-    step = -1 if _orientation(image) >= 5 else 1  # stored on its side
-    stored_width, (full_width, full_height) = image.width, image.size[::step]
+    stored_width, is_on_side = image.width, _orientation(image) >= 5
+    full_width, full_height = image.size[::-1] if is_on_side else image.size
     crop_width, crop_height = _crop_size(full_width, full_height, target, 1.0)
     factor = min(full_width / crop_width, full_height / crop_height)
-    image.draft(None, (math.ceil(2 * target.width * factor), math.ceil(2 * target.height * factor))[::step])
+    enough = math.ceil(2 * target.width * factor), math.ceil(2 * target.height * factor)
+    image.draft(None, enough[::-1] if is_on_side else enough)
     scale = image.width / stored_width
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width}x{image.height} pixels, more than {MAX_PIXELS / 1e6:.0f} million")

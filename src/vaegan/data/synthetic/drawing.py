@@ -158,9 +158,7 @@ class Drawing:
         num_train = settings.limit or NUM_TRAIN
         factors = np.concatenate([self.factors(1, NUM_TEST), self.factors(0, num_train)])
         has_labels = bool(self.label_names)
-        note = (
-            f"{self.name}: drawn images are not cropped; leave out --data.crop-size, and set --data.size for their size"
-        )
+        note = f"{self.name}: drawn images are not cropped; leave out --data.crop-size, or set --data.size instead"
         return Collection(
             name=self.name,
             where=self.name,
