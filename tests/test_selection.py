@@ -14,6 +14,7 @@ import vaegan
 from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.data.conditions import conditioning_of
+from vaegan.data.dataset import ImageSet
 from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.extractors.learned import Learned
 from vaegan.recipes import config_for
@@ -84,6 +85,27 @@ def test_the_better_model_is_kept_with_its_score(make_model, data, tmp_path):
         assert best.info["score"] == min(scores)
     assert scores[:4] == scores[4:]
     assert len(set(scores[:4])) == 4
+
+
+def test_codes_are_those_of_all_images_of_which_a_batch_is_converted_at_once(make_model, data, tmp_path, monkeypatch):
+    model, (train, unit), converted = make_model(), (data.train, ImageSet.unit), []
+    expected = quick_mixture(model.encode(train.unit(), sample=True, seed=0)).sample(50, seed=0)
+    chooser = BestModel(tmp_path, data, Brightness(), 50)
+    monkeypatch.setattr(ImageSet, "unit", lambda images, rows: converted.append(len(x := unit(images, rows))) or x)
+    assert torch.equal(chooser._codes(model), expected)
+    assert (max(converted), sum(converted)) == (256, len(train))
+    assert chooser.train is train, "not a copy"
+
+
+def test_a_score_of_other_images_or_features_does_not_count(make_model, data, tmp_path):
+    one, other = Brightness(), Brightness()
+    other.fingerprint = "other"
+    score = BestModel(tmp_path, data, one, 50).score(make_model())["scores"]["score"]
+    assert [BestModel(tmp_path, data, *of).best for of in ((one, 50), (one, 60), (other, 50))] == [score, None, None]
+    described = json.loads((tmp_path / "config.json").read_text())
+    assert described["info"].pop("scored_on")
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    assert BestModel(tmp_path, data, one, 60).best == score, "of an earlier version"
 
 
 @pytest.mark.parametrize(("kind", "names"), [("gan", ["samples"]), ("ae", ["reconstructions"])])

@@ -387,7 +387,7 @@ class InferenceModel(nn.Module):
 
         They are computed for at most ``batch_size`` rows at a time, fewer where images, of ``pixels`` each, are large.
         """
-        size = min(batch_size, max(1, MOST_PIXELS // pixels))
+        size = rows_at_once(pixels, batch_size)
         like = next(self.parameters(), torch.empty(0))
         with evaluating(self), torch.inference_mode():
             batches = zip(*(torch.split(each, size) for each in inputs), strict=True)
@@ -402,6 +402,11 @@ def _described(x: Tensor) -> str:
 
 MOST_PIXELS = 2**18
 """Pixels of the images in a batch: hidden layers hold hundreds of numbers for each."""
+
+
+def rows_at_once(pixels: int, batch_size: int = 256) -> int:
+    """Return how many images, of so many ``pixels`` each, pass through a network together."""
+    return min(batch_size, max(1, MOST_PIXELS // pixels))
 
 
 def at_once(size: Sequence[int], batch_size: int) -> int:

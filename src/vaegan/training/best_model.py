@@ -9,8 +9,8 @@ from a mixture of Gaussians, quickly fitted to codes z ~ q(z|x) of training imag
 """
 
 import logging
+import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from torch import Tensor
 
 from ..data import ImageData
 from ..data.conditions import Conditioning
+from ..data.dataset import some_rows
 from ..evaluation.image_metrics import moments_of, quick_scores
 from ..files import read_json
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
 from ..metrics.extractors.learned import Learned, num_images_for
 from ..models import Model
+from ..models.inference import normal, rows_at_once
 from ..priors.gaussian import Gaussian
 from ..priors.mixture import BLOCK, Mixture, fit_components
 from ..runs.run_folder import BEST, MODEL_CONFIG, RunFolder
@@ -50,14 +52,14 @@ class BestModel:
         conditioning: Conditioning | None = None,
     ) -> None:
         self.folder, self.extractor, self.num = folder, extractor, num
-        held_out, encoded = data.test.some(num, _SEED), data.train.some(NUM_CODES, _SEED)
-        self.images = replace(held_out, images=np.array(held_out.images))
-        self.labels = None if held_out.labels is None else np.bincount(held_out.labels)
+        self.scored_on = {"images": num, "extractor": extractor.fingerprint}
+        self.images, self.train = data.test.some(num, _SEED), data.train
+        self.labels = None if self.images.labels is None else np.bincount(self.images.labels)
         self.reference = moments_of(self.images, extractor)
-        self.c = None if conditioning is None else conditioning.of_images(held_out)
-        self.to_encode = replace(encoded, images=np.array(encoded.images))
-        self.c_to_encode = None if conditioning is None else conditioning.of_images(encoded)
-        self.best = _best_in(folder)
+        self.c = None if conditioning is None else conditioning.of_images(self.images)
+        self.to_encode = some_rows(len(self.train), NUM_CODES, _SEED)
+        self.c_to_encode = None if conditioning is None else conditioning.of_images(self.train, self.to_encode)
+        self.best = _best_in(folder, self.scored_on)
 
     def score(self, model: Model) -> dict[str, Any]:
         """Score a model, and save it if none was better; return what goes into a record.
@@ -81,7 +83,7 @@ class BestModel:
         if self.best is None or score < self.best:
             self.best = score
             copy = model.with_parts({})
-            copy.info = model.info | {"score": score, "scores": scores}
+            copy.info = model.info | {"score": score, "scores": scores, "scored_on": self.scored_on}
             copy.save(self.folder)
         record: dict[str, Any] = {"scores": scores | {"score": score}}
         if features and self.labels is not None and isinstance(self.extractor, Learned) and self.extractor.label_names:
@@ -92,8 +94,14 @@ class BestModel:
         """Codes to decode samples from, (num, Z); None where the model has a true prior or nothing to sample with."""
         if model.encoder is None or model.kind == "ae" or len(self.to_encode) < 2:
             return None
-        z = model.encode(self.to_encode.unit(), sample=True, seed=_SEED, condition=self.c_to_encode)
-        return quick_mixture(z.cpu()).sample(self.num, seed=_SEED)
+        z = normal((len(self.to_encode), model.latent_dim), _SEED)
+        step = rows_at_once(math.prod(model.image_shape[1:]))
+        for start in range(0, len(z), step):  # as `model.encode` of all images, which are never all floats
+            batch = slice(start, start + step)
+            c = None if self.c_to_encode is None else self.c_to_encode[batch]
+            mu, logvar = model.posterior(self.train.unit(self.to_encode[batch]), condition=c)
+            z[batch] = (mu + (0.5 * logvar).exp() * z[batch].to(mu)).cpu()
+        return quick_mixture(z).sample(self.num, seed=_SEED)
 
     def _count_labels(self, extractor: Learned, features: Tensor, real: NDArray[np.int64]) -> dict[str, list[int]]:
         names = extractor.label_names
@@ -141,9 +149,11 @@ def is_affordable(data: ImageData, total_images: int) -> bool:
     return total_images >= num_images_for(len(data.train), data.image_shape)
 
 
-def _best_in(folder: Path) -> float | None:
-    """The score of the saved model; None if there is none."""
+def _best_in(folder: Path, scored_on: Mapping[str, Any]) -> float | None:
+    """The score of the saved model; None if there is none, or it is of other images or features."""
     try:
-        return float(read_json(folder / MODEL_CONFIG)["info"]["score"])
+        info = read_json(folder / MODEL_CONFIG)["info"]
+        score = float(info["score"])
+        return score if info.get("scored_on", scored_on) == scored_on else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
