@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -243,8 +245,36 @@ def test_where_there_are_no_locks_the_file_is_one(tmp_path: Path, monkeypatch: p
     run = RunFolder(tmp_path)
     with run.locked(), pytest.raises(UserError, match=r"\(if that has been killed, remove .*\.lock\)"), run.locked():
         pass
+    unlink, open_, opened = Path.unlink, os.open, list[int]()
+
+    def of_windows(path: Path) -> None:
+        with contextlib.suppress(OSError):  # it is closed
+            if os.path.samestat(os.fstat(opened[0]), path.stat()):
+                return
+        unlink(path)
+
+    monkeypatch.setattr(os, "open", lambda *arguments: opened.append(open_(*arguments)) or opened[-1])
+    monkeypatch.setattr(Path, "unlink", of_windows)
     with run.locked():
         pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_that_start_together_without_locks_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, "fcntl", None)
+    run, open_ = RunFolder(tmp_path), os.open
+    with contextlib.ExitStack() as other:
+
+        def overtaken(*arguments: Any) -> int:
+            monkeypatch.setattr(os, "open", open_)
+            other.enter_context(run.locked())
+            return open_(*arguments)
+
+        monkeypatch.setattr(os, "open", overtaken)
+        with pytest.raises(UserError, match="has been in use by"), run.locked():
+            pass
 
 
 def test_a_run_of_an_earlier_version_with_a_target_of_nothing_resumes(tmp_path: Path) -> None:

@@ -156,11 +156,14 @@ class RunFolder:
                 os.write(descriptor, json.dumps({"by": by, "since": since}).encode())
             yield
         finally:
+            if fcntl is None:  # Windows, which removes no open file
+                os.close(descriptor)
             with contextlib.suppress(OSError):
                 path.unlink()
                 for folder in missing:  # if nothing came of it
                     folder.rmdir()
-            os.close(descriptor)
+            if fcntl is not None:
+                os.close(descriptor)
 
     def write_status(self, *, finished: bool) -> None:
         """Write down whether the training has come to its end."""
@@ -195,8 +198,15 @@ class RunFolder:
 def _open_locked(path: Path) -> int:
     """Return a descriptor of a file with a lock, which ends with the process; UserError if another one holds it."""
     while True:
-        was_there, hint = path.exists(), ""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        was_there, hint = False, ""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            was_there = True
+            try:
+                descriptor = os.open(path, os.O_RDWR)
+            except FileNotFoundError:  # its holder has just removed it
+                continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             is_held = False
