@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import vaegan
+from vaegan.distributed import World
 from vaegan.errors import UserError
 from vaegan.models import Model
 from vaegan.objectives import (
@@ -24,6 +25,9 @@ from vaegan.objectives import (
 from vaegan.operations import OperationCounter
 from vaegan.recipes import config_for
 from vaegan.runs.initial import configured, start_from
+from vaegan.runs.run_folder import RunFolder
+from vaegan.training import checkpoints
+from vaegan.training.setup import set_up
 
 STEPS = (
     "--device cpu --train.precision fp32 --train.memory-format contiguous --train.tensorboard false "
@@ -127,6 +131,48 @@ def test_a_run_resumes_bit_for_bit_without_the_model_it_started_from(published, 
     keys = ("scale_factor", "shift_factor", "normal_prior", "images")
     assert [whole.info.get(key) for key in keys] == [parts.info.get(key) for key in keys] == [0.25, 0.5, False, 64]
     assert train(command, start, images_file, tmp_path / "another", words) == 2
+
+
+def test_a_run_killed_at_its_very_start_keeps_what_came_from_the_model(
+    published, images_file, command, tmp_path, monkeypatch, plain_curves
+):
+    """Before `initial.json` was written, and with half a checkpoint."""
+    out, words = tmp_path / "run", STEPS + LAPLACE.replace("--loss.fakes reconstructions ", "") + "--model.kind vae "
+    words += "--train.parts decoder --train.images "
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "write_json", lambda path, value: 1 / 0)
+        assert train(command, published, images_file, out, words + "16") != 0
+    assert not (out / "initial.json").exists()
+    (out / "checkpoints").mkdir()
+    (out / "checkpoints" / ".000000000000.99999999.part.pt").write_text("half")
+    for images in ("16", "32"):
+        assert train(command, published, images_file, out, words + images) == 0
+    before, after = vaegan.load(published), vaegan.load(out)
+    assert same(before.encoder, after.encoder)
+    assert (after.info["images"], after.scale_factor, after.info.get("shift_factor")) == (32, 0.25, 0.5)
+
+
+def test_the_first_process_says_whether_a_run_has_weights(base, tmp_path):
+    """Others may have no checkpoint on their own disks, and then wait for a model that the first does not load."""
+
+    class Second(World):
+        """The second process of two; the first one has a checkpoint."""
+
+        def any(self, flag, device):
+            return True
+
+        def together(self, work, device):
+            return work()
+
+        def share_bytes(self, data, device, of=0):
+            return b"fp32 contiguous"
+
+        def share_first(self, tensors):
+            pass
+
+    config = RunFolder(base).config
+    config = config.model_copy(update={"init_from": str(tmp_path / "gone")})
+    set_up(config, None, Second(1, 2), torch.device("cpu"), RunFolder(tmp_path))
 
 
 def test_without_frozen_parts_the_scale_is_measured_anew(published, images_file, command, tmp_path):

@@ -12,6 +12,10 @@ import pytest
 import torch
 
 import vaegan
+from vaegan.distributed import World
+from vaegan.recipes import config_for
+from vaegan.training import device
+from vaegan.training.setup import set_up
 
 # Trains without drawing the curves.
 TRAIN = """
@@ -188,6 +192,28 @@ def test_an_orderly_end_four_times_in_a_row(python, tiny, tmp_path):
     states = [torch.load(tmp_path / str(i) / "checkpoints" / "000000000064.pt")["parts"] for i in (0, 3)]
     for part, weights in states[0].items():
         assert all(torch.equal(tensor, states[1][part][name]) for name, tensor in weights.items())
+
+
+def test_norms_over_processes_train_one_image_in_each(images_file, monkeypatch):
+    """Also while steps of one process alone are timed."""
+
+    class Alone(World):
+        """The first process of two, which hears nothing of the other."""
+
+        def any(self, flag, _):
+            return flag
+
+        def share_bytes(self, data, _, of=0):
+            return data
+
+        def share_first(self, tensors):
+            pass
+
+    monkeypatch.setattr(device, "AT_MOST", 0)
+    changes = {"data.source": str(images_file), "train.batch_size": 2, "train.sync_batchnorm": True}
+    changes |= {"train.precision": "fp32", "train.memory_format": "auto"}
+    setup = set_up(config_for("digits", changes), None, Alone(0, 2), torch.device("cpu"))
+    assert setup.config.train.memory_format != "auto"
 
 
 def test_no_process_leaves_before_all_are_connected(python, tmp_path):

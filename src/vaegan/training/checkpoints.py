@@ -50,7 +50,7 @@ class Checkpoints:
         if not resumes:  # `set_up` has given all processes the same weights
             return
         if self._restore(self._newest()) is None:  # it was killed before its first one
-            self.save()
+            self._save_first()
 
     def _prepare_folder(self, *, resumes: bool) -> None:
         if not self.world.is_first:
@@ -60,13 +60,17 @@ class Checkpoints:
             return
         try:
             start_run(self.folder, self.config, self.data)
-            if self.config.init_from is not None:
-                write_json(self.folder.path / INITIAL, facts_of_codes(self.model))
-            self.save()
+            self._save_first()
         except UserError:
             with contextlib.suppress(OSError):
                 clear_run(self.folder)
             raise
+
+    def _save_first(self) -> None:
+        """Write the first checkpoint, and before it what else came from the model that the run starts from."""
+        if self.world.is_first and self.config.init_from is not None:
+            write_json(self.folder.path / INITIAL, facts_of_codes(self.model))
+        self.save()
 
     def save(self) -> None:
         """Write a checkpoint."""

@@ -71,7 +71,8 @@ def set_up(
         lambda: factories.build_model(config, data.image_shape, _describe(config, data, device)), device
     )
     if config.init_from is not None:
-        if resumed and any(resumed.checkpoints.glob("*.pt")):  # they have the weights
+        has_weights = resumed is not None and any(resumed.checkpoints.glob("[0-9]*.pt"))
+        if resumed and world.any(world.is_first and has_weights, device):  # whatever is on the disks of the others
             model.info |= read_mapping(resumed.path / INITIAL)
         else:
             for line in world.together(lambda: list(start_from(model, config)), device):
@@ -188,6 +189,7 @@ def _choose_form(
         has = {"has_maps": config.model.network != "mlp", "has_bf16": computes_bf16(device)}
         num_steps = factories.loop_settings(config, model, data.num_train).total_images // t.batch_size
         most = min(t.batch_size // world.size // t.accumulate, 32)
+        most = max(most, 1 + t.sync_batchnorm)  # the norms of a trial are over its own images alone
         form = choose_form(t.precision, t.memory_format, make_step, num_steps=num_steps, most_images=most, **has)
         chosen = " ".join(form).encode()
     shared = world.share_bytes(chosen, device)
