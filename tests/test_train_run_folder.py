@@ -257,6 +257,32 @@ def test_the_metric_of_vae_dis_l_is_the_other_runs_discriminator_and_stays(of_ki
     assert_same_weights(metric.discriminator.state_dict(), run.discriminator.state_dict())
 
 
+def test_a_run_keeps_its_metric_whatever_becomes_of_the_other_run(
+    of_kind, command, tiny_of, tmp_path, capsys, plain_curves
+):
+    metric, out = tmp_path / "metric", tmp_path / "run"
+    shutil.copytree(of_kind("vaegan") / "model", metric)
+    words = ["train", *tiny_of("vae-dis-l"), "--loss.metric", metric, "--train.images"]
+    assert command(*words, "32", "--out", out) == 0
+    assert command(*words, "64", "--out", tmp_path / "whole") == 0
+    model = vaegan.load(metric)
+    for weight in model.discriminator.parameters():
+        weight.data.mul_(2)
+    model.save(metric)
+    shutil.copytree(out, tmp_path / "before")
+    assert command(*words, "64", "--out", out) == 0
+    assert_same_weights(weights(out), weights(tmp_path / "whole"))
+
+    shutil.rmtree(tmp_path / "before" / "model")  # as if it was stopped before its first snapshot
+    capsys.readouterr()
+    assert command(*words, "64", "--out", tmp_path / "before") == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"the weights of the discriminator in --loss.metric {metric} differ from those that" in told
+    shutil.rmtree(metric)
+    assert command(*words, "80", "--out", out) == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,10 +35,16 @@ from .loop import LoopSettings, Phase
 from .optimisers import make_optimiser
 
 
-def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping[str, Any] | None = None) -> Model:
+def build_model(
+    config: Config,
+    image_shape: tuple[int, int, int],
+    info: Mapping[str, Any] | None = None,
+    metric_in: Path | None = None,
+) -> Model:
     """Build the model with initial weights from the seed; torch's global generator is left unchanged.
 
     ``info`` is what the saved model says of its training; a conditional model needs its conditions (see `Model`).
+    The frozen metric of vae-dis-l is that of the model in ``metric_in``, by default of the run `loss.metric`.
     Raises UserError if the networks do not fit the images, or the run that `loss.metric` names does not fit,
     MemoryError if the weights alone are larger than the memory.
     """
@@ -47,7 +54,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int], info: Mapping
     metric = None
     if m.kind == "vae-dis-l":
         assert config.loss.metric is not None, "settings without it are refused"
-        metric = load(config.loss.metric)
+        metric = load(metric_in or config.loss.metric)
         _check_metric(metric, config, image_shape, names)
         assert metric.architecture is not None
         architecture["discriminator"] = metric.architecture["discriminator"]

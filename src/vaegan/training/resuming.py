@@ -1,7 +1,6 @@
 """The rules of resuming: which settings, images and frozen weights a run may be resumed with."""
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,12 @@ from ..data import SOURCES, ImageData
 from ..data.sources import absolute
 from ..errors import UserError
 from ..files import check_apart, is_leftover, read_mapping, short_hash, write_json
+from ..models import load
+from ..models.serialization import tensors_digest
 from ..pixels import BYTES, PixelFormat
-from ..runs.run_folder import DATA, LOCK, SETTINGS, RunFolder, clear_run, is_run, written_files
+from ..runs.run_folder import DATA, LOCK, MODEL, MODEL_CONFIG, SETTINGS, RunFolder, clear_run, is_run, written_files
 from ..runs.trained_on import paths_of_run
+from ..settings import PARTS
 from ..settings_io import dump_yaml, setting_names, value_at
 
 # Settings that may change when a run resumes: no step depends on them (but for how sums round, on threads).
@@ -79,11 +81,12 @@ def _words(name: str, value: Any) -> str:
 
 def check_same_data(run: RunFolder, config: Config, data: ImageData) -> None:
     """Refuse to resume with other images, conditions or weights; write down where and what they are now."""
-    before, now = read_mapping(run.data_path), _described(config, data, paths_of_run(run.path))
+    before, now = read_mapping(run.data_path), _described(config, data, run)
     for key, what in (
         ("fingerprint", f"images of {data.name}"),
         ("conditions", f"{config.model.condition} of {data.name}"),
         ("perceptual", f"weights in --loss.perceptual-file {config.loss.perceptual_file}"),
+        ("metric", f"weights of the discriminator in --loss.metric {config.loss.metric}"),
     ):
         if before.get(key, now.get(key)) != now.get(key):
             raise UserError(
@@ -100,8 +103,14 @@ def recorded_pixels(run: RunFolder) -> PixelFormat | None:
     return PixelFormat(**record.get("pixels", {})) if record else None
 
 
-def _described(config: Config, data: ImageData, before: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return what data.json says; ``before`` are absolute paths that hold wherever the run is resumed."""
+def place_of_metric(config: Config, resumed: RunFolder | None) -> Path | None:
+    """Return where the frozen metric of vae-dis-l is: in the resumed run itself, if it has saved a model."""
+    own = resumed.path / MODEL if resumed else None
+    return own if own and (own / MODEL_CONFIG).is_file() else config.loss.metric
+
+
+def _described(config: Config, data: ImageData, resumed: RunFolder | None = None) -> dict[str, Any]:
+    """Return what data.json says; absolute paths of a run that is resumed hold wherever that is."""
     values: dict[str, Any] = {"name": data.name, "train": data.num_train, "test": len(data.test)}
     values["fingerprint"] = data.fingerprint
     if data.pixels != BYTES:
@@ -111,7 +120,11 @@ def _described(config: Config, data: ImageData, before: Mapping[str, str] | None
         values["conditions"] = short_hash(repr(names).encode() + conditions.tobytes())
     if config.loss.perceptual_file is not None:
         values["perceptual"] = _hash_of_weights(config.loss.perceptual_file)
-    paths = {written: (before or {}).get(written, path) for written, path in absolute(config.data).items()}
+    if config.model.kind == "vae-dis-l" and (place := place_of_metric(config, resumed)) is not None:
+        weights = load(place).state_dict()
+        values["metric"] = tensors_digest({name: weights[name] for name in weights if name.startswith(PARTS[2])})
+    before = paths_of_run(resumed.path) if resumed else {}
+    paths = {written: before.get(written, path) for written, path in absolute(config.data).items()}
     return values | ({"paths": paths} if paths else {})
 
 
@@ -130,6 +143,7 @@ def start_run(run: RunFolder, config: Config, data: ImageData) -> None:
 
     Old settings and data stay until the new ones take their place: the folder is provably a run all the while.
     """
+    described = _described(config, data)
     clear_run(run, spared=(SETTINGS, DATA))
     dump_yaml(config, run.config_path)
-    write_json(run.data_path, _described(config, data))
+    write_json(run.data_path, described)

@@ -30,7 +30,7 @@ from .device import autocast_for, choose_form, computes_bf16, describe_device, l
 from .loop import Trainer
 from .optimisers import Averages
 from .profiling import work_of_step
-from .resuming import check_same_data, recorded_pixels
+from .resuming import check_same_data, place_of_metric, recorded_pixels
 
 log = logging.getLogger("vaegan")
 
@@ -68,7 +68,10 @@ def set_up(
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     model = world.together(
-        lambda: factories.build_model(config, data.image_shape, _describe(config, data, device)), device
+        lambda: factories.build_model(
+            config, data.image_shape, _describe(config, data, device), place_of_metric(config, resumed)
+        ),
+        device,
     )
     if config.init_from is not None:
         has_weights = resumed is not None and any(resumed.checkpoints.glob("[0-9]*.pt"))
