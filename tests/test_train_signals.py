@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 
+import vaegan
 from vaegan.cli import train as cli_train
 from vaegan.cli.parse import parse
 from vaegan.objectives import VAEGANObjective
@@ -64,6 +65,22 @@ def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(number, code, py
     for part, weights in whole["averages"].items():
         for name, tensor in weights.items():
             assert torch.equal(state["averages"][part][name], tensor)
+
+
+def test_a_stopped_run_that_is_then_made_shorter_saves_its_model(python, command, tiny, tmp_path, plain_curves):
+    """Between snapshots, before the first one and after it: where it stopped it has no model of these weights."""
+    words = [*tiny, *WORDS, "--out", tmp_path]
+    for steps, images, shorter in ((3, 48, 32), (2, 80, 80)):
+        assert python("-c", SIGNALLED, int(signal.SIGTERM), steps, *words).returncode == 143
+        assert newest_state(tmp_path)["images"] == images
+        assert command("train", *words, "--train.images", shorter) == 0
+        model = vaegan.load(tmp_path)
+        assert model.info["images"] == images
+        for part, weights in newest_state(tmp_path)["averages"].items():
+            assert all(torch.equal(tensor, weights[name]) for name, tensor in model.parts[part].state_dict().items())
+        assert (tmp_path / "samples" / f"{images:012d}.png").is_file()
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [record["images"] for record in records if record["split"] == "test"] == [48, 80]
 
 
 def test_a_signal_from_outside(start_python, tiny, tmp_path):

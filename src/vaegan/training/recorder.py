@@ -118,7 +118,8 @@ class Recorder:
             write_histograms(self.tensorboard, self.trainer.objective.parts, step.applied, images)
         self.pictures.take(self.model, images)
         self.model.save(self.folder.path / "model")
-        self.bar.line(self._last, self.trainer.settings.total_images, record.get("scores"))
+        if self._last:  # a step of this call
+            self.bar.line(self._last, self.trainer.settings.total_images, record.get("scores"))
 
     def _phase(self, images: int) -> dict[str, str]:
         """What the step after this many images trains, in a run of several phases."""

@@ -15,7 +15,7 @@ from ..distributed import World, joined
 from ..errors import UserError
 from ..files import OF_A_DISK, read_mapping
 from ..progress import duration
-from ..runs.run_folder import BEST, MADE_OF_A_MODEL, MODEL, PRIORS, RunFolder
+from ..runs.run_folder import BEST, MADE_OF_A_MODEL, MODEL, MODEL_CONFIG, PRIORS, RunFolder
 from ..schedules import Cadence, lr_factor
 from ..settings import KINDS, PHASES
 from ..settings_io import dump_yaml
@@ -187,7 +187,16 @@ class Session:
                 self.checkpoints.save()
             if stops:
                 return True
+        if self._lacks_model():
+            images, seen = self.trainer.images, self.trainer.settings.epoch_images
+            last = Record(images, self.trainer.steps, images / seen, {}, {}, {}, frozenset())
+            self._take_snapshot(recorder, last)
         return False
+
+    def _lacks_model(self) -> bool:
+        """Whether no snapshot is of the last step: an earlier call stopped there, this one is to train no further."""
+        info = read_mapping(self.folder.path / MODEL / MODEL_CONFIG).get("info", {})
+        return self.world.any(self.world.is_first and info.get("images") != self.trainer.images, self.device)
 
     def _is_logged(self, images: int) -> bool:
         # Each snapshot closes a window of means, so that a resumed run has the same windows; so does each phase.
