@@ -16,6 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
+import vaegan
+from vaegan.errors import UserError
 from vaegan.recipes import config_for
 from vaegan.runs.run_folder import RunFolder
 from vaegan.training import checkpoints, recorder, snapshots
@@ -406,6 +408,15 @@ def test_a_run_in_or_around_its_images_is_refused(data, out, refused, tiny, tmp_
         is_in = "contains the images" if data == "x/photos" else "is in the folder of the images"
         assert line.startswith(f"--out {Path(out)} {is_in} ({tmp_path / data}); choose another --out")
     assert contents(tmp_path) == before
+
+
+def test_a_home_folder_in_out_is_meant(command, tiny, tmp_path, monkeypatch, plain_curves):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert command("train", *tiny, "--train.images", "16", "--out=~/run") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    with pytest.raises(UserError, match=f"--out {tmp_path}/home/run is a run with"):
+        vaegan.train(out="~/run", seed=1)
 
 
 def test_a_run_of_relative_data_is_opened_and_resumed_from_anywhere(

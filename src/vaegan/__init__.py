@@ -40,6 +40,7 @@ def train(
         UserError: if the settings, the data or the folder cannot be used; one line that says how to fix it.
         KeyboardInterrupt: `training.Stopped`, after Ctrl-C or SIGTERM; all is saved, and the same call resumes.
     """
+    from .files import expanded
     from .recipes import named
     from .runs.initial import check_named, configured
     from .training import train as train_
@@ -48,7 +49,7 @@ def train(
     for name, value in settings.items():
         nested = isinstance(value, dict)
         overrides |= {f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value}
-    folder = Path(out or Path("runs") / recipe)
+    folder = expanded(out or Path("runs") / recipe)
     config = configured(named(recipe).config, overrides, folder, overwrite=overwrite)
     check_named(config)
     return train_(config, folder, overwrite=overwrite)

@@ -13,7 +13,7 @@ from ..config import Config
 from ..data.stream import StreamedData
 from ..distributed import World, joined
 from ..errors import UserError
-from ..files import OF_A_DISK, read_mapping
+from ..files import OF_A_DISK, expanded, read_mapping
 from ..progress import duration
 from ..runs.run_folder import BEST, MADE_OF_A_MODEL, MODEL, MODEL_CONFIG, PRIORS, RunFolder
 from ..schedules import Cadence, lr_factor
@@ -63,7 +63,7 @@ def train(config: Config, out: Path, *, overwrite: bool = False) -> RunFolder:
         UserError: if settings, data or folder are unusable, or the run diverged; one line with the remedy.
         Stopped: after Ctrl-C or SIGTERM; everything is saved, and the same call resumes.
     """
-    device = pick_device(config.device)
+    out, device = expanded(out), pick_device(config.device)
     tune_allocator()
     try:
         with joined(device) as world, ExitStack() as held:
