@@ -151,6 +151,22 @@ def test_vectors_of_other_weights_are_refused(run):
         load_vectors(run)
 
 
+def test_vectors_of_weights_that_training_has_replaced_meanwhile_are_refused(run, tmp_path, monkeypatch):
+    real = attribute_edits.vectors_of
+
+    def vectors_of(*words, **more):
+        found, model = real(*words, **more), load(run)
+        with torch.no_grad():
+            next(model.parameters()).add_(1)
+        model.save(run / "model")
+        return found
+
+    monkeypatch.setattr(attribute_edits, "vectors_of", vectors_of)
+    assert command(run, "--images", 300, "--num", 1, "--out", tmp_path / "a.png") == 0
+    with pytest.raises(UserError, match="belong to other weights; run `vaegan attributes` again"):
+        load_vectors(run)
+
+
 def test_missing_and_damaged_vectors(run):
     with pytest.raises(UserError, match="has no attribute vectors; create them with"):
         load_vectors(run)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from vaegan.latent import fit_priors
 from vaegan.models import load
+from vaegan.runs.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,23 @@ def test_priors_are_printed_saved_and_sampled_from(run, command, tmp_path, capsy
         assert command("sample", run, "--prior", name, "--num", 5, "--seed", 3, "--out", tmp_path / f"{name}.npz") == 0
         with np.load(tmp_path / f"{name}.npz") as file:
             np.testing.assert_array_equal(file["codes"], model.sample_codes(5, 3, name).numpy())
+
+
+def test_a_run_that_is_trained_is_refused_and_held_meanwhile(run, command, tmp_path, capsys, monkeypatch):
+    """The next snapshot of a training would be lost."""
+    held = []
+    real = fit_priors.fit_model_priors
+    monkeypatch.setattr(fit_priors, "fit_model_priors", lambda *a, **k: (held.append(lock.exists()), real(*a, **k))[1])
+    lock = run / ".lock"
+    with RunFolder(run).locked():
+        for out in ((), ("--out", run / "model", "--overwrite")):
+            assert command("priors", run, "--priors", "gaussian", *out) == 2
+            assert "run has been in use by process" in capsys.readouterr().err
+        assert command("priors", run, "--priors", "gaussian", "--out", tmp_path / "other") == 0
+    assert load(run).prior_names == ["normal"]
+    assert command("priors", run / "model", "--priors", "gaussian") == 0
+    assert held == [True, True]
+    assert not lock.exists()
 
 
 def test_the_model_may_be_saved_elsewhere(run, command, tmp_path, capsys):

@@ -53,19 +53,23 @@ class Options(DataPictureOptions):
 def run(options: Options) -> None:
     """Compute the vectors; save, show and check them."""
     from ..files import check_free, write_json
+    from ..models.serialization import file_digest
+    from ..runs.locate import find_model
+    from ..runs.run_folder import WEIGHTS
     from ..views.attribute_edits import attribute_edits, attribute_effects, attribute_names, vectors_of
 
     out, overwrite = output_of(options, "attributes.png")
     report = out.with_name(f"{out.stem}-check.json")
     if options.check:
         check_free(report, overwrite)
+    weights = file_digest(find_model(options.run) / WEIGHTS)  # before they are read: training may save others
     opened = open_run(options)
     names = attribute_names(opened.images("train"), options.attribute, opened.data().name)
     train = opened.images("train", options.images, options.seed)
     vectors = vectors_of(opened, train, names, options.method, orthogonalise=options.orthogonalise)
     wanted = vectors.only(options.attribute) if options.attribute else vectors
     if options.save:
-        _save(options, vectors)
+        _save(options, vectors, weights)
     view = attribute_edits(opened, chosen_images(options, opened, options.num), wanted, options.strength)
     write_and_say(view, out, overwrite, len(wanted.names), "attribute vectors")
     if not options.check:
@@ -82,7 +86,7 @@ def run(options: Options) -> None:
     _log.info("check on %d held-out images: %s", len(held_out), report)
 
 
-def _save(options: Options, vectors: "AttributeVectors") -> None:
+def _save(options: Options, vectors: "AttributeVectors", weights: str) -> None:
     from ..latent.attribute_vectors import save_vectors
     from ..runs.locate import find_model
     from ..runs.run_folder import CARD
@@ -91,7 +95,7 @@ def _save(options: Options, vectors: "AttributeVectors") -> None:
         _log.warning("%s is not a local folder: its vectors are not saved", options.run)
         return
     folder = find_model(options.run)
-    save_vectors(folder, vectors)
+    save_vectors(folder, vectors, weights)
     num = len(vectors.names)
     _log.info("vectors of %d attribute%s saved into %s", num, "" if num == 1 else "s", folder)
     if (folder / CARD).is_file():

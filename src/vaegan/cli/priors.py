@@ -1,5 +1,6 @@
 """``vaegan priors``: distributions fitted to a model's codes, saved with the model."""
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,24 +44,34 @@ def run(options: Options) -> None:
     from ..latent.fit_priors import fit_model_priors
 
     folder = _folder(options)
-    opened = open_run(options)
-    model, images = opened.model(), opened.images(options.split, options.num, options.seed)
-    fitted = fit_model_priors(
-        model,
-        images,
-        names=options.priors or None,
-        by_label=options.by_label,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        on_progress=lambda text: _log.info("  %s", text),
-        flow_steps=options.flow_steps,
-    )
-    model.save(folder)
+    with _held(folder):
+        opened = open_run(options)
+        model, images = opened.model(), opened.images(options.split, options.num, options.seed)
+        fitted = fit_model_priors(
+            model,
+            images,
+            names=options.priors or None,
+            by_label=options.by_label,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            on_progress=lambda text: _log.info("  %s", text),
+            flow_steps=options.flow_steps,
+        )
+        model.save(folder)
     rows = [[name, str(p.score or "-"), f"{p.seconds:.1f}", p.components] for name, p in fitted.items()]
     show_table(("prior", "nats per held-out code", "seconds", "what"), rows)
     _log.info(
         "priors fitted to the codes of %s images, default '%s': %s", f"{len(images):,}", model.default_prior, folder
     )
+
+
+def _held(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Hold the run that a folder is the model of: no snapshot may be overwritten; UserError if it is in training."""
+    from ..runs.run_folder import BEST, MODEL, SETTINGS, RunFolder
+
+    folder = folder.resolve()
+    is_of_run = folder.name in (MODEL, BEST) and (folder.parent / SETTINGS).is_file()
+    return RunFolder(folder.parent).locked() if is_of_run else contextlib.nullcontext()
 
 
 def _folder(options: Options) -> Path:

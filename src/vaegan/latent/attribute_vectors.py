@@ -117,8 +117,11 @@ def find_vectors(
     return AttributeVectors(tuple(names), vectors.float(), thresholds, counts, method, orthogonalise)
 
 
-def save_vectors(folder: Path, vectors: AttributeVectors) -> None:
-    """Write vectors into the folder of a saved model; UserError if it cannot be written."""
+def save_vectors(folder: Path, vectors: AttributeVectors, weights: str | None = None) -> None:
+    """Write vectors into the folder of a saved model; UserError if it cannot be written.
+
+    ``weights`` is the `file_digest` of the weights that they were computed with; None: of those that are there now.
+    """
     tensors = {name: getattr(vectors, name).cpu().contiguous() for name in ("vectors", "thresholds", "counts")}
     content = safetensors.torch.save(tensors)
     description = {
@@ -126,7 +129,7 @@ def save_vectors(folder: Path, vectors: AttributeVectors) -> None:
         "how": vectors.method,
         "orthogonalised": vectors.orthogonalised,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "weights": file_digest(folder / WEIGHTS),
+        "weights": file_digest(folder / WEIGHTS) if weights is None else weights,
     }
     write_together(folder, {VECTOR_TENSORS: content, VECTORS: to_json(description).encode()}, replaced=[VECTORS])
 
