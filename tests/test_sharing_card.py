@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 import vaegan
+from vaegan.cli.options import options_of
+from vaegan.config import Config
 from vaegan.data.conditions import Conditioning
 from vaegan.errors import UserError
 from vaegan.exporting import export_model
@@ -154,6 +157,26 @@ def test_paths_of_the_machine_stay_where_they_are(run, tmp_path):
         assert str(tmp_path).encode() not in path.read_bytes(), path
     shared = load_yaml(tmp_path / "out" / "config.yaml")
     assert (shared.data.source, shared.data.root, shared.loss.gamma) == ("blobs", None, 0.25)
+
+
+@pytest.mark.parametrize("source", [f"{SECRET}/blobs", "https://me:key@a.example/blobs.tar?key=A/B&is=C"])
+def test_no_setting_names_a_path_or_key_of_the_machine(run, source):
+    paths = [option.path for option in options_of(Config) if Path in option.types] + ["init_from"]
+    assert {"data.root", "loss.metric", "loss.perceptual_file"} <= set(paths)
+    settings = dict.fromkeys(paths, f"{SECRET}/runs/a") | {"data.source": source}
+    settings |= {"loss.likelihood": "laplace", "loss.perceptual": "lpips", "data.stream": "://" in source}
+    dump_yaml(config_for("digits", settings), run / "config.yaml")
+    vaegan.load(run).save_pretrained(run.parent / "out")
+    text = (run.parent / "out" / "config.yaml").read_text()
+    assert not re.search(f"{SECRET}|key|A/B|is=C", text)
+    shared = load_yaml(run.parent / "out" / "config.yaml")
+    assert (shared.data.source.partition(".")[0], shared.init_from) == ("blobs", "runs/a")
+    assert str(shared.loss.perceptual_file) == "a"
+
+
+def test_the_data_is_named_as_it_is(tmp_path):
+    tiny(data="my_photos_2024").save_pretrained(tmp_path)
+    assert "\n## Data\n\nmy\\_photos\\_2024.\n" in card_of(tmp_path).text  # Markdown of my_photos_2024
 
 
 def test_what_is_shared_is_the_model_and_can_be_shared_on(run, tmp_path):

@@ -237,7 +237,7 @@ def _data(facts: CardFacts) -> list[str]:
     sizes = ""
     if {"train", "test"} <= set(data):
         sizes = f": {data['train']:,} images to train on, {data['test']:,} held out"
-    lines = [f"`{_escaped(facts.data)}`{sizes}."]
+    lines = [f"{_escaped(facts.data)}{sizes}."]
     for head, key in (("Labels", "label_names"), ("Attributes", "attribute_names")):
         if names := facts.info.get(key):
             lines += ["", f"{head}: {', '.join(_escaped(str(name)) for name in names)}."]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
+from ..data.stream.store import shown
 from ..errors import UserError
 from ..files import read_mapping
 from ..report.animation import numbered_pictures, read_picture
@@ -57,13 +58,14 @@ def _config(path: Path) -> Config | None:
         return None
     source = config.data.source
     if not source.startswith("hf:"):  # the last name of a folder
-        source = source.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+        source = shown(source).rstrip("/\\").replace("\\", "/").rpartition("/")[2]
     data = {"root": None, "cache": None, "workers": None, "source": source}
-    loss = {"metric": config.loss.metric and Path(config.loss.metric.name)}
+    files = {name: getattr(config.loss, name) for name in ("metric", "perceptual_file")}
+    loss = {name: path and Path(path.name) for name, path in files.items()}
     return config.model_copy(
         update={
             "device": "auto",
-            "init_from": config.init_from and run_name(config.init_from),
+            "init_from": config.init_from and "/".join(Path(run_name(config.init_from)).parts[-2:]),
             "data": config.data.model_copy(update=data),
             "loss": config.loss.model_copy(update=loss),
         }
