@@ -389,3 +389,18 @@ def test_the_command_writes_a_folder_and_sends_nothing(run, tmp_path, command, c
     assert "--overwrite" in capsys.readouterr().err
     assert command("push", run, "no id", "--out", tmp_path / "out") == 2
     assert "is not a model id of the hub" in capsys.readouterr().err
+
+
+def test_files_of_the_model_that_was_in_the_folder_before_go_and_others_stay(run, vectors, tmp_path, command):
+    out = tmp_path / "out"
+    assert command("push", run, "me/blobs", "--out", out) == 0
+    (out / "images" / "mine.png").touch()
+    (out / "notes.txt").touch()
+    tiny("ae").save(tmp_path / "ae")
+    assert command("push", tmp_path / "ae", "me/ae", "--out", out, "--overwrite") == 0
+    ours = {"README.md", "config.json", "model.safetensors"}
+    assert {path.name for path in out.rglob("*") if path.is_file()} == {*ours, "mine.png", "notes.txt"}
+    assert data_of_run(str(out)).source == ""
+    shutil.copy(run / "config.yaml", tmp_path / "ae")  # a folder without a card may be anyone's
+    tiny().save_pretrained(tmp_path / "ae")
+    assert (tmp_path / "ae" / "config.yaml").is_file()

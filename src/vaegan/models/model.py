@@ -264,7 +264,8 @@ class Model(InferenceModel):
         vectors are copied in any case.
 
         Args:
-            save_directory: the folder; files of these names in it are replaced.
+            save_directory: the folder; files of these names in it are replaced, and those of a model that was shared
+                there before removed.
             repo_id: the model's name on the card, its id on the hub; that of the folder if None.
             license: of the model, as the hub spells it, such as 'mit' or 'cc-by-4.0'.
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..files import write_json, write_text, written_beside
+from ..files import read_bytes, remove, write_json, write_text, written_beside
 from ..report.grid import Bytes, grid, write_picture
 from ..runs.locate import locate
-from ..runs.run_folder import CARD, EVALUATION, OF_A_MODEL, SETTINGS, VECTORS
+from ..runs.run_folder import CARD, EVALUATION, OF_A_MODEL, SETTINGS, VECTOR_TENSORS, VECTORS
 from ..settings_io import dump_yaml
 from ..sharing.card import CardFacts, write_card
 from ..sharing.public_facts import PublicFacts, public_facts
@@ -22,6 +22,7 @@ IMAGES = "images"
 _CURVES = f"{IMAGES}/losses.png"
 REPLACED = (*OF_A_MODEL, f"{IMAGES}/*.png")
 """What goes from the hub when a model is pushed that has it no longer."""
+_PICTURES = (f"{IMAGES}/samples.png", f"{IMAGES}/reconstructions.png", _CURVES)
 _COLUMNS = 8
 NUM_SAMPLES = 4 * _COLUMNS
 """Samples on a card."""
@@ -43,6 +44,7 @@ def write_pretrained(
     UserError if the folder cannot be written.
     """
     facts = public_facts(None if model.folder is None else locate(model.folder), digest)
+    _remove_earlier(folder, model.folder and model.folder.resolve())
     vectors = copy_vectors(model.folder, folder, model.state_dict())
     if facts.config is not None:
         dump_yaml(facts.config, folder / SETTINGS)
@@ -59,6 +61,14 @@ def write_pretrained(
         default_prior, condition, model.info, facts, tuple(pictures.items()), curves, vectors,
     )  # fmt: skip
     write_text(folder / CARD, write_card(card))
+
+
+def _remove_earlier(folder: Path, source: Path | None) -> None:
+    """Remove what a model that was shared in this folder before, as its card proves, had beside weights and priors."""
+    is_own = source is not None and folder.resolve() in (source, *source.parents)
+    if not is_own and (folder / CARD).is_file() and b"library_name: vaegan" in read_bytes(folder / CARD):
+        for name in (VECTOR_TENSORS, VECTORS, SETTINGS, EVALUATION, *_PICTURES):
+            remove(folder / name)
 
 
 def _say_left_out(model: InferenceModel, facts: PublicFacts, vectors: Sequence[str]) -> None:
