@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 from fastapi.testclient import TestClient
 
+from vaegan.settings_io import dump_yaml, load_yaml
 from vaegan.studio import server as starting
 
 
@@ -74,6 +75,21 @@ def test_other_data_are_named(started, studio_run, tmp_path):
     settings = served["app"].state.registry["bars"].data_settings
     assert settings.held_out == 0.4
     assert settings.source.endswith("told0")
+
+
+def test_an_option_counts_where_it_names_the_built_in_default(started, studio_run, tmp_path):
+    run = shutil.copytree(studio_run, tmp_path / "bars")
+    config = load_yaml(run / "config.yaml")
+    data = config.data.model_copy(update={"limit": 50, "crop": "none", "crop_size": 9})
+    dump_yaml(config.model_copy(update={"data": data}), run / "config.yaml")
+    _, served = started("studio", run, "--port", "0", "--data.limit", "none", "--data.crop", "center")
+    settings = served["app"].state.registry["bars"].data_settings
+    assert (settings.limit, settings.crop, settings.crop_size) == (None, "center", 9)
+
+
+def test_a_printed_link_holds_any_token(started, studio_run, capsys):
+    _, served = started("studio", studio_run, "--port", "0", "--token", "a+b&c=%20/#")
+    assert f":{served['port']}/#token=a%2Bb%26c%3D%2520%2F%23 " in capsys.readouterr().out
 
 
 def test_away_from_loopback_a_token_is_printed_and_asked_for(started, studio_run, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gzip
 import io
 import json
@@ -32,6 +33,14 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
         beside.write_text("whole")
     assert path.read_text() == "whole"
     assert names(path.parent) == {"a.txt"}
+
+
+def test_a_file_is_flushed_through_a_handle_that_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows no other can be flushed."""
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda number: modes.append(fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE))
+    write_text(tmp_path / "a.txt", "whole")
+    assert modes == [os.O_RDWR]
 
 
 def fail_after_half(path: Path, failure: BaseException) -> None:

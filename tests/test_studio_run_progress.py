@@ -87,6 +87,8 @@ def test_records_written_anew_are_read_anew(run):
     beside.replace(path)
     assert points(progress)[-1] == (250, 9.0)
     assert len(points(progress)) == 4
+    path.write_text("".join(record(100 * i, value=9.0) for i in range(9)))  # of a run that was started over, in place
+    assert len(points(progress)) == 9
     path.unlink()
     assert points(progress) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from urllib.error import HTTPError
@@ -40,6 +41,16 @@ def served(monkeypatch):
     running.should_exit = True
     thread.join()
     listening.close()
+
+
+@pytest.mark.parametrize("system", ["posix", "nt"])
+def test_a_port_is_never_shared(system, monkeypatch):
+    """On Windows SO_REUSEADDR does not only take a port that was in use a moment ago."""
+    with monkeypatch.context() as changed:
+        changed.setattr(os, "name", system)
+        listening = bind("127.0.0.1", 0)
+    with listening:
+        assert bool(listening.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)) == (system == "posix")
 
 
 HALF_SENT = (

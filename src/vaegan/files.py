@@ -87,7 +87,7 @@ def written_beside(path: Path) -> Iterator[Path]:
     _live.add(beside)
     try:
         yield beside
-        with beside.open("rb") as file:
+        with beside.open("rb+") as file:  # Windows flushes only what may be written
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:

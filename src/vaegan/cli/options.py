@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PrivateAttr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from ..config import Config
@@ -42,6 +42,8 @@ class Arg:
 
 class CommandOptions(Settings):
     """The options of a command."""
+
+    _explicit: dict[str, Any] = PrivateAttr(default_factory=dict)  # the values that its words set, by dotted name
 
     @classmethod
     def defaults(cls, explicit: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,9 @@ def parse(options: type[_Options], words: Sequence[str], prog: str) -> _Options:
     values = {name: value.model_dump() if isinstance(value, Settings) else value for name, value in values.items()}
     for path, value in explicit.items():
         put(values, path, value)
-    return checked(options, values)
+    parsed = checked(options, values)
+    parsed._explicit = explicit
+    return parsed
 
 
 def _read(table: Sequence[Option], words: Sequence[str]) -> dict[str, Any]:

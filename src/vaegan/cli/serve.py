@@ -5,12 +5,14 @@ import logging
 import secrets
 from collections.abc import Sequence
 from typing import Annotated
+from urllib.parse import quote
 
 from pydantic import Field
 
 from ..errors import UserError
 from ..runs.trained_on import data_of_run
 from ..settings import Count, DataSettings
+from ..settings_io import checked, put
 from .common import Device, RunName, ShownBands
 from .options import CommandOptions
 
@@ -71,7 +73,7 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
 
     def announce() -> None:
         address = address_of(listening, options.host)
-        fragment = f"#token={token}" if token and page else ""
+        fragment = f"#token={quote(token, safe='')}" if token and page else ""
         _log.info("%s: %s%s (Ctrl-C to stop)", ", ".join(registry), address, fragment if page else "docs")
         if token:
             _log.info("token: %s", token)
@@ -80,7 +82,9 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
 
 
 def _data(options: ServerOptions, run: str) -> DataSettings:
-    """Return where a run's images are: as its settings say, except what the options change."""
-    default = DataSettings(source="")
-    changed = {name: value for name, value in options.data if value != getattr(default, name)}
-    return data_of_run(run).model_copy(update=changed)
+    """Return where a run's images are: as its settings say, except what the options set."""
+    values = {"data": data_of_run(run).model_dump()}
+    for path, value in options._explicit.items():
+        if path.startswith("data."):
+            put(values, path, value)
+    return checked(DataSettings, values["data"])

@@ -4,6 +4,7 @@ Records are read once, from where the last request stopped reading. Of a long ru
 again, so that their number stays bounded.
 """
 
+import os
 import tempfile
 import threading
 import time
@@ -85,7 +86,7 @@ class RunProgress:
         self._start_over(None)
 
     def _start_over(self, identity: object) -> None:
-        self._identity, self._offset, self._step = identity, 0, 1
+        self._identity, self._offset, self._step, self._last = identity, 0, 1, b""
         self._records: dict[str, list[dict[str, Any]]] = {"train": [], "test": []}
         self._num_read = {"train": 0, "test": 0}
 
@@ -132,19 +133,22 @@ class RunProgress:
 
     def _read_on(self) -> None:
         try:
-            file_now = self.run.metrics_path.stat()
+            file = self.run.metrics_path.open("rb")
         except OSError:
             self._start_over(None)
             return
-        # A resumed run writes its records again, without those of steps that it repeats.
-        if file_now.st_ino != self._identity or file_now.st_size < self._offset:
-            self._start_over(file_now.st_ino)
-        with self.run.metrics_path.open("rb") as file:
+        with file:
+            # A resumed run writes its records again, without those of steps that it repeats; one that starts over may
+            # write them to a file of the same number.
+            identity = os.fstat(file.fileno()).st_ino
+            file.seek(self._offset - len(self._last))
+            if identity != self._identity or file.read(len(self._last)) != self._last:
+                self._start_over(identity)
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):  # it is being written
                     break
-                self._offset += len(line)
+                self._offset, self._last = self._offset + len(line), line
                 self._add(line)
 
     def _add(self, line: bytes) -> None:
