@@ -14,10 +14,12 @@ from PIL import Image
 
 from vaegan.cli import main
 from vaegan.data import open_data
+from vaegan.errors import UserError
 from vaegan.latent.clustering import kmeans
 from vaegan.metrics.label_scores import SCORES
 from vaegan.models import Model, load
 from vaegan.recipes import config_for
+from vaegan.report import grid
 from vaegan.runs.opened import OpenedRun
 from vaegan.settings_io import dump_yaml
 
@@ -120,6 +122,18 @@ def test_manifold_is_the_default_where_umap_is_installed(run, tmp_path, monkeypa
     assert json.loads((tmp_path / "c" / "clusters.json").read_text())["how"] == "manifold"
     latent = load(run).latent_dim
     assert dims == [3, latent, 3, 64, 3, latent]  # codes, pixels, principal components
+
+
+def test_a_failure_leaves_no_folder_that_blocks_the_next(run, tmp_path, capsys, monkeypatch):
+    words = (run, "--split", "train", "--num", 60, "--k", 2, "--fit-images", 0, "--out", tmp_path / "c")
+    with monkeypatch.context() as changed:
+        changed.setitem(sys.modules, "openTSNE", None)
+        assert command(*words, "--map", "tsne") == 2
+        assert "openTSNE" in capsys.readouterr().err
+        assert not (tmp_path / "c").exists()
+        changed.setattr(grid, "write_picture", lambda *_: (_ for _ in ()).throw(UserError("the disk is full")))
+        assert command(*words) == 2
+    assert command(*words, "--overwrite") == 0
 
 
 def test_images_without_labels_have_clusters_but_no_scores(run, tmp_path, capsys):

@@ -60,7 +60,7 @@ class Options(DataPictureOptions):
 def run(options: Options) -> None:
     """Cluster, draw, score."""
     from ..files import check_folder, write_json
-    from ..latent.clustering import default_k, pick_algorithm
+    from ..latent.clustering import MAPS, default_k, pick_algorithm
     from ..runs.run_folder import CLUSTERS
     from ..views.clusters import clusterings, conclusion, label_scores
 
@@ -85,11 +85,13 @@ def run(options: Options) -> None:
         )
     ]  # fmt: skip
     first = runs[0][2]
-    _write(options, folder, opened, images, mu, first)
+    points_of_map = None if options.map == "none" else MAPS[options.map](mu, options.seed)
     records = [{"points": points, "seed": seed, **label_scores(clusters, images)} for points, seed, clusters in runs]
     sizes = first.assignment.bincount(minlength=k).tolist()
     about = {"how": method, "k": k, "fit_images": num_fit and len(among), "num_images": len(images)}
+    # First, as it marks the folder as ours: after a failure it can be replaced.
     write_json(folder / CLUSTERS, {**about, "sizes": sizes, "scores": records})
+    _write(options, folder, opened, images, mu, first, points_of_map)
     _show_scores(records)
     show(f"{conclusion(first, images)}.")
     of = f" found among {len(among):,} training images" if num_fit else ""
@@ -97,21 +99,20 @@ def run(options: Options) -> None:
 
 
 def _write(
-    options: Options, folder: Path, run: "OpenedRun", images: "ImageSet", mu: "Tensor", clusters: "Clusters"
-) -> None:
+    options: Options, folder: Path, run: "OpenedRun", images: "ImageSet", mu: "Tensor", clusters: "Clusters",
+    points: "Tensor | None",
+) -> None:  # fmt: skip
     import numpy as np
 
     from ..files import written_beside
-    from ..latent.clustering import MAPS
     from ..report.grid import write_picture
     from ..report.scatter import draw_scatter
     from ..views.clusters import cluster_gallery, groupings
 
     view = cluster_gallery(images, clusters, options.gallery, shown=run.shown)
     write_picture(folder / "gallery.png", view.picture())
-    if options.map != "none":
-        points = MAPS[options.map](mu, options.seed).numpy()
-        draw_scatter(points, groupings(images, clusters, view.rows), folder / "map.png")
+    if points is not None:
+        draw_scatter(points.numpy(), groupings(images, clusters, view.rows), folder / "map.png")
     with written_beside(folder / "clusters.npz") as beside:
         np.savez_compressed(
             beside,
