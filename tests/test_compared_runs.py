@@ -68,6 +68,9 @@ def test_a_group_is_named_after_what_its_runs_share():
     groups = [group("plain-0", "plain-1"), group("augmented-0", "augmented-10"), group("seed-1")]
     assert group_names(groups) == ["VAE/GAN plain", "VAE/GAN augmented", "VAE/GAN seed-1"]
     assert group_names([group("1", "2"), group("b")]) == ["VAE/GAN 1", "VAE/GAN b"]
+    groups = [group("digits"), group("digits-1", "digits-2"), group("b")]
+    assert group_names(groups) == ["VAE/GAN digits", "VAE/GAN digits-1, digits-2", "VAE/GAN b"]
+    assert len(set(group_names([group("a-1", "a-2"), group("a"), group("a-1, a-2"), group("b", "c")]))) == 4
 
 
 @pytest.mark.parametrize(

@@ -185,16 +185,19 @@ def stage_of(run: OpenedRun) -> Stage:
 
 
 def group_names(groups: Sequence[Sequence[OpenedRun]]) -> list[str]:
-    """Return a name of each group: its kind, with recipe or run only where kinds are the same."""
+    """Return a distinct name of each group: its kind, with recipe or runs only where kinds are the same."""
     kinds = [_kind_of(group[0]) for group in groups]
     pairs = list(zip(kinds, groups, strict=True))
     recipes = [f"{kind} {group[0].config.recipe}" if group[0].config else kind for kind, group in pairs]
     runs = [f"{kind} {_common_start([run.name for run in group])}" for kind, group in pairs]
     num_kinds, num_recipes = Counter(kinds), Counter(recipes)
-    return [
+    names = [
         kind if num_kinds[kind] == 1 else recipe if num_recipes[recipe] == 1 else run
         for kind, recipe, run in zip(kinds, recipes, runs, strict=True)
     ]
+    whole = [f"{kind} {', '.join(run.name for run in group)}" for kind, group in pairs]
+    names = [name if names.count(name) == 1 else whole[i] for i, name in enumerate(names)]
+    return [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names, 1)]
 
 
 def _kind_of(run: OpenedRun) -> str:
