@@ -17,6 +17,7 @@ from vaegan.evaluation.measure import evaluate
 from vaegan.metrics.extractors import features
 from vaegan.models import Model, load
 from vaegan.pixels import BYTES, PixelFormat, Shown
+from vaegan.settings import DataSettings
 from vaegan.views.view import View
 from vaegan.views.write import write_view
 
@@ -94,6 +95,45 @@ def test_the_studio_takes_what_fits_and_shows_bands(tmp_path, made):
         refused = sent(wrong)
         assert refused.status_code == 422
         assert why in refused.text
+
+
+@pytest.mark.parametrize(
+    ("channels", "pixels", "bands"),
+    [
+        (1, PixelFormat.of("uint16", (0.0, 4095.0)), []),
+        (3, PixelFormat.of("float32", (-1.0, 1.0)), [3, 2, 1]),
+        (4, PixelFormat(alpha=True), []),
+        (5, PixelFormat.of("float32"), [5, 1, 2]),
+    ],
+)
+def test_the_studio_reads_a_picture_that_it_has_shown(tmp_path, made, channels, pixels, bands):
+    """Its bytes are of the whole range, whatever the data are."""
+    pytest.importorskip("fastapi", reason="needs the extra studio")
+    from fastapi.testclient import TestClient
+
+    from vaegan.studio.app import create_app
+    from vaegan.studio.registry import Registry
+
+    folder, data = made(tmp_path / "one", channels, pixels, bands=bands), DataSettings(range=(pixels.low, pixels.high))
+    client = TestClient(create_app(Registry([str(folder)], [data])), base_url="http://127.0.0.1")
+
+    def sent(png, form="json"):
+        about = {"shown": "true", "form": form}
+        return client.post("/api/models/one/reconstruct", files={"file": ("x.png", png)}, data=about)
+
+    x = torch.rand(1, channels, 8, 8, generator=torch.Generator().manual_seed(0))
+    x[:, 3:] = 1  # opaque
+    file, picture = io.BytesIO(), Shown(pixels, tuple(bands))(pixels.from_unit(x))[0]
+    Image.fromarray(picture.squeeze()).save(file, "PNG")
+    answer = sent(file.getvalue())
+    if channels == 5:
+        assert answer.status_code == 422
+        assert answer.json()["error"] == "a picture shows only 3 of the 5 channels of this model's images"
+        return
+    again = Image.open(io.BytesIO(base64.b64decode(answer.json()["original"].partition(",")[2])))
+    np.testing.assert_array_equal(np.asarray(again), picture.squeeze())
+    with np.load(io.BytesIO(sent(file.getvalue(), "npz").content)) as arrays:
+        torch.testing.assert_close(pixels.to_unit(torch.from_numpy(arrays["originals"])), x, atol=3e-3, rtol=0)
 
 
 def test_compared_runs_show_the_bands_chosen(tmp_path, made, monkeypatch, command):

@@ -50,6 +50,42 @@ def test_models_are_compared(open_page, model, other, registry):
     assert page.evaluate("() => document.activeElement.closest('label').textContent") == "bars"
 
 
+@pytest.mark.parametrize(
+    ("kind", "names", "told", "expected"),
+    [
+        ("labels", ["a", "b"], {"label": "b", "attributes": {"a": 1}}, {"label": "b"}),
+        ("labels", ["a"], {"label": "b"}, None),
+        ("attributes", ["a", "c"], {"attributes": {"a": 0.5, "b": 1}}, {"attributes": {"a": 0.5}}),
+        ("attributes", ["c"], {"label": None}, None),
+        (None, [], {"label": "a"}, None),
+    ],
+)
+def test_others_take_the_condition_of_the_image(open_page, kind, names, told, expected):
+    page = open_page("#view=compare&source=test:0")
+    wait_for(page, lambda: page.locator("#compared figure").count() == 6)
+    one = {"condition": kind and {"kind": kind, "names": names}}
+    assert page.evaluate("([one, told]) => conditionFor(one, told)", [one, told]) == expected
+
+
+def test_a_picture_of_the_page_is_read_as_one(open_page, photo):
+    page = open_page("#view=compare&source=test:0")
+    page.add_init_script("""window.sent = []; const real = fetch;
+        window.fetch = (path, options) => {
+          if (options?.body instanceof FormData) sent.push(options.body.get("shown"));
+          return real(path, options);
+        };""")
+    page.reload()
+    wait_for(page, lambda: page.evaluate("sent.length"))
+    page.get_by_role("tab", name="Image").click()
+    page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": photo[0]})
+    wait_for(page, lambda: page.evaluate("sent.length") == 2)
+    assert page.evaluate("sent") == ["true", None]
+    wait_for(page, lambda: "source=png" in page.url)
+    page.reload()  # from its link
+    wait_for(page, lambda: page.evaluate("sent.length"))
+    assert page.evaluate("sent")[0] == "true"
+
+
 def test_another_model_is_chosen(open_page, other):
     page = open_page("#num=16")
     second = vaegan.load(other)

@@ -77,19 +77,28 @@ async function samplesOf(one) {
 async function comparedPicture() {
   const source = get("source") || (model.data ? "test:0" : "");
   await loadImage();
-  const file = lastFile?.source === source ? lastFile.file : source.startsWith("png:") ? pngFile(source.slice(4)) : null;
-  if (file) return { title: "your image", file, isFile: true };
+  const told = condition();
+  if (lastFile?.source === source) return { title: "your image", file: lastFile.file, isFile: true, told };
+  if (source.startsWith("png:")) return { title: "your image", file: pngFile(source.slice(4)), isFile: true, isShown: true, told };
   const example = !hasEncoder() && /^(test|train):/.test(source) ? await ifHere(fetchSource(source)) : null;
-  const { title, original, reconstruction } = example ?? image ?? {};
+  const { title, original, reconstruction, label, told: own } = example ?? image ?? {};
   const uri = original ?? reconstruction;
-  return uri ? { title: `${title}, from ${model.name}`, file: pngFile(uri.split(",")[1]) } : null;
+  return uri ? { title: `${title}, from ${model.name}`, file: pngFile(uri.split(",")[1]), isShown: true, told: { label, ...(own ?? told) } } : null;
+}
+
+/* What a model takes of an image's condition; null if it takes none, or knows nothing of it. */
+function conditionFor(one, { label, attributes = {} }) {
+  const names = one.condition?.names ?? [];
+  if (one.condition?.kind === "labels") return names.includes(label) ? { label } : null;
+  const known = Object.entries(attributes).filter(([name]) => names.includes(name));
+  return known.length ? { attributes: Object.fromEntries(known) } : null;
 }
 
 /* The reconstruction of that image; a model of another size or number of channels resizes it. */
 async function comparedImage(one, picture) {
   if (!picture || !hasEncoder(one)) return null;
   if (one.name === model.name && image?.original) return image;
-  return postJson(`${of(one.name)}/reconstruct`, uploadBody(picture.file, null));
+  return postJson(`${of(one.name)}/reconstruct`, uploadBody(picture.file, conditionFor(one, picture.told ?? {}), picture.isShown));
 }
 
 async function anotherImage() {

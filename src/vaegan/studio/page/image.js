@@ -24,8 +24,9 @@ async function sendFile(file) {
   checkEncoder();
   const answer = await postJson(`${here()}/reconstruct`, uploadBody(file));
   const whole = `png:${toText(toBytes(answer.original.split(",")[1]))}`;
-  const source = whole.length > longest ? `z:${packCode(answer.code)}` : whole;
-  if (source !== whole) say("The image is too large for a link; the link restores its code instead.");
+  const fits = whole.length <= longest && [1, 3, 4].includes(model.image.channels);
+  const source = fits ? whole : `z:${packCode(answer.code)}`;
+  if (!fits) say("The image has too many channels or is too large for a link; the link restores its code instead.");
   image = { ...answer, title: "Your image", key: imageKey(source) };
   lastFile = { file, source };
   openSource(source);
@@ -36,9 +37,11 @@ function checkEncoder() {
   if (!hasEncoder()) throw new Error(`${model.name} has no encoder: it generates images, but cannot encode any.`);
 }
 
-function uploadBody(file, conditions = condition()) {
+/* A file is read as the model's data are; a picture that is shown has bytes, whatever these are. */
+function uploadBody(file, conditions = condition(), isShown = false) {
   const body = new FormData();
   body.append("file", file);
+  if (isShown) body.append("shown", "true");
   if (conditions) body.append("told", JSON.stringify(conditions));
   return body;
 }
@@ -52,8 +55,9 @@ async function fetchSource(source) {
     return { original: answer.images[0], ...answer, title: `${kind === "test" ? "Held-out" : "Training"} image ${rest}${answer.label ? `, label ${answer.label}` : ""}` };
   }
   if (kind === "png" || lastFile?.source === source) {
-    const file = lastFile?.source === source ? lastFile.file : pngFile(rest);
-    return { ...(await postJson(`${here()}/reconstruct`, uploadBody(file))), title: "Your image" };
+    const isFile = lastFile?.source === source;
+    const body = uploadBody(isFile ? lastFile.file : pngFile(rest), condition(), !isFile);
+    return { ...(await postJson(`${here()}/reconstruct`, body)), title: "Your image" };
   }
   const code = unpackCode(rest);
   if (!code) return null;

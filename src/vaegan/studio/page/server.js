@@ -47,19 +47,22 @@ let asking = null;
 function askForToken() {
   asking ??= (async () => {
     const dialog = $("ask");
-    for (;;) {
+    for (let problem = null; problem !== ""; problem = await giveToken($("token").value)) {
+      $("ask-problem").textContent = problem ?? "";
       dialog.showModal();
       await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
-      if (await giveToken($("token").value)) break;
-      $("ask-problem").textContent = "Wrong token.";
     }
+  })().finally(() => {
     asking = null;
-  })();
+  });
   return asking;
 }
 
+/* Send the token, for which the server sets a cookie; what is wrong with it, or an empty text. */
 async function giveToken(token) {
   const body = JSON.stringify({ token });
   const answer = await fetch("api/token", { method: "POST", body, headers: { "Content-Type": "application/json" } });
-  return answer.ok;
+  if (answer.ok || answer.status === 401) return answer.ok ? "" : "Wrong token.";
+  const { error } = await answer.json().catch(() => ({}));
+  return sentence(error ?? `The server answered ${answer.status}`);
 }

@@ -56,10 +56,14 @@ def encode_upload(version: Version, file: Upload, condition: ConditionText = "{}
 
 @router.post("/api/models/{model}/reconstruct")
 def reconstruct_upload(
-    version: Version, file: Upload, condition: ConditionText = "{}", form: Annotated[AnswerForm, Form()] = "json"
+    version: Version,
+    file: Upload,
+    condition: ConditionText = "{}",
+    form: Annotated[AnswerForm, Form()] = "json",
+    shown: Annotated[bool, Form(description="whether the file is a picture from an answer of this server")] = False,
 ) -> Response:
     """Reconstruct an image: as the model takes it, its code, its reconstruction and the error of each pixel."""
-    return _reconstructed(version, read_upload(file, version), _condition(version, condition), form)
+    return _reconstructed(version, read_upload(file, version, shown=shown), _condition(version, condition), form)
 
 
 @router.get("/api/models/{model}/examples")
@@ -153,13 +157,17 @@ def _reconstructed(
     return view_response(form, sheet, name=name)
 
 
-def read_upload(file: UploadFile, version: ModelVersion) -> Numbers:
-    """Return an uploaded file as numbers `(1, H, W, C)`, prepared like the model's images.
+def read_upload(file: UploadFile, version: ModelVersion, *, shown: bool = False) -> Numbers:
+    """Return an uploaded file as numbers `(1, H, W, C)`, prepared like the model's images, or as one that is `shown`.
 
-    Raises Refused: 415 if it is not such a file, 413 if it has too many pixels, 422 if it is damaged or does not fit.
+    The bytes of a picture that is ``shown`` stand for the whole range, and it has been cropped. Raises Refused: 415 if
+    it is not such a file, 413 if it has too many pixels, 422 if it is damaged or does not fit.
     """
     content, settings = file.file.read(), version.served.data_settings
     channels, height, width = version.model.image_shape
+    how = (settings.crop, settings.crop_size, version.model.pixels, settings.range)
+    if shown:
+        places, how = _shown_places(version), (settings.crop, None, BYTES, None)
     with _decoding:
         try:
             image = _open(content, version)
@@ -173,13 +181,23 @@ def read_upload(file: UploadFile, version: ModelVersion) -> Numbers:
             size = f"{image.width:,} x {image.height:,}"
             raise Refused(413, f"the image has {size} pixels; at most {MAX_PIXELS:,} are read, make it smaller")
         try:
-            how = (settings.crop, settings.crop_size, version.model.pixels, settings.range)
             numbers = prepare(image, Target(height, width, channels, *how))
         except UnfitError as error:
             raise Refused(422, f"the image does not fit this model: {error}") from error
         except Exception as error:  # as do damaged pixels
             raise Refused(422, f"the image is damaged ({first_line(error)[:120]}); send it again or another") from error
+    if shown:
+        return version.model.pixels.converted(numbers[None, ..., np.argsort(places)], BYTES)
     return np.array(numbers)[None]
+
+
+def _shown_places(version: ModelVersion) -> list[int]:
+    """Return the channels of the model's images in the order of its pictures; Refused with 422 if one is missing."""
+    num, shown = version.model.image_shape[0], version.shown
+    places = [*range(num)] if shown.pixels.alpha and not shown.bands else shown.places(num)
+    if sorted(places) != [*range(num)]:
+        raise Refused(422, f"a picture shows only {len(places)} of the {num} channels of this model's images")
+    return places
 
 
 def _open(content: bytes, version: ModelVersion) -> Opened:
