@@ -13,7 +13,7 @@ INSTALL := $(PY) -m pip install --disable-pip-version-check -c constraints.txt
 train: $(VENV)/.installed ## Train; `make train ARGS="mnist-conv --data.root DIR"` trains something else.
 	$(PY) -m vaegan train $(ARGS)
 
-test: lint types ## All checks and the whole test suite; ARGS go to pytest. A worker per core, a thread per worker.
+test: lint types ## All checks and the whole test suite; ARGS go to pytest. Two workers, a thread each.
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Look for mistakes and untidy lines.

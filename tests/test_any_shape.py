@@ -1,10 +1,11 @@
-"""Every recipe builds for images that are not square, and every command works on a model of 48 x 64 pixels."""
+"""Every recipe builds for images that are not square, and every command works on a model of 12 x 16 pixels."""
 
 from __future__ import annotations
 
 import base64
 import io
 import itertools
+import json
 import re
 import shutil
 from pathlib import Path
@@ -25,7 +26,7 @@ from vaegan.settings_io import load_yaml
 @pytest.fixture(scope="module")
 def training(told_images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wide")
-    words = ["train", "--data", told_images, "--data.size", "48x64", "--data.channels", "1", *TINY.split()]
+    words = ["train", "--data", told_images, "--data.size", "12x16", "--data.channels", "1", *TINY.split()]
     return [*map(str, words), "--train.priors", "gaussian", "--data.cache", str(folder), "--out", str(folder / "run")]
 
 
@@ -67,12 +68,12 @@ def test_too_many_strides_say_which_sides_would_do():
 
 
 def test_the_size_is_kept_with_the_run(run, training, command, capsys):
-    assert "\n  size: 48x64\n" in (run / "config.yaml").read_text()
-    assert load_yaml(run / "config.yaml").data.height_width == (48, 64)
-    assert vaegan.load(run).image_shape == (1, 48, 64)
+    assert "\n  size: 12x16\n" in (run / "config.yaml").read_text()
+    assert load_yaml(run / "config.yaml").data.height_width == (12, 16)
+    assert vaegan.load(run).image_shape == (1, 12, 16)
     assert command(*training) == 0  # resumes the finished run
-    assert command(*training, "--data.size", "64x48") == 2
-    assert "is a run with data.size 48x64, not 64x48" in capsys.readouterr().err
+    assert command(*training, "--data.size", "16x12") == 2
+    assert "is a run with data.size 12x16, not 16x12" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_a_command_gives_images_of_this_shape(run, command, tmp_path, words):
     path = tmp_path / "out.npz"
     assert command(*words.replace("RUN", str(run)).split(), "--out", path) == 0
     with np.load(path) as arrays:
-        assert arrays["images"].shape[1:] == (48, 64, 1)
+        assert arrays["images"].shape[1:] == (12, 16, 1)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +115,17 @@ def test_evaluation_and_comparison(run, command, tmp_path):
     shutil.copytree(run, tmp_path / "other")
     out = ["--out", tmp_path / "out.html"]
     assert command("compare", run, tmp_path / "other", "--num", "4", "--extractor", "pixels", *out) == 0
+    assert json.loads((run / "evaluation.json").read_text())["reconstructions"]["mse"]["value"] > 0
+    page = (tmp_path / "out.html").read_text()
+    maps = re.findall(r'width="(\d+)" height="(\d+)" alt="Errors of ', page)
+    assert maps
+    assert all((int(width) // 12, int(height) // 12) == (16, 12) for width, height in maps)  # drawn 12 times as large
 
 
 def test_a_report_shows_images_in_their_shape(run, command, tmp_path):
     assert command("report", run, "--out", tmp_path / "out.html") == 0
     page = (tmp_path / "out.html").read_text()
-    assert "48 × 64, grey" in page
+    assert "12 × 16, grey" in page
     tags = re.findall(r'<img[^>]* src="data:image/(?:png|webp);base64,([^"]+)" width="(\d+)" height="(\d+)"', page)
     assert tags
     for content, width, height in tags:
@@ -141,7 +147,7 @@ def test_a_browser_shows_them_in_their_shape(run, command, tmp_path, new_page):
 
 def test_a_card_says_height_times_width(run, tmp_path):
     vaegan.load(run).save_pretrained(tmp_path / "shared")
-    assert "grey images of 48x64 pixels" in (tmp_path / "shared" / "README.md").read_text()
+    assert "grey images of 12x16 pixels" in (tmp_path / "shared" / "README.md").read_text()
 
 
 def test_the_studio_shows_and_takes_images_of_this_shape(run):
@@ -162,4 +168,4 @@ def test_the_studio_shows_and_takes_images_of_this_shape(run):
     ]
     registry.batcher.close()
     for uri in itertools.chain(*answers):
-        assert Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).size == (64, 48)
+        assert Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).size == (16, 12)

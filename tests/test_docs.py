@@ -181,13 +181,21 @@ def smaller(words):
         return [name, *kept, *(word for pair in own.items() for word in pair)]
     if name in FEWER:
         rest += ["--num", str(FEWER[name]), "--data.limit", SMALL["data.limit"]]
+    if name == "export" and "--format" not in rest:  # graphs: test_exporting.py
+        rest += ["--format", "safetensors"]
     if "--check" in rest:
         rest = [*(word for word in rest if word not in ("--check-images", "500")), "--check-images", "40"]
     return [name, *rest]
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home of all pages: what is cached there is found by the data it is of, so no extractor is trained twice."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def small(monkeypatch, tmp_path):
+def small(monkeypatch, tmp_path, home):
     """Trainings and evaluations by functions, too, are made small, and no cache but one of our own is used."""
     train = vaegan.train
 
@@ -200,9 +208,9 @@ def small(monkeypatch, tmp_path):
         return train(recipe, data=data, out=out, **settings, **own)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.setattr(vaegan, "train", train_small)
-    monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 2000)
+    monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 1000)
     monkeypatch.setattr(attribute_edits, "train_classifier", partial(train_classifier, num_images=1000))
     return tmp_path
 

@@ -168,7 +168,7 @@ def test_nothing_is_said_of_the_first_images_or_of_parts_that_are_not_there() ->
 @pytest.fixture(scope="module")
 def long_tiny(tiny):
     """Words of a tiny training that sees enough images to be judged, in two snapshots."""
-    return [*tiny, "--train.epochs", "12", "--train.snapshot-epochs", "6", "--train.log-images", "64"]
+    return [*tiny, "--train.epochs", "12", "--train.snapshot-epochs", "6", "--train.log-images", "128"]
 
 
 NO_DISCRIMINATOR = ["--model.discriminator.channels", "none", "--model.discriminator.hidden", "none"]

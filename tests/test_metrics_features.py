@@ -44,6 +44,13 @@ def unit(images: ImageSet) -> torch.Tensor:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
+    """Trainings too short to learn anything."""
+    monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 1000)
+
+
+@pytest.fixture
+def longer(monkeypatch):
+    """Trainings of the images here that learn their task."""
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 4000)
 
 
@@ -81,7 +88,7 @@ def test_extractors_have_one_form_and_do_not_depend_on_the_batch(name, known, tm
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_a_classifier_tells_labels_and_attributes_at_once(tmp_path):
+def test_a_classifier_tells_labels_and_attributes_at_once(tmp_path, longer):
     data = made("labels", "attributes")
     extractor = open_extractor("classifier", data, cache=tmp_path)
     assert extractor.label_names == ["left", "right"]
@@ -94,7 +101,7 @@ def test_a_classifier_tells_labels_and_attributes_at_once(tmp_path):
     assert ((attributes[:, 0] > 0.5) == labels.bool()).float().mean() > 0.97
 
 
-def test_rotations_are_told_and_images_that_are_not_square_are_turned_by_half(tmp_path):
+def test_rotations_are_told_and_images_that_are_not_square_are_turned_by_half(tmp_path, longer):
     for height, num_turns in ((12, 4), (16, 2)):
         data = made(height=height)
         extractor = open_extractor("rotations", data, cache=tmp_path)
@@ -154,15 +161,15 @@ def test_mistakes_are_told_in_one_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_on_mnist_it_is_right_in_98_of_a_hundred(tmp_path, monkeypatch):
+def test_on_mnist_it_is_right_in_97_of_a_hundred(tmp_path, monkeypatch):
     root = Path(__file__).parents[2] / "shared" / "data" / "mnist"
     if not root.is_dir():
         pytest.skip("no MNIST in ../shared/data/mnist")
-    monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 40_000)
+    monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 24_000)
     data = open_data("mnist", root=root)
     extractor = open_extractor(None, data, cache=tmp_path)
     told = extractor.probabilities(unit(data.test)).argmax(1)
-    assert (told == torch.from_numpy(data.test.labels)).float().mean() > 0.98
+    assert (told == torch.from_numpy(data.test.labels)).float().mean() > 0.975
 
 
 @pytest.mark.parametrize(

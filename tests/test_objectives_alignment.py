@@ -178,6 +178,7 @@ def trained(command, images_file, out, *words, images=96):
     return torch.load(checkpoint, weights_only=True)["parts"], vaegan.load(out).state_dict()
 
 
+@pytest.mark.slow
 def test_a_training_resumes_exactly_with_its_projection(command, images_file, tmp_path, plain_curves, monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 300)
     words = ("--loss.alignment-weight", "0.5", "--loss.alignment", "rotations", "--data.cache", tmp_path / "cache")

@@ -210,6 +210,7 @@ WORDS = ["--loss.augment", "colour,translation,cutout", "--loss.augment-target",
 WORDS += ["--loss.r1-weight", "1", "--loss.r1-every", "3", "--train.log-images", "16", "--loss.real-weight", "20"]
 
 
+@pytest.mark.slow
 def test_a_training_resumes_exactly_and_tells_how_often(command, tiny, tmp_path, plain_curves):
     words = ["train", *tiny, *WORDS]
     assert command(*words, "--train.epochs", "2", "--out", tmp_path / "whole") == 0

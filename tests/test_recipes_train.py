@@ -1,4 +1,4 @@
-"""Every recipe trains a few steps on images of its size, with its real networks, and leaves all that it should."""
+"""Every recipe trains a few steps on images of its size, with its own layers, and leaves all that it should."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vaegan.training import profiling, setup, snapshots
 from vaegan.training.factories import build_model
 from vaegan.training.profiling import Work, expected_seconds, work_of_step
 
-# Seconds go by where checkpoints have hundreds of megabytes.
+# Checkpoints would have hundreds of megabytes: a sixteenth of the width.
 HEAVY = {"conv-64", "larsen-celeba64", "larsen-lfw64", "larsen-stl64", "munjal-celeba64", "shuntw-faces64"}
 HEAVY |= {"tang-vaegan64"}
 FORM = ["--device", "cpu", "--train.precision", "fp32", "--train.memory-format", "contiguous"]
@@ -47,6 +47,14 @@ NARROW = {
     "kl-f4": ["--model.encoder.channels", "8,8,16", "--model.decoder.channels", "16,8,8", *OF_KL],
     "kl-f8": ["--model.encoder.channels", "8,8,8,16", "--model.decoder.channels", "16,8,8,8", *OF_KL],
 }
+for name in HEAVY:
+    NARROW[name] = []
+    for part in ("encoder", "decoder", "discriminator"):
+        sizes = getattr(RECIPES[name].config.model, part)
+        for setting in ("channels", "hidden"):
+            if widths := getattr(sizes, setting):
+                NARROW[name] += [f"--model.{part}.{setting}", ",".join(str(max(4, width // 16)) for width in widths)]
+    NARROW[name] += ["--model.decoder.first-channels", str(RECIPES[name].config.model.decoder.first_channels // 16)]
 GAME = {"real", "prior", "total"}
 TERMS = {
     "ae": {"encoder": {"llike", "total"}, "decoder": {"llike", "total"}},
@@ -70,7 +78,7 @@ def folder(tmp_path):
 ALONE = [name for name, recipe in RECIPES.items() if recipe.config.init_from is None]  # others: test_fine_tune.py
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in ALONE])
+@pytest.mark.parametrize("name", ALONE)
 def test_a_few_steps(name, command, folder, plain_curves, monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 20)
     monkeypatch.setattr(snapshots, "NUM_SAMPLES", 8)
