@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from statistics import fmean
 from typing import Any
@@ -12,7 +13,7 @@ from common.charts import COLOURS, lines, new_chart, panel, show_strips, strip
 from common.lab import Lab
 from common.measures import ReferenceData, select_images
 from common.results import Results, Statement, table
-from common.runs import Metrics
+from common.runs import Diverged, Metrics
 from common.statistics import above, all_of, exceeds, paired
 from common.study import Study, run_study
 from torch import Tensor
@@ -73,17 +74,18 @@ def collect(lab: Lab) -> None:
     for name, kind in KINDS.items():
         config = faces(kind=kind)
         lab.measure(name, config, lab.marks(1), {"vectors": vector_metrics})
-        model, reference = lab.checkpoint(config, 0, lab.images).model(), lab.reference(lab.config(config, 0))
-        vectors = vectors_of(model, reference)
-        assert reference.data.test.attributes is not None
-        has_attribute = (
-            torch.from_numpy(reference.data.test.attributes[reference.rows(len(reference.data.test))]) >= 0.5
-        )
-        for attribute in ATTRIBUTES:
-            without = ~has_attribute[:, reference.data.test.attribute_names.index(attribute)]
-            z = model.encode(reference.x[without][:2])
-            moved = sweep(z, vectors[attribute], (0.0, 0.5, 1.0, 1.5)).transpose(0, 1).flatten(0, 1)
-            lab.results.strips[f"{name}: {attribute}"] = strip(model.decode(moved), columns=8)
+        with contextlib.suppress(Diverged):
+            model, reference = lab.checkpoint(config, 0, lab.images).model(), lab.reference(lab.config(config, 0))
+            vectors = vectors_of(model, reference)
+            assert reference.data.test.attributes is not None
+            has_attribute = (
+                torch.from_numpy(reference.data.test.attributes[reference.rows(len(reference.data.test))]) >= 0.5
+            )
+            for attribute in ATTRIBUTES:
+                without = ~has_attribute[:, reference.data.test.attribute_names.index(attribute)]
+                z = model.encode(reference.x[without][:2])
+                moved = sweep(z, vectors[attribute], (0.0, 0.5, 1.0, 1.5)).transpose(0, 1).flatten(0, 1)
+                lab.results.strips[f"{name}: {attribute}"] = strip(model.decode(moved), columns=8)
 
 
 def judge(results: Results) -> list[Statement]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import numpy as np
@@ -11,7 +12,7 @@ from common.charts import dots, new_chart, panel, show_strips, strip
 from common.lab import Lab
 from common.measures import ReferenceData, cluster_scores, select_images
 from common.results import Results, Statement, table_of
-from common.runs import Metrics
+from common.runs import Diverged, Metrics
 from common.statistics import above, exceeds, paired
 from common.study import Study, run_study
 from sklearn.linear_model import LogisticRegression
@@ -74,9 +75,10 @@ def collect(lab: Lab) -> None:
         lab.measure(name, recipe(of), lab.marks(SHARES[name]), MEASURES)
     config = lab.config(recipe(RECIPES["VAE/GAN"]), 0)
     x, (images,) = lab.reference(config).x, lab.marks(SHARES["VAE/GAN"])
-    clusters = manifold(lab.checkpoint(config, 0, images).model().encode(x), 10, restarts=RESTARTS)
-    rows = [clusters.nearest(k, 20) for k in range(10)]
-    lab.results.strips["VAE/GAN"] = strip(x[torch.cat([row for row in rows if len(row) == 20])], columns=20)
+    with contextlib.suppress(Diverged):
+        clusters = manifold(lab.checkpoint(config, 0, images).model().encode(x), 10, restarts=RESTARTS)
+        rows = [clusters.nearest(k, 20) for k in range(10)]
+        lab.results.strips["VAE/GAN"] = strip(x[torch.cat([row for row in rows if len(row) == 20])], columns=20)
 
 
 def judge(results: Results) -> list[Statement]:
@@ -121,7 +123,10 @@ def draw(results: Results) -> object:
     for axes, (title, metric) in zip(left.subplots(1, 3), COLUMNS, strict=False):  # the accuracies
         dots(panel(axes, f"Accuracy: {title}"), results, metric)
         axes.set_ylim(0, 1)
-    show_strips(right, {"VAE/GAN, seed 0: a row per cluster, nearest to its centre": results.strips["VAE/GAN"]})
+    strips = {
+        f"{name}, seed 0: a row per cluster, nearest to its centre": image for name, image in results.strips.items()
+    }
+    show_strips(right, strips)
     return chart
 
 

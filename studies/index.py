@@ -69,11 +69,8 @@ def index(docs: Path) -> str:
         verdicts = "<br>".join(f"**{s.answer}**: {s.text}" for s in study.judge(results))
         picture = f'<img src="../images/studies/{study.name}.png" width="260" alt="{study.title}">'
         rows.append([f"{study.number}. [{study.title}]({study.name}.md)", verdicts, f"[{picture}]({study.name}.md)"])
-    calls = [f"python studies/{name}.py --data.root data/mnist" for name in NAMES]
-    drawn = ("attribute", "latent_regularisers")  # these draw their images
-    calls = [
-        call.removesuffix(" --data.root data/mnist") if any(name in call for name in drawn) else call for call in calls
-    ]
+    roots = {study.name: "" if "shapes" in study.source else " --data.root data/mnist" for study in studies()}
+    calls = [f"python studies/{name}.py{root}" for name, root in roots.items()]
     block = "\n".join(["```", *calls, "python studies/index.py", "```"])
     took = (
         f"The runs above trained for {seconds / 60:.0f} minutes in total; shared runs are counted in each study."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import numpy as np
@@ -10,7 +11,7 @@ from common.charts import dots, new_chart, panel
 from common.lab import Lab
 from common.measures import ReferenceData, code_metrics, sample_posterior
 from common.results import Results, Statement, table_of
-from common.runs import Metrics
+from common.runs import Diverged, Metrics
 from common.statistics import above, number
 from common.study import Study, run_study
 
@@ -37,8 +38,10 @@ def collect(lab: Lab) -> None:
     for name, changes in LOSSES.items():
         config = conv({"model.latent_dim": 2, **changes}, kind="vae")
         lab.measure(name, config, lab.marks(1), {"codes": code_metrics})
-        model, reference = lab.checkpoint(config, 0, lab.images).model(), lab.reference(lab.config(config, 0))
-        lab.results.extras[name] = codes_by_digit(model, reference)
+        reference = lab.reference(lab.config(config, 0))
+        lab.results.extras[name] = {}
+        with contextlib.suppress(Diverged):
+            lab.results.extras[name] = codes_by_digit(lab.checkpoint(config, 0, lab.images).model(), reference)
         lab.results.extras["guess"] = float(reference.labels.bincount().amax() / len(reference.labels))
 
 
@@ -88,9 +91,10 @@ def draw(results: Results) -> object:
         for digit, z in codes.items():
             axes.scatter(*z.T, s=4, color=f"C{digit}", linewidths=0, label=digit)
         panel(axes, name)
-        far = np.quantile(np.abs(np.concatenate(list(codes.values()))), 0.995) * 1.1
+        far = np.quantile(np.abs(np.concatenate([*codes.values()] or [[1.0]])), 0.995) * 1.1
         axes.set(xlim=(-far, far), ylim=(-far, far), aspect="equal")
-    panels[0].legend(fontsize=7, markerscale=2, ncols=2, handletextpad=0.1, columnspacing=0.6, loc="upper right")
+    if results.extras["KL alone"]:
+        panels[0].legend(fontsize=7, markerscale=2, ncols=2, handletextpad=0.1, columnspacing=0.6, loc="upper right")
     dots(panel(panels[3], "k-NN accuracy of drawn codes"), results, "knn")
     panels[3].set_ylim(0, 1)
     panels[3].axhline(results.extras["guess"], color="#888", lw=0.8, ls=":")

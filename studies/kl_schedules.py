@@ -68,7 +68,8 @@ def _higher(results: Results, a: str, b: str, base: str) -> list[Answer]:
 def _makes_easier(results: Results, name: str) -> Statement:
     gains = {metric: results.gap("1", name, metric) for metric in GAINS}
     answer = any_of(*_higher(results, "1", name, "1"))
-    if any(harm.kind == "confirmed" for harm in _higher(results, name, "1", "1")):
+    is_worse = any(harm.kind == "confirmed" for harm in _higher(results, name, "1", "1"))
+    if is_worse or results.diverged(name) > results.diverged("1"):
         answer = Answer("refuted")
     reason = (
         f"Compared with a constant 1, it lowers the feature error of reconstructions by {gains['feature_error']} and "
@@ -132,8 +133,9 @@ variance of its mean code over images is above 0.01.""",
     rule=f"""The smallest difference that counts is {RELATIVE:.0%} of the mean with a constant 1 (exp: with sigmoid).
 Lower: the interval of the difference is above 0, with a mean of at least that; not lower: all of it is below that; no
 difference: the interval is within ± that. Easier: reconstructions have a lower feature error or samples a lower Fréchet
-distance than with a constant 1, and neither is higher. Refuted: one of them is higher, or neither is lower. exp:
-confirmed if both are higher than with sigmoid or more runs diverge, otherwise refuted if one of them is not.""",
+distance than with a constant 1, and neither is higher. Refuted: one of them is higher, neither is lower, or more runs
+diverge than with a constant 1. exp: confirmed if both are higher than with sigmoid or more runs diverge, otherwise
+refuted if one of them is not.""",
     images=120_000,
     collect=collect,
     judge=judge,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import torch
@@ -10,7 +11,7 @@ from common.charts import dots, new_chart, panel, show_strips, strip
 from common.lab import Lab
 from common.measures import ReferenceData, cluster_scores
 from common.results import Results, Statement, table_of
-from common.runs import Metrics
+from common.runs import Diverged, Metrics
 from common.statistics import above, all_of, exceeds
 from common.study import Study, run_study
 from torch import Tensor
@@ -53,14 +54,15 @@ def collect(lab: Lab) -> None:
         pixels = reference.x.flatten(1)
         for name, points in {"pixels": pixels, f"{dim} components": principal_components(pixels, dim)}.items():
             lab.results.add(name, seed, lab.images, cluster(points, reference.labels, seed)[1])
-    model = lab.checkpoint(conv(kind="vae"), 0, lab.images).model()
-    clusters, _ = cluster(model.encode(reference.x), reference.labels, 0)
-    counts = contingency(clusters.assignment, reference.labels)
-    order = sorted(range(len(counts)), key=lambda k: (int(counts[k].argmax()), -int(counts[k].max())))
-    nearest = torch.cat([clusters.nearest(k, 20)[:20] for k in order if (clusters.assignment == k).sum() >= 20])
-    lab.results.strips["VAE"] = strip(reference.x[nearest], columns=20)
-    lab.results.extras["majorities"] = [int(counts[k].argmax()) for k in order]
-    lab.results.extras["components"] = f"{dim} components"
+    lab.results.extras |= {"majorities": [], "components": f"{dim} components"}
+    with contextlib.suppress(Diverged):
+        model = lab.checkpoint(conv(kind="vae"), 0, lab.images).model()
+        clusters, _ = cluster(model.encode(reference.x), reference.labels, 0)
+        counts = contingency(clusters.assignment, reference.labels)
+        order = sorted(range(len(counts)), key=lambda k: (int(counts[k].argmax()), -int(counts[k].max())))
+        nearest = torch.cat([clusters.nearest(k, 20)[:20] for k in order if (clusters.assignment == k).sum() >= 20])
+        lab.results.strips["VAE"] = strip(reference.x[nearest], columns=20)
+        lab.results.extras["majorities"] = [int(counts[k].argmax()) for k in order]
 
 
 def judge(results: Results) -> list[Statement]:
@@ -116,8 +118,8 @@ def draw(results: Results) -> object:
     for axes in (accuracy, rand):
         axes.set_ylim(0, 1)
     majorities = ", ".join(map(str, results.extras["majorities"]))
-    title = f"VAE, seed 0: a row per cluster, nearest to its centre;\nmost frequent digits {majorities}"
-    show_strips(right, {title: results.strips["VAE"]})
+    title = f"seed 0: a row per cluster, nearest to its centre;\nmost frequent digits {majorities}"
+    show_strips(right, {f"{name}, {title}": image for name, image in results.strips.items()})
     return chart
 
 

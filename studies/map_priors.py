@@ -16,7 +16,7 @@ import logging
 from pathlib import Path
 
 import vaegan
-from vaegan.evaluation import evaluate
+from vaegan.evaluation.measure import evaluate
 from vaegan.files import write_json
 from vaegan.latent.fit_priors import fit_model_priors
 from vaegan.runs.opened import OpenedRun

@@ -51,8 +51,9 @@ def trainings(seeds: Sequence[int], out: Path, more: Sequence[str]) -> list[side
 
 
 def check(run: Path) -> int:
-    """Run `vaegan attributes --check` on a run, unless it was checked before."""
-    if check_path(run).is_file():
+    """Run `vaegan attributes --check` on a run, unless its model was checked before."""
+    made, weights = check_path(run), run / "model" / "model.safetensors"
+    if made.is_file() and made.stat().st_mtime >= weights.stat().st_mtime:
         return 0
     strengths = [f"{strength:g}" for strength in (0.5, *STRENGTHS)]
     return vaegan(["attributes", str(run), "--attribute", ATTRIBUTE, "--check", "--check-images", "2000",

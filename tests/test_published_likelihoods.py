@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,13 +33,21 @@ def test_every_command_parses(script, tmp_path):
 
 def test_a_run_is_measured_once_with_the_draws_of_its_source(script, tmp_path, monkeypatch):
     called = []
-    monkeypatch.setattr(script, "vaegan", lambda words: (called.append(words), 0)[1])
+    monkeypatch.setattr(script.side_by_side, "vaegan", lambda words: (called.append(words), 0)[1])
     for name, draws, expected in (("vae-fixed-0", None, "200"), ("iwae-50-dynamic-1", None, "5000"), ("x", 7, "7")):
         assert script.measured(50, draws)(tmp_path / name) == 0
         assert called[-1][:6] == ["evaluate", str(tmp_path / name), "--num", "50", "--draws", expected]
-    (tmp_path / "x" / "evaluation.json").mkdir(parents=True)
-    script.measured(50, None)(tmp_path / "x")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "evaluation.json").touch()
+    found = {"data": {"num": 40, "available": 40}, "draws": 7}
+    monkeypatch.setattr(script.side_by_side, "OpenedRun", lambda run: SimpleNamespace(evaluation=lambda: found))
+    assert script.measured(50, 7)(tmp_path / "x") == 0
     assert len(called) == 3
+    for num, draws, of_these_weights in ((50, 8, found), (30, 7, found), (50, 7, None)):
+        found = of_these_weights
+        script.measured(num, draws)(tmp_path / "x")
+        assert called.pop()[2:6] == ["--num", str(num), "--draws", str(draws)]
+        assert len(called) == 3
 
 
 def test_the_table_has_ours_beside_theirs(script, tmp_path):

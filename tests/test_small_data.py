@@ -34,6 +34,7 @@ def test_every_command_parses_and_variants_differ_in_augmentation_alone(script, 
         assert config.loss.model_copy(update=none) == plain.loss
         assert (config.model, config.data, config.train) == (plain.model, plain.data, plain.train)
     assert (plain.data.limit, plain.data.size, plain.train.images) == (1000, 16, 500)
+    assert script.trainings([0], tmp_path, 500, ["--data.size", "16x24"])[0][1] > commands[0][1]
     name, *words = script.side_by_side.comparison(script.VARIANTS, [0, 1], tmp_path, 500)
     options = parse(compare.Options, words, name)
     assert set(options.runs) == {words[-1] for words, _ in commands}

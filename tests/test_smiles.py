@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -54,6 +55,11 @@ def test_flip_rates_have_intervals(script, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(script, "vaegan", lambda words: calls.append(words) or 0)
     assert script.check(tmp_path / "vae-0") == 0
-    script.check_path(tmp_path / "vae-0").write_text(json.dumps(checks["vae-0"]))
-    assert script.check(tmp_path / "vae-0") == 0
-    assert len(calls) == 1
+    (weights := tmp_path / "vae-0" / "model" / "model.safetensors").parent.mkdir(parents=True)
+    weights.touch()
+    made = script.check_path(tmp_path / "vae-0")
+    made.write_text(json.dumps(checks["vae-0"]))
+    for later, num in ((1, 1), (-1, 2)):  # the second is of weights before further training
+        os.utime(made, (weights.stat().st_atime, weights.stat().st_mtime + later))
+        assert script.check(tmp_path / "vae-0") == 0
+        assert len(calls) == num

@@ -52,8 +52,11 @@ def panel(axes: Any, title: str, x: str = "", y: str = "") -> Any:
 
 
 def logarithmic(axes: Any) -> None:
-    """Make the vertical axis logarithmic, with plain numbers as labels, also within a decade."""
+    """Make the vertical axis logarithmic, with plain numbers as labels, also within a decade, if anything is drawn."""
     from matplotlib.ticker import LogFormatter, LogLocator
+
+    if not math.isfinite(axes.dataLim.minposy):
+        return
 
     class Plain(LogFormatter):
         """Writes 20 instead of 2 x 10^1."""
@@ -126,7 +129,7 @@ def strip(images: Tensor, columns: int = 16) -> np.ndarray[Any, Any]:
 
 def show_strips(chart: Any, strips: Mapping[str, np.ndarray[Any, Any]], columns: int = 1) -> None:
     """Fill a matplotlib figure, or a part of one, with strips under their titles."""
-    rows = -(-len(strips) // columns)
+    rows = max(1, -(-len(strips) // columns))
     panels = list(chart.subplots(rows, columns, squeeze=False).flat)
     for axes, (title, image) in zip(panels, strips.items(), strict=False):
         axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

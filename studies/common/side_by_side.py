@@ -14,6 +14,7 @@ from vaegan.cli import main as vaegan
 from vaegan.cli import train
 from vaegan.cli.parse import parse
 from vaegan.recipes import RECIPES
+from vaegan.runs.opened import OpenedRun
 from vaegan.training.profiling import expected_seconds
 
 Settings = dict[str, str]
@@ -48,7 +49,7 @@ def trainings(
             words = [recipe, *own, *more, "--out", str(out / f"{variant}-{seed}")]
             config = parse(train.Options, words, "vaegan train").settings
             channels, height, width = RECIPES[recipe].image_shape
-            shape = (config.data.channels or channels, config.data.size or height, config.data.size or width)
+            shape = (config.data.channels or channels, *(config.data.height_width or (height, width)))
             commands.append((["train", *words], expected_seconds(config, shape, RECIPES[recipe].num_images) / 60))
     return commands
 
@@ -85,11 +86,21 @@ def carry_out(commands: Iterable[Training], measure: Callable[[Path], int] = lam
     return 0
 
 
-def evaluated(num: int) -> Callable[[Path], int]:
-    """Return a function that runs `vaegan evaluate` on a run with ``num`` images, unless it was evaluated before."""
+def evaluated(num: int, draws: int | None = None, more: Sequence[str] = ()) -> Callable[[Path], int]:
+    """Return a function that runs `vaegan evaluate` on a run, unless these very weights were evaluated like this.
+
+    Args:
+        num: images, at most.
+        draws: of the importance-weighted bound.
+        more: further arguments.
+    """
 
     def measure(run: Path) -> int:
-        return 0 if (run / "evaluation.json").exists() else vaegan(["evaluate", str(run), "--num", str(num)])
+        found = OpenedRun(run).evaluation() if (run / "evaluation.json").exists() else None
+        if found and found["data"]["num"] == min(num, found["data"]["available"]) and found["draws"] == draws:
+            return 0
+        own = [] if draws is None else ["--draws", str(draws)]
+        return vaegan(["evaluate", str(run), "--num", str(num), *own, *more, "--overwrite"])
 
     return measure
 

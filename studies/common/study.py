@@ -66,11 +66,10 @@ class Study:
         answers = [(str(s.answer), s) for s in statements]
         verdicts = "\n".join(f"* **{words[0].upper()}{words[1:]}**: {s.text} {s.evidence}" for words, s in answers)
         changed = "".join(f" --set {name} {value}" for name, value in about["set"].items())
-        call = f"python studies/{self.name}.py"
-        seeds = max((s.answer.seeds for s in statements if s.answer.seeds <= MAX_SEEDS), default=0)
-        train, more = (
-            f"{call} --data.root DIR --seeds {n} --images {about['images']}{changed}" for n in (about["seeds"], seeds)
-        )
+        call, root = f"python studies/{self.name}.py", "" if "shapes" in about["source"] else " --data.root DIR"
+        seeds = max((s.answer.seeds for s in statements if about["seeds"] < s.answer.seeds <= MAX_SEEDS), default=0)
+        train, more = (f"{call}{root} --seeds {n} --images {about['images']}{changed}" for n in (about["seeds"], seeds))
+        up_to = "up to " * (len({results.marks(variant)[-1] for variant in results.variants}) > 1)
         readable = {name: f"{value:,}" if isinstance(value, int) else value for name, value in about.items()}
         parts = [
             f"# {self.number}. {self.title}",
@@ -86,7 +85,7 @@ class Study:
             "## Method",
             self.method.format_map(readable),
             f"**Verdict rule.** {self.rule}",
-            f"Data: {about['source']}; {about['seeds']} seeds, {about['images']:,} training images per run, "
+            f"Data: {about['source']}; {about['seeds']} seeds, {up_to}{about['images']:,} training images per run, "
             f"{about['samples']:,} samples compared with {about['samples']:,} held-out images. The runs, including "
             f"those shared with other studies, trained for {about['seconds']:,} s on {about['machine']}, "
             f"{about['threads']} thread{'s' * (about['threads'] > 1)}, torch {about['torch']}. The script writes this "
@@ -156,5 +155,6 @@ def _next(command: str, seeds: int, about: Mapping[str, Any]) -> str:
     return (
         f"To decide, `{command}` reuses the runs in `runs/studies` and trains the {missing} missing seeds (about "
         f"{minutes:.0f} minutes on the machine below). With as many seeds as a verdict names, the rule below decides "
-        f"with a chance of {CHANCE:.0%} whether the true difference is the one seen or 0, at the spread seen."
+        f"with a chance of {CHANCE:.0%} if the truth is what was seen, at the spread seen; a mean difference between "
+        "variants is decided also if it is truly 0."
     )
