@@ -52,10 +52,10 @@ def panel(axes: Any, title: str, x: str = "", y: str = "") -> Any:
 
 
 def logarithmic(axes: Any) -> None:
-    """Make the vertical axis logarithmic, with plain numbers as labels, also within a decade, if anything is drawn."""
+    """Make the vertical axis logarithmic, with plain numbers as labels, unless no drawn value is above 0."""
     from matplotlib.ticker import LogFormatter, LogLocator
 
-    if not math.isfinite(axes.dataLim.minposy):
+    if axes.has_data() and not math.isfinite(axes.dataLim.minposy):
         return
 
     class Plain(LogFormatter):
