@@ -285,6 +285,8 @@ def test_an_evaluation_is_used_only_where_it_fits(runs, compare, tmp_path, capsy
     assert error_of() == 123.0
     assert error_of("--seed", 1) < 1
     assert error_of(num=NUM - 30) < 1
+    (one / "evaluation.json").write_text(json.dumps(changed | {"draws": 500}))  # the bound rises with them
+    assert error_of() < 1
     changed["extractor"]["fingerprint"] = "another"
     (one / "evaluation.json").write_text(json.dumps(changed))
     assert error_of() < 1

@@ -171,6 +171,7 @@ def _current_evaluation(
             and evaluation["extractor"]["fingerprint"] == how["extractor"].fingerprint
             and evaluation.get("published", {}) == {name: each.fingerprint for name, each in how["published"].items()}
             and evaluation["seed"] == how["seed"]
+            and evaluation.get("draws") is None  # of the default, as all are measured here
             and all(evaluation["samples"].get(name) for name in priors)
         )
     except (KeyError, TypeError, AttributeError):  # not written by us
