@@ -49,6 +49,15 @@ def test_linear_is_the_regression(world):
     torch.testing.assert_close(found["hat"], effects[0], atol=0.03, rtol=0)
 
 
+def test_linear_vectors_are_the_same_wherever_the_codes_lie():
+    labels = torch.eye(3)[torch.arange(300) % 3]  # columns that add up to the constant one
+    z = labels @ torch.eye(3, 5) + 0.1 * torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
+    found, moved = (find_vectors(codes, labels, NAMES, method="linear").vectors for codes in (z, z + 5))
+    torch.testing.assert_close(moved, found, atol=1e-5, rtol=0)
+    # The shortest of all that fit: no direction is common to all of them.
+    torch.testing.assert_close(found.mean(0), torch.zeros(5), atol=1e-5, rtol=0)
+
+
 def test_balanced_takes_the_beard_out_of_the_hat(world):
     z, attributes, effects = world
     plain = find_vectors(z, attributes, NAMES)["hat"]
@@ -149,6 +158,10 @@ def test_mistakes_are_told(world):
         find_vectors(z, attributes, NAMES)["haat"]
     with pytest.raises(UserError, match="unknown method 'magic'"):
         find_vectors(z, attributes, NAMES, method="magic")
+    beards = torch.where(attributes[:, :1] == 0, torch.nan, attributes)  # of images without a hat all is unknown
+    beards[:, 0] = attributes[:, 0]
+    with pytest.raises(UserError, match=r"'hat' is the same for all \d+ images without unknown attributes, which"):
+        find_vectors(z, beards, NAMES, method="linear")
     with pytest.raises(UserError, match="none; choose fewer"):
         find_vectors(z, torch.where(torch.arange(4000)[:, None] % 3 == torch.arange(3), torch.nan, attributes),
                      NAMES, method="linear")  # fmt: skip

@@ -111,7 +111,7 @@ def find_vectors(
     for name, smaller in zip(names, counts.amin(1).tolist(), strict=True):
         if smaller == 0:
             raise UserError(f"attribute {name!r} is the same for all {len(z)} images; leave it out or take more images")
-    vectors = _METHODS[method](z.double(), attributes.double(), sides)
+    vectors = _METHODS[method](z.double(), attributes.double(), sides, names)
     if orthogonalise:
         vectors = _orthogonalised(vectors, names)
     return AttributeVectors(tuple(names), vectors.float(), thresholds, counts, method, orthogonalise)
@@ -184,23 +184,26 @@ def random_like(vector: Tensor, seed: int) -> Tensor:
     return direction.mul(vector.norm(dim=-1, keepdim=True) / direction.norm(dim=-1, keepdim=True))
 
 
-def _difference(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
+def _difference(z: Tensor, attributes: Tensor, sides: Tensor, names: Sequence[str]) -> Tensor:
     return torch.stack([z[side == 1].mean(0) - z[side == 0].mean(0) for side in sides.unbind(1)])
 
 
-def _linear(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
+def _linear(z: Tensor, attributes: Tensor, sides: Tensor, names: Sequence[str]) -> Tensor:
     complete = ~attributes.isnan().any(1)
     if not complete.any():
         raise UserError("'linear' needs images without unknown attributes, and there are none; choose fewer attributes")
-    units = _difference(attributes.nan_to_num(), attributes, sides).diagonal()
-    y = attributes[complete] / units
-    y = torch.cat([torch.ones(len(y), 1, dtype=y.dtype), y], dim=1)
+    units = _difference(attributes.nan_to_num(), attributes, sides, names).diagonal()
+    y, z = attributes[complete] / units, z[complete]
+    for name, is_constant in zip(names, (y == y[0]).all(0).tolist(), strict=True):
+        if is_constant:
+            what = f"attribute {name!r} is the same for all {len(y)} images without unknown attributes"
+            raise UserError(f"{what}, which 'linear' needs; leave it out or take another method")
     # The pseudo-inverse also takes attributes that depend on one another (one column per label): of all solutions
-    # it gives the shortest.
-    return torch.matmul(torch.linalg.pinv(y), z[complete])[1:]
+    # it gives the shortest. Both sides lose their means, as an intercept would be part of what is shortest.
+    return torch.matmul(torch.linalg.pinv(y - y.mean(0)), z - z.mean(0))
 
 
-def _balanced(z: Tensor, attributes: Tensor, sides: Tensor) -> Tensor:
+def _balanced(z: Tensor, attributes: Tensor, sides: Tensor, names: Sequence[str]) -> Tensor:
     valid = ~attributes.isnan()
     mean = attributes.nanmean(0)
     deviation = torch.where(valid, attributes - mean, 0.0)
