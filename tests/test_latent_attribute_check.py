@@ -83,6 +83,20 @@ def test_intervals_are_those_of_a_share():
     assert again == effect
 
 
+def test_the_interval_of_small_side_effects_holds_their_value():
+    """Flips to both sides by chance, which nearly cancel."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.rand(256, 12, generator=generator) - 0.5
+    after = torch.where(torch.rand(z.shape, generator=generator) < 0.1, -z, z)
+    predictions = iter([(z > 0).float(), *[(after > 0).float()] * 2])
+    names = tuple("abcdefghijkl")
+    vectors = vectors_of([0.0] * 12, names="a")
+    (effect,) = check_vectors(z, vectors, lambda z: next(predictions), (1.0,), attribute_names=names)
+    others = effect.vector.others_moved
+    assert 0 <= others.low < others.value < others.high
+    assert others.value == pytest.approx((others.low + others.high) / 2, rel=0.1)
+
+
 def test_nothing_is_counted_where_there_is_nothing():
     (effect,) = check_vectors(
         torch.ones(3, 4),

@@ -103,7 +103,9 @@ def _push(before: Tensor, after: Tensor, column: int, attribute_names: Sequence[
     change = after.double() - before.double()
     others = [index for index in range(len(attribute_names)) if index != column]
     sides = [~before[:, column], before[:, column]]
-    moved_of_sides = [((draws * side) @ change).abs() for side in sides]
+    sums_of_sides = [(draws * side) @ change for side in sides]
+    # A draw keeps the direction of all images: the absolute value of each would be too large, by chance alone.
+    moved_of_sides = [torch.where(sums[0] < 0, -sums, sums) for sums in sums_of_sides]
     added, removed = (
         _interval(moved[:, column] / (draws @ side.double()), int(side.sum()), seed) if side.any() else None
         for side, moved in zip(sides, moved_of_sides, strict=True)
@@ -114,7 +116,7 @@ def _push(before: Tensor, after: Tensor, column: int, attribute_names: Sequence[
         _interval(flipped[:, column], num, seed),
         added,
         removed,
-        _interval(moved[:, others].mean(1), num, seed) if others else None,
+        _interval(moved[:, others].mean(1).clamp_min(0), num, seed) if others else None,
         _interval(flipped[:, others].mean(1), num, seed) if others else None,
         {attribute_names[index]: float(moved[0, index]) for index in others},
     )
