@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..config import Config
 from ..data import open_data
-from ..files import read_mapping, write_json
+from ..files import read_mapping, short_hash, write_json
 from ..metrics import figures
 from ..metrics.figures import Figures
 from ..models import load
@@ -103,6 +104,7 @@ class _Lab:
             "weights": weights,
             "regressor": self.regressor.fingerprint,
             "data": self.data.fingerprint,
+            "attributes": short_hash(np.array(self.images.attributes).tobytes()),
             "num": len(self.images),
             "num_samples": self.options.num_samples,
             "seed": self.base.seed,

@@ -12,7 +12,6 @@ that differ widely, hence the mean over the K beside it. Two rows of real images
 with their own attributes, where all error is the regressor's, and others drawn at random, as if y were ignored.
 """
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,9 @@ from torch import Tensor
 
 from ..data.conditions import Conditioning, conditioning_of
 from ..data.dataset import ImageData, ImageSet
+from ..errors import UserError
 from ..evaluation.reference import batches_of, decoded, reconstructions_of, samples_of
+from ..files import short_hash
 from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.extractors.classifier import Classifier, fit, saved_or_trained
 from ..metrics.extractors.learned import fingerprint_of, num_images_for
@@ -72,9 +73,9 @@ def open_regressor(
     """
     conditioning = conditioning_of(data, "attributes")
     num_images = num_images or num_images_for(len(data.train), data.image_shape)
-    key = repr((_VERSION, data.fingerprint, conditioning.names, conditioning.offset, conditioning.scale, seed))
-    digest = hashlib.sha256(f"{key} {num_images}".encode()).hexdigest()[:32]
-    path = folder / f"regressor-{digest}.safetensors"
+    targets = short_hash(np.array(data.train.attributes).tobytes())
+    key = (_VERSION, data.fingerprint, conditioning.names, conditioning.offset, conditioning.scale, seed, targets)
+    path = folder / f"regressor-{short_hash(f'{key!r} {num_images}')}.safetensors"
 
     def train() -> Classifier:
         log.info("training a small network to predict attributes: %s images", f"{num_images:,}")
@@ -138,7 +139,10 @@ def similarity_of_model(
 def _similarities(predicted: Tensor, images: ImageSet, regressor: Regressor, seed: int) -> Figures:
     assert images.attributes is not None
     target = torch.from_numpy(np.array(images.attributes))  # (N, A), as stored, NaN where unknown
-    values = attribute_similarity(predicted, target, regressor.centre)
+    is_known = ~target.isnan().all(1)  # of the others there is nothing to compare
+    if not is_known.any():
+        raise UserError(f"no attribute of the {len(images)} held-out images is known; add some, or take more (--num)")
+    values = attribute_similarity(predicted[is_known], target[is_known], regressor.centre)
     return {name: bootstrap_mean(getattr(values, name), seed=seed) for name in SIMILARITIES}
 
 
