@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_moons
 from sklearn.manifold import SpectralEmbedding
@@ -206,6 +207,8 @@ def test_too_few_points():
         kmeans(torch.zeros(3, 2), 4)
     with pytest.raises(UserError, match="20 images are too few for 'manifold'; take more, or --method kmeans"):
         manifold(torch.zeros(20, 2), 4)
+    with pytest.raises(UserError, match="a single image is too few for 'mixture'; take more, or --method kmeans"):
+        mixture(torch.zeros(1, 2), 1)
 
 
 def test_tsne_without_the_extra(monkeypatch):
@@ -229,6 +232,8 @@ def test_tsne_hands_over_codes_and_seed(monkeypatch):
     torch.testing.assert_close(tsne_map(z, seed=5), z[:, :2])
     assert asked["random_state"] == 5
     assert asked["perplexity"] < 20
+    torch.testing.assert_close(tsne_map(z[:, :1]), F.pad(z[:, :1], (0, 1)))  # it starts from two dimensions
+    assert tsne_map(torch.ones(20, 3)).tolist() == [[0, 0]] * 20  # openTSNE would give NaN
 
 
 def test_tsne_keeps_groups_together(groups):

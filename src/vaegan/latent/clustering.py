@@ -81,6 +81,8 @@ def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10, covariance:
     from sklearn.mixture import GaussianMixture
 
     _check(z, k)
+    if len(z) < 2:
+        raise UserError("a single image is too few for 'mixture'; take more, or --method kmeans")
     mean = z.cpu().double().mean(0)
     scale = (z.cpu().double() - mean).square().mean().sqrt().clamp_min(1e-12)  # one for all, as k-means starts it
 
@@ -228,6 +230,9 @@ def tsne_map(z: Tensor, seed: int = 0) -> Tensor:
         from openTSNE import TSNE
     except ImportError as error:
         raise UserError("t-SNE needs openTSNE: pip install 'vaegan[tsne]', or take the map pca") from error
+    if (z == z[0]).all():
+        return torch.zeros(len(z), 2)  # there are no neighbours to preserve
+    z = F.pad(z, (0, max(0, 2 - z.shape[1])))  # it starts from two principal components
     perplexity = min(30.0, max(1.0, (len(z) - 1) / 3))
     points = TSNE(perplexity=perplexity, random_state=seed).fit(z.cpu().double().numpy())
     return torch.tensor(points).float()
