@@ -14,7 +14,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from vaegan import progress
 from vaegan.data import open_data
 from vaegan.errors import UserError
-from vaegan.evaluation import code_metrics
+from vaegan.evaluation import code_metrics, image_metrics
 from vaegan.evaluation import reference as reference_module
 from vaegan.evaluation.code_metrics import code_figures, likelihood_figures
 from vaegan.evaluation.image_metrics import baseline_figures, label_figures, sample_figures
@@ -190,6 +190,9 @@ def test_labels_of_samples_are_counted_as_the_classifier_sees_them(data, tmp_pat
     assert one.low < one.value < one.high
     same = label_figures(real.reference.features, real)["label_divergence"]
     assert (same.value, same.low) == (pytest.approx(0, abs=1e-9), 0)
+    p, q = torch.tensor([0.5, 0.5]).double(), torch.tensor([0.3, 0.7]).double()
+    many = image_metrics._divergence(p, q, 10**9, 0, entropy(p, q))  # no memory for each sample
+    assert many.low == pytest.approx(many.high, rel=1e-3) == pytest.approx(entropy(p, q), rel=1e-3)
     assert (
         label_figures(torch.zeros(1, 64), open_real_images(data, open_extractor("pixels", data), cache=tmp_path)) == {}
     )

@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -172,10 +173,7 @@ def label_figures(features: Tensor, real: RealImages) -> Figures:
 
 def _divergence(p: Tensor, q: Tensor, num: int, seed: int, value: float) -> Figure:
     """Return the divergence with a bootstrap interval over counts, corrected for the bias of resampling."""
-    generator = torch.Generator().manual_seed(seed)
-    draws = torch.multinomial(p.expand(_RESAMPLES, -1), num, replacement=True, generator=generator)
-    counts = torch.zeros(_RESAMPLES, len(p), dtype=torch.float64)
-    again = counts.scatter_add_(1, draws, torch.ones_like(draws, dtype=torch.float64)) / num
+    again = torch.from_numpy(np.random.default_rng(seed).multinomial(num, p.numpy(), _RESAMPLES) / num)
     values = (torch.xlogy(again, again) - torch.xlogy(again, q)).sum(1)
     values = values - (values.mean() - value)
     low, high = values.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
