@@ -55,6 +55,12 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
     assert np.mean([one.low < TRUTH < one.high for one in found]) > 0.8
 
 
+def test_a_single_image_has_no_distance():
+    for x, y in ((rows(1, 0), rows(5, 1)), (rows(5, 0), rows(1, 1))):
+        found = kernel_distance(x, y)
+        assert np.isnan([found.value, found.low, found.high]).all()
+
+
 def test_the_seed_is_that_of_the_subsets():
     x, y = rows(300, 0), rows(300, 1)
     assert kernel_distance(x, y, seed=3) == kernel_distance(x, y, seed=3) != kernel_distance(x, y, seed=4)

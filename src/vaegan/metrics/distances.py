@@ -13,6 +13,7 @@ k(x, y) = (x.y / D + 1)^3, unbiased, averaged over subsets (Binkowski et al. 201
 It does not depend on the number of images, and may be slightly below 0.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -129,7 +130,7 @@ def kernel_distance(
     subset_size: int = 1000,
     level: float = 0.95,
 ) -> Figure:
-    """Return the kernel distance of features `(N, D)` to a reference `(M, D)`.
+    """Return the kernel distance of features `(N, D)` to a reference `(M, D)`, NaN if either is a single image.
 
     The interval comes from how the subsets differ: at size m their spread is about sqrt(n / m) times that of the
     figure of all n images (Politis and Romano 1994, "Large sample confidence regions based on subsamples"), with
@@ -145,7 +146,9 @@ def kernel_distance(
     """
     generator = torch.Generator().manual_seed(seed)
     num = min(len(features), len(reference))
-    size = max(min(subset_size, num // 2), min(num, 2))
+    if num < 2:  # there are no pairs
+        return Figure(math.nan, num=len(features), seed=seed)
+    size = max(min(subset_size, num // 2), 2)
 
     def subset(x: Tensor) -> Tensor:
         return x[torch.randperm(len(x), generator=generator)[:size]]
