@@ -14,7 +14,9 @@ import vaegan
 from vaegan.cli import main
 from vaegan.data import open_data
 from vaegan.metrics.extractors.classifier import train_classifier
+from vaegan.models import Model
 from vaegan.pixels import to_uint8, to_unit
+from vaegan.priors import fit_priors
 from vaegan.training import snapshots
 from vaegan.views import attribute_edits
 
@@ -112,6 +114,38 @@ def test_evaluate_tells_samples_what_is_known_of_real_images(run, tmp_path):
     assert not any("condition" in why for why in report["left_out"].values())
     assert report["samples"]["normal"]["frechet_distance"]["value"] > 0
     assert report["reconstructions"]["mse"]["value"] > 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nearest", "--k", 1],
+        ["interpolate", "--between", "codes", "--steps", 2],
+        ["reconstruct", "--triptych"],
+        ["evaluate", "--extractor", "pixels"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_codes_of_a_prior_by_label_are_decoded_under_their_label(words, runs, told_images, tmp_path, monkeypatch):
+    model, sides = vaegan.load(runs / "labels"), torch.arange(400) % 2
+    codes = 20.0 * (sides[:, None] - 0.5) + torch.randn(400, model.latent_dim)  # far apart, and from those of images
+    model.priors = fit_priors(codes, names=["gaussian"], labels=sides, num_labels=2, seed=0)
+    model.info["default_prior"] = "gaussian"
+    model.save(tmp_path / "model")
+    decode, fits = Model.decode, []
+
+    def spy(self, z, *, condition, batch_size=256):
+        at = z.mean(1)
+        fits.extend(((at > 0) == condition.argmax(1))[at.abs() > 5].tolist())
+        return decode(self, z, condition=condition, batch_size=batch_size)
+
+    monkeypatch.setattr(Model, "decode", spy)
+    name, *options = words
+    out = tmp_path / {"evaluate": "e.json"}.get(name, "a.png")
+    where = ["--data", told_images, "--data.cache", tmp_path, "--out", out]
+    assert run_command(name, tmp_path / "model", *options, "--num", 10, *where) == 0
+    assert len(fits) >= 10
+    assert all(fits)
 
 
 def test_sample_of_labels_is_a_row_for_each(runs, tmp_path):

@@ -16,6 +16,7 @@ from PIL import Image
 import vaegan
 from vaegan.latent.attribute_vectors import apply, load_vectors
 from vaegan.latent.code_paths import interpolate, interpolate_square
+from vaegan.priors import fit_priors
 from vaegan.settings import DataSettings
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
@@ -341,6 +342,16 @@ def test_conditional_models_are_told(tmp_path):
     sent = client.post("/api/models/told/encode", files={"file": bar()}, data={"told": '{"label": "even"}'})
     assert sent.status_code == 200
     assert client.get("/api/models/told/samples?label=neither").status_code == 404
+    registry.batcher.close()
+    labels = torch.arange(400) % 2
+    model.priors = fit_priors(10.0 * labels[:, None] + torch.randn(400, 4), names=["gaussian"], labels=labels,
+                              num_labels=2, seed=0)  # fmt: skip
+    model.save(tmp_path / "by-label")
+    registry = Registry([str(tmp_path / "by-label")])
+    client = TestClient(create_app(registry), base_url=BASE)
+    sent = client.get("/api/models/by-label/samples?num=8&prior=gaussian").json()
+    assert sent["prior"] == "gaussian"
+    assert (torch.tensor(sent["codes"]).mean(1) > 5).tolist() == [False, True] * 4  # as the labels, in turn
     registry.batcher.close()
 
 

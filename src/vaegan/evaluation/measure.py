@@ -101,7 +101,7 @@ def evaluate(
 
     def samples(prior: str) -> Figures:
         c = model.condition_of(real.baseline_images)
-        codes = model.sample_codes(real.num_samples, seed, prior)
+        codes = model.sample_codes(real.num_samples, seed, prior, condition=c)
         return sample_figures(decoded(model, codes, batch_size, c, world), real)
 
     report = {

@@ -141,20 +141,18 @@ def reconstructions_of(
         yield x, model.reconstruct(x, condition=c, batch_size=batch_size).cpu()
 
 
-def samples_of(
-    model: Model, num: int, seed: int, prior: str, batch_size: int, condition: Tensor | None = None
-) -> Iterator[Tensor]:
-    """Yield samples, float `(B, C, H, W)` in [0, 1], on the CPU.
-
-    Of a conditional model sample i has condition i mod N of ``condition`` `(N, A)`, that of real images.
-    """
-    yield from decoded(model, model.sample_codes(num, seed, prior), batch_size, condition)
+def samples_of(model: Model, num: int, seed: int, prior: str, batch_size: int) -> Iterator[Tensor]:
+    """Yield samples of an unconditional model, float `(B, C, H, W)` in [0, 1], on the CPU."""
+    yield from decoded(model, model.sample_codes(num, seed, prior), batch_size)
 
 
 def decoded(
     model: Model, codes: Tensor, batch_size: int, condition: Tensor | None = None, world: World = ALONE
 ) -> Iterator[Tensor]:
-    """Yield the images of codes `(num, Z)`; the rest as `samples_of`."""
+    """Yield the images of codes `(num, Z)`, float `(B, C, H, W)` in [0, 1], on the CPU.
+
+    Of a conditional model sample i has condition i mod N of ``condition`` `(N, A)`, that of real images.
+    """
     c = None if condition is None else condition[torch.arange(len(codes)) % len(condition)]
     parts = world.own(torch.split(codes, batch_size))
     for z, own in zip(paced(parts, len(parts), "measuring samples"), _split(c, batch_size, world), strict=False):

@@ -171,7 +171,13 @@ class Model(InferenceModel):
         return self.priors.get(name) or Normal(self.latent_dim)
 
     def sample_codes(
-        self, num: int, seed: int | None = 0, prior: str | None = None, labels: Tensor | None = None
+        self,
+        num: int,
+        seed: int | None = 0,
+        prior: str | None = None,
+        labels: Tensor | None = None,
+        *,
+        condition: Tensor | None = None,
     ) -> Tensor:
         """Draw codes `(num, Z)` from a prior, the same on every device.
 
@@ -179,7 +185,9 @@ class Model(InferenceModel):
             num: number of codes.
             seed: of the draw; taken from torch's global generator if None.
             prior: one of `prior_names`; `default_prior` if None.
-            labels: int `(num,)`, the label of each code, for a prior that was fitted with labels.
+            labels: int `(num,)`, the label of each code, for a prior that was fitted with labels; those of the
+                condition if None.
+            condition: that the codes will be decoded under, `(num, A)`.
 
         Raises:
             UserError: if the model has no prior, or not this one, or the prior has no such labels.
@@ -187,7 +195,15 @@ class Model(InferenceModel):
         >>> model.sample_codes(64, seed=0).shape
         torch.Size([64, 3])
         """
-        return self.prior_of(prior).sample(num, seed=seed, labels=labels).to(self.device)
+        chosen = self.prior_of(prior)
+        labels = self.labels_for(chosen, condition) if labels is None else labels
+        return chosen.sample(num, seed=seed, labels=labels).to(self.device)
+
+    def labels_for(self, prior: Prior, condition: Tensor | None) -> Tensor | None:
+        """Return the labels `(B,)` in a condition `(B, A)` if both prior and model go by label, else None."""
+        if condition is None or not prior.num_labels or self.conditioning is None or self.conditioning.kind != "labels":
+            return None
+        return condition.argmax(1).cpu()
 
     def sample(
         self,
@@ -208,7 +224,8 @@ class Model(InferenceModel):
         >>> x_p.shape, bool((x_p >= 0).all() and (x_p <= 1).all())
         (torch.Size([64, 1, 4, 4]), True)
         """
-        return self.decode(self.sample_codes(num, seed, prior, labels), condition=condition, batch_size=batch_size)
+        codes = self.sample_codes(num, seed, prior, labels, condition=condition)
+        return self.decode(codes, condition=condition, batch_size=batch_size)
 
     def digest(self) -> str:
         """Return a hash of the weights and the fitted priors, which identifies the model of an evaluation."""

@@ -31,7 +31,7 @@ def nearest_images(
     """
     model = run.model()
     c = model.condition_in_turn(num)
-    samples = run.decode(model.sample_codes(num, seed), c)
+    samples = run.decode(model.sample_codes(num, seed, condition=c), c)
     both = replace(held_out, images=np.concatenate([samples, run.originals(held_out)]), pixels=model.pixels)
     neighbours: Neighbours = {"pixels": _in_pixels(run, _rows(both), references, k)}
     if model.encoder is not None:

@@ -26,7 +26,8 @@ def image_paths(
 def random_paths(run: OpenedRun, num: int, steps: int, method: PathMethod = "linear", seed: int = 0) -> View:
     """Return paths between ``num`` codes drawn from the prior, see `_paths`."""
     model = run.model()
-    z, c = model.sample_codes(num, seed), model.condition_in_turn(num)
+    c = model.condition_in_turn(num)
+    z = model.sample_codes(num, seed, condition=c)
     return _paths(run, z, c, steps, method, "codes drawn from the prior", is_square=False)
 
 

@@ -24,5 +24,6 @@ def reconstructions(run: OpenedRun, images: ImageSet) -> View:
 def triptych_of(run: OpenedRun, images: ImageSet, seed: int = 0) -> Bytes:
     """Return one picture, uint8 `(H', W', C)`: images, reconstructions, and samples under the same conditions."""
     model, view = run.model(), reconstructions(run, images)
-    made = run.decode(model.sample_codes(len(images), seed), model.condition_of(images))
+    c = model.condition_of(images)
+    made = run.decode(model.sample_codes(len(images), seed, condition=c), c)
     return triptych(*map(run.shown, (run.originals(images), view.images[0], made)))

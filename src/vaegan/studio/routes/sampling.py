@@ -38,8 +38,9 @@ def samples(
         requested.label = label
         label = None if not model.prior_of(prior).num_labels else label
     chosen, labels = _prior_of(version, prior, label, num)
-    z = chosen.sample(num, seed=seed, labels=labels)
-    images = decode(version, z, condition_of(model, requested, num))
+    c = condition_of(model, requested, num)
+    z = chosen.sample(num, seed=seed, labels=model.labels_for(chosen, c) if labels is None else labels)
+    images = decode(version, z, c)
     title = chosen.name + (" of the label" if labels is not None else "")
     view = sequence(version.shown, images, z)
     return view_response(form, view, name=f"{version.name}-samples-{seed}", prior=title, seed=seed)
