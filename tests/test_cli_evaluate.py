@@ -10,6 +10,7 @@ import torch
 from vaegan.cli import main
 from vaegan.cli.evaluate import Options, _check_replaces
 from vaegan.errors import UserError
+from vaegan.evaluation import measure
 from vaegan.evaluation.measure import conclusion
 from vaegan.metrics.figures import info_of
 from vaegan.models import Model
@@ -161,6 +162,21 @@ def test_too_few_images_conclude_nothing(num, concludes):
 def test_num_is_a_remedy_only_where_there_are_more_images(available, split, remedy):
     sentence = conclusion(report_of({"normal": figures_of(1.1, 0.9)}, 53, split, available=available))
     assert f" are too few to say how near samples (prior normal) are to real ones; take 250 ({remedy}); " in sentence
+
+
+@pytest.mark.parametrize(("split", "few"), [("train", "60 held-out"), ("test", "60 training")])
+def test_too_few_images_on_the_other_side_conclude_nothing(split, few):
+    report = report_of({"normal": figures_of(1.1, 0.9)}, 400, split)
+    report["yardstick"]["frechet_distance"]["num"] = 60
+    assert conclusion(report).startswith(f"{few} images are too few to say how near samples (prior normal) are")
+
+
+@pytest.mark.parametrize(("split", "num", "others"), [("test", 40, 40), ("test", 9000, 9000), ("train", 9000, 1000)])
+def test_the_memorisation_check_counts_the_held_out_images_it_used(split, num, others, monkeypatch):
+    monkeypatch.setattr(measure, "in_words", lambda rate, score, num_samples, num_held_out, **more: f"{num_held_out}")
+    report = report_of({"normal": figures_of(1.1, 0.9)}, num, split, available=9000)
+    report["yardstick"]["frechet_distance"]["num"] = others
+    assert conclusion(report).endswith("; 1000")
 
 
 def test_the_conclusion_is_about_the_default_prior():

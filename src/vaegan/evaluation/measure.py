@@ -19,7 +19,7 @@ from ..models import Model
 from ..version import __version__
 from .code_metrics import code_figures, likelihood_figures
 from .image_metrics import Row, baseline_figures, reconstruction_figures, sample_figures
-from .reference import decoded, open_real_images, priors_of
+from .reference import NUM_COPIES, decoded, open_real_images, priors_of
 
 log = logging.getLogger("vaegan")
 FORMAT = 1
@@ -145,11 +145,13 @@ def conclusion(report: dict[str, Any]) -> str:
     what = min(measured, key=lambda name: (name != default, math.isnan(distances[name]), distances[name]))
     figures, num, is_test = measured[what], report["data"]["num"], report["data"]["split"] == "test"
     those, others = ("held-out", "training") if is_test else ("training", "held-out")
+    num_others = baseline.get("frechet_distance", unknown).num or num
+    fewer = {"num": num_others, "split": "train" if is_test else "test"} if num_others < num else report["data"]
     parts = []
     if not math.isnan((ratio := figures.get("frechet_ratio", unknown)).value):
         how = "as near to" if ratio.low <= 1 else f"{ratio.value:.2g} times as far from"
         text = f"{what} are {how} {those} images as {others} images are, by the Fréchet distance"
-        parts.append(too_few(report["data"], f"say how near {what} are to real ones") or text)
+        parts.append(too_few(fewer, f"say how near {what} are to real ones") or text)
     real, blurred = baseline.get("sharpness", unknown), []
     for each, of_each in {what: figures, "reconstructions": reconstructions}.items():
         if (own := of_each.get("sharpness", unknown)).high < BLURRED * real.low:
@@ -160,7 +162,8 @@ def conclusion(report: dict[str, Any]) -> str:
         parts.append(f"{missing or 'no'} label{'s are' if missing > 1 else ' is'} missing")
     if copies := figures.get("copies_nearer"):
         score = figures["copies_score"].value
-        parts.append(in_words(copies.value, score, copies.num or 1, num, blurred=what in blurred))
+        num_held_out = min(NUM_COPIES, report["data"].get("available", num) if is_test else num_others)
+        parts.append(in_words(copies.value, score, copies.num or 1, num_held_out, blurred=what in blurred))
     text = "; ".join(parts)
     return text[:1].upper() + text[1:]
 
