@@ -7,7 +7,7 @@ import sys
 
 import torch
 from common.bases import conv
-from common.charts import dots, logarithmic, new_chart, panel, show_strips, strip
+from common.charts import dots, new_chart, panel, show_strips, strip
 from common.lab import Lab
 from common.measures import ReferenceData, decode_normal, image_metrics
 from common.results import Results, Statement, table_of
@@ -123,8 +123,7 @@ def draw(results: Results) -> object:
     dots(panel(normal, "Fréchet distance of decoded N(0, I)"), results, "normal")
     dots(panel(middle, "Fréchet distance of decoded midpoints"), results, "middle")
     dots(panel(drop, "Confidence lost halfway along a path"), results, "drop")
-    logarithmic(normal)
-    for axes in (middle, drop):
+    for axes in (normal, middle, drop):
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     show_strips(lower, results.strips, columns=2)
     return chart
