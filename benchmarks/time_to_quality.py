@@ -11,8 +11,8 @@ Three sides in turn, for each seed, on MNIST:
 * ours: `vaegan train mnist-mlp`, whose models have averaged weights, as the recipe has it.
 
 After every 20,000 images, samples from N(0, I) and reconstructions of held-out digits are measured, in the features of
-a classifier that all share; that time does not count. Printed, for reconstructions and samples: the best Fréchet
-distance of pythae, and after how many seconds each side is first within 2 % of it.
+a classifier that all share; that time does not count. Printed, for reconstructions and samples: each side's best
+Fréchet distance, and after how many seconds it is first within 2 % of pythae's best.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import argparse
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ from torch import Tensor
 
 import vaegan
 from vaegan.data import ImageData, open_data
+from vaegan.evaluation.seed_groups import mean_over_seeds
 from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.extractors.features import FeatureExtractor, open_extractor
 from vaegan.pixels import to_unit
@@ -51,6 +52,13 @@ class Quality(NamedTuple):
     seconds: float
     reconstructions: float
     samples: float
+
+
+class Outcome(NamedTuple):
+    """What a training came to."""
+
+    best: Quality  # the smallest distances, and the seconds of the whole training
+    reached: dict[str, float | None]  # by distance, after how many seconds it was as good as pythae's best
 
 
 class Judge:
@@ -213,7 +221,7 @@ def main() -> None:
     data = open_data("mnist", root=options.root)
     judge = Judge(data, open_extractor("classifier", data), options.num)
     x = to_unit(torch.from_numpy(data.train.images))
-    rows = []
+    outcomes: dict[str, list[Outcome]] = {}
     for seed in range(options.seeds):
         sides = {
             "pythae": lambda seed=seed: pythae_side(judge, x, seed, options.epochs),
@@ -225,14 +233,26 @@ def main() -> None:
             best = judge.best()
             if side == "pythae":
                 targets = best
-            for of in DISTANCES:
-                seconds = judge.first_within(of, getattr(targets, of))
-                when = "not reached" if seconds is None else f"{seconds:.0f}"
-                rows.append(f"| {seed} | {side} | {of} | {getattr(best, of):.2f} | {when} | {best.seconds:.0f} |")
+            reached = {of: judge.first_within(of, getattr(targets, of)) for of in DISTANCES}
+            outcomes.setdefault(side, []).append(Outcome(best, reached))
     cpu = f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
-    print(f"\ntorch {torch.__version__}, {cpu}\n")
-    print("| seed | side | distance of | best | seconds to pythae's best | seconds in all |\n|---|---|---|---|---|---|")
-    print("\n".join(rows))
+    print(f"\ntorch {torch.__version__}, {cpu}\n\n{table(outcomes)}")
+
+
+def table(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
+    """Return best distances, means over seeds with 95 % intervals, and the seconds of each seed as Markdown."""
+    lines = ["| side | distance of | best | s to pythae's best | s in all |", "|---|---|---|---|---|"]
+    for side, seeds in outcomes.items():
+        for of in DISTANCES:
+            values = [getattr(one.best, of) for one in seeds]
+            best = f"{values[0]:.0f}"
+            if len(values) > 1:
+                mean = mean_over_seeds(values)
+                best = f"{mean.value:.0f} ± {mean.high - mean.value:.0f}"
+            reached = ", ".join("never" if one.reached[of] is None else f"{one.reached[of]:.0f}" for one in seeds)
+            in_all = ", ".join(f"{one.best.seconds:.0f}" for one in seeds)
+            lines.append(f"| {side} | {of} | {best} | {reached} | {in_all} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

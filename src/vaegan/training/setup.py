@@ -74,8 +74,8 @@ def set_up(
         device,
     )
     if config.init_from is not None:
-        has_weights = resumed is not None and any(resumed.checkpoints.glob("[0-9]*.pt"))
-        if resumed and world.any(world.is_first and has_weights, device):  # whatever is on the disks of the others
+        # The first process decides, whatever is on the disks of the others.
+        if resumed and world.any(world.is_first and any(resumed.checkpoints.glob("[0-9]*.pt")), device):
             model.info |= read_mapping(resumed.path / INITIAL)
         else:
             for line in world.together(lambda: list(start_from(model, config)), device):
