@@ -188,9 +188,19 @@ CASES = [
         "--model.encoder.channels 3,6,9",
     ),
     (
-        "--model.latent map",
-        "--model.latent map needs --model.network residual, not conv",
+        "--model.network mlp --model.latent map",
+        "--model.latent map needs --model.network conv or residual, not mlp",
         "--model.latent vector",
+    ),
+    (
+        "--model.latent map --model.encoder.hidden none --model.decoder.hidden none --model.decoder.padding valid",
+        "--model.latent map needs --model.decoder.padding same, not valid",
+        "--model.decoder.padding same",
+    ),
+    (
+        "--model.latent map --model.encoder.hidden none --model.decoder.hidden none --model.encoder.strides 2,1",
+        "--model.latent map needs strides of the same product in encoder and decoder, not 2 and 4",
+        "--model.encoder.strides 2,2",
     ),
     (
         "kl-f4 --model.condition labels --model.discriminator.patch no",

@@ -83,6 +83,15 @@ MODELS = {
         every={"norm": "layer", "activation": "leaky", "kernel": 4},
         discriminator={"spectral_norm": True, "minibatch_features": 3, "norm": "none", "kernel": 5},
     ),
+    "conv-map": lambda: lively(
+        Model.from_architecture(
+            {
+                "kind": "vae", "network": "conv", "image_shape": (1, 7, 9), "latent_dim": 2, "latent": "map",
+                "output": "tanh", "init": "paper", "discriminator": {},
+                "encoder": {"channels": (4, 6)}, "decoder": {"channels": (6, 4), "first_channels": 5},
+            }
+        )
+    ),
     "residual-map-patches": lambda: lively(
         Model.from_architecture(
             {

@@ -9,9 +9,12 @@ from torch import nn
 from vaegan.errors import UserError
 from vaegan.models import Model
 
+RESIDUAL: dict[str, object] = {"blocks": 1, "groups": 2, "attention": True}
+CONV: dict[str, object] = {"kernel": 3, "strides": (2, 1, 2), "norm": "group"}
+
 
 def build(shape=(2, 16, 24), channels=(4, 6, 8), **changes):
-    own = {"blocks": 1, "groups": 2, "attention": True}
+    own = CONV if changes.get("network") == "conv" else RESIDUAL
     architecture = {
         "kind": "vae", "network": "residual", "image_shape": shape, "latent_dim": 3, "latent": "map",
         "output": "centred", "init": "torch", "discriminator": {},
@@ -21,9 +24,17 @@ def build(shape=(2, 16, 24), channels=(4, 6, 8), **changes):
     return Model.from_architecture(architecture, {"scale_factor": 0.5}).eval()
 
 
-@pytest.mark.parametrize("own", [(16, 24), (14, 23)])
-def test_the_same_weights_take_other_sizes_as_a_model_made_for_them(own):
-    model, other = build((2, *own)), build((2, 32, 20))
+@pytest.mark.parametrize(
+    ("own", "changes"),
+    [
+        ((16, 24), {}),
+        ((14, 23), {}),
+        ((16, 24), {"network": "conv"}),
+        ((16, 24), {"network": "conv", "output": "tanh"}),
+    ],
+)
+def test_the_same_weights_take_other_sizes_as_a_model_made_for_them(own, changes):
+    model, other = build((2, *own), **changes), build((2, 32, 20), **changes)
     other.load_state_dict(model.state_dict())
     x = torch.rand(2, 2, 32, 20)
     z = model.encode(x)
@@ -55,6 +66,7 @@ def test_many_images_of_another_size_are_encoded_some_at_a_time(monkeypatch):
     [
         (lambda: build(), (16, 30), r"images of 16x30 .* do not fit .* it takes 16x24, or .* multiples of 4$"),
         (lambda: build((2, 14, 23)), (16, 24), r"images of 16x24 .* it takes 14x23, or .* multiples of 4$"),
+        (lambda: build((2, 14, 23), network="conv"), (16, 24), "images of 16x24 .* it takes 14x23 only$"),
         (lambda: build(latent="vector"), (16, 32), "images of 16x32 .* it takes 16x24 only, as its codes are vectors"),
     ],
 )
@@ -76,3 +88,15 @@ def test_networks_of_the_user_take_their_own_size_only():
 def test_maps_of_other_channels_are_refused():
     with pytest.raises(UserError, match=r"codes must be float \(B, 72\)"):
         build().decode(torch.zeros(1, 2, 4, 4))
+
+
+def test_a_place_of_a_map_of_convolutions_is_made_of_pixels_near_it():
+    model = build((2, 32, 32), network="conv", encoder={**CONV, "channels": (4, 6, 8), "norm": "none"})
+    x = torch.rand(1, 2, 32, 32)
+    other = x.clone()
+    other[:, :, :8, :8] = 1 - x[:, :, :8, :8]
+    changed = (model.maps(model.encode(x)) != model.maps(model.encode(other)))[0].any(0)
+    assert changed[:2, :2].all()
+    assert not changed[5:].any()
+    assert not changed[:, 5:].any()
+    assert model.encoder.head.out_channels == 2 * 3

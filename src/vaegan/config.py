@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -203,14 +204,22 @@ def _network_contradictions(model: ModelSettings) -> Iterator[str]:
 
 def _map_contradictions(model: ModelSettings, parts: Mapping[str, PartSettings]) -> Iterator[str]:
     what = "--model.latent map"
-    if model.network != "residual":
-        yield f"{what} needs --model.network residual, not {model.network}"
+    if model.network == "mlp":
+        yield f"{what} needs --model.network conv or residual, not {model.network}"
     if model.condition != "none":
         yield f"{what} has no dense layer for --model.condition {model.condition}; choose --model.latent vector"
     for name, part in parts.items():
         if part.hidden:
             yield f"{what} has no dense layers; set --model.{name}.hidden to none"
-    if len({len(part.channels) for part in parts.values()}) > 1:
+    if model.network == "conv":
+        for name, part in parts.items():
+            if part.padding != "same":
+                yield f"{what} needs --model.{name}.padding same, not {part.padding}"
+        factors = [prod(part.strides or (2,) * len(part.channels)) for part in parts.values()]
+        factors[-1] *= model.decoder.output_stride
+        if len(set(factors)) > 1:
+            yield f"{what} needs strides of the same product in encoder and decoder, not {factors[0]} and {factors[1]}"
+    elif len({len(part.channels) for part in parts.values()}) > 1:
         numbers = f"{len(model.encoder.channels)} and {len(model.decoder.channels)}"
         yield f"{what} needs --model.encoder.channels and --model.decoder.channels of equal length, not {numbers}"
 

@@ -269,7 +269,8 @@ class ModelSettings(Settings):
     latent_dim: Width = 20
     """Dimensions of z; channels if z is a map."""
     latent: Literal["vector", "map"] = "vector"
-    """Whether z is a vector, or a map of latent_dim channels at the residual encoder's lowest resolution."""
+    """Whether z is a vector, or a map of latent_dim channels at the encoder's lowest resolution; then there are no
+    dense layers."""
     output: Literal["tanh", "sigmoid", "linear", "centred"] = "tanh"
     """Last activation of the decoder. With 'tanh' and with 'centred' (no activation) networks use images in [-1, 1],
     otherwise in [0, 1]."""

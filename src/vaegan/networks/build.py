@@ -11,17 +11,18 @@ Norms start as the identity (scale 1, shift 0) in each of them.
 """
 
 from collections.abc import Mapping
-from math import sqrt
+from math import prod, sqrt
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from ..errors import UserError
 from .conv import ConvDecoder, ConvDiscriminator, ConvEncoder
+from .conv_shapes import layer_strides, map_sizes
 from .layers import check_name
 from .mlp import MLPDecoder, MLPDiscriminator, MLPEncoder
-from .parts import Decoder, Discriminator, Encoder, add_spectral_norm
-from .residual import LATENTS, ResidualDecoder, ResidualEncoder, code_map
+from .parts import LATENTS, Decoder, Discriminator, Encoder, add_spectral_norm
+from .residual import ResidualDecoder, ResidualEncoder
 
 
 class Family(NamedTuple):
@@ -110,7 +111,7 @@ def build_parts(
     image_shape = (image_shape[0], image_shape[1], image_shape[2])
     own_code: dict[str, Any] = {"latent_dim": latent_dim}
     if check_name("latent", latent, LATENTS) == "map":
-        _check_map(kind, network, image_shape, latent_dim, encoder, decoder)
+        _check_map(kind, network, image_shape, encoder, decoder)
         own_code["latent"] = latent
     own: dict[str, dict[str, Any]] = {
         "encoder": {**own_code, "variational": kind != "ae", **encoder},
@@ -136,38 +137,50 @@ def code_shape(architecture: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the shape of a code, (Z,) or of a map (C, h, w), of a model with these arguments of `build_parts`."""
     if architecture.get("latent", "vector") == "vector":
         return (architecture["latent_dim"],)
-    channels, height, width = architecture["image_shape"]
-    return code_map((channels, height, width), architecture["latent_dim"], architecture["decoder"]["channels"])
+    height, width = architecture["image_shape"][1:]
+    sizes = map_sizes((height, width), _strides(architecture["network"], architecture["decoder"]))
+    return (architecture["latent_dim"], *sizes[-1])
 
 
 def map_factor(architecture: Mapping[str, Any] | None) -> int | None:
     """Return how many pixels a side of a code map has for each of its own, None where codes are vectors.
 
-    Images whose sides are multiples of it are encoded whatever their size. None also of user-made networks.
+    Images whose sides are multiples of it are encoded whatever their size. None also of user-made networks, and of
+    convolutions made for an image whose sides are no multiples.
     """
     if architecture is None or architecture.get("latent", "vector") == "vector":
         return None
-    return int(2 ** (len(architecture["decoder"]["channels"]) - 1))
+    factor = prod(_strides(architecture["network"], architecture["decoder"]))
+    is_for_multiples = not any(side % factor for side in architecture["image_shape"][1:])
+    return factor if is_for_multiples or architecture["network"] == "residual" else None
+
+
+def _strides(network: str, part: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return by which factors the maps of an encoder or decoder shrink, from the image on."""
+    channels = part.get("channels", ())
+    if network == "residual":
+        return (2,) * (len(channels) - 1)
+    return (part.get("output_stride", 1), *layer_strides(channels, part.get("strides"))[::-1])
 
 
 def _check_map(
     kind: str,
     network: str,
     image_shape: tuple[int, int, int],
-    latent_dim: int,
     encoder: Mapping[str, Any],
     decoder: Mapping[str, Any],
 ) -> None:
     """Check that the networks can have a map as code, and the same one, or raise UserError."""
-    if network != "residual":
-        raise UserError(f"model.latent map needs model.network residual: the codes of {network} are vectors")
+    if network == "mlp":
+        raise UserError(f"model.latent map needs convolutions: the codes of {network} are vectors")
     if "encoder" not in PARTS_OF_KIND[kind]:
         return
-    encoded, decoded = (code_map(image_shape, latent_dim, part.get("channels", ())) for part in (encoder, decoder))
+    encoded, decoded = (map_sizes(image_shape[1:], _strides(network, part))[-1] for part in (encoder, decoder))
     if encoded != decoded:
+        what = "number of channels" if network == "residual" else "strides"
         raise UserError(
-            f"model.encoder gives maps of {'x'.join(map(str, encoded))}, model.decoder takes "
-            f"{'x'.join(map(str, decoded))}; give both the same number of channels"
+            f"model.encoder gives maps of {encoded[0]}x{encoded[1]}, model.decoder takes {decoded[0]}x{decoded[1]}; "
+            f"give both the same {what}"
         )
 
 

@@ -3,6 +3,9 @@
 encoder        convolutions ``conv1``, ... | flatten | dense layers ``dense1``, ... | linear ``head``
 decoder        dense layers | dense ``first`` map | upsampling ``up1``, ... | convolution ``output``
 discriminator  as the encoder, with a linear ``output``
+
+Where codes are maps, convolutions of 3 x 3 are ``head`` and ``first``, and there are no dense layers: the same few
+weights make the code of each place of each image. Such a code goes in and out as a vector, as in `residual`.
 """
 
 from collections.abc import Sequence
@@ -15,7 +18,7 @@ from .kernels.few_channels import MOST_CHANNELS, NarrowConv2d, NarrowInputConv2d
 from .kernels.layout import Flatten, Unflatten
 from .kernels.strided import LEAST_CHANNELS, StridedConv2d, StridedConvTranspose2d
 from .layers import ConvBlock, DenseBlock, check_name, dense_blocks, needs_bias
-from .parts import Decoder, Discriminator, Encoder, ImageShape, logit_layers
+from .parts import LOGVAR_RANGE, Decoder, Discriminator, Encoder, ImageShape, is_map, logit_layers
 
 PADDINGS = ("same", "valid")
 
@@ -82,7 +85,8 @@ class ConvEncoder(Encoder):
 
     Args:
         image_shape: ``(C, H, W)``, any size.
-        latent_dim: dimensions Z of the code.
+        latent_dim: dimensions Z of the code; of a map its channels.
+        latent: 'vector', or 'map' for a code of (latent_dim, h, w), h and w the size of the last convolution's map.
         channels: width of each convolution.
         strides: stride of each convolution; 2 each by default.
         kernel: side of the kernels, odd or even.
@@ -97,7 +101,7 @@ class ConvEncoder(Encoder):
         condition_dim: dimensions A of the condition c that is joined to the flattened maps; 0 for none.
 
     Raises:
-        UserError: if the strides do not fit the channels or the image's size.
+        UserError: if the strides do not fit the channels or the image's size, or an option does not work with a map.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class ConvEncoder(Encoder):
         image_shape: ImageShape,
         latent_dim: int,
         *,
+        latent: str = "vector",
         channels: Sequence[int],
         strides: Sequence[int] | None = None,
         kernel: int = 5,
@@ -118,13 +123,19 @@ class ConvEncoder(Encoder):
         variational: bool = True,
         condition_dim: int = 0,
     ) -> None:
+        of_maps = _is_map(latent, hidden, condition_dim, padding)
         layers, features = _down_blocks(
             image_shape, channels, strides, kernel, padding, norm, norm_first_layer, activation, order
         )
-        features += condition_dim
-        layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
-        layers["head"] = nn.Linear((features, *hidden)[-1], 2 * latent_dim if variational else latent_dim)
-        super().__init__(layers, variational)
+        outputs = 2 * latent_dim if variational else latent_dim
+        if of_maps:
+            flatten = layers.pop("flatten")
+            layers |= {"head": nn.Conv2d(channels[-1], outputs, 3, padding=1), "flatten": flatten}
+        else:
+            features += condition_dim
+            layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
+            layers["head"] = nn.Linear((features, *hidden)[-1], outputs)
+        super().__init__(layers, variational, LOGVAR_RANGE if of_maps else None)
 
 
 class ConvDecoder(Decoder):
@@ -152,6 +163,7 @@ class ConvDecoder(Decoder):
         latent_dim: int,
         output: str = "tanh",
         *,
+        latent: str = "vector",
         channels: Sequence[int],
         strides: Sequence[int] | None = None,
         kernel: int = 5,
@@ -167,18 +179,24 @@ class ConvDecoder(Decoder):
         dropout: float = 0.0,
         condition_dim: int = 0,
     ) -> None:
+        of_maps = _is_map(latent, hidden, condition_dim, padding)
         strides = (*layer_strides(channels, strides), output_stride)
         backwards, kernels = strides[::-1], (output_kernel, *[kernel] * len(channels))
         if check_name("padding", padding, PADDINGS) == "same":
             sizes = map_sizes(image_shape[1:], backwards)[::-1]
         else:
             sizes = valid_sizes(image_shape[1:], kernels, backwards, covering=True)[::-1]
-        inputs = latent_dim + condition_dim
-        layers = dense_blocks(inputs, hidden, norm, activation, order, dropout, norm_first_layer)
-        first_shape = (first_channels, *sizes[0])
-        features = first_channels * sizes[0][0] * sizes[0][1]
         first_norm = norm if norm_first_layer or hidden else "none"
-        layers["first"] = DenseBlock((inputs, *hidden)[-1], features, first_norm, activation, order)
+        layers: dict[str, nn.Module] = {}
+        if of_maps:
+            first = nn.Conv2d(latent_dim, first_channels, 3, padding=1, bias=needs_bias(first_norm, order))
+            layers["unflatten"] = Unflatten((latent_dim, *sizes[0]), behind=first)
+            layers["first"] = ConvBlock(first, first_norm, activation, order)
+        else:
+            inputs = latent_dim + condition_dim
+            layers |= dense_blocks(inputs, hidden, norm, activation, order, dropout, norm_first_layer)
+            features = first_channels * sizes[0][0] * sizes[0][1]
+            layers["first"] = DenseBlock((inputs, *hidden)[-1], features, first_norm, activation, order)
         inputs, bias = first_channels, needs_bias(norm, order)
         maps: dict[str, nn.Module] = {}
         for i, outputs in enumerate(channels):
@@ -190,7 +208,8 @@ class ConvDecoder(Decoder):
         else:
             size, target = sizes[-2:]
             maps["output"] = upsampling(inputs, image_shape[0], size, target, output_kernel, output_stride, bias=True)
-        layers["unflatten"] = Unflatten(first_shape, behind=maps[next(iter(maps))])
+        if not of_maps:
+            layers["unflatten"] = Unflatten((first_channels, *sizes[0]), behind=maps[next(iter(maps))])
         super().__init__(layers | maps, output)
 
 
@@ -242,6 +261,14 @@ class ConvDiscriminator(Discriminator):
         layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
         layers |= logit_layers((features, *hidden)[-1], minibatch_features)
         super().__init__(layers, layer_l, spectral_norm)
+
+
+def _is_map(latent: str, hidden: Sequence[int], condition_dim: int, padding: str) -> bool:
+    """Whether codes are maps; UserError if an option does not work with them."""
+    of_maps = is_map(latent, hidden, condition_dim)
+    if of_maps and padding != "same":
+        raise UserError(f"padding {padding} does not go with a map code; set it to same")
+    return of_maps
 
 
 def _check_patch(hidden: Sequence[int], dropout: float, minibatch_features: int, condition_dim: int) -> None:

@@ -11,16 +11,20 @@ decoder: in each of them, to the first vectors in the sequence of layers.
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from ..errors import UserError
 from ..pixels import ImageRange
 from .layers import MinibatchDiscrimination, check_name
 
 ImageShape = tuple[int, int, int]
+LATENTS = ("vector", "map")
+LOGVAR_RANGE = -30.0, 20.0
+"""Of codes that are maps, as in Rombach et al.'s code and diffusers (`DiagonalGaussianDistribution`)."""
 OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
@@ -34,6 +38,17 @@ IMAGE_RANGES = {
     "centred": ImageRange(-1.0, 1.0),
 }
 """Range of images inside the networks, by the decoder's output."""
+
+
+def is_map(latent: str, hidden: Sequence[int], condition_dim: int) -> bool:
+    """Whether codes are maps; UserError if ``latent`` is unknown or what needs vectors is set beside a map."""
+    if check_name("latent", latent, LATENTS) == "vector":
+        return False
+    if hidden:
+        raise UserError("hidden is set, but a map code needs no dense layers; leave hidden out")
+    if condition_dim:
+        raise UserError("a map code has no dense layer to concatenate a condition to; set model.latent vector")
+    return True
 
 
 class _Layers(nn.Sequential):

@@ -29,14 +29,10 @@ from ..errors import UserError
 from .conv import convolution
 from .conv_shapes import Size, map_sizes
 from .kernels.layout import Flatten, Unflatten
-from .layers import check_name, dense_blocks
-from .parts import Decoder, Encoder, ImageShape
+from .layers import dense_blocks
+from .parts import LOGVAR_RANGE, Decoder, Encoder, ImageShape, is_map
 from .recompute import Recomputable
 from .resample import DownConv2d, UpConv2d
-
-LATENTS = ("vector", "map")
-LOGVAR_RANGE = -30.0, 20.0
-"""Of codes that are maps, as in Rombach et al.'s code and diffusers (`DiagonalGaussianDistribution`)."""
 
 
 class NormSiLU(nn.GroupNorm):
@@ -67,14 +63,6 @@ class ResidualBlock(Recomputable):
         past: Tensor = self.shortcut(x)
         y: Tensor = self.conv2(self.dropout(self.norm2(self.conv1(self.norm1(x)))))
         return past + y
-
-
-def code_map(image_shape: ImageShape, latent_dim: int, channels: Sequence[int]) -> tuple[int, int, int]:
-    """Return the shape (C, h, w) of a code that is a map of latent_dim channels.
-
-    Each stage but one, whose widths are ``channels``, halves the size of the image, odd sizes rounded up.
-    """
-    return latent_dim, *_sizes(image_shape, channels)[-1]
 
 
 class ResidualEncoder(Encoder):
@@ -112,7 +100,8 @@ class ResidualEncoder(Encoder):
         condition_dim: int = 0,
     ) -> None:
         sizes = _sizes(image_shape, channels)
-        _check(channels, groups, latent, hidden, condition_dim)
+        of_maps = is_map(latent, hidden, condition_dim)
+        _check_groups(channels, groups)
         layers: dict[str, nn.Module] = {"input": convolution(image_shape[0], channels[0], sizes[0], 3, 1, bias=True)}
         inputs = channels[0]
         for i, width in enumerate(channels, start=1):
@@ -124,7 +113,7 @@ class ResidualEncoder(Encoder):
         layers["middle"] = _middle(inputs, groups, dropout, attention)
         layers["norm"] = NormSiLU(inputs, groups)
         outputs = 2 * latent_dim if variational else latent_dim
-        if latent == "map":
+        if of_maps:
             layers["head"] = nn.Conv2d(inputs, outputs, 3, padding=1)
             layers |= {"quant": nn.Conv2d(outputs, outputs, 1)} if quant else {}
             layers["flatten"] = Flatten()
@@ -133,7 +122,7 @@ class ResidualEncoder(Encoder):
             layers["flatten"] = Flatten()
             layers |= dense_blocks(features, hidden, "group", "silu", "norm-first", dropout)
             layers["head"] = nn.Linear((features, *hidden)[-1], outputs)
-        super().__init__(layers, variational, LOGVAR_RANGE if latent == "map" else None)
+        super().__init__(layers, variational, LOGVAR_RANGE if of_maps else None)
 
 
 class ResidualDecoder(Decoder):
@@ -160,10 +149,11 @@ class ResidualDecoder(Decoder):
         condition_dim: int = 0,
     ) -> None:
         sizes = _sizes(image_shape, channels)[::-1]
-        _check(channels, groups, latent, hidden, condition_dim)
+        of_maps = is_map(latent, hidden, condition_dim)
+        _check_groups(channels, groups)
         inputs = channels[0]
         layers: dict[str, nn.Module] = {}
-        if latent == "map":
+        if of_maps:
             behind = {"post_quant": nn.Conv2d(latent_dim, latent_dim, 1)} if quant else {}
             behind["first"] = nn.Conv2d(latent_dim, inputs, 3, padding=1)
             layers["unflatten"] = Unflatten((latent_dim, *sizes[0]), behind=next(iter(behind.values())))
@@ -173,7 +163,7 @@ class ResidualDecoder(Decoder):
             layers |= dense_blocks(features, hidden, "group", "silu", "norm-first", dropout)
             layers["first"] = nn.Linear((features, *hidden)[-1], inputs * sizes[0][0] * sizes[0][1])
         middle = _middle(inputs, groups, dropout, attention)
-        if latent == "vector":
+        if not of_maps:
             layers["unflatten"] = Unflatten((inputs, *sizes[0]), behind=middle.get_submodule("block1.conv1"))
         layers["middle"] = middle
         for i, width in enumerate(channels, start=1):
@@ -193,14 +183,10 @@ def _sizes(image_shape: ImageShape, channels: Sequence[int]) -> list[Size]:
     return map_sizes((image_shape[1], image_shape[2]), (2,) * (len(channels) - 1))
 
 
-def _check(channels: Sequence[int], groups: int, latent: str, hidden: Sequence[int], condition_dim: int) -> None:
+def _check_groups(channels: Sequence[int], groups: int) -> None:
     for width in channels:
         if width % groups:
             raise UserError(f"groups {groups} does not divide {width} channels; choose groups that divide all widths")
-    if check_name("latent", latent, LATENTS) == "map" and hidden:
-        raise UserError("hidden is set, but a map code needs no dense layers; leave hidden out")
-    if latent == "map" and condition_dim:
-        raise UserError("a map code has no dense layer to concatenate a condition to; set model.latent vector")
 
 
 def _blocks(inputs: int, width: int, num: int, groups: int, dropout: float) -> dict[str, nn.Module]:
