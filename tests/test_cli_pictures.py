@@ -52,6 +52,14 @@ def test_sample_streams_the_images_of_its_codes(run, tmp_path):
     np.testing.assert_array_equal(found["images"], to_uint8(model.decode(z)))
 
 
+@pytest.mark.parametrize("form", ["--out=~/a.npz", "--out ~/a.npz"])
+def test_the_home_folder_is_known(run, tmp_path, monkeypatch, form):
+    """The shell leaves ~ behind = as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert command("sample", run, "--num", 1, *form.split()) == 0
+    assert len(arrays(tmp_path / "a.npz")["images"]) == 1
+
+
 def test_many_samples(run, tmp_path):
     assert command("sample", run / "model", "--out", tmp_path / "a.png", "--num", 10_000) == 0
     with Image.open(tmp_path / "a.png") as image:

@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from ..config import Config
 from ..errors import UserError
+from ..files import expanded
 from ..settings import Settings
 from ..settings_io import SHORT, reason
 
@@ -128,12 +129,14 @@ class Option:
         by_word = {str(choice): choice for choice in self.choices}
         values = [by_word.get(word, word) for word in words]
         try:
-            return self._adapter.validate_python(values if self.takes_several else values[0])
+            read = self._adapter.validate_python(values if self.takes_several else values[0])
         except ValidationError as error:
             line = reason(error)
             raise UserError(
                 f"{self.name}: {line}{' or none' if self.is_optional and not self.choices else ''}"
             ) from error
+        is_own = "." not in self.path  # settings of a run keep their paths as they are written
+        return expanded(read) if is_own and isinstance(read, Path) else read
 
     @functools.cached_property
     def _adapter(self) -> TypeAdapter[Any]:

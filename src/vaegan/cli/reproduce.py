@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..config import Config
-from ..files import expanded
 from ..progress import duration
 from ..reproducing.plan import DRAWN, Training, base_settings, num_images_of, plan
 from ..settings import Count
@@ -63,7 +62,7 @@ class Options(CommandOptions):
 def run(options: Options) -> None:
     """List the trainings, or train, measure and write the page."""
     seeds = options.seeds or (QUICK_SEEDS if options.quick else SEEDS)
-    out = expanded(options.out or Path("runs") / ("paper-quick" if options.quick else "paper"))
+    out = options.out or Path("runs") / ("paper-quick" if options.quick else "paper")
     if options.list:
         _list(plan(options.settings, seeds, out))
         return

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from ..config import Config
 from ..errors import UserError
-from ..files import check_apart, expanded
+from ..files import check_apart
 from ..recipes import DEFAULT, RECIPES, config_for
 from ..runs.initial import check_named, configured
 from ..runs.trained_on import located
@@ -42,7 +42,7 @@ class Options(CommandOptions):
             config = config.model_copy(update={"data": located(config.data, Path(file).parent)})
         prefix = "settings."
         named = {name.removeprefix(prefix): value for name, value in explicit.items() if name.startswith(prefix)}
-        out = expanded(explicit.get("out") or Path("runs") / config.recipe)
+        out = explicit.get("out") or Path("runs") / config.recipe
         return {"settings": configured(config, named, out, overwrite=explicit.get("overwrite", False))}
 
 
@@ -52,7 +52,7 @@ def run(options: Options) -> None:
 
     config = options.settings
     check_named(config)
-    out = expanded(options.out or Path("runs") / config.recipe)
+    out = options.out or Path("runs") / config.recipe
     if is_path(config.data.source) and not out.exists():  # a run's own images are also looked for beside it
         existing(config.data.source)
         check_apart(out, absolute(config.data)[config.data.source], around=True)
