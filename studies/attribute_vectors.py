@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from statistics import fmean
 from typing import Any
@@ -13,7 +12,7 @@ from common.charts import COLOURS, lines, new_chart, panel, show_strips, strip
 from common.lab import Lab
 from common.measures import ReferenceData, select_images
 from common.results import Results, Statement, table
-from common.runs import Diverged, Metrics
+from common.runs import Metrics
 from common.statistics import above, all_of, exceeds, paired
 from common.study import Study, run_study
 from torch import Tensor
@@ -74,8 +73,8 @@ def collect(lab: Lab) -> None:
     for name, kind in KINDS.items():
         config = faces(kind=kind)
         lab.measure(name, config, lab.marks(1), {"vectors": vector_metrics})
-        with contextlib.suppress(Diverged):
-            model, reference = lab.checkpoint(config, 0, lab.images).model(), lab.reference(lab.config(config, 0))
+        if model := lab.first_model(config):
+            reference = lab.reference(lab.config(config, 0))
             vectors = vectors_of(model, reference)
             assert reference.data.test.attributes is not None
             has_attribute = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 
 import numpy as np
@@ -12,7 +11,7 @@ from common.charts import dots, new_chart, panel, show_strips, strip
 from common.lab import Lab
 from common.measures import ReferenceData, cluster_scores, select_images
 from common.results import Results, Statement, table_of
-from common.runs import Diverged, Metrics
+from common.runs import Metrics
 from common.statistics import above, exceeds, paired
 from common.study import Study, run_study
 from sklearn.linear_model import LogisticRegression
@@ -73,10 +72,10 @@ def collect(lab: Lab) -> None:
     pick_algorithm("manifold")  # or say, before any training, that it is not installed
     for name, of in RECIPES.items():
         lab.measure(name, recipe(of), lab.marks(SHARES[name]), MEASURES)
-    config = lab.config(recipe(RECIPES["VAE/GAN"]), 0)
-    x, (images,) = lab.reference(config).x, lab.marks(SHARES["VAE/GAN"])
-    with contextlib.suppress(Diverged):
-        clusters = manifold(lab.checkpoint(config, 0, images).model().encode(x), 10, restarts=RESTARTS)
+    config = recipe(RECIPES["VAE/GAN"])
+    x, (images,) = lab.reference(lab.config(config, 0)).x, lab.marks(SHARES["VAE/GAN"])
+    if model := lab.first_model(config, images):
+        clusters = manifold(model.encode(x), 10, restarts=RESTARTS)
         rows = [clusters.nearest(k, 20) for k in range(10)]
         lab.results.strips["VAE/GAN"] = strip(x[torch.cat([row for row in rows if len(row) == 20])], columns=20)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 
 import numpy as np
@@ -11,7 +10,7 @@ from common.charts import dots, new_chart, panel
 from common.lab import Lab
 from common.measures import ReferenceData, code_metrics, sample_posterior
 from common.results import Results, Statement, table_of
-from common.runs import Diverged, Metrics
+from common.runs import Metrics
 from common.statistics import above, number
 from common.study import Study, run_study
 
@@ -40,8 +39,8 @@ def collect(lab: Lab) -> None:
         lab.measure(name, config, lab.marks(1), {"codes": code_metrics})
         reference = lab.reference(lab.config(config, 0))
         lab.results.extras[name] = {}
-        with contextlib.suppress(Diverged):
-            lab.results.extras[name] = codes_by_digit(lab.checkpoint(config, 0, lab.images).model(), reference)
+        if model := lab.first_model(config):
+            lab.results.extras[name] = codes_by_digit(model, reference)
         lab.results.extras["guess"] = float(reference.labels.bincount().amax() / len(reference.labels))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 
 import torch
@@ -11,7 +10,7 @@ from common.charts import dots, new_chart, panel, show_strips, strip
 from common.lab import Lab
 from common.measures import ReferenceData, cluster_scores
 from common.results import Results, Statement, table_of
-from common.runs import Diverged, Metrics
+from common.runs import Metrics
 from common.statistics import above, all_of, exceeds
 from common.study import Study, run_study
 from torch import Tensor
@@ -55,8 +54,7 @@ def collect(lab: Lab) -> None:
         for name, points in {"pixels": pixels, f"{dim} components": principal_components(pixels, dim)}.items():
             lab.results.add(name, seed, lab.images, cluster(points, reference.labels, seed)[1])
     lab.results.extras |= {"majorities": [], "components": f"{dim} components"}
-    with contextlib.suppress(Diverged):
-        model = lab.checkpoint(conv(kind="vae"), 0, lab.images).model()
+    if model := lab.first_model(conv(kind="vae")):
         clusters, _ = cluster(model.encode(reference.x), reference.labels, 0)
         counts = contingency(clusters.assignment, reference.labels)
         order = sorted(range(len(counts)), key=lambda k: (int(counts[k].argmax()), -int(counts[k].max())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 
 import torch
@@ -11,7 +10,7 @@ from common.charts import dots, new_chart, panel, show_strips, strip
 from common.lab import Lab
 from common.measures import ReferenceData, decode_normal, image_metrics
 from common.results import Results, Statement, table_of
-from common.runs import Diverged, Metrics
+from common.runs import Metrics
 from common.statistics import RELATIVE, exceeds
 from common.study import Study, run_study
 from torch import Tensor
@@ -68,8 +67,8 @@ def collect(lab: Lab) -> None:
     for name, kind in KINDS.items():
         config = conv(kind=kind)
         lab.measure(name, config, lab.marks(1), {"gaps": gap_metrics})
-        with contextlib.suppress(Diverged):
-            model, x = lab.checkpoint(config, 0, lab.images).model(), lab.reference(lab.config(config, 0)).x
+        if model := lab.first_model(config):
+            x = lab.reference(lab.config(config, 0)).x
             z = model.encode(x[:8])
             paths = interpolate(z[0::2][:2], z[1::2][:2], 16).transpose(0, 1).flatten(0, 1)
             lab.results.strips[f"{name}: N(0, I)"] = strip(decode_normal(model, 32))

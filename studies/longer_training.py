@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 
 from common.bases import MLP_GAMMA, mlp
@@ -10,7 +9,6 @@ from common.charts import COLOURS, images_axis, lines, logarithmic, new_chart, p
 from common.lab import Lab
 from common.measures import decode_normal, sample_metrics
 from common.results import Results, Statement, table
-from common.runs import Diverged
 from common.statistics import exceeds, paired
 from common.study import Study, run_study
 
@@ -31,10 +29,9 @@ def collect(lab: Lab) -> None:
         config = mlp({"loss.gamma": gamma, "data.limit": LIMIT})
         lab.measure(name, config, lab.marks(*MARKS), {"samples": sample_metrics})
         for share in (MARKS[EARLY], MARKS[-1]):
-            with contextlib.suppress(Diverged):
-                checkpoint = lab.checkpoint(config, 0, lab.marks(share)[0])
-                title = f"{name}, {checkpoint.images:,} images"
-                lab.results.strips[title] = strip(decode_normal(checkpoint.model(), 32))
+            (images,) = lab.marks(share)
+            if model := lab.first_model(config, images):
+                lab.results.strips[f"{name}, {images:,} images"] = strip(decode_normal(model, 32))
 
 
 def judge(results: Results) -> list[Statement]:

@@ -83,6 +83,12 @@ class Lab:
         shared = config.model.network == "conv" and config.optim.schedule == "constant"
         return self.runs.at(self.config(config, seed), images, SHARED_MARKS if shared else ())
 
+    def first_model(self, config: Config, images: int | None = None) -> Model | None:
+        """Return the first seed's model after so many images (by default all); None if it diverged."""
+        with contextlib.suppress(Diverged):
+            return self.checkpoint(config, 0, images or self.images).model()
+        return None
+
     def measure(self, variant: str, config: Config, marks: Sequence[int], measures: Mapping[str, Measure]) -> None:
         """Train a variant with every seed, and add a row of metrics at each mark.
 
@@ -100,8 +106,8 @@ class Lab:
 
     def add_strip(self, title: str, config: Config, make: Callable[[Model], Tensor]) -> None:
         """Save the images `(N, C, H, W)` that ``make`` gets out of the first seed's final model, unless it diverged."""
-        with contextlib.suppress(Diverged):
-            self.results.strips[title] = strip(make(self.checkpoint(config, 0, self.images).model()))
+        if model := self.first_model(config):
+            self.results.strips[title] = strip(make(model))
 
     def _metrics(
         self, variant: str, config: Config, seed: int, images: int, measures: Mapping[str, Measure]
