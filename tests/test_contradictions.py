@@ -14,7 +14,7 @@ from vaegan.cli import train
 from vaegan.cli.parse import parse
 from vaegan.config import Config
 from vaegan.errors import UserError
-from vaegan.networks import build_parts
+from vaegan.networks import build_parts, code_shape
 from vaegan.recipes import RECIPES, config_for
 from vaegan.settings import KINDS, LossSettings
 from vaegan.settings_io import dump_yaml, load_yaml, with_settings
@@ -335,6 +335,14 @@ def test_a_network_and_a_kind_bring_their_sizes(recipe, network, kind):
         assert len([module for module in part.modules() if isinstance(module, nn.Linear)]) > (name != "decoder")
         if network == base.model.network and (getattr(base.model, name).channels or getattr(base.model, name).hidden):
             assert settings == getattr(base.model, name)
+
+
+@pytest.mark.parametrize("words", ["kl-f4 --model.network conv", "photos-32 --model.network residual"])
+def test_another_network_for_maps_and_patches_has_no_dense_layers(words):
+    config = read(words)
+    parts = build_parts(image_shape=(3, 32, 32), **config.model.model_dump())
+    assert len(code_shape({"image_shape": (3, 32, 32), **config.model.model_dump()})) == 3
+    assert parts["discriminator"].judges_patches
 
 
 def test_sizes_that_are_named_stay():

@@ -41,8 +41,14 @@ def settings_that_follow(base: Config, named: Mapping[str, Any]) -> dict[str, An
         is_needed = (kind != "gan") if part == "encoder" else part == "decoder" or kind in ADVERSARIAL_KINDS
         if network != base.model.network or (is_needed and not (settings.channels or settings.hidden)):
             changes |= {f"model.{part}.{name}": value for name, value in _SIZES.get((str(network), part), {}).items()}
+    without_dense: set[str] = set()
     if network == "mlp":
         changes["model.discriminator.patch"] = False
+    elif named.get("model.latent", base.model.latent) == "map":
+        without_dense |= {"model.encoder.hidden", "model.decoder.hidden"}
+    if named.get("model.discriminator.patch", base.model.discriminator.patch) and network != "mlp":
+        without_dense.add("model.discriminator.hidden")
+    changes |= dict.fromkeys(without_dense & changes.keys(), ())
     if kind == base.model.kind:
         return changes
     if kind != "vaegan":
