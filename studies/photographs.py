@@ -1,0 +1,62 @@
+"""CIFAR-10, a VAE and a VAE/GAN with the same encoder and decoder: reconstructions, and samples of a flow over codes.
+
+    python studies/photographs.py --data cifar10 --data.root data             # train the missing runs, then compare
+    python studies/photographs.py --data cifar10 --data.root data --list      # print commands and expected minutes
+
+Both use the recipe photos-32; any source of 32x32 colour images will do. The VAE's pixels are Gaussian with the
+best-fitting variance (sigma-VAE, arXiv:2006.13202), so its likelihood and KL need no weights. The perceptual loss uses
+a network that was trained to predict rotations, so that the features of the evaluation, a classifier's, are independent
+of training. A Gaussian and a flow are fitted to the codes of each run. Page, JSON and a Markdown table are written
+beside the runs. Run the same command to resume. Unknown options are passed to `vaegan train`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from common import side_by_side
+
+from vaegan.cli import main as vaegan
+from vaegan.runs.opened import OpenedRun
+
+RECIPE = "photos-32"
+SHARED = {"data.flip": "True", "train.images": "500000", "train.priors": "none", "train.best_metric": "none"}
+KINDS: dict[str, side_by_side.Settings] = {
+    "vae": {"loss.likelihood": "gaussian-learned", "loss.pixel-variance": "0.01", "loss.perceptual": "none"},
+    "vaegan": {"loss.perceptual": "rotations"},
+}
+"""Kind of model -> further changes to the recipe."""
+PRIORS = ("gaussian", "flow")
+
+
+def main() -> int:
+    """Train, fit, measure, compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    side_by_side.options(parser, Path("runs/photographs"), num=10_000)
+    parser.add_argument("--flow-steps", type=int, default=20_000, help="training steps of each flow (%(default)s)")
+    options, more = parser.parse_known_args()
+    commands = side_by_side.trainings(
+        RECIPE,
+        KINDS,
+        options.seeds,
+        options.out,
+        lambda kind, seed: {**SHARED, "model.kind": kind, **KINDS[kind]},
+        more,
+    )
+    last = side_by_side.comparison(KINDS, options.seeds, options.out, options.num)
+    side_by_side.announce(commands, last)
+    if options.list:
+        return 0
+
+    def measure(run: Path) -> int:
+        fitted = set(PRIORS) <= set(OpenedRun(run).model().priors)
+        fit = ["priors", str(run), "--priors", *PRIORS, "--flow-steps", str(options.flow_steps)]
+        return (0 if fitted else vaegan(fit)) or side_by_side.evaluated(options.num)(run)
+
+    return side_by_side.carry_out(commands, measure) or vaegan(last)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
