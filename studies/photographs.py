@@ -6,17 +6,21 @@
 Both use the recipe photos-32; any source of 32x32 colour images will do. The VAE's pixels are Gaussian with the
 best-fitting variance (sigma-VAE, arXiv:2006.13202), so its likelihood and KL need no weights. The perceptual loss uses
 a network that was trained to predict rotations, so that the features of the evaluation, a classifier's, are independent
-of training. A Gaussian and a flow are fitted to the codes of each run. Page, JSON and a Markdown table are written
-beside the runs. Run the same command to resume. Unknown options are passed to `vaegan train`.
+of training. A Gaussian and a flow are fitted to the codes of each run. Page, JSON, a Markdown table and a picture are
+written beside the runs. Run the same command to resume. Unknown options are passed to `vaegan train`.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from common import side_by_side
+from PIL import Image
+from readme_picture import picture
 
 from vaegan.cli import main as vaegan
 from vaegan.runs.opened import OpenedRun
@@ -29,22 +33,30 @@ KINDS: dict[str, side_by_side.Settings] = {
 }
 """Kind of model -> further changes to the recipe."""
 PRIORS = ("gaussian", "flow")
+NUM_SHOWN = 8
+
+
+def trainings(seeds: Sequence[int], out: Path, more: Sequence[str]) -> list[side_by_side.Training]:
+    """Return the command of each training."""
+    return side_by_side.trainings(
+        RECIPE, KINDS, seeds, out, lambda kind, seed: {**SHARED, "model.kind": kind, **KINDS[kind]}, more
+    )
+
+
+def draw(runs: Mapping[str, Path], path: Path) -> None:
+    """Draw the first held-out images, and what each of the runs, by kind, makes of them and draws anew."""
+    opened = {kind: OpenedRun(run) for kind, run in runs.items()}
+    real = np.array(next(iter(opened.values())).data().test.images[: 2 * NUM_SHOWN])
+    Image.fromarray(picture({kind: run.model() for kind, run in opened.items()}, real)).save(path, optimize=True)
 
 
 def main() -> int:
     """Train, fit, measure, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     side_by_side.options(parser, Path("runs/photographs"), num=10_000)
-    parser.add_argument("--flow-steps", type=int, default=20_000, help="training steps of each flow (%(default)s)")
+    parser.add_argument("--flow-steps", type=int, default=10_000, help="training steps of each flow (%(default)s)")
     options, more = parser.parse_known_args()
-    commands = side_by_side.trainings(
-        RECIPE,
-        KINDS,
-        options.seeds,
-        options.out,
-        lambda kind, seed: {**SHARED, "model.kind": kind, **KINDS[kind]},
-        more,
-    )
+    commands = trainings(options.seeds, options.out, more)
     last = side_by_side.comparison(KINDS, options.seeds, options.out, options.num)
     side_by_side.announce(commands, last)
     if options.list:
@@ -55,7 +67,10 @@ def main() -> int:
         fit = ["priors", str(run), "--priors", *PRIORS, "--flow-steps", str(options.flow_steps)]
         return (0 if fitted else vaegan(fit)) or side_by_side.evaluated(options.num)(run)
 
-    return side_by_side.carry_out(commands, measure) or vaegan(last)
+    code = side_by_side.carry_out(commands, measure) or vaegan(last)
+    if not code:
+        draw({kind: options.out / f"{kind}-{options.seeds[0]}" for kind in KINDS}, options.out / "photographs.png")
+    return code
 
 
 if __name__ == "__main__":

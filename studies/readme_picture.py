@@ -55,22 +55,23 @@ def trained(kind: str, out: Path) -> vaegan.Model:
 
 
 def picture(models: dict[str, vaegan.Model], real: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay faces in rows, held-out ones on the left and new ones on the right.
+    """Lay images in rows, held-out ones on the left and new ones on the right.
 
     Args:
         models: by kind.
-        real: uint8 `(2 NUM_SHOWN, H, W, C)`; the first half is reconstructed.
+        real: uint8 `(2 N, H, W, C)`; the first half is reconstructed.
 
     Returns:
         uint8 `(H', W', C)`; the left of a model without an encoder is white.
     """
-    rows = [(real[:NUM_SHOWN], real[NUM_SHOWN:])]
+    num = len(real) // 2
+    rows = [(real[:num], real[num:])]
     for model in models.values():
-        held_out = np.full_like(real[:NUM_SHOWN], 255)
+        held_out = np.full_like(real[:num], 255)
         if "encoder" in model.parts:
-            held_out = to_uint8(model.reconstruct(to_unit(torch.from_numpy(real[:NUM_SHOWN]))))
-        rows.append((held_out, to_uint8(model.sample(NUM_SHOWN, seed=0))))
-    blocks = np.stack([[grid(images, NUM_SHOWN, scale=2) for images in row] for row in rows])
+            held_out = to_uint8(model.reconstruct(to_unit(torch.from_numpy(real[:num]))))
+        rows.append((held_out, to_uint8(model.sample(num, seed=0))))
+    blocks = np.stack([[grid(images, num, scale=2) for images in row] for row in rows])
     return sheet(
         blocks, ("held-out images", "new images"), ("real", *(TITLES[kind] for kind in models)), pad=8, scale=1
     )

@@ -57,7 +57,8 @@ ELSEWHERE = {
     "vaegan push runs/digits me/digits --license cc-by-4.0\n": "needs a hub: test_sharing_hub.py",
     "vaegan sample me/": "likewise",
     "vaegan reproduce ": "takes minutes: test_reproducing.py",
-    "python studies/": "test_studies.py, test_five_models.py, test_ten_times_as_long.py, test_readme_picture.py",
+    "python studies/": "test_studies.py, test_five_models.py, test_ten_times_as_long.py, test_readme_picture.py, "
+    "test_photographs_study.py",
 }
 """Commands that are run by other tests, by how they begin, and where."""
 SMALL = {
