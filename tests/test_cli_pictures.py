@@ -54,7 +54,7 @@ def test_sample_streams_the_images_of_its_codes(run, tmp_path):
 
 @pytest.mark.parametrize("form", ["--out=~/a.npz", "--out ~/a.npz"])
 def test_the_home_folder_is_known(run, tmp_path, monkeypatch, form):
-    """The shell leaves ~ behind = as it is."""
+    """The shell leaves ~ after = as it is."""
     monkeypatch.setenv("HOME", str(tmp_path))
     assert command("sample", run, "--num", 1, *form.split()) == 0
     assert len(arrays(tmp_path / "a.npz")["images"]) == 1

@@ -198,8 +198,14 @@ CASES = [
         "--model.decoder.padding same",
     ),
     (
+        "photos-32 --model.encoder.dropout 0.3",
+        "--model.latent map has no dense layers; set --model.encoder.dropout to 0",
+        "--model.encoder.dropout 0",
+    ),
+    (
         "--model.latent map --model.encoder.hidden none --model.decoder.hidden none --model.encoder.strides 2,1",
-        "--model.latent map needs strides of the same product in encoder and decoder, not 2 and 4",
+        "--model.latent map needs strides of the same product in encoder and decoder, not 2 and 4 (2 for each "
+        "convolution by default); change --model.encoder.strides or --model.decoder.strides",
         "--model.encoder.strides 2,2",
     ),
     (

@@ -86,7 +86,7 @@ MODELS = {
     "conv-map": lambda: lively(
         Model.from_architecture(
             {
-                "kind": "vae", "network": "conv", "image_shape": (1, 7, 9), "latent_dim": 2, "latent": "map",
+                "kind": "vae", "network": "conv", "image_shape": (1, 8, 12), "latent_dim": 2, "latent": "map",
                 "output": "tanh", "init": "paper", "discriminator": {},
                 "encoder": {"channels": (4, 6)}, "decoder": {"channels": (6, 4), "first_channels": 5},
             }

@@ -93,7 +93,7 @@ def test_without_diffusers_the_files_are_written_and_said_to_be_unchecked(comman
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"latent": "vector"}, "its networks are not residual with codes that are maps"),
+        ({"latent": "vector"}, "it needs residual networks whose codes are maps"),
         ({"kind": "ae"}, "it is of kind ae"),
         ({"output": "tanh"}, "its output is tanh"),
         ({"encoder": {"channels": (4, 4, 8)}}, "the decoder's channels are not the encoder's in reverse"),

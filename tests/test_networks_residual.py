@@ -165,8 +165,9 @@ def test_a_discriminator_of_patches_judges_each_by_itself() -> None:
     ("changes", "message"),
     [
         ({"network": "mlp"}, "model.latent map needs convolutions: the codes of mlp are vectors"),
+        ({"network": "conv", "image_shape": [3, 16, 10]}, "16x10 do not fit .*; set data.size to multiples of 8"),
         ({"latent": "maps"}, r"latent 'maps' is unknown \(perhaps you meant 'map'\)"),
-        ({"encoder": {"channels": [4, 8], **NARROW}}, "model.encoder gives maps of 8x6, model.decoder takes 4x3"),
+        ({"encoder": {"channels": [4, 8], **NARROW}}, "model.encoder makes images 2 times as small"),
         ({"encoder": {"channels": [4, 6, 9], **NARROW}}, "model.encoder: groups 2 does not divide 9 channels"),
         ({"encoder": {"channels": [4, 6, 8], "hidden": [9], **NARROW}}, "model.encoder: hidden is set, but a map code"),
         ({"condition": "labels", "condition_dim": 2}, "model.encoder: a map code has no dense layer to concatenate"),

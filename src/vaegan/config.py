@@ -215,10 +215,15 @@ def _map_contradictions(model: ModelSettings, parts: Mapping[str, PartSettings])
         for name, part in parts.items():
             if part.padding != "same":
                 yield f"{what} needs --model.{name}.padding same, not {part.padding}"
+            if part.dropout:
+                yield f"{what} has no dense layers; set --model.{name}.dropout to 0"
         factors = [prod(part.strides or (2,) * len(part.channels)) for part in parts.values()]
         factors[-1] *= model.decoder.output_stride
         if len(set(factors)) > 1:
-            yield f"{what} needs strides of the same product in encoder and decoder, not {factors[0]} and {factors[1]}"
+            yield (
+                f"{what} needs strides of the same product in encoder and decoder, not {factors[0]} and {factors[1]} "
+                "(2 for each convolution by default); change --model.encoder.strides or --model.decoder.strides"
+            )
     elif len({len(part.channels) for part in parts.values()}) > 1:
         numbers = f"{len(model.encoder.channels)} and {len(model.decoder.channels)}"
         yield f"{what} needs --model.encoder.channels and --model.decoder.channels of equal length, not {numbers}"

@@ -236,10 +236,10 @@ class PartSettings(Settings):
 
 
 class DecoderSettings(PartSettings):
-    """The decoder: dense layers, a first map, upsampling convolutions, an output convolution."""
+    """The decoder: dense layers if z is a vector, a first map, upsampling convolutions, an output convolution."""
 
     first_channels: Width = 256
-    """Channels of the first map, which a dense layer computes from z."""
+    """Channels of the first map, which the first layer computes from z."""
     output_kernel: Side = 5
     """Kernel of the last convolution, which outputs the image."""
     output_stride: Side = 1

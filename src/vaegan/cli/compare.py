@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ..errors import UserError
+from ..files import expanded
 from ..runs.trained_on import shared_data
 from ..settings import Count, DataSettings, Seed
 from .common import BatchSize, Device, RunNames, ShownBands
@@ -92,7 +93,7 @@ def _outputs(options: Options) -> Path:
 
 
 def _markdown_file(options: Options) -> list[Path]:
-    return [] if options.markdown in (None, "-") else [Path(str(options.markdown))]
+    return [] if options.markdown in (None, "-") else [expanded(str(options.markdown))]
 
 
 def _show_or_write(options: Options, comparison: "Comparison") -> None:

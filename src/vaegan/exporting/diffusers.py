@@ -66,7 +66,7 @@ def _obstacle(model: Model) -> str | None:
     own = model.architecture or {}
     encoder, decoder = (own.get(part, {}) for part in ("encoder", "decoder"))
     if own.get("network") != "residual" or len(model.code_shape) == 1:
-        return "its networks are not residual with codes that are maps (--model.network residual --model.latent map)"
+        return "it needs residual networks whose codes are maps (--model.network residual --model.latent map)"
     if model.kind not in ("vae", "vae-dis-l", "vaegan"):
         return f"it is of kind {model.kind}, which has no encoder of mu and logvar (--model.kind vaegan)"
     if own["output"] != "centred":

@@ -129,8 +129,9 @@ class InferenceModel(nn.Module):
         """Raise UserError if the model does not take images of (height, width)."""
         if self.code_shape_of(size) is None:
             own, wrong = ("x".join(map(str, each)) for each in (self.image_shape[1:], size))
-            only = " only" if len(self.code_shape) > 1 else " only, as its codes are vectors"
-            more = f", or sides that are multiples of {self.factor}" if self.factor else only
+            more = (
+                f", or sides that are multiples of {self.factor}" if self.factor else " only, as its codes are vectors"
+            )
             raise UserError(f"images of {wrong} (height x width) do not fit this model: it takes {own}{more}")
 
     def tiled(self, tile: int, overlap: int | None = None) -> Self:

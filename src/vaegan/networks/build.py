@@ -143,16 +143,14 @@ def code_shape(architecture: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def map_factor(architecture: Mapping[str, Any] | None) -> int | None:
-    """Return how many pixels a side of a code map has for each of its own, None where codes are vectors.
+    """Return the downsampling factor: pixels of the image for each place of a code map, along a side.
 
-    Images whose sides are multiples of it are encoded whatever their size. None also of user-made networks, and of
-    convolutions made for an image whose sides are no multiples.
+    Images whose sides are multiples of it are encoded whatever their size. None where codes are vectors, and of
+    user-made networks.
     """
     if architecture is None or architecture.get("latent", "vector") == "vector":
         return None
-    factor = prod(_strides(architecture["network"], architecture["decoder"]))
-    is_for_multiples = not any(side % factor for side in architecture["image_shape"][1:])
-    return factor if is_for_multiples or architecture["network"] == "residual" else None
+    return prod(_strides(architecture["network"], architecture["decoder"]))
 
 
 def _strides(network: str, part: Mapping[str, Any]) -> tuple[int, ...]:
@@ -173,14 +171,19 @@ def _check_map(
     """Check that the networks can have a map as code, and the same one, or raise UserError."""
     if network == "mlp":
         raise UserError(f"model.latent map needs convolutions: the codes of {network} are vectors")
-    if "encoder" not in PARTS_OF_KIND[kind]:
-        return
-    encoded, decoded = (map_sizes(image_shape[1:], _strides(network, part))[-1] for part in (encoder, decoder))
-    if encoded != decoded:
-        what = "number of channels" if network == "residual" else "strides"
+    coded = {"encoder": encoder, "decoder": decoder} if "encoder" in PARTS_OF_KIND[kind] else {"decoder": decoder}
+    factors = {name: prod(_strides(network, part)) for name, part in coded.items()}
+    if len(set(factors.values())) > 1:
+        what = "number of channels" if network == "residual" else "product of strides"
         raise UserError(
-            f"model.encoder gives maps of {encoded[0]}x{encoded[1]}, model.decoder takes {decoded[0]}x{decoded[1]}; "
-            f"give both the same {what}"
+            f"model.encoder makes images {factors['encoder']} times as small, model.decoder makes maps "
+            f"{factors['decoder']} times as large; give both the same {what}"
+        )
+    height, width = image_shape[1:]
+    if network == "conv" and (height % factors["decoder"] or width % factors["decoder"]):
+        raise UserError(
+            f"images of {height}x{width} do not fit codes that are maps, whose sides are {factors['decoder']} times as "
+            f"small; set data.size to multiples of {factors['decoder']}, or model.network to residual"
         )
 
 

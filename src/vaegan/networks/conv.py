@@ -4,8 +4,8 @@ encoder        convolutions ``conv1``, ... | flatten | dense layers ``dense1``, 
 decoder        dense layers | dense ``first`` map | upsampling ``up1``, ... | convolution ``output``
 discriminator  as the encoder, with a linear ``output``
 
-Where codes are maps, convolutions of 3 x 3 are ``head`` and ``first``, and there are no dense layers: the same few
-weights make the code of each place of each image. Such a code goes in and out as a vector, as in `residual`.
+Where codes are maps, ``head`` and ``first`` are 3 x 3 convolutions and there are no dense layers: the same few weights
+make the code of each place of each image. Such a code still goes in and out as a vector, as in `residual`.
 """
 
 from collections.abc import Sequence
@@ -123,7 +123,7 @@ class ConvEncoder(Encoder):
         variational: bool = True,
         condition_dim: int = 0,
     ) -> None:
-        of_maps = _is_map(latent, hidden, condition_dim, padding)
+        of_maps = _is_map(latent, hidden, condition_dim, padding, dropout)
         layers, features = _down_blocks(
             image_shape, channels, strides, kernel, padding, norm, norm_first_layer, activation, order
         )
@@ -139,7 +139,7 @@ class ConvEncoder(Encoder):
 
 
 class ConvDecoder(Decoder):
-    """Dense layers, a dense layer that makes the first map, upsampling convolutions, an output convolution.
+    """Dense layers, a layer that makes the first map, upsampling convolutions, an output convolution.
 
     Args:
         image_shape: ``(C, H, W)``, any size; it comes out exactly.
@@ -151,7 +151,7 @@ class ConvDecoder(Decoder):
         first_channels: channels of the first map.
         output_kernel: side of the last convolution's kernel.
         output_stride: factor by which the last convolution upsamples; 2 or more make it a transposed one.
-        norm_first_layer: whether the first dense layer has a norm too.
+        norm_first_layer: whether the first layer has a norm too.
         condition_dim: dimensions A of the condition c that is joined to z; 0 for none.
 
     All others, and errors, are those of `ConvEncoder`.
@@ -179,7 +179,7 @@ class ConvDecoder(Decoder):
         dropout: float = 0.0,
         condition_dim: int = 0,
     ) -> None:
-        of_maps = _is_map(latent, hidden, condition_dim, padding)
+        of_maps = _is_map(latent, hidden, condition_dim, padding, dropout)
         strides = (*layer_strides(channels, strides), output_stride)
         backwards, kernels = strides[::-1], (output_kernel, *[kernel] * len(channels))
         if check_name("padding", padding, PADDINGS) == "same":
@@ -263,11 +263,13 @@ class ConvDiscriminator(Discriminator):
         super().__init__(layers, layer_l, spectral_norm)
 
 
-def _is_map(latent: str, hidden: Sequence[int], condition_dim: int, padding: str) -> bool:
+def _is_map(latent: str, hidden: Sequence[int], condition_dim: int, padding: str, dropout: float) -> bool:
     """Whether codes are maps; UserError if an option does not work with them."""
     of_maps = is_map(latent, hidden, condition_dim)
     if of_maps and padding != "same":
         raise UserError(f"padding {padding} does not go with a map code; set it to same")
+    if of_maps and dropout:
+        raise UserError("dropout is set, but a map code needs no dense layers; leave dropout out")
     return of_maps
 
 
