@@ -21,8 +21,7 @@ from vaegan.networks import NETWORKS, PARTS_OF_KIND
 from vaegan.networks.build import INITS
 from vaegan.networks.conv import PADDINGS
 from vaegan.networks.layers import ACTIVATIONS, NORMS, ORDERS
-from vaegan.networks.parts import OUTPUTS
-from vaegan.networks.residual import LATENTS
+from vaegan.networks.parts import LATENTS, OUTPUTS
 from vaegan.objectives.diff_augment import AUGMENTATIONS
 from vaegan.priors import DEFAULT, PRIORS
 from vaegan.schedules import KL_SCHEDULES, LR_SCHEDULES

@@ -137,7 +137,7 @@ def _photographs() -> Recipe:
     )
     loss = _perceptual(pixel_variance=0.01, perceptual_weight=3.0, balance=1.0)
     train = TrainSettings(epochs=10, batch_size=32)
-    summary = "fast, codes are maps of 8x4x4; for many photographs, and to sample"
+    summary = "fast; codes are maps of 8x4x4; for many photographs"
     origin = "ours: the paper's pattern without dense layers, likelihood of arXiv:2006.13202"
     settings = (data_of(YOURS, 32, 3), model, loss, FALLING, train)
     return recipe("photos-32", summary, "many 32x32 images", origin, settings, num_images=50_000)
