@@ -46,6 +46,8 @@ ELSEWHERE = {
     "vaegan train map-32 --data photos.zip": "test_recipes_train.py",
     "vaegan train map-64 --data smiles.zip": "likewise",
     "vaegan evaluate runs/map-64": "test_cli_evaluate.py",
+    "vaegan priors runs/photographs": "test_cli_priors.py",
+    "vaegan evaluate runs/photographs": "test_cli_evaluate.py",
     "vaegan train small-32 --data photos.zip": "likewise",
     "vaegan compare runs/map-0": "test_cli_compare.py",
     "vaegan studio ": "runs until it is stopped: tests of the studio",

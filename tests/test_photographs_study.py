@@ -35,10 +35,8 @@ def test_the_picture_has_a_row_for_each_kind(script, tmp_path):
         train("digits", out=tmp_path / kind, seed=len(kind), **short, **{"data.channels": 3, "model.kind": "vae"})
     path = tmp_path / "picture.png"
     script.draw({kind: tmp_path / kind for kind in script.KINDS}, path)
-    shown = np.asarray(Image.open(path).convert("RGB"))[
-        -84:-8, -308:-8
-    ]  # two blocks of 146 pixels, rows of 20, 8 apart
-    rows = [shown[28 * row : 28 * row + 20] for row in range(3)]
+    shown = np.asarray(Image.open(path).convert("RGB"))
+    rows = [shown[top : top + 20, -308:-8] for top in range(-84, 0, 28)]  # two blocks of 146 pixels, 8 apart
     held_out = OpenedRun(tmp_path / "vae").data().test.images[:1].copy()
     np.testing.assert_array_equal(rows[0][2:18:2, 2:18:2], held_out[0])
     assert all((rows[row] != rows[other]).any() for row, other in ((0, 1), (0, 2), (1, 2)))

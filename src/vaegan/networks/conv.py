@@ -64,7 +64,7 @@ def _down_blocks(
     activation: str,
     order: str,
 ) -> tuple[dict[str, nn.Module], int]:
-    """Return the blocks ``conv1``, ... ``flatten`` and the number of features that come out."""
+    """Return the blocks ``conv1``, ... and the number of features that come out."""
     strides = layer_strides(channels, strides)
     padded = check_name("padding", padding, PADDINGS) == "same"
     size, kernels = image_shape[1:], [kernel] * len(strides)
@@ -76,7 +76,6 @@ def _down_blocks(
         conv = convolution(inputs, outputs, sizes[i], kernel, strides[i], needs_bias(own_norm, order), padded)
         blocks[f"conv{i + 1}"] = ConvBlock(conv, own_norm, activation, order)
         inputs = outputs
-    blocks["flatten"] = Flatten()
     return blocks, inputs * sizes[-1][0] * sizes[-1][1]
 
 
@@ -129,9 +128,9 @@ class ConvEncoder(Encoder):
         )
         outputs = 2 * latent_dim if variational else latent_dim
         if of_maps:
-            flatten = layers.pop("flatten")
-            layers |= {"head": nn.Conv2d(channels[-1], outputs, 3, padding=1), "flatten": flatten}
+            layers |= {"head": nn.Conv2d(channels[-1], outputs, 3, padding=1), "flatten": Flatten()}
         else:
+            layers["flatten"] = Flatten()
             features += condition_dim
             layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
             layers["head"] = nn.Linear((features, *hidden)[-1], outputs)
@@ -253,10 +252,10 @@ class ConvDiscriminator(Discriminator):
         layer_l = f"conv{len(channels)}.conv"
         if patch:
             _check_patch(hidden, dropout, minibatch_features, condition_dim)
-            del layers["flatten"]
             layers["output"] = convolution(channels[-1], 1, image_shape[1:], kernel, 1, bias=True)
             super().__init__(layers, layer_l, spectral_norm, judges_patches=True)
             return
+        layers["flatten"] = Flatten()
         features += condition_dim
         layers |= dense_blocks(features, hidden, norm, activation, order, dropout)
         layers |= logit_layers((features, *hidden)[-1], minibatch_features)
