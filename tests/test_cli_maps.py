@@ -78,6 +78,13 @@ def test_a_flow_over_maps_is_fitted_and_sampled_from(run, command, tmp_path, mon
     assert np.abs(drawn["flow"] - drawn["normal"]).min() > 0
     assert (drawn["flow"] == drawn["again"]).all()
     assert (drawn["flow"] != drawn["short"]).any()
+    words = ("priors", run, "--flow-steps", 3, "--by-label", "--guidance", 3, "--out", tmp_path / "guided")
+    assert command(*words) == 0
+    assert "guidance 3" in capsys.readouterr().out
+    guided = vaegan.load(tmp_path / "guided")
+    assert guided.digest() != model.digest(), "an evaluation without guidance is not its own"
+    model.priors["flow"].set_solver(guidance=3.0)
+    assert torch.equal(guided.sample_codes(4, seed=0), model.sample_codes(4, seed=0))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +93,8 @@ def test_a_flow_over_maps_is_fitted_and_sampled_from(run, command, tmp_path, mon
         ("sample RUN --steps 3", "--steps and --guidance are of a flow, not of the prior '"),
         ("sample RUN --steps 0", "--steps"),
         ("priors RUN --priors kde --flow-steps 9", "--flow-steps is of a flow, and none is fitted; add --priors flow"),
+        ("priors RUN --guidance 2", "--guidance needs a flow over maps with labels: --priors flow --by-label"),
+        ("priors RUN --priors gaussian --by-label --guidance 2", "--guidance needs a flow over maps with labels"),
     ],
 )
 def test_options_of_a_flow_are_refused_elsewhere(run, command, capsys, words, line):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 from types import SimpleNamespace
@@ -79,6 +80,15 @@ class TestDraws:
         loaded.set_solver(steps=6)
         assert (loaded.code_shape, loaded.num_labels, loaded.score) == (SHAPE, 2, None)
         assert torch.equal(loaded.sample(5, seed=0), flow.sample(5, seed=0))
+        assert "guidance" not in loaded.tensors(), "files are as before"
+
+    def test_guidance_is_saved(self, flow, tmp_path):
+        flow = copy.copy(flow)
+        flow.set_solver(guidance=2.5)
+        save_priors(tmp_path, {"flow": flow})
+        loaded = load_priors(tmp_path, Z)["flow"]
+        assert (loaded.guidance, loaded.components) == (2.5, flow.components)
+        assert loaded.components.endswith("weights, guidance 2.5")
 
 
 def test_the_solver_is_heun_s_and_guidance_goes_from_no_label_to_the_label_and_beyond(still):

@@ -21,6 +21,8 @@ Rate = Annotated[float, Field(gt=0.0, le=1e38)]
 PositiveInt = Annotated[int, Field(gt=0, le=10**12)]
 Count = Annotated[int, Field(gt=0, le=10**6)]
 """Of what is in memory at once: images of a batch, samples, codes."""
+Guidance = Annotated[float, Field(ge=0, le=100)]
+"""Classifier-free, of a flow."""
 Width = Annotated[int, Field(gt=0, le=2**16)]
 """Of a layer: channels, units, groups, dimensions."""
 MAX_SIDE = 2**12

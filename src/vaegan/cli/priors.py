@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ..errors import UserError
-from ..settings import Count, PositiveInt
+from ..settings import Count, Guidance, PositiveInt
 from .common import DataPictureOptions, open_run
 from .console import show_table
 from .options import Arg
@@ -33,6 +33,8 @@ class Options(DataPictureOptions):
     """Training steps of a flow."""
     by_label: bool = False
     """Fit to each label by itself, for `Model.sample(labels=...)`."""
+    guidance: Annotated[Guidance | None, Arg(default="1")] = None
+    """Saved with a flow over maps, fitted by label: above 1, samples are more typical of labels and differ less."""
     num: Count = 200_000
     """Images, at most."""
     split: Literal["test", "train"] = "train"
@@ -56,6 +58,7 @@ def run(options: Options) -> None:
             batch_size=options.batch_size,
             on_progress=lambda text: _log.info("  %s", text),
             flow_steps=options.flow_steps,
+            guidance=options.guidance,
         )
         model.save(folder)
     rows = [[name, str(p.score or "-"), f"{p.seconds:.1f}", p.components] for name, p in fitted.items()]

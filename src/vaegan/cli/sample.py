@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..errors import UserError
+from ..settings import Guidance
 from .common import PictureOptions, open_run, output_of, write_and_say
 from .options import Arg
 
@@ -24,7 +25,7 @@ class Options(PictureOptions):
     """Attribute of the images as NAME=VALUE, the value as in the data, such as smiling=1; may be repeated."""
     steps: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Arg(default="24")] = None
     """Steps in which a flow is solved: fewer are faster and less exact."""
-    guidance: Annotated[Annotated[float, Field(ge=0, le=100)] | None, Arg(default="1")] = None
+    guidance: Annotated[Guidance | None, Arg(default="the one saved with the flow, or 1")] = None
     """Of a flow over maps with labels: above 1, samples are more typical of their labels and differ less."""
 
 

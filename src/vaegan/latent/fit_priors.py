@@ -30,6 +30,7 @@ def fit_model_priors(
     batch_size: int = 256,
     on_progress: Progress | None = None,
     flow_steps: int | None = None,
+    guidance: float | None = None,
 ) -> dict[str, Prior]:
     """Fit priors to a model's codes; they join `model.priors`, and the best-fitting prior becomes its default.
 
@@ -42,6 +43,7 @@ def fit_model_priors(
         batch_size: images encoded at a time.
         on_progress: called with a few words at each stage.
         flow_steps: training steps of a flow; 8000 if None, 5000 over maps.
+        guidance: of a flow over maps by label, see `Flow.set_solver`; 1 if None.
 
     Returns:
         Those just fitted, and N(0, I) for comparison where it is a prior of the model.
@@ -55,6 +57,8 @@ def fit_model_priors(
         names = ("flow",) if len(model.code_shape) == 3 else DEFAULT
     if flow_steps and "flow" not in names:
         raise UserError("--flow-steps is of a flow, and none is fitted; add --priors flow")
+    if guidance is not None and not (by_label and "flow" in names and len(model.code_shape) == 3):
+        raise UserError("--guidance needs a flow over maps with labels: --priors flow --by-label")
     most = min(_MOST_IMAGES, _MOST_NUMBERS // model.latent_dim)
     chosen = some_rows(len(images), most, seed)
     batches = drawn_codes(model, images, chosen, seed, batch_size)
@@ -73,6 +77,8 @@ def fit_model_priors(
         flow_steps=flow_steps,
         device=model.device,
     )
+    if guidance is not None:
+        fitted["flow"].set_solver(guidance=guidance)
     model.priors |= {name: prior for name, prior in fitted.items() if name != "normal"}
     model.info["default_prior"] = best_prior(fitted | model.priors)
     return fitted

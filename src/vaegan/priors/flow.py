@@ -134,11 +134,12 @@ class Flow(FittedPrior):
 
     @property
     def components(self) -> str:
-        """How large the network is."""
-        return f"{sum(p.numel() for p in self.velocity.parameters()):,} weights"
+        """How large the network is, and the guidance if there is any."""
+        size = f"{sum(p.numel() for p in self.velocity.parameters()):,} weights"
+        return size if self.guidance == 1.0 else f"{size}, guidance {self.guidance:g}"
 
     def set_solver(self, steps: int | None = None, guidance: float | None = None) -> None:
-        """Set the solver's steps, and classifier-free guidance (Ho and Salimans, arXiv:2207.12598).
+        """Set the solver's steps, and classifier-free guidance (Ho and Salimans, arXiv:2207.12598), which is saved.
 
         Above 1, draws follow their labels more closely and differ less. UserError if training never left out labels.
         """
@@ -225,9 +226,10 @@ class Flow(FittedPrior):
         return slope.detach(), torch.stack(terms).sum(0) / (1 if exact else len(probes))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the whitening's tensors, the network's, and the labels' shares."""
+        """Return the whitening's tensors, the network's, the labels' shares, and the guidance if there is any."""
         network = {f"velocity.{name}": tensor for name, tensor in self.velocity.state_dict().items()}
-        return {**self.whitening.tensors(), **network, "shares": self.shares}
+        guidance = {} if self.guidance == 1.0 else {"guidance": torch.tensor(self.guidance)}
+        return {**self.whitening.tensors(), **network, "shares": self.shares, **guidance}
 
     def description(self) -> dict[str, Any]:
         """Return it with the shape of maps."""
@@ -247,4 +249,7 @@ class Flow(FittedPrior):
         velocity.load_state_dict(state, assign=True)
         velocity.eval().requires_grad_(False)  # as fitted: the last bits depend on it
         whitening = Gaussian.restore(tensors, {"latent_dim": dim})
-        return cls(whitening, velocity, tensors["shares"], num_labels)
+        flow = cls(whitening, velocity, tensors["shares"], num_labels)
+        if "guidance" in tensors:
+            flow.set_solver(guidance=float(tensors["guidance"]))
+        return flow
