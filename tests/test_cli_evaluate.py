@@ -183,6 +183,8 @@ def test_the_conclusion_is_about_the_default_prior():
     report = report_of({"normal": figures_of(9, 8, distance=9.0), "kde": figures_of(1.5, 1.2)})
     for default, what in (("normal", "normal) are 9"), ("kde", "kde) are 1.5"), ("flow", "kde) are 1.5")):
         assert conclusion(report | {"default_prior": default}).startswith(f"Samples (prior {what} times as far")
+    guided = report | {"default_prior": "kde", "guidance": {"kde": 2.5}}
+    assert conclusion(guided).startswith("Samples (prior kde, guidance 2.5) are 1.5 times as far")
 
 
 def test_blurred_reconstructions_are_named_beside_samples_and_alone():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,13 +80,18 @@ def test_a_flow_over_maps_is_fitted_and_sampled_from(run, command, tmp_path, mon
     assert np.abs(drawn["flow"] - drawn["normal"]).min() > 0
     assert (drawn["flow"] == drawn["again"]).all()
     assert (drawn["flow"] != drawn["short"]).any()
-    words = ("priors", run, "--flow-steps", 3, "--by-label", "--guidance", 3, "--out", tmp_path / "guided")
+    guided_run = shutil.copytree(run, tmp_path / "guided")
+    words = ("priors", guided_run, "--flow-steps", 3, "--by-label", "--guidance", 3)
     assert command(*words) == 0
     assert "guidance 3" in capsys.readouterr().out
-    guided = vaegan.load(tmp_path / "guided")
+    guided = vaegan.load(guided_run)
     assert guided.digest() != model.digest(), "an evaluation without guidance is not its own"
     model.priors["flow"].set_solver(guidance=3.0)
     assert torch.equal(guided.sample_codes(4, seed=0), model.sample_codes(4, seed=0))
+    words = ("evaluate", guided_run, "--num", 16, "--extractor", "pixels", "--data.cache", tmp_path / "cache")
+    assert command(*words, "--out", tmp_path / "e.json") == 0
+    assert "samples, flow, guidance 3  Fréchet distance" in capsys.readouterr().out
+    assert json.loads((tmp_path / "e.json").read_text())["guidance"] == {"flow": 3.0}
 
 
 @pytest.mark.parametrize(

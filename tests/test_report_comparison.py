@@ -9,7 +9,7 @@ import pytest
 from vaegan.evaluation.comparison import ComparedModel, FigureGroup, FigureRow, MeasuredRun, compare, spreads
 from vaegan.evaluation.seed_groups import SeedFigure, Verdict
 from vaegan.metrics.figures import Figure
-from vaegan.pages.comparison_tables import in_words, markdown_of, matrix_of, spread_matrices, verdict_of
+from vaegan.pages.comparison_tables import default_priors, in_words, markdown_of, matrix_of, spread_matrices, verdict_of
 from vaegan.pages.content import Fold
 
 
@@ -129,6 +129,8 @@ def test_a_group_of_own_priors_stands_first_where_there_are_several():
         "Runs: A 1, B 1, C 1. 900 held-out images of blobs, 100 samples, seed 7, features of pixels."
     )
     assert words.endswith("Default priors: A: mixture; B: normal.\n")
+    a.runs[0].evaluation["guidance"] = {"mixture": 3.0}
+    assert default_priors([a, b, c]) == "A: mixture, guidance 3; B: normal"
 
 
 def test_spreads_are_of_models_of_several_runs():

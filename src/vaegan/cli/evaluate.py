@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..errors import UserError
-from ..metrics.figures import BETTER, GROUPS, SHARE_OF, info_of, plain, shown_in
+from ..metrics.figures import BETTER, GROUPS, SHARE_OF, info_of, plain, prior_in_words, shown_in
 from ..settings import Count
 from .common import DataPictureOptions, open_run, place_of
 from .console import show, show_table
@@ -136,7 +136,7 @@ def _rows(report: dict[str, Any]) -> Iterator[list[str]]:
     for prior in sorted(report["samples"], key=lambda prior: prior == default):
         figures = report["samples"][prior]
         shown = figures if prior == default or len(report["samples"]) == 1 else shown_in("summary", "samples")
-        groups[f"samples, {prior}"] = {name: figures[name] for name in shown if name in figures}
+        groups[f"samples, {prior_in_words(prior, report)}"] = {name: figures[name] for name in shown if name in figures}
     for group, figures in groups.items():
         for name, figure in figures.items():
             if not name.startswith(SHARE_OF):

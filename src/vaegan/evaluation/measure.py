@@ -12,7 +12,7 @@ from ..data.dataset import ImageData
 from ..distributed import ALONE, World
 from ..errors import UserError, nearest
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
-from ..metrics.figures import GROUPS, Figure, Figures, as_json, from_json
+from ..metrics.figures import GROUPS, Figure, Figures, as_json, from_json, prior_in_words
 from ..metrics.image_quality import BLURRED
 from ..metrics.memorisation import in_words
 from ..models import Model
@@ -64,8 +64,8 @@ def evaluate(
     Returns:
         JSON-able: 'model', 'data', 'extractor', 'published', 'seed', 'draws'; figures (`metrics.figures.Figure`) by
         name under 'yardstick' (the real-data baseline), 'reconstructions', 'likelihood', 'codes' and, by prior,
-        'samples'; 'left_out', what could not be measured and why; 'seconds'; 'conclusion' in words, of the
-        'default_prior'.
+        'samples'; by prior the 'guidance' of those that have one; 'left_out', what could not be measured and why;
+        'seconds'; 'conclusion' in words, of the 'default_prior'.
 
     Raises:
         UserError: if the model lacks a prior in `priors`, or the data do not fit.
@@ -125,6 +125,7 @@ def evaluate(
         "likelihood": measured("likelihood", lambda: likelihood_figures(model, real, draws)),
         "codes": measured("codes", lambda: code_figures(model, real)),
         "samples": {prior: measured(f"samples of {prior}", partial(samples, prior)) for prior in chosen},
+        "guidance": {name: guidance for name in chosen if (guidance := model.prior_of(name).guidance) != 1.0},
         "left_out": left_out,
         "seconds": round(time.perf_counter() - start, 1),
     }
@@ -138,10 +139,14 @@ def conclusion(report: dict[str, Any]) -> str:
     """
     unknown = Figure(math.nan)
     reconstructions, baseline = (from_json(report[name]) for name in ("reconstructions", "yardstick"))
-    measured = {f"samples (prior {name})": from_json(figures) for name, figures in report["samples"].items() if figures}
+    measured = {
+        f"samples (prior {prior_in_words(name, report)})": from_json(figures)
+        for name, figures in report["samples"].items()
+        if figures
+    }
     measured = measured or {"reconstructions": reconstructions}
     distances = {what: figures.get("frechet_distance", unknown).value for what, figures in measured.items()}
-    default = f"samples (prior {report.get('default_prior')})"
+    default = f"samples (prior {prior_in_words(report.get('default_prior'), report)})"
     what = min(measured, key=lambda name: (name != default, math.isnan(distances[name]), distances[name]))
     figures, num, is_test = measured[what], report["data"]["num"], report["data"]["split"] == "test"
     those, others = ("held-out", "training") if is_test else ("training", "held-out")

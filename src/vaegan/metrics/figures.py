@@ -160,6 +160,12 @@ def shown_in(table: Literal["summary", "card"], group: str) -> list[str]:
     return [info.name for info in _REGISTRY if group in getattr(info, table)]
 
 
+def prior_in_words(prior: str | None, evaluation: Mapping[str, Any]) -> str:
+    """Return a prior's name with its guidance in what `evaluate` returned, such as 'flow, guidance 2'."""
+    guidance = evaluation.get("guidance", {}).get(prior)
+    return f"{prior}, guidance {guidance:g}" if guidance is not None else str(prior)
+
+
 def as_json(figures: Mapping[str, Figure]) -> dict[str, dict[str, Any]]:
     """Return figures by name as JSON."""
     return {name: figure.as_json() for name, figure in figures.items()}

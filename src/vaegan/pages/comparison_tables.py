@@ -11,7 +11,7 @@ from functools import partial
 from ..evaluation.comparison import ComparedModel, FigureGroup, FigureRow, spreads
 from ..evaluation.measure import too_few
 from ..evaluation.seed_groups import Verdict
-from ..metrics.figures import BETTER, GROUPS, Figure, info_of, plain, shown_in
+from ..metrics.figures import BETTER, GROUPS, Figure, info_of, plain, prior_in_words, shown_in
 from ..progress import duration
 from .content import Block, Cell, Fold, Matrix
 
@@ -135,7 +135,10 @@ def about(models: Sequence[ComparedModel]) -> str:
 
 def default_priors(models: Sequence[ComparedModel]) -> str:
     """Return the default prior of each model as text."""
-    priors = [(model.name, dict.fromkeys(run.prior for run in model.runs if run.prior)) for model in models]
+    priors = [
+        (model.name, dict.fromkeys(prior_in_words(run.prior, run.evaluation) for run in model.runs if run.prior))
+        for model in models
+    ]
     return "; ".join(f"{name}: {' or '.join(of_runs)}" for name, of_runs in priors if of_runs) or "none"
 
 

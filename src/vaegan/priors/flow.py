@@ -48,7 +48,7 @@ class Flow(FittedPrior):
         self.whitening, self.velocity, self.shares, self.num_labels = whitening, velocity, shares, num_labels
         self.code_shape = velocity.code_shape if isinstance(velocity, MapVelocity) else ()
         self.latent_dim = math.prod(self.code_shape) if self.code_shape else whitening.latent_dim
-        self.solver_steps, self.guidance = _SOLVER_STEPS, 1.0
+        self.solver_steps = _SOLVER_STEPS
 
     @classmethod
     def fit(
@@ -97,7 +97,7 @@ class Flow(FittedPrior):
             velocity.to(device)
         steps = steps or most
         averaged = copy.deepcopy(velocity).eval().requires_grad_(False)
-        optimiser = torch.optim.Adam(velocity.parameters(), lr=rate)
+        optimiser = torch.optim.Adam(velocity.parameters(), lr=rate, fused=True)
         falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
         period, total = max(1, steps // 4), 0.0
         for step in paced(range(1, steps + 1), steps, "fitting a flow"):

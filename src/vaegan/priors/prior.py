@@ -41,6 +41,7 @@ class Prior(abc.ABC):
         latent_dim: Z.
         num_labels: number of labels of p(z|label); 0 for an unconditional prior.
         code_shape: (C, h, w) of a prior of maps, which is not scored; empty if codes are vectors to it.
+        guidance: of draws towards their labels, see `Flow.set_solver`; 1 is none.
         score: held-out log-likelihood, if it was fitted to vectors.
         seconds: duration of the fit, in the session that fitted it.
     """
@@ -49,6 +50,7 @@ class Prior(abc.ABC):
     latent_dim: int
     num_labels: int = 0
     code_shape: tuple[int, ...] = ()
+    guidance: float = 1.0
     score: Score | None = None
     seconds: float | None = None
 

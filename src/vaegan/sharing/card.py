@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..config import Config
 from ..kinds import ended_in_pretraining
-from ..metrics.figures import GROUPS, Figure, info_of, plain, shown_in
+from ..metrics.figures import GROUPS, Figure, info_of, plain, prior_in_words, shown_in
 from ..pixels import channels_in_words
 from ..settings import KINDS
 from .public_facts import PublicFacts
@@ -178,7 +178,8 @@ def _metrics(facts: CardFacts) -> list[str]:
     lines += [
         "",
         f"Measured on {data['num']:,} {'held-out' if data['split'] == 'test' else 'training'} images, samples from the "
-        f"prior {facts.default_prior}, seed {evaluation['seed']}, features of {evaluation['extractor']['name']}. "
+        f"prior {prior_in_words(facts.default_prior, evaluation)}, seed {evaluation['seed']}, features of "
+        f"{evaluation['extractor']['name']}. "
         "Intervals are over images. The real-data baseline is training images measured in place of samples. Only "
         "metrics with the same features and number of images can be compared.",
     ]
