@@ -6,9 +6,9 @@
 Both use the recipe photos-32; any source of 32x32 colour images will do. The VAE's pixels are Gaussian with the
 best-fitting variance (sigma-VAE, arXiv:2006.13202), so its likelihood and KL need no weights. The perceptual loss uses
 a network that was trained to predict rotations, so that the features of the evaluation, a classifier's, are independent
-of training. Samples are drawn from a flow that is fitted to the VAE/GAN's codes, and from a mixture, which is faster,
-fitted to the VAE's. Page, JSON, a Markdown table and a picture are written beside the runs. Run the same command to
-resume. Unknown options are passed to `vaegan train`.
+of training. Samples are drawn from a flow that is fitted to the VAE/GAN's codes, by label where there are labels, and
+from a mixture, which is faster, fitted to the VAE's. Page, JSON, a Markdown table and a picture are written beside the
+runs. Run the same command to resume. Unknown options are passed to `vaegan train`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ from vaegan.runs.opened import OpenedRun
 RECIPE = "photos-32"
 SHARED = {"data.flip": "True", "train.images": "500000", "train.priors": "none", "train.best_metric": "none"}
 KINDS: dict[str, side_by_side.Settings] = {
-    "vae": {"loss.likelihood": "gaussian-learned", "loss.pixel-variance": "0.01", "loss.perceptual": "none"},
+    "vae": {
+        "loss.likelihood": "gaussian-learned",
+        "loss.pixel-variance": "0.01",
+        "loss.perceptual": "none",
+        "loss.kl-weight": "1",
+    },
     "vaegan": {"loss.perceptual": "rotations"},
 }
 """Kind of model -> further changes to the recipe."""
@@ -57,6 +62,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     side_by_side.options(parser, Path("runs/photographs"), num=10_000)
     parser.add_argument("--flow-steps", type=int, default=5_000, help="training steps of each flow (%(default)s)")
+    parser.add_argument("--guidance", type=float, default=3.0, help="of flows by label (%(default)s)")
     options, more = parser.parse_known_args()
     commands = trainings(options.seeds, options.out, more)
     last = side_by_side.comparison(KINDS, options.seeds, options.out, options.num)
@@ -65,10 +71,13 @@ def main() -> int:
         return 0
 
     def fit(run: Path) -> int:
-        model = OpenedRun(run).model()
+        opened = OpenedRun(run)
+        model = opened.model()
         prior = PRIORS[model.kind]
-        steps = ["--flow-steps", str(options.flow_steps)] if prior == "flow" else []
-        return 0 if prior in model.priors else vaegan(["priors", str(run), "--priors", prior, *steps])
+        how = ["--flow-steps", str(options.flow_steps)] if prior == "flow" else []
+        if how and opened.data().train.labels is not None:
+            how += ["--by-label", "--guidance", str(options.guidance)]
+        return 0 if prior in model.priors else vaegan(["priors", str(run), "--priors", prior, *how])
 
     code = side_by_side.carry_out(commands, fit) or vaegan(last)
     if not code:

@@ -135,7 +135,7 @@ def _photographs() -> Recipe:
         decoder=DecoderSettings(first_channels=128, channels=(96, 64, 32), kernel=4, output_kernel=3),
         discriminator=_PATCHES,
     )
-    loss = _perceptual(pixel_variance=0.01, perceptual_weight=3.0, balance=1.0)
+    loss = _perceptual(pixel_variance=0.01, perceptual_weight=3.0, balance=1.0, kl_weight=10.0)
     train = TrainSettings(epochs=10, batch_size=32)
     summary = "fast; codes are maps of 8x4x4; for many photographs"
     origin = "ours: the paper's pattern without dense layers, likelihood of arXiv:2006.13202"
