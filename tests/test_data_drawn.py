@@ -10,6 +10,7 @@ from vaegan.data.synthetic import drawing
 from vaegan.data.synthetic.drawing import Canvas, box, ellipse, hue_colour, in_pieces, turned
 from vaegan.data.synthetic.faces import BINARY, CONTINUOUS, FACES_SOURCE, paint_faces
 from vaegan.data.synthetic.shapes import SHAPES, SHAPES_SOURCE, paint_shapes
+from vaegan.errors import UserError
 
 DRAWINGS = (SHAPES_SOURCE, FACES_SOURCE)
 GREY_WEIGHTS = np.array([0.299, 0.587, 0.114])
@@ -130,6 +131,11 @@ def test_registered_with_its_shape(opened, name):
     assert data.image_shape == SOURCES[name].image_shape
     assert not SOURCES[name].needs_root
     assert opened(name, size=24).image_shape == (3, 24, 24)
+
+
+def test_a_range_that_is_not_theirs_is_refused(opened):
+    with pytest.raises(UserError, match=r"shapes: drawn images have values from 0 to 255; leave out --data\.range"):
+        opened("shapes", range=(0.0, 100.0))
 
 
 def test_a_crop_that_does_nothing_is_a_warning(opened, caplog):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import ntpath
 import sys
 import types
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from vaegan.data import hf_datasets, open_data
+from vaegan.data import open_data
 from vaegan.errors import UserError
 
 
@@ -153,12 +152,13 @@ def test_unlabelled_test_images_leave_no_labels(opened, label):
     assert data.train.labels is None
 
 
-def test_a_drive_of_windows_is_no_configuration(opened, monkeypatch):
-    monkeypatch.setattr(hf_datasets, "os", types.SimpleNamespace(path=ntpath))
-    for name, configuration in ((r"C:\images", None), (r"C:\images", "small"), ("some/set", "small")):
-        splits = {"train": table(0, 5), "test": table(9, 2)}
-        _, asked = opened(splits, source=":".join(filter(None, ("hf", name, configuration))))
-        assert asked == [(name, configuration)]
+def test_a_local_folder_is_refused(opened, tmp_path, monkeypatch):
+    """It would be loaded, and its path published with the model."""
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", str(tmp_path / "photos"), str(tmp_path / "missing")):
+        with pytest.raises(UserError, match=f"{name} is on this machine, not a data set of the hub; leave out 'hf:'"):
+            opened({"train": table(0, 5)}, source=f"hf:{name}")
 
 
 def test_only_images(opened):

@@ -59,6 +59,18 @@ def test_samples_and_pages_of_a_tiff_are_channels(tmp_path, shape, more, channel
             np.testing.assert_array_equal(opened.read(), image.transpose(axes).reshape(8, 6, -1))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_is_turned_upright_as_pillow_does(tmp_path, orientation):
+    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
+    image = drawn((8, 6, 3), np.uint8, 255)
+    tags = [(0x0112, "H", 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extratags=tags)
+    with Image.open(tmp_path / "a.tif") as picture, open_image(tmp_path / "a.tif") as opened:
+        expected = np.asarray(picture)
+        assert (opened.height, opened.width) == expected.shape[:2]
+        np.testing.assert_array_equal(opened.read(), expected)
+
+
 def test_a_tiff_that_is_too_large_or_no_image_is_not_decoded(tmp_path):
     tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
     tifffile.imwrite(tmp_path / "a.tif", shape=(3000, 100, 100), dtype=np.uint8, photometric="minisblack")

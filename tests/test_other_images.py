@@ -175,6 +175,20 @@ def test_a_deep_png_is_read_as_pillow_reads_it_but_for_its_bits(tmp_path, channe
                 np.testing.assert_array_equal(deep, bits)
 
 
+def test_what_is_transparent_has_no_colour_when_resized():
+    """16 bits as Pillow resizes 8, in which colours are weighted by their opacity."""
+    eight = drawn((16, 16, 4), np.uint8, 255)
+    eight[:8, :, 3] = 0
+    target = Target(5, 5, 4)
+    expected = prepare(Image.fromarray(eight), replace(target, pixels=replace(BYTES, alpha=True)))
+    sixteen = ArrayImage(lambda: eight.astype(np.uint16) * 257, (16, 16, 4), np.dtype(np.uint16), alpha=True)
+    deep = prepare(sixteen, replace(target, pixels=replace(SIXTEEN, alpha=True))) / 257
+    opaque = expected[..., 3] > 16  # with less, bytes have lost the colour
+    assert opaque.sum() > 10
+    np.testing.assert_allclose(deep[..., 3], expected[..., 3], atol=2)
+    np.testing.assert_allclose(deep[opaque], expected[opaque], atol=12)
+
+
 def test_a_deep_png_without_the_extra(tmp_path, monkeypatch):
     for i in range(3):
         write_deep(tmp_path, i, drawn((4, 4, 3), np.uint16, 65535))

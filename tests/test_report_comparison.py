@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from vaegan.errors import UserError
 from vaegan.evaluation.comparison import ComparedModel, FigureGroup, FigureRow, MeasuredRun, compare, spreads
 from vaegan.evaluation.seed_groups import SeedFigure, Verdict
 from vaegan.metrics.figures import Figure
+from vaegan.pages.comparison_page import _strips
 from vaegan.pages.comparison_tables import default_priors, in_words, markdown_of, matrix_of, spread_matrices, verdict_of
 from vaegan.pages.content import Fold
 
@@ -111,6 +115,20 @@ def test_one_model_has_no_best():
     assert "best" not in verdict_of(compare(alone), alone)
     alone[0].runs[0].evaluation["data"]["num"] = 53
     assert verdict_of(compare(alone), alone).startswith("No clear winner in 1 of 1 metrics")
+
+
+def test_of_several_runs_the_first_that_has_the_samples_is_shown():
+    def make(run):
+        if run == "without":
+            raise UserError("no such prior")
+        return np.full((1, 2, 2, 3), 7, np.uint8)
+
+    comparison = SimpleNamespace(
+        models=[model("A", 1.0, 2.0), model("B", 3.0)], runs=[["without", "with"], ["without"]]
+    )
+    rows = {}
+    _strips(comparison, rows, make, "Samples.")
+    assert {name: int(row.max()) for name, row in rows.items()} == {"A": 7}
 
 
 def test_a_group_of_own_priors_stands_first_where_there_are_several():

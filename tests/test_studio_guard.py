@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -59,7 +60,7 @@ def whole(form: str) -> bytes:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "cannot read"),
         (whole("PCX"), 415, "cannot read"),
         (whole("GIF")[:2000], 422, "damaged"),
-        (whole("TIFF"), 415, "cannot read"),
+        (whole("TIFF")[:300], 422, "damaged"),
         (whole("PNG")[:500], 422, "damaged"),
         (whole("JPEG")[:700], 422, "damaged"),
         (whole("WEBP")[:300], 422, "damaged"),
@@ -78,8 +79,14 @@ def test_bad_uploads(client, content, status, words):
         assert "\n" not in answer.json()["error"]
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP"])
-def test_good_uploads(client, form):
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "BMP", "TIFF"])
+def test_good_uploads(client, form, monkeypatch):
+    if form == "TIFF":
+        monkeypatch.setitem(sys.modules, "tifffile", None)
+        answer = client.post(f"{BARS}/encode", files={"file": ("x", whole(form))})
+        assert (answer.status_code, "TIFF images need the extra tiff" in answer.json()["error"]) == (415, True)
+        monkeypatch.undo()
+        pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
     assert client.post(f"{BARS}/encode", files={"file": ("any name/../x", whole(form))}).status_code == 200
 
 

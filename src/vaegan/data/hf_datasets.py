@@ -1,4 +1,4 @@
-"""``hf:NAME`` or ``hf:NAME:CONFIGURATION``: a data set of the Hugging Face hub, or a local folder in its layout.
+"""``hf:NAME`` or ``hf:NAME:CONFIGURATION``: a data set of the Hugging Face hub.
 
 Read by the `datasets` library, an extra that is imported only here. The first column of images is used, the first
 one of classes becomes the labels, columns of numbers become attributes. The data set keeps its own split, in a shuffled
@@ -8,9 +8,9 @@ held out by a hash of the index.
 
 import importlib
 import io
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,10 +65,11 @@ def _import() -> Any:
 
 def _load(library: Any, source: str) -> dict[str, Any]:
     """Return the tables to use by the name of their split: one to train on and, where there is one, one held out."""
-    drive, rest = os.path.splitdrive(source.removeprefix(HUB))  # C: of a local folder on Windows
-    name, _, configuration = rest.partition(":")
+    name, _, configuration = source.removeprefix(HUB).partition(":")
+    if Path(name).exists() or Path(name).is_absolute():  # the library would take it, and the path would be published
+        raise UserError(f"{source}: {name} is on this machine, not a data set of the hub; leave out '{HUB}'")
     try:
-        splits: Mapping[str, Any] = library.load_dataset(drive + name, configuration or None)
+        splits: Mapping[str, Any] = library.load_dataset(name, configuration or None)
     except Exception as error:  # the library and its dozen file systems and formats raise all kinds of errors
         raise UserError(
             f"{source}: cannot be loaded ({first_line(error)}); see huggingface.co/datasets for names"

@@ -116,7 +116,7 @@ def prepare(image: Opened, target: Target, values: list[float] | None = None) ->
     Raises OutOfRangeError, or ValueError above MAX_PIXELS or if the image cannot have the target's channels.
     """
     if is_deep(image) and (target.range or target.dtype != np.uint8):
-        image = deep_png(image, _UPRIGHT.get(_orientation(image)))
+        image = deep_png(image, _orientation(image))
     scale, source = 1.0, target.source(_depth(image))
     if not isinstance(image, ArrayImage):
         image, scale = _decoded(image, target)
@@ -170,13 +170,22 @@ def _fitted(layers: Image.Image | Numbers, target: Target, scale: float) -> Numb
         picture = picture if picture.size == size else picture.resize(size, Image.Resampling.LANCZOS)
         return np.asarray(picture, np.uint8).reshape(target.shape)
     numbers = layers[top : top + crop_height, left : left + crop_width]
-    return numbers if numbers.shape == target.shape else _resized(numbers, size)
+    return numbers if numbers.shape == target.shape else _resized(numbers, size, target.pixels)
 
 
-def _resized(numbers: Numbers, size: tuple[int, int]) -> Numbers:
-    """Return an array resized to (width, height), each channel by itself in float32; integers are rounded."""
-    planes = [Image.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in np.moveaxis(numbers, 2, 0)]
+def _resized(numbers: Numbers, size: tuple[int, int], pixels: PixelFormat) -> Numbers:
+    """Return an array resized to (width, height), each channel by itself in float32; integers are rounded.
+
+    Colours with opacity are weighted by it, as Pillow does for bytes: what is transparent has no colour.
+    """
+    layers = numbers.astype(np.float32)
+    if pixels.alpha:
+        layers[..., :3] = (layers[..., :3] - pixels.low) * pixels.fraction(layers[..., 3:])
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(layers, 2, 0)]
     resized = np.stack([np.asarray(plane.resize(size, Image.Resampling.LANCZOS)) for plane in planes], axis=2)
+    if pixels.alpha:
+        opacity = pixels.fraction(resized[..., 3:])
+        resized[..., :3] = pixels.low + resized[..., :3] / np.where(opacity > 0, opacity, 1)
     return resized if numbers.dtype.kind == "f" else np.round(resized)
 
 

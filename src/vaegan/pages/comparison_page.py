@@ -1,5 +1,6 @@
 """The page of several models side by side: pictures and figures of all, section by section."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -152,18 +153,18 @@ def _shown(comparison: Comparison, view: View) -> View:
 def _strips(
     comparison: Comparison, rows: dict[str, Bytes], make: Callable[[OpenedRun], Bytes], caption: str, lines: int = 1
 ) -> Block:
-    """Return a row of images of each model that has the parts; of several runs the first."""
+    """Return a row of images of each model that has the parts; of several runs the first that has them."""
     for model, runs in zip(comparison.models, comparison.runs, strict=True):
-        try:
-            rows[model.name] = make(runs[0])
-        except UserError:  # a note says what is missing
-            continue
+        for run in runs:
+            with contextlib.suppress(UserError):  # a note says what is missing
+                rows[model.name] = make(run)
+                break
     return named_strips(rows, caption + _first_of_several(comparison), lines)
 
 
 def _first_of_several(comparison: Comparison) -> str:
     several = any(len(model.runs) > 1 for model in comparison.models)
-    return " Where a model has several runs, the first is shown." if several else ""
+    return " Where a model has several runs, the first that has them is shown." if several else ""
 
 
 def _runs(comparison: Comparison) -> Fold:

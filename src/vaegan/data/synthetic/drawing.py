@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ...errors import UserError
 from ...pixels import WHITE
 from ...settings import DataSettings
 from ..dataset import Collection, Positions, Split
@@ -155,6 +156,8 @@ class Drawing:
 
     def open(self, settings: DataSettings) -> Collection:
         """Return 20,000 images to train on, or as many as the limit says, and 2,000 held out."""
+        if settings.range not in (None, (0.0, 255.0)):
+            raise UserError(f"{self.name}: drawn images have values from 0 to 255; leave out --data.range")
         num_train = settings.limit or NUM_TRAIN
         factors = np.concatenate([self.factors(1, NUM_TEST), self.factors(0, num_train)])
         has_labels = bool(self.label_names)

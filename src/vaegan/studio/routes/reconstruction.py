@@ -21,8 +21,8 @@ from torch import Tensor
 
 from ...data.dataset import ImageSet, some_rows
 from ...data.image_file import Target, UnfitError, prepare
-from ...data.image_types import FORMATS, TYPES, Opened, open_image
-from ...errors import first_line
+from ...data.image_types import TYPES, open_image
+from ...errors import UserError, first_line
 from ...files import MAX_PIXELS
 from ...losses import kl_per_dimension
 from ...pixels import BYTES, Numbers, to_uint8
@@ -170,11 +170,13 @@ def read_upload(file: UploadFile, version: ModelVersion, *, shown: bool = False)
         places, how = _shown_places(version), (settings.crop, None, BYTES, None)
     with _decoding:
         try:
-            image = _open(content, version)
+            image = open_image(io.BytesIO(content))
         except Image.DecompressionBombError as error:
             raise Refused(413, f"the image has too many pixels; at most {MAX_PIXELS:,} are read") from error
         except UnidentifiedImageError as error:
             raise Refused(415, f"cannot read this file as an image; send {TYPES}") from error
+        except UserError as error:  # an extra is missing
+            raise Refused(415, str(error)) from error
         except Exception as error:  # damaged headers raise all kinds of errors
             raise Refused(422, f"the image is damaged ({first_line(error)[:120]}); send it again or another") from error
         if image.width * image.height > MAX_PIXELS:
@@ -198,13 +200,6 @@ def _shown_places(version: ModelVersion) -> list[int]:
     if sorted(places) != [*range(num)]:
         raise Refused(422, f"a picture shows only {len(places)} of the {num} channels of this model's images")
     return places
-
-
-def _open(content: bytes, version: ModelVersion) -> Opened:
-    """Open a file: of the types that Pillow reads, unless the model needs others."""
-    if version.model.pixels == BYTES and version.model.image_shape[0] <= 4:
-        return Image.open(io.BytesIO(content), formats=FORMATS)
-    return open_image(io.BytesIO(content))
 
 
 def _condition(version: ModelVersion, text: str) -> Tensor | None:
