@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vaegan.cli import main
-from vaegan.cli.evaluate import Options, _check_replaces
+from vaegan.cli.evaluate import Options, _check_is_of, _check_replaces
 from vaegan.errors import UserError
 from vaegan.evaluation import measure
 from vaegan.evaluation.measure import conclusion
@@ -79,6 +79,16 @@ def test_more_figures_are_not_replaced_by_fewer():
     _check_replaces(Options(run="r", num=2000, draws=5000), Path("e.json"), before)
     for damaged in (None, {}, {"yardstick": 3}):
         _check_replaces(Options(run="r", num=1), Path("e.json"), damaged)
+
+
+def test_figures_of_other_images_are_not_replaced():
+    before = {"data": {"fingerprint": "a", "name": "mnist"}}
+    _check_is_of("a", Path("e.json"), before)
+    told = r"e.json has metrics of other images \(mnist\); choose another --out or allow it .* \(--overwrite\)"
+    with pytest.raises(UserError, match=told):
+        _check_is_of("b", Path("e.json"), before)
+    for damaged in (None, {}, {"data": 3}):
+        _check_is_of("b", Path("e.json"), damaged)
 
 
 def figures_of(ratio, low, missing=0, copies=0.04, score=-1.0, distance=1.0, sharpness=0.2):

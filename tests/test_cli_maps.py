@@ -68,7 +68,7 @@ def test_a_flow_over_maps_is_fitted_and_sampled_from(run, command, tmp_path, mon
     for name, words in (
         ("flow", ""),
         ("normal", "--prior normal"),
-        ("again", "--prior flow --steps 24 --guidance 1"),
+        ("again", "--prior flow --steps 12 --guidance 1"),
         ("short", "--steps 2"),
         ("label", "--label right --guidance 3"),
     ):

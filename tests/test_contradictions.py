@@ -304,9 +304,9 @@ def test_a_vae_from_a_recipe_of_a_vae_gan(recipe):
         ("digits --model.kind vae --loss.kl-weight 2", {"loss.kl_weight": 2.0, "model.output": "sigmoid"}),
         (
             "digits --model.kind vae --loss.likelihood gaussian",
-            {"loss.likelihood": "gaussian", "loss.gamma": 0.1, "loss.kl_weight": 0.1, "model.output": "tanh"},
+            {"loss.likelihood": "gaussian", "loss.gamma": 1.0, "loss.kl_weight": 1.0, "model.output": "tanh"},
         ),
-        ("digits --loss.likelihood bernoulli --model.kind vae", {"model.output": "sigmoid", "loss.gamma": 0.1}),
+        ("digits --loss.likelihood bernoulli --model.kind vae", {"model.output": "sigmoid", "loss.gamma": 1.0}),
         ("kl-f4 --model.kind vae", {"loss.likelihood": "laplace", "model.output": "centred", "loss.balance": None}),
         ("kl-f4 --model.kind gan", {"loss.perceptual": "none", "loss.balance": None}),
         ("small-32 --model.kind gan", {"train.pretrain_epochs": 0.0, "loss.balance": None, "loss.gamma": 1.0}),
@@ -420,15 +420,22 @@ def test_the_library_refuses_the_same(settings, option, tmp_path):
         ("--loss.r1-every 4", "loss.r1-every", "--loss.r1-weight 10"),
         ("--optim.schedule cosine --optim.plateau-factor 0.1", "optim.plateau-factor", "--optim.schedule plateau"),
         ("--optim.plateau-patience 2", "optim.plateau-patience", "--optim.schedule plateau"),
+        ("--optim.name sgd --optim.eps 0.1", "optim.eps", "--optim.name adam"),
+        ("photos-32 --loss.prior-weight 5", "loss.prior-weight", "--loss.fakes both"),
+        ("--loss.fakes prior --loss.reconstruction-weight 2", "loss.reconstruction-weight", "--loss.fakes both"),
     ],
 )
 def test_what_belongs_to_something_switched_off_is_refused_where_it_is_typed(words, option, remedy):
     with pytest.raises(UserError) as caught:
         read(words)
     switch = remedy.split()[0]
-    how = rf"(without {switch}|with {switch} (feature|constant|rmsprop|sgd|cosine))"
+    how = rf"(without {switch}|with {switch} (feature|constant|rmsprop|sgd|cosine|reconstructions|prior))"
     assert re.fullmatch(f"--{option} has no effect {how}; add {remedy}, or leave it out", str(caught.value))
     read(f"{words} {remedy}")
+
+
+def test_a_gan_s_fakes_are_samples_whatever_its_recipe_has():
+    read("photos-32 --model.kind gan --loss.prior-weight 0.5")
 
 
 def test_what_is_not_typed_or_set_to_nothing_is_not_refused(tmp_path):

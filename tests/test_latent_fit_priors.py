@@ -99,8 +99,20 @@ def test_fitted_by_label_a_label_can_be_asked_for(images):
     assert float(z[labels == 1, 0].mean()) == pytest.approx(220 / 255, abs=0.06)
 
 
+def test_labels_are_those_of_the_training(images):
+    """A model without, such as a published one, takes those of the images; others would be mistaken for its own."""
+    model = made()
+    fit_model_priors(model, images, names=["gaussian"], by_label=True, seed=0)
+    assert model.info["label_names"] == ["dark", "bright"]
+    others = ImageSet(images.images, images.names, labels=images.labels, label_names=("bright", "dark"))
+    told = "these images have the labels bright, dark, the model was trained with dark, bright; leave out --by-label"
+    with pytest.raises(UserError, match=told):
+        fit_model_priors(model, others, names=["gaussian"], by_label=True, seed=0)
+
+
 def test_of_very_many_images_some_are_encoded(images, monkeypatch):
     monkeypatch.setattr(module, "_MOST_IMAGES", 300)
+    assert module.most_images(made()) == 300
     assert fit_model_priors(made(), images, names=["gaussian"], seed=0)["gaussian"].score.num == 30
 
 

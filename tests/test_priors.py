@@ -282,6 +282,13 @@ def test_a_label_with_hardly_any_codes_gets_a_prior_of_all():
     prior = fit_priors(codes, names=["mixture"], labels=labels, num_labels=4, seed=0)["mixture"]
     assert prior.sample(4, seed=0, labels=torch.tensor([0, 1, 2, 3])).isfinite().all()
     assert prior.log_prob(codes).isfinite().all()
+    assert prior.priors[2] is prior.priors[3], "it is fitted once"
+
+
+def test_all_priors_are_scored_by_the_same_codes():
+    codes, _ = three_clusters(600)
+    priors = fit_priors(codes.repeat(20, 1), names=["gaussian", "flow"], seed=0, flow_steps=2)
+    assert priors["gaussian"].score.num == priors["flow"].score.num == Flow.num_scored
 
 
 def test_the_best_prior_has_the_highest_held_out_likelihood():

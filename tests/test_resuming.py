@@ -142,6 +142,20 @@ def test_what_auto_became_is_kept_unless_something_else_is_named(tmp_path: Path)
         open_run(run.path, config_for("digits", {"train.precision": "fp32"}), overwrite=False)
 
 
+def test_the_network_of_a_loss_stays_the_one_it_began_with() -> None:
+    """Also where labels came since, with which another would be the default."""
+    named = {"loss.perceptual": "auto", "loss.alignment_weight": 1.0}
+    images, cpu = open_data(config().data), torch.device("cpu")
+    first = setup._resolve_auto(config_for("map-32", named), None, images, cpu).loss
+    assert (first.perceptual, first.alignment) == ("classifier", "classifier")
+    for unlabelled, expected in (("rotations", "rotations"), ("auto", "classifier")):
+        before = config_for("map-32", {"loss.perceptual": unlabelled})
+        again = setup._resolve_auto(config_for("map-32", named), before, images, cpu).loss
+        assert (again.perceptual, again.alignment) == (expected, "classifier")
+    unused = setup._resolve_auto(config_for("digits", {}), None, images, cpu).loss
+    assert (unused.perceptual, unused.alignment) == ("none", "auto")
+
+
 def test_free_and_resolved_settings_exist() -> None:
     assert set(setting_names()) >= MAY_CHANGE | RESOLVED
 

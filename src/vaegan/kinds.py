@@ -65,9 +65,8 @@ def settings_that_follow(base: Config, named: Mapping[str, Any]) -> dict[str, An
         changes |= {"loss.likelihood": "feature", "loss.gamma": 1.0}
         changes |= {"loss.perceptual": "none", "loss.perceptual_file": None}
     if kind in ("ae", "vae") and base.loss.likelihood == "feature":
-        if "loss.likelihood" not in named:
-            changes |= {"loss.likelihood": "bernoulli", "loss.gamma": 1.0}
-            changes |= {"loss.kl_weight": 1.0, "loss.kl_schedule": "constant", "loss.encoder_llike_weight": 1.0}
+        changes |= {"loss.likelihood": "bernoulli", "loss.gamma": 1.0}
+        changes |= {"loss.kl_weight": 1.0, "loss.kl_schedule": "constant", "loss.encoder_llike_weight": 1.0}
         if named.get("loss.likelihood", "bernoulli") == "bernoulli":
             changes["model.output"] = "sigmoid"
     return changes
@@ -90,6 +89,8 @@ _USES: tuple[tuple[tuple[str, ...], str], ...] = (
 
 _WITHOUT_EFFECT: dict[str, tuple[str, tuple[object, ...], object]] = {
     "loss.balance_at": ("loss.balance", (None,), 0.5),
+    "loss.prior_weight": ("loss.fakes", ("reconstructions",), "both"),
+    "loss.reconstruction_weight": ("loss.fakes", ("prior",), "both"),
     "loss.alignment": ("loss.alignment_weight", (0,), 0.1),
     "loss.pixel_variance": ("loss.likelihood", ("feature", "bernoulli"), "gaussian"),
     "loss.perceptual_weight": ("loss.perceptual", ("none",), "auto"),
@@ -98,6 +99,7 @@ _WITHOUT_EFFECT: dict[str, tuple[str, tuple[object, ...], object]] = {
     "loss.gate_equilibrium": ("loss.gate", (False,), "true"),
     "loss.gate_margin": ("loss.gate", (False,), "true"),
     "loss.r1_every": ("loss.r1_weight", (0,), 10),
+    "optim.eps": ("optim.name", ("sgd",), "adam"),
     "optim.beta1": ("optim.name", ("rmsprop",), "adam"),
     "optim.beta2": ("optim.name", ("sgd",), "adam"),
     "optim.final_lr_factor": ("optim.schedule", ("constant",), "cosine"),
@@ -121,6 +123,8 @@ def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
         if (name in unused or name.startswith(lacked)) and value not in (None, 0, (), [], "none", same.get(name)):
             what = f"{KINDS[kind].phrase} (--model.kind {kind})"
             raise UserError(f"--{option} has no effect on {what}; leave it out")
+        if (name, kind) == ("loss.prior_weight", "gan"):  # its fakes are samples, whatever is set
+            continue
         if name not in _WITHOUT_EFFECT or attrgetter(name)(config) == attrgetter(name)(Config()):
             continue
         other, values, example = _WITHOUT_EFFECT[name]

@@ -64,8 +64,8 @@ def run(options: Options) -> None:
         check_free(report, overwrite)
     weights = file_digest(find_model(options.run) / WEIGHTS)  # before they are read: training may save others
     opened = open_run(options)
-    names = attribute_names(opened.images("train"), options.attribute, opened.data().name)
     train = opened.images("train", options.images, options.seed)
+    names = attribute_names(train, options.attribute, opened.data().name)
     vectors = vectors_of(opened, train, names, options.method, orthogonalise=options.orthogonalise)
     wanted = vectors.only(options.attribute) if options.attribute else vectors
     if options.save:

@@ -72,6 +72,8 @@ def run(options: Options) -> None:
     cache, device = options.data.cache, opened.device
     with joined(device) as world:
         data = world.once_per_machine(opened.data, world.device)
+        if options.out is None and not options.overwrite:
+            _check_is_of(data.fingerprint, out, opened.evaluation())
         how = {"cache": cache, "device": device, "bands": opened.shown.bands}
         extractor, published = world.once_per_machine(lambda: options.networks(data, **how), world.device)
         report = evaluate(
@@ -126,6 +128,17 @@ def _check_replaces(options: Options, out: Path, before: dict[str, Any] | None) 
             kind = "more" if options.split == split else "other"
             raise UserError(
                 f"{out} has {kind} metrics: {what}; choose another --out or allow it to be replaced (--overwrite)"
+            )
+
+
+def _check_is_of(fingerprint: str, out: Path, before: dict[str, Any] | None) -> None:
+    """Raise UserError if what has been measured is of other images."""
+    with contextlib.suppress(KeyError, TypeError):  # there is none, or it is not ours
+        if before["data"]["fingerprint"] != fingerprint:  # type: ignore[index]
+            name = before["data"]["name"]  # type: ignore[index]
+            raise UserError(
+                f"{out} has metrics of other images ({name}); choose another --out or allow it to be replaced "
+                "(--overwrite)"
             )
 
 

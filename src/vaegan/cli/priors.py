@@ -36,19 +36,20 @@ class Options(DataPictureOptions):
     guidance: Annotated[Guidance | None, Arg(default="1")] = None
     """Saved with a flow over maps, fitted by label: above 1, samples are more typical of labels and differ less."""
     num: Count = 200_000
-    """Images, at most."""
+    """Images, at most; fewer of large codes, as all are in memory."""
     split: Literal["test", "train"] = "train"
     """Held-out images ('test') or training images ('train')."""
 
 
 def run(options: Options) -> None:
     """Encode, fit, save, print."""
-    from ..latent.fit_priors import fit_model_priors
+    from ..latent.fit_priors import fit_model_priors, most_images
 
     folder = _folder(options)
     with _held(folder):
         opened = open_run(options)
-        model, images = opened.model(), opened.images(options.split, options.num, options.seed)
+        model = opened.model()
+        images = opened.images(options.split, min(options.num, most_images(model)), options.seed)
         fitted = fit_model_priors(
             model,
             images,

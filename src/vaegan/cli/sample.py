@@ -23,7 +23,7 @@ class Options(PictureOptions):
     """Label of the images, a name or its number; several, repeated or with commas, get a row each."""
     attribute: Annotated[tuple[str, ...], Arg(repeated=True)] = ()
     """Attribute of the images as NAME=VALUE, the value as in the data, such as smiling=1; may be repeated."""
-    steps: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Arg(default="24")] = None
+    steps: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Arg(default="24, or 12 where codes are maps")] = None
     """Steps in which a flow is solved: fewer are faster and less exact."""
     guidance: Annotated[Guidance | None, Arg(default="the one saved with the flow, or 1")] = None
     """Of a flow over maps with labels: above 1, samples are more typical of their labels and differ less."""

@@ -49,18 +49,24 @@ def fit_model_priors(
         Those just fitted, and N(0, I) for comparison where it is a prior of the model.
 
     Raises:
-        UserError: if there is no encoder, the images do not fit or have no labels, or the codes cannot be fitted.
+        UserError: if there is no encoder, the images do not fit or have no labels, or others than the model was trained
+            with, or the codes cannot be fitted.
     """
     if by_label and images.labels is None:
         raise UserError("these images have no labels to fit priors by; leave out --by-label, or take others (--data)")
+    known = tuple(model.info.get("label_names") or images.label_names)
+    if by_label and known != images.label_names:
+        raise UserError(
+            f"these images have the labels {', '.join(images.label_names)}, the model was trained with "
+            f"{', '.join(known)}; leave out --by-label"
+        )
     if names is None:
         names = ("flow",) if len(model.code_shape) == 3 else DEFAULT
     if flow_steps and "flow" not in names:
         raise UserError("--flow-steps is of a flow, and none is fitted; add --priors flow")
     if guidance is not None and not (by_label and "flow" in names and len(model.code_shape) == 3):
         raise UserError("--guidance needs a flow over maps with labels: --priors flow --by-label")
-    most = min(_MOST_IMAGES, _MOST_NUMBERS // model.latent_dim)
-    chosen = some_rows(len(images), most, seed)
+    chosen = some_rows(len(images), most_images(model), seed)
     batches = drawn_codes(model, images, chosen, seed, batch_size)
     codes = torch.cat(list(paced(batches, -(-len(chosen) // batch_size), "encoding")))
     labels = torch.from_numpy(images.labels[chosen]).long() if by_label and images.labels is not None else None
@@ -81,4 +87,11 @@ def fit_model_priors(
         fitted["flow"].set_solver(guidance=guidance)
     model.priors |= {name: prior for name, prior in fitted.items() if name != "normal"}
     model.info["default_prior"] = best_prior(fitted | model.priors)
+    if by_label:
+        model.info["label_names"] = list(known)
     return fitted
+
+
+def most_images(model: Model) -> int:
+    """Return how many images priors are fitted to at most, as all codes are in memory."""
+    return min(_MOST_IMAGES, _MOST_NUMBERS // model.latent_dim)

@@ -67,6 +67,7 @@ def fit_priors(
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
     held_out, train = order.tensor_split([max(2, int(_HELD_OUT * len(codes)))])
     labels = None if labels is None else labels.cpu().long()
+    num_scored = min(PRIORS[name].num_scored for name in names)  # scores are compared
     report = on_progress or (lambda text: None)
     priors: dict[str, Prior] = {}
     for name in names:
@@ -85,7 +86,7 @@ def fit_priors(
             of_both: Any = {"labels": labels[train], "held_out_labels": labels[held_out], "num_labels": num_labels}
             prior = ByLabel.fit_each(kind, **data, **of_both, **options, label_names=label_names)
         if not prior.code_shape:
-            prior.score = Score.of(prior.log_prob(codes[held_out[: kind.num_scored]]))
+            prior.score = Score.of(prior.log_prob(codes[held_out[:num_scored]]))
         prior.seconds = time.perf_counter() - start
         priors[name] = prior
     return priors
@@ -133,13 +134,17 @@ class ByLabel(Prior):
     ) -> "ByLabel":
         """Fit a prior of a kind to the codes of each label; labels int `(N,)`, the rest as in `FittedPrior.fit`."""
         counts = labels.bincount(minlength=num_labels)
-        priors = []
+        priors: list[FittedPrior] = []
+        of_all: FittedPrior | None = None
         for label, count in enumerate(counts.tolist()):
             of_label, held_out_of_label = labels == label, held_out_labels == label
-            enough = count >= _ENOUGH and bool(held_out_of_label.any())
-            train, test = (codes[of_label], held_out[held_out_of_label]) if enough else (codes, held_out)
             on_progress(f"label {label_names[label] if label_names else label}, {count:,} codes")
-            priors.append(kind.fit(train, test, seed=seed, on_progress=on_progress))
+            if count >= _ENOUGH and bool(held_out_of_label.any()):
+                train, test = codes[of_label], held_out[held_out_of_label]
+                priors.append(kind.fit(train, test, seed=seed, on_progress=on_progress))
+            else:
+                of_all = of_all or kind.fit(codes, held_out, seed=seed, on_progress=on_progress)
+                priors.append(of_all)
         return cls(priors, counts / counts.sum())
 
     @property

@@ -27,7 +27,7 @@ _Velocity = Velocity | MapVelocity
 _STEPS, _BATCH, _LR, _EMA = 8000, 512, 2e-3, 0.999
 _MAP_STEPS, _MAP_BATCH, _MAP_LR = 5000, 4096, 1e-3  # the batch in places of all maps, at most 64 maps
 _UNLABELLED = 0.1  # share of maps whose label is left out in training
-_SOLVER_STEPS = 24
+_SOLVER_STEPS, _MAP_SOLVER_STEPS = 24, 12
 _EXACT_UP_TO = 32  # dimensions in which a divergence is computed, not estimated
 _CHECKED, _MEMORISED = 256, 1.1  # codes, and the ratio of errors, for whether a flow over maps memorises
 _MOST_WHITENED, _MOST_AT_ONCE = 2**22, 2**16  # numbers of all maps together
@@ -48,7 +48,7 @@ class Flow(FittedPrior):
         self.whitening, self.velocity, self.shares, self.num_labels = whitening, velocity, shares, num_labels
         self.code_shape = velocity.code_shape if isinstance(velocity, MapVelocity) else ()
         self.latent_dim = math.prod(self.code_shape) if self.code_shape else whitening.latent_dim
-        self.solver_steps = _SOLVER_STEPS
+        self.solver_steps = _MAP_SOLVER_STEPS if self.code_shape else _SOLVER_STEPS
 
     @classmethod
     def fit(

@@ -142,18 +142,18 @@ def _metadata(facts: CardFacts) -> str:
         values["datasets"] = [source.removeprefix("hf:").partition(":")[0]]
     results = [
         EvalResult(
-            "unconditional-image-generation", facts.data, facts.data, f"{group}/{name}", figure.value,
-            dataset_split=split, metric_name=f"{GROUPS[group]}: {info_of(name).title}",
+            "unconditional-image-generation", data, data, f"{group}/{name}", figure.value, dataset_split=split,
+            metric_name=f"{GROUPS[group]}: {info_of(name).title}",
         )
-        for split, group, name, figure in _measured(facts)
+        for data, split, group, name, figure in _measured(facts)
     ]  # fmt: skip
     if results:
         values |= {"model_name": facts.title, "eval_results": results}
     return str(ModelCardData(**values).to_yaml()).strip()
 
 
-def _measured(facts: CardFacts) -> Iterator[tuple[str, str, str, Figure]]:
-    """Yield the evaluation's figures that a card shows: split of the data, group, name, figure."""
+def _measured(facts: CardFacts) -> Iterator[tuple[str, str, str, str, Figure]]:
+    """Yield the evaluation's figures that a card shows: name and split of the data, group, name, figure."""
     evaluation = facts.shared.evaluation
     if evaluation is None:
         return
@@ -161,7 +161,8 @@ def _measured(facts: CardFacts) -> Iterator[tuple[str, str, str, Figure]]:
         figures = evaluation["samples"].get(facts.default_prior, {}) if group == "samples" else evaluation[group]
         for name in shown_in("card", group):
             if name in figures and figures[name]["value"] is not None:
-                yield evaluation["data"]["split"], group, name, Figure.from_json(figures[name])
+                data = evaluation["data"]
+                yield data["name"], data["split"], group, name, Figure.from_json(figures[name])
 
 
 def _metrics(facts: CardFacts) -> list[str]:
@@ -170,16 +171,16 @@ def _metrics(facts: CardFacts) -> list[str]:
         return ["None: the model had not been measured when this was written (`vaegan evaluate`)."]
     data, baseline = evaluation["data"], evaluation["yardstick"]
     lines = ["| of | metric | value | 95 % interval | real-data baseline | images |", "|---|---|---|---|---|---|"]
-    for _, group, name, figure in _measured(facts):
+    for _, _, group, name, figure in _measured(facts):
         interval = f"{plain(figure.low)} to {plain(figure.high)}" if figure.low <= figure.high else "–"
         real = baseline.get(name, {}).get("value") if group in ("samples", "reconstructions") else None
         cells = [GROUPS[group], info_of(name).title, plain(figure.value), interval]
         lines += ["| " + " | ".join([*cells, "–" if real is None else plain(real), f"{figure.num:,}"]) + " |"]
     lines += [
         "",
-        f"Measured on {data['num']:,} {'held-out' if data['split'] == 'test' else 'training'} images, samples from the "
-        f"prior {prior_in_words(facts.default_prior, evaluation)}, seed {evaluation['seed']}, features of "
-        f"{evaluation['extractor']['name']}. "
+        f"Measured on {data['num']:,} {'held-out' if data['split'] == 'test' else 'training'} images of "
+        f"{data['name']}, samples from the prior {prior_in_words(facts.default_prior, evaluation)}, seed "
+        f"{evaluation['seed']}, features of {evaluation['extractor']['name']}. "
         "Intervals are over images. The real-data baseline is training images measured in place of samples. Only "
         "metrics with the same features and number of images can be compared.",
     ]

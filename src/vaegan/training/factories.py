@@ -337,7 +337,7 @@ def build_plateau(config: Config) -> Plateau | None:
 def loop_settings(config: Config, model: Model, epoch_images: int) -> LoopSettings:
     """Collect the numbers of the loop; the length of the run is rounded up to whole batches."""
     o, size = config.optim, config.train.batch_size
-    wanted = config.train.images or round(config.train.epochs * epoch_images)
+    wanted = config.train.images or max(1, round(config.train.epochs * epoch_images))
     return LoopSettings(
         batch_size=size,
         total_images=-(-wanted // size) * size,

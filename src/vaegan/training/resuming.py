@@ -27,7 +27,10 @@ MAY_CHANGE = {
 # Of these, what steps depend on where snapshots decide the learning rates.
 OF_PLATEAUS = {"train.snapshot_epochs", "train.held_out_images"}
 # Settings whose value in a run folder is what 'auto' or nothing was resolved to.
-RESOLVED = {"train.precision", "train.memory_format", "data.size", "data.channels", "train.log_images"}
+RESOLVED = {
+    "train.precision", "train.memory_format", "train.log_images", "data.size", "data.channels", "loss.perceptual",
+    "loss.alignment",
+}  # fmt: skip
 
 
 def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, Config | None]:

@@ -18,6 +18,7 @@ from ..data import ImageData, open_data
 from ..data.conditions import conditioning_of
 from ..distributed import World, synchronise_batch_norms
 from ..files import read_mapping
+from ..metrics.extractors.features import default_extractor
 from ..models import Model
 from ..networks.recompute import recompute_activations
 from ..pixels import BYTES, Shown
@@ -146,7 +147,12 @@ def _resolve_auto(config: Config, before: Config | None, images: ImageData, devi
     if before is not None:
         form = {"precision": before.train.precision, "memory_format": before.train.memory_format}
         train = train.model_copy(update=form)
-    return config.model_copy(update={"data": data, "train": train})
+    used = ["perceptual", *(["alignment"] if config.loss.alignment_weight else [])]
+    auto = {name: default_extractor(images) for name in used if getattr(config.loss, name) == "auto"}
+    if before is not None:
+        auto |= {name: kept for name in auto if (kept := getattr(before.loss, name)) != "auto"}
+    loss = config.loss.model_copy(update=auto)
+    return config.model_copy(update={"data": data, "train": train, "loss": loss})
 
 
 def _describe(config: Config, data: ImageData, device: torch.device) -> dict[str, Any]:
