@@ -378,6 +378,8 @@ def test_sizes_that_are_named_stay():
         ("--model.kind vae --model.discriminator.patch", "model.discriminator.patch"),
         ("bce-mnist-vae --model.discriminator.spectral-norm", "model.discriminator.spectral-norm"),
         ("mnist-gan --model.encoder.channels 8,8", "model.encoder.channels"),
+        ("mnist-gan --optim.encoder-lr 0.001", "optim.encoder-lr"),
+        ("--model.kind vae --optim.discriminator-lr 0.001", "optim.discriminator-lr"),
         ("--loss.metric x --model.kind vae-dis-l --loss.pixel-variance 2", "loss.pixel-variance"),
     ],
 )

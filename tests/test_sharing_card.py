@@ -113,7 +113,7 @@ def test_a_card_is_written_from_the_run(run, tmp_path):
         assert row in rows
     assert "1,350 images to train on, 150 held out" in card.text
     assert "## Metrics\n\n150 held-out images are too few.\n\n| of |" in card.text
-    assert "Measured on 150 held-out images, samples from the prior normal, seed 5" in card.text
+    assert "Measured on 150 held-out images of blobs, samples from the prior normal, seed 5" in card.text
     assert re.search(r"^`cc-by-4.0`, of the model\.", card.text, re.MULTILINE)
 
 

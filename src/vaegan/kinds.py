@@ -116,7 +116,8 @@ def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
     """
     kind = config.model.kind
     unused = {f"loss.{name}" for kinds, names in _USES if kind not in kinds for name in names.split()}
-    lacked = {"gan": "model.encoder.", "vaegan": "none"}.get(kind, "model.discriminator.")
+    part = {"gan": "encoder", "vaegan": "none"}.get(kind, "discriminator")
+    lacked = (f"model.{part}.", f"optim.{part}_lr")
     same = {"loss.gamma": 1, "loss.draws": 1, "loss.likelihood": "feature" if kind == "vae-dis-l" else None}
     for name, value in named.items():
         option = name.replace("_", "-")

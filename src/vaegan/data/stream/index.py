@@ -9,12 +9,13 @@ import contextlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ _NAME = 64  # bytes of an image's name that a listing holds, for messages
 _ROW = np.dtype([("name", f"S{_NAME}"), ("start", "<i8"), ("size", "<i8"), ("u", "<f8")])  # of a listing
 FETCHES = 4
 """Shards that are fetched at the same time."""
+_parsing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> 
     def count(url: str) -> list[int]:
         key = short_hash(url if is_remote(url) else f"{url} {_stamp(Path(url))}")
         if key not in before:
-            u = using(store, url, lambda _, listing: np.load(listing)["u"])
+            u = using(store, url, lambda _, listing: read_listing(listing)["u"])
             before[key] = [len(u), int((u < settings.held_out).sum())]
             with cached.open("a") as file:
                 file.write(json.dumps([key, before[key]]) + "\n")
@@ -191,9 +193,19 @@ def naming(path: Path, where: str) -> Iterator[None]:
         raise UserError(str(error).replace(str(path), where)) from error
 
 
+def read_listing(listing: Path, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
+    """Return the table of a shard's files; in one thread at a time.
+
+    NumPy parses the header as Python, which in CPython 3.11 fails now and then in several (python/cpython#106905).
+    """
+    with _parsing:
+        table: NDArray[Any] = np.load(listing, mmap_mode=mmap_mode)
+    return table
+
+
 def _is_whole(listing: Path) -> bool:
     try:
-        table = np.load(listing, mmap_mode="r")
+        table = read_listing(listing, mmap_mode="r")
     except (ValueError, EOFError):
         return False
     return isinstance(table, np.ndarray) and table.dtype == _ROW and table.ndim == 1
@@ -212,5 +224,5 @@ def _list(path: Path) -> NDArray[Any]:
 @lru_cache(8)
 def training_images(listing: Path, held_out: float) -> NDArray[Any]:
     """Return name, first byte, number of bytes and hash of the name of a shard's training images, ``(n,)``."""
-    table: NDArray[Any] = np.load(listing)
+    table = read_listing(listing)
     return table[table["u"] >= held_out]

@@ -25,7 +25,7 @@ from ..decode_pool import CHUNK, DecodedChunk, chunks, decode_chunk, no_killed_w
 from ..image_file import Target
 from ..image_types import Opened
 from ..shards import list_shards, open_member
-from .index import FETCHES, ShardIndex, training_images, using
+from .index import FETCHES, ShardIndex, read_listing, training_images, using
 from .order import ShardOrder
 from .store import ShardStore, Unavailable, is_remote, shown
 
@@ -191,7 +191,7 @@ class ShardReader:
         """
 
         def read(path: Path, listing: Path) -> ImageSet:
-            images, table = list_shards(path), np.load(listing)
+            images, table = list_shards(path), read_listing(listing)
             assert isinstance(images.items, FileItems)
             sides = self.index.sides(shard, table)
             starts = np.concatenate([rows["start"] for side, rows in sides.items() if split in (side, "all")])
