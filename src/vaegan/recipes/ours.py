@@ -125,8 +125,9 @@ def _of_maps(size: int, channels: tuple[int, ...], latent_dim: int) -> Recipe:
 def _photographs() -> Recipe:
     """For tens of thousands of photographs, from which it learns to sample: plain convolutions and small codes.
 
-    A map of 8x4x4 is small enough for a prior to be fitted to. In the decoder, kernels of 4 leave none of the
-    checkerboard artefacts of kernels of 3; docs/results.md has what else was tried.
+    A map of 8x4x4 is small enough for a prior to be fitted to, and with a KL weight of 10 it holds no more than the
+    decoder needs. In the decoder, kernels of 4 leave none of the checkerboard artefacts of kernels of 3;
+    docs/results.md has what else was tried.
     """
     model = ModelSettings(
         latent="map",
