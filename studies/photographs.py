@@ -74,10 +74,12 @@ def main() -> int:
         opened = OpenedRun(run)
         model = opened.model()
         prior = PRIORS[model.kind]
+        if prior in model.priors:
+            return 0
         how = ["--flow-steps", str(options.flow_steps)] if prior == "flow" else []
         if how and opened.data().train.labels is not None:
             how += ["--by-label", "--guidance", str(options.guidance)]
-        return 0 if prior in model.priors else vaegan(["priors", str(run), "--priors", prior, *how])
+        return vaegan(["priors", str(run), "--priors", prior, *how])
 
     code = side_by_side.carry_out(commands, fit) or vaegan(last)
     if not code:

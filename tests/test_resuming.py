@@ -322,6 +322,12 @@ def test_damaged_records_are_passed_over_and_counted(tmp_path: Path, caplog: pyt
         assert not run.is_finished
 
 
+def test_a_run_of_hardly_any_length_has_a_batch() -> None:
+    model = SimpleNamespace(latent_dim=4, image_range=(0.0, 1.0), pixels=BYTES)
+    config = config_for("digits", {"train.epochs": 1e-4})
+    assert loop_settings(config, model, 1524).total_images == config.train.batch_size
+
+
 def test_another_length_under_a_falling_rate_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """Of 2,048 images, and going on to 3,008: the rate was at its end, and goes up again."""
 

@@ -50,7 +50,7 @@ def evaluation_of(model):
     return {
         "format": 1,
         "model": {"kind": model.kind, "latent_dim": 3, "info": model.info, "digest": model.digest()},
-        "data": {"name": "blobs", "fingerprint": "x", "split": "test", "num": 150},
+        "data": {"name": "other blobs", "fingerprint": "x", "split": "test", "num": 150},
         "extractor": {"name": "rotations", "fingerprint": "y"},
         "seed": 5,
         "yardstick": {"frechet_distance": figure(1.5, 1.0, 2.0)},
@@ -105,6 +105,7 @@ def test_a_card_is_written_from_the_run(run, tmp_path):
         "reconstructions/mse": 0.01234,
         "likelihood/elbo": -20.5,
     }
+    assert {result.dataset_name for result in card.data.eval_results} == {"other blobs"}
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in card.text.splitlines()]
     assert ["samples", "Fréchet distance", "7.5", "6.25 to 8.75", "1.5", "200"] in rows
     assert ["samples", "missing labels", "0", "–", "–", "200"] in rows
@@ -113,7 +114,7 @@ def test_a_card_is_written_from_the_run(run, tmp_path):
         assert row in rows
     assert "1,350 images to train on, 150 held out" in card.text
     assert "## Metrics\n\n150 held-out images are too few.\n\n| of |" in card.text
-    assert "Measured on 150 held-out images of blobs, samples from the prior normal, seed 5" in card.text
+    assert "Measured on 150 held-out images of other blobs, samples from the prior normal, seed 5" in card.text
     assert re.search(r"^`cc-by-4.0`, of the model\.", card.text, re.MULTILINE)
 
 

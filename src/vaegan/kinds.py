@@ -124,12 +124,10 @@ def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
         if (name in unused or name.startswith(lacked)) and value not in (None, 0, (), [], "none", same.get(name)):
             what = f"{KINDS[kind].phrase} (--model.kind {kind})"
             raise UserError(f"--{option} has no effect on {what}; leave it out")
-        if (name, kind) == ("loss.prior_weight", "gan"):  # its fakes are samples, whatever is set
-            continue
         if name not in _WITHOUT_EFFECT or attrgetter(name)(config) == attrgetter(name)(Config()):
             continue
         other, values, example = _WITHOUT_EFFECT[name]
-        if (now := attrgetter(other)(config)) in values:
+        if other not in unused and (now := attrgetter(other)(config)) in values:
             needed = f"--{other.replace('_', '-')}"
             state = f"with {needed} {now}" if now and now != "none" else f"without {needed}"
             raise UserError(f"--{option} has no effect {state}; add {needed} {example}, or leave it out")

@@ -140,20 +140,21 @@ def _metadata(facts: CardFacts) -> str:
         values["pipeline_tag"] = "unconditional-image-generation"
     if source.startswith("hf:"):
         values["datasets"] = [source.removeprefix("hf:").partition(":")[0]]
+    data = (facts.shared.evaluation or {}).get("data", {})
     results = [
         EvalResult(
-            "unconditional-image-generation", data, data, f"{group}/{name}", figure.value, dataset_split=split,
-            metric_name=f"{GROUPS[group]}: {info_of(name).title}",
+            "unconditional-image-generation", data["name"], data["name"], f"{group}/{name}", figure.value,
+            dataset_split=data["split"], metric_name=f"{GROUPS[group]}: {info_of(name).title}",
         )
-        for data, split, group, name, figure in _measured(facts)
+        for group, name, figure in _measured(facts)
     ]  # fmt: skip
     if results:
         values |= {"model_name": facts.title, "eval_results": results}
     return str(ModelCardData(**values).to_yaml()).strip()
 
 
-def _measured(facts: CardFacts) -> Iterator[tuple[str, str, str, str, Figure]]:
-    """Yield the evaluation's figures that a card shows: name and split of the data, group, name, figure."""
+def _measured(facts: CardFacts) -> Iterator[tuple[str, str, Figure]]:
+    """Yield the evaluation's figures that a card shows: group, name, figure."""
     evaluation = facts.shared.evaluation
     if evaluation is None:
         return
@@ -161,8 +162,7 @@ def _measured(facts: CardFacts) -> Iterator[tuple[str, str, str, str, Figure]]:
         figures = evaluation["samples"].get(facts.default_prior, {}) if group == "samples" else evaluation[group]
         for name in shown_in("card", group):
             if name in figures and figures[name]["value"] is not None:
-                data = evaluation["data"]
-                yield data["name"], data["split"], group, name, Figure.from_json(figures[name])
+                yield group, name, Figure.from_json(figures[name])
 
 
 def _metrics(facts: CardFacts) -> list[str]:
@@ -171,7 +171,7 @@ def _metrics(facts: CardFacts) -> list[str]:
         return ["None: the model had not been measured when this was written (`vaegan evaluate`)."]
     data, baseline = evaluation["data"], evaluation["yardstick"]
     lines = ["| of | metric | value | 95 % interval | real-data baseline | images |", "|---|---|---|---|---|---|"]
-    for _, _, group, name, figure in _measured(facts):
+    for group, name, figure in _measured(facts):
         interval = f"{plain(figure.low)} to {plain(figure.high)}" if figure.low <= figure.high else "–"
         real = baseline.get(name, {}).get("value") if group in ("samples", "reconstructions") else None
         cells = [GROUPS[group], info_of(name).title, plain(figure.value), interval]

@@ -120,7 +120,7 @@ def open_frozen(config: Config, data: ImageData, device: torch.device) -> dict[s
     wanted |= {"alignment": (loss.alignment, None)} if loss.alignment_weight else {}
     shared = {"cache": config.data.cache, "device": device, "bands": config.bands}
     return {
-        use: open_layers(None if name == "auto" else name, data, weights=weights, **shared)
+        use: open_layers(name, data, weights=weights, **shared)
         for use, (name, weights) in wanted.items()
         if name != "none"
     }
