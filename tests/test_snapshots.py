@@ -36,13 +36,13 @@ def test_means_over_the_steps_that_have_a_value() -> None:
     }
 
 
-def trainer() -> Trainer:
+def trainer(accumulate: int = 1) -> Trainer:
     torch.manual_seed(0)
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.BatchNorm1d(3))
     decoder = nn.Sequential(nn.Linear(3, 16), nn.Unflatten(1, (1, 4, 4)))
     objective = AutoencoderObjective(encoder, decoder, likelihood=GaussianPixels((-1.0, 1.0)))
     optimisers = {name: torch.optim.SGD(part.parameters(), lr=0.1) for name, part in objective.parts.items()}
-    settings = LoopSettings(4, 100, 10, 3, image_range=(-1.0, 1.0))
+    settings = LoopSettings(4, 100, 10, 3, image_range=(-1.0, 1.0), accumulate=accumulate)
     return Trainer(objective, optimisers, lambda images: torch.rand(4, 1, 4, 4), settings)
 
 
@@ -61,3 +61,19 @@ def test_held_out_losses_are_means_over_whole_batches(num: int, batch_size: int,
     assert found["decoder"]["llike"] == pytest.approx(-float(density.sum()) / used, rel=1e-5)
     encoder.train()
     assert held_out_losses(t, HeldOut(images), batch_size) == found
+
+
+@pytest.mark.parametrize("num", [12, 3])
+def test_held_out_losses_hold_no_more_images_at_a_time_than_a_micro_batch(num: int, monkeypatch) -> None:
+    images = torch.randint(256, (num, 4, 4, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    t, sizes, evaluate = trainer(accumulate=3), [], AutoencoderObjective.evaluate
+
+    def measured(self, x, *rest, **condition):
+        sizes.append(len(x))
+        return evaluate(self, x, *rest, **condition)
+
+    whole = held_out_losses(trainer(), HeldOut(images), 4)
+    monkeypatch.setattr(AutoencoderObjective, "evaluate", measured)
+    found = held_out_losses(t, HeldOut(images), 4)
+    assert (max(sizes), sum(sizes)) == (2, num)
+    assert found["decoder"] == pytest.approx(whole["decoder"], rel=1e-6)

@@ -12,6 +12,7 @@ from ..data import ImageSet
 from ..models import Model
 from ..objectives import Noise
 from ..objectives.interface import Losses
+from ..objectives.micro_batches import micro_batches
 from ..pixels import BYTES, PixelFormat
 from ..report.animation import numbered_pictures, write_animation
 from ..report.curves import draw_losses
@@ -67,29 +68,28 @@ def first_held_out(setup: Setup, at_most: int | None = None) -> ImageSet:
 def held_out_losses(trainer: Trainer, held_out: HeldOut, batch_size: int) -> Terms:
     """Mean held-out losses of the current objective, with live weights and always the same noise.
 
-    An incomplete last batch is left out, unless it is the only one.
+    An incomplete last batch is left out, unless it is the only one. Micro-batches are those of training.
     """
     images, c = held_out.images, held_out.c
     if len(images) == 1 < batch_size:  # a batch norm needs two: the image counts twice
         images, c = images.repeat(2, 1, 1, 1), None if c is None else c.repeat(2, 1)
     size = min(batch_size, len(images))
+    s = trainer.settings
+    parts = max(1, s.accumulate * size // batch_size)  # of the size that a micro-batch has in training
     totals: Losses = {}
     starts = range(0, len(images) - size + 1, size)
     for start in starts:
         x = trainer.network_range(images[start : start + size])
+        of_c = None if c is None else c[start : start + size].to(trainer.device)
         noise = Noise.draw(
-            size,
-            trainer.settings.latent_dim,
-            seed=trainer.settings.seed,
-            images=_HELD_OUT + start,
-            device=trainer.device,
-            draws=trainer.settings.draws,
+            size, s.latent_dim, seed=s.seed, images=_HELD_OUT + start, device=trainer.device, draws=s.draws
         )
-        condition = {} if c is None else {"c": c[start : start + size].to(trainer.device)}
-        for part, terms in trainer.current.evaluate(x, noise, trainer.kl_factor(), **condition).items():
-            for name, value in terms.items():
+        for share, *batch, some_c in micro_batches(parts, x, noise, of_c):
+            condition = {} if some_c is None else {"c": some_c}
+            for part, terms in trainer.current.evaluate(*batch, trainer.kl_factor(), **condition).items():
                 place = totals.setdefault(part, {})
-                place[name] = place.get(name, torch.zeros_like(value)) + value
+                for name, value in terms.items():
+                    place[name] = share * value + place.get(name, 0.0)
     return {p: {n: float(v) / len(starts) for n, v in terms.items()} for p, terms in totals.items()}
 
 
