@@ -436,6 +436,27 @@ def test_what_belongs_to_something_switched_off_is_refused_where_it_is_typed(wor
     read(f"{words} {remedy}")
 
 
+@pytest.mark.parametrize(
+    ("words", "option", "network"),
+    [
+        ("map-32 --model.encoder.kernel 7", "model.encoder.kernel", "residual"),
+        ("map-32 --model.decoder.norm none", "model.decoder.norm", "residual"),
+        ("conv-64 --model.encoder.blocks 5", "model.encoder.blocks", "conv"),
+        ("map-32 --model.discriminator.groups 8", "model.discriminator.groups", "residual"),
+        ("--model.network mlp --model.decoder.output-kernel 3", "model.decoder.output-kernel", "mlp"),
+    ],
+)
+def test_a_setting_that_the_networks_do_not_use_is_refused(words, option, network):
+    with pytest.raises(UserError) as caught:
+        read(words)
+    assert str(caught.value) == f"--{option} has no effect on --model.network {network}; leave it out"
+
+
+def test_settings_that_the_networks_use_or_that_say_nothing_new_are_read():
+    read("map-32 --model.discriminator.kernel 3 --model.encoder.blocks 1 --model.decoder.kernel 5")
+    read("conv-64 --model.encoder.kernel 3 --model.encoder.blocks 2")
+
+
 def test_a_gan_s_fakes_are_samples_whatever_its_recipe_has():
     read("photos-32 --model.kind gan --loss.prior-weight 0.5")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from .config import Config
 from .errors import UserError
-from .settings import ADVERSARIAL_KINDS, KINDS, PARTS, PartSettings
+from .settings import ADVERSARIAL_KINDS, KINDS, PARTS, PartSettings, unused_settings
 
 _SIZES: dict[tuple[str, str], dict[str, Any]] = {
     **{("mlp", part): {"channels": (), "strides": None, "hidden": (512, 512)} for part in PARTS},
@@ -112,7 +112,7 @@ _WITHOUT_EFFECT: dict[str, tuple[str, tuple[object, ...], object]] = {
 def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
     """Raise UserError for the first setting, of those that the user set to something, that these settings do not use.
 
-    Either this kind of model does not use it, or it belongs to something that is switched off.
+    This kind of model or family of networks does not use it, or it belongs to something that is switched off.
     """
     kind = config.model.kind
     unused = {f"loss.{name}" for kinds, names in _USES if kind not in kinds for name in names.split()}
@@ -124,7 +124,13 @@ def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
         if (name in unused or name.startswith(lacked)) and value not in (None, 0, (), [], "none", same.get(name)):
             what = f"{KINDS[kind].phrase} (--model.kind {kind})"
             raise UserError(f"--{option} has no effect on {what}; leave it out")
-        if name not in _WITHOUT_EFFECT or attrgetter(name)(config) == attrgetter(name)(Config()):
+        if attrgetter(name)(config) == attrgetter(name)(Config()):
+            continue
+        group, _, rest = name.partition(".")
+        of_part, _, setting = rest.partition(".")
+        if group == "model" and of_part in PARTS and setting in unused_settings(config.model.network, of_part):
+            raise UserError(f"--{option} has no effect on --model.network {config.model.network}; leave it out")
+        if name not in _WITHOUT_EFFECT:
             continue
         other, values, example = _WITHOUT_EFFECT[name]
         if other not in unused and (now := attrgetter(other)(config)) in values:

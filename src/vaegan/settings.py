@@ -260,6 +260,21 @@ class DiscriminatorSettings(PartSettings):
     """Features of minibatch discrimination before the output (Salimans et al., arXiv:1606.03498); 0 for none."""
 
 
+_SHAPES = ("kernel", "padding", "first_channels", "output_kernel", "output_stride")
+_NORMS = ("norm", "norm_first_layer", "activation", "order")
+_RESIDUAL = ("blocks", "groups", "attention", "quant")
+_UNUSED = {
+    "mlp": ("channels", "strides", "patch", *_SHAPES, *_RESIDUAL),
+    "conv": _RESIDUAL,
+    "residual": ("strides", *_SHAPES, *_NORMS),
+}
+
+
+def unused_settings(network: str, part: str) -> tuple[str, ...]:
+    """Return the settings of a part, such as 'encoder', that a family of networks does not use."""
+    return _UNUSED["conv" if (network, part) == ("residual", "discriminator") else network]
+
+
 class ModelSettings(Settings):
     """Kind of model and its networks."""
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from ..errors import UserError
+from ..settings import unused_settings
 from .conv import ConvDecoder, ConvDiscriminator, ConvEncoder
 from .conv_shapes import layer_strides, map_sizes
 from .layers import check_name
@@ -47,17 +48,7 @@ PARTS_OF_KIND = {
 }
 INITS = ("paper", "dcgan", "torch")
 DCGAN_STD = 0.02
-# Settings of a part that only some classes take; the others ignore them.
-_SHAPES = ("kernel", "padding", "first_channels", "output_kernel", "output_stride")
-_NORMS = ("norm", "norm_first_layer", "activation", "order")
-_RESIDUAL = ("blocks", "groups", "attention", "quant")
-_UNUSED: dict[type[nn.Module], tuple[str, ...]] = {
-    **dict.fromkeys((MLPEncoder, MLPDecoder), ("channels", "strides", *_SHAPES, *_RESIDUAL)),
-    MLPDiscriminator: ("channels", "strides", *_SHAPES, *_RESIDUAL, "patch"),
-    **dict.fromkeys((ConvEncoder, ConvDecoder, ConvDiscriminator), _RESIDUAL),
-    **dict.fromkeys((ResidualEncoder, ResidualDecoder), ("strides", *_SHAPES, *_NORMS)),
-}
-# Of these, the ones that are refused where they would have no effect.
+# Of the settings that a family does not use, those that are refused here, too.
 _REMEDIES = {
     "channels": "which has no convolutions; set model.{part}.hidden instead, or model.network to conv",
     "strides": "whose strides are not chosen; leave it out, or set model.network to conv",
@@ -120,7 +111,7 @@ def build_parts(
     }
     parts: dict[str, nn.Module] = {}
     for name in PARTS_OF_KIND[kind]:
-        settings = _used(getattr(family, name), network, name, own[name])
+        settings = _used(network, name, own[name])
         if condition_dim:
             settings = {**settings, "condition_dim": condition_dim}
         try:
@@ -187,9 +178,9 @@ def _check_map(
         )
 
 
-def _used(cls: type[nn.Module], network: str, part: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a class takes; UserError if a setting would have no effect."""
-    unused = _UNUSED[cls]
+def _used(network: str, part: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a part's class takes; UserError if a setting would have no effect."""
+    unused = unused_settings(network, part)
     for name, remedy in _REMEDIES.items():
         if name in unused and settings.get(name):
             raise UserError(f"model.{part}.{name} is set, but the network is {network}, {remedy.format(part=part)}")

@@ -84,12 +84,12 @@ def held_out_losses(trainer: Trainer, held_out: HeldOut, batch_size: int) -> Ter
         noise = Noise.draw(
             size, s.latent_dim, seed=s.seed, images=_HELD_OUT + start, device=trainer.device, draws=s.draws
         )
-        for share, *batch, some_c in micro_batches(parts, x, noise, of_c):
+        for share, some_x, some_noise, some_c in micro_batches(parts, x, noise, of_c):
             condition = {} if some_c is None else {"c": some_c}
-            for part, terms in trainer.current.evaluate(*batch, trainer.kl_factor(), **condition).items():
+            for part, terms in trainer.current.evaluate(some_x, some_noise, trainer.kl_factor(), **condition).items():
                 place = totals.setdefault(part, {})
                 for name, value in terms.items():
-                    place[name] = share * value + place.get(name, 0.0)
+                    place[name] = share * value + place.get(name, torch.zeros_like(value))
     return {p: {n: float(v) / len(starts) for n, v in terms.items()} for p, terms in totals.items()}
 
 
