@@ -62,6 +62,25 @@ def test_copies_new_images_and_noise_are_told_apart() -> None:
     assert said[2] == "no sign of memorisation: samples lie farther from training images than held-out images do"
 
 
+@pytest.mark.parametrize("num_held_out", [3, 20, 60, 500])
+def test_chance_alone_is_seldom_a_sign_of_memorisation(num_held_out: int) -> None:
+    trials = [memorisation(distances(100, 2 * i), distances(num_held_out, 2 * i + 1)) for i in range(400)]
+    said = [in_words(each["nearer"], each["c_t"], 100, num_held_out) for each in trials]
+    assert sum("a sign" in words for words in said) <= 3
+
+
+def test_the_rate_that_is_a_sign_of_memorisation_by_a_count_of_orders() -> None:
+    # Two samples and one held-out image: both are nearer in a third of all orders, so that nothing follows from it.
+    assert in_words(1.0, 0.0, 2, 1) == "no sign of memorisation"
+    # 40 held-out images, the quantile below the third nearest: k of 3 samples below it in C(k + 2, 2) C(40 - k, 37)
+    # of C(43, 3) orders.
+    orders = [math.comb(k + 2, 2) * math.comb(40 - k, 37) for k in range(4)]
+    assert sum(orders) == math.comb(43, 3)
+    assert orders[3] / sum(orders) < 0.00135 < (orders[2] + orders[3]) / sum(orders)
+    assert in_words(2 / 3, 0.0, 3, 40) == "no sign of memorisation"
+    assert in_words(1.0, 0.0, 3, 40).endswith("a sign of memorisation")
+
+
 def test_figures_by_hand() -> None:
     found = memorisation(torch.tensor([0.0, 1.0, 2.0, 9.0]), torch.arange(1.0, 22.0))
     assert found["samples"] == 1.5

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from ..pixels import WHITE
 
+_CHANCE = 0.00135  # of three standard deviations to one side, as a score of -3 is
+
 
 def memorisation(samples: Tensor, held_out: Tensor) -> dict[str, float]:
     """Compare the distances of samples `(Q,)` to their nearest training image with those of held-out images `(H,)`.
@@ -67,12 +69,17 @@ def copying_score(samples: Tensor, held_out: Tensor) -> float:
 
 
 def in_words(nearer: float, c_t: float, num_samples: int, num_held_out: int, *, blurred: bool = False) -> str:
-    """Say whether samples are copies: their rate or score is over three standard deviations from chance.
+    """Say whether samples are copies: chance gives their rate or score in about one of a thousand cases.
 
-    Blurred samples lie nearer to all images, copies or not, so that nothing follows from it.
+    If samples are like held-out images, the number of them that are nearer than the r-th nearest of H held-out images
+    has a beta-binomial distribution with parameters r and H + 1 - r. Blurred samples lie nearer to all images, copies
+    or not, so that nothing follows from it.
     """
-    bound = 0.05 + 3 * math.sqrt(0.05 * 0.95 * (1 / num_samples + 1 / num_held_out))
-    if c_t < -3 or nearer > bound:
+    from scipy.stats import betabinom
+
+    rank = math.ceil(0.05 * (num_held_out - 1)) + 1  # the first held-out image at or above the quantile of `are_nearer`
+    most = betabinom.isf(_CHANCE, num_samples, rank, num_held_out + 1 - rank)
+    if c_t < -3 or round(nearer * num_samples) > most:
         why = "as blurred samples do even without memorisation" if blurred else "a sign of memorisation"
         return f"samples lie nearer to training images than held-out images do, {why}"
     farther = ": samples lie farther from training images than held-out images do"
