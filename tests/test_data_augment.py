@@ -11,7 +11,8 @@ import torch
 
 from vaegan.data import ImageSet
 from vaegan.data.augment import Augment, AugmentedBatches
-from vaegan.data.batches import Batches, to_unit
+from vaegan.data.batches import Batches
+from vaegan.pixels import to_unit
 from vaegan.settings import AugmentSettings
 
 

@@ -28,18 +28,6 @@ def test_moments_of_batches_are_those_of_numpy_even_far_from_zero():
     np.testing.assert_allclose(moments.covariance, np.cov((x - 1e6).numpy(), rowvar=False), rtol=1e-6)
 
 
-def test_merged_moments_are_those_of_all():
-    x = rows(300, 0)
-    moments = Moments(x[:100])
-    for other in (Moments(), Moments(x[100:])):
-        moments.merge(other)
-    torch.testing.assert_close(moments.covariance, Moments(x).covariance)
-    torch.testing.assert_close(moments.mean, Moments(x).mean)
-    empty = Moments()
-    empty.merge(moments)
-    assert empty.count == 300
-
-
 def test_the_distance_is_that_of_scipy_and_0_for_the_same_set():
     a, b = rows(200, 0), rows(300, 1, shift=0.5, scale=1.3)
     expected = by_scipy(a, b)

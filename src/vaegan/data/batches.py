@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..pixels import Numbers
-from ..pixels import to_unit as to_unit
 from .dataset import ImageSet
 from .decode_pool import no_killed_worker
 from .stream.order import ShardOrder

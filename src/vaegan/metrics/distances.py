@@ -49,24 +49,13 @@ class Moments:
         rows = features.detach().cpu().double()
         if not len(rows):
             return
-        mean = rows.mean(0)
-        rows = rows - mean
-        self._merge(len(rows), mean, rows.T @ rows)
-
-    def merge(self, other: "Moments") -> None:
-        """Add the rows of another."""
-        if other.count:
-            self._merge(other.count, other.mean, other._scatter)
-
-    def _merge(self, count: int, mean: Tensor, scatter: Tensor) -> None:
-        if not self.count:
-            self.count, self.mean, self._scatter = count, mean.clone(), scatter.clone()
-            return
-        total = self.count + count
-        difference = mean - self.mean
-        self._scatter = self._scatter + scatter + difference.outer(difference) * (self.count * count / total)
-        self.mean = self.mean + difference * (count / total)
-        self.count = total
+        count, mean = len(rows), rows.mean(0)
+        scatter = (rows - mean).T @ (rows - mean)
+        if self.count:
+            total, difference = self.count + count, mean - self.mean
+            scatter += self._scatter + difference.outer(difference) * (self.count * count / total)
+            mean = self.mean + difference * (count / total)
+        self.count, self.mean, self._scatter = self.count + count, mean, scatter
 
     @property
     def covariance(self) -> Tensor:

@@ -19,13 +19,12 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..distributed import ALONE, World
-from ..losses import bernoulli_loss, kl_per_dimension
+from ..losses import bernoulli_loss
 from ..pixels import WHITE
 from ..progress import paced
 from .image_quality import squared_error
@@ -77,27 +76,14 @@ def bernoulli_pixels(logits: Callable[[Tensor], Tensor]) -> Nll:
     return lambda z, x: bernoulli_loss(logits(z), x).double()
 
 
-@dataclass(frozen=True)
-class ElboTerms:
-    """What the ELBO is made of, in nats."""
-
-    nll: Tensor  # E_q -log p(x|z), `(N,)`
-    kl: Tensor  # KL(q(z|x) || N(0, I)), `(N,)`
-    kl_per_dimension: Tensor  # its mean over images of each dimension of the code, `(Z,)`
-
-    @property
-    def elbo(self) -> Tensor:
-        """-(nll + kl), `(N,)`."""
-        return -(self.nll + self.kl)
-
-
-def elbo_terms(
-    nll: Nll, mu: Tensor, logvar: Tensor, x: Tensor, *, num_draws: int = 1, seed: int = 0, batch_size: int = 256
-) -> ElboTerms:
-    """Return the terms of the ELBO; the KL is exact, the expectation a mean over draws.
+@torch.no_grad()
+def expectation(
+    function: Nll, mu: Tensor, logvar: Tensor, x: Tensor, *, num_draws: int = 1, seed: int = 0, batch_size: int = 256
+) -> Tensor:
+    """Return the mean over codes z ~ q(z|x) of a function, `(N,)`; of -log p(x|z) it is the ELBO's first term.
 
     Args:
-        nll: -log p(x|z).
+        function: of codes and images, such as -log p(x|z).
         mu: means of q(z|x), `(N, Z)`.
         logvar: its log variances, `(N, Z)`.
         x: images, `(N, C, H, W)`.
@@ -105,16 +91,6 @@ def elbo_terms(
         seed: of the draws, which do not depend on the batch size; images in several calls want a seed each.
         batch_size: codes decoded at a time.
     """
-    kl = kl_per_dimension(mu.double(), logvar.double())
-    errors = expectation(nll, mu, logvar, x, num_draws=num_draws, seed=seed, batch_size=batch_size)
-    return ElboTerms(errors, kl.sum(1), kl.mean(0))
-
-
-@torch.no_grad()
-def expectation(
-    function: Nll, mu: Tensor, logvar: Tensor, x: Tensor, *, num_draws: int = 1, seed: int = 0, batch_size: int = 256
-) -> Tensor:
-    """Return the mean over codes z ~ q(z|x) of ``function(z, x)``, `(N,)`; arguments as `elbo_terms`."""
     total = mu.new_zeros(len(mu), dtype=torch.float64)
     for _, z in _draws(mu, logvar, num_draws, seed):
         total += _in_batches(function, z.to(mu.dtype), x, batch_size)
@@ -135,7 +111,7 @@ def importance_bound(
 ) -> Tensor:
     """Return the importance-weighted bound of log p(x) with K = num_draws (Burda et al., arXiv:1509.00519, eq. 8).
 
-    In nats per image, `(N,)`; arguments as `elbo_terms`. The time is that of decoding K N codes, the memory that of one
+    In nats per image, `(N,)`; arguments as `expectation`. The time is that of decoding K N codes, the memory that of one
     code each. Several processes share the draws.
     """
 
