@@ -111,8 +111,8 @@ def importance_bound(
 ) -> Tensor:
     """Return the importance-weighted bound of log p(x) with K = num_draws (Burda et al., arXiv:1509.00519, eq. 8).
 
-    In nats per image, `(N,)`; arguments as `expectation`. The time is that of decoding K N codes, the memory that of one
-    code each. Several processes share the draws.
+    In nats per image, `(N,)`; arguments as `expectation`. The time is that of decoding K N codes, the memory that of
+    one code each. Several processes share the draws.
     """
 
     def log_weight(epsilon: Tensor, z: Tensor) -> Tensor:
