@@ -85,6 +85,36 @@ def test_settings_that_do_not_do(words, line, refused, tiny, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("--loss.feature-layer conv9.conv", "loss.feature-layer: the discriminator has no layer 'conv9.conv'"),
+        ("--train.batch-size 1", "batch norm in the encoder needs at least 2 images in each process, not 1"),
+        ("--model.encoder.strides 8,8", "model.encoder: strides 8,8 are too many for images of 8x8"),
+        (
+            "--model.kind vae-dis-l --loss.metric none/here "
+            "--model.discriminator.channels= --model.discriminator.hidden=",
+            "no run or saved model at none/here",
+        ),
+    ],
+)
+def test_settings_that_do_not_do_are_refused_before_images_are_opened(
+    words, line, refused, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("vaegan.training.setup.open_data", lambda *_, **__: pytest.fail("images were opened"))
+    known = ["--data.size", "8", "--data.channels", "1"]
+    assert refused(*tiny, *known, *words.split(), "--out", tmp_path / "out").startswith(line)
+
+
+def test_the_metric_s_network_is_refused_before_images_are_opened(command, refused, tiny, tmp_path, monkeypatch):
+    assert command("train", *tiny, "--out", tmp_path / "metric") == 0
+    monkeypatch.setattr("vaegan.training.setup.open_data", lambda *_, **__: pytest.fail("images were opened"))
+    words = "--data.size 16 --data.channels 1 --model.kind vae-dis-l --model.discriminator.channels= "
+    words += f"--model.discriminator.hidden= --loss.metric {tmp_path / 'metric'}"
+    told = refused(*tiny, *words.split(), "--out", tmp_path / "out")
+    assert told.startswith(f"--loss.metric {tmp_path / 'metric'}: its network, output and image shape are")
+
+
 def test_one_image_at_a_time_trains_without_batch_norm(command, tiny, tmp_path, plain_curves):
     words = ["--train.batch-size", "1", "--train.images", "3", *NO_NORM.split(), "--out", tmp_path]
     assert command("train", *tiny, *words) == 0

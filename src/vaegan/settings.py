@@ -189,6 +189,11 @@ class DataSettings(Settings):
         return int(height), int(width or height)
 
     @property
+    def image_shape(self) -> tuple[int, int, int] | None:
+        """``(C, H, W)`` of the images, if all of it is set."""
+        return None if self.channels is None or self.height_width is None else (self.channels, *self.height_width)
+
+    @property
     def is_square(self) -> bool:
         """Whether no size other than a square is set."""
         return not isinstance(self.size, str)

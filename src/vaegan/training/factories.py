@@ -43,6 +43,7 @@ def build_model(
 ) -> Model:
     """Build the model with initial weights from the seed; torch's global generator is left unchanged.
 
+    Under ``torch.device("meta")`` it has no weights, which takes neither time nor memory.
     ``info`` is what the saved model says of its training; a conditional model needs its conditions (see `Model`).
     The frozen metric of vae-dis-l is that of the model in ``metric_in``, by default of the run `loss.metric`.
     Raises UserError if the networks do not fit the images, or the run that `loss.metric` names does not fit,
@@ -54,7 +55,8 @@ def build_model(
     metric = None
     if m.kind == "vae-dis-l":
         assert config.loss.metric is not None, "settings without it are refused"
-        metric = load(metric_in or config.loss.metric)
+        with torch.device("cpu"):
+            metric = load(metric_in or config.loss.metric)
         _check_metric(metric, config, image_shape, names)
         assert metric.architecture is not None
         architecture["discriminator"] = metric.architecture["discriminator"]
@@ -65,23 +67,11 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = Model.from_architecture(architecture, info)
-    if metric is not None:
+    if metric is not None and model.device.type != "meta":
         assert model.discriminator is not None
         assert metric.discriminator is not None
         model.discriminator.load_state_dict(metric.discriminator.state_dict())
     return model
-
-
-def check_batch_norm(config: Config, model: Model, num_images: int) -> None:
-    """Refuse batch norms in trained parts if they take the statistics of a single image."""
-    place = "process" if config.train.accumulate == 1 else "micro-batch"
-    for name, part in model.parts.items():
-        trained = not config.is_frozen(name) and (config.model.kind != "vae-dis-l" or name != "discriminator")
-        if num_images == 1 and trained and any(isinstance(m, _BatchNorm) for m in part.modules()):
-            raise UserError(
-                f"batch norm in the {name} needs at least 2 images in each {place}, not 1; raise --train.batch-size "
-                f"or set --model.{name}.norm group"
-            )
 
 
 def _check_metric(metric: Model, config: Config, image_shape: tuple[int, int, int], names: tuple[str, ...]) -> None:
@@ -263,16 +253,26 @@ def build_phases(
     return phases
 
 
-def check_losses(config: Config, model: Model, num_train: int) -> None:
-    """Raise the UserErrors of `build_objective` and `build_phases`, which need no frozen network.
+def check(config: Config, model: Model, num_images: int, num_train: int | None = None) -> None:
+    """Raise the UserErrors of training a model, but for those of networks that are trained for its losses first.
 
-    They are built on a twin of the model without memory: each objective adds a hook to its discriminator.
+    All is built on a twin without memory: each objective adds a hook to its discriminator. ``num_images`` are those
+    that a batch norm sees at once, ``num_train`` all that there are, if they are known.
     """
     assert model.architecture is not None
     with torch.device("meta"):
         twin = Model.from_architecture(model.architecture, model.info)
         objective = build_objective(config, twin, contextlib.nullcontext)
-        build_phases(config, twin, contextlib.nullcontext, None, objective, loop_settings(config, twin, num_train))
+        if num_train is not None:
+            build_phases(config, twin, contextlib.nullcontext, None, objective, loop_settings(config, twin, num_train))
+    place = "process" if config.train.accumulate == 1 else "micro-batch"
+    for name, part in twin.parts.items():
+        trained = not config.is_frozen(name) and (config.model.kind != "vae-dis-l" or name != "discriminator")
+        if num_images == 1 and trained and any(isinstance(m, _BatchNorm) for m in part.modules()):
+            raise UserError(
+                f"batch norm in the {name} needs at least 2 images in each {place}, not 1; raise --train.batch-size "
+                f"or set --model.{name}.norm group"
+            )
 
 
 def build_optimisers(config: Config, objective: objectives.Objective) -> dict[str, torch.optim.Optimizer]:

@@ -56,6 +56,11 @@ def set_up(
     config: Config, before: Config | None, world: World, device: torch.device, resumed: RunFolder | None = None
 ) -> Setup:
     """Open the data and build what trains; ``before`` are the settings of the run that is ``resumed``, if any."""
+    smallest = config.train.batch_size // world.size // config.train.accumulate
+    smallest *= world.size if config.train.sync_batchnorm else 1  # images that a batch norm sees at once
+    if not resumed and (shape := config.data.image_shape) and config.model.condition == "none":
+        with torch.device("meta"):  # before images are decoded
+            factories.check(config, factories.build_model(config, shape), smallest)
     place = located(config.data, resumed.path) if resumed else config.data
     pixels = recorded_pixels(resumed) if resumed else None
     data = world.once_per_machine(lambda: open_data(place, pixels=pixels), device)
@@ -81,13 +86,11 @@ def set_up(
         else:
             for line in world.together(lambda: list(start_from(model, config)), device):
                 log.info("%s", line)
-    smallest = config.train.batch_size // world.size // config.train.accumulate
-    factories.check_batch_norm(config, model, smallest * (world.size if config.train.sync_batchnorm else 1))
+    factories.check(config, model, smallest, data.num_train)
     for part in model.parts.values() if config.train.checkpoint_activations else ():
         recompute_activations(part)
     frozen: dict[str, Any] = {}
     if config.loss.perceptual != "none" or config.loss.alignment_weight:
-        factories.check_losses(config, model, data.num_train)  # before networks are trained for them
         frozen = world.once_per_machine(lambda: factories.open_frozen(config, data, device), device)
     if world.is_first:
         _check_memory(config, model, world, device)
