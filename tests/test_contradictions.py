@@ -415,6 +415,7 @@ def test_the_library_refuses_the_same(settings, option, tmp_path):
         ("--optim.schedule constant --optim.final-lr-factor 0.1", "optim.final-lr-factor", "--optim.schedule cosine"),
         ("--loss.balance-at last-layer", "loss.balance-at", "--loss.balance 0.5"),
         ("kl-f4 --loss.alignment rotations", "loss.alignment", "--loss.alignment-weight 0.1"),
+        ("--loss.likelihood laplace --loss.feature-layer x", "loss.feature-layer", "--loss.likelihood feature"),
         ("--loss.likelihood laplace --loss.perceptual-weight 2", "loss.perceptual-weight", "--loss.perceptual auto"),
         ("--loss.augment colour --loss.augment-images 9", "loss.augment-images", "--loss.augment-target 0.6"),
         ("--loss.gate-margin 0.1", "loss.gate-margin", "--loss.gate true"),
@@ -431,7 +432,7 @@ def test_what_belongs_to_something_switched_off_is_refused_where_it_is_typed(wor
     with pytest.raises(UserError) as caught:
         read(words)
     switch = remedy.split()[0]
-    how = rf"(without {switch}|with {switch} (feature|constant|rmsprop|sgd|cosine|reconstructions|prior))"
+    how = rf"(without {switch}|with {switch} (feature|laplace|constant|rmsprop|sgd|cosine|reconstructions|prior))"
     assert re.fullmatch(f"--{option} has no effect {how}; add {remedy}, or leave it out", str(caught.value))
     read(f"{words} {remedy}")
 
@@ -440,7 +441,7 @@ def test_what_belongs_to_something_switched_off_is_refused_where_it_is_typed(wor
     ("words", "option", "network"),
     [
         ("map-32 --model.encoder.kernel 7", "model.encoder.kernel", "residual"),
-        ("map-32 --model.decoder.norm none", "model.decoder.norm", "residual"),
+        ("map-32 --model.decoder.norm layer", "model.decoder.norm", "residual"),
         ("conv-64 --model.encoder.blocks 5", "model.encoder.blocks", "conv"),
         ("map-32 --model.discriminator.groups 8", "model.discriminator.groups", "residual"),
         ("--model.network mlp --model.decoder.output-kernel 3", "model.decoder.output-kernel", "mlp"),
@@ -452,7 +453,26 @@ def test_a_setting_that_the_networks_do_not_use_is_refused(words, option, networ
     assert str(caught.value) == f"--{option} has no effect on --model.network {network}; leave it out"
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("conv-64 --model.decoder.dropout 0.3",
+         "--model.decoder.dropout has no effect without --model.decoder.hidden, as it is after dense layers; leave it "
+         "out"),
+        ("small-32 --loss.adversarial-weight 0.1",
+         "--loss.adversarial-weight has no effect with --loss.balance, which sets the ratio of both gradients; change "
+         "that, or leave this out"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_another_one_cancels_is_refused(words, line):
+    with pytest.raises(UserError) as caught:
+        read(words)
+    assert str(caught.value) == line
+
+
 def test_settings_that_the_networks_use_or_that_say_nothing_new_are_read():
+    read("conv-64 --model.encoder.dropout 0.3 --loss.adversarial-weight 0.1")
+    read("map-32 --model.encoder.dropout 0.1 --loss.adversarial-weight 0")
     read("map-32 --model.discriminator.kernel 3 --model.encoder.blocks 1 --model.decoder.kernel 5")
     read("conv-64 --model.encoder.kernel 3 --model.encoder.blocks 2")
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import vaegan
+from vaegan.config import Config
 from vaegan.distributed import World
 from vaegan.errors import UserError
 from vaegan.models import Model
@@ -26,6 +27,7 @@ from vaegan.operations import OperationCounter
 from vaegan.recipes import config_for
 from vaegan.runs.initial import configured, start_from
 from vaegan.runs.run_folder import RunFolder
+from vaegan.settings_io import load_yaml
 from vaegan.training import checkpoints
 from vaegan.training.setup import set_up
 
@@ -223,6 +225,18 @@ def test_networks_come_from_the_model_unless_named(base, published):
     assert (config.model.encoder.quant, config.model.encoder.groups, config.model.latent_dim) == (False, 2, 2)
     assert config.model.discriminator == config_for("kl-f8").model.discriminator
     assert config.data.size == 128  # maps fit any size
+
+
+def test_a_model_named_in_a_file_of_settings_brings_its_networks_too(base, tmp_path):
+    (tmp_path / "mine.yaml").write_text(f"init_from: {base}\nmodel: {{discriminator: {{hidden: [8]}}}}\n")
+    config = configured(load_yaml(tmp_path / "mine.yaml"), {}, tmp_path / "run")
+    named = {"init_from": str(base), "model.discriminator.hidden": (8,)}
+    assert config.model == configured(Config(), named, tmp_path / "run").model
+    assert config.model.encoder.channels == (4, 8)
+    (tmp_path / "other.yaml").write_text(f"init_from: {base}\nmodel: {{encoder: {{channels: [9, 8]}}}}\n")
+    with pytest.raises(UserError, match=r"^--model.encoder.channels is 4,8 in --init-from .*, not 9,8; leave it out"):
+        configured(load_yaml(tmp_path / "other.yaml"), {}, tmp_path / "run")
+    assert configured(Config(), {"init_from": None}, tmp_path / "run") == Config()
 
 
 @pytest.mark.parametrize(

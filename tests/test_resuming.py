@@ -299,6 +299,29 @@ def test_a_run_of_an_earlier_version_with_a_target_of_nothing_resumes(tmp_path: 
     assert open_run(run.path, config(), overwrite=False) == (run, config())
 
 
+@pytest.mark.parametrize(("setting", "value"), [("encoder.blocks", 5), ("decoder.dropout", 0.5)])
+def test_a_run_of_an_earlier_version_with_a_setting_of_no_effect_resumes(tmp_path: Path, setting: str, value) -> None:
+    run = started(tmp_path / "run")
+    dump_yaml(config(**{f"model.{setting}": value}), run.config_path)
+    assert open_run(run.path, config(), overwrite=False) == (run, run.config)
+    dump_yaml(config(**{"model.encoder.kernel": 3}), run.config_path)
+    with pytest.raises(UserError, match=r"is a run with model\.encoder\.kernel 3, not"):
+        open_run(run.path, config(), overwrite=False)
+
+
+def test_a_metric_inside_the_new_run_is_refused(tmp_path: Path) -> None:
+    run = started(tmp_path / "run")
+    (run.path / "model").mkdir()
+    (run.path / "model" / "config.json").write_text("{}")
+    for metric in (run.path, run.path / "model"):
+        settings = config(model__kind="vae-dis-l", loss__metric=str(metric))
+        with pytest.raises(
+            UserError, match=r"^--loss\.metric .* is in --out .*, where the new model goes; choose another"
+        ):
+            open_run(run.path, settings, overwrite=True)
+    assert open_run(tmp_path / "other", settings, overwrite=True) == (RunFolder(tmp_path / "other"), None)
+
+
 def test_damaged_records_are_passed_over_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     good = b'{"images": 64, "split": "train", "losses": {"encoder": {"kl": NaN}}}\n'
     bad = [

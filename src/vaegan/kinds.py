@@ -91,6 +91,7 @@ _WITHOUT_EFFECT: dict[str, tuple[str, tuple[object, ...], object]] = {
     "loss.balance_at": ("loss.balance", (None,), 0.5),
     "loss.prior_weight": ("loss.fakes", ("reconstructions",), "both"),
     "loss.reconstruction_weight": ("loss.fakes", ("prior",), "both"),
+    "loss.feature_layer": ("loss.likelihood", ("gaussian", "gaussian-learned", "laplace", "bernoulli"), "feature"),
     "loss.alignment": ("loss.alignment_weight", (0,), 0.1),
     "loss.pixel_variance": ("loss.likelihood", ("feature", "bernoulli"), "gaussian"),
     "loss.perceptual_weight": ("loss.perceptual", ("none",), "auto"),
@@ -109,31 +110,48 @@ _WITHOUT_EFFECT: dict[str, tuple[str, tuple[object, ...], object]] = {
 """Settings that have no effect while another one has one of some values, and a value of it with which they do."""
 
 
-def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
-    """Raise UserError for the first setting, of those that the user set to something, that these settings do not use.
+def why_without_effect(config: Config, name: str) -> str | None:
+    """Return why a setting, by dotted name, does nothing here, and what to do about it; None if it does something.
 
     This kind of model or family of networks does not use it, or it belongs to something that is switched off.
     """
-    kind = config.model.kind
-    unused = {f"loss.{name}" for kinds, names in _USES if kind not in kinds for name in names.split()}
+    kind, network = config.model.kind, config.model.network
+    unused = {f"loss.{of_loss}" for kinds, names in _USES if kind not in kinds for of_loss in names.split()}
     part = {"gan": "encoder", "vaegan": "none"}.get(kind, "discriminator")
-    lacked = (f"model.{part}.", f"optim.{part}_lr")
-    same = {"loss.gamma": 1, "loss.draws": 1, "loss.likelihood": "feature" if kind == "vae-dis-l" else None}
-    for name, value in named.items():
-        option = name.replace("_", "-")
-        if (name in unused or name.startswith(lacked)) and value not in (None, 0, (), [], "none", same.get(name)):
-            what = f"{KINDS[kind].phrase} (--model.kind {kind})"
-            raise UserError(f"--{option} has no effect on {what}; leave it out")
-        if attrgetter(name)(config) == attrgetter(name)(Config()):
-            continue
-        group, _, rest = name.partition(".")
-        of_part, _, setting = rest.partition(".")
-        if group == "model" and of_part in PARTS and setting in unused_settings(config.model.network, of_part):
-            raise UserError(f"--{option} has no effect on --model.network {config.model.network}; leave it out")
-        if name not in _WITHOUT_EFFECT:
-            continue
+    if name in unused or name.startswith((f"model.{part}.", f"optim.{part}_lr")):
+        return f"on {KINDS[kind].phrase} (--model.kind {kind}); leave it out"
+    group, _, rest = name.partition(".")
+    of_part, _, setting = rest.partition(".")
+    if group == "model" and of_part in PARTS:
+        if setting in unused_settings(network, of_part):
+            return f"on --model.network {network}; leave it out"
+        is_conv = network == "conv" or (network == "residual" and of_part == "discriminator")
+        if setting == "dropout" and is_conv and not getattr(config.model, of_part).hidden:
+            return f"without --model.{of_part}.hidden, as it is after dense layers; leave it out"
+    if name in _WITHOUT_EFFECT:
         other, values, example = _WITHOUT_EFFECT[name]
         if other not in unused and (now := attrgetter(other)(config)) in values:
             needed = f"--{other.replace('_', '-')}"
             state = f"with {needed} {now}" if now and now != "none" else f"without {needed}"
-            raise UserError(f"--{option} has no effect {state}; add {needed} {example}, or leave it out")
+            return f"{state}; add {needed} {example}, or leave it out"
+    return None
+
+
+def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
+    """Raise UserError for the first setting, of those that the user set to something, that these settings do not use."""
+    kind, default = config.model.kind, Config()
+    same = {"loss.gamma": 1, "loss.draws": 1, "loss.likelihood": "feature" if kind == "vae-dis-l" else None}
+    for name, value in named.items():
+        is_default = attrgetter(name)(config) == attrgetter(name)(default)
+        if value in (None, 0, (), [], "none", same.get(name)) or (
+            is_default and (name in _WITHOUT_EFFECT or name.startswith("model."))
+        ):
+            continue
+        if why := why_without_effect(config, name):
+            raise UserError(f"--{name.replace('_', '-')} has no effect {why}")
+    adversarial = config.loss.adversarial_weight
+    if "loss.adversarial_weight" in named and config.loss.balance is not None and adversarial not in (0, 1):
+        raise UserError(
+            "--loss.adversarial-weight has no effect with --loss.balance, which sets the ratio of both gradients; change "
+            "that, or leave this out"
+        )

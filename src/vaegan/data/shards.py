@@ -91,10 +91,11 @@ def list_shards(pattern: Path) -> Collection:
         names = [f"{paths[place[0]].name}/{name}" for place, name in zip(places, collection.names, strict=True)]
         collection = replace(collection, names=names)
     if any(_CLASS in files for files in beside):
-        labels, label_names = _labels(beside, read, str(pattern))
+        labels, label_names = _labels(beside, read, collection.names, str(pattern))
         collection = replace(collection, labels=labels, label_names=label_names)
     if any(_JSON in files for files in beside):
-        rows = ((str(pattern), i, _values(read, of[_JSON], str(pattern))) for i, of in enumerate(beside) if _JSON in of)
+        wheres = [f"{paths[place[0]]}/{name}" for place, name in zip(places, names, strict=True)]
+        rows = ((wheres[i], i, _values(read, of[_JSON], wheres[i])) for i, of in enumerate(beside) if _JSON in of)
         notes = list(collection.notes)
         attributes, columns = read_rows(rows, len(beside), str(pattern), notes)
         collection = replace(collection, attributes=attributes, attribute_names=columns, notes=tuple(notes))

@@ -40,6 +40,7 @@ def read_rows(
     Raises UserError if a number is not finite.
     """
     columns: dict[str, int] = {}
+    infinite: dict[str, str] = {}  # a column of text may hold '12e345'
     values: dict[int, array[float]] = {}
     text = set()
     for at, image, cells in rows:
@@ -49,12 +50,15 @@ def read_rows(
                 text.add(column or "one without a name")
             elif column:
                 if cell is not None and not abs(cell) <= _LARGEST:
-                    raise UserError(f"{at}: {column} is {reprlib.repr(cell)}; leave unknown cells empty")
+                    infinite.setdefault(column, f"{at}: {column} is {reprlib.repr(cell)}; leave unknown cells empty")
+                    cell = None
                 place = columns.setdefault(column, len(columns))
                 if place >= _MAX_COLUMNS:
                     raise UserError(f"{at}: more than {_MAX_COLUMNS:,} columns; remove some")
                 row.extend([np.nan] * (place + 1 - len(row)))
                 row[place] = row[place] if cell is None else cell
+    for line in (line for column, line in infinite.items() if column not in text):
+        raise UserError(line)
     if text:
         notes.append(f"{where}: columns of text, not read: {some_of(text)}")
     names = tuple(name for name in columns if name not in text)

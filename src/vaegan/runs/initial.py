@@ -22,14 +22,14 @@ _OF_CODES = ("normal_prior", "scale_factor", "shift_factor", "latents_mean", "la
 
 
 def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: bool = False) -> Config:
-    """Return `with_settings(base, named)`, and where `init_from` is among them the networks of that model.
+    """Return `with_settings(base, named)`, and where `init_from` is set the networks of that model.
 
     A run in ``out`` that started from it has them in its settings, so resuming does not need the model. Raises
     UserError if there is no such model, it cannot be trained further, or a named setting contradicts its networks.
     """
     named = {name.replace("-", "_"): value for name, value in named.items()}
-    start = named.get("init_from")
-    if start is None:
+    start = named.get("init_from", base.init_from)
+    if start in (None, YOUR_MODEL):
         return with_settings(base, named, typed=True)
     before = load_yaml(out / SETTINGS) if (out / SETTINGS).is_file() and not overwrite else None
     if before is not None and before.init_from == str(start):
@@ -38,6 +38,9 @@ def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: 
         own: dict[str, Any] = {}
     else:
         values = own = _networks_of(str(start), str(named.get("model.kind", base.model.kind)), base, out)
+        if start == base.init_from:  # of a file of settings, which may say more of the networks
+            said, default = base.model_dump(), Config().model_dump()
+            values = {name: own[name] for name in own if value_at(said, name) == value_at(default, name)}
     for name in ("model.network", "model.latent"):  # before other settings contradict them
         if name in own and named.get(name, own[name]) != own[name]:
             raise _differs(name, own[name], named[name], start)
@@ -45,8 +48,8 @@ def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: 
     refuse_without_effect(config, named)
     for name in own:
         now = value_at(config.model_dump(), name)
-        if now != values[name] and not name.startswith("model.discriminator.") and not name.endswith(".dropout"):
-            raise _differs(name, values[name], now, start)
+        if now != own[name] and not name.startswith("model.discriminator.") and not name.endswith(".dropout"):
+            raise _differs(name, own[name], now, start)
     return config
 
 
@@ -63,14 +66,19 @@ def check_named(config: Config) -> None:
         raise UserError(f"--loss.perceptual-file {file} does not exist; correct it, or leave it out")
 
 
+def check_outside(out: Path, option: str, model: str | Path) -> None:
+    """Raise UserError if a model that training starts from or compares with is in the folder of the new run."""
+    if out.resolve() in ((folder := find_model(model).resolve()), *folder.parents):
+        raise UserError(f"{option} {model} is in --out {out}, where the new model goes; choose another --out")
+
+
 def _networks_of(start: str, kind: str, base: Config, out: Path) -> dict[str, Any]:
     """Return the settings of the networks of a model that one of ``kind`` has too, and of the images they take."""
     from ..models.serialization import read_description
     from ..networks import PARTS_OF_KIND
 
-    if out.resolve() in ((folder := find_model(start)).resolve(), *folder.resolve().parents):
-        raise UserError(f"--init-from {start} is in --out {out}, where the new model goes; choose another --out")
-    description = read_description(folder)
+    check_outside(out, "--init-from", start)
+    description = read_description(find_model(start))
     if description["architecture"] is None:
         raise UserError(f"--init-from {start} has networks of your own; train them in Python (docs/fine-tune.md)")
     own, own_kind = checked(Architecture, description["architecture"]), description["kind"]

@@ -49,9 +49,13 @@ def paths_of_run(run: Path) -> dict[str, str]:
 
 
 def shared_data(paths: Sequence[str]) -> tuple[DataSettings, str]:
-    """Return the data settings that runs share, and if they do not (then source is ''), why."""
+    """Return the data settings that runs share, without a size if theirs differ; if they share none, source '' and why.
+
+    Images of several sizes are the same if they come from the same place.
+    """
     trained_on = [(path, _trained_on(path)) for path in paths]
-    for key in ("name", "opening", "fingerprint"):
+    differ = len({facts["size"] for _, facts in trained_on if facts.get("size") is not None}) > 1
+    for key in ("name", "opening", "source" if differ else "fingerprint"):
         values = [(path, facts[key], facts) for path, facts in trained_on if facts.get(key) is not None]
         for path, value, facts in values[1:]:
             first, expected, _ = values[0]
@@ -61,6 +65,8 @@ def shared_data(paths: Sequence[str]) -> tuple[DataSettings, str]:
                 name = facts["name"] or "one source"
                 return DataSettings(source=""), f"{first} and {path} were trained on different images of {name}"
     settings = next((facts["settings"] for _, facts in trained_on if facts.get("settings")), None)
+    if settings and differ:
+        settings = settings.model_copy(update={"size": None})
     return (settings, "") if settings else (DataSettings(source=""), "none of these has a record of its training data")
 
 
@@ -72,7 +78,9 @@ def _trained_on(path: str) -> dict[str, Any]:
     settings = None if place.run is None else _settings(place.run)
     return {
         "settings": settings if settings and settings.source else None,
-        "opening": settings and {name: v for name, v in settings.opening().items() if name not in _WHERE},
+        "size": settings and settings.size,
+        "source": settings and settings.source,
+        "opening": settings and {name: v for name, v in settings.opening().items() if name not in {"size", *_WHERE}},
         "fingerprint": None if place.run is None else read_mapping(place.run / DATA).get("fingerprint"),
         "name": None if place.model is None else read_mapping(place.model / MODEL_CONFIG).get("info", {}).get("data"),
     }

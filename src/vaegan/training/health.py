@@ -88,7 +88,7 @@ def check_discriminator(window: Records, snapshots: Records) -> Finding | None:
         return Finding("discriminator", state, f"{sentence}: it is too strong for the decoder to learn from", remedy)
     if max(accuracy.values()) < 0.52:
         state = "unhealthy" if max(accuracy.values()) < 0.4 else "warning"
-        remedy = "raise --optim.discriminator-lr, or lower --loss.adversarial-weight"
+        remedy = "raise --optim.discriminator-lr, or lower --loss.balance or --loss.adversarial-weight"
         return Finding("discriminator", state, f"{sentence}: it is near chance, so the decoder learns nothing", remedy)
     return Finding("discriminator", "ok", sentence)
 

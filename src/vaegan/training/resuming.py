@@ -9,9 +9,11 @@ from ..data import SOURCES, ImageData
 from ..data.sources import absolute
 from ..errors import UserError
 from ..files import check_apart, is_leftover, read_mapping, short_hash, write_json
+from ..kinds import why_without_effect
 from ..models import load
 from ..models.serialization import tensors_digest
 from ..pixels import BYTES, PixelFormat
+from ..runs.initial import check_outside
 from ..runs.run_folder import DATA, LOCK, MODEL, MODEL_CONFIG, SETTINGS, RunFolder, clear_run, is_run, written_files
 from ..runs.trained_on import paths_of_run
 from ..settings import PARTS
@@ -48,6 +50,8 @@ def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, 
     if not run.config_path.is_file() or not is_run(out):
         raise UserError(f"--out {out} holds other files and is not a run; name a new folder")
     if overwrite:
+        if config.loss.metric is not None:
+            check_outside(out, "--loss.metric", config.loss.metric)
         written_files(run)  # or say what is in the way, before slow work is done
         return run, None
     before = run.config
@@ -70,6 +74,8 @@ def check_same(before: Config, now: Config, out: Path) -> None:
             continue  # a folder may be moved; `check_same_data` compares the images
         if name == "loss.perceptual_file" and None not in (a, b):
             continue  # likewise
+        if a != b and why_without_effect(before, name) and why_without_effect(now, name):
+            continue  # earlier versions took it
         if a != b and not (name in RESOLVED and b in ("auto", None)):
             what = f"{name.replace('_', '-')} {_words(name, a)}, not {_words(name, b)}"
             raise UserError(f"--out {out} is a run with {what}; {remedy}")

@@ -4,6 +4,7 @@
 """
 
 import copy
+import functools
 import logging
 import math
 import os
@@ -60,7 +61,8 @@ def set_up(
     smallest *= world.size if config.train.sync_batchnorm else 1  # images that a batch norm sees at once
     if not resumed and (shape := config.data.image_shape) and config.model.condition == "none":
         with torch.device("meta"):  # before images are decoded
-            factories.check(config, factories.build_model(config, shape), smallest)
+            twin = world.together(functools.partial(factories.build_model, config, shape), device)
+            factories.check(config, twin, smallest)
     place = located(config.data, resumed.path) if resumed else config.data
     pixels = recorded_pixels(resumed) if resumed else None
     data = world.once_per_machine(lambda: open_data(place, pixels=pixels), device)
