@@ -207,3 +207,15 @@ def test_mistakes_are_one_line(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (9, 8, 8), dtype=np.uint8))
     assert command(run, "--data", tmp_path / "x.npy") == 2
     assert "x has neither labels nor attributes; sort its images into a subfolder" in capsys.readouterr().err
+
+
+def test_attributes_that_are_the_same_for_all_images_are_left_out(caplog):
+    values = np.stack([np.arange(40) % 2, np.ones(40), np.full(40, np.nan), np.arange(40) // 20], 1).astype(np.float32)
+    images = replace(open_data("digits").train.take(np.arange(40)), labels=None, label_names=())
+    images = replace(images, attributes=values, attribute_names=("hat", "all", "unknown", "tie"))
+    assert attribute_edits.attribute_names(images, ("hat",)) == ["hat", "tie"]
+    assert "left out, as the same for all 40 images: all, unknown" in caplog.text
+    assert attribute_edits.attribute_names(images, ("all",)) == ["hat", "all", "tie"], "what was asked for is refused"
+    images = replace(images, attributes=values[:, 1:3], attribute_names=("all", "unknown"))
+    with pytest.raises(UserError, match="each is the same for all; take more images"):
+        attribute_edits.attribute_names(images)

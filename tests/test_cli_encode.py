@@ -95,7 +95,7 @@ def test_shards_of_a_stream_that_differ_join(run, tmp_path):
 def test_shards_with_and_without_labels_are_one_line(run, tmp_path):
     images = open_data("digits").test.take(slice(5))
     parts = images, replace(images, labels=None)
-    shards = code_shards.ImageShards({}, 2, lambda i: ("test", parts[i]))
+    shards = code_shards.ImageShards({}, 2, lambda i: (np.full(5, "test"), parts[i]))
     with pytest.raises(UserError, match=r"a\.npz: only some shards of images have labels; give all or none .* run the"):
         code_shards.encode_to_file(load(run), shards, tmp_path / "a.npz")
     assert code_shards.encode_to_file(load(run), shards, tmp_path / "codes") == 10
@@ -136,6 +136,25 @@ def test_shards_of_another_model_are_not_mixed_in(run, tmp_path, capsys):
     assert "with other settings (model); choose a new folder or --overwrite" in capsys.readouterr().err
     assert command(run, "--out", out, "--split", "test", "--shard", 100, "--overwrite") == 0
     assert np.abs(arrays(out / "shard-00000.npz")["codes"] - found[0]["codes"]).max() > 1e-3
+
+
+def test_codes_are_refused_beside_those_with_other_labels(run, tmp_path, capsys):
+    data = open_data("digits").test.take(slice(60))
+    words = (run, "--data", tmp_path / "x.npz", "--shard", 20, "--out", tmp_path / "codes")
+    np.savez(tmp_path / "x.npz", images=data.images, labels=data.labels)
+    assert command(*words) == 0
+    assert command(*words) == 0
+    np.savez(tmp_path / "x.npz", images=data.images, labels=data.labels[::-1])
+    assert command(*words) == 2
+    assert "with other settings (labels)" in capsys.readouterr().err
+    assert command(*words, "--overwrite") == 0
+
+
+def test_codes_of_a_stream_say_the_split_of_each(run, tmp_path, capsys):
+    assert command(run, *streamed(tmp_path), "--out", tmp_path / "a.npz") == 0
+    assert sorted(arrays(tmp_path / "a.npz")["split"].tolist()) == ["test"] * 9 + ["train"] * 9
+    assert command(run, *streamed(tmp_path / "more"), "--num", 5, "--out", tmp_path / "b.npz") == 2
+    assert "--num 5: a stream is encoded whole; leave it out, or name fewer shards" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("out", ["codes", "codes.npz"])

@@ -191,6 +191,7 @@ BAD = [
     ("traverse RUN/gan", "this model is a GAN and has no encoder, so no image has a code; add --center origin"),
     ("sample RUN --label 3", "train one with --model.condition labels, or fit a prior for each label: vaegan priors "),
     ("sample RUN/gan --label 3", "train one with --model.condition labels\n"),
+    ("sample RUN --label 3 --attribute hat=1", "labels and attributes cannot be combined; give --label or --attribute"),
     ("sample", "RUN is missing; write vaegan sample RUN, see --help"),
     ("sample nowhere", "no run or saved model at nowhere; check the path"),
     ("sample demos", "no run or saved model at demos (perhaps you meant 'demo'); check the path"),

@@ -99,6 +99,11 @@ def test_a_model_told_nothing_draws_a_label_where_its_prior_knows_labels(told_im
     with np.load(tmp_path / "a.npz") as file:
         np.testing.assert_array_equal(file["labels"], labels.numpy())
         np.testing.assert_array_equal(file["codes"], load(run).sample_codes(6, 0, "gaussian", labels).numpy())
+    model = load(run)
+    model.info["default_prior"] = "normal"
+    model.save(run / "model")
+    best = ("sample", run, "--num", 3, "--label", "right", "--out", tmp_path / "b.npz")
+    assert command(*best) == 0, "the prior that knows labels is taken"
     assert command(*words, "--overwrite", "--label", "middle") == 2
     assert "no label 'middle'" in capsys.readouterr().err
     assert command(*words, "--overwrite", "--attribute", "right=1") == 2

@@ -145,6 +145,16 @@ def test_metadata_that_is_wrong_is_refused_or_said_to_be_not_read(tmp_path, open
             opened(tmp_path / "x")
 
 
+def test_a_word_of_a_column_of_text_may_look_like_a_number_that_is_not_finite(tmp_path, opened, caplog):
+    fill(tmp_path / "x", 3)
+    (tmp_path / "x" / "metadata.csv").write_text(
+        "file_name,id,age\n000.png,123e4567,1\n001.png,3fa9c2d1,2\n002.png,nan,3\n"
+    )
+    data = opened(tmp_path / "x")
+    assert data.train.attribute_names == ("age",)
+    assert "columns of text, not read: 1 (id)" in caplog.text
+
+
 def test_a_table_is_read_up_to_a_bound(tmp_path, opened, monkeypatch):
     fill(tmp_path / "x", 3)
     (tmp_path / "x" / "attributes.csv").write_text("file,age\n" + 30 * "000.png,1\n")

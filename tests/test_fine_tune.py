@@ -218,9 +218,9 @@ def test_networks_come_from_the_model_unless_named(base, published):
     assert config.model.discriminator.hidden == (16,)
     assert (config.model.latent_dim, config.data.size, config.data.channels) == (4, 8, 1)
     assert config.model.init == digits.model.init
-    named = {"init-from": str(base), "model.discriminator.hidden": (8,), "model.decoder.dropout": 0.1}
+    named = {"init-from": str(base), "model.discriminator.hidden": (8,), "model.encoder.dropout": 0.1}
     config = configured(digits, named, base.parent / "none")
-    assert (config.model.discriminator.hidden, config.model.decoder.dropout) == ((8,), 0.1)
+    assert (config.model.discriminator.hidden, config.model.encoder.dropout) == ((8,), 0.1)
     config = configured(config_for("kl-f8"), {"init_from": published}, base.parent / "none")
     assert (config.model.encoder.quant, config.model.encoder.groups, config.model.latent_dim) == (False, 2, 2)
     assert config.model.discriminator == config_for("kl-f8").model.discriminator

@@ -59,6 +59,34 @@ def test_samples_and_pages_of_a_tiff_are_channels(tmp_path, shape, more, channel
             np.testing.assert_array_equal(opened.read(), image.transpose(axes).reshape(8, 6, -1))
 
 
+@pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1.0)])
+def test_colours_of_a_tiff_that_were_multiplied_by_opacity_are_divided_by_it(tmp_path, dtype, white):
+    tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")
+    half = white // 2 + 1 if white > 1 else 0.5
+    image = np.array([[[half, 0, 0, half], [0, 0, 0, 0], [white, half, 0, white]]], dtype)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extrasamples=["assocalpha"])
+    with open_image(tmp_path / "a.tif") as opened:
+        np.testing.assert_array_equal(opened.read(), [[[white, 0, 0, half], [0, 0, 0, 0], [white, half, 0, white]]])
+    if dtype == np.uint8:
+        with Image.open(tmp_path / "a.tif") as same:
+            np.testing.assert_array_equal(np.asarray(same)[:, [0, 2]], [[[255, 0, 0, 128], [255, 128, 0, 255]]])
+
+
+def test_a_palette_tiff_is_read_as_colour_or_grey(tmp_path):
+    for name, colours in {
+        "grey": [(i, i, i) for i in range(256)],
+        "colour": [(i, 255 - i, 7) for i in range(256)],
+    }.items():
+        picture = Image.fromarray(drawn((8, 6), np.uint8, 255), "P")
+        picture.putpalette([value for colour in colours for value in colour])
+        picture.save(tmp_path / f"{name}.tif")
+        header = read_header(open_image(tmp_path / f"{name}.tif"))
+        assert header.colour == (name == "colour")
+        wanted = np.asarray(picture.convert("RGB"))
+        target = Target(8, 6, 3, "none")
+        np.testing.assert_array_equal(prepare(open_image(tmp_path / f"{name}.tif"), target), wanted)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_tiff_is_turned_upright_as_pillow_does(tmp_path, orientation):
     tifffile = pytest.importorskip("tifffile", reason="TIFF needs the extra tiff")

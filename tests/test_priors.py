@@ -285,6 +285,23 @@ def test_a_label_with_hardly_any_codes_gets_a_prior_of_all():
     assert prior.priors[2] is prior.priors[3], "it is fitted once"
 
 
+def test_labels_with_hardly_any_codes_are_named_and_their_prior_is_saved_once(tmp_path, caplog):
+    codes, labels = three_clusters(300)
+    labels = torch.where(torch.arange(300) < 5, torch.arange(300) + 2, labels % 2)
+    options = {"labels": labels, "num_labels": 7, "label_names": tuple("abcdefg"), "seed": 0}
+    prior = fit_priors(codes, names=["gaussian"], **options)["gaussian"]
+    assert (
+        "prior gaussian: fewer than 50 codes for c, d, e and 2 other labels; their prior is that of all" in caplog.text
+    )
+    save_priors(tmp_path, {"gaussian": prior})
+    loaded = load_priors(tmp_path, Z)["gaussian"]
+    assert len({name.partition(".")[0] for name in loaded.tensors()} - {"shares"}) == 3
+    of_labels = torch.stack([each.log_prob(codes) for each in loaded.priors]) + prior.shares.double().log()[:, None]
+    torch.testing.assert_close(loaded.log_prob(codes), of_labels.logsumexp(0))
+    chosen = torch.arange(70) % 7
+    assert torch.equal(loaded.sample(70, seed=0, labels=chosen), prior.sample(70, seed=0, labels=chosen))
+
+
 def test_all_priors_are_scored_by_the_same_codes():
     codes, _ = three_clusters(600)
     priors = fit_priors(codes.repeat(20, 1), names=["gaussian", "flow"], seed=0, flow_steps=2)

@@ -309,6 +309,15 @@ def test_a_run_of_an_earlier_version_with_a_setting_of_no_effect_resumes(tmp_pat
         open_run(run.path, config(), overwrite=False)
 
 
+def test_a_run_whose_metric_has_moved_resumes(tmp_path: Path) -> None:
+    was, now, other = (config(model__kind="vae-dis-l", loss__metric=path) for path in ("runs/gan", "/x/gan", "/x/b"))
+    run = started(tmp_path / "run")
+    dump_yaml(was, run.config_path)
+    assert open_run(run.path, now, overwrite=False) == (run, was)
+    with pytest.raises(UserError, match=r"is a run with loss\.metric runs/gan, not /x/b"):
+        open_run(run.path, other, overwrite=False)
+
+
 def test_a_metric_inside_the_new_run_is_refused(tmp_path: Path) -> None:
     run = started(tmp_path / "run")
     (run.path / "model").mkdir()

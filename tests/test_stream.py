@@ -194,6 +194,9 @@ def test_whole_shards_keep_the_limit(shards, opened, split):
     read = [number for i in range(given.num) for number in numbers(given.read(i)[1].images)]
     assert len(read) == given.facts["sets"] == {"train": 15, "all": 15 + data.stream.index.test.sum()}[split]
     assert set(numbers(batches(data, 15, 1))) <= set(read)
+    splits = np.concatenate([given.read(i)[0] for i in range(given.num)])
+    assert set(np.array(read)[splits == "train"]) == set(numbers(batches(data, 15, 1)))
+    assert (splits == "test").sum() == (0 if split == "train" else data.stream.index.test.sum())
 
 
 def test_an_index_is_not_used_for_shards_of_the_same_name_in_another_folder(tmp_path, opened):
@@ -484,6 +487,7 @@ def test_images_keep_their_type(tmp_path, opened):
         ("http://host/{0..99999999999}.tar", "give remote shards with braces"),
         ("http://host/{2..1}.tar", "give remote shards with braces"),
         ("missing-{0..3}.tar", "missing-0.tar: no such file"),
+        ("missing-???.tar", "missing-???.tar: no such file"),
     ],
 )
 def test_what_cannot_be_streamed_is_refused(opened, source, said):

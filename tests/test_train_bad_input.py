@@ -493,6 +493,14 @@ def test_a_run_of_relative_data_is_opened_and_resumed_from_anywhere(
     assert command(*picture) == 0
     assert capsys.readouterr().err == ""
 
+    monkeypatch.chdir(there)
+    (there / "moved").rename(there / "last")
+    assert command(*words, "--train.epochs", 3, "--data", "last/") == 0
+    assert "is finished" in capsys.readouterr().out
+    monkeypatch.chdir(here)
+    assert command(*picture) == 0
+    assert capsys.readouterr().err == ""
+
 
 def test_a_run_does_not_go_on_with_changed_images(command, tiny, images_file, tmp_path, capsys):
     mine = tmp_path / "mine.npy"

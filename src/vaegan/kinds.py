@@ -138,7 +138,7 @@ def why_without_effect(config: Config, name: str) -> str | None:
 
 
 def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
-    """Raise UserError for the first setting, of those that the user set to something, that these settings do not use."""
+    """Raise UserError for the first setting that does nothing, of those that the user set to something."""
     kind, default = config.model.kind, Config()
     same = {"loss.gamma": 1, "loss.draws": 1, "loss.likelihood": "feature" if kind == "vae-dis-l" else None}
     for name, value in named.items():

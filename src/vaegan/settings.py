@@ -155,7 +155,8 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _refuse_other_streams(self) -> Self:
-        if self.stream and self.source and not self.source.lower().partition("?")[0].endswith(".tar"):
+        place = self.source.partition("?")[0] if "://" in self.source else self.source  # of an address without a query
+        if self.stream and place and not place.lower().endswith(".tar"):
             raise ValueError(
                 f"--data.stream reads .tar shards, not {self.source}; give shards as --data, or set --data.stream false"
             )

@@ -63,7 +63,9 @@ def run(options: Options) -> None:
         raise UserError(
             "codes of images of other sizes are maps and do not fit a table; end --out in .npz or nothing (a folder)"
         )
-    if isinstance(data, StreamedData) and not options.num:
+    if isinstance(data, StreamedData):
+        if options.num:
+            raise UserError(f"--num {options.num}: a stream is encoded whole; leave it out, or name fewer shards")
         shards = stream_shards(data, options.split)
     else:
         whole = ("test",) if data.is_single else ("train", "test")

@@ -267,7 +267,7 @@ def _flat(image: Image.Image, channels: int) -> Image.Image:
 
 def _has_colour(image: Image.Image) -> bool:
     if image.mode in ("P", "PA") and image.palette is not None:
-        entry, _, is_planar = (image.palette.rawmode or image.palette.mode).partition(";L")  # RGB or BGR come first
+        entry, is_planar, _ = (image.palette.rawmode or image.palette.mode).partition(";L")  # RGB or BGR come first
         numbers = np.frombuffer(bytes(image.palette.palette), np.uint8)
         colours = (numbers.reshape(len(entry), -1).T if is_planar else numbers.reshape(-1, len(entry)))[:, :3]
         return bool((colours != colours[:, :1]).any())

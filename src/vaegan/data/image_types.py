@@ -28,7 +28,7 @@ SUFFIXES = (
 )  # fmt: skip
 TYPES = "PNG, JPEG, WebP, BMP, GIF, PPM, AVIF, HEIC or TIFF"
 MAX_CHANNELS = 1024
-TIFF_VERSION = 3  # raise it when TIFFs begin to be read as other numbers; 2 did not turn them upright
+TIFF_VERSION = 4  # raise it when TIFFs begin to be read as other numbers; 3 left colours multiplied by opacity
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 for _library in ("PIL", "tifffile"):  # damaged files are named by us, each once
@@ -115,6 +115,18 @@ def deep_png(image: PngImageFile, orientation: int) -> ArrayImage:
     return ArrayImage(read, (image.height, image.width, 4), np.dtype(np.uint16), alpha=True)
 
 
+def _straight(numbers: NDArray[Any]) -> NDArray[Any]:
+    """Return an array `(H, W, 4)` whose colours are not multiplied by its opacity; transparent places stay."""
+    white = np.iinfo(numbers.dtype).max if numbers.dtype.kind == "u" else 1.0
+    alpha = numbers[..., 3:].astype(np.float64)
+    colours = np.divide(
+        numbers[..., :3] * float(white), alpha, where=alpha > 0, out=numbers[..., :3].astype(np.float64)
+    )
+    if numbers.dtype.kind == "u":
+        colours = np.rint(colours.clip(0, white))
+    return np.concatenate([colours.astype(numbers.dtype), numbers[..., 3:]], axis=2)
+
+
 def _upright(numbers: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Return an array `(H, W, C)` upright, by its EXIF orientation of 1 to 8 (EXIF 2.3, table 4)."""
     turned = numbers.swapaxes(0, 1) if orientation >= 5 else numbers
@@ -157,10 +169,13 @@ def _open_tiff(file: Any) -> Opened:
         stated = page.tags.get("Orientation")
         orientation = int(stated.value) if stated is not None and stated.value in range(1, 9) else 1
         upright = (shape[1], shape[0], shape[2]) if orientation >= 5 else shape
-        alpha = page.photometric == 2 and shape[2] == 4 and tuple(page.extrasamples)[:1] in ((1,), (2,))
+        extra = next(iter(page.extrasamples), 0) if page.photometric == 2 and shape[2] == 4 else 0
+        alpha, is_premultiplied = extra in (1, 2), extra == 1  # TIFF 6.0, ExtraSamples
 
         def read() -> NDArray[Any]:
             numbers: NDArray[Any] = series.asarray().transpose(y, x, *others).reshape(shape)
+            if is_premultiplied:
+                numbers = _straight(numbers)
             return _upright(white - numbers if is_inverted else numbers, orientation)
 
         return ArrayImage(read, upright, np.dtype(series.dtype), alpha=alpha, close=tiff.close)

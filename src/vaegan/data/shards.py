@@ -87,14 +87,14 @@ def list_shards(pattern: Path) -> Collection:
         {suffix: texts[*samples[place], suffix] for suffix in BESIDE if (*samples[place], suffix) in texts}
         for place in places
     ]
+    wheres = [f"{paths[place[0]]}/{name}" for place, name in zip(places, collection.names, strict=True)]
     if len(set(collection.names)) < len(collection.names):
         names = [f"{paths[place[0]].name}/{name}" for place, name in zip(places, collection.names, strict=True)]
         collection = replace(collection, names=names)
     if any(_CLASS in files for files in beside):
-        labels, label_names = _labels(beside, read, collection.names, str(pattern))
+        labels, label_names = _labels(beside, read, wheres, str(pattern))
         collection = replace(collection, labels=labels, label_names=label_names)
     if any(_JSON in files for files in beside):
-        wheres = [f"{paths[place[0]]}/{name}" for place, name in zip(places, names, strict=True)]
         rows = ((wheres[i], i, _values(read, of[_JSON], wheres[i])) for i, of in enumerate(beside) if _JSON in of)
         notes = list(collection.notes)
         attributes, columns = read_rows(rows, len(beside), str(pattern), notes)
@@ -171,11 +171,13 @@ def sample_of(file: File) -> tuple[int, str, str]:
     return file.place[0], folder + slash + stem, suffix
 
 
-def _labels(beside: Sequence[_Beside], read: _Read, where: str) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def _labels(
+    beside: Sequence[_Beside], read: _Read, wheres: Sequence[str], where: str
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return labels ``(N,)`` and the names of the classes, which are the numbers in the files."""
     if not all(_CLASS in files for files in beside):
         raise UserError(f"{where}: some images have a .{_CLASS} beside them and some do not; add the others")
-    return index_labels([_number(read, files[_CLASS], where) for files in beside])
+    return index_labels([_number(read, files[_CLASS], at) for files, at in zip(beside, wheres, strict=True)])
 
 
 def check_beside(suffix: str, read: _Read, place: Place, where: str) -> None:

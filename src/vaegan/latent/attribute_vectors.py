@@ -191,7 +191,7 @@ def _difference(z: Tensor, attributes: Tensor, sides: Tensor, names: Sequence[st
 def _linear(z: Tensor, attributes: Tensor, sides: Tensor, names: Sequence[str]) -> Tensor:
     complete = ~attributes.isnan().any(1)
     if not complete.any():
-        raise UserError("'linear' needs images without unknown attributes, and there are none; choose fewer attributes")
+        raise UserError("'linear' needs images without unknown attributes, and there are none; take another method")
     units = _difference(attributes.nan_to_num(), attributes, sides, names).diagonal()
     y, z = attributes[complete] / units, z[complete]
     for name, is_constant in zip(names, (y == y[0]).all(0).tolist(), strict=True):
@@ -225,8 +225,8 @@ def _orthogonalised(vectors: Tensor, names: Sequence[str]) -> Tensor:
         rest = vector - others @ (torch.linalg.pinv(others) @ vector)
         if rest.norm() < 1e-3 * vector.norm():
             raise UserError(
-                f"the vector of attribute {names[index]!r} is a linear combination of the others; "
-                "choose fewer attributes or do not orthogonalise"
+                f"the vector of attribute {names[index]!r} is a linear combination of the others, as those of labels "
+                "always are, so nothing of it would be left; do not orthogonalise"
             )
         orthogonal.append(rest)
     return torch.stack(orthogonal)

@@ -28,7 +28,7 @@ from ..data.cache import write_npy_header
 from ..data.dataset import ImageSet
 from ..data.stream import StreamedData
 from ..errors import UserError
-from ..files import clear_leftovers, remove, written_beside
+from ..files import clear_leftovers, remove, short_hash, written_beside
 from ..models import Model
 from ..pixels import PixelFormat
 from ..progress import Watch, unwatched
@@ -45,7 +45,7 @@ class ImageShards:
 
     facts: Mapping[str, Any]  # what decides them all, JSON-able
     num: int
-    read: Callable[[int], tuple[str, ImageSet]]  # returns the split of a shard and its images
+    read: Callable[[int], tuple[NDArray[np.str_], ImageSet]]  # of a shard, the split of each image, and the images
 
 
 def set_shards(sets: Mapping[str, ImageSet], size: int, source: Mapping[str, Any]) -> ImageShards:
@@ -55,8 +55,20 @@ def set_shards(sets: Mapping[str, ImageSet], size: int, source: Mapping[str, Any
     parts = [(name, slice(start, start + size)) for name in num for start in range(0, num[name], size)]
     first = next(iter(sets.values()))
     names = {"label_names": list(first.label_names), "attribute_names": list(first.attribute_names)}
-    facts = {**source, "sets": num, "shard": size, **names}
-    return ImageShards(facts, len(parts), lambda i: (parts[i][0], sets[parts[i][0]].take(parts[i][1])))
+    facts = {**source, "sets": num, "shard": size, **names, "labels": short_hash(b"\n".join(map(_told, sets.values())))}
+
+    def read(number: int) -> tuple[NDArray[np.str_], ImageSet]:
+        name, part = parts[number]
+        images = sets[name].take(part)
+        return np.full(len(images), name), images
+
+    return ImageShards(facts, len(parts), read)
+
+
+def _told(images: ImageSet) -> bytes:
+    """Return what is written beside the codes of images: names, labels, attributes."""
+    numbers = (b"" if values is None else values.tobytes() for values in (images.labels, images.attributes))
+    return b"\0".join([repr(list(images.names)).encode(), *numbers])
 
 
 def stream_shards(data: StreamedData, split: str) -> ImageShards:
@@ -65,7 +77,7 @@ def stream_shards(data: StreamedData, split: str) -> ImageShards:
     counts = {"train": index.train, "test": index.test, "all": index.train + index.test}[split]
     shards = np.flatnonzero(counts).tolist()
     facts = {"data": data.fingerprint, "stream": split, "sets": int(counts.sum())}
-    return ImageShards(facts, len(shards), lambda i: (split, stream.whole(shards[i], split)))
+    return ImageShards(facts, len(shards), lambda i: stream.whole(shards[i], split)[::-1])
 
 
 def encode_to_file(
@@ -101,7 +113,7 @@ def encode_to_file(
                 arrays = _arrays(model, images, batch_size, scaled=scaled)
                 if not names["attribute_names"]:  # each shard of a stream has columns of its own
                     arrays["attributes"] = None
-                write_shard(path, arrays | {"split": np.full(len(images), split)})
+                write_shard(path, arrays | {"split": split})
             with np.load(path) as written:
                 num += len(written["names"])
                 first = first or set(written)

@@ -96,7 +96,9 @@ def encode_to_shards(
         if not has_index(folder, index):
             raise UserError(f"another command has started to write other codes into {folder}; choose another --out")
         write_bytes(path, safetensors.torch.save(tensors, {MARK: digest}))
-        facts = {"of": digest, "shard": number, "split": split, "images": len(images), **moments}
+        splits = sorted(set(split.tolist()))
+        facts = {"of": digest, "shard": number, "split": splits[0] if len(splits) == 1 else "all"}
+        facts |= {"images": len(images), **moments}
         write_json(path.with_suffix(".json"), facts)
     _write_statistics(folder, digest, shards.num, is_map=len(model.code_shape) > 1)
     return sum((record_of(folder, number, digest) or {}).get("images", 0) for number in own)

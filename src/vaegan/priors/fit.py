@@ -1,5 +1,6 @@
 """The kinds of prior, and fitting them to codes; each is scored by the log-likelihood of held-out codes."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from .gaussian import Gaussian
 from .kde import KernelDensity
 from .mixture import Mixture
 from .prior import FittedPrior, Normal, Prior, Progress, Score, choose, under
+
+log = logging.getLogger("vaegan")
 
 PRIORS: dict[str, type[FittedPrior]] = {kind.name: kind for kind in (Normal, Gaussian, Mixture, KernelDensity, Flow)}
 DEFAULT = ("gaussian", "mixture", "kde")  # each takes less than a minute
@@ -117,6 +120,8 @@ class ByLabel(Prior):
         self.priors, self.shares = list(priors), shares
         self.name = self.priors[0].name
         self.num_labels, self.latent_dim = len(self.priors), self.priors[0].latent_dim
+        first: dict[int, int] = {}
+        self._same_as = [first.setdefault(id(prior), k) for k, prior in enumerate(self.priors)]  # rare labels share one
 
     @classmethod
     def fit_each(
@@ -132,7 +137,10 @@ class ByLabel(Prior):
         seed: int,
         on_progress: Progress,
     ) -> "ByLabel":
-        """Fit a prior of a kind to the codes of each label; labels int `(N,)`, the rest as in `FittedPrior.fit`."""
+        """Fit a prior of a kind to the codes of each label; labels int `(N,)`, the rest as in `FittedPrior.fit`.
+
+        Labels with fewer than 50 codes share the prior of all codes, and the log names them.
+        """
         counts = labels.bincount(minlength=num_labels)
         priors: list[FittedPrior] = []
         of_all: FittedPrior | None = None
@@ -145,6 +153,11 @@ class ByLabel(Prior):
             else:
                 of_all = of_all or kind.fit(codes, held_out, seed=seed, on_progress=on_progress)
                 priors.append(of_all)
+        if rare := [label_names[k] if label_names else str(k) for k, prior in enumerate(priors) if prior is of_all]:
+            log.warning(
+                "prior %s: fewer than %d codes for %s; their prior is that of all images",
+                kind.name, _ENOUGH, ", ".join(rare[:3]) + (f" and {len(rare) - 3:,} other labels" if rare[3:] else ""),
+            )  # fmt: skip
         return cls(priors, counts / counts.sum())
 
     @property
@@ -163,23 +176,28 @@ class ByLabel(Prior):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log p(z) over all labels, `(B,)`."""
-        shares = self.shares.double().log()
-        of_labels = [self.priors[k].log_prob(z) + shares[k] for k in range(self.num_labels) if self.shares[k] > 0]
+        same_as, of_one = torch.tensor(self._same_as), self.shares.double()
+        shares = torch.zeros_like(of_one).index_add_(0, same_as, of_one)
+        of_labels = [self.priors[k].log_prob(z) + shares[k].log() for k in shares.nonzero()[:, 0].tolist()]
         return torch.stack(of_labels).logsumexp(0)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return each label's tensors, and the shares."""
-        inner = {f"{k}.{name}": t for k, prior in enumerate(self.priors) for name, t in prior.tensors().items()}
+        """Return each prior's tensors, under the number of its first label, and the shares."""
+        firsts = sorted(set(self._same_as))
+        inner = {f"{k}.{name}": t for k in firsts for name, t in self.priors[k].tensors().items()}
         return {**inner, "shares": self.shares}
 
     def description(self) -> dict[str, Any]:
-        """Return it with the description of each label's prior."""
-        return {**super().description(), "of_labels": [prior.description() for prior in self.priors]}
+        """Return it with the description of each label's prior, and which label has the same one first."""
+        of_labels = [prior.description() for prior in self.priors]
+        return {**super().description(), "of_labels": of_labels, "same_as": self._same_as}
 
     @classmethod
     def restore_each(
         cls, kind: type[FittedPrior], tensors: Mapping[str, Tensor], description: Mapping[str, Any]
     ) -> "ByLabel":
         """Return the priors of these tensors, all of a kind."""
-        priors = [kind.restore(under(f"{k}.", tensors), inner) for k, inner in enumerate(description["of_labels"])]
-        return cls(priors, tensors["shares"])
+        inner = description["of_labels"]
+        same_as = description.get("same_as", range(len(inner)))  # not in models of earlier versions
+        own = {k: kind.restore(under(f"{k}.", tensors), inner[k]) for k in set(same_as)}
+        return cls([own[k] for k in same_as], tensors["shares"])

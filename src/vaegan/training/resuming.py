@@ -7,6 +7,7 @@ from typing import Any
 from ..config import Config
 from ..data import SOURCES, ImageData
 from ..data.sources import absolute
+from ..data.stream.store import shown
 from ..errors import UserError
 from ..files import check_apart, is_leftover, read_mapping, short_hash, write_json
 from ..kinds import why_without_effect
@@ -74,6 +75,8 @@ def check_same(before: Config, now: Config, out: Path) -> None:
             continue  # a folder may be moved; `check_same_data` compares the images
         if name == "loss.perceptual_file" and None not in (a, b):
             continue  # likewise
+        if name == "loss.metric" and None not in (a, b) and Path(a).name == Path(b).name:
+            continue  # likewise, as `vaegan reproduce` names it by the place of the whole experiment
         if a != b and why_without_effect(before, name) and why_without_effect(now, name):
             continue  # earlier versions took it
         if a != b and not (name in RESOLVED and b in ("auto", None)):
@@ -85,7 +88,7 @@ def _words(name: str, value: Any) -> str:
     """Return a setting's value as it is given on the command line."""
     if isinstance(value, (tuple, list)):
         return " ".join(map(str, value))
-    return {"data.range": "the whole range"}.get(name, "unset") if value is None else str(value)
+    return {"data.range": "the whole range"}.get(name, "unset") if value is None else shown(str(value))
 
 
 def check_same_data(run: RunFolder, config: Config, data: ImageData) -> None:

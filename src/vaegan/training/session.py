@@ -123,6 +123,7 @@ class Session:
         """Resume or start, train, finish; return the number of the signal that stopped the run, if one did."""
         self.checkpoints.enter(resumes=self.resumes)
         if self._is_finished():
+            self.world.together(self._save_place, self.device)
             self._say_finished()
             return None
         self._announce()
@@ -148,6 +149,11 @@ class Session:
     def _is_finished(self) -> bool:
         reached = self.trainer.images >= self.total
         return self.world.any(self.world.is_first and reached and self.folder.is_finished, self.device)
+
+    def _save_place(self) -> None:
+        """Save where the images of a finished run are named now: `check_same_data` has noted what that stands for."""
+        if self.world.is_first and (before := self.folder.config).data.opening() != self.config.data.opening():
+            dump_yaml(before.model_copy(update={"data": self.config.data}), self.folder.config_path)
 
     def _prepare_folder(self) -> None:
         """Save the settings of this call; drop records of steps that will be repeated."""

@@ -1,5 +1,6 @@
 """Attribute vectors computed from the codes of training images, and images with them added."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -18,6 +19,7 @@ from ..metrics.figures import finite_or_none
 from ..runs.opened import OpenedRun
 from .view import View
 
+_log = logging.getLogger("vaegan")
 SWEEP = (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0)
 
 
@@ -30,8 +32,9 @@ def attribute_values(images: ImageSet, names: Sequence[str]) -> Tensor:
 def attribute_names(images: ImageSet, wanted: Sequence[str] = (), source: str = "the data") -> list[str]:
     """Return the attributes to compute vectors for: those of the data, else its labels.
 
-    All are computed together, as vectors may depend on each other. Two labels are one attribute, the second. Raises
-    UserError if the images have neither, or not one of ``wanted``.
+    All are computed together, as vectors may depend on each other, but for those that are the same for all images, which
+    are left out with a warning. Two labels are one attribute, the second. Raises UserError if the images have neither, or
+    not one of ``wanted``, or none is left.
     """
     _, columns = images.labels_as_attributes()
     if not columns:
@@ -44,15 +47,26 @@ def attribute_names(images: ImageSet, wanted: Sequence[str] = (), source: str = 
     names: Sequence[str] = images.attribute_names or columns
     if not images.attribute_names and len(columns) == 2:
         names = wanted or columns[1:]
-    return [*names, *(name for name in wanted if name not in names)]
+    names = [*names, *(name for name in wanted if name not in names)]
+    differ = (_fewer_of(images, names) > 0).tolist()
+    if same := [name for name, differs in zip(names, differ, strict=True) if not differs and name not in wanted]:
+        _log.warning("left out, as the same for all %s images: %s", f"{len(images):,}", ", ".join(same))
+    if len(same) == len(names):
+        raise UserError("no attribute or label separates the images: each is the same for all; take more images")
+    return [name for name in names if name not in same]
+
+
+def _fewer_of(images: ImageSet, names: Sequence[str]) -> Tensor:
+    """Return how many images have each attribute or how many lack it, whichever are fewer, int `(A,)`."""
+    values = attribute_values(images, names)
+    sides = has_attribute(values, find_thresholds(values))
+    return torch.minimum((sides == 0).sum(0), (sides == 1).sum(0))
 
 
 def separating_attributes(images: ImageSet, fewest: int, num: int) -> list[str]:
     """Return up to ``num`` attributes or labels that at least ``fewest`` images have, and lack; UserError if none."""
     names = attribute_names(images)
-    values = attribute_values(images, names)
-    sides = has_attribute(values, find_thresholds(values))
-    enough = torch.minimum((sides == 0).sum(0), (sides == 1).sum(0)) >= fewest
+    enough = _fewer_of(images, names) >= fewest
     chosen = [names[column] for column in enough.nonzero()[:num, 0].tolist()]
     if not chosen:
         raise UserError("no attribute or label separates the images: each is almost the same for all")

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ..data.conditions import Conditioning
 from ..errors import UserError
+from ..priors import best_prior
 from ..runs.opened import OpenedRun
 from .view import View
 
@@ -20,10 +21,15 @@ def samples(
 ) -> View:
     """Return samples, `(1, N, H, W, C)`, or a row for each of several labels, for which N may be rounded up.
 
-    A conditional model gets all labels in turn, or the attributes of held-out images, unless some are named. Raises
-    UserError if the model has no such prior, label or attribute.
+    A conditional model gets all labels in turn, or the attributes of held-out images, unless some are named; of other
+    models labels take the best prior by label, unless one is named. Raises UserError if the model has no such prior,
+    label or attribute, or both are named.
     """
     model, per_row = run.model(), None
+    if labels and attributes:
+        raise UserError("labels and attributes cannot be combined; give --label or --attribute")
+    if labels and prior is None and model.conditioning is None and not model.prior_of(None).num_labels:
+        prior = best_prior({name: fitted for name, fitted in model.priors.items() if fitted.num_labels})
     if len(labels) > 1:
         per_row = -(-num // len(labels))
         num = per_row * len(labels)

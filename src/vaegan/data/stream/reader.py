@@ -184,18 +184,19 @@ class ShardReader:
             images[i] = self._next_readable(order, start + i)
         return images
 
-    def whole(self, shard: int, split: str = "all") -> ImageSet:
-        """Return the images of a shard that are used ("all", "train" or "test") and can be read.
+    def whole(self, shard: int, split: str = "all") -> tuple[ImageSet, NDArray[np.str_]]:
+        """Return the images of a shard that are used ("all", "train" or "test") and can be read, and the split of each.
 
         Their labels are the numbers in .cls.
         """
 
-        def read(path: Path, listing: Path) -> ImageSet:
+        def read(path: Path, listing: Path) -> tuple[ImageSet, NDArray[np.str_]]:
             images, table = list_shards(path), read_listing(listing)
             assert isinstance(images.items, FileItems)
             sides = self.index.sides(shard, table)
             starts = np.concatenate([rows["start"] for side, rows in sides.items() if split in (side, "all")])
-            wanted = np.flatnonzero(np.isin([place[1] for place in images.items.places], starts))
+            places = np.array([place[1] for place in images.items.places])
+            wanted = np.flatnonzero(np.isin(places, starts))
             decoded = [future.result() for future in self._decode(images.items, wanted)]
             path.stat()  # FileNotFoundError where it is gone
             for i, why in itertools.chain.from_iterable(chunk.refused for chunk in decoded):
@@ -205,19 +206,20 @@ class ShardReader:
             rows = np.array([i for chunk in decoded for i in chunk.positions], np.int64)
             if not len(rows):
                 raise UserError(f"{shown(url)}: none of its images can be read; leave this shard out of --data")
-            return images.decoded(np.concatenate([chunk.images for chunk in decoded]), rows, self.target.pixels)
+            splits = np.where(np.isin(places[rows], sides["test"]["start"]), "test", "train")
+            return images.decoded(np.concatenate([chunk.images for chunk in decoded]), rows, self.target.pixels), splits
 
         url = self.index.urls[shard]
         try:
             with no_killed_worker():
-                images = using(self._store, url, read, self._pool)
+                images, splits = using(self._store, url, read, self._pool)
         except Unavailable as error:
             raise UserError(f"{error}; run the same command again when it is available") from error
         names = images.label_names  # numbers, or folders
         numbers = [int(name) if name.removeprefix("-").isdecimal() and len(name) <= 20 else 2**63 for name in names]
         if images.labels is None or not all(-(2**63) <= number < 2**63 for number in numbers):
-            return replace(images, labels=None, label_names=())
-        return replace(images, labels=np.array(numbers)[images.labels], label_names=())
+            return replace(images, labels=None, label_names=()), splits
+        return replace(images, labels=np.array(numbers)[images.labels], label_names=()), splits
 
     def _next_readable(self, order: ShardOrder, place: int) -> NDArray[Any]:
         for start in range(place + 1, place + 1 + self.num_images, _FEW):
