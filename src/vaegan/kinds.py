@@ -152,6 +152,6 @@ def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
     adversarial = config.loss.adversarial_weight
     if "loss.adversarial_weight" in named and config.loss.balance is not None and adversarial not in (0, 1):
         raise UserError(
-            "--loss.adversarial-weight has no effect with --loss.balance, which sets the ratio of both gradients; change "
-            "that, or leave this out"
+            "--loss.adversarial-weight has no effect with --loss.balance, which sets the ratio of both gradients; "
+            "change that, or leave this out"
         )

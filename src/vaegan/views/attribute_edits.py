@@ -32,9 +32,9 @@ def attribute_values(images: ImageSet, names: Sequence[str]) -> Tensor:
 def attribute_names(images: ImageSet, wanted: Sequence[str] = (), source: str = "the data") -> list[str]:
     """Return the attributes to compute vectors for: those of the data, else its labels.
 
-    All are computed together, as vectors may depend on each other, but for those that are the same for all images, which
-    are left out with a warning. Two labels are one attribute, the second. Raises UserError if the images have neither, or
-    not one of ``wanted``, or none is left.
+    All are computed together, as vectors may depend on each other. Those that are the same for all images are left out
+    with a warning, but for ``wanted`` ones. Two labels are one attribute, the second. Raises UserError if the images
+    have neither, or not one of ``wanted``, or none is left.
     """
     _, columns = images.labels_as_attributes()
     if not columns:
