@@ -93,12 +93,15 @@ def reconstruction_figures(model: Model, real: RealImages) -> FiguresJson:
     """Return figures of reconstructions of held-out images."""
     pairs = reconstructions_of(model, real.images, real.batch_size)
     features = features_of(real.extractor, (x_tilde for _, x_tilde in pairs))
-    return figures_of(features, real)
+    return figures_of(features, real, real.reference.features)
 
 
-def figures_of(features: Tensor, real: RealImages) -> FiguresJson:
-    """Return figures of images from their features: Fréchet distance of all, the others of the first 10,000."""
-    distance = frechet_interval(features, real.reference.moments, seed=real.seed)
+def figures_of(features: Tensor, real: RealImages, pairs: Tensor | None = None) -> FiguresJson:
+    """Return figures of images from their features: Fréchet distance of all, the others of the first 10,000.
+
+    Of reconstructions ``pairs`` are the features of their originals.
+    """
+    distance = frechet_interval(features, real.reference.moments, pairs=pairs, seed=real.seed)
     others = distribution_figures(features[:NEIGHBOURS], real.reference, seed=real.seed)
     return as_json(others | {"frechet_distance": distance})
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vaegan.cli import main
-from vaegan.cli.evaluate import Options, _check_is_of, _check_replaces
+from vaegan.cli.evaluate import Options, _check_is_of, _check_networks, _check_replaces
 from vaegan.errors import UserError
 from vaegan.evaluation import measure
 from vaegan.evaluation.measure import conclusion
@@ -89,6 +89,33 @@ def test_figures_of_other_images_are_not_replaced():
         _check_is_of("b", Path("e.json"), before)
     for damaged in (None, {}, {"data": 3}):
         _check_is_of("b", Path("e.json"), damaged)
+
+
+def test_figures_of_other_or_more_networks_are_not_replaced():
+    before = {"extractor": {"name": "dinov2", "fingerprint": "a"}, "published": {"lpips": "b", "inception": "c"}}
+    for fingerprint, published, what in (
+        ("other", before["published"], "other metrics: features of dinov2"),
+        ("a", {"inception": "c"}, "more metrics: LPIPS"),
+        ("a", {}, "more metrics: rFID and LPIPS"),
+    ):
+        with pytest.raises(UserError, match=rf"e.json has {what}; choose another --out or .* \(--overwrite\)"):
+            _check_networks(fingerprint, published, Path("e.json"), before)
+    _check_networks("a", before["published"], Path("e.json"), before)
+    for damaged in (None, {}, {"extractor": 3}, {"published": 3}):
+        _check_networks("a", {}, Path("e.json"), damaged)
+
+
+def test_an_evaluation_with_lpips_stays_until_it_may_be_replaced(run, tmp_path, capsys):
+    words = (run, "--num", 100, "--extractor", "pixels", "--data.cache", tmp_path)
+    assert command(*words, "--overwrite") == 0
+    file = run / "evaluation.json"
+    richer = json.dumps(json.loads(file.read_text()) | {"published": {"lpips": "a"}})
+    file.write_text(richer)
+    assert command(*words) == 2
+    assert "evaluation.json has more metrics: LPIPS; choose another --out" in capsys.readouterr().err
+    assert file.read_text() == richer
+    assert command(*words, "--overwrite") == 0
+    assert json.loads(file.read_text())["published"] == {}
 
 
 def figures_of(ratio, low, missing=0, copies=0.04, score=-1.0, distance=1.0, sharpness=0.2):
@@ -216,8 +243,13 @@ def test_against_training_images_the_conclusion_names_them():
         ("--out e.csv", "this command writes JSON; give a name that ends in .json"),
         ("--prior flow --extractor pixels --overwrite", "this model has no prior 'flow'"),
         ("--extractor vgg", "--extractor: 'vgg' is not allowed: must be "),
+        ("--overwrite --weights none.pth", "--weights none.pth: no such file or folder; correct it, or leave it out"),
+        ("--overwrite --weights here.pth", "--weights here.pth: a file serves only --extractor inception or dinov2; "),
+        ("--overwrite --weights here.pth --extractor inception", "here.pth holds no weights"),
     ],
 )
-def test_mistakes_are_one_line(words, told, run, tmp_path, capsys):
+def test_mistakes_are_one_line(words, told, run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("here.pth").touch()
     assert command(run, "--data.cache", tmp_path, *words.split()) == 2
     assert told in capsys.readouterr().err

@@ -13,6 +13,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from vaegan import progress
 from vaegan.data import open_data
+from vaegan.data.dataset import ImageSet
 from vaegan.errors import UserError
 from vaegan.evaluation import code_metrics, image_metrics
 from vaegan.evaluation import reference as reference_module
@@ -157,6 +158,10 @@ def test_published_networks_measure_reconstructions_too(data, tmp_path):
     assert found["lpips"]["low"] < found["lpips"]["value"] < found["lpips"]["high"]
     for bound in ("value", "low", "high"):  # these features are those of the extractor
         assert found["frechet_inception"][bound] == pytest.approx(found["frechet_distance"][bound], rel=1e-6)
+    paired = distribution_figures(model.reconstruct(x).flatten(1), Reference(x.flatten(1)), paired=True)
+    for name in ("frechet_distance", "kernel_distance"):
+        for bound in ("value", "low", "high"):
+            assert found[name][bound] == pytest.approx(getattr(paired[name], bound), rel=1e-4), name
     assert report["published"] == {"lpips": "of pixels", "inception": "of pixels"}
     error_map = values.pop("error_map")
     torch.testing.assert_close(error_map, (model.reconstruct(x) - x).square().double().mean((0, 1)))
@@ -208,6 +213,28 @@ def test_copies_of_training_images_are_found_and_held_out_images_are_none(real):
     x = unit(real.data.test)[:20]
     nearest = torch.cdist(x.flatten(1), unit(real.data.train).flatten(1)).amin(1) / 8
     torch.testing.assert_close(real.to_training(real.pixels.features(x)), nearest, atol=1e-5, rtol=1e-4)
+
+
+def test_training_images_are_opened_a_batch_at_a_time_and_searched_in_larger_chunks(real, monkeypatch):
+    opened, searched, unit_of, find = [], [], ImageSet.unit, reference_module.find_nearest
+
+    def counting(images, rows):
+        x = unit_of(images, rows)
+        opened.append(len(x))
+        return x
+
+    def searching(queries, references, k):
+        return find(queries, (searched.append(len(chunk)) or chunk for chunk in references), k)
+
+    monkeypatch.setattr(ImageSet, "unit", counting)
+    monkeypatch.setattr(reference_module, "find_nearest", searching)
+    x, num = real.pixels.features(unit(real.data.test)[:20]), len(real.data.train)
+    whole = real.to_training(x)
+    assert (max(opened), sum(opened), searched) == (real.batch_size, num, [num])
+    monkeypatch.setattr(reference_module, "_CHUNK", 10 * real.batch_size)
+    torch.testing.assert_close(real.to_training(x), whole)
+    assert searched[1:-1] == [640] * (num // 640)
+    assert sum(searched[1:]) == num
 
 
 def test_codes_are_read_by_both_probes(data, real):

@@ -75,3 +75,14 @@ def test_the_interval_of_skewed_features_joins_mean_and_covariance_with_the_righ
     influence = 2 * (mean - reference.mean) * (f - mean)
     influence += (1 - reference.covariance.sqrt() / std) * ((f - mean) ** 2 - std**2)
     assert float(influence.std()) / 2000**0.5 * 2 * 1.96 == pytest.approx(found.high - found.low, rel=0.1)
+
+
+def test_the_interval_of_reconstructions_is_as_wide_as_the_figure_spreads_over_sets_of_images():
+    found, generator = [], torch.Generator().manual_seed(0)
+    for _ in range(200):
+        r, noise = torch.randn(2, 300, 4, generator=generator)
+        f = 0.9 * r + 0.2 * noise
+        found.append(frechet_interval(f, Moments(r), pairs=r, num_resamples=200))
+        assert found[-1].value == pytest.approx(frechet_distance(Moments(f), Moments(r)))
+    spread = np.std([one.value for one in found])
+    assert np.mean([one.high - one.low for one in found]) == pytest.approx(2 * 1.96 * spread, rel=1 / 3)

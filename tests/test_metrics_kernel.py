@@ -66,12 +66,23 @@ def test_the_seed_is_that_of_the_subsets():
     assert kernel_distance(x, y, seed=3) == kernel_distance(x, y, seed=3) != kernel_distance(x, y, seed=4)
 
 
-@pytest.mark.parametrize("subset_size", [50, 1000])
-def test_the_interval_is_as_wide_as_the_figure_spreads_over_sets_of_images(subset_size):
-    """With subsets of a quarter and of half of the images, of which the factor is sqrt(1/3) and 1."""
-    found = [
-        kernel_distance(rows(200, 10 + i, 0.3), rows(200, 1000 + i), seed=i, num_subsets=60, subset_size=subset_size)
-        for i in range(80)
-    ]
+@pytest.mark.parametrize(("num", "size", "num_subsets"), [(200, 50, 60), (200, 1000, 60), (1000, 20, 25)])
+def test_the_interval_is_as_wide_as_the_figure_spreads_over_sets_of_images(num, size, num_subsets):
+    """With subsets of 1/4, 1/2 and 1/50 of the images; of the last, the choice of subsets is most of the variance."""
+    options = {"num_subsets": num_subsets, "subset_size": size}
+    found = [kernel_distance(rows(num, 10 + i, 0.3), rows(num, 1000 + i), seed=i, **options) for i in range(100)]
     spread = np.std([one.value for one in found])
     assert np.mean([one.high - one.low for one in found]) == pytest.approx(2 * 1.96 * spread, rel=0.2)
+
+
+def test_the_distance_of_reconstructions_is_unbiased_and_its_interval_as_wide_as_it_spreads():
+    found, dim = [], 8
+    for i in range(120):
+        r = rows(200, i)
+        f = 0.9 * r + 0.2 * rows(200, 1000 + i)  # of variance 0.85
+        found.append(kernel_distance(f, r, paired=True, seed=i, num_subsets=20, subset_size=50))
+    # Of independent x ~ N(0, v I) and y ~ N(0, w I), E k(x, y) = 1 + 3 E (x.y)^2 / D^2 = 1 + 3 v w / D.
+    truth = 3 * (0.85**2 + 1 - 2 * 0.85) / dim
+    values = [one.value for one in found]
+    assert np.mean(values) == pytest.approx(truth, abs=3 * np.std(values) / len(values) ** 0.5)
+    assert np.mean([one.high - one.low for one in found]) == pytest.approx(2 * 1.96 * np.std(values), rel=1 / 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 import re
@@ -12,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vaegan.cli import main, reproduce
 from vaegan.cli.parse import parse
@@ -19,12 +22,15 @@ from vaegan.data import open_data
 from vaegan.data.dataset import ImageData, ImageSet
 from vaegan.errors import UserError
 from vaegan.metrics.figures import Figure
-from vaegan.models import load
+from vaegan.models import Model, load
+from vaegan.pages import paper
+from vaegan.pixels import PixelFormat, Shown
+from vaegan.report.grid import grid
 from vaegan.reproducing import experiment, measurements, paper_images
 from vaegan.reproducing.experiment import cached_json
 from vaegan.reproducing.measurements import open_regressor
 from vaegan.reproducing.plan import TITLES, base_settings, num_images_of, plan, seeds_of
-from vaegan.reproducing.results import MeasureOptions, table2, table2_row_json
+from vaegan.reproducing.results import MeasureOptions, Results, table2, table2_row_json
 from vaegan.settings import AugmentSettings
 from vaegan.settings_io import with_settings
 from vaegan.training import snapshots
@@ -355,6 +361,37 @@ def test_attributes_that_are_shown():
     names = ("Blond Hair", "Tall", "Bald", "smiling")
     of_paper = ImageSet(images.images[:2], images.names[:2], attributes=values, attribute_names=names)
     assert paper_images.attributes_to_show(of_paper) == ["Blond Hair", "smiling", "Tall"]
+
+
+@pytest.mark.parametrize("bands", [(), (5, 1, 2)])
+def test_the_page_shows_originals_of_any_type_and_channels_as_it_shows_results(bands, make_model, monkeypatch):
+    pixels = PixelFormat.of("uint16")
+    rng = np.random.default_rng(0)
+    numbers = rng.integers(0, 2**16, (12, 8, 8, 5), dtype=np.uint16)
+    attributes = (np.arange(12)[:, None] % 2).astype(np.float32)
+    images = ImageSet(numbers, list("abcdefghijkl"), None, (), attributes, ("tall",), pixels)
+    architecture = make_model().architecture | {"image_shape": [5, 8, 8]}
+    model = Model.from_architecture(architecture, {"pixels": pixels.as_json()})
+    base = with_settings(base_settings(), {"bands": bands})
+    data = ImageData("bands", images, images, "the bands")
+    results = Results(data, base, MeasureOptions(), images, {}, {}, {}, {})
+    monkeypatch.setattr(Results, "models", lambda self, conditional: {"VAE/GAN": model})
+    _, (strips, _), vectors = (section.blocks for section in paper._unconditional_sections(results))
+    some = results.some_images(paper.NUM_IMAGES)
+    names = [name for name, _, _ in strips.rows]
+    assert names == ["original", "VAE/GAN"]
+    made = pixels.from_unit(model.reconstruct(some.unit()))
+    for (_, uri, _), each in zip(strips.rows, (some.images, made), strict=True):
+        assert np.array_equal(decoded(uri), grid(Shown(pixels, bands)(each), columns=len(some)))
+    faces = some.some(paper.NUM_FACES, base.seed)
+    rows = paper_images.with_vectors(model, faces, torch.zeros(1, model.latent_dim))
+    left = grid(Shown(pixels, bands)(rows[0][:2]), columns=2)  # an original and its reconstruction
+    assert np.array_equal(decoded(vectors[0].rows[0][1])[:, : left.shape[1]], left)
+
+
+def decoded(uri):
+    """The pixels of a picture in a page."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
 def test_one_attribute_after_another_is_set_and_all_else_stays(done, data):

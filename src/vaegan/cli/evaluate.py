@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,10 +32,15 @@ class MetricOptions(CommandOptions):
     """File with the weights of inception or dinov2, or folder with those of published networks; default: the cache."""
 
     def networks(self, data: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
-        """Return the extractor and the published networks for an `ImageData`."""
+        """Return the extractor and the published networks for an `ImageData`; UserError if --weights fit neither."""
         from ..metrics.extractors.features import open_extractor, open_published
 
-        options["weights"] = self.weights
+        options["weights"] = weights = self.weights
+        if weights is not None and not weights.exists():
+            raise UserError(f"--weights {weights}: no such file or folder; correct it, or leave it out")
+        if weights is not None and weights.is_file() and self.extractor not in ("inception", "dinov2"):
+            what = "a file serves only --extractor inception or dinov2; add one of them, or name the folder"
+            raise UserError(f"--weights {weights}: {what}")
         extractor = open_extractor(self.extractor, data, **options)
         return extractor, open_published(self.published, data, extractor.name, **options)
 
@@ -76,6 +81,8 @@ def run(options: Options) -> None:
             _check_is_of(data.fingerprint, out, opened.evaluation())
         how = {"cache": cache, "device": device, "bands": opened.shown.bands}
         extractor, published = world.once_per_machine(lambda: options.networks(data, **how), world.device)
+        if options.out is None and not options.overwrite:
+            _check_networks(extractor.fingerprint, published, out, opened.evaluation())
         report = evaluate(
             opened.model(),
             data,
@@ -140,6 +147,21 @@ def _check_is_of(fingerprint: str, out: Path, before: dict[str, Any] | None) -> 
                 f"{out} has metrics of other images ({name}); choose another --out or allow it to be replaced "
                 "(--overwrite)"
             )
+
+
+def _check_networks(fingerprint: str, published: Collection[str], out: Path, before: dict[str, Any] | None) -> None:
+    """Raise UserError if other features, or more published networks, have measured this very model."""
+    with contextlib.suppress(KeyError, TypeError):  # there is none, or it is not ours
+        extractor = before["extractor"]  # type: ignore[index]
+        missing = set(before.get("published", ())) - set(published)  # type: ignore[union-attr]
+        if extractor["fingerprint"] != fingerprint:
+            what = f"other metrics: features of {extractor['name']}"
+        elif missing:
+            titles = {"lpips": "LPIPS", "inception": "rFID"}
+            what = f"more metrics: {' and '.join(titles.get(name, name) for name in sorted(missing))}"
+        else:
+            return
+        raise UserError(f"{out} has {what}; choose another --out or allow it to be replaced (--overwrite)")
 
 
 def _rows(report: dict[str, Any]) -> Iterator[list[str]]:

@@ -106,9 +106,9 @@ def reconstruction_figures(
     features, figures = values.pop("features"), {}
     if "inception" in values:
         of_x_tilde, of_x = values.pop("inception").unbind(1)
-        figures["frechet_inception"] = frechet_interval(of_x_tilde, Moments(of_x), seed=real.seed)
+        figures["frechet_inception"] = frechet_interval(of_x_tilde, Moments(of_x), pairs=of_x, seed=real.seed)
     on_values(values | {"error_map": error_map.cpu()})
-    return _means(values, real.seed) | figures | _distribution(features, real)
+    return _means(values, real.seed) | figures | _distribution(features, real, paired=True)
 
 
 def _sharpness(x: Tensor) -> Row:
@@ -119,8 +119,8 @@ def _means(values: Row, seed: int) -> Figures:
     return {name: bootstrap_mean(row, seed=seed) for name, row in values.items()}
 
 
-def _distribution(features: Tensor, real: RealImages) -> Figures:
-    figures = distribution_figures(features, real.reference, seed=real.seed)
+def _distribution(features: Tensor, real: RealImages, *, paired: bool = False) -> Figures:
+    figures = distribution_figures(features, real.reference, paired=paired, seed=real.seed)
     distance = figures.pop("frechet_distance")
     baseline = real.baseline["frechet_distance"].value
     return {"frechet_distance": distance, "frechet_ratio": distance / (baseline or math.nan), **figures}

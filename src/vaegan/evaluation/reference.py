@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import repeat
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from ..progress import paced
 
 log = logging.getLogger("vaegan")
 NUM_COPIES = 1000  # images of which the nearest training image is looked for
-_CHUNK = 2**13
+_CHUNK = 2**13  # training images whose pixels, reduced, are searched at a time
 _VERSION = 1  # raise it when the same extractor begins to give other features
 
 
@@ -64,7 +64,10 @@ class RealImages:
 
     def to_training(self, pixels: Tensor) -> Tensor:
         """Return the distance `(B,)` of each image's `pixels`, `(B, D)`, to the nearest training image."""
-        chunks = (self.pixels.features(batch) for batch in batches_of(self.data.train, _CHUNK))
+        batches = batches_of(self.data.train, self.batch_size)  # in full size, so only a few at a time
+        features = (self.pixels.features(batch) for batch in batches)
+        num = max(1, _CHUNK // self.batch_size)
+        chunks = (torch.cat([first, *islice(features, num - 1)]) for first in features)
         return find_nearest(pixels, chunks, 1)[0][:, 0]
 
     @cached_property
@@ -190,11 +193,15 @@ class Reference:
         return Manifold.of(self.features)
 
 
-def distribution_figures(features: Tensor, reference: Reference, *, seed: int = 0) -> Figures:
-    """Return Fréchet and kernel distance, precision, recall, density and coverage of features `(M, D)` of images."""
+def distribution_figures(features: Tensor, reference: Reference, *, paired: bool = False, seed: int = 0) -> Figures:
+    """Return Fréchet and kernel distance, precision, recall, density and coverage of features `(M, D)` of images.
+
+    With ``paired`` image i is a reconstruction of image i of the reference: see `metrics.distances`.
+    """
+    pairs = reference.features if paired else None
     shares = vars(overlap(reference.manifold, Manifold.of(features)))
     return {
-        "frechet_distance": frechet_interval(features, reference.moments, seed=seed),
-        "kernel_distance": kernel_distance(features, reference.features, seed=seed),
+        "frechet_distance": frechet_interval(features, reference.moments, pairs=pairs, seed=seed),
+        "kernel_distance": kernel_distance(features, reference.features, paired=paired, seed=seed),
         **{name: bootstrap_mean(values, seed=seed) for name, values in shares.items()},
     }

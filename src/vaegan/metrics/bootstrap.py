@@ -3,7 +3,8 @@
 The images are resampled with replacement, and the figure is computed for each resample; the interval holds the middle
 95 % of these (percentile method, Efron 1979, "Bootstrap methods"). A mean over images needs only its values per image;
 other figures are linearised by their influence function (see `distances.frechet_interval`). The reference is held
-fixed: the interval is about the images measured, not about those they are compared with.
+fixed: the interval is about the images measured, not about those they are compared with. Only reconstructions are drawn
+together with their originals.
 """
 
 import torch

@@ -11,6 +11,9 @@ covariances are off: compare equal numbers only.
 Kernel distance, without the assumption of Gaussians: the squared maximum mean discrepancy under the kernel
 k(x, y) = (x.y / D + 1)^3, unbiased, averaged over subsets (Binkowski et al. 2018, "Demystifying MMD GANs", section 4).
 It does not depend on the number of images, and may be slightly below 0.
+
+Of reconstructions both sets are paired: image i of one is made from image i of the other. Resampling such pairs
+together makes the intervals far narrower.
 """
 
 import math
@@ -71,7 +74,9 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     return max(float(distance), 0.0)
 
 
-def frechet_interval(features: Tensor, reference: Moments, *, seed: int = 0, num_resamples: int = 1000) -> Figure:
+def frechet_interval(
+    features: Tensor, reference: Moments, *, pairs: Tensor | None = None, seed: int = 0, num_resamples: int = 1000
+) -> Figure:
     """Return the Fréchet distance of features `(N, D)` to a reference, with its bootstrap interval.
 
     Resampled features hold duplicates, which puts all their distances above the figure itself, the more the fewer
@@ -80,16 +85,27 @@ def frechet_interval(features: Tensor, reference: Moments, *, seed: int = 0, num
     C_ref^1/2, the linear map that carries the one Gaussian to the other, an image's is
 
         2 d (f - mu) + (f - mu)^T (1 - T) (f - mu) - tr((1 - T) C).
+
+    The reference is held fixed, unless ``pairs`` `(N, D)` are its features and image i is made from its image i. Then
+    the influence of that one, which is the same formula with the sets swapped, is added before resampling.
     """
     moments = Moments(features)
     value = frechet_distance(moments, reference)
-    root = _power(reference.covariance, 0.5)
+    influence = _influence(features, moments, reference)
+    if pairs is not None:
+        influence += _influence(pairs, reference, moments)
+    error = bootstrap_mean(influence, seed=seed, num_resamples=num_resamples)
+    return Figure(value, max(value + error.low, 0.0), value + error.high, len(features), seed)
+
+
+def _influence(features: Tensor, moments: Moments, other: Moments) -> Tensor:
+    """Return the influence `(N,)` on the distance to ``other`` of each of features `(N, D)` with these ``moments``."""
+    root = _power(other.covariance, 0.5)
     transport = root @ _power(root @ moments.covariance @ root, -0.5) @ root
     rest = torch.eye(len(root), dtype=torch.float64) - transport
     rows = features.detach().cpu().double() - moments.mean
-    influence = 2 * rows @ (moments.mean - reference.mean) + ((rows @ rest) * rows).sum(1)
-    error = bootstrap_mean(influence - influence.mean(), seed=seed, num_resamples=num_resamples)
-    return Figure(value, max(value + error.low, 0.0), value + error.high, len(features), seed)
+    influence = 2 * rows @ (moments.mean - other.mean) + ((rows @ rest) * rows).sum(1)
+    return influence - influence.mean()
 
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:
@@ -101,19 +117,22 @@ def _power(matrix: Tensor, exponent: float) -> Tensor:
     return result
 
 
-def squared_mmd(x: Tensor, y: Tensor) -> float:
+def squared_mmd(x: Tensor, y: Tensor, *, paired: bool = False) -> float:
     """Return the unbiased squared maximum mean discrepancy of features `(N, D)` and `(M, D)`.
 
     Gretton et al. 2012, "A kernel two-sample test", eq. 3: mean of k over pairs within x, and within y, of different
-    images, minus twice the mean over pairs across.
+    images, minus twice the mean over pairs across. If image i of y is made from image i of x (``paired``, N = M), the
+    pairs across leave out i and i, which would bias the mean (eq. 4).
     """
-    return _mean_within(x) + _mean_within(y) - 2 * float(_kernel(x, y).sum(dtype=torch.float64)) / (len(x) * len(y))
+    across = _mean_of_different(x, y) if paired else float(_kernel(x, y).mean(dtype=torch.float64))
+    return _mean_of_different(x, x) + _mean_of_different(y, y) - 2 * across
 
 
 def kernel_distance(
     features: Tensor,
     reference: Tensor,
     *,
+    paired: bool = False,
     seed: int = 0,
     num_subsets: int = 50,
     subset_size: int = 1000,
@@ -123,11 +142,14 @@ def kernel_distance(
 
     The interval comes from how the subsets differ: at size m their spread is about sqrt(n / m) times that of the
     figure of all n images (Politis and Romano 1994, "Large sample confidence regions based on subsamples"), with
-    n - m in the place of n, as subsets of one set have images in common.
+    n - m in the place of n, as subsets of one set have images in common. To its square, m / (n - m), comes 1 / S, the
+    variance of the mean of S subsets.
 
     Args:
         features: of the images measured.
         reference: of those they are compared with.
+        paired: image i is made from image i of the reference, N = M: subsets have the same images of both, and an
+            image is never compared with its own original.
         seed: of the subsets.
         num_subsets: pairs of subsets.
         subset_size: images of each, m; at most half of what there is.
@@ -140,13 +162,15 @@ def kernel_distance(
     size = max(min(subset_size, num // 2), 2)
 
     def subset(x: Tensor) -> Tensor:
-        return x[torch.randperm(len(x), generator=generator)[:size]]
+        return torch.randperm(len(x), generator=generator)[:size]
 
-    values = torch.tensor(
-        [squared_mmd(subset(features), subset(reference)) for _ in range(num_subsets)], dtype=torch.float64
-    )
+    def distance() -> float:
+        rows = subset(features)
+        return squared_mmd(features[rows], reference[rows if paired else subset(reference)], paired=paired)
+
+    values = torch.tensor([distance() for _ in range(num_subsets)], dtype=torch.float64)
     value = float(values.mean())
-    factor = (size / max(num - size, 1)) ** 0.5
+    factor = (size / max(num - size, 1) + 1 / num_subsets) ** 0.5
     low, high = (value + (bound - value) * factor for bound in middle_share(values, level))
     return Figure(value, low, high, len(features), seed)
 
@@ -155,7 +179,8 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return (x @ y.T / x.shape[1] + 1) ** 3
 
 
-def _mean_within(x: Tensor) -> float:
-    pairs = _kernel(x, x)
+def _mean_of_different(x: Tensor, y: Tensor) -> float:
+    """Return the mean of k over all pairs of rows `(N, D)` of x and y but i with i; 0 of single rows."""
+    pairs = _kernel(x, y)
     total = pairs.sum(dtype=torch.float64) - pairs.diagonal().sum(dtype=torch.float64)
     return float(total) / max(len(x) * (len(x) - 1), 1)

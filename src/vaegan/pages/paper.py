@@ -13,7 +13,7 @@ from ..reproducing.paper_images import Named, plain_name
 from ..reproducing.plan import TITLES, seeds_of
 from ..reproducing.results import Results
 from .comparison_tables import cell_of, cell_text, cells_of, markdown_table
-from .content import Block, Cell, Facts, Fold, Matrix, Note, Section, Table
+from .content import Block, Cell, Facts, Fold, Matrix, Note, Section, Strips, Table
 from .render import named_strips, render_page, strips
 
 log = logging.getLogger("vaegan")
@@ -67,12 +67,17 @@ def _unconditional_sections(results: Results) -> Iterator[Section]:
     models, seed = results.models(conditional=False), results.base.seed
     samples = paper_images.samples(models, NUM_SAMPLES, seed)
     caption = f"{NUM_SAMPLES} samples of each model, from the same codes of N(0, I), seed {seed}."
-    yield Section("Samples", [named_strips(samples, caption, LINES)], "Unconditional models (section 4.1).")
+    yield Section("Samples", [_strips(results, samples, caption, LINES)], "Unconditional models (section 4.1).")
     images = results.some_images(NUM_IMAGES)
     rows: Named = {"original": images.images, **paper_images.reconstructions(models, images)}
     caption = f"{len(images)} held-out images, and their reconstructions by each model that has an encoder."
-    yield Section("Reconstructions", [named_strips(rows, caption), _pixel_table(results)])
+    yield Section("Reconstructions", [_strips(results, rows, caption), _pixel_table(results)])
     yield _attribute_vectors(results, images)
+
+
+def _strips(results: Results, images: Named, caption: str, lines: int = 1) -> Strips:
+    """Return a row of images for each name, as they are shown."""
+    return named_strips({name: results.shown(each) for name, each in images.items()}, caption, lines)
 
 
 def _attribute_vectors(results: Results, images: ImageSet) -> Section:
@@ -86,7 +91,7 @@ def _attribute_vectors(results: Results, images: ImageSet) -> Section:
     vectors = paper_images.vectors_of(model, data.train, names, seed, results.options.batch_size)
     blocks: list[Block] = []
     for group in _chunks(names):
-        rows = paper_images.with_vectors(model, faces, vectors.only(group).vectors)
+        rows = results.shown(paper_images.with_vectors(model, faces, vectors.only(group).vectors))
         alts = [f"Held-out image {i + 1}, its reconstruction, and with: {', '.join(group)}" for i in range(len(rows))]
         columns = ["original", "recon\N{SOFT HYPHEN}struction", *(f"+ {plain_name(name)}" for name in group)]
         blocks.append(strips(rows, "", alts, columns=columns))
@@ -107,12 +112,12 @@ def _conditional_sections(results: Results) -> Iterator[Section]:
         f"Top row: held-out images, whose {len(images.attribute_names)} attributes the models are conditioned on. "
         "Below: a sample of each model with these attributes, from the same codes of N(0, I)."
     )
-    blocks: list[Block] = [named_strips(rows, caption)]
+    blocks: list[Block] = [_strips(results, rows, caption)]
     if VAEGAN in models:
         some_images = images.some(NUM_CONDITIONS, seed)
         sides = [f"{number + 1}, {side}" for number in range(len(some_images)) for side in ("low", "high")]
         for group in _chunks(paper_images.attributes_to_show(results.data.train)):
-            varied = paper_images.single_attributes(models[VAEGAN], some_images, group, seed)
+            varied = results.shown(paper_images.single_attributes(models[VAEGAN], some_images, group, seed))
             alts = [f"Image {side} in: {', '.join(group)}" for side in sides]
             blocks.append(strips(varied, "", alts, sides, columns=[plain_name(name) for name in group]))
         blocks.append(Note(f"{VAEGAN} with one attribute low, then high; code and all other attributes stay the same."))

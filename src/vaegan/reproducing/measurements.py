@@ -8,8 +8,9 @@ trained on real images alone, predicts the attributes y' of each, and the image 
 
 counts. All attribute vectors have much in common, so that even an image that ignores y has a high cosine; the centred
 one, of y' - c and y - c with c the mean attribute vector of the data, is near 0 then. The best of K also rewards images
-that differ widely, hence the mean over the K beside it. Two rows of real images enclose the models: held-out images
-with their own attributes, where all error is the regressor's, and others drawn at random, as if y were ignored.
+that differ widely, hence the mean over the K beside it. Two rows of real images stand beside the models: held-out
+images with their own attributes, where all error is the regressor's, but with one image for each y, not the best of K;
+and K others drawn at random, as if y were ignored.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Images of the page: samples, reconstructions, attribute vectors (section 4.1), attribute-conditional samples (4.2).
 
-All are uint8 `(..., H, W, C)`. Models side by side share codes and originals.
+All are numbers `(..., H, W, C)` of the data's type, still to be shown. Models side by side share codes and originals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,7 @@ from ..data.dataset import ImageSet
 from ..latent.attribute_vectors import AttributeVectors, find_vectors
 from ..latent.encoding import encode_images
 from ..models import Model
-from ..pixels import to_uint8
-from ..report.grid import Bytes
+from ..pixels import Numbers
 from ..views.attribute_edits import attribute_values
 
 OF_PAPER = (
@@ -26,19 +25,20 @@ OF_PAPER = (
 MAX_ATTRIBUTES = 18
 _MAX_IMAGES = 20_000  # that attribute vectors are computed from
 
-Named = dict[str, Bytes]
+Named = dict[str, Numbers]
 """Images `(N, H, W, C)` of each model by its name."""
 
 
 def samples(models: Mapping[str, Model], num: int, seed: int) -> Named:
     """Return samples of each model, of the same codes from N(0, I)."""
-    return {name: to_uint8(model.sample(num, seed, "normal")) for name, model in models.items()}
+    return {name: model.pixels.from_unit(model.sample(num, seed, "normal")) for name, model in models.items()}
 
 
 def reconstructions(models: Mapping[str, Model], images: ImageSet) -> Named:
     """Return reconstructions of each model that has an encoder."""
     x = images.unit()
-    return {name: to_uint8(model.reconstruct(x)) for name, model in models.items() if model.encoder is not None}
+    able = {name: model for name, model in models.items() if model.encoder is not None}
+    return {name: model.pixels.from_unit(model.reconstruct(x)) for name, model in able.items()}
 
 
 def attributes_to_show(images: ImageSet) -> list[str]:
@@ -58,23 +58,23 @@ def vectors_of(model: Model, images: ImageSet, names: Sequence[str], seed: int, 
     return find_vectors(mu, attribute_values(chosen, names), names)
 
 
-def with_vectors(model: Model, images: ImageSet, vectors: Tensor) -> Bytes:
+def with_vectors(model: Model, images: ImageSet, vectors: Tensor) -> Numbers:
     """Return `(R, 2 + A, H, W, C)`: each of R images, its reconstruction, and this with each of vectors `(A, Z)`."""
     z = model.encode(images.unit())
     codes = torch.cat([z[:, None], z[:, None] + vectors.to(z)], dim=1)
-    made = to_uint8(model.decode(codes.flatten(0, 1))).reshape(*codes.shape[:2], *images.images.shape[1:])
+    made = model.pixels.from_unit(model.decode(codes.flatten(0, 1))).reshape(*codes.shape[:2], *images.images.shape[1:])
     return np.concatenate([images.images[:, None], made], axis=1)
 
 
 def conditional_samples(models: Mapping[str, Model], images: ImageSet, seed: int) -> Named:
     """Return a sample of each model for the attributes of each of these images, from the same codes of N(0, I)."""
     return {
-        name: to_uint8(model.sample(len(images), seed, "normal", condition=model.condition_of(images)))
+        name: model.pixels.from_unit(model.sample(len(images), seed, "normal", condition=model.condition_of(images)))
         for name, model in models.items()
     }
 
 
-def single_attributes(model: Model, images: ImageSet, names: Sequence[str], seed: int) -> Bytes:
+def single_attributes(model: Model, images: ImageSet, names: Sequence[str], seed: int) -> Numbers:
     """Return `(2 R, A, H, W, C)`: for the attributes of each of R images, each attribute at its lowest, then highest.
 
     All other attributes, and the code of each of the R, stay the same. Lowest and highest are the 5 % and 95 %
@@ -91,7 +91,7 @@ def single_attributes(model: Model, images: ImageSet, names: Sequence[str], seed
     for place, column in enumerate(columns):
         c[:, :, place, column] = ends[:, column]
     z = codes[:, None, None].expand(-1, 2, len(names), -1)
-    made = to_uint8(model.decode(z.flatten(0, 2), condition=c.flatten(0, 2)))
+    made = model.pixels.from_unit(model.decode(z.flatten(0, 2), condition=c.flatten(0, 2)))
     return made.reshape(2 * len(images), len(names), *made.shape[1:])
 
 

@@ -12,6 +12,7 @@ from ..evaluation.comparison import FigureRow, row_of
 from ..metrics import figures
 from ..metrics.figures import Figures
 from ..models import Model, load
+from ..pixels import Shown
 from ..version import __version__
 from .measurements import SIMILARITIES
 from .plan import TITLES, Training
@@ -72,6 +73,11 @@ class Results:
     def models(self, *, conditional: bool) -> dict[str, Model]:
         """Return the first model of each kind by its title."""
         return {TITLES[kind]: load(folders[0]) for kind, folders in self.runs[conditional].items()}
+
+    @property
+    def shown(self) -> Shown:
+        """How originals and results are shown."""
+        return Shown(self.data.pixels, self.base.bands)
 
     @property
     def table2(self) -> list[FigureRow]:
