@@ -287,6 +287,8 @@ def test_an_evaluation_is_used_only_where_it_fits(runs, compare, tmp_path, capsy
     assert error_of(num=NUM - 30) < 1
     (one / "evaluation.json").write_text(json.dumps(changed | {"draws": 500}))  # the bound rises with them
     assert error_of() < 1
+    (one / "evaluation.json").write_text(json.dumps(changed | {"format": 1}))  # whose intervals were wider
+    assert error_of() < 1
     changed["extractor"]["fingerprint"] = "another"
     (one / "evaluation.json").write_text(json.dumps(changed))
     assert error_of() < 1
@@ -296,6 +298,12 @@ def test_an_evaluation_is_used_only_where_it_fits(runs, compare, tmp_path, capsy
     assert error_of() < 1
     (one / "evaluation.json").write_text("{")
     assert error_of() < 1
+
+
+def test_what_was_measured_outlasts_a_page_that_fails(runs, compare, tmp_path, monkeypatch):
+    monkeypatch.setattr("vaegan.pages.comparison_page.comparison_page", lambda *_: 1 / 0)
+    assert compare(runs / "vaegan-0", runs / "vae", "--out", tmp_path / "x.html") == 1
+    assert json.loads((tmp_path / "x.json").read_text())["answer"]
 
 
 def test_the_best_model_of_a_run_stands_beside_its_last(runs, compare, tmp_path, capsys):
@@ -336,6 +344,7 @@ def test_mistakes_are_one_line(runs, compare, elsewhere, tmp_path, capsys):
         ((a, b, "--out", out), "c.html exists; choose another name or allow it to be replaced (--overwrite)"),
         ((a, b, "--out", "c.json"), "--out c.json: the comparison is a page; end its name in .html"),
         ((a, b, "--prior", "flow"), "no model here has a prior 'flow'; available: normal"),
+        ((a, b, "--weights", "gone.pth"), "--weights gone.pth: no such file or folder; correct it, or leave it out"),
         ((a, elsewhere / "digits"), "was trained on blobs, "),
         ((a, elsewhere / "digits"), "on digits; name images for all with --data SOURCE"),
         ((a, elsewhere / "large"), "has images of 1 x 8 x 8, "),

@@ -106,3 +106,13 @@ def test_models_that_have_no_such_layout(changes, message, tmp_path):
         export_model(model(**changes), tmp_path / "export", ["diffusers"])
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_without_a_scale_factor_is_refused(tmp_path):
+    """Diffusers would take the factor that is written for the model's own."""
+    ours = model()
+    del ours.info["scale_factor"]
+    with pytest.raises(UserError, match="this model has no latent scale factor") as caught:
+        export_model(ours, tmp_path / "export", ["diffusers"])
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

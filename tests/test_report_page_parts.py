@@ -179,6 +179,11 @@ def test_a_small_picture_stays_and_a_large_one_shrinks_until_it_fits():
     assert decoded(small).size in [(50, 100), (25, 50)]
 
 
+def test_a_picture_too_long_for_a_webp_shrinks():
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (2, 16_400, 3), dtype=np.uint8))
+    assert decoded(data_uri(noise, 50_000)).size == (8_200, 1)
+
+
 def test_strips_share_their_bound(monkeypatch):
     monkeypatch.setattr("vaegan.pages.render.STRIPS_LIMIT", 8_000)
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64, 3), dtype=np.uint8)
@@ -198,6 +203,7 @@ def test_evenly():
         (None, "–"), ((), "–"), (True, "yes"), (1e-08, "1e-08"), ((32, 64), "32, 64"), ("digits", "digits"),
         ("/home/me/photos/", "…/photos"), (Path("/data/x"), "…/x"), ("C:\\Users\\me\\photos", "…/photos"),
         ("~/pictures", "…/pictures"), (Path("runs/gan"), "runs/gan"), ("hf:ylecun/mnist", "hf:ylecun/mnist"),
+        ("https://me:key@a.example/x/{0..3}.tar?key=A", "https://a.example/x/{0..3}.tar"),
     ],
 )  # fmt: skip
 def test_values_of_settings(value, words):

@@ -175,6 +175,34 @@ def test_no_setting_names_a_path_or_key_of_the_machine(run, source):
     assert str(shared.loss.perceptual_file) == "a"
 
 
+@pytest.mark.parametrize(
+    ("start", "shown"),
+    [
+        ("diffusers:stabilityai/sd-vae-ft-mse", "diffusers:stabilityai/sd-vae-ft-mse"),
+        ("diffusers:HERE/secret", "diffusers:secret"),
+        (f"diffusers:{SECRET}", "diffusers:secret"),
+        ("owner/base", "owner/base"),
+    ],
+)
+def test_the_model_that_a_run_started_from_is_named(start, shown, run, monkeypatch):
+    (run.parent / "HERE" / "secret").mkdir(parents=True)
+    monkeypatch.chdir(run.parent)
+    dump_yaml(config_for("digits", {"init_from": start}), run / "config.yaml")
+    vaegan.load(run).save_pretrained(run.parent / "out")
+    assert load_yaml(run.parent / "out" / "config.yaml").init_from == shown
+    assert f"| started from | {shown} |" in card_of(run.parent / "out").text
+
+
+def test_a_card_without_a_prior_names_none(run):
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    model = tiny("ae")
+    model.save(run / "model")
+    evaluation |= {"samples": {}, "model": evaluation["model"] | {"digest": model.digest()}}
+    (run / "evaluation.json").write_text(json.dumps(evaluation))
+    vaegan.load(run).save_pretrained(run.parent / "out")
+    assert "held-out images of other blobs, seed 5, features of rotations." in card_of(run.parent / "out").text
+
+
 def test_the_data_is_named_as_it_is(tmp_path):
     tiny(data="my_photos_2024").save_pretrained(tmp_path)
     assert "\n## Data\n\nmy\\_photos\\_2024.\n" in card_of(tmp_path).text  # Markdown of my_photos_2024

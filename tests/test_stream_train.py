@@ -99,3 +99,22 @@ def test_a_stream_is_refused_where_labels_are_needed(command, words, tmp_path, c
     assert command("train", *words) == 2
     assert "--data.stream gives no labels, which --model.condition labels needs" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_credentials_of_an_address_are_neither_logged_nor_reported(command, words, tmp_path, capsys, plain_curves):
+    write_shards(tmp_path / "shards", 4, 15, side=8)
+    run, words = tmp_path / "run", [*words, "--train.images", "32"]
+    with serving(tmp_path / "shards") as served:
+        address = f"http://me:secret@{served.url.removeprefix('http://')}/train-{{000..003}}.tar?key=secret"
+        assert command("train", "--data", address, "--data.stream", *words, "--out", run) == 0
+        described = json.loads((run / "data.json").read_text())
+        (run / "data.json").write_text(json.dumps(described | {"fingerprint": "another"}))
+        assert command("reconstruct", run, "--num", 4, "--out", tmp_path / "pairs.png") == 0
+        assert command("report", run) == 0
+    assert command("train", "--data", "digits", *words, "--out", run) == 2
+    said, shown = "".join(capsys.readouterr()), f"{served.url}/train-{{000..003}}.tar"
+    assert f"{shown}: not the images that {run} was trained on" in said
+    assert f"--out {run} is a run with data.source {shown}, not digits" in said
+    page = (run / "report.html").read_text()
+    assert shown in page
+    assert "secret" not in said + page

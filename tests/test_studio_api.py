@@ -70,7 +70,7 @@ def test_models_are_told(client):
     assert about == client.get(BARS).json()
     assert about["name"] == "bars"
     assert about["image"] == {"channels": 1, "height": 8, "width": 8}
-    assert about["labels"] == []  # no prior is fitted by label
+    assert about["labels"] == ["left", "right"]  # of the data, to which a prior by label is fitted when one is chosen
     assert about["clusters"] == len(client.get(f"{BARS}/clusters?split=train&num=40").json()["clusters"]) == 2
     assert about["attributes"] == ["right", "height", "said"]
     assert [prior["name"] for prior in about["priors"]] == ["normal", "gaussian"]
@@ -253,6 +253,7 @@ def test_a_model_alone_has_no_training_and_no_data(studio_run, tmp_path):
         answer = client.get(f"/api/models/alone/{path}")
         assert answer.status_code == 409, path
         assert "alone" in answer.json()["error"]
+    assert client.get("/api/models/alone").json()["labels"] == []
     rows = client.get("/api/models/alone/dimensions").json()["dimensions"]
     assert sorted(row["dimension"] for row in rows) == [0, 1, 2, 3]
     registry.batcher.close()
@@ -370,6 +371,64 @@ def test_of_an_example_it_is_said_what_a_model_is_told(tmp_path):
     body = {"codes": example["codes"], "told": example["told"]}
     again = pixels(client.post("/api/models/told/decode", json=body).json()["images"][0])
     assert np.abs(again.astype(int) - pixels(example["reconstruction"])).max() <= 1
+    registry.batcher.close()
+
+
+@pytest.fixture(params=["labels", "attributes"])
+def conditional(request, tmp_path):
+    """A conditional model whose decoder tells conditions apart, and a client."""
+    from vaegan.data.conditions import Conditioning
+    from vaegan.recipes import config_for
+    from vaegan.training.factories import build_model
+
+    conditioning = {
+        "labels": Conditioning("labels", ("odd", "even", "none")),
+        "attributes": Conditioning("attributes", ("tall", "old"), (0.5, 2), (0.5, 1.5), (0.5, 2), ((0, 1), (1, 4))),
+    }[request.param]
+    torch.manual_seed(3)
+    words = {"model.condition": request.param, "model.latent_dim": 4}
+    model = build_model(config_for("digits", words), (1, 8, 8), {"condition": conditioning.as_json()}).eval()
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            torch.nn.init.kaiming_normal_(weight)
+    model.save(tmp_path / "told")
+    registry = Registry([str(tmp_path / "told")])
+    yield model, TestClient(create_app(registry), base_url=BASE)
+    registry.batcher.close()
+
+
+def test_images_that_belong_together_have_one_condition(conditional):
+    model, client = conditional
+    z, c = model.sample_codes(2, seed=0), model.condition_in_turn(1)
+    path = interpolate(z[:1], z[1:], 5)[:, 0]
+    answer = client.post("/api/models/told/interpolate", json={"codes": z.tolist(), "steps": 5})
+    assert_images(answer, model.decode(path, condition=c.expand(5, -1)))
+    varied = z[:1].repeat(3, 1)
+    varied[:, 1] = torch.tensor([-2.0, 0.0, 2.0])
+    body = {"code": z[0].tolist(), "dimensions": [1], "steps": 3, "reach": 2}
+    answer = client.post("/api/models/told/traverse", json=body)
+    assert_images(answer, model.decode(varied, condition=c.expand(3, -1)))
+    with_all = model.decode(path, condition=model.condition_in_turn(5))
+    assert np.abs(np.array(expected(model.decode(path, condition=c.expand(5, -1))), int) - expected(with_all)).max() > 3
+
+
+def test_of_each_sample_it_is_said_what_it_was_decoded_under(conditional):
+    _, client = conditional
+    sent = client.get("/api/models/told/samples?num=5").json()
+    assert len({json.dumps(told) for told in sent["told"]}) > 1
+    for code, told, image in zip(sent["codes"], sent["told"], sent["images"], strict=True):
+        again = client.post("/api/models/told/decode", json={"codes": [code], "told": told}).json()["images"][0]
+        assert np.abs(pixels(again).astype(int) - pixels(image)).max() <= 1
+
+
+def test_of_an_unconditional_sample_there_is_nothing_to_say(client):
+    assert client.get(f"{BARS}/samples?num=2").json()["told"] is None
+
+
+def test_an_address_is_shown_without_credentials(studio_run):
+    data = DataSettings(source="https://me:key@a.example/x.tar?key=A", stream=True)
+    registry = Registry([str(studio_run)], [data])
+    assert TestClient(create_app(registry), base_url=BASE).get(BARS).json()["data"] == "https://a.example/x.tar"
     registry.batcher.close()
 
 

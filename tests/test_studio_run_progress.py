@@ -134,6 +134,20 @@ def test_states(run, images, age, curves, state):
     assert RunProgress(run).summary()["state"] == state
 
 
+def test_a_slow_run_goes_on_while_a_training_holds_it(run):
+    metrics = run / "metrics.jsonl"
+    metrics.write_text(record(300))
+    os.utime(metrics, (0, 0))
+    with RunFolder(run).locked():
+        assert RunProgress(run).summary()["state"] == "going on"
+        left = (run / ".lock").read_bytes()
+    assert RunProgress(run).summary()["state"] == "stopped"
+    (run / ".lock").write_bytes(left)  # of a training that was killed
+    assert RunProgress(run).summary()["state"] == "stopped"
+    with RunFolder(run).locked():  # to ask is not to hold
+        pass
+
+
 def test_a_run_is_finished_when_its_status_says_so(run):
     (run / "metrics.jsonl").write_text(record(500))
     (run / "losses.png").touch()

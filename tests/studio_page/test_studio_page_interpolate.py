@@ -78,7 +78,7 @@ def test_a_click_is_not_lost_while_corners_are_renewed(open_page, model):
     before = page.url
     page.get_by_role("button", name="Sample: Right").hover()
     page.mouse.down()
-    with page.expect_request_finished(lambda request: request.url.endswith("/decode")):
+    with page.expect_request_finished(lambda request: '"steps":2,' in (request.post_data or "")):
         page.evaluate("() => void showInterpolate()")
     page.evaluate("() => fetchJson(here())")  # when this is answered, the page has worked on the answer before it
     page.mouse.up()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
-from studio_page.pages import differ, sent, wait_for_images
+from studio_page.pages import as_bytes, differ, saved, sent, wait_for, wait_for_images
 
 import vaegan
 from vaegan.data.conditions import Conditioning
@@ -68,6 +69,32 @@ def test_condition_by_label(open_page, at_kinds, kinds):
     page.wait_for_function("() => corners.length === 4")
     corners = torch.tensor(page.evaluate("() => readCorners().then(() => corners)"))
     wait_for_images(page, "#corners img", model.decode(corners, condition=label(["7"] * 4)))
+    condition.select_option("")
+    one = model.condition_in_turn(1).expand(4, -1)  # of the corners as of what lies between them
+    wait_for_images(page, "#corners img", model.decode(corners, condition=one))
+    page.get_by_role("slider", name="Right").fill("1")
+    page.get_by_role("slider", name="Down").fill("0")
+    wait_for_images(page, "#figure-blend img", model.decode(corners[1:2], condition=one[:1]))
+
+
+@pytest.mark.parametrize("name", ["by-label", "by-attributes"])
+def test_a_sample_keeps_its_condition(open_page, at_kinds, kinds, name):
+    page = open_page(f"#num=16&model={name}", at=at_kinds)
+    model = vaegan.load(kinds / name)
+    z, c = model.sample_codes(16, seed=0), model.condition_in_turn(16)
+    wait_for_images(page, "#samples-grid img", model.decode(z, condition=c))
+    page.locator("#samples-grid button").nth(3).click()
+    sample = model.decode(z[3:4], condition=c[3:4])
+    assert differ(sample, model.decode(z[3:4], condition=c[:1]))
+    wait_for_images(page, "#figure-edited img", sample)
+    wait_for_images(page, "#figure-reconstruction img", sample)
+    again = open_page("#" + page.url.split("#")[1], at=at_kinds)
+    wait_for_images(again, "#figure-edited img", sample)
+    page.locator("#dimensions input").first.fill("2.5")
+    wait_for(page, lambda: "2.5" in page.locator("#figure-edited").inner_text())
+    arrays = np.load(saved(page, "image", "npz"))
+    both = model.decode(torch.from_numpy(arrays["codes"]), condition=c[3:4].expand(2, -1))
+    assert np.abs(arrays["images"][..., 0].astype(int) - as_bytes(both)).max() <= 1
 
 
 def test_an_image_of_the_data_has_its_own_condition(open_page, at_kinds, kinds):
@@ -93,6 +120,9 @@ def test_condition_by_attributes(open_page, at_kinds, kinds):
     taller = model.decode(z, condition=model.conditioning.of_attributes({"tall": 3.0}, 16))
     assert differ(taller, as_data)
     wait_for_images(page, "#samples-grid img", taller)
+    page.locator("#samples-grid button").nth(1).click()
+    wait_for_images(page, "#figure-edited img", taller[1:2])
+    page.get_by_role("tab", name="Samples").click()
     tall.fill("")
     tall.press("Enter")
     wait_for_images(page, "#samples-grid img", as_data)

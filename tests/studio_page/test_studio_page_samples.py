@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from PIL import Image
 from studio_page.pages import as_bytes, choose, differ, saved, wait_for_images
 
@@ -27,9 +28,16 @@ def test_samples_by_prior_label_seed_and_number(open_page, model):
     wait_for_images(page, grid, model.sample(16, seed=8, prior="normal"))
     assert seed.input_value() == "8"
     assert page.locator(grid).first.get_attribute("alt") == "Sample 1 of seed 8"
-    label = page.locator("#label")  # no prior is fitted by label
-    assert label.is_disabled()
-    assert "--by-label" in label.get_attribute("title")
+
+
+def test_samples_of_a_label_of_the_data(open_page, address, model, monkeypatch):
+    monkeypatch.setattr("vaegan.priors.fit._ENOUGH", 5)
+    page = open_page("#num=16")
+    wait_for_images(page, "#samples-grid img", model.sample(16, seed=0))
+    page.locator("#label").select_option("right")
+    page.get_by_text("Prior: Gaussian of the label right; seed 0.").wait_for()
+    codes = page.request.get(f"{address}api/models/bars/samples?num=16&label=right").json()["codes"]
+    wait_for_images(page, "#samples-grid img", model.decode(torch.tensor(codes)))
 
 
 def test_samples_are_saved(open_page, model):

@@ -72,8 +72,8 @@ def run(options: Options) -> None:
     extractor, published = options.networks(runs[0].data(), **how)
     shared: dict[str, Any] = {"num": options.num, "seed": options.seed, "cache": cache, "published": published}
     comparison = compare_runs(runs, extractor, prior=options.prior, **shared)
+    write_json(out.with_suffix(".json"), comparison.as_json())  # first: it took long to measure
     write_text(out, comparison_page(comparison, options.seed))
-    write_json(out.with_suffix(".json"), comparison.as_json())
     _show_or_write(options, comparison)
     num = len(comparison.models)
     models = f"{num} model{'s' if num > 1 else ''}"

@@ -20,8 +20,11 @@ from ..runs.run_folder import DIFFUSERS_WEIGHTS, MODEL_CONFIG
 
 
 def write_diffusers(model: Model, folder: Path) -> None:
-    """Write a residual model with map codes for `AutoencoderKL.from_pretrained`; UserError if it does not fit."""
-    config = _config(model)
+    """Write a residual model with map codes for `AutoencoderKL.from_pretrained`.
+
+    Raises UserError if it does not fit, or its latent scale factor was not measured.
+    """
+    config = _config(model) | {"scaling_factor": model.scale_factor}
     folder.mkdir(parents=True)
     write_json(folder / MODEL_CONFIG, config)
     weights = {

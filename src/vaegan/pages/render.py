@@ -38,6 +38,7 @@ PICTURE_LIMIT = 500_000
 STRIPS_LIMIT = 1_500_000
 """Characters of all rows of strips together."""
 _QUALITY = 88
+_WEBP_SIDE = 16_383  # pixels, at most
 
 
 def data_uri(image: Image.Image, limit: int) -> str:
@@ -46,7 +47,7 @@ def data_uri(image: Image.Image, limit: int) -> str:
     if len(uri) <= limit:
         return uri
     image = image.convert("RGB")
-    while len(uri := _encoded(image, "WEBP")) > limit and max(image.size) > 1:
+    while max(image.size) > _WEBP_SIDE or (len(uri := _encoded(image, "WEBP")) > limit and max(image.size) > 1):
         image = image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.LANCZOS)
     return uri
 

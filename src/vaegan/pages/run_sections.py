@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from ..config import Config
+from ..data.stream.store import shown
 from ..progress import duration
 from ..recipes import RECIPES
 from ..report.animation import evenly, numbered_pictures, read_picture
@@ -56,10 +57,11 @@ def _rows(config: BaseModel, default: BaseModel, recipe: Any, prefix: str = "") 
 
 
 def as_text(value: Any) -> str:
-    """Return a value as a reader writes it; of an absolute path only the name, to reveal nothing of the machine."""
+    """Return a value as a reader writes it; of an absolute path only the name, of an address no credentials."""
     if isinstance(value, str | Path):
-        rooted = re.match(r"[\\/~]|[A-Za-z]:[\\/]|file:", str(value))
-        return "…/" + re.split(r"[\\/]+", str(value).rstrip("\\/"))[-1] if rooted else str(value)
+        text = shown(str(value))
+        rooted = re.match(r"[\\/~]|[A-Za-z]:[\\/]|file:", text)
+        return "…/" + re.split(r"[\\/]+", text.rstrip("\\/"))[-1] if rooted else text
     if value is None or value == ():
         return "–"
     if isinstance(value, bool):

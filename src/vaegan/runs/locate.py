@@ -17,7 +17,7 @@ DEMO = "demo"
 """Name of the model that comes with the package, unless a run or model here has that name."""
 PUBLISHED = "diffusers:"
 """Prefix of a folder or hub id in the layout of diffusers' `AutoencoderKL`."""
-_HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
+HUB_ID = r"\w[\w.-]*/\w[\w.-]*"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
         raise UserError(f"{folder} is neither a run nor a saved model: {why}")
     hint = _near(folder)
     # 'runs/one' looks like a hub id too, but where the folder 'runs' or one much like it exists it is taken as a run.
-    if re.fullmatch(_HUB_ID, str(path)) and not folder.parent.is_dir() and not hint:
+    if re.fullmatch(HUB_ID, str(path)) and not folder.parent.is_dir() and not hint:
         return _downloaded(str(path), hub)
     raise UserError(
         f"no run or saved model at {folder}{hint}; check the path, or train one with `vaegan train --out {folder}`"
@@ -102,7 +102,7 @@ def published(path: str | Path) -> str | None:
 def _published(name: str, hub: dict[str, Any]) -> Path:
     """Return the folder of a published autoencoder, which may be a pipeline's ``vae``; UserError if there is none."""
     top = expanded(name)
-    if not top.is_dir() and not re.fullmatch(_HUB_ID, name):
+    if not top.is_dir() and not re.fullmatch(HUB_ID, name):
         raise UserError(f"no folder {top}; give {PUBLISHED} a folder, or the id owner/name of a model on the hub")
     is_here, folders = top.is_dir(), list[Path]()
     for weights in DIFFUSERS_FILES:

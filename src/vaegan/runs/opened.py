@@ -16,6 +16,7 @@ from torch import Tensor
 from ..config import Config
 from ..data import ImageData, open_data
 from ..data.dataset import ImageSet
+from ..data.stream.store import shown
 from ..errors import UserError
 from ..files import read_mapping
 from ..latent.attribute_vectors import AttributeVectors, load_vectors
@@ -146,12 +147,12 @@ class OpenedRun:
             if model.factor and [height, width] == own and max(np.subtract(data.original_size or own, own)) > 0:
                 sizes = ["x".join(map(str, each)) for each in (data.original_size or own, own)]
                 text = "%s: %s images are used in the model's size %s; compare, encode and reconstruct take --data.size"
-                _log.info(text, settings.source, *sizes)
+                _log.info(text, shown(settings.source), *sizes)
             if [height, width] == own and record.get("fingerprint", data.fingerprint) != data.fingerprint:
                 # Of another source that is plain to see.
                 level = logging.WARNING if record.get("name") == data.name else logging.INFO
                 text = "%s: not the images that %s was trained on, or prepared differently"
-                _log.log(level, text, settings.source, self.path)
+                _log.log(level, text, shown(settings.source), self.path)
         return self._data
 
     def images(self, split: str = "test", num: int | None = None, seed: int = 0) -> ImageSet:

@@ -140,6 +140,16 @@ class RunFolder:
         status = self.path / STATUS
         return read_mapping(status).get("finished") is True if status.is_file() else self.curves_path.is_file()
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether a training holds the folder now; False also where there are no such locks."""
+        with contextlib.suppress(OSError, AttributeError), (self.path / LOCK).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for a moment, until the file is closed
+            except BlockingIOError:
+                return True
+        return False
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder, made if missing, for one training; UserError if another one holds it."""

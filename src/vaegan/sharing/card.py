@@ -169,7 +169,8 @@ def _metrics(facts: CardFacts) -> list[str]:
     evaluation = facts.shared.evaluation
     if evaluation is None:
         return ["None: the model had not been measured when this was written (`vaegan evaluate`)."]
-    data, baseline = evaluation["data"], evaluation["yardstick"]
+    data, baseline, prior = evaluation["data"], evaluation["yardstick"], facts.default_prior
+    samples = f"samples from the prior {prior_in_words(prior, evaluation)}, " if prior else ""
     lines = ["| of | metric | value | 95 % interval | real-data baseline | images |", "|---|---|---|---|---|---|"]
     for group, name, figure in _measured(facts):
         interval = f"{plain(figure.low)} to {plain(figure.high)}" if figure.low <= figure.high else "–"
@@ -179,8 +180,7 @@ def _metrics(facts: CardFacts) -> list[str]:
     lines += [
         "",
         f"Measured on {data['num']:,} {'held-out' if data['split'] == 'test' else 'training'} images of "
-        f"{data['name']}, samples from the prior {prior_in_words(facts.default_prior, evaluation)}, seed "
-        f"{evaluation['seed']}, features of {evaluation['extractor']['name']}. "
+        f"{data['name']}, {samples}seed {evaluation['seed']}, features of {evaluation['extractor']['name']}. "
         "Intervals are over images. The real-data baseline is training images measured in place of samples. Only "
         "metrics with the same features and number of images can be compared.",
     ]
@@ -265,6 +265,8 @@ def _training(facts: CardFacts) -> list[str]:
 
 def _setting_rows(config: Config) -> Iterator[tuple[str, str]]:
     loss, optim, train = config.loss, config.optim, config.train
+    if config.init_from:
+        yield "started from", config.init_from
     yield "length", f"{train.images:,} images" if train.images else f"{train.epochs:g} epochs"
     yield "batch", f"{train.batch_size} images, {train.precision}"
     if config.model.kind == "vaegan":

@@ -3,6 +3,7 @@
 Paths of the machine it was trained on are left out.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any
 from ..config import Config
 from ..data.stream.store import shown
 from ..errors import UserError
-from ..files import read_mapping
+from ..files import expanded, read_mapping
 from ..report.animation import numbered_pictures, read_picture
-from ..runs.locate import Place, run_name
+from ..runs.locate import HUB_ID, PUBLISHED, Place, published, run_name
 from ..runs.run_folder import DATA, LOSSES, RECONSTRUCTIONS, SETTINGS
 from ..settings_io import load_yaml
 
@@ -65,8 +66,16 @@ def _config(path: Path) -> Config | None:
     return config.model_copy(
         update={
             "device": "auto",
-            "init_from": config.init_from and "/".join(Path(run_name(config.init_from)).parts[-2:]),
+            "init_from": config.init_from and _start(config.init_from),
             "data": config.data.model_copy(update=data),
             "loss": config.loss.model_copy(update=loss),
         }
     )
+
+
+def _start(path: str) -> str:
+    """Return where a training started from: an id on the hub whole, of a folder on this machine its last names."""
+    if (name := published(path)) is None:
+        return "/".join(Path(run_name(path)).parts[-2:])
+    is_id = re.fullmatch(HUB_ID, name) and not expanded(name).exists()
+    return PUBLISHED + (name if is_id else Path(name).name)

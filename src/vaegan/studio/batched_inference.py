@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,7 @@ from ..latent.attribute_vectors import apply
 from ..models import Model
 from .batching import Outputs
 from .http_errors import Refused
+from .responses import rounded
 from .served_model import ModelVersion
 
 MAX_CODES = 512
@@ -46,6 +47,23 @@ def condition_of(model: Model, requested: RequestedCondition | None, num: int) -
     except UserError as error:
         raise Refused(404, str(error)) from error
     return conditioning.in_turn(num)
+
+
+def shared_condition(model: Model, requested: RequestedCondition | None, num: int) -> Tensor | None:
+    """Return the condition `(num, A)` of images that belong together, such as a path: the same for all."""
+    c = condition_of(model, requested, 1)
+    return None if c is None else c.expand(num, -1)
+
+
+def as_requested(model: Model, c: Tensor | None) -> list[dict[str, Any]] | None:
+    """Return conditions `(B, A)`, each as `RequestedCondition` has it; None for unconditional models."""
+    conditioning = model.conditioning
+    if conditioning is None or c is None:
+        return None
+    if conditioning.kind == "labels":
+        return [{"label": conditioning.names[label]} for label in c.argmax(1).tolist()]
+    values = c * torch.tensor(conditioning.scale) + torch.tensor(conditioning.offset)
+    return [{"attributes": dict(zip(conditioning.names, row, strict=True))} for row in rounded(values)]
 
 
 def codes_of(model: Model, codes: Sequence[Sequence[float]]) -> Tensor:

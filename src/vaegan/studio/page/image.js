@@ -7,8 +7,9 @@ let leading = [];
 let lastFile = null;
 let longest = 60_000;  // characters of an image in a link
 
-function openCode(code) {
-  openSource(`z:${packCode(code)}`);
+/* A code, with the condition that it was decoded under if it has one. */
+function openCode(code, told = null) {
+  openSource(`z:${packCode(code)}${told ? `:${JSON.stringify(told)}` : ""}`);
 }
 
 function openSource(source) {
@@ -59,10 +60,11 @@ async function fetchSource(source) {
     const body = uploadBody(isFile ? lastFile.file : pngFile(rest), condition(), !isFile);
     return { ...(await postJson(`${here()}/reconstruct`, body)), title: "Your image" };
   }
-  const code = unpackCode(rest);
+  const [packed] = rest.split(":", 1);
+  const [code, told] = [unpackCode(packed), conditionOf(readJson(rest.slice(packed.length + 1)))];
   if (!code) return null;
-  const answer = await postJson(`${here()}/decode`, { codes: [code], told: condition() });
-  return { code, reconstruction: answer.images[0], title: "A code" };
+  const answer = await postJson(`${here()}/decode`, { codes: [code], told });
+  return { code, told, reconstruction: answer.images[0], title: "A code" };
 }
 
 const pngFile = (text) => new Blob([toBytes(text)], { type: "image/png" });
@@ -190,7 +192,7 @@ async function fillSliders() {
 const edit = latest(async () => {
   const edited = image;
   if (!edited) return;
-  const body = { codes: [edited.code], attributes: pairs(get("attributes")), dimensions: pairs(get("dimensions")), told: conditionOfImage() };
+  const body = { codes: [edited.code], attributes: pairs(get("attributes")), dimensions: pairs(get("dimensions")), told: conditionOf(edited.told) };
   const { images, codes } = await postJson(`${here()}/decode`, body);
   if (image !== edited) return;  // another is on its way, and is edited then
   image.edited = codes[0];
@@ -225,8 +227,10 @@ function drawCode() {
 
 function saveImage(form) {
   const name = `${model.name}-image.${form}`;
-  if (form === "npz") return saveAnswer(`${here()}/decode`, { codes: [image.code, image.edited], told: conditionOfImage(), form }, name);
-  if (form === "gif") return saveAnswer(`${here()}/interpolate`, { codes: [image.code, image.edited], steps: 16, told: conditionOfImage(), form }, name);
+  if (form !== "png") {
+    const body = { codes: [image.code, image.edited], steps: form === "gif" ? 16 : 2, told: conditionOf(image.told), form };
+    return saveAnswer(`${here()}/interpolate`, body, name);
+  }
   const shown = [...document.querySelectorAll("#image-shown .figures figure")].filter((figure) => !figure.hidden);
   return savePicture([[`${model.name}: ${image.title}`, shown.map((figure) => [figure.querySelector("img"), figure.textContent])]], name);
 }

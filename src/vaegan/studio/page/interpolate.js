@@ -50,7 +50,7 @@ const showInterpolate = latest(async () => {
   await readCorners();
   $("down-part").hidden = count() === 2;
   const used = corners.slice(0, count());
-  const { images } = await postJson(`${here()}/decode`, { codes: used, told: condition() });
+  const { images } = await postJson(`${here()}/interpolate`, { codes: used, steps: 2, told: condition() });
   await refill($("corners"), ...used.map((_, index) => cornerRow(index, images[index])));
   await drawPad(used);
   await blend();

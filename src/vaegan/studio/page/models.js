@@ -138,15 +138,20 @@ function setCondition(condition) {
   showView();
 }
 
-function conditionNow() {
+function readJson(text) {
   try {
-    return JSON.parse(get("condition"));
+    return JSON.parse(text);
   } catch {
     return {};
   }
 }
 
+const conditionNow = () => readJson(get("condition"));
+
 const condition = () => (model.condition ? conditionNow() : null);
 
-/* For an image of the data its own condition, until another is chosen. */
-const conditionOfImage = () => (model.condition && !Object.keys(conditionNow()).length ? image.told ?? {} : condition());
+/* The condition of an image: its own label or attributes, if it has any, but for those that are chosen. */
+function conditionOf(own) {
+  const chosen = conditionNow();
+  return model.condition && { ...own, ...chosen, attributes: { ...own?.attributes, ...chosen.attributes } };
+}

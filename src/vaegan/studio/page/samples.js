@@ -20,11 +20,11 @@ const showSamples = latest(async () => {
   grid.classList.add("busy");
   const seed = get("seed");
   try {
-    const { images, codes, prior } = await askJson(`${here()}/samples?${samplesQuery()}`);
+    const { images, codes, told, prior } = await askJson(`${here()}/samples?${samplesQuery()}`);
     const label = get("label");
     $("samples-note").textContent = `Prior: ${prior.replace(/^\w+/, priorTitle)}${label ? ` ${label}` : ""}; seed ${seed}. Click an image to edit it.`;
     await refill(grid, ...images.map((uri, index) =>
-      make("button", { type: "button", onclick: () => openCode(codes[index]) },
+      make("button", { type: "button", onclick: () => openCode(codes[index], told?.[index]) },
         make("img", { src: uri, alt: `Sample ${index + 1} of seed ${seed}${label ? `, ${label}` : ""}` }))));
     allowSaves("samples", true);
   } catch (error) {

@@ -23,6 +23,7 @@ from ..batched_inference import (
     condition_of,
     decode,
     decode_async,
+    shared_condition,
 )
 from ..registry import Version
 from ..responses import Form, sequence, view_response
@@ -91,7 +92,7 @@ def interpolate_codes(version: Version, body: ToInterpolate) -> Response:
     corners = codes_of(version.model, body.codes)
     places = torch.tensor(body.places) if body.places else _places(len(corners), body.steps, body.form == "gif")
     z = mix(corners, places, body.how)
-    images = decode(version, z, condition_of(version.model, body.condition, len(z)))
+    images = decode(version, z, shared_condition(version.model, body.condition, len(z)))
     view = replace(sequence(version.shown, images, z), per_row=None if body.places else body.steps)
     return view_response(body.form, view, name=f"{version.name}-interpolation", places=places.tolist())
 
@@ -103,7 +104,7 @@ def traverse_code(version: Version, body: ToTraverse) -> Response:
     values = torch.linspace(-body.reach, body.reach, body.steps)
     z = traverse(codes_of(version.model, [body.code])[0], body.dimensions, values)
     flat = z.flatten(0, 1)
-    decoded = decode(version, flat, condition_of(version.model, body.condition, len(flat)))
+    decoded = decode(version, flat, shared_condition(version.model, body.condition, len(flat)))
     numbers = version.model.pixels.from_unit(decoded)
     names = [f"z{dimension}" for dimension in body.dimensions]
     view = View(

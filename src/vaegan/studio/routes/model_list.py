@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from ...data.stream.store import shown
 from ...errors import UserError
 from ...latent.clustering import ALGORITHMS, default_k
 from ...models import Model
@@ -47,20 +48,21 @@ def _description(served: ServedModel) -> dict[str, Any]:
         "parts": number_of_parameters(model),
         "priors": priors,
         "default_prior": model.default_prior if model.prior_names else None,
-        "labels": _labels(model),
+        "labels": _labels(served, model),
         "clusters": default_k(model.info.get("label_names", ())),
         "attributes": list(version.vectors.names) if version.vectors else [],
         "condition": None if conditioning is None else {"kind": conditioning.kind, "names": list(conditioning.names)},
-        "data": served.data_settings.source or None,
+        "data": shown(served.data_settings.source) or None,
         "clusterings": [name for name in ALGORITHMS if name != "manifold"],  # which takes too long for a request
         "maps": ["pca", *(["tsne"] if importlib.util.find_spec("openTSNE") else [])],
         "info": {key: model.info.get(key) for key in ("recipe", "images", "seed")},
     }
 
 
-def _labels(model: Model) -> list[str]:
-    """Return the labels that samples can have: those of the condition, or of a prior fitted by label."""
+def _labels(served: ServedModel, model: Model) -> list[str]:
+    """Return the labels that samples can have: those of the condition, a prior by label, or data to fit one to."""
     if model.conditioning is not None and model.conditioning.kind == "labels":
         return list(model.conditioning.names)
     by_label = any(prior.num_labels for prior in model.priors.values())
+    by_label |= model.encoder is not None and bool(served.data_settings.source)
     return list(model.info.get("label_names", ())) if by_label else []

@@ -28,7 +28,7 @@ from ...losses import kl_per_dimension
 from ...pixels import BYTES, Numbers, to_uint8
 from ...report.grid import Bytes
 from ...views.view import View
-from ..batched_inference import RequestedCondition, condition_of, decode, encode
+from ..batched_inference import RequestedCondition, as_requested, condition_of, decode, encode
 from ..http_errors import Refused
 from ..registry import Version
 from ..responses import Form as AnswerForm
@@ -95,20 +95,10 @@ def example(
     if model.encoder is None:
         view = sequence(version.shown, original)
         return view_response(form, view, name=f"{version.name}-{split}-{index}", label=label)
-    more = {"label": label, "index": index, "split": split, "told": _words_of_condition(version, images, index)}
-    return _reconstructed(version, original, model.condition_of(images, chosen), form, **more)
-
-
-def _words_of_condition(version: ModelVersion, images: ImageSet, index: int) -> dict[str, Any] | None:
-    """Return the condition of an image of the data as a request would state it; None for unconditional models."""
-    conditioning = version.model.conditioning
-    if conditioning is None:
-        return None
-    if conditioning.kind == "labels":
-        return {"label": label_of(images, index)}
-    assert images.attributes is not None
-    values = zip(images.attribute_names, images.attributes[index].tolist(), strict=True)
-    return {"attributes": {name: value for name, value in values if name in conditioning.names and value == value}}
+    c = model.condition_of(images, chosen)
+    told = as_requested(model, c)
+    more = {"label": label, "index": index, "split": split, "told": told and told[0]}
+    return _reconstructed(version, original, c, form, **more)
 
 
 def label_of(images: ImageSet, index: int) -> str | None:

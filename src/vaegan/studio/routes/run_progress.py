@@ -35,7 +35,7 @@ _MAX_FRAMES = 60
 _MAX_RECORDS = 4000
 _MAX_POINTS = 300
 _MAX_BYTES = 40_000_000  # of a snapshot
-_STOPPED_AFTER = 300.0  # seconds without a record
+_STOPPED_AFTER = 300.0  # seconds without a record, if no training holds the folder
 
 
 @router.get("/api/models/{model}/training")
@@ -172,7 +172,8 @@ class RunProgress:
             return "starting"
         if self.run.is_finished and self._reached():
             return "finished"
-        return "going on" if time.time() - written < _STOPPED_AFTER else "stopped"
+        is_recent = time.time() - written < _STOPPED_AFTER
+        return "going on" if is_recent or self.run.is_locked else "stopped"
 
     def _reached(self) -> bool:
         goal, last = self._goal(), [records[-1] for records in self._records.values() if records]

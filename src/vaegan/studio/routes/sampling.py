@@ -12,7 +12,7 @@ from torch import Tensor
 from ...data.conditions import Conditioning
 from ...errors import UserError
 from ...priors import Prior
-from ..batched_inference import RequestedCondition, condition_of, decode
+from ..batched_inference import RequestedCondition, as_requested, condition_of, decode
 from ..http_errors import Refused
 from ..registry import Version
 from ..responses import Form, sequence, view_response
@@ -31,7 +31,7 @@ def samples(
     attribute: Annotated[list[str], Query(max_length=100, description="NAME=VALUE, of conditional models")] = [],  # noqa: B006
     form: Form = "json",
 ) -> Response:
-    """Sample codes from a prior and decode them."""
+    """Sample codes from a prior and decode them; of a conditional model each with its condition, told."""
     model = version.model
     requested = RequestedCondition(attributes=_attributes(attribute))
     if model.conditioning is not None and model.conditioning.kind == "labels":
@@ -42,8 +42,8 @@ def samples(
     z = chosen.sample(num, seed=seed, labels=model.labels_for(chosen, c) if labels is None else labels)
     images = decode(version, z, c)
     title = chosen.name + (" of the label" if labels is not None else "")
-    view = sequence(version.shown, images, z)
-    return view_response(form, view, name=f"{version.name}-samples-{seed}", prior=title, seed=seed)
+    view, told = sequence(version.shown, images, z), as_requested(model, c)
+    return view_response(form, view, name=f"{version.name}-samples-{seed}", prior=title, seed=seed, told=told)
 
 
 def _prior_of(version: ModelVersion, name: str | None, label: str | None, num: int) -> tuple[Prior, Tensor | None]:
