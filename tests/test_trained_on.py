@@ -9,7 +9,7 @@ import pytest
 from vaegan.recipes import config_for
 from vaegan.runs import trained_on
 from vaegan.runs.locate import Place
-from vaegan.runs.trained_on import data_of_run, shared_data
+from vaegan.runs.trained_on import data_of_model, data_of_run, shared_data
 from vaegan.settings_io import dump_yaml
 
 
@@ -49,5 +49,5 @@ def test_a_model_on_the_hub_keeps_how_its_images_were_cropped(run, monkeypatch, 
     shared = tmp_path / run("a", "digits", "x", crop_size=6)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(trained_on, "locate", {"me/faces": Place(shared, shared)}.get)
-    assert data_of_run("me/faces").crop_size == 6
-    assert data_of_run("nowhere").crop_size is None
+    assert data_of_model("me/faces").crop_size == 6
+    assert data_of_run("me/faces").source == "", "nothing is downloaded for the help"

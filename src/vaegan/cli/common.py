@@ -13,8 +13,9 @@ from pydantic import Field
 from ..errors import UserError
 from ..files import check_apart, expanded
 from ..progress import paced
-from ..runs.trained_on import data_of_run
+from ..runs.trained_on import data_of_model, data_of_run
 from ..settings import Bands, Count, DataSettings, PositiveInt, Seed, Settings
+from ..settings_io import checked, put
 from .console import is_first_process
 from .options import Arg, CommandOptions
 
@@ -81,17 +82,27 @@ class DataPictureOptions(PictureOptions):
         return {"data": data_of_run(explicit["run"])}
 
 
+def with_explicit(own: DataSettings, options: CommandOptions) -> DataSettings:
+    """Return where images are: as the settings of a model say, except what the options set."""
+    values = {"data": own.model_dump()}
+    for path, value in options._explicit.items():
+        if path.startswith("data."):
+            put(values, path, value)
+    return checked(DataSettings, values["data"])
+
+
 def open_run(options: PictureOptions, *, any_size: bool = False) -> "OpenedRun":
     """Return the run of a command, with images of any size that its model takes; UserError if there is no such run."""
     from ..runs.opened import OpenedRun
     from ..training.device import pick_device
 
-    data, own = getattr(options, "data", DataSettings()), data_of_run(options.run).size
-    if not any_size and None not in (size := data.size, own) and size != own:
-        raise UserError(f"--data.size {size}: this command works in the size of the model, {own}; leave it out")
+    own = data_of_model(options.run)
+    data = with_explicit(own, options)
+    if not any_size and None not in (size := data.size, own.size) and size != own.size:
+        raise UserError(f"--data.size {size}: this command works in the size of the model, {own.size}; leave it out")
     opened = OpenedRun(
         options.run,
-        data=getattr(options, "data", None),
+        data=data if hasattr(options, "data") else None,
         device=pick_device(options.device),
         batch_size=options.batch_size,
         watch=watched,

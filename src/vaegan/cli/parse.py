@@ -5,7 +5,6 @@ names that the user wrote. Other values come from the command's defaults, which 
 options are validated together, like settings from a file or from the library.
 """
 
-import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -37,8 +36,7 @@ def parse(options: type[_Options], words: Sequence[str], prog: str) -> _Options:
     values = {name: field.default for name, field in options.model_fields.items() if not field.is_required()}
     wants_help = any(word in HELP for word in words)
     if not missing:
-        with contextlib.suppress(UserError) if wants_help else contextlib.nullcontext():
-            values |= options.defaults(explicit)
+        values |= options.defaults(explicit)
     if wants_help:
         show(help_of(options, table, prog, values, whole="--help-all" in words))
         raise SystemExit(0)

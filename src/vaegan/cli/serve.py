@@ -10,10 +10,9 @@ from urllib.parse import quote
 from pydantic import Field
 
 from ..errors import UserError
-from ..runs.trained_on import data_of_run
+from ..runs.trained_on import data_of_model
 from ..settings import Count, DataSettings
-from ..settings_io import checked, put
-from .common import Device, RunName, ShownBands
+from .common import Device, RunName, ShownBands, with_explicit
 from .options import CommandOptions
 
 _log = logging.getLogger("vaegan")
@@ -68,7 +67,9 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
     listening = bind(options.host, options.port)
     batcher = Batcher(options.batch_size)
     device = str(pick_device(options.device))
-    registry = Registry(runs, [_data(options, run) for run in runs], batcher, device=device, bands=options.bands)
+    registry = Registry(
+        runs, [with_explicit(data_of_model(run), options) for run in runs], batcher, device=device, bands=options.bands
+    )
     app = create_app(registry, Access(token, (*LOOPBACK, options.host) if local else None), page=page)
 
     def announce() -> None:
@@ -79,12 +80,3 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
             _log.info("token: %s", token)
 
     start(app, listening, announce)
-
-
-def _data(options: ServerOptions, run: str) -> DataSettings:
-    """Return where a run's images are: as its settings say, except what the options set."""
-    values = {"data": data_of_run(run).model_dump()}
-    for path, value in options._explicit.items():
-        if path.startswith("data."):
-            put(values, path, value)
-    return checked(DataSettings, values["data"])

@@ -18,7 +18,7 @@ from ..data.image_types import ArrayImage, open_image
 from ..errors import UserError, first_line, offered
 from ..models import load
 from ..pixels import Numbers
-from ..runs.trained_on import data_of_run
+from ..runs.trained_on import data_of_model
 from .latent_shards import latents_of
 
 
@@ -50,7 +50,7 @@ class BatchEncoder:
     ) -> None:
         self._model = load(model, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
         channels, height, width = self._model.image_shape
-        data = data_of_run(model)
+        data = data_of_model(model)
         self._target = Target(height, width, channels, data.crop, data.crop_size, self._model.pixels, data.range)
         self._column, self._scaled, self._flip, self._batch_size = column, scaled, flip, batch_size
 

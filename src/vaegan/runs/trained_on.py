@@ -1,6 +1,5 @@
 """What images runs were trained on, according to their files, before any model is loaded."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,20 +8,25 @@ from ..config import Config
 from ..files import expanded, read_mapping
 from ..settings import DataSettings
 from ..settings_io import checked, load_yaml
-from .locate import DEMO, HUB_ID, Place, locate
+from .locate import DEMO, Place, locate
 from .run_folder import DATA, MODEL_CONFIG, SETTINGS
 
 _WHERE = {"source", "root", "workers", "cache", "max_unreadable", "store_size"}  # where images are, not what
 
 
 def data_of_run(path: str) -> DataSettings:
-    """Return the data settings of a run or shared model, source '' for anything else; one on the hub is downloaded.
-
-    Raises UserError if its config.yaml cannot be read, or there is no such model on the hub.
-    """
-    is_shared = re.fullmatch(HUB_ID, path) is not None and not expanded(path).parent.is_dir()
-    place = locate(path) if is_shared else _place(path)
+    """Return the data settings of a run, source '' for anything else; UserError if its config.yaml cannot be read."""
+    place = _place(path)
     return DataSettings(source="") if place is None or place.run is None else _settings(place.run)
+
+
+def data_of_model(path: str) -> DataSettings:
+    """Return the data settings of a run or a shared model, source '' if unknown; one on the hub is downloaded.
+
+    Raises UserError if there is none, or its config.yaml cannot be read.
+    """
+    run = locate(path).run
+    return DataSettings(source="") if run is None else _settings(run)
 
 
 def _settings(run: Path) -> DataSettings:
