@@ -57,6 +57,16 @@ def test_the_last_few_are_kept(tmp_path: Path, keep: int) -> None:
     assert names(tmp_path) == {p.name for p in kept} | {p.with_suffix(".sha256").name for p in kept}
 
 
+def test_copies_that_a_user_keeps_stay(tmp_path: Path) -> None:
+    (path,) = save(tmp_path, 64)
+    mine = [tmp_path / "000000000064-good.pt", tmp_path / "1-good.pt"]
+    for copy in mine:
+        copy.write_bytes(path.read_bytes())
+    save(tmp_path, 128, 192, keep=1)
+    assert all(copy.is_file() for copy in mine)
+    assert list_checkpoints(tmp_path) == [checkpoint_path(tmp_path, 192)]
+
+
 def test_a_run_that_went_back_leaves_no_later_ones(tmp_path: Path) -> None:
     save(tmp_path, 64, 128, 192)
     save(tmp_path, 100)

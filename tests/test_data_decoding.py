@@ -154,6 +154,7 @@ def test_killed_decoding_leaves_nothing_that_is_used(tmp_path, opened):
     assert part.name.endswith(".part")
     data = opened(tmp_path / "x", workers=1)
     assert len(data.train) + len(data.test) == 1000
+    assert not part.exists()
 
 
 def test_a_decoding_of_days_is_not_taken_for_an_abandoned_one(tmp_path, opened):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vaegan.errors import UserError
-from vaegan.exporting import export_model
+from vaegan.exporting import check_free_for_export, export_model
 from vaegan.models import Model
 from vaegan.recipes import RECIPES
 
@@ -116,3 +116,11 @@ def test_a_model_without_a_scale_factor_is_refused(tmp_path):
         export_model(ours, tmp_path / "export", ["diffusers"])
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_user_adds_to_an_export_is_not_replaced(tmp_path):
+    export_model(model(), tmp_path / "export", ["diffusers"])
+    check_free_for_export(tmp_path / "export", overwrite=True)
+    (tmp_path / "export/diffusers/README.md").write_text("mine")
+    with pytest.raises(UserError, match=r"diffusers contains other files \(README\.md\); choose a new one"):
+        check_free_for_export(tmp_path / "export", overwrite=True)

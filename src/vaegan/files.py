@@ -123,6 +123,18 @@ def folder_beside(folder: Path) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def unfinished_folder(folder: Path) -> Path:
+    """Return the name beside a folder that this process fills before it is renamed, another one in each call."""
+    return folder.with_name(f".{folder.name}.{time.monotonic_ns()}.{os.getpid()}-{_HOST}.part")
+
+
+def is_orphan(path: Path) -> bool:
+    """Whether another process of this machine was writing this unfinished file or folder, and has ended."""
+    match = _UNFINISHED.fullmatch(path.name)
+    is_ours = match is not None and match["host"] == _HOST and os.name != "nt" and int(match["pid"]) != os.getpid()
+    return is_ours and match is not None and _is_abandoned(path, match)
+
+
 def remove(path: Path) -> None:
     """Remove a file, if it is there; UserError if it cannot be removed."""
     try:

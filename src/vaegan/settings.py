@@ -368,7 +368,8 @@ class LossSettings(Settings):
     """Network to align with, as for `perceptual` ('dinov2' in VA-VAE); published weights come from the cache, and are
     downloaded if missing."""
     feature_layer: str = "auto"
-    """Layer l: name of any module of the discriminator; 'auto' is its last convolution, before the norm."""
+    """Layer l: name of any module of the discriminator; 'auto' is its last convolution, of an MLP its last hidden dense
+    layer, before the norm."""
     joint_batch: bool = False
     """Pass x, x_tilde and x_p through the discriminator as one batch, so that its batch norms share their statistics.
     """

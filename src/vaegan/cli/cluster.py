@@ -40,7 +40,7 @@ class Options(DataPictureOptions):
     ] = None
     """Training images to find clusters among, at most; 0: among the images shown themselves."""
     k: Count | None = None
-    """Number of clusters; default: the number of labels, or 10 without labels."""
+    """Number of clusters; default: the number of labels, at most 50, or 10 without labels."""
     method: Literal["manifold", "mixture", "kmeans"] | None = None
     """'manifold' (a mixture of Gaussians on a UMAP embedding, extra 'cluster'), a mixture on the codes, or k-means;
     default: manifold where the extra is installed, else k-means."""

@@ -15,8 +15,8 @@ class Options(CommandOptions):
     """List the recipes: named, complete settings that `vaegan train RECIPE` starts from."""
 
     about: Annotated[str | None, Arg("RECIPE")] = None
-    """Describe one recipe: its size, training time (estimated for two server cores; recipes for your own images assume
-    10,000 of them unless they say otherwise) and memory, where it comes from, what differs there and why."""
+    """Describe one recipe: its size, training time (estimated for two server cores and the number of images that it
+    names) and memory, where it comes from, what differs there and why."""
 
 
 def run(options: Options) -> None:
@@ -39,8 +39,8 @@ def _description(recipe: Recipe) -> list[str]:
     lines = [
         f"{recipe.name}: {recipe.summary}",
         f"for {recipe.data}, {height}x{width}x{channels}; {config.model.kind}, {work.parameters:,} parameters; about "
-        f"{duration(seconds)} on 2 cores, at least {work.memory / 2**30:.2g} GiB in float32 (batches of "
-        f"{config.train.batch_size}), estimates",
+        f"{duration(seconds)} for {recipe.num_images:,} images on 2 cores, at least {work.memory / 2**30:.2g} GiB in "
+        f"float32 (batches of {config.train.batch_size}), estimates",
         f"origin: {recipe.origin}",
     ]
     for note in recipe.notes:

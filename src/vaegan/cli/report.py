@@ -28,7 +28,7 @@ class Options(DataPictureOptions):
     num: Count = 2000
     """Images, at most, for clusters, map, traversals and attribute vectors."""
     k: Count | None = None
-    """Number of clusters; default: the number of labels, or 10 without labels."""
+    """Number of clusters; default: the number of labels, at most 50, or 10 without labels."""
 
 
 def run(options: Options) -> None:

@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from ..files import expanded, read_json, short_hash, write_json
+from ..files import expanded, is_orphan, read_json, short_hash, unfinished_folder, write_json
 from ..pixels import BYTES, Numbers, PixelFormat
 from .dataset import Positions
 from .image_file import Target
@@ -129,7 +129,7 @@ def make(folder: Path, write: Callable[[Path], dict[str, Any]]) -> CacheEntry:
 
     ``write`` writes ``train.npy`` and ``test.npy`` into an empty folder and returns the rest of the index.
     """
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.{time.monotonic_ns()}.part")
+    unfinished = unfinished_folder(folder)
     try:
         unfinished.mkdir(parents=True)
         _remove_abandoned(folder.parent)
@@ -162,10 +162,11 @@ def publish(unfinished: Path, folder: Path) -> None:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove folders that killed processes left unfinished, in which nothing was written for a day."""
+    """Remove folders that killed processes left unfinished; of other machines, if nothing was written for a day."""
     for unfinished in parent.glob(".*.part"):
         with contextlib.suppress(FileNotFoundError):  # another process may rename or remove it
-            if time.time() - max(path.stat().st_mtime for path in (unfinished, *unfinished.glob("*"))) > _DAY:
+            written = max(path.stat().st_mtime for path in (unfinished, *unfinished.glob("*")))
+            if is_orphan(unfinished) or time.time() - written > _DAY:
                 shutil.rmtree(unfinished, ignore_errors=True)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import expanded
+from ..files import expanded, is_orphan, unfinished_folder
 from ..settings import DataSettings
 from .cache import cache_folder, publish
 
@@ -102,9 +102,11 @@ def download(
 def unpacked(archive: Path, folder: str) -> Path:
     """Return ``folder`` beside the .tar.gz it is in, unpacked if it is missing; UserError if that fails."""
     target = archive.parent / folder
-    unfinished = archive.with_name(f".{folder}.{os.getpid()}.part")
     if target.is_dir():
         return target
+    for orphan in filter(is_orphan, archive.parent.glob(f".{folder}.*.part")):
+        shutil.rmtree(orphan, ignore_errors=True)
+    unfinished = unfinished_folder(target)
     log.info("unpacking %s", archive)
     try:
         with tarfile.open(archive, "r:gz") as content:

@@ -78,7 +78,11 @@ def export_model(
 def check_free_for_export(folder: Path, overwrite: bool) -> None:
     """Raise UserError if a folder may not be written; only what is an earlier export alone is ever replaced."""
     names = tuple({name.partition("/")[0] for name in OF_AN_EXPORT})
-    check_folder(expanded(folder), EXPORTED, "vaegan", overwrite, names)
+    folder = expanded(folder)
+    check_folder(folder, EXPORTED, "vaegan", overwrite, names)
+    for path in folder.glob("*/**/*"):
+        if path.relative_to(folder).as_posix() not in OF_AN_EXPORT:
+            raise UserError(f"folder {path.parent} contains other files ({path.name}); choose a new one")
 
 
 def _written(

@@ -101,13 +101,13 @@ _OF_PICTURES = (
     f"latents/latents-{'[0-9]' * 6}.*", "latents/latents_stats.pt", "latents/statistics.json", "latents/index.json",
 )  # fmt: skip
 _OF_SNAPSHOTS = (SAMPLES, RECONSTRUCTIONS, TRIPTYCHS, CHECKPOINTS)
-_IMAGES = "[0-9]" * 12
+IMAGES = "[0-9]" * 12
 OF_A_RUN = (
     STATUS, RECORDS, SAMPLES_GIF, SAMPLES_PRIOR, LOSSES, REPORT, EVALUATION, f"{TENSORBOARD}/events.out.tfevents.*",
     *(f"{PICTURES}/{name}" for name in _OF_PICTURES),
     *(f"{EXPORT}/{name}" for name in OF_AN_EXPORT),
     *(f"{folder}/{name}" for folder in (BEST, MODEL) for name in OF_A_MODEL),
-    *(f"{folder}/{_IMAGES}.{ending}" for folder in _OF_SNAPSHOTS for ending in ("png", "pt", "sha256")),
+    *(f"{folder}/{IMAGES}.{ending}" for folder in _OF_SNAPSHOTS for ending in ("png", "pt", "sha256")),
     INITIAL, DATA, SETTINGS,
 )  # fmt: skip
 """Patterns of all that we write into a run folder; ``--overwrite`` removes these files and no others.
@@ -240,7 +240,7 @@ def is_run(path: Path) -> bool:
     """Whether a folder is provably a run: a training's settings, with its data or checkpoints or nothing else."""
     if not is_complete(path / SETTINGS):
         return False
-    proofs = ("fingerprint" in read_mapping(path / DATA), *path.glob(f"{CHECKPOINTS}/{_IMAGES}.sha256"))
+    proofs = ("fingerprint" in read_mapping(path / DATA), *path.glob(f"{CHECKPOINTS}/{IMAGES}.sha256"))
     others = (place for name in OF_A_RUN if name != SETTINGS for place in path.glob(name))
     return any(proofs) or not any(others)
 

@@ -20,7 +20,7 @@ from ..distributed import World, load_bytes, read_everywhere
 from ..errors import UserError
 from ..files import remove, write_bytes, write_json, write_text
 from ..runs.initial import facts_of_codes
-from ..runs.run_folder import INITIAL, RunFolder, clear_run, remove_leftovers
+from ..runs.run_folder import IMAGES, INITIAL, RunFolder, clear_run, remove_leftovers
 from .loop import NotFiniteError
 from .resuming import start_run
 from .setup import Setup
@@ -161,8 +161,8 @@ def remove_checkpoint(path: Path) -> None:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints, oldest first."""
-    return sorted(folder.glob("[0-9]*.pt"))
+    """Checkpoints, oldest first; not what a user named otherwise."""
+    return sorted(folder.glob(f"{IMAGES}.pt"))
 
 
 def newest_checkpoint(folder: Path, before: Path | None = None) -> Path | None:

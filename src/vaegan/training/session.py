@@ -72,10 +72,15 @@ def train(config: Config, out: Path, *, overwrite: bool = False) -> RunFolder:
         if error.errno not in OF_A_DISK:
             raise
         what = f"cannot access {error.filename}" if error.filename else f"cannot write to {out}"
-        raise UserError(f"{what}: {error.strerror}; free some space, then run the same command to resume") from error
+        raise UserError(f"{what}: {error.strerror}; free some space, then {_again(overwrite)}") from error
     if stopped_by is not None:
         raise Stopped(stopped_by)
     return RunFolder(out)
+
+
+def _again(overwrite: bool) -> str:
+    """Return what resumes a run: with --overwrite the same command would start over."""
+    return f"run the same command{' without --overwrite' if overwrite else ''} to resume"
 
 
 class Session:
@@ -92,7 +97,7 @@ class Session:
         num, share = config.train.accumulate, config.train.batch_size // world.size
         if num > share:
             raise UserError(f"--train.accumulate {num} is more than the {share} images of a process; lower it")
-        self.device, self.world = device, world
+        self.device, self.world, self._overwrites = device, world, overwrite
 
         def open_folder() -> tuple[RunFolder, Config | None]:
             if not world.is_first:
@@ -190,7 +195,7 @@ class Session:
                     self._take_snapshot(recorder, step)
             elif stops:
                 self._check()
-                self.checkpoints.save()
+                self.world.together(self.checkpoints.save, self.device)
             if stops:
                 return True
         if self._lacks_model():
@@ -225,8 +230,8 @@ class Session:
         # The end of a run, if between two snapshots, lowers no rate: a longer run has no snapshot there.
         if self.snapshots.passes_multiple(step.images):
             self._lower_rates(losses)
-        recorder.snapshot(step, losses)
-        self.checkpoints.save()
+        self.world.together(lambda: recorder.snapshot(step, losses), self.device)  # as a disk may be full
+        self.world.together(self.checkpoints.save, self.device)
 
     def _lower_rates(self, losses: Terms) -> None:
         """Lower the learning rates of parts whose held-out loss no longer falls, with the schedule 'plateau'."""
@@ -311,7 +316,7 @@ class Session:
         path = self.folder.path
         if stopped:
             seen = f"{self.trainer.images:,}"
-            log.info("stopped at %s images, everything saved; run the same command to resume: %s", seen, path)
+            log.info("stopped at %s images, everything saved; %s: %s", seen, _again(self._overwrites), path)
             return
         log.info("done in %s: %s", duration(time.monotonic() - self._begin), path)
         if self.trainer.pretrains(self.trainer.images - self.config.train.batch_size):

@@ -24,7 +24,7 @@ from ..models import Model
 from ..networks.recompute import recompute_activations
 from ..pixels import BYTES, Shown
 from ..runs.initial import start_from
-from ..runs.run_folder import INITIAL, RunFolder
+from ..runs.run_folder import IMAGES, INITIAL, RunFolder
 from ..runs.trained_on import located
 from ..settings import PARTS
 from . import factories
@@ -83,7 +83,7 @@ def set_up(
     )
     if config.init_from is not None:
         # The first process decides, whatever is on the disks of the others.
-        if resumed and world.any(world.is_first and any(resumed.checkpoints.glob("[0-9]*.pt")), device):
+        if resumed and world.any(world.is_first and any(resumed.checkpoints.glob(f"{IMAGES}.pt")), device):
             model.info |= read_mapping(resumed.path / INITIAL)
         else:
             for line in world.together(lambda: list(start_from(model, config)), device):
