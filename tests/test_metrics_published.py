@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import safetensors.torch
@@ -173,6 +175,22 @@ def test_dinov2_reads_the_layout_of_transformers_and_other_sizes_and_greys(tmp_p
     safetensors.torch.save_file(theirs, tmp_path / "model.safetensors")
     extractor = open_extractor("dinov2", DATA, weights=tmp_path / "model.safetensors")
     assert extractor.features(torch.rand(1, 1, 28, 28)).shape == (1, 128)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"register_tokens": torch.zeros(1, 4, 128)}, "register_tokens is not a part of it; fetch"),
+        ({"blocks.1.ls1.gamma": None}, "blocks.1.ls1.gamma is missing, of another shape or not finite"),
+        ({"blocks.0.attn.qkv.bias": torch.zeros(128)}, "blocks.0.attn.qkv.bias is missing, of another shape"),
+        ({"norm.bias": torch.full((128,), torch.nan)}, "norm.bias is missing, of another shape or not finite"),
+    ],
+)
+def test_weights_of_another_transformer_than_dinov2_are_refused(changes, told, tmp_path):
+    tensors = {name: tensor for name, tensor in {**made_vit(), **changes}.items() if tensor is not None}
+    torch.save(tensors, tmp_path / "dino.pth")
+    with pytest.raises(UserError, match=f"dino.pth: these are not weights of 'dinov2': {re.escape(told)}"):
+        open_extractor("dinov2", DATA, weights=tmp_path / "dino.pth")
 
 
 def test_downloads_are_checked_by_a_whole_checksum():

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...errors import UserError
 from .learned import fingerprint_of, in_batches
-from .weights import Published, read_weights
+from .weights import Published, checked_weights, read_weights
 
 PUBLISHED = Published(
     "dinov2",
@@ -48,14 +48,18 @@ class DINOv2:
     def __init__(self, weights: Path | None, folder: Path, device: torch.device | str = "cpu") -> None:
         tensors = in_authors_layout(read_weights(PUBLISHED, weights, folder))
         needed = ("cls_token", "pos_embed", "patch_embed.proj.weight", "norm.weight", "blocks.0.mlp.fc1.weight")
+        where = f"{weights or folder}: these are not weights of 'dinov2'"
         for key in needed:
             if key not in tensors:
-                where = f"{weights or folder}: these are not weights of 'dinov2'"
                 raise UserError(f"{where}: {key} is missing; fetch {PUBLISHED.url}")
+        shapes = _shapes(tensors)
+        checked_weights(PUBLISHED, tensors, shapes, weights or folder)
+        for key in tensors.keys() - shapes.keys():  # such as register_tokens, without which the others mean nothing
+            raise UserError(f"{where}: {key} is not a part of it; fetch {PUBLISHED.url}")
         self.fingerprint = fingerprint_of(tensors)
         self.dim = tensors["norm.weight"].numel()
         self._tensors = {name: tensor.float().to(device) for name, tensor in tensors.items()}
-        self._depth = 1 + max(int(block[1]) for name in tensors if (block := re.match(r"blocks\.(\d+)\.", name)))
+        self._depth = _depth(tensors)
         self._device = device
 
     @torch.inference_mode()
@@ -108,6 +112,26 @@ class DINOv2:
 
     def _norm(self, x: Tensor, name: str) -> Tensor:
         return F.layer_norm(x, (self.dim,), self._tensors[name + ".weight"], self._tensors[name + ".bias"], 1e-6)
+
+
+def _depth(tensors: dict[str, Tensor]) -> int:
+    return 1 + max(int(block[1]) for name in tensors if (block := re.match(r"blocks\.(\d{1,4})\.", name)))
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of the network that these are weights of."""
+    dim, hidden = tensors["norm.weight"].numel(), len(tensors["blocks.0.mlp.fc1.weight"])
+    places, kernel = tensors["pos_embed"].shape[1:2], tensors["patch_embed.proj.weight"].shape[2:]
+    layers = {"patch_embed.proj": (dim, 3, *kernel), "norm": (dim,)}
+    shapes: dict[str, tuple[int, ...]] = {"cls_token": (1, 1, dim), "pos_embed": (1, *places, dim)}
+    for block in (f"blocks.{number}." for number in range(_depth(tensors))):
+        layers |= {block + "norm1": (dim,), block + "norm2": (dim,)}
+        layers |= {block + "attn.qkv": (3 * dim, dim), block + "attn.proj": (dim, dim)}
+        layers |= {block + "mlp.fc1": (hidden, dim), block + "mlp.fc2": (dim, hidden)}
+        shapes |= {block + "ls1.gamma": (dim,), block + "ls2.gamma": (dim,)}
+    for name, shape in layers.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    return shapes
 
 
 def in_authors_layout(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
