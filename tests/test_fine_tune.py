@@ -228,12 +228,12 @@ def test_networks_come_from_the_model_unless_named(base, published):
 
 
 def test_a_model_named_in_a_file_of_settings_brings_its_networks_too(base, tmp_path):
-    (tmp_path / "mine.yaml").write_text(f"init_from: {base}\nmodel: {{discriminator: {{hidden: [8]}}}}\n")
+    (tmp_path / "mine.yaml").write_text(f"init_from: {base}\nloss: {{gamma: 2}}\n")
     config = configured(load_yaml(tmp_path / "mine.yaml"), {}, tmp_path / "run")
-    named = {"init_from": str(base), "model.discriminator.hidden": (8,)}
-    assert config.model == configured(Config(), named, tmp_path / "run").model
-    assert config.model.encoder.channels == (4, 8)
-    (tmp_path / "other.yaml").write_text(f"init_from: {base}\nmodel: {{encoder: {{channels: [9, 8]}}}}\n")
+    assert config.model == configured(Config(), {"init_from": str(base)}, tmp_path / "run").model
+    assert (config.model.encoder.channels, config.loss.gamma) == ((4, 8), 2)
+    widths = "encoder: {channels: [9, 8]}, decoder: {channels: [8, 4]}, discriminator: {channels: [4, 8, 8]}"
+    (tmp_path / "other.yaml").write_text(f"init_from: {base}\nmodel: {{{widths}}}\n")
     with pytest.raises(UserError, match=r"^--model.encoder.channels is 4,8 in --init-from .*, not 9,8; leave it out"):
         configured(load_yaml(tmp_path / "other.yaml"), {}, tmp_path / "run")
     assert configured(Config(), {"init_from": None}, tmp_path / "run") == Config()

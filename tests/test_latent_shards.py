@@ -162,7 +162,7 @@ def test_what_is_of_something_else_is_refused_or_replaced(model, make_model, tmp
     for other, images, options, differing in (
         (make_model(seed=1), shards(), {}, "model"),
         (brighter, shards(), {}, "model"),
-        (model, shards(seed=1), {}, "data"),
+        (model, shards(seed=1), {}, "data, labels"),
         (model, shards(), {"flip": True}, "flip"),
         (model, shards(), {"flip": True, "dtype": "bf16"}, "dtype, flip"),
     ):

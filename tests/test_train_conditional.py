@@ -146,7 +146,8 @@ def test_samples_are_what_is_asked_for(condition, command, tiny_of, told_images,
     settings = (
         "--model.kind vae --loss.likelihood gaussian --loss.pixel-variance 0.05 --train.epochs 60 "
         "--train.snapshot-epochs 60 --optim.lr 0.01 --model.network mlp --model.encoder.hidden 32 "
-        "--model.decoder.hidden 32 --model.encoder.channels= --model.decoder.channels="
+        "--model.decoder.hidden 32 --model.encoder.channels= --model.decoder.channels= "
+        "--model.decoder.first-channels 256"
     )
     assert command("train", *words(tiny_of("vae"), told_images, condition), *settings.split(), "--out", out) == 0
     model = vaegan.load(out)
