@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -210,6 +211,7 @@ def test_tensorboard_keeps_what_was_before_a_resume(command, tiny, tmp_path):
     for epochs in ("1", "2"):
         words = ["--train.epochs", epochs, "--train.tensorboard", "true", "--out", tmp_path]
         assert command("train", *tiny, *words) == 0
+        time.sleep(1)  # TensorBoard orders its files by the second in their names
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Images("samples")] == [112, 208]
