@@ -45,6 +45,19 @@ def test_a_run_ends_with_fitted_priors_and_a_grid_of_the_likeliest(command, word
     assert contents(run) == before
 
 
+def test_priors_that_a_user_fitted_before_an_interrupted_run_is_finished_stay(command, words, tmp_path):
+    run = tmp_path / "run"
+    assert command(*words, "--out", run) == 0
+    RunFolder(run).write_status(finished=False)
+    (run / "model" / "priors.json").unlink()
+    (run / "model" / "priors.safetensors").unlink()
+    assert command("priors", run, "--priors", "kde") == 0
+    assert command(*words, "--out", run) == 0
+    assert {*load(run).prior_names} == {"normal", "gaussian", "mixture", "kde"}
+    assert command(*words, "--out", run, "--train.epochs", 2) == 0
+    assert "kde" not in load(run).prior_names, "they were of other weights"
+
+
 def test_a_run_that_goes_on_has_the_priors_of_its_new_end(command, words, tmp_path):
     for out, epochs in (("one", [1, 2]), ("two", [2])):
         for num in epochs:

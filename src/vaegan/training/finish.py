@@ -9,11 +9,19 @@ from ..latent.encoding import scale_factor
 from ..latent.fit_priors import fit_model_priors
 from ..models import Model, load
 from ..progress import paced_lines
-from ..runs.run_folder import BEST, MODEL_CONFIG, RunFolder
+from ..runs.run_folder import BEST, MODEL, MODEL_CONFIG, RunFolder
 from .setup import Setup
 from .snapshots import Pictures
 
 log = logging.getLogger("vaegan")
+
+
+def keep_priors(folder: RunFolder, setup: Setup) -> None:
+    """Take over priors that a user fitted to these very weights while the run was stopped just before its end."""
+    if (folder.path / MODEL / MODEL_CONFIG).is_file():
+        saved = load(folder.path)
+        if saved.info.get("images") == setup.trainer.images:
+            setup.output_model.priors = saved.priors
 
 
 def store_scale_factor(folder: RunFolder, setup: Setup) -> None:
@@ -25,7 +33,7 @@ def store_scale_factor(folder: RunFolder, setup: Setup) -> None:
         return
     model.info["images"] = setup.trainer.images
     best = _best_model(folder, model)
-    for name, each in (("model", model), (BEST, best)):
+    for name, each in ((MODEL, model), (BEST, best)):
         if each is None:
             continue
         try:
@@ -52,7 +60,7 @@ def fit_run_priors(folder: RunFolder, setup: Setup, pictures: Pictures) -> None:
     if not _fit(model, setup.data, names, seed):
         return
     log.info("default prior: %s", model.default_prior)
-    model.save(folder.path / "model")
+    model.save(folder.path / MODEL)
     best = _best_model(folder, model)
     if best is not None:
         if best.info.get("images") == model.info["images"]:

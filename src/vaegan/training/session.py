@@ -23,7 +23,7 @@ from .best_model import open_best_model
 from .checkpoints import Checkpoints
 from .device import pick_device, tune_allocator
 from .factories import loop_settings
-from .finish import fit_run_priors, store_scale_factor
+from .finish import fit_run_priors, keep_priors, store_scale_factor
 from .loop import NotFiniteError, Record
 from .recorder import Recorder
 from .resuming import open_run
@@ -143,6 +143,7 @@ class Session:
             recorder = Recorder(self.folder, self.setup, self.held_out, bar, best, writes=first)
             stopped = self._train(recorder, stop)
         if first and not stopped:
+            keep_priors(self.folder, self.setup)
             store_scale_factor(self.folder, self.setup)
             fit_run_priors(self.folder, self.setup, recorder.pictures)
         recorder.close()
