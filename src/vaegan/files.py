@@ -131,8 +131,9 @@ def unfinished_folder(folder: Path) -> Path:
 def is_orphan(path: Path) -> bool:
     """Whether another process of this machine was writing this unfinished file or folder, and has ended."""
     match = _UNFINISHED.fullmatch(path.name)
-    is_ours = match is not None and match["host"] == _HOST and os.name != "nt" and int(match["pid"]) != os.getpid()
-    return is_ours and match is not None and _is_abandoned(path, match)
+    if match is None or match["host"] != _HOST or os.name == "nt" or int(match["pid"]) == os.getpid():
+        return False
+    return _is_abandoned(path, match)
 
 
 def remove(path: Path) -> None:

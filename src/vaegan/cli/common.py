@@ -102,7 +102,7 @@ def open_run(options: PictureOptions, *, any_size: bool = False) -> "OpenedRun":
         raise UserError(f"--data.size {size}: this command works in the size of the model, {own.size}; leave it out")
     opened = OpenedRun(
         options.run,
-        data=data if hasattr(options, "data") else None,
+        data=data,
         device=pick_device(options.device),
         batch_size=options.batch_size,
         watch=watched,

@@ -72,17 +72,15 @@ def run(options: Options) -> None:
 
     out = _output(options)
     opened = open_run(options)
-    if options.out is None and not options.overwrite:
-        _check_replaces(options, out, opened.evaluation())
+    before = opened.evaluation() if options.out is None and not options.overwrite else None
+    _check_replaces(options, out, before)
     cache, device = options.data.cache, opened.device
     with joined(device) as world:
         data = world.once_per_machine(opened.data, world.device)
-        if options.out is None and not options.overwrite:
-            _check_is_of(data.fingerprint, out, opened.evaluation())
+        _check_is_of(data.fingerprint, out, before)
         how = {"cache": cache, "device": device, "bands": opened.shown.bands}
         extractor, published = world.once_per_machine(lambda: options.networks(data, **how), world.device)
-        if options.out is None and not options.overwrite:
-            _check_networks(extractor.fingerprint, published, out, opened.evaluation())
+        _check_networks(extractor.fingerprint, published, out, before)
         report = evaluate(
             opened.model(),
             data,

@@ -34,10 +34,9 @@ def parse(options: type[_Options], words: Sequence[str], prog: str) -> _Options:
     explicit = _read(table, [word for word in words if word not in HELP])
     missing = [option for option in table if option.field.is_required() and option.path not in explicit]
     values = {name: field.default for name, field in options.model_fields.items() if not field.is_required()}
-    wants_help = any(word in HELP for word in words)
     if not missing:
         values |= options.defaults(explicit)
-    if wants_help:
+    if any(word in HELP for word in words):
         show(help_of(options, table, prog, values, whole="--help-all" in words))
         raise SystemExit(0)
     if missing:

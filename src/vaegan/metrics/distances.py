@@ -161,12 +161,12 @@ def kernel_distance(
         return Figure(math.nan, num=len(features), seed=seed)
     size = max(min(subset_size, num // 2), 2)
 
-    def subset(x: Tensor) -> Tensor:
+    def rows_of(x: Tensor) -> Tensor:
         return torch.randperm(len(x), generator=generator)[:size]
 
     def distance() -> float:
-        rows = subset(features)
-        return squared_mmd(features[rows], reference[rows if paired else subset(reference)], paired=paired)
+        rows = rows_of(features)
+        return squared_mmd(features[rows], reference[rows if paired else rows_of(reference)], paired=paired)
 
     values = torch.tensor([distance() for _ in range(num_subsets)], dtype=torch.float64)
     value = float(values.mean())

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from ..data import ImageData
 from ..errors import UserError
+from ..files import read_mapping
 from ..latent.encoding import scale_factor
 from ..latent.fit_priors import fit_model_priors
 from ..models import Model, load
+from ..priors.saved import load_priors
 from ..progress import paced_lines
 from ..runs.run_folder import BEST, MODEL, MODEL_CONFIG, RunFolder
 from .setup import Setup
@@ -18,10 +20,9 @@ log = logging.getLogger("vaegan")
 
 def keep_priors(folder: RunFolder, setup: Setup) -> None:
     """Take over priors that a user fitted to these very weights while the run was stopped just before its end."""
-    if (folder.path / MODEL / MODEL_CONFIG).is_file():
-        saved = load(folder.path)
-        if saved.info.get("images") == setup.trainer.images:
-            setup.output_model.priors = saved.priors
+    place, model = folder.path / MODEL, setup.output_model
+    if read_mapping(place / MODEL_CONFIG).get("info", {}).get("images") == setup.trainer.images:
+        model.priors = load_priors(place, model.latent_dim)
 
 
 def store_scale_factor(folder: RunFolder, setup: Setup) -> None:
