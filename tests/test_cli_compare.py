@@ -181,7 +181,7 @@ def test_the_page_shows_the_same(found, all_of_them):
     assert len(re.findall(r'<img [^>]*alt="Images of', unfolded)) == 1 + 4 + 4 + 5  # no samples of single priors
     header = page.split("</header>")[0]
     assert "9 held-out images are too few to conclude by Fréchet distance; take 250 (training" in header
-    assert "clear wins: " in header
+    assert "Clear wins, other metrics: " in header
     marked = sum(bool(row["best"]) for rows in found["figures"].values() for row in rows.values())
     assert 0 < marked <= page.count("★") - 1
     assert str(all_of_them.parent) not in page

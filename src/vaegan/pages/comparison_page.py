@@ -52,7 +52,7 @@ def comparison_page(comparison: Comparison, seed: int) -> str:
     title = f"{', '.join(names[:-1])} and {names[-1]}" if names[1:] else names[0]
     num = sum(len(model.runs) for model in comparison.models)
     lead = f"{_count(num, 'run')} of {_count(len(names), 'model')}, with the same images, counts and seeds for all."
-    lead += f" {tables.verdict_of(comparison.groups, comparison.models)} {comparison.answer}".rstrip()
+    lead = " ".join(filter(None, (lead, tables.verdict_of(comparison.groups, comparison.models), comparison.answer)))
     return render_page(title, lead, facts, _sections(comparison, seed), "vaegan compare")
 
 

@@ -69,20 +69,23 @@ def in_words(verdict: Verdict, names: Sequence[str]) -> str:
 
 
 def verdict_of(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> str:
-    """Say which model's reconstructions and samples are best, and each model's clear wins in the short table."""
+    """Say which of several models is best, by Fréchet distance and metric by metric; nothing about one model."""
+    if not models[1:]:
+        return ""
     rows = [row for group in summary_groups(groups) if group.of != "cost" for row in summary_rows(group) if row.better]
-    few, what = "", "metrics"
-    if models[1:] and (few := too_few(models[0].runs[0].evaluation["data"], "conclude by Fréchet distance")):
+    what = "metric by metric"
+    if few := too_few(models[0].runs[0].evaluation["data"], "conclude by Fréchet distance"):
         rows, what = [row for row in rows if row.name != "frechet_distance"], "other metrics"
     wins = Counter(models[row.verdict.best].name for row in rows if row.verdict.best is not None)
-    counts = ", ".join(f"{name} {num}" for name, num in wins.most_common())
-    wins_text = f"No clear winner in {len(rows) - wins.total()} of {len(rows)} {what}; clear wins: {counts or 'none'}."
-    return " ".join([*([f"{few}."] if few else _conclusions(groups, models)), wins_text])
+    undecided = len(rows) - wins.total()
+    counts = [f"{name} {num}" for name, num in wins.most_common()] + ([f"no model {undecided}"] if undecided else [])
+    sentences = [f"{few}."] if few else list(_conclusions(groups, models))
+    return " ".join([*sentences, *([f"Clear wins, {what}: {', '.join(counts)}."] if rows else [])])
 
 
 def _conclusions(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> Iterator[str]:
     """Yield which model is best at reconstructions and at samples by the first figure, or whose intervals overlap."""
-    for group in summary_groups(groups) if len(models) > 1 else ():
+    for group in summary_groups(groups):
         row = summary_rows(group)[0]
         has_several = sum(math.isfinite(figure.mean.value) for figure in row.models) > 1
         if group.of == "reconstructions" or (group.of == "samples" and has_several):
