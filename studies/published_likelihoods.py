@@ -114,7 +114,7 @@ def main() -> int:
     options, more = parser.parse_known_args()
     commands = trainings(options.seeds, options.out, options.epochs, more)
     if options.list:
-        side_by_side.announce(commands, [])
+        side_by_side.announce(commands)
         return 0
     if code := side_by_side.carry_out(commands, measured(options.num, options.draws)):
         return code

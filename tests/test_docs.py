@@ -58,7 +58,7 @@ ELSEWHERE = {
     "vaegan sample me/": "likewise",
     "vaegan reproduce ": "takes minutes: test_reproducing.py",
     "python studies/": "test_studies.py, test_five_models.py, test_ten_times_as_long.py, test_readme_picture.py, "
-    "test_photographs_study.py",
+    "test_photographs_study.py, test_published_likelihoods.py, test_fitted_priors.py",
 }
 """Commands that are run by other tests, by how they begin, and where."""
 SMALL = {

@@ -62,17 +62,18 @@ def comparison(variants: Iterable[str], seeds: Sequence[int], out: Path, num: in
             "--markdown", str(page.with_suffix(".md"))]  # fmt: skip
 
 
-def announce(commands: Sequence[Training], last: Sequence[str], measuring: float = 0.0) -> None:
+def announce(commands: Sequence[Training], last: Sequence[str] = (), measuring: float = 0.0) -> None:
     """Print all commands with the expected minutes.
 
     Args:
         commands: the trainings.
-        last: the comparison.
+        last: the comparison, if there is one.
         measuring: minutes to measure each run.
     """
     for words, minutes in commands:
         print(f"{minutes:5.1f} min  vaegan {shlex.join(words)}")
-    print(f"           vaegan {shlex.join(last)}")
+    if last:
+        print(f"           vaegan {shlex.join(last)}")
     purpose = f", with about {measuring:g} to measure each run" if measuring else " of training"
     minutes = sum(minutes for _, minutes in commands) + measuring * len(commands)
     print(f"{minutes:5.0f} min  in total on two cores{purpose}", flush=True)

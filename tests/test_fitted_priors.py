@@ -1,0 +1,59 @@
+"""The script on fitted priors: its commands, what it measures itself, and its table, without a training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vaegan.cli import train
+from vaegan.cli.parse import parse
+
+
+@pytest.fixture
+def script(study_script):
+    return study_script("fitted_priors")
+
+
+def test_every_command_parses(script, tmp_path):
+    commands = script.trainings([2], tmp_path, ["--train.images", "300"])
+    assert [Path(words[-1]).name for words, _ in commands] == ["ae-2", "vae-2", "vaegan-2"]
+    for words, _ in commands:
+        config = parse(train.Options, words[1:], "train").settings
+        assert Path(words[-1]).name == f"{config.model.kind}-2"
+        assert (config.model.latent_dim, config.train.priors, config.train.images) == (16, ("mixture",), 300)
+
+
+def test_noise_and_the_middle_of_two_codes_are_decoded(script):
+    """Codes are the pixels: between a black and a white image lie grey ones, of no spread and the same mean."""
+    images = np.zeros((4000, 2, 2, 1), np.uint8)
+    images[::2] = 255
+    data = SimpleNamespace(test=SimpleNamespace(images=images))
+    model = SimpleNamespace(encode=lambda x: x.flatten(1), decode=lambda z: z.reshape(-1, 1, 2, 2))
+    extractor = SimpleNamespace(features=lambda x: x.flatten(1))
+    normal, between = script.unfitted(model, data, extractor, 4000)
+    assert between == pytest.approx(4 * 0.25, rel=0.01)  # of four pixels with a variance of 1/4
+    # Means differ by 1/2. The covariance of the images is 1/4 everywhere, with the single eigenvalue 1; that of N(0, I)
+    # has four of 1. So the trace of their product's root is 1.
+    assert normal == pytest.approx(4 * 0.25 + 4 + 1 - 2, rel=0.05)
+
+
+def test_the_table_has_ours_above_theirs(script, tmp_path):
+    for kind in script.KINDS:
+        for seed, change in ((0, -0.1), (1, 0.1)):
+            (run := tmp_path / f"{kind}-{seed}").mkdir()
+            at = [{"frechet_distance": {"value": value + change}} for value in (2.0, 3.0)]
+            found = {"reconstructions": at[0], "samples": {"mixture": at[1]}}
+            found["yardstick"] = {"frechet_distance": {"value": 0.5}}
+            (run / "evaluation.json").write_text(json.dumps(found))
+            (run / "unfitted-classifier-10.json").write_text(json.dumps([4.0 + change, 6.0]))
+    distances, real = script.results([0, 1], tmp_path, 10, "classifier")
+    lines = script.table(distances, real).splitlines()
+    ours = ["2.0 ± 1.3 (4.00", "4.0 ± 1.3 (8.00", "3.0 ± 1.3 (6.00", "6.00 ± 0.00 (12.0"]
+    assert lines[2] == f"| AE | {' times real) | '.join(ours)} times real) |"
+    assert lines[3] == "| AE, published | 12.95 | 58.73 | 10.66 | 17.12 |"
+    assert [line.split(" | ")[0] for line in lines[4:7]] == ["| VAE", "| VAE, published", "| VAE/GAN"]
+    assert lines[-1] == "Real images: 0.500."
