@@ -32,7 +32,7 @@ class Served:
     """A server in its own thread."""
 
     def __init__(self, folder: str, joint: bool) -> None:
-        self.registry = Registry([folder], batcher=Batcher(joint=joint))
+        self.registry = Registry([folder], batcher=Batcher(max_rows=64 if joint else 1))
         self.listening = bind("127.0.0.1", 0)
         self.server = server_of(create_app(self.registry, page=False))
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]}, daemon=True)

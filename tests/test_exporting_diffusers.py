@@ -62,13 +62,13 @@ def test_diffusers_gives_the_same(changes, tmp_path):
 def test_recipes_have_the_layout_and_the_size_of_theirs(tmp_path):
     """All names and shapes, without memory for them; kl-f8 is the autoencoder of Stable Diffusion 1."""
     diffusers = pytest.importorskip("diffusers")
-    from vaegan.exporting.diffusers import _config, diffusers_name
+    from vaegan.models.published import config_of, diffusers_name
 
     for name in ("kl-f4", "kl-f8"):
         recipe = RECIPES[name]
         with torch.device("meta"):
             ours = Model.from_architecture({**recipe.config.model.model_dump(), "image_shape": recipe.image_shape})
-            theirs = diffusers.AutoencoderKL.from_config(_config(ours))
+            theirs = diffusers.AutoencoderKL.from_config(config_of(ours.image_shape, ours.architecture, ours.info))
         shapes = {diffusers_name(key): value.shape for key, value in ours.state_dict().items()
                   if not key.startswith("discriminator")}  # fmt: skip
         assert shapes == {key: value.shape for key, value in theirs.state_dict().items()}

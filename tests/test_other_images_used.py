@@ -103,11 +103,13 @@ def test_the_studio_takes_what_fits_and_shows_bands(tmp_path, made):
         (1, PixelFormat.of("uint16", (0.0, 4095.0)), []),
         (3, PixelFormat.of("float32", (-1.0, 1.0)), [3, 2, 1]),
         (4, PixelFormat(alpha=True), []),
+        (4, PixelFormat(), []),
+        (3, PixelFormat(), [2]),
         (5, PixelFormat.of("float32"), [5, 1, 2]),
     ],
 )
 def test_the_studio_reads_a_picture_that_it_has_shown(tmp_path, made, channels, pixels, bands):
-    """Its bytes are of the whole range, whatever the data are."""
+    """Its bytes are of the whole range, whatever the data are; opacity stays. One that lacks channels is refused."""
     pytest.importorskip("fastapi", reason="needs the extra studio")
     from fastapi.testclient import TestClient
 
@@ -122,13 +124,15 @@ def test_the_studio_reads_a_picture_that_it_has_shown(tmp_path, made, channels, 
         return client.post("/api/models/one/reconstruct", files={"file": ("x.png", png)}, data=about)
 
     x = torch.rand(1, channels, 8, 8, generator=torch.Generator().manual_seed(0))
-    x[:, 3:] = 1  # opaque
-    file, picture = io.BytesIO(), Shown(pixels, tuple(bands))(pixels.from_unit(x))[0]
+    file, picture = io.BytesIO(), Shown(pixels, tuple(bands))(pixels.from_unit(x), alpha=True)[0]
     Image.fromarray(picture.squeeze()).save(file, "PNG")
     answer = sent(file.getvalue())
-    if channels == 5:
+    is_whole = channels == (len(bands) or channels) and (channels < 4 or pixels.alpha)
+    assert client.get("/api/models/one").json()["shows_all_channels"] == is_whole
+    if not is_whole:
         assert answer.status_code == 422
-        assert answer.json()["error"] == "a picture shows only 3 of the 5 channels of this model's images"
+        why = f"a picture shows only {len(bands) or 3} of the {channels} channels of this model's images"
+        assert answer.json()["error"] == why
         return
     again = Image.open(io.BytesIO(base64.b64decode(answer.json()["original"].partition(",")[2])))
     np.testing.assert_array_equal(np.asarray(again), picture.squeeze())

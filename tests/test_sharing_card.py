@@ -388,6 +388,16 @@ def test_attribute_vectors_come_along(run, vectors, tmp_path, monkeypatch):
     assert torch.equal(names["edited"], names["model"].decode(z + vectors["hat"]))
 
 
+@pytest.mark.parametrize("way", ["save", "save_pretrained"])
+def test_a_run_is_no_place_for_a_model(way, run):
+    """Beside its settings a model would be taken for the run's own ever after."""
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    message = f"{run} is a run; save into {run / 'model'}, or choose a new folder"
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
+        getattr(vaegan.load(run), way)(run)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
 def test_into_its_own_folder_they_stay(run, vectors):
     vaegan.load(run).save_pretrained(run / "model")
     assert torch.equal(load_vectors(run).vectors, vectors.vectors)

@@ -482,6 +482,7 @@ def test_images_keep_their_type(tmp_path, opened):
     ("source", "said"),
     [
         ("digits", "--data.stream reads .tar shards, not digits"),
+        ("https://me:secret@host/a.zip?key=secret", "--data.stream reads .tar shards, not https://host/a.zip; give"),
         ("ftp://host/a.tar", "ftp://host/a.tar: unknown scheme; use http://"),
         ("http://host/*.tar", "give remote shards with braces"),
         ("http://host/{0..99999999999}.tar", "give remote shards with braces"),

@@ -259,6 +259,41 @@ def test_a_model_alone_has_no_training_and_no_data(studio_run, tmp_path):
     registry.batcher.close()
 
 
+def test_dimensions_of_an_autoencoder_without_prior_and_images_are_not_ordered(make_model, tmp_path):
+    make_model("ae").save(tmp_path / "alone")
+    registry = Registry([str(tmp_path / "alone")])
+    answer = TestClient(create_app(registry), base_url=BASE).get("/api/models/alone/dimensions?num=3")
+    assert answer.json()["dimensions"] == [{"dimension": d, "kl": None, "deviation": 1.0} for d in range(3)]
+    registry.batcher.close()
+
+
+def test_an_original_of_a_model_that_encodes_nothing_keeps_its_opacity(make_model, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 4), dtype=np.uint8)
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{number:02}.png")
+    architecture = make_model("gan").architecture | {"image_shape": [4, 8, 8]}
+    vaegan.Model.from_architecture(architecture, {"pixels": {"alpha": True}}).save(tmp_path / "gan")
+    data = DataSettings(source=str(tmp_path), channels=4, cache=tmp_path / "cache")
+    registry = Registry([str(tmp_path / "gan")], [data])
+    client = TestClient(create_app(registry), base_url=BASE)
+    original = pixels(client.get("/api/models/gan/examples/0").json()["original"])
+    assert any((original == image).all() for image in images)
+    registry.batcher.close()
+
+
+def test_few_images_have_fewer_clusters_by_default(make_model, images_file, tmp_path):
+    make_model().save(tmp_path / "blobs")
+    data = DataSettings(source=str(images_file), cache=tmp_path / "cache")
+    registry = Registry([str(tmp_path / "blobs")], [data])
+    client = TestClient(create_app(registry), base_url=BASE)
+    for by in ("kmeans", "mixture"):
+        placed = client.get(f"/api/models/blobs/map?num=5&by={by}")
+        assert placed.status_code == 200, placed.text
+        assert max(placed.json()["clusters"]) < len(placed.json()["indices"]) == 5
+    assert "too few for 6 clusters" in client.get("/api/models/blobs/map?num=5&k=6").json()["error"]
+    registry.batcher.close()
+
+
 def test_models_are_named_after_their_folders(studio_run, tmp_path, monkeypatch):
     monkeypatch.setattr("vaegan.studio.registry.ServedModel", lambda name, source, *_: source)
     names = {
@@ -374,6 +409,29 @@ def test_of_an_example_it_is_said_what_a_model_is_told(tmp_path):
     registry.batcher.close()
 
 
+def test_a_condition_of_many_attributes_and_large_values_is_sent_back(tmp_path):
+    """The server takes what it has said of a sample: 312 attributes of birds, one of them a date in seconds."""
+    from vaegan.data.conditions import Conditioning
+    from vaegan.recipes import config_for
+    from vaegan.training.factories import build_model
+
+    names = ("date", *(f"has_bill_shape::curved_up_or_down_{i}" for i in range(311)))
+    ones, values = (1.0,) * 312, (1.7e9, *(0.0,) * 311)
+    conditioning = Conditioning("attributes", names, values, ones, values, (values,))
+    config = config_for("digits", {"model.condition": "attributes", "model.latent_dim": 4})
+    build_model(config, (1, 8, 8), {"condition": conditioning.as_json()}).save(tmp_path / "birds")
+    registry = Registry([str(tmp_path / "birds")])
+    client = TestClient(create_app(registry), base_url=BASE)
+    (told,) = client.get("/api/models/birds/samples?num=1").json()["told"]
+    assert told["attributes"]["date"] == 1.7e9
+    answers = [
+        client.post("/api/models/birds/decode", json={"codes": [[0] * 4], "told": told}),
+        client.post("/api/models/birds/reconstruct", files={"file": bar()}, data={"told": json.dumps(told)}),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200], [answer.text for answer in answers]
+    registry.batcher.close()
+
+
 @pytest.fixture(params=["labels", "attributes"])
 def conditional(request, tmp_path):
     """A conditional model whose decoder tells conditions apart, and a client."""
@@ -452,6 +510,13 @@ def test_parallel_requests_get_their_own_answers(client, model):
         thread.join()
     for index, answer in enumerate(answers):
         assert_images(answer, model.decode(z[index : index + 1]))
+
+
+def test_paths_between_codes_of_large_maps_fit_into_a_request(client):
+    """A published autoencoder's at 1024 pixels; the page sends float32 numbers in full."""
+    code = np.random.default_rng(0).normal(size=262_144).astype(np.float32).astype(float).tolist()
+    answer = client.post(f"{BARS}/interpolate", json={"codes": [code, code]})
+    assert answer.json()["error"] == "codes of this model have 4 dimensions, not 262144"
 
 
 def test_docs_list_every_path(client):

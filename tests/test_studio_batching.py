@@ -46,9 +46,9 @@ def test_what_waits_is_joined_and_each_gets_its_share():
     batcher.close()
 
 
-@pytest.mark.parametrize(("max_rows", "joint", "sizes"), [(5, True, [1, 5, 4]), (64, False, [1, 2, 3, 4])])
-def test_bounds_of_a_batch(max_rows, joint, sizes):
-    batcher, slow = Batcher(max_rows, joint=joint), Slow()
+@pytest.mark.parametrize(("max_rows", "sizes"), [(5, [1, 5, 4]), (1, [1, 2, 3, 4])])
+def test_bounds_of_a_batch(max_rows, sizes):
+    batcher, slow = Batcher(max_rows), Slow()
     futures = queued(batcher, slow, [torch.ones(num, 1) for num in (1, 2, 3, 4)])
     slow.go.set()
     assert [len(future.result(60)[0]) for future in futures] == [1, 2, 3, 4]

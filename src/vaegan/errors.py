@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -51,6 +52,13 @@ def offered(word: str, choices: Iterable[str]) -> str:
     names = list(choices)
     first = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     return f"{nearest(word, names)}; available: {first}"
+
+
+def shown(url: str) -> str:
+    """Return an address or path without what may be a credential."""
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if mark else url
 
 
 def printable(text: str) -> str:

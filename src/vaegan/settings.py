@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 from pydantic_core import PydanticCustomError
 
+from .errors import shown
 from .files import MAX_PIXELS
 
 # The bounds of all numbers, of settings as of options. Past them nothing is trained; they end typing errors early.
@@ -155,10 +156,10 @@ class DataSettings(Settings):
 
     @model_validator(mode="after")
     def _refuse_other_streams(self) -> Self:
-        place = self.source.partition("?")[0] if "://" in self.source else self.source  # of an address without a query
+        place = shown(self.source)
         if self.stream and place and not place.lower().endswith(".tar"):
             raise ValueError(
-                f"--data.stream reads .tar shards, not {self.source}; give shards as --data, or set --data.stream false"
+                f"--data.stream reads .tar shards, not {place}; give shards as --data, or set --data.stream false"
             )
         if not self.stream and "://" in self.source:
             raise ValueError("--data with an address needs --data.stream, which reads .tar shards")
@@ -276,9 +277,14 @@ _UNUSED = {
 }
 
 
+def family_of(network: str, part: str) -> str:
+    """Return the family of a part, such as 'encoder': a discriminator beside residual networks is convolutional."""
+    return "conv" if (network, part) == ("residual", "discriminator") else network
+
+
 def unused_settings(network: str, part: str) -> tuple[str, ...]:
     """Return the settings of a part, such as 'encoder', that a family of networks does not use."""
-    return _UNUSED["conv" if (network, part) == ("residual", "discriminator") else network]
+    return _UNUSED[family_of(network, part)]
 
 
 class ModelSettings(Settings):

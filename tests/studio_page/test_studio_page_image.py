@@ -124,9 +124,10 @@ def test_examples_and_sliders(open_page, model, registry, studio_run):
     wait_for_images(page, '#corners img[alt="Corner: Top left"]', model.decode(z))
 
 
-def test_an_image_too_large_for_a_link_is_shown_whole(open_page, model, photo):
+@pytest.mark.parametrize("why", ["longest = 10", "model.shows_all_channels = false"])
+def test_an_image_that_no_link_can_hold_is_shown_whole(open_page, model, photo, why):
     page = open_page("#view=image")
-    page.evaluate("() => { longest = 10; }")
+    page.evaluate(f"() => {{ {why}; }}")
     page.locator("#file").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": photo[0]})
     x = as_model_sees(photo)
     wait_for_images(page, "#figure-original img", photo[1])
@@ -137,6 +138,23 @@ def test_an_image_too_large_for_a_link_is_shown_whole(open_page, model, photo):
     again = open_page("#view=image&" + page.url.split("#")[1])
     wait_for_images(again, "#figure-reconstruction img", model.reconstruct(x))
     assert not again.locator("#figure-original").is_visible()
+
+
+def test_a_long_code_is_drawn_in_a_few_hundred_bars(open_page):
+    page = open_page("#view=image")
+    wait_for(page, lambda: page.evaluate("image?.edited != null"))
+    words = page.evaluate("""() => {
+      const code = new Array(262144).fill(0.1);
+      image = { ...image, code, edited: code.with(200000, -9) };
+      drawCode();
+      return $("code-chart").getAttribute("aria-label");
+    }""")
+    assert words == "Code of 262144 numbers, the largest -9 in dimension 200000"
+    bars = page.locator("#code-chart rect")
+    assert 100 < bars.count() <= 320
+    edited = page.locator("#code-chart rect[fill='var(--c1)']")
+    heights = bars.evaluate_all("all => all.map(bar => Number(bar.getAttribute('height')))")
+    assert (edited.count(), float(edited.get_attribute("height"))) == (1, max(heights))
 
 
 def test_a_slider_is_moved_while_another_image_comes(open_page):

@@ -69,9 +69,11 @@ def test_condition_by_label(open_page, at_kinds, kinds):
     page.wait_for_function("() => corners.length === 4")
     corners = torch.tensor(page.evaluate("() => readCorners().then(() => corners)"))
     wait_for_images(page, "#corners img", model.decode(corners, condition=label(["7"] * 4)))
+    assert page.locator("#corners-note").inner_text() == "All images have the label 7."
     condition.select_option("")
     one = model.condition_in_turn(1).expand(4, -1)  # of the corners as of what lies between them
     wait_for_images(page, "#corners img", model.decode(corners, condition=one))
+    assert page.locator("#corners-note").inner_text() == "All images have the label 0."
     page.get_by_role("slider", name="Right").fill("1")
     page.get_by_role("slider", name="Down").fill("0")
     wait_for_images(page, "#figure-blend img", model.decode(corners[1:2], condition=one[:1]))

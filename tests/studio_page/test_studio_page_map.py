@@ -101,6 +101,12 @@ def test_the_map_is_zoomed_moved_and_saved(open_page):
     assert set(np.load(saved(page, "clusters", "npz"))) == {"indices", "codes", "clusters", "centres"}
 
 
+def test_the_server_chooses_how_many_clusters(open_page):
+    page = open_page("#view=map&split=test")
+    assert page.evaluate("[mapQuery(), clustersQuery()].map((values) => query(values).has('k'))") == [False, False]
+    page.locator("#galleries h3").nth(1).wait_for()
+
+
 def test_clusters_by_number_way_and_split(open_page):
     page = open_page("#view=map&split=train&points=500&k=2")
     headings = page.locator("#galleries h3")

@@ -24,7 +24,10 @@ def write_diffusers(model: Model, folder: Path) -> None:
 
     Raises UserError if it does not fit, or its latent scale factor was not measured.
     """
-    config = _config(model) | {"scaling_factor": model.scale_factor}
+    if (reason := _obstacle(model)) is not None:
+        raise UserError(f"diffusers' AutoencoderKL cannot hold this model: {reason}; choose other formats (--format)")
+    config = config_of(model.image_shape, model.architecture or {}, model.info)
+    config["scaling_factor"] = model.scale_factor
     folder.mkdir(parents=True)
     write_json(folder / MODEL_CONFIG, config)
     weights = {
@@ -55,13 +58,6 @@ def outputs_of(autoencoder: Any, model: Model, part: str, x: Tensor) -> tuple[Te
             return (((autoencoder.decode(model.maps(x)).sample + 1.0) / 2.0).clamp(0.0, 1.0),)
         posterior = autoencoder.encode(2.0 * x - 1.0).latent_dist
     return posterior.mean.flatten(1), posterior.logvar.flatten(1)
-
-
-def _config(model: Model) -> dict[str, Any]:
-    """Return the arguments of `AutoencoderKL`; UserError if it cannot represent the model."""
-    if (reason := _obstacle(model)) is not None:
-        raise UserError(f"diffusers' AutoencoderKL cannot hold this model: {reason}; choose other formats (--format)")
-    return config_of(model.image_shape, model.architecture or {}, model.info)
 
 
 def _obstacle(model: Model) -> str | None:

@@ -20,12 +20,12 @@ from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
 from ..priors.saved import tensors_of
 from ..runs.locate import Which, find_model
-from ..runs.run_folder import DIFFUSERS_FILES, MODEL_CONFIG
+from ..runs.run_folder import DIFFUSERS_FILES, MODEL, MODEL_CONFIG, SETTINGS
 from ..settings import PARTS
 from ..sharing.card import UNKNOWN_LICENSE
-from ..sharing.hub import check_license, check_name, upload_folder
+from ..sharing.hub import check_name, upload_folder
 from .inference import InferenceModel
-from .pretrained import NUM_SAMPLES, REPLACED, write_pretrained
+from .pretrained import REPLACED, write_pretrained
 from .serialization import check_fit, model_files, one_line_errors, read_description, read_tensors, tensors_digest
 
 
@@ -238,13 +238,16 @@ class Model(InferenceModel):
         The weights of user-made networks are saved too; `load` then needs the networks in ``parts``.
 
         Raises:
-            UserError: if the folder cannot be written.
+            UserError: if the folder cannot be written, or is a run.
 
         >>> model.save("mine")
         >>> torch.equal(Model.from_folder("mine").sample(4, seed=0), model.sample(4, seed=0))
         True
         """
-        save_priors(Path(folder), self.priors, model_files(self.state_dict(), self._description()))
+        folder = Path(folder)
+        if (folder / SETTINGS).is_file() and not (folder / MODEL_CONFIG).is_file():
+            raise UserError(f"{folder} is a run; save into {folder / MODEL}, or choose a new folder")
+        save_priors(folder, self.priors, model_files(self.state_dict(), self._description()))
 
     @classmethod
     def from_pretrained(
@@ -287,14 +290,14 @@ class Model(InferenceModel):
             license: of the model, as the hub spells it, such as 'mit' or 'cc-by-4.0'.
 
         Raises:
-            UserError: if the folder cannot be written.
+            UserError: if the folder cannot be written, or is a run.
 
         >>> model.save_pretrained("faces", repo_id="me/faces", license="mit")
         >>> sorted(path.name for path in Path("faces").iterdir() if path.is_file())
         ['README.md', 'config.json', 'model.safetensors']
         """
         folder = Path(save_directory)
-        self._write_shared(folder, repo_id or folder.resolve().name, license)
+        write_pretrained(self, folder, repo_id or folder.resolve().name, license)
 
     def push_to_hub(
         self,
@@ -323,18 +326,8 @@ class Model(InferenceModel):
         """
         check_name(repo_id)
         with tempfile.TemporaryDirectory() as folder:
-            self._write_shared(Path(folder), repo_id, license)
+            write_pretrained(self, Path(folder), repo_id, license)
             return upload_folder(Path(folder), repo_id, replaced=REPLACED, message=commit_message, **hub)
-
-    def _write_shared(self, folder: Path, name: str, license: str) -> None:
-        """Write what `save_pretrained` and `push_to_hub` share."""
-        check_license(license)
-        self.save(folder)
-        samples = None
-        if self.decoder is not None and self.prior_names:
-            samples = self.sample(NUM_SAMPLES, seed=0, condition=self.condition_in_turn(NUM_SAMPLES))
-        default = self.default_prior if samples is not None else None
-        write_pretrained(self, folder, name, license, self.digest(), self.prior_names, default, samples)
 
 
 def load(

@@ -4,8 +4,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-
-from torch import Tensor
+from typing import Any
 
 from ..files import read_bytes, remove, write_json, write_text, written_beside
 from ..report.grid import Bytes, grid, write_picture
@@ -13,8 +12,8 @@ from ..runs.locate import locate
 from ..runs.run_folder import CARD, EVALUATION, OF_A_MODEL, SETTINGS, VECTOR_TENSORS, VECTORS
 from ..settings_io import dump_yaml
 from ..sharing.card import CardFacts, write_card
+from ..sharing.hub import check_license
 from ..sharing.public_facts import PublicFacts, public_facts
-from .inference import InferenceModel
 from .serialization import copy_vectors
 
 log = logging.getLogger("vaegan")
@@ -24,41 +23,36 @@ REPLACED = (*OF_A_MODEL, f"{IMAGES}/*.png")
 """What goes from the hub when a model is pushed that has it no longer."""
 _PICTURES = (f"{IMAGES}/samples.png", f"{IMAGES}/reconstructions.png", _CURVES)
 _COLUMNS = 8
-NUM_SAMPLES = 4 * _COLUMNS
-"""Samples on a card."""
+_NUM_SAMPLES = 4 * _COLUMNS
+SharedModel = Any  # a `Model`, whose file imports this one
 
 
-def write_pretrained(
-    model: InferenceModel,
-    folder: Path,
-    name: str,
-    license: str,
-    digest: str,
-    priors: Sequence[str],
-    default_prior: str | None,
-    samples: Tensor | None,
-) -> None:
-    """Complete the folder of a saved model for sharing: card, pictures, settings, figures, attribute vectors.
+def write_pretrained(model: SharedModel, folder: Path, name: str, license: str) -> None:
+    """Write a folder to share: the model, its card with samples, pictures, settings, figures, attribute vectors.
 
-    Digest, priors and ``samples`` (`(B, C, H, W)` in [0, 1], from the default prior; or None) are the model's. Raises
-    UserError if the folder cannot be written.
+    Raises UserError if the hub has no such license, or the folder is a run or cannot be written.
     """
-    facts = public_facts(None if model.folder is None else locate(model.folder), digest)
+    check_license(license)
+    model.save(folder)
+    facts = public_facts(None if model.folder is None else locate(model.folder), model.digest())
     _remove_earlier(folder, model.folder and model.folder.resolve())
     vectors = copy_vectors(model.folder, folder, model.state_dict())
     if facts.config is not None:
         dump_yaml(facts.config, folder / SETTINGS)
     if facts.evaluation is not None:
         write_json(folder / EVALUATION, facts.evaluation)
-    about = "" if default_prior is None else f"{NUM_SAMPLES} new images, from the prior {default_prior}"
     _say_left_out(model, facts, vectors)
-    shown = None if samples is None else model.shown(model.pixels.from_unit(samples))
+    shown, about, default_prior = None, "", None
+    if model.decoder is not None and model.prior_names:
+        samples = model.sample(_NUM_SAMPLES, seed=0, condition=model.condition_in_turn(_NUM_SAMPLES))
+        shown, default_prior = model.shown(model.pixels.from_unit(samples)), model.default_prior
+        about = f"{_NUM_SAMPLES} new images, from the prior {default_prior}"
     pictures = dict(_write_pictures(shown, about, folder / IMAGES, facts.pictures))
     curves = (_CURVES, pictures.pop(_CURVES)) if _CURVES in pictures else None
     condition = model.conditioning.kind if model.conditioning else None
     card = CardFacts(
-        name, license, model.kind, model.image_shape, model.latent_dim, model.num_parameters, tuple(priors),
-        default_prior, condition, model.info, facts, tuple(pictures.items()), curves, vectors,
+        name, license, model.kind, model.image_shape, model.latent_dim, model.num_parameters,
+        tuple(model.prior_names), default_prior, condition, model.info, facts, tuple(pictures.items()), curves, vectors,
     )  # fmt: skip
     write_text(folder / CARD, write_card(card))
 
@@ -71,7 +65,7 @@ def _remove_earlier(folder: Path, source: Path | None) -> None:
             remove(folder / name)
 
 
-def _say_left_out(model: InferenceModel, facts: PublicFacts, vectors: Sequence[str]) -> None:
+def _say_left_out(model: SharedModel, facts: PublicFacts, vectors: Sequence[str]) -> None:
     """Warn of what is missing around a model that was loaded, or was made of other weights."""
     if model.folder is None:
         return

@@ -13,7 +13,7 @@ from ..latent.clustering import default_k, kmeans, pca_map
 from ..metrics.figures import info_of
 from ..pixels import BYTES, channels_in_words
 from ..report.scatter import scatter_block
-from ..runs.opened import OpenedRun, number_of_parameters
+from ..runs.opened import OpenedRun
 from ..runs.run_folder import Record
 from ..settings import KINDS
 from ..views.attribute_edits import attribute_edits, separating_attributes, vectors_of
@@ -86,7 +86,7 @@ def _facts(run: OpenedRun) -> Facts:
             *([("numbers of an image", model.pixels.words)] if model.pixels != BYTES else []),
             ("dimensions of z", str(model.latent_dim)),
             *([("conditional on", model.conditioning.kind)] if model.conditioning else []),
-            *((f"{name} parameters", f"{num:,}") for name, num in number_of_parameters(model).items()),
+            *((f"{name} parameters", f"{num:,}") for name, num in model.num_parameters.items()),
         ]
     return Facts(pairs)
 

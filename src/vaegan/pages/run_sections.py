@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from ..config import Config
-from ..data.stream.store import shown
+from ..errors import shown
 from ..progress import duration
 from ..recipes import RECIPES
 from ..report.animation import evenly, numbered_pictures, read_picture

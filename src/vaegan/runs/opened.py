@@ -3,7 +3,6 @@
 import copy
 import logging
 import tempfile
-from collections.abc import Mapping
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -16,8 +15,7 @@ from torch import Tensor
 from ..config import Config
 from ..data import ImageData, open_data
 from ..data.dataset import ImageSet
-from ..data.stream.store import shown
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..files import read_mapping
 from ..latent.attribute_vectors import AttributeVectors, load_vectors
 from ..latent.encoding import encode_batches, joined
@@ -186,8 +184,8 @@ class OpenedRun:
 
     def originals(self, images: ImageSet) -> Numbers:
         """Return the numbers `(N, H, W, C)` of images, in the model's format."""
-        same = images.pixels == self.model().pixels
-        return images.images if same else self.model().pixels.converted(images.images, images.pixels)
+        numbers, pixels = np.asarray(images.images), self.model().pixels
+        return numbers if images.pixels == pixels else pixels.converted(numbers, images.pixels)
 
     def decode(self, codes: Tensor, condition: Tensor | None = None, *, are_maps: bool = False) -> Numbers:
         """Return images `(..., H, W, C)` in the model's format of codes `(..., Z)`, under a condition.
@@ -222,8 +220,3 @@ def _room(shape: tuple[int, ...], dtype: str) -> Numbers:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile() as file:
         return np.memmap(file, dtype, "w+", shape=shape)
-
-
-def number_of_parameters(model: Model) -> Mapping[str, int]:
-    """Return how many parameters each network of a model has."""
-    return {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in model.parts.items()}

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..data.stream.store import shown
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..files import expanded, read_mapping
 from ..report.animation import numbered_pictures, read_picture
 from ..runs.locate import HUB_ID, PUBLISHED, Place, published, run_name

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,8 +17,9 @@ from .responses import rounded
 from .served_model import ModelVersion
 
 MAX_CODES = 512
-Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
-Code = Annotated[list[Finite], Field(min_length=1, max_length=65_536)]
+MAX_ATTRIBUTES = 4096
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-3e38, le=3e38)]  # as a float32, too
+Code = Annotated[list[Finite], Field(min_length=1)]
 Codes = Annotated[list[Code], Field(min_length=1, max_length=MAX_CODES)]
 
 
@@ -28,7 +28,9 @@ class RequestedCondition(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     label: str | None = Field(default=None, max_length=200, description="name or number of a label")
-    attributes: dict[str, Finite] = Field(default={}, max_length=200, description="name -> value as in the data")
+    attributes: dict[str, Finite] = Field(
+        default={}, max_length=MAX_ATTRIBUTES, description="name -> value as in the data"
+    )
 
 
 def condition_of(model: Model, requested: RequestedCondition | None, num: int) -> Tensor | None:
@@ -94,30 +96,16 @@ def add_attributes(version: ModelVersion, z: Tensor, strengths: dict[str, float]
     return z
 
 
-@dataclass(frozen=True, eq=True)
-class _Pass:
-    """A method of a model as a function of rows; requests whose passes are equal are joined."""
-
-    model: Model
-    method: Literal["encode", "decode"]
-
-    def __call__(self, rows: Tensor, *condition: Tensor) -> Outputs:
-        c = condition[0] if condition else None
-        if self.method == "decode":
-            return (self.model.decode(rows, condition=c).cpu(),)
-        return tuple(tensor.cpu() for tensor in self.model.encoder_outputs(rows, condition=c))
-
-
 def decode(version: ModelVersion, z: Tensor, condition: Tensor | None) -> Tensor:
     """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)` under conditions `(B, A)`, if the model takes any."""
-    return version.served.batcher.submit(_Pass(version.model, "decode"), z, condition).result()[0]
+    return version.served.batcher.submit(version.decode, z, condition).result()[0]
 
 
 async def decode_async(version: ModelVersion, z: Tensor, condition: Tensor | None) -> Tensor:
     """As `decode`, without a thread that waits."""
-    return (await asyncio.wrap_future(version.served.batcher.submit(_Pass(version.model, "decode"), z, condition)))[0]
+    return (await asyncio.wrap_future(version.served.batcher.submit(version.decode, z, condition)))[0]
 
 
 def encode(version: ModelVersion, x: Tensor, condition: Tensor | None) -> Outputs:
     """Return mu and, except of a plain autoencoder, logvar `(B, Z)` of images `(B, C, H, W)` in [0, 1]."""
-    return version.served.batcher.submit(_Pass(version.model, "encode"), x, condition).result()
+    return version.served.batcher.submit(version.encode, x, condition).result()

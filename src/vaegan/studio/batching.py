@@ -35,12 +35,11 @@ class _Job:
 class Batcher:
     """A thread that computes, and its queue of at most ``max_waiting`` requests.
 
-    A joint batch has at most ``max_rows`` rows, unless a single request has more. If not ``joint``, requests are
-    computed one by one, for comparison.
+    A joint batch has at most ``max_rows`` rows, unless a single request has more; with 1, none are joined.
     """
 
-    def __init__(self, max_rows: int = 64, max_waiting: int = 256, joint: bool = True) -> None:
-        self.max_rows, self.max_waiting, self.joint = max_rows, max_waiting, joint
+    def __init__(self, max_rows: int = 64, max_waiting: int = 256) -> None:
+        self.max_rows, self.max_waiting = max_rows, max_waiting
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._open = True
@@ -93,7 +92,7 @@ class Batcher:
                 while self._waiting:
                     job = self._waiting.popleft()
                     num = len(job.inputs[0])
-                    fits = not group or (self.joint and job.joins(group[0]) and rows + num <= self.max_rows)
+                    fits = not group or (job.joins(group[0]) and rows + num <= self.max_rows)
                     if not fits:
                         later.append(job)
                     elif job.future.set_running_or_notify_cancel():

@@ -1,7 +1,7 @@
 """The models that a server was started with, by short names, and as parameters of its routes."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
 
 from fastapi import Depends, Request
 from fastapi import Path as InPath
@@ -15,7 +15,7 @@ from .http_errors import Refused
 from .served_model import ModelVersion, ServedModel
 
 
-class Registry(Mapping[str, ServedModel]):
+class Registry(dict[str, ServedModel]):
     """Models by the name of their folder, with a number where several have the same.
 
     Each of the runs (folders or ids on the hub) has data settings of its own; options as of `OpenedRun`. Raises
@@ -31,30 +31,22 @@ class Registry(Mapping[str, ServedModel]):
     ) -> None:
         if not runs:
             raise UserError("no run is named; name one or more, such as runs/digits")
+        super().__init__()
         self.batcher = batcher or Batcher()
-        self._models: dict[str, ServedModel] = {}
         for source, settings in zip(runs, data or [DataSettings(source="")] * len(runs), strict=True):
             name = self._new_name(source)
-            self._models[name] = ServedModel(name, source, settings, self.batcher, **options)
+            self[name] = ServedModel(name, source, settings, self.batcher, **options)
 
     def _new_name(self, source: str) -> str:
         name = printable(run_name(source).rpartition("/")[2]) or "model"
-        if name not in self._models:
+        if name not in self:
             return name
-        return next(other for k in range(2, 10_000) if (other := f"{name}-{k}") not in self._models)
+        return next(other for k in range(2, 10_000) if (other := f"{name}-{k}") not in self)
 
-    def __getitem__(self, name: str) -> ServedModel:
-        """Return a model; Refused with 404 if there is no model of this name."""
-        if name not in self._models:
-            hint = nearest(name, self._models) or f"; available: {', '.join(self._models)}"
-            raise Refused(404, f"no model '{name[:100]}'{hint}")
-        return self._models[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._models)
-
-    def __len__(self) -> int:
-        return len(self._models)
+    def __missing__(self, name: str) -> NoReturn:
+        """Raise Refused with 404: there is no model of this name."""
+        hint = nearest(name, self) or f"; available: {', '.join(self)}"
+        raise Refused(404, f"no model '{name[:100]}'{hint}")
 
 
 # Both are coroutines: a look-up needs no thread, and nobody waits for a model that is being read.

@@ -26,7 +26,7 @@ from ..runs.locate import find_model
 from ..runs.opened import OpenedRun
 from ..runs.run_folder import MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS, WEIGHTS
 from ..settings import DataSettings
-from .batching import Batcher
+from .batching import Batcher, Outputs
 from .http_errors import Refused
 
 Split = Literal["test", "train"]
@@ -117,6 +117,25 @@ class ModelVersion:
         self._results: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
+    @property
+    def picture_channels(self) -> list[int]:
+        """The channels, from 0, of its images that a picture has, in this order; opacity where there is one."""
+        num = self.model.image_shape[0]
+        return [*range(num)] if self.shown.pixels.alpha and not self.shown.bands else self.shown.places(num)
+
+    @property
+    def shows_all_channels(self) -> bool:
+        """Whether a picture of an image can be read back, as it has all channels."""
+        return sorted(self.picture_channels) == [*range(self.model.image_shape[0])]
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Outputs:
+        """Return images `(B, C, H, W)` in [0, 1] of codes `(B, Z)`, for the batcher, which joins equal methods."""
+        return (self.model.decode(z, condition=condition).cpu(),)
+
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> Outputs:
+        """Return the encoder's outputs `(B, Z)` of images `(B, C, H, W)` in [0, 1], for the batcher, too."""
+        return tuple(tensor.cpu() for tensor in self.model.encoder_outputs(x, condition=condition))
+
     def images(self, split: str) -> ImageSet:
         """Return the images of a split, 'train' or 'test'; Refused with 409 if they are not here."""
         with self.served.opening:
@@ -144,6 +163,7 @@ class ModelVersion:
 
         def fit() -> Prior:
             subset, copy = train.some(_MAX_FIT_IMAGES, 0), self.model.with_parts({})
+            copy.priors = {}  # no others to score
             fit_model_priors(copy, subset, names=["gaussian"], by_label=True, seed=0, batch_size=BATCH)
             return copy.priors["gaussian"]
 

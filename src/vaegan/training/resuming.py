@@ -7,8 +7,7 @@ from typing import Any
 from ..config import Config
 from ..data import SOURCES, ImageData
 from ..data.sources import absolute
-from ..data.stream.store import shown
-from ..errors import UserError
+from ..errors import UserError, shown
 from ..files import check_apart, is_leftover, read_mapping, short_hash, write_json
 from ..kinds import why_without_effect
 from ..models import load

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import UserError, printable
+from ...errors import UserError, printable, shown
 from ...files import short_hash, written_beside
 from ...pixels import PixelFormat
 from ...settings import DataSettings
@@ -26,7 +26,7 @@ from ..image_file import Target
 from ..shards import BESIDE, check_beside, list_shards, members, read_at, sample_of
 from .index import ShardIndex, naming, read_index, read_listing, shard_name, using
 from .reader import ShardReader
-from .store import ShardStore, Unavailable, is_remote, shown
+from .store import ShardStore, Unavailable, is_remote
 
 log = logging.getLogger("vaegan")
 NUM_TRAIN, NUM_TEST = 10_000, 2_000

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import UserError
+from ...errors import UserError, shown
 from ...files import expanded, read_bytes, short_hash, write_text, written_beside
 from ...progress import Beat
 from ...settings import DataSettings
@@ -29,7 +29,7 @@ from ..dataset import Positions, hashed_split, uniform
 from ..decode_pool import submit
 from ..folder import is_image
 from ..shards import expand, members, num_unbraced, unbraced
-from .store import ShardStore, Unavailable, is_remote, shown
+from .store import ShardStore, Unavailable, is_remote
 
 T = TypeVar("T")
 log = logging.getLogger("vaegan")

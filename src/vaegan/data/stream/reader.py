@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import UserError, printable
+from ...errors import UserError, printable, shown
 from ...progress import BEAT_SECONDS
 from ...settings import DataSettings
 from ...settings_io import number_in
@@ -27,7 +27,7 @@ from ..image_types import Opened
 from ..shards import list_shards, open_member
 from .index import FETCHES, ShardIndex, read_listing, training_images, using
 from .order import ShardOrder
-from .store import ShardStore, Unavailable, is_remote, shown
+from .store import ShardStore, Unavailable, is_remote
 
 log = logging.getLogger("vaegan")
 _DROPPED = "dropped from the cache"

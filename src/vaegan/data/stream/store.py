@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ...errors import UserError
+from ...errors import UserError, shown
 from ...files import MAX_TEXT, clear_leftovers, is_leftover, short_hash, written_beside
 
 try:
@@ -52,13 +52,6 @@ def is_remote(source: str) -> bool:
     if mark and scheme not in _SCHEMES:
         raise UserError(f"{shown(source)}: unknown scheme; use {', '.join(f'{s}://' for s in _SCHEMES)}")
     return bool(mark)
-
-
-def shown(url: str) -> str:
-    """Return an address or path without what may be a credential."""
-    scheme, mark, rest = url.partition("://")
-    host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if mark else url
 
 
 class ShardStore:

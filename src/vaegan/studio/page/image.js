@@ -25,9 +25,9 @@ async function sendFile(file) {
   checkEncoder();
   const answer = await postJson(`${here()}/reconstruct`, uploadBody(file));
   const whole = `png:${toText(toBytes(answer.original.split(",")[1]))}`;
-  const fits = whole.length <= longest && [1, 3, 4].includes(model.image.channels);
+  const fits = whole.length <= longest && model.shows_all_channels;
   const source = fits ? whole : `z:${packCode(answer.code)}`;
-  if (!fits) say("The image has too many channels or is too large for a link; the link restores its code instead.");
+  if (!fits) say("The image is too large for a link, or pictures lack channels of it; the link restores its code instead.");
   image = { ...answer, title: "Your image", key: imageKey(source) };
   lastFile = { file, source };
   openSource(source);
@@ -181,7 +181,8 @@ async function fillSliders() {
   const values = pairs(get("dimensions"));
   const isRanked = leading.some(({ kl }) => kl != null);
   $("dimensions-note").textContent = isRanked ? "The dimensions with the highest mean KL."
-    : hasEncoder() ? "The dimensions in which codes vary most." : "The first dimensions of the code.";
+    : hasEncoder() && (model.data || model.default_prior) ? "The dimensions in which codes vary most."
+    : "The first dimensions of the code.";
   $("dimensions").replaceChildren(...leading.map(({ dimension, kl, deviation }) => {
     const value = values[dimension] ?? image.code[dimension];
     const change = (to) => moved("dimensions", dimension, to);
@@ -205,21 +206,29 @@ const edit = latest(async () => {
   drawCode();
 });
 
+/* The code as bars. Of a long one each bar stands for several numbers, and shows the one that is farthest from 0. */
 function drawCode() {
   const code = image.edited;
-  const wide = 640, high = 120, reach = Math.max(3, ...code.map(Math.abs));
-  const step = wide / code.length, middle = high / 2;
+  const farthest = (from, to) => {
+    let best = from;
+    for (let at = from; at < to; at++) if (Math.abs(code[at]) > Math.abs(code[best])) best = at;
+    return best;
+  };
+  const largest = farthest(0, code.length), each = Math.ceil(code.length / 320), bars = Math.ceil(code.length / each);
+  const wide = 640, high = 120, reach = Math.max(3, Math.abs(code[largest]));
+  const step = wide / bars, middle = high / 2;
   const svg = make("svg:svg", { viewBox: `0 0 ${wide} ${high}`, preserveAspectRatio: "none", "aria-hidden": "true" });
   svg.append(make("svg:line", { x1: 0, x2: wide, y1: middle, y2: middle, stroke: "var(--line)", "stroke-width": 1 }));
-  code.forEach((value, index) => {
+  for (let index = 0; index < bars; index++) {
+    const [from, to] = [index * each, Math.min((index + 1) * each, code.length)];
+    const value = code[farthest(from, to)];
     const height = (Math.abs(value) / reach) * (middle - 2);
-    const changed = Math.abs(value - image.code[index]) > 1e-4;
+    const changed = code.slice(from, to).some((one, at) => Math.abs(one - image.code[from + at]) > 1e-4);
     svg.append(make("svg:rect", {
       x: index * step + step * 0.12, width: step * 0.76, y: value > 0 ? middle - height : middle, height: Math.max(height, 0.5),
       fill: changed ? "var(--c1)" : "var(--c0)",
     }));
-  });
-  const largest = code.reduce((best, value, index) => (Math.abs(value) > Math.abs(code[best]) ? index : best), 0);
+  }
   $("code-chart").setAttribute("aria-label", `Code of ${code.length} numbers, the largest ${round(code[largest])} in dimension ${largest}`);
   $("code-chart").replaceChildren(svg);
   $("code-numbers").textContent = code.map((value) => round(value)).join("  ");

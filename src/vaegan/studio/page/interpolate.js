@@ -29,6 +29,13 @@ const randomOne = () => ({ num: 1, seed: Math.floor(Math.random() * 2 ** 31) });
 const randomCode = async () => (await fetchJson(`${here()}/samples`, randomOne())).codes[0];
 const randomExample = async () => (await fetchJson(`${here()}/examples`, randomOne())).indices[0];
 
+/* What all images here are decoded under, in words: a corner is a code, without the condition of its image. */
+function sharedCondition() {
+  if (!model.condition) return "";
+  if (model.condition.kind === "labels") return `All images have the label ${conditionNow().label ?? model.condition.names[0]}.`;
+  return "All images have the attributes chosen in Condition, and else those of the first held-out image.";
+}
+
 /* Codes of samples; of a model without a prior, those of images or the one in Image. */
 async function firstCorners() {
   const values = { num: 4, seed: get("seed") };
@@ -49,6 +56,7 @@ const showInterpolate = latest(async () => {
   $("corners").dataset.of = model.name;
   await readCorners();
   $("down-part").hidden = count() === 2;
+  $("corners-note").textContent = sharedCondition();
   const used = corners.slice(0, count());
   const { images } = await postJson(`${here()}/interpolate`, { codes: used, steps: 2, told: condition() });
   await refill($("corners"), ...used.map((_, index) => cornerRow(index, images[index])));

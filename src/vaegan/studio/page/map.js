@@ -5,13 +5,11 @@
 let codeMap = null;
 let box = null;  // the visible part of the map: centre x, centre y, units per pixel
 
-const numClusters = () => get("k") || model.clusters;
-
 function mapQuery() {
-  return { how: get("place"), num: get("points"), split: get("split"), k: numClusters(), by: get("by") };
+  return { how: get("place"), num: get("points"), split: get("split"), k: get("k"), by: get("by") };
 }
 
-const clustersQuery = () => ({ k: numClusters(), how: get("by"), num: get("points"), split: get("split") });
+const clustersQuery = () => ({ k: get("k"), how: get("by"), num: get("points"), split: get("split") });
 
 const showMap = latest(async () => {
   const wanted = `${version()} ${JSON.stringify(mapQuery())}`;

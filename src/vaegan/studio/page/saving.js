@@ -33,7 +33,10 @@ async function savePicture(rows, name) {
     figures.forEach(([image, caption], column) => {
       const x = gap + column * (side + gap);
       const scale = Math.min(side / image.naturalWidth, side / image.naturalHeight);
-      context.drawImage(image, x, y + top, image.naturalWidth * scale, image.naturalHeight * scale);
+      const place = [x, y + top, image.naturalWidth * scale, image.naturalHeight * scale];
+      context.fillStyle = "#ffffff";  // behind what is transparent
+      context.fillRect(...place);
+      context.drawImage(image, ...place);
       context.fillStyle = style.getPropertyValue("--quiet");
       context.font = "12px system-ui, sans-serif";
       context.fillText(caption, x, y + top + side + 15, side);

@@ -25,16 +25,17 @@ _KL_IMAGES = 1000  # over which the KL of each dimension is averaged
 
 Num = Annotated[int, Query(ge=2, le=5000, description="images, at most")]
 Seed = Annotated[int, Query(ge=0, lt=2**31, description="chooses the images and initialises the algorithms")]
-K = Annotated[int | None, Query(ge=1, le=MOST_CLUSTERS, description="clusters; default: as many as labels, else 10")]
+_K_HELP = "clusters; default: as many as labels, else 10, but not more than images"
+K = Annotated[int | None, Query(ge=1, le=MOST_CLUSTERS, description=_K_HELP)]
 ClusterMethod = Annotated[Literal["kmeans", "mixture"], Query(description="k-means, or a mixture of Gaussians")]
 
 
 class CodeSet(NamedTuple):
     """Some images of a split, chosen by a seed."""
 
-    split: Split
-    num: int
-    seed: int
+    split: Split = "test"
+    num: Num = 2000
+    seed: Seed = 0
 
     def codes(self, version: ModelVersion) -> tuple[NDArray[np.int64], Tensor]:
         """Return indices in the split `(N,)` and codes `(N, Z)`."""
@@ -43,7 +44,7 @@ class CodeSet(NamedTuple):
     def clusters(self, version: ModelVersion, k: int | None, how: str) -> Clusters:
         """Return k clusters of their codes."""
         _, mu = self.codes(version)
-        k = k or default_k(version.images(self.split).label_names)
+        k = k or min(default_k(version.images(self.split).label_names), len(mu))
         fit = ALGORITHMS[how]
         return version.slowly(("clusters", self, k, how), lambda: fit(mu, k, seed=self.seed, restarts=_RESTARTS))
 
@@ -53,11 +54,7 @@ class CodeSet(NamedTuple):
         return version.slowly(("map", self, how), lambda: MAPS[how](mu, self.seed))
 
 
-def _code_set(num: Num = 2000, seed: Seed = 0, split: Split = "test") -> CodeSet:
-    return CodeSet(split, num, seed)
-
-
-Chosen = Annotated[CodeSet, Depends(_code_set)]
+Chosen = Annotated[CodeSet, Depends()]
 
 
 @router.get("/api/models/{model}/dimensions")
@@ -140,12 +137,13 @@ def leading_dimensions(version: ModelVersion) -> tuple[Tensor, Tensor | None, Te
     """Return all dimensions, the most used first; their mean KL in nats, or None; the deviation of codes in each.
 
     Codes are those of held-out images or, where there are none, of the model's own samples. The dimensions of a plain
-    autoencoder are ordered by their deviation; those of a GAN, which has no encoder, are not ordered.
+    autoencoder are ordered by their deviation; those of a GAN, which has no encoder, and of a model with neither images
+    nor a prior are not ordered.
     """
-    model = version.model
-    if model.encoder is None:
-        return torch.arange(model.latent_dim), None, torch.ones(model.latent_dim)
-    mu, logvar = _codes_of_any(version)
+    latent_dim, codes = version.model.latent_dim, _codes_of_any(version)
+    if codes is None:
+        return torch.arange(latent_dim), None, torch.ones(latent_dim)
+    mu, logvar = codes
     if logvar is None:
         deviation = mu.std(0)
         order = deviation.argsort(descending=True, stable=True)
@@ -154,12 +152,16 @@ def leading_dimensions(version: ModelVersion) -> tuple[Tensor, Tensor | None, Te
     return order, kl, mu.std(0)[order]
 
 
-def _codes_of_any(version: ModelVersion) -> tuple[Tensor, Tensor | None]:
+def _codes_of_any(version: ModelVersion) -> tuple[Tensor, Tensor | None] | None:
+    model = version.model
+    if model.encoder is None:
+        return None
     try:
         _, mu, logvar = version.codes("test", _KL_IMAGES, 0)
         return mu, logvar
     except UserError:
-        model = version.model
+        if not model.prior_names:
+            return None
 
         def of_samples() -> tuple[Tensor, Tensor | None]:
             c = model.condition_in_turn(_KL_IMAGES)

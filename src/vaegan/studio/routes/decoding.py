@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from ...latent.code_paths import PathMethod, mix, traverse
 from ...views.view import View
 from ..batched_inference import (
+    MAX_ATTRIBUTES,
     MAX_CODES,
     Code,
     Codes,
@@ -44,7 +45,7 @@ class ToDecode(_Body):
 
     codes: Codes = Field(description="codes (B, Z)")
     attributes: dict[str, Finite] = Field(
-        default={}, max_length=200, description="attribute vectors to add: name -> strength"
+        default={}, max_length=MAX_ATTRIBUTES, description="attribute vectors to add: name -> strength"
     )
     dimensions: dict[int, Finite] = Field(default={}, max_length=4096, description="dimensions to set: number -> value")
 

@@ -5,11 +5,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from ...data.stream.store import shown
-from ...errors import UserError
+from ...errors import UserError, shown
 from ...latent.clustering import ALGORITHMS, default_k
 from ...models import Model
-from ...runs.opened import number_of_parameters
 from ..registry import Registry, Served
 from ..served_model import ServedModel
 
@@ -44,8 +42,9 @@ def _description(served: ServedModel) -> dict[str, Any]:
         "version": version.id,
         "kind": model.kind,
         "image": {"channels": channels, "height": height, "width": width},
+        "shows_all_channels": version.shows_all_channels,  # else no picture of an answer can be sent back
         "latent_dim": model.latent_dim,
-        "parts": number_of_parameters(model),
+        "parts": model.num_parameters,
         "priors": priors,
         "default_prior": model.default_prior if model.prior_names else None,
         "labels": _labels(served, model),

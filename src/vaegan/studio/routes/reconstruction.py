@@ -42,7 +42,7 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
 
 Upload = Annotated[UploadFile, File(description=f"{TYPES}, of any size; it is cropped and resized")]
 ConditionText = Annotated[
-    str, Form(alias="told", max_length=10_000, description="condition of conditional models, JSON as in /decode")
+    str, Form(alias="told", max_length=500_000, description="condition of conditional models, JSON as in /decode")
 ]
 
 
@@ -94,7 +94,8 @@ def example(
     label = label_of(images, index)
     if model.encoder is None:
         view = sequence(version.shown, original)
-        return view_response(form, view, name=f"{version.name}-{split}-{index}", label=label)
+        whole = data_uri(version.shown(original, alpha=True)[0])
+        return view_response(form, view, name=f"{version.name}-{split}-{index}", label=label, original=whole)
     c = model.condition_of(images, chosen)
     told = as_requested(model, c)
     more = {"label": label, "index": index, "split": split, "told": told and told[0]}
@@ -131,7 +132,7 @@ def _reconstructed(
     errors = error_map(x[0], x_tilde[0])
     if form == "json":
         more |= {
-            "original": data_uri(pictures[0]),
+            "original": data_uri(version.shown(original, alpha=True)[0]),  # which the page may send back
             "reconstruction": data_uri(pictures[1]),
             "error_map": data_uri(errors),
             "code": rounded(mu[0]),
@@ -157,7 +158,10 @@ def read_upload(file: UploadFile, version: ModelVersion, *, shown: bool = False)
     channels, height, width = version.model.image_shape
     how = (settings.crop, settings.crop_size, version.model.pixels, settings.range)
     if shown:
-        places, how = _shown_places(version), (settings.crop, None, BYTES, None)
+        if not version.shows_all_channels:
+            num = len(version.picture_channels)
+            raise Refused(422, f"a picture shows only {num} of the {channels} channels of this model's images")
+        how = (settings.crop, None, BYTES, None)
     with _decoding:
         try:
             image = open_image(io.BytesIO(content))
@@ -179,17 +183,8 @@ def read_upload(file: UploadFile, version: ModelVersion, *, shown: bool = False)
         except Exception as error:  # as do damaged pixels
             raise Refused(422, f"the image is damaged ({first_line(error)[:120]}); send it again or another") from error
     if shown:
-        return version.model.pixels.converted(numbers[None, ..., np.argsort(places)], BYTES)
+        return version.model.pixels.converted(numbers[None, ..., np.argsort(version.picture_channels)], BYTES)
     return np.array(numbers)[None]
-
-
-def _shown_places(version: ModelVersion) -> list[int]:
-    """Return the channels of the model's images in the order of its pictures; Refused with 422 if one is missing."""
-    num, shown = version.model.image_shape[0], version.shown
-    places = [*range(num)] if shown.pixels.alpha and not shown.bands else shown.places(num)
-    if sorted(places) != [*range(num)]:
-        raise Refused(422, f"a picture shows only {len(places)} of the {num} channels of this model's images")
-    return places
 
 
 def _condition(version: ModelVersion, text: str) -> Tensor | None:

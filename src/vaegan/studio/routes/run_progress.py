@@ -81,8 +81,6 @@ class RunProgress:
     def __init__(self, folder: Path) -> None:
         self.run = RunFolder(folder)
         self._lock = threading.Lock()
-        self._goal_stamp: tuple[int, int] | None = None
-        self._last_goal: dict[str, Any] = {}
         self._start_over(None)
 
     def _start_over(self, identity: object) -> None:
@@ -98,14 +96,14 @@ class RunProgress:
             last = max((r["images"] for r in (*train[-1:], *test[-1:])), default=0)
             curves = [curve for split in ("train", "test") for curve in _curves(self._records[split], split)]
             charts = [*loss_charts([*train, *test]), rate_chart(train), score_chart(test)]
-        newest = train[-1] if train else {}
+        newest, goal = train[-1] if train else {}, self._goal()
         checked: dict[str, Any] = next((record for record in reversed(test) if "health" in record), {})
         return {
-            "state": self._state(),
+            "state": self._state(goal),
             "images": last,
             "epoch": max((r.get("epoch", 0.0) for r in (*train[-1:], *test[-1:])), default=0.0),
             "images_per_second": newest.get("images_per_second"),
-            "goal": self._goal(),
+            "goal": goal,
             "curves": curves,
             "charts": [chart.as_json() for chart in charts if chart],
             "phase": PHASES[newest["phase"]].title if str(newest.get("phase")) in PHASES else None,
@@ -117,12 +115,7 @@ class RunProgress:
     def pictures(self, kind: SnapshotKind) -> list[Path]:
         """Return the snapshots of a kind, the first first; links that lead out of the run are left out."""
         root = self.run.path.resolve()
-        paths = numbered_pictures(self.run.path / kind)
-        return [
-            path
-            for path in paths
-            if path.stem.isascii() and path.stem.isdigit() and path.resolve().is_relative_to(root)
-        ]
+        return [path for path in numbered_pictures(self.run.path / kind) if path.resolve().is_relative_to(root)]
 
     def picture(self, kind: SnapshotKind, images: int) -> bytes:
         """Return the PNG of the snapshot after this number of images; Refused with 404 if there is none."""
@@ -164,35 +157,31 @@ class RunProgress:
             self._step *= 2
             del records[::2]
 
-    def _state(self) -> str:
+    def _state(self, goal: dict[str, Any]) -> str:
         """Return 'finished', 'going on', 'stopped' or 'starting'."""
         try:
             written = self.run.metrics_path.stat().st_mtime
         except OSError:
             return "starting"
-        if self.run.is_finished and self._reached():
+        if self.run.is_finished and self._reached(goal):
             return "finished"
         is_recent = time.time() - written < _STOPPED_AFTER
         return "going on" if is_recent or self.run.is_locked else "stopped"
 
-    def _reached(self) -> bool:
-        goal, last = self._goal(), [records[-1] for records in self._records.values() if records]
+    def _reached(self, goal: dict[str, Any]) -> bool:
+        last = [records[-1] for records in self._records.values() if records]
         return goal["epochs"] is None or any(
             record.get("epoch", 0.0) >= goal["epochs"] - 1e-6 or record["images"] >= (goal["images"] or float("inf"))
             for record in last
         )
 
     def _goal(self) -> dict[str, Any]:
-        """Return the planned length of the run; settings are read again only when their file has changed."""
+        """Return the planned length of the run."""
         try:
-            file_now = self.run.config_path.stat()
-            stamp = (file_now.st_mtime_ns, file_now.st_size)
-            if stamp != self._goal_stamp:
-                train = self.run.config.train
-                self._last_goal, self._goal_stamp = {"epochs": train.epochs, "images": train.images}, stamp
+            train = self.run.config.train
         except (OSError, UserError):
             return {"epochs": None, "images": None}
-        return self._last_goal
+        return {"epochs": train.epochs, "images": train.images}
 
 
 def _curves(records: list[dict[str, Any]], split: str) -> Iterator[dict[str, Any]]:

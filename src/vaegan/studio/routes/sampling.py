@@ -12,7 +12,7 @@ from torch import Tensor
 from ...data.conditions import Conditioning
 from ...errors import UserError
 from ...priors import Prior
-from ..batched_inference import RequestedCondition, as_requested, condition_of, decode
+from ..batched_inference import MAX_ATTRIBUTES, RequestedCondition, as_requested, condition_of, decode
 from ..http_errors import Refused
 from ..registry import Version
 from ..responses import Form, sequence, view_response
@@ -28,7 +28,9 @@ def samples(
     seed: Annotated[int, Query(ge=0, lt=2**31, description="the same seed gives the same images")] = 0,
     prior: Annotated[str | None, Query(max_length=100, description="the model's default if not given")] = None,
     label: Annotated[str | None, Query(max_length=200, description="name or number of a label")] = None,
-    attribute: Annotated[list[str], Query(max_length=100, description="NAME=VALUE, of conditional models")] = [],  # noqa: B006
+    attribute: Annotated[
+        list[str], Query(max_length=MAX_ATTRIBUTES, description="NAME=VALUE, of conditional models")
+    ] = [],  # noqa: B006
     form: Form = "json",
 ) -> Response:
     """Sample codes from a prior and decode them; of a conditional model each with its condition, told."""
