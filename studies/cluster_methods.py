@@ -9,7 +9,7 @@ import torch
 from common.bases import PLAIN
 from common.charts import dots, new_chart, panel, show_strips, strip
 from common.lab import Lab
-from common.measures import ReferenceData, cluster_scores, select_images
+from common.measures import ReferenceData, select_images
 from common.results import Results, Statement, table_of
 from common.runs import Metrics
 from common.statistics import above, exceeds, paired
@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from vaegan.config import Config
 from vaegan.latent.clustering import ALGORITHMS, manifold, pick_algorithm
+from vaegan.metrics.label_scores import cluster_scores
 from vaegan.models import Model
 from vaegan.recipes import config_for
 from vaegan.settings_io import with_settings

@@ -8,15 +8,16 @@ import torch
 from common.bases import conv
 from common.charts import dots, new_chart, panel, show_strips, strip
 from common.lab import Lab
-from common.measures import ReferenceData, cluster_scores
+from common.measures import ReferenceData
 from common.results import Results, Statement, table_of
 from common.runs import Metrics
 from common.statistics import above, all_of, exceeds
 from common.study import Study, run_study
+from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 
 from vaegan.latent.clustering import Clusters, kmeans, principal_components
-from vaegan.metrics.label_scores import contingency
+from vaegan.metrics.label_scores import cluster_scores
 from vaegan.models import Model
 
 KINDS = {"AE": "ae", "VAE": "vae", "VAE/GAN": "vaegan"}
@@ -34,7 +35,7 @@ def cluster(z: Tensor, labels: Tensor, seed: int) -> tuple[Clusters, Metrics]:
         how many labels are the most frequent one of some cluster.
     """
     clusters = kmeans(z, K, seed=seed, restarts=RESTARTS)
-    counts = contingency(clusters.assignment, labels)
+    counts = contingency_matrix(clusters.assignment, labels)
     return clusters, cluster_scores(clusters.assignment, labels) | {"digits": len(set(counts.argmax(1).tolist()))}
 
 
@@ -56,7 +57,7 @@ def collect(lab: Lab) -> None:
     lab.results.extras |= {"majorities": [], "components": f"{dim} components"}
     if model := lab.first_model(conv(kind="vae")):
         clusters, _ = cluster(model.encode(reference.x), reference.labels, 0)
-        counts = contingency(clusters.assignment, reference.labels)
+        counts = contingency_matrix(clusters.assignment, reference.labels)
         order = sorted(range(len(counts)), key=lambda k: (int(counts[k].argmax()), -int(counts[k].max())))
         nearest = torch.cat([clusters.nearest(k, 20)[:20] for k in order if (clusters.assignment == k).sum() >= 20])
         lab.results.strips["VAE"] = strip(reference.x[nearest], columns=20)

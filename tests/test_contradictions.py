@@ -16,7 +16,7 @@ from vaegan.config import Config
 from vaegan.errors import UserError
 from vaegan.networks import build_parts, code_shape
 from vaegan.recipes import RECIPES, config_for
-from vaegan.settings import KINDS, LossSettings
+from vaegan.settings import KINDS, PARTS, LossSettings
 from vaegan.settings_io import dump_yaml, load_yaml, with_settings
 
 # What is given, the line that refuses it, and what to add for it to be accepted.
@@ -460,6 +460,34 @@ def test_a_setting_that_the_networks_or_another_setting_leave_without_effect_is_
         read(words)
     option = words.split("--")[-1].split()[0]
     assert str(caught.value) == f"--{option} has no effect {why}"
+
+
+@pytest.mark.parametrize(
+    ("parts", "name", "value"),
+    [
+        ("encoder", "optim.encoder_lr", 1e-4),
+        ("encoder", "model.encoder.dropout", 0.1),
+        ("encoder", "loss.kl_weight", 2.0),
+        ("encoder", "loss.kl_epochs", 3.0),
+        ("decoder", "loss.gamma", 2.0),
+        ("discriminator", "loss.r1_weight", 1.0),
+        ("discriminator", "loss.r1_every", 4),
+        ("discriminator", "loss.gate", True),
+        ("discriminator", "loss.label_smoothing", 0.1),
+        ("encoder or decoder", "optim.ema", 0.9),
+    ],
+)
+def test_what_only_frozen_parts_would_use_is_refused_where_it_is_typed(parts, name, value):
+    frozen = parts.split(" or ")
+    trained = tuple(part for part in PARTS if part not in frozen)
+    config = config_for("digits", {"init_from": "a-model", "train.parts": trained, "model.encoder.hidden": (8,)})
+    with pytest.raises(UserError) as caught:
+        with_settings(config, {name: value}, typed=True)
+    line = f"has no effect without training the {parts}; add {frozen[-1]} to --train.parts, or leave it out"
+    assert str(caught.value) == f"--{name.replace('_', '-')} {line}"
+    more = {"loss.r1_weight": 1.0} if name == "loss.r1_every" else {}
+    more |= {"loss.kl_schedule": "linear"} if name == "loss.kl_epochs" else {}
+    with_settings(config, {name: value, "train.parts": (*trained, frozen[-1]), **more}, typed=True)
 
 
 def test_settings_that_the_networks_use_or_that_say_nothing_new_are_read():

@@ -16,6 +16,7 @@ import pytest
 from image_folders import fill, packed, paint
 from PIL import Image
 
+from vaegan import files
 from vaegan.data import decode_pool as decode
 from vaegan.data import decoded as prepare
 from vaegan.data import folder, open_data
@@ -107,6 +108,20 @@ def test_worker_processes_give_the_same_in_order(tmp_path, opened):
     assert zipped.fingerprint == here.fingerprint
 
 
+def test_large_images_are_decoded_fewer_at_a_time(tmp_path, opened, monkeypatch):
+    """All that workers have finished waits in the parent."""
+    fill(tmp_path / "x", 30)
+    before = opened(tmp_path / "x", workers=1)
+    calls = []
+    monkeypatch.setattr(prepare, "decode_chunk", lambda *args: calls.append(len(args[1])) or decode.decode_chunk(*args))
+    for num, most in ((10, 10), (0.5, 1)):
+        monkeypatch.setattr(decode, "_CHUNK_BYTES", int(num * before.train.images[0].nbytes))
+        again = open_data(tmp_path / "x", cache=tmp_path / f"cache-{num}", workers=1)
+        assert again.fingerprint == before.fingerprint
+        assert max(calls) == most
+        calls.clear()
+
+
 SCRIPT = """
 import sys
 from vaegan.data import open_data
@@ -158,7 +173,8 @@ def test_killed_decoding_leaves_nothing_that_is_used(tmp_path, opened):
 
 
 def test_a_decoding_of_days_is_not_taken_for_an_abandoned_one(tmp_path, opened):
-    parts = [tmp_path / "cache" / "decoded" / f".{name}.part" for name in ("going-on", "abandoned")]
+    """That of another machine, which cannot be asked whether the process runs."""
+    parts = [tmp_path / "cache" / "decoded" / f".key.{number}.1-00000000.part" for number in range(2)]
     for part in parts:
         part.mkdir(parents=True)
         (part / "train.npy").write_bytes(b"")
@@ -166,6 +182,18 @@ def test_a_decoding_of_days_is_not_taken_for_an_abandoned_one(tmp_path, opened):
     os.utime(parts[1] / "train.npy", (0, 0))
     opened(fill(tmp_path / "x", 4))
     assert [part.is_dir() for part in parts] == [True, False]
+
+
+def test_a_decoding_killed_in_a_container_goes_with_the_next(tmp_path, opened):
+    """Processes have the same number there each time; what this one is writing stays, by whatever name of the place."""
+    cache_folder = tmp_path / "cache" / "decoded"
+    killed = cache_folder / f".key.1.{os.getpid()}-{files._HOST}.part"
+    killed.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(cache_folder)
+    with files.unfinished_folder(tmp_path / "link" / "key") as going_on:
+        opened(fill(tmp_path / "x", 4))
+        assert going_on.is_dir()
+    assert len(list(cache_folder.iterdir())) == 1
 
 
 def test_cache_that_cannot_be_written(tmp_path):

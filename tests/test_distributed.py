@@ -16,12 +16,9 @@ from vaegan.distributed import (
     current,
     joined,
     load_bytes,
-    read_everywhere,
     synchronise_batch_norms,
 )
 from vaegan.errors import UserError
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -41,19 +38,19 @@ def test_alone_nothing_changes() -> None:
     world.average_([])
     world.share_first(tensors)
     assert all(torch.equal(t, b) for t, b in zip(tensors, before, strict=True))
-    for data in (None, b"", b"some bytes"):
-        assert world.share_bytes(data, CPU) == data
-    assert world.any(True, CPU)
-    assert not world.any(False, CPU)
+    for data in (b"", b"some bytes"):
+        assert world.share_bytes(data) == data
+    assert world.any(True)
+    assert not world.any(False)
 
 
 def test_alone_a_mistake_is_ones_own() -> None:
     def fail() -> None:
         raise UserError("here")
 
-    assert World().together(lambda: 3, CPU) == 3
+    assert World().together(lambda: 3) == 3
     with pytest.raises(UserError, match="here"):
-        World().together(fail, CPU)
+        World().together(fail)
 
 
 def test_joining_alone_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +86,23 @@ def test_processes_that_cannot_join_are_one_line(
         pass
 
 
+def test_processes_that_share_a_gpu_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL connects them at the first collective, and says there what it refuses."""
+
+    def fail() -> None:
+        raise RuntimeError("Duplicate GPU detected\nat length")
+
+    for name, value in {"WORLD_SIZE": 2, "RANK": 1, "LOCAL_WORLD_SIZE": 2, "LOCAL_RANK": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(dist, "init_process_group", lambda *args, **options: None)
+    monkeypatch.setattr(dist, "barrier", fail)
+    message = r"cannot join the 2 processes of WORLD_SIZE \(Duplicate GPU detected\); .* each has its own GPU"
+    with pytest.raises(UserError, match=message) as caught, joined("cuda:0"):
+        pass
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.usefixtures("group_of_one")
 def test_a_local_rank_that_is_no_number_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "first")
@@ -96,10 +110,30 @@ def test_a_local_rank_that_is_no_number_is_one_line(monkeypatch: pytest.MonkeyPa
         current()
 
 
-def test_bytes_of_a_file(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    assert read_everywhere(tmp_path / "a", World(), CPU) == b"abc"
-    assert read_everywhere(None, World(), CPU) is None
+def test_work_of_the_first_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its mistake is raised by all: the others hear of it, and do not work themselves."""
+
+    def fail() -> None:
+        raise UserError("the disk is full")
+
+    heard: list[bool] = []
+
+    def hear(self: World, flag: bool) -> bool:
+        heard.append(flag)
+        return True
+
+    monkeypatch.setattr(World, "any", hear)
+    with pytest.raises(UserError, match="the disk is full"):
+        World(0, 2).first(fail)
+    with pytest.raises(UserError, match="stopped because another process failed"):
+        World(1, 2).first(fail)
+    assert heard == [True, False]
+
+
+@pytest.mark.parametrize("value", [None, True, 0.1, float("inf"), {"a": [1, "two"]}, "odd name \udcff"])
+def test_what_the_first_process_decides(value: object) -> None:
+    assert World().first(lambda: value) == value
+    assert World().from_first(lambda: value) == value
 
 
 def test_tensors_come_back_from_bytes(tmp_path: Path) -> None:
@@ -130,14 +164,14 @@ def test_averaging_keeps_shapes_types_and_layouts() -> None:
 @pytest.mark.usefixtures("group_of_one")
 def test_sharing_through_a_group() -> None:
     world = World(rank=0, size=2)
-    for data in (None, b"x", bytes(range(256)) * 1000):
-        assert world.share_bytes(data, CPU) == data
+    for data in (b"", b"x", bytes(range(256)) * 1000):
+        assert world.share_bytes(data) == data
     map_ = torch.arange(24.0).view(2, 3, 2, 2).to(memory_format=torch.channels_last)
     before = map_.clone()
     world.share_first([map_])
     assert torch.equal(map_, before)
-    assert world.any(True, CPU)
-    assert not world.any(False, CPU)
+    assert world.any(True)
+    assert not world.any(False)
 
 
 def norms(maps: bool) -> tuple[nn.Module, nn.Module, Tensor]:

@@ -14,6 +14,7 @@ import vaegan
 from vaegan.config import Config
 from vaegan.distributed import World
 from vaegan.errors import UserError
+from vaegan.kinds import _OF_TRAINED
 from vaegan.models import Model
 from vaegan.objectives import (
     AdversarialLoss,
@@ -27,7 +28,7 @@ from vaegan.operations import OperationCounter
 from vaegan.recipes import config_for
 from vaegan.runs.initial import configured, start_from
 from vaegan.runs.run_folder import RunFolder
-from vaegan.settings_io import load_yaml
+from vaegan.settings_io import load_yaml, with_settings
 from vaegan.training import checkpoints
 from vaegan.training.setup import set_up
 
@@ -83,7 +84,8 @@ def train(command, start, images_file, out, words):
 def test_frozen_parts_stay_bit_for_bit_what_they_were(parts, base, images_file, command, tmp_path, capsys):
     """Also running statistics of batch norms, held-out losses and averages change nothing."""
     out = tmp_path / "run"
-    assert train(command, base, images_file, out, f"{STEPS} --train.parts {parts} --optim.ema 0.9") == 0
+    ema = "" if parts == "discriminator" else "--optim.ema 0.9"
+    assert train(command, base, images_file, out, f"{STEPS} --train.parts {parts} {ema}") == 0
     before, after = vaegan.load(base), vaegan.load(out)
     trained = parts.split(",")
     for name in before.parts:
@@ -93,6 +95,26 @@ def test_frozen_parts_stay_bit_for_bit_what_they_were(parts, base, images_file, 
         assert f"{name}: weights of {base}{'' if name in trained else ', frozen'}\n" in log
     assert f"frozen: {', '.join(name for name in before.parts if name not in trained)}" in log
     assert ("no KL is recorded" in log) == ("encoder" not in trained)
+
+
+@pytest.mark.parametrize("frozen", _OF_TRAINED)
+def test_settings_refused_for_frozen_parts_change_nothing(frozen, base, images_file):
+    others = {
+        "encoder.dropout": 0.5, "decoder.dropout": 0.5, "discriminator.dropout": 0.5, "loss.kl_schedule": "linear",
+        "loss.label_smoothing": 0.2, "loss.label_noise": 0.2, "loss.label_flip": 0.2, "loss.gate": True,
+        "loss.gate_equilibrium": 9.0, "loss.r1_every": 1, "optim.ema": 0.9,
+    }  # fmt: skip
+    parts = tuple(part for part in PARTS["vaegan"] if part not in frozen)
+    named = {"init_from": str(base), "train.parts": parts, "data": str(images_file), "train.threads": 1}
+    named |= {"train.precision": "fp32", "train.memory_format": "contiguous", "train.batch_size": 16}
+    weights = []
+    for values in ({}, {name: others.get(name.removeprefix("model."), 3.0) for name in _OF_TRAINED[frozen].split()}):
+        config = with_settings(configured(config_for("digits"), named, base.parent / "none"), values)
+        setup = set_up(config, None, World(), torch.device("cpu"))
+        for _ in range(3):
+            setup.trainer.step()
+        weights.append(setup.model.state_dict())
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 
 def test_a_published_autoencoder_gets_a_new_discriminator_and_keeps_its_latents(
@@ -160,18 +182,16 @@ def test_the_first_process_says_whether_a_run_has_weights(base, tmp_path):
     class Second(World):
         """The second process of two; the first one has a checkpoint."""
 
-        def any(self, flag, device):
-            return True
+        def any(self, flag):
+            return False
 
-        def together(self, work, device):
-            return work()
-
-        def share_bytes(self, data, device, of=0):
-            return b"fp32 contiguous"
+        def share_bytes(self, data, of=0):
+            return next(said)
 
         def share_first(self, tensors):
             pass
 
+    said = iter([b"true", b"{}", b'["fp32", "contiguous"]'])
     config = RunFolder(base).config
     config = config.model_copy(update={"init_from": str(tmp_path / "gone")})
     set_up(config, None, Second(1, 2), torch.device("cpu"), RunFolder(tmp_path))

@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from vaegan.metrics.label_scores import (
-    SCORES,
-    adjusted_rand_index,
-    contingency,
-    matched_accuracy,
-    normalised_mutual_information,
-    purity,
-)
+from vaegan.metrics.label_scores import cluster_scores
 
 
 @pytest.fixture(params=[(4, 4), (6, 3), (2, 5)])
@@ -31,35 +24,34 @@ def test_nmi_and_ari_by_hand():
     of_clusters, of_labels = -0.75 * np.log(0.75) - 0.25 * np.log(0.25), np.log(2)
     both = -0.5 * np.log(0.5) - 2 * 0.25 * np.log(0.25)
     nmi = (of_clusters + of_labels - both) / ((of_clusters + of_labels) / 2)
-    assert normalised_mutual_information(clusters, labels) == pytest.approx(nmi)
+    assert cluster_scores(clusters, labels)["nmi"] == pytest.approx(nmi)
     # Of 6 pairs 1 is together in both, 3 in the clusters, 2 in the labels; by chance 3 x 2 / 6 = 1 would be.
-    assert adjusted_rand_index(clusters, labels) == pytest.approx((1 - 1) / ((3 + 2) / 2 - 1), abs=1e-12)
+    assert cluster_scores(clusters, labels)["ari"] == pytest.approx((1 - 1) / ((3 + 2) / 2 - 1), abs=1e-12)
     # [[3, 0], [1, 1]]: of 10 pairs 3 are together in both, 4 in the clusters, 6 in the labels; by chance 4 x 6 / 10.
-    assert adjusted_rand_index([0, 0, 0, 1, 1], [0, 0, 0, 0, 1]) == pytest.approx((3 - 2.4) / ((4 + 6) / 2 - 2.4))
+    assert cluster_scores([0, 0, 0, 1, 1], [0, 0, 0, 0, 1])["ari"] == pytest.approx((3 - 2.4) / ((4 + 6) / 2 - 2.4))
 
 
 def test_matched_accuracy_is_the_best_of_all_matches(assigned):
     clusters, labels = assigned
     table = metrics.cluster.contingency_matrix(clusters, labels)
-    np.testing.assert_array_equal(contingency(clusters, labels), table)
     table = table if len(table) <= len(table.T) else table.T
     matches = itertools.permutations(range(table.shape[1]), len(table))
     best = max(sum(table[k, c] for k, c in enumerate(match)) for match in matches)
-    assert matched_accuracy(clusters, labels) == pytest.approx(best / len(labels))
+    assert cluster_scores(clusters, labels)["accuracy"] == pytest.approx(best / len(labels))
 
 
 def test_by_hand():
     # Cluster 5 has labels 0 0 1, cluster 9 has 1 1 1 2: both would like label 1.
     clusters, labels = [5, 5, 5, 9, 9, 9, 9], [0, 0, 1, 1, 1, 1, 2]
-    assert purity(clusters, labels) == pytest.approx(5 / 7)
-    assert matched_accuracy(clusters, labels) == pytest.approx(5 / 7)
-    assert matched_accuracy([0, 0, 1, 1], [3, 3, 3, 8]) == pytest.approx(3 / 4)
-    assert purity([0, 0, 1, 1], [3, 3, 3, 3]) == 1.0
-    assert matched_accuracy([0, 0, 1, 1], [3, 3, 3, 3]) == 0.5
+    scores = cluster_scores(clusters, labels)
+    assert (scores["purity"], scores["accuracy"]) == pytest.approx((5 / 7, 5 / 7))
+    assert cluster_scores([0, 0, 1, 1], [3, 3, 3, 8])["accuracy"] == pytest.approx(3 / 4)
+    scores = cluster_scores([0, 0, 1, 1], [3, 3, 3, 3])
+    assert (scores["purity"], scores["accuracy"]) == (1.0, 0.5)
 
 
-@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES)
-def test_equal_but_for_names_is_best(score):
+def test_equal_but_for_names_is_best():
     labels = np.random.default_rng(0).integers(0, 5, 100)
-    assert score((labels + 3) % 5 * 10, labels) == pytest.approx(1.0)
-    assert score(np.zeros(7), np.ones(7)) == 1.0
+    best = dict.fromkeys(("accuracy", "nmi", "ari", "purity"), 1.0)
+    assert cluster_scores((labels + 3) % 5 * 10, labels) == pytest.approx(best)
+    assert cluster_scores(np.zeros(7), np.ones(7)) == best

@@ -301,6 +301,19 @@ def test_a_finished_run_says_so_and_changes_nothing(run, command, capsys):
     assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in out.rglob("*")} == before
 
 
+def test_what_a_finished_run_no_longer_does_is_said(run, command, capsys):
+    out, words = run
+    changed = "--train.priors gaussian,flow --train.best-metric fd --train.best-images 9 --train.tensorboard true"
+    assert command("train", *words, *changed.split()) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "vaegan: --train.priors is not applied to a finished run; fit them with "
+        f"vaegan priors {out} --priors gaussian,flow",
+        "vaegan: --train.best-metric has no effect on a finished run; train longer",
+        "vaegan: --train.best-images has no effect on a finished run; train longer",
+        "vaegan: --train.tensorboard has no effect on a finished run; train longer",
+    ]
+
+
 def copy_without_times(run, copy):
     """Copy a run as ``cp -r`` does; here the checkpoints become the newest files."""
     shutil.copytree(run, copy, copy_function=shutil.copyfile)

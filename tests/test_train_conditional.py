@@ -12,12 +12,13 @@ from PIL import Image
 
 import vaegan
 from vaegan.data import open_data
-from vaegan.data.conditions import conditioning_of
+from vaegan.data.conditions import Conditioning, conditioning_of
 from vaegan.distributed import World
 from vaegan.errors import UserError
 from vaegan.pixels import to_uint8, to_unit
 from vaegan.recipes import config_for
 from vaegan.report.grid import grid
+from vaegan.runs.initial import start_from
 from vaegan.training.factories import build_batches, build_conditions, build_model
 
 KINDS = {
@@ -80,6 +81,56 @@ def test_a_metric_must_be_told_the_same(command, tiny_of, told_images, tmp_path,
     assert model.discriminate(x, condition=c).shape == (3,)
     assert command("train", *words(tiny, told_images, "none"), *metric, "--out", tmp_path / "other") == 2
     assert "it is conditioned on left, right, this model on nothing" in capsys.readouterr().err
+
+
+@pytest.fixture
+def others(told_images, tmp_path):
+    """The images on the right of `told_images`, half of them without a known height: attributes of other moments."""
+    head, *rows = (told_images / "attributes.csv").read_text().splitlines()
+    folder = tmp_path / "others"
+    shutil.copytree(told_images / "right", folder)
+    rows = [row for row in rows if (folder / row.split(",")[0]).exists() and row.split(",")[2] != "5"]
+    (folder / "attributes.csv").write_text("\n".join([head, *rows]))
+    return folder
+
+
+def test_a_model_that_starts_from_another_takes_the_same_conditions(
+    command, tiny_of, told_images, others, tmp_path, plain_curves
+):
+    """Also where the new images, by themselves, would give others; and so does the run when it resumes."""
+    start, out = tmp_path / "start", tmp_path / "run"
+    shared = ["--loss.likelihood", "gaussian", "--out"]
+    assert command("train", *words(tiny_of("vae"), told_images, "attributes"), *shared, start) == 0
+    given = [*words(tiny_of("vae"), others, "attributes"), "--init-from", start, "--train.parts", "decoder"]
+    data, before = open_data(str(others)), vaegan.load(start)
+    own, c = conditioning_of(data, "attributes"), before.condition_of(data.train)
+    assert not torch.equal(own.of_images(data.train), c)
+    for epochs in ("1", "2"):
+        assert command("train", *given, "--train.epochs", epochs, *shared, out) == 0
+        after = vaegan.load(out)
+        assert torch.equal(after.condition_of(data.train), c)
+        assert torch.equal(after.encode(data.train.unit(), condition=c), before.encode(data.train.unit(), condition=c))
+        assert after.conditioning.examples == own.examples
+
+
+def test_a_model_takes_the_conditions_of_its_metric(told_images, others, tmp_path):
+    told, data = (open_data(str(folder)) for folder in (told_images, others))
+    info, own = ({"condition": conditioning_of(each, "attributes").as_json()} for each in (told, data))
+    named = {"model.condition": "attributes", "data.size": 8}
+    gan = build_model(config_for("digits", {**named, "model.kind": "gan"}), told.image_shape, info)
+    gan.save(tmp_path / "gan")
+    named |= {"model.kind": "vae-dis-l", "loss.metric": tmp_path / "gan", "init_from": str(tmp_path / "start")}
+    config = config_for("digits", named)
+    model = build_model(config, data.image_shape, own)
+    assert torch.equal(model.condition_of(data.train), gan.condition_of(data.train))
+    assert model.conditioning.examples == Conditioning.from_json(own["condition"]).examples
+    model.save(tmp_path / "start")
+    assert len(list(start_from(model, config))) == 3
+    model.info |= own
+    model.save(tmp_path / "start")
+    model.info |= info
+    with pytest.raises(UserError, match=r"--init-from .* and --loss.metric scale attributes differently"):
+        list(start_from(model, config))
 
 
 def test_a_run_that_goes_on_ends_like_one_that_was_left_alone(command, tiny, told_images, tmp_path, plain_curves):

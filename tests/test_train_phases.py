@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 
+import numpy as np
 import pytest
 import torch
 
 import vaegan
+from vaegan.data import ImageData, ImageSet
+from vaegan.distributed import ALONE
 from vaegan.errors import UserError
 from vaegan.objectives import Noise
 from vaegan.objectives.interface import trainable
@@ -17,12 +19,11 @@ from vaegan.recipes import config_for
 from vaegan.settings_io import with_settings
 from vaegan.training import factories
 from vaegan.training.health import check_discriminator
-from vaegan.training.loop import Trainer
 
 SIZE, STEPS, Z = 4, 10, 3
 PHASES = {"loss.adversarial_start": 0.3, "loss.discriminator_warmup": 0.3}
 SMALL = {
-    "model.latent_dim": Z, "train.batch_size": SIZE, "train.images": SIZE * STEPS,
+    "model.latent_dim": Z, "train.batch_size": SIZE, "train.images": SIZE * STEPS, "train.precision": "fp32",
     "loss.likelihood": "gaussian-learned", "model.discriminator.strides": (1, 2),
     "model.encoder.channels": (4,), "model.encoder.hidden": (8,), "model.decoder.channels": (4,),
     "model.decoder.first_channels": 4, "model.discriminator.channels": (4, 4), "model.discriminator.hidden": (8,),
@@ -31,28 +32,15 @@ SMALL = {
 }  # fmt: skip
 
 
-def batches(seen):
-    return torch.randint(0, 256, (SIZE, 8, 8, 1), generator=torch.Generator().manual_seed(seen), dtype=torch.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), np.uint8)
+DATA = ImageData("noise", *[ImageSet(IMAGES, [str(i) for i in range(20)])] * 2, fingerprint="noise")
 
 
 def trainer_of(named, *, kind="vaegan"):
     """A trainer of small networks with batch norm, spectral norm and dropout, as a session makes it."""
     config = config_for("digits", {"model.kind": kind, **SMALL, **named})
     model = factories.build_model(config, (1, 8, 8)).train()
-    autocast = contextlib.nullcontext
-    augment = factories.build_augment(config, model)
-    objective = factories.build_objective(config, model, autocast, augment=augment)
-    settings = factories.loop_settings(config, model, 20)
-    return Trainer(
-        objective,
-        factories.build_optimisers(config, objective),
-        batches,
-        settings,
-        gate=factories.build_gate(config),
-        augment=augment,
-        adaptive=factories.build_adaptive(config, augment),
-        phases=factories.build_phases(config, model, autocast, augment, objective, settings),
-    )
+    return factories.build_trainer(config, model, DATA, {}, ALONE, torch.device("cpu"))
 
 
 def weights(trainer):
@@ -108,7 +96,7 @@ def test_the_gradients_before_the_adversarial_start_are_those_of_the_vae():
     encoder, decoder, _, likelihood = trainer.objective.parts.values()
     likelihood.log_variance.data.fill_(-0.5)  # as a resumed run has it
     assert trainer.current.likelihood is trainer.objective.likelihood  # a perceptual part, too
-    x, noise = trainer.network_range(batches(0)), Noise.draw(SIZE, Z, seed=0, images=0)
+    x, noise = trainer.network_range(trainer.batches(0)), Noise.draw(SIZE, Z, seed=0, images=0)
     ours = trainer.current.step(x, noise, kl_factor=0.25).gradients
     mu, logvar = encoder(x)
     z = mu + torch.exp(logvar / 2) * noise.eps
@@ -128,7 +116,7 @@ def test_the_gradients_of_the_discriminator_alone_are_its_own():
     trainer = trainer_of({"loss.discriminator_warmup": 0.5, "model.discriminator.spectral_norm": False})
     trainer.step()  # whose running statistics are no longer those at the start
     encoder, decoder, discriminator, _ = trainer.objective.parts.values()
-    x, noise = trainer.network_range(batches(SIZE)), Noise.draw(SIZE, Z, seed=0, images=SIZE)
+    x, noise = trainer.network_range(trainer.batches(SIZE)), Noise.draw(SIZE, Z, seed=0, images=SIZE)
     encoder.eval(), decoder.eval()
     mu, logvar = encoder(x)
     fakes = decoder(mu + torch.exp(logvar / 2) * noise.eps), decoder(noise.z_p)

@@ -200,10 +200,10 @@ def test_norms_over_processes_train_one_image_in_each(images_file, monkeypatch):
     class Alone(World):
         """The first process of two, which hears nothing of the other."""
 
-        def any(self, flag, _):
+        def any(self, flag):
             return flag
 
-        def share_bytes(self, data, _, of=0):
+        def share_bytes(self, data, of=0):
             return data
 
         def share_first(self, tensors):
@@ -225,7 +225,7 @@ def test_no_process_leaves_before_all_are_connected(python, tmp_path):
 def test_a_mistake_ends_both_processes_with_a_line_each(python, tiny, tmp_path):
     done = python("-c", TRAIN, *tiny, "--train.batch-size", "15", "--out", tmp_path / "run", world=2)
     assert (done.returncode, done.stdout) == ([2, 2], ""), done.stderr
-    line = "--train.batch-size 15 cannot be split evenly over 2 processes"
+    line = "--train.batch-size 15 cannot be split evenly over 2 processes; make it a multiple of 2"
     assert done.stderr.count("\n") == 2  # two processes may write them into each other
     assert f"vaegan train: {line}" in done.stderr
     assert f"vaegan train (process 1): {line}" in done.stderr

@@ -21,6 +21,7 @@ from .settings import (
     Seed,
     Settings,
     TrainSettings,
+    family_of,
 )
 
 
@@ -187,7 +188,7 @@ def _network_contradictions(model: ModelSettings) -> Iterator[str]:
     is_described = any(part.channels or part.hidden for part in (model.encoder, model.decoder, model.discriminator))
     for name, part in parts.items():
         call, num = f"--model.{name}", len(part.channels)
-        is_residual = model.network == "residual" and name != "discriminator"
+        is_residual = family_of(model.network, name) == "residual"
         if model.network == "mlp":
             for setting, nothing in {"channels": "none", "strides": "none", "patch": "false"}.items():
                 if getattr(part, setting, None):

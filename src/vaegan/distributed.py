@@ -7,12 +7,12 @@ Gradients are averaged per part in one flat all-reduce, explicitly. Wrappers tha
 import contextlib
 import gc
 import io
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -64,46 +64,55 @@ class World:
                 dist.broadcast(dense, 0)
                 t.detach().copy_(dense)
 
-    def share_bytes(self, data: bytes | None, device: torch.device, of: int = 0) -> bytes | None:
-        """Give the bytes (or None) of one process, the first if no other is named, to all."""
+    def share_bytes(self, data: bytes | None, of: int = 0) -> bytes:
+        """Give the bytes of one process, the first if no other is named, to all; those of the others are unused."""
+        own = data if self.rank == of else b""
+        assert own is not None
         if self.size == 1:
-            return data
-        length = torch.tensor([-1 if data is None else len(data)], dtype=torch.int64, device=device)
+            return own
+        length = torch.tensor([len(own)], dtype=torch.int64, device=self.device)
         dist.broadcast(length, of)
-        if int(length) < 0:
-            return None
-        if self.rank == of:
-            assert data is not None
-            buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device)
-        else:
-            buffer = torch.empty(int(length), dtype=torch.uint8, device=device)
+        buffer = torch.empty(int(length), dtype=torch.uint8, device=self.device)
+        if own:
+            buffer.copy_(torch.frombuffer(bytearray(own), dtype=torch.uint8))
         dist.broadcast(buffer, of)
         return buffer.cpu().numpy().tobytes()
 
-    def any(self, flag: bool, device: torch.device) -> bool:
+    def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process."""
         if self.size == 1:
             return flag
-        highest = torch.tensor([float(flag)], device=device)
+        highest = torch.tensor([float(flag)], device=self.device)
         dist.all_reduce(highest, dist.ReduceOp.MAX)
         return bool(highest.item())
 
-    def together(self, work: Callable[[], T], device: torch.device) -> T:
+    def together(self, work: Callable[[], T]) -> T:
         """Run work that may raise a `UserError`; if it fails in one process, all raise one."""
         error = None
         try:
             result = work()
         except UserError as failed:
             error = failed
-        if self.any(error is not None, device):
+        if self.any(error is not None):
             raise error or UserError("stopped because another process failed; see its message")
         return result
 
-    def once_per_machine(self, open_: Callable[[], T], device: torch.device) -> T:
+    def first(self, work: Callable[[], T]) -> T | None:
+        """Run work in the first process alone, and return None in the others; all raise a `UserError` of it.
+
+        All processes call it; so ``work`` itself must not communicate.
+        """
+        return self.together(lambda: work() if self.is_first else None)
+
+    def from_first(self, work: Callable[[], Any]) -> Any:
+        """Run work in the first process alone, and give what it returns, which must be plain JSON, to all."""
+        return json.loads(self.share_bytes(json.dumps(self.first(work)).encode()))
+
+    def once_per_machine(self, open_: Callable[[], T]) -> T:
         """Open what is made on disk first; one process of each machine makes it, the others then read it."""
         makes = self.local_rank == 0
-        opened = self.together(lambda: open_() if makes else None, device)
-        return self.together(lambda: open_() if opened is None else opened, device)
+        opened = self.together(lambda: open_() if makes else None)
+        return self.together(lambda: open_() if opened is None else opened)
 
     def own(self, steps: Sequence[T]) -> Sequence[T]:
         """Return this process's share of the steps of some work: those i with i mod size = rank."""
@@ -114,13 +123,12 @@ class World:
 
         So that the result does not depend on the number of processes, steps must not.
         """
-        own = self.together(lambda: [{name: t.cpu() for name, t in row.items()} for row in rows], self.device)
+        own = self.together(lambda: [{name: t.cpu() for name, t in row.items()} for row in rows])
         parts = [own]
         if self.size > 1:
             buffer = io.BytesIO()
             torch.save(own, buffer)
-            shared = (self.share_bytes(buffer.getvalue(), self.device, rank) for rank in range(self.size))
-            parts = [load_bytes(data or b"") for data in shared]
+            parts = [load_bytes(self.share_bytes(buffer.getvalue(), rank)) for rank in range(self.size)]
         num = sum(map(len, parts))
         ordered = [parts[i % self.size][i // self.size] for i in range(num)]
         return {name: torch.cat([row[name] for row in ordered]) for name in ordered[0]}
@@ -131,7 +139,10 @@ ALONE = World()
 
 @contextlib.contextmanager
 def joined(device: torch.device | str) -> Iterator[World]:
-    """Join torchrun's processes (read from the environment), by NCCL on GPUs and gloo elsewhere; leave in order."""
+    """Join torchrun's processes (read from the environment), by NCCL on GPUs and gloo elsewhere; leave in order.
+
+    Raises UserError if they cannot be joined.
+    """
     device = torch.device(device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -142,10 +153,15 @@ def joined(device: torch.device | str) -> Iterator[World]:
     # The others wait while the first process decodes images, which may take long.
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=4))
+        dist.barrier()  # one that leaves at once, by an error, breaks the start of those that are not yet connected
     except (ValueError, RuntimeError) as error:
+        if dist.is_initialized():
+            dist.destroy_process_group()
         why = f"cannot join the {size} processes of WORLD_SIZE ({first_line(error)})"
-        raise UserError(f"{why}; start all of them with torchrun, or unset it") from error
-    dist.barrier()  # one that leaves at once, by an error, breaks the start of those that are not yet connected
+        how = "start all of them with torchrun, or unset it"
+        if device.type == "cuda":  # NCCL connects them at the barrier, and refuses two on one GPU
+            how += "; with --device cuda each has its own GPU if a machine has no more of them than GPUs"
+        raise UserError(f"{why}; {how}") from error
     failed = True
     try:
         yield current()
@@ -201,12 +217,6 @@ def _torchrun(environment: Mapping[str, str]) -> tuple[int, int]:
 def load_bytes(data: bytes) -> Any:
     """Read what `torch.save` wrote, as plain data and tensors only: nothing is unpickled."""
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-
-
-def read_everywhere(path: Path | None, world: World, device: torch.device) -> bytes | None:
-    """The bytes of the first process's file, for all processes, which may not see that disk."""
-    data = path.read_bytes() if world.is_first and path is not None else None
-    return world.share_bytes(data, device)
 
 
 class _Sum(torch.autograd.Function):

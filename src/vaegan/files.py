@@ -22,7 +22,7 @@ MAX_FILE = 2**29  # bytes of an image file, also unpacked from an archive
 MAX_PIXELS = 50_000_000  # of an image that is decoded
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _DAY = 24 * 3600.0
-_live: set[Path] = set()  # what this process is writing
+_live: set[Path] = set()  # what this process is writing, without links
 _UNFINISHED = re.compile(r"\.(?P<stem>.+)\.(?P<pid>\d+)(-(?P<host>[0-9a-f]{8}))?\.(?P<what>part|before)(\.[^.]+)?")
 OF_A_DISK = {
     getattr(errno, name, None)
@@ -82,7 +82,7 @@ def written_beside(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot create folder {path.parent}: {error.strerror}; choose another place") from error
-    beside = path.with_name(f".{path.stem}.{os.getpid()}-{_HOST}.part{path.suffix}")
+    beside = _real(path.parent) / f".{path.stem}.{os.getpid()}-{_HOST}.part{path.suffix}"
     clear_leftovers(path.parent, glob.escape(path.stem))
     _live.add(beside)
     try:
@@ -123,17 +123,21 @@ def folder_beside(folder: Path) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def unfinished_folder(folder: Path) -> Path:
-    """Return the name beside a folder that this process fills before it is renamed, another one in each call."""
-    return folder.with_name(f".{folder.name}.{time.monotonic_ns()}.{os.getpid()}-{_HOST}.part")
+@contextlib.contextmanager
+def unfinished_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``folder``, another one in each call, to fill and rename; what is left of it goes.
 
-
-def is_orphan(path: Path) -> bool:
-    """Whether another process of this machine was writing this unfinished file or folder, and has ended."""
-    match = _UNFINISHED.fullmatch(path.name)
-    if match is None or match["host"] != _HOST or os.name == "nt" or int(match["pid"]) == os.getpid():
-        return False
-    return _is_abandoned(path, match)
+    Raises OSError if it cannot be made.
+    """
+    own = f".{folder.name}.{time.monotonic_ns()}.{os.getpid()}-{_HOST}.part"
+    unfinished = _real(folder.parent) / own
+    _live.add(unfinished)
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+    finally:
+        _live.discard(unfinished)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def remove(path: Path) -> None:
@@ -154,6 +158,7 @@ def clear_leftovers(folder: Path, stems: str, *, of_anyone: bool = False) -> Non
     ``stems`` is a pattern of the names, without suffix, of what is written there, and ``of_anyone`` whether no other
     process can be writing it.
     """
+    folder = _real(folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() and os.access(folder, os.R_OK) else ():
         match = _UNFINISHED.fullmatch(path.name)
         if match is None or not fnmatch.fnmatchcase(match["stem"], stems):
@@ -174,13 +179,18 @@ def is_leftover(path: Path) -> bool:
     return _UNFINISHED.fullmatch(path.name) is not None
 
 
+def _real(folder: Path) -> Path:
+    """Return the path without links, so that one place has one name."""
+    return Path(os.path.realpath(folder))
+
+
 def _is_abandoned(path: Path, match: re.Match[str]) -> bool:
-    """Whether the process that was writing this has ended; of another machine's, whether it is a day old."""
+    """Whether the process that was writing this has ended; of another machine's, whether all of it is a day old."""
     pid = int(match["pid"])
     if match["host"] is None:  # as earlier versions named it
         return True
     if match["host"] != _HOST or os.name == "nt":  # there `os.kill` would end the process
-        return time.time() - path.lstat().st_mtime > _DAY
+        return time.time() - max(each.lstat().st_mtime for each in (path, *path.rglob("*"))) > _DAY
     if pid == os.getpid():  # as in each start of a container
         return path not in _live
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .config import Config
 from .errors import UserError
-from .settings import ADVERSARIAL_KINDS, KINDS, PARTS, PartSettings, unused_settings
+from .settings import ADVERSARIAL_KINDS, KINDS, PARTS, PartSettings, family_of, unused_settings
 
 _SIZES: dict[tuple[str, str], dict[str, Any]] = {
     **{("mlp", part): {"channels": (), "strides": None, "hidden": (512, 512)} for part in PARTS},
@@ -110,10 +110,22 @@ _WITHOUT_EFFECT: dict[str, tuple[str, tuple[object, ...], object]] = {
 """Settings that have no effect while another one has one of some values, and a value of it with which they do."""
 
 
+_OF_TRAINED: dict[str, str] = {
+    "encoder": "optim.encoder_lr model.encoder.dropout loss.kl_weight loss.kl_schedule loss.kl_epochs loss.free_bits "
+    "loss.encoder_llike_weight",
+    "decoder": "optim.decoder_lr model.decoder.dropout loss.gamma loss.adversarial_weight",
+    "discriminator": "optim.discriminator_lr model.discriminator.dropout loss.real_weight loss.prior_weight "
+    "loss.reconstruction_weight loss.label_smoothing loss.label_noise loss.label_flip loss.r1_weight loss.r1_every "
+    "loss.gate loss.gate_equilibrium loss.gate_margin",
+    "encoder or decoder": "optim.ema",
+}
+"""Settings without effect while these parts are frozen; images are still augmented before a frozen discriminator."""
+
+
 def why_without_effect(config: Config, name: str) -> str | None:
     """Return why a setting, by dotted name, does nothing here, and what to do about it; None if it does something.
 
-    This kind of model or family of networks does not use it, or it belongs to something that is switched off.
+    This kind of model or family of networks does not use it, or it belongs to something switched off or frozen.
     """
     kind, network = config.model.kind, config.model.network
     unused = {f"loss.{of_loss}" for kinds, names in _USES if kind not in kinds for of_loss in names.split()}
@@ -125,9 +137,13 @@ def why_without_effect(config: Config, name: str) -> str | None:
     if group == "model" and of_part in PARTS:
         if setting in unused_settings(network, of_part):
             return f"on --model.network {network}; leave it out"
-        is_conv = network == "conv" or (network == "residual" and of_part == "discriminator")
+        is_conv = family_of(network, of_part) == "conv"
         if setting == "dropout" and is_conv and not getattr(config.model, of_part).hidden:
             return f"without --model.{of_part}.hidden, as it is after dense layers; leave it out"
+    for parts, names in _OF_TRAINED.items():
+        each = parts.split(" or ")
+        if name in names.split() and all(map(config.is_frozen, each)):
+            return f"without training the {parts}; add {each[-1]} to --train.parts, or leave it out"
     if name in _WITHOUT_EFFECT:
         other, values, example = _WITHOUT_EFFECT[name]
         if other not in unused and (now := attrgetter(other)(config)) in values:

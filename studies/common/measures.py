@@ -19,7 +19,7 @@ from vaegan.data import ImageData, open_data
 from vaegan.metrics.codes import neighbour_probe
 from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.image_quality import laplacian_variance
-from vaegan.metrics.label_scores import SCORES, compare_labels
+from vaegan.metrics.label_scores import compare_labels
 from vaegan.metrics.precision_recall import Manifold, overlap
 from vaegan.models import Model
 from vaegan.pixels import to_unit
@@ -181,11 +181,6 @@ def sample_posterior(mu: Tensor, logvar: Tensor, seed: int) -> Tensor:
 def knn_accuracy(z_train: Tensor, z: Tensor, reference: ReferenceData) -> float:
     """Share of held-out codes that their 10 nearest training codes label correctly."""
     return float(neighbour_probe(z_train, reference.labels_train, z, reference.labels, k=10).float().mean())
-
-
-def cluster_scores(assignment: Tensor, labels: Tensor) -> Metrics:
-    """Matched ``accuracy``, ``nmi``, ``ari`` and ``purity`` of clusters `(N,)` against labels `(N,)`."""
-    return {name: score(assignment.numpy(), labels.numpy()) for name, score in SCORES.items()}
 
 
 def silhouette(z: Tensor, labels: Tensor) -> float:

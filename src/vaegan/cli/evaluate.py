@@ -76,10 +76,10 @@ def run(options: Options) -> None:
     _check_replaces(options, out, before)
     cache, device = options.data.cache, opened.device
     with joined(device) as world:
-        data = world.once_per_machine(opened.data, world.device)
+        data = world.once_per_machine(opened.data)
         _check_is_of(data.fingerprint, out, before)
         how = {"cache": cache, "device": device, "bands": opened.shown.bands}
-        extractor, published = world.once_per_machine(lambda: options.networks(data, **how), world.device)
+        extractor, published = world.once_per_machine(lambda: options.networks(data, **how))
         _check_networks(extractor.fingerprint, published, out, before)
         report = evaluate(
             opened.model(),
@@ -95,8 +95,7 @@ def run(options: Options) -> None:
             published=published,
             draws=options.draws,
         )
-        if world.is_first:
-            write_json(out, report)
+        world.first(lambda: write_json(out, report))
     head = ("of", "metric", "better", "value", "95 % interval", "real data", "images")
     show_table(head, list(_rows(report)))
     show(f"{report['conclusion'] or 'Nothing could be measured'}.")

@@ -6,12 +6,10 @@ do not match, the entry is damaged and is written again. It is our own because r
 processes share; general caches store whole objects.
 """
 
-import contextlib
 import hashlib
 import logging
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +18,12 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from ..files import expanded, is_orphan, read_json, short_hash, unfinished_folder, write_json
+from ..files import clear_leftovers, expanded, read_json, short_hash, unfinished_folder, write_json
 from ..pixels import BYTES, Numbers, PixelFormat
 from .dataset import Positions
 from .image_file import Target
 
 log = logging.getLogger("vaegan")
-_DAY = 24 * 3600.0
 
 
 class CachedImages(NamedTuple):
@@ -129,23 +126,20 @@ def make(folder: Path, write: Callable[[Path], dict[str, Any]]) -> CacheEntry:
 
     ``write`` writes ``train.npy`` and ``test.npy`` into an empty folder and returns the rest of the index.
     """
-    unfinished = unfinished_folder(folder)
     try:
-        unfinished.mkdir(parents=True)
-        _remove_abandoned(folder.parent)
-        index = write(unfinished)
-        index["files"] = {name: _stamp(unfinished / name) for name in ("train.npy", "test.npy")}
-        write_json(unfinished / "index.json", index)
-        if folder.exists() and load(folder) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        publish(unfinished, folder)
+        clear_leftovers(folder.parent, "*")
+        with unfinished_folder(folder) as unfinished:
+            index = write(unfinished)
+            index["files"] = {name: _stamp(unfinished / name) for name in ("train.npy", "test.npy")}
+            write_json(unfinished / "index.json", index)
+            if folder.exists() and load(folder) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+            publish(unfinished, folder)
     except OSError as error:
         raise UserError(
             f"cannot write decoded images to {folder.parent}: {error.strerror or error}; "
             "free some space or choose another place with --data.cache"
         ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     entry = load(folder)
     if entry is None:
         raise UserError(f"decoded images in {folder} were changed meanwhile; run the same command again")
@@ -159,15 +153,6 @@ def publish(unfinished: Path, folder: Path) -> None:
     except OSError:
         if not folder.is_dir():
             raise
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Remove folders that killed processes left unfinished; of other machines, if nothing was written for a day."""
-    for unfinished in parent.glob(".*.part"):
-        with contextlib.suppress(FileNotFoundError):  # another process may rename or remove it
-            written = max(path.stat().st_mtime for path in (unfinished, *unfinished.glob("*")))
-            if is_orphan(unfinished) or time.time() - written > _DAY:
-                shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _stamp(path: Path) -> list[int]:

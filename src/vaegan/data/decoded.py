@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,11 +103,11 @@ class _Preparation:
             for part in (self.split.train, self.split.test)
         )
         values: list[float] = []
-        for side in () if source == BYTES else (train, test):
-            try:
+        try:
+            for side in () if source == BYTES else (train, test):
                 values += check_range(side.images, source)
-            except OutOfRangeError as error:
-                raise self._refusal_of_rows(items, source) from error
+        except OutOfRangeError:
+            return None  # decoding names the images
         fingerprint = cache.fingerprint(*(cache.pixel_hash(target, x.images.tobytes()) for x in (train, test)))
         return self._data(train, test, fingerprint, values=_extremes(values) if source.dtype != BYTES.dtype else None)
 
@@ -159,17 +160,6 @@ class _Preparation:
         more = (num_unreadable, self.collection.left_out, tuple(notes), tuple(details), size, self.split.is_single)
         return ImageData(self.collection.name, train, test, fingerprint, *more)
 
-    def _refusal_of_rows(self, items: ArrayItems, source: PixelFormat) -> UserError:
-        refused: dict[int, OutOfRangeError] = {}
-        values: list[float] = []
-        for i in self.positions.tolist():
-            try:
-                values += check_range(items.images[i], source)
-            except OutOfRangeError as error:
-                refused[i] = error
-                values += [error.low, error.high]
-        return self._refusal(refused, values)
-
     def _refusal(self, refused: dict[int, OutOfRangeError], values: list[float]) -> UserError:
         """Return the error of images outside of the range, with the range of all images, whose ``values`` are given."""
         where, names = self.collection.where, self.collection.names
@@ -206,7 +196,8 @@ class _Preparation:
     def _decode(self, folder: Path, target: Target, on_progress: Progress | None) -> dict[str, Any]:
         """Write both arrays of a cache entry into ``folder`` and return the rest of its index."""
         where, items, num = self.collection.where, self.collection.items, len(self.split)
-        train_parts, test_parts = chunks(self.split.train), chunks(self.split.test)
+        image_bytes = math.prod(target.shape) * target.dtype.itemsize
+        train_parts, test_parts = chunks(self.split.train, image_bytes), chunks(self.split.test, image_bytes)
         results = in_order(decode_chunk, items, train_parts + test_parts, self.settings.workers, target)
         unreadable: list[tuple[str, str]] = []
         refused: dict[int, OutOfRangeError] = {}

@@ -3,16 +3,16 @@
 If no download succeeds, the error says what is missing, where to get it and where to put it.
 """
 
+import glob
 import logging
 import os
-import shutil
 import tarfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import expanded, is_orphan, unfinished_folder
+from ..files import clear_leftovers, expanded, unfinished_folder
 from ..settings import DataSettings
 from .cache import cache_folder, publish
 
@@ -104,22 +104,19 @@ def unpacked(archive: Path, folder: str) -> Path:
     target = archive.parent / folder
     if target.is_dir():
         return target
-    for orphan in filter(is_orphan, archive.parent.glob(f".{folder}.*.part")):
-        shutil.rmtree(orphan, ignore_errors=True)
-    unfinished = unfinished_folder(target)
+    clear_leftovers(archive.parent, f"{glob.escape(folder)}.*")
     log.info("unpacking %s", archive)
     try:
-        with tarfile.open(archive, "r:gz") as content:
-            content.extractall(unfinished, filter="data")
-        if not (unfinished / folder).is_dir():
-            raise UserError(f"{archive}: the folder {folder} is not in it; download it again")
-        publish(unfinished / folder, target)
+        with unfinished_folder(target) as unfinished:
+            with tarfile.open(archive, "r:gz") as content:
+                content.extractall(unfinished, filter="data")
+            if not (unfinished / folder).is_dir():
+                raise UserError(f"{archive}: the folder {folder} is not in it; download it again")
+            publish(unfinished / folder, target)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise UserError(f"{archive}: cannot be unpacked ({error}); download it again") from error
     except OSError as error:
         raise UserError(f"{archive}: cannot be unpacked ({error.strerror or error}) beside itself") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return target
 
 

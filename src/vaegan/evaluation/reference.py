@@ -119,13 +119,13 @@ def _cached_features(
             features = safetensors.torch.load_file(path)["features"]
         except (OSError, KeyError, safetensors.SafetensorError) as error:
             log.warning("%s is damaged (%s); computing features again", path, type(error).__name__)
-    if not world.any(features is None, world.device):
+    if not world.any(features is None):
         assert features is not None
         return features
     batches = batches_of(images, batch_size, world)
     features = world.gathered({"features": extractor.features(x, batch_size=len(x))} for x in batches)["features"]
-    if world.local_rank == 0:
-        write_bytes(path, safetensors.torch.save({"features": features}))
+    content = safetensors.torch.save({"features": features})
+    world.together(lambda: write_bytes(path, content) if world.local_rank == 0 else None)
     return features
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _SHARED = ("network", "latent", "latent_dim", "output", "condition")
 _OF_CODES = ("normal_prior", "scale_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast")
 """Facts about a model that hold as long as its encoder is the same."""
+_OF_CONDITION = ("offset", "scale", "mean")
+"""How c follows from attributes, which stays the same when a model is trained further."""
 
 
 def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: bool = False) -> Config:
@@ -97,16 +99,20 @@ def _networks_of(start: str, kind: str, base: Config, out: Path) -> dict[str, An
 def start_from(model: "Model", config: Config) -> Iterator[str]:
     """Load the weights of `init_from` into a new model; yield a line for each part that either has.
 
-    If the encoder is frozen, the facts about its codes are taken over, too. Raises UserError if conditions differ, the
-    source does not take images of this size, or an encoder, decoder or frozen part does not fit.
+    How c follows from attributes is taken over and, if the encoder is frozen, the facts about its codes. Raises
+    UserError if conditions differ, the source does not take images of this size, or an encoder, decoder or frozen part
+    does not fit.
     """
     from ..models import load
 
     start = config.init_from
     assert start is not None
     source = load(start)
-    if (source.info.get("condition") or {}).get("names") != (model.info.get("condition") or {}).get("names"):
+    if getattr(source.conditioning, "names", ()) != getattr(model.conditioning, "names", ()):
         raise UserError(f"--init-from {start} was trained with other {config.model.condition}; choose another model")
+    facts = facts_of_start(source)
+    if config.model.kind == "vae-dis-l" and facts.get("condition") != facts_of_start(model).get("condition"):
+        raise UserError(f"--init-from {start} and --loss.metric scale attributes differently; leave out --init-from")
     size, factor = model.image_shape[1:], source.factor or 1
     if size != source.image_shape[1:] and any(side % factor for side in size):
         what = f"images whose sides are multiples of {factor}, not {size[0]}x{size[1]}"
@@ -129,13 +135,22 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
             remedy = f"add {part} to --train.parts to train a new one" if is_frozen else "choose another model"
             raise UserError(f"--init-from {start} {why}; {remedy}")
         yield f"{part}: new weights; {start} {why}"
-    if config.is_frozen("encoder"):
-        model.info |= facts_of_codes(source)
+    keeps_codes = config.is_frozen("encoder")
+    take_over(model, {name: fact for name, fact in facts.items() if keeps_codes or name not in _OF_CODES})
 
 
-def facts_of_codes(model: "Model") -> dict[str, Any]:
-    """Return the facts about a model's codes, which `start_from` takes over besides weights."""
-    return {name: model.info[name] for name in _OF_CODES if name in model.info}
+def facts_of_start(model: "Model") -> dict[str, Any]:
+    """Return what `start_from` takes over besides weights: facts about a model's codes, its scaling of attributes."""
+    facts = {name: model.info[name] for name in _OF_CODES if name in model.info}
+    if c := model.conditioning:
+        facts["condition"] = {name: list(getattr(c, name)) for name in _OF_CONDITION}
+    return facts
+
+
+def take_over(model: "Model", facts: Mapping[str, Any]) -> None:
+    """Give a new model the `facts_of_start` of another; the examples of its condition stay those of its own data."""
+    condition = {**model.info.get("condition", {}), **facts.get("condition", {})}
+    model.info |= {**facts, "condition": condition} if condition else facts
 
 
 def _word(value: Any) -> str:

@@ -3,7 +3,7 @@
 | in a run folder | what | written by |
 |---|---|---|
 | config.yaml, data.json | settings, and what the images are | the start of a training |
-| initial.json | what holds of the codes of the model that it started from | the start of a training |
+| initial.json | what holds of codes and conditions of the model that it started from | the start of a training |
 | status.json | whether the training is finished | its start and end |
 | metrics.jsonl, checkpoints/ | records, and states to resume from | training |
 | samples/, reconstructions/, triptychs/, model/, best/ | pictures and models of snapshots | snapshots |
@@ -100,12 +100,14 @@ _OF_PICTURES = (
     "nearest-distances.json", "attributes.png", "attributes-check.json", "codes.npz", ".codes.npz.shards/*", *_CLUSTER,
     f"latents/latents-{'[0-9]' * 6}.*", "latents/latents_stats.pt", "latents/statistics.json", "latents/index.json",
 )  # fmt: skip
+_OF_COMMANDS = (
+    REPORT, *(f"{PICTURES}/{name}" for name in _OF_PICTURES), *(f"{EXPORT}/{name}" for name in OF_AN_EXPORT),
+)  # fmt: skip
 _OF_SNAPSHOTS = (SAMPLES, RECONSTRUCTIONS, TRIPTYCHS, CHECKPOINTS)
 IMAGES = "[0-9]" * 12
 OF_A_RUN = (
-    STATUS, RECORDS, SAMPLES_GIF, SAMPLES_PRIOR, LOSSES, REPORT, EVALUATION, f"{TENSORBOARD}/events.out.tfevents.*",
-    *(f"{PICTURES}/{name}" for name in _OF_PICTURES),
-    *(f"{EXPORT}/{name}" for name in OF_AN_EXPORT),
+    STATUS, RECORDS, SAMPLES_GIF, SAMPLES_PRIOR, LOSSES, EVALUATION, f"{TENSORBOARD}/events.out.tfevents.*",
+    *_OF_COMMANDS, *(f"{BEST}/{name}" for name in _OF_COMMANDS),
     *(f"{folder}/{name}" for folder in (BEST, MODEL) for name in OF_A_MODEL),
     *(f"{folder}/{IMAGES}.{ending}" for folder in _OF_SNAPSHOTS for ending in ("png", "pt", "sha256")),
     INITIAL, DATA, SETTINGS,
@@ -116,9 +118,13 @@ What proves that it is a run comes last, so that a clearing that was cut off can
 """
 
 
+_MADE = {
+    EVALUATION: "vaegan evaluate", REPORT: "vaegan report", f"{PICTURES}/cluster/{CLUSTERS}": "vaegan cluster",
+    f"{EXPORT}/{EXPORTED}": "vaegan export",
+}  # fmt: skip
 MADE_OF_A_MODEL = {
-    f"{MODEL}/{VECTORS}": "vaegan attributes", EVALUATION: "vaegan evaluate", REPORT: "vaegan report",
-    f"{PICTURES}/cluster/{CLUSTERS}": "vaegan cluster", f"{EXPORT}/{EXPORTED}": "vaegan export",
+    f"{MODEL}/{VECTORS}": "vaegan attributes", **_MADE,
+    **{f"{BEST}/{file}": command for file, command in {VECTORS: "vaegan attributes", **_MADE}.items()},
 }  # fmt: skip
 """Files that hold for the weights they were made of, and the commands that make them."""
 
@@ -267,5 +273,6 @@ def clear_run(run: RunFolder, spared: Sequence[str] = ()) -> None:
 
 def remove_leftovers(run: RunFolder) -> None:
     """Remove what killed processes left unfinished; what a training alone writes can only be an earlier one's."""
-    for place in (run.path / name for name in (*OF_A_RUN, EXPORT)):
-        clear_leftovers(place.parent, place.stem, of_anyone=place.parent.name in (*_OF_SNAPSHOTS, BEST))
+    for place in (run.path / name for name in (*OF_A_RUN, EXPORT, f"{BEST}/{EXPORT}")):
+        by_training = place.parent.name in (*_OF_SNAPSHOTS, BEST) and place.name not in (REPORT, EXPORT)
+        clear_leftovers(place.parent, place.stem, of_anyone=by_training)

@@ -10,16 +10,15 @@ import contextlib
 import hashlib
 import io
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..distributed import World, load_bytes, read_everywhere
+from ..distributed import World, load_bytes
 from ..errors import UserError
 from ..files import remove, write_bytes, write_json, write_text
-from ..runs.initial import facts_of_codes
+from ..runs.initial import facts_of_start
 from ..runs.run_folder import IMAGES, INITIAL, RunFolder, clear_run, remove_leftovers
 from .loop import NotFiniteError
 from .resuming import start_run
@@ -35,8 +34,8 @@ State = dict[str, Any]
 class Checkpoints:
     """The checkpoints of a run and its trainer; all processes call each method together."""
 
-    def __init__(self, folder: RunFolder, setup: Setup, world: World, device: torch.device) -> None:
-        self.folder, self.world, self.device = folder, world, device
+    def __init__(self, folder: RunFolder, setup: Setup, world: World) -> None:
+        self.folder, self.world = folder, world
         self.config, self.data, self.model, self.trainer = setup.config, setup.data, setup.model, setup.trainer
         self.rollbacks = 0
         self._gone_back_to: Path | None = None
@@ -46,36 +45,36 @@ class Checkpoints:
 
         Raises UserError if the folder cannot be written, or no checkpoint can be read.
         """
-        self.world.together(lambda: self._prepare_folder(resumes=resumes), self.device)
+        self.world.first(lambda: self._prepare_folder(resumes=resumes))
         if not resumes:  # `set_up` has given all processes the same weights
             return
         if self._restore(self._newest()) is None:  # it was killed before its first one
-            self._save_first()
+            self.world.first(self._write_first)
 
     def _prepare_folder(self, *, resumes: bool) -> None:
-        if not self.world.is_first:
-            return
         if resumes:
             remove_leftovers(self.folder)
             return
         try:
             start_run(self.folder, self.config, self.data)
-            self._save_first()
+            self._write_first()
         except UserError:
             with contextlib.suppress(OSError):
                 clear_run(self.folder)
             raise
 
-    def _save_first(self) -> None:
+    def _write_first(self) -> None:
         """Write the first checkpoint, and before it what else came from the model that the run starts from."""
-        if self.world.is_first and self.config.init_from is not None:
-            write_json(self.folder.path / INITIAL, facts_of_codes(self.model))
-        self.save()
+        if self.config.init_from is not None:
+            write_json(self.folder.path / INITIAL, facts_of_start(self.model))
+        self._write()
+
+    def _write(self) -> None:
+        save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep_checkpoints)
 
     def save(self) -> None:
-        """Write a checkpoint."""
-        if self.world.is_first:
-            save_checkpoint(self.folder.checkpoints, self.trainer.state(), self.config.train.keep_checkpoints)
+        """Write a checkpoint; UserError if that fails."""
+        self.world.first(self._write)
 
     def roll_back(self, error: NotFiniteError) -> None:
         """Go back to the last good checkpoint and halve the learning rates, or stop with a UserError.
@@ -93,22 +92,23 @@ class Checkpoints:
         scale = self.trainer.lr_scale / 2
         self._gone_back_to = self._restore(self._still_good(path))
         self.trainer.lr_scale = scale
-        if self.world.is_first:
-            self.folder.truncate_records(self.trainer.images)
+        self.world.first(lambda: self.folder.truncate_records(self.trainer.images))
         log.warning("%s; resuming at %s images with learning rates times %g", error, f"{self.trainer.images:,}", scale)
 
     def _newest(self, before: Path | None = None) -> Path | None:
         """The first process's newest checkpoint, or the newest before another one, in all processes."""
-        first, folder = self.world.is_first, self.folder.checkpoints
-        path = self.world.together(lambda: newest_checkpoint(folder, before) if first else None, self.device)
-        shared = self.world.share_bytes(None if path is None else os.fsencode(path), self.device)
-        return None if shared is None else Path(os.fsdecode(shared))
+
+        def newest() -> str | None:
+            path = newest_checkpoint(self.folder.checkpoints, before)
+            return None if path is None else str(path)
+
+        shared = self.world.from_first(newest)
+        return None if shared is None else Path(shared)
 
     def _restore(self, path: Path | None) -> Path | None:
         """Restore a checkpoint, or the first before it whose content fits; return which one."""
         while path is not None:
-            data = read_everywhere(path, self.world, self.device)
-            assert data is not None
+            data = self.world.share_bytes(self.world.first(path.read_bytes))  # others may not see that disk
             try:
                 state = read_checkpoint(data, str(path))
                 self.trainer.restore(state)
@@ -126,8 +126,12 @@ class Checkpoints:
 
     def _still_good(self, newest: Path) -> Path | None:
         """The newest checkpoint, or the one before if the newest has already led to numbers that are not finite."""
-        if newest == self._gone_back_to and self.world.is_first and len(list_checkpoints(newest.parent)) > 1:
-            remove_checkpoint(newest)
+
+        def remove_bad() -> None:
+            if newest == self._gone_back_to and len(list_checkpoints(newest.parent)) > 1:
+                remove_checkpoint(newest)
+
+        self.world.first(remove_bad)
         return self._newest()
 
 

@@ -29,10 +29,10 @@ from ..objectives.feature_discriminator import frozen
 from ..objectives.interface import Autocast
 from ..objectives.likelihoods import Layers
 from ..schedules import Plateau
-from ..settings import AugmentSettings, LossSettings
-from .device import memory_of
-from .loop import LoopSettings, Phase
-from .optimisers import make_optimiser
+from ..settings import ADVERSARIAL_KINDS, AugmentSettings, LossSettings
+from .device import autocast_for, memory_of
+from .loop import LoopSettings, Phase, Trainer
+from .optimisers import Averages, make_optimiser
 
 
 def build_model(
@@ -50,6 +50,7 @@ def build_model(
     MemoryError if the weights alone are larger than the memory.
     """
     m = config.model
+    info = dict(info or {})
     names = tuple(info["condition"]["names"]) if info and m.condition != "none" else ()
     architecture = m.model_dump(mode="json") | {"image_shape": image_shape, "condition_dim": len(names)}
     metric = None
@@ -60,6 +61,8 @@ def build_model(
         _check_metric(metric, config, image_shape, names)
         assert metric.architecture is not None
         architecture["discriminator"] = metric.architecture["discriminator"]
+        if c := metric.conditioning:  # the frozen metric needs attributes scaled as in its own training
+            info["condition"] = {**info["condition"], "offset": c.offset, "scale": c.scale, "mean": c.mean}
     with torch.device("meta"):  # takes no memory
         needed = sum(4 * weight.numel() for weight in Model.from_architecture(architecture).parameters())
     if needed > (memory_of(torch.device("cpu")) or math.inf):
@@ -141,20 +144,6 @@ def build_code_losses(
             aligned = objectives.Alignment(loss.alignment_weight, model.code_shape, alignment, dim, model.image_range)
         aligned.to(device)
     return objectives.CodeLosses(equivariance, aligned)
-
-
-def build_augment(config: Config, model: Model) -> DiscriminatorAugment | None:
-    """Build the augmentation before the discriminator, if configured."""
-    if not config.loss.augment:
-        return None
-    return DiscriminatorAugment(config.loss.augment, model.image_range, model.device)
-
-
-def build_adaptive(config: Config, augment: DiscriminatorAugment | None) -> AdaptiveProbability | None:
-    """Build the adaptive probability of ``augment``, if configured."""
-    if augment is None or config.loss.augment_target is None:
-        return None
-    return AdaptiveProbability(augment.p, config.loss.augment_target, config.loss.augment_images)
 
 
 def build_objective(
@@ -322,16 +311,47 @@ def _how(config: Config, world: World) -> dict[str, Any]:
     return {"batch_size": config.train.batch_size, "seed": config.seed, "flip": config.data.flip, **own}
 
 
-def build_gate(config: Config) -> BalanceGate | None:
-    """Build the balance gate, if configured and there are two networks to balance."""
-    wanted = config.loss.gate and config.model.kind in ("gan", "vaegan")
-    return BalanceGate(config.loss.gate_equilibrium, config.loss.gate_margin) if wanted else None
+def build_trainer(
+    config: Config,
+    model: Model,
+    data: ImageData,
+    frozen: dict[str, Any],
+    world: World,
+    device: torch.device,
+    averages: Averages | None = None,
+) -> Trainer:
+    """Build the trainer of a model's own parts; ``frozen`` are the networks of `open_frozen`.
 
-
-def build_plateau(config: Config) -> Plateau | None:
-    """Build the factors on the learning rates of the schedule 'plateau'."""
-    o = config.optim
-    return Plateau(o.plateau_patience, o.plateau_factor, o.final_lr_factor) if o.schedule == "plateau" else None
+    UserErrors as of `build_objective` and `build_phases`.
+    """
+    loss, o = config.loss, config.optim
+    autocast = autocast_for(config.train.precision, device)
+    augment = DiscriminatorAugment(loss.augment, model.image_range, model.device) if loss.augment else None
+    adaptive = gate = plateau = None
+    if augment and loss.augment_target is not None:
+        adaptive = AdaptiveProbability(augment.p, loss.augment_target, loss.augment_images)
+    if loss.gate and config.model.kind in ADVERSARIAL_KINDS:  # there are two networks to balance
+        gate = BalanceGate(loss.gate_equilibrium, loss.gate_margin)
+    if o.schedule == "plateau":
+        plateau = Plateau(o.plateau_patience, o.plateau_factor, o.final_lr_factor)
+    objective = build_objective(config, model, autocast, augment=augment, **frozen)
+    settings = loop_settings(config, model, data.num_train)
+    return Trainer(
+        objective,
+        build_optimisers(config, objective),
+        build_batches(config, data, world, device),
+        settings,
+        device=device,
+        world=world,
+        averages=averages,
+        gate=gate,
+        plateau=plateau,
+        augment=augment,
+        adaptive=adaptive,
+        phases=build_phases(config, model, autocast, augment, objective, settings),
+        autocast=autocast,
+        conditions=build_conditions(config, model, data.train, world),
+    )
 
 
 def loop_settings(config: Config, model: Model, epoch_images: int) -> LoopSettings:

@@ -84,7 +84,8 @@ def _fit(model: Model, data: ImageData, names: Sequence[str], seed: int) -> bool
     for name, prior in fitted.items():
         components = f" ({prior.components})" if prior.components else ""
         score = f"log p(z) {prior.score} nats per held-out code, " if prior.score else ""
-        log.info("  %s: %s%.1f s%s", name, score, prior.seconds, components)
+        time = "fitted before" if prior.seconds is None else f"{prior.seconds:.1f} s"
+        log.info("  %s: %s%s%s", name, score, time, components)
     return True
 
 

@@ -92,8 +92,6 @@ class Recorder:
 
     def snapshot(self, step: Record, losses: Terms) -> None:
         """Write held-out losses, scores, health checks, pictures and the model; ``step`` is the last one taken in."""
-        if not self.writes:
-            return
         images, plateau = step.images, self.trainer.plateau
         record: dict[str, Any] = {
             "images": images,
@@ -129,8 +127,6 @@ class Recorder:
 
     def close(self) -> None:
         """Draw the animation and the curves of the whole run."""
-        if not self.writes:
-            return
         self.pictures.finish()
         if self.tensorboard is not None:
             self.tensorboard.close()

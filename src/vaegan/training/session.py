@@ -1,6 +1,5 @@
 """The life of a run: open the folder, set up, resume or start, train, finish, report the outputs."""
 
-import json
 import logging
 import signal
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ..config import Config
+from ..data.batches import share_of
 from ..data.stream import StreamedData
 from ..distributed import World, joined
 from ..errors import UserError
@@ -90,31 +90,27 @@ class Session:
         self, config: Config, out: Path, device: torch.device, world: World, held: ExitStack, *, overwrite: bool
     ) -> None:
         self._begin = time.monotonic()
-        if config.train.batch_size % world.size:
-            raise UserError(
-                f"--train.batch-size {config.train.batch_size} cannot be split evenly over {world.size} processes"
-            )
-        num, share = config.train.accumulate, config.train.batch_size // world.size
+        own = share_of(config.train.batch_size, world.rank, world.size)
+        num, share = config.train.accumulate, own.stop - own.start
         if num > share:
             raise UserError(f"--train.accumulate {num} is more than the {share} images of a process; lower it")
         self.device, self.world, self._overwrites = device, world, overwrite
 
-        def open_folder() -> tuple[RunFolder, Config | None]:
-            if not world.is_first:
-                return RunFolder(out), None
-            open_run(out, config, overwrite=overwrite)  # nothing is written into a folder that is refused
-            held.enter_context(RunFolder(out).locked())
-            return open_run(out, config, overwrite=overwrite)  # as another training may just have left it
+        self.folder = RunFolder(out)
 
-        self.folder, before = world.together(open_folder, device)
-        self.before = before
-        self.resumes = world.any(before is not None, device)  # only the first process has opened it
-        self.setup = set_up(config, before, world, device, self.folder if self.resumes else None)
+        def open_folder() -> Config | None:
+            open_run(out, config, overwrite=overwrite)  # nothing is written into a folder that is refused
+            held.enter_context(self.folder.locked())
+            return open_run(out, config, overwrite=overwrite)[1]  # as another training may just have left it
+
+        self.before = world.first(open_folder)
+        self.resumes: bool = world.from_first(lambda: self.before is not None)
+        self.setup = set_up(config, self.before, world, device, self.folder if self.resumes else None)
         self.config, self.data, self.model = self.setup.config, self.setup.data, self.setup.model
         self.trainer = self.setup.trainer
         if isinstance(self.data, StreamedData):
             held.callback(self.data.stream.close)
-        self.checkpoints = Checkpoints(self.folder, self.setup, world, device)
+        self.checkpoints = Checkpoints(self.folder, self.setup, world)
         self.held_out = HeldOut.of(self.setup)
 
         size, self.total = self.config.train.batch_size, self.trainer.settings.total_images
@@ -128,47 +124,45 @@ class Session:
         """Resume or start, train, finish; return the number of the signal that stopped the run, if one did."""
         self.checkpoints.enter(resumes=self.resumes)
         if self._is_finished():
-            self.world.together(self._save_place, self.device)
+            self.world.first(self._save_place)
             self._say_finished()
             return None
         self._announce()
         self._say_changed_rate()
         self._say_outdated()
-        self.world.together(self._prepare_folder, self.device)
+        self.world.first(self._prepare_folder)
         first = self.world.is_first  # which alone scores snapshots
-        best = self.world.together(
-            lambda: open_best_model(self.folder, self.setup, self.device) if first else None, self.device
-        )
+        best = self.world.first(lambda: open_best_model(self.folder, self.setup, self.device))
         with stop_on_signals() as stop, show_progress(self.trainer.images, self.total, speaks=first) as bar:
             recorder = Recorder(self.folder, self.setup, self.held_out, bar, best, writes=first)
             stopped = self._train(recorder, stop)
-        if first and not stopped:
-            keep_priors(self.folder, self.setup)
-            store_scale_factor(self.folder, self.setup)
-            fit_run_priors(self.folder, self.setup, recorder.pictures)
-        recorder.close()
-        if first:
-            self.folder.write_status(finished=not stopped)
-            self._say_where_things_are(stopped=stopped)
+        self.world.first(lambda: self._finish(recorder, stopped=stopped))
         return (stop.number or signal.SIGTERM) if stopped else None
 
     def _is_finished(self) -> bool:
-        reached = self.trainer.images >= self.total
-        return self.world.any(self.world.is_first and reached and self.folder.is_finished, self.device)
+        return bool(self.world.from_first(lambda: self.trainer.images >= self.total and self.folder.is_finished))
 
     def _save_place(self) -> None:
         """Save where the images of a finished run are named now: `check_same_data` has noted what that stands for."""
-        if self.world.is_first and (before := self.folder.config).data.opening() != self.config.data.opening():
+        if (before := self.folder.config).data.opening() != self.config.data.opening():
             dump_yaml(before.model_copy(update={"data": self.config.data}), self.folder.config_path)
 
     def _prepare_folder(self) -> None:
         """Save the settings of this call; drop records of steps that will be repeated."""
-        if not self.world.is_first:
-            return
         self.folder.write_status(finished=False)
         self.folder.truncate_records(self.trainer.images)
         if self.resumes and self.folder.config != self.config:  # settings that a run may change when it resumes
             dump_yaml(self.config, self.folder.config_path)
+
+    def _finish(self, recorder: Recorder, *, stopped: bool) -> None:
+        """Write what is made of a trained model, the animation and the curves, and that the run is finished."""
+        if not stopped:
+            keep_priors(self.folder, self.setup)
+            store_scale_factor(self.folder, self.setup)
+            fit_run_priors(self.folder, self.setup, recorder.pictures)
+        recorder.close()
+        self.folder.write_status(finished=not stopped)
+        self._say_where_things_are(stopped=stopped)
 
     def _train(self, recorder: Recorder, stop: StopRequest) -> bool:
         """Train to the end or until a signal; return whether a signal stopped it."""
@@ -184,7 +178,7 @@ class Session:
         for step in self.trainer.run(self._is_logged, keep_gradients):
             recorder.add(step)
             asks = step.images < self.total and self.signals.due(step.steps)
-            stops = asks and self.world.any(bool(stop), self.device)
+            stops = asks and self.world.any(bool(stop))
             if stops or self._is_logged(step.images):
                 recorder.log(step)
             if self._ends_phase(step.images):
@@ -196,7 +190,7 @@ class Session:
                     self._take_snapshot(recorder, step)
             elif stops:
                 self._check()
-                self.world.together(self.checkpoints.save, self.device)
+                self.checkpoints.save()
             if stops:
                 return True
         if self._lacks_model():
@@ -207,8 +201,9 @@ class Session:
 
     def _lacks_model(self) -> bool:
         """Whether no snapshot is of the last step: an earlier call stopped there, this one is to train no further."""
-        info = read_mapping(self.folder.path / MODEL / MODEL_CONFIG).get("info", {})
-        return self.world.any(self.world.is_first and info.get("images") != self.trainer.images, self.device)
+        path = self.folder.path / MODEL / MODEL_CONFIG
+        saved = self.world.from_first(lambda: read_mapping(path).get("info", {}).get("images"))
+        return bool(saved != self.trainer.images)
 
     def _is_logged(self, images: int) -> bool:
         # Each snapshot closes a window of means, so that a resumed run has the same windows; so does each phase.
@@ -231,8 +226,8 @@ class Session:
         # The end of a run, if between two snapshots, lowers no rate: a longer run has no snapshot there.
         if self.snapshots.passes_multiple(step.images):
             self._lower_rates(losses)
-        self.world.together(lambda: recorder.snapshot(step, losses), self.device)  # as a disk may be full
-        self.world.together(self.checkpoints.save, self.device)
+        self.world.first(lambda: recorder.snapshot(step, losses))  # as a disk may be full
+        self.checkpoints.save()
 
     def _lower_rates(self, losses: Terms) -> None:
         """Lower the learning rates of parts whose held-out loss no longer falls, with the schedule 'plateau'."""
@@ -241,9 +236,7 @@ class Session:
             return
         totals = {part: terms["total"] for part, terms in losses.items()}
         # The first process decides: losses that differ in the last digit must not give different rates.
-        shared = self.world.share_bytes(json.dumps(totals).encode(), self.device)
-        assert shared is not None
-        plateau.update(json.loads(shared))
+        plateau.update(self.world.from_first(lambda: totals))
 
     def _announce(self) -> None:
         t = self.config.train
@@ -311,6 +304,15 @@ class Session:
             "%s is finished at %s images; to train longer, raise --train.%s",
             self.folder.path, f"{self.trainer.images:,}", unit,
         )  # fmt: skip
+        now = self.config.train
+        for name in ("priors", "best_metric", "best_images", "tensorboard"):
+            if self.before is None or getattr(now, name) == getattr(self.before.train, name):
+                continue
+            line = f"--train.{name.replace('_', '-')} has no effect on a finished run; train longer"
+            if name == "priors" and now.priors:
+                command = f"vaegan priors {self.folder.path} --priors {','.join(now.priors)}"
+                line = f"--train.priors is not applied to a finished run; fit them with {command}"
+            log.warning("%s", line)
         self._list_outputs()
 
     def _say_where_things_are(self, *, stopped: bool) -> None:

@@ -23,12 +23,12 @@ from ..metrics.extractors.features import default_extractor
 from ..models import Model
 from ..networks.recompute import recompute_activations
 from ..pixels import BYTES, Shown
-from ..runs.initial import start_from
+from ..runs.initial import start_from, take_over
 from ..runs.run_folder import IMAGES, INITIAL, RunFolder
 from ..runs.trained_on import located
 from ..settings import PARTS
 from . import factories
-from .device import autocast_for, choose_form, computes_bf16, describe_device, layout_of, memory_of
+from .device import choose_form, computes_bf16, describe_device, layout_of, memory_of
 from .loop import Trainer
 from .optimisers import Averages
 from .profiling import work_of_step
@@ -61,41 +61,39 @@ def set_up(
     smallest *= world.size if config.train.sync_batchnorm else 1  # images that a batch norm sees at once
     if not resumed and (shape := config.data.image_shape) and config.model.condition == "none":
         with torch.device("meta"):  # before images are decoded
-            twin = world.together(functools.partial(factories.build_model, config, shape), device)
+            twin = world.together(functools.partial(factories.build_model, config, shape))
             factories.check(config, twin, smallest)
     place = located(config.data, resumed.path) if resumed else config.data
     pixels = recorded_pixels(resumed) if resumed else None
-    data = world.once_per_machine(lambda: open_data(place, pixels=pixels), device)
+    data = world.once_per_machine(lambda: open_data(place, pixels=pixels))
     data.check_held_out(place.source)
     Shown(data.pixels, config.bands).checked(data.image_shape[0])
     for line in () if resumed else data.summary():  # before steps are timed; of a finished run it is not said
         log.info("%s", line)
     if resumed:
-        world.together(lambda: check_same_data(resumed, config, data) if world.is_first else None, device)
+        world.first(lambda: check_same_data(resumed, config, data))
     config = _resolve_auto(config, before, data, device)
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     model = world.together(
         lambda: factories.build_model(
             config, data.image_shape, _describe(config, data, device), place_of_metric(config, resumed)
-        ),
-        device,
+        )
     )
     if config.init_from is not None:
         # The first process decides, whatever is on the disks of the others.
-        if resumed and world.any(world.is_first and any(resumed.checkpoints.glob(f"{IMAGES}.pt")), device):
-            model.info |= read_mapping(resumed.path / INITIAL)
+        if resumed and world.from_first(lambda: any(resumed.checkpoints.glob(f"{IMAGES}.pt"))):
+            take_over(model, world.from_first(lambda: read_mapping(resumed.path / INITIAL)))
         else:
-            for line in world.together(lambda: list(start_from(model, config)), device):
+            for line in world.together(lambda: list(start_from(model, config))):
                 log.info("%s", line)
     factories.check(config, model, smallest, data.num_train)
     for part in model.parts.values() if config.train.checkpoint_activations else ():
         recompute_activations(part)
     frozen: dict[str, Any] = {}
     if config.loss.perceptual != "none" or config.loss.alignment_weight:
-        frozen = world.once_per_machine(lambda: factories.open_frozen(config, data, device), device)
-    if world.is_first:
-        _check_memory(config, model, world, device)
+        frozen = world.once_per_machine(lambda: factories.open_frozen(config, data, device))
+    world.first(lambda: _check_memory(config, model, world, device))
     config = _choose_form(config, model, data, frozen, world, device)
 
     t = config.train
@@ -110,7 +108,7 @@ def set_up(
         averaged = {name: part for name, part in model.parts.items() if name != PARTS[2] and not config.is_frozen(name)}
         averages = Averages(averaged, config.optim.ema)
         output_model = model.with_parts(averages.parts)
-    trainer = _build_trainer(config, model, data, frozen, world, device, averages)
+    trainer = factories.build_trainer(config, model, data, frozen, world, device, averages)
     if t.compile:
         for part in trainer.objective.parts.values():
             part.compile()
@@ -194,53 +192,19 @@ def _choose_form(
         on_copies.to(device=device, memory_format=layout_of(memory_format))  # type: ignore[call-overload]
         train = t.model_copy(update={"precision": precision, "batch_size": num_images, "accumulate": 1})
         trial = config.model_copy(update={"train": train})
-        trainer = _build_trainer(trial, on_copies, data, frozen, World(), device)
+        trainer = factories.build_trainer(trial, on_copies, data, frozen, World(), device)
         trainer.phases = []  # most of a run is the last
         return trainer.step
 
-    chosen = None
-    if world.is_first:
+    def chosen() -> tuple[str, str]:
         has = {"has_maps": config.model.network != "mlp", "has_bf16": computes_bf16(device)}
         num_steps = factories.loop_settings(config, model, data.num_train).total_images // t.batch_size
         most = min(t.batch_size // world.size // t.accumulate, 32)
         most = max(most, 1 + t.sync_batchnorm)  # the norms of a trial are over its own images alone
-        form = choose_form(t.precision, t.memory_format, make_step, num_steps=num_steps, most_images=most, **has)
-        chosen = " ".join(form).encode()
-    shared = world.share_bytes(chosen, device)
-    assert shared is not None
-    precision, memory_format = shared.decode().split()
+        return choose_form(t.precision, t.memory_format, make_step, num_steps=num_steps, most_images=most, **has)
+
+    precision, memory_format = world.from_first(chosen)
     if precision == "bf16" and not computes_bf16(device):
         log.warning("this CPU only emulates bf16: steps are 10 to 100 times slower than with --train.precision fp32")
     update = {"precision": precision, "memory_format": memory_format}
     return config.model_copy(update={"train": config.train.model_copy(update=update)})
-
-
-def _build_trainer(
-    config: Config,
-    model: Model,
-    data: ImageData,
-    frozen: dict[str, Any],
-    world: World,
-    device: torch.device,
-    averages: Averages | None = None,
-) -> Trainer:
-    autocast = autocast_for(config.train.precision, device)
-    augment = factories.build_augment(config, model)
-    objective = factories.build_objective(config, model, autocast, augment=augment, **frozen)
-    settings = factories.loop_settings(config, model, data.num_train)
-    return Trainer(
-        objective,
-        factories.build_optimisers(config, objective),
-        factories.build_batches(config, data, world, device),
-        settings,
-        device=device,
-        world=world,
-        averages=averages,
-        gate=factories.build_gate(config),
-        plateau=factories.build_plateau(config),
-        augment=augment,
-        adaptive=factories.build_adaptive(config, augment),
-        phases=factories.build_phases(config, model, autocast, augment, objective, settings),
-        autocast=autocast,
-        conditions=factories.build_conditions(config, model, data.train, world),
-    )

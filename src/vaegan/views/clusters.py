@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet
 from ..latent.clustering import ALGORITHMS, Clusters, kmeans, principal_components
-from ..metrics.label_scores import SCORES
+from ..metrics.label_scores import cluster_scores
 from ..pixels import Numbers, Shown
 from ..progress import Watch
 from ..report.scatter import Grouping
@@ -64,10 +64,10 @@ def groupings(images: ImageSet, clusters: Clusters, names: Sequence[str]) -> lis
 
 
 def label_scores(clusters: Clusters, images: ImageSet) -> dict[str, float]:
-    """Return the scores of `metrics.label_scores` by name; empty without labels."""
+    """Return `cluster_scores` against the labels; empty without labels."""
     if images.labels is None:
         return {}
-    return {name: score(clusters.assignment.numpy(), images.labels) for name, score in SCORES.items()}
+    return cluster_scores(clusters.assignment, images.labels)
 
 
 def conclusion(clusters: Clusters, images: ImageSet) -> str:
