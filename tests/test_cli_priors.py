@@ -108,3 +108,14 @@ def test_a_model_told_nothing_draws_a_label_where_its_prior_knows_labels(told_im
     assert "no label 'middle'" in capsys.readouterr().err
     assert command(*words, "--overwrite", "--attribute", "right=1") == 2
     assert "--attribute: this model is not attribute-conditional" in capsys.readouterr().err
+
+
+def test_a_label_that_no_prior_knows_is_told_as_such(run, command, capsys):
+    """Also of a model without N(0, I), such as a published one."""
+    assert command("priors", run, "--priors", "gaussian") == 0
+    model = load(run)
+    model.info |= {"normal_prior": False, "default_prior": "gaussian"}
+    model.save(run / "model")
+    capsys.readouterr()
+    assert command("sample", run, "--label", "3") == 2
+    assert "--label: this model is not label-conditional; train one" in capsys.readouterr().err

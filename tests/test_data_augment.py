@@ -12,7 +12,7 @@ import torch
 from vaegan.data import ImageSet
 from vaegan.data.augment import Augment, AugmentedBatches
 from vaegan.data.batches import Batches
-from vaegan.pixels import to_unit
+from vaegan.pixels import PixelFormat, to_unit
 from vaegan.settings import AugmentSettings
 
 
@@ -70,6 +70,25 @@ def test_gamma_and_contrast() -> None:
     draws = torch.zeros(7, 1)
     draws[5] = 1.0
     torch.testing.assert_close(augmented(contrast=math.log(2.0))(x, draws), torch.tensor([0.1, 0.5]).view(1, 1, 1, 2))
+
+
+def test_opacity_moves_with_the_image_but_its_values_stay() -> None:
+    rgba = torch.rand(2, 4, 9, 9, generator=torch.Generator().manual_seed(0))
+    draws = torch.full((7, 2), 1.5)
+    changed = augmented(gamma=0.5, contrast=0.5)(rgba, draws, alpha=True)
+    assert torch.equal(changed[:, 3:], rgba[:, 3:])
+    assert torch.equal(changed[:, :3], augmented(gamma=0.5, contrast=0.5)(rgba[:, :3], draws))
+    moved = augmented(shift=2.0, contrast=0.5)(rgba, draws, alpha=True)
+    assert torch.equal(moved[:, 3:], augmented(shift=2.0)(rgba[:, 3:], draws))
+
+
+def test_batches_with_opacity_are_changed_as_such() -> None:
+    numbers = np.random.default_rng(0).integers(0, 256, (8, 6, 6, 4), dtype=np.uint8)
+    for alpha in (False, True):
+        images = ImageSet(numbers, [str(i) for i in range(8)], pixels=PixelFormat(alpha=alpha))
+        batches = Batches(images, 4, seed=0)
+        opacity = AugmentedBatches(batches, augmented(gamma=0.5)).at(0)[:, 3]
+        assert torch.equal(opacity, images.pixels.to_unit(batches.at(0))[:, 3]) == alpha
 
 
 def test_hue_keeps_greys_and_turns_colours() -> None:

@@ -31,6 +31,10 @@ class Value:
         self.dtype = dtype
 
 
+class Array2D(Value):
+    shape = (2, 2)
+
+
 class Table:
     """What is used of `datasets.Dataset`."""
 
@@ -184,3 +188,11 @@ def test_missing_library_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UserError, match=r"pip install vaegan\[hf\]"):
         open_data("hf:some/set")
+
+
+def test_columns_of_arrays_are_no_attributes(opened):
+    with_boxes = table(0, 10)
+    with_boxes.columns["box"] = [[[0.0, 1.0], [2.0, 3.0]]] * 10
+    with_boxes.features["box"] = Array2D("float32")
+    data, _ = opened({"train": with_boxes, "test": table(20, 5)})
+    assert data.train.attribute_names == ("age", "male")

@@ -15,7 +15,9 @@ from vaegan.errors import UserError
 from vaegan.latent import fit_priors as module
 from vaegan.latent.fit_priors import fit_model_priors
 from vaegan.models import Model
+from vaegan.priors import best_prior
 from vaegan.priors.flow import Flow
+from vaegan.priors.prior import Score
 
 
 class TwoBrightnesses(nn.Module):
@@ -123,3 +125,22 @@ def test_images_without_labels_and_models_without_encoder_are_told(images):
     model.encoder, model.kind = None, "gan"
     with pytest.raises(UserError, match="a GAN and has no encoder"):
         fit_model_priors(model, images, seed=0)
+
+
+def test_priors_of_before_are_scored_again_by_the_same_codes(images, monkeypatch):
+    """Scores over other codes cannot be compared, nor over more of them than a flow is scored by."""
+    monkeypatch.setattr(Flow, "fit", partial(Flow.fit, steps=2))
+    monkeypatch.setattr(Flow, "num_scored", 50)
+    model = made()
+    fit_model_priors(model, images, names=["gaussian", "mixture"], seed=0)
+    model.priors["gaussian"].score = Score(1e9, 0.0, 10)
+    fitted = fit_model_priors(model, images, names=["flow"], seed=1)
+    assert list(fitted) == ["normal", "flow", "gaussian", "mixture"]
+    assert {prior.score.num for prior in fitted.values()} == {50}
+    assert fitted["gaussian"].score.mean < 1e9
+    assert model.default_prior == best_prior(fitted)
+    fit_model_priors(model, images, names=["gaussian"], seed=1)
+    assert {prior.score.num for prior in model.priors.values()} == {50}
+    both = made()
+    fitted = fit_model_priors(both, images, names=["gaussian", "flow"], seed=1)
+    assert model.priors["gaussian"].score == fitted["gaussian"].score

@@ -199,6 +199,19 @@ class TestFlow:
         assert 0.4 < float((z < 0).float().mean()) < 0.6
         assert float(((z > -0.7) & (z < 0.3)).float().mean()) < 0.1
 
+    @pytest.mark.parametrize("by_label", [False, True])
+    def test_gradients_need_not_be_on(self, tmp_path, by_label):
+        save_priors(tmp_path, {"flow": fitted(by_label)["flow"]})
+        codes, _ = three_clusters(30)
+        with torch.no_grad():
+            prior = load_priors(tmp_path, Z)["flow"]
+            density = prior.log_prob(codes)
+            again = Flow.fit(codes, codes, seed=1, on_progress=quiet, steps=5)
+        assert torch.equal(density, prior.log_prob(codes))
+        assert torch.equal(
+            again.sample(9, seed=0), Flow.fit(codes, codes, seed=1, on_progress=quiet, steps=5).sample(9, seed=0)
+        )
+
     def test_many_dimensions_have_their_divergence_estimated(self, monkeypatch):
         prior, codes = fitted()["flow"], three_clusters(300)[0]
         exact = prior.log_prob(codes)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from vaegan.errors import UserError
-from vaegan.pixels import to_uint8
+from vaegan.pixels import PixelFormat, Shown, to_uint8
 from vaegan.report.grid import grid
 from vaegan.views import write as output
 from vaegan.views.view import View
@@ -70,6 +70,31 @@ def test_folder_holds_numbered_images(tmp_path, images):
     for index in range(5):
         assert np.array_equal(read(tmp_path / "out" / f"{index:05d}.png"), to_uint8(images)[index])
         assert np.array_equal(read(tmp_path / "out" / f"{index:05d}_original.png"), to_uint8(1 - images)[index])
+
+
+def test_images_of_a_folder_become_bytes_one_at_a_time(tmp_path):
+    """Of large types it takes several floats a number."""
+    seen = []
+
+    class Seen(Shown):
+        def __call__(self, images, **options):
+            seen.append(images.shape)
+            return super().__call__(images, **options)
+
+    numbers = np.random.default_rng(0).integers(0, 2**16, (2, 3, 6, 4, 1), dtype=np.uint16)
+    view = View(numbers, originals=numbers[::-1], shown=Seen(PixelFormat.of("uint16")))
+    write_view(tmp_path / "out", view)
+    assert seen == [(6, 4, 1)] * 12
+    last = Shown(PixelFormat.of("uint16"))(numbers)[1, 2, :, :, 0]
+    assert np.array_equal(read(tmp_path / "out" / "00005.png"), last)
+    assert np.array_equal(read(tmp_path / "out" / "00002_original.png"), last)
+
+
+def test_npz_may_end_in_capitals(tmp_path, images):
+    write_images(tmp_path / "out.NPZ", images)
+    assert names_in(tmp_path) == ["out.NPZ"]
+    with np.load(tmp_path / "out.NPZ") as arrays:
+        assert np.array_equal(arrays["images"], to_uint8(images))
 
 
 def test_npz_holds_exactly_what_was_given(tmp_path, images):

@@ -19,12 +19,13 @@ from PIL import Image
 from vaegan.cli import main, reproduce
 from vaegan.cli.parse import parse
 from vaegan.data import open_data
+from vaegan.data.conditions import conditioning_of
 from vaegan.data.dataset import ImageData, ImageSet
 from vaegan.errors import UserError
 from vaegan.metrics.figures import Figure
 from vaegan.models import Model, load
 from vaegan.pages import paper
-from vaegan.pixels import PixelFormat, Shown
+from vaegan.pixels import BYTES, PixelFormat, Shown
 from vaegan.report.grid import grid
 from vaegan.reproducing import experiment, measurements, paper_images
 from vaegan.reproducing.experiment import cached_json
@@ -396,10 +397,27 @@ def decoded(uri):
 
 def test_one_attribute_after_another_is_set_and_all_else_stays(done, data):
     model, images = load(done / "vaegan-conditional-0"), data.test.some(3, 0)
-    made = paper_images.single_attributes(model, images, ["said", "right"], 0)
+    made = paper_images.single_attributes(model, images, ["said", "right"], 0, data.train)
     assert made.shape == (6, 2, 8, 8, 3)
     c = model.conditioning.of_images(images)
     c[:, 0] = 1.0  # 'right' of two values is told as -1 and 1
     z = model.sample_codes(3, 0, "normal")
     high = np.moveaxis(np.asarray(model.decode(z, condition=c)), 1, -1) * 255
     np.testing.assert_allclose(made[1::2, 1], high, atol=0.51)
+
+
+def test_an_attribute_of_two_values_goes_from_one_to_the_other_however_rare_it_is():
+    attributes = np.zeros((64, 1), np.float32)
+    attributes[5], attributes[6:9] = 1, np.nan
+    names = [str(i) for i in range(64)]
+    images = ImageSet(np.zeros((64, 1, 1, 1), np.uint8), names, attributes=attributes, attribute_names=("rare",))
+    conditioning = conditioning_of(ImageData("few", images, images, ""), "attributes")
+    model = SimpleNamespace(
+        conditioning=conditioning,
+        condition_of=conditioning.of_images,
+        sample_codes=lambda num, seed, prior: torch.zeros(num, 1),
+        decode=lambda z, condition: (condition[:, :, None, None] + 1) / 2,
+        pixels=BYTES,
+    )
+    made = paper_images.single_attributes(model, images.take(slice(2)), ["rare"], 0, images)
+    assert made.ravel().tolist() == [0, 255, 0, 255]

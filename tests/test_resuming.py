@@ -166,9 +166,17 @@ MINE = (
 )  # fmt: skip
 
 
+OF_THE_BEST = (
+    "best/report.html",
+    "best/pictures/sample.png",
+    "best/pictures/cluster/map.png",
+    "best/export/export.json",
+)
+
+
 def test_starting_anew_clears_what_the_run_made_and_nothing_else(tmp_path: Path) -> None:
     run = started(tmp_path / "run")
-    for name in (*OF_A_RUN, *MINE):
+    for name in (*OF_A_RUN, *OF_THE_BEST, *MINE):
         path = run.path / name.replace("[0-9]", "1").replace("*", "1")
         path.parent.mkdir(parents=True, exist_ok=True)
         if path != run.config_path and path != run.data_path:
@@ -392,6 +400,7 @@ def test_another_length_under_a_falling_rate_is_said(caplog: pytest.LogCaptureFi
          "evaluation.json (vaegan evaluate), priors by label (vaegan priors --by-label)"),
         (["report.html", "export/export.json"], {"flow": {}},
          "report.html (vaegan report), export/export.json (vaegan export), other priors (vaegan priors --priors flow)"),
+        (["best/report.html"], {}, "best/report.html (vaegan report)"),
     ],
 )  # fmt: skip
 def test_what_further_training_makes_outdated_is_said(

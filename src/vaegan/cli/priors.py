@@ -62,7 +62,10 @@ def run(options: Options) -> None:
             guidance=options.guidance,
         )
         model.save(folder)
-    rows = [[name, str(p.score or "-"), f"{p.seconds:.1f}", p.components] for name, p in fitted.items()]
+    rows = [
+        [name, str(p.score or "-"), "-" if p.seconds is None else f"{p.seconds:.1f}", p.components]
+        for name, p in fitted.items()
+    ]
     show_table(("prior", "nats per held-out code", "seconds", "what"), rows)
     _log.info(
         "priors fitted to the codes of %s images, default '%s': %s", f"{len(images):,}", model.default_prior, folder

@@ -30,11 +30,21 @@ class Augment:
         """Draw N(0, 1) for the batch that starts after ``images`` images: (7, B), cut to ``share`` of the batch."""
         return torch.randn(_NUM_DRAWS, batch_size, generator=_generator(seed, images, 2))[:, share]
 
-    def __call__(self, x: Tensor, draws: Tensor) -> Tensor:
-        """Change images (B, C, H, W) in [0, 1] by draws (7, B) of `draw`; they stay in [0, 1]."""
+    def __call__(self, x: Tensor, draws: Tensor, *, alpha: bool = False) -> Tensor:
+        """Change images (B, C, H, W) in [0, 1] by draws (7, B) of `draw`; they stay in [0, 1].
+
+        With ``alpha`` the last channel is opacity, which moves with the image, and whose values do not change.
+        """
         draws, by = draws.to(x), self.deviations
         if by.shift or by.scale or by.rotation:
             x = self._moved(x, *draws[:4])
+        if alpha:
+            return torch.cat([self._recoloured(x[:, :-1], draws), x[:, -1:].clamp(0.0, 1.0)], 1)
+        return self._recoloured(x, draws)
+
+    def _recoloured(self, x: Tensor, draws: Tensor) -> Tensor:
+        """Change gamma, contrast and hue."""
+        by = self.deviations
         if by.gamma:
             x = x.clamp(min=0.0) ** _per_image(torch.exp(by.gamma * draws[4]))
         if by.contrast:
@@ -75,7 +85,8 @@ class AugmentedBatches:
         """Return this rank's share of the batch at ``images_seen``, float (b, C, H, W) in [0, 1]."""
         x = self.batches.pixels.to_unit(self.batches.at(images_seen).to(self.device, non_blocking=True))
         size, seed = self.batches.batch_size, self.batches.seed
-        x = self.augment(x, self.augment.draw(size, seed=seed, images=images_seen, share=self.batches.share))
+        draws = self.augment.draw(size, seed=seed, images=images_seen, share=self.batches.share)
+        x = self.augment(x, draws, alpha=self.batches.pixels.alpha)
         if self.binarize:
             draws = torch.rand(size, *x.shape[1:], generator=_generator(seed, images_seen, 6))
             x = (draws[self.batches.share].to(x) < x).to(x)

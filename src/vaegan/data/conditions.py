@@ -4,7 +4,8 @@
     attributes   c_a = (value_a - offset_a) / scale_a
 
 An attribute of two values becomes -1 and 1, any other gets mean 0 and standard deviation 1 over the training images.
-An unknown value (NaN) is replaced by the mean of the training images.
+An unknown value (NaN) is replaced by the mean of the training images. A model that starts from another keeps its
+offsets, scales and means.
 
 As yes or no, images with a value above a threshold have it.
 """

@@ -15,7 +15,7 @@ fair sample, not those of the first class.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Positions = NDArray[np.int64]
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number in all."""
+_LARGE = 2**28  # bytes
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,25 @@ def uniform(name: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2.0**64
 
 
+class _Rows:
+    """Rows of an array, read when they are indexed, or all by ``np.asarray``."""
+
+    def __init__(self, array: Numbers, rows: Positions) -> None:
+        self._array, self._rows = array, rows
+        self.shape, self.dtype = (len(rows), *array.shape[1:]), array.dtype
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, key: Any) -> Numbers:
+        rows, *others = key if isinstance(key, tuple) else (key,)
+        part: Numbers = self._array[(self._rows[rows], *others)]
+        return part
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Numbers:
+        return np.asarray(self[:], dtype)
+
+
 @dataclass(frozen=True)
 class ImageSet:
     """Images, and what is recorded about each of them.
@@ -109,17 +129,28 @@ class ImageSet:
 
     def take(self, rows: Positions | slice) -> "ImageSet":
         """Return the images at these rows, with all that is recorded about them; copied unless they are a slice."""
+        return self._taken(rows, self.images[rows])
+
+    def _taken(self, rows: Positions | slice, images: Numbers) -> "ImageSet":
         return replace(
             self,
-            images=self.images[rows],
+            images=images,
             names=self.names[rows] if isinstance(rows, slice) else [self.names[i] for i in rows],
             labels=None if self.labels is None else self.labels[rows],
             attributes=None if self.attributes is None else self.attributes[rows],
         )
 
     def some(self, num: int, seed: int) -> "ImageSet":
-        """Return ``num`` images drawn by the seed, in their order; the set itself if it has no more."""
-        return self if len(self) <= num else self.take(some_rows(len(self), num, seed))
+        """Return ``num`` images drawn by the seed, in their order; the set itself if it has no more.
+
+        Many are not copied: their numbers are read when ``images`` is indexed, by rows first, as a map of a file is.
+        """
+        if len(self) <= num:
+            return self
+        rows = some_rows(len(self), num, seed)
+        if num * self.images[0].nbytes <= _LARGE:
+            return self.take(rows)
+        return self._taken(rows, cast("Numbers", _Rows(self.images, rows)))
 
     def labels_as_attributes(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """Return all attributes, then one column of 0 and 1 for each label.

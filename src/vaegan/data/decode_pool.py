@@ -28,6 +28,7 @@ from .dataset import Items, Positions
 from .image_file import ImageHeader, OutOfRangeError, Target, prepare, read_header
 
 CHUNK = 64
+_CHUNK_BYTES = 2**25  # of prepared images; the parent holds up to two chunks for each worker
 _FEW = 256  # fewer images are decoded in this process: starting workers would take longer
 
 T = TypeVar("T")
@@ -47,9 +48,10 @@ class DecodedChunk:
     num_deeper: int = 0  # images of more than 8 bits, of which 8 are kept
 
 
-def chunks(positions: Positions) -> list[Positions]:
-    """Return positions in pieces that are decoded together."""
-    return [positions[i : i + CHUNK] for i in range(0, len(positions), CHUNK)]
+def chunks(positions: Positions, image_bytes: int = 1) -> list[Positions]:
+    """Return positions in pieces that are decoded together, fewer of prepared images of many bytes each."""
+    size = max(1, min(CHUNK, _CHUNK_BYTES // image_bytes))
+    return [positions[i : i + size] for i in range(0, len(positions), size)]
 
 
 def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedChunk:

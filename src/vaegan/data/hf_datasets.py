@@ -93,12 +93,13 @@ def _first_column(features: Mapping[str, Any], feature_type: type) -> str | None
 
 
 def _number_columns(features: Mapping[str, Any]) -> list[str]:
-    """Return columns of numbers or booleans; classes are labels."""
+    """Return columns of single numbers or booleans; classes are labels."""
     dtypes = ("int", "uint", "float", "bool")
     return [
         name
         for name, feature in features.items()
-        if not hasattr(feature, "names") and str(getattr(feature, "dtype", "")).startswith(dtypes)
+        if not (hasattr(feature, "names") or hasattr(feature, "shape"))
+        and str(getattr(feature, "dtype", "")).startswith(dtypes)
     ]
 
 

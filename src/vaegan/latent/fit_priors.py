@@ -34,6 +34,8 @@ def fit_model_priors(
 ) -> dict[str, Prior]:
     """Fit priors to a model's codes; they join `model.priors`, and the best-fitting prior becomes its default.
 
+    All others of the model are scored again, by the same held-out codes.
+
     Args:
         model: has an encoder.
         images: its training images.
@@ -46,7 +48,7 @@ def fit_model_priors(
         guidance: of a flow over maps by label, see `Flow.set_solver`; 1 if None.
 
     Returns:
-        Those just fitted, and N(0, I) for comparison where it is a prior of the model.
+        Those just fitted, N(0, I) for comparison where it is a prior of the model, and the model's others.
 
     Raises:
         UserError: if there is no encoder, the images do not fit or have no labels, or others than the model was trained
@@ -82,11 +84,12 @@ def fit_model_priors(
         code_shape=model.code_shape,
         flow_steps=flow_steps,
         device=model.device,
+        others={name: prior for name, prior in model.priors.items() if name not in names},
     )
     if guidance is not None:
         fitted["flow"].set_solver(guidance=guidance)
     model.priors |= {name: prior for name, prior in fitted.items() if name != "normal"}
-    model.info["default_prior"] = best_prior(fitted | model.priors)
+    model.info["default_prior"] = best_prior(fitted)
     if by_label:
         model.info["label_names"] = list(known)
     return fitted

@@ -116,8 +116,9 @@ def _conditional_sections(results: Results) -> Iterator[Section]:
     if VAEGAN in models:
         some_images = images.some(NUM_CONDITIONS, seed)
         sides = [f"{number + 1}, {side}" for number in range(len(some_images)) for side in ("low", "high")]
-        for group in _chunks(paper_images.attributes_to_show(results.data.train)):
-            varied = results.shown(paper_images.single_attributes(models[VAEGAN], some_images, group, seed))
+        train = results.data.train
+        for group in _chunks(paper_images.attributes_to_show(train)):
+            varied = results.shown(paper_images.single_attributes(models[VAEGAN], some_images, group, seed, train))
             alts = [f"Image {side} in: {', '.join(group)}" for side in sides]
             blocks.append(strips(varied, "", alts, sides, columns=[plain_name(name) for name in group]))
         blocks.append(Note(f"{VAEGAN} with one attribute low, then high; code and all other attributes stay the same."))

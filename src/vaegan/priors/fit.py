@@ -37,6 +37,7 @@ def fit_priors(
     code_shape: Sequence[int] = (),
     flow_steps: int | None = None,
     device: str | torch.device = "cpu",
+    others: Mapping[str, Prior] = {},
 ) -> dict[str, Prior]:
     """Fit priors to codes; a tenth of the codes, drawn by the seed, is held out to choose and score by.
 
@@ -51,9 +52,11 @@ def fit_priors(
         code_shape: (C, h, w) if the codes are maps, flattened: a flow takes them as maps.
         flow_steps: training steps of a flow; 8000 if None, 5000 over maps.
         device: where a flow over maps is trained.
+        others: fitted before; they are scored again, by the same codes.
 
     Returns:
-        The priors by name, in the order of `names`, each with `seconds` and, but for a flow over maps, with `score`.
+        The priors by name, in the order of `names`, each with `seconds`, and the others; all but flows over maps have
+        a `score`.
 
     Raises:
         UserError: if a name is unknown, there are too few codes, or they are not finite.
@@ -70,7 +73,9 @@ def fit_priors(
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
     held_out, train = order.tensor_split([max(2, int(_HELD_OUT * len(codes)))])
     labels = None if labels is None else labels.cpu().long()
-    num_scored = min(PRIORS[name].num_scored for name in names)  # scores are compared
+    scored = [*names, *(prior.name for prior in others.values() if not prior.code_shape)]
+    num_scored = min(PRIORS[name].num_scored for name in scored)  # scores are compared
+    to_score = codes[held_out[:num_scored]]
     report = on_progress or (lambda text: None)
     priors: dict[str, Prior] = {}
     for name in names:
@@ -89,10 +94,13 @@ def fit_priors(
             of_both: Any = {"labels": labels[train], "held_out_labels": labels[held_out], "num_labels": num_labels}
             prior = ByLabel.fit_each(kind, **data, **of_both, **options, label_names=label_names)
         if not prior.code_shape:
-            prior.score = Score.of(prior.log_prob(codes[held_out[:num_scored]]))
+            prior.score = Score.of(prior.log_prob(to_score))
         prior.seconds = time.perf_counter() - start
         priors[name] = prior
-    return priors
+    for prior in others.values():
+        if not prior.code_shape:
+            prior.score = Score.of(prior.log_prob(to_score))
+    return priors | dict(others)
 
 
 def best_prior(priors: Mapping[str, Prior]) -> str:

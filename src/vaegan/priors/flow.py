@@ -86,6 +86,7 @@ class Flow(FittedPrior):
             log.warning("%s; take more images, or fewer steps (--flow-steps)", what)
         return flow
 
+    @torch.enable_grad()
     def _train(
         self, y: Tensor, labels: Tensor, seed: int, steps: int | None, device: str | torch.device, on_progress: Progress
     ) -> None:
@@ -125,11 +126,12 @@ class Flow(FittedPrior):
 
     @torch.no_grad()
     def _error(self, codes: Tensor) -> float:
-        """Return the mean squared error of v over maps, at times and noise that are always the same."""
+        """Return the mean squared error of v, at times and noise that are always the same."""
         y_1 = self._at_places(self.whitening.whiten, codes[:_CHECKED])
         y_0 = torch.randn(y_1.shape, generator=torch.Generator().manual_seed(0))
         t = (torch.arange(len(y_1)) + 0.5) / len(y_1)
-        v = self.velocity(torch.lerp(y_0, y_1, t[:, None]), t, torch.full((len(y_1),), self.num_labels))
+        label = self.num_labels if self.code_shape else 0  # over maps that of no label
+        v = self.velocity(torch.lerp(y_0, y_1, t[:, None]), t, torch.full((len(y_1),), label))
         return float((v - (y_1 - y_0)).square().mean())
 
     @property
@@ -181,8 +183,8 @@ class Flow(FittedPrior):
         return change(z.reshape(len(z), channels, self.latent_dim // channels).mT).mT.flatten(1)
 
     def is_sound(self) -> bool:
-        """Return the same; of maps, whose density takes a minute, whether the velocity is finite."""
-        return math.isfinite(self._error(torch.zeros(2, self.latent_dim))) if self.code_shape else super().is_sound()
+        """Return whether the velocity is finite: densities take long, of maps a minute."""
+        return math.isfinite(self._error(torch.zeros(2, self.latent_dim)))
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return log p(z), `(B,)`: exact up to the solver's steps in few dimensions, an estimate in many; no guidance.
@@ -210,6 +212,7 @@ class Flow(FittedPrior):
             y, total = y - step * slope, total + step * divergence.double()
         return log_normal(y.double()) - total
 
+    @torch.enable_grad()
     def _divergence(self, y: Tensor, t: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return v and div v, exact or by Hutchinson's estimator with signs (Grathwohl et al., arXiv:1810.01367)."""
         y = y.detach().requires_grad_()

@@ -29,7 +29,8 @@ def samples(
     if labels and attributes:
         raise UserError("labels and attributes cannot be combined; give --label or --attribute")
     if labels and prior is None and model.conditioning is None and not model.prior_of(None).num_labels:
-        prior = best_prior({name: fitted for name, fitted in model.priors.items() if fitted.num_labels})
+        with_labels = {name: fitted for name, fitted in model.priors.items() if fitted.num_labels}
+        prior = best_prior(with_labels) if with_labels else None
     if len(labels) > 1:
         per_row = -(-num // len(labels))
         num = per_row * len(labels)

@@ -88,8 +88,8 @@ def _write_npz(path: Path, view: View) -> None:
         "labels": None if view.labels is None else np.asarray(view.labels),
         "names": None if names is None else np.asarray(names, dtype=np.str_),
     }
-    with written_beside(path) as beside:
-        np.savez_compressed(beside, **{name: array for name, array in arrays.items() if array is not None})
+    with written_beside(path) as beside, beside.open("wb") as file:  # to a name NumPy may add an ending
+        np.savez_compressed(file, **{name: array for name, array in arrays.items() if array is not None})
 
 
 def _flat(images: Numbers) -> Numbers:
@@ -103,5 +103,6 @@ def _write_folder(out: Path, view: View) -> None:
     made_by.add_text(*_SOFTWARE)
     with folder_beside(out) as beside:
         for ending, images in (("", view.images), ("_original", view.originals)):
-            for index, image in enumerate([] if images is None else _flat(view.shown(images, alpha=True))):
-                to_image(image).save(beside / f"{index:05d}{ending}.png", pnginfo=made_by)
+            for index, image in enumerate([] if images is None else _flat(images)):
+                picture = to_image(view.shown(image, alpha=True))  # one at a time, as it takes floats to make bytes
+                picture.save(beside / f"{index:05d}{ending}.png", pnginfo=made_by)
