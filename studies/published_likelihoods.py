@@ -63,11 +63,13 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-def trainings(seeds: Sequence[int], out: Path, epochs: float, more: Sequence[str]) -> list[side_by_side.Training]:
+def trainings(
+    variants: Sequence[str], seeds: Sequence[int], out: Path, epochs: float, more: Sequence[str]
+) -> list[side_by_side.Training]:
     """Return the command of each training over so many epochs."""
     length = {"train.epochs": f"{epochs:g}"}
     return side_by_side.trainings(
-        RECIPE, VARIANTS, seeds, out, lambda variant, seed: SHARED | VARIANTS[variant].settings | length, more
+        RECIPE, variants, seeds, out, lambda variant, seed: SHARED | VARIANTS[variant].settings | length, more
     )
 
 
@@ -81,14 +83,14 @@ def measured(num: int, draws: int | None) -> Callable[[Path], int]:
     return measure
 
 
-def results(seeds: Sequence[int], out: Path) -> dict[str, list[float]]:
+def results(variants: Sequence[str], seeds: Sequence[int], out: Path) -> dict[str, list[float]]:
     """Return the negative log-likelihood of each seed by variant, nats per image."""
     return {
         variant: [
             -read_json(out / f"{variant}-{seed}" / "evaluation.json")["likelihood"]["importance_bound"]["value"]
             for seed in seeds
         ]
-        for variant in VARIANTS
+        for variant in variants
     }
 
 
@@ -109,16 +111,17 @@ def main() -> int:
     """Train, measure, write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     side_by_side.options(parser, Path("runs/likelihoods"), num=10_000)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="rows; default: all")
     parser.add_argument("--epochs", type=float, default=200, help="of each run (%(default)s)")
     parser.add_argument("--draws", type=int, help="draws of the bound that is measured; default: as in the source")
     options, more = parser.parse_known_args()
-    commands = trainings(options.seeds, options.out, options.epochs, more)
+    commands = trainings(options.variants, options.seeds, options.out, options.epochs, more)
     if options.list:
         side_by_side.announce(commands)
         return 0
     if code := side_by_side.carry_out(commands, measured(options.num, options.draws)):
         return code
-    nats = results(options.seeds, options.out)
+    nats = results(options.variants, options.seeds, options.out)
     text = table(nats, options.draws)
     write_json(options.out / "likelihoods.json", nats)
     (options.out / "likelihoods.md").write_text(text, encoding="utf-8")

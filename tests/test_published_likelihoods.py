@@ -18,7 +18,7 @@ def script(study_script):
 
 
 def test_every_command_parses(script, tmp_path):
-    commands = script.trainings([1], tmp_path, 2, ["--train.images", "300"])
+    commands = script.trainings(list(script.VARIANTS), [1], tmp_path, 2, ["--train.images", "300"])
     assert [Path(words[-1]).name for words, _ in commands] == [f"{variant}-1" for variant in script.VARIANTS]
     settings = [parse(train.Options, words[1:], "train").settings for words, _ in commands]
     for (words, _), config in zip(commands, settings, strict=True):
@@ -56,7 +56,7 @@ def test_the_table_has_ours_beside_theirs(script, tmp_path):
             (run := tmp_path / f"{variant}-{seed}").mkdir()
             report = {"likelihood": {"importance_bound": {"value": -published.published - change}}}
             (run / "evaluation.json").write_text(json.dumps(report))
-    nats = script.results([0, 1], tmp_path)
+    nats = script.results(list(script.VARIANTS), [0, 1], tmp_path)
     lines = script.table(nats).splitlines()
     assert lines[2] == "| vae-fixed | 90.40 ± 1.27 | 2 | 89.90 | +0.50 | 89.78 | 200 | arXiv:1505.05770 |"
     assert lines[-1].startswith("| iwae-50-dynamic | 85.28 ± 1.27 | 2 | 84.78 | +0.50 | – | 5,000 | arXiv:1509.00519")
