@@ -1,7 +1,7 @@
 """Attribute vectors: directions in the latent space that add an attribute to an image or remove it.
 
 The vector of an attribute is the mean code of images with it minus the mean code of images without it (Larsen et al.,
-arXiv:1512.09300, section 4.2), so strength 1 goes from the one group's mean to the other's, however many images either
+arXiv:1512.09300, section 4.1), so strength 1 goes from the one group's mean to the other's, however many images either
 has. Attributes that go together in the data (beard and male) go together in these vectors. Three remedies:
 
 * 'balanced': both groups are weighted so that all other attributes have the same mean in both (`balancing_weights`).
