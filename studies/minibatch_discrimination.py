@@ -104,6 +104,7 @@ Confirmed: the interval of the effect is above 0, with a mean of at least {MARGI
     judge=judge,
     table=table,
     draw=draw,
+    seeds=10,
 )
 
 if __name__ == "__main__":
