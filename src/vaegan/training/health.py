@@ -175,7 +175,7 @@ def check_modes(window: Records, snapshots: Records) -> Finding | None:
     sentence = f"the rarest label among samples is {rarest}, {shares[rarest]:.2g} times as frequent as in the data"
     if shares[rarest] >= 0.5:
         return Finding("modes", "ok", sentence)
-    remedy = "set --model.discriminator.minibatch-features 32, or raise --loss.r1-weight"
+    remedy = "set --model.discriminator.minibatch-features 32, lower --train.batch-size, or raise --loss.r1-weight"
     if missing := [name for name, share in shares.items() if share < 0.1]:
         return Finding("modes", "unhealthy", f"few or no samples have the label {', '.join(missing[:10])}", remedy)
     return Finding("modes", "warning", sentence, remedy)
