@@ -110,7 +110,7 @@ def main() -> int:
     if options.list:
         side_by_side.announce(commands)
         return 0
-    evaluated = side_by_side.evaluated(options.num, more=["--extractor", options.extractor, "--published", "none"])
+    evaluated = side_by_side.evaluated(options.num, extractor=options.extractor, more=["--published", "none"])
 
     def measure(run: Path) -> int:
         code = evaluated(run)

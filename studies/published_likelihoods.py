@@ -80,7 +80,7 @@ def measured(num: int, draws: int | None) -> Callable[[Path], int]:
 
     def measure(run: Path) -> int:
         own = draws or VARIANTS[run.name.rpartition("-")[0]].draws
-        return side_by_side.evaluated(num, own, ["--extractor", "pixels", "--published", "none"])(run)
+        return side_by_side.evaluated(num, own, "pixels", ["--published", "none"])(run)
 
     return measure
 

@@ -39,11 +39,12 @@ def test_a_run_is_measured_once_with_the_draws_of_its_source(script, tmp_path, m
         assert called[-1][:6] == ["evaluate", str(tmp_path / name), "--num", "50", "--draws", expected]
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "evaluation.json").touch()
-    found = {"data": {"num": 40, "available": 40}, "draws": 7}
+    found = {"data": {"num": 40, "available": 40}, "draws": 7, "extractor": {"name": "pixels"}}
     monkeypatch.setattr(script.side_by_side, "OpenedRun", lambda run: SimpleNamespace(evaluation=lambda: found))
     assert script.measured(50, 7)(tmp_path / "x") == 0
     assert len(called) == 3
-    for num, draws, of_these_weights in ((50, 8, found), (30, 7, found), (50, 7, None)):
+    others = found | {"extractor": {"name": "classifier"}}
+    for num, draws, of_these_weights in ((50, 8, found), (30, 7, found), (50, 7, None), (50, 7, others)):
         found = of_these_weights
         script.measured(num, draws)(tmp_path / "x")
         assert called.pop()[2:6] == ["--num", str(num), "--draws", str(draws)]

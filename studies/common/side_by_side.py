@@ -87,20 +87,29 @@ def carry_out(commands: Iterable[Training], measure: Callable[[Path], int] = lam
     return 0
 
 
-def evaluated(num: int, draws: int | None = None, more: Sequence[str] = ()) -> Callable[[Path], int]:
+def evaluated(
+    num: int, draws: int | None = None, extractor: str | None = None, more: Sequence[str] = ()
+) -> Callable[[Path], int]:
     """Return a function that runs `vaegan evaluate` on a run, unless these very weights were evaluated like this.
 
     Args:
         num: images, at most.
         draws: of the importance-weighted bound.
+        extractor: whose features are compared; the default of `vaegan evaluate` if None.
         more: further arguments.
     """
 
     def measure(run: Path) -> int:
         found = OpenedRun(run).evaluation() if (run / "evaluation.json").exists() else None
-        if found and found["data"]["num"] == min(num, found["data"]["available"]) and found["draws"] == draws:
+        if (
+            found
+            and found["data"]["num"] == min(num, found["data"]["available"])
+            and found["draws"] == draws
+            and extractor in (None, found["extractor"]["name"])
+        ):
             return 0
         own = [] if draws is None else ["--draws", str(draws)]
+        own += [] if extractor is None else ["--extractor", extractor]
         return vaegan(["evaluate", str(run), "--num", str(num), *own, *more, "--overwrite"])
 
     return measure
