@@ -124,8 +124,12 @@ def _cached_features(
         return features
     batches = batches_of(images, batch_size, world)
     features = world.gathered({"features": extractor.features(x, batch_size=len(x))} for x in batches)["features"]
-    content = safetensors.torch.save({"features": features})
-    world.together(lambda: write_bytes(path, content) if world.local_rank == 0 else None)
+
+    def keep() -> None:
+        if world.local_rank == 0:
+            write_bytes(path, safetensors.torch.save({"features": features}))
+
+    world.together(keep)
     return features
 
 

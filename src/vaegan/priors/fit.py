@@ -75,7 +75,6 @@ def fit_priors(
     labels = None if labels is None else labels.cpu().long()
     scored = [*names, *(prior.name for prior in others.values() if not prior.code_shape)]
     num_scored = min(PRIORS[name].num_scored for name in scored)  # scores are compared
-    to_score = codes[held_out[:num_scored]]
     report = on_progress or (lambda text: None)
     priors: dict[str, Prior] = {}
     for name in names:
@@ -93,14 +92,13 @@ def fit_priors(
         else:
             of_both: Any = {"labels": labels[train], "held_out_labels": labels[held_out], "num_labels": num_labels}
             prior = ByLabel.fit_each(kind, **data, **of_both, **options, label_names=label_names)
-        if not prior.code_shape:
-            prior.score = Score.of(prior.log_prob(to_score))
         prior.seconds = time.perf_counter() - start
         priors[name] = prior
-    for prior in others.values():
+    priors |= others
+    for prior in priors.values():
         if not prior.code_shape:
-            prior.score = Score.of(prior.log_prob(to_score))
-    return priors | dict(others)
+            prior.score = Score.of(prior.log_prob(codes[held_out[:num_scored]]))
+    return priors
 
 
 def best_prior(priors: Mapping[str, Prior]) -> str:
