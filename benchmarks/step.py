@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from vaegan.networks import build_parts
 from vaegan.networks.kernels.few_channels import NarrowConv2d, NarrowInputConv2d
-from vaegan.networks.kernels.strided import StridedConv2d, StridedConvTranspose2d
 from vaegan.objectives import Noise, VAEGANObjective, trainable
 from vaegan.operations import count_operations
 from vaegan.training.device import autocast_for, computes_bf16, layout_of, tune_allocator
@@ -69,10 +68,8 @@ def baseline_step(case: Case) -> Step:
     for part in parts:
         for module in part.modules():
             # Torch's own convolutions, as in published code.
-            if isinstance(module, (NarrowConv2d, NarrowInputConv2d, StridedConv2d)):
+            if isinstance(module, (NarrowConv2d, NarrowInputConv2d)):
                 module.__class__ = nn.Conv2d
-            elif isinstance(module, StridedConvTranspose2d):
-                module.__class__ = nn.ConvTranspose2d
     enc, dec, dis = parts
     optimisers = [torch.optim.Adam(part.parameters(), 1e-4) for part in parts]
     features: list[Tensor] = []

@@ -58,7 +58,6 @@ from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.extractors.features import open_extractor, open_layers
 from vaegan.metrics.extractors.learned import Learned
 from vaegan.networks.kernels.few_channels import NarrowConv2d, NarrowInputConv2d
-from vaegan.networks.kernels.strided import StridedConv2d, StridedConvTranspose2d
 from vaegan.objectives import (
     AutoencoderObjective,
     LaplacePixels,
@@ -265,12 +264,9 @@ def speed(task: Task, rounds: int) -> dict[str, dict[str, float]]:
 
 def with_torch_kernels(parts: Networks) -> Networks:
     """Make all convolutions torch's own, as in the script."""
-    own: dict[type[nn.Module], type[nn.Module]] = dict.fromkeys(
-        (NarrowConv2d, NarrowInputConv2d, StridedConv2d), nn.Conv2d
-    )
-    own[StridedConvTranspose2d] = nn.ConvTranspose2d
     for module in (module for part in parts.values() for module in part.modules()):
-        module.__class__ = own.get(type(module), type(module))
+        if isinstance(module, (NarrowConv2d, NarrowInputConv2d)):
+            module.__class__ = nn.Conv2d
     return parts
 
 

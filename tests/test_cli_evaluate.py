@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from vaegan.cli import main
-from vaegan.cli.evaluate import Options, _check_is_of, _check_networks, _check_replaces
+from vaegan.cli.evaluate import Options, _more_metrics, _other_images, _other_networks, _refuse_to_lose
 from vaegan.errors import UserError
 from vaegan.evaluation import measure
 from vaegan.evaluation.measure import conclusion
@@ -67,28 +68,28 @@ def test_more_figures_are_not_replaced_by_fewer():
     what = "e.json has (more|other) metrics: 53 held-out images, 1524 training images as baseline"
     for words in less:
         with pytest.raises(UserError, match=rf"{what}(, samples of normal)?; .*\(--overwrite\)"):
-            _check_replaces(Options(run="r", **words), Path("e.json"), before)
+            _refuse_to_lose(Path("e.json"), before, partial(_more_metrics, Options(run="r", **words)))
     for words in ({}, {"num": 1524}, {"prior": "normal,gaussian"}):
-        _check_replaces(Options(run="r", **words), Path("e.json"), before)
+        _refuse_to_lose(Path("e.json"), before, partial(_more_metrics, Options(run="r", **words)))
     before["data"]["num"] = 2000
     with pytest.raises(UserError, match="2000 held-out images, 1524 training images"):
-        _check_replaces(Options(run="r", num=1600), Path("e.json"), before)
+        _refuse_to_lose(Path("e.json"), before, partial(_more_metrics, Options(run="r", num=1600)))
     before["draws"] = 5000
     with pytest.raises(UserError, match="a bound of 5000 draws; choose"):
-        _check_replaces(Options(run="r", num=2000, draws=100), Path("e.json"), before)
-    _check_replaces(Options(run="r", num=2000, draws=5000), Path("e.json"), before)
+        _refuse_to_lose(Path("e.json"), before, partial(_more_metrics, Options(run="r", num=2000, draws=100)))
+    _refuse_to_lose(Path("e.json"), before, partial(_more_metrics, Options(run="r", num=2000, draws=5000)))
     for damaged in (None, {}, {"yardstick": 3}):
-        _check_replaces(Options(run="r", num=1), Path("e.json"), damaged)
+        _refuse_to_lose(Path("e.json"), damaged, partial(_more_metrics, Options(run="r", num=1)))
 
 
 def test_figures_of_other_images_are_not_replaced():
     before = {"data": {"fingerprint": "a", "name": "mnist"}}
-    _check_is_of("a", Path("e.json"), before)
+    _refuse_to_lose(Path("e.json"), before, partial(_other_images, "a"))
     told = r"e.json has metrics of other images \(mnist\); choose another --out or allow it .* \(--overwrite\)"
     with pytest.raises(UserError, match=told):
-        _check_is_of("b", Path("e.json"), before)
+        _refuse_to_lose(Path("e.json"), before, partial(_other_images, "b"))
     for damaged in (None, {}, {"data": 3}):
-        _check_is_of("b", Path("e.json"), damaged)
+        _refuse_to_lose(Path("e.json"), damaged, partial(_other_images, "b"))
 
 
 def test_figures_of_other_or_more_networks_are_not_replaced():
@@ -99,10 +100,10 @@ def test_figures_of_other_or_more_networks_are_not_replaced():
         ("a", {}, "more metrics: rFID and LPIPS"),
     ):
         with pytest.raises(UserError, match=rf"e.json has {what}; choose another --out or .* \(--overwrite\)"):
-            _check_networks(fingerprint, published, Path("e.json"), before)
-    _check_networks("a", before["published"], Path("e.json"), before)
+            _refuse_to_lose(Path("e.json"), before, partial(_other_networks, fingerprint, published))
+    _refuse_to_lose(Path("e.json"), before, partial(_other_networks, "a", before["published"]))
     for damaged in (None, {}, {"extractor": 3}, {"published": 3}):
-        _check_networks("a", {}, Path("e.json"), damaged)
+        _refuse_to_lose(Path("e.json"), damaged, partial(_other_networks, "a", {}))
 
 
 def test_an_evaluation_with_lpips_stays_until_it_may_be_replaced(run, tmp_path, capsys):

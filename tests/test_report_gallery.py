@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from vaegan.data.dataset import ImageSet
 from vaegan.latent.clustering import Clusters
-from vaegan.views.clusters import cluster_names, gallery
+from vaegan.pixels import Shown
+from vaegan.views.clusters import cluster_gallery, cluster_names
 
 # Six points on a line; two clusters around 0 and 10, a third that is empty.
 CLUSTERS = Clusters(
@@ -14,9 +16,9 @@ LABELS = np.array([1, 0, 1, 1, 0, 0])
 
 
 def test_the_nearest_come_first_and_what_is_left_over_is_blank():
-    images = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1)
-    shown = gallery(images, CLUSTERS, 3, blank=255)
-    assert shown[..., 0, 0, 0].tolist() == [[2, 3, 0], [4, 1, 255], [255, 255, 255]]
+    images = ImageSet(np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1), list("abcdef"))
+    view = cluster_gallery(images, CLUSTERS, 3, Shown(images.pixels))
+    assert view.images[..., 0, 0, 0].tolist() == [[2, 3, 0], [4, 1, 255], [255, 255, 255]]
 
 
 def test_names_tell_size_and_most_frequent_label():

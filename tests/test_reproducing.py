@@ -32,6 +32,7 @@ from vaegan.reproducing.experiment import cached_json
 from vaegan.reproducing.measurements import open_regressor
 from vaegan.reproducing.plan import TITLES, base_settings, num_images_of, plan, seeds_of
 from vaegan.reproducing.results import MeasureOptions, Results, table2, table2_row_json
+from vaegan.runs.opened import OpenedRun
 from vaegan.settings import AugmentSettings
 from vaegan.settings_io import with_settings
 from vaegan.training import snapshots
@@ -376,7 +377,8 @@ def test_the_page_shows_originals_of_any_type_and_channels_as_it_shows_results(b
     base = with_settings(base_settings(), {"bands": bands})
     data = ImageData("bands", images, images, "the bands")
     results = Results(data, base, MeasureOptions(), images, {}, {}, {}, {})
-    monkeypatch.setattr(Results, "models", lambda self, conditional: {"VAE/GAN": model})
+    run = OpenedRun("demo", model=model)
+    monkeypatch.setattr(Results, "opened", lambda self, conditional: {"VAE/GAN": run})
     _, (strips, _), vectors = (section.blocks for section in paper._unconditional_sections(results))
     some = results.some_images(paper.NUM_IMAGES)
     names = [name for name, _, _ in strips.rows]
@@ -385,8 +387,8 @@ def test_the_page_shows_originals_of_any_type_and_channels_as_it_shows_results(b
     for (_, uri, _), each in zip(strips.rows, (some.images, made), strict=True):
         assert np.array_equal(decoded(uri), grid(Shown(pixels, bands)(each), columns=len(some)))
     faces = some.some(paper.NUM_FACES, base.seed)
-    rows = paper_images.with_vectors(model, faces, torch.zeros(1, model.latent_dim))
-    left = grid(Shown(pixels, bands)(rows[0][:2]), columns=2)  # an original and its reconstruction
+    first = np.stack([faces.images[0], pixels.from_unit(model.reconstruct(faces.unit()))[0]])
+    left = grid(Shown(pixels, bands)(first), columns=2)
     assert np.array_equal(decoded(vectors[0].rows[0][1])[:, : left.shape[1]], left)
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from PIL import Image
 import vaegan
 from vaegan.latent.attribute_vectors import apply, load_vectors
 from vaegan.latent.code_paths import interpolate, interpolate_square
-from vaegan.priors import fit_priors
+from vaegan.priors import Score, fit_priors
 from vaegan.settings import DataSettings
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
@@ -24,6 +25,7 @@ from fastapi.testclient import TestClient
 
 from vaegan.studio.app import create_app
 from vaegan.studio.registry import Registry
+from vaegan.studio.routes.sampling import _prior_of
 
 BASE = "http://127.0.0.1"
 BARS = "/api/models/bars"
@@ -105,6 +107,23 @@ def test_samples_of_a_label_have_its_codes(client, model, registry, monkeypatch)
     refused = client.get(f"{BARS}/samples", params={"label": "left", "prior": "gaussian"})
     assert refused.status_code == 400
     assert "not fitted by label" in refused.json()["error"]
+
+
+def test_samples_of_a_label_take_the_models_own_prior_by_label(registry, monkeypatch):
+    """It is there although another is the default; none is fitted, which needs the data."""
+    version = registry["bars"].version()
+    codes, labels = torch.randn(40, version.model.latent_dim), torch.arange(40) % 2
+    monkeypatch.setattr("vaegan.priors.fit._ENOUGH", 5)
+    kde = fit_priors(codes, names=["kde"], seed=0, labels=labels, num_labels=2)["kde"]
+    model = version.model.with_parts({})
+    model.info = version.model.info | {"label_names": ["left", "right"]}
+    model.priors = {**version.model.priors, "kde": kde}
+    monkeypatch.setattr(model.priors["gaussian"], "score", Score(1e9, 0.0, 10))
+    served = SimpleNamespace(model=model)
+    assert model.default_prior == "gaussian"
+    chosen, of_labels = _prior_of(served, None, "right", 3)
+    assert chosen is kde
+    assert of_labels.tolist() == [1, 1, 1]
 
 
 def test_an_image_that_is_no_form_field_is_explained(client):

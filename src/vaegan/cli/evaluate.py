@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -73,14 +74,14 @@ def run(options: Options) -> None:
     out = _output(options)
     opened = open_run(options)
     before = opened.evaluation() if options.out is None and not options.overwrite else None
-    _check_replaces(options, out, before)
+    _refuse_to_lose(out, before, partial(_more_metrics, options))
     cache, device = options.data.cache, opened.device
     with joined(device) as world:
         data = world.once_per_machine(opened.data)
-        _check_is_of(data.fingerprint, out, before)
+        _refuse_to_lose(out, before, partial(_other_images, data.fingerprint))
         how = {"cache": cache, "device": device, "bands": opened.shown.bands}
         extractor, published = world.once_per_machine(lambda: options.networks(data, **how))
-        _check_networks(extractor.fingerprint, published, out, before)
+        _refuse_to_lose(out, before, partial(_other_networks, extractor.fingerprint, published))
         report = evaluate(
             opened.model(),
             data,
@@ -116,49 +117,41 @@ def _output(options: Options) -> Path:
     return out
 
 
-def _check_replaces(options: Options, out: Path, before: dict[str, Any] | None) -> None:
-    """Raise UserError if what has been measured of this very model is more than what is to be measured now."""
-    with contextlib.suppress(KeyError, TypeError):  # there is none, or it is not ours
-        baseline = before["yardstick"]["frechet_distance"]["num"]  # type: ignore[index]
-        num, split = before["data"]["num"], before["data"]["split"]  # type: ignore[index]
-        priors = set(before["samples"]) if options.prior != "all" else set()  # type: ignore[index]
-        draws = before.get("draws") or 0  # type: ignore[union-attr]
-        is_less = options.num < max(num, baseline) or (options.draws or 0) < draws
-        if is_less or options.split != split or priors - set(options.prior.split(",")):
-            those, others = ("held-out", "training") if split == "test" else ("training", "held-out")
-            what = f"{num} {those} images, {baseline} {others} images as baseline"
-            what += f", samples of {', '.join(sorted(priors))}" if priors else ""
-            what += f", a bound of {draws} draws" if draws else ""
-            kind = "more" if options.split == split else "other"
-            raise UserError(
-                f"{out} has {kind} metrics: {what}; choose another --out or allow it to be replaced (--overwrite)"
-            )
+def _refuse_to_lose(out: Path, before: Any, lost: Callable[[Any], str]) -> None:
+    """Raise UserError if metrics of this very model would be lost; ``lost`` says which, or nothing."""
+    with contextlib.suppress(KeyError, TypeError):  # there are none, or they are not ours
+        if what := lost(before):
+            raise UserError(f"{out} has {what}; choose another --out or allow it to be replaced (--overwrite)")
 
 
-def _check_is_of(fingerprint: str, out: Path, before: dict[str, Any] | None) -> None:
-    """Raise UserError if what has been measured is of other images."""
-    with contextlib.suppress(KeyError, TypeError):  # there is none, or it is not ours
-        if before["data"]["fingerprint"] != fingerprint:  # type: ignore[index]
-            name = before["data"]["name"]  # type: ignore[index]
-            raise UserError(
-                f"{out} has metrics of other images ({name}); choose another --out or allow it to be replaced "
-                "(--overwrite)"
-            )
+def _more_metrics(options: Options, before: Any) -> str:
+    """Say what was measured if it is more than what is to be measured now, or of the other split."""
+    baseline = before["yardstick"]["frechet_distance"]["num"]
+    num, split, draws = before["data"]["num"], before["data"]["split"], before.get("draws") or 0
+    priors = set(before["samples"]) if options.prior != "all" else set()
+    is_less = options.num < max(num, baseline) or (options.draws or 0) < draws
+    if not (is_less or options.split != split or priors - set(options.prior.split(","))):
+        return ""
+    those, others = ("held-out", "training") if split == "test" else ("training", "held-out")
+    what = f"{num} {those} images, {baseline} {others} images as baseline"
+    what += f", samples of {', '.join(sorted(priors))}" if priors else ""
+    what += f", a bound of {draws} draws" if draws else ""
+    return f"{'more' if options.split == split else 'other'} metrics: {what}"
 
 
-def _check_networks(fingerprint: str, published: Collection[str], out: Path, before: dict[str, Any] | None) -> None:
-    """Raise UserError if other features, or more published networks, have measured this very model."""
-    with contextlib.suppress(KeyError, TypeError):  # there is none, or it is not ours
-        extractor = before["extractor"]  # type: ignore[index]
-        missing = set(before.get("published", ())) - set(published)  # type: ignore[union-attr]
-        if extractor["fingerprint"] != fingerprint:
-            what = f"other metrics: features of {extractor['name']}"
-        elif missing:
-            titles = {"lpips": "LPIPS", "inception": "rFID"}
-            what = f"more metrics: {' and '.join(titles.get(name, name) for name in sorted(missing))}"
-        else:
-            return
-        raise UserError(f"{out} has {what}; choose another --out or allow it to be replaced (--overwrite)")
+def _other_images(fingerprint: str, before: Any) -> str:
+    """Say what was measured if it is other images."""
+    data = before["data"]
+    return "" if data["fingerprint"] == fingerprint else f"metrics of other images ({data['name']})"
+
+
+def _other_networks(fingerprint: str, published: Collection[str], before: Any) -> str:
+    """Say what measured if it is other features, or more published networks."""
+    extractor, missing = before["extractor"], set(before.get("published", ())) - set(published)
+    if extractor["fingerprint"] != fingerprint:
+        return f"other metrics: features of {extractor['name']}"
+    titles = {"lpips": "LPIPS", "inception": "rFID"}
+    return f"more metrics: {' and '.join(titles.get(name, name) for name in sorted(missing))}" if missing else ""
 
 
 def _rows(report: dict[str, Any]) -> Iterator[list[str]]:

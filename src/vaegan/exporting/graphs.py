@@ -30,14 +30,11 @@ from ..errors import UserError, first_line
 from ..models import Model
 from ..networks.kernels.few_channels import NarrowConv2d, NarrowInputConv2d
 from ..networks.kernels.layout import Flatten, Unflatten
-from ..networks.kernels.strided import StridedConv2d, StridedConvTranspose2d
 from ..networks.resample import NearestConv2d, UpConv2d
 
 _PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     NarrowConv2d: nn.Conv2d,
     NarrowInputConv2d: nn.Conv2d,
-    StridedConv2d: nn.Conv2d,
-    StridedConvTranspose2d: nn.ConvTranspose2d,
     Flatten: nn.Flatten,
     Unflatten: nn.Unflatten,
     UpConv2d: NearestConv2d,

@@ -8,7 +8,7 @@ A diffusion model wants latents of standard deviation 1. It is trained on s z wi
 are decoded: `Model.latents`, `Model.decode_latents`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from ..models import Model
 from ..models.inference import at_once
 from ..models.tiles import encode_tiles, is_in_tiles
 from ..pixels import Numbers
-from ..progress import paced
+from ..progress import Watch, paced
 
 
 def encode_batches(
@@ -58,23 +58,18 @@ def encode_batches(
 
 
 def encode_images(
-    model: Model, images: Numbers, *, condition: Tensor | None = None, batch_size: int = 256
+    model: Model, images: Numbers, *, condition: Tensor | None = None, batch_size: int = 256, watch: Watch = paced
 ) -> tuple[Tensor, Tensor | None]:
-    """Return mu and logvar (None of a plain autoencoder), each `(N, Z)`; arguments as `encode_batches`."""
-    batches = encode_batches(model, images, condition=condition, batch_size=batch_size)
-    step = at_once(images.shape[1:3], batch_size)
-    return joined(paced(batches, -(-len(images) // step), "encoding"), len(images))
-
-
-def joined(batches: Iterable[tuple[Tensor, Tensor | None]], num: int) -> tuple[Tensor, Tensor | None]:
-    """Return what `encode_batches` yields of `num` images, concatenated.
+    """Return mu and logvar (None of a plain autoencoder), each `(N, Z)`; arguments as `encode_batches`.
 
     Each batch is copied to its place at once: small tensors that stay would fragment the memory between the large
     ones that come and go, and the process would grow with the number of images.
     """
+    batches = encode_batches(model, images, condition=condition, batch_size=batch_size)
+    num, step = len(images), at_once(images.shape[1:3], batch_size)
     wholes: list[Tensor | None] = []
     start = 0
-    for parts in batches:
+    for parts in watch(batches, -(-num // step), "encoding"):
         wholes = wholes or [None if part is None else part.new_empty(num, *part.shape[1:]) for part in parts]
         for whole, part in zip(wholes, parts, strict=True):
             if whole is not None and part is not None:

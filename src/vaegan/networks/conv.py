@@ -16,7 +16,6 @@ from ..errors import UserError
 from .conv_shapes import Size, layer_strides, map_sizes, same_padding, transposed_padding, valid_sizes
 from .kernels.few_channels import MOST_CHANNELS, NarrowConv2d, NarrowInputConv2d
 from .kernels.layout import Flatten, Unflatten
-from .kernels.strided import LEAST_CHANNELS, StridedConv2d, StridedConvTranspose2d
 from .layers import ConvBlock, DenseBlock, check_name, dense_blocks, needs_bias
 from .parts import LOGVAR_RANGE, Decoder, Discriminator, Encoder, ImageShape, is_map, logit_layers
 
@@ -36,8 +35,7 @@ def convolution(
     padding = (same_padding(size[0], kernel, stride), same_padding(size[1], kernel, stride))
     if stride == 2 and inputs <= MOST_CHANNELS and padding[0] == padding[1]:
         return NarrowInputConv2d(inputs, outputs, kernel, stride, padding, bias=bias)
-    layer = StridedConv2d if min(inputs, outputs) >= LEAST_CHANNELS else nn.Conv2d
-    return layer(inputs, outputs, kernel, stride, padding, bias=bias)
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias)
 
 
 def upsampling(
@@ -49,8 +47,7 @@ def upsampling(
     padding, extra = zip(
         *(transposed_padding(n, m, kernel, stride) for n, m in zip(size, target, strict=True)), strict=True
     )
-    layer = StridedConvTranspose2d if min(inputs, outputs) >= LEAST_CHANNELS else nn.ConvTranspose2d
-    return layer(inputs, outputs, kernel, stride, padding, extra, bias=bias)
+    return nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, extra, bias=bias)
 
 
 def _down_blocks(

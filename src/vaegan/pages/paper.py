@@ -12,6 +12,10 @@ from ..reproducing.measurements import MAIN_SIMILARITIES, PIXEL_FIGURES, SIMILAR
 from ..reproducing.paper_images import Named, plain_name
 from ..reproducing.plan import TITLES, seeds_of
 from ..reproducing.results import Results
+from ..runs.opened import OpenedRun
+from ..views.attribute_edits import attribute_edits, vectors_of
+from ..views.reconstructions import reconstructions
+from ..views.samples import samples
 from .comparison_tables import cell_of, cell_text, cells_of, markdown_table
 from .content import Block, Cell, Facts, Fold, Matrix, Note, Section, Strips, Table
 from .render import named_strips, render_page, strips
@@ -23,6 +27,7 @@ NUM_SAMPLES, LINES = 20, 2
 NUM_IMAGES = 10
 NUM_FACES, NUM_CONDITIONS = 4, 2
 _MAX_COLUMNS = 6
+_MAX_IMAGES = 20_000  # that attribute vectors are computed from
 VAEGAN = TITLES["vaegan"]
 REAL_IMAGES, OTHERS = "real images", "other real images"
 
@@ -64,15 +69,17 @@ def table2_markdown(results: Results) -> str:
 
 
 def _unconditional_sections(results: Results) -> Iterator[Section]:
-    models, seed = results.models(conditional=False), results.base.seed
-    samples = paper_images.samples(models, NUM_SAMPLES, seed)
+    runs, seed = results.opened(conditional=False), results.base.seed
+    made = {name: samples(run, NUM_SAMPLES, seed, "normal").images[0] for name, run in runs.items()}
     caption = f"{NUM_SAMPLES} samples of each model, from the same codes of N(0, I), seed {seed}."
-    yield Section("Samples", [_strips(results, samples, caption, LINES)], "Unconditional models (section 4.1).")
+    yield Section("Samples", [_strips(results, made, caption, LINES)], "Unconditional models (section 4.1).")
     images = results.some_images(NUM_IMAGES)
-    rows: Named = {"original": images.images, **paper_images.reconstructions(models, images)}
+    able = {name: run for name, run in runs.items() if run.model().encoder is not None}
+    rows: Named = {"original": images.images}
+    rows |= {name: reconstructions(run, images).images[0] for name, run in able.items()}
     caption = f"{len(images)} held-out images, and their reconstructions by each model that has an encoder."
     yield Section("Reconstructions", [_strips(results, rows, caption), _pixel_table(results)])
-    yield _attribute_vectors(results, images)
+    yield _attribute_vectors(results, runs[VAEGAN], images)
 
 
 def _strips(results: Results, images: Named, caption: str, lines: int = 1) -> Strips:
@@ -80,18 +87,18 @@ def _strips(results: Results, images: Named, caption: str, lines: int = 1) -> St
     return named_strips({name: results.shown(each) for name, each in images.items()}, caption, lines)
 
 
-def _attribute_vectors(results: Results, images: ImageSet) -> Section:
+def _attribute_vectors(results: Results, run: OpenedRun, images: ImageSet) -> Section:
     """Return the section of the VAE/GAN's attribute vectors, some at a time."""
-    model, data = results.models(conditional=False)[VAEGAN], results.data
-    names = paper_images.attributes_to_show(data.train)
+    train = results.data.train
+    names = paper_images.attributes_to_show(train)
     title, seed = "Attribute vectors", results.base.seed
     faces = images.some(NUM_FACES, seed)
     if not names:
         return Section(title, [Note("No attribute differs between images.")])
-    vectors = paper_images.vectors_of(model, data.train, names, seed, results.options.batch_size)
+    vectors = vectors_of(run, train.some(_MAX_IMAGES, seed), names)
     blocks: list[Block] = []
     for group in _chunks(names):
-        rows = results.shown(paper_images.with_vectors(model, faces, vectors.only(group).vectors))
+        rows = results.shown(attribute_edits(run, faces, vectors.only(group)).images)
         alts = [f"Held-out image {i + 1}, its reconstruction, and with: {', '.join(group)}" for i in range(len(rows))]
         columns = ["original", "recon\N{SOFT HYPHEN}struction", *(f"+ {plain_name(name)}" for name in group)]
         blocks.append(strips(rows, "", alts, columns=columns))
@@ -105,7 +112,8 @@ def _attribute_vectors(results: Results, images: ImageSet) -> Section:
 def _conditional_sections(results: Results) -> Iterator[Section]:
     if not results.conditional:
         return
-    models, seed = results.models(conditional=True), results.base.seed
+    models = {name: run.model() for name, run in results.opened(conditional=True).items()}
+    seed = results.base.seed
     images = results.some_images(NUM_IMAGES, seed_offset=1)
     rows: Named = {"attributes of": images.images, **paper_images.conditional_samples(models, images, seed)}
     caption = (

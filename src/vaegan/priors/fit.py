@@ -114,6 +114,13 @@ def best_prior(priors: Mapping[str, Prior]) -> str:
     return max(scored, key=lambda name: scored[name], default=Normal.name)
 
 
+def best_by_label(priors: Mapping[str, Prior]) -> str | None:
+    """Return the name of the best prior p(z|label), as by `best_prior`; None if there is none."""
+    by_label = {name: prior for name, prior in priors.items() if prior.num_labels}
+    best = best_prior(by_label)
+    return best if best in by_label else next(iter(by_label), None)
+
+
 class ByLabel(Prior):
     """A prior p(z|label) for each label, all of one kind; over all labels p(z) = sum_label share p(z|label).
 

@@ -1,20 +1,16 @@
-"""Images of the page: samples, reconstructions, attribute vectors (section 4.1), attribute-conditional samples (4.2).
+"""What the page shows besides views of a run: attribute-conditional samples (section 4.2), and which attributes.
 
-All are numbers `(..., H, W, C)` of the data's type, still to be shown. Models side by side share codes and originals.
+Images are numbers `(..., H, W, C)` of the data's type, still to be shown. Models side by side share codes.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..data.dataset import ImageSet
-from ..latent.attribute_vectors import AttributeVectors, find_vectors
-from ..latent.encoding import encode_images
 from ..models import Model
 from ..pixels import Numbers
-from ..views.attribute_edits import attribute_values
 
 OF_PAPER = (
     "Bald", "Bangs", "Black_Hair", "Blond_Hair", "Bushy_Eyebrows", "Eyeglasses", "Gray_Hair", "Heavy_Makeup",
@@ -23,22 +19,9 @@ OF_PAPER = (
 )  # fmt: skip
 """Attributes that the paper shows."""
 MAX_ATTRIBUTES = 18
-_MAX_IMAGES = 20_000  # that attribute vectors are computed from
 
 Named = dict[str, Numbers]
 """Images `(N, H, W, C)` of each model by its name."""
-
-
-def samples(models: Mapping[str, Model], num: int, seed: int) -> Named:
-    """Return samples of each model, of the same codes from N(0, I)."""
-    return {name: model.pixels.from_unit(model.sample(num, seed, "normal")) for name, model in models.items()}
-
-
-def reconstructions(models: Mapping[str, Model], images: ImageSet) -> Named:
-    """Return reconstructions of each model that has an encoder."""
-    x = images.unit()
-    able = {name: model for name, model in models.items() if model.encoder is not None}
-    return {name: model.pixels.from_unit(model.reconstruct(x)) for name, model in able.items()}
 
 
 def attributes_to_show(images: ImageSet) -> list[str]:
@@ -47,21 +30,6 @@ def attributes_to_show(images: ImageSet) -> list[str]:
     varying = [name for name, num in num_values.items() if num > 1]
     of_paper = {plain_name(name) for name in OF_PAPER}
     return sorted(varying, key=lambda name: (plain_name(name) not in of_paper, num_values[name] != 2))[:MAX_ATTRIBUTES]
-
-
-def vectors_of(model: Model, images: ImageSet, names: Sequence[str], seed: int, batch_size: int) -> AttributeVectors:
-    """Return the attribute vectors of an unconditional model: mean code with the attribute minus mean code without."""
-    chosen = images.some(_MAX_IMAGES, seed)
-    mu, _ = encode_images(model, chosen.images, batch_size=batch_size)
-    return find_vectors(mu, attribute_values(chosen, names), names)
-
-
-def with_vectors(model: Model, images: ImageSet, vectors: Tensor) -> Numbers:
-    """Return `(R, 2 + A, H, W, C)`: each of R images, its reconstruction, and this with each of vectors `(A, Z)`."""
-    z = model.encode(images.unit())
-    codes = torch.cat([z[:, None], z[:, None] + vectors.to(z)], dim=1)
-    made = model.pixels.from_unit(model.decode(codes.flatten(0, 1))).reshape(*codes.shape[:2], *images.images.shape[1:])
-    return np.concatenate([images.images[:, None], made], axis=1)
 
 
 def conditional_samples(models: Mapping[str, Model], images: ImageSet, seed: int) -> Named:

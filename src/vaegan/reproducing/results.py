@@ -11,8 +11,8 @@ from ..data.dataset import ImageSet
 from ..evaluation.comparison import FigureRow, row_of
 from ..metrics import figures
 from ..metrics.figures import Figures
-from ..models import Model, load
 from ..pixels import Shown
+from ..runs.opened import OpenedRun
 from ..version import __version__
 from .measurements import SIMILARITIES
 from .plan import TITLES, Training
@@ -70,9 +70,10 @@ class Results:
         """Return some of the held-out images."""
         return self.images.some(num, self.base.seed + seed_offset)
 
-    def models(self, *, conditional: bool) -> dict[str, Model]:
-        """Return the first model of each kind by its title."""
-        return {TITLES[kind]: load(folders[0]) for kind, folders in self.runs[conditional].items()}
+    def opened(self, *, conditional: bool) -> dict[str, OpenedRun]:
+        """Return the first run of each kind by its title."""
+        size = self.options.batch_size
+        return {TITLES[kind]: OpenedRun(runs[0], batch_size=size) for kind, runs in self.runs[conditional].items()}
 
     @property
     def shown(self) -> Shown:

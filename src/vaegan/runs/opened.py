@@ -18,7 +18,7 @@ from ..data.dataset import ImageSet
 from ..errors import UserError, shown
 from ..files import read_mapping
 from ..latent.attribute_vectors import AttributeVectors, load_vectors
-from ..latent.encoding import encode_batches, joined
+from ..latent.encoding import encode_images
 from ..models import Model
 from ..models.inference import at_once
 from ..models.tiles import decode_tiles, is_in_tiles
@@ -175,11 +175,10 @@ class OpenedRun:
         Raises UserError if there is no encoder, or the images lack the condition that the model needs.
         """
         if self._encoded is None or self._encoded[0] is not images:  # several views of one report share their codes
-            model, num = self.model(), len(images)
+            model, size = self.model(), self.batch_size
             c = model.condition_of(images)
-            batches = encode_batches(model, images.images, condition=c, batch_size=self.batch_size)
-            step = at_once(images.images.shape[1:3], self.batch_size)
-            self._encoded = images, joined(self.watch(batches, -(-num // step), "encoding"), num)
+            codes = encode_images(model, images.images, condition=c, batch_size=size, watch=self.watch)
+            self._encoded = images, codes
         return self._encoded[1]
 
     def originals(self, images: ImageSet) -> Numbers:

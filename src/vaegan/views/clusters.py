@@ -10,22 +10,10 @@ from torch import Tensor
 from ..data.dataset import ImageSet
 from ..latent.clustering import ALGORITHMS, Clusters, kmeans, principal_components
 from ..metrics.label_scores import cluster_scores
-from ..pixels import Numbers, Shown
+from ..pixels import Shown
 from ..progress import Watch
 from ..report.scatter import Grouping
 from .view import View
-
-
-def gallery(images: Numbers, clusters: Clusters, num: int, blank: float) -> Numbers:
-    """Return for each of K clusters the ``num`` images `(N, H, W, C)` nearest to its centre, `(K, num, H, W, C)`.
-
-    The nearest comes first; tiles left over where a cluster has fewer have the value ``blank``.
-    """
-    tiles = np.full((len(clusters.centres), num, *images.shape[1:]), blank, images.dtype)
-    for cluster, row in enumerate(tiles):
-        nearest = clusters.nearest(cluster, num).numpy()
-        row[: len(nearest)] = images[nearest]
-    return tiles
 
 
 def cluster_names(clusters: Clusters, labels: NDArray[Any] | None, label_names: Sequence[str]) -> list[str]:
@@ -41,18 +29,21 @@ def cluster_names(clusters: Clusters, labels: NDArray[Any] | None, label_names: 
     return names
 
 
-def cluster_gallery(
-    images: ImageSet, clusters: Clusters, num: int, blank: float = 1.0, shown: Shown | None = None
-) -> View:
+def cluster_gallery(images: ImageSet, clusters: Clusters, num: int, shown: Shown, blank: float = 1.0) -> View:
     """Return a cluster in each row, `(K, num, H, W, C)`: its images nearest to its centre, the nearest first.
 
     Tiles left over are ``blank``, from 0 (black) to 1 (white).
     """
-    shown = shown or Shown(images.pixels)
+    names = cluster_names(clusters, images.labels, images.label_names)
+    empty = images.pixels.low + blank * images.pixels.span
+    tiles = np.full((len(names), num, *images.images.shape[1:]), empty, images.images.dtype)
+    for cluster, row in enumerate(tiles):
+        nearest = clusters.nearest(cluster, num).numpy()
+        row[: len(nearest)] = images.images[nearest]
     return View(
-        gallery(images.images, clusters, num, images.pixels.low + blank * images.pixels.span),
+        tiles,
         shown=shown,
-        rows=cluster_names(clusters, images.labels, images.label_names),
+        rows=names,
         caption="Each row is a cluster, the images nearest to its centre first, with the most frequent label.",
     )
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ..data.conditions import Conditioning
 from ..errors import UserError
-from ..priors import best_prior
+from ..priors import best_by_label
 from ..runs.opened import OpenedRun
 from .view import View
 
@@ -29,8 +29,7 @@ def samples(
     if labels and attributes:
         raise UserError("labels and attributes cannot be combined; give --label or --attribute")
     if labels and prior is None and model.conditioning is None and not model.prior_of(None).num_labels:
-        with_labels = {name: fitted for name, fitted in model.priors.items() if fitted.num_labels}
-        prior = best_prior(with_labels) if with_labels else None
+        prior = best_by_label(model.priors)
     if len(labels) > 1:
         per_row = -(-num // len(labels))
         num = per_row * len(labels)

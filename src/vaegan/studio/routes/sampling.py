@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...data.conditions import Conditioning
 from ...errors import UserError
-from ...priors import Prior
+from ...priors import Prior, best_by_label
 from ..batched_inference import MAX_ATTRIBUTES, RequestedCondition, as_requested, condition_of, decode
 from ..http_errors import Refused
 from ..registry import Version
@@ -60,6 +60,8 @@ def _prior_of(version: ModelVersion, name: str | None, label: str | None, num: i
         return prior, None
     if name is not None and prior is not None and not prior.num_labels:
         raise Refused(400, f"the prior '{name}' is not fitted by label; leave it out to use one that is")
+    if (prior is None or not prior.num_labels) and (best := best_by_label(model.priors)):
+        prior = model.priors[best]
     if prior is None or not prior.num_labels:
         prior = version.prior_by_label()
         names = version.images("train").label_names
