@@ -6,9 +6,13 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
+from vaegan.data import ImageSet
 from vaegan.models import Model
 from vaegan.training.health import MOST_IMAGES, code_usage
-from vaegan.training.snapshots import HeldOut
+
+
+def held_out(images: torch.Tensor) -> ImageSet:
+    return ImageSet(images.numpy(), [str(i) for i in range(len(images))])
 
 
 class Encoder(nn.Module):
@@ -24,7 +28,7 @@ def test_kl_and_idle_dimensions():
         256, (MOST_IMAGES + 5, 4, 4, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     model = Model(encoder=Encoder(), kind="vae", image_shape=(1, 4, 4), latent_dim=3, image_range=(0, 1))
-    found = code_usage(model, HeldOut(images))
+    found = code_usage(model, held_out(images))
     mu = (images[:MOST_IMAGES] / 255).mean((1, 2, 3))
     expected = kl_divergence(Normal(mu, torch.tensor(-0.5).exp()), Normal(0, 1)).mean() + 0.005
     assert found is not None
@@ -34,6 +38,6 @@ def test_kl_and_idle_dimensions():
 
 def test_no_figures_without_a_distribution():
     images = torch.zeros(4, 4, 4, 1, dtype=torch.uint8)
-    assert code_usage(Model(kind="gan", image_shape=(1, 4, 4), latent_dim=3), HeldOut(images)) is None
+    assert code_usage(Model(kind="gan", image_shape=(1, 4, 4), latent_dim=3), held_out(images)) is None
     plain = Model(encoder=nn.Flatten(), kind="ae", image_shape=(1, 4, 4), latent_dim=16)
-    assert code_usage(plain, HeldOut(images)) is None
+    assert code_usage(plain, held_out(images)) is None

@@ -181,7 +181,7 @@ def test_a_conditional_model_is_told_each_image_s_label(data, tmp_path):
     config = config_for("digits", {"model.condition": "labels"})
     info = {"condition": conditioning.as_json()}
     model = build_model(config, data.image_shape, info)
-    found = BestModel(tmp_path, data, Brightness(), 60, conditioning).score(model)
+    found = BestModel(tmp_path, data, Brightness(), 60).score(model)
     chosen = np.sort(np.random.default_rng(0).permutation(len(data.test))[:60])
     x = torch.from_numpy(data.test.images[chosen]).permute(0, 3, 1, 2) / 255
     c = conditioning.of_images(data.test, chosen)

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from vaegan.data import ImageSet
 from vaegan.objectives import AutoencoderObjective, GaussianPixels
 from vaegan.training import LoopSettings, Record, Trainer
 from vaegan.training.recorder import RunningMeans
-from vaegan.training.snapshots import HeldOut, held_out_losses
+from vaegan.training.snapshots import held_out_losses
 
 
 def record(kl: float, norm: float, route: float | None, skipped: set[str]) -> Record:
@@ -36,6 +37,10 @@ def test_means_over_the_steps_that_have_a_value() -> None:
     }
 
 
+def held_out(images: torch.Tensor) -> ImageSet:
+    return ImageSet(images.numpy(), [str(i) for i in range(len(images))])
+
+
 def trainer(accumulate: int = 1) -> Trainer:
     torch.manual_seed(0)
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.BatchNorm1d(3))
@@ -50,7 +55,7 @@ def trainer(accumulate: int = 1) -> Trainer:
 def test_held_out_losses_are_means_over_whole_batches(num: int, batch_size: int, used: int) -> None:
     t = trainer()
     images = torch.randint(256, (num, 4, 4, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    found = held_out_losses(t, HeldOut(images), batch_size)
+    found = held_out_losses(t, held_out(images), batch_size)
     # In evaluation no image knows of the others: all at once, by the formula.
     encoder, decoder = t.objective.parts.values()
     x = images[:used].permute(0, 3, 1, 2) / 255
@@ -60,7 +65,7 @@ def test_held_out_losses_are_means_over_whole_batches(num: int, batch_size: int,
         density = torch.distributions.Normal(x_tilde, 1.0).log_prob(x)
     assert found["decoder"]["llike"] == pytest.approx(-float(density.sum()) / used, rel=1e-5)
     encoder.train()
-    assert held_out_losses(t, HeldOut(images), batch_size) == found
+    assert held_out_losses(t, held_out(images), batch_size) == found
 
 
 @pytest.mark.parametrize("num", [12, 3])
@@ -72,8 +77,8 @@ def test_held_out_losses_hold_no_more_images_at_a_time_than_a_micro_batch(num: i
         sizes.append(len(x))
         return evaluate(self, x, *rest, **condition)
 
-    whole = held_out_losses(trainer(), HeldOut(images), 4)
+    whole = held_out_losses(trainer(), held_out(images), 4)
     monkeypatch.setattr(AutoencoderObjective, "evaluate", measured)
-    found = held_out_losses(t, HeldOut(images), 4)
+    found = held_out_losses(t, held_out(images), 4)
     assert (max(sizes), sum(sizes)) == (2, num)
     assert found["decoder"] == pytest.approx(whole["decoder"], rel=1e-6)

@@ -26,7 +26,7 @@ from ..sharing.card import UNKNOWN_LICENSE
 from ..sharing.hub import check_name, upload_folder
 from .inference import InferenceModel
 from .pretrained import REPLACED, write_pretrained
-from .serialization import check_fit, model_files, one_line_errors, read_description, read_tensors, tensors_digest
+from .serialization import model_files, one_line_errors, read_description, read_tensors, tensors_digest
 
 
 class Model(InferenceModel):
@@ -109,16 +109,12 @@ class Model(InferenceModel):
                     f"{folder} holds the weights of user-made networks; give them: load(path, parts={{...}})"
                 )
             else:
-                # Without memory first. Weights are drawn only to be overwritten: the caller's random state stays.
-                with torch.device("meta"):
-                    shell = cls.from_architecture(config["architecture"], info=config["info"])
-                check_fit(folder, shell.state_dict())
-                num_names = len(shell.conditioning.names) if shell.conditioning else 0
+                with torch.device("meta"):  # weights need neither be drawn nor have memory
+                    model = cls.from_architecture(config["architecture"], info=config["info"])
+                num_names = len(model.conditioning.names) if model.conditioning else 0
                 if num_names != config["architecture"].get("condition_dim", 0):
                     raise ValueError(f"the condition has {num_names} names, the networks take another number")
-                with torch.random.fork_rng(devices=[]):
-                    model = cls.from_architecture(config["architecture"], info=config["info"])
-        model.load_state_dict(read_tensors(folder, model.state_dict()))
+        model.load_state_dict(read_tensors(folder, model.state_dict()), assign=parts is None)
         model.priors = load_priors(folder, model.latent_dim)
         model.folder = None if any((folder / name).is_file() for name in DIFFUSERS_FILES) else folder
         return model.to(device).eval()

@@ -103,8 +103,11 @@ def one_line_errors(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is damaged or describes no model ({reason}); restore it from a copy") from error
 
 
-def check_fit(folder: Path, wanted: Mapping[str, Tensor]) -> None:
-    """Raise UserError if the weights in a folder are missing, damaged or unlike ``wanted``; reads the header."""
+def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights in a folder by our names, in the types of ``wanted``, which may be without memory.
+
+    Raises UserError if they are missing, damaged or unlike ``wanted``: names and shapes first, before any is read.
+    """
     path = _weights_path(folder)
     with _weights_errors(path), safetensors.safe_open(path, "pt") as file:
         names = _own_names(path, file.keys(), wanted)
@@ -115,21 +118,16 @@ def check_fit(folder: Path, wanted: Mapping[str, Tensor]) -> None:
         "of another shape": [name for name, own in wanted.items() if shapes.get(name, own.shape) != own.shape],
     }
     _refuse(folder, problems)
-
-
-def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights in a folder by our names, as they are saved; arguments and errors as `check_fit`."""
-    check_fit(folder, wanted)
-    path = _weights_path(folder)
     with _weights_errors(path):
         saved: dict[str, Tensor] = safetensors.torch.load_file(path)
     tensors = {own: saved[name] for name, own in _own_names(path, saved, wanted).items()}
     floats = [name for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.element_size() > 1]
     others = [name for name in tensors if name not in floats and tensors[name].dtype != wanted[name].dtype]
-    own = {name: tensors[name].to(wanted[name].dtype).isfinite().all() for name in floats}  # 1e300 is no float32
-    problems = {"of a type other than 16, 32 or 64-bit floats": others, "not finite": [n for n in own if not own[n]]}
+    problems = {"of a type other than 16, 32 or 64-bit floats": others}
     _refuse(folder, problems)
-    return tensors
+    own = {name: tensor.to(wanted[name].dtype, copy=True) for name, tensor in tensors.items()}  # not the file's map
+    _refuse(folder, {"not finite": [name for name in floats if not own[name].isfinite().all()]})  # 1e300 is no float32
+    return own
 
 
 def _weights_path(folder: Path) -> Path:

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data import ImageData
-from ..data.conditions import Conditioning
 from ..data.dataset import some_rows
 from ..evaluation.image_metrics import moments_of, quick_scores
 from ..files import read_json
+from ..latent.encoding import drawn_codes
 from ..metrics.extractors.features import FeatureExtractor, open_extractor
 from ..metrics.extractors.learned import Learned, num_images_for
 from ..models import Model
-from ..models.inference import normal, rows_at_once
+from ..models.inference import rows_at_once
 from ..priors.gaussian import Gaussian
 from ..priors.mixture import BLOCK, Mixture, fit_components
 from ..runs.run_folder import BEST, MODEL_CONFIG, RunFolder
@@ -43,22 +43,13 @@ _SEED = 0
 class BestModel:
     """Scores models by held-out images and samples, ``num`` of each, and saves the best in a folder."""
 
-    def __init__(
-        self,
-        folder: Path,
-        data: ImageData,
-        extractor: FeatureExtractor,
-        num: int,
-        conditioning: Conditioning | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, data: ImageData, extractor: FeatureExtractor, num: int) -> None:
         self.folder, self.extractor, self.num = folder, extractor, num
         self.scored_on = {"images": num, "extractor": extractor.fingerprint}
         self.images, self.train = data.test.some(num, _SEED), data.train
         self.labels = None if self.images.labels is None else np.bincount(self.images.labels)
         self.reference = moments_of(self.images, extractor)
-        self.c = None if conditioning is None else conditioning.of_images(self.images)
         self.to_encode = some_rows(len(self.train), NUM_CODES, _SEED)
-        self.c_to_encode = None if conditioning is None else conditioning.of_images(self.train, self.to_encode)
         self.best = _best_in(folder, self.scored_on)
 
     def score(self, model: Model) -> dict[str, Any]:
@@ -76,7 +67,7 @@ class BestModel:
             _SEED,
             reference=self.reference,
             codes=self._codes(model),
-            condition=self.c,
+            condition=model.condition_of(self.images),
             on_samples=features.append,
         )
         score = sum(scores.values())
@@ -94,14 +85,9 @@ class BestModel:
         """Codes to decode samples from, (num, Z); None where the model has a true prior or nothing to sample with."""
         if model.encoder is None or model.kind == "ae" or len(self.to_encode) < 2:
             return None
-        z = normal((len(self.to_encode), model.latent_dim), _SEED)
         step = rows_at_once(math.prod(model.image_shape[1:]))
-        for start in range(0, len(z), step):  # as `model.encode` of all images, which are never all floats
-            batch = slice(start, start + step)
-            c = None if self.c_to_encode is None else self.c_to_encode[batch]
-            mu, logvar = model.posterior(self.train.unit(self.to_encode[batch]), condition=c)
-            z[batch] = (mu + (0.5 * logvar).exp() * z[batch].to(mu)).cpu()
-        return quick_mixture(z).sample(self.num, seed=_SEED)
+        codes = drawn_codes(model, self.train, self.to_encode, _SEED, step)
+        return quick_mixture(torch.cat(list(codes))).sample(self.num, seed=_SEED)
 
     def _count_labels(self, extractor: Learned, features: Tensor, real: NDArray[np.int64]) -> dict[str, list[int]]:
         names = extractor.label_names
@@ -125,7 +111,7 @@ def open_best_model(folder: RunFolder, setup: Setup, device: torch.device) -> Be
     if t.best_metric == "auto" and not is_affordable(data, setup.trainer.settings.total_images):
         return None
     extractor = open_extractor(None, data, cache=setup.config.data.cache, device=device)
-    return BestModel(folder.path / BEST, data, extractor, t.best_images, setup.model.conditioning)
+    return BestModel(folder.path / BEST, data, extractor, t.best_images)
 
 
 def why_no_modes(setup: Setup, best: BestModel | None, record: Mapping[str, Any]) -> str:

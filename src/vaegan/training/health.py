@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import torch
 
+from ..data import ImageSet
 from ..losses import kl_per_dimension
 from ..models import Model
 from ..pages.run_sections import CHECK_WORDS, state_of
 from ..settings import PARTS
 from .loop import Trainer
-from .snapshots import HeldOut
 
 log = logging.getLogger("vaegan")
 
@@ -284,7 +284,7 @@ def weight_norms(trainer: Trainer) -> dict[str, float]:
     return {part: float(norm) for part, norm in trainer.weight_norms().items()}
 
 
-def code_usage(model: Model, held_out: HeldOut) -> dict[str, float | int] | None:
+def code_usage(model: Model, held_out: ImageSet) -> dict[str, float | int] | None:
     """Measure how much information the dimensions of the code carry, on the first `MOST_IMAGES` held-out images.
 
     Returns ``kl`` in nats per image, ``dead`` dimensions with less than `INACTIVE_NATS` on average, ``of`` how many;
@@ -292,7 +292,7 @@ def code_usage(model: Model, held_out: HeldOut) -> dict[str, float | int] | None
     """
     if model.encoder is None or model.kind == "ae":
         return None
-    used = held_out.first(MOST_IMAGES)
-    mu, logvar = model.posterior(used.unit(), condition=used.c)
+    used = held_out.take(slice(MOST_IMAGES))
+    mu, logvar = model.posterior(used.unit(), condition=model.condition_of(used))
     nats = kl_per_dimension(mu, logvar).mean(0)
     return {"kl": float(nats.sum()), "dead": int(torch.sum(nats < INACTIVE_NATS)), "of": len(nats)}

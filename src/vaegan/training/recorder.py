@@ -13,12 +13,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..data import ImageSet
 from ..runs.run_folder import RunFolder
 from .best_model import BestModel, why_no_modes
 from .health import HealthMonitor, code_usage, weight_norms
 from .loop import Record
 from .setup import Setup
-from .snapshots import HeldOut, Pictures, Terms
+from .snapshots import Pictures, Terms
 from .terminal import Progress
 
 MOST_VALUES = 2**14
@@ -29,7 +30,14 @@ class Recorder:
     """Appends to the records that a run has; only the process that ``writes`` does."""
 
     def __init__(
-        self, folder: RunFolder, setup: Setup, held_out: HeldOut, bar: Progress, best: BestModel | None, *, writes: bool
+        self,
+        folder: RunFolder,
+        setup: Setup,
+        held_out: ImageSet,
+        bar: Progress,
+        best: BestModel | None,
+        *,
+        writes: bool,
     ) -> None:
         self.folder, self.trainer, self.model, self.bar = folder, setup.trainer, setup.output_model, bar
         self.setup = setup

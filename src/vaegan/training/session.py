@@ -28,7 +28,7 @@ from .loop import NotFiniteError, Record
 from .recorder import Recorder
 from .resuming import open_run
 from .setup import set_up
-from .snapshots import HeldOut, Terms, held_out_losses
+from .snapshots import Terms, first_held_out, held_out_losses
 from .terminal import Stopped, StopRequest, show_progress, stop_on_signals
 
 log = logging.getLogger("vaegan")
@@ -111,7 +111,7 @@ class Session:
         if isinstance(self.data, StreamedData):
             held.callback(self.data.stream.close)
         self.checkpoints = Checkpoints(self.folder, self.setup, world)
-        self.held_out = HeldOut.of(self.setup)
+        self.held_out = first_held_out(self.setup)
 
         size, self.total = self.config.train.batch_size, self.trainer.settings.total_images
         assert self.config.train.log_images is not None, "set_up resolves it"
@@ -222,7 +222,8 @@ class Session:
     def _take_snapshot(self, recorder: Recorder, step: Record) -> None:
         """Held-out losses, learning rates, pictures, model; the checkpoint last, so that a resume has the rest."""
         self._check()
-        losses = held_out_losses(self.trainer, self.held_out, self.config.train.batch_size)
+        c = self.model.condition_of(self.held_out)
+        losses = held_out_losses(self.trainer, self.held_out, self.config.train.batch_size, c)
         # The end of a run, if between two snapshots, lowers no rate: a longer run has no snapshot there.
         if self.snapshots.passes_multiple(step.images):
             self._lower_rates(losses)

@@ -1,7 +1,7 @@
 """Snapshots of a run: losses on held-out images, pictures of samples and reconstructions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from ..models import Model
 from ..objectives import Noise
 from ..objectives.interface import Losses
 from ..objectives.micro_batches import micro_batches
-from ..pixels import BYTES, PixelFormat
 from ..report.animation import numbered_pictures, write_animation
 from ..report.curves import draw_losses
 from ..report.grid import Bytes, write_picture
@@ -34,43 +33,18 @@ Terms = dict[str, dict[str, float]]
 """Part -> name -> loss, nats per image."""
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """The held-out images as a batch has them, and their conditions (N, A), that snapshots are measured on."""
-
-    images: Tensor  # integers (N, H, W, C), or float (N, C, H, W) in [0, 1]
-    c: Tensor | None = None
-    pixels: PixelFormat = BYTES
-
-    @classmethod
-    def of(cls, setup: Setup) -> "HeldOut":
-        """The first held-out images of a run, as many as its settings say."""
-        images = first_held_out(setup)
-        are_floats = images.pixels.dtype == "float32"
-        numbers = images.unit() if are_floats else torch.from_numpy(images.images)
-        return cls(numbers, setup.model.condition_of(images), images.pixels)
-
-    def first(self, num: int) -> "HeldOut":
-        """The first ``num`` of them."""
-        return replace(self, images=self.images[:num], c=None if self.c is None else self.c[:num])
-
-    def unit(self) -> Tensor:
-        """The images as float (N, C, H, W) in [0, 1]."""
-        return self.images if self.images.is_floating_point() else self.pixels.to_unit(self.images)
-
-
 def first_held_out(setup: Setup, at_most: int | None = None) -> ImageSet:
     """The first held-out images of a run, as many as its settings say, copied; not more than ``at_most``."""
     num = min(setup.config.train.held_out_images, len(setup.data.test))
     return setup.data.test.take(np.arange(num if at_most is None else min(num, at_most)))
 
 
-def held_out_losses(trainer: Trainer, held_out: HeldOut, batch_size: int) -> Terms:
-    """Mean held-out losses of the current objective, with live weights and always the same noise.
+def held_out_losses(trainer: Trainer, held_out: ImageSet, batch_size: int, c: Tensor | None = None) -> Terms:
+    """Mean losses of held-out images, conditions ``c`` (N, A), with live weights and always the same noise.
 
     An incomplete last batch is left out, unless it is the only one. Micro-batches are those of training.
     """
-    images, c = held_out.images, held_out.c
+    images = held_out.unit() if held_out.pixels.dtype == "float32" else torch.from_numpy(held_out.images)
     if len(images) == 1 < batch_size:  # a batch norm needs two: the image counts twice
         images, c = images.repeat(2, 1, 1, 1), None if c is None else c.repeat(2, 1)
     size = min(batch_size, len(images))
