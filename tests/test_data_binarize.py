@@ -92,7 +92,7 @@ def test_training_batches_are_of_the_grey_images_where_they_are_dynamic(opened, 
     for how in ("none", "dynamic", "fixed"):
         config = config_for("bce-mnist-vae", settings | {"data.binarize": how})
         data = opened(images_file, binarize=how)
-        batches[how] = factories.build_batches(config, data, World(), torch.device("cpu"))
+        batches[how] = factories.build_batches(config, data, None, World(), torch.device("cpu"))[0]
     grey = batches["none"](0).permute(0, 3, 1, 2) / 255
     fixed = batches["fixed"](0).permute(0, 3, 1, 2) / 255
     drawn = batches["dynamic"](0)

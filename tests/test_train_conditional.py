@@ -19,7 +19,7 @@ from vaegan.pixels import to_uint8, to_unit
 from vaegan.recipes import config_for
 from vaegan.report.grid import grid
 from vaegan.runs.initial import start_from
-from vaegan.training.factories import build_batches, build_conditions, build_model
+from vaegan.training.factories import build_batches, build_model
 
 KINDS = {
     "ae": "attributes",
@@ -156,8 +156,8 @@ def test_conditions_are_those_of_the_images_of_the_batch(condition, told_images)
     model = build_model(config, data.image_shape, info)
     for rank, seen in ((0, 0), (1, 0), (0, 96), (1, 96)):
         world = World(rank=rank, size=2)
-        x = build_batches(config, data, world, torch.device("cpu"))(seen)
-        c = build_conditions(config, model, data.train, world)(seen)
+        batches, conditions = build_batches(config, data, model.conditioning, world, torch.device("cpu"))
+        x, c = batches(seen), conditions(seen)
         x = x if x.is_floating_point() else to_unit(x)
         right = (x[..., 4:].mean((1, 2, 3)) > x[..., :4].mean((1, 2, 3))).float()
         assert c.shape == (8, 2 if condition == "labels" else 3)

@@ -8,6 +8,7 @@ processes.
 """
 
 import mmap
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Batches:
         self.pixels = images.pixels
         self._images = np.asarray(images.images)  # a plain view: indexing np.memmap is slower
         self._pages = _pages_of(images.images)
-        self._orders: dict[int, NDArray[np.int64]] = {}
+        self._order = lru_cache(2)(self._draw_order)  # of two epochs, as a batch may cross from one into the next
 
     def indices(self, images_seen: int) -> NDArray[np.int64]:
         """Return the indices of the whole batch at ``images_seen``, int64 ``(B,)``."""
@@ -71,13 +72,9 @@ class Batches:
         batch = self._read(self.indices(images_seen)[self.share])
         return torch.from_numpy(_flipped(self, batch, images_seen))
 
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the permutation of an epoch; the last two stay in memory."""
-        if epoch not in self._orders:
-            if len(self._orders) == 2:
-                del self._orders[next(iter(self._orders))]
-            self._orders[epoch] = np.random.default_rng((self.seed, epoch)).permutation(len(self._images))
-        return self._orders[epoch]
+    def _draw_order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the permutation of an epoch."""
+        return np.random.default_rng((self.seed, epoch)).permutation(len(self._images))
 
     def _read(self, indices: NDArray[np.int64]) -> Numbers:
         """Copy images; pages of a map are released piece by piece, and stay in the system's cache."""

@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..config import Config
 from ..data import ImageData, ImageSet
 from ..data.augment import Augment, AugmentedBatches
 from ..data.batches import Batches, StreamBatches
+from ..data.conditions import Conditioning
 from ..data.stream import StreamedData
 from ..distributed import World
 from ..errors import UserError
@@ -282,33 +284,34 @@ def learning_rates(config: Config) -> dict[str, float]:
     return {name: rate or o.lr for name, rate in rates.items()}
 
 
-def build_batches(config: Config, data: ImageData, world: World, device: torch.device) -> Callable[[int], Tensor]:
-    """Build this process's training batches: images seen -> images, augmented as the settings say."""
-    how = _how(config, world)
-    is_dynamic = config.data.binarize == "dynamic"
-    train = data.grey if is_dynamic and data.grey else data.train
-    batches = StreamBatches(data.stream, **how) if isinstance(data, StreamedData) else Batches(train, **how)
-    augment = config.data.augment
+def build_batches(
+    config: Config, data: ImageData, conditioning: Conditioning | None, world: World, device: torch.device
+) -> tuple[Callable[[int], Tensor], Callable[[int], Tensor] | None]:
+    """Build what gives this process's batches, augmented as the settings say, and their conditions (b, A), if any.
+
+    Both take the images seen.
+    """
+    how: dict[str, Any] = {"batch_size": config.train.batch_size, "seed": config.seed, "flip": config.data.flip}
+    how |= {"rank": world.rank, "world_size": world.size}
+    augment, is_dynamic = config.data.augment, config.data.binarize == "dynamic"
+    conditions: Callable[[int], Tensor] | None = None
+    batches: Batches | StreamBatches
+    if isinstance(data, StreamedData):  # which has no conditions
+        batches = StreamBatches(data.stream, **how)
+    else:
+        batches = Batches(data.grey if is_dynamic and data.grey else data.train, **how)
+        if conditioning is not None:
+            conditions = partial(_conditions_at, conditioning, data.train, batches)
     if is_dynamic or augment != AugmentSettings():
-        return AugmentedBatches(batches, Augment(augment), device, binarize=is_dynamic).at
+        return AugmentedBatches(batches, Augment(augment), device, binarize=is_dynamic).at, conditions
     if batches.pixels.dtype == "float32":
-        return lambda seen: batches.pixels.to_unit(batches.at(seen))
-    return batches.at
+        return lambda seen: batches.pixels.to_unit(batches.at(seen)), conditions
+    return batches.at, conditions
 
 
-def build_conditions(config: Config, model: Model, images: ImageSet, world: World) -> Callable[[int], Tensor] | None:
-    """Build the conditions of the images of `build_batches`, if the model takes any: images seen -> (b, A)."""
-    conditioning = model.conditioning
-    if conditioning is None:
-        return None
-    batches = Batches(images, **_how(config, world))
-    return lambda seen: conditioning.of_images(images, batches.indices(seen)[batches.share])
-
-
-def _how(config: Config, world: World) -> dict[str, Any]:
-    """Return how images become this process's batches."""
-    own = {"rank": world.rank, "world_size": world.size}
-    return {"batch_size": config.train.batch_size, "seed": config.seed, "flip": config.data.flip, **own}
+def _conditions_at(conditioning: Conditioning, images: ImageSet, batches: Batches, images_seen: int) -> Tensor:
+    """Return the conditions (b, A) of the images of this process's batch."""
+    return conditioning.of_images(images, batches.indices(images_seen)[batches.share])
 
 
 def build_trainer(
@@ -336,10 +339,11 @@ def build_trainer(
         plateau = Plateau(o.plateau_patience, o.plateau_factor, o.final_lr_factor)
     objective = build_objective(config, model, autocast, augment=augment, **frozen)
     settings = loop_settings(config, model, data.num_train)
+    batches, conditions = build_batches(config, data, model.conditioning, world, device)
     return Trainer(
         objective,
         build_optimisers(config, objective),
-        build_batches(config, data, world, device),
+        batches,
         settings,
         device=device,
         world=world,
@@ -350,7 +354,7 @@ def build_trainer(
         adaptive=adaptive,
         phases=build_phases(config, model, autocast, augment, objective, settings),
         autocast=autocast,
-        conditions=build_conditions(config, model, data.train, world),
+        conditions=conditions,
     )
 
 
