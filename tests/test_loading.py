@@ -45,6 +45,18 @@ class TestBadFolders:
         (tmp_path / "config.yaml").write_text("recipe: digits\n")
         self.refused(tmp_path, "no saved model yet; train it further")
 
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"parts": {"enc": torch.nn.Identity()}}, "part 'enc' is unknown"),
+            ({"which": "bst"}, r"which 'bst' is unknown \(perhaps you meant 'best'\)"),
+            ({"device": "gpu"}, "device 'gpu' is not available; try cpu"),
+        ],
+    )
+    def test_options_that_do_not_exist(self, saved, options, message):
+        with pytest.raises(UserError, match=message):
+            load(saved, **options)
+
     def test_newer_format(self, saved):
         self.change(saved, format=2)
         self.refused(saved, r"written by a newer vaegan \(format 2, this one reads up to 1\): upgrade")

@@ -150,7 +150,7 @@ def test_unknown_attributes_take_no_part():
 
 
 def test_mistakes_are_told_in_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"unknown extractor 'clasifier' \(perhaps you meant 'classifier'\)"):
+    with pytest.raises(UserError, match=r"extractor 'clasifier' is unknown \(perhaps you meant 'classifier'\)"):
         open_extractor("clasifier", made(), cache=tmp_path)
     with pytest.raises(UserError, match=r"made: there are no labels or attributes .* use rotations"):
         open_extractor("classifier", made(), cache=tmp_path)

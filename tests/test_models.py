@@ -276,3 +276,31 @@ def test_user_made_networks_are_saved_and_loaded_into_given_ones(tmp_path, model
     assert loaded.info == {"seed": 3}
     with pytest.raises(UserError, match=r"do not fit.*unexpected discriminator\.1\.bias, discriminator\.1\.weight"):
         load(tmp_path, parts={"encoder": Encoder(), "decoder": Decoder()})
+
+
+def test_no_images_have_no_codes_whatever_the_network():
+    demo = load("demo")
+    nothing = torch.rand(0, *demo.image_shape)
+    assert demo.encode(nothing).shape == (0, demo.latent_dim)
+    assert demo.reconstruct(nothing).shape == nothing.shape
+    assert demo.discriminate(nothing).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model, x: model.encode(x.numpy()), "images must be a tensor, not ndarray; torch.as_tensor makes one"),
+        (lambda model, x: model.discriminate([1.0]), "images must be a tensor, not list"),
+        (lambda model, x: model.decode(model.encode(x).numpy()), "codes must be a tensor, not ndarray"),
+        (lambda model, x: model.encode(x, batch_size=0), "batch_size must be at least 1, not 0"),
+        (lambda model, x: model.sample(-1), "the number of codes must be at least 0, not -1"),
+        (
+            lambda model, x: model.with_parts({"decodr": Decoder()}),
+            "part 'decodr' is unknown (perhaps you meant 'decoder'); choose among encoder, decoder, discriminator",
+        ),
+    ],
+)
+def test_what_is_not_understood_is_refused(model, x, call, message):
+    with pytest.raises(UserError) as error:
+        call(model, x)
+    assert str(error.value).startswith(message)

@@ -333,3 +333,10 @@ def test_gradients_in_float32_are_those_in_float64() -> None:
     (weights, images), (weights64, images64) = found
     for ours, reference in zip([*weights, images["prior"]], [*weights64, images64["prior"]], strict=True):
         torch.testing.assert_close(ours.double(), reference, rtol=1e-4, atol=1e-5 * float(reference.abs().max()))
+
+
+def test_names_that_do_not_exist_are_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"form 'hinged' is unknown \(perhaps you meant 'hinge'\)"):
+        AdversarialLoss("hinged")
+    with pytest.raises(UserError, match="fakes 'all' is unknown; choose among both, prior, reconstructions"):
+        VAEGANObjective(nn.Identity(), nn.Identity(), nn.Sequential(nn.Identity(), nn.Identity()), fakes="all")

@@ -364,7 +364,7 @@ def test_progress_is_told_and_seconds_are_counted():
 @pytest.mark.parametrize(
     ("codes", "names", "told"),
     [
-        (normal(100, Z), ["mixtur"], r"unknown prior 'mixtur' \(perhaps you meant 'mixture'\); available: normal"),
+        (normal(100, Z), ["mixtur"], r"prior 'mixtur' is unknown \(perhaps you meant 'mixture'\); choose among normal"),
         (normal(19, Z), None, "only 19 codes to fit a prior to; 20 are needed"),
         (normal(100, Z) / 0, None, "not finite"),
     ],

@@ -129,7 +129,7 @@ def test_an_unknown_recipe_names_the_nearest():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"loss: [", "line 1: not YAML"),
+        (b"loss: [", "line 1: not valid YAML"),
         (b"", "no settings in it"),
         (b"- 1", "no settings in it"),
         (b"\xff\xfe\x00", "not a text file"),
@@ -137,12 +137,16 @@ def test_an_unknown_recipe_names_the_nearest():
         (b"format: x", "newer vaegan"),
         (b"loss:\n  gama: 1", "unknown setting 'loss.gama' (perhaps you meant 'loss.gamma')"),
         (b"loss:\n  gamma: -1", "loss.gamma: -1 is not allowed: must be greater than or equal to 0"),
+        (b"seed: 1\noptim: {lr: 1}\nseed: 2", "line 3: not valid YAML (seed is given twice)"),
         (b"loss: 3", "loss is a group of settings; name one of them, such as loss.gamma"),
         (b"3: 3", "unknown setting '3'"),
-        (b"seed: !!python/object:os.system x", "not YAML"),
-        (b"a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nc: {<<: [*b, *b]}", "line 2: not YAML (merge keys are not supported)"),
+        (b"seed: !!python/object:os.system x", "not valid YAML"),
+        (
+            b"a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nc: {<<: [*b, *b]}",
+            "line 2: not valid YAML (merge keys are not supported)",
+        ),
         (b"loss: &a {gamma: *a}", "loss.gamma: {'gamma': {"),
-        (b"seed: [" + b"[" * 5000, "not YAML"),
+        (b"seed: [" + b"[" * 5000, "not valid YAML"),
         (b"seed: 2001-99-99", "month must be in 1..12"),
         (b"seed: " + b"1" * 5000, "Exceeds the limit"),
         (b"#" * 300_000, "longer than 0.262 MB"),

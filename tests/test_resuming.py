@@ -26,7 +26,7 @@ from vaegan.settings_io import dump_yaml, setting_names
 from vaegan.training import setup
 from vaegan.training.factories import loop_settings
 from vaegan.training.resuming import MAY_CHANGE, RESOLVED, check_same_data, open_run, start_run
-from vaegan.training.session import Session
+from vaegan.training.session import Session, train
 
 
 def config(**changes: object) -> Config:
@@ -431,3 +431,33 @@ def test_other_images_are_refused(tmp_path: Path) -> None:
     check_same_data(run, config(), changed)
     with pytest.raises(UserError, match="differ from those"):
         check_same_data(run, config(), digits)
+
+
+def test_a_trained_model_without_checkpoints_is_not_trained_over(tmp_path: Path) -> None:
+    run = started(tmp_path / "run")
+    assert open_run(run.path, config(), overwrite=False)[1] is not None, "it was killed before its first checkpoint"
+    (run.path / "model").mkdir()
+    (run.path / "model" / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"has a trained model but no checkpoints to resume from; restore "):
+        open_run(run.path, config(), overwrite=False)
+    assert open_run(run.path, config(), overwrite=True)[1] is None
+    run.checkpoints.mkdir(exist_ok=True)
+    (run.checkpoints / f"{64:012d}.pt").touch()
+    assert open_run(run.path, config(), overwrite=False)[1] is not None
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_an_interrupted_call_says_that_its_run_can_be_resumed(tmp_path, monkeypatch, caplog, saved) -> None:
+    caplog.set_level("INFO", "vaegan")
+    run = RunFolder(tmp_path)
+    if saved:
+        run.checkpoints.mkdir()
+        (run.checkpoints / f"{64:012d}.pt").touch()
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "__init__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(device="cpu"), tmp_path)
+    assert (f"{tmp_path} has checkpoints; run the same command to resume" in caplog.text) == saved

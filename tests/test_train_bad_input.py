@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -460,6 +461,8 @@ def test_a_home_folder_in_out_is_meant(command, tiny, tmp_path, monkeypatch, pla
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
     with pytest.raises(UserError, match=f"--out {tmp_path}/home/run is a run with"):
         vaegan.train(out="~/run", seed=1)
+    with pytest.raises(UserError, match=r"--out \. holds other files"):
+        vaegan.train(out="")
 
 
 def test_a_run_of_relative_data_is_opened_and_resumed_from_anywhere(
@@ -527,3 +530,13 @@ def test_a_run_does_not_go_on_with_changed_images(command, tiny, images_file, tm
     assert command(*words, "--train.images", 48) == 2
     assert "the images of mine differ from those that" in capsys.readouterr().err
     assert command(*words, "--train.images", 48, "--overwrite") == 0
+
+
+@pytest.mark.parametrize("has_handlers", [False, True])
+def test_the_library_prints_progress_unless_lines_go_elsewhere(has_handlers, tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(logging.Logger, "hasHandlers", lambda logger: has_handlers)
+    monkeypatch.setattr("vaegan.cli.console.set_up", lambda: done.append("set up"))
+    monkeypatch.setattr("vaegan.training.train", lambda *_, **__: done.append("trained"))
+    vaegan.train(out=tmp_path / "run")
+    assert done == ["trained"] if has_handlers else ["set up", "trained"]

@@ -6,6 +6,7 @@ x = model.sample(64, seed=0)                       (64, C, H, W) in [0, 1]
 z = model.encode(x); x_tilde = model.decode(z)
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ def train(
 ) -> "RunFolder":  # fmt: skip
     """Train, or resume an earlier call; the same as ``vaegan train``.
 
+    Progress is printed as by the command, unless ``logging.getLogger("vaegan")`` or the root logger has handlers.
+
     Args:
         recipe: name of a recipe, see `vaegan.recipes.RECIPES`.
         data: source or path of the images; the recipe's own if None.
@@ -40,16 +43,19 @@ def train(
         UserError: if the settings, the data or the folder cannot be used; one line that says how to fix it.
         KeyboardInterrupt: `training.Stopped`, after Ctrl-C or SIGTERM; all is saved, and the same call resumes.
     """
+    from .cli.console import set_up
     from .files import expanded
     from .recipes import named
     from .runs.initial import check_named, configured
     from .training import train as train_
 
+    if not logging.getLogger("vaegan").hasHandlers():
+        set_up()
     overrides = {} if data is None else {"data.source": data}
     for name, value in settings.items():
         nested = isinstance(value, dict)
         overrides |= {f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value}
-    folder = expanded(out or Path("runs") / recipe)
+    folder = expanded(Path("runs") / recipe if out is None else out)
     config = configured(named(recipe).config, overrides, folder, overwrite=overwrite)
     check_named(config)
     return train_(config, folder, overwrite=overwrite)

@@ -36,6 +36,14 @@ def nearest(word: str, choices: Iterable[str], cutoff: float = 0.5) -> str:
     return f" (perhaps you meant '{matches[0]}')" if matches else ""
 
 
+def one_of(what: str, name: str, choices: Iterable[str]) -> str:
+    """Return ``name`` if it is among ``choices``, else raise `UserError` with the nearest of them."""
+    choices = tuple(choices)
+    if name not in choices:
+        raise UserError(f"{what} '{name}' is unknown{nearest(name, choices)}; choose among {', '.join(choices)}")
+    return name
+
+
 def data_hint(word: str) -> str:
     """Return how to name images, where a misplaced word is a folder or a file of images; else ''."""
     is_file = os.path.isfile(word) and word.lower().endswith((".zip", ".tar", ".npy", ".npz"))  # noqa: PTH113, any text

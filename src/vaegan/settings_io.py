@@ -211,12 +211,19 @@ def _with_new_names(values: dict[Any, Any]) -> dict[Any, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without merge keys, which multiply: ten lines of them can stand for billions of entries."""
+    """YAML without keys given twice, of which the last would count, and without merge keys, which multiply.
+
+    Ten lines of merge keys can stand for billions of entries.
+    """
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        seen = set()
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
                 raise ConstructorError(problem="merge keys are not supported", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise ConstructorError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value)
 
 
 def _read_mapping(path: Path) -> dict[Any, Any]:
@@ -228,7 +235,7 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
     except (yaml.YAMLError, RecursionError) as error:
         mark, why = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         where, why = (f", line {mark.line + 1}" if mark else ""), f" ({why})" if why else ""
-        raise UserError(f"{path}{where}: not YAML{why}; correct the file or start from a recipe") from error
+        raise UserError(f"{path}{where}: not valid YAML{why}; correct the file or start from a recipe") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: no settings in it; write lines such as 'seed: 1', or start from a recipe")
     return values

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError, nearest
+from ..errors import UserError, one_of
 from ..files import check_folder, expanded, folder_beside, write_json
 from ..models import Model, load
 from ..models.serialization import copy_vectors
@@ -56,8 +56,7 @@ def export_model(
     """
     choices = (*FORMATS, DIFFUSERS)
     for name in formats:
-        if name not in choices:
-            raise UserError(f"unknown format '{name}'{nearest(name, choices)}; available: {', '.join(choices)}")
+        one_of("format", name, choices)
     if not formats:
         raise UserError(f"no format to export; name some of {', '.join(choices)}")
     if "onnx" in formats:

@@ -224,6 +224,7 @@ class InferenceModel(nn.Module):
         (torch.Size([8, 1, 4, 4]), True)
         """
         decoder = self._part("decoder", "decoding")
+        _check_tensor("codes", z)
         if len(self.code_shape) > 1 and tuple(z.shape[1:]) == self.code_shape:
             z = z.flatten(1)
         is_map = self.factor is not None and z.ndim == 4 and z.shape[1] == self.code_shape[0] and z.numel()
@@ -321,6 +322,7 @@ class InferenceModel(nn.Module):
         torch.Size([8])
         """
         discriminator = self._part("discriminator", "discriminating")
+        _check_tensor("images", x)
         self._check_images(x, self.image_shape)
         inputs = (x, *self._condition_args(condition, len(x)))
         return self._in_batches(
@@ -363,6 +365,7 @@ class InferenceModel(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Return mu and logvar as `posterior` does, but of a plain autoencoder the codes alone."""
         encoder = self._part("encoder", "encoding")
+        _check_tensor("images", x)
         code = None
         if x.ndim == 4 and self.factor:
             self.check_size(x.shape[2:])
@@ -387,6 +390,8 @@ class InferenceModel(nn.Module):
 
         They are computed for at most ``batch_size`` rows at a time, fewer where images, of ``pixels`` each, are large.
         """
+        if batch_size < 1:
+            raise UserError(f"batch_size must be at least 1, not {batch_size}")
         size = rows_at_once(pixels, batch_size)
         like = next(self.parameters(), torch.empty(0))
         with evaluating(self), torch.inference_mode():
@@ -394,6 +399,11 @@ class InferenceModel(nn.Module):
             outputs = [function(*(each.to(like) for each in batch)) for batch in batches]
         # Joined outside of inference mode, the results are ordinary tensors that may enter later training.
         return tuple(torch.cat(chunks) for chunks in zip(*outputs, strict=True))
+
+
+def _check_tensor(what: str, x: object) -> None:
+    if not isinstance(x, Tensor):
+        raise UserError(f"{what} must be a tensor, not {type(x).__name__}; torch.as_tensor makes one")
 
 
 def _described(x: Tensor) -> str:

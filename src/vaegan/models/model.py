@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError, nearest
+from ..errors import UserError, nearest, one_of
 from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
 from ..priors.saved import tensors_of
@@ -98,6 +98,12 @@ class Model(InferenceModel):
         Raises UserError if it is damaged, written by a newer version, or does not fit the networks.
         """
         folder = Path(folder)
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, ImportError) as error:
+            raise UserError(f"device {str(device)!r} is not available; try cpu") from error
+        for name in parts or {}:
+            one_of("part", name, PARTS)
         config = read_description(folder)
         with one_line_errors(folder / MODEL_CONFIG):
             if parts is not None:
@@ -122,9 +128,13 @@ class Model(InferenceModel):
     def with_parts(self, parts: Mapping[str, nn.Module]) -> "Model":
         """Return the same model with other networks in the places that ``parts`` names, sharing the rest.
 
+        Raises UserError if a name is not that of a part.
+
         >>> list(model.with_parts({"decoder": torch.nn.Identity()}).parts)
         ['encoder', 'decoder', 'discriminator']
         """
+        for name in parts:
+            one_of("part", name, PARTS)
         networks: dict[str, Any] = {name: parts.get(name, getattr(self, name)) for name in PARTS}
         return Model(**networks, **self._description(), priors=self.priors)
 

@@ -16,11 +16,10 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from ..errors import UserError
+from ..errors import UserError, one_of
 from ..settings import unused_settings
 from .conv import ConvDecoder, ConvDiscriminator, ConvEncoder
 from .conv_shapes import layer_strides, map_sizes
-from .layers import check_name
 from .mlp import MLPDecoder, MLPDiscriminator, MLPEncoder
 from .parts import LATENTS, Decoder, Discriminator, Encoder, add_spectral_norm
 from .residual import ResidualDecoder, ResidualEncoder
@@ -92,8 +91,8 @@ def build_parts(
     Raises:
         UserError: if the settings do not fit each other or the image's size.
     """
-    check_name("kind", kind, PARTS_OF_KIND)
-    family = NETWORKS[check_name("network", network, NETWORKS)]
+    one_of("kind", kind, PARTS_OF_KIND)
+    family = NETWORKS[one_of("network", network, NETWORKS)]
     if (condition == "none") != (condition_dim == 0):
         raise UserError(
             f"model.condition {condition} does not go with {condition_dim} dimensions; give condition_dim, the number "
@@ -101,7 +100,7 @@ def build_parts(
         )
     image_shape = (image_shape[0], image_shape[1], image_shape[2])
     own_code: dict[str, Any] = {"latent_dim": latent_dim}
-    if check_name("latent", latent, LATENTS) == "map":
+    if one_of("latent", latent, LATENTS) == "map":
         _check_map(kind, network, image_shape, encoder, decoder)
         own_code["latent"] = latent
     own: dict[str, dict[str, Any]] = {
@@ -193,7 +192,7 @@ def initialise(network: nn.Module, init: str) -> None:
     ``init`` is 'paper', 'dcgan' or 'torch' (which leaves PyTorch's weights as they are). Apply it before spectral
     normalisation, which starts from the current weights.
     """
-    if check_name("init", init, INITS) == "torch":
+    if one_of("init", init, INITS) == "torch":
         return
     for module in network.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ..errors import UserError
+from ..errors import UserError, one_of
 from .conv_shapes import Size, layer_strides, map_sizes, same_padding, transposed_padding, valid_sizes
 from .kernels.few_channels import MOST_CHANNELS, NarrowConv2d, NarrowInputConv2d
 from .kernels.layout import Flatten, Unflatten
-from .layers import ConvBlock, DenseBlock, check_name, dense_blocks, needs_bias
+from .layers import ConvBlock, DenseBlock, dense_blocks, needs_bias
 from .parts import LOGVAR_RANGE, Decoder, Discriminator, Encoder, ImageShape, is_map, logit_layers
 
 PADDINGS = ("same", "valid")
@@ -63,7 +63,7 @@ def _down_blocks(
 ) -> tuple[dict[str, nn.Module], int]:
     """Return the blocks ``conv1``, ... and the number of features that come out."""
     strides = layer_strides(channels, strides)
-    padded = check_name("padding", padding, PADDINGS) == "same"
+    padded = one_of("padding", padding, PADDINGS) == "same"
     size, kernels = image_shape[1:], [kernel] * len(strides)
     sizes = map_sizes(size, strides) if padded else valid_sizes(size, kernels, strides)
     inputs = image_shape[0]
@@ -178,7 +178,7 @@ class ConvDecoder(Decoder):
         of_maps = _is_map(latent, hidden, condition_dim, padding, dropout)
         strides = (*layer_strides(channels, strides), output_stride)
         backwards, kernels = strides[::-1], (output_kernel, *[kernel] * len(channels))
-        if check_name("padding", padding, PADDINGS) == "same":
+        if one_of("padding", padding, PADDINGS) == "same":
             sizes = map_sizes(image_shape[1:], backwards)[::-1]
         else:
             sizes = valid_sizes(image_shape[1:], kernels, backwards, covering=True)[::-1]

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import UserError, nearest
+from ..errors import one_of
 from .recompute import Recomputable
 
 LEAKY_SLOPE = 0.2
@@ -44,20 +44,12 @@ IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def check_name(what: str, name: str, choices: Iterable[str]) -> str:
-    """Return ``name`` if it is among ``choices``, else raise `UserError` with the nearest of them."""
-    choices = tuple(choices)
-    if name not in choices:
-        raise UserError(f"{what} '{name}' is unknown{nearest(name, choices)}; choose among {', '.join(choices)}")
-    return name
-
-
 class Activation(nn.Module):
     """A non-linearity by name; it may overwrite its argument where the caller allows that."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.name = check_name("activation", name, ACTIVATIONS)
+        self.name = one_of("activation", name, ACTIVATIONS)
 
     def forward(self, x: Tensor, overwrite: bool = False) -> Tensor:
         """Map ``x`` of any shape; with ``overwrite`` the result takes the place of ``x``, if it can."""
@@ -72,7 +64,7 @@ class Activation(nn.Module):
 
 def map_norm(name: str, channels: int) -> nn.Module:
     """Return the norm of maps ``(B, C, H, W)``; 'layer' takes all of an image, 'group' up to 32 groups of channels."""
-    if check_name("norm", name, NORMS) == "batch":
+    if one_of("norm", name, NORMS) == "batch":
         return nn.BatchNorm2d(channels)
     if name == "group":
         return nn.GroupNorm(_num_groups(channels), channels)
@@ -81,7 +73,7 @@ def map_norm(name: str, channels: int) -> nn.Module:
 
 def dense_norm(name: str, features: int) -> nn.Module:
     """Return the norm of vectors ``(B, features)``."""
-    if check_name("norm", name, NORMS) == "batch":
+    if one_of("norm", name, NORMS) == "batch":
         return nn.BatchNorm1d(features)
     if name == "group":
         return nn.GroupNorm(_num_groups(features), features)
@@ -100,7 +92,7 @@ class NormActivation(nn.Module):
         super().__init__()
         self.norm = norm
         self.activation = Activation(activation)
-        self.order = check_name("order", order, ORDERS)
+        self.order = one_of("order", order, ORDERS)
 
     def _finish(self, y: Tensor, layer: nn.Module) -> Tensor:
         """Apply norm and non-linearity to ``y``, the output of ``layer``.

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from ..errors import UserError
+from ..errors import UserError, one_of
 from ..pixels import ImageRange
-from .layers import MinibatchDiscrimination, check_name
+from .layers import MinibatchDiscrimination
 
 ImageShape = tuple[int, int, int]
 LATENTS = ("vector", "map")
@@ -42,7 +42,7 @@ IMAGE_RANGES = {
 
 def is_map(latent: str, hidden: Sequence[int], condition_dim: int) -> bool:
     """Whether codes are maps; UserError if ``latent`` is unknown or what needs vectors is set beside a map."""
-    if check_name("latent", latent, LATENTS) == "vector":
+    if one_of("latent", latent, LATENTS) == "vector":
         return False
     if hidden:
         raise UserError("hidden is set, but a map code needs no dense layers; leave hidden out")
@@ -95,7 +95,7 @@ class Decoder(_Layers):
 
     def __init__(self, layers: Mapping[str, nn.Module], output: str = "tanh") -> None:
         super().__init__(layers)
-        self.output_name = check_name("output", output, OUTPUTS)
+        self.output_name = one_of("output", output, OUTPUTS)
 
     def logits(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the image ``(B, C, H, W)`` before the output non-linearity."""

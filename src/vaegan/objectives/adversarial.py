@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..errors import one_of
 from ..losses import ADVERSARIAL_FORMS, AdversarialForm, wide
 from .feature_discriminator import FeatureDiscriminator, couples_images
 from .interface import Noise, gradients_of, leaf, trainable
@@ -39,6 +40,9 @@ class AdversarialLoss:
         label_smoothing: real targets are 1 minus this.
         label_noise: targets move inwards by U(0, this).
         label_flip: share of images whose target is exchanged.
+
+    Raises:
+        UserError: if there is no such form.
     """
 
     form: str = "minimax"
@@ -48,6 +52,10 @@ class AdversarialLoss:
     label_smoothing: float = 0.0
     label_noise: float = 0.0
     label_flip: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise UserError if there is no such form."""
+        one_of("form", self.form, ADVERSARIAL_FORMS)
 
     @property
     def _form(self) -> AdversarialForm:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ..errors import one_of
 from ..losses import prior_loss, wide
 from ..networks.recompute import frozen_statistics
 from .adversarial import FAKES, AdversarialLoss, logit_routes
@@ -106,7 +107,8 @@ class VAEGANObjective:
         self.weights = {name: trainable(part) for name, part in self.parts.items()}
         self.dis = FeatureDiscriminator(discriminator, feature_layer, joint_batch=joint_batch, augment=augment)
         self.adversarial = adversarial or AdversarialLoss()
-        self.kinds = {"both": FAKES, "prior": ("prior",), "reconstructions": ("reconstruction",)}[fakes]
+        kinds = {"both": FAKES, "prior": ("prior",), "reconstructions": ("reconstruction",)}
+        self.kinds = kinds[one_of("fakes", fakes, kinds)]
         self.gamma, self.adversarial_weight = gamma, adversarial_weight
         self.encoder_llike_weight, self.kl_weight, self.free_bits = encoder_llike_weight, kl_weight, free_bits
         self.autocast, self.balance, self.code_losses = autocast, balance, code_losses or CodeLosses()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError, nearest
+from ..errors import UserError, one_of
 from .flow import Flow
 from .gaussian import Gaussian
 from .kde import KernelDensity
@@ -63,8 +63,7 @@ def fit_priors(
     """
     names = DEFAULT if names is None else names
     for name in names:
-        if name not in PRIORS:
-            raise UserError(f"unknown prior '{name}'{nearest(name, PRIORS)}; available: {', '.join(PRIORS)}")
+        one_of("prior", name, PRIORS)
     codes = codes.detach().cpu().float()
     if len(codes) < _FEWEST:
         raise UserError(f"only {len(codes)} codes to fit a prior to; {_FEWEST} are needed: take more images")

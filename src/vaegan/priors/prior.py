@@ -63,8 +63,10 @@ class Prior(abc.ABC):
             labels: int `(num,)`, the label of each; None for a draw over all labels.
 
         Raises:
-            UserError: if this prior has no such labels.
+            UserError: if this prior has no such labels, or ``num`` is negative.
         """
+        if num < 0:
+            raise UserError(f"the number of codes must be at least 0, not {num}")
         if labels is not None:
             self._check_labels(num, labels)
         return self._draw(num, seeded(seed), labels)

@@ -5,9 +5,9 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from ..errors import UserError
+from ..errors import UserError, one_of
 from ..files import expanded, read_json, read_mapping
 from ..sharing.hub import download_model
 from .run_folder import BEST, DIFFUSERS_CLASS, DIFFUSERS_FILES, EVALUATION, MODEL, MODEL_CONFIG, OF_A_MODEL, SETTINGS
@@ -58,6 +58,7 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
     ``path`` is a run folder, its ``model`` or ``best``, the folder of a saved model, `DEMO`, an id ``owner/name``
     (``hub``: see `sharing.hub`), or `PUBLISHED` and a folder or id.
     """
+    one_of("which", which, get_args(Which))
     if (place := published(path)) is not None:
         return Place(_published(place, hub), None)
     folder = expanded(path)

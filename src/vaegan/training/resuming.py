@@ -14,7 +14,18 @@ from ..models import load
 from ..models.serialization import tensors_digest
 from ..pixels import BYTES, PixelFormat
 from ..runs.initial import check_outside
-from ..runs.run_folder import DATA, LOCK, MODEL, MODEL_CONFIG, SETTINGS, RunFolder, clear_run, is_run, written_files
+from ..runs.run_folder import (
+    DATA,
+    IMAGES,
+    LOCK,
+    MODEL,
+    MODEL_CONFIG,
+    SETTINGS,
+    RunFolder,
+    clear_run,
+    is_run,
+    written_files,
+)
 from ..runs.trained_on import paths_of_run
 from ..settings import PARTS
 from ..settings_io import dump_yaml, setting_names, value_at
@@ -56,6 +67,11 @@ def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, 
         return run, None
     before = run.config
     check_same(before, config, out)
+    if (out / MODEL / MODEL_CONFIG).is_file() and not any(run.checkpoints.glob(f"{IMAGES}.pt")):
+        raise UserError(
+            f"--out {out} has a trained model but no checkpoints to resume from; restore {run.checkpoints}, choose "
+            "another --out, or start over with --overwrite"
+        )
     return run, before
 
 

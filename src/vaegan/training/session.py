@@ -20,7 +20,7 @@ from ..schedules import Cadence, lr_factor
 from ..settings import KINDS, PHASES
 from ..settings_io import dump_yaml
 from .best_model import open_best_model
-from .checkpoints import Checkpoints
+from .checkpoints import Checkpoints, list_checkpoints
 from .device import pick_device, tune_allocator
 from .factories import loop_settings
 from .finish import fit_run_priors, keep_priors, store_scale_factor
@@ -68,6 +68,10 @@ def train(config: Config, out: Path, *, overwrite: bool = False) -> RunFolder:
     try:
         with joined(device) as world, ExitStack() as held:
             stopped_by = Session(config, out, device, world, held, overwrite=overwrite).run()
+    except KeyboardInterrupt:
+        if list_checkpoints(RunFolder(out).checkpoints):
+            log.info("%s has checkpoints; %s", out, _again(overwrite))
+        raise
     except OSError as error:
         if error.errno not in OF_A_DISK:
             raise

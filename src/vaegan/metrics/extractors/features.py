@@ -23,12 +23,12 @@ from torch import Tensor
 
 from ...data.cache import cache_folder
 from ...data.dataset import ImageData
-from ...errors import UserError, nearest
+from ...errors import UserError, one_of
 from ...pixels import Shown
 from .dinov2 import DINOv2
 from .inception import PUBLISHED as INCEPTION
 from .inception import Inception
-from .learned import TASKS, Learned, has_targets, in_batches, open_learned
+from .learned import Learned, has_targets, in_batches, open_learned
 from .lpips import LINEAR, LPIPS, SMALLEST, VGG16
 from .weights import Published
 
@@ -124,7 +124,7 @@ def open_extractor(
     Raises:
         UserError: if the name is unknown, or the extractor cannot be trained on these data or downloaded.
     """
-    name = name or default_extractor(data)
+    name = one_of("extractor", name or default_extractor(data), EXTRACTORS)
     folder = cache_folder(cache) / "extractors"
     if name == "pixels":
         return Pixels(data.image_shape)
@@ -134,10 +134,8 @@ def open_extractor(
         return network if places == list(range(data.image_shape[0])) else OfBands(network, places)
     if name == "classifier" and not has_targets(data.train):
         raise UserError(f"{data.name}: there are no labels or attributes to train a classifier on; use rotations")
-    if name in TASKS:
-        use = "the losses" if seed == _OF_LAYERS else "the metrics"
-        return open_learned(name, data, seed=seed, folder=folder, use=use, device=device)
-    raise UserError(f"unknown extractor '{name}'{nearest(name, EXTRACTORS)}; available: {', '.join(EXTRACTORS)}")
+    use = "the losses" if seed == _OF_LAYERS else "the metrics"
+    return open_learned(name, data, seed=seed, folder=folder, use=use, device=device)
 
 
 def _places_seen(name: str, data: ImageData, bands: tuple[int, ...]) -> list[int]:

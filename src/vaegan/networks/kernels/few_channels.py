@@ -112,7 +112,7 @@ class NarrowInputConv2d(nn.Conv2d):
         first = 2 * before - padding  # zeros to put before the kernel
         blocks = -(-(first + kernel) // 2)
         halves = kernel - 2 * padding in (1, 2) and not (x.shape[2] % 2 or x.shape[3] % 2)
-        if x.device.type != "cpu" or not halves or blocks != 2 * before + 1:
+        if x.device.type != "cpu" or not len(x) or not halves or blocks != 2 * before + 1:
             return super().forward(x)
         last = 2 * blocks - kernel - first
         weight = F.pad(self.weight, (first, last, first, last))
