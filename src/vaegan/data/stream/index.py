@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -219,10 +218,3 @@ def _list(path: Path) -> NDArray[Any]:
     files = [file for file in members(0, path) if is_image(file.name)]
     rows = [(f.name.encode("utf-8", "surrogateescape")[-_NAME:], *f.place[1:], uniform(f.name)) for f in files]
     return np.array(rows, _ROW)
-
-
-@lru_cache(8)
-def training_images(listing: Path, held_out: float) -> NDArray[Any]:
-    """Return name, first byte, number of bytes and hash of the name of a shard's training images, ``(n,)``."""
-    table = read_listing(listing)
-    return table[table["u"] >= held_out]

@@ -5,11 +5,10 @@ import errno
 import itertools
 import logging
 import os
-from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,45 +22,18 @@ from ...settings_io import number_in
 from ..dataset import FileItems, ImageSet, Items, Positions
 from ..decode_pool import CHUNK, DecodedChunk, chunks, decode_chunk, no_killed_worker, num_cores, start_pool, submit
 from ..image_file import Target
-from ..image_types import Opened
-from ..shards import list_shards, open_member
-from .index import FETCHES, ShardIndex, read_listing, training_images, using
+from ..shards import Place, list_shards, open_member
+from .index import FETCHES, ShardIndex, read_listing, using
 from .order import ShardOrder
 from .store import ShardStore, Unavailable, is_remote
 
 log = logging.getLogger("vaegan")
-_DROPPED = "dropped from the cache"
+_DROPPED = os.strerror(errno.ENOENT)  # why a shard that was fetched cannot be read
 _NAMED = 1000  # unreadable images that are named in the log; all are counted
 _FEW = 1000  # images; the share that is unreadable is judged over at least as many
 _AHEAD = 2**28  # bytes of decoded images that wait
-
-
-@dataclass(frozen=True)
-class ShardItems:
-    """Images of shards on this machine, by position: the `Items` that workers decode."""
-
-    files: Sequence[tuple[Path, Path]]  # shards with their listings
-    which: Positions  # (n,), of the files
-    samples: Positions  # (n,), number among the training images of the shard
-    held_out: float  # share that is held out by name
-    fingerprint: str = ""
-
-    def __len__(self) -> int:
-        return len(self.which)
-
-    def __getitem__(self, index: int) -> Opened:
-        """Open one image."""
-        path, listing = self.files[self.which[index]]
-        try:
-            images = training_images(listing, self.held_out)
-            if self.samples[index] >= len(images):
-                raise ValueError(f"the shard has only {len(images)} images to train on")
-            row = images[self.samples[index]]
-            return open_member([path], (0, int(row["start"]), int(row["size"])))
-        except FileNotFoundError as error:
-            if path.is_file() and listing.is_file():
-                raise
-            raise OSError(errno.ESTALE, _DROPPED) from error
+Fetched = tuple[Path, NDArray[Any]]
+"""A shard on this machine, and the rows of its listing to train on."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +55,7 @@ class ShardReader:
         self.window = settings.shuffle_window
         self.workers = settings.workers or max(1, num_cores() // number_in(os.environ, "LOCAL_WORLD_SIZE", 1, 1))
         self._fetchers = ThreadPoolExecutor(FETCHES)
-        self._fetches: dict[int, Future[tuple[Path, Path]]] = {}
+        self._fetches: dict[int, Future[Fetched]] = {}
         self._sizes: dict[int, int] = {}
         self._now: list[int] = []  # shards of the current window
         self._named: set[tuple[int, int]] = set()
@@ -131,22 +103,30 @@ class ShardReader:
     def submit(self, shards: Positions, samples: Positions) -> Pending:
         """Start to decode samples, int64 ``(n,)``; wait for their shards."""
         unreadable: dict[int, str] = {}
-        files: list[tuple[Path, Path]] = []
-        which = np.full(len(shards), -1)
+        paths: list[Path] = []
+        places: list[Place | None] = [None] * len(shards)
         for shard in np.unique(shards).tolist():
-            of_shard = np.flatnonzero(shards == shard)
+            of_shard = np.flatnonzero(shards == shard).tolist()
             try:
-                files.append(self._file(shard))
-                which[of_shard] = len(files) - 1
+                path, images = self._file(shard)
             except Unavailable as error:
-                unreadable |= dict.fromkeys(of_shard.tolist(), str(error))
+                unreadable |= dict.fromkeys(of_shard, str(error))
+                continue
+            paths.append(path)
+            for i in of_shard:
+                if samples[i] < len(images):
+                    row = images[samples[i]]
+                    places[i] = len(paths) - 1, int(row["start"]), int(row["size"])
+                else:
+                    unreadable[i] = f"the shard has only {len(images)} images to train on"
         if (size := sum(self._sizes.get(shard, 0) for shard in self._now)) > self._store.limit:
             raise UserError(
                 f"--data.shuffle-window {self.window} needs {size / 1e9:.3g} GB of shards at a time, more than "
                 f"--data.store-size {self._store.limit / 1e9:g}; lower the window or raise the store size"
             )
-        items, had = ShardItems(files, which, samples, self.index.held_out), np.flatnonzero(which >= 0)
-        return Pending(shards, samples, unreadable, self._decode(items, had))
+        items = FileItems(partial(open_member, paths), places, "")
+        known = np.array([i for i, place in enumerate(places) if place], np.int64)
+        return Pending(shards, samples, unreadable, self._decode(items, known))
 
     def _decode(self, items: Items, positions: Positions) -> list[Future[DecodedChunk]]:
         return [submit(self._pool, decode_chunk, items, chunk, self.target) for chunk in chunks(positions)]
@@ -251,25 +231,29 @@ class ShardReader:
         name, fetch = f"image {sample}", self._fetches.get(shard)
         with contextlib.suppress(Exception):  # of a shard that is unavailable, or without such an image
             assert fetch is not None
-            name = training_images(fetch.result(0)[1], self.index.held_out)["name"][sample].decode(errors="replace")
+            name = fetch.result(0)[1]["name"][sample].decode(errors="replace")
         return f"{shown(self.index.urls[shard])}/{printable(name)}"
 
-    def _fetch(self, shard: int) -> Future[tuple[Path, Path]]:
+    def _fetch(self, shard: int) -> Future[Fetched]:
         if shard not in self._fetches:
             self._fetches[shard] = self._fetchers.submit(self._get, shard)
         return self._fetches[shard]
 
-    def _get(self, shard: int) -> tuple[Path, Path]:
+    def _get(self, shard: int) -> Fetched:
         url = self.index.urls[shard]
+
+        def read(path: Path, listing: Path) -> tuple[Path, NDArray[Any], int]:
+            return path, self.index.sides(shard, read_listing(listing))["train"], path.stat().st_size
+
         try:
-            path, listing, size = using(self._store, url, lambda *files: (*files, files[0].stat().st_size), self._pool)
+            path, images, size = using(self._store, url, read, self._pool)
         except Unavailable as error:
             log.warning("%s; other images replace those of this shard", error)
             raise
         self._sizes[shard] = size if is_remote(url) else 0
-        return path, listing
+        return path, images
 
-    def _file(self, shard: int) -> tuple[Path, Path]:
+    def _file(self, shard: int) -> Fetched:
         fetch = self._fetch(shard)
         while True:
             try:
