@@ -153,7 +153,10 @@ def test_verdicts_follow_from_the_intervals(found):
     better = {"low": 1, "high": -1}
     seen = 0
     for rows in found["figures"].values():
-        for row in rows.values():
+        for name, row in rows.items():
+            if name.startswith("frechet"):  # of few images
+                assert (row["best"], row["overlapping"]) == (None, [])
+                continue
             there = {n: one for n, one in row["models"].items() if one["value"] is not None}
             sure = {n: one for n, one in there.items() if one["low"] is not None and one["low"] < one["high"]}
             if row["better"] not in better or len(there) < 2 or len(sure) < len(there):

@@ -137,6 +137,7 @@ def test_an_unknown_recipe_names_the_nearest():
         (b"format: x", "newer vaegan"),
         (b"loss:\n  gama: 1", "unknown setting 'loss.gama' (perhaps you meant 'loss.gamma')"),
         (b"loss:\n  gamma: -1", "loss.gamma: -1 is not allowed: must be greater than or equal to 0"),
+        (b"seed: {{ seed }}", "not valid YAML (found unhashable key)"),
         (b"seed: 1\noptim: {lr: 1}\nseed: 2", "line 3: not valid YAML (seed is given twice)"),
         (b"loss: 3", "loss is a group of settings; name one of them, such as loss.gamma"),
         (b"3: 3", "unknown setting '3'"),

@@ -90,7 +90,7 @@ def test_the_best_is_bold():
         ),
         (
             (("A", math.nan), ("B", 5.0)),
-            "Clear wins, metric by metric: no model 1.",
+            "",
         ),
     ],
 )
@@ -108,6 +108,8 @@ def test_too_few_held_out_images_have_no_best(num, concludes):
     few = f"{num} held-out images are too few to conclude by Fréchet distance; take 250 (training with a larger "
     few += "--data.held-out)."
     assert (verdict_of(compare(made), made) == few) != concludes
+    assert ("| **" in markdown_of(compare(made), made)) == concludes
+    assert (few in markdown_of(compare(made), made)) != concludes
 
 
 def test_one_model_has_no_best():

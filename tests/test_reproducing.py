@@ -388,8 +388,10 @@ def test_the_page_shows_originals_of_any_type_and_channels_as_it_shows_results(b
         assert np.array_equal(decoded(uri), grid(Shown(pixels, bands)(each), columns=len(some)))
     faces = some.some(paper.NUM_FACES, base.seed)
     first = np.stack([faces.images[0], pixels.from_unit(model.reconstruct(faces.unit()))[0]])
-    left = grid(Shown(pixels, bands)(first), columns=2)
-    assert np.array_equal(decoded(vectors[0].rows[0][1])[:, : left.shape[1]], left)
+    left, three = (grid(Shown(pixels, bands)(first[[0, 1, 1][:num]]), columns=num) for num in (2, 3))
+    row = decoded(vectors[0].rows[0][1])
+    assert np.array_equal(row[:, : left.shape[1]], left)
+    assert row.shape == three.shape, "the one vector is added once"
 
 
 def decoded(uri):

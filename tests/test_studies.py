@@ -64,13 +64,15 @@ def test_a_run_s_name_follows_what_its_steps_depend_on(tmp_path):
     from common.bases import mlp
     from common.runs import run_name
 
-    name = run_name(mlp())
-    assert name == run_name(mlp({"train.images": 5, "data.root": tmp_path, "device": "cpu"}))
+    name = run_name(mlp(), 100)
+    assert name == run_name(mlp({"train.images": 5, "data.root": tmp_path, "device": "cpu"}), 200)
     changed = {
-        run_name(mlp({setting: value})) for setting, value in (("seed", 1), ("loss.gamma", 2), ("data.limit", 9))
+        run_name(mlp({setting: value}), 100) for setting, value in (("seed", 1), ("loss.gamma", 2), ("data.limit", 9))
     }
     assert len(changed | {name}) == 4
     assert name.startswith("vaegan-mlp-")
+    falling = mlp({"optim.schedule": "cosine"})
+    assert run_name(falling, 100) != run_name(falling, 200)
 
 
 def test_the_index_names_every_study():

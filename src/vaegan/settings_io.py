@@ -221,6 +221,8 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
                 raise ConstructorError(problem="merge keys are not supported", problem_mark=key.start_mark)
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # which the loader refuses
             if key.value in seen:
                 raise ConstructorError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
             seen.add(key.value)

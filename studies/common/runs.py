@@ -84,7 +84,7 @@ class Runs:
 
         Args:
             config: settings; their length of training is ignored.
-            images: the mark.
+            images: the mark; the whole length of a run whose rate depends on it.
             earlier: marks at which the model is saved on the way, for later studies. A mark that was passed without
                 saving costs a new training from the start.
 
@@ -92,7 +92,7 @@ class Runs:
             Diverged: if the run diverged.
             UserError: if it cannot be trained.
         """
-        folder = self.work / run_name(config)
+        folder = self.work / run_name(config, images)
         checkpoint = Checkpoint(folder / f"{images:09d}", images)
         if (folder / "diverged.json").is_file():
             raise Diverged(json.loads((folder / "diverged.json").read_text())["what"])
@@ -128,16 +128,17 @@ class Runs:
                 shutil.rmtree(run, ignore_errors=True)
 
 
-def run_name(config: Config) -> str:
-    """Return a name that is the same for settings with the same steps, whatever the run's length."""
+def run_name(config: Config, images: int) -> str:
+    """Return a name that is the same for settings with the same steps; of the length too if the rate depends on it."""
     values = config.model_dump(mode="json")
+    length = None if config.optim.schedule in ("constant", "plateau") else images
     for name in MAY_CHANGE:
         place = values
         *groups, last = name.split(".")
         for group in groups:
             place = place[group]
         del place[last]
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(json.dumps([values, length] if length else values, sort_keys=True).encode()).hexdigest()[:12]
     return f"{config.model.kind}-{config.model.network}-{digest}"
 
 

@@ -38,9 +38,10 @@ def _description(recipe: Recipe) -> list[str]:
     seconds = seconds_of(work, config, recipe.num_images)
     lines = [
         f"{recipe.name}: {recipe.summary}",
-        f"for {recipe.data}, {height}x{width}x{channels}; {config.model.kind}, {work.parameters:,} parameters; about "
-        f"{duration(seconds)} for {recipe.num_images:,} images on 2 cores, at least {work.memory / 2**30:.2g} GiB in "
-        f"float32 (batches of {config.train.batch_size}), estimates",
+        f"for {recipe.data}, {height}x{width}x{channels}; {config.model.kind}, {work.parameters:,} parameters",
+        f"estimates: about {duration(seconds)} for {config.train.epochs:g} epochs of {recipe.num_images:,} images on 2 "
+        f"cores with AVX-512 and bfloat16; at least {work.memory / 2**30:.2g} GiB in float32 (batches of "
+        f"{config.train.batch_size})",
         f"origin: {recipe.origin}",
     ]
     for note in recipe.notes:

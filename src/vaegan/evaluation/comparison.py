@@ -6,13 +6,14 @@ A model is one run, or several that differ in their seed alone (see `seed_groups
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
 from ..metrics.figures import SHARE_OF, Better, Figure, Figures, finite_or_none, from_json, info_of
 from ..version import __version__
+from .measure import ENOUGH
 from .seed_groups import SeedFigure, Verdict, over_seeds, rank
 
 FORMAT = 1
@@ -94,6 +95,8 @@ def _group(models: Sequence[ComparedModel], of: str, prior: str) -> FigureGroup:
         for name in names
         if not name.startswith(SHARE_OF)
     ]
+    if models[0].runs[0].evaluation["data"]["num"] < ENOUGH:  # too few for a distance to say who is best
+        rows = [replace(row, verdict=Verdict()) if row.name.startswith("frechet") else row for row in rows]
     return FigureGroup(of, prior, rows)
 
 

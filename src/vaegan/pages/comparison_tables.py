@@ -73,14 +73,19 @@ def verdict_of(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -
     if not models[1:]:
         return ""
     rows = [row for group in summary_groups(groups) if group.of != "cost" for row in summary_rows(group) if row.better]
-    what = "metric by metric"
-    if few := too_few(models[0].runs[0].evaluation["data"], "conclude by Fréchet distance"):
-        rows, what = [row for row in rows if row.name != "frechet_distance"], "other metrics"
+    few = _too_few(models)
     wins = Counter(models[row.verdict.best].name for row in rows if row.verdict.best is not None)
-    undecided = len(rows) - wins.total()
+    undecided = sum(bool(row.verdict.overlapping) for row in rows)
     counts = [f"{name} {num}" for name, num in wins.most_common()] + ([f"no model {undecided}"] if undecided else [])
-    sentences = [f"{few}."] if few else list(_conclusions(groups, models))
-    return " ".join([*sentences, *([f"Clear wins, {what}: {', '.join(counts)}."] if rows else [])])
+    sentences = [few] if few else list(_conclusions(groups, models))
+    what = "other metrics" if few else "metric by metric"
+    return " ".join([*sentences, *([f"Clear wins, {what}: {', '.join(counts)}."] if counts else [])])
+
+
+def _too_few(models: Sequence[ComparedModel]) -> str:
+    """Say that there are too few held-out images to conclude by Fréchet distance; '' if there are enough."""
+    few = too_few(models[0].runs[0].evaluation["data"], "conclude by Fréchet distance")
+    return few and f"{few}."
 
 
 def _conclusions(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -> Iterator[str]:
@@ -132,8 +137,9 @@ def about(models: Sequence[ComparedModel]) -> str:
         f"Runs: {runs}. {first['data']['num']:,} held-out images of {first['data']['name']}, {num:,} samples, seed "
         f"{first['seed']}, features of {first['extractor']['name']}. The {REAL} is training images measured in place "
         "of samples. In brackets: 95 % intervals, over seeds where a model has several runs, else over images. "
-        f"Bold: a clear winner, whose interval overlaps with no other. Default priors: {default_priors(models)}."
-    )
+        f"Bold: a clear winner, whose interval overlaps with no other. Default priors: {default_priors(models)}. "
+        f"{_too_few(models)}"
+    ).strip()
 
 
 def default_priors(models: Sequence[ComparedModel]) -> str:

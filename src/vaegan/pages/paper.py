@@ -89,16 +89,16 @@ def _strips(results: Results, images: Named, caption: str, lines: int = 1) -> St
 
 def _attribute_vectors(results: Results, run: OpenedRun, images: ImageSet) -> Section:
     """Return the section of the VAE/GAN's attribute vectors, some at a time."""
-    train = results.data.train
-    names = paper_images.attributes_to_show(train)
     title, seed = "Attribute vectors", results.base.seed
+    train = results.data.train.some(_MAX_IMAGES, seed)
+    names = paper_images.attributes_to_show(train)
     faces = images.some(NUM_FACES, seed)
     if not names:
         return Section(title, [Note("No attribute differs between images.")])
-    vectors = vectors_of(run, train.some(_MAX_IMAGES, seed), names)
+    vectors = vectors_of(run, train, names)
     blocks: list[Block] = []
     for group in _chunks(names):
-        rows = results.shown(attribute_edits(run, faces, vectors.only(group)).images)
+        rows = results.shown(attribute_edits(run, faces, vectors.only(group), (1.0,)).images)
         alts = [f"Held-out image {i + 1}, its reconstruction, and with: {', '.join(group)}" for i in range(len(rows))]
         columns = ["original", "recon\N{SOFT HYPHEN}struction", *(f"+ {plain_name(name)}" for name in group)]
         blocks.append(strips(rows, "", alts, columns=columns))

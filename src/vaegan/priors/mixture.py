@@ -20,7 +20,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from ..progress import paced
+from ..progress import paced_lines
 from .gaussian import Gaussian
 from .prior import FittedPrior, Progress, choose
 
@@ -160,7 +160,9 @@ def fit_components(
     y = y.float()
     _, components = cluster(y, num, block=block, seed=seed)
     chunks, before = torch.split(y, _rows(y.shape[1], block)), -math.inf
-    for _ in paced(range(max_steps), max_steps, "fitting a mixture"):
+    write = paced_lines()
+    for step in range(max_steps):
+        write(f"fitting a mixture of {num} Gaussians: step {step + 1}, at most {max_steps}")
         theta, likelihood, sums = components.coefficients().float(), 0.0, torch.zeros(())
         for chunk in chunks:
             phi = monomials(chunk, block)
