@@ -138,7 +138,9 @@ def run_name(config: Config, images: int) -> str:
         for group in groups:
             place = place[group]
         del place[last]
-    digest = hashlib.sha256(json.dumps([values, length] if length else values, sort_keys=True).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(json.dumps([values, length] if length else values, sort_keys=True).encode()).hexdigest()[
+        :12
+    ]
     return f"{config.model.kind}-{config.model.network}-{digest}"
 
 
