@@ -28,7 +28,7 @@ from vaegan.operations import OperationCounter
 from vaegan.recipes import config_for
 from vaegan.runs.initial import configured, start_from
 from vaegan.runs.run_folder import RunFolder
-from vaegan.settings_io import load_yaml, with_settings
+from vaegan.settings_io import dump_yaml, load_yaml, with_settings
 from vaegan.training import checkpoints
 from vaegan.training.setup import set_up
 
@@ -222,7 +222,7 @@ def test_the_recipe_tunes_the_decoder_of_a_published_autoencoder(published, imag
 
 
 def test_the_recipe_asks_for_a_model_before_anything_else(command, tmp_path, capsys):
-    line = "finetune-vae starts from a model; add --init-from diffusers:PLACE or --init-from RUN"
+    line = "finetune-vae starts from a model; add --init-from diffusers:PATH or --init-from RUN"
     assert command("train", "finetune-vae", "--data", tmp_path / "none", "--out", tmp_path / "run") == 2
     assert line in capsys.readouterr().err
     with pytest.raises(UserError, match=line):
@@ -245,6 +245,29 @@ def test_networks_come_from_the_model_unless_named(base, published):
     assert (config.model.encoder.quant, config.model.encoder.groups, config.model.latent_dim) == (False, 2, 2)
     assert config.model.discriminator == config_for("kl-f8").model.discriminator
     assert config.data.size == 128  # maps fit any size
+
+
+def test_a_trained_model_is_not_pretrained_again_unless_that_is_named(base, tmp_path):
+    recipe, start = config_for("small-32", {"data.size": 8}), {"init_from": str(base), "data.channels": 1}
+    assert recipe.train.pretrain_epochs > 0
+    decoder = configured(recipe, {**start, "train.parts": ("decoder",)}, tmp_path / "run")
+    assert decoder.train.pretrain_epochs == 0
+    dump_yaml(decoder, tmp_path / "run/config.yaml")
+    assert configured(recipe, {**start, "train.parts": ("decoder",)}, tmp_path / "run") == decoder
+    named = {**start, "train.pretrain_epochs": 2.0}
+    assert configured(recipe, named, tmp_path / "other").train.pretrain_epochs == 2
+
+
+def test_a_discriminator_that_was_never_trained_is_not_frozen(base):
+    model = vaegan.load(base)
+    model.info |= {"pretrain_images": 10_000}
+    start = base.parent / "pretrained"
+    model.save(start)
+    config = config_for("digits", {"init_from": str(start), "train.parts": ("decoder",)})
+    with pytest.raises(UserError, match="a discriminator that was never trained; add discriminator to"):
+        list(start_from(vaegan.load(base), config))
+    config = with_settings(config, {"train.parts": ("decoder", "discriminator")})
+    assert len(list(start_from(vaegan.load(base), config))) == 3
 
 
 def test_a_model_named_in_a_file_of_settings_brings_its_networks_too(base, tmp_path):

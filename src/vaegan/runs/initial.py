@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Config
 from ..errors import UserError
-from ..kinds import refuse_without_effect
+from ..kinds import ended_in_pretraining, refuse_without_effect
 from ..recipes import YOUR_MODEL
 from ..settings import PARTS, Architecture, ModelSettings
 from ..settings_io import checked, load_yaml, setting_names, value_at, with_settings
@@ -24,7 +24,7 @@ _OF_CONDITION = ("offset", "scale", "mean")
 
 
 def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: bool = False) -> Config:
-    """Return `with_settings(base, named)`, and where `init_from` is set the networks of that model.
+    """Return `with_settings(base, named)`; where `init_from` is set, with the networks of that model, not pre-trained.
 
     A run in ``out`` that started from it has them in its settings, so resuming does not need the model. Raises
     UserError if there is no such model, it cannot be trained further, or a named setting contradicts its networks.
@@ -35,11 +35,12 @@ def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: 
         return with_settings(base, named, typed=True)
     before = load_yaml(out / SETTINGS) if (out / SETTINGS).is_file() and not overwrite else None
     if before is not None and before.init_from == str(start):
-        names = [*setting_names(ModelSettings, "model."), "data.size", "data.channels"]
+        names = [*setting_names(ModelSettings, "model."), "data.size", "data.channels", "train.pretrain_epochs"]
         values = {name: value_at(before.model_dump(), name) for name in names}
         own: dict[str, Any] = {}
     else:
-        values = own = _networks_of(str(start), str(named.get("model.kind", base.model.kind)), base, out)
+        own = _networks_of(str(start), str(named.get("model.kind", base.model.kind)), base, out)
+        values = own | {"train.pretrain_epochs": 0.0}
         if start == base.init_from:  # of a file of settings, which may say more of the networks
             said, default = base.model_dump(), Config().model_dump()
             values = {name: own[name] for name in own if value_at(said, name) == value_at(default, name)}
@@ -63,7 +64,7 @@ def _differs(name: str, theirs: Any, now: Any, start: Any) -> UserError:
 def check_named(config: Config) -> None:
     """Raise UserError if the recipe starts from a model, and none is named, or a file of weights is missing."""
     if config.init_from == YOUR_MODEL:
-        raise UserError(f"{config.recipe} starts from a model; add --init-from diffusers:PLACE or --init-from RUN")
+        raise UserError(f"{config.recipe} starts from a model; add --init-from diffusers:PATH or --init-from RUN")
     if (file := config.loss.perceptual_file) is not None and not file.exists():
         raise UserError(f"--loss.perceptual-file {file} does not exist; correct it, or leave it out")
 
@@ -82,7 +83,7 @@ def _networks_of(start: str, kind: str, base: Config, out: Path) -> dict[str, An
     check_outside(out, "--init-from", start)
     description = read_description(find_model(start))
     if description["architecture"] is None:
-        raise UserError(f"--init-from {start} has networks of your own; train them in Python (docs/fine-tune.md)")
+        raise UserError(f"--init-from {start} uses custom networks; fine-tune it in Python (docs/fine-tune.md)")
     own, own_kind = checked(Architecture, description["architecture"]), description["kind"]
     parts = [part for part in PARTS_OF_KIND.get(kind, ()) if part in PARTS_OF_KIND[own_kind]]
     if "encoder" in parts and (kind == "ae") != (own_kind == "ae"):
@@ -101,7 +102,7 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
 
     How c follows from attributes is taken over and, if the encoder is frozen, the facts about its codes. Raises
     UserError if conditions differ, the source does not take images of this size, or an encoder, decoder or frozen part
-    does not fit.
+    does not fit, or is a discriminator that was never trained.
     """
     from ..models import load
 
@@ -127,6 +128,9 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
         new, saved = ours.state_dict(), {} if theirs is None else theirs.state_dict()
         fits = {name: t.shape for name, t in new.items()} == {name: t.shape for name, t in saved.items()}
         if fits:
+            if is_frozen and part == "discriminator" and ended_in_pretraining(source.info):
+                what = "whose training ended in pre-training, has a discriminator that was never trained"
+                raise UserError(f"--init-from {start}, {what}; add discriminator to --train.parts")
             ours.load_state_dict(saved)
             yield f"{part}: weights of {start}{', frozen' if is_frozen else ''}"
             continue
