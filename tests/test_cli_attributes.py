@@ -132,7 +132,7 @@ def test_check_is_a_table_and_json(run, tmp_path, capsys, monkeypatch):
     flipped = report["effects"][2]["vector"]["flipped"]
     (row,) = (row for row in table if row.split()[:2] == ["1", "1"])
     assert f"{flipped['value']:.2f} ({flipped['low']:.2f} to {flipped['high']:.2f})" in row
-    assert f"{len(report['work']['by_share'])} of 2 attributes flip in at least 80 % of the images" in table[-2]
+    assert f"{len(report['work']['by_share'])} of 2 attributes work" in "\n".join(table)
     assert not (run / "model" / "attributes.json").exists()
     (tmp_path / "a.png").unlink()
     assert command(*words, "--out", tmp_path / "a.png") == 2
@@ -217,5 +217,5 @@ def test_attributes_that_are_the_same_for_all_images_are_left_out(caplog):
     assert "left out, as the same for all 40 images: all, unknown" in caplog.text
     assert attribute_edits.attribute_names(images, ("all",)) == ["hat", "all", "tie"], "what was asked for is refused"
     images = replace(images, attributes=values[:, 1:3], attribute_names=("all", "unknown"))
-    with pytest.raises(UserError, match="each is the same for all; take more images"):
+    with pytest.raises(UserError, match="each is the same for all; use more images"):
         attribute_edits.attribute_names(images)

@@ -350,7 +350,7 @@ def test_mistakes_are_one_line(runs, compare, elsewhere, tmp_path, capsys):
         ((a, b, "--weights", "gone.pth"), "--weights gone.pth: no such file or folder; correct it, or leave it out"),
         ((a, elsewhere / "digits"), "was trained on blobs, "),
         ((a, elsewhere / "digits"), "on digits; name images for all with --data SOURCE"),
-        ((a, elsewhere / "large"), "has images of 1 x 8 x 8, "),
+        ((a, elsewhere / "large"), "takes images of shape 1 x 8 x 8, "),
     ):
         place = () if "--out" in words else ("--out", tmp_path / "d.html")
         assert compare(*words, *place) == 2, words

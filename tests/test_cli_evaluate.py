@@ -40,7 +40,7 @@ def test_the_table_shows_what_the_file_holds(run, tmp_path, capsys):
     assert report["extractor"] == {"name": "pixels", "fingerprint": "pixels 1 x 8 x 8"}
     lines = capsys.readouterr().out.splitlines()
     rows = {tuple(re.split(" {2,}", line)[:2]): re.split(" {2,}", line)[2:] for line in lines}
-    assert rows["of", "metric"] == ["better", "value", "95 % interval", "real data", "images"]
+    assert rows["measured on", "metric"] == ["better", "value", "95 % interval", "real data", "images"]
     for group in ("reconstructions", "likelihood", "codes"):
         for name, one in report[group].items():
             assert f"{one['value']:.4g}" in rows[group, info_of(name).title]

@@ -17,14 +17,20 @@ from vaegan.errors import UserError
 FORBIDDEN = ("torch", "matplotlib", "sklearn", "PIL")
 
 
-@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES, errno.EISDIR])
-def test_a_disk_that_cannot_be_written_is_one_line_out_of_any_command(command, capsys, monkeypatch, number):
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "free some space"),
+        *((number, "check the path and its permissions") for number in (errno.EROFS, errno.EACCES, errno.EISDIR)),
+    ],
+)
+def test_a_disk_that_cannot_be_written_is_one_line_out_of_any_command(command, capsys, monkeypatch, number, remedy):
     def fail(options):
         raise OSError(number, os.strerror(number), "/disk/file")
 
     monkeypatch.setattr("vaegan.cli.recipes.run", fail)
     assert command("recipes") == 2
-    told = f"vaegan recipes: cannot access /disk/file: {os.strerror(number)}; free some space or choose another place\n"
+    told = f"vaegan recipes: cannot access /disk/file: {os.strerror(number)}; {remedy}, or choose another path\n"
     assert capsys.readouterr().err == told
 
 
@@ -91,10 +97,10 @@ def test_one_line_and_exit_code_2(words, line, capsys):
         (UserError("two\nlines"), 2, r"vaegan recipes: two\nlines"),
         (KeyboardInterrupt(), 130, "vaegan recipes: interrupted"),
         (UserError("surrogate \udc80"), 2, "vaegan recipes: surrogate \\udc80"),
-        (MemoryError(), 2, "vaegan recipes: not enough memory; ask for smaller images, networks, batches or numbers"),
-        (MemoryError("the networks need 9 GB"), 2, "vaegan recipes: not enough memory (the networks need 9 GB); ask"),
+        (MemoryError(), 2, "vaegan recipes: not enough memory; use smaller images, a smaller network or batch size"),
+        (MemoryError("the networks need 9 GB"), 2, "vaegan recipes: not enough memory (the networks need 9 GB); use"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 2, "vaegan recipes: not enough"),
-        (RuntimeError("CUDA out of memory. Tried to"), 2, "vaegan recipes: not enough memory; ask"),
+        (RuntimeError("CUDA out of memory. Tried to"), 2, "vaegan recipes: not enough memory; use"),
         (RuntimeError("x"), 1, "vaegan recipes: this is a bug in vaegan"),
         (ZeroDivisionError("x"), 1, "vaegan recipes: this is a bug in vaegan"),
     ],
@@ -243,7 +249,7 @@ def test_a_recipe_is_described_with_its_parameters(capsys):
     encoder = 784 * 1024 + 2 * 1024 + 1024 * 1024 + 2 * 1024 + 1024 * 256 + 256
     decoder = 128 * 1024 + 2 * 1024 + 1024 * 1024 + 2 * 1024 + 1024 * 784 + 784
     discriminator = 784 * 1024 + 1024 + 1024 * 1024 + 2 * 1024 + 1024 + 1
-    assert f" {encoder + decoder + discriminator:,} parameters;" in capsys.readouterr().out
+    assert f" {encoder + decoder + discriminator:,} parameters\n" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -297,5 +303,5 @@ def test_every_option_is_in_every_script(capsys):
 
 def test_sources_are_listed(capsys):
     assert main(["data"]) == 0
-    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line]
     assert {"digits", "mnist", "PATH"} <= set(names)

@@ -97,9 +97,9 @@ def test_a_flow_over_maps_is_fitted_and_sampled_from(run, command, tmp_path, mon
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("sample RUN --steps 3", "--steps and --guidance are of a flow, not of the prior '"),
+        ("sample RUN --steps 3", "--steps and --guidance apply only to a flow, not to the prior '"),
         ("sample RUN --steps 0", "--steps"),
-        ("priors RUN --priors kde --flow-steps 9", "--flow-steps is of a flow, and none is fitted; add --priors flow"),
+        ("priors RUN --priors kde --flow-steps 9", "--flow-steps applies only to a flow, and no flow is"),
         ("priors RUN --guidance 2", "--guidance needs a flow over maps with labels: --priors flow --by-label"),
         ("priors RUN --priors gaussian --by-label --guidance 2", "--guidance needs a flow over maps with labels"),
     ],
@@ -113,7 +113,7 @@ def test_larger_images_in_the_model_s_own_size(run, command, tmp_path, capsys):
     np.save(tmp_path / "large.npy", np.random.default_rng(0).integers(0, 256, (3, 24, 16, 1), np.uint8))
     words = ["--data", tmp_path / "large.npy", "--data.cache", tmp_path / "cache", "--out", tmp_path / "out.png"]
     assert command("reconstruct", run, *words) == 0
-    assert "large.npy: 24x16 images are used in the model's size 8x8; compare, encode" in capsys.readouterr().out
+    assert "large.npy: 24x16 images are resized to the model's 8x8; compare, encode" in capsys.readouterr().out
     assert command("reconstruct", run, *words, "--data.size", "24x16", "--overwrite") == 0
     assert "are used in" not in capsys.readouterr().out
 

@@ -74,7 +74,7 @@ def test_neighbours_of_samples_by_a_loop(run, tmp_path, capsys):
     assert names[1] == f"{order[0]} / pixels 1"
     out = capsys.readouterr().out
     assert re.search(r"^metric +in pixels +in codes\n", out, re.MULTILINE)
-    assert re.search(r"^memorisation rate \(none: 0.05\) +[0-9.]+ +[0-9.]+$", out, re.MULTILINE)
+    assert re.search(r"^memorisation rate \(0.05 without memorisation\) +[0-9.]+ +[0-9.]+$", out, re.MULTILINE)
     assert f"\n{report['conclusion']}.\n" in out
     assert command("nearest", run, *words[:-1], tmp_path / "b.npz", "--split", "test") == 0
 

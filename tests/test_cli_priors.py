@@ -75,7 +75,7 @@ def test_the_model_may_be_saved_elsewhere(run, command, tmp_path, capsys):
     [
         (["sample", "--prior", "kde"], "no prior 'kde'; available: normal; `vaegan priors` fits others"),
         (["priors", "--priors", "spline"], "spline"),
-        (["priors", "--num", "9"], "only 9 codes to fit a prior to; 20 are needed: take more images"),
+        (["priors", "--num", "9"], "only 9 codes to fit a prior to, and 20 are needed; use more images"),
         (["priors", "--by-label"], "no labels to fit priors by"),
     ],
 )

@@ -191,7 +191,7 @@ BAD = [
     ("--optim.clip x", "--optim.clip: 'x' is not allowed: must be a number or none"),
     (
         "--data.channels 2",
-        "digits: its images can have 1, 3 or 4 channels, not 2 (set by --data.channels or the model)",
+        "digits: its images can have 1, 3 or 4 channels, not 2 (set by --data.channels or the model); leave",
     ),
     ("--data.flip=maybe", "--data.flip: 'maybe' is not allowed: must be True or False"),
     ("--data.held-out 1", "--data.held-out: '1' is not allowed: must be less than 1"),

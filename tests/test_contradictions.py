@@ -59,7 +59,7 @@ CASES = [
     ),
     (
         "--loss.likelihood laplace --loss.perceptual auto --loss.perceptual-file vgg.pth",
-        "--loss.perceptual-file goes with a published network such as lpips, not --loss.perceptual auto; leave it out",
+        "--loss.perceptual-file applies only to a published network such as lpips, not to --loss.perceptual auto; ",
         "--loss.perceptual lpips",
     ),
     (
@@ -69,7 +69,7 @@ CASES = [
     ),
     (
         "--data.size 64x5000",
-        "--data.size 64x5000: networks have at most 4096 pixels each way; choose a smaller size",
+        "--data.size 64x5000: images can have at most 4096 pixels per side; choose a smaller size",
         "--data.size 64x4096",
     ),
     (
@@ -149,17 +149,17 @@ CASES = [
     ),
     (
         "--model.network mlp --model.encoder.channels 8",
-        "--model.encoder.channels does not go with --model.network mlp; set it to none, or choose conv",
+        "--model.encoder.channels cannot be set with --model.network mlp; set it to none, or choose conv",
         "--model.encoder.channels none",
     ),
     (
         "mnist-mlp --model.encoder.strides 2",
-        "--model.encoder.strides does not go with --model.network mlp",
+        "--model.encoder.strides cannot be set with --model.network mlp",
         "--model.encoder.strides none",
     ),
     (
         "mnist-mlp --model.discriminator.patch",
-        "--model.discriminator.patch does not go with --model.network mlp; set it to false, or choose conv",
+        "--model.discriminator.patch cannot be set with --model.network mlp; set it to false, or choose conv",
         "--model.discriminator.patch no",
     ),
     (
@@ -179,7 +179,7 @@ CASES = [
     ),
     (
         "kl-f4 --model.decoder.strides 2,2",
-        "--model.decoder.strides does not go with --model.network residual, which halves; set it to none",
+        "--model.decoder.strides cannot be set with --model.network residual, which always downsamples by 2; set it to",
         "--model.decoder.strides none",
     ),
     (
@@ -230,7 +230,8 @@ CASES = [
     ),
     (
         "kl-f4 --model.condition labels --model.latent vector",
-        "--model.discriminator.patch has no dense layer for --model.condition labels; set it to false",
+        "--model.discriminator.patch has no dense layer for --model.condition labels; "
+        "set --model.discriminator.patch false, or --model.condition none",
         "--model.discriminator.patch false",
     ),
 ]
@@ -447,11 +448,12 @@ def test_what_belongs_to_something_switched_off_is_refused_where_it_is_typed(wor
         ("--model.network mlp --model.decoder.output-kernel 3", "on --model.network mlp; leave it out"),
         (
             "conv-64 --model.decoder.dropout 0.3",
-            "without --model.decoder.hidden, as it is after dense layers; leave it out",
+            "without --model.decoder.hidden, because dropout follows dense layers only; leave it out",
         ),
         (
             "small-32 --loss.adversarial-weight 0.1",
-            "with --loss.balance, which sets the ratio of both gradients; change that, or leave this out",
+            "with --loss.balance, which sets the ratio of both gradients; change --loss.balance, or leave out "
+            "--loss.adversarial-weight",
         ),
     ],
 )

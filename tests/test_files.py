@@ -78,7 +78,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
     write_text(path, "old")
     with pytest.raises(UserError) as caught:
         write_to_full_disk(path)
-    wanted = f"cannot write {path}: No space left on device; free some space or choose another place"
+    wanted = f"cannot write {path}: No space left on device; free some space, or choose another path"
     assert str(caught.value) == wanted
     assert path.read_text() == "old"
     assert names(tmp_path) == {"a.txt"}
@@ -99,7 +99,7 @@ def test_a_disk_that_fills_up_while_flushing(tmp_path: Path, monkeypatch: pytest
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot create folder .*file.*; choose another place"):
+    with pytest.raises(UserError, match=r"cannot create folder .*file.*; choose another path"):
         write_text(tmp_path / "file" / "a.txt", "new")
     assert names(tmp_path) == {"file"}
 

@@ -87,9 +87,9 @@ SICK = [
     ("discriminator", "unhealthy", window(**SURE, **FAR), {}, "too strong"),
     ("discriminator", "ok", window(**SURE | {"discriminator__accuracy_prior": 0.9}), {}, "distinguishes"),
     ("discriminator", "warning", window(
-        discriminator__accuracy_prior=0.5, discriminator__accuracy_reconstruction=0.4), {}, "near chance"),
+        discriminator__accuracy_prior=0.5, discriminator__accuracy_reconstruction=0.4), {}, "near or below chance"),
     ("discriminator", "unhealthy", window(
-        discriminator__accuracy_prior=0.3, discriminator__accuracy_reconstruction=0.2), {}, "near chance"),
+        discriminator__accuracy_prior=0.3, discriminator__accuracy_reconstruction=0.2), {}, "near or below chance"),
     ("kl", "warning", window(), {"units": {"kl": 0.5, "dead": 0, "of": 20}}, "hardly uses the code"),
     ("kl", "unhealthy", window(), {"units": {"kl": 0.05, "dead": 0, "of": 20}}, "hardly uses the code"),
     ("kl", "warning", window(), {"units": {"kl": 120.0, "dead": 0, "of": 20}}, "6 per dimension"),
@@ -128,6 +128,17 @@ def test_remedies_name_settings_that_there_are() -> None:
         named = {word for word in words if word.startswith("--")}
         assert named <= names
         assert named or state == "ok"
+
+
+def test_near_chance_only_settings_that_the_run_has_are_named() -> None:
+    lost = window(discriminator__accuracy_prior=0.5, discriminator__accuracy_reconstruction=0.4)
+    balanced = [record | {"routes": record["routes"] | {"decoder/balance": 3.0}} for record in lost]
+    alone = [record | {"routes": dict(record["routes"])} for record in lost]
+    for record in alone:  # a GAN
+        del record["routes"]["decoder/llike"], record["routes"]["discriminator/accuracy-reconstruction"]
+    remedies = [examine(records, snapshots())[0].remedy for records in (lost, balanced, alone)]
+    raised = "raise --optim.discriminator-lr"
+    assert remedies == [f"{raised}, or lower --loss.adversarial-weight", f"{raised}, or lower --loss.balance", raised]
 
 
 def test_growth_in_all_and_before_the_first_snapshot() -> None:

@@ -162,7 +162,7 @@ def test_mistakes_are_told(world):
     beards[:, 0] = attributes[:, 0]
     with pytest.raises(UserError, match=r"'hat' is the same for all \d+ images without unknown attributes, which"):
         find_vectors(z, beards, NAMES, method="linear")
-    with pytest.raises(UserError, match="none; take another method"):
+    with pytest.raises(UserError, match="none; use another method"):
         find_vectors(z, torch.where(torch.arange(4000)[:, None] % 3 == torch.arange(3), torch.nan, attributes),
                      NAMES, method="linear")  # fmt: skip
 

@@ -154,7 +154,7 @@ def test_curves_are_unfolded(umap, monkeypatch, caplog):
     monkeypatch.setattr(clustering, "_ROWS", 64)
     monkeypatch.setattr(clustering, "BEAT_SECONDS", 0)
     assert adjusted_rand_score(truth, manifold(z, 2).assignment) == 1
-    assert "UMAP embeds 250 of 400 codes; the others join the clusters of their neighbours" in caplog.messages
+    assert "UMAP embeds 250 of 400 codes; the others are assigned by their nearest neighbours" in caplog.messages
     assert any(line.startswith("UMAP: 0 of 500 epochs") for line in caplog.messages)
 
 
@@ -205,9 +205,9 @@ def test_too_few_points():
     assert [default_k(labels) for labels in ((), ("one",), ("a", "b", "c"), range(102))] == [10, 10, 3, 50]
     with pytest.raises(UserError, match="3 images are too few for 4 clusters"):
         kmeans(torch.zeros(3, 2), 4)
-    with pytest.raises(UserError, match="20 images are too few for 'manifold'; take more, or --method kmeans"):
+    with pytest.raises(UserError, match="20 images are too few for 'manifold'; use more, or --method kmeans"):
         manifold(torch.zeros(20, 2), 4)
-    with pytest.raises(UserError, match="a single image is too few for 'mixture'; take more, or --method kmeans"):
+    with pytest.raises(UserError, match="a single image is too few for 'mixture'; use more, or --method kmeans"):
         mixture(torch.zeros(1, 2), 1)
 
 

@@ -416,7 +416,7 @@ def test_which_process_this_is(environment, expected):
 
 
 def test_an_array_with_gaps_is_refused():
-    with pytest.raises(UserError, match="not evenly spaced"):
+    with pytest.raises(UserError, match=r"not evenly spaced .*; set --process R/N"):
         share_of_work({"SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "1"})
 
 

@@ -1,4 +1,4 @@
-"""The training loop used alone: user-made networks, plain tensors, no run folder."""
+"""The training loop used alone: custom networks, plain tensors, no run folder."""
 
 from __future__ import annotations
 

@@ -269,7 +269,7 @@ def test_spectral_norm_and_channels_last_are_saved(tmp_path):
 def test_user_made_networks_are_saved_and_loaded_into_given_ones(tmp_path, model, x):
     model.info["seed"] = 3
     model.save(tmp_path)
-    with pytest.raises(UserError, match="user-made networks; give them: load"):
+    with pytest.raises(UserError, match="custom networks; pass the networks: load"):
         load(tmp_path)
     loaded = load(tmp_path, parts=user_made("vaegan").parts)
     assert torch.equal(loaded.reconstruct(x), model.eval().reconstruct(x))

@@ -120,7 +120,7 @@ def test_spectral_norm_starts_from_the_initialised_weights() -> None:
         ),
         ("mlp", {"encoder": {"channels": [8]}}, "model.encoder.channels is set, but the network is mlp"),
         ("mlp", {"decoder": {"strides": [2]}}, "model.decoder.strides is set, but the network is mlp"),
-        ("mlp", {"condition": "labels"}, "model.condition labels does not go with 0 dimensions"),
+        ("mlp", {"condition": "labels"}, "model.condition labels cannot have 0 dimensions"),
         ("mlp", {"kind": "vegan"}, r"kind 'vegan' is unknown \(perhaps you meant 'vaegan'\)"),
         ("mlp", {"encoder": {"hidden": [8], "norm": "bath"}}, r"model.encoder: norm 'bath' is unknown \(perhaps"),
     ],

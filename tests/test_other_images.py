@@ -261,7 +261,7 @@ def test_a_range_that_images_hardly_fill_is_said(tmp_path, caplog, dtype):
         data = open_data(tmp_path / "a.npy", cache=tmp_path / "cache", **settings)
         assert f"{dtype} from 0 to {data.pixels.high:g}, values {low:g} to {high:g}" in data.summary()[0]
         (line,) = [record.getMessage() for record in caplog.records]
-        match = re.search(r"less than 1/8 of the range 0 to \d+; set --data.range (\S+) (\S+) for more", line)
+        match = re.search(r"less than a third of the range 0 to \d+; set --data.range (\S+) (\S+) for more", line)
         caplog.clear()
         open_data(tmp_path / "a.npy", cache=tmp_path / "cache", range=[*map(float, match.groups())], **settings)
         assert not caplog.records

@@ -312,7 +312,7 @@ def test_pickles_are_never_read(grey, tmp_path):
     with pytest.raises(UserError, match=r"has no diffusion_pytorch_model.safetensors .*pickle, is never read"):
         vaegan.load(f"diffusers:{tmp_path}")
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(UserError, match=r"has no config.json, nor vae/config.json"):
+    with pytest.raises(UserError, match=r"has neither config.json nor vae/config.json; check"):
         vaegan.load(f"diffusers:{tmp_path / 'nothing'}")
     (tmp_path / WEIGHTS).write_bytes((grey / "vae" / WEIGHTS).read_bytes()[:-9])
     with pytest.raises(UserError, match="is damaged"):

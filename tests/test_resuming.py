@@ -56,7 +56,7 @@ def test_records_come_back_without_the_line_that_was_cut_off(tmp_path: Path) -> 
 
 
 def test_a_record_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cannot write .*metrics.jsonl: No such file or directory; free some space"):
+    with pytest.raises(UserError, match=r"cannot write .*metrics.jsonl: No such file or directory; check the path"):
         RunFolder(tmp_path / "none").add_record({"images": 1})
 
 
@@ -229,7 +229,7 @@ def test_what_is_behind_a_link_is_not_cleared(tmp_path: Path) -> None:
     other.mkdir()
     (other / "model.safetensors").write_text("mine")
     (run.path / "model").symlink_to(other)
-    with pytest.raises(UserError, match=r"model.safetensors is a link or a folder, which no training makes; move it"):
+    with pytest.raises(UserError, match=r"model.safetensors is a link or a folder, which vaegan does not create; move"):
         open_run(run.path, config(), overwrite=True)
     assert (other / "model.safetensors").read_text() == "mine"
 
@@ -382,8 +382,8 @@ def test_another_length_under_a_falling_rate_is_said(caplog: pytest.LogCaptureFi
         return [record.getMessage() for record in caplog.records]
 
     assert said("linear", 2048) == [
-        "schedule linear ends at 3,008 images now, not 2,048: the learning rate goes from 0.128 to 0.406 of its first "
-        "value, and the model differs from one trained that long without a stop"
+        "the run length changed from 2,048 to 3,008 images, so schedule linear moves the learning rate from 0.128 to "
+        "0.406 times its initial value here; the result will differ from an uninterrupted run of that length"
     ]
     assert len(said("cosine", 2048)) == 1
     assert said("linear", 3008) == said("constant", 2048) == []

@@ -314,15 +314,15 @@ def test_a_shared_model_does_not_take_a_folder_of_that_name_for_its_data(run, tm
 )
 def test_a_licence_that_the_hub_lacks_is_refused_before_anything_is_written(name, wanted, tmp_path, command, capsys):
     assert command("push", "nowhere", "me/x", "--license", name, "--out", tmp_path / "out") == 2
-    assert re.search(f"'{name}' is not a licence of the hub.*{wanted}", capsys.readouterr().err)
-    with pytest.raises(UserError, match="is not a licence of the hub"):
+    assert re.search(f"'{name}' is not a licence identifier of the Hugging Face hub.*{wanted}", capsys.readouterr().err)
+    with pytest.raises(UserError, match="is not a licence identifier"):
         tiny().save_pretrained(tmp_path / "out", license=name)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["MY licence", "my-license", "proprietary"])
 def test_no_licence_is_suggested_for_words_that_are_like_none(name):
-    with pytest.raises(UserError, match=f"^'{name}' is not a licence of the hub; use its name there: mit, "):
+    with pytest.raises(UserError, match=f"^'{name}' is not a licence identifier of the Hugging Face hub; use one"):
         check_license(name)
 
 

@@ -190,7 +190,7 @@ def test_pushed_by_one_and_loaded_by_another(hub, model, client, tmp_path, monke
     assert b"license: unknown" in files["README.md"]  # of the second push, which named none
     assert f"model and card uploaded: {hub.address}/me/blobs/commit/{hub.sha('me/blobs')}" in done.stdout
     assert (tmp_path / "samples.png").is_file()
-    assert re.search('me/blobs is not pushed: the hub refused: .*"license" is wrong', done.stderr)
+    assert re.search('could not push me/blobs: the hub refused: .*"license" is wrong', done.stderr)
     assert "the hub has no model me/other that you can access" in done.stderr
     assert "some/text on the hub is not a model of vaegan (no config.json)" in done.stderr
     assert not any("pytorch_model.bin" in line for line in hub.asked)
@@ -203,7 +203,7 @@ def test_without_a_token_it_is_said_how_to_log_in(hub, model, client, tmp_path, 
     monkeypatch.delenv("HF_TOKEN", raising=False)
     done = client(code)
     assert done.returncode == 2
-    assert re.search(r"^vaegan push: me/blobs is not pushed: the hub .*`hf auth login`", done.stderr, re.MULTILINE)
+    assert re.search(r"^vaegan push: could not push me/blobs: the hub .*`hf auth login`", done.stderr, re.MULTILINE)
     assert sum(line.startswith("vaegan push: ") for line in done.stderr.splitlines()) == 1
     assert hub.models == {}
 
@@ -226,6 +226,6 @@ def test_offline_is_told_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.HfApi.create_repo", unreached)
     with pytest.raises(UserError, match=r"^no run or saved model at me/x, and the hub cannot be reached \(.* known\)"):
         download_model("me/x", ["config.json"])
-    with pytest.raises(UserError, match=r"^me/x is not pushed: the hub cannot be reached \(.* known\); go online") as e:
+    with pytest.raises(UserError, match=r"^could not push me/x: the hub cannot be reached \(.* known\); go on") as e:
         upload_folder(tmp_path, "me/x", replaced=[], message="x")
     assert "\n" not in str(e.value)

@@ -162,7 +162,7 @@ def test_a_shard_with_an_unusable_class_is_named(tmp_path, shards, opened, conte
         out.addfile(info, io.BytesIO(content))
     with serving(tmp_path / "shards") as served:
         source = f"{served.url}/train-{{000..005}}.tar"
-        named = rf"^{served.url}/train-001.tar(/00012\.png)?: a .cls is .*; correct it$"
+        named = rf"^{served.url}/train-001.tar/00012(\.png)?: its .cls is .*; correct it$"
         with pytest.raises(UserError, match=named):
             opened(source)
         data = opened(f"{served.url}/train-000.tar", held_out=0.5)

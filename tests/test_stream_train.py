@@ -113,7 +113,7 @@ def test_credentials_of_an_address_are_neither_logged_nor_reported(command, word
         assert command("report", run) == 0
     assert command("train", "--data", "digits", *words, "--out", run) == 2
     said, shown = "".join(capsys.readouterr()), f"{served.url}/train-{{000..003}}.tar"
-    assert f"{shown}: not the images that {run} was trained on" in said
+    assert f"{shown}: these are not the images that {run} was trained on" in said
     assert f"--out {run} is a run with data.source {shown}, not digits" in said
     page = (run / "report.html").read_text()
     assert shown in page

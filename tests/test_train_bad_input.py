@@ -399,7 +399,7 @@ def test_a_disk_full_from_the_start_leaves_nothing(refused, tiny, tmp_path, monk
     full_disk_for(monkeypatch, "checkpoints")
     told = refused(*tiny, "--out", tmp_path / "out")
     path = tmp_path / "out" / "checkpoints" / "000000000000.pt"
-    assert told == f"cannot write {path}: No space left on device; free some space or choose another place"
+    assert told == f"cannot write {path}: No space left on device; free some space, or choose another path"
 
 
 def test_a_disk_that_fills_up_keeps_the_last_checkpoint(refused, command, tiny, tmp_path, monkeypatch, plain_curves):
@@ -494,7 +494,7 @@ def test_a_run_of_relative_data_is_opened_and_resumed_from_anywhere(
     }  # fmt: skip
     capsys.readouterr()
     assert command(*picture, "--data", "grow") == 0  # another folder of this name
-    said = f"vaegan: grow: not the images that {run} was trained on, or prepared differently\n"
+    said = f"vaegan: grow: these are not the images that {run} was trained on, or they are prepared differently\n"
     assert capsys.readouterr().err == said
     assert (tmp_path / "a.png").read_bytes() != first
 

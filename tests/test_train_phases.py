@@ -240,7 +240,7 @@ def test_another_kind_of_model_leaves_the_phases_out():
 
 
 def test_a_run_too_short_for_its_phases_is_refused():
-    with pytest.raises(UserError, match=r"of 2 steps none is left for all networks; train longer"):
+    with pytest.raises(UserError, match=r"the run has 2 steps, and none is left to train all networks together"):
         trainer_of({"loss.adversarial_start": 0.1, "loss.discriminator_warmup": 0.1, "train.images": 2 * SIZE})
 
 
@@ -248,7 +248,7 @@ def test_it_is_refused_before_a_network_is_trained_for_the_losses(command, tiny,
     monkeypatch.setattr(factories, "open_frozen", None)
     words = [*tiny, "--loss.likelihood", "laplace", "--loss.perceptual", "auto", "--loss.discriminator-warmup", "0.9"]
     assert command("train", "digits", *words, "--train.images", 32, "--out", tmp_path / "run") == 2
-    assert "of 2 steps none is left for all networks; train longer" in capsys.readouterr().err
+    assert "the run has 2 steps, and none is left to train all networks together; train" in capsys.readouterr().err
 
 
 def test_records_log_and_card_name_the_phases(command, tiny, tmp_path, plain_curves, capsys):
@@ -281,4 +281,4 @@ def test_a_longer_run_within_its_phases_says_that_they_move(command, tiny, tmp_p
     words = [*tiny, "--loss.discriminator-warmup", "0.5", "--out", tmp_path / "run"]
     assert command("train", *words, "--train.images", "32") == 0
     assert command("train", *words, "--train.images", "128") == 0
-    assert "the run has 128 images now, not 32, so phases that are shares" in capsys.readouterr().err
+    assert "the run length changed from 32 to 128 images, so phases set as a fraction" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_the_phase_is_said_and_closes_a_window(command, tiny, tmp_path, plain_cu
     assert lines.count("160 images: now training a VAE/GAN") == 1
     assert any(line.startswith("272 of 272 images, epoch 2.693, VAE/GAN, ") for line in lines)
     assert said.err.strip() == (  # nothing at the end, which is not one of pre-training
-        "vaegan: --train.pretrain-epochs 1.5 is 56% of this run, little is left to train a VAE/GAN; "
+        "vaegan: --train.pretrain-epochs 1.5 is 56% of this run, so little is left to train a VAE/GAN; "
         "lower it, or train longer"
     )
     assert vaegan.load(tmp_path / "run").info["pretrain_images"] == LAST
@@ -82,7 +82,7 @@ def test_the_phase_is_said_and_closes_a_window(command, tiny, tmp_path, plain_cu
 
 def test_pretraining_that_is_the_whole_run_is_said(command, tiny, tmp_path, plain_curves, capsys):
     assert command("train", *tiny, *WORDS, "--out", tmp_path / "run", "--train.images", "64") == 0
-    left, said = "100% of this run, nothing is left to train a VAE/GAN", capsys.readouterr().err
+    left, said = "100% of this run, so nothing is left to train a VAE/GAN", capsys.readouterr().err
     assert f"vaegan: --train.pretrain-epochs 1.5 is {left}; lower it, or train longer" in said
     ended = "training ended in pre-training, as an autoencoder; to continue as a VAE/GAN, raise"
     assert f"vaegan: {ended} --train.images\n" in said

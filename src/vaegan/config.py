@@ -26,7 +26,7 @@ from .settings import (
 
 
 class Config(Settings):
-    """All settings of a training. Contradictory settings are refused."""
+    """All settings of a training run. Contradictory settings are rejected."""
 
     recipe: str = "digits"
     """Name of the recipe that these settings are based on."""
@@ -41,8 +41,9 @@ class Config(Settings):
     """Channels that pictures show, counted from 1: one as grey, or three as red, green and blue, such as 3,2,1.
     Default: the first of one or two channels, else the first three."""
     init_from: Annotated[str | None, Field(title="RUN")] = None
-    """Start from the weights of this model: a run, a saved model, an id on the hub, or diffusers:PLACE. The settings of
-    its networks are used, too; a discriminator that it does not have starts with new weights."""
+    """Start from the weights of this model: a run, a saved model, an id on the hub, or diffusers:PATH (a diffusers
+    model: a folder or an id on the hub). The settings of its networks are used, too; a discriminator that it does not
+    have starts with new weights."""
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()
@@ -83,7 +84,10 @@ def _contradictions(config: Config) -> Iterator[str]:
         )
     alignment = "--loss.alignment-weight"
     if loss.alignment_weight and model.latent != "map":
-        yield f"{alignment} needs codes that are maps, not --model.latent {model.latent}; take kl-f4, or set it to 0"
+        yield (
+            f"{alignment} needs codes that are maps, not --model.latent {model.latent}; start from the recipe kl-f4, "
+            "or set it to 0"
+        )
     if loss.alignment_weight and config.is_frozen("encoder"):
         yield f"{alignment} trains the encoder, which is frozen; add encoder to --train.parts, or set the weight to 0"
     if loss.balance is not None and model.kind != "vaegan":
@@ -94,7 +98,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "--loss.balance needs the decoder in training; add decoder to --train.parts, or set it to none"
     if loss.perceptual_file is not None and loss.perceptual not in ("inception", "dinov2", "lpips"):
         what = f"--loss.perceptual {loss.perceptual}"
-        yield f"--loss.perceptual-file goes with a published network such as lpips, not {what}; leave it out"
+        yield f"--loss.perceptual-file applies only to a published network such as lpips, not to {what}; leave it out"
     if loss.augment and not is_adversarial:
         yield f"--loss.augment needs a discriminator in training, which {kind} does not have; set it to none"
     if loss.augment_target is not None and not loss.augment:
@@ -131,7 +135,8 @@ def _contradictions(config: Config) -> Iterator[str]:
             "--loss.joint-batch false"
         )
     if max(config.data.height_width or (0,)) > MAX_SIDE:
-        yield f"--data.size {config.data.size}: networks have at most {MAX_SIDE} pixels each way; choose a smaller size"
+        size = f"--data.size {config.data.size}"
+        yield f"{size}: images can have at most {MAX_SIDE} pixels per side; choose a smaller size"
     if config.train.compile and loss.r1_weight and is_adversarial:
         yield (
             "--loss.r1-weight needs second derivatives, which compiled networks do not have; leave out "
@@ -192,11 +197,13 @@ def _network_contradictions(model: ModelSettings) -> Iterator[str]:
         if model.network == "mlp":
             for setting, nothing in {"channels": "none", "strides": "none", "patch": "false"}.items():
                 if getattr(part, setting, None):
-                    yield f"{call}.{setting} does not go with --model.network mlp; set it to {nothing}, or choose conv"
+                    fix = f"set it to {nothing}, or choose conv"
+                    yield f"{call}.{setting} cannot be set with --model.network mlp; {fix}"
         elif not part.channels and is_described:
             yield f"--model.network {model.network} needs a width for each convolution; set {call}.channels"
         elif is_residual and part.strides:
-            yield f"{call}.strides does not go with --model.network residual, which halves; set it to none"
+            network = "--model.network residual, which always downsamples by 2"
+            yield f"{call}.strides cannot be set with {network}; set it to none"
         elif is_residual and any(width % part.groups for width in part.channels):
             yield f"{call}.groups {part.groups} does not divide all {call}.channels; choose another number"
         elif part.strides is not None and len(part.strides) != num:
@@ -237,4 +244,5 @@ def _patch_contradictions(model: ModelSettings) -> Iterator[str]:
         if value:
             yield f"{what} has no dense layers; set --model.discriminator.{name} to {'none' if name == 'hidden' else 0}"
     if model.condition != "none":
-        yield f"{what} has no dense layer for --model.condition {model.condition}; set it to false"
+        condition = f"--model.condition {model.condition}"
+        yield f"{what} has no dense layer for {condition}; set {what} false, or --model.condition none"

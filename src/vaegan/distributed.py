@@ -192,9 +192,7 @@ def share_of_work(environment: Mapping[str, str]) -> tuple[int, int]:
     task, tasks = number("SLURM_ARRAY_TASK_ID", first), number("SLURM_ARRAY_TASK_COUNT", 1, 1)
     place, rest = divmod(task - first, step)
     if rest or not 0 <= place < tasks:
-        raise UserError(
-            f"the numbers of this SLURM array are not evenly spaced ({task}); name the process by --process"
-        )
+        raise UserError(f"the numbers of this SLURM array are not evenly spaced ({task}); set --process R/N")
     if "WORLD_SIZE" in environment:
         rank, size = _torchrun(environment)
     else:  # srun's; what sbatch says of its script is no sign of several processes

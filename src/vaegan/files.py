@@ -30,6 +30,7 @@ OF_A_DISK = {
                  "EISDIR", "ENOTDIR", "ELOOP")
 }  # fmt: skip
 """Numbers of errors that are the disk's or the system's, not ours."""
+_OF_A_FULL_DISK = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def read_bytes(source: Path | IO[bytes], limit: int = MAX_TEXT) -> bytes:
@@ -81,7 +82,7 @@ def written_beside(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot create folder {path.parent}: {error.strerror}; choose another place") from error
+        raise UserError(f"cannot create folder {path.parent}: {error.strerror}; choose another path") from error
     beside = _real(path.parent) / f".{path.stem}.{os.getpid()}-{_HOST}.part{path.suffix}"
     clear_leftovers(path.parent, glob.escape(path.stem))
     _live.add(beside)
@@ -149,7 +150,12 @@ def remove(path: Path) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write {path}: {error.strerror or error}; free some space or choose another place")
+    return UserError(f"cannot write {path}: {error.strerror or error}; {remedy_of(error)}, or choose another path")
+
+
+def remedy_of(error: OSError) -> str:
+    """Return what to do at a path that could not be read or written: to free space helps only where none is left."""
+    return "free some space" if error.errno in _OF_A_FULL_DISK else "check the path and its permissions"
 
 
 def clear_leftovers(folder: Path, stems: str, *, of_anyone: bool = False) -> None:

@@ -139,7 +139,7 @@ def why_without_effect(config: Config, name: str) -> str | None:
             return f"on --model.network {network}; leave it out"
         is_conv = family_of(network, of_part) == "conv"
         if setting == "dropout" and is_conv and not getattr(config.model, of_part).hidden:
-            return f"without --model.{of_part}.hidden, as it is after dense layers; leave it out"
+            return f"without --model.{of_part}.hidden, because dropout follows dense layers only; leave it out"
     for parts, names in _OF_TRAINED.items():
         each = parts.split(" or ")
         if name in names.split() and all(map(config.is_frozen, each)):
@@ -169,5 +169,5 @@ def refuse_without_effect(config: Config, named: Mapping[str, Any]) -> None:
     if "loss.adversarial_weight" in named and config.loss.balance is not None and adversarial not in (0, 1):
         raise UserError(
             "--loss.adversarial-weight has no effect with --loss.balance, which sets the ratio of both gradients; "
-            "change that, or leave this out"
+            "change --loss.balance, or leave out --loss.adversarial-weight"
         )

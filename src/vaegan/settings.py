@@ -89,7 +89,7 @@ class Settings(BaseModel):
 
 
 class AugmentSettings(Settings):
-    """Random changes of training images, drawn anew for each batch; 0 for none."""
+    """Random changes of training images, redrawn for each batch; 0 for none."""
 
     shift: NonNegativeFloat = 0.0
     """Standard deviation of the shift in each direction, in pixels."""
@@ -131,8 +131,8 @@ class DataSettings(Settings):
     """Flip training images horizontally with probability 1/2."""
     augment: AugmentSettings = AugmentSettings()
     binarize: Literal["none", "dynamic", "fixed"] = "none"
-    """Black and white images: each pixel is white with its grey value as probability. 'dynamic' draws training images
-    anew for each batch, 'fixed' once for all; held-out images are drawn once."""
+    """Black and white images: each pixel is white with its grey value as probability. 'dynamic' resamples training
+    images for each batch, 'fixed' samples them once; held-out images are always sampled once."""
     held_out: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     """Share of the images of a folder or array that are held out, chosen by a hash of the file name (or index)."""
     max_unreadable: Share = 0.05
@@ -294,7 +294,8 @@ class ModelSettings(Settings):
     """What to train: autoencoder, VAE, GAN, VAE with a frozen discriminator layer as metric, or VAE/GAN. A kind other
     than the recipe's also sets the likelihood, output and weights that it needs, unless you set them."""
     network: Literal["mlp", "conv", "residual"] = "conv"
-    """Architecture of the three networks. If it is not the recipe's, it has its own sizes, unless you set them."""
+    """Architecture of the three networks. Changing it from the recipe's also sets default layer sizes, unless you set
+    them."""
     latent_dim: Width = 20
     """Dimensions of z; channels if z is a map."""
     latent: Literal["vector", "map"] = "vector"
@@ -327,7 +328,7 @@ class LossSettings(Settings):
     gamma: NonNegativeFloat = 1.0
     """The decoder minimises gamma * L_llike - L_GAN."""
     encoder_llike_weight: NonNegativeFloat = 1.0
-    """The encoder minimises kl_weight * L_prior + this * L_llike (1 in the paper)."""
+    """The encoder minimises kl_weight * L_prior + encoder_llike_weight * L_llike (1 in the paper)."""
     adversarial_weight: NonNegativeFloat = 1.0
     """Weight of the adversarial loss at the decoder."""
     adversarial_start: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -337,7 +338,8 @@ class LossSettings(Settings):
     """Share of the run, after `adversarial_start`, in which the discriminator trains alone."""
     balance: PositiveFloat | None = None
     """Rescale the adversarial loss in each step so that its gradient norm at the decoder is this multiple of that of
-    gamma * L_llike (Esser et al., arXiv:2012.09841), in each micro-batch and process alone; default: no rescaling."""
+    gamma * L_llike (Esser et al., arXiv:2012.09841), separately in each micro-batch and process; default: no
+    rescaling."""
     balance_at: Literal["images", "last-layer"] = "images"
     """Where to compare the gradient norms: at the decoder's images, or at the weight of its last layer."""
     adversarial: Literal["minimax", "non-saturating", "hinge"] = "minimax"
@@ -358,7 +360,7 @@ class LossSettings(Settings):
     perceptual: Literal["none", "auto", "classifier", "rotations", "inception", "dinov2", "lpips"] = "none"
     """Network for a perceptual loss beside a per-pixel L_llike: one trained first on the data's labels or on rotation
     prediction ('auto': labels if there are any), or a published one; 'lpips' is LPIPS with VGG16. Metrics in the
-    features a model was trained with flatter it; evaluate with another extractor."""
+    features a model was trained with are biased in its favour; evaluate with another extractor."""
     perceptual_weight: NonNegativeFloat = 1.0
     """Weight of the perceptual loss, times the number of values of an image, as in latent diffusion (arXiv:2112.10752).
     """
@@ -386,7 +388,9 @@ class LossSettings(Settings):
     kl_schedule: Literal[
         "constant", "inverse-batch", "inverse-latent", "linear", "sigmoid", "cyclic", "exponential"
     ] = "constant"
-    """Schedule of the KL weight: 1, 1/B, 1/Z, ramps over kl_epochs, or sigmoid(epoch)."""
+    """Schedule of the factor on the KL weight: 1 (constant), 1/B (inverse-batch), 1/Z (inverse-latent), a ramp from 0
+    to 1 over kl_epochs (linear) or over the first half of each cycle (cyclic), sigmoid(epoch/3 - 5), or growth from
+    0.01 by a factor of e every kl_epochs, without bound (exponential)."""
     kl_epochs: PositiveFloat = 10.0
     """Epochs of the ramp (linear), of a cycle (cyclic), or time constant (exponential)."""
     draws: Annotated[int, Field(gt=0, le=1000)] = 1
@@ -395,7 +399,8 @@ class LossSettings(Settings):
     free_bits: NonNegativeFloat = 0.0
     """KL per latent dimension, in nats, that is free of penalty (Kingma et al., arXiv:1606.04934)."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
-    """One-sided label smoothing: real images get the target 1 - this (Salimans et al., arXiv:1606.03498)."""
+    """One-sided label smoothing: real images get the target 1 - label_smoothing (Salimans et al.,
+    arXiv:1606.03498)."""
     label_noise: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     """Width of uniform noise that moves each discriminator target inwards."""
     label_flip: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
@@ -425,7 +430,7 @@ class OptimSettings(Settings):
     """The optimisers, one for each network."""
 
     name: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
-    """Algorithm; the paper has rmsprop with 3e-4."""
+    """Algorithm; the paper uses rmsprop with 3e-4."""
     lr: Rate = 3e-4
     """Learning rate."""
     encoder_lr: Rate | None = None
@@ -468,9 +473,10 @@ class TrainSettings(Settings):
     images: PositiveInt | None = None
     """Stop after this many images instead of after `epochs`."""
     pretrain_epochs: NonNegativeFloat = 0.0
-    """The first of the epochs, which train encoder (its mean) and decoder as a per-pixel autoencoder."""
+    """How many of the epochs, at the start, train the encoder (its mean) and the decoder as a per-pixel autoencoder."""
     parts: tuple[Literal["encoder", "decoder", "discriminator"], ...] = ()
-    """Networks to train, such as decoder,discriminator; the others are frozen, as in --init-from. Default: all."""
+    """Networks to train, such as decoder,discriminator; the others are frozen at the weights of --init-from.
+    Default: all."""
     batch_size: Count = 64
     """Images per step, over all processes."""
     accumulate: Count = 1
@@ -478,7 +484,7 @@ class TrainSettings(Settings):
     another, and their gradients are added up. Batch norm normalises each separately."""
     checkpoint_activations: bool = False
     """To save memory: store only the input of each block and compute the rest again in the backward pass. Gradients are
-    the same; a step takes a fifth to two fifths more time."""
+    the same; a step takes 20 to 40 % longer."""
     snapshot_epochs: PositiveFloat = 1.0
     """Epochs between snapshots: image grids, held-out losses, a checkpoint."""
     log_images: PositiveInt | None = None

@@ -132,7 +132,7 @@ def test_an_image_that_no_link_can_hold_is_shown_whole(open_page, model, photo, 
     x = as_model_sees(photo)
     wait_for_images(page, "#figure-original img", photo[1])
     wait_for_images(page, "#figure-edited img", model.reconstruct(x))
-    page.get_by_role("status").get_by_text("too large for a link").wait_for()
+    page.get_by_role("status").get_by_text("cannot hold this image").wait_for()
     page.get_by_role("tab", name="Compare").click()
     wait_for_images(page, '#compared img[alt="Original, other"]', photo[1])
     again = open_page("#view=image&" + page.url.split("#")[1])

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from ..errors import UserError, is_out_of_memory
 from ..errors import nearest as nearest_word  # 'nearest' becomes the command of that name, once imported
-from ..files import OF_A_DISK
+from ..files import OF_A_DISK, remedy_of
 from ..progress import duration
 from ..version import __version__
 from . import console
@@ -41,8 +41,8 @@ COMMANDS = {
     "compare": "several models on one page, and as JSON",
     "reproduce": "the paper's experiments, on one page",
     "report": "one run on one HTML page",
-    "studio": "a web page to explore one or more models",
-    "serve": "the same as a JSON API",
+    "studio": "explore one or more models on a web page",
+    "serve": "serve a model as a JSON API",
     "export": "model files for other programs: ONNX, torch.export, diffusers",
     "push": "upload a model to the Hugging Face hub, with a model card",
     "completion": "print a script that completes commands and options in your shell",
@@ -92,11 +92,13 @@ def _code_of(words: list[str], who: str) -> int:
     except Exception as error:
         if is_out_of_memory(error):
             why = f" ({error})" if type(error) is MemoryError and str(error) else ""
-            console.complain(who, f"not enough memory{why}; ask for smaller images, networks, batches or numbers")
+            fix = "use smaller images, a smaller network or batch size, or a lower --num"
+            console.complain(who, f"not enough memory{why}; {fix}")
             return 2
         if isinstance(error, OSError) and error.errno in OF_A_DISK:
             what = error.filename or "what the command writes"
-            console.complain(who, f"cannot access {what}: {error.strerror}; free some space or choose another place")
+            remedy = f"{remedy_of(error)}, or choose another path"
+            console.complain(who, f"cannot access {what}: {error.strerror}; {remedy}")
             return 2
         traceback.print_exc()
         console.complain(who, "this is a bug in vaegan; please report it with the lines above")
@@ -126,4 +128,4 @@ def _print_help() -> None:
     show("usage: vaegan COMMAND [OPTIONS]\n")
     show("Train, explore and evaluate VAE/GANs and related models (arXiv:1512.09300).\n")
     show_table(("command", ""), list(COMMANDS.items()))
-    show("\n`vaegan COMMAND --help` says more about each; `vaegan --version` prints the version.")
+    show("\n`vaegan COMMAND --help` shows its options; `vaegan --version` prints the version.")

@@ -39,7 +39,7 @@ class Options(DataPictureOptions):
     orthogonalise: bool = False
     """Keep only the component of each vector that is orthogonal to all others."""
     images: Count = 20_000
-    """Training images, at most, to compute the vectors from."""
+    """Maximum number of training images to compute the vectors from."""
     save: bool = True
     """Save the vectors with the model, if it is a local folder."""
     check: bool = False
@@ -106,7 +106,10 @@ def _save(options: Options, vectors: "AttributeVectors", weights: str) -> None:
 
 def _show_bases(bases: dict[str, dict[str, Any]]) -> None:
     """Print each attribute's threshold, counts and classifier accuracy before any edit, a row each."""
-    head = ["attribute", "above", "without", "with", "accuracy: originals", "reconstructions", "share in these"]
+    head = [
+        "attribute", "threshold", "images without", "images with", "accuracy, originals", "accuracy, reconstructions",
+        "share with it, reconstructions",
+    ]  # fmt: skip
     rows = []
     for name, base in bases.items():
         without, with_ = base["training_images_without_and_with"]
@@ -120,8 +123,8 @@ def _show_bases(bases: dict[str, dict[str, Any]]) -> None:
 def _show_effects(effects: "Sequence[Effect]") -> None:
     """Print what each vector does at each strength, a row each."""
     head = [
-        "attribute", "strength", "flipped", "added", "removed", "others change", "most", "others flipped",
-        "random flipped", "random: others change",
+        "attribute", "strength", "flipped", "added", "removed", "others change", "most changed", "others flip",
+        "flipped (random)", "others change (random)",
     ]  # fmt: skip
     rows = []
     for effect in effects:
@@ -145,9 +148,9 @@ def _cell(share: "Figure | None", *, whole: bool = False) -> str:
 def _summary(num: int, work: dict[str, list[str]]) -> str:
     """Say how many attributes meet what a vector should do."""
     by_share, by_image = work["by_share"], work["by_image"]
-    line = (
-        f"{len(by_share)} of {num} attributes flip in at least 80 % of the images at a strength from 1 to 2 while the "
-        f"shares of others change less than a third as much ({len(by_image)} while others flip less than a third as "
-        "often)"
+    which = f" ({', '.join(by_share)})" if by_share else ""
+    return (
+        f"{len(by_share)} of {num} attributes work{which}: at a strength of 1 to 2, at least 80 % of the images flip "
+        "and the mean change in the shares of the other attributes is less than a third of that "
+        f"({len(by_image)} if flips of other attributes are counted per image)"
     )
-    return f"{line}: {', '.join(by_share)}" if by_share else line

@@ -27,18 +27,18 @@ _FIT_IMAGES = 60_000
 class Options(DataPictureOptions):
     """Cluster the codes of images: a gallery of each cluster, a map, and scores where there are labels.
 
-    Clusters are found among training images; the images shown and scored join them. Writes gallery.png, map.png,
-    clusters.npz (codes, cluster of each image, names) and clusters.json (scores).
+    Clusters are fitted to training images; the images shown and scored are assigned to them. Writes gallery.png,
+    map.png, clusters.npz (codes, cluster of each image, names) and clusters.json (scores).
     """
 
     out: Annotated[Path | None, Arg("FOLDER", default="RUN/pictures/cluster")] = None
     """Folder for the results."""
     num: Count = 10_000
-    """Images to show and score, at most."""
+    """Maximum number of images to show and score."""
     fit_images: Annotated[
         Annotated[int, Field(ge=0, le=10**6)] | None, Arg("N", default=f"{_FIT_IMAGES}, or 0 with --baselines")
     ] = None
-    """Training images to find clusters among, at most; 0: among the images shown themselves."""
+    """Maximum number of training images to fit the clusters to; 0 fits them to the images shown."""
     k: Count | None = None
     """Number of clusters; default: the number of labels, at most 50, or 10 without labels."""
     method: Literal["manifold", "mixture", "kmeans"] | None = None

@@ -26,17 +26,18 @@ if TYPE_CHECKING:
 
 _Step = TypeVar("_Step")
 _log = logging.getLogger("vaegan")
+_DIFFUSERS = "diffusers:PATH (a diffusers model: a folder or an id on the hub)"
 
 
 RunName = Annotated[
     str,
     Arg("RUN", positional=True),
-    Field(description="Run folder, folder of a saved model, id of a model on the hub, diffusers:PLACE, or 'demo'."),
+    Field(description=f"Run folder, folder of a saved model, id of a model on the hub, {_DIFFUSERS}, or 'demo'."),
 ]
 RunNames = Annotated[
     tuple[str, ...],
     Arg("RUN RUN ...", positional=True),
-    Field(description="Run folders, folders of saved models, ids of models on the hub, diffusers:PLACE, or 'demo'."),
+    Field(description=f"Run folders, folders of saved models, ids of models on the hub, {_DIFFUSERS}, or 'demo'."),
 ]
 Device = Annotated[str, Field(description="'cpu', 'cuda', 'cuda:1', 'mps', or 'auto' for the best one available.")]
 BatchSize = Annotated[Count, Field(description="Images per forward pass.")]

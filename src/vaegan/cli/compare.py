@@ -24,10 +24,10 @@ class Options(MetricOptions):
     """Compare runs or saved models of any kind on one page: the same metrics, originals and seeds for all.
 
     Prints a table (* marks a clear winner) and which model reconstructs best, image by image, and writes a
-    self-contained page, with JSON beside it. Models of different sizes meet in --data.size, or in the smallest size
-    that all take. Runs whose settings differ only in the seed are one model: its metrics are means over seeds with 95 %
-    intervals, and their spread. A clear winner is a model whose interval overlaps with no other. A run's own
-    evaluation.json is reused if weights, images, extractor, count and seed are the same.
+    self-contained page, with JSON beside it. Models of different sizes are compared at --data.size, or at the
+    smallest size that all of them accept. Runs whose settings differ only in the seed are one model: its metrics are
+    means over seeds with 95 % intervals, and their spread. A clear winner is a model whose interval overlaps with no
+    other. A run's own evaluation.json is reused if weights, images, extractor, count and seed are the same.
     """
 
     runs: RunNames = ()
@@ -38,7 +38,7 @@ class Options(MetricOptions):
     markdown: Annotated[str | None, Arg("FILE.md")] = None
     """Write the printed table as Markdown, for a README; '-' prints Markdown and nothing else."""
     num: Count = 10_000
-    """Samples, held-out images and training images, at most."""
+    """Maximum number of samples, of held-out images and of training images."""
     seed: Seed = 0
     """Seed of samples, choice of images and resampling."""
     device: Device = "cpu"

@@ -1,6 +1,6 @@
 """``vaegan data``: list the image sources."""
 
-from .console import show_table
+from .console import show, show_table
 from .options import CommandOptions
 
 
@@ -19,3 +19,4 @@ def run(options: Options) -> None:
     rows.append(("PATH", "any", "a folder of images (class subfolders become labels), .zip, .tar shards, .npy or .npz"))
     rows.append(("hf:NAME", "any", "a data set of the Hugging Face hub; needs the extra 'hf'"))
     show_table(("source", "size", "what"), rows)
+    show("\n`vaegan train --data PATH` reports what it finds there before it trains: images, labels, what is left out.")

@@ -24,7 +24,7 @@ class Options(DataPictureOptions):
     out: Annotated[Path | None, Arg("FILE", default="RUN/pictures/codes.npz")] = None
     """.npz is one file of arrays, .parquet a table (extra 'parquet'), a name without extension a folder of shards."""
     num: PositiveInt | None = None  # type: ignore[assignment]  # wider than the base on purpose
-    """Images of each split, at most, chosen by the seed; default: all."""
+    """Maximum number of images of each split, chosen by the seed; default: all."""
     split: Literal["all", "test", "train"] = "all"  # type: ignore[assignment]
     """All images, the held-out ones, or the training images."""
     scaled: bool = False
@@ -39,7 +39,7 @@ class Options(DataPictureOptions):
     flip: bool = False
     """Also write latents of the images mirrored left to right, in safetensors shards."""
     process: Annotated[str | None, Arg("R/N", default="from torchrun or SLURM")] = None
-    """Be process R of N: make only the safetensors shards i with i mod N = R."""
+    """Run as process R of N: write only the safetensors shards i with i mod N = R."""
 
 
 def run(options: Options) -> None:

@@ -57,7 +57,7 @@ class Options(MetricOptions, DataPictureOptions):
     out: Annotated[Path | None, Arg("FILE", default="RUN/evaluation.json")] = None
     """File for the JSON."""
     num: Count = 10_000
-    """Samples, held-out images and training images, at most."""
+    """Maximum number of samples, of held-out images and of training images."""
     draws: Annotated[int, Field(gt=0, le=100_000)] | None = None
     """Codes drawn for each image for the importance-weighted bound of its likelihood, which papers report with 5000.
     Default: 64 for 256 of the images."""
@@ -97,7 +97,7 @@ def run(options: Options) -> None:
             draws=options.draws,
         )
         world.first(lambda: write_json(out, report))
-    head = ("of", "metric", "better", "value", "95 % interval", "real data", "images")
+    head = ("measured on", "metric", "better", "value", "95 % interval", "real data", "images")
     show_table(head, list(_rows(report)))
     show(f"{report['conclusion'] or 'Nothing could be measured'}.")
     for what, why in report["left_out"].items():

@@ -24,9 +24,9 @@ class Options(CommandOptions):
     out: Annotated[Path | None, Arg("FOLDER", default="RUN/export")] = None
     """Folder for the files; it appears when all of them are written and checked."""
     format: tuple[Literal["safetensors", "onnx", "torch", "diffusers"], ...] = ("safetensors", "onnx", "torch")
-    """Which: what vaegan.load reads, with the priors; .onnx (extra 'onnx'); .pt2 for torch.export.load; a folder for
-    AutoencoderKL.from_pretrained of diffusers, of residual models whose codes are maps (checked where the extra is
-    installed)."""
+    """Formats to write: 'safetensors' (for vaegan.load, with the priors), 'onnx' (extra 'onnx'), 'torch' (.pt2 for
+    torch.export.load), 'diffusers' (a folder for AutoencoderKL.from_pretrained; only residual models whose codes are
+    maps; checked if diffusers is installed)."""
     latent_statistics: Annotated[Path | None, Arg("FOLDER")] = None
     """Folder that `encode --format safetensors` wrote with this model. The mean and standard deviation of each latent
     channel become part of the exported model (latents_mean, latents_std) in place of its scale factor."""

@@ -42,7 +42,7 @@ def help_of(
         for option in members:
             lines += _lines(option, _default(option, values), width, whole=whole)
     if len(listed) < len(table):
-        lines += ["", f"`{prog} --help-all` lists all {len(table)} options and says more about each."]
+        lines += ["", f"`{prog} --help-all` lists all {len(table)} options with their full descriptions."]
     return "\n".join(lines)
 
 

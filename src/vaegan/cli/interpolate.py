@@ -21,7 +21,8 @@ class Options(DataPictureOptions):
     steps: Steps = 10
     """Images on each path (or each side of a square), both ends included."""
     method: Literal["linear", "spherical"] = "linear"
-    """'linear' follows the straight line, 'spherical' turns at constant speed and keeps the norm of the codes."""
+    """'linear' follows the straight line, 'spherical' rotates at constant angular speed and interpolates the norm
+    linearly."""
     between: Literal["images", "codes", "four"] | None = None
     """Images of the data, random codes, or squares between four images; default: images, if there is an encoder."""
 

@@ -22,8 +22,8 @@ class Options(DataPictureOptions):
 
     Distances are root mean square. Held-out images are the baseline: the memorisation rate is the share of samples
     nearer to the training images than 95 % of the held-out images, about 0.05 without memorisation; the AUC is the
-    probability that a sample is farther away than a held-out image, about 0.5 without memorisation. The score is the
-    latter in standard deviations: below -3 indicates memorisation.
+    probability that a sample is farther away than a held-out image, about 0.5 without memorisation. The score is how
+    far the AUC lies from 0.5, in standard deviations: below -3 indicates memorisation.
     """
 
     num: Count = 64
@@ -33,7 +33,7 @@ class Options(DataPictureOptions):
     k: Count = 4
     """Neighbours shown for each sample."""
     held_out: Count = 256
-    """Held-out images to measure, at most."""
+    """Maximum number of held-out images to measure."""
     split: Literal["test", "train"] = "train"
     """Images to search for neighbours; the other split is the baseline."""
 

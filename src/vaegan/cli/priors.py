@@ -34,9 +34,10 @@ class Options(DataPictureOptions):
     by_label: bool = False
     """Fit to each label by itself, for `Model.sample(labels=...)`."""
     guidance: Annotated[Guidance | None, Arg(default="1")] = None
-    """Saved with a flow over maps, fitted by label: above 1, samples are more typical of labels and differ less."""
+    """Classifier-free guidance scale, saved with a flow over maps fitted by label: values above 1 give samples more
+    typical of their label and less diverse."""
     num: Count = 200_000
-    """Images, at most; fewer of large codes, as all are in memory."""
+    """Maximum number of images; fewer for large codes, as all are in memory."""
     split: Literal["test", "train"] = "train"
     """Held-out images ('test') or training images ('train')."""
 
@@ -89,7 +90,7 @@ def _folder(options: Options) -> Path:
 
     if options.out is None:
         if not Path(options.run).is_dir():
-            raise UserError(f"{options.run} is no folder; name one for the model with its priors (--out FOLDER)")
+            raise UserError(f"{options.run} is not a local folder; set --out FOLDER to save the model with its priors")
         return find_model(options.run)
     check_folder(options.out, MODEL_CONFIG, "vaegan", options.overwrite)
     return options.out

@@ -16,7 +16,7 @@ class Options(CommandOptions):
 
     about: Annotated[str | None, Arg("RECIPE")] = None
     """Describe one recipe: its size, training time (estimated for two server cores and the number of images that it
-    names) and memory, where it comes from, what differs there and why."""
+    names) and memory, where it comes from, how it differs from its source and why."""
 
 
 def run(options: Options) -> None:

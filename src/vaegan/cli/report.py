@@ -19,14 +19,14 @@ _log = logging.getLogger("vaegan")
 class Options(DataPictureOptions):
     """Write one page about a run: settings, losses, snapshots, and what its model has learned.
 
-    The page is one self-contained file, easy to mail. What is missing, such as attributes in the data, is noted in its
-    place.
+    The page is one self-contained file, easy to share. Sections that cannot be shown, for example for lack of
+    attributes, are listed with the reason under "Not shown".
     """
 
     out: Annotated[Path | None, Arg("FILE.html", default="RUN/report.html")] = None
     """The page."""
     num: Count = 2000
-    """Images, at most, for clusters, map, traversals and attribute vectors."""
+    """Maximum number of images for clusters, map, traversals and attribute vectors."""
     k: Count | None = None
     """Number of clusters; default: the number of labels, at most 50, or 10 without labels."""
 

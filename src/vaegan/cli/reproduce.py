@@ -1,4 +1,4 @@
-"""``vaegan reproduce``: the paper's experiments, from trainings to one page."""
+"""``vaegan reproduce``: the paper's experiments, from training runs to one page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,25 +24,25 @@ class Options(CommandOptions):
     samples, reconstructions, attribute vectors, samples by attributes, and Table 2, where a separately trained
     regressor predicts the attributes of images.
 
-    `--list` prints the trainings and their expected time. `--data celeba` and `--data lfw` are the paper's data; any
-    other source needs attributes. All training settings can be changed and apply to every model, except the kind of
+    `--list` prints the training runs and their expected time. `--data celeba` and `--data lfw` are the paper's data;
+    any other source needs attributes. All training settings can be changed and apply to every model, except the kind of
     model and what it implies (condition, likelihood of the VAE, metric of VAE_Dis_l).
     """
 
     what: Annotated[Literal["paper"], Arg("paper", positional=True)] = "paper"
-    """Whose experiments."""
+    """Which experiments to reproduce."""
     quick: bool = False
     """Small networks, a few drawn faces of 32x32 and one seed: takes minutes on two cores."""
     list: bool = False
-    """Print the trainings with the expected time on two cores, and exit."""
+    """Print the training runs with the expected time on two cores, and exit."""
     seeds: Annotated[Count | None, Arg(default=f"{SEEDS}, {QUICK_SEEDS} if quick")] = None
     """Seeds of the attribute-conditional models, from --seed on."""
     out: Annotated[Path | None, Arg("DIR", default="runs/paper, runs/paper-quick")] = None
     """Folder of all runs, metrics and the page."""
     overwrite: bool = False
-    """Train again what already exists."""
+    """Retrain models that already exist."""
     num: Annotated[int, Field(ge=2, le=10**6)] = 1_000
-    """Held-out attribute vectors, at most."""
+    """Maximum number of held-out attribute vectors."""
     samples: Count = 10
     """Samples for each attribute vector."""
     regressor_images: Annotated[Count | None, Arg(default="depends on the data")] = None
@@ -60,7 +60,7 @@ class Options(CommandOptions):
 
 
 def run(options: Options) -> None:
-    """List the trainings, or train, measure and write the page."""
+    """List the training runs, or train, measure and write the page."""
     seeds = options.seeds or (QUICK_SEEDS if options.quick else SEEDS)
     out = options.out or Path("runs") / ("paper-quick" if options.quick else "paper")
     if options.list:
@@ -80,7 +80,7 @@ def run(options: Options) -> None:
 
 
 def _list(trainings: list[Training]) -> None:
-    """Print all trainings with their expected times."""
+    """Print all training runs with their expected times."""
     from ..training.profiling import expected_seconds
 
     rows, total = [], 0.0
@@ -94,4 +94,5 @@ def _list(trainings: list[Training]) -> None:
         rows.append((training.name, training.title, f"{images:,}", duration(seconds[training.kind])))
         total += seconds[training.kind]
     show_table(("run", "model", "images seen", "on 2 cores"), rows)
-    show(f"{len(trainings)} trainings, about {duration(total)} on two cores, and some minutes to measure each.")
+    time = f"about {duration(total)} on two cores, plus a few minutes each for evaluation"
+    show(f"{len(trainings)} training runs, {time}.")

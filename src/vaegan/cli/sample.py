@@ -24,9 +24,10 @@ class Options(PictureOptions):
     attribute: Annotated[tuple[str, ...], Arg(repeated=True)] = ()
     """Attribute of the images as NAME=VALUE, the value as in the data, such as smiling=1; may be repeated."""
     steps: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Arg(default="24, or 12 where codes are maps")] = None
-    """Steps in which a flow is solved: fewer are faster and less exact."""
+    """ODE solver steps for a flow; fewer are faster and less accurate."""
     guidance: Annotated[Guidance | None, Arg(default="the one saved with the flow, or 1")] = None
-    """Of a flow over maps with labels: above 1, samples are more typical of their labels and differ less."""
+    """Classifier-free guidance scale, for a flow over maps fitted by label: values above 1 give samples more typical of
+    their label and less diverse."""
 
 
 def run(options: Options) -> None:

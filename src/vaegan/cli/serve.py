@@ -29,7 +29,7 @@ class ServerOptions(CommandOptions):
     """Token that requests need. Default: none on this machine; for other hosts a random one, which is printed."""
     device: Device = "cpu"
     batch_size: Count = 64
-    """Most images, of requests that arrive at the same time, to compute in one pass."""
+    """Maximum number of images in a forward pass that concurrent requests share."""
     bands: ShownBands = ()
     data: DataSettings = DataSettings(source="")
 

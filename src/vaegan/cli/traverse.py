@@ -22,11 +22,11 @@ class Options(DataPictureOptions):
     steps: Steps = 9
     """Number of values for each dimension."""
     range: PositiveFloat = 3.0
-    """Values run from minus this to this; the prior's standard deviation is 1."""
+    """Values run from -range to range; the prior's standard deviation is 1."""
     center: Literal["image", "origin"] = "image"
     """Where the other dimensions are held: at the code of an image chosen by the seed, or at 0."""
     images: Count = 2000
-    """Images, at most, over which the KL is averaged."""
+    """Maximum number of images over which the KL is averaged."""
 
 
 def run(options: Options) -> None:

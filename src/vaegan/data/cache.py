@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from ..files import clear_leftovers, expanded, read_json, short_hash, unfinished_folder, write_json
+from ..files import clear_leftovers, expanded, read_json, remedy_of, short_hash, unfinished_folder, write_json
 from ..pixels import BYTES, Numbers, PixelFormat
 from .dataset import Positions
 from .image_file import Target
@@ -138,11 +138,11 @@ def make(folder: Path, write: Callable[[Path], dict[str, Any]]) -> CacheEntry:
     except OSError as error:
         raise UserError(
             f"cannot write decoded images to {folder.parent}: {error.strerror or error}; "
-            "free some space or choose another place with --data.cache"
+            f"{remedy_of(error)}, or choose another path with --data.cache"
         ) from error
     entry = load(folder)
     if entry is None:
-        raise UserError(f"decoded images in {folder} were changed meanwhile; run the same command again")
+        raise UserError(f"decoded images in {folder} were changed by another process; run the same command again")
     return entry
 
 

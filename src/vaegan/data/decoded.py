@@ -62,7 +62,10 @@ def resolve_target(header: ImageHeader, settings: DataSettings, pixels: PixelFor
     own, channels = header.channels, settings.channels or header.channels or (3 if header.colour else 1)
     if channels not in ((1, 3, 4) if own is None else (own, {1: 3, 3: 1}.get(own))):
         have = f"have {own} channel{'s' * (own > 1)}" if own else "can have 1, 3 or 4 channels"
-        raise UserError(f"{settings.source}: its images {have}, not {channels} (set by --data.channels or the model)")
+        raise UserError(
+            f"{settings.source}: its images {have}, not {channels} (set by --data.channels or the model); leave out "
+            "the option, or use images of that type"
+        )
     pixels = pixels or PixelFormat.of(header.depth, settings.range)
     pixels = replace(pixels, alpha=channels == 4 and header.alpha)
     return Target(height, width, channels, settings.crop, settings.crop_size, pixels, settings.range)
@@ -148,9 +151,9 @@ class _Preparation:
         if values:
             low, high = values
             details.append(f"values {low:g} to {high:g}")
-            if self.pixels is None and 0 < high - low < pixels.span / 8:
+            if self.pixels is None and 0 < high - low < pixels.span / 3:
                 notes.append(
-                    f"{self.collection.where}: its values, {low:g} to {high:g}, fill less than 1/8 of the range "
+                    f"{self.collection.where}: its values, {low:g} to {high:g}, fill less than a third of the range "
                     f"{pixels.low:g} to {pixels.high:g}; set --data.range {as_range(low, high)} for more contrast"
                 )
         is_cut = self.settings.crop == "center" and not (self.settings.size or self.settings.crop_size)

@@ -116,7 +116,8 @@ def unpacked(archive: Path, folder: str) -> Path:
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise UserError(f"{archive}: cannot be unpacked ({error}); download it again") from error
     except OSError as error:
-        raise UserError(f"{archive}: cannot be unpacked ({error.strerror or error}) beside itself") from error
+        why = f"cannot be unpacked into {archive.parent} ({error.strerror or error})"
+        raise UserError(f"{archive}: {why}; free some space or choose another --data.root") from error
     return target
 
 

@@ -92,7 +92,7 @@ def list_shards(pattern: Path) -> Collection:
         names = [f"{paths[place[0]].name}/{name}" for place, name in zip(places, collection.names, strict=True)]
         collection = replace(collection, names=names)
     if any(_CLASS in files for files in beside):
-        labels, label_names = _labels(beside, read, wheres, str(pattern))
+        labels, label_names = _labels(beside, read, wheres)
         collection = replace(collection, labels=labels, label_names=label_names)
     if any(_JSON in files for files in beside):
         rows = ((wheres[i], i, _values(read, of[_JSON], wheres[i])) for i, of in enumerate(beside) if _JSON in of)
@@ -116,7 +116,7 @@ def expand(pattern: str) -> list[Path]:
             raise UserError(f"{name}: no such file; give a .tar, or a pattern such as 'train-{{0000..0099}}.tar'")
         paths += [Path(path) for path in matches]
     if not paths:
-        raise UserError(f"{pattern}: its braces mean no shard; write the smaller number first")
+        raise UserError(f"{pattern}: the range in braces is empty; write the smaller number first")
     return paths
 
 
@@ -171,12 +171,12 @@ def sample_of(file: File) -> tuple[int, str, str]:
     return file.place[0], folder + slash + stem, suffix
 
 
-def _labels(
-    beside: Sequence[_Beside], read: _Read, wheres: Sequence[str], where: str
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def _labels(beside: Sequence[_Beside], read: _Read, wheres: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return labels ``(N,)`` and the names of the classes, which are the numbers in the files."""
-    if not all(_CLASS in files for files in beside):
-        raise UserError(f"{where}: some images have a .{_CLASS} beside them and some do not; add the others")
+    if without := [at for files, at in zip(beside, wheres, strict=True) if _CLASS not in files]:
+        raise UserError(
+            f"{without[0]}: has no .{_CLASS} beside it, but other images do; add the missing .{_CLASS} files"
+        )
     return index_labels([_number(read, files[_CLASS], at) for files, at in zip(beside, wheres, strict=True)])
 
 
@@ -190,9 +190,9 @@ def _number(read: _Read, place: Place, where: str) -> int:
         number = int(read(place))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise UserError(f"{where}: a .{_CLASS} is not a whole number ({why}); correct it") from error
+        raise UserError(f"{where}: its .{_CLASS} is not a whole number ({why}); correct it") from error
     if not -(2**63) <= number < 2**63:
-        raise UserError(f"{where}: a .{_CLASS} is a number of more than 64 bits; correct it")
+        raise UserError(f"{where}: its .{_CLASS} is a number of more than 64 bits; correct it")
     return number
 
 
@@ -201,7 +201,7 @@ def _values(read: _Read, place: Place, where: str) -> dict[str, Any]:
         values = json.loads(read(place))
     except (OSError, ValueError, RecursionError) as error:
         why = getattr(error, "strerror", None) or error
-        raise UserError(f"{where}: a .{_JSON} cannot be read ({why}); correct it") from error
+        raise UserError(f"{where}: its .{_JSON} cannot be read ({why}); correct it") from error
     if not isinstance(values, dict):
-        raise UserError(f"{where}: a .{_JSON} is not an object; correct it")
+        raise UserError(f"{where}: its .{_JSON} does not contain a JSON object; correct it")
     return values

@@ -110,7 +110,7 @@ def find_vectors(
     counts = torch.stack([(sides == 0).sum(0), (sides == 1).sum(0)], dim=1)
     for name, smaller in zip(names, counts.amin(1).tolist(), strict=True):
         if smaller == 0:
-            raise UserError(f"attribute {name!r} is the same for all {len(z)} images; leave it out or take more images")
+            raise UserError(f"attribute {name!r} is the same for all {len(z)} images; leave it out or use more images")
     vectors = _METHODS[method](z.double(), attributes.double(), sides, names)
     if orthogonalise:
         vectors = _orthogonalised(vectors, names)
@@ -191,13 +191,13 @@ def _difference(z: Tensor, attributes: Tensor, sides: Tensor, names: Sequence[st
 def _linear(z: Tensor, attributes: Tensor, sides: Tensor, names: Sequence[str]) -> Tensor:
     complete = ~attributes.isnan().any(1)
     if not complete.any():
-        raise UserError("'linear' needs images without unknown attributes, and there are none; take another method")
+        raise UserError("'linear' needs images without unknown attributes, and there are none; use another method")
     units = _difference(attributes.nan_to_num(), attributes, sides, names).diagonal()
     y, z = attributes[complete] / units, z[complete]
     for name, is_constant in zip(names, (y == y[0]).all(0).tolist(), strict=True):
         if is_constant:
             what = f"attribute {name!r} is the same for all {len(y)} images without unknown attributes"
-            raise UserError(f"{what}, which 'linear' needs; leave it out or take another method")
+            raise UserError(f"{what}, which 'linear' needs; leave it out or use another method")
     # The pseudo-inverse also takes attributes that depend on one another (one column per label): of all solutions
     # it gives the shortest. Both sides lose their means, as an intercept would be part of what is shortest.
     return torch.matmul(torch.linalg.pinv(y - y.mean(0)), z - z.mean(0))

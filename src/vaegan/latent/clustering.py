@@ -82,7 +82,7 @@ def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10, covariance:
 
     _check(z, k)
     if len(z) < 2:
-        raise UserError("a single image is too few for 'mixture'; take more, or --method kmeans")
+        raise UserError("a single image is too few for 'mixture'; use more, or --method kmeans")
     mean = z.cpu().double().mean(0)
     scale = (z.cpu().double() - mean).square().mean().sqrt().clamp_min(1e-12)  # one for all, as k-means starts it
 
@@ -130,11 +130,11 @@ def manifold(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Cluster
 
     _check(z, k)
     if len(z) <= _NEIGHBOURS:
-        raise UserError(f"{len(z)} images are too few for 'manifold'; take more, or --method kmeans")
+        raise UserError(f"{len(z)} images are too few for 'manifold'; use more, or --method kmeans")
     z = z.cpu().float()
     rows = torch.from_numpy(some_rows(len(z), _MOST_FITTED, seed))
     if len(rows) < len(z):
-        log.info("UMAP embeds %d of %d codes; the others join the clusters of their neighbours", len(rows), len(z))
+        log.info("UMAP embeds %d of %d codes; the others are assigned by their nearest neighbours", len(rows), len(z))
     embedding = _umap(z[rows], min(max(k, 2), _MOST_DIMENSIONS), seed)
     found = mixture(embedding, k, seed=seed, restarts=restarts)
     neighbours = KNeighborsClassifier(_NEIGHBOURS, weights="distance")
@@ -208,7 +208,7 @@ def default_k(label_names: Sequence[str]) -> int:
 
 def _check(z: Tensor, k: int) -> None:
     if len(z) < k:
-        raise UserError(f"{len(z)} images are too few for {k} clusters; take more images or fewer clusters (--k)")
+        raise UserError(f"{len(z)} images are too few for {k} clusters; use more images or fewer clusters (--k)")
 
 
 def _clusters(
@@ -229,7 +229,7 @@ def tsne_map(z: Tensor, seed: int = 0) -> Tensor:
     try:
         from openTSNE import TSNE
     except ImportError as error:
-        raise UserError("t-SNE needs openTSNE: pip install 'vaegan[tsne]', or take the map pca") from error
+        raise UserError("t-SNE needs openTSNE: pip install 'vaegan[tsne]', or use --map pca") from error
     if (z == z[0]).all():
         return torch.zeros(len(z), 2)  # there are no neighbours to preserve
     z = F.pad(z, (0, max(0, 2 - z.shape[1])))  # it starts from two principal components

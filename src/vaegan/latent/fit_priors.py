@@ -55,7 +55,7 @@ def fit_model_priors(
             with, or the codes cannot be fitted.
     """
     if by_label and images.labels is None:
-        raise UserError("these images have no labels to fit priors by; leave out --by-label, or take others (--data)")
+        raise UserError("these images have no labels to fit priors by; leave out --by-label, or use others (--data)")
     known = tuple(model.info.get("label_names") or images.label_names)
     if by_label and known != images.label_names:
         raise UserError(
@@ -65,7 +65,7 @@ def fit_model_priors(
     if names is None:
         names = ("flow",) if len(model.code_shape) == 3 else DEFAULT
     if flow_steps and "flow" not in names:
-        raise UserError("--flow-steps is of a flow, and none is fitted; add --priors flow")
+        raise UserError("--flow-steps applies only to a flow, and no flow is being fitted; add --priors flow")
     if guidance is not None and not (by_label and "flow" in names and len(model.code_shape) == 3):
         raise UserError("--guidance needs a flow over maps with labels: --priors flow --by-label")
     chosen = some_rows(len(images), most_images(model), seed)

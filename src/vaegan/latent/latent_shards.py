@@ -145,7 +145,10 @@ def statistics_of(folder: Path, model: Model) -> dict[str, Any]:
     if statistics is None:
         raise UserError(f"{folder} has no {STATISTICS_NAME}; finish `vaegan encode RUN --format safetensors` there")
     if index.get("model") != encoder_digest(model):
-        raise UserError(f"{folder} holds latents of another model, or in tiles; encode the images with this model")
+        raise UserError(
+            f"{folder} holds latents of another model, or latents encoded with --tile; encode the images with this "
+            "model and without --tile"
+        )
     if index.get("scale") is not None:
         raise UserError(f"{folder} holds scaled latents; encode without --scaled")
     if not all(std > 0.0 for std in statistics.std):

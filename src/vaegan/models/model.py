@@ -49,7 +49,7 @@ class Model(InferenceModel):
         latent_dim: Z, dimensions of a code.
         code_shape: of a code that is a map, (C, h, w) with C h w = Z; (Z,) if None.
         image_range: values of black and white inside the networks.
-        architecture: arguments of `networks.build_parts` that made the networks; None for user-made ones.
+        architecture: arguments of `networks.build_parts` that made the networks; None for custom ones.
         info: further facts to save (recipe, data, label names, seed, images seen ...), JSON-able. A conditional model's
             has `Conditioning.as_json()` under 'condition'; its networks take c `(B, A)` as second argument.
             'default_prior' names the prior to sample from if none is named, 'pixels' the type and range of its images'
@@ -112,7 +112,7 @@ class Model(InferenceModel):
                 model = cls(**arguments, code_shape=config.get("code_shape"))
             elif config["architecture"] is None:
                 raise UserError(
-                    f"{folder} holds the weights of user-made networks; give them: load(path, parts={{...}})"
+                    f"{folder} holds the weights of custom networks; pass the networks: load(path, parts={{...}})"
                 )
             else:
                 with torch.device("meta"):  # weights need neither be drawn nor have memory
@@ -241,7 +241,7 @@ class Model(InferenceModel):
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors`, `config.json` and the priors into a folder, each beside and then renamed.
 
-        The weights of user-made networks are saved too; `load` then needs the networks in ``parts``.
+        The weights of custom networks are saved too; `load` then needs the networks in ``parts``.
 
         Raises:
             UserError: if the folder cannot be written, or is a run.
@@ -269,7 +269,7 @@ class Model(InferenceModel):
         Args:
             pretrained_model_name_or_path: a folder, or the id `owner/name` of a model on the hub.
             device: where to put it.
-            parts: networks for the weights of user-made ones.
+            parts: networks for the weights of custom ones.
             hub: `revision`, `token`, `cache_dir`, `force_download`, `local_files_only`; see `sharing.hub`.
 
         Raises:
@@ -348,7 +348,7 @@ def load(
     Args:
         path: a run folder, a folder that `Model.save` wrote, or the id `owner/name` of a model on the Hugging Face hub.
         device: where to put it.
-        parts: networks by the names 'encoder', 'decoder', 'discriminator' to load the weights into, for user-made ones.
+        parts: networks by the names 'encoder', 'decoder', 'discriminator' to load the weights into, for custom ones.
         which: of a run's models, that of its last or of its best snapshot.
 
     Raises:

@@ -100,7 +100,7 @@ def one_line_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # a description can be wrong in any way
         reason = f"{type(error).__name__}: {str(error)[:200]}"
-        raise UserError(f"{path} is damaged or describes no model ({reason}); restore it from a copy") from error
+        raise UserError(f"{path} is damaged or does not describe a model ({reason}); restore it from a copy") from error
 
 
 def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

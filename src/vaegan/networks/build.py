@@ -95,8 +95,8 @@ def build_parts(
     family = NETWORKS[one_of("network", network, NETWORKS)]
     if (condition == "none") != (condition_dim == 0):
         raise UserError(
-            f"model.condition {condition} does not go with {condition_dim} dimensions; give condition_dim, the number "
-            "of labels or attributes, and 0 for none"
+            f"model.condition {condition} cannot have {condition_dim} dimensions; set condition_dim to the number of "
+            "labels or attributes, or to 0 for none"
         )
     image_shape = (image_shape[0], image_shape[1], image_shape[2])
     own_code: dict[str, Any] = {"latent_dim": latent_dim}
@@ -136,7 +136,7 @@ def map_factor(architecture: Mapping[str, Any] | None) -> int | None:
     """Return the downsampling factor: pixels of the image for each place of a code map, along a side.
 
     Images whose sides are multiples of it are encoded whatever their size. None where codes are vectors, and of
-    user-made networks.
+    custom networks.
     """
     if architecture is None or architecture.get("latent", "vector") == "vector":
         return None

@@ -263,7 +263,7 @@ def _is_map(latent: str, hidden: Sequence[int], condition_dim: int, padding: str
     """Whether codes are maps; UserError if an option does not work with them."""
     of_maps = is_map(latent, hidden, condition_dim)
     if of_maps and padding != "same":
-        raise UserError(f"padding {padding} does not go with a map code; set it to same")
+        raise UserError(f"padding {padding} cannot be used with a map code; set it to same")
     if of_maps and dropout:
         raise UserError("dropout is set, but a map code needs no dense layers; leave dropout out")
     return of_maps

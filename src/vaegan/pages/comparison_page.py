@@ -25,15 +25,17 @@ NUM_SAMPLES, LINES = 24, 2
 _ABOUT = {
     "samples": "As many samples of each model as the real-data baseline has training images.",
     "reconstructions": "Held-out images, encoded and decoded.",
-    "likelihood": "Likelihood of held-out images under each model, with pixels Gaussian around the decoded code.",
+    "likelihood": "Likelihood of held-out images under each model: Gaussian pixels around the decoder's output, or "
+    "Bernoulli pixels for binarised data.",
     "codes": "How well simple classifiers predict labels from the codes.",
-    "cost": "Time is that of each training, without snapshots, on the machine it ran on. FLOPs count matrix products "
-    "and convolutions, two for each multiply-add.",
+    "cost": "Time is that of each training run, without snapshots, on the machine it ran on. FLOPs count matrix "
+    "products and convolutions, two for each multiply-add.",
 }
 _INTERVALS = (
     "Below each value is its 95 % interval: over seeds (Student's t) where a model has several runs, over images "
     "(bootstrap) where it has one, which does not account for other seeds. ★ marks a clear winner, whose interval "
-    "overlaps with no other; else the models that overlap with the best are named. No interval: it is unknown."
+    "overlaps with no other; otherwise the models whose intervals overlap the best one's are listed. Where an interval "
+    "cannot be computed, none is shown."
 )
 _SPREAD = "Standard deviations over the runs of a model, with 95 % intervals: lower means less dependence on the seed."
 
@@ -45,7 +47,7 @@ def comparison_page(comparison: Comparison, seed: int) -> str:
         ("data", str(first["data"]["name"])),
         ("held-out images", f"{first['data']['num']:,}"),
         ("samples", f"{first['yardstick']['frechet_distance']['num']:,}"),
-        ("features of", str(first["extractor"]["name"])),
+        ("feature extractor", str(first["extractor"]["name"])),
         ("seed", str(first["seed"])),
     ])  # fmt: skip
     names = [model.name for model in comparison.models]

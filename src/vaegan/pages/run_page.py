@@ -83,7 +83,7 @@ def _facts(run: OpenedRun) -> Facts:
         channels, height, width = model.image_shape
         pairs += [
             ("images", f"{height} × {width}, {channels_in_words(channels)}"),
-            *([("numbers of an image", model.pixels.words)] if model.pixels != BYTES else []),
+            *([("pixel format", model.pixels.words)] if model.pixels != BYTES else []),
             ("dimensions of z", str(model.latent_dim)),
             *([("conditional on", model.conditioning.kind)] if model.conditioning else []),
             *((f"{name} parameters", f"{num:,}") for name, num in model.num_parameters.items()),

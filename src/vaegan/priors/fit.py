@@ -66,7 +66,7 @@ def fit_priors(
         one_of("prior", name, PRIORS)
     codes = codes.detach().cpu().float()
     if len(codes) < _FEWEST:
-        raise UserError(f"only {len(codes)} codes to fit a prior to; {_FEWEST} are needed: take more images")
+        raise UserError(f"only {len(codes)} codes to fit a prior to, and {_FEWEST} are needed; use more images")
     if not codes.isfinite().all():
         raise UserError("some codes are not finite, so no prior can be fitted: the training diverged")
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))

@@ -69,7 +69,7 @@ class Flow(FittedPrior):
         A flow over maps has a code_shape (C, h, w), and trains its network on the device.
         """
         labels = torch.zeros(len(codes), dtype=torch.long) if labels is None else labels.long()
-        of_maps = len(code_shape) == 3  # user-made networks may have others
+        of_maps = len(code_shape) == 3  # custom networks may have others
         velocity: _Velocity
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -83,7 +83,7 @@ class Flow(FittedPrior):
         flow._train(y, labels, seed, steps, device, on_progress)
         if of_maps and (unseen := flow._error(held_out)) > _MEMORISED * (seen := flow._error(codes)):
             what = f"the flow memorises codes: error {seen:.3f}, of held-out codes {unseen:.3f}"
-            log.warning("%s; take more images, or fewer steps (--flow-steps)", what)
+            log.warning("%s; use more images, or fewer steps (--flow-steps)", what)
         return flow
 
     @torch.enable_grad()

@@ -82,7 +82,7 @@ class Prior(abc.ABC):
     def set_solver(self, steps: int | None = None, guidance: float | None = None) -> None:
         """Set steps and guidance of a flow's draws; UserError, as this is no flow."""
         raise UserError(
-            f"--steps and --guidance are of a flow, not of the prior '{self.name}'; name one (--prior flow)"
+            f"--steps and --guidance apply only to a flow, not to the prior '{self.name}'; use --prior flow"
         )
 
     def is_sound(self) -> bool:

@@ -142,7 +142,7 @@ def _similarities(predicted: Tensor, images: ImageSet, regressor: Regressor, see
     target = torch.from_numpy(np.array(images.attributes))  # (N, A), as stored, NaN where unknown
     is_known = ~target.isnan().all(1)  # of the others there is nothing to compare
     if not is_known.any():
-        raise UserError(f"no attribute of the {len(images)} held-out images is known; add some, or take more (--num)")
+        raise UserError(f"no attribute of the {len(images)} held-out images is known; add some, or use more (--num)")
     values = attribute_similarity(predicted[is_known], target[is_known], regressor.centre)
     return {name: bootstrap_mean(getattr(values, name), seed=seed) for name in SIMILARITIES}
 

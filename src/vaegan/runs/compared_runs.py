@@ -57,8 +57,8 @@ class Comparison:
 def open_runs(paths: Sequence[str], data: DataSettings, **options: Any) -> list[OpenedRun]:
     """Open two or more runs, under distinct names, to be measured on the same images; options as of `OpenedRun`.
 
-    Models of other sizes meet in the size of ``data``, else in the smallest that all take. Raises UserError if there
-    are fewer, one is named twice or cannot be loaded, or there is no such size.
+    Models of different sizes are compared at the size of ``data``, else at the smallest that all accept. Raises
+    UserError if there are fewer, one is named twice or cannot be loaded, or there is no such size.
     """
     places = [str(Path(path).resolve()) if Path(path).exists() else path for path in paths]
     twice = [path for path, place in zip(paths, places, strict=True) if places.count(place) > 1]
@@ -85,7 +85,10 @@ def _common_size(runs: Sequence[OpenedRun], wanted: tuple[int, int] | None) -> t
             model.check_size(sizes[0])
         run, other = runs[0], next(run for run in runs if run.model().image_shape != models[0].image_shape)
         a, b = (" x ".join(map(str, each.model().image_shape)) for each in (run, other))
-        raise UserError(f"{run.path} has images of {a}, {other.path} of {b}; compare models of one shape")
+        raise UserError(
+            f"{run.path} takes images of shape {a}, {other.path} of {b}; compare models with the same number of "
+            "channels and compatible sizes"
+        )
     if any(model.image_shape[1:] != size for model in models):
         _log.info("all models are measured on images of %dx%d; --data.size sets another size", *size)
     return size

@@ -104,7 +104,7 @@ def _published(name: str, hub: dict[str, Any]) -> Path:
     """Return the folder of a published autoencoder, which may be a pipeline's ``vae``; UserError if there is none."""
     top = expanded(name)
     if not top.is_dir() and not re.fullmatch(HUB_ID, name):
-        raise UserError(f"no folder {top}; give {PUBLISHED} a folder, or the id owner/name of a model on the hub")
+        raise UserError(f"no folder {top}; write {PUBLISHED}FOLDER, or {PUBLISHED}OWNER/NAME for a model on the hub")
     is_here, folders = top.is_dir(), list[Path]()
     for weights in DIFFUSERS_FILES:
         if not is_here:
@@ -113,8 +113,10 @@ def _published(name: str, hub: dict[str, Any]) -> Path:
         folders = [folder for folder in (top, top / "vae") if (folder / MODEL_CONFIG).is_file()]
         if found := next((folder for folder in folders if (folder / weights).is_file()), None):
             return found
-    missing = f"{DIFFUSERS_FILES[0]} (a .bin file, a pickle, is never read; save it with safe_serialization=True)"
-    raise UserError(f"{PUBLISHED}{name} has no {missing if folders else f'{MODEL_CONFIG}, nor vae/{MODEL_CONFIG}'}")
+    if not folders:
+        raise UserError(f"{PUBLISHED}{name} has neither {MODEL_CONFIG} nor vae/{MODEL_CONFIG}; check the path or id")
+    fix = "(a .bin file, a pickle, is never read; save it with safe_serialization=True)"
+    raise UserError(f"{PUBLISHED}{name} has no {DIFFUSERS_FILES[0]} {fix}")
 
 
 def _refuse_published(folder: Path, name: str) -> None:

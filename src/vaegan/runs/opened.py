@@ -144,12 +144,12 @@ class OpenedRun:
                     _log.warning("%s", note)
             if model.factor and [height, width] == own and max(np.subtract(data.original_size or own, own)) > 0:
                 sizes = ["x".join(map(str, each)) for each in (data.original_size or own, own)]
-                text = "%s: %s images are used in the model's size %s; compare, encode and reconstruct take --data.size"
+                text = "%s: %s images are resized to the model's %s; compare, encode and reconstruct accept --data.size"
                 _log.info(text, shown(settings.source), *sizes)
             if [height, width] == own and record.get("fingerprint", data.fingerprint) != data.fingerprint:
                 # Of another source that is plain to see.
                 level = logging.WARNING if record.get("name") == data.name else logging.INFO
-                text = "%s: not the images that %s was trained on, or prepared differently"
+                text = "%s: these are not the images that %s was trained on, or they are prepared differently"
                 _log.log(level, text, shown(settings.source), self.path)
         return self._data
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import UserError
-from ..files import clear_leftovers, read_mapping, remove, write_text
+from ..files import clear_leftovers, read_mapping, remedy_of, remove, write_text
 from ..settings import PARTS
 from ..settings_io import is_complete, load_yaml
 
@@ -164,7 +164,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = _open_locked(path)
         except OSError as error:
-            raise UserError(f"cannot write to {self.path}: {error.strerror}; choose another place") from error
+            raise UserError(f"cannot write to {self.path}: {error.strerror}; choose another path") from error
         try:
             with contextlib.suppress(OSError):  # a full disk: the lock itself needs no space
                 by, since = f"process {os.getpid()} on {platform.node()}", time.strftime("%Y-%m-%d %H:%M:%S")
@@ -207,7 +207,7 @@ class RunFolder:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise UserError(
-                f"cannot write {self.metrics_path}: {error.strerror}; free some space and resume"
+                f"cannot write {self.metrics_path}: {error.strerror}; {remedy_of(error)}, then resume"
             ) from error
 
 
@@ -256,7 +256,8 @@ def written_files(run: RunFolder) -> list[Path]:
     paths, root = [path for name in OF_A_RUN for path in run.path.glob(name)], run.path.resolve()
     for path in paths:
         if path.is_dir() or path.resolve() != root / path.relative_to(run.path):
-            raise UserError(f"{path} is a link or a folder, which no training makes; move it, or choose another --out")
+            what = "is a link or a folder, which vaegan does not create"
+            raise UserError(f"{path} {what}; move it, or choose another --out")
     return paths
 
 

@@ -96,7 +96,7 @@ def upload_folder(
         )
     except Exception as error:  # as above
         remedy = "; go online, or write the files into a folder (--out, save_pretrained) and push them from elsewhere"
-        raise UserError(f"{name} is not pushed: {_refusal(error, name, branch, remedy)}") from error
+        raise UserError(f"could not push {name}: {_refusal(error, name, branch, remedy)}") from error
     return str(commit.pr_url or commit.commit_url)
 
 
@@ -104,7 +104,8 @@ def check_license(name: str) -> None:
     """Raise UserError unless the hub has a licence of this name."""
     if name not in (names := _LICENSES.split()):
         guess = nearest(name.lower().replace(" ", "-"), names, 0.75)
-        raise UserError(f"'{name}' is not a licence of the hub{guess}; use its name there: {', '.join(names[:7])} ...")
+        use = f"use one such as {', '.join(names[:7])}"
+        raise UserError(f"'{name}' is not a licence identifier of the Hugging Face hub{guess}; {use}")
 
 
 def check_name(name: str) -> None:

@@ -78,7 +78,7 @@ def codes_of(model: Model, codes: Sequence[Sequence[float]]) -> Tensor:
 def check_dimensions(model: Model, dimensions: Sequence[int]) -> None:
     """Raise `Refused` with 422 if a code has not all of these dimensions."""
     if wrong := [d for d in dimensions if not 0 <= d < model.latent_dim]:
-        raise Refused(422, f"there is no dimension {wrong[0]}; there are 0 to {model.latent_dim - 1}")
+        raise Refused(422, f"there is no dimension {wrong[0]}; valid numbers are 0 to {model.latent_dim - 1}")
 
 
 def add_attributes(version: ModelVersion, z: Tensor, strengths: dict[str, float]) -> Tensor:

@@ -240,7 +240,8 @@ def build_phases(
         phases.append(Phase("discriminator", end, alone, still))
     if (loss.adversarial_start or loss.discriminator_warmup) and end >= total:
         shares = "--loss.adversarial-start or --loss.discriminator-warmup"
-        raise UserError(f"of {total // size} steps none is left for all networks; train longer, or lower {shares}")
+        what = f"the run has {total // size} steps, and none is left to train all networks together"
+        raise UserError(f"{what}; train longer, or lower {shares}")
     return phases
 
 

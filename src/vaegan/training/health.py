@@ -88,8 +88,11 @@ def check_discriminator(window: Records, snapshots: Records) -> Finding | None:
         return Finding("discriminator", state, f"{sentence}: it is too strong for the decoder to learn from", remedy)
     if max(accuracy.values()) < 0.52:
         state = "unhealthy" if max(accuracy.values()) < 0.4 else "warning"
-        remedy = "raise --optim.discriminator-lr, or lower --loss.balance or --loss.adversarial-weight"
-        return Finding("discriminator", state, f"{sentence}: it is near chance, so the decoder learns nothing", remedy)
+        at_decoder, remedy = _means(window, "decoder/"), "raise --optim.discriminator-lr"
+        if "llike" in at_decoder:  # the adversarial loss is one of two, and has a weight
+            remedy += f", or lower --loss.{'balance' if 'balance' in at_decoder else 'adversarial-weight'}"
+        sentence += ": it is near or below chance, so its gradient does not help the decoder"
+        return Finding("discriminator", state, sentence, remedy)
     return Finding("discriminator", "ok", sentence)
 
 

@@ -13,7 +13,7 @@ from ..data.batches import share_of
 from ..data.stream import StreamedData
 from ..distributed import World, joined
 from ..errors import UserError
-from ..files import OF_A_DISK, expanded, read_mapping
+from ..files import OF_A_DISK, expanded, read_mapping, remedy_of
 from ..progress import duration
 from ..runs.run_folder import BEST, MADE_OF_A_MODEL, MODEL, MODEL_CONFIG, PRIORS, RunFolder
 from ..schedules import Cadence, lr_factor
@@ -76,7 +76,7 @@ def train(config: Config, out: Path, *, overwrite: bool = False) -> RunFolder:
         if error.errno not in OF_A_DISK:
             raise
         what = f"cannot access {error.filename}" if error.filename else f"cannot write to {out}"
-        raise UserError(f"{what}: {error.strerror}; free some space, then {_again(overwrite)}") from error
+        raise UserError(f"{what}: {error.strerror}; {remedy_of(error)}, then {_again(overwrite)}") from error
     if stopped_by is not None:
         raise Stopped(stopped_by)
     return RunFolder(out)
@@ -266,7 +266,7 @@ class Session:
         if self.trainer.pretrains(self.trainer.images) and (num := phases[0].end) > 0.5 * self.total:
             share = f"--train.pretrain-epochs {t.pretrain_epochs:g} is {min(num / self.total, 1):.0%} of this run"
             left, kind = "little" if num < self.total else "nothing", KINDS[self.model.kind].phrase
-            log.warning("%s, %s is left to train %s; lower it, or train longer", share, left, kind)
+            log.warning("%s, so %s is left to train %s; lower it, or train longer", share, left, kind)
 
     def _say_changed_rate(self) -> None:
         """Say so if the run is resumed with another length, and so with another learning rate or other phases."""
@@ -278,15 +278,16 @@ class Session:
         was, now = (lr_factor(o.schedule, last, end, **bounds) for end in ends)  # type: ignore[arg-type]
         if was != now:
             log.warning(
-                "schedule %s ends at %s images now, not %s: the learning rate goes from %.3g to %.3g of its first "
-                "value, and the model differs from one trained that long without a stop",
-                o.schedule, f"{ends[1]:,}", f"{ends[0]:,}", was, now,
+                "the run length changed from %s to %s images, so schedule %s moves the learning rate from %.3g to %.3g "
+                "times its initial value here; the result will differ from an uninterrupted run of that length",
+                *map("{:,}".format, ends), o.schedule, was, now,
             )  # fmt: skip
         share = self.config.loss.adversarial_start + self.config.loss.discriminator_warmup
         if ends[0] != ends[1] and self.trainer.images < share * max(ends):
             log.warning(
-                "the run has %s images now, not %s, so phases that are shares of it end at other images",
-                *map("{:,}".format, ends[::-1]),
+                "the run length changed from %s to %s images, so phases set as a fraction of the run end at different "
+                "points",
+                *map("{:,}".format, ends),
             )
 
     def _say_outdated(self) -> None:

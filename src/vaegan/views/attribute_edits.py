@@ -52,7 +52,7 @@ def attribute_names(images: ImageSet, wanted: Sequence[str] = (), source: str = 
     if same := [name for name, differs in zip(names, differ, strict=True) if not differs and name not in wanted]:
         _log.warning("left out, as the same for all %s images: %s", f"{len(images):,}", ", ".join(same))
     if len(same) == len(names):
-        raise UserError("no attribute or label separates the images: each is the same for all; take more images")
+        raise UserError("no attribute or label separates the images: each is the same for all; use more images")
     return [name for name in names if name not in same]
 
 
@@ -69,7 +69,7 @@ def separating_attributes(images: ImageSet, fewest: int, num: int) -> list[str]:
     enough = _fewer_of(images, names) >= fewest
     chosen = [names[column] for column in enough.nonzero()[:num, 0].tolist()]
     if not chosen:
-        raise UserError("no attribute or label separates the images: each is almost the same for all")
+        raise UserError("no attribute or label separates the images: each is almost the same for all; use more images")
     return chosen
 
 

@@ -136,6 +136,6 @@ def _copy(index: ShardIndex, store: ShardStore, shard: int, nums: dict[str, int]
                 info = tarfile.TarInfo(f"{side}/{head}{slash}{shard}-{last}")
                 info.size = member.place[2]
                 if suffix in BESIDE:
-                    check_beside(suffix, partial(read_at, file), member.place, shown(index.urls[shard]))
+                    check_beside(suffix, partial(read_at, file), member.place, f"{shown(index.urls[shard])}/{key}")
                 file.seek(member.place[1])
                 out.addfile(info, file)

@@ -188,4 +188,4 @@ def open_layers(name: str | None, data: ImageData, **options: Any) -> Callable[[
     extractor = open_extractor(name, data, seed=_OF_LAYERS, **options)
     if isinstance(extractor, (Learned, Inception, DINOv2, OfBands)):
         return extractor.layers
-    raise UserError(f"extractor '{extractor.name}' has no hidden layers; take classifier or rotations")
+    raise UserError(f"extractor '{extractor.name}' has no hidden layers; use classifier or rotations")

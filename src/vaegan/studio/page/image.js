@@ -27,7 +27,7 @@ async function sendFile(file) {
   const whole = `png:${toText(toBytes(answer.original.split(",")[1]))}`;
   const fits = whole.length <= longest && model.shows_all_channels;
   const source = fits ? whole : `z:${packCode(answer.code)}`;
-  if (!fits) say("The image is too large for a link, or pictures lack channels of it; the link restores its code instead.");
+  if (!fits) say("The link cannot hold this image (too large, or more channels than a picture can store), so it restores the code instead.");
   image = { ...answer, title: "Your image", key: imageKey(source) };
   lastFile = { file, source };
   openSource(source);

@@ -33,7 +33,7 @@ const showMap = latest(async () => {
       codeMap = null;
       if (error.status !== 409) throw error;
       if (get("view") !== "map") return;
-      return showLack("map", [sentence(error.message), ["samples", "image", "interpolate"]]);  // its data is not here
+      return showLack("map", [sentence(error.message), ["samples", "image", "interpolate"]]);  // its data is not available
     } finally {
       $("map-canvas").classList.remove("busy");
       $("map-wait").hidden = true;

@@ -25,13 +25,13 @@ function lackOf(view) {
     return [`${aKind()} has no prior to draw samples from. Fit one to its codes: vaegan priors ${model.source}`, ["image", "interpolate", "map"]];
   }
   if (view === "interpolate" && !model.default_prior && !model.data && !image?.edited) {
-    return [`${aKind()} has no prior to draw corners from, and its data is not here. Open a file in Image first.`, ["image"]];
+    return [`${aKind()} has no prior to draw corners from, and its data is not available. Open a file in Image first.`, ["image"]];
   }
   if (view === "map" && !hasEncoder()) {
     return [`${aKind()} has no encoder: it generates images, but cannot map them to codes.`, ["samples", "image", "interpolate"]];
   }
   if (view === "map" && !model.data) {
-    return [`The map shows codes of the data, and ${model.name} names none. Start the studio with --data.`, ["samples", "image", "interpolate"]];
+    return [`The map shows codes of the data, and ${model.name} has no data set. Start the studio with --data.`, ["samples", "image", "interpolate"]];
   }
   if (view === "training" && !model.run) return [`${model.name} is a saved model. Name its run folder to see its training.`, ["samples", "image"]];
   return null;

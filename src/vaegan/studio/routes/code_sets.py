@@ -23,7 +23,7 @@ router = APIRouter(tags=["codes of many images"])
 _RESTARTS = 2
 _KL_IMAGES = 1000  # over which the KL of each dimension is averaged
 
-Num = Annotated[int, Query(ge=2, le=5000, description="images, at most")]
+Num = Annotated[int, Query(ge=2, le=5000, description="maximum number of images")]
 Seed = Annotated[int, Query(ge=0, lt=2**31, description="chooses the images and initialises the algorithms")]
 _K_HELP = "clusters; default: as many as labels, else 10, but not more than images"
 K = Annotated[int | None, Query(ge=1, le=MOST_CLUSTERS, description=_K_HELP)]

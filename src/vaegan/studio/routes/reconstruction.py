@@ -88,7 +88,7 @@ def example(
     """Reconstruct an image of the data, as /reconstruct does an upload."""
     images, model = version.images(split), version.model
     if index >= len(images):
-        raise Refused(404, f"there is no {split} image {index}; there are 0 to {len(images) - 1}")
+        raise Refused(404, f"there is no {split} image {index}; valid numbers are 0 to {len(images) - 1}")
     chosen = np.array([index])
     original = version.run.originals(images.take(chosen))
     label = label_of(images, index)
