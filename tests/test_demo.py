@@ -85,7 +85,7 @@ def test_the_studio_takes_it():
 
 def test_what_would_change_it_needs_another_folder(command, capsys):
     assert command("priors", DEMO) == 2
-    assert "name one for the model with its priors (--out FOLDER)" in capsys.readouterr().err
+    assert "set --out FOLDER to save the model with its priors" in capsys.readouterr().err
 
 
 def test_a_run_of_that_name_here_comes_first(tiny, command):

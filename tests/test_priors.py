@@ -365,7 +365,7 @@ def test_progress_is_told_and_seconds_are_counted():
     ("codes", "names", "told"),
     [
         (normal(100, Z), ["mixtur"], r"prior 'mixtur' is unknown \(perhaps you meant 'mixture'\); choose among normal"),
-        (normal(19, Z), None, "only 19 codes to fit a prior to; 20 are needed"),
+        (normal(19, Z), None, "only 19 codes to fit a prior to, and 20 are needed; use more images"),
         (normal(100, Z) / 0, None, "not finite"),
     ],
 )
