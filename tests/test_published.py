@@ -230,9 +230,9 @@ def test_models_of_other_sizes_are_compared_in_one(grey, images_file, command, t
         ("sample RUN", "has no prior to sample from"),
         ("reconstruct RUN", "name them with --data SOURCE"),
         ("attributes RUN --data IMAGES", "has neither labels nor attributes"),
-        ("priors RUN --data IMAGES", "set --out FOLDER to save the model with its priors"),
+        ("priors RUN --data IMAGES", "to save the model with its priors"),
         ("reconstruct FOLDER --data IMAGES", "write it as diffusers:FOLDER"),
-        ("reconstruct RUN/none --data IMAGES", "write diffusers:FOLDER, or diffusers:OWNER/NAME"),
+        ("reconstruct RUN/none --data IMAGES", ", or diffusers:OWNER/NAME for a model on the hub"),
     ],
 )
 def test_what_is_missing_is_one_line(grey, images_file, command, tmp_path, monkeypatch, capsys, words, message):
