@@ -193,14 +193,14 @@ def test_a_schedule_that_harms_is_not_easier():
             for seed in range(3):
                 errors = changes.get(name, (100, 100))
                 errors = errors[seed] if isinstance(errors, list) else errors
-                names = ("feature_error", "frechet", "active")
+                names = ("feature_error", "frechet", "nats")
                 results.add(name, seed, 1, {} if errors is None else dict(zip(names, (*errors, 5), strict=True)))
         return [statement.answer.kind for statement in judge(results)]
 
-    assert verdicts() == ["no difference"] * 3
-    assert verdicts(sigmoid=(80, 100), exp=(90, 120)) == ["no difference", "confirmed", "confirmed"]
-    assert verdicts(sigmoid=(80, 120), exp=(90, 100)) == ["no difference", "refuted", "refuted"]
-    assert verdicts(exp=None)[2] == "confirmed"
+    assert verdicts() == ["no difference"] * 4
+    assert verdicts(sigmoid=(80, 100), exp=(90, 120)) == ["no difference", "confirmed", "confirmed", "confirmed"]
+    assert verdicts(sigmoid=(80, 120), exp=(90, 100)) == ["no difference", "refuted", "confirmed", "refuted"]
+    assert verdicts(exp=None)[2:] == ["confirmed"] * 2
     diverging = [(80, 80), (81, 80), None]
     assert verdicts(sigmoid=diverging)[1] == "refuted"
     assert verdicts(**{"sigmoid": diverging, "1": [(100, 100), (101, 100), None]})[1] == "confirmed"

@@ -6,8 +6,9 @@ variants are compared by the differences of runs with the same seed, which share
 noise.
 
 A claim is judged by an interval and the smallest difference of practical size X. No difference is a result as well: the
-whole interval lies within -X..X. Where neither holds, more seeds are needed. Their number is the smallest with which
-the rule decides with a chance of 80%, computed from the spread seen.
+whole interval lies within -X..X, or it is above 0 with a mean below X; then the verdict names its upper end, as no
+difference larger than that is possible. Where neither holds, more seeds are needed. Their number is the smallest with
+which the rule decides with a chance of 80%, computed from the spread seen.
 """
 
 from __future__ import annotations
@@ -110,8 +111,8 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Interval:
 def exceeds(difference: Interval, smallest: float, of: str) -> Answer:
     """Whether a difference is above 0.
 
-    Confirmed if its whole interval is above 0, with a mean of at least ``smallest``; no difference if all of it lies
-    within ``smallest`` of 0; refuted if all of it is below ``smallest``.
+    If its whole interval is above 0, confirmed with a mean of at least ``smallest``, else no difference larger than
+    its upper end; no difference if all of it lies within ``smallest`` of 0; refuted if all of it is below ``smallest``.
 
     Args:
         difference: mean and interval.
@@ -187,7 +188,8 @@ def _by_student(gap: Interval, smallest: float, least: float, where: str, truths
         spread = gap.half * math.sqrt(gap.n) / float(t.ppf(0.975, gap.n - 1))
         return min(chance_to_decide(n, truth, spread, smallest, least) for truth in truths)
 
-    return _answer(_kind(gap.low, gap.high, smallest, least), f"{smallest:.3g}", where, str(gap), gap.n, chance)
+    size = f"{max(smallest, gap.high):.3g}"
+    return _answer(_kind(gap.low, gap.high, smallest, least), size, where, str(gap), gap.n, chance)
 
 
 def _answer(kind: Kind, size: str, where: str, seen: str, n: int, chance: Callable[[int], float]) -> Answer:
@@ -205,7 +207,7 @@ def _answer(kind: Kind, size: str, where: str, seen: str, n: int, chance: Callab
 def _rule(low: Any, high: Any, smallest: float, least: float) -> dict[Kind, Any]:
     """Return which kinds of answer an interval, or each of many, allows; the first that holds counts."""
     confirmed, refuted = (low > 0) & (low + high >= 2 * least), high < least
-    same = (low >= -smallest) & (high <= smallest)
+    same = (low >= -smallest) & (high <= smallest) | (low > 0) & (low + high < 2 * least)
     if least > 0:
         return {"confirmed": confirmed, "no difference": same, "refuted": refuted}
     return {"confirmed": confirmed, "refuted": refuted, "no difference": same}
