@@ -81,6 +81,9 @@ def test_expanding_in_order(tmp_path):
     assert [path.name for path in expand(f"{tmp_path}/b-{{9..11}}.tar")] == ["b-9.tar", "b-10.tar", "b-11.tar"]
     both = expand(f"{tmp_path}/b-{{2,1}}{{0..1}}.tar")
     assert [path.name for path in both] == ["b-20.tar", "b-21.tar", "b-10.tar", "b-11.tar"]
+    (tmp_path / "deeper/still").mkdir(parents=True)
+    (tmp_path / "deeper/still/c-0.tar").write_bytes(b"")
+    assert [path.name for path in expand(f"{tmp_path}/**/[bc]-*0.tar")] == ["b-10.tar", "b-20.tar", "c-0.tar"]
 
 
 def test_equal_names_in_two_shards_are_told_apart(tmp_path, opened):

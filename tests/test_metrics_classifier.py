@@ -6,7 +6,8 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 
 from vaegan.data.dataset import ImageSet
-from vaegan.metrics.extractors.classifier import balanced_accuracy, train_classifier
+from vaegan.errors import UserError
+from vaegan.metrics.extractors.classifier import balanced_accuracy, saved_or_trained, train_classifier
 
 
 def drawn(num, seed):
@@ -50,3 +51,11 @@ def test_balanced_accuracy_is_that_of_scikit_learn():
     expected = [balanced_accuracy_score(targets[:, i], probabilities[:, i] > 0.5) for i in range(3)]
     assert found.tolist() == pytest.approx(expected)
     assert balanced_accuracy(torch.ones(2, 1), torch.ones(2, 1)).isnan().all()
+
+
+def test_a_file_that_cannot_be_written_is_an_error_before_the_training(tmp_path):
+    trained = []
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot create folder"):
+        saved_or_trained(tmp_path / "file/extractors/a.safetensors", (1, 4, 4), 2, lambda: trained.append(1))
+    assert not trained

@@ -111,7 +111,7 @@ def expand(pattern: str) -> list[Path]:
     """Return the shards that a pattern means: braces first, then wildcards; sorted, all of them existing files."""
     paths: list[Path] = []
     for name in unbraced(pattern):
-        matches = [name] if os.path.isfile(name) else sorted(glob.glob(name))  # noqa: PTH113, PTH207, pathlib refuses
+        matches = [name] if os.path.isfile(name) else sorted(glob.glob(name, recursive=True))  # noqa: PTH113, PTH207, pathlib refuses
         if not matches or not all(map(os.path.isfile, matches)):
             raise UserError(f"{name}: no such file; give a .tar, or a pattern such as 'train-{{0000..0099}}.tar'")
         paths += [Path(path) for path in matches]

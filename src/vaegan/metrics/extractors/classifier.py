@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...data.dataset import ImageSet
-from ...files import write_bytes
+from ...files import written_beside
 from ...progress import Beat
 
 log = logging.getLogger("vaegan")
@@ -125,7 +125,10 @@ def fit(
 def saved_or_trained(
     path: Path, image_shape: tuple[int, int, int], num_outputs: int, train: Callable[[], Classifier]
 ) -> Classifier:
-    """Return the classifier in a file; if it is missing or damaged, train it and save it there."""
+    """Return the classifier in a file; if it is missing or damaged, train it and save it there.
+
+    Raises UserError, before it trains, if the file cannot be written.
+    """
     if path.is_file():
         with torch.random.fork_rng(devices=[]):
             classifier = Classifier(image_shape, num_outputs)
@@ -134,8 +137,10 @@ def saved_or_trained(
             return classifier
         except (OSError, RuntimeError, safetensors.SafetensorError) as error:
             log.warning("%s is damaged (%s); training it again", path, type(error).__name__)
-    start, classifier = time.perf_counter(), train()
-    write_bytes(path, safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
+    with written_beside(path) as beside:
+        beside.touch()
+        start, classifier = time.perf_counter(), train()
+        beside.write_bytes(safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
     log.info("trained in %.0f s, saved as %s", time.perf_counter() - start, path)
     return classifier
 
