@@ -36,7 +36,8 @@ from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.extractors.features import FeatureExtractor, open_extractor
 from vaegan.pixels import to_unit
 from vaegan.recipes import config_for
-from vaegan.training.checkpoints import list_checkpoints, read_checkpoint
+from vaegan.runs.run_folder import list_checkpoints
+from vaegan.training.checkpoints import read_checkpoint
 from vaegan.training.factories import build_model
 
 RECIPE = "mnist-mlp"

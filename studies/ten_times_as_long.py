@@ -46,9 +46,9 @@ from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.figures import as_json
 from vaegan.models import Model
 from vaegan.recipes import config_for
-from vaegan.runs.run_folder import RunFolder
+from vaegan.runs.run_folder import RunFolder, list_checkpoints
 from vaegan.settings_io import load_yaml
-from vaegan.training.checkpoints import list_checkpoints, read_checkpoint
+from vaegan.training.checkpoints import read_checkpoint
 
 RECIPE = "mnist-conv"
 TIMES = 10

@@ -226,6 +226,8 @@ def test_offline_is_told_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.HfApi.create_repo", unreached)
     with pytest.raises(UserError, match=r"^no run or saved model at me/x, and the hub cannot be reached \(.* known\)"):
         download_model("me/x", ["config.json"])
-    with pytest.raises(UserError, match=r"^could not push me/x: the hub cannot be reached \(.* known\); go on") as e:
+    with pytest.raises(
+        UserError, match=r"^could not push me/x: the hub cannot be reached \(.* known\); go online,"
+    ) as e:
         upload_folder(tmp_path, "me/x", replaced=[], message="x")
     assert "\n" not in str(e.value)

@@ -539,4 +539,4 @@ def test_the_library_prints_progress_unless_lines_go_elsewhere(has_handlers, tmp
     monkeypatch.setattr("vaegan.cli.console.set_up", lambda: done.append("set up"))
     monkeypatch.setattr("vaegan.training.train", lambda *_, **__: done.append("trained"))
     vaegan.train(out=tmp_path / "run")
-    assert done == ["trained"] if has_handlers else ["set up", "trained"]
+    assert done == (["trained"] if has_handlers else ["set up", "trained"])

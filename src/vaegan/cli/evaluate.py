@@ -140,13 +140,13 @@ def _more_metrics(options: Options, before: Any) -> str:
 
 
 def _other_images(fingerprint: str, before: Any) -> str:
-    """Say what was measured if it is other images."""
+    """Say what was measured of other images."""
     data = before["data"]
     return "" if data["fingerprint"] == fingerprint else f"metrics of other images ({data['name']})"
 
 
 def _other_networks(fingerprint: str, published: Collection[str], before: Any) -> str:
-    """Say what measured if it is other features, or more published networks."""
+    """Say what was measured with other features, or with more published networks."""
     extractor, missing = before["extractor"], set(before.get("published", ())) - set(published)
     if extractor["fingerprint"] != fingerprint:
         return f"other metrics: features of {extractor['name']}"

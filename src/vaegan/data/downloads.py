@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import clear_leftovers, expanded, unfinished_folder
+from ..files import clear_leftovers, expanded, remedy_of, unfinished_folder
 from ..settings import DataSettings
 from .cache import cache_folder, publish
 
@@ -117,7 +117,7 @@ def unpacked(archive: Path, folder: str) -> Path:
         raise UserError(f"{archive}: cannot be unpacked ({error}); download it again") from error
     except OSError as error:
         why = f"cannot be unpacked into {archive.parent} ({error.strerror or error})"
-        raise UserError(f"{archive}: {why}; free some space or choose another --data.root") from error
+        raise UserError(f"{archive}: {why}; {remedy_of(error)}, or choose another --data.root") from error
     return target
 
 

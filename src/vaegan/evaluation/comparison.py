@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..metrics.figures import SHARE_OF, Better, Figure, Figures, finite_or_none, from_json, info_of
 from ..version import __version__
-from .measure import ENOUGH
+from .measure import too_few
 from .seed_groups import SeedFigure, Verdict, over_seeds, rank
 
 FORMAT = 1
@@ -95,7 +95,7 @@ def _group(models: Sequence[ComparedModel], of: str, prior: str) -> FigureGroup:
         for name in names
         if not name.startswith(SHARE_OF)
     ]
-    if models[0].runs[0].evaluation["data"]["num"] < ENOUGH:  # too few for a distance to say who is best
+    if too_few(models[0].runs[0].evaluation["data"], "say which is best"):
         rows = [replace(row, verdict=Verdict()) if row.name.startswith("frechet") else row for row in rows]
     return FigureGroup(of, prior, rows)
 

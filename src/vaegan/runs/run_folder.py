@@ -251,6 +251,11 @@ def is_run(path: Path) -> bool:
     return any(proofs) or not any(others)
 
 
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, oldest first; not what a user named otherwise."""
+    return sorted(folder.glob(f"{IMAGES}.pt"))
+
+
 def written_files(run: RunFolder) -> list[Path]:
     """Return all files of a run that we have written; UserError if one is a link, or behind one."""
     paths, root = [path for name in OF_A_RUN for path in run.path.glob(name)], run.path.resolve()

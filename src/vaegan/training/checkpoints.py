@@ -19,7 +19,7 @@ from ..distributed import World, load_bytes
 from ..errors import UserError
 from ..files import remove, write_bytes, write_json, write_text
 from ..runs.initial import facts_of_start
-from ..runs.run_folder import IMAGES, INITIAL, RunFolder, clear_run, remove_leftovers
+from ..runs.run_folder import INITIAL, RunFolder, clear_run, list_checkpoints, remove_leftovers
 from .loop import NotFiniteError
 from .resuming import start_run
 from .setup import Setup
@@ -162,11 +162,6 @@ def remove_checkpoint(path: Path) -> None:
     """Remove a checkpoint."""
     remove(path)
     remove(_digest_path(path))
-
-
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints, oldest first; not what a user named otherwise."""
-    return sorted(folder.glob(f"{IMAGES}.pt"))
 
 
 def newest_checkpoint(folder: Path, before: Path | None = None) -> Path | None:

@@ -16,7 +16,6 @@ from ..pixels import BYTES, PixelFormat
 from ..runs.initial import check_outside
 from ..runs.run_folder import (
     DATA,
-    IMAGES,
     LOCK,
     MODEL,
     MODEL_CONFIG,
@@ -24,6 +23,7 @@ from ..runs.run_folder import (
     RunFolder,
     clear_run,
     is_run,
+    list_checkpoints,
     written_files,
 )
 from ..runs.trained_on import paths_of_run
@@ -67,7 +67,7 @@ def open_run(out: Path, config: Config, *, overwrite: bool) -> tuple[RunFolder, 
         return run, None
     before = run.config
     check_same(before, config, out)
-    if (out / MODEL / MODEL_CONFIG).is_file() and not any(run.checkpoints.glob(f"{IMAGES}.pt")):
+    if (out / MODEL / MODEL_CONFIG).is_file() and not list_checkpoints(run.checkpoints):
         raise UserError(
             f"--out {out} has a trained model but no checkpoints to resume from; restore {run.checkpoints}, choose "
             "another --out, or start over with --overwrite"

@@ -15,12 +15,12 @@ from ..distributed import World, joined
 from ..errors import UserError
 from ..files import OF_A_DISK, expanded, read_mapping, remedy_of
 from ..progress import duration
-from ..runs.run_folder import BEST, MADE_OF_A_MODEL, MODEL, MODEL_CONFIG, PRIORS, RunFolder
+from ..runs.run_folder import BEST, MADE_OF_A_MODEL, MODEL, MODEL_CONFIG, PRIORS, RunFolder, list_checkpoints
 from ..schedules import Cadence, lr_factor
 from ..settings import KINDS, PHASES
 from ..settings_io import dump_yaml
 from .best_model import open_best_model
-from .checkpoints import Checkpoints, list_checkpoints
+from .checkpoints import Checkpoints
 from .device import pick_device, tune_allocator
 from .factories import loop_settings
 from .finish import fit_run_priors, keep_priors, store_scale_factor
