@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import colorsys
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from vaegan.data import ImageSet
-from vaegan.data.augment import Augment, AugmentedBatches
+from vaegan.data import ImageSet, augment
 from vaegan.data.batches import Batches
 from vaegan.pixels import PixelFormat, to_unit
 from vaegan.settings import AugmentSettings
 
 
 def augmented(**deviations):
-    return Augment(AugmentSettings(**deviations))
+    return partial(augment.augmented, by=AugmentSettings(**deviations))
 
 
 def image(height: int = 9, width: int = 9, channels: int = 1) -> torch.Tensor:
@@ -87,7 +87,7 @@ def test_batches_with_opacity_are_changed_as_such() -> None:
     for alpha in (False, True):
         images = ImageSet(numbers, [str(i) for i in range(8)], pixels=PixelFormat(alpha=alpha))
         batches = Batches(images, 4, seed=0)
-        opacity = AugmentedBatches(batches, augmented(gamma=0.5)).at(0)[:, 3]
+        opacity = augment.augmented_batch(batches, AugmentSettings(gamma=0.5), "cpu", 0)[:, 3]
         assert torch.equal(opacity, images.pixels.to_unit(batches.at(0))[:, 3]) == alpha
 
 
@@ -105,7 +105,6 @@ def test_hue_keeps_greys_and_turns_colours() -> None:
 
 
 def test_draws_depend_on_seed_and_images_alone() -> None:
-    augment = augmented(shift=1.0)
     whole = augment.draw(8, seed=1, images=64)
     shares = [augment.draw(8, seed=1, images=64, share=s) for s in (slice(0, 4), slice(4, 8))]
     assert torch.equal(torch.cat(shares, 1), whole)
@@ -118,11 +117,12 @@ def test_augmented_batches_do_not_depend_on_the_number_of_processes() -> None:
     images = ImageSet(
         np.random.default_rng(0).integers(0, 256, (10, 6, 6, 1), dtype=np.uint8), [str(i) for i in range(10)]
     )
-    augment = augmented(shift=1.0, contrast=0.1)
-    whole = AugmentedBatches(Batches(images, 4, seed=3, flip=True), augment).at(8)
-    shares = [
-        AugmentedBatches(Batches(images, 4, seed=3, flip=True, rank=rank, world_size=2), augment).at(8)
-        for rank in (0, 1)
-    ]
+
+    def at_eight(**rank):
+        batches = Batches(images, 4, seed=3, flip=True, **rank)
+        return augment.augmented_batch(batches, AugmentSettings(shift=1.0, contrast=0.1), "cpu", 8)
+
+    whole = at_eight()
+    shares = [at_eight(rank=rank, world_size=2) for rank in (0, 1)]
     assert torch.equal(torch.cat(shares), whole)
     assert not torch.equal(whole, to_unit(Batches(images, 4, seed=3, flip=True).at(8)))

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from vaegan.data import ImageSet, binarize
-from vaegan.data.augment import Augment, AugmentedBatches
+from vaegan.data.augment import augmented_batch
 from vaegan.data.batches import Batches
 from vaegan.distributed import World
 from vaegan.errors import UserError
@@ -69,21 +69,21 @@ def test_too_many_are_refused(opened, images_file, monkeypatch):
     opened(images_file, binarize="fixed", limit=40)
 
 
-def dynamic(rank: int = 0, world_size: int = 1, seed: int = 3, **augment: float) -> AugmentedBatches:
+def dynamic(images_seen: int, rank: int = 0, world_size: int = 1, seed: int = 3, **augment: float) -> torch.Tensor:
     batches = Batches(greys(), 600, seed=seed, rank=rank, world_size=world_size)
-    return AugmentedBatches(batches, Augment(AugmentSettings(**augment)), binarize=True)
+    return augmented_batch(batches, AugmentSettings(**augment), "cpu", images_seen, binarize=True)
 
 
 def test_dynamic_images_are_drawn_for_each_batch():
-    first, next_epoch = dynamic().at(0), dynamic().at(2400)
+    first, next_epoch = dynamic(0), dynamic(2400)
     assert set(first.unique().tolist()) == {0.0, 1.0}
     for x in (first, next_epoch):
         assert x.flatten(1).mean(0).tolist() == pytest.approx((GREYS / 255).tolist(), abs=0.07)
     assert not torch.equal(first, next_epoch)
-    assert not torch.equal(first, dynamic(seed=4).at(0))
-    assert torch.equal(first, dynamic().at(0))
-    assert torch.equal(torch.cat([dynamic(rank, 2).at(0) for rank in (0, 1)]), first)
-    assert set(dynamic(shift=0.3).at(0).unique().tolist()) == {0.0, 1.0}
+    assert not torch.equal(first, dynamic(0, seed=4))
+    assert torch.equal(first, dynamic(0))
+    assert torch.equal(torch.cat([dynamic(0, rank, 2) for rank in (0, 1)]), first)
+    assert set(dynamic(0, shift=0.3).unique().tolist()) == {0.0, 1.0}
 
 
 def test_training_batches_are_of_the_grey_images_where_they_are_dynamic(opened, images_file):

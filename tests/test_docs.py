@@ -68,7 +68,7 @@ SMALL = {
     "train.images": "256",
     "train.pretrain_epochs": "0.5",
     "train.batch_size": "32",
-    "train.snapshot_epochs": "1",
+    "train.snapshot_epochs": "100",
     "train.held_out_images": "64",
     "train.precision": "fp32",
     "train.memory_format": "contiguous",

@@ -20,77 +20,69 @@ _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115,
 _NUM_DRAWS = 7
 
 
-class Augment:
-    """Changes images by standard deviations; all zero leaves them as they are."""
+def augmented_batch(
+    batches: Batches | StreamBatches,
+    by: AugmentSettings,
+    device: torch.device | str,
+    images_seen: int,
+    *,
+    binarize: bool = False,
+) -> Tensor:
+    """Return this rank's share of a batch, augmented on the device, float (b, C, H, W) in [0, 1].
 
-    def __init__(self, deviations: AugmentSettings) -> None:
-        self.deviations = deviations
-
-    def draw(self, batch_size: int, *, seed: int, images: int, share: slice = slice(None)) -> Tensor:
-        """Draw N(0, 1) for the batch that starts after ``images`` images: (7, B), cut to ``share`` of the batch."""
-        return torch.randn(_NUM_DRAWS, batch_size, generator=_generator(seed, images, 2))[:, share]
-
-    def __call__(self, x: Tensor, draws: Tensor, *, alpha: bool = False) -> Tensor:
-        """Change images (B, C, H, W) in [0, 1] by draws (7, B) of `draw`; they stay in [0, 1].
-
-        With ``alpha`` the last channel is opacity, which moves with the image, and whose values do not change.
-        """
-        draws, by = draws.to(x), self.deviations
-        if by.shift or by.scale or by.rotation:
-            x = self._moved(x, *draws[:4])
-        if alpha:
-            return torch.cat([self._recoloured(x[:, :-1], draws), x[:, -1:].clamp(0.0, 1.0)], 1)
-        return self._recoloured(x, draws)
-
-    def _recoloured(self, x: Tensor, draws: Tensor) -> Tensor:
-        """Change gamma, contrast and hue."""
-        by = self.deviations
-        if by.gamma:
-            x = x.clamp(min=0.0) ** _per_image(torch.exp(by.gamma * draws[4]))
-        if by.contrast:
-            mean = x.mean((1, 2, 3), keepdim=True)
-            x = mean + (x - mean) * _per_image(torch.exp(by.contrast * draws[5]))
-        if by.hue and x.shape[1] == 3:
-            x = _turn_hue(x, 2.0 * math.pi * by.hue * draws[6])
-        return x.clamp(0.0, 1.0)
-
-    def _moved(self, x: Tensor, right: Tensor, down: Tensor, larger: Tensor, turned: Tensor) -> Tensor:
-        """Shift, scale and rotate about the centre; the border's pixels extend beyond it."""
-        (height, width), by = x.shape[2:], self.deviations
-        shrink, angle = torch.exp(-by.scale * larger), by.rotation * turned
-        cos, sin = shrink * torch.cos(angle), shrink * torch.sin(angle)
-        # Sampling positions in [-1, 1]; the sides' ratio keeps a rotation rigid where images are not square.
-        rows = [
-            torch.stack([cos, -sin * height / width, -2.0 * by.shift * right / width], 1),
-            torch.stack([sin * width / height, cos, -2.0 * by.shift * down / height], 1),
-        ]
-        where = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
-        return F.grid_sample(x, where, mode="bilinear", padding_mode="border", align_corners=False)
+    With ``binarize`` it is then drawn black and white.
+    """
+    x = batches.pixels.to_unit(batches.at(images_seen).to(device, non_blocking=True))
+    size, seed, share = batches.batch_size, batches.seed, batches.share
+    x = augmented(x, draw(size, seed=seed, images=images_seen, share=share), by, alpha=batches.pixels.alpha)
+    if binarize:
+        draws = torch.rand(size, *x.shape[1:], generator=_generator(seed, images_seen, 6))
+        x = (draws[share].to(x) < x).to(x)
+    return x
 
 
-class AugmentedBatches:
-    """The stream of `batches.Batches`, augmented on the device, then black and white where ``binarize`` says so."""
+def draw(batch_size: int, *, seed: int, images: int, share: slice = slice(None)) -> Tensor:
+    """Draw N(0, 1) for the batch that starts after ``images`` images: (7, B), cut to ``share`` of the batch."""
+    return torch.randn(_NUM_DRAWS, batch_size, generator=_generator(seed, images, 2))[:, share]
 
-    def __init__(
-        self,
-        batches: Batches | StreamBatches,
-        augment: Augment,
-        device: torch.device | str = "cpu",
-        *,
-        binarize: bool = False,
-    ) -> None:
-        self.batches, self.augment, self.device, self.binarize = batches, augment, device, binarize
 
-    def at(self, images_seen: int) -> Tensor:
-        """Return this rank's share of the batch at ``images_seen``, float (b, C, H, W) in [0, 1]."""
-        x = self.batches.pixels.to_unit(self.batches.at(images_seen).to(self.device, non_blocking=True))
-        size, seed = self.batches.batch_size, self.batches.seed
-        draws = self.augment.draw(size, seed=seed, images=images_seen, share=self.batches.share)
-        x = self.augment(x, draws, alpha=self.batches.pixels.alpha)
-        if self.binarize:
-            draws = torch.rand(size, *x.shape[1:], generator=_generator(seed, images_seen, 6))
-            x = (draws[self.batches.share].to(x) < x).to(x)
-        return x
+def augmented(x: Tensor, draws: Tensor, by: AugmentSettings, *, alpha: bool = False) -> Tensor:
+    """Change images (B, C, H, W) in [0, 1] by standard deviations times draws (7, B); they stay in [0, 1].
+
+    With ``alpha`` the last channel is opacity, which moves with the image, and whose values do not change.
+    """
+    draws = draws.to(x)
+    if by.shift or by.scale or by.rotation:
+        x = _moved(x, by, *draws[:4])
+    if alpha:
+        return torch.cat([_recoloured(x[:, :-1], by, draws), x[:, -1:].clamp(0.0, 1.0)], 1)
+    return _recoloured(x, by, draws)
+
+
+def _moved(x: Tensor, by: AugmentSettings, right: Tensor, down: Tensor, larger: Tensor, turned: Tensor) -> Tensor:
+    """Shift, scale and rotate about the centre; the border's pixels extend beyond it."""
+    height, width = x.shape[2:]
+    shrink, angle = torch.exp(-by.scale * larger), by.rotation * turned
+    cos, sin = shrink * torch.cos(angle), shrink * torch.sin(angle)
+    # Sampling positions in [-1, 1]; the sides' ratio keeps a rotation rigid where images are not square.
+    rows = [
+        torch.stack([cos, -sin * height / width, -2.0 * by.shift * right / width], 1),
+        torch.stack([sin * width / height, cos, -2.0 * by.shift * down / height], 1),
+    ]
+    where = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
+    return F.grid_sample(x, where, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _recoloured(x: Tensor, by: AugmentSettings, draws: Tensor) -> Tensor:
+    """Change gamma, contrast and hue."""
+    if by.gamma:
+        x = x.clamp(min=0.0) ** _per_image(torch.exp(by.gamma * draws[4]))
+    if by.contrast:
+        mean = x.mean((1, 2, 3), keepdim=True)
+        x = mean + (x - mean) * _per_image(torch.exp(by.contrast * draws[5]))
+    if by.hue and x.shape[1] == 3:
+        x = _turn_hue(x, 2.0 * math.pi * by.hue * draws[6])
+    return x.clamp(0.0, 1.0)
 
 
 def _generator(*key: int) -> torch.Generator:

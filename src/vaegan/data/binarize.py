@@ -1,7 +1,7 @@
 """Binarisation: black and white images, each pixel white with its grey value as probability.
 
 All images are drawn once here, always the same way: models are measured on these. Dynamic binarisation draws training
-images again for each batch (`augment.AugmentedBatches`).
+images again for each batch (`augment.augmented_batch`).
 """
 
 from dataclasses import replace

@@ -12,7 +12,6 @@ the share of the most frequent label.
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .memorisation import find_nearest
@@ -82,20 +81,23 @@ def _sliced_wasserstein(z: Tensor, directions: Tensor) -> float:
     return float(torch.cat(squares).mean().sqrt())
 
 
-def linear_probe(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor, *, max_iter: int = 300) -> Tensor:
+def linear_probe(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor) -> Tensor:
     """Fit logistic regression to codes, each dimension scaled to mean 0 and variance 1, and classify held-out codes.
 
-    It minimises the cross entropy summed over the N codes plus ||W||^2 / 2 (scikit-learn's C = 1) by L-BFGS, from
-    zeros: there is one minimum, and nothing is random. Codes are `(N, Z)` and `(M, Z)`, labels any int `(N,)` and
-    `(M,)`; the result is bool `(M,)`.
+    It minimises the cross entropy summed over the N codes plus ||W||^2 / 2: there is one minimum, and nothing is
+    random. Codes are `(N, Z)` and `(M, Z)`, labels any int `(N,)` and `(M,)`; the result is bool `(M,)`.
     """
-    names, target = torch.unique(labels, return_inverse=True)
-    z, z_test = z.double(), z_test.double()
-    mean, spread = z.mean(0), z.std(0, correction=0)
-    spread = torch.where(spread > 0, spread, 1)
-    weight, bias = _fit((z - mean) / spread, target, len(names), max_iter)
-    predicted: Tensor = names[((z_test - mean) / spread @ weight + bias).argmax(1)]
-    return predicted == labels_test
+    from sklearn.linear_model import LogisticRegression  # slow to import
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    num_labels = len(set(labels.tolist()))
+    if num_labels == 1:
+        return labels_test == labels[0]
+    # Of two labels scikit-learn has the difference w of their weights, w / 2 and -w / 2: ||W||^2 is half of ||w||^2.
+    regression = LogisticRegression(C=2.0 if num_labels == 2 else 1.0, tol=1e-6, max_iter=300)
+    probe = make_pipeline(StandardScaler(), regression).fit(z.double().numpy(), labels.numpy())
+    return torch.from_numpy(probe.predict(z_test.double().numpy())) == labels_test
 
 
 def neighbour_probe(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tensor, *, k: int = 5) -> Tensor:
@@ -107,22 +109,3 @@ def neighbour_probe(z: Tensor, labels: Tensor, z_test: Tensor, labels_test: Tens
     neighbours = labels[indices]
     votes = (neighbours[:, :, None] == neighbours[:, None]).sum(2)
     return neighbours.gather(1, votes.argmax(1, keepdim=True))[:, 0] == labels_test
-
-
-def _fit(x: Tensor, target: Tensor, num_labels: int, max_iter: int) -> tuple[Tensor, Tensor]:
-    """Return weights `(Z, C)` and biases `(C,)` of the regularised regression, in units of nats per code."""
-    weight = x.new_zeros(x.shape[1], num_labels, requires_grad=True)
-    bias = x.new_zeros(num_labels, requires_grad=True)
-    lbfgs = torch.optim.LBFGS(
-        [weight, bias], max_iter=max_iter, tolerance_grad=1e-6, tolerance_change=1e-12, line_search_fn="strong_wolfe"
-    )
-
-    def loss() -> Tensor:
-        lbfgs.zero_grad()
-        value = F.cross_entropy(x @ weight + bias, target) + weight.square().sum() / (2 * len(x))
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    with torch.enable_grad():
-        lbfgs.step(loss)  # type: ignore[no-untyped-call]
-    return weight.detach(), bias.detach()

@@ -14,7 +14,6 @@ and K others drawn at random, as if y were ignored.
 """
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +143,7 @@ def _similarities(predicted: Tensor, images: ImageSet, regressor: Regressor, see
     if not is_known.any():
         raise UserError(f"no attribute of the {len(images)} held-out images is known; add some, or use more (--num)")
     values = attribute_similarity(predicted[is_known], target[is_known], regressor.centre)
-    return {name: bootstrap_mean(getattr(values, name), seed=seed) for name in SIMILARITIES}
+    return {name: bootstrap_mean(row, seed=seed) for name, row in values.items()}
 
 
 def pixels_of_real(images: ImageSet, *, seed: int, batch_size: int) -> Figures:
@@ -165,37 +164,23 @@ def pixels_of_model(model: Model, images: ImageSet, *, seed: int, batch_size: in
     return {name: bootstrap_mean(torch.cat(batches), seed=seed) for name, batches in values.items()}
 
 
-@dataclass(frozen=True)
-class AttributeSimilarity:
-    """One number for each target attribute vector, `(N,)` each."""
-
-    cosine: Tensor  # highest of the K images, as in Table 2
-    mean_cosine: Tensor  # mean over the K images
-    centred_cosine: Tensor  # highest of the K images, after the mean attribute vector is subtracted
-    mean_centred_cosine: Tensor  # mean over the K images of the same
-    mse: Tensor  # squared error, mean over attributes, of the image with the highest cosine; times A it is the sum
-    mean_mse: Tensor  # the same, mean over the K images
-
-
-def attribute_similarity(predicted: Tensor, target: Tensor, centre: Tensor) -> AttributeSimilarity:
+def attribute_similarity(predicted: Tensor, target: Tensor, centre: Tensor) -> dict[str, Tensor]:
     """Compare predicted attributes y' of K images for each vector, `(N, K, A)`, with targets y, `(N, A)`.
 
-    Targets that are unknown (NaN) are ignored; ``centre`` is c, the mean attribute vector of the data, `(A,)`.
+    Returns `SIMILARITIES`, `(N,)` each: 'cosine' (as in Table 2) and 'centred_cosine' (after the mean attribute vector
+    of the data ``centre``, `(A,)`, is subtracted) are the highest of the K images, 'mse' is the squared error, mean
+    over attributes, of the image with the highest cosine; 'mean_...' are means over the K images. Targets that are
+    unknown (NaN) are ignored.
     """
     predicted, target, centre = predicted.double(), target.double()[:, None], centre.double()
     is_known = ~target.isnan()
     cosine = _cosine(predicted, target, is_known)
     centred = _cosine(predicted - centre, target - centre, is_known)
     error = torch.where(is_known, predicted - target, 0).square().sum(2) / is_known.sum(2)
-    best, of = cosine.max(1)
-    return AttributeSimilarity(
-        cosine=best,
-        mean_cosine=cosine.mean(1),
-        centred_cosine=centred.amax(1),
-        mean_centred_cosine=centred.mean(1),
-        mse=error.gather(1, of[:, None])[:, 0],
-        mean_mse=error.mean(1),
-    )
+    highest, of = cosine.max(1)
+    best = {"cosine": highest, "centred_cosine": centred.amax(1), "mse": error.gather(1, of[:, None])[:, 0]}
+    of_all = {"cosine": cosine, "centred_cosine": centred, "mse": error}
+    return best | {f"mean_{name}": values.mean(1) for name, values in of_all.items()}
 
 
 def _cosine(a: Tensor, b: Tensor, is_known: Tensor) -> Tensor:

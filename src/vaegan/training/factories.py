@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .. import objectives
 from ..config import Config
 from ..data import ImageData, ImageSet
-from ..data.augment import Augment, AugmentedBatches
+from ..data.augment import augmented_batch
 from ..data.batches import Batches, StreamBatches
 from ..data.conditions import Conditioning
 from ..data.stream import StreamedData
@@ -304,7 +304,7 @@ def build_batches(
         if conditioning is not None:
             conditions = partial(_conditions_at, conditioning, data.train, batches)
     if is_dynamic or augment != AugmentSettings():
-        return AugmentedBatches(batches, Augment(augment), device, binarize=is_dynamic).at, conditions
+        return partial(augmented_batch, batches, augment, device, binarize=is_dynamic), conditions
     if batches.pixels.dtype == "float32":
         return lambda seen: batches.pixels.to_unit(batches.at(seen)), conditions
     return batches.at, conditions

@@ -1,6 +1,5 @@
 """The rules of resuming: which settings, images and frozen weights a run may be resumed with."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from ..errors import UserError, shown
 from ..files import check_apart, is_leftover, read_mapping, short_hash, write_json
 from ..kinds import why_without_effect
 from ..models import load
-from ..models.serialization import tensors_digest
+from ..models.serialization import file_digest, tensors_digest
 from ..pixels import BYTES, PixelFormat
 from ..runs.initial import check_outside
 from ..runs.run_folder import (
@@ -157,12 +156,9 @@ def _described(config: Config, data: ImageData, resumed: RunFolder | None = None
 
 def _hash_of_weights(place: Path) -> str:
     """Return a hash of a file of weights, or of those in a folder, by content alone."""
-    hashes = []
-    for path in sorted(place.iterdir()) if place.is_dir() else [place]:
-        if path.suffix in (".pth", ".safetensors") or path == place:
-            with path.open("rb") as file:
-                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return short_hash(" ".join(hashes))
+    files = [place] if place.is_file() else sorted(place.iterdir())
+    weights = [path for path in files if path.suffix in (".pth", ".safetensors") or path == place]
+    return short_hash(" ".join(map(file_digest, weights)))
 
 
 def start_run(run: RunFolder, config: Config, data: ImageData) -> None:
