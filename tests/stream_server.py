@@ -33,6 +33,16 @@ def write_shards(folder: Path, num_shards: int, num: int, *, side: int = 4, dtyp
     return str(folder / f"train-{{000..{num_shards - 1:03}}}.tar")
 
 
+def spoil(shard: Path, num: int) -> None:
+    """Overwrite the first images of a shard."""
+    with tarfile.open(shard) as archive:
+        images = [member for member in archive if member.name.endswith(".png")][:num]
+    with shard.open("r+b") as file:
+        for image in images:
+            file.seek(image.offset_data)
+            file.write(bytes(20))
+
+
 def numbers(images: np.ndarray) -> list[int]:
     """The numbers of images (N, H, W, 1)."""
     return (images[:, -1, 0, 0].astype(int) + 256 * images[:, 0, 0, 0].astype(int)).tolist()

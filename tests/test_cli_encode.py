@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from stream_server import write_shards
+from stream_server import spoil, write_shards
 
 from vaegan.cli import main
 from vaegan.data import open_data
@@ -95,10 +95,39 @@ def test_shards_of_a_stream_that_differ_join(run, tmp_path):
 def test_shards_with_and_without_labels_are_one_line(run, tmp_path):
     images = open_data("digits").test.take(slice(5))
     parts = images, replace(images, labels=None)
-    shards = code_shards.ImageShards({}, 2, lambda i: (np.full(5, "test"), parts[i]))
+    shards = code_shards.ImageShards({}, [5, 5], lambda i: (np.full(5, "test"), parts[i]))
     with pytest.raises(UserError, match=r"a\.npz: only some shards of images have labels; give all or none .* run the"):
         code_shards.encode_to_file(load(run), shards, tmp_path / "a.npz")
     assert code_shards.encode_to_file(load(run), shards, tmp_path / "codes") == 10
+
+
+@pytest.mark.parametrize("name", ["codes", "a.npz", "a.parquet"])
+def test_a_shard_without_a_readable_image_is_left_out_and_named(run, tmp_path, caplog, name):
+    if name == "a.parquet":
+        parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    source, out, model = write_shards(tmp_path / "x", 3, 9, side=8), tmp_path / name, load(run)
+    settings = {"stream": True, "cache": tmp_path / "cache", "workers": 1, "held_out_by": "shard"}
+    strict, data, any_share = (open_data(source, max_unreadable=share, **settings) for share in (0.35, 0.4, 1.0))
+    for shard in ("train-000", "train-002"):
+        spoil(tmp_path / "x" / f"{shard}.tar", 9 if shard == "train-000" else 1)
+    with pytest.raises(UserError, match=r"tar: 10 of 27 images cannot be read; .* --data.max-unreadable 0.35 allows"):
+        code_shards.encode_to_file(model, code_shards.stream_shards(strict, "all"), out)
+    for _ in range(2):
+        assert code_shards.encode_to_file(model, code_shards.stream_shards(data, "all"), out, overwrite=True) == 17
+    assert "train-000.tar: none of its 9 images can be read; left out" in caplog.text
+    if name == "codes":
+        found = [arrays(path) for path in sorted(out.glob("*.npz"))]
+        assert [[len(part[key]) for key in ALWAYS] for part in found] == [[num] * len(ALWAYS) for num in (0, 9, 8)]
+        found = {key: np.concatenate([part[key] for part in found]) for key in ALWAYS}
+    elif name == "a.npz":
+        found = arrays(out)
+    else:
+        found = {"names": parquet.read_table(out)["name"].to_pylist()}
+    assert list(found["names"]) == [f"{i:05}.png" for i in range(9, 27) if i != 18]
+    for shard in range(3):
+        spoil(tmp_path / "x" / f"train-{shard:03}.tar", 9)
+    with pytest.raises(UserError, match=r"tar: none of its images can be read; check the shards"):
+        code_shards.encode_to_file(model, code_shards.stream_shards(any_share, "all"), tmp_path / f"none{out.suffix}")
 
 
 def test_stopped_work_goes_on_behind_the_last_shard(run, tmp_path, monkeypatch):

@@ -110,6 +110,39 @@ def test_shards_hold_latents_mirrored_ones_labels_and_names(model, tmp_path):
     ]  # fmt: skip
 
 
+def test_an_empty_shard_is_finished_and_changes_no_statistics(model, tmp_path):
+    whole, asked, allowed = shards(), [], [18]
+
+    def read(number):
+        asked.append(number)
+        split, images = whole.read(number)
+        return (split[:0], images.take(slice(0))) if number in (0, 3) else (split, images)  # of 16 and 2
+
+    def check(num):
+        if num > allowed[0]:
+            raise UserError("too many")
+
+    given = replace(whole, read=read, check=check)
+    for process, num in (((1, 2), 16), ((0, 2), 27)) * 2:
+        assert encode_to_shards(model, given, tmp_path, flip=True, process=process) == num
+    assert asked == [1, 3, 0, 2, 4]
+    empty = load_file(tmp_path / "latents-000003.safetensors")
+    sizes = {"latents": (0, 16), "latents_flip": (0, 16), "labels": (0,), "names": (0,)}
+    assert {key: tuple(part.shape) for key, part in empty.items()} == sizes
+    stored = torch.cat([load_file(path)["latents"] for path in sorted(tmp_path.glob("*.safetensors"))])
+    statistics = json.loads((tmp_path / "statistics.json").read_text())
+    assert (statistics["images"], statistics["shards"]) == (43, 5)
+    np.testing.assert_allclose(statistics["mean"], stored.double().mean(0), rtol=1e-6)
+    allowed[0] = 17
+    with pytest.raises(UserError, match="too many"):
+        encode_to_shards(model, given, tmp_path / "one")
+    assert not (tmp_path / "one/latents-000003.json").exists()
+    encode_to_shards(model, given, tmp_path / "many", process=(0, 2))
+    with pytest.raises(UserError, match="too many"):  # of both together
+        encode_to_shards(model, given, tmp_path / "many", process=(1, 2))
+    assert not (tmp_path / "many/statistics.json").exists()
+
+
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])
 def test_statistics_are_those_of_what_is_stored(model, tmp_path, dtype):
     encode_to_shards(model, shards(), tmp_path, dtype=dtype)

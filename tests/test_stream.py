@@ -14,7 +14,7 @@ from pathlib import PureWindowsPath
 
 import numpy as np
 import pytest
-from stream_server import numbers, serving, write_index, write_shards
+from stream_server import numbers, serving, spoil, write_index, write_shards
 
 from vaegan.data import open_data, stream
 from vaegan.data.batches import StreamBatches
@@ -191,12 +191,38 @@ def test_an_index_of_something_else_is_not_used(tmp_path, shards, opened, conten
 def test_whole_shards_keep_the_limit(shards, opened, split):
     data = opened(shards, limit=15)
     given = stream_shards(data, split)
-    read = [number for i in range(given.num) for number in numbers(given.read(i)[1].images)]
+    read = [number for i in range(len(given.counts)) for number in numbers(given.read(i)[1].images)]
     assert len(read) == given.facts["sets"] == {"train": 15, "all": 15 + data.stream.index.test.sum()}[split]
     assert set(numbers(batches(data, 15, 1))) <= set(read)
-    splits = np.concatenate([given.read(i)[0] for i in range(given.num)])
+    splits = np.concatenate([given.read(i)[0] for i in range(len(given.counts))])
     assert set(np.array(read)[splits == "train"]) == set(numbers(batches(data, 15, 1)))
     assert (splits == "test").sum() == (0 if split == "train" else data.stream.index.test.sum())
+
+
+@pytest.mark.parametrize(("counted", "what"), [(8, "2 are not used"), (12, "2 are missing")])
+def test_an_index_that_counts_otherwise_is_named_once_for_each_shard(tmp_path, shards, opened, caplog, counted, what):
+    write_index(tmp_path / "shards", 6, counted)
+    data = opened(shards, max_unreadable=0.5)
+    given = stream_shards(data, "all")
+    assert sum(len(given.read(i)[1]) for i in range(6)) == 6 * min(counted, 10)
+    batches(data, data.num_train, 2)
+    lines = [line for line in caplog.messages if "were counted" in line]
+    assert sorted(lines) == [
+        f"{tmp_path}/shards/train-{i:03}.tar: 10 images, but {counted} were counted, so {what}; "
+        "write index.json again or remove it"
+        for i in range(6)
+    ]
+
+
+def test_images_of_the_subsets_are_named_by_their_shard(tmp_path, shards, opened, shard_of, caplog):
+    spoil(tmp_path / "shards/train-001.tar", 1)
+    opened(shards)
+    assert "1 unreadable of 60 images: 'train-001.tar/00010.png' (not an image)" in caplog.text
+    shard_of("b-0.tar", [f"photos/{'cat/' if i % 4 else ''}{i}.png" for i in range(40)])
+    opened(tmp_path / "b-0.tar")
+    assert "no labels, as images lie beside the class folders: 10 in none (b-0.tar/photos/0.png, b-0" in caplog.text
+    with pytest.raises(UserError, match=r"tar/b-0\.tar/photos/\S+\.png: has no \.cls beside it, but other images do"):
+        opened(tmp_path / "{shards/train-000,b-0}.tar")
 
 
 def test_an_index_is_not_used_for_shards_of_the_same_name_in_another_folder(tmp_path, opened):

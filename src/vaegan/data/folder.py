@@ -121,9 +121,16 @@ def plain_name(name: str) -> str:
 
 
 def collect_files(
-    path: Path, files: list[File], open_: Callable[[Any], Opened], read: Callable[[Any], bytes]
+    path: Path,
+    files: list[File],
+    open_: Callable[[Any], Opened],
+    read: Callable[[Any], bytes],
+    named: Callable[[str], str] = str,
 ) -> Collection:
-    """Make a collection of the images among the files of a folder or archive; ``open_`` can be pickled."""
+    """Make a collection of the images among the files of a folder or archive; ``open_`` can be pickled.
+
+    ``named`` returns what an image is called, by its name.
+    """
     files = sorted((file for file in files if not _is_hidden(file.name)), key=lambda file: file.name)
     whole = [file for file in files if file.stamp]
     images = [file for file in whole if is_image(file.name)]
@@ -150,13 +157,15 @@ def collect_files(
         table_rows(table.name, _content(table, read, path), paths, str(path), notes) for table in tables
     )
     attributes, attribute_names = read_rows(rows, len(names), str(path), notes)
-    labels, label_names = _classes([name.partition("/")[2] for name in names] if sides else names, path, notes)
+    split = fixed_split(names, [sides[name.split("/")[0]] for name in names]) if sides else None
+    inner, names = [name.partition("/")[2] for name in names] if sides else names, [*map(named, names)]
+    labels, label_names = _classes(inner, names, path, notes)
     return Collection(
         name=printable(path.resolve().name if path.is_dir() else path.stem),
         where=str(path),
         items=FileItems(open_, [file.place for file in inside], _fingerprint(path, inside)),
         names=names,
-        split=fixed_split(names, [sides[name.split("/")[0]] for name in names]) if sides else None,
+        split=split,
         labels=labels,
         label_names=label_names,
         attributes=attributes,
@@ -202,10 +211,15 @@ def _is_table(name: str, images: Sequence[str]) -> bool:
     return last in TABLES and any(not folder or image.startswith(f"{folder}/") for image in images)
 
 
-def _classes(names: Sequence[str], path: Path, notes: list[str]) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Return labels by first subfolder, and the subfolders; none if an image is in no subfolder."""
-    wrapper = common_folder(names)
-    folders = [name.removeprefix(wrapper).rpartition("/")[0].split("/")[0] for name in names]
+def _classes(
+    inner: Sequence[str], names: Sequence[str], path: Path, notes: list[str]
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+    """Return labels by first subfolder, and the subfolders; none if an image is in no subfolder.
+
+    ``inner`` are paths inside the folders of a split, ``names`` what the images are called.
+    """
+    wrapper = common_folder(inner)
+    folders = [name.removeprefix(wrapper).rpartition("/")[0].split("/")[0] for name in inner]
     loose = [name for name, folder in zip(names, folders, strict=True) if not folder]
     if not loose:
         return index_labels(folders)

@@ -72,15 +72,18 @@ class _Headers(io.FileIO):
         return super().read(size)
 
 
-def list_shards(pattern: Path) -> Collection:
-    """List the images in all shards of a pattern; UserError if one is missing or malformed, or none has images."""
+def list_shards(pattern: Path, named: Callable[[str], str] = str) -> Collection:
+    """List the images in all shards of a pattern; UserError if one is missing or malformed, or none has images.
+
+    ``named`` returns what an image is called, by its name.
+    """
     paths = expand(str(pattern))
     files = [file for shard, path in enumerate(paths) for file in members(shard, path)]
     texts = {sample_of(file): file.place for file in files if sample_of(file)[2] in BESIDE}
     files = [file for file in files if sample_of(file) not in texts]
     samples = {file.place: sample_of(file)[:2] for file in files}
     read = partial(content, paths)
-    collection = collect_files(pattern, files, partial(open_member, paths), read)
+    collection = collect_files(pattern, files, partial(open_member, paths), read, named)
     assert isinstance(collection.items, FileItems)
     places = collection.items.places
     beside = [
@@ -88,7 +91,7 @@ def list_shards(pattern: Path) -> Collection:
         for place in places
     ]
     wheres = [f"{paths[place[0]]}/{name}" for place, name in zip(places, collection.names, strict=True)]
-    if len(set(collection.names)) < len(collection.names):
+    if len(paths) > 1 and len(set(collection.names)) < len(collection.names):
         names = [f"{paths[place[0]].name}/{name}" for place, name in zip(places, collection.names, strict=True)]
         collection = replace(collection, names=names)
     if any(_CLASS in files for files in beside):

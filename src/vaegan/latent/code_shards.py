@@ -41,11 +41,12 @@ _log = logging.getLogger("vaegan")
 
 @dataclass(frozen=True)
 class ImageShards:
-    """Images in shards, at least one and none empty."""
+    """Images in shards, at least one."""
 
     facts: Mapping[str, Any]  # what decides them all, JSON-able
-    num: int
+    counts: Sequence[int]  # images of each shard, at least one; of a stream some may turn out to be unreadable
     read: Callable[[int], tuple[NDArray[np.str_], ImageSet]]  # of a shard, the split of each image, and the images
+    check: Callable[[int], None] = lambda num: None  # raises UserError if so many unreadable images are too many
 
 
 def set_shards(sets: Mapping[str, ImageSet], size: int, source: Mapping[str, Any]) -> ImageShards:
@@ -62,7 +63,7 @@ def set_shards(sets: Mapping[str, ImageSet], size: int, source: Mapping[str, Any
         images = sets[name].take(part)
         return np.full(len(images), name), images
 
-    return ImageShards(facts, len(parts), read)
+    return ImageShards(facts, [min(size, num[name] - part.start) for name, part in parts], read)
 
 
 def _told(images: ImageSet) -> bytes:
@@ -75,9 +76,13 @@ def stream_shards(data: StreamedData, split: str) -> ImageShards:
     """Return the shards of a stream, of one split or "all": a shard of codes has the images of a shard of images."""
     stream, index = data.stream, data.stream.index
     counts = {"train": index.train, "test": index.test, "all": index.train + index.test}[split]
-    shards = np.flatnonzero(counts).tolist()
-    facts = {"data": data.fingerprint, "stream": split, "sets": int(counts.sum())}
-    return ImageShards(facts, len(shards), lambda i: stream.whole(shards[i], split)[::-1])
+    shards, total = np.flatnonzero(counts).tolist(), int(counts.sum())
+    return ImageShards(
+        {"data": data.fingerprint, "stream": split, "sets": total},
+        counts[shards].tolist(),
+        lambda i: stream.whole(shards[i], split)[::-1],
+        lambda num: stream.check_unreadable(num, total),
+    )
 
 
 def encode_to_file(
@@ -94,13 +99,14 @@ def encode_to_file(
 
     ``out`` is an .npz, a .parquet, or without an extension the folder of the shards, of which finished ones are used;
     ``overwrite`` allows to remove those of something else. ``scaled`` codes are as diffusion models take them: maps in
-    their shape, times the latent scale factor. Raises UserError if there is no encoder, the images do not fit, or
-    nothing can be written.
+    their shape, times the latent scale factor. Raises UserError if there is no encoder, the images do not fit, too many
+    cannot be read, or nothing can be written.
     """
     names = {name: shards.facts.get(name, ()) for name in ("label_names", "attribute_names")}
     index = {"model": encoder_digest(model), **shards.facts, "scale": scale_facts(model) if scaled else None}
     folder = out if out.suffix == "" else out.with_name(f".{out.name}.shards")
-    paths, num, first = [shard_path(folder, number) for number in range(shards.num)], 0, set[str]()
+    paths, num, first = [shard_path(folder, number) for number in range(len(shards.counts))], 0, set[str]()
+    lost, filled = 0, list[Path]()  # unreadable images; shards that have images
     restart = folder != out or overwrite
     check_shards(folder, index, restart=restart)  # nothing is written into a folder that is refused
     with RunFolder(folder).locked():
@@ -110,20 +116,26 @@ def encode_to_file(
         for number, path in watch(enumerate(paths), len(paths), "encoding"):
             if not path.is_file():
                 split, images = shards.read(number)
+                shards.check(lost + shards.counts[number] - len(images))
                 arrays = _arrays(model, images, batch_size, scaled=scaled)
                 if not names["attribute_names"]:  # each shard of a stream has columns of its own
                     arrays["attributes"] = None
                 write_shard(path, arrays | {"split": split})
             with np.load(path) as written:
                 num += len(written["names"])
+                lost += shards.counts[number] - len(written["names"])
+                if not len(written["names"]):
+                    continue
+                filled.append(path)
                 first = first or set(written)
                 if folder != out and (differ := first ^ set(written)):
                     remedy = f"give all or none of the images a .cls, remove {folder} and run the same command again"
                     raise UserError(f"{out}: only some shards of images have {', '.join(sorted(differ))}; {remedy}")
+        shards.check(lost)
         if out.suffix == ".npz":
-            join_npz(paths, out, {name: np.asarray(values, np.str_) for name, values in names.items() if values})
+            join_npz(filled, out, {name: np.asarray(values, np.str_) for name, values in names.items() if values})
         elif out.suffix == ".parquet":
-            join_parquet(paths, out, **names)
+            join_parquet(filled, out, **names)
         if folder != out:
             clear_leftovers(folder, "shard-*", of_anyone=True)
             for path in (*paths, folder / INDEX_NAME):

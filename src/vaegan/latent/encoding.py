@@ -67,6 +67,11 @@ def encode_images(
     """
     batches = encode_batches(model, images, condition=condition, batch_size=batch_size)
     num, step = len(images), at_once(images.shape[1:3], batch_size)
+    if not num:  # the shapes are those of any image
+        blank = np.zeros((1, *images.shape[1:]), images.dtype)
+        c = None if condition is None else condition.new_zeros(1, *condition.shape[1:])
+        mean, log_variance = encode_images(model, blank, condition=c, batch_size=batch_size)
+        return mean[:0], None if log_variance is None else log_variance[:0]
     wholes: list[Tensor | None] = []
     start = 0
     for parts in watch(batches, -(-num // step), "encoding"):

@@ -68,20 +68,24 @@ def encode_to_shards(
 
     ``process`` is (r, n): which it is, and of how many. With ``flip`` the images mirrored left to right are encoded
     too; ``overwrite`` allows to replace shards of something else. Raises UserError if there is no encoder, the images
-    do not fit, the folder has something else, or cannot be written.
+    do not fit, too many cannot be read, the folder has something else, or cannot be written.
     """
     of = {"format": "safetensors", "dtype": dtype, "flip": flip, "scale": scale_facts(model) if scaled else None}
     index = {"model": encoder_digest(model), **shards.facts, **of}
     digest = hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
     rank, size = process
     open_shards(folder, index, restart=overwrite, latents=(digest, process))
-    own = range(rank, shards.num, size)
-    unfinished = [number for number in own if record_of(folder, number, digest) is None]
+    own = range(rank, len(shards.counts), size)
+    records = {number: record_of(folder, number, digest) for number in own}
+    unfinished = [number for number in own if records[number] is None]
+    lost = sum(shards.counts[number] - record["images"] for number, record in records.items() if record)
     if size > 1 or len(unfinished) < len(own):
         done = f"{len(own) - len(unfinished)} of {len(own)} shards are finished already"
         _log.info("process %d of %d: %s", rank, size, done)
     for number in watch(unfinished, len(unfinished), "encoding"):
         split, images = shards.read(number)
+        lost += shards.counts[number] - len(images)
+        shards.check(lost)
         tensors = {"latents": latents_of(model, images, scaled, batch_size).to(DTYPES[dtype])}
         if flip:
             tensors["latents_flip"] = latents_of(model, images, scaled, batch_size, flip=True).to(DTYPES[dtype])
@@ -91,7 +95,7 @@ def encode_to_shards(
         moments = channel_moments(tensors["latents"])
         if images.labels is not None:
             tensors["labels"] = torch.from_numpy(np.array(images.labels, np.int64))
-        tensors["names"] = torch.frombuffer(bytearray("\n".join(images.names).encode()), dtype=torch.uint8)
+        tensors["names"] = torch.from_numpy(np.array(bytearray("\n".join(images.names).encode()), np.uint8))
         path = latents_path(folder, number)
         if not has_index(folder, index):
             raise UserError(f"another command has started to write other codes into {folder}; choose another --out")
@@ -100,7 +104,7 @@ def encode_to_shards(
         facts = {"of": digest, "shard": number, "split": splits[0] if len(splits) == 1 else "all"}
         facts |= {"images": len(images), **moments}
         write_json(path.with_suffix(".json"), facts)
-    _write_statistics(folder, digest, shards.num, is_map=len(model.code_shape) > 1)
+    _write_statistics(folder, digest, shards, is_map=len(model.code_shape) > 1)
     return sum((record_of(folder, number, digest) or {}).get("images", 0) for number in own)
 
 
@@ -124,7 +128,7 @@ def channel_moments(latents: Tensor, rows: int = 256) -> dict[str, Any]:
         return sums
 
     count = latents[:, 0].numel()
-    mean = total(lambda x: x) / count
+    mean = total(lambda x: x) / max(1, count)
     squares = total(lambda x: (x - mean[:, None]) ** 2)
     return {"count": count, "mean": mean.tolist(), "squares": squares.tolist()}
 
@@ -157,15 +161,17 @@ def statistics_of(folder: Path, model: Model) -> dict[str, Any]:
     return {**own, "scale_factor": 1.0, "shift_factor": None}
 
 
-def _write_statistics(folder: Path, digest: str, num_shards: int, *, is_map: bool) -> None:
+def _write_statistics(folder: Path, digest: str, shards: ImageShards, *, is_map: bool) -> None:
     """Merge the statistics of all shards, if they are finished; where codes are maps, also write them for trainers."""
     whole: dict[str, Any] = {"count": 0, "mean": np.zeros(1), "squares": np.zeros(1)}
-    images = 0
+    images, num_shards = 0, len(shards.counts)
     for number in range(num_shards):
         if (facts := record_of(folder, number, digest)) is None:
             _log.info("other processes have shards to finish; the last one writes %s", STATISTICS_NAME)
             return
-        whole, images = merged_moments(whole, facts), images + facts["images"]
+        if facts["images"]:
+            whole, images = merged_moments(whole, facts), images + facts["images"]
+    shards.check(sum(shards.counts) - images)
     std = np.sqrt(whole["squares"] / max(1, whole["count"] - 1))
     statistics = {"of": digest, "shards": num_shards, "images": images, "count": whole["count"]}
     write_json(folder / STATISTICS_NAME, statistics | {"mean": whole["mean"].tolist(), "std": std.tolist()})

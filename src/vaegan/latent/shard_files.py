@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import safetensors
 import torch
-from pydantic import BaseModel, Field, FiniteFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
 
 from ..errors import UserError
 from ..files import is_leftover, read_bytes, read_mapping, remove, write_json
@@ -39,8 +39,8 @@ class ShardRecord(BaseModel):
     of: str
     shard: int
     split: str
-    images: PositiveInt
-    count: PositiveInt  # numbers of each channel
+    images: NonNegativeInt  # 0 where none of a stream's shard can be read
+    count: NonNegativeInt  # numbers of each channel
     mean: list[FiniteFloat]
     squares: list[_Variance]
 

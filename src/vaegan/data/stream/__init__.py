@@ -75,6 +75,13 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path, where: str) -> 
     left, counts = {"train": NUM_TRAIN, "test": NUM_TEST}, {"train": index.train, "test": index.test}
     most = {side: -(-num // _SPREAD) for side, num in left.items()}
     chosen: list[tuple[int, dict[str, int]]] = []  # shards, and how many of each side
+
+    def named(name: str) -> str:
+        """Return SHARD.tar/NAME of the image that `_copy` has called SIDE/NAME, with the shard's number in it."""
+        folders, _, last = name.rpartition("/")
+        shard, _, last = last.partition("-")
+        return "/".join([shard_name(index.urls[int(shard)]), *folders.split("/")[1:], last])
+
     for shard in sorted(range(len(index.urls)), key=lambda i: uniform(shard_name(index.urls[i]))):
         nums = {side: int(min(left[side], most[side], counts[side][shard])) for side in left}
         left = {side: left[side] - nums[side] for side in left}
@@ -84,7 +91,7 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path, where: str) -> 
     stamps = [Path(url).stat().st_mtime_ns for url, _ in facts if not is_remote(url)]
     path = folder / f"{short_hash(repr([index.fingerprint(), facts, stamps]))}.tar"
     with contextlib.suppress(UserError):  # missing or damaged
-        return list_shards(path)
+        return list_shards(path, named)
     log.info("copying images for priors, scores and views from %d of %d shards", len(chosen), len(index.urls))
     with written_beside(path) as beside, tarfile.open(beside, "w") as out:
         for shard, nums in chosen:
@@ -93,7 +100,7 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path, where: str) -> 
             except Unavailable as error:
                 raise UserError(f"{error}; try again later, or leave this shard out of --data") from error
     with naming(path, where):
-        return list_shards(path)
+        return list_shards(path, named)
 
 
 def _compared(samples: Collection, index: ShardIndex, where: str) -> Collection:
@@ -101,9 +108,7 @@ def _compared(samples: Collection, index: ShardIndex, where: str) -> Collection:
 
     Raises UserError if their folders are a split: images of its held-out folders would be trained on.
     """
-    prefix = common_folder(samples.names)
-    copied = [name.removeprefix(prefix).split("/")[1:] for name in samples.names]  # behind train or test
-    names = ["/".join([*folders, last.partition("-")[2]]) for *folders, last in copied]  # as in the shards
+    names = [name.partition("/")[2] for name in samples.names]  # without the shard
     outer = common_folder(names)
     if sides := split_folders([name.removeprefix(outer) for name in names]):
         remedy = "leave it out, or give only shards with images to train on"

@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -49,11 +49,22 @@ class ShardIndex:
     train: Positions  # training images of each, ``(S,)``; 0 of a shard that is held out
     test: Positions  # held-out images of each, ``(S,)``
     held_out: float  # share of the images of each shard that is held out by their names; 0 where shards are held out
+    counts: Positions  # images of each, ``(S,)``, also those beyond the limit
+    _warned: set[int] = field(default_factory=set)  # shards that have another number of images
 
     def sides(self, shard: int, table: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Return the rows of a shard's listing to train on, as many as the limit says, and those held out."""
+        """Return the rows of a shard's listing to train on, as many as the limit says, and those held out.
+
+        Rows that were not counted are left out: the order depends on the counts alone.
+        """
+        num, url = int(self.counts[shard]), self.urls[shard]
+        if len(table) != num and shard not in self._warned:
+            self._warned.add(shard)
+            what = f"{len(table) - num:,} are not used" if len(table) > num else f"{num - len(table):,} are missing"
+            remedy = "write index.json again or remove it" + ", and choose another --data.cache" * is_remote(url)
+            log.warning("%s: %d images, but %d were counted, so %s; %s", shown(url), len(table), num, what, remedy)
         held_out = table["u"] < self.held_out if self.held_out else np.full(len(table), self.test[shard] > 0)
-        return {"train": table[~held_out][: self.train[shard]], "test": table[held_out]}
+        return {"train": table[~held_out][: self.train[shard]], "test": table[held_out][: self.test[shard]]}
 
     def fingerprint(self) -> str:
         """Return a hash of what decides the order; the same wherever the shards lie."""
@@ -89,7 +100,7 @@ def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
         raise UserError(f"{shown(source)}: none of {counts.sum():,} images is left to {what}; change --data.held-out")
     if settings.limit is not None:
         train = np.clip(settings.limit - (np.cumsum(train) - train), 0, train)
-    return ShardIndex(urls, train, test, share)
+    return ShardIndex(urls, train, test, share, counts)
 
 
 def _beside(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> Positions | None:

@@ -167,7 +167,7 @@ class ShardReader:
     def whole(self, shard: int, split: str = "all") -> tuple[ImageSet, NDArray[np.str_]]:
         """Return the images of a shard that are used ("all", "train" or "test") and can be read, and the split of each.
 
-        Their labels are the numbers in .cls.
+        Their labels are the numbers in .cls. There may be none; `check_unreadable` says whether too many are missing.
         """
 
         def read(path: Path, listing: Path) -> tuple[ImageSet, NDArray[np.str_]]:
@@ -181,13 +181,16 @@ class ShardReader:
             path.stat()  # FileNotFoundError where it is gone
             for i, why in itertools.chain.from_iterable(chunk.refused for chunk in decoded):
                 raise UserError(f"{shown(url)}/{printable(images.names[i])}: {why}; set --data.range LOW HIGH")
-            for i, reason in itertools.chain.from_iterable(chunk.unreadable for chunk in decoded):
-                log.warning("%s/%s: %s; left out", shown(url), printable(images.names[i]), reason)
             rows = np.array([i for chunk in decoded for i in chunk.positions], np.int64)
+            unreadable = [one for chunk in decoded for one in chunk.unreadable]
+            for i, reason in unreadable if len(rows) else unreadable[:1]:
+                log.warning("%s/%s: %s; left out", shown(url), printable(images.names[i]), reason)
             if not len(rows):
-                raise UserError(f"{shown(url)}: none of its images can be read; leave this shard out of --data")
+                log.warning("%s: none of its %d images can be read; left out", shown(url), len(wanted))
             splits = np.where(np.isin(places[rows], sides["test"]["start"]), "test", "train")
-            return images.decoded(np.concatenate([chunk.images for chunk in decoded]), rows, self.target.pixels), splits
+            none = np.empty((0, *self.target.shape), self.target.dtype)
+            numbers = np.concatenate([none, *(chunk.images for chunk in decoded)])
+            return images.decoded(numbers, rows, self.target.pixels), splits
 
         url = self.index.urls[shard]
         try:
@@ -210,7 +213,21 @@ class ShardReader:
                     if not unreadable:
                         image: NDArray[Any] = images[0]
                         return image
-        raise UserError(f"{shown(self._settings.source)}: none of its images can be read; check the shards")
+        raise self._none_readable()
+
+    def check_unreadable(self, num: int, of: int) -> None:
+        """Raise UserError if too many, or all, of ``of`` images to encode cannot be read."""
+        if num == of:
+            raise self._none_readable()
+        if num > self._settings.max_unreadable * of:
+            raise self._too_many(f"{num} of {of} images cannot be read", "repair the shards and choose a new --out")
+
+    def _none_readable(self) -> UserError:
+        return UserError(f"{shown(self._settings.source)}: none of its images can be read; check the shards")
+
+    def _too_many(self, what: str, remedy: str) -> UserError:
+        allowed = f"this is more than --data.max-unreadable {self._settings.max_unreadable:g} allows"
+        return UserError(f"{shown(self._settings.source)}: {what}; {allowed}, so {remedy} or raise it")
 
     def _note(self, shard: int, sample: int, reason: str) -> None:
         """Count and name an unreadable image; UserError if they are too many."""
@@ -220,11 +237,9 @@ class ShardReader:
             log.warning("%s: %s; the next image replaces it", self._name(shard, sample), reason)
         of = max(self._num_read, min(self.num_images, _FEW))
         if self._num_unreadable > self._settings.max_unreadable * of:
-            raise UserError(
-                f"{shown(self._settings.source)}: {self._num_unreadable} of {self._num_read} images cannot be read, "
-                f"most recently {self._name(shard, sample)} ({reason}); this is more than --data.max-unreadable "
-                f"{self._settings.max_unreadable:g} allows, so repair the shards or raise it"
-            )
+            latest = f"most recently {self._name(shard, sample)} ({reason})"
+            what = f"{self._num_unreadable} of {self._num_read} images cannot be read, {latest}"
+            raise self._too_many(what, "repair the shards")
 
     def _name(self, shard: int, sample: int) -> str:
         """Return how messages call an image."""
