@@ -103,15 +103,16 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
     damage(paths[2])
     with caplog.at_level(logging.WARNING, "vaegan"):
         assert newest_checkpoint(tmp_path) == paths[1]
+    why = f"has no {paths[2].stem}.sha256 beside it" if damage is lose_digest else "is damaged"
     assert [record.getMessage() for record in caplog.records] == [
-        f"checkpoint {paths[2]} is damaged; using the previous one"
+        f"checkpoint {paths[2]} {why}; using the previous one"
     ]
 
 
 def test_all_damaged_is_the_users_to_decide(tmp_path: Path) -> None:
     for path in save(tmp_path, 64, 128):
         flip(path)
-    with pytest.raises(UserError, match=r"all checkpoints in .* are damaged; start over with --overwrite or another"):
+    with pytest.raises(UserError, match=r"all checkpoints in .* are damaged, or .*; restore them from a copy, or start over"):
         newest_checkpoint(tmp_path)
 
 

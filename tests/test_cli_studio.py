@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
+import io
 import json
 import shutil
 import signal
@@ -11,10 +13,12 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.[studio]'")
 from fastapi.testclient import TestClient
 
+import vaegan
 from vaegan.settings_io import dump_yaml, load_yaml
 from vaegan.studio import server as starting
 
@@ -72,7 +76,7 @@ def test_other_data_are_named(started, studio_run, tmp_path):
     _, served = started("serve", tmp_path / "alone", "--port", "0", "--data", "digits")
     assert client_of(served).get("/api/models/alone/examples").status_code == 200
     _, served = started("serve", studio_run, "--port", "0", "--data.held-out", "0.4")
-    settings = served["app"].state.registry["bars"].data_settings
+    settings = served["app"].state.registry["bars"].version().run.data_settings
     assert settings.held_out == 0.4
     assert settings.source.endswith("told0")
 
@@ -83,8 +87,37 @@ def test_an_option_counts_where_it_names_the_built_in_default(started, studio_ru
     data = config.data.model_copy(update={"limit": 50, "crop": "none", "crop_size": 9})
     dump_yaml(config.model_copy(update={"data": data}), run / "config.yaml")
     _, served = started("studio", run, "--port", "0", "--data.limit", "none", "--data.crop", "center")
-    settings = served["app"].state.registry["bars"].data_settings
+    settings = served["app"].state.registry["bars"].version().run.data_settings
     assert (settings.limit, settings.crop, settings.crop_size) == (None, "center", 9)
+
+
+@pytest.mark.parametrize("where", ["elsewhere", "same folder"])
+def test_a_run_that_is_trained_again_on_other_images_shows_those(started, studio_run, told_images, tmp_path, where):
+    run, images = shutil.copytree(studio_run, tmp_path / "bars"), shutil.copytree(told_images, tmp_path / "images")
+    config = load_yaml(run / "config.yaml")
+
+    def trained_on(folder, fingerprint):
+        data = config.data.model_copy(update={"source": str(folder), "held_out": 0.3})
+        dump_yaml(config.model_copy(update={"data": data}), run / "config.yaml")
+        (run / "data.json").write_text(json.dumps({"name": "images", "fingerprint": fingerprint}))
+
+    trained_on(images, "first")
+    _, served = started("studio", run, "--port", "0", "--data.held-out", "0.4")
+    client = client_of(served)
+    (before,) = client.get("/api/models/bars/examples?num=1").json()["images"]
+    others = images if where == "same folder" else shutil.copytree(images, tmp_path / "others")
+    for path in others.glob("*/*.png"):
+        Image.new("L", (8, 8), 90).save(path)
+    trained_on(others, "second")
+    assert client.get("/api/models/bars/examples?num=1").json()["images"] == [before]  # until there is a new model
+    vaegan.load(run).save(run / "model")
+    (after,) = client.get("/api/models/bars/examples?num=1").json()["images"]
+    content = base64.b64decode(after.partition(",")[2])
+    assert Image.open(io.BytesIO(content)).convert("L").getextrema() == (90, 90)
+    settings = served["app"].state.registry["bars"].version().run.data_settings
+    assert (settings.source, settings.held_out) == (str(others), 0.4)
+    assert client.get("/api/models/bars").json()["data"] == str(others)
+    served["app"].state.registry.batcher.close()
 
 
 def test_a_printed_link_holds_any_token(started, studio_run, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -69,6 +70,15 @@ def test_a_model_of_the_shape_finds_the_images_of_its_training(tmp_path, given, 
     assert list(entry.parent.iterdir()) == [entry]
     channels, height, width = first.image_shape
     assert open_data(settings.for_shape((channels, height, width + 1)), pixels=first.pixels).image_shape[2] == width + 1
+
+
+def test_a_full_disk_names_the_cache_and_its_option(tmp_path, opened, monkeypatch):
+    def fill_up(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fill_up)
+    with pytest.raises(UserError, match=r"cannot write decoded images to \S*/decoded: No space .* with --data\.cache$"):
+        opened(fill(tmp_path / "x"))
 
 
 @pytest.mark.parametrize("harm", ["shorten", "overwrite", "remove", "index", "empty"])

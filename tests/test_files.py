@@ -138,6 +138,12 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
     assert list(folder.parent.iterdir()) == [folder]
 
 
+def test_an_error_inside_a_new_folder_names_the_folder_that_was_asked_for(tmp_path: Path) -> None:
+    folder, name = tmp_path / "new", "x" * 300  # longer than a name may be
+    with pytest.raises(UserError, match=f"^cannot write {folder}/{name}: "), folder_beside(folder) as to:
+        write_text(to / name, "")
+
+
 def test_reading_stops_at_the_bound(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b"12345")

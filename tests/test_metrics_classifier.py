@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,15 @@ def test_balanced_accuracy_is_that_of_scikit_learn():
 def test_a_file_that_cannot_be_written_is_an_error_before_the_training(tmp_path):
     trained = []
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot create folder"):
+    with pytest.raises(UserError, match=r"cannot write .*file/extractors/a\.safetensors: "):
         saved_or_trained(tmp_path / "file/extractors/a.safetensors", (1, 4, 4), 2, lambda: trained.append(1))
     assert not trained
+
+
+def test_an_error_of_its_images_is_not_one_of_its_file(tmp_path):
+    def train():
+        raise OSError(errno.EIO, "Input/output error", "images.npy")
+
+    with pytest.raises(OSError, match=r"Input/output error: 'images\.npy'"):
+        saved_or_trained(tmp_path / "extractors/a.safetensors", (1, 4, 4), 2, train)
+    assert list((tmp_path / "extractors").iterdir()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -461,3 +462,29 @@ def test_an_interrupted_call_says_that_its_run_can_be_resumed(tmp_path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         train(config(device="cpu"), tmp_path)
     assert (f"{tmp_path} has checkpoints; run the same command to resume" in caplog.text) == saved
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_run_that_is_to_start_over_is_resumed_only_once_it_has(tmp_path, monkeypatch, caplog, when, failure) -> None:
+    caplog.set_level("INFO", "vaegan")
+    run = RunFolder(tmp_path)
+    run.checkpoints.mkdir()
+    (run.checkpoints / f"{64:012d}.pt").touch()
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise failure
+
+    class Entered:
+        enter = interrupted if when == "before" else lambda self, **_: None
+
+    def begin(self: Session, *_: object, **__: object) -> None:
+        self.checkpoints, self.resumes, self.is_begun = Entered(), False, False
+
+    monkeypatch.setattr(Session, "__init__", begin)
+    monkeypatch.setattr(Session, "_is_finished", interrupted)
+    with pytest.raises((KeyboardInterrupt, UserError)) as caught:
+        train(config(device="cpu"), tmp_path, overwrite=True)
+    said = caplog.text + str(caught.value)
+    assert ("run the same command without --overwrite to resume" in said) == (when == "after")
+    assert ("run the same command again" in said) == (when == "before" and isinstance(failure, OSError))

@@ -12,7 +12,7 @@ pytest.importorskip("fastapi", reason="needs the extra studio: pip install -e '.
 
 from vaegan.recipes import config_for
 from vaegan.runs.run_folder import RunFolder
-from vaegan.settings_io import dump_yaml
+from vaegan.settings_io import dump_yaml, load_yaml
 from vaegan.studio.routes import run_progress
 from vaegan.studio.routes.run_progress import RunProgress
 
@@ -154,3 +154,14 @@ def test_a_run_is_finished_when_its_status_says_so(run):
     for finished, state in ((False, "going on"), (True, "finished")):
         RunFolder(run).write_status(finished=finished)
         assert RunProgress(run).summary()["state"] == state
+
+
+def test_settings_are_parsed_again_only_when_they_have_changed(run, monkeypatch):
+    read = []
+    monkeypatch.setattr(run_progress, "load_yaml", lambda path: [read.append(path), load_yaml(path)][1])
+    progress = RunProgress(run)
+    assert [progress.summary()["goal"]["epochs"] for _ in range(3)] == [5.0, 5.0, 5.0]
+    assert len(read) == 1
+    dump_yaml(config_for("digits", {"train.epochs": 7.0}), run / "config.yaml")
+    os.utime(run / "config.yaml", (0, 0))  # another time than before, however coarse the clock of the file system
+    assert progress.summary()["goal"]["epochs"] == 7.0

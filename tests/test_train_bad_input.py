@@ -287,7 +287,27 @@ def test_all_checkpoints_damaged(harm, run, command, capsys):
     *warnings, last = capsys.readouterr().err.splitlines()
     assert len(warnings) == 3
     where = out / "checkpoints"
-    assert last == f"vaegan train: all checkpoints in {where} are damaged; start over with --overwrite or another --out"
+    why = "are damaged, or their .sha256 is missing; restore them from a copy, or start over"
+    assert last == f"vaegan train: all checkpoints in {where} {why} with --overwrite or another --out"
+
+
+LOSSES = {
+    "removed": lambda model: shutil.rmtree(model),
+    "cut off": lambda model: (model / "model.safetensors").write_bytes(b"\x10" * 9),
+}
+
+
+@pytest.mark.parametrize("harm", LOSSES.values(), ids=LOSSES)
+def test_a_finished_run_whose_model_is_lost_saves_it_again(harm, run, command, capsys):
+    out, words = run
+    whole = contents(out)
+    harm(out / "model")
+    assert command("train", *words) == 0
+    assert "resuming at 112 of 112 images" in capsys.readouterr().out
+    again = contents(out)
+    assert again.keys() == whole.keys()
+    for name in ("model.safetensors", "priors.safetensors"):
+        assert again.get(Path("model", name)) == whole.get(Path("model", name))
 
 
 def test_a_finished_run_says_so_and_changes_nothing(run, command, capsys):

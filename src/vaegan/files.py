@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -115,6 +116,8 @@ def folder_beside(folder: Path) -> Iterator[Path]:
         beside.rename(folder)
     except OSError as error:
         raise _cannot_write(folder, error) from error
+    except UserError as error:  # of a file in it
+        raise UserError(str(error).replace(str(beside), str(folder))) from error
     finally:
         with contextlib.suppress(OSError):
             if before.is_dir() and not folder.exists():
@@ -145,6 +148,15 @@ def remove(path: Path) -> None:
     """Remove a file, if it is there; UserError if it cannot be removed."""
     try:
         path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def check_writable(path: Path) -> None:
+    """Raise UserError if a file cannot be written, before slow work; its folder is made if missing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise _cannot_write(path, error) from error
 

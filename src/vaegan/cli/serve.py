@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
@@ -67,9 +68,8 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
     listening = bind(options.host, options.port)
     batcher = Batcher(options.batch_size)
     device = str(pick_device(options.device))
-    registry = Registry(
-        runs, [with_explicit(data_of_model(run), options) for run in runs], batcher, device=device, bands=options.bands
-    )
+    data = [partial(_data_of, run, options) for run in runs]  # anew if a run is trained again
+    registry = Registry(runs, data, batcher, device=device, bands=options.bands)
     app = create_app(registry, Access(token, (*LOOPBACK, options.host) if local else None), page=page)
 
     def announce() -> None:
@@ -80,3 +80,7 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
             _log.info("token: %s", token)
 
     start(app, listening, announce)
+
+
+def _data_of(run: str, options: ServerOptions) -> DataSettings:
+    return with_explicit(data_of_model(run), options)

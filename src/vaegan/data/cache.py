@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from ..files import clear_leftovers, expanded, read_json, remedy_of, short_hash, unfinished_folder, write_json
+from ..files import clear_leftovers, expanded, read_json, remedy_of, short_hash, to_json, unfinished_folder
 from ..pixels import BYTES, Numbers, PixelFormat
 from .dataset import Positions
 from .image_file import Target
@@ -131,7 +131,7 @@ def make(folder: Path, write: Callable[[Path], dict[str, Any]]) -> CacheEntry:
         with unfinished_folder(folder) as unfinished:
             index = write(unfinished)
             index["files"] = {name: _stamp(unfinished / name) for name in ("train.npy", "test.npy")}
-            write_json(unfinished / "index.json", index)
+            (unfinished / "index.json").write_text(to_json(index))
             if folder.exists() and load(folder) is None:
                 shutil.rmtree(folder, ignore_errors=True)
             publish(unfinished, folder)

@@ -152,6 +152,20 @@ class ImageSet:
             return self.take(rows)
         return self._taken(rows, cast("Numbers", _Rows(self.images, rows)))
 
+    def joined(self, other: "ImageSet") -> "ImageSet":
+        """Return these images and then those of another set with the same labels and attributes; all are copied."""
+
+        def both(one: Any, more: Any) -> Any:
+            return None if one is None else np.concatenate([one, more])
+
+        return replace(
+            self,
+            images=both(self.images, other.images),
+            names=[*self.names, *other.names],
+            labels=both(self.labels, other.labels),
+            attributes=both(self.attributes, other.attributes),
+        )
+
     def labels_as_attributes(self) -> tuple[NDArray[np.float32], tuple[str, ...]]:
         """Return all attributes, then one column of 0 and 1 for each label.
 
@@ -255,6 +269,15 @@ class ImageData:
     def split(self, name: str) -> ImageSet:
         """Return the images of the split 'train' or 'test'."""
         return {"train": self.train, "test": self.test}[name]
+
+    def some(self, split: str, num: int | None, seed: int) -> ImageSet:
+        """Return ``num`` images of the split 'train', 'test' or 'all', chosen by the seed, or all of them."""
+        if split != "all" or self.is_single:
+            split = "test" if split == "all" else split
+            return self.split(split) if num is None else self.split(split).some(num, seed)
+        num_train, total = len(self.train), len(self.train) + len(self.test)
+        rows = some_rows(total, total if num is None else num, seed)
+        return self.train.take(rows[rows < num_train]).joined(self.test.take(rows[rows >= num_train] - num_train))
 
 
 class Items(Protocol):

@@ -20,6 +20,7 @@ from torch import Tensor
 from ..data.cache import cache_folder
 from ..data.dataset import ImageData, ImageSet
 from ..distributed import ALONE, World
+from ..errors import UserError
 from ..files import short_hash, write_bytes
 from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.distances import Moments, frechet_interval, kernel_distance
@@ -127,7 +128,10 @@ def _cached_features(
 
     def keep() -> None:
         if world.local_rank == 0:
-            write_bytes(path, safetensors.torch.save({"features": features}))
+            try:
+                write_bytes(path, safetensors.torch.save({"features": features}))
+            except UserError as error:
+                log.warning("%s; the next evaluation computes these features again", error)
 
     world.together(keep)
     return features

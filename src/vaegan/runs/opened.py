@@ -63,20 +63,26 @@ class OpenedRun:
         self.name = run_name(path)
         self._data_settings, self._model = data, model
         self.size, self.tile = size, tile
-        self._data: ImageData | None = None
+        self._data: tuple[Any, ImageData] | None = None  # what they were opened as, and they
         self._encoded: tuple[ImageSet, tuple[Tensor, Tensor | None]] | None = None
 
-    def reopened(self) -> "OpenedRun":
-        """Return the same run as it is saved now, with the images that are open already."""
+    def reopened(self, data: DataSettings | None = None) -> "OpenedRun":
+        """Return the same run as it is saved now; images that are open already are kept if it was trained on them."""
         run = copy.copy(self)
-        run.place, run._model, run._encoded = locate(self.path), None, None
-        vars(run).pop("config", None)
+        run.place, run._data_settings, run._model, run._encoded = locate(self.path), data, None, None
+        for name in ("config", "_trained_on"):
+            vars(run).pop(name, None)
         return run
 
     @cached_property
     def config(self) -> Config | None:
         """Settings it was trained with; None if they are missing, UserError if they cannot be read."""
         return None if self.place.run is None else load_yaml(self.place.run / SETTINGS)
+
+    @cached_property
+    def _trained_on(self) -> dict[str, Any]:
+        """What the run says about its images; nothing of a model that is not in a run."""
+        return read_mapping(self.place.run / DATA) if self.place.run else {}
 
     @property
     def data_settings(self) -> DataSettings:
@@ -123,22 +129,21 @@ class OpenedRun:
 
     def data(self) -> ImageData:
         """Return the images it was trained on and those held out, in the model's size and type, or raise UserError."""
-        if self._data is None:
-            settings, model = self.data_settings, self.model()
-            if not settings.source:
-                name = model.info.get("data", "unnamed")
-                raise UserError(
-                    f"{self.path} has no record of where its images ({name}) are; name them with --data SOURCE"
-                )
-            channels, *own = model.image_shape
-            height, width = self.size or own
-            model.check_size((height, width))
-            if settings.channels not in (None, channels):
-                words = channels_in_words(channels)
-                raise UserError(f"--data.channels {settings.channels}: the model's images are {words}; leave it out")
-            wanted = settings.for_shape((channels, height, width))
-            data = self._data = open_data(wanted, quiet=True, pixels=model.pixels)
-            record = read_mapping(self.place.run / DATA) if self.place.run else {}
+        settings, model, record = self.data_settings, self.model(), self._trained_on
+        if not settings.source:
+            name = model.info.get("data", "unnamed")
+            raise UserError(f"{self.path} has no record of where its images ({name}) are; name them with --data SOURCE")
+        channels, *own = model.image_shape
+        height, width = self.size or own
+        model.check_size((height, width))
+        if settings.channels not in (None, channels):
+            words = channels_in_words(channels)
+            raise UserError(f"--data.channels {settings.channels}: the model's images are {words}; leave it out")
+        wanted = settings.for_shape((channels, height, width))
+        opened_as = wanted, model.pixels, record.get("fingerprint")
+        if self._data is None or self._data[0] != opened_as:
+            data = open_data(wanted, quiet=True, pixels=model.pixels)
+            self._data = opened_as, data
             if record.get("fingerprint") != data.fingerprint:  # of its own images, training has said them
                 for note in data.notes:
                     _log.warning("%s", note)
@@ -151,12 +156,11 @@ class OpenedRun:
                 level = logging.WARNING if record.get("name") == data.name else logging.INFO
                 text = "%s: these are not the images that %s was trained on, or they are prepared differently"
                 _log.log(level, text, shown(settings.source), self.path)
-        return self._data
+        return self._data[1]
 
     def images(self, split: str = "test", num: int | None = None, seed: int = 0) -> ImageSet:
-        """Return images of a split, ``num`` of them chosen by the seed, or all; UserError as `data`."""
-        images = self.data().split(split)
-        return images if num is None else images.some(num, seed)
+        """Return images of a split ('train', 'test', 'all'), ``num`` of them by the seed, or all; UserError as `data`."""
+        return self.data().some(split, num, seed)
 
     def check_encoder(self) -> None:
         """Raise at once the UserError that encoding would raise later if there is no encoder.

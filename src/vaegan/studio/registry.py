@@ -12,7 +12,7 @@ from ..runs.locate import run_name
 from ..settings import DataSettings
 from .batching import Batcher
 from .http_errors import Refused
-from .served_model import ModelVersion, ServedModel
+from .served_model import ModelVersion, ServedModel, Where
 
 
 class Registry(dict[str, ServedModel]):
@@ -25,7 +25,7 @@ class Registry(dict[str, ServedModel]):
     def __init__(
         self,
         runs: Sequence[str],
-        data: Sequence[DataSettings] | None = None,
+        data: Sequence[Where] | None = None,
         batcher: Batcher | None = None,
         **options: Any,
     ) -> None:

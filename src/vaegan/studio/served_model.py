@@ -30,6 +30,8 @@ from .batching import Batcher, Outputs
 from .http_errors import Refused
 
 Split = Literal["test", "train"]
+Where = DataSettings | Callable[[], DataSettings]
+"""Where images are; a function is called whenever the files of a model have changed."""
 _Result = TypeVar("_Result")
 _MAX_RESULTS = 12  # remembered for each version
 _MAX_WAITING = 4  # requests that wait for slow results
@@ -44,9 +46,10 @@ class ServedModel:
     `OpenedRun`.
     """
 
-    def __init__(self, name: str, source: str, data: DataSettings, batcher: Batcher, **options: Any) -> None:
+    def __init__(self, name: str, source: str, data: Where, batcher: Batcher, **options: Any) -> None:
         self.name, self.source, self.batcher = name, source, batcher
-        self.data_settings, self._options = data, options
+        self._where: Callable[[], DataSettings] = (lambda: data) if isinstance(data, DataSettings) else data
+        self._options = options
         self.folder = expanded(source).resolve() if expanded(source).is_dir() else None
         self._reading = threading.Lock()
         self._version: ModelVersion | None = None
@@ -55,6 +58,8 @@ class ServedModel:
         self.waiting = threading.BoundedSemaphore(_MAX_WAITING)
         if self.run_folder is None or (self.run_folder / MODEL / MODEL_CONFIG).is_file():
             self.version()
+        else:
+            self._where()  # or say now what is wrong
 
     @property
     def run_folder(self) -> Path | None:
@@ -74,7 +79,7 @@ class ServedModel:
             stamp = self._look()
             if self._version is None and stamp is None:
                 raise Refused(409, f"{self.name} has no saved model yet; its first snapshot makes one")
-            if self._version is None or stamp != self._stamp:
+            if self._version is None or stamp not in (None, self._stamp):  # None while a run starts over
                 try:
                     self._version = ModelVersion(
                         self, self._opened(), hashlib.sha256(repr(stamp).encode()).hexdigest()[:12]
@@ -87,8 +92,8 @@ class ServedModel:
 
     def _opened(self) -> OpenedRun:
         if self._version is not None:
-            return self._version.run.reopened()
-        return OpenedRun(self.source, data=self.data_settings, batch_size=BATCH, **self._options)
+            return self._version.run.reopened(self._where())
+        return OpenedRun(self.source, data=self._where(), batch_size=BATCH, **self._options)
 
     def _look(self) -> Hashable:
         """Return a value that changes with the files of the model; None if there is no model."""

@@ -170,9 +170,13 @@ def newest_checkpoint(folder: Path, before: Path | None = None) -> Path | None:
     for path in reversed(paths if before is None else paths[: paths.index(before)]):
         if _is_whole(path):
             return path
-        log.warning("checkpoint %s is damaged; using the previous one", path)
+        why = "is damaged" if _digest_path(path).is_file() else f"has no {_digest_path(path).name} beside it"
+        log.warning("checkpoint %s %s; using the previous one", path, why)
     if paths:
-        raise UserError(f"all checkpoints in {folder} are damaged; start over with --overwrite or another --out")
+        raise UserError(
+            f"all checkpoints in {folder} are damaged, or their .sha256 is missing; restore them from a copy, or start "
+            "over with --overwrite or another --out"
+        )
     return None
 
 

@@ -1,5 +1,6 @@
 """The life of a run: open the folder, set up, resume or start, train, finish, report the outputs."""
 
+import contextlib
 import logging
 import signal
 import time
@@ -14,8 +15,9 @@ from ..data.stream import StreamedData
 from ..distributed import World, joined
 from ..errors import UserError
 from ..files import OF_A_DISK, expanded, read_mapping, remedy_of
+from ..models import load
 from ..progress import duration
-from ..runs.run_folder import BEST, MADE_OF_A_MODEL, MODEL, MODEL_CONFIG, PRIORS, RunFolder, list_checkpoints
+from ..runs.run_folder import BEST, MADE_OF_A_MODEL, MODEL, PRIORS, RunFolder, list_checkpoints
 from ..schedules import Cadence, lr_factor
 from ..settings import KINDS, PHASES
 from ..settings_io import dump_yaml
@@ -65,18 +67,25 @@ def train(config: Config, out: Path, *, overwrite: bool = False) -> RunFolder:
     """
     out, device = expanded(out), pick_device(config.device)
     tune_allocator()
+    session: Session | None = None
+
+    def is_begun() -> bool:
+        return not overwrite or (session is not None and session.is_begun)  # until then the earlier run is there
+
     try:
         with joined(device) as world, ExitStack() as held:
-            stopped_by = Session(config, out, device, world, held, overwrite=overwrite).run()
+            session = Session(config, out, device, world, held, overwrite=overwrite)
+            stopped_by = session.run()
     except KeyboardInterrupt:
-        if list_checkpoints(RunFolder(out).checkpoints):
+        if is_begun() and list_checkpoints(RunFolder(out).checkpoints):
             log.info("%s has checkpoints; %s", out, _again(overwrite))
         raise
     except OSError as error:
         if error.errno not in OF_A_DISK:
             raise
+        again = _again(overwrite) if is_begun() else "run the same command again"
         what = f"cannot access {error.filename}" if error.filename else f"cannot write to {out}"
-        raise UserError(f"{what}: {error.strerror}; {remedy_of(error)}, then {_again(overwrite)}") from error
+        raise UserError(f"{what}: {error.strerror}; {remedy_of(error)}, then {again}") from error
     if stopped_by is not None:
         raise Stopped(stopped_by)
     return RunFolder(out)
@@ -99,6 +108,8 @@ class Session:
         if num > share:
             raise UserError(f"--train.accumulate {num} is more than the {share} images of a process; lower it")
         self.device, self.world, self._overwrites = device, world, overwrite
+        self.is_begun = False
+        """Whether the checkpoints in the folder are its own."""
 
         self.folder = RunFolder(out)
 
@@ -127,6 +138,7 @@ class Session:
     def run(self) -> int | None:
         """Resume or start, train, finish; return the number of the signal that stopped the run, if one did."""
         self.checkpoints.enter(resumes=self.resumes)
+        self.is_begun = True
         if self._is_finished():
             self.world.first(self._save_place)
             self._say_finished()
@@ -144,7 +156,8 @@ class Session:
         return (stop.number or signal.SIGTERM) if stopped else None
 
     def _is_finished(self) -> bool:
-        return bool(self.world.from_first(lambda: self.trainer.images >= self.total and self.folder.is_finished))
+        ended = self.world.from_first(lambda: self.trainer.images >= self.total and self.folder.is_finished)
+        return bool(ended) and not self._lacks_model()
 
     def _save_place(self) -> None:
         """Save where the images of a finished run are named now: `check_same_data` has noted what that stands for."""
@@ -204,10 +217,14 @@ class Session:
         return False
 
     def _lacks_model(self) -> bool:
-        """Whether no snapshot is of the last step: an earlier call stopped there, this one is to train no further."""
-        path = self.folder.path / MODEL / MODEL_CONFIG
-        saved = self.world.from_first(lambda: read_mapping(path).get("info", {}).get("images"))
-        return bool(saved != self.trainer.images)
+        """Whether no model of the last step is saved: an earlier call stopped there, or its files are lost."""
+
+        def saved() -> int | None:
+            with contextlib.suppress(UserError):
+                return load(self.folder.path / MODEL).info.get("images")
+            return None
+
+        return bool(self.world.from_first(saved) != self.trainer.images)
 
     def _is_logged(self, images: int) -> bool:
         # Each snapshot closes a window of means, so that a resumed run has the same windows; so does each phase.

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...data.dataset import ImageSet
-from ...files import written_beside
+from ...files import check_writable, write_bytes
 from ...progress import Beat
 
 log = logging.getLogger("vaegan")
@@ -137,10 +137,9 @@ def saved_or_trained(
             return classifier
         except (OSError, RuntimeError, safetensors.SafetensorError) as error:
             log.warning("%s is damaged (%s); training it again", path, type(error).__name__)
-    with written_beside(path) as beside:
-        beside.touch()
-        start, classifier = time.perf_counter(), train()
-        beside.write_bytes(safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
+    check_writable(path)
+    start, classifier = time.perf_counter(), train()
+    write_bytes(path, safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
     log.info("trained in %.0f s, saved as %s", time.perf_counter() - start, path)
     return classifier
 

@@ -7,9 +7,8 @@ from fastapi import APIRouter, Request
 
 from ...errors import UserError, shown
 from ...latent.clustering import ALGORITHMS, default_k
-from ...models import Model
 from ..registry import Registry, Served
-from ..served_model import ServedModel
+from ..served_model import ModelVersion, ServedModel
 
 router = APIRouter(tags=["models"])
 
@@ -47,21 +46,22 @@ def _description(served: ServedModel) -> dict[str, Any]:
         "parts": model.num_parameters,
         "priors": priors,
         "default_prior": model.default_prior if model.prior_names else None,
-        "labels": _labels(served, model),
+        "labels": _labels(version),
         "clusters": default_k(model.info.get("label_names", ())),
         "attributes": list(version.vectors.names) if version.vectors else [],
         "condition": None if conditioning is None else {"kind": conditioning.kind, "names": list(conditioning.names)},
-        "data": shown(served.data_settings.source) or None,
+        "data": shown(version.run.data_settings.source) or None,
         "clusterings": [name for name in ALGORITHMS if name != "manifold"],  # which takes too long for a request
         "maps": ["pca", *(["tsne"] if importlib.util.find_spec("openTSNE") else [])],
         "info": {key: model.info.get(key) for key in ("recipe", "images", "seed")},
     }
 
 
-def _labels(served: ServedModel, model: Model) -> list[str]:
+def _labels(version: ModelVersion) -> list[str]:
     """Return the labels that samples can have: those of the condition, a prior by label, or data to fit one to."""
+    model = version.model
     if model.conditioning is not None and model.conditioning.kind == "labels":
         return list(model.conditioning.names)
     by_label = any(prior.num_labels for prior in model.priors.values())
-    by_label |= model.encoder is not None and bool(served.data_settings.source)
+    by_label |= model.encoder is not None and bool(version.run.data_settings.source)
     return list(model.info.get("label_names", ())) if by_label else []

@@ -154,7 +154,7 @@ def read_upload(file: UploadFile, version: ModelVersion, *, shown: bool = False)
     The bytes of a picture that is ``shown`` stand for the whole range, and it has been cropped. Raises Refused: 415 if
     it is not such a file, 413 if it has too many pixels, 422 if it is damaged or does not fit.
     """
-    content, settings = file.file.read(), version.served.data_settings
+    content, settings = file.file.read(), version.run.data_settings
     channels, height, width = version.model.image_shape
     how = (settings.crop, settings.crop_size, version.model.pixels, settings.range)
     if shown:

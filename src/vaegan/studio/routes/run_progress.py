@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from weakref import WeakKeyDictionary
@@ -18,11 +19,13 @@ from fastapi import APIRouter
 from fastapi import Path as InPath
 from fastapi.responses import Response
 
+from ...config import Config
 from ...errors import UserError
 from ...report.animation import numbered_pictures, write_animation
 from ...report.curves import loss_charts, rate_chart, score_chart
 from ...runs.run_folder import RunFolder, parse_record
 from ...settings import PHASES
+from ...settings_io import load_yaml
 from ..http_errors import JSON, Refused
 from ..registry import Served
 from ..responses import attachment, npz_response
@@ -178,10 +181,17 @@ class RunProgress:
     def _goal(self) -> dict[str, Any]:
         """Return the planned length of the run."""
         try:
-            train = self.run.config.train
+            path = self.run.config_path
+            train = _settings(path, path.stat().st_mtime_ns).train
         except (OSError, UserError):
             return {"epochs": None, "images": None}
         return {"epochs": train.epochs, "images": train.images}
+
+
+@lru_cache(maxsize=64)
+def _settings(path: Path, written: int) -> Config:
+    """Return the settings in a file written at this time: to parse them at each poll is slow."""
+    return load_yaml(path)
 
 
 def _curves(records: list[dict[str, Any]], split: str) -> Iterator[dict[str, Any]]:
