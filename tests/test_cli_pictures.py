@@ -128,6 +128,32 @@ def test_interpolate_between_codes(how, run, tmp_path):
     np.testing.assert_array_equal(arrays(tmp_path / "a.npz")["codes"], expected.numpy())
 
 
+def test_images_that_would_not_be_used_are_refused(run, tmp_path, capsys):
+    gan = make_run(tmp_path / "gan", "gan")
+    for words in (
+        ("interpolate", run, "--between", "codes"),
+        ("interpolate", gan),
+        ("traverse", gan, "--center", "origin"),
+    ):
+        for option, value in (("--data", tmp_path), ("--split", "train"), ("--data.held-out", 0.5)):
+            assert command(*words, option, value) == 2
+            assert f"{option} has no effect: " in capsys.readouterr().err
+
+
+def test_all_images_of_a_folder_of_ones_own(run, tmp_path):
+    rng, folder = np.random.default_rng(0), tmp_path / "two"
+    folder.mkdir()
+    for name in "ab":
+        Image.fromarray(rng.integers(0, 255, (8, 8), np.uint8)).save(folder / f"{name}.png")
+    words = ("--data", folder, "--data.cache", tmp_path / "cache", "--split", "all")
+    assert command("reconstruct", run, *words, "--out", tmp_path / "pairs.npz") == 0
+    assert command("interpolate", run, *words, "--num", 1, "--steps", 3, "--out", tmp_path / "path.npz") == 0
+    pairs, path = arrays(tmp_path / "pairs.npz"), arrays(tmp_path / "path.npz")
+    files = [np.asarray(Image.open(folder / f"{name}.png")) for name in "ab"]
+    assert sorted(each.tobytes() for each in pairs["originals"]) == sorted(each.tobytes() for each in files)
+    np.testing.assert_array_equal(path["images"].reshape(3, -1)[[0, 2]], pairs["images"].reshape(2, -1))
+
+
 def test_a_film_goes_there_and_back(run, tmp_path):
     assert command("interpolate", run, "--num", 2, "--steps", 4, "--out", tmp_path / "a.gif") == 0
     with Image.open(tmp_path / "a.gif") as film:

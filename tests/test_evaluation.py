@@ -99,6 +99,13 @@ def test_features_of_real_images_are_cached_by_data_split_extractor_count_and_se
     assert torch.equal(again.reference.features, expected)
 
 
+def test_features_that_cannot_be_cached_are_not_lost(data, tmp_path, caplog):
+    (tmp_path / "features").touch()
+    real = open_real_images(data, open_extractor("pixels", data), num=100, seed=1, cache=tmp_path)
+    assert torch.equal(real.reference.features, unit(data.test.some(100, 1)).flatten(1))
+    assert "the next evaluation computes these features again" in caplog.text
+
+
 def test_slow_steps_are_not_silent(data, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(progress.time, "monotonic", itertools.count(0, 40).__next__)
     with caplog.at_level(logging.INFO, "vaegan"):
@@ -294,6 +301,12 @@ def test_images_drawn_black_and_white_have_probabilities(tmp_path, monkeypatch):
     assert found["importance_bound"].num == 40
     assert found["bits_per_dimension"].value == pytest.approx(-found["elbo"].value / 64 / np.log(2))
     assert likelihood_figures(model, real)["importance_bound"].num == 30
+    chosen = []
+    monkeypatch.setattr(code_metrics, "importance_bound", lambda nll, mu, *rest, **how: chosen.append(mu) or mu[:, 0])
+    likelihood_figures(model, real)
+    rows = {int((mu == row).all(1).nonzero()) for row in chosen[0]}
+    assert len(rows) == 30
+    assert rows != set(range(30)), "the first are no fair sample of images in the order of a file"
     with pytest.raises(UserError, match=r"a decoder with --model.output sigmoid"):
         likelihood_figures(make_model("vaegan"), real)
 

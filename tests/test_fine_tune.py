@@ -30,6 +30,7 @@ from vaegan.runs.initial import configured, start_from
 from vaegan.runs.run_folder import RunFolder
 from vaegan.settings_io import dump_yaml, load_yaml, with_settings
 from vaegan.training import checkpoints
+from vaegan.training.resuming import check_same
 from vaegan.training.setup import set_up
 
 STEPS = (
@@ -270,6 +271,18 @@ def test_a_discriminator_that_was_never_trained_is_not_frozen(base):
     assert len(list(start_from(vaegan.load(base), config))) == 3
 
 
+def test_a_run_is_resumed_however_the_place_of_its_start_is_written(base, tmp_path, monkeypatch):
+    monkeypatch.chdir(base.parent)
+    before = configured(config_for("digits"), {"init_from": base.name}, tmp_path / "run")
+    dump_yaml(before, tmp_path / "run/config.yaml")
+    for start in (f"{base.name}/", str(base)):
+        now = configured(config_for("digits"), {"init_from": start}, tmp_path / "run")
+        check_same(before, now, tmp_path / "run")
+    now = with_settings(now, {"init_from": "other"})
+    with pytest.raises(UserError, match=f"is a run with init-from {base.name}, not other; keep the old value"):
+        check_same(before, now, tmp_path / "run")
+
+
 def test_a_model_named_in_a_file_of_settings_brings_its_networks_too(base, tmp_path):
     (tmp_path / "mine.yaml").write_text(f"init_from: {base}\nloss: {{gamma: 2}}\n")
     config = configured(load_yaml(tmp_path / "mine.yaml"), {}, tmp_path / "run")
@@ -331,6 +344,13 @@ def test_a_model_inside_the_new_run_is_refused(base, published, tmp_path, monkey
         configured(config_for("digits"), {"init_from": start}, Path("run"), overwrite=True)
 
 
+@pytest.fixture
+def unopened(monkeypatch):
+    """No images are opened."""
+    monkeypatch.setattr("vaegan.training.setup.open_data", None)
+
+
+@pytest.mark.usefixtures("unopened")
 def test_a_part_that_the_model_does_not_have_cannot_be_frozen(published, images_file, command, tmp_path, capsys):
     words = STEPS + LAPLACE + NEW + "--train.parts decoder"
     assert train(command, published, images_file, tmp_path / "run", words) == 2
@@ -339,6 +359,7 @@ def test_a_part_that_the_model_does_not_have_cannot_be_frozen(published, images_
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("unopened")
 def test_sizes_that_the_model_does_not_take_are_refused(published, images_file, command, tmp_path, capsys):
     words = f"{STEPS}{LAPLACE}{NEW}--train.parts decoder,discriminator --data.size 10x7"
     assert train(command, published, images_file, tmp_path / "run", words) == 2

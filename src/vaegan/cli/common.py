@@ -73,8 +73,8 @@ class PictureOptions(CommandOptions):
 class DataPictureOptions(PictureOptions):
     """Options of a command that also shows images of a data set."""
 
-    split: Literal["test", "train"] = "test"
-    """Held-out images ('test') or training images ('train')."""
+    split: Literal["all", "test", "train"] = "test"
+    """Held-out images ('test'), training images ('train') or both, as for a folder of your own ('all')."""
     data: DataSettings = DataSettings(source="")
 
     @classmethod
@@ -120,8 +120,16 @@ def chosen_images(options: DataPictureOptions, run: "OpenedRun", num: int) -> "I
     """Return ``num`` images of the split, chosen by the seed; with a warning if there are fewer."""
     images = run.images(options.split, num, options.seed)
     if len(images) < num:
-        _log.warning("there are only %d %s images, not %d", len(images), options.split, num)
+        which, more = (f"{options.split} ", "; --split all has both") if options.split != "all" else ("", "")
+        _log.warning("there are only %d %simages, not %d%s", len(images), which, num, more)
     return images
+
+
+def refuse_data(options: DataPictureOptions, why: str) -> None:
+    """Raise UserError if options set images although none are used."""
+    for name in options._explicit:
+        if name == "split" or name.startswith("data."):
+            raise UserError(f"--{name.removesuffix('.source').replace('_', '-')} has no effect: {why}; leave it out")
 
 
 def check_out(options: Settings) -> None:

@@ -25,7 +25,7 @@ class Options(DataPictureOptions):
     """.npz is one file of arrays, .parquet a table (extra 'parquet'), a name without extension a folder of shards."""
     num: PositiveInt | None = None  # type: ignore[assignment]  # wider than the base on purpose
     """Maximum number of images of each split, chosen by the seed; default: all."""
-    split: Literal["all", "test", "train"] = "all"  # type: ignore[assignment]
+    split: Literal["all", "test", "train"] = "all"
     """All images, the held-out ones, or the training images."""
     scaled: bool = False
     """Codes for a diffusion model: maps, times the latent scale factor, with log variances to match."""

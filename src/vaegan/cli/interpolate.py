@@ -4,7 +4,7 @@ import logging
 from typing import Literal
 
 from ..settings import Count, Steps
-from .common import DataPictureOptions, chosen_images, open_run, output_of, write_and_say
+from .common import DataPictureOptions, chosen_images, open_run, output_of, refuse_data, write_and_say
 
 _log = logging.getLogger("vaegan")
 
@@ -35,6 +35,7 @@ def run(options: Options) -> None:
     opened, is_square = open_run(options), options.between == "four"
     num = num_ends(options.num, options.steps, is_square=is_square)
     if options.between == "codes" or (options.between is None and opened.model().encoder is None):
+        refuse_data(options, "these paths are between random codes")
         view = random_paths(opened, num, options.steps, options.method, options.seed)
     else:
         images = chosen_images(options, opened, num)

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from ..errors import UserError
 from ..runs.trained_on import data_of_run
@@ -27,6 +27,8 @@ class Options(DataPictureOptions):
     """The page."""
     num: Count = 2000
     """Maximum number of images for clusters, map, traversals and attribute vectors."""
+    split: Literal["test", "train"] = "test"
+    """Held-out images ('test') or training images ('train')."""
     k: Count | None = None
     """Number of clusters; default: the number of labels, at most 50, or 10 without labels."""
 

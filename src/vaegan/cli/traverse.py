@@ -5,7 +5,7 @@ from typing import Literal
 
 from ..errors import UserError
 from ..settings import KINDS, Count, PositiveFloat, Steps
-from .common import DataPictureOptions, open_run, output_of, write_and_say
+from .common import DataPictureOptions, open_run, output_of, refuse_data, write_and_say
 
 _log = logging.getLogger("vaegan")
 
@@ -41,6 +41,8 @@ def run(options: Options) -> None:
     elif not from_origin:
         phrase = KINDS[opened.model().kind].phrase
         raise UserError(f"this model is {phrase} and has no encoder, so no image has a code; add --center origin")
+    else:
+        refuse_data(options, "this model has no encoder, so no image has a code")
     view = traversals(opened, images, options.num, options.steps, options.range, start, from_origin=from_origin)
     write_and_say(view, out, overwrite, len(view.images), "dimensions")
     _log.info("%s", ", ".join(f"{name}: {value}" for name, value in view.facts))

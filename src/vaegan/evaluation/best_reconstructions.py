@@ -3,7 +3,7 @@
 All models reconstruct the same images, so two of them are compared image by image (`bootstrap.paired_ratio`). LPIPS
 decides, or the feature MSE if LPIPS was not measured. If there are published models and others, the best of each are
 compared, else the best two. A model of several runs counts with their mean, image by image; the interval does not cover
-other seeds.
+other seeds, and the answer says so unless one of the two is published.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,8 @@ def best_reconstructions(models: Sequence[ComparedModel], seed: int = 0) -> str:
         first = f"{question}No clear difference: on {images}, the {title} of {a.name} and {b.name} {_change(decides)}"
         second = f"; the per-pixel MSE of {a.name}"
     where = f"{_signed(edges.value)} at edges, {_signed(smooth.value)} in smooth areas"
-    return f"{first}{second} {_change(pixels, '')}: {where}."
+    seeds = " The intervals are over images; other seeds may differ more." if decides.high < 1 and not question else ""
+    return f"{first}{second} {_change(pixels, '')}: {where}.{seeds}"
 
 
 def _change(ratio: Figure, interval: str = "95 % interval: ") -> str:

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..data.dataset import ImageSet
+from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
 from ..latent.encoding import encode_batches
 from ..losses import kl_per_dimension
@@ -35,7 +35,7 @@ from ..models import Model
 from ..progress import Beat, paced
 from .reference import RealImages
 
-_NUM_BOUND = 256  # images at a time of the importance-weighted bound; of one with _NUM_DRAWS, all
+_NUM_BOUND = 256  # images at a time of the importance-weighted bound; of one with _NUM_DRAWS, all, by the seed
 _NUM_DRAWS = 64  # codes decoded of each
 
 
@@ -70,12 +70,12 @@ def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor, draws: i
     is_binary = real.data.grey is not None
     decode = model.logits if is_binary else model.decode
 
-    def decoder_of(rows: slice) -> Callable[[Tensor], Tensor]:
+    def decoder_of(rows: slice | Tensor) -> Callable[[Tensor], Tensor]:
         c = None if condition is None else condition[rows]
         return lambda z: decode(z, condition=c).cpu()
 
-    def arguments(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        return mu[rows], logvar[rows], images.unit(rows)
+    def arguments(rows: slice | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return mu[rows], logvar[rows], images.unit(rows if isinstance(rows, slice) else rows.numpy())
 
     def error_of(rows: slice) -> Tensor:
         decoder = decoder_of(rows)
@@ -91,15 +91,14 @@ def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor, draws: i
         nll = gaussian_nll(error, num_dims, variance, cell)
     kl = kl_per_dimension(mu.double(), logvar.double()).sum(1)
 
-    num = len(mu) if draws else min(len(mu), _NUM_BOUND)
-    bounds, beat = list[Tensor](), Beat("measuring the importance-weighted bound", num, "images")
+    chosen = torch.from_numpy(some_rows(len(mu), len(mu) if draws else _NUM_BOUND, seed))
+    bounds, beat = list[Tensor](), Beat("measuring the importance-weighted bound", len(chosen), "images")
     bound = partial(importance_bound, num_draws=draws or _NUM_DRAWS, batch_size=_NUM_BOUND, world=world)
-    for start in range(0, num, _NUM_BOUND):
-        rows = slice(start, start + _NUM_BOUND)
+    for number, rows in enumerate(torch.split(chosen, _NUM_BOUND)):
         decoder = decoder_of(rows)
         pixels = bernoulli_pixels(decoder) if is_binary else gaussian_pixels(decoder, variance, cell)
-        bounds.append(bound(pixels, *arguments(rows), seed=seed + start))
-        beat(start + len(bounds[-1]))
+        bounds.append(bound(pixels, *arguments(rows), seed=seed + _NUM_BOUND * number))
+        beat(sum(map(len, bounds)))
     of_images = {"nll": nll, "kl": kl, "elbo": -(nll + kl), "importance_bound": torch.cat(bounds)}
     if cell:  # floats have none
         of_images["bits_per_dimension"] = bits_per_dimension(nll + kl, num_dims, cell)

@@ -1,6 +1,7 @@
 """Training that starts from another model (`init_from`): the settings that come from it, its weights part by part."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,14 @@ def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: 
     if start in (None, YOUR_MODEL):
         return with_settings(base, named, typed=True)
     before = load_yaml(out / SETTINGS) if (out / SETTINGS).is_file() and not overwrite else None
-    if before is not None and before.init_from == str(start):
+    resumes = before is not None and is_same_start(before.init_from, str(start))
+    source: dict[str, Any] = {} if resumes else _description_of(str(start), out)
+    if before is not None and resumes:
         names = [*setting_names(ModelSettings, "model."), "data.size", "data.channels", "train.pretrain_epochs"]
         values = {name: value_at(before.model_dump(), name) for name in names}
         own: dict[str, Any] = {}
     else:
-        own = _networks_of(str(start), str(named.get("model.kind", base.model.kind)), base, out)
+        own = _networks_of(str(start), source, str(named.get("model.kind", base.model.kind)), base)
         values = own | {"train.pretrain_epochs": 0.0}
         if start == base.init_from:  # of a file of settings, which may say more of the networks
             said, default = base.model_dump(), Config().model_dump()
@@ -53,7 +56,16 @@ def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: 
         now = value_at(config.model_dump(), name)
         if now != own[name] and not name.startswith("model.discriminator.") and not name.endswith(".dropout"):
             raise _differs(name, own[name], now, start)
+    if source:
+        _refuse_misfit(config, source, config.data.height_width)
     return config
+
+
+def is_same_start(one: str | None, other: str | None) -> bool:
+    """Whether two values of `init_from` name the same place."""
+    if one is None or other is None:
+        return one == other
+    return os.path.abspath(one) == os.path.abspath(other)  # noqa: PTH100, resolve() follows links
 
 
 def _differs(name: str, theirs: Any, now: Any, start: Any) -> UserError:
@@ -75,16 +87,22 @@ def check_outside(out: Path, option: str, model: str | Path) -> None:
         raise UserError(f"{option} {model} is in --out {out}, where the new model goes; choose another --out")
 
 
-def _networks_of(start: str, kind: str, base: Config, out: Path) -> dict[str, Any]:
-    """Return the settings of the networks of a model that one of ``kind`` has too, and of the images they take."""
+def _description_of(start: str, out: Path) -> dict[str, Any]:
+    """Return kind and architecture of the model to start from, and more; UserError if its networks are not known."""
     from ..models.serialization import read_description
-    from ..networks import PARTS_OF_KIND
 
     check_outside(out, "--init-from", start)
-    description = read_description(find_model(start))
-    if description["architecture"] is None:
+    source = read_description(find_model(start))
+    if source["architecture"] is None:
         raise UserError(f"--init-from {start} uses custom networks; fine-tune it in Python (docs/fine-tune.md)")
-    own, own_kind = checked(Architecture, description["architecture"]), description["kind"]
+    return source
+
+
+def _networks_of(start: str, source: Mapping[str, Any], kind: str, base: Config) -> dict[str, Any]:
+    """Return the settings of the networks of a model that one of ``kind`` has too, and of the images they take."""
+    from ..networks import PARTS_OF_KIND
+
+    own, own_kind = checked(Architecture, source["architecture"]), source["kind"]
     parts = [part for part in PARTS_OF_KIND.get(kind, ()) if part in PARTS_OF_KIND[own_kind]]
     if "encoder" in parts and (kind == "ae") != (own_kind == "ae"):
         why = f"is of kind {own_kind}, whose encoder does not fit --model.kind {kind}"
@@ -95,6 +113,21 @@ def _networks_of(start: str, kind: str, base: Config, out: Path) -> dict[str, An
         values["data.size"] = data.size
     names = [*_SHARED, *(f"{part}.{name}" for part in parts for name in type(getattr(own, part)).model_fields)]
     return values | {f"model.{name}": value_at(own.model_dump(), name) for name in names}
+
+
+def _refuse_misfit(config: Config, source: Mapping[str, Any], size: Sequence[int] | None) -> None:
+    """Raise UserError if a model of this kind and architecture takes no images `size`, or lacks a frozen part."""
+    from ..networks import PARTS_OF_KIND, map_factor
+
+    start, kind, architecture = config.init_from, config.model.kind, source["architecture"]
+    factor, own_size = map_factor(architecture) or 1, architecture["image_shape"][1:]
+    if size and list(size) != list(own_size) and any(side % factor for side in size):
+        what = f"images whose sides are multiples of {factor}, not {size[0]}x{size[1]}"
+        raise UserError(f"--init-from {start} takes {what}; choose another --data.size")
+    for part in PARTS_OF_KIND[kind]:
+        is_metric = kind == "vae-dis-l" and part == "discriminator"
+        if config.is_frozen(part) and part not in PARTS_OF_KIND[source["kind"]] and not is_metric:
+            raise UserError(f"--init-from {start} has no {part}; add {part} to --train.parts to train a new one")
 
 
 def start_from(model: "Model", config: Config) -> Iterator[str]:
@@ -114,10 +147,7 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
     facts = facts_of_start(source)
     if config.model.kind == "vae-dis-l" and facts.get("condition") != facts_of_start(model).get("condition"):
         raise UserError(f"--init-from {start} and --loss.metric scale attributes differently; leave out --init-from")
-    size, factor = model.image_shape[1:], source.factor or 1
-    if size != source.image_shape[1:] and any(side % factor for side in size):
-        what = f"images whose sides are multiples of {factor}, not {size[0]}x{size[1]}"
-        raise UserError(f"--init-from {start} takes {what}; choose another --data.size")
+    _refuse_misfit(config, {"kind": source.kind, "architecture": source.architecture}, model.image_shape[1:])
     for part in PARTS:
         ours, theirs = model.parts.get(part), source.parts.get(part)
         is_frozen = config.is_frozen(part)
@@ -135,7 +165,7 @@ def start_from(model: "Model", config: Config) -> Iterator[str]:
             yield f"{part}: weights of {start}{', frozen' if is_frozen else ''}"
             continue
         why = f"has no {part}" if theirs is None else f"has other layers in its {part}"
-        if is_frozen or (theirs is not None and part != "discriminator"):
+        if theirs is not None and (is_frozen or part != "discriminator"):
             remedy = f"add {part} to --train.parts to train a new one" if is_frozen else "choose another model"
             raise UserError(f"--init-from {start} {why}; {remedy}")
         yield f"{part}: new weights; {start} {why}"

@@ -12,7 +12,7 @@ from ..kinds import why_without_effect
 from ..models import load
 from ..models.serialization import file_digest, tensors_digest
 from ..pixels import BYTES, PixelFormat
-from ..runs.initial import check_outside
+from ..runs.initial import check_outside, is_same_start
 from ..runs.run_folder import (
     DATA,
     LOCK,
@@ -89,6 +89,8 @@ def check_same(before: Config, now: Config, out: Path) -> None:
             continue  # a folder may be moved; `check_same_data` compares the images
         if name == "loss.perceptual_file" and None not in (a, b):
             continue  # likewise
+        if name == "init_from" and is_same_start(a, b):
+            continue
         if name == "loss.metric" and None not in (a, b) and Path(a).name == Path(b).name:
             continue  # likewise, as `vaegan reproduce` names it by the place of the whole experiment
         if a != b and why_without_effect(before, name) and why_without_effect(now, name):
