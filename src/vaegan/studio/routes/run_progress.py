@@ -21,8 +21,9 @@ from fastapi.responses import Response
 
 from ...config import Config
 from ...errors import UserError
-from ...report.animation import numbered_pictures, write_animation
-from ...report.curves import loss_charts, rate_chart, score_chart
+from ...metrics.figures import finite_or_none
+from ...report.animation import evenly, numbered_pictures, write_animation
+from ...report.curves import collect_lines, loss_charts, rate_chart, score_chart
 from ...runs.run_folder import RunFolder, parse_record
 from ...settings import PHASES
 from ...settings_io import load_yaml
@@ -97,7 +98,7 @@ class RunProgress:
             self._read_on()
             train, test = self._records["train"], self._records["test"]
             last = max((r["images"] for r in (*train[-1:], *test[-1:])), default=0)
-            curves = [curve for split in ("train", "test") for curve in _curves(self._records[split], split)]
+            curves = list(_curves([*train, *test]))
             charts = [*loss_charts([*train, *test]), rate_chart(train), score_chart(test)]
         newest, goal = train[-1] if train else {}, self._goal()
         checked: dict[str, Any] = next((record for record in reversed(test) if "health" in record), {})
@@ -194,18 +195,11 @@ def _settings(path: Path, written: int) -> Config:
     return load_yaml(path)
 
 
-def _curves(records: list[dict[str, Any]], split: str) -> Iterator[dict[str, Any]]:
+def _curves(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Yield each loss of each network over the images seen, thinned out."""
-    thinned = records[:: max(1, -(-len(records) // _MAX_POINTS))]
-    if records and thinned[-1] is not records[-1]:
-        thinned = [*thinned, records[-1]]
-    columns: dict[tuple[str, str], list[tuple[int, float | None]]] = {}
-    for record in thinned:
-        for part, terms in record.get("losses", {}).items():
-            for term, value in terms.items():
-                finite = isinstance(value, int | float) and abs(value) < 1e300
-                columns.setdefault((part, term), []).append(
-                    (record["images"], float(f"{value:.5g}") if finite else None)
-                )
-    for (part, term), points in columns.items():
-        yield {"split": split, "part": part, "loss": term, "points": points}
+    for part, losses in collect_lines(records).items():
+        for loss, splits in losses.items():
+            for split, (images, values) in splits.items():
+                pairs = evenly([*zip(images.tolist(), values.tolist(), strict=True)], _MAX_POINTS)
+                points = [(int(seen), finite_or_none(float(f"{value:.5g}"))) for seen, value in pairs]
+                yield {"split": split, "part": part, "loss": loss, "points": points}
