@@ -24,7 +24,7 @@ from ..decoded import prepare_data
 from ..folder import common_folder, split_folders
 from ..image_file import Target
 from ..shards import BESIDE, check_beside, list_shards, members, read_at, sample_of
-from .index import ShardIndex, naming, read_index, read_listing, shard_name, using
+from .index import ShardIndex, naming, read_index, shard_name, using
 from .reader import ShardReader
 from .store import ShardStore, Unavailable, is_remote
 
@@ -122,9 +122,7 @@ def _compared(samples: Collection, index: ShardIndex, where: str) -> Collection:
 
 def _copy(index: ShardIndex, store: ShardStore, shard: int, nums: dict[str, int], out: tarfile.TarFile) -> None:
     """Copy some images of each side of a shard, with their .cls and .json, under names that no other shard has."""
-    file, table, files = using(
-        store, index.urls[shard], lambda path, listing: (path.open("rb"), read_listing(listing), members(0, path))
-    )
+    file, table, files = using(store, index.urls[shard], lambda path, table: (path.open("rb"), table, members(0, path)))
     sides: dict[int, str] = {}  # of images, by first byte
     for side, rows in index.sides(shard, table).items():
         chosen = rows[np.argsort(rows["u"], kind="stable")][: nums[side]]

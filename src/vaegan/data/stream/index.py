@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,7 +150,7 @@ def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> 
     def count(url: str) -> list[int]:
         key = short_hash(url if is_remote(url) else f"{url} {_stamp(Path(url))}")
         if key not in before:
-            u = using(store, url, lambda _, listing: read_listing(listing)["u"])
+            u = using(store, url, lambda _, table: table["u"])
             before[key] = [len(u), int((u < settings.held_out).sum())]
             with cached.open("a") as file:
                 file.write(json.dumps([key, before[key]]) + "\n")
@@ -168,17 +168,19 @@ def _counted(urls: Sequence[str], settings: DataSettings, store: ShardStore) -> 
     return counts[0], counts[1]
 
 
-def using(store: ShardStore, url: str, use: Callable[[Path, Path], T], pool: Executor | None = None) -> T:
-    """Return ``use(shard, listing)`` of the files of a shard and its listing, made if missing (in the pool, if any).
+def using(store: ShardStore, url: str, use: Callable[[Path, NDArray[Any]], T], pool: Executor | None = None) -> T:
+    """Return ``use(path, table)`` of a shard and the table of its images, made if missing (in the pool, if any).
 
-    If another process drops them to make room meanwhile, they are made again. Raises Unavailable if it is not a .tar.
+    If another process drops the shard to make room meanwhile, it is fetched again. Raises Unavailable if it is not a
+    .tar.
     """
     while True:
         path = store.get(url)
         with contextlib.suppress(FileNotFoundError):
             name = path.stem if is_remote(url) else short_hash(f"{path} {_stamp(path)}")
             listing = store.folder / f"{name}.npy"
-            if not (listing.is_file() and _is_whole(listing)):
+            table = _read_listing(listing)
+            if table is None:
                 try:
                     table = submit(pool, _list, path).result() if pool else _list(path)
                 except UserError as error:
@@ -189,7 +191,7 @@ def using(store: ShardStore, url: str, use: Callable[[Path, Path], T], pool: Exe
                 with store.room(url, table.nbytes), written_beside(listing) as beside:
                     np.save(beside, table)
             with naming(path, shown(url)):
-                return use(path, listing)
+                return use(path, table)
         if not is_remote(url) and not path.is_file():
             raise Unavailable(f"{url}: no such file")
 
@@ -203,22 +205,16 @@ def naming(path: Path, where: str) -> Iterator[None]:
         raise UserError(str(error).replace(str(path), where)) from error
 
 
-def read_listing(listing: Path, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
-    """Return the table of a shard's files; in one thread at a time.
+def _read_listing(listing: Path) -> NDArray[Any] | None:
+    """Return the table of a shard's images, None if it is missing or damaged; in one thread at a time.
 
     NumPy parses the header as Python, which in CPython 3.11 fails now and then in several (python/cpython#106905).
     """
-    with _parsing:
-        table: NDArray[Any] = np.load(listing, mmap_mode=mmap_mode)
-    return table
-
-
-def _is_whole(listing: Path) -> bool:
-    try:
-        table = read_listing(listing, mmap_mode="r")
-    except (ValueError, EOFError):
-        return False
-    return isinstance(table, np.ndarray) and table.dtype == _ROW and table.ndim == 1
+    with _parsing, contextlib.suppress(FileNotFoundError, ValueError, EOFError):
+        table = np.load(listing)
+        if isinstance(table, np.ndarray) and table.dtype == _ROW and table.ndim == 1:
+            return table
+    return None
 
 
 def _stamp(path: Path) -> str:

@@ -23,7 +23,7 @@ from ..dataset import FileItems, ImageSet, Items, Positions
 from ..decode_pool import CHUNK, DecodedChunk, chunks, decode_chunk, no_killed_worker, num_cores, start_pool, submit
 from ..image_file import Target
 from ..shards import Place, list_shards, open_member
-from .index import FETCHES, ShardIndex, read_listing, using
+from .index import FETCHES, ShardIndex, using
 from .order import ShardOrder
 from .store import ShardStore, Unavailable, is_remote
 
@@ -170,8 +170,8 @@ class ShardReader:
         Their labels are the numbers in .cls. There may be none; `check_unreadable` says whether too many are missing.
         """
 
-        def read(path: Path, listing: Path) -> tuple[ImageSet, NDArray[np.str_]]:
-            images, table = list_shards(path), read_listing(listing)
+        def read(path: Path, table: NDArray[Any]) -> tuple[ImageSet, NDArray[np.str_]]:
+            images = list_shards(path)
             assert isinstance(images.items, FileItems)
             sides = self.index.sides(shard, table)
             starts = np.concatenate([rows["start"] for side, rows in sides.items() if split in (side, "all")])
@@ -257,8 +257,8 @@ class ShardReader:
     def _get(self, shard: int) -> Fetched:
         url = self.index.urls[shard]
 
-        def read(path: Path, listing: Path) -> tuple[Path, NDArray[Any], int]:
-            return path, self.index.sides(shard, read_listing(listing))["train"], path.stat().st_size
+        def read(path: Path, table: NDArray[Any]) -> tuple[Path, NDArray[Any], int]:
+            return path, self.index.sides(shard, table)["train"], path.stat().st_size
 
         try:
             path, images, size = using(self._store, url, read, self._pool)
