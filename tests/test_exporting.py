@@ -308,7 +308,8 @@ def saved(folder):
     return folder
 
 
-def test_command(command, tmp_path, capsys):
+def test_command(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vaegan.cli._LONG", float("inf"))  # no line on how long it took
     run = saved(tmp_path / "run")
     assert command("export", run) == 0
     captured = capsys.readouterr()
@@ -325,6 +326,10 @@ def test_command(command, tmp_path, capsys):
     assert " ".join(told) == f"5 files, checked against the model: {run / 'export'}"
     assert captured.err == "", "the exporters talk"
     assert command("export", run, "--format", "torch") == 0, "what nobody named a place for is replaced"
+    removed = "config.json, decoder.onnx, encoder.onnx, model.safetensors"
+    assert f"files of the earlier export are removed: {removed}\n" in capsys.readouterr().out
+    assert command("export", run, "--format", "torch") == 0
+    assert "removed" not in capsys.readouterr().out
     assert sorted(path.name for path in (run / "export").iterdir()) == ["decoder.pt2", "encoder.pt2", "export.json"]
     assert load(run).kind == "ae"
 

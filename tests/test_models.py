@@ -208,7 +208,7 @@ def test_inputs_move_to_the_models_type(model, x):
         (
             "ae",
             lambda m, x: m.sample(4),
-            "this model is a plain autoencoder, which has no prior to sample from; fit one with `vaegan priors`",
+            "this model is a plain autoencoder and has no prior to sample from; fit one with `vaegan priors`, or train",
         ),
         ("ae", lambda m, x: m.posterior(x), "not a distribution"),
         ("ae", lambda m, x: m.encode(x, sample=True), "not a distribution"),

@@ -227,7 +227,11 @@ def test_models_of_other_sizes_are_compared_in_one(grey, images_file, command, t
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("sample RUN", "has no prior to sample from"),
+        (
+            "sample RUN",
+            "a published autoencoder, or fine-tuned from one, and has no prior to sample from; fit one with `vaegan "
+            "priors`",
+        ),
         ("reconstruct RUN", "name them with --data SOURCE"),
         ("attributes RUN --data IMAGES", "has neither labels nor attributes"),
         ("priors RUN --data IMAGES", "to save the model with its priors"),

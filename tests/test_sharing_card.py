@@ -171,7 +171,7 @@ def test_no_setting_names_a_path_or_key_of_the_machine(run, source):
     text = (run.parent / "out" / "config.yaml").read_text()
     assert not re.search(f"{SECRET}|key|A/B|is=C", text)
     shared = load_yaml(run.parent / "out" / "config.yaml")
-    assert (shared.data.source.partition(".")[0], shared.init_from) == ("blobs", "runs/a")
+    assert (shared.data.source.partition(".")[0], shared.init_from) == ("blobs", "a")
     assert str(shared.loss.perceptual_file) == "a"
 
 
@@ -180,17 +180,61 @@ def test_no_setting_names_a_path_or_key_of_the_machine(run, source):
     [
         ("diffusers:stabilityai/sd-vae-ft-mse", "diffusers:stabilityai/sd-vae-ft-mse"),
         ("diffusers:HERE/secret", "diffusers:secret"),
+        ("diffusers:exp/secret", "diffusers:secret"),  # of the folder around the run, where the command ran
+        ("exp/removed", "removed"),
         (f"diffusers:{SECRET}", "diffusers:secret"),
         ("owner/base", "owner/base"),
     ],
 )
 def test_the_model_that_a_run_started_from_is_named(start, shown, run, monkeypatch):
     (run.parent / "HERE" / "secret").mkdir(parents=True)
+    (run.parents[1] / "exp").mkdir()
     monkeypatch.chdir(run.parent)
-    dump_yaml(config_for("digits", {"init_from": start}), run / "config.yaml")
+    dump_yaml(config_for("digits", {"init_from": start, "data.source": "blobs"}), run / "config.yaml")
     vaegan.load(run).save_pretrained(run.parent / "out")
     assert load_yaml(run.parent / "out" / "config.yaml").init_from == shown
-    assert f"| started from | {shown} |" in card_of(run.parent / "out").text
+    card = card_of(run.parent / "out")
+    assert f"| fine-tuned from | {shown} |" in card.text
+    name = shown.removeprefix("diffusers:")
+    assert card.data.get("base_model") == (name if "/" in name else None)
+    where = "blobs (`--data`)" if "/" in name else f"blobs (`--data`), {shown} (`--init-from`)"
+    assert f"trains it again. The file has no paths; also name the places of {where}.\n" in card.text
+
+
+def test_the_card_of_a_fine_tuned_model_says_what_was_trained_and_what_was_not(run):
+    parts = ("decoder", "discriminator")
+    settings = {"data.source": "blobs", "init_from": "diffusers:owner/base_1", "train.parts": parts}
+    dump_yaml(config_for("digits", settings), run / "config.yaml")
+    vaegan.load(run).save_pretrained(run.parent / "out", license="mit")
+    text, base = card_of(run.parent / "out").text, r"diffusers:owner/base\_1"
+    assert f"fine-tuned from {base} on blobs with [`vaegan`]" in text
+    assert f"Its encoder is frozen: latents are those of {base}.\n" in text
+    assert "| trained | decoder, discriminator |\n| frozen | encoder |\n" in text
+    assert f"- It was fine-tuned from {base} on blobs, and inherits the gaps and biases of both.\n" in text
+    assert f"The licence of {base}, from which it was fine-tuned, applies too." in text
+    assert "| likelihood | feature |" in text
+    assert "| gamma |" in text
+    for untrue in ("blobs only", "KL weight", "weight at the encoder"):
+        assert untrue not in text
+    dump_yaml(config_for("digits", {"data.source": "digits"}), run / "config.yaml")
+    vaegan.load(run).save_pretrained(run.parent / "own")
+    own = card_of(run.parent / "own").text
+    assert "`vaegan train --config config.yaml` trains it again.\n" in own
+    for true in ("| KL weight |", ", weight at the encoder ", "trained on blobs only"):
+        assert true in own
+    assert "frozen" not in own
+
+
+@pytest.mark.parametrize("latent", ["vector", "map"])
+def test_a_card_says_which_sizes_the_model_takes(latent, tmp_path):
+    part = {"channels": (4, 4), "hidden": ()}
+    shape = {"kind": "vae", "network": "conv", "image_shape": (1, 8, 8), "latent_dim": 2, "output": "tanh"}
+    parts = {"latent": latent, "init": "torch", "encoder": part, "decoder": part, "discriminator": {}}
+    Model.from_architecture({**shape, **parts}, {"data": "blobs"}).save_pretrained(tmp_path)
+    text = card_of(tmp_path).text
+    assert ("- It works at 8x8 pixels; other images are cropped and resized first.\n" in text) == (latent == "vector")
+    is_said = "- It was trained at 8x8 pixels, and takes all images whose sides are multiples of 4.\n" in text
+    assert is_said == (latent == "map")
 
 
 def test_a_card_without_a_prior_names_none(run):

@@ -37,6 +37,7 @@ class Options(CommandOptions):
 def run(options: Options) -> None:
     """Load, export, print the comparisons."""
     from ..exporting import check_free_for_export, export_model
+    from ..files import expanded
     from ..latent.latent_shards import statistics_of
     from ..models import load
     from ..runs.run_folder import EXPORT
@@ -46,12 +47,16 @@ def run(options: Options) -> None:
     model = load(options.run)
     if options.latent_statistics is not None:
         model.info |= statistics_of(options.latent_statistics, model)
+    place = expanded(folder)
+    earlier = [path for path in sorted(place.rglob("*")) if path.is_file()]
     checks = export_model(model, folder, options.format, overwrite=overwrite)
     rows = [[check.part, check.form, check.file, _in_words(check.difference)] for check in checks]
     show_table(("network", "format", "file", "largest difference"), rows)
     num = len({check.file for check in checks})
     if any(check.difference is None for check in checks):
         _log.warning("diffusers is not installed, so its files are not checked: pip install 'vaegan[diffusers]'")
+    if removed := [path.relative_to(place).as_posix() for path in earlier if not path.exists()]:
+        _log.info("files of the earlier export are removed: %s", ", ".join(removed))
     _log.info("%d file%s, checked against the model: %s", num, "" if num == 1 else "s", folder)
 
 

@@ -150,7 +150,7 @@ class Model(InferenceModel):
 
     @property
     def has_normal_prior(self) -> bool:
-        """Whether N(0, I) is a prior of its codes: not of a plain autoencoder, nor of a published one."""
+        """Whether N(0, I) is a prior of its codes: not if plain, published, or fine-tuned from a published one."""
         return self.kind != "ae" and bool(self.info.get("normal_prior", True))
 
     @property
@@ -164,10 +164,11 @@ class Model(InferenceModel):
     def prior_of(self, name: str | None) -> Prior:
         """Return a prior by name, `default_prior` if None; UserError if the model does not have it."""
         if not self.prior_names:
-            what = "plain" if self.kind == "ae" else "published"
+            is_plain = self.kind == "ae"
+            what = "a plain autoencoder" if is_plain else "a published autoencoder, or fine-tuned from one,"
+            other = ", or train a model of kind vae, gan or vaegan" if is_plain else ""
             raise UserError(
-                f"this model is a {what} autoencoder, which has no prior to sample from; "
-                "fit one with `vaegan priors`, or train a model of kind vae, gan or vaegan"
+                f"this model is {what} and has no prior to sample from; fit one with `vaegan priors`{other}"
             )
         name = self.default_prior if name is None else name
         if name not in self.prior_names:

@@ -53,6 +53,7 @@ def write_pretrained(model: SharedModel, folder: Path, name: str, license: str) 
     card = CardFacts(
         name, license, model.kind, model.image_shape, model.latent_dim, model.num_parameters,
         tuple(model.prior_names), default_prior, condition, model.info, facts, tuple(pictures.items()), curves, vectors,
+        model.factor,
     )  # fmt: skip
     write_text(folder / CARD, write_card(card))
 

@@ -3,14 +3,17 @@
 Everything on it comes from the model and its run; what neither has is left out or called unknown.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..config import Config
-from ..kinds import ended_in_pretraining
+from ..data.sources import is_path
+from ..kinds import ended_in_pretraining, why_without_effect
 from ..metrics.figures import GROUPS, Figure, info_of, plain, prior_in_words, shown_in
 from ..pixels import channels_in_words
+from ..runs.locate import HUB_ID, PUBLISHED
 from ..settings import KINDS
 from .public_facts import PublicFacts
 
@@ -73,6 +76,7 @@ class CardFacts:
     pictures: tuple[tuple[str, str], ...] = ()  # files at the top, in order, each with a description
     curves: tuple[str, str] | None = None  # the file of losses, with a description
     vectors: tuple[str, ...] = ()  # names of its attribute vectors
+    factor: int | None = None  # sides of images are multiples of it; None where codes are vectors
 
     @property
     def title(self) -> str:
@@ -95,6 +99,28 @@ class CardFacts:
         """Name of the images it was trained on."""
         return str(self.info.get("data") or "unspecified images")
 
+    @property
+    def start(self) -> str | None:
+        """The model that it was fine-tuned from, as its settings name it; None if there is none, or it is unknown."""
+        return self.shared.config.init_from if self.shared.config else None
+
+    @property
+    def start_id(self) -> str | None:
+        """The id of `start` on the hub; None if it is not there."""
+        name = (self.start or "").removeprefix(PUBLISHED)
+        return name if re.fullmatch(HUB_ID, name) else None
+
+    @property
+    def frozen(self) -> list[str]:
+        """The parts that were not trained because others were named (`train.parts`)."""
+        config = self.shared.config
+        return [name for name in self.parameters if config is not None and config.is_frozen(name)]
+
+    @property
+    def trained(self) -> str:
+        """How its weights came about, as Markdown."""
+        return f"fine-tuned from {_escaped(self.start)}" if self.start else "trained"
+
 
 def write_card(facts: CardFacts) -> str:
     """Return the card as Markdown under its YAML."""
@@ -103,9 +129,11 @@ def write_card(facts: CardFacts) -> str:
     phrase, paper = facts.phrase, _PAPERS.get(facts.kind)
     link = f" ([arXiv:{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}))" if paper else ""
     lead = (
-        f"{phrase[0].upper()}{phrase[1:]}{link} for {colour} images of {height}x{width} pixels, trained on "
+        f"{phrase[0].upper()}{phrase[1:]}{link} for {colour} images of {height}x{width} pixels, {facts.trained} on "
         f"{_escaped(facts.data)} with [`vaegan`](https://github.com/vaegan/vaegan)."
     )
+    if facts.start is not None and "encoder" in facts.frozen:
+        lead += f" Its encoder is frozen: latents are those of {_escaped(facts.start)}."
     sections = {
         "Use": _use(facts),
         "Model": _table(_model_rows(facts)),
@@ -138,6 +166,8 @@ def _metadata(facts: CardFacts) -> str:
     }
     if facts.default_prior is not None:
         values["pipeline_tag"] = "unconditional-image-generation"
+    if facts.start_id is not None:
+        values["base_model"] = facts.start_id
     if source.startswith("hf:"):
         values["datasets"] = [source.removeprefix("hf:").partition(":")[0]]
     data = (facts.shared.evaluation or {}).get("data", {})
@@ -255,27 +285,43 @@ def _training(facts: CardFacts) -> list[str]:
         if facts.pretraining > 0:
             end = "; training ended before it was over" if images < facts.pretraining else ""
             rows += [("pre-training", f"the first {facts.pretraining:,} images, as an autoencoder{end}")]
+    if facts.start:
+        rows += [("fine-tuned from", facts.start)]
+    if facts.frozen:
+        rows += [("trained", ", ".join(name for name in facts.parameters if name not in facts.frozen))]
+        rows += [("frozen", ", ".join(facts.frozen))]
     if config is not None:
         rows += list(_setting_rows(config))
     lines = _table(rows) if rows else ["Unknown."]
     if config is not None:
-        lines += ["", "All settings are in `config.yaml`; `vaegan train --config config.yaml` trains it again."]
+        places = {
+            "data": config.data.source if is_path(config.data.source) else None,
+            "init-from": None if facts.start_id else facts.start,
+            "loss.metric": config.loss.metric,
+            "loss.perceptual-file": config.loss.perceptual_file,
+        }
+        where = ", ".join(f"{_escaped(str(place))} (`--{name}`)" for name, place in places.items() if place)
+        add = f" The file has no paths; also name the places of {where}." if where else ""
+        lines += ["", f"All settings are in `config.yaml`; `vaegan train --config config.yaml` trains it again.{add}"]
     return lines + (["", _picture(*facts.curves)] if facts.curves else [])
 
 
 def _setting_rows(config: Config) -> Iterator[tuple[str, str]]:
     loss, optim, train = config.loss, config.optim, config.train
-    if config.init_from:
-        yield "started from", config.init_from
+
+    def has_effect(name: str) -> bool:
+        return why_without_effect(config, f"loss.{name}") is None
+
     yield "length", f"{train.images:,} images" if train.images else f"{train.epochs:g} epochs"
     yield "batch", f"{train.batch_size} images, {train.precision}"
-    if config.model.kind == "vaegan":
+    if has_effect("gamma"):
         yield "gamma", f"{loss.gamma:g}"
-    if config.model.kind in ("vae", "vae-dis-l", "vaegan"):
+    if has_effect("kl_weight"):
         yield "KL weight", f"{loss.kl_weight:g}, {loss.kl_schedule}"
     if config.model.kind != "gan":
-        yield "likelihood", f"{loss.likelihood}, weight at the encoder {loss.encoder_llike_weight:g}"
-    if config.model.kind in ("vaegan", "gan"):
+        at_encoder = f", weight at the encoder {loss.encoder_llike_weight:g}"
+        yield "likelihood", loss.likelihood + at_encoder * has_effect("encoder_llike_weight")
+    if has_effect("adversarial"):
         yield "adversarial form", loss.adversarial
     if loss.adversarial_start:
         yield "adversarial loss", f"from {loss.adversarial_start:.0%} of the run on; until then a VAE"
@@ -286,11 +332,17 @@ def _setting_rows(config: Config) -> Iterator[tuple[str, str]]:
 
 def _limits(facts: CardFacts) -> list[str]:
     _, height, width = facts.image_shape
-    lines = [
-        f"- It was trained on {_escaped(facts.data)} only: its reconstructions of other images "
-        "resemble these, and it inherits their gaps and biases.",
-        f"- It works at {height}x{width} pixels; other images are cropped and resized first.",
-    ]
+    data, only = _escaped(facts.data), " only" if facts.shared.config else ""  # unknown of a copy outside its run
+    if facts.start:
+        lines = [f"- It was {facts.trained} on {data}, and inherits the gaps and biases of both."]
+    else:
+        theirs = "its reconstructions of other images resemble these, and it inherits their gaps and biases"
+        lines = [f"- It was trained on {data}{only}: {theirs}."]
+    if facts.factor is None:
+        lines += [f"- It works at {height}x{width} pixels; other images are cropped and resized first."]
+    elif "encoder" in facts.parameters:
+        sizes = f"all images whose sides are multiples of {facts.factor}"
+        lines += [f"- It was trained at {height}x{width} pixels, and takes {sizes}."]
     if "encoder" in facts.parameters:
         lines += ["- A reconstruction resembles its original but is no copy; its details are invented."]
     if facts.default_prior is not None:
@@ -305,9 +357,10 @@ def _limits(facts: CardFacts) -> list[str]:
 
 
 def _license(facts: CardFacts) -> list[str]:
+    base = f" The licence of {_escaped(facts.start)}, from which it was fine-tuned, applies too." if facts.start else ""
     if facts.license == UNKNOWN_LICENSE:
-        return ["None has been chosen. Set one before you share the model (`license:` at the top of this file)."]
-    return [f"`{facts.license}`, of the model. The training images have their own terms."]
+        return [f"None has been chosen. Set one before you share the model (`license:` at the top of this file).{base}"]
+    return [f"`{facts.license}`, of the model. The training images have their own terms.{base}"]
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import UserError, shown
-from ..files import expanded, read_mapping
+from ..files import read_mapping
 from ..report.animation import numbered_pictures, read_picture
 from ..runs.locate import HUB_ID, PUBLISHED, Place, published, run_name
 from ..runs.run_folder import DATA, LOSSES, RECONSTRUCTIONS, SETTINGS
@@ -65,16 +65,19 @@ def _config(path: Path) -> Config | None:
     return config.model_copy(
         update={
             "device": "auto",
-            "init_from": config.init_from and _start(config.init_from),
+            "init_from": config.init_from and _start(config.init_from, path.parent),
             "data": config.data.model_copy(update=data),
             "loss": config.loss.model_copy(update=loss),
         }
     )
 
 
-def _start(path: str) -> str:
-    """Return where a training started from: an id on the hub whole, of a folder on this machine its last names."""
-    if (name := published(path)) is None:
-        return "/".join(Path(run_name(path)).parts[-2:])
-    is_id = re.fullmatch(HUB_ID, name) and not expanded(name).exists()
-    return PUBLISHED + (name if is_id else Path(name).name)
+def _start(path: str, run: Path) -> str:
+    """Return where a training started from: an id on the hub whole, of a folder on this machine its last name.
+
+    A relative path is one of the folder where ``vaegan train`` ran: this one, or one around the run.
+    """
+    prefix, name = "" if published(path) is None else PUBLISHED, published(path) or path
+    around = [Path(), *run.resolve().parents]
+    is_id = re.fullmatch(HUB_ID, name) and not any((folder / name).parent.is_dir() for folder in around)
+    return prefix + (name if is_id else Path(run_name(path)).name)
