@@ -112,7 +112,7 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
 def test_all_damaged_is_the_users_to_decide(tmp_path: Path) -> None:
     for path in save(tmp_path, 64, 128):
         flip(path)
-    with pytest.raises(UserError, match=r"all checkpoints in .* are damaged, or .*; restore them from a copy, or start over"):
+    with pytest.raises(UserError, match=r"all checkpoints in .* are damaged, or .*; restore them from a copy, or"):
         newest_checkpoint(tmp_path)
 
 

@@ -159,7 +159,7 @@ class OpenedRun:
         return self._data[1]
 
     def images(self, split: str = "test", num: int | None = None, seed: int = 0) -> ImageSet:
-        """Return images of a split ('train', 'test', 'all'), ``num`` of them by the seed, or all; UserError as `data`."""
+        """Return images of 'train', 'test' or 'all', ``num`` of them by the seed, or all; UserError as `data`."""
         return self.data().some(split, num, seed)
 
     def check_encoder(self) -> None:
