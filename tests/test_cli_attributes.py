@@ -4,6 +4,7 @@ import functools
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -207,6 +208,23 @@ def test_mistakes_are_one_line(tmp_path, capsys):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 256, (9, 8, 8), dtype=np.uint8))
     assert command(run, "--data", tmp_path / "x.npy") == 2
     assert "x has neither labels nor attributes; sort its images into a subfolder" in capsys.readouterr().err
+
+
+def test_vectors_of_few_images_are_named(caplog):
+    i = np.arange(120)
+    values = np.stack([i % 2, i < 50, i < 49, i > 0, i == 3, i > 99, np.where(i, np.nan, 1)], 1).astype(np.float32)
+    values[1, -1] = 0
+    names = ("half", "enough", "few", "most", "one", "last", "known")
+    images = replace(open_data("digits").train.take(i), attributes=values, attribute_names=names)
+    run = SimpleNamespace(encode=lambda images: (torch.randn(len(images), 4), None))
+    attribute_edits.vectors_of(run, images, names[:2])
+    assert not caplog.text
+    attribute_edits.vectors_of(run, images, names)
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "fewer than 50 images with, or without, few, most, one and 2 others; their attribute vectors are unreliable, "
+        "use more images"
+    )
 
 
 def test_attributes_that_are_the_same_for_all_images_are_left_out(caplog):

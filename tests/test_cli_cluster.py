@@ -151,6 +151,8 @@ def test_images_without_labels_have_clusters_but_no_scores(run, tmp_path, capsys
     ("words", "told"),
     [
         ("--num 5 --fit-images 0", "5 images are too few for 10 clusters"),
+        ("--num 5", "5 images are too few for 10 clusters; use more images or fewer clusters (--k)"),
+        ("--num 1 --method kmeans", "1 image is too few for 10 clusters"),
         ("--fit-images 9 --baselines", "--baselines compares clusters of the images shown themselves"),
         ("--k 0", "--k: '0' is not allowed: must be greater than 0"),
         ("--out c.png", "--out c.png: this command writes several files; name a folder"),

@@ -142,8 +142,8 @@ def test_codes_of_a_prior_by_label_are_decoded_under_their_label(words, runs, to
     monkeypatch.setattr(Model, "decode", spy)
     name, *options = words
     out = tmp_path / {"evaluate": "e.json"}.get(name, "a.png")
-    where = ["--data", told_images, "--data.cache", tmp_path, "--out", out]
-    assert run_command(name, tmp_path / "model", *options, "--num", 10, *where) == 0
+    where = [] if name == "interpolate" else ["--data", told_images, "--data.cache", tmp_path]
+    assert run_command(name, tmp_path / "model", *options, "--num", 10, *where, "--out", out) == 0
     assert len(fits) >= 10
     assert all(fits)
 
@@ -183,6 +183,11 @@ def test_sample_of_attributes_fills_in_the_others(runs, data, tmp_path):
         ),
         ("attributes", "--label left", "this model is conditional on attributes, not labels"),
         ("attributes", "--attribute right", "--attribute right: write NAME=VALUE with a number, such as smiling=1"),
+        (
+            "attributes",
+            "--attribute right=1 --attribute height=2 --attribute right=0",
+            "--attribute right is given twice; run one command for each value",
+        ),
         ("attributes", "--attribute rigt=1", "this model has no attribute 'rigt' (perhaps you meant 'right')"),
     ],
 )

@@ -29,7 +29,8 @@ def make_run(folder: Path, kind: str = "vaegan") -> Path:
 
 def test_starting_over_clears_all_that_commands_wrote_into_the_run(tmp_path):
     run = make_run(tmp_path / "digits")
-    for words in ("sample", "reconstruct", "interpolate", "traverse", "nearest --held-out 9", "cluster", "encode"):
+    each = "sample, reconstruct, interpolate, traverse, nearest --held-out 9, cluster --k 2, encode"
+    for words in each.split(", "):
         name, *options = words.split()
         assert command(name, run, "--num", 4, *options) == 0
     made = [path for path in (run / "pictures").rglob("*") if path.is_file()]

@@ -201,6 +201,12 @@ def test_principal_components_by_svd():
     assert pca_map(x).shape == (50, 2)
 
 
+@pytest.mark.parametrize("x", [torch.ones(1, 6), torch.ones(5, 6)])
+@pytest.mark.filterwarnings("error")
+def test_points_without_variance_have_a_map(x):
+    assert pca_map(x).tolist() == [[0, 0]] * len(x)
+
+
 def test_too_few_points():
     assert [default_k(labels) for labels in ((), ("one",), ("a", "b", "c"), range(102))] == [10, 10, 3, 50]
     with pytest.raises(UserError, match="3 images are too few for 4 clusters"):

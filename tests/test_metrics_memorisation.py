@@ -71,7 +71,7 @@ def test_chance_alone_is_seldom_a_sign_of_memorisation(num_held_out: int) -> Non
 
 def test_the_rate_that_is_a_sign_of_memorisation_by_a_count_of_orders() -> None:
     # Two samples and one held-out image: both are nearer in a third of all orders, so that nothing follows from it.
-    assert in_words(1.0, 0.0, 2, 1) == "no sign of memorisation"
+    assert in_words(1.0, 0.0, 2, 1).startswith("too few images to tell")
     # 40 held-out images, the quantile below the third nearest: k of 3 samples below it in C(k + 2, 2) C(40 - k, 37)
     # of C(43, 3) orders.
     orders = [math.comb(k + 2, 2) * math.comb(40 - k, 37) for k in range(4)]
@@ -79,6 +79,18 @@ def test_the_rate_that_is_a_sign_of_memorisation_by_a_count_of_orders() -> None:
     assert orders[3] / sum(orders) < 0.00135 < (orders[2] + orders[3]) / sum(orders)
     assert in_words(2 / 3, 0.0, 3, 40) == "no sign of memorisation"
     assert in_words(1.0, 0.0, 3, 40).endswith("a sign of memorisation")
+
+
+@pytest.mark.parametrize(
+    ("num", "num_held_out", "tells"),
+    [(64, 1, False), (64, 3, False), (64, 4, True), (1, 24, False), (3, 24, False), (4, 24, True), (3, 40, True)],
+)
+def test_where_even_copies_would_be_no_sign_there_are_too_few_images(num: int, num_held_out: int, tells: bool) -> None:
+    copies, alike = (memorisation(d, distances(num_held_out, 1)) for d in (torch.zeros(num), distances(num, 0)))
+    said = [in_words(each["nearer"], each["c_t"], num, num_held_out) for each in (copies, alike)]
+    few = "too few images to tell whether samples are copies"
+    sign = "samples lie nearer to training images than held-out images do, a sign of memorisation"
+    assert said == ([sign, "no sign of memorisation"] if tells else [few, few])
 
 
 def test_figures_by_hand() -> None:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 
-from vaegan.report.grid import grid, sheet
+from vaegan.report.fonts import font_for
+from vaegan.report.grid import _text, grid, sheet
 from vaegan.views.view import View
 from vaegan.views.write import write_view
 
@@ -58,10 +59,9 @@ def test_forms_of_a_sheet(images, tmp_path):
 
 
 def test_names_need_not_be_ascii() -> None:
-    from vaegan.report.grid import _text
-
-    missing = np.asarray(_text("\ufdd0"))
+    font = ImageFont.truetype(font_for("×éßжλ"))
+    missing = np.asarray(_text("\ufdd0", font))
     for letter in "×éßжλ":
-        drawn = np.asarray(_text(letter))
+        drawn = np.asarray(_text(letter, font))
         assert drawn.min() < 128
         assert drawn.shape != missing.shape or (drawn != missing).any()

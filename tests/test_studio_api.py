@@ -498,6 +498,15 @@ def test_of_each_sample_it_is_said_what_it_was_decoded_under(conditional):
         assert np.abs(pixels(again).astype(int) - pixels(image)).max() <= 1
 
 
+def test_an_attribute_has_one_value(conditional):
+    model, client = conditional
+    path = "/api/models/told/samples?num=2&attribute=tall%3D1"
+    assert client.get(path).status_code == (200 if model.conditioning.kind == "attributes" else 404)
+    answer = client.get(f"{path}&attribute=old%3D2&attribute=tall%3D0")
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "attribute: a name is given twice; send one request for each value"
+
+
 def test_of_an_unconditional_sample_there_is_nothing_to_say(client):
     assert client.get(f"{BARS}/samples?num=2").json()["told"] is None
 

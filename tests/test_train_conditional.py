@@ -69,6 +69,19 @@ def test_every_kind_trains_and_is_loaded(kind, command, tiny_of, told_images, tm
     assert all(np.isfinite(value) for record in losses for part in record.values() for value in part.values())
 
 
+def test_attributes_of_which_nothing_can_be_learned_are_named(
+    command, tiny_of, told_images, tmp_path, plain_curves, capsys
+):
+    folder = shutil.copytree(told_images, tmp_path / "images")
+    head, *rows = (folder / "attributes.csv").read_text().splitlines()
+    table = [f"{head},empty,same,some", *(f"{row},,7,{'1' if i % 2 else ''}" for i, row in enumerate(rows))]
+    (folder / "attributes.csv").write_text("\n".join(table))
+    likelihood = ["--loss.likelihood", "gaussian"]
+    assert command("train", *words(tiny_of("vae"), folder, "attributes"), *likelihood, "--out", tmp_path / "run") == 0
+    what = "attributes without a value, or the same for all training images, of which the model learns nothing"
+    assert capsys.readouterr().err.count(f"{what}: empty, same, some\n") == 1
+
+
 def test_a_metric_must_be_told_the_same(command, tiny_of, told_images, tmp_path, plain_curves, capsys):
     gan = [*words(tiny_of("gan"), told_images, "labels"), "--out", tmp_path / "gan"]
     assert command("train", *gan) == 0

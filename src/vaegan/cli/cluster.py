@@ -60,7 +60,7 @@ class Options(DataPictureOptions):
 def run(options: Options) -> None:
     """Cluster, draw, score."""
     from ..files import check_folder, write_json
-    from ..latent.clustering import MAPS, default_k, pick_algorithm
+    from ..latent.clustering import MAPS, check_enough, default_k, pick_algorithm
     from ..runs.run_folder import CLUSTERS
     from ..views.clusters import clusterings, conclusion, label_scores
 
@@ -75,6 +75,7 @@ def run(options: Options) -> None:
     opened = open_run(options)
     images = opened.images(options.split, options.num, options.seed)
     k = options.k or default_k(images.label_names)
+    check_enough(len(images), k)  # of a few images all scores are high
     mu, _ = opened.encode(images)
     among = opened.images("train", num_fit, options.seed) if num_fit else images
     runs = [

@@ -22,7 +22,7 @@ class Options(PictureOptions):
     label: Annotated[tuple[str, ...], Arg(repeated=True)] = ()
     """Label of the images, a name or its number; several, repeated or with commas, get a row each."""
     attribute: Annotated[tuple[str, ...], Arg(repeated=True)] = ()
-    """Attribute of the images as NAME=VALUE, the value as in the data, such as smiling=1; may be repeated."""
+    """Attribute of the images as NAME=VALUE, the value as in the data, such as smiling=1; repeat it for others."""
     steps: Annotated[Annotated[int, Field(ge=1, le=1000)] | None, Arg(default="24, or 12 where codes are maps")] = None
     """ODE solver steps for a flow; fewer are faster and less accurate."""
     guidance: Annotated[Guidance | None, Arg(default="the one saved with the flow, or 1")] = None
@@ -35,7 +35,11 @@ def run(options: Options) -> None:
     from ..views.samples import samples
 
     out, overwrite = output_of(options, "sample.png")
-    attributes = dict(map(_value, options.attribute))
+    attributes: dict[str, float] = {}
+    for name, value in map(_value, options.attribute):
+        if name in attributes:
+            raise UserError(f"--attribute {name} is given twice; run one command for each value")
+        attributes[name] = value
     opened = open_run(options)
     if (options.steps, options.guidance) != (None, None):
         opened.model().prior_of(options.prior).set_solver(options.steps, options.guidance)

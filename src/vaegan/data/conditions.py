@@ -136,6 +136,14 @@ def conditioning_of(data: ImageData, kind: Literal["labels", "attributes"]) -> C
     return Conditioning(kind, data.train.attribute_names, offset, scale, mean, rows)
 
 
+def constant_attributes(images: ImageSet) -> list[str]:
+    """Return the attributes that are unknown or the same for all images: nothing can be learned of them."""
+    if images.attributes is None:
+        return []
+    is_constant = find_thresholds(torch.from_numpy(np.array(images.attributes))).isnan().tolist()
+    return [name for name, constant in zip(images.attribute_names, is_constant, strict=True) if constant]
+
+
 def _moments(values: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
     """Return offset, scale and mean of one attribute."""
     values = values[~np.isnan(values)].astype(np.float64)

@@ -65,7 +65,7 @@ def kmeans(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Clusters:
     """
     from sklearn.cluster import KMeans
 
-    _check(z, k)
+    check_enough(len(z), k)
     points = z.cpu().numpy()
     starts = _starts(lambda state: KMeans(k, n_init=1, random_state=state).fit(points), seed, restarts, "k-means")
     best = min(starts, key=lambda fitted: float(fitted.inertia_))
@@ -80,7 +80,7 @@ def mixture(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10, covariance:
     """
     from sklearn.mixture import GaussianMixture
 
-    _check(z, k)
+    check_enough(len(z), k)
     if len(z) < 2:
         raise UserError("a single image is too few for 'mixture'; use more, or --method kmeans")
     mean = z.cpu().double().mean(0)
@@ -128,7 +128,7 @@ def manifold(z: Tensor, k: int, *, seed: int = 0, restarts: int = 10) -> Cluster
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    _check(z, k)
+    check_enough(len(z), k)
     if len(z) <= _NEIGHBOURS:
         raise UserError(f"{len(z)} images are too few for 'manifold'; use more, or --method kmeans")
     z = z.cpu().float()
@@ -183,7 +183,8 @@ def principal_components(x: Tensor, num: int) -> Tensor:
     from sklearn.decomposition import PCA
 
     num = min(num, *x.shape)
-    return torch.from_numpy(PCA(num, random_state=0).fit_transform(x.cpu().double().numpy())).float()
+    with np.errstate(invalid="ignore"):  # a single point has no variance
+        return torch.from_numpy(PCA(num, random_state=0).fit_transform(x.cpu().double().numpy())).float()
 
 
 MOST_CLUSTERS = 50
@@ -206,9 +207,11 @@ def default_k(label_names: Sequence[str]) -> int:
     return min(len(label_names), MOST_CLUSTERS) if len(label_names) > 1 else 10
 
 
-def _check(z: Tensor, k: int) -> None:
-    if len(z) < k:
-        raise UserError(f"{len(z)} images are too few for {k} clusters; use more images or fewer clusters (--k)")
+def check_enough(num: int, k: int) -> None:
+    """Raise UserError if there are fewer images than clusters."""
+    if num < k:
+        are = "image is" if num == 1 else "images are"
+        raise UserError(f"{num} {are} too few for {k} clusters; use more images or fewer clusters (--k)")
 
 
 def _clusters(

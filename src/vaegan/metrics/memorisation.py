@@ -71,6 +71,7 @@ def copying_score(samples: Tensor, held_out: Tensor) -> float:
 def in_words(nearer: float, c_t: float, num_samples: int, num_held_out: int, *, blurred: bool = False) -> str:
     """Say whether samples are copies: chance gives their rate or score in about one of a thousand cases.
 
+    Where neither would tell even if all samples were exact copies, there are too few images.
     If samples are like held-out images, the number of them that are nearer than the r-th nearest of H held-out images
     has a beta-binomial distribution with parameters r and H + 1 - r. Blurred samples lie nearer to all images, copies
     or not, so that nothing follows from it.
@@ -79,6 +80,8 @@ def in_words(nearer: float, c_t: float, num_samples: int, num_held_out: int, *, 
 
     rank = math.ceil(0.05 * (num_held_out - 1)) + 1  # the first held-out image at or above the quantile of `are_nearer`
     most = betabinom.isf(_CHANCE, num_samples, rank, num_held_out + 1 - rank)
+    if copying_score(torch.zeros(num_samples), torch.ones(num_held_out)) >= -3 and num_samples <= most:
+        return "too few images to tell whether samples are copies"
     if c_t < -3 or round(nearer * num_samples) > most:
         why = "as blurred samples do even without memorisation" if blurred else "a sign of memorisation"
         return f"samples lie nearer to training images than held-out images do, {why}"

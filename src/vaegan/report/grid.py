@@ -5,7 +5,6 @@ smoothing, so that the actual pixels are visible. Sheets have names of rows and 
 of a paper; triptychs are three titled blocks of equal size.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..files import written_beside
+from .fonts import font_for
 
 Bytes = NDArray[np.uint8]
 
@@ -72,11 +72,12 @@ def sheet(
     num_rows, num_columns = images.shape[:2]
     picture = grid(images.reshape(-1, *images.shape[2:]), num_columns, pad, scale)
     height, width = picture.shape[:2]
-    tops = [_text(name) for name in columns]
+    font = ImageFont.truetype(font_for([*columns, *rows]), _FONT_SIZE)
+    tops = [_text(name, font) for name in columns]
     cell = (width - pad) // num_columns
     if any(top.width > cell - pad for top in tops):
         tops = [top.transpose(Image.Transpose.ROTATE_90) for top in tops]
-    sides = [_text(name) for name in rows]
+    sides = [_text(name, font) for name in rows]
     left = max((side.width + 2 * _MARGIN for side in sides), default=0)
     top = max((text.height + 2 * _MARGIN for text in tops), default=0)
     page = Image.new("L", (left + width, top + height), _PAPER)
@@ -91,17 +92,8 @@ def sheet(
     return canvas
 
 
-@functools.cache
-def _font() -> ImageFont.FreeTypeFont:
-    """Return the sans-serif that comes with matplotlib: Pillow's own lacks most that is not ASCII."""
-    import matplotlib
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", _FONT_SIZE)
-
-
-def _text(words: str) -> Image.Image:
+def _text(words: str, font: ImageFont.FreeTypeFont) -> Image.Image:
     """Return words as a grey image, dark on light, no larger than it must be."""
-    font = _font()
     left, _, right, _ = font.getbbox(words)
     ascent, descent = 12, 4
     image = Image.new("L", (max(1, round(right - left)), ascent + descent), _PAPER)

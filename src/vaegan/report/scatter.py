@@ -3,6 +3,7 @@
 Points are drawn in a fixed shuffled order, so that no group covers the others.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import written_beside
+from .fonts import font_for
 
 SIDE = 360
 MAX_GROUPS = 20
@@ -76,7 +78,10 @@ def _paths(spots: NDArray[Any], groups: NDArray[np.int64]) -> list[tuple[int, st
 def draw_scatter(points: NDArray[np.floating[Any]], groupings: Sequence[Grouping], path: Path) -> None:
     """Draw points `(N, 2)` as a PNG with a panel for each grouping; more than 20 groups get no legend."""
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
 
+    named = [grouping for grouping in groupings if len(grouping.names) <= MAX_GROUPS]
+    font = FontProperties(fname=font_for(name for grouping in named for name in grouping.names), size=8)
     figure = Figure(figsize=(6.4 * len(groupings), 5.6), dpi=110, layout="constrained")
     order = _order(len(points))
     size = float(np.clip(40_000 / max(len(points), 1), 2.0, 30.0))  # area of a point in square typographic points
@@ -89,8 +94,9 @@ def draw_scatter(points: NDArray[np.floating[Any]], groupings: Sequence[Grouping
         if len(grouping.names) <= MAX_GROUPS:
             for name, color in zip(grouping.names, colors, strict=True):
                 axes.scatter([], [], s=30, color=color, label=name)
-            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, frameon=False)
-    with written_beside(path) as beside:
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), prop=font, frameon=False)
+    with written_beside(path) as beside, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # `font_for` says it once
         figure.savefig(beside, format="png")
 
 

@@ -16,7 +16,7 @@ import torch
 
 from ..config import Config
 from ..data import ImageData, open_data
-from ..data.conditions import conditioning_of
+from ..data.conditions import conditioning_of, constant_attributes
 from ..distributed import World, synchronise_batch_norms
 from ..files import read_mapping
 from ..metrics.extractors.features import default_extractor
@@ -177,6 +177,11 @@ def _describe(config: Config, data: ImageData, device: torch.device) -> dict[str
         info["pretrain_images"] = -(-round(config.train.pretrain_epochs * data.num_train) // size) * size
     if config.model.condition != "none":
         info["condition"] = conditioning_of(data, config.model.condition).as_json()
+    if config.model.condition == "attributes" and (constant := constant_attributes(data.train)):
+        log.warning(
+            "attributes without a value, or the same for all training images, of which the model learns nothing: %s",
+            ", ".join(constant),
+        )
     return info
 
 

@@ -20,6 +20,7 @@ from ..runs.opened import OpenedRun
 from .view import View
 
 _log = logging.getLogger("vaegan")
+_ENOUGH = 50  # images with an attribute, and without it; the vector of fewer is mostly noise
 SWEEP = (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0)
 
 
@@ -81,9 +82,15 @@ def vectors_of(
     *,
     orthogonalise: bool = False,
 ) -> AttributeVectors:
-    """Return the vectors of these attributes, computed from the codes of images."""
+    """Return the vectors of these attributes, computed from the codes of images; those of few images are logged."""
     values = attribute_values(images, names)
-    return find_vectors(run.encode(images)[0], values, list(names), method=method, orthogonalise=orthogonalise)
+    vectors = find_vectors(run.encode(images)[0], values, list(names), method=method, orthogonalise=orthogonalise)
+    if rare := [name for name, num in zip(names, vectors.counts.amin(1).tolist(), strict=True) if num < _ENOUGH]:
+        _log.warning(
+            "fewer than %d images with, or without, %s; their attribute vectors are unreliable, use more images",
+            _ENOUGH, ", ".join(rare[:3]) + (f" and {len(rare) - 3:,} others" if rare[3:] else ""),
+        )  # fmt: skip
+    return vectors
 
 
 def attribute_edits(

@@ -75,8 +75,10 @@ def _prior_of(version: ModelVersion, name: str | None, label: str | None, num: i
 
 
 def _attributes(words: Sequence[str]) -> dict[str, float]:
-    """Return attributes by name from NAME=VALUE; Refused with 422 if one is not of this form, or out of range."""
+    """Return attributes by name from NAME=VALUE; Refused with 422 if one is not so, out of range or given twice."""
     pairs = {name.strip(): value for name, _, value in (word.rpartition("=") for word in words)}
+    if len(pairs) < len(words):
+        raise Refused(422, "attribute: a name is given twice; send one request for each value")
     try:
         return RequestedCondition.model_validate({"attributes": pairs}).attributes
     except ValidationError as error:
