@@ -242,6 +242,7 @@ def test_against_training_images_the_conclusion_names_them():
     ("words", "told"),
     [
         ("--out e.csv", "this command writes JSON; give a name that ends in .json"),
+        ("--out here.pth/e.json", "cannot write here.pth/e.json: Not a directory"),
         ("--prior flow --extractor pixels --overwrite", "this model has no prior 'flow'"),
         ("--extractor vgg", "--extractor: 'vgg' is not allowed: must be "),
         ("--overwrite --weights none.pth", "--weights none.pth: no such file or folder; correct it, or leave it out"),

@@ -216,6 +216,14 @@ def test_letters_that_a_terminal_lacks_are_replaced_and_names_of_files_are_not(v
     assert [path.name for path in tmp_path.iterdir()] == ["顔"]
 
 
+def test_a_current_folder_that_is_gone(monkeypatch, tmp_path, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["recipes"]) == 2
+    assert "cannot access the current folder: No such file or directory; change to another" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "2>&-"])
 def test_closed_streams_lead_nowhere(closed, tmp_path):
     code = program(
@@ -279,7 +287,7 @@ def completed(tmp_path_factory):
         ("train mnist-m", "mnist-mlp"),
         ("train digits --loss.gam", "--loss.gamma"),
         ("train --model.kind v", "vae vae-dis-l vaegan"),
-        ("reconstruct runs/a --split ''", "test train"),
+        ("reconstruct runs/a --split ''", "all test train"),
         ("sample --pri", "--prior"),
         ("sample --loss.gam", ""),
         ("train --data ''", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -390,6 +391,17 @@ def test_what_has_no_effect_is_refused_where_it_is_typed(words, option):
     with pytest.raises(UserError) as caught:
         read(words)
     assert str(caught.value) == f"--{option} has no effect on {KINDS[kind].phrase} (--model.kind {kind}); leave it out"
+
+
+def test_the_library_takes_numbers_of_numpy(monkeypatch, tmp_path):
+    configs = []
+    monkeypatch.setattr("vaegan.training.train", lambda config, *rest, **named: configs.append(config))
+    for one in (int, np.int64), (float, np.float32):
+        for number in one:
+            vaegan.train("digits", out=tmp_path, loss={"gamma": number(2)}, **{"loss.kl_weight": number(3)}, seed=3)
+            vaegan.train("digits", out=tmp_path, seed=np.int64(3))
+    assert configs[0] == configs[2] == configs[4] == configs[6]
+    assert (configs[2].loss.gamma, configs[2].loss.kl_weight, configs[3].seed) == (2.0, 3.0, 3)
 
 
 @pytest.mark.parametrize(

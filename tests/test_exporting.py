@@ -122,6 +122,7 @@ def check_files(model, folder, described):
         session = onnxruntime.InferenceSession(folder / f"{part}.onnx")
         graph = torch.export.load(folder / f"{part}.pt2").module()
         names = [port["name"] for port in ports["inputs"]]
+        assert {port.shape[0] for port in (*session.get_inputs(), *session.get_outputs())} == {"batch"}
         for num in (1, 4):
             x = torch.randn(num, model.latent_dim) if part == "decoder" else images(model, num)
             inputs = [x, *([] if model.conditioning is None else [model.condition_in_turn(num)])]

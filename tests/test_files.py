@@ -8,13 +8,24 @@ import gzip
 import io
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from vaegan import files
 from vaegan.errors import UserError, printable
-from vaegan.files import folder_beside, read_bytes, read_json, write_json, write_text, written_beside
+from vaegan.files import (
+    check_folder,
+    check_free,
+    folder_beside,
+    read_bytes,
+    read_json,
+    write_json,
+    write_text,
+    written_beside,
+)
+from vaegan.views.write import check_output
 
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 
@@ -142,6 +153,18 @@ def test_an_error_inside_a_new_folder_names_the_folder_that_was_asked_for(tmp_pa
     folder, name = tmp_path / "new", "x" * 300  # longer than a name may be
     with pytest.raises(UserError, match=f"^cannot write {folder}/{name}: "), folder_beside(folder) as to:
         write_text(to / name, "")
+
+
+def test_what_cannot_be_written_is_refused_before_there_is_anything_to_write(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / "in" / "x"
+    for check in (check_free, partial(check_folder, mark="a.json", key="k")):
+        with pytest.raises(UserError, match=r"cannot write .*: Not a directory; .*, or choose another path$"):
+            check(place, overwrite=False)
+        check(tmp_path / "new" / "x", overwrite=False)
+    with pytest.raises(UserError, match="cannot write"):
+        check_output(place.with_suffix(".png"))
+    assert names(tmp_path) == {"file"}
 
 
 def test_reading_stops_at_the_bound(tmp_path: Path) -> None:

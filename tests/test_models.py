@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -213,7 +214,9 @@ def test_inputs_move_to_the_models_type(model, x):
         ("ae", lambda m, x: m.posterior(x), "not a distribution"),
         ("ae", lambda m, x: m.encode(x, sample=True), "not a distribution"),
         ("vae", lambda m, x: m.encode(x[0]), r"float \(B, 3, 4, 5\) in \[0, 1\], not float32 \(3, 4, 5\)"),
-        ("vae", lambda m, x: m.encode((255 * x).byte()), r"not uint8 \(7, 3, 4, 5\)"),
+        ("vae", lambda m, x: m.encode((255 * x).byte()), r"not uint8 \(7, 3, 4, 5\); divide bytes by 255"),
+        ("vae", lambda m, x: m.encode(1 + 254 * x), r"images must be in \[0, 1\], and these are from .* to 2\d\d"),
+        ("vae", lambda m, x: m.encode(x / 0), r"images must be in \[0, 1\], and these are from"),
         ("vae", lambda m, x: m.decode(x), r"codes must be float \(B, 6\), not"),
     ],
 )
@@ -227,6 +230,19 @@ def test_a_plain_autoencoder_encodes_and_reconstructs(x):
     model = user_made("ae")
     torch.testing.assert_close(model.encode(x), by_hand(model, "encoder", 2 * x - 1))
     assert model.reconstruct(x).shape == x.shape
+
+
+def test_numbers_of_numpy_are_seeds_too(model, x):
+    assert torch.equal(model.sample(3, seed=np.int64(5)), model.sample(3, seed=5))
+    assert torch.equal(model.encode(x, sample=True, seed=np.int64(5)), model.encode(x, sample=True, seed=5))
+
+
+def test_a_model_is_saved_below_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model = Model.from_architecture(architecture("vae", "sigmoid"))
+    model.save("~/mine")
+    assert torch.equal(load(tmp_path / "mine").sample(2, seed=0), model.sample(2, seed=0))
+    assert torch.equal(Model.from_folder("~/mine").sample(2, seed=0), model.sample(2, seed=0))
 
 
 def test_an_unknown_kind_is_refused():

@@ -307,6 +307,12 @@ def test_a_crop_that_was_not_asked_for_is_said(tmp_path, size):
     assert f"3 training images of 1x48x48{said}, 1 held out" in line
 
 
+def test_a_size_that_leaves_little_of_images_is_said(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((4, 40, 200), np.uint8))
+    line = open_data(tmp_path / "a.npy", cache=tmp_path / "cache", size="200x40").summary()[0]
+    assert "1x200x40, centre-cropped from 40x200 (height x width), 4% of each is left" in line
+
+
 def test_grey_of_sixteen_bits_among_colour_has_no_opacity(tmp_path):
     for i in range(4):
         write_rgba(tmp_path, i, drawn((4, 4, 3), np.uint8, 255))

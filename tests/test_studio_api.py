@@ -560,3 +560,18 @@ def test_data_named_wrongly_is_told(studio_run):
     assert answer.status_code == 409
     assert "the images of bars are not available" in answer.json()["error"]
     registry.batcher.close()
+
+
+def test_parameters_that_a_path_does_not_have_are_refused(client):
+    answer = client.get(f"{BARS}/samples?nums=3")
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "nums: unknown (perhaps you meant 'num')"
+
+
+def test_a_run_that_is_gone_says_so_and_its_last_model_answers(studio_run, tmp_path):
+    shutil.copytree(studio_run, tmp_path / "gone")
+    client = TestClient(create_app(Registry([str(tmp_path / "gone")])), base_url=BASE)
+    assert client.get("/api/models/gone/training").status_code == 200
+    shutil.rmtree(tmp_path / "gone")
+    assert client.get("/api/models/gone/samples?num=2").status_code == 200
+    assert "gone: its folder is no longer there" in client.get("/api/models/gone/training").json()["error"]

@@ -43,6 +43,8 @@ def train(
         UserError: if the settings, the data or the folder cannot be used; one line that says how to fix it.
         KeyboardInterrupt: `training.Stopped`, after Ctrl-C or SIGTERM; all is saved, and the same call resumes.
     """
+    import numpy as np
+
     from .cli.console import set_up
     from .files import expanded
     from .recipes import named
@@ -55,6 +57,7 @@ def train(
     for name, value in settings.items():
         nested = isinstance(value, dict)
         overrides |= {f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value}
+    overrides = {name: value.item() if isinstance(value, np.generic) else value for name, value in overrides.items()}
     folder = expanded(Path("runs") / recipe if out is None else out)
     config = configured(named(recipe).config, overrides, folder, overwrite=overwrite)
     check_named(config)

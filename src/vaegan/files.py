@@ -152,17 +152,17 @@ def remove(path: Path) -> None:
         raise _cannot_write(path, error) from error
 
 
-def check_writable(path: Path) -> None:
-    """Raise UserError if a file cannot be written, before slow work; its folder is made if missing."""
+def check_writable(path: Path, option: str = "") -> None:
+    """Raise UserError, before slow work, if nothing can be written there; ``option`` sets another place."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
+        tempfile.TemporaryFile(dir=next(folder for folder in path.absolute().parents if folder.exists())).close()
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise _cannot_write(path, error, option) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write {path}: {error.strerror or error}; {remedy_of(error)}, or choose another path")
+def _cannot_write(path: Path, error: OSError, option: str = "") -> UserError:
+    what, place = f"cannot write {path}: {error.strerror or error}", f" with {option}" if option else ""
+    return UserError(f"{what}; {remedy_of(error)}, or choose another path{place}")
 
 
 def remedy_of(error: OSError) -> str:
@@ -219,9 +219,10 @@ def _is_abandoned(path: Path, match: re.Match[str]) -> bool:
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Raise UserError if ``path`` exists and may not be replaced."""
+    """Raise UserError if ``path`` exists and may not be replaced, or cannot be written."""
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists; choose another name or allow it to be replaced (--overwrite)")
+    check_writable(path)
 
 
 def check_apart(out: Path, images: str, *, around: bool = False) -> None:
@@ -234,7 +235,7 @@ def check_apart(out: Path, images: str, *, around: bool = False) -> None:
 
 
 def check_folder(folder: Path, mark: str, key: str, overwrite: bool, names: Sequence[str] = ("*",)) -> None:
-    """Raise UserError if a folder may not be written: it must be new, empty, or ours and to be replaced.
+    """Raise UserError if a folder may or can not be written: it must be new, empty, or ours and to be replaced.
 
     It is ours if ``key`` is in its JSON file ``mark``; a folder replaced as a whole may hold ``names`` alone.
     """
@@ -249,6 +250,7 @@ def check_folder(folder: Path, mark: str, key: str, overwrite: bool, names: Sequ
         raise UserError(f"folder {folder} contains other files ({others[0].name}); choose a new one")
     if entries:
         check_free(folder, overwrite)
+    check_writable(folder / mark)
 
 
 def short_hash(content: str | bytes) -> str:

@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..errors import UserError, is_out_of_memory
 from ..errors import nearest as nearest_word  # 'nearest' becomes the command of that name, once imported
@@ -59,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.ensure_utf8()
         console.prefix_warnings()
     console.prepare_streams()
+    try:
+        Path.cwd()
+    except OSError as error:  # torch would fail with an error of its own
+        console.complain(who, f"cannot access the current folder: {error.strerror}; change to another one")
+        return 2
     code = _code_of(words, who)
     try:
         sys.stdout.flush()

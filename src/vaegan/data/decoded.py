@@ -28,6 +28,7 @@ from .image_types import TIFF_VERSION
 
 log = logging.getLogger("vaegan")
 VERSION = 1  # raise it when the same settings begin to give other pixels
+_MUCH_CUT = 0.5  # of which an image must be left for its cropping to go without a word
 _SMALL = 2**28  # bytes; an array of this size stays in memory instead of being copied to the cache
 
 
@@ -156,10 +157,13 @@ class _Preparation:
                     f"{self.collection.where}: its values, {low:g} to {high:g}, fill less than a third of the range "
                     f"{pixels.low:g} to {pixels.high:g}; set --data.range {as_range(low, high)} for more contrast"
                 )
-        is_cut = self.settings.crop == "center" and not (self.settings.size or self.settings.crop_size)
-        if size and size[0] != size[1] and is_cut:
-            own = f"{size[0]}x{size[1]}"
-            details.append(f"centre-cropped from {own} (--data.size {own} keeps all)")
+        if size and self.settings.crop == "center" and not self.settings.crop_size:
+            own, aspects = f"{size[0]}x{size[1]}", (size[0] / size[1], train.images.shape[1] / train.images.shape[2])
+            left = min(aspects) / max(aspects)
+            if self.settings.size is None and left < 1:
+                details.append(f"centre-cropped from {own} (--data.size {own} keeps all)")
+            elif left < _MUCH_CUT:
+                details.append(f"centre-cropped from {own} (height x width), {left:.0%} of each is left")
         more = (num_unreadable, self.collection.left_out, tuple(notes), tuple(details), size, self.split.is_single)
         return ImageData(self.collection.name, train, test, fingerprint, *more)
 

@@ -175,6 +175,9 @@ def _write_onnx(part: PublicPart, program: ExportedProgram, path: Path) -> None:
             verbose=False,
         )
     assert onnx is not None
+    for value in (*onnx.model.graph.inputs, *onnx.model.graph.outputs):  # the tracer's own name of the size is "s77"
+        assert value.shape is not None
+        value.shape[0] = "batch"
     onnx.save(path, external_data=False)
 
 

@@ -30,6 +30,9 @@ from ..priors.prior import Prior, seeded
 from ..settings import KINDS, PARTS
 from .tiles import Tiles, checked_tiles, decode_tiles, encode_tiles, is_in_tiles
 
+_BEYOND = 0.01
+"""How far numbers of images may lie outside of [0, 1], as after rounding or resizing."""
+
 
 class InferenceModel(nn.Module):
     """The networks of a kind of model, and what they compute; arguments, attributes and errors as `Model`."""
@@ -342,7 +345,12 @@ class InferenceModel(nn.Module):
     def _check_images(self, x: Tensor, wanted: tuple[int, int, int]) -> None:
         if x.ndim != 4 or tuple(x.shape[1:]) != wanted or not x.is_floating_point():
             shape = ", ".join(map(str, self.image_shape))
-            raise UserError(f"images must be float (B, {shape}) in [0, 1], not {_described(x)}")
+            hint = "; divide bytes by 255" if x.dtype == torch.uint8 else ""
+            raise UserError(f"images must be float (B, {shape}) in [0, 1], not {_described(x)}{hint}")
+        if x.numel() and not x.is_meta:
+            low, high = float(x.amin()), float(x.amax())
+            if not (low >= -_BEYOND and high <= 1.0 + _BEYOND):
+                raise UserError(f"images must be in [0, 1], and these are from {low:.4g} to {high:.4g}; rescale them")
 
     def _condition_args(self, condition: Tensor | None, num: int) -> tuple[Tensor, ...]:
         """Return the networks' further arguments: the condition, or nothing."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError, nearest, one_of
+from ..files import expanded
 from ..networks import IMAGE_RANGES, build_parts, code_shape
 from ..priors import PRIORS, Normal, Prior, best_prior, load_priors, save_priors
 from ..priors.saved import tensors_of
@@ -97,7 +98,7 @@ class Model(InferenceModel):
 
         Raises UserError if it is damaged, written by a newer version, or does not fit the networks.
         """
-        folder = Path(folder)
+        folder = expanded(folder)
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError, ImportError) as error:
@@ -251,7 +252,7 @@ class Model(InferenceModel):
         >>> torch.equal(Model.from_folder("mine").sample(4, seed=0), model.sample(4, seed=0))
         True
         """
-        folder = Path(folder)
+        folder = expanded(folder)
         if (folder / SETTINGS).is_file() and not (folder / MODEL_CONFIG).is_file():
             raise UserError(f"{folder} is a run; save into {folder / MODEL}, or choose a new folder")
         save_priors(folder, self.priors, model_files(self.state_dict(), self._description()))
@@ -303,7 +304,7 @@ class Model(InferenceModel):
         >>> sorted(path.name for path in Path("faces").iterdir() if path.is_file())
         ['README.md', 'config.json', 'model.safetensors']
         """
-        folder = Path(save_directory)
+        folder = expanded(save_directory)
         write_pretrained(self, folder, repo_id or folder.resolve().name, license)
 
     def push_to_hub(

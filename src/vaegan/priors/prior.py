@@ -184,7 +184,7 @@ def choose(shares: Tensor, num: int, generator: torch.Generator) -> Tensor:
 
 def seeded(seed: int | None) -> torch.Generator:
     """Return a generator on the CPU; its seed is taken from torch's global generator if None."""
-    return torch.Generator().manual_seed(int(torch.randint(2**31, ())) if seed is None else seed)
+    return torch.Generator().manual_seed(int(torch.randint(2**31, ()) if seed is None else seed))
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,13 +4,14 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Body, FastAPI, Request
+from fastapi import Body, Depends, FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from ..errors import nearest
 from ..version import __version__
 from .docs import docs_page
 from .guard import COOKIE, Access, Guard, address_of
-from .http_errors import JSON, add_error_handlers, error_response
+from .http_errors import JSON, Refused, add_error_handlers, error_response
 from .registry import Registry
 from .routes import code_sets, decoding, model_list, reconstruction, run_progress, sampling
 
@@ -30,11 +31,20 @@ def create_app(registry: Registry, access: Access | None = None, *, page: bool =
     access = access or Access()
     add_error_handlers(app)
     for subject in (model_list, sampling, reconstruction, decoding, code_sets, run_progress):
-        app.include_router(subject.router)
+        app.include_router(subject.router, dependencies=[Depends(_refuse_unknown)])
     _add_docs(app, page)
     without_token = _add_page(app, access) if page else ["/"]
     app.add_middleware(Guard, access=access, without_token=["/health", *without_token])
     return app
+
+
+async def _refuse_unknown(request: Request) -> None:
+    """Raise Refused with 422 if the address has a parameter that its path does not have."""
+    described = request.app.openapi()["paths"][request.scope["route"].path_format][request.method.lower()]
+    names = [parameter["name"] for parameter in described.get("parameters", ()) if parameter["in"] == "query"]
+    for name in request.query_params:
+        if name not in names:
+            raise Refused(422, f"{name}: unknown{nearest(name, names) or '; leave it out'}")
 
 
 def _add_docs(app: FastAPI, page: bool) -> None:

@@ -165,6 +165,8 @@ class ModelVersion:
     def prior_by_label(self) -> Prior:
         """Return a Gaussian for each label, fitted to the codes of training images on first use."""
         train = self.images("train")
+        if train.labels is None:
+            raise Refused(422, f"the images of {self.name} have no labels; leave out label")
 
         def fit() -> Prior:
             subset, copy = train.some(_MAX_FIT_IMAGES, 0), self.model.with_parts({})

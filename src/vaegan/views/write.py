@@ -19,7 +19,7 @@ import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
 from ..errors import UserError
-from ..files import check_free, folder_beside, written_beside
+from ..files import check_free, check_writable, folder_beside, written_beside
 from ..pixels import Numbers
 from ..report.animation import write_gif
 from ..report.grid import to_image, write_picture
@@ -33,13 +33,14 @@ _OURS, _SOFTWARE = re.compile(r"\d{5,}(_original)?\.png"), ("Software", "vaegan"
 def check_output(out: str | Path, overwrite: bool = False) -> None:
     """Refuse, before any work is done, a path that `write_view` would refuse.
 
-    Raises UserError if the format is unknown, or something exists that may not be replaced. A folder is only replaced
-    if it contains nothing but numbered PNGs that we wrote.
+    Raises UserError if the format is unknown, nothing can be written there, or something exists that may not be
+    replaced. A folder is only replaced if it contains nothing but numbered PNGs that we wrote.
     """
     out = Path(out)
     folder = _is_folder(out)
     if not folder and out.suffix.lower() not in _ENDINGS:
         raise UserError(f"cannot tell from {out} what to write; end it in {_FORMS}")
+    check_writable(out)
     if not out.exists():
         return
     if folder != out.is_dir():

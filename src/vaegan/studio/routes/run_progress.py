@@ -75,6 +75,8 @@ _progress: WeakKeyDictionary[ServedModel, "RunProgress"] = WeakKeyDictionary()
 def _progress_of(served: ServedModel) -> "RunProgress":
     folder = served.run_folder
     if folder is None:
+        if served.folder is not None and not served.folder.exists():
+            raise Refused(409, f"{served.name}: its folder is no longer there; samples and codes are of its last model")
         raise Refused(409, f"{served.name} is a saved model, not a run; name its run folder to see its training")
     return _progress.setdefault(served, RunProgress(folder))
 
