@@ -61,7 +61,7 @@ def main() -> int:
     """Train, fit, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     side_by_side.options(parser, Path("runs/photographs"), num=10_000)
-    parser.add_argument("--flow-steps", type=int, default=5_000, help="training steps of each flow (%(default)s)")
+    parser.add_argument("--flow-steps", type=int, default=10_000, help="training steps of each flow (%(default)s)")
     parser.add_argument("--guidance", type=float, default=2.5, help="of flows by label (%(default)s)")
     options, more = parser.parse_known_args()
     commands = trainings(options.seeds, options.out, more)
