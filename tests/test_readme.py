@@ -65,7 +65,8 @@ def test_pages_are_in_the_menu_once():
 @pytest.mark.parametrize("call", sorted(CALLS))
 def test_every_command_parses(call, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vaegan.runs.initial._networks_of", lambda *_: {})  # there is no such model
+    for of_start in ("_description_of", "_networks_of"):  # there is no such model
+        monkeypatch.setattr(f"vaegan.runs.initial.{of_start}", lambda *_: {})
     for run in re.findall(r"(\S+)/config\.yaml", call):
         dump_yaml(config_for("conv-64", {"data": "photos"}), Path(run) / "config.yaml")
     name, *words = shlex.split(call, comments=True)
