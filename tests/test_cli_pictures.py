@@ -232,7 +232,7 @@ BAD = [
     ("sample RUN --out RUN/config.yaml", "cannot tell from"),
     ("sample RUN/ae", "this model is a plain autoencoder"),
     ("reconstruct RUN/gan", "this model is a GAN and has no encoder"),
-    ("reconstruct RUN --split tset", "--split: 'tset' is not allowed: must be 'test' or 'train'"),
+    ("reconstruct RUN --split tset", "--split: 'tset' is not allowed: must be 'all', 'test' or 'train'"),
     ("reconstruct RUN --data mnits", "no such path: 'mnits' (perhaps you meant 'mnist')"),
     ("reconstruct RUN --data none/here", "no such path: 'none/here'; --data takes a folder of images"),
     ("reconstruct RUN/alone", "has no record of where its images (unnamed) are; name them with --data SOURCE"),

@@ -314,7 +314,8 @@ def test_command(command, tmp_path, capsys, monkeypatch):
     run = saved(tmp_path / "run")
     assert command("export", run) == 0
     captured = capsys.readouterr()
-    *rows, told = [line.split() for line in captured.out.splitlines()]
+    begun, *rows, told = [line.split() for line in captured.out.splitlines()]
+    assert " ".join(begun) == "exporting encoder, decoder as safetensors, onnx, torch"
     assert [row[:3] for row in rows[1:]] == [
         ["encoder", "safetensors", "model.safetensors"],
         ["decoder", "safetensors", "model.safetensors"],

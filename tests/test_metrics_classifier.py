@@ -69,4 +69,4 @@ def test_an_error_of_its_images_is_not_one_of_its_file(tmp_path):
 
     with pytest.raises(OSError, match=r"Input/output error: 'images\.npy'"):
         saved_or_trained(tmp_path / "extractors/a.safetensors", (1, 4, 4), 2, train)
-    assert list((tmp_path / "extractors").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
