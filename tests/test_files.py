@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import os
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -301,3 +302,21 @@ def test_odd_names_have_a_hash():
     odd = os.fsdecode(b"\xff.tar")
     assert files.short_hash(odd) == files.short_hash(b"\xff.tar")
     assert files.short_hash("a") == "ca978112ca1bbdcafac231b39a23dc4d"  # SHA-256 of "a", FIPS 180-4
+
+
+def test_a_folder_of_ours_need_not_lie_in_a_folder_that_can_be_written(tmp_path, monkeypatch):
+    """As where it is mounted."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    write_json(folder / "a.json", {"k": 1})
+    new = tempfile.TemporaryFile
+
+    def refused(dir):
+        if dir != folder:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return new(dir=dir)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    check_folder(folder, "a.json", "k", overwrite=True)
+    with pytest.raises(UserError, match=r"cannot write .*other: Permission denied"):
+        check_free(tmp_path / "other", overwrite=True)

@@ -221,8 +221,12 @@ def _is_abandoned(path: Path, match: re.Match[str]) -> bool:
 def check_free(path: Path, overwrite: bool) -> None:
     """Raise UserError if ``path`` exists and may not be replaced, or cannot be written."""
     if path.exists() and not overwrite:
-        raise UserError(f"{path} exists; choose another name or allow it to be replaced (--overwrite)")
+        raise _taken(path)
     check_writable(path)
+
+
+def _taken(path: Path) -> UserError:
+    return UserError(f"{path} exists; choose another name or allow it to be replaced (--overwrite)")
 
 
 def check_apart(out: Path, images: str, *, around: bool = False) -> None:
@@ -248,8 +252,8 @@ def check_folder(folder: Path, mark: str, key: str, overwrite: bool, names: Sequ
         others = entries
     if others:
         raise UserError(f"folder {folder} contains other files ({others[0].name}); choose a new one")
-    if entries:
-        check_free(folder, overwrite)
+    if entries and not overwrite:
+        raise _taken(folder)
     check_writable(folder / mark)
 
 

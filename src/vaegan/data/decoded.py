@@ -28,7 +28,7 @@ from .image_types import TIFF_VERSION
 
 log = logging.getLogger("vaegan")
 VERSION = 1  # raise it when the same settings begin to give other pixels
-_MUCH_CUT = 0.5  # of which an image must be left for its cropping to go without a word
+_MUCH_CUT = 0.5  # share of an image; a crop that leaves less is mentioned
 _SMALL = 2**28  # bytes; an array of this size stays in memory instead of being copied to the cache
 
 

@@ -123,11 +123,11 @@ def fit(
 
 
 def saved_or_trained(
-    path: Path, image_shape: tuple[int, int, int], num_outputs: int, train: Callable[[], Classifier]
+    path: Path, image_shape: tuple[int, int, int], num_outputs: int, train: Callable[[], Classifier], option: str = ""
 ) -> Classifier:
     """Return the classifier in a file; if it is missing or damaged, train it and save it there.
 
-    Raises UserError, before it trains, if the file cannot be written.
+    Raises UserError, before it trains, if the file cannot be written; ``option`` sets another place.
     """
     if path.is_file():
         with torch.random.fork_rng(devices=[]):
@@ -137,7 +137,7 @@ def saved_or_trained(
             return classifier
         except (OSError, RuntimeError, safetensors.SafetensorError) as error:
             log.warning("%s is damaged (%s); training it again", path, type(error).__name__)
-    check_writable(path)
+    check_writable(path, option)
     start, classifier = time.perf_counter(), train()
     write_bytes(path, safetensors.torch.save({n: t.contiguous() for n, t in classifier.state_dict().items()}))
     log.info("trained in %.0f s, saved as %s", time.perf_counter() - start, path)

@@ -18,7 +18,7 @@ from torch import Tensor
 from ...data.conditions import find_thresholds, has_attribute
 from ...data.dataset import ImageData, ImageSet
 from ...errors import UserError
-from ...files import check_writable, short_hash
+from ...files import short_hash
 from .classifier import NUM_FEATURES, Classifier, attribute_loss, attribute_weights, fit, saved_or_trained
 
 log = logging.getLogger("vaegan")
@@ -172,9 +172,7 @@ def open_learned(
         log.info("training the feature extractor '%s' of %s to predict %s, on %s", name, use, about, size)
         return fit(task.loss, total, data.image_shape, task.num_outputs, seed=seed, num_images=num)
 
-    if not path.is_file():
-        check_writable(path, "--data.cache")
-    classifier = saved_or_trained(path, data.image_shape, task.num_outputs, train)
+    classifier = saved_or_trained(path, data.image_shape, task.num_outputs, train, "--data.cache")
     return Learned(name, classifier, data.image_shape, task, device)
 
 
