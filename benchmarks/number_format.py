@@ -1,100 +1,72 @@
-"""The cost of choosing a number format at the start of a training, of this version and of earlier ones.
+"""A training step of recipes in each number format and memory layout, timed in turn.
 
-    python benchmarks/number_format.py [--before FOLDER/src] [--recipes digits small-32 conv-64] [--limit 120]
+    python benchmarks/number_format.py [--recipes mnist-mlp map-32] [--images 16] [--rounds 7]
 
-Opens each recipe on a few drawn images and measures the time from opened data to the chosen number format, in a process
-of its own; then one step of 32 images, for the expected time of the whole training. `--before` names the
-`src` folder of another version, measured in turn; its processes are ended after `--limit` seconds. A CPU without bf16
-is imitated by `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` in the environment.
+Prints, as rows of a Markdown table, the median time of a step in plain float32 and how many times as fast the others
+are. A CPU without bf16 is imitated by `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` in the environment.
 """
 
 from __future__ import annotations
 
 import argparse
-import inspect
-import json
-import os
-import subprocess
-import sys
+import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
 
-SHAPES = {"digits": (8, 1), "small-32": (32, 3), "conv-64": (64, 3)}
-"""Size and channels of a recipe's images."""
+import numpy as np
+import torch
 
+from vaegan.distributed import World
+from vaegan.recipes import RECIPES, config_for
+from vaegan.training.device import computes_bf16, tune_allocator
+from vaegan.training.setup import set_up
 
-def measure(name: str, folder: str) -> None:
-    """Train until the choice is made; print it, its time, and that of the whole run, as JSON lines."""
-    import torch
-
-    from vaegan.recipes import config_for, named
-    from vaegan.training import device, train
-
-    size, channels = SHAPES[name]
-    overrides = {"data.source": "shapes", "data.size": size, "data.channels": channels, "data.limit": 256}
-    config = config_for(name, {**overrides, "data.cache": folder})
-    images = round(config.train.epochs * named(name).num_images)
-    config = config.model_copy(update={"train": config.train.model_copy(update={"images": images})})
-    torch.optim.Adam([torch.zeros(1)])  # imports much, once; training does so anyway
-    choose = device.choose_form
-
-    def timed(precision: str, memory_format: str, make_step: Any, **more: Any) -> NoReturn:
-        begin = time.perf_counter()
-        form = choose(precision, memory_format, make_step, **more)
-        print(json.dumps({"seconds": time.perf_counter() - begin, "form": " ".join(form)}), flush=True)
-        takes_images = len(inspect.signature(make_step).parameters) == 3
-        step = make_step(*form, 32) if takes_images else make_step(*form)
-        step()
-        begin = time.perf_counter()
-        step()
-        print(json.dumps({"run": (time.perf_counter() - begin) / 32 * images}), flush=True)
-        raise SystemExit
-
-    for module in [module for path, module in sys.modules.items() if path.startswith("vaegan.training.")]:
-        if hasattr(module, "choose_form"):
-            module.choose_form = timed  # type: ignore[attr-defined]
-    train(config, Path(folder) / "run")
+FORMATS = [(precision, layout) for precision in ("fp32", "bf16") for layout in ("contiguous", "channels_last")]
+NAMED = ("mnist-mlp", "mnist-conv", "small-32", "photos-32", "conv-64", "map-32", "map-64", "kl-f8")
 
 
-def in_process(name: str, source: str, limit: float) -> dict[str, float | str]:
-    """Measure in a process of its own; without 'seconds' where the choice takes longer than the limit."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, __file__, "--measure", name, "--folder", folder]
-        environment = {**os.environ, "PYTHONPATH": source}
-        try:
-            done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=limit, check=False)
-        except subprocess.TimeoutExpired as late:
-            lines = (late.stdout or b"").decode()
-        else:
-            lines = done.stdout
-            if done.returncode:
-                sys.exit(done.stderr)
-    return {key: value for line in lines.splitlines() if line[0] == "{" for key, value in json.loads(line).items()}
+def steps(name: str, size: int, folder: Path) -> dict[tuple[str, str], Callable[[], object]]:
+    """Return a step of the recipe on so many images in each format of this machine."""
+    channels, height, width = RECIPES[name].image_shape
+    path = folder / f"{name}.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (4 * size, height, width, channels), dtype=np.uint8))
+    of_images = {"data.source": str(path), "data.cache": folder, "train.batch_size": size, "loss.perceptual": "none"}
+    has_bf16, is_mlp = computes_bf16(torch.device("cpu")), RECIPES[name].config.model.network == "mlp"
+    made: dict[tuple[str, str], Callable[[], object]] = {}
+    for precision, layout in FORMATS:
+        if (precision == "fp32" or has_bf16) and (layout == "contiguous" or not is_mlp):
+            named = {"train.precision": precision, "train.memory_format": layout}
+            made[precision, layout] = set_up(
+                config_for(name, {**of_images, **named}), None, World(), torch.device("cpu")
+            ).trainer.step
+    return made
 
 
 def main() -> None:
-    """Measure recipes."""
+    """Print a row for each recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--before", type=Path, help="src folder of another version")
-    parser.add_argument("--recipes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
-    parser.add_argument("--limit", type=float, default=120.0, help="seconds")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=NAMED)
+    parser.add_argument("--images", type=int, default=16, help="of a step (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    if options.measure:
-        measure(options.measure, options.folder)
-        return
-    here = str(Path(__file__).resolve().parent.parent / "src")
-    print("| recipe | before, s | now, s | expected run, s | share of it | now uses |\n|---|---|---|---|---|---|")
+    tune_allocator()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, steps of {options.images} images\n")
+    print(f"| recipe | {' | '.join(map(' '.join, FORMATS))} |{chr(10)}{'|---' * (1 + len(FORMATS))}|")
     for name in options.recipes:
-        before = in_process(name, str(options.before), options.limit) if options.before else {}
-        now = in_process(name, here, 10 * options.limit)
-        earlier = f"{before['seconds']:.2f}" if "seconds" in before else f"over {options.limit:.0f}"
-        cost, run = float(now["seconds"]), float(now["run"])
-        cells = name, earlier if options.before else "-", f"{cost:.2f}", f"{run:.4g}", f"{cost / run:.2%}", now["form"]
-        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+        seconds: dict[tuple[str, str], list[float]] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            made = steps(name, options.images, Path(folder))
+        for _ in range(1 + options.rounds):  # the first warms up
+            for form, step in made.items():
+                begin = time.perf_counter()
+                step()
+                seconds.setdefault(form, []).append(time.perf_counter() - begin)
+        medians = {form: statistics.median(values[1:]) for form, values in seconds.items()}
+        plain = medians[FORMATS[0]]
+        cells = [f"{plain / medians[form]:.2f}x" if form in medians else "–" for form in FORMATS[1:]]
+        print(f"| {name} | {1e3 * plain:.0f} ms | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
     python benchmarks/recipes.py [--recipes digits mnist-conv] [--seconds 10]
 
-Each recipe's trainer is set up as `vaegan train` does, including the timed choice of number format and memory layout,
-on random images of its size. After two warm-up steps it trains for some seconds (at least three steps). Prints
+Each recipe's trainer is set up as `vaegan train` does, on random images of its size. After two warm-up steps it trains for some seconds (at least three steps). Prints
 images/s, the hours of the whole training at that speed, the expected hours, and their ratio.
 """
 

@@ -13,7 +13,6 @@ from vaegan.config import Config
 from vaegan.errors import UserError
 from vaegan.recipes import RECIPES, config_for
 from vaegan.settings_io import dump_yaml, setting_names
-from vaegan.training import setup
 
 CALLS = ["--" + name.replace("_", "-") for name in setting_names() if name != "recipe"]
 
@@ -236,14 +235,3 @@ def test_any_words_give_settings_or_one_line(given_words):
         assert "\n" not in result
     else:
         assert Config.model_validate(result.settings.model_dump()) == result.settings
-
-
-def test_what_the_data_are_is_said_before_anything_is_timed(command, tiny, tmp_path, monkeypatch, capsys):
-    def choose_form(*_, **__):
-        raise UserError("timing steps")
-
-    monkeypatch.setattr(setup, "choose_form", choose_form)
-    assert command("train", *tiny, "--out", tmp_path / "x") == 2
-    captured = capsys.readouterr()
-    assert captured.out.splitlines()[1] == "labels: none; attributes: none"
-    assert captured.err == "vaegan train: timing steps\n"

@@ -1,8 +1,7 @@
-"""Devices by name, and the choice of precision and layout by measuring (here with a clock of our own)."""
+"""Devices by name, and the precision and memory layout that a device gets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 
 from vaegan.errors import UserError
 from vaegan.training import device as device_module
-from vaegan.training.device import FORMS, autocast_for, choose_form, computes_bf16, layout_of, pick_device
+from vaegan.training.device import autocast_for, computes_bf16, layout_of, number_format, pick_device
 
 THERE = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 ABSENT = ["tpu9", "", "cpu and more", "meta", *[name for name, there in THERE.items() if not there]]
@@ -102,130 +101,39 @@ def test_each_process_of_a_machine_has_its_own_gpu(name: str, monkeypatch: pytes
     assert pick_device("cuda:1") == torch.device("cuda", 1)
 
 
-class Workshop:
-    """Steps that take as long as they are told to, on a clock that only they move."""
-
-    def __init__(self, seconds: dict[tuple[str, str], float], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.seconds, self.now = seconds, 0.0
-        self.calls: list[tuple[str, str]] = []
-        monkeypatch.setattr(device_module.time, "perf_counter", lambda: self.now)
-
-    def make_step(self, precision: str, memory_format: str, num_images: int) -> Callable[[], object]:
-        form = (precision, memory_format)
-        calls: list[int] = []
-
-        def step() -> None:
-            # The first call warms up, and takes twice as long.
-            self.now += self.seconds[form] * num_images / 32 * (1 if calls else 2)
-            calls.append(num_images)
-            self.calls.append(form)
-
-        return step
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("has_maps", [False, True])
-def test_fixed_choices_are_not_measured(
-    form: tuple[str, str], has_maps: bool, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("has_bf16", [False, True])
+@pytest.mark.parametrize(("device", "fast"), [("cpu", "bf16"), ("cuda", "bf16"), ("mps", "fp32")])
+def test_the_device_decides_the_number_format(
+    device: str, fast: str, has_bf16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level("INFO", "vaegan")
-    assert choose_form(*form, _refuse, has_maps=has_maps) == form
-    assert caplog.messages == []
-
-
-def _refuse(precision: str, memory_format: str, num_images: int) -> Callable[[], object]:
-    raise AssertionError("there is nothing to choose")
-
-
-@pytest.mark.parametrize("fastest", FORMS)
-def test_the_fastest_form_is_chosen(fastest: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Workshop(dict.fromkeys(FORMS, 0.03) | {fastest: 0.02}, monkeypatch)
-    assert choose_form("auto", "auto", shop.make_step, has_maps=True) == fastest
-    assert set(shop.calls) == set(FORMS)
-
-
-def test_a_little_faster_is_not_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    shop = Workshop(dict.fromkeys(FORMS, 0.03) | {("bf16", "contiguous"): 0.028}, monkeypatch)
-    assert choose_form("auto", "auto", shop.make_step, has_maps=True) == ("fp32", "contiguous")
+    monkeypatch.setattr(device_module, "computes_bf16", lambda _: has_bf16)
+    expected = fast if has_bf16 else "fp32"
+    assert number_format("auto", "contiguous", "conv", torch.device(device)) == (expected, "contiguous")
+    for named in ("fp32", "bf16"):
+        assert number_format(named, "contiguous", "conv", torch.device(device)) == (named, "contiguous")
 
 
 @pytest.mark.parametrize(
-    ("precision", "memory_format", "has_maps", "measured"),
+    ("precision", "network", "layout"),
     [
-        ("auto", "auto", False, {("fp32", "contiguous"), ("bf16", "contiguous")}),
-        ("auto", "channels_last", True, {("fp32", "channels_last"), ("bf16", "channels_last")}),
-        ("bf16", "auto", True, {("bf16", "contiguous"), ("bf16", "channels_last")}),
-        ("fp32", "auto", False, set()),
+        ("bf16", "conv", "channels_last"),
+        ("bf16", "residual", "contiguous"),
+        ("bf16", "mlp", "contiguous"),
+        ("fp32", "conv", "contiguous"),
     ],
 )
-def test_only_what_is_left_open_is_measured(
-    precision: str,
-    memory_format: str,
-    has_maps: bool,
-    measured: set[tuple[str, str]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    shop = Workshop(dict.fromkeys(FORMS, 0.03), monkeypatch)
-    chosen = choose_form(precision, memory_format, shop.make_step, has_maps=has_maps)
-    assert set(shop.calls) == measured
-    assert chosen[0] == ("fp32" if precision == "auto" else precision)
-    assert chosen[1] == ("contiguous" if memory_format == "auto" else memory_format)
-
-
-@pytest.mark.parametrize(
-    ("memory_format", "has_maps", "measured"),
-    [("auto", True, 2), ("contiguous", True, 0), ("auto", False, 0), ("channels_last", False, 0)],
-)
-def test_bf16_is_not_tried_where_it_is_emulated(
-    memory_format: str, has_maps: bool, measured: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shop = Workshop(dict.fromkeys(FORMS, 0.03), monkeypatch)
-    assert choose_form("auto", memory_format, shop.make_step, has_maps=has_maps, has_bf16=False)[0] == "fp32"
-    assert len(set(shop.calls)) == measured
-    assert all(precision == "fp32" for precision, _ in shop.calls)
-
-
-@pytest.mark.parametrize("step", [0.001, 0.02, 0.3, 4.0, 15.0, 60.0])
-@pytest.mark.parametrize("num_steps", [10, 1000, 100_000])
-def test_the_choice_costs_two_seconds_or_a_hundredth_of_the_run(
-    step: float, num_steps: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """But for the two steps of two images that say how slow this machine is."""
-    shop = Workshop(dict.fromkeys(FORMS, step), monkeypatch)
-    choose_form("auto", "auto", shop.make_step, has_maps=True, num_steps=num_steps)
-    assert shop.now <= max(2.0, 0.01 * num_steps * step) + 3 * step * 2 / 32
-
-
-def test_a_slow_form_is_dropped_after_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = {form: 0.3 if form[0] == "bf16" else 0.03 for form in FORMS}
-    shop = Workshop(seconds, monkeypatch)
-    assert choose_form("auto", "auto", shop.make_step, has_maps=True, num_steps=10**6)[0] == "fp32"
-    assert shop.calls.count(("bf16", "contiguous")) == 2  # the first call warms up
-    assert shop.calls.count(("fp32", "channels_last")) == 6
-
-
-def test_the_log_says_what_is_done_before_and_after(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", "vaegan")
-    shop = Workshop(dict.fromkeys(FORMS, 0.032), monkeypatch)
-    assert caplog.messages == []
-    choose_form("fp32", "auto", shop.make_step, has_maps=True)
-    assert caplog.messages == [
-        "timing steps to choose the number format; --train.precision and --train.memory-format skip this",
-        "time per step of 32 images: fp32 contiguous 32 ms, fp32 channels_last 32 ms; using fp32 contiguous",
-    ]
-    caplog.clear()
-    shop = Workshop(dict.fromkeys(FORMS, 320.0), monkeypatch)
-    choose_form("auto", "auto", shop.make_step, has_maps=True)
-    assert caplog.messages[1] == "time per step of 2 images: 20 s; using fp32 contiguous"
+def test_the_number_format_decides_the_layout(precision: str, network: str, layout: str) -> None:
+    assert number_format(precision, "auto", network, torch.device("cpu")) == (precision, layout)
+    for named in ("contiguous", "channels_last"):
+        assert number_format(precision, named, network, torch.device("cpu")) == (precision, named)
 
 
 @pytest.mark.parametrize("answer", [False, True])
 def test_the_machine_is_asked_for_bf16(answer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: answer, raising=False)
     assert computes_bf16(torch.device("cpu")) == (answer and torch.backends.mkldnn.is_available())
-    assert computes_bf16(torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: answer and not including_emulation)
+    assert computes_bf16(torch.device("cuda")) == answer
 
 
 def test_autocast_and_layout_by_their_names() -> None:

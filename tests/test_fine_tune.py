@@ -159,7 +159,7 @@ def test_a_run_resumes_bit_for_bit_without_the_model_it_started_from(published, 
 
 
 def test_a_run_killed_at_its_very_start_keeps_what_came_from_the_model(
-    published, images_file, command, tmp_path, monkeypatch, plain_curves
+    published, images_file, command, tmp_path, monkeypatch
 ):
     """Before `initial.json` was written, and with half a checkpoint."""
     out, words = tmp_path / "run", STEPS + LAPLACE.replace("--loss.fakes reconstructions ", "") + "--model.kind vae "
@@ -192,7 +192,7 @@ def test_the_first_process_says_whether_a_run_has_weights(base, tmp_path):
         def share_first(self, tensors):
             pass
 
-    said = iter([b"true", b"{}", b'["fp32", "contiguous"]'])
+    said = iter([b'["fp32", "contiguous"]', b"true", b"{}"])
     config = RunFolder(base).config
     config = config.model_copy(update={"init_from": str(tmp_path / "gone")})
     set_up(config, None, Second(1, 2), torch.device("cpu"), RunFolder(tmp_path))

@@ -123,9 +123,9 @@ def test_a_run_keeps_its_number_of_threads(
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     before = None if environment is None else config_for("digits", {"train.threads": 3})
     images = open_data(config().data)
-    resolved = setup._resolve_auto(config_for("digits", named), before, images, torch.device("cpu"))
+    resolved = setup._resolve_auto(config_for("digits", named), before, images, World(), torch.device("cpu"))
     assert resolved.train.threads == used
-    on_gpu = setup._resolve_auto(config_for("digits", named), before, images, torch.device("cuda"))
+    on_gpu = setup._resolve_auto(config_for("digits", named), before, images, World(), torch.device("cuda"))
     assert on_gpu.train.threads == named.get("train.threads")
 
 
@@ -147,13 +147,13 @@ def test_the_network_of_a_loss_stays_the_one_it_began_with() -> None:
     """Also where labels came since, with which another would be the default."""
     named = {"loss.perceptual": "auto", "loss.alignment_weight": 1.0}
     images, cpu = open_data(config().data), torch.device("cpu")
-    first = setup._resolve_auto(config_for("map-32", named), None, images, cpu).loss
+    first = setup._resolve_auto(config_for("map-32", named), None, images, World(), cpu).loss
     assert (first.perceptual, first.alignment) == ("classifier", "classifier")
     for unlabelled, expected in (("rotations", "rotations"), ("auto", "classifier")):
         before = config_for("map-32", {"loss.perceptual": unlabelled})
-        again = setup._resolve_auto(config_for("map-32", named), before, images, cpu).loss
+        again = setup._resolve_auto(config_for("map-32", named), before, images, World(), cpu).loss
         assert (again.perceptual, again.alignment) == (expected, "classifier")
-    unused = setup._resolve_auto(config_for("digits", {}), None, images, cpu).loss
+    unused = setup._resolve_auto(config_for("digits", {}), None, images, World(), cpu).loss
     assert (unused.perceptual, unused.alignment) == ("none", "auto")
 
 

@@ -492,9 +492,9 @@ class TrainSettings(Settings):
     keep_checkpoints: PositiveInt = 3
     """Number of checkpoints to keep."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16 uses autocast; 'auto' picks the faster one on this device, measured at the start."""
+    """bf16 uses autocast; 'auto' means bf16 on a CPU or GPU that has bf16 arithmetic, else fp32."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
-    """Memory layout of convolution weights and images; 'auto' as for precision."""
+    """Memory layout of convolution weights and images; 'auto' means channels_last for network conv in bf16."""
     threads: Annotated[int, Field(gt=0, le=1024)] | None = None
     """Threads of each process on a CPU; default: OMP_NUM_THREADS, or as many as other programs leave cores free. A run
     that is resumed keeps its number, because rounding depends on it."""

@@ -1,11 +1,9 @@
-"""Device, precision and memory layout: what this machine computes fastest."""
+"""Device, precision and memory layout: what this machine computes fast."""
 
 import contextlib
 import logging
-import math
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,11 +13,6 @@ from ..objectives.interface import Autocast
 from ..settings_io import number_in
 
 log = logging.getLogger("vaegan")
-
-AT_MOST, SHARE = 2.0, 0.01
-"""Seconds, or share of the run, that choosing among `FORMS` may take."""
-# The simplest first: it is used unless another is clearly faster.
-FORMS = (("fp32", "contiguous"), ("fp32", "channels_last"), ("bf16", "contiguous"), ("bf16", "channels_last"))
 
 
 def pick_device(name: str) -> torch.device:
@@ -116,67 +109,21 @@ def memory_of(device: torch.device) -> int | None:
 
 def computes_bf16(device: torch.device) -> bool:
     """Whether the device has bf16 arithmetic; a CPU without it emulates bf16, 10 to 100 times slower than fp32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return True
     available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return bool(available and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def choose_form(
-    precision: str,
-    memory_format: str,
-    make_step: Callable[[str, str, int], Callable[[], object]],
-    *,
-    has_maps: bool,
-    has_bf16: bool = True,
-    num_steps: int = 0,
-    most_images: int = 32,
-) -> tuple[str, str]:
-    """Choose precision and memory format; where ``auto`` leaves the choice, by timing a few steps.
+def number_format(precision: str, memory_format: str, network: str, device: torch.device) -> tuple[str, str]:
+    """Return precision and memory format, with what ``auto`` means for a kind of network on this device.
 
-    This takes at most `AT_MOST` seconds or `SHARE` of the run's ``num_steps``. ``make_step`` makes, for a precision, a
-    memory format and a number of images, a training step on copies of the networks. Without maps the layout does not
-    matter. The plain names are returned unless others are at least a tenth faster.
+    The same for each run, so that its seed decides the weights; docs/speed.md has the measurements behind it.
     """
-    precisions, layouts = {precision}, {memory_format}
     if precision == "auto":
-        precisions = {"fp32", "bf16"} if has_bf16 else {"fp32"}
+        precision = "bf16" if device.type != "mps" and computes_bf16(device) else "fp32"
     if memory_format == "auto":
-        layouts = {"contiguous", "channels_last"} if has_maps else {"contiguous"}
-    forms = [form for form in FORMS if form[0] in precisions and form[1] in layouts]
-    if len(forms) == 1:
-        return forms[0]
-    log.info("timing steps to choose the number format; --train.precision and --train.memory-format skip this")
-    images = min(2, most_images)
-    step = make_step(*forms[0], images)  # the first optimiser imports for a second or two, which the run does anyway
-    begin = time.perf_counter()
-    shortest = _fastest(step, tries=1)  # a step of the run takes at least as long
-    end = begin + max(AT_MOST, SHARE * num_steps * shortest)
-    affordable = images * (end - time.perf_counter()) / (3 * len(forms) * shortest)
-    images = max(images, min(most_images, int(affordable)))
-    seconds: dict[tuple[str, str], float] = {}
-    for i, form in enumerate(forms):
-        now, best = time.perf_counter(), min(seconds.values(), default=math.inf)
-        if now + 2 * min(best, shortest) > end:
-            break
-        seconds[form] = _fastest(make_step(*form, images), best, now + (end - now) / (len(forms) - i))
-    fastest = min(seconds, key=lambda form: seconds[form], default=forms[0])
-    chosen = fastest if seconds and seconds[fastest] < 0.9 * seconds[forms[0]] else forms[0]
-    measured = ", ".join(f"{p} {m} {1e3 * s:.3g} ms" for (p, m), s in seconds.items())
-    log.info("time per step of %d images: %s; using %s %s", images, measured or f"{shortest:.3g} s", *chosen)
-    return chosen
-
-
-def _fastest(step: Callable[[], object], best: float = math.inf, until: float = math.inf, *, tries: int = 5) -> float:
-    """Seconds of the shortest of a few calls and one to warm up; fewer if they are slower than ``best`` or late."""
-    shortest = math.inf
-    for attempt in range(1 + tries):
-        begin = time.perf_counter()
-        step()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        end = time.perf_counter()
-        shortest = min(shortest, end - begin)
-        if end + shortest > until or (attempt and shortest > 1.5 * best):
-            break
-    return shortest
+        memory_format = "channels_last" if precision == "bf16" and network == "conv" else "contiguous"
+    return precision, memory_format

@@ -3,12 +3,10 @@
 'auto' is resolved here once, by the first process for all, and stays the same when the run resumes.
 """
 
-import copy
 import functools
 import logging
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +26,7 @@ from ..runs.run_folder import IMAGES, INITIAL, RunFolder
 from ..runs.trained_on import located
 from ..settings import PARTS
 from . import factories
-from .device import choose_form, computes_bf16, describe_device, layout_of, memory_of
+from .device import computes_bf16, describe_device, layout_of, memory_of, number_format
 from .loop import Trainer
 from .optimisers import Averages
 from .profiling import work_of_step
@@ -68,11 +66,11 @@ def set_up(
     data = world.once_per_machine(lambda: open_data(place, pixels=pixels))
     data.check_held_out(place.source)
     Shown(data.pixels, config.bands).checked(data.image_shape[0])
-    for line in () if resumed else data.summary():  # before steps are timed; of a finished run it is not said
+    for line in () if resumed else data.summary():  # of a finished run it is not said
         log.info("%s", line)
     if resumed:
         world.first(lambda: check_same_data(resumed, config, data))
-    config = _resolve_auto(config, before, data, device)
+    config = _resolve_auto(config, before, data, world, device)
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     model = world.together(
@@ -94,7 +92,6 @@ def set_up(
     if config.loss.perceptual != "none" or config.loss.alignment_weight:
         frozen = world.once_per_machine(lambda: factories.open_frozen(config, data, device))
     world.first(lambda: _check_memory(config, model, world, device))
-    config = _choose_form(config, model, data, frozen, world, device)
 
     t = config.train
     model.to(device=device, memory_format=layout_of(t.memory_format))  # type: ignore[call-overload]
@@ -137,7 +134,9 @@ def _check_memory(config: Config, model: Model, world: World, device: torch.devi
         )  # fmt: skip
 
 
-def _resolve_auto(config: Config, before: Config | None, images: ImageData, device: torch.device) -> Config:
+def _resolve_auto(
+    config: Config, before: Config | None, images: ImageData, world: World, device: torch.device
+) -> Config:
     """Settings with what 'auto' means for these data, or meant when the run was started."""
     data = config.data.for_shape(images.image_shape)
     per_snapshot = config.train.snapshot_epochs * images.num_train
@@ -147,9 +146,11 @@ def _resolve_auto(config: Config, before: Config | None, images: ImageData, devi
     if device.type == "cpu" and not train.threads:
         kept = before.train.threads if before and "OMP_NUM_THREADS" not in os.environ else None
         train = train.model_copy(update={"threads": kept or torch.get_num_threads()})
-    if before is not None:
-        form = {"precision": before.train.precision, "memory_format": before.train.memory_format}
-        train = train.model_copy(update=form)
+    of = train if before is None else before.train
+    chosen = world.from_first(lambda: number_format(of.precision, of.memory_format, config.model.network, device))
+    train = train.model_copy(update={"precision": chosen[0], "memory_format": chosen[1]})
+    if train.precision == "bf16" and not computes_bf16(device):
+        log.warning("bf16 is only emulated here: steps are 10 to 100 times slower than with --train.precision fp32")
     used = ["perceptual", *(["alignment"] if config.loss.alignment_weight else [])]
     auto = {name: default_extractor(images) for name in used if getattr(config.loss, name) == "auto"}
     if before is not None:
@@ -183,33 +184,3 @@ def _describe(config: Config, data: ImageData, device: torch.device) -> dict[str
             ", ".join(constant),
         )
     return info
-
-
-def _choose_form(
-    config: Config, model: Model, data: ImageData, frozen: dict[str, Any], world: World, device: torch.device
-) -> Config:
-    """Settings with the fastest precision and memory format; chosen by the first process, for all."""
-    t = config.train
-
-    def make_step(precision: str, memory_format: str, num_images: int) -> Callable[[], object]:
-        """A training step on copies of the networks."""
-        on_copies = model.with_parts(copy.deepcopy(model.parts))
-        on_copies.to(device=device, memory_format=layout_of(memory_format))  # type: ignore[call-overload]
-        train = t.model_copy(update={"precision": precision, "batch_size": num_images, "accumulate": 1})
-        trial = config.model_copy(update={"train": train})
-        trainer = factories.build_trainer(trial, on_copies, data, frozen, World(), device)
-        trainer.phases = []  # most of a run is the last
-        return trainer.step
-
-    def chosen() -> tuple[str, str]:
-        has = {"has_maps": config.model.network != "mlp", "has_bf16": computes_bf16(device)}
-        num_steps = factories.loop_settings(config, model, data.num_train).total_images // t.batch_size
-        most = min(t.batch_size // world.size // t.accumulate, 32)
-        most = max(most, 1 + t.sync_batchnorm)  # the norms of a trial are over its own images alone
-        return choose_form(t.precision, t.memory_format, make_step, num_steps=num_steps, most_images=most, **has)
-
-    precision, memory_format = world.from_first(chosen)
-    if precision == "bf16" and not computes_bf16(device):
-        log.warning("this CPU only emulates bf16: steps are 10 to 100 times slower than with --train.precision fp32")
-    update = {"precision": precision, "memory_format": memory_format}
-    return config.model_copy(update={"train": config.train.model_copy(update=update)})
