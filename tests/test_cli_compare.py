@@ -15,6 +15,7 @@ from PIL import Image
 from scipy import stats
 
 from vaegan.cli import main
+from vaegan.cli.evaluate import MetricOptions
 from vaegan.data import open_data
 from vaegan.evaluation.measure import evaluate
 from vaegan.metrics.extractors.features import open_extractor
@@ -358,6 +359,12 @@ def test_mistakes_are_one_line(runs, compare, elsewhere, tmp_path, capsys):
         assert told in err
         assert len([line for line in err.splitlines() if line.startswith("vaegan compare:")]) == 1
     assert not (tmp_path / "d.html").exists()
+
+
+def test_a_prior_that_no_model_has_is_refused_before_a_network_is_trained(runs, compare, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(MetricOptions, "networks", None)
+    assert compare(runs / "vae", runs / "gan", "--prior", "flow", "--out", tmp_path / "c.html") == 2
+    assert "no model here has a prior 'flow'" in capsys.readouterr().err
 
 
 def test_different_data_are_compared_on_what_is_named(runs, compare, elsewhere, images_file, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vaegan.cli import main
-from vaegan.cli.evaluate import Options, _more_metrics, _other_images, _other_networks, _refuse_to_lose
+from vaegan.cli.evaluate import MetricOptions, Options, _more_metrics, _other_images, _other_networks, _refuse_to_lose
 from vaegan.errors import UserError
 from vaegan.evaluation import measure
 from vaegan.evaluation.measure import conclusion
@@ -236,6 +236,12 @@ def test_against_training_images_the_conclusion_names_them():
     assert "are as near to training images as held-out images are" in conclusion(
         report_of({"normal": figures_of(1.1, 0.9)}, split="train")
     )
+
+
+def test_a_prior_that_it_lacks_is_refused_before_a_network_is_trained(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(MetricOptions, "networks", None)
+    assert command(run, "--data.cache", tmp_path, "--prior", "flow", "--overwrite") == 2
+    assert "this model has no prior 'flow'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

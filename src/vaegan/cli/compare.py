@@ -58,7 +58,7 @@ def run(options: Options) -> None:
 
     from ..files import write_json, write_text
     from ..pages.comparison_page import comparison_page
-    from ..runs.compared_runs import compare_runs, open_runs
+    from ..runs.compared_runs import common_priors, compare_runs, open_runs
     from ..training.device import pick_device
 
     if options.markdown == "-":
@@ -68,10 +68,11 @@ def run(options: Options) -> None:
     runs = open_runs(options.runs, options.data, **how)
     if not options.data.source:
         raise UserError(f"{shared_data(options.runs)[1]}; name images for all with --data SOURCE")
+    priors = common_priors(runs, options.prior)  # before a network is trained
     how = {"device": device, "cache": cache, "bands": runs[0].shown.bands}
     extractor, published = options.networks(runs[0].data(), **how)
     shared: dict[str, Any] = {"num": options.num, "seed": options.seed, "cache": cache, "published": published}
-    comparison = compare_runs(runs, extractor, prior=options.prior, **shared)
+    comparison = compare_runs(runs, extractor, priors=priors, **shared)
     write_json(out.with_suffix(".json"), comparison.as_json())  # first: it took long to measure
     write_text(out, comparison_page(comparison, options.seed))
     _show_or_write(options, comparison)

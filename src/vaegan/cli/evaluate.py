@@ -68,7 +68,7 @@ class Options(MetricOptions, DataPictureOptions):
 def run(options: Options) -> None:
     """Measure, write, print; several processes (torchrun) share the work, and the first writes."""
     from ..distributed import joined
-    from ..evaluation.measure import evaluate
+    from ..evaluation.measure import chosen_priors, evaluate
     from ..files import write_json
 
     out = _output(options)
@@ -80,6 +80,7 @@ def run(options: Options) -> None:
         data = world.once_per_machine(opened.data)
         _refuse_to_lose(out, before, partial(_other_images, data.fingerprint))
         how = {"cache": cache, "device": device, "bands": opened.shown.bands}
+        priors = None if options.prior == "all" else chosen_priors(opened.model(), options.prior.split(","))
         extractor, published = world.once_per_machine(lambda: options.networks(data, **how))
         _refuse_to_lose(out, before, partial(_other_networks, extractor.fingerprint, published))
         report = evaluate(
@@ -87,7 +88,7 @@ def run(options: Options) -> None:
             data,
             extractor=extractor,
             num=options.num,
-            priors=None if options.prior == "all" else options.prior.split(","),
+            priors=priors,
             split=options.split,
             seed=options.seed,
             batch_size=options.batch_size,

@@ -73,7 +73,7 @@ def evaluate(
     start = time.perf_counter()
     data.check_held_out(data.name)
     is_own_size = data.image_shape == model.image_shape
-    chosen = _chosen_priors(model, priors) if is_own_size else []
+    chosen = chosen_priors(model, priors) if is_own_size else []
     extractor = extractor or open_extractor(None, data, cache=cache)
     options: dict[str, Any] = {"num": num, "split": split, "seed": seed, "batch_size": batch_size, "cache": cache}
     real = open_real_images(data, extractor, world=world, published=published, **options)
@@ -184,7 +184,8 @@ def too_few(data: Mapping[str, Any], to: str) -> str:
     return text + f"({' and '.join(remedies)})" if num < ENOUGH else ""
 
 
-def _chosen_priors(model: Model, names: Sequence[str] | None) -> list[str]:
+def chosen_priors(model: Model, names: Sequence[str] | None) -> list[str]:
+    """Return the names, all the model has if None; UserError if it lacks one."""
     available = priors_of(model)
     for name in names or ():
         if name not in available:

@@ -105,11 +105,21 @@ def distinct_names(places: Sequence[str]) -> list[str]:
     return list(places)
 
 
+def common_priors(runs: Sequence[OpenedRun], prior: str) -> list[str]:
+    """Return the priors that ``prior`` means, 'all' or names with commas; UserError if no model has one."""
+    available = list(dict.fromkeys(name for run in runs for name in priors_of(run.model())))
+    wanted = available if prior == "all" else prior.split(",")
+    for name in wanted:
+        if name not in available:
+            raise UserError(f"no model here has a prior '{name}'; available: {', '.join(available) or 'none'}")
+    return wanted
+
+
 def compare_runs(
     runs: Sequence[OpenedRun],
     extractor: FeatureExtractor,
     *,
-    prior: str = "all",
+    priors: Sequence[str],
     num: int = 10_000,
     seed: int = 0,
     cache: Path | None = None,
@@ -117,26 +127,20 @@ def compare_runs(
 ) -> Comparison:
     """Measure all runs (see `open_runs`), unless their evaluation.json is of the same, and put them side by side.
 
-    ``prior`` is 'all' or names with commas, a UserError if no model has one; the rest is as in `measure.evaluate`.
+    ``priors`` are those of `common_priors`; the rest is as in `measure.evaluate`.
     Where a file says what was measured, images are reconstructed again, as the answer compares them one by one.
     """
     data = runs[0].data()
-    available = list(dict.fromkeys(name for run in runs for name in priors_of(run.model())))
-    wanted = available if prior == "all" else prior.split(",")
-    for name in wanted:
-        if name not in available:
-            raise UserError(f"no model here has a prior '{name}'; available: {', '.join(available) or 'none'}")
-
     values: dict[str, Row] = {}
     shared: dict[str, Any] = {"extractor": extractor, "num": num, "seed": seed, "cache": cache, "published": published}
 
     def measured(run: OpenedRun) -> MeasuredRun:
         model, keep = run.model(), partial(values.__setitem__, run.name)
-        priors = [name for name in priors_of(model) if name in wanted]
-        evaluation = _current_evaluation(run, data, priors, shared)
+        own_priors = [name for name in priors_of(model) if name in priors]
+        evaluation = _current_evaluation(run, data, own_priors, shared)
         if evaluation is None:
             _log.info("measuring %s", run.path)
-            evaluation = evaluate(model, data, priors=priors, batch_size=run.batch_size, on_values=keep, **shared)
+            evaluation = evaluate(model, data, priors=own_priors, batch_size=run.batch_size, on_values=keep, **shared)
         else:
             _log.info("%s: metrics from its %s", run.path, EVALUATION)
             if evaluation["reconstructions"]:
