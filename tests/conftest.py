@@ -175,12 +175,14 @@ def command():
     logger.setLevel(before[2])
 
 
-@pytest.fixture
-def plain_curves(monkeypatch):
-    """Leave losses.png empty: drawing it takes longer than a tiny run."""
+@pytest.fixture(scope="session", autouse=True)
+def plain_curves():
+    """Leave losses.png empty: drawing it takes longer than a tiny run. Other processes draw it."""
     from vaegan.training import snapshots
 
-    monkeypatch.setattr(snapshots, "draw_losses", lambda records, path: path.touch())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshots, "draw_losses", lambda records, path: path.touch())
+        yield
 
 
 @pytest.fixture(scope="session")

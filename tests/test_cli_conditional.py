@@ -205,7 +205,7 @@ def test_other_images_must_be_known_as_well(runs, images_file, tmp_path, capsys)
         assert f"but these have no {which}" in line
 
 
-def test_an_unconditional_model_cannot_be_asked(tiny, tmp_path, plain_curves, capsys):
+def test_an_unconditional_model_cannot_be_asked(tiny, tmp_path, capsys):
     assert run_command("train", *tiny, "--out", tmp_path / "run") == 0
     assert run_command("sample", tmp_path / "run", "--label", "3") == 2
     assert "--label: this model is not label-conditional; train one with" in capsys.readouterr().err

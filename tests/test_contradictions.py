@@ -530,6 +530,6 @@ def test_every_setting_of_the_losses_has_a_kind_that_uses_it():
     assert sorted(names) == sorted(LossSettings.model_fields)
 
 
-def test_a_vae_from_a_recipe_trains(command, tiny_of, tmp_path, plain_curves):
+def test_a_vae_from_a_recipe_trains(command, tiny_of, tmp_path):
     assert command("train", *tiny_of("vae"), "--out", tmp_path / "run") == 0
     assert load_yaml(tmp_path / "run" / "config.yaml").model.output == "sigmoid"

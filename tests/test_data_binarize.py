@@ -103,7 +103,7 @@ def test_training_batches_are_of_the_grey_images_where_they_are_dynamic(opened, 
         assert (x[grey > 0.95] == 1).float().mean() > 0.9
 
 
-def test_a_run_with_several_draws_resumes_bit_for_bit(command, tiny_of, tmp_path, plain_curves):
+def test_a_run_with_several_draws_resumes_bit_for_bit(command, tiny_of, tmp_path):
     words = [*tiny_of("vae"), "--data.binarize", "dynamic", "--loss.draws", "3", "--data.cache", tmp_path]
     half, whole = tmp_path / "half", tmp_path / "whole"
     assert command("train", *words, "--train.images", "48", "--out", whole) == 0

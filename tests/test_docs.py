@@ -232,7 +232,7 @@ def undone():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_every_block_of_a_page_runs(page, small, undone, capsys, plain_curves, onnx_registry, monkeypatch):
+def test_every_block_of_a_page_runs(page, small, undone, capsys, onnx_registry, monkeypatch):
     monkeypatch.setitem(SMALL, "train.images", LONGER.get(page.stem, SMALL["train.images"]))
     if page.stem in WITH_FILES:
         write_files(small)

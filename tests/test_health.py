@@ -196,7 +196,7 @@ FORCED = [
 
 
 @pytest.mark.parametrize(("checks", "words"), FORCED)
-def test_a_real_training_forced_into_it(checks, words, command, long_tiny, tmp_path, plain_curves, capsys) -> None:
+def test_a_real_training_forced_into_it(checks, words, command, long_tiny, tmp_path, capsys) -> None:
     assert command("train", *long_tiny, *words, "--out", tmp_path) == 0
     records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     unhealthy = {finding["check"] for finding in records[-1]["health"] if finding["state"] != "ok"}
@@ -207,7 +207,7 @@ def test_a_real_training_forced_into_it(checks, words, command, long_tiny, tmp_p
     assert {CHECK_WORDS[check] for check in unhealthy} <= set(named)
 
 
-def test_a_quiet_training_says_nothing(command, long_tiny, tmp_path, plain_curves, capsys) -> None:
+def test_a_quiet_training_says_nothing(command, long_tiny, tmp_path, capsys) -> None:
     assert command("train", *long_tiny, *PIXELS, "--loss.pixel-variance", "0.01", "--out", tmp_path) == 0
     assert capsys.readouterr().err == ""
 

@@ -169,7 +169,7 @@ def test_the_loss_is_that_distance_for_each_value_of_an_image(files):
     torch.testing.assert_close(likelihood.loss(y, target) - pixels.loss(y, target), expected, rtol=1e-3, atol=1e-2)
 
 
-def test_a_training_takes_it_or_says_what_is_missing(files, command, tmp_path, plain_curves, capsys, monkeypatch):
+def test_a_training_takes_it_or_says_what_is_missing(files, command, tmp_path, capsys, monkeypatch):
     rng = np.random.default_rng(0)
     np.save(tmp_path / "noise.npy", rng.integers(0, 256, (40, 16, 16, 3), np.uint8))
     words = "train kl-f4 --model.kind vae --data.workers 1 --train.images 8 --train.tensorboard false --device cpu"

@@ -179,7 +179,7 @@ def trained(command, images_file, out, *words, images=96):
 
 
 @pytest.mark.slow
-def test_a_training_resumes_exactly_with_its_projection(command, images_file, tmp_path, plain_curves, monkeypatch):
+def test_a_training_resumes_exactly_with_its_projection(command, images_file, tmp_path, monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 300)
     words = ("--loss.alignment-weight", "0.5", "--loss.alignment", "rotations", "--data.cache", tmp_path / "cache")
     whole, model = trained(command, images_file, tmp_path / "whole", *words)

@@ -211,7 +211,7 @@ WORDS += ["--loss.r1-weight", "1", "--loss.r1-every", "3", "--train.log-images",
 
 
 @pytest.mark.slow
-def test_a_training_resumes_exactly_and_tells_how_often(command, tiny, tmp_path, plain_curves):
+def test_a_training_resumes_exactly_and_tells_how_often(command, tiny, tmp_path):
     words = ["train", *tiny, *WORDS]
     assert command(*words, "--train.epochs", "2", "--out", tmp_path / "whole") == 0
     for epochs in "12":

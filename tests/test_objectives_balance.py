@@ -154,7 +154,7 @@ def test_it_is_off_by_default():
     assert objective.balance == 2.0
 
 
-def test_a_training_holds_the_ratio_and_resumes_exactly(command, tiny, tmp_path, plain_curves):
+def test_a_training_holds_the_ratio_and_resumes_exactly(command, tiny, tmp_path):
     words = ["train", *tiny, "--loss.balance", "0.5", "--train.snapshot-epochs", "1"]
     assert command(*words, "--train.epochs", "2", "--out", tmp_path / "whole") == 0
     for epochs in "12":

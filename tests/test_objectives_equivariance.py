@@ -239,7 +239,7 @@ def trained(command, images_file, out, *words, images=96):
     return vaegan.load(out).state_dict()
 
 
-def test_a_training_resumes_exactly(command, images_file, tmp_path, plain_curves):
+def test_a_training_resumes_exactly(command, images_file, tmp_path):
     weight = ("--loss.equivariance-weight", "0.5")
     whole = trained(command, images_file, tmp_path / "whole", *weight)
     for images in (48, 96):

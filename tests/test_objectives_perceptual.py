@@ -56,7 +56,7 @@ def test_laplace_is_built_of_the_variance():
     assert likelihood.scale == 0.5
 
 
-def test_a_training_with_one_resumes_exactly(command, tiny_of, tmp_path, plain_curves, monkeypatch):
+def test_a_training_with_one_resumes_exactly(command, tiny_of, tmp_path, monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 300)
     words = ["train", *tiny_of("vae"), "--loss.likelihood", "laplace", "--loss.perceptual", "rotations",
              "--data.cache", tmp_path / "cache"]  # fmt: skip

@@ -56,7 +56,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_there_and_back(tmp_path, monkeypatch, command, plain_curves, kind):
+def test_there_and_back(tmp_path, monkeypatch, command, kind):
     """A training, its reconstructions as arrays in the input's type and range, and the originals as in the files."""
     monkeypatch.chdir(tmp_path)
     write, images, more, pixels = KINDS[kind]
@@ -82,7 +82,7 @@ def test_there_and_back(tmp_path, monkeypatch, command, plain_curves, kind):
     assert json.loads((tmp_path / "run" / "status.json").read_text())["finished"]
 
 
-def test_a_run_from_before_stays_at_eight_bits(tmp_path, monkeypatch, command, plain_curves):
+def test_a_run_from_before_stays_at_eight_bits(tmp_path, monkeypatch, command):
     """Its data.json names no type: images of 16 bits have been read as bytes, and still are when it resumes."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()

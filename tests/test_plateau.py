@@ -98,7 +98,7 @@ def test_each_parts_rate_falls_by_its_own_held_out_loss(whole):
         assert state["optimisers"][part]["param_groups"][0]["lr"] == 0.002 * factor
 
 
-def test_stopped_between_snapshots_and_resumed_it_is_the_same_run(whole, command, tiny, tmp_path, plain_curves):
+def test_stopped_between_snapshots_and_resumed_it_is_the_same_run(whole, command, tiny, tmp_path):
     out = tmp_path / "resumed"
     # 300 images are no mark of a snapshot; the one that is taken there as the run's end must not count.
     assert command("train", *tiny, *WORDS, "--train.images", "300", "--out", out) == 0

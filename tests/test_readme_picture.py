@@ -8,7 +8,7 @@ from PIL import Image
 
 
 @pytest.mark.slow
-def test_the_picture_has_a_row_for_each_model(study_script, monkeypatch, tmp_path, plain_curves):
+def test_the_picture_has_a_row_for_each_model(study_script, monkeypatch, tmp_path):
     script = study_script("readme_picture")
     smaller = {"data.size": 16, "data.limit": 64, "train.images": 64, "model.decoder.channels": (4, 8, 8)}
     monkeypatch.setattr(script, "SHARED", script.SHARED | smaller)

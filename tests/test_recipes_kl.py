@@ -129,7 +129,7 @@ def test_codes_for_diffusion_are_scaled_maps():
 
 
 @pytest.mark.slow
-def test_thirty_steps_on_a_folder_of_images(command, tmp_path, plain_curves, monkeypatch):
+def test_thirty_steps_on_a_folder_of_images(command, tmp_path, monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 64)
     images = open_data("shapes-faces", size=128, limit=40).train.images
     folder, run = tmp_path / "photos", tmp_path / "run"

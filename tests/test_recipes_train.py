@@ -79,7 +79,7 @@ ALONE = [name for name, recipe in RECIPES.items() if recipe.config.init_from is 
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_a_few_steps(name, command, folder, plain_curves, monkeypatch):
+def test_a_few_steps(name, command, folder, monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 20)
     monkeypatch.setattr(snapshots, "NUM_SAMPLES", 8)
     recipe = RECIPES[name]

@@ -71,7 +71,7 @@ def test_killed_and_resumed_under_one_two_and_one_processes(python, words, tmp_p
             np.testing.assert_array_equal(batch, expected[images])
 
 
-def test_later_commands_use_the_samples(command, words, tmp_path, monkeypatch, plain_curves):
+def test_later_commands_use_the_samples(command, words, tmp_path, monkeypatch):
     pattern, run = write_shards(tmp_path / "shards", 4, 15, side=8), tmp_path / "run"
     monkeypatch.chdir(tmp_path)
     words = ["--data", "shards/train-{000..003}.tar", "--data.stream", *words, "--train.images", "32", "--out", run]
@@ -101,7 +101,7 @@ def test_a_stream_is_refused_where_labels_are_needed(command, words, tmp_path, c
     assert not (tmp_path / "run").exists()
 
 
-def test_credentials_of_an_address_are_neither_logged_nor_reported(command, words, tmp_path, capsys, plain_curves):
+def test_credentials_of_an_address_are_neither_logged_nor_reported(command, words, tmp_path, capsys):
     write_shards(tmp_path / "shards", 4, 15, side=8)
     run, words = tmp_path / "run", [*words, "--train.images", "32"]
     with serving(tmp_path / "shards") as served:

@@ -206,7 +206,7 @@ def test_a_schedule_that_harms_is_not_easier():
     assert verdicts(**{"sigmoid": diverging, "1": [(100, 100), (101, 100), None]})[1] == "confirmed"
 
 
-def test_a_mark_that_a_run_has_passed_gets_a_run_of_its_own(tmp_path, plain_curves):
+def test_a_mark_that_a_run_has_passed_gets_a_run_of_its_own(tmp_path):
     from common.bases import mlp
     from common.runs import Runs
 
@@ -233,7 +233,7 @@ def test_only_a_run_with_a_constant_rate_is_saved_on_the_way():
     assert [lab.checkpoint(config, 0, 200_000) for config in configs] == [SHARED_MARKS, (), ()]
 
 
-def test_a_diverged_run_is_a_result(tmp_path, plain_curves):
+def test_a_diverged_run_is_a_result(tmp_path):
     from common.bases import mlp
     from common.runs import Diverged, Runs
 
@@ -262,7 +262,7 @@ def test_a_page_is_written_where_all_runs_diverge(name, tmp_path, monkeypatch, c
 
 
 @pytest.mark.slow
-def test_a_study_from_end_to_end_and_drawn_again(tmp_path, plain_curves, monkeypatch, capsys):
+def test_a_study_from_end_to_end_and_drawn_again(tmp_path, monkeypatch, capsys):
     import common.measures
     import common.runs
     from common.study import run_study

@@ -26,7 +26,6 @@ def test_the_run_is_the_recipe_s_but_ten_times_as_long_and_keeps_every_checkpoin
     assert (settings.model, settings.loss, settings.optim) == (recipe.model, recipe.loss, recipe.optim)
 
 
-@pytest.mark.usefixtures("plain_curves")
 def test_each_checkpoint_is_measured_once(script, tmp_path, command, capsys):
     run = tmp_path / "run"
     words = [

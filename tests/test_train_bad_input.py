@@ -44,7 +44,7 @@ def refused(command, capsys, tmp_path):
 
 
 @pytest.fixture
-def run(command, tiny, tmp_path, capsys, plain_curves):
+def run(command, tiny, tmp_path, capsys):
     """A finished run and the words that made it."""
     out = tmp_path / "run"
     words = [*tiny, "--out", out, "--train.snapshot-epochs", "0.5"]
@@ -116,7 +116,7 @@ def test_the_metric_s_network_is_refused_before_images_are_opened(command, refus
     assert told.startswith(f"--loss.metric {tmp_path / 'metric'}: its network, output and image shape are")
 
 
-def test_one_image_at_a_time_trains_without_batch_norm(command, tiny, tmp_path, plain_curves):
+def test_one_image_at_a_time_trains_without_batch_norm(command, tiny, tmp_path):
     words = ["--train.batch-size", "1", "--train.images", "3", *NO_NORM.split(), "--out", tmp_path]
     assert command("train", *tiny, *words) == 0
 
@@ -148,7 +148,7 @@ def test_folders_that_do_not_do(good, bad, line, refused, tiny, tmp_path):
     assert str(data) in told
 
 
-def test_a_few_bad_files_are_counted_and_named(command, tiny, tmp_path, capsys, plain_curves):
+def test_a_few_bad_files_are_counted_and_named(command, tiny, tmp_path, capsys):
     data = folder_of(tmp_path / "data", 60, 1)
     words = [*tiny, "--data", data, "--data.cache", tmp_path / "cache", "--out", tmp_path / "out"]
     assert command("train", *words) == 0
@@ -373,7 +373,7 @@ def test_a_longer_run_killed_before_its_end_is_not_finished(run, command, monkey
     assert "is finished at 208 images" in capsys.readouterr().out
 
 
-def test_a_new_run_does_not_read_its_first_checkpoint(command, tiny, tmp_path, monkeypatch, plain_curves):
+def test_a_new_run_does_not_read_its_first_checkpoint(command, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "read_checkpoint", lambda data, where: pytest.fail(f"{where} is read"))
     monkeypatch.setattr(checkpoints, "newest_checkpoint", lambda folder: pytest.fail(f"{folder} is read"))
     assert command("train", *tiny, "--out", tmp_path / "run") == 0
@@ -422,7 +422,7 @@ def test_a_disk_full_from_the_start_leaves_nothing(refused, tiny, tmp_path, monk
     assert told == f"cannot write {path}: No space left on device; free some space, or choose another path"
 
 
-def test_a_disk_that_fills_up_keeps_the_last_checkpoint(refused, command, tiny, tmp_path, monkeypatch, plain_curves):
+def test_a_disk_that_fills_up_keeps_the_last_checkpoint(refused, command, tiny, tmp_path, monkeypatch):
     words = [*tiny, "--out", tmp_path / "run"]
     with monkeypatch.context() as patch:
         full_disk_for(patch, "000000000112")
@@ -474,7 +474,7 @@ def test_a_run_in_or_around_its_images_is_refused(data, out, refused, tiny, tmp_
     assert contents(tmp_path) == before
 
 
-def test_a_home_folder_in_out_is_meant(command, tiny, tmp_path, monkeypatch, plain_curves):
+def test_a_home_folder_in_out_is_meant(command, tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     assert command("train", *tiny, "--train.images", "16", "--out=~/run") == 0
@@ -485,9 +485,7 @@ def test_a_home_folder_in_out_is_meant(command, tiny, tmp_path, monkeypatch, pla
         vaegan.train(out="")
 
 
-def test_a_run_of_relative_data_is_opened_and_resumed_from_anywhere(
-    command, tiny, tmp_path, capsys, monkeypatch, plain_curves
-):
+def test_a_run_of_relative_data_is_opened_and_resumed_from_anywhere(command, tiny, tmp_path, capsys, monkeypatch):
     here, there, run = tmp_path / "here", tmp_path / "there", tmp_path / "run"
     here.mkdir()
     there.mkdir()

@@ -43,7 +43,7 @@ def tensors(path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_trains_and_is_loaded(kind, command, tiny_of, told_images, tmp_path, plain_curves):
+def test_every_kind_trains_and_is_loaded(kind, command, tiny_of, told_images, tmp_path):
     condition, out = KINDS[kind], tmp_path / "run"
     likelihood = [] if kind in ("gan", "vaegan") else ["--loss.likelihood", "gaussian"]
     assert command("train", *words(tiny_of(kind), told_images, condition), *likelihood, "--out", out) == 0
@@ -69,9 +69,7 @@ def test_every_kind_trains_and_is_loaded(kind, command, tiny_of, told_images, tm
     assert all(np.isfinite(value) for record in losses for part in record.values() for value in part.values())
 
 
-def test_attributes_of_which_nothing_can_be_learned_are_named(
-    command, tiny_of, told_images, tmp_path, plain_curves, capsys
-):
+def test_attributes_of_which_nothing_can_be_learned_are_named(command, tiny_of, told_images, tmp_path, capsys):
     folder = shutil.copytree(told_images, tmp_path / "images")
     head, *rows = (folder / "attributes.csv").read_text().splitlines()
     table = [f"{head},empty,same,some", *(f"{row},,7,{'1' if i % 2 else ''}" for i, row in enumerate(rows))]
@@ -82,7 +80,7 @@ def test_attributes_of_which_nothing_can_be_learned_are_named(
     assert capsys.readouterr().err.count(f"{what}: empty, same, some\n") == 1
 
 
-def test_a_metric_must_be_told_the_same(command, tiny_of, told_images, tmp_path, plain_curves, capsys):
+def test_a_metric_must_be_told_the_same(command, tiny_of, told_images, tmp_path, capsys):
     gan = [*words(tiny_of("gan"), told_images, "labels"), "--out", tmp_path / "gan"]
     assert command("train", *gan) == 0
     tiny, metric = tiny_of("vae-dis-l"), ["--loss.metric", tmp_path / "gan"]
@@ -107,9 +105,7 @@ def others(told_images, tmp_path):
     return folder
 
 
-def test_a_model_that_starts_from_another_takes_the_same_conditions(
-    command, tiny_of, told_images, others, tmp_path, plain_curves
-):
+def test_a_model_that_starts_from_another_takes_the_same_conditions(command, tiny_of, told_images, others, tmp_path):
     """Also where the new images, by themselves, would give others; and so does the run when it resumes."""
     start, out = tmp_path / "start", tmp_path / "run"
     shared = ["--loss.likelihood", "gaussian", "--out"]
@@ -146,7 +142,7 @@ def test_a_model_takes_the_conditions_of_its_metric(told_images, others, tmp_pat
         list(start_from(model, config))
 
 
-def test_a_run_that_goes_on_ends_like_one_that_was_left_alone(command, tiny, told_images, tmp_path, plain_curves):
+def test_a_run_that_goes_on_ends_like_one_that_was_left_alone(command, tiny, told_images, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     given = [*words(tiny, told_images, "attributes"), *ALL.split(), "--train.snapshot-epochs", "0.5"]
     for out, lengths in ((whole, ("2",)), (parts, ("0.5", "2"))):
@@ -183,7 +179,7 @@ def test_conditions_are_those_of_the_images_of_the_batch(condition, told_images)
             assert fitted[1] < 1e-8, "attribute and image are on a line"
 
 
-def test_a_run_does_not_resume_with_other_conditions(command, tiny, told_images, tmp_path, plain_curves, capsys):
+def test_a_run_does_not_resume_with_other_conditions(command, tiny, told_images, tmp_path, capsys):
     folder, table = tmp_path / "images", tmp_path / "images" / "attributes.csv"
     shutil.copytree(told_images, folder)
     train = ["train", *words(tiny, folder, "attributes"), "--data.cache", tmp_path / "cache", "--out", tmp_path / "run"]
@@ -205,7 +201,7 @@ def test_without_labels_or_attributes(command, tiny, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("condition", ["labels", "attributes"])
-def test_samples_are_what_is_asked_for(condition, command, tiny_of, told_images, tmp_path, plain_curves):
+def test_samples_are_what_is_asked_for(condition, command, tiny_of, told_images, tmp_path):
     out = tmp_path / "run"
     settings = (
         "--model.kind vae --loss.likelihood gaussian --loss.pixel-variance 0.05 --train.epochs 60 "

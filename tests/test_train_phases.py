@@ -251,7 +251,7 @@ def test_it_is_refused_before_a_network_is_trained_for_the_losses(command, tiny,
     assert "the run has 2 steps, and none is left to train all networks together; train" in capsys.readouterr().err
 
 
-def test_records_log_and_card_name_the_phases(command, tiny, tmp_path, plain_curves, capsys):
+def test_records_log_and_card_name_the_phases(command, tiny, tmp_path, capsys):
     words = [*tiny, "--loss.likelihood", "laplace", "--loss.adversarial-start", "0.25", "--optim.ema", "0.9"]
     words += ["--loss.discriminator-warmup", "0.25", "--train.log-images", "1000", "--train.images", "128"]
     assert command("train", *words, "--out", tmp_path / "run") == 0
@@ -277,7 +277,7 @@ def test_records_log_and_card_name_the_phases(command, tiny, tmp_path, plain_cur
     assert "phases that are shares" not in capsys.readouterr().err  # all phases are over
 
 
-def test_a_longer_run_within_its_phases_says_that_they_move(command, tiny, tmp_path, plain_curves, capsys):
+def test_a_longer_run_within_its_phases_says_that_they_move(command, tiny, tmp_path, capsys):
     words = [*tiny, "--loss.discriminator-warmup", "0.5", "--out", tmp_path / "run"]
     assert command("train", *words, "--train.images", "32") == 0
     assert command("train", *words, "--train.images", "128") == 0

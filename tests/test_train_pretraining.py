@@ -32,7 +32,7 @@ def equal(one, other):
 
 
 @pytest.fixture
-def whole(command, tiny, tmp_path, plain_curves):
+def whole(command, tiny, tmp_path):
     out = tmp_path / "whole"
     assert command("train", *tiny, *WORDS, "--train.snapshot-epochs", "0.5", "--train.epochs", "3", "--out", out) == 0
     return out
@@ -59,7 +59,7 @@ def test_the_images_seen_decide_what_is_descended(whole):
     assert not all(equal(after["parts"]["discriminator"], state(whole, 304)["parts"]["discriminator"]).values())
 
 
-def test_the_phase_is_said_and_closes_a_window(command, tiny, tmp_path, plain_curves, capsys):
+def test_the_phase_is_said_and_closes_a_window(command, tiny, tmp_path, capsys):
     words = [*tiny, *WORDS, "--train.log-images", "1000", "--out", tmp_path / "run"]
     assert command("train", *words, "--train.images", "272", "--train.snapshot-epochs", "2.6") == 0
     assert [r["images"] for r in records(tmp_path / "run") if r["split"] == "train"] == [LAST, 272]
@@ -80,7 +80,7 @@ def test_the_phase_is_said_and_closes_a_window(command, tiny, tmp_path, plain_cu
     assert "run: further training makes evaluation.json (vaegan evaluate) outdated; run these commands" in resumed.err
 
 
-def test_pretraining_that_is_the_whole_run_is_said(command, tiny, tmp_path, plain_curves, capsys):
+def test_pretraining_that_is_the_whole_run_is_said(command, tiny, tmp_path, capsys):
     assert command("train", *tiny, *WORDS, "--out", tmp_path / "run", "--train.images", "64") == 0
     left, said = "100% of this run, so nothing is left to train a VAE/GAN", capsys.readouterr().err
     assert f"vaegan: --train.pretrain-epochs 1.5 is {left}; lower it, or train longer" in said
@@ -88,7 +88,7 @@ def test_pretraining_that_is_the_whole_run_is_said(command, tiny, tmp_path, plai
     assert f"vaegan: {ended} --train.images\n" in said
 
 
-def test_a_run_of_one_phase_says_nothing_of_phases(command, tiny, tmp_path, plain_curves, capsys):
+def test_a_run_of_one_phase_says_nothing_of_phases(command, tiny, tmp_path, capsys):
     assert command("train", *tiny, "--out", tmp_path / "run") == 0
     assert not any("phase" in record for record in records(tmp_path / "run"))
     assert "pretrain_images" not in vaegan.load(tmp_path / "run").info

@@ -10,7 +10,6 @@ from vaegan.latent.fit_priors import fit_model_priors
 from vaegan.models import load
 from vaegan.training import RunFolder
 
-pytestmark = pytest.mark.usefixtures("plain_curves")
 FILES = ("priors.safetensors", "priors.json", "model.safetensors", "config.json")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import shutil
@@ -162,13 +163,11 @@ def test_grids_show_fixed_codes_and_originals(of_kind):
     assert (np.asarray(Image.open(run / "triptychs" / "000000000208.png")) == expected[:, :, 0]).all()
 
 
-def test_the_film_and_the_curves(of_kind):
+def test_the_film(of_kind):
     run = of_kind("vaegan")
     with Image.open(run / "samples.gif") as film:
         assert film.n_frames == 2
         assert film.size == Image.open(run / "samples" / "000000000208.png").size
-    with Image.open(run / "losses.png") as curves:
-        assert curves.width > 300
 
 
 def test_tensorboard_files_hold_scalars_and_images(of_kind):
@@ -259,9 +258,7 @@ def test_the_metric_of_vae_dis_l_is_the_other_runs_discriminator_and_stays(of_ki
     assert_same_weights(metric.discriminator.state_dict(), run.discriminator.state_dict())
 
 
-def test_a_run_keeps_its_metric_whatever_becomes_of_the_other_run(
-    of_kind, command, tiny_of, tmp_path, capsys, plain_curves
-):
+def test_a_run_keeps_its_metric_whatever_becomes_of_the_other_run(of_kind, command, tiny_of, tmp_path, capsys):
     metric, out = tmp_path / "metric", tmp_path / "run"
     shutil.copytree(of_kind("vaegan") / "model", metric)
     words = ["train", *tiny_of("vae-dis-l"), "--loss.metric", metric, "--train.images"]
@@ -315,7 +312,7 @@ def test_a_run_keeps_its_metric_whatever_becomes_of_the_other_run(
         "--train.precision auto --train.memory-format auto",
     ],
 )
-def test_every_option_trains_a_few_steps(words, command, tiny_of, tmp_path, monkeypatch, plain_curves):
+def test_every_option_trains_a_few_steps(words, command, tiny_of, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     out = tmp_path / "run"
     tiny = tiny_of("vae" if "--model.kind vae" in words else "vaegan")
@@ -355,9 +352,9 @@ def test_a_decoder_is_compiled_where_its_logits_are_asked_for(tmp_path, monkeypa
     assert [function.__name__ for function in compiled].count("logits") == 1
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
-def test_compiled_networks_train_alike(command, tiny, tmp_path):
+def test_compiled_networks_train_alike(command, tiny, tmp_path, monkeypatch):
+    """Their graphs are traced and run by autograd; code in C++, which takes half a minute, is torch's business."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     words = ["--model.network", "mlp", "--model.output", "sigmoid", "--train.images", "48"]
     words += ["--model.decoder.first-channels", "256"]  # the default, as an MLP has no use for it
     for part in ("encoder", "decoder", "discriminator"):
