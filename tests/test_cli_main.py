@@ -34,6 +34,28 @@ def test_a_disk_that_cannot_be_written_is_one_line_out_of_any_command(command, c
     assert capsys.readouterr().err == told
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "cannot write the output: No space left on device; free some space, or redirect it elsewhere",
+        ),
+        (
+            ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+            "not enough memory; use smaller images, a smaller network or batch size, or a lower --num",
+        ),
+    ],
+)
+def test_what_the_machine_lacks_is_one_line(command, capsys, monkeypatch, error, told):
+    def fail(options):
+        raise error
+
+    monkeypatch.setattr("vaegan.cli.recipes.run", fail)
+    assert command("recipes") == 2
+    assert capsys.readouterr().err == f"vaegan recipes: {told}\n"
+
+
 @pytest.mark.parametrize("words", ["cluster none --overwrite", "priors none --overwrite", "push none a/b --overwrite"])
 def test_no_command_writes_into_a_folder_of_others(command, capsys, tmp_path, words):
     names = ("clusters.json", "config.json", "gallery.png", "README.md")
@@ -249,6 +271,12 @@ def test_any_width(width, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", width)
     assert main(["train", "--help-all"]) == main(["--help"]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 120
+
+
+def test_a_narrow_table_breaks_words_and_cuts_none_off(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "9")
+    console._show_rich(("recipe",), [("mnist-conv",)], (False,))
+    assert "".join(capsys.readouterr().out.split()) == "recipemnist-conv"
 
 
 def test_a_recipe_is_described_with_its_parameters(capsys):

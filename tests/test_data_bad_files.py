@@ -100,9 +100,11 @@ def test_folder_without_images(tmp_path, opened):
     (tmp_path / "x" / "notes.txt").write_text("")
     with pytest.raises(UserError, match="no images found"):
         opened(tmp_path / "x")
-    (tmp_path / "x" / "000.npy").write_bytes(b"")
-    with pytest.raises(UserError, match=r"no images found among 2 files .*; give one .npy or .npz with an array"):
-        opened(tmp_path / "x")
+    for name in ("000.npy", "000.tar"):
+        (tmp_path / "x" / name).write_bytes(b"")
+        with pytest.raises(UserError, match=r"no images found among 2 files .*; give one of the .npy, .npz, .zip or"):
+            opened(tmp_path / "x")
+        (tmp_path / "x" / name).unlink()
 
 
 @pytest.mark.parametrize("num", [0, 1])

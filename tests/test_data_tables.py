@@ -24,12 +24,12 @@ from vaegan.errors import UserError
         ("file;age;hat\n000.png;1\n", "line 2: 1 values for 2 attributes .separated by ';'"),
         ("file, age,age \n000.png,1,2\n", "line 1: two columns are called 'age'"),
         ("file,age\n000.png,1\n./000.png,2\n", "line 3: './000.png' has a row in line 2 too"),
-        ('file,age\n"000.png,1\n', "not a table of UTF-8 text"),
+        ('file,age\n"000.png,1\n', "correct its quotation marks"),
         ("file,age\nother.png,1\n", "names none of the images"),
         ("file\n000.png\n", "at least one attribute"),
         ("000.png,1\n001.png,0\n", "it needs a first line"),
         ("", "at least one attribute"),
-        ("\udcff", "not a table"),
+        ("\udcff", "not UTF-8 text"),
     ],
 )
 def test_bad_attributes(tmp_path, opened, content, complaint):

@@ -86,7 +86,7 @@ def test_the_best_is_bold():
         (
             (("A", 6.5), ("B", 5.0), ("C", 6.0), ("D", 20.0)),
             "Samples, prior normal: no clear winner by Fréchet distance; the intervals of B, C and A overlap. "
-            "Clear wins, metric by metric: no model 1.",
+            "Clear wins, metric by metric: undecided 1.",
         ),
         (
             (("A", math.nan), ("B", 5.0)),

@@ -25,7 +25,9 @@ from vaegan.latent.clustering import kmeans
 from vaegan.metrics.label_scores import cluster_scores
 from vaegan.models import Model, load
 from vaegan.pages import run_sections as snapshots
+from vaegan.pages.run_page import _lead
 from vaegan.recipes import config_for
+from vaegan.runs.opened import OpenedRun
 from vaegan.settings_io import dump_yaml, load_yaml
 
 SECTIONS = {
@@ -145,6 +147,11 @@ def test_every_section_is_there_and_linked(page):
         assert page.text(anchor).startswith(title)
     assert page.text("h1") == "my digits"
     assert "VAE/GAN on digits: 12,000 images seen in 7.5 epochs. Health: KL (warning)." in page.text("header")
+
+
+@pytest.mark.parametrize(("epoch", "words"), [(1, "1 epoch"), (0.5, "0.5 epochs"), (2, "2 epochs")])
+def test_one_epoch_is_no_plural(epoch, words, run):
+    assert f"640 images seen in {words}." in _lead(OpenedRun(run), [{"images": 640, "epoch": epoch}])
 
 
 def test_the_page_begins_with_pictures_and_all_else_is_folded(page):

@@ -15,11 +15,10 @@ class UserError(ValueError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed: of Python, of NumPy, or of torch on any device."""
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("allocate memory" in words or "out of memory" in words)
-    )
+    """Whether an allocation failed: of Python, of NumPy, of a library that is loaded, or of torch on any device."""
+    words, said = str(error).lower(), ("allocate memory", "out of memory", "failed to map segment")
+    is_of_kind = isinstance(error, RuntimeError | ImportError | OSError)
+    return isinstance(error, MemoryError) or (is_of_kind and any(each in words for each in said))
 
 
 def nearest_option(name: str, options: Iterable[str]) -> str:

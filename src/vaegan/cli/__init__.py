@@ -102,9 +102,10 @@ def _code_of(words: list[str], who: str) -> int:
             console.complain(who, f"not enough memory{why}; {fix}")
             return 2
         if isinstance(error, OSError) and error.errno in OF_A_DISK:
-            what = error.filename or "what the command writes"
-            remedy = f"{remedy_of(error)}, or choose another path"
-            console.complain(who, f"cannot access {what}: {error.strerror}; {remedy}")
+            what, fix = f"cannot access {error.filename}", "choose another path"
+            if not error.filename:
+                what, fix = "cannot write the output", "redirect it elsewhere"
+            console.complain(who, f"{what}: {error.strerror}; {remedy_of(error)}, or {fix}")
             return 2
         traceback.print_exc()
         console.complain(who, "this is a bug in vaegan; please report it with the lines above")

@@ -137,7 +137,7 @@ def _show_rich(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequen
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for i, (name, to_right) in enumerate(zip(head, right, strict=True)):
-        table.add_column(name, justify="right" if to_right else "left", style="cyan" if i == 0 else "")
+        table.add_column(name, justify="right" if to_right else "left", style="cyan" if i == 0 else "", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

@@ -136,10 +136,11 @@ def collect_files(
     images = [file for file in whole if is_image(file.name)]
     if not images:
         among = f" among {some_of((file.name for file in files), 'files')}" if files else ""
-        if any(file.name.lower().endswith((".npy", ".npz")) for file in whole):
-            raise UserError(
-                f"{path}: no images found{among}; give one .npy or .npz with an array (N, H, W, C) as --data"
+        if any(file.name.lower().endswith((".npy", ".npz", ".zip", ".tar")) for file in whole):
+            fix = (
+                "give one of the .npy, .npz, .zip or .tar files as --data, or all .tar files by a pattern such as *.tar"
             )
+            raise UserError(f"{path}: no images found{among}; {fix}")
         raise UserError(f"{path}: no images found{among}; it needs {TYPES} files, or a subfolder per class")
     wrapper = common_folder([file.name for file in images])
     sides = split_folders([file.name.removeprefix(wrapper) for file in images])

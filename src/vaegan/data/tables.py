@@ -100,8 +100,10 @@ def table_rows(path: str, content: bytes, files: Sequence[str], where: str, note
         if path.endswith(ATTRIBUTES):
             raise UserError(f"{at}: {error}") from error
         notes.append(f"{at}: not read: {error}")
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{at}: not a table of UTF-8 text ({error}); save it as CSV in UTF-8") from error
+    except csv.Error as error:
+        raise UserError(f"{at}: not a table ({error}); correct its quotation marks") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{at}: not UTF-8 text ({error}); save it as CSV in UTF-8") from error
     without = [file for file, i in relative.items() if lines and i not in lines]
     for names, what in ((strays if lines else [], "rows without an image"), (without, "images without a row")):
         if names:
@@ -123,7 +125,7 @@ def _csv_rows(content: bytes, at: str) -> Iterator[tuple[int, str, dict[str, flo
     is_attributes, lower = at.endswith(ATTRIBUTES), [column.lower() for column in columns]
     key = next((lower.index(name) for name in ("file_name", "file") if name in lower), 0 if is_attributes else None)
     if key is None or not any(columns[:key] + columns[key + 1 :]) or lower[key].endswith(SUFFIXES):
-        raise LookupError("it needs a first line 'file_name,NAME,...' and at least one attribute")
+        raise LookupError("it needs a first line 'file,NAME,...' and at least one attribute")
     if twice := [column for i, column in enumerate(columns) if column and column in columns[:i]]:
         raise UserError(f"{at}, line 1: two columns are called {reprlib.repr(twice[0])}; rename one")
     for row in table:

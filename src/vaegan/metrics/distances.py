@@ -16,6 +16,7 @@ Of reconstructions both sets are paired: image i of one is made from image i of 
 together makes the intervals far narrower.
 """
 
+import functools
 import math
 from collections.abc import Iterable
 
@@ -59,6 +60,12 @@ class Moments:
             scatter += self._scatter + difference.outer(difference) * (self.count * count / total)
             mean = self.mean + difference * (count / total)
         self.count, self.mean, self._scatter = self.count + count, mean, scatter
+        self.__dict__.pop("root", None)
+
+    @functools.cached_property
+    def root(self) -> Tensor:
+        """`(D, D)`, the square root of the covariance, which takes long in thousands of dimensions."""
+        return _power(self.covariance, 0.5)
 
     @property
     def covariance(self) -> Tensor:
@@ -68,8 +75,7 @@ class Moments:
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """Return the (squared) Fréchet distance of two Gaussians, see the module; 0 or more, the same both ways."""
-    root = _power(b.covariance, 0.5)
-    common = torch.linalg.eigvalsh(root @ a.covariance @ root).clamp_min(0).sqrt().sum()
+    common = torch.linalg.eigvalsh(b.root @ a.covariance @ b.root).clamp_min(0).sqrt().sum()
     distance = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * common
     return max(float(distance), 0.0)
 
@@ -100,7 +106,7 @@ def frechet_interval(
 
 def _influence(features: Tensor, moments: Moments, other: Moments) -> Tensor:
     """Return the influence `(N,)` on the distance to ``other`` of each of features `(N, D)` with these ``moments``."""
-    root = _power(other.covariance, 0.5)
+    root = other.root
     transport = root @ _power(root @ moments.covariance @ root, -0.5) @ root
     rest = torch.eye(len(root), dtype=torch.float64) - transport
     rows = features.detach().cpu().double() - moments.mean

@@ -76,7 +76,7 @@ def verdict_of(groups: Sequence[FigureGroup], models: Sequence[ComparedModel]) -
     few = _too_few(models)
     wins = Counter(models[row.verdict.best].name for row in rows if row.verdict.best is not None)
     undecided = sum(bool(row.verdict.overlapping) for row in rows)
-    counts = [f"{name} {num}" for name, num in wins.most_common()] + ([f"no model {undecided}"] if undecided else [])
+    counts = [f"{name} {num}" for name, num in wins.most_common()] + ([f"undecided {undecided}"] if undecided else [])
     sentences = [few] if few else list(_conclusions(groups, models))
     what = "other metrics" if few else "metric by metric"
     return " ".join([*sentences, *([f"Clear wins, {what}: {', '.join(counts)}."] if counts else [])])

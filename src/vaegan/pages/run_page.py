@@ -68,7 +68,7 @@ def _lead(run: OpenedRun, records: Sequence[Record]) -> str:
     if not records:
         return f"{words}."
     last = records[-1]
-    epochs = f" in {last['epoch']:.4g} epochs" if "epoch" in last else ""
+    epochs = f" in {last['epoch']:.4g} epoch{'s' if last['epoch'] != 1 else ''}" if "epoch" in last else ""
     return f"{words}: {last['images']:,} images seen{epochs}. {health_verdict(records)}".rstrip()
 
 
