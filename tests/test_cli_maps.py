@@ -12,6 +12,9 @@ import safetensors.torch
 import torch
 
 import vaegan
+from vaegan.data.dataset import ImageSet
+from vaegan.errors import UserError
+from vaegan.latent.fit_priors import fit_model_priors
 from vaegan.pixels import to_uint8, to_unit
 from vaegan.runs import opened
 
@@ -100,13 +103,19 @@ def test_a_flow_over_maps_is_fitted_and_sampled_from(run, command, tmp_path, mon
         ("sample RUN --steps 3", "--steps and --guidance apply only to a flow, not to the prior '"),
         ("sample RUN --steps 0", "--steps"),
         ("priors RUN --priors kde --flow-steps 9", "--flow-steps applies only to a flow, and no flow is"),
-        ("priors RUN --guidance 2", "--guidance needs a flow over maps with labels: --priors flow --by-label"),
-        ("priors RUN --priors gaussian --by-label --guidance 2", "--guidance needs a flow over maps with labels"),
+        ("priors RUN --guidance 2", "--guidance needs a flow by label: add --priors flow --by-label"),
+        ("priors RUN --priors gaussian --by-label --guidance 2", "--guidance needs a flow by label"),
     ],
 )
 def test_options_of_a_flow_are_refused_elsewhere(run, command, capsys, words, line):
     assert command(*words.replace("RUN", str(run)).split()) == 2
     assert line in capsys.readouterr().err
+
+
+def test_guidance_is_refused_where_codes_are_vectors(make_model):
+    images = ImageSet(np.zeros((9, 8, 8, 1), np.uint8), [""] * 9)
+    with pytest.raises(UserError, match="--guidance is for codes that are maps, and those of this model are vectors"):
+        fit_model_priors(make_model(), images, names=["flow"], guidance=2.0, seed=0)
 
 
 def test_larger_images_in_the_model_s_own_size(run, command, tmp_path, capsys):

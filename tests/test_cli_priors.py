@@ -99,6 +99,9 @@ def test_a_model_told_nothing_draws_a_label_where_its_prior_knows_labels(told_im
     with np.load(tmp_path / "a.npz") as file:
         np.testing.assert_array_equal(file["labels"], labels.numpy())
         np.testing.assert_array_equal(file["codes"], load(run).sample_codes(6, 0, "gaussian", labels).numpy())
+    assert command("sample", run, "--label", "left", "--prior", "normal") == 2
+    told = "--label: the prior 'normal' is not fitted by label; leave out --prior to use one that is"
+    assert told in capsys.readouterr().err
     model = load(run)
     model.info["default_prior"] = "normal"
     model.save(run / "model")

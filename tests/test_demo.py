@@ -16,7 +16,6 @@ import vaegan
 from vaegan.data import open_data
 from vaegan.latent.attribute_vectors import load_vectors
 from vaegan.runs.locate import DEMO, locate
-from vaegan.runs.trained_on import data_of_run
 from vaegan.studio.app import create_app
 from vaegan.studio.registry import Registry
 
@@ -72,7 +71,7 @@ def test_commands_take_it_and_write_here(words, made, command):
 
 
 def test_the_studio_takes_it():
-    registry = Registry([DEMO], [data_of_run(DEMO)])
+    registry = Registry([DEMO])
     try:
         client = TestClient(create_app(registry), base_url="http://127.0.0.1:8000")
         (about,) = client.get("/api/models").json()["models"]
@@ -81,6 +80,11 @@ def test_the_studio_takes_it():
             assert client.get(f"/api/models/{DEMO}/{view}").status_code == 200, view
     finally:
         registry.batcher.close()
+
+
+def test_its_attribute_vectors_follow_the_model_that_gets_priors(command):
+    assert command("priors", DEMO, "--priors", "gaussian", "--num", "100", "--out", "own") == 0
+    assert load_vectors("own").names == load_vectors(locate(DEMO).model).names
 
 
 def test_what_would_change_it_needs_another_folder(command, capsys):

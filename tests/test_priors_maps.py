@@ -143,7 +143,7 @@ def test_files_of_flows_over_vectors_are_as_before():
     codes, _ = fields(100)
     vectors = Flow.fit(codes, codes, seed=0, on_progress=lambda _: None, steps=2)
     assert set(vectors.description()) == {"kind", "latent_dim", "num_labels", "score"}
-    with pytest.raises(UserError, match="--guidance needs a flow over maps with labels"):
+    with pytest.raises(UserError, match="--guidance is for codes that are maps, and those of this flow are vectors"):
         vectors.set_solver(guidance=2.0)
 
 

@@ -118,7 +118,7 @@ def test_the_scale_factor_brings_all_numbers_together_to_deviation_one():
         scale_factor(black, ImageSet(0 * pixels, [str(i) for i in range(3000)]))
 
 
-def test_codes_for_diffusion_are_scaled_maps():
+def test_codes_for_diffusion_are_scaled_maps(make_model):
     model, x = spread(0.5), torch.rand(3, 1, 2, 2)
     assert torch.equal(model.latents(x), (0.5 * model.encode(x)).view(3, 1, 2, 2))
     torch.testing.assert_close(model.decode_latents(model.latents(x)), model.reconstruct(x))
@@ -126,6 +126,8 @@ def test_codes_for_diffusion_are_scaled_maps():
     assert torch.equal(model.latents(x, sample=True, seed=3).flatten(1), drawn)
     with pytest.raises(UserError, match="this model has no latent scale factor: it is measured at the end of training"):
         spread().latents(x)
+    with pytest.raises(UserError, match="only codes that are maps have a latent scale factor"):
+        make_model("vae").latents(torch.rand(3, 1, 8, 8))
 
 
 @pytest.mark.slow

@@ -278,8 +278,18 @@ def test_a_run_keeps_its_metric_whatever_becomes_of_the_other_run(of_kind, comma
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert f"the weights of the discriminator in --loss.metric {metric} differ from those that" in told
-    shutil.rmtree(metric)
+    metric.rename(tmp_path / "other")
     assert command(*words, "80", "--out", out) == 0
+
+    shutil.copytree(of_kind("vaegan") / "model", tmp_path / "moved")
+    for name, code, told in (
+        ("none", 2, f"no run or saved model at {tmp_path / 'none'}"),
+        ("other", 2, f"the weights of the discriminator in --loss.metric {tmp_path / 'other'} differ from those that"),
+        ("moved", 0, ""),
+    ):
+        named = [tmp_path / name if word == metric else word for word in words]
+        assert command(*named, "96", "--out", out) == code
+        assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

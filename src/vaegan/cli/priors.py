@@ -45,6 +45,7 @@ class Options(DataPictureOptions):
 def run(options: Options) -> None:
     """Encode, fit, save, print."""
     from ..latent.fit_priors import fit_model_priors, most_images
+    from ..models.serialization import copy_vectors
 
     folder = _folder(options)
     with _held(folder):
@@ -63,6 +64,7 @@ def run(options: Options) -> None:
             guidance=options.guidance,
         )
         model.save(folder)
+        copy_vectors(model.folder, folder, model.state_dict())
     rows = [
         [name, str(p.score or "-"), "-" if p.seconds is None else f"{p.seconds:.1f}", p.components]
         for name, p in fitted.items()

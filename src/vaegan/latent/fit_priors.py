@@ -66,8 +66,10 @@ def fit_model_priors(
         names = ("flow",) if len(model.code_shape) == 3 else DEFAULT
     if flow_steps and "flow" not in names:
         raise UserError("--flow-steps applies only to a flow, and no flow is being fitted; add --priors flow")
-    if guidance is not None and not (by_label and "flow" in names and len(model.code_shape) == 3):
-        raise UserError("--guidance needs a flow over maps with labels: --priors flow --by-label")
+    if guidance is not None and len(model.code_shape) != 3:
+        raise UserError("--guidance is for codes that are maps, and those of this model are vectors; leave it out")
+    if guidance is not None and not (by_label and "flow" in names):
+        raise UserError("--guidance needs a flow by label: add --priors flow --by-label")
     chosen = some_rows(len(images), most_images(model), seed)
     batches = drawn_codes(model, images, chosen, seed, batch_size)
     codes = torch.cat(list(paced(batches, -(-len(chosen) // batch_size), "encoding")))

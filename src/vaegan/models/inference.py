@@ -254,6 +254,8 @@ class InferenceModel(nn.Module):
     @property
     def scale_factor(self) -> float:
         """The factor that gives codes standard deviation 1 (see `latent.encoding`); UserError if not measured."""
+        if "scale_factor" not in self.info and len(self.code_shape) != 3:
+            raise UserError("only codes that are maps have a latent scale factor, and those of this model are vectors")
         if "scale_factor" not in self.info:
             raise UserError(
                 "this model has no latent scale factor: it is measured at the end of training, where codes are maps; "

@@ -145,8 +145,10 @@ class Flow(FittedPrior):
 
         Above 1, draws follow their labels more closely and differ less. UserError if training never left out labels.
         """
-        if guidance is not None and not (self.num_labels and self.code_shape):
-            raise UserError("--guidance needs a flow over maps with labels: vaegan priors RUN --priors flow --by-label")
+        if guidance is not None and not self.code_shape:
+            raise UserError("--guidance is for codes that are maps, and those of this flow are vectors; leave it out")
+        if guidance is not None and not self.num_labels:
+            raise UserError("--guidance needs a flow by label: vaegan priors RUN --priors flow --by-label")
         self.solver_steps = self.solver_steps if steps is None else steps
         self.guidance = self.guidance if guidance is None else guidance
 

@@ -1,6 +1,7 @@
 """The models that a server was started with, by short names, and as parameters of its routes."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, NoReturn
 
 from fastapi import Depends, Request
@@ -9,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ..errors import UserError, nearest, printable
 from ..runs.locate import run_name
-from ..settings import DataSettings
+from ..runs.trained_on import data_of_model
 from .batching import Batcher
 from .http_errors import Refused
 from .served_model import ModelVersion, ServedModel, Where
@@ -18,8 +19,8 @@ from .served_model import ModelVersion, ServedModel, Where
 class Registry(dict[str, ServedModel]):
     """Models by the name of their folder, with a number where several have the same.
 
-    Each of the runs (folders or ids on the hub) has data settings of its own; options as of `OpenedRun`. Raises
-    UserError if no run is named, or one is none.
+    Each of the runs (folders or ids on the hub) has data settings of its own, by default those that it was trained
+    with; options as of `OpenedRun`. Raises UserError if no run is named, or one is none.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Registry(dict[str, ServedModel]):
             raise UserError("no run is named; name one or more, such as runs/digits")
         super().__init__()
         self.batcher = batcher or Batcher()
-        for source, settings in zip(runs, data or [DataSettings(source="")] * len(runs), strict=True):
+        for source, settings in zip(runs, data or [partial(data_of_model, run) for run in runs], strict=True):
             name = self._new_name(source)
             self[name] = ServedModel(name, source, settings, self.batcher, **options)
 

@@ -91,8 +91,8 @@ def check_same(before: Config, now: Config, out: Path) -> None:
             continue  # likewise
         if name == "init_from" and is_same_start(a, b):
             continue
-        if name == "loss.metric" and None not in (a, b) and Path(a).name == Path(b).name:
-            continue  # likewise, as `vaegan reproduce` names it by the place of the whole experiment
+        if name == "loss.metric" and None not in (a, b):
+            continue  # likewise
         if a != b and why_without_effect(before, name) and why_without_effect(now, name):
             continue  # earlier versions took it
         if a != b and not (name in RESOLVED and b in ("auto", None)):
@@ -148,7 +148,9 @@ def _described(config: Config, data: ImageData, resumed: RunFolder | None = None
         values["conditions"] = short_hash(repr(names).encode() + conditions.tobytes())
     if config.loss.perceptual_file is not None:
         values["perceptual"] = _hash_of_weights(config.loss.perceptual_file)
-    if config.model.kind == "vae-dis-l" and (place := place_of_metric(config, resumed)) is not None:
+    is_moved = resumed and resumed.config.loss.metric != config.loss.metric
+    place = config.loss.metric if is_moved else place_of_metric(config, resumed)
+    if config.model.kind == "vae-dis-l" and place is not None:
         weights = load(place).state_dict()
         values["metric"] = tensors_digest({name: weights[name] for name in weights if name.startswith(PARTS[2])})
     before = paths_of_run(resumed.path) if resumed else {}

@@ -34,6 +34,8 @@ def samples(
         per_row = -(-num // len(labels))
         num = per_row * len(labels)
     by_label = bool(model.prior_of(prior).num_labels)
+    if labels and not by_label and model.conditioning is None and best_by_label(model.priors):
+        raise UserError(f"--label: the prior '{prior}' is not fitted by label; leave out --prior to use one that is")
     c = _condition(run, num, labels, attributes or {}, by_label=by_label)
     indices = c.argmax(1) if c is not None and model.conditioning and model.conditioning.kind == "labels" else None
     if c is None and labels:
