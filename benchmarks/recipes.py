@@ -2,8 +2,9 @@
 
     python benchmarks/recipes.py [--recipes digits mnist-conv] [--seconds 10]
 
-Each recipe's trainer is set up as `vaegan train` does, on random images of its size. After two warm-up steps it trains for some seconds (at least three steps). Prints
-images/s, the hours of the whole training at that speed, the expected hours, and their ratio.
+Each recipe's trainer is set up as `vaegan train` does, on random images of its size. After two warm-up steps it trains
+for some seconds (at least three steps). Prints images/s, the hours of the whole training at that speed, the expected
+hours, and their ratio.
 """
 
 from __future__ import annotations
