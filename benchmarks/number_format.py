@@ -24,7 +24,7 @@ from vaegan.training.device import computes_bf16, tune_allocator
 from vaegan.training.setup import set_up
 
 FORMATS = [(precision, layout) for precision in ("fp32", "bf16") for layout in ("contiguous", "channels_last")]
-NAMED = ("mnist-mlp", "mnist-conv", "small-32", "photos-32", "conv-64", "map-32", "map-64", "kl-f8")
+NAMED = ("mnist-mlp", "mnist-conv", "small-32", "photos-32", "conv-64", "map-32", "map-64")
 
 
 def steps(name: str, size: int, folder: Path) -> dict[tuple[str, str], Callable[[], object]]:

@@ -13,8 +13,8 @@ import torch
 
 import vaegan
 from vaegan.distributed import World
+from vaegan.errors import UserError
 from vaegan.recipes import config_for
-from vaegan.training import device
 from vaegan.training.setup import set_up
 
 # Trains without drawing the curves.
@@ -194,8 +194,7 @@ def test_an_orderly_end_four_times_in_a_row(python, tiny, tmp_path):
         assert all(torch.equal(tensor, states[1][part][name]) for name, tensor in weights.items())
 
 
-def test_norms_over_processes_train_one_image_in_each(images_file, monkeypatch):
-    """Also while steps of one process alone are timed."""
+def test_norms_over_processes_take_one_image_in_each(images_file):
 
     class Alone(World):
         """The first process of two, which hears nothing of the other."""
@@ -209,11 +208,13 @@ def test_norms_over_processes_train_one_image_in_each(images_file, monkeypatch):
         def share_first(self, tensors):
             pass
 
-    monkeypatch.setattr(device, "AT_MOST", 0)
-    changes = {"data.source": str(images_file), "train.batch_size": 2, "train.sync_batchnorm": True}
-    changes |= {"train.precision": "fp32", "train.memory_format": "auto"}
-    setup = set_up(config_for("digits", changes), None, Alone(0, 2), torch.device("cpu"))
-    assert setup.config.train.memory_format != "auto"
+    def built(**changes):
+        config = config_for("digits", {"data.source": str(images_file), "train.batch_size": 2, **changes})
+        return set_up(config, None, Alone(0, 2), torch.device("cpu"))
+
+    assert built(**{"train.sync_batchnorm": True}).config.train.sync_batchnorm
+    with pytest.raises(UserError, match="batch norm"):
+        built()
 
 
 def test_no_process_leaves_before_all_are_connected(python, tmp_path):
