@@ -122,13 +122,14 @@ def _check_memory(config: Config, model: Model, world: World, device: torch.devi
     """Warn if a step needs more memory than there is."""
     train = config.train.model_copy(update={"batch_size": config.train.batch_size // world.size})
     here = memory_of(device)
-    if here is None or train.precision == "bf16" or train.batch_size * math.prod(model.image_shape) <= SMALL_BATCH:
+    if here is None or train.batch_size * math.prod(model.image_shape) <= SMALL_BATCH:
         return
     config = config.model_copy(update={"train": train})
     needed = work_of_step(config, model.image_shape, model.architecture).memory
+    needed /= 2 if train.precision == "bf16" else 1  # activations take half the bytes, weights all of them
     if needed > here:
         log.warning(
-            "a training step needs at least %.1f GiB in float32, more than the %.1f GiB of this %s; try "
+            "a training step needs at least %.1f GiB, more than the %.1f GiB of this %s; try "
             "--train.checkpoint-activations, --train.accumulate or a smaller --train.batch-size",
             needed / 2**30, here / 2**30, "machine" if device.type == "cpu" else "GPU",
         )  # fmt: skip
