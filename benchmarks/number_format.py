@@ -53,7 +53,8 @@ def main() -> None:
     options = parser.parse_args()
     tune_allocator()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, steps of {options.images} images\n")
-    print(f"| recipe | {' | '.join(map(' '.join, FORMATS))} |{chr(10)}{'|---' * (1 + len(FORMATS))}|")
+    print(f"| recipe | {' | '.join(map(' '.join, FORMATS))} |")
+    print("|---" * (1 + len(FORMATS)) + "|")
     for name in options.recipes:
         seconds: dict[tuple[str, str], list[float]] = {}
         with tempfile.TemporaryDirectory() as folder:

@@ -120,7 +120,7 @@ def computes_bf16(device: torch.device) -> bool:
 def number_format(precision: str, memory_format: str, network: str, device: torch.device) -> tuple[str, str]:
     """Return precision and memory format, with what ``auto`` means for a kind of network on this device.
 
-    The same for each run, so that its seed decides the weights; docs/speed.md has the measurements behind it.
+    The same for each run, so that its seed decides the weights; benchmarks/README.md has the measurements behind it.
     """
     if precision == "auto":
         precision = "bf16" if device.type != "mps" and computes_bf16(device) else "fp32"
