@@ -130,8 +130,8 @@ def recorded_pixels(run: RunFolder) -> PixelFormat | None:
 
 
 def place_of_metric(config: Config, resumed: RunFolder | None) -> Path | None:
-    """Return where the frozen metric of vae-dis-l is: in a resumed run with a saved model, unless another is named."""
-    own = resumed.path / MODEL if resumed and resumed.config.loss.metric == config.loss.metric else None
+    """Return where the frozen metric of vae-dis-l is: in the resumed run itself, if it has saved a model."""
+    own = resumed.path / MODEL if resumed else None
     return own if own and (own / MODEL_CONFIG).is_file() else config.loss.metric
 
 
@@ -146,7 +146,10 @@ def _described(config: Config, data: ImageData, resumed: RunFolder | None = None
         values["conditions"] = short_hash(repr(names).encode() + conditions.tobytes())
     if config.loss.perceptual_file is not None:
         values["perceptual"] = _hash_of_weights(config.loss.perceptual_file)
-    if config.model.kind == "vae-dis-l" and (place := place_of_metric(config, resumed)) is not None:
+    # Only the first process, which has the run on its disk, comes here.
+    is_moved = resumed and resumed.config.loss.metric != config.loss.metric
+    place = config.loss.metric if is_moved else place_of_metric(config, resumed)
+    if config.model.kind == "vae-dis-l" and place is not None:
         weights = load(place).state_dict()
         values["metric"] = tensors_digest({name: weights[name] for name in weights if name.startswith(PARTS[2])})
     before = paths_of_run(resumed.path) if resumed else {}
