@@ -20,6 +20,7 @@ from pathlib import Path
 # Before torch is imported: tests run side by side, and OpenMP threads that spin for work slow each other tenfold.
 # With one thread, child processes also repeat each other bit for bit wherever they run.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("XDG_CACHE_HOME", None)  # tests move the cache with HOME
 
 import numpy as np
 import pytest

@@ -21,6 +21,7 @@ FORBIDDEN = ("torch", "matplotlib", "sklearn", "PIL")
     ("number", "remedy"),
     [
         (errno.ENOSPC, "free some space"),
+        (errno.EFBIG, "allow longer files (ulimit -f)"),
         *((number, "check the path and its permissions") for number in (errno.EROFS, errno.EACCES, errno.EISDIR)),
     ],
 )

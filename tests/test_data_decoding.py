@@ -206,6 +206,16 @@ def test_a_decoding_killed_in_a_container_goes_with_the_next(tmp_path, opened):
     assert len(list(cache_folder.iterdir())) == 1
 
 
+def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    open_data(fill(tmp_path / "x", 5))
+    assert len(list((tmp_path / "caches" / "vaegan" / "decoded").iterdir())) == 1
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    open_data(tmp_path / "x")
+    assert len(list((tmp_path / "home" / ".cache" / "vaegan" / "decoded").iterdir())) == 1
+
+
 def test_cache_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--data.cache"):

@@ -28,10 +28,11 @@ _UNFINISHED = re.compile(r"\.(?P<stem>.+)\.(?P<pid>\d+)(-(?P<host>[0-9a-f]{8}))?
 OF_A_DISK = {
     getattr(errno, name, None)
     for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ENAMETOOLONG", "ESTALE", "EMFILE", "ENFILE",
-                 "EISDIR", "ENOTDIR", "ELOOP")
+                 "EISDIR", "ENOTDIR", "ELOOP", "EFBIG")
 }  # fmt: skip
 """Numbers of errors that are the disk's or the system's, not ours."""
-_OF_A_FULL_DISK = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+_REMEDIES = dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)), "free some space")
+_REMEDIES[errno.EFBIG] = "allow longer files (ulimit -f)"
 
 
 def read_bytes(source: Path | IO[bytes], limit: int = MAX_TEXT) -> bytes:
@@ -167,7 +168,7 @@ def _cannot_write(path: Path, error: OSError, option: str = "") -> UserError:
 
 def remedy_of(error: OSError) -> str:
     """Return what to do at a path that could not be read or written: to free space helps only where none is left."""
-    return "free some space" if error.errno in _OF_A_FULL_DISK else "check the path and its permissions"
+    return _REMEDIES.get(error.errno or 0, "check the path and its permissions")
 
 
 def clear_leftovers(folder: Path, stems: str, *, of_anyone: bool = False) -> None:

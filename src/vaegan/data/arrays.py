@@ -71,7 +71,7 @@ def list_array(path: Path) -> Collection:
         raise
     except Exception as error:  # damaged files make NumPy, zipfile and its decompressors raise nearly anything
         why = first_line(error)
-        raise UserError(f"{path}: not a readable array of images ({why}); save it with numpy.save") from error
+        raise UserError(f"{path}: not a readable array of images ({why}); save it again, with numpy.save") from error
     images = _as_rows(images, path)
     indices, label_names = (None, ()) if labels is None else _as_labels(labels, len(images), path)
     return collect_array(printable(path.stem), images, fingerprint, str(path), labels=indices, label_names=label_names)

@@ -46,8 +46,8 @@ class CacheEntry:
 
 
 def cache_folder(cache: Path | None) -> Path:
-    """Return the folder for what is computed once: ``cache``, or ~/.cache/vaegan if None."""
-    return expanded(cache or "~/.cache/vaegan")
+    """Return the folder for what is computed once: ``cache``, or ``vaegan`` in $XDG_CACHE_HOME or ~/.cache if None."""
+    return expanded(cache or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "vaegan")
 
 
 def pixel_hash(target: Target, content: bytes = b"") -> "hashlib._Hash":
