@@ -157,10 +157,13 @@ def test_images_without_labels_have_clusters_but_no_scores(run, tmp_path, capsys
         ("--k 0", "--k: '0' is not allowed: must be greater than 0"),
         ("--out c.png", "--out c.png: this command writes several files; name a folder"),
         ("--method manifold", "clusters by 'manifold' need umap-learn: pip install 'vaegan[cluster]'"),
+        ("--map tsne", "t-SNE needs openTSNE: pip install 'vaegan[tsne]', or use --map pca"),
         ("--map umap", "--map: 'umap' is not allowed: must be 'pca', 'tsne' or 'none'"),
     ],
 )
-def test_mistakes_are_one_line(words, told, run, capsys):
+def test_mistakes_are_one_line(words, told, run, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openTSNE", None)
+    monkeypatch.setattr("vaegan.views.clusters.clusterings", None)  # nothing is clustered before
     assert command(run, *words.split()) == 2
     assert told in capsys.readouterr().err
 

@@ -346,6 +346,7 @@ def test_mistakes_are_one_line(runs, compare, elsewhere, tmp_path, capsys):
         ((a, a), f"{a} is given twice; name each run once"),
         ((a, runs / "nothing"), "no run or saved model at"),
         ((a, b, "--out", out), "c.html exists; choose another name or allow it to be replaced (--overwrite)"),
+        ((a, b, "--out", "new.html", "--markdown", "new.json"), "--markdown new.json: the page or its JSON is written"),
         ((a, b, "--out", "c.json"), "--out c.json: the comparison is a page; end its name in .html"),
         ((a, b, "--prior", "flow"), "no model here has a prior 'flow'; available: normal"),
         ((a, b, "--weights", "gone.pth"), "--weights gone.pth: no such file or folder; correct it, or leave it out"),

@@ -184,10 +184,10 @@ BAD = [
     ),
     ("--model.encoder.channels 8 0", "--model.encoder.channels: '0' is not allowed: must be greater than 0"),
     ("--model.encoder.hidden 1 x", "--model.encoder.hidden: 'x' is not allowed: must be a whole number"),
-    ("--model.encoder.strides 1 x", "--model.encoder.strides: 'x' is not allowed: must be a whole number or none"),
+    ("--model.encoder.strides 1 x", "--model.encoder.strides: 'x' is not allowed: must be a whole number, or none"),
     ("--data.size x", "--data.size: 'x' is not allowed: must be a side in pixels (64) or height x"),
     ("--data.size 0", "--data.size: '0' is not allowed: must be a side in pixels (64) or height x"),
-    ("--optim.clip x", "--optim.clip: 'x' is not allowed: must be a number or none"),
+    ("--optim.clip x", "--optim.clip: 'x' is not allowed: must be a number, or none"),
     (
         "--data.channels 2",
         "digits: its images can have 1, 3 or 4 channels, not 2 (set by --data.channels or the model); leave",

@@ -422,6 +422,11 @@ def test_the_library_refuses_the_same(settings, option, tmp_path):
     ("words", "option", "remedy"),
     [
         ("--loss.pixel-variance 0.1", "loss.pixel-variance", "--loss.likelihood gaussian"),
+        ("--data.crop none --data.crop-size 4", "data.crop-size", "--data.crop center"),
+        ("--data x.tar --data.held-out-by shard", "data.held-out-by", "--data.stream true"),
+        ("--data x.tar --data.shuffle-window 3", "data.shuffle-window", "--data.stream true"),
+        ("--data x.tar --data.store-size 1", "data.store-size", "--data.stream true"),
+        ("--train.best-metric none --train.best-images 5", "train.best-images", "--train.best-metric auto"),
         ("--loss.kl-epochs 3", "loss.kl-epochs", "--loss.kl-schedule linear"),
         ("--optim.name rmsprop --optim.beta1 0.5", "optim.beta1", "--optim.name adam"),
         ("--optim.name sgd --optim.beta2 0.5", "optim.beta2", "--optim.name adam"),

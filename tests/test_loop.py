@@ -141,6 +141,28 @@ def test_a_part_without_an_optimiser_is_named() -> None:
         Trainer(objective, optimisers, batches, settings())
 
 
+def test_batches_of_another_size_are_refused() -> None:
+    with pytest.raises(UserError, match=r"batches gave 4 images to each of 1 processes, and batch_size is 8"):
+        vaegan(batch_size=8).step()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"lr_schedule": "cosin"}, r"lr_schedule 'cosin' is unknown \(perhaps you meant 'cosine'\)"),
+        ({"kl_schedule": "ramp"}, "kl_schedule 'ramp' is unknown"),
+        ({"accumulate": 0}, "accumulate must be at least 1, not 0"),
+        ({"accumulate": 5}, "a batch of 4 images cannot be cut into 5 micro-batches"),
+        ({"r1_every": 0}, "r1_every must be at least 1"),
+        ({"kl_epochs": 0.0}, "kl_epochs must be above 0"),
+        ({"epoch_images": 0}, "epoch_images must be at least 1"),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        settings(**changes)
+
+
 def test_state_and_restore_continue_bit_for_bit() -> None:
     def with_averages() -> Trainer:
         objective = VAEGANObjective(*networks(), feature_layer="1")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Laplace, Normal, kl_divergence
 
+from vaegan.errors import UserError
 from vaegan.losses import (
     ADVERSARIAL_FORMS,
     bernoulli_loss,
@@ -98,6 +99,13 @@ def test_gaussian_pixels_with_their_constant(variance: float) -> None:
     torch.testing.assert_close(gaussian_pixel_loss(x_tilde, x, math.log(variance)), reference, rtol=1e-12, atol=0)
     as_tensor = torch.tensor(math.log(variance), dtype=torch.float64)
     torch.testing.assert_close(gaussian_pixel_loss(x_tilde, x, as_tensor), reference, rtol=1e-12, atol=0)
+
+
+def test_reconstructions_of_another_shape_are_refused() -> None:
+    x_tilde, x = torch.rand(5, 1, 4, 4), torch.rand(5, 3, 4, 4)
+    for loss, *scale in ((gaussian_feature_loss,), (gaussian_pixel_loss,), (laplace_pixel_loss, 1.0)):
+        with pytest.raises(UserError, match="shapes must be equal"):
+            loss(x_tilde, x, *scale)
 
 
 def test_learned_variance_takes_the_gradient_of_the_density() -> None:

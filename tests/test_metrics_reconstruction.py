@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from vaegan.errors import UserError
 from vaegan.metrics.image_quality import mean_squared_error, psnr, squared_error, ssim
 
 
@@ -66,6 +67,13 @@ def test_ssim_falls_with_noise_and_is_symmetric() -> None:
     found = torch.stack([ssim(x + strength * noise, x) for strength in (0.0, 0.02, 0.1, 0.4)])
     assert (found.diff(dim=0) < -0.02).all()
     torch.testing.assert_close(ssim(x, x + noise), ssim(x + noise, x))
+
+
+def test_other_shapes_are_not_compared() -> None:
+    """Torch would repeat the one channel."""
+    for function in (mean_squared_error, psnr):
+        with pytest.raises(UserError, match=r"\(2, 3, 4, 4\) cannot be compared with \(2, 1, 4, 4\): shapes must be"):
+            function(torch.rand(2, 3, 4, 4), torch.rand(2, 1, 4, 4))
 
 
 def test_errors_by_hand() -> None:

@@ -278,6 +278,37 @@ def test_unknown_layer_names_the_nearest() -> None:
         VAEGANObjective(*make(False, 0.0), feature_layer="conf")
 
 
+def test_a_layer_that_does_not_run_is_refused() -> None:
+    encoder, decoder, discriminator = make(False, 0.0)
+    discriminator.idle = nn.Linear(1, 1)
+    objective = VAEGANObjective(encoder, decoder, discriminator, feature_layer="idle")
+    with pytest.raises(UserError, match=r"'idle' did not run in the discriminator's forward; name a module that it"):
+        objective.step(*inputs())
+    with pytest.raises(UserError, match=r"balance_at 'last' is unknown.*images, last-layer"):
+        VAEGANObjective(encoder, decoder, discriminator, balance=1.0, balance_at="last")
+
+
+def test_randomness_of_a_custom_network_is_that_of_the_noise() -> None:
+    """By a function, not by a module: it is known of no network that is not ours whether it draws."""
+
+    class Drops(nn.Module):
+        def __init__(self, body: nn.Module) -> None:
+            super().__init__()
+            self.body = body
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.dropout(self.body(x), 0.5)
+
+    encoder, decoder, discriminator = make(False, 0.0)
+    objective = VAEGANObjective(encoder, decoder, Drops(discriminator), feature_layer="logit")
+    x, noise = inputs()
+    losses = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        losses.append(objective.step(x, noise).losses["discriminator"]["total"].item())
+    assert losses[0] == losses[1]
+
+
 def small_discriminator() -> torch.nn.Module:
     torch.manual_seed(0)
     return build_parts(

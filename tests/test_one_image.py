@@ -48,9 +48,11 @@ def test_other_commands(tmp_path, on_one, words):
     assert on_one(*words, "--out", tmp_path / "out.png") == 0
 
 
-def test_training_and_evaluation_need_two(tmp_path, on_one, tiny, command, capsys):
+def test_training_and_evaluation_need_two(tmp_path, on_one, tiny, command, capsys, monkeypatch):
+    """They say so before a network is trained, or opened."""
     (tmp_path / "one" / "notes.txt").touch()
-    assert on_one("evaluate", "--extractor", "pixels") == 2
+    monkeypatch.setattr("vaegan.metrics.extractors.features.open_extractor", None)
+    assert on_one("evaluate") == 2
     train = ["--data", tmp_path / "one", "--data.cache", tmp_path / "cache", "--out", tmp_path / "run"]
     assert command("train", *tiny, *train) == 2
     line = "one: only one image; left out: 1 not read (notes.txt); training and evaluation need at least two"

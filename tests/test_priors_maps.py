@@ -90,6 +90,13 @@ class TestDraws:
         assert (loaded.guidance, loaded.components) == (2.5, flow.components)
         assert loaded.components.endswith("weights, guidance 2.5")
 
+    @pytest.mark.parametrize(
+        ("values", "told"), [({"steps": 0}, "at least 1 step, not 0"), ({"guidance": float("nan")}, "a finite number")]
+    )
+    def test_a_solver_without_a_step_or_a_number_is_refused(self, flow, values, told):
+        with pytest.raises(UserError, match=told):
+            flow.set_solver(**values)
+
 
 def test_the_solver_is_heun_s_and_guidance_goes_from_no_label_to_the_label_and_beyond(still):
     pulls = torch.tensor([1.0, -2.0, 0.25])  # of the two labels, and of none

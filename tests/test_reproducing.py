@@ -235,6 +235,13 @@ def test_list_says_what_and_how_long_and_trains_nothing(tmp_path, monkeypatch, c
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", ["--model.kind gan", "--model.condition labels", "--loss.metric gone"])
+def test_what_each_training_sets_for_itself_is_refused(words, capsys):
+    assert main(["reproduce", "paper", "--quick", "--list", *words.split()]) == 2
+    line = f"{words.split()[0]}: every kind of model is trained, with and without attributes; leave it out"
+    assert line in capsys.readouterr().err
+
+
 class Eye:
     """A regressor that reads two attributes off the first two pixels."""
 

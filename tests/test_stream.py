@@ -61,6 +61,20 @@ def together(data, size, num, start=0, *, world, **how):
     return np.concatenate([part.reshape(num, size // world, *shape) for part in parts], 1).reshape(-1, *shape)
 
 
+def test_shards_without_images_and_columns_of_text_are_named_as_the_user_names_them(tmp_path, shards, opened, caplog):
+    with tarfile.open(tmp_path / "empty.tar", "w"):
+        pass
+    with pytest.raises(UserError, match=r"empty.tar: no images found in 1 shard$"):
+        opened(tmp_path / "empty.tar")
+    with tarfile.open(tmp_path / "shards/train-001.tar", "a") as out:
+        info = tarfile.TarInfo("00012.json")
+        info.size = len(b'{"caption": "a cat"}')
+        out.addfile(info, io.BytesIO(b'{"caption": "a cat"}'))
+    for _ in range(2):  # made, and read from the cache
+        opened(shards)
+    assert caplog.text.count(f"{shards}: columns of text, not read: 1 (caption)") == 2
+
+
 def test_the_split_is_that_of_decoded_shards(tmp_path, shards, opened):
     streamed, decoded = opened(shards), open_data(shards, workers=1, cache=tmp_path / "cache")
     assert streamed.num_train == len(decoded.train)

@@ -21,16 +21,21 @@ __all__ = ["Model", "UserError", "__version__", "load", "train"]
 
 
 def train(
-    recipe: str = "digits", *, data: str | None = None, out: str | Path | None = None, overwrite: bool = False,
+    recipe: str = "digits",
+    *,
+    data: str | dict[str, Any] | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
     **settings: Any,
-) -> "RunFolder":  # fmt: skip
+) -> "RunFolder":
     """Train, or resume an earlier call; the same as ``vaegan train``.
 
     Progress is printed as by the command, unless ``logging.getLogger("vaegan")`` or the root logger has handlers.
 
     Args:
         recipe: name of a recipe, see `vaegan.recipes.RECIPES`.
-        data: source or path of the images; the recipe's own if None.
+        data: source or path of the images, or settings of data by name, e.g. ``{"limit": 100}``; the recipe's own if
+            None.
         out: run folder; ``runs/RECIPE`` if None.
         overwrite: start over if the run folder holds a run.
         settings: any other settings by group, e.g. ``train={"epochs": 3}, seed=1``, or by dotted name,
@@ -53,10 +58,11 @@ def train(
 
     if not logging.getLogger("vaegan").hasHandlers():
         set_up()
-    overrides = {} if data is None else {"data.source": data}
-    for name, value in settings.items():
-        nested = isinstance(value, dict)
-        overrides |= {f"{name}.{key}": inner for key, inner in value.items()} if nested else {name: value}
+    overrides: dict[str, Any] = {}
+    for name, value in settings.items() if data is None else {"data": data, **settings}.items():
+        nested = value if isinstance(value, dict) else None
+        own = {"data.source" if name == "data" else name: value}
+        overrides |= own if nested is None else {f"{name}.{key}": inner for key, inner in nested.items()}
     overrides = {name: value.item() if isinstance(value, np.generic) else value for name, value in overrides.items()}
     folder = expanded(Path("runs") / recipe if out is None else out)
     config = configured(named(recipe).config, overrides, folder, overwrite=overwrite)

@@ -5,6 +5,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(ValueError):
@@ -41,6 +42,12 @@ def one_of(what: str, name: str, choices: Iterable[str]) -> str:
     if name not in choices:
         raise UserError(f"{what} '{name}' is unknown{nearest(name, choices)}; choose among {', '.join(choices)}")
     return name
+
+
+def check_shapes(made: Any, real: Any) -> None:
+    """Raise UserError unless two tensors have one shape: a difference of others would be computed, and wrong."""
+    if made.shape != real.shape:
+        raise UserError(f"{tuple(made.shape)} cannot be compared with {tuple(real.shape)}: shapes must be equal")
 
 
 def data_hint(word: str) -> str:

@@ -88,6 +88,9 @@ _USES: tuple[tuple[tuple[str, ...], str], ...] = (
 
 
 _WITHOUT_EFFECT: dict[str, tuple[str, tuple[object, ...], object]] = {
+    "data.crop_size": ("data.crop", ("none",), "center"),
+    **{f"data.{name}": ("data.stream", (False,), "true") for name in ("store_size", "shuffle_window", "held_out_by")},
+    "train.best_images": ("train.best_metric", ("none",), "auto"),
     "loss.balance_at": ("loss.balance", (None,), 0.5),
     "loss.prior_weight": ("loss.fakes", ("reconstructions",), "both"),
     "loss.reconstruction_weight": ("loss.fakes", ("prior",), "both"),

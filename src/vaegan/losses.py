@@ -19,10 +19,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .errors import check_shapes
+
 
 def wide(tensor: Tensor) -> Tensor:
     """Return ``tensor`` in float32 or wider; losses are never summed in half precision."""
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
+def _difference(made: Tensor, real: Tensor) -> Tensor:
+    """Return made - real as rows, (B, ...) -> (B, D), in float32 or wider; UserError if their shapes differ."""
+    check_shapes(made, real)
+    return (wide(made) - wide(real)).reshape(len(real), -1)
 
 
 def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -66,7 +74,7 @@ def gaussian_feature_loss(features: Tensor, target: Tensor) -> Tensor:
     Returns:
         Nats per image, (B,).
     """
-    return 0.5 * (wide(features) - wide(target.detach())).square().reshape(len(target), -1).sum(1)
+    return 0.5 * _difference(features, target.detach()).square().sum(1)
 
 
 def gaussian_pixel_loss(x_tilde: Tensor, x: Tensor, log_variance: Tensor | float = 0.0) -> Tensor:
@@ -80,7 +88,7 @@ def gaussian_pixel_loss(x_tilde: Tensor, x: Tensor, log_variance: Tensor | float
     Returns:
         Nats per image, (B,); may be negative, being the log of a density.
     """
-    error = (wide(x_tilde) - wide(x)).square().flatten(1)
+    error = _difference(x_tilde, x).square()
     log_variance = torch.as_tensor(log_variance, dtype=error.dtype, device=error.device)
     return 0.5 * (error.sum(1) * torch.exp(-log_variance) + error.shape[1] * (math.log(2 * math.pi) + log_variance))
 
@@ -96,7 +104,7 @@ def laplace_pixel_loss(x_tilde: Tensor, x: Tensor, scale: float) -> Tensor:
     Returns:
         Nats per image, (B,); may be negative, being the log of a density.
     """
-    error = (wide(x_tilde) - wide(x)).abs().flatten(1)
+    error = _difference(x_tilde, x).abs()
     return error.sum(1) / scale + error.shape[1] * math.log(2 * scale)
 
 

@@ -60,7 +60,7 @@ class Options(DataPictureOptions):
 def run(options: Options) -> None:
     """Cluster, draw, score."""
     from ..files import check_folder, write_json
-    from ..latent.clustering import MAPS, check_enough, default_k, pick_algorithm
+    from ..latent.clustering import MAPS, check_enough, default_k, import_tsne, pick_algorithm
     from ..runs.run_folder import CLUSTERS
     from ..views.clusters import clusterings, conclusion, label_scores
 
@@ -69,6 +69,8 @@ def run(options: Options) -> None:
         raise UserError(f"--out {folder}: this command writes several files; name a folder")
     check_folder(folder, CLUSTERS, "scores", overwrite)
     method = pick_algorithm(options.method)
+    if options.map == "tsne":
+        import_tsne()  # before slow work
     num_fit = options.fit_images if options.fit_images is not None else 0 if options.baselines else _FIT_IMAGES
     if num_fit and options.baselines:
         raise UserError("--baselines compares clusters of the images shown themselves; leave out --fit-images")
@@ -105,7 +107,7 @@ def _write(
 ) -> None:  # fmt: skip
     import numpy as np
 
-    from ..files import written_beside
+    from ..files import remove, written_beside
     from ..report.grid import write_picture
     from ..report.scatter import draw_scatter
     from ..views.clusters import cluster_gallery, groupings
@@ -114,6 +116,8 @@ def _write(
     write_picture(folder / "gallery.png", view.picture())
     if points is not None:
         draw_scatter(points.numpy(), groupings(images, clusters, view.rows), folder / "map.png")
+    else:
+        remove(folder / "map.png")  # of earlier clusters
     with written_beside(folder / "clusters.npz") as beside:
         np.savez_compressed(
             beside,

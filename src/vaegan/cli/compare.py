@@ -88,7 +88,10 @@ def _outputs(options: Options) -> Path:
     out = options.out
     if out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"--out {out}: the comparison is a page; end its name in .html")
-    for file in (out, out.with_suffix(".json"), *_markdown_file(options)):
+    pages, markdown = (out, out.with_suffix(".json")), _markdown_file(options)
+    if any(file.absolute() == page.absolute() for file in markdown for page in pages):
+        raise UserError(f"--markdown {markdown[0]}: the page or its JSON is written there; choose another name")
+    for file in (*pages, *markdown):
         check_free(file, options.overwrite)
     return out
 

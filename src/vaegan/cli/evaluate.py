@@ -36,6 +36,7 @@ class MetricOptions(CommandOptions):
         """Return the extractor and the published networks for an `ImageData`; UserError if --weights fit neither."""
         from ..metrics.extractors.features import open_extractor, open_published
 
+        data.check_held_out(data.name)  # before a network is trained on a single image
         options["weights"] = weights = self.weights
         if weights is not None and not weights.exists():
             raise UserError(f"--weights {weights}: no such file or folder; correct it, or leave it out")

@@ -133,7 +133,7 @@ class Option:
         except ValidationError as error:
             line = reason(error)
             raise UserError(
-                f"{self.name}: {line}{' or none' if self.is_optional and not self.choices else ''}"
+                f"{self.name}: {line}{', or none' if self.is_optional and not self.choices else ''}"
             ) from error
         is_own = "." not in self.path  # settings of a run keep their paths as they are written
         return expanded(read) if is_own and isinstance(read, Path) else read

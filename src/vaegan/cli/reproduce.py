@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..config import Config
+from ..errors import UserError
 from ..progress import duration
 from ..reproducing.plan import DRAWN, Training, base_settings, num_images_of, plan
 from ..settings import Count
@@ -54,6 +55,9 @@ class Options(CommandOptions):
     @classmethod
     def defaults(cls, explicit: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings that suit the data, smaller ones if quick."""
+        for name in ("model.kind", "model.condition", "loss.metric"):
+            if f"settings.{name}" in explicit:
+                raise UserError(f"--{name}: every kind of model is trained, with and without attributes; leave it out")
         is_quick = explicit.get("quick", False)
         config = base_settings(explicit.get("settings.data.source", DRAWN), is_quick=is_quick)
         return {"settings": config, "regressor_images": QUICK_REGRESSOR_IMAGES if is_quick else None}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError, printable
+from ..errors import UserError, one_of, printable
 from ..pixels import BYTES, Numbers, PixelFormat
 from .image_file import ImageHeader
 from .image_types import Opened
@@ -271,7 +271,11 @@ class ImageData:
         return {"train": self.train, "test": self.test}[name]
 
     def some(self, split: str, num: int | None, seed: int) -> ImageSet:
-        """Return ``num`` images of the split 'train', 'test' or 'all', chosen by the seed, or all of them."""
+        """Return ``num`` images of the split 'train', 'test' or 'all', chosen by the seed, or all of them.
+
+        UserError for another split.
+        """
+        one_of("split", split, ("train", "test", "all"))
         if split != "all" or self.is_single:
             split = "test" if split == "all" else split
             return self.split(split) if num is None else self.split(split).some(num, seed)

@@ -176,6 +176,8 @@ class _Preparation:
         some = some_of((names[i] for i in refused), f"of {len(self.split):,} images")
         source = next(iter(refused.values())).source
         outside = f"{some} have values outside of {source.low:g} to {source.high:g}"
+        if self.pixels and self.first and self.first.depth != "float32":  # a range of the model's own floats
+            return UserError(f"{where}: {outside}; set --data.range none, as they are whole numbers")
         return UserError(f"{where}: {outside}; set --data.range {as_range(*_extremes(values))}, which holds all values")
 
     def _target(self) -> Target:
@@ -231,7 +233,7 @@ class _Preparation:
         if refused:
             raise self._refusal(refused, values)
         if num_deeper and self.pixels is None:  # else it is the model that has 8 bits
-            log.warning("%s: %d images of more than 8 bits are read as 8 bits, like the first", where, num_deeper)
+            log.warning("%s: %d images of more than 8 bits are read as 8 bits, as others have 8", where, num_deeper)
         if not (train.positions and test.positions):
             what = f"; {self._summary(unreadable)}" if unreadable else ""
             raise UserError(f"{where}: too few readable images to train on some and hold out others{what}")
@@ -282,7 +284,5 @@ def _common_header(where: str, headers: set[ImageHeader], settings: DataSettings
     if len(channels) > 1 or (len(depths) > 1 and ("float32" in depths or settings.range)):
         kinds = sorted({f"{header.depth}, channels: {header.channels or '1, 3 or 4'}" for header in headers})
         raise UserError(f"{where}: images differ ({'; '.join(kinds)}); convert them to one type")
-    if len(depths) > 1:
-        log.warning("%s: some images have 16 bits, others 8; all are read as 8 bits", where)
     depth = depths.pop() if len(depths) == 1 else BYTES.dtype
     return ImageHeader(1, 1, is_colour, channels.pop(), depth, any(header.alpha for header in headers))

@@ -60,7 +60,9 @@ def _import() -> Any:
     try:
         return importlib.import_module("datasets")
     except ImportError as error:
-        raise UserError(f"data sets of the hub need the datasets library ({error}); pip install vaegan[hf]") from error
+        raise UserError(
+            f"data sets of the hub need the datasets library ({error}); pip install 'vaegan[hf]'"
+        ) from error
 
 
 def _load(library: Any, source: str) -> dict[str, Any]:

@@ -227,17 +227,23 @@ def pca_map(z: Tensor, seed: int = 0) -> Tensor:
     return F.pad(points, (0, 2 - points.shape[1]))
 
 
-def tsne_map(z: Tensor, seed: int = 0) -> Tensor:
-    """Return points `(N, 2)` of codes `(N, Z)` by t-SNE; UserError if openTSNE is not installed."""
+def import_tsne() -> Any:
+    """Return openTSNE's class; UserError if it is not installed."""
     try:
         from openTSNE import TSNE
     except ImportError as error:
         raise UserError("t-SNE needs openTSNE: pip install 'vaegan[tsne]', or use --map pca") from error
+    return TSNE
+
+
+def tsne_map(z: Tensor, seed: int = 0) -> Tensor:
+    """Return points `(N, 2)` of codes `(N, Z)` by t-SNE; UserError if openTSNE is not installed."""
+    tsne = import_tsne()
     if (z == z[0]).all():
         return torch.zeros(len(z), 2)  # there are no neighbours to preserve
     z = F.pad(z, (0, max(0, 2 - z.shape[1])))  # it starts from two principal components
     perplexity = min(30.0, max(1.0, (len(z) - 1) / 3))
-    points = TSNE(perplexity=perplexity, random_state=seed).fit(z.cpu().double().numpy())
+    points = tsne(perplexity=perplexity, random_state=seed).fit(z.cpu().double().numpy())
     return torch.tensor(points).float()
 
 

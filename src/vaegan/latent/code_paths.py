@@ -71,8 +71,10 @@ def interpolate_square(corners: Tensor, num: int, method: PathMethod = "linear")
         Codes `(rows, columns, B, Z)`.
 
     Raises:
-        UserError: as `interpolate`.
+        UserError: as `interpolate`, or if there are not four corners.
     """
+    if len(corners) != 4:
+        raise UserError(f"a square needs codes of 4 corners, not {len(corners)}")
     left, right = (interpolate(corners[i], corners[i + 2], num, method).flatten(0, 1) for i in (0, 1))
     across = interpolate(left, right, num, method)
     return across.reshape(num, num, *corners.shape[1:]).transpose(0, 1)

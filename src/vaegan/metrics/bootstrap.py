@@ -10,6 +10,7 @@ together with their originals.
 import torch
 from torch import Tensor
 
+from ..errors import check_shapes
 from ..progress import paced
 from .figures import Figure
 
@@ -28,6 +29,7 @@ def paired_ratio(a: Tensor, b: Tensor, *, seed: int = 0, num_resamples: int = 10
 
     What makes an image hard for both drops out, so the interval is far narrower than those of the two means.
     """
+    check_shapes(a, b)
     a, b = a.detach().cpu().double(), b.detach().cpu().double()
     draws = [resampled_means(values, seed=seed, num_resamples=num_resamples) for values in (a, b)]  # the same images
     return Figure(float(a.mean() / b.mean()), *middle_share(draws[0] / draws[1], level), len(a), seed)

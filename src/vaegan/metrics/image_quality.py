@@ -10,13 +10,16 @@ below it, noisy ones above. Colours are averaged to grey first.
 import torch
 from torch import Tensor
 
+from ..errors import check_shapes
+
 BLURRED = 0.75
 """Share of the sharpness of real images below which others are called blurred."""
 _HIGHEST_PSNR = 100.0
 
 
 def squared_error(x_tilde: Tensor, x: Tensor) -> Tensor:
-    """||x - x_tilde||^2, the sum over all dimensions, `(B,)`, of images or features `(B, ...)`."""
+    """||x - x_tilde||^2, the sum over all dimensions, `(B,)`, of images or features `(B, ...)` of one shape."""
+    check_shapes(x_tilde, x)
     return (x_tilde.double() - x.double()).square().reshape(len(x), -1).sum(1)
 
 

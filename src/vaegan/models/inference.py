@@ -59,10 +59,14 @@ class InferenceModel(nn.Module):
         self.decoder = decoder
         self.discriminator = discriminator
         self.kind = kind
+        if len(image_shape) != 3:
+            raise UserError(f"image_shape must be (channels, height, width), not {tuple(image_shape)}")
         channels, height, width = image_shape
         self.image_shape = (channels, height, width)
         self.latent_dim = latent_dim
         self.code_shape = (latent_dim,) if code_shape is None else tuple(code_shape)
+        if prod(self.code_shape) != latent_dim:
+            raise UserError(f"codes of {self.code_shape} have {prod(self.code_shape)} numbers, not {latent_dim}")
         self.image_range = ImageRange(*map(float, image_range))
         self.architecture = None if architecture is None else dict(architecture)
         self.info: dict[str, Any] = dict(info or {})
@@ -350,7 +354,7 @@ class InferenceModel(nn.Module):
             hint = "; divide bytes by 255" if x.dtype == torch.uint8 else ""
             raise UserError(f"images must be float (B, {shape}) in [0, 1], not {_described(x)}{hint}")
         if x.numel() and not x.is_meta:
-            low, high = float(x.amin()), float(x.amax())
+            low, high = (float(value) for value in x.detach().aminmax())
             if not (low >= -_BEYOND and high <= 1.0 + _BEYOND):
                 raise UserError(f"images must be in [0, 1], and these are from {low:.4g} to {high:.4g}; rescale them")
 
@@ -362,6 +366,8 @@ class InferenceModel(nn.Module):
                 raise UserError("this model is unconditional; leave the condition out, or train with --model.condition")
             return ()
         shape = (num, len(conditioning.names))
+        if condition is not None:
+            _check_tensor("a condition", condition)
         if condition is None or tuple(condition.shape) != shape:
             actual = "and has none" if condition is None else f"not {_described(condition)}"
             raise UserError(

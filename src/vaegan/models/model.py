@@ -243,7 +243,8 @@ class Model(InferenceModel):
     def save(self, folder: str | Path) -> None:
         """Write `model.safetensors`, `config.json` and the priors into a folder, each beside and then renamed.
 
-        The weights of custom networks are saved too; `load` then needs the networks in ``parts``.
+        Files of these names are replaced. The weights of custom networks are saved too; `load` then needs the networks
+        in ``parts``.
 
         Raises:
             UserError: if the folder cannot be written, or is a run.
@@ -348,7 +349,8 @@ def load(
     """Load a model, in evaluation mode.
 
     Args:
-        path: a run folder, a folder that `Model.save` wrote, or the id `owner/name` of a model on the Hugging Face hub.
+        path: a run folder, a folder that `Model.save` wrote, the id `owner/name` of a model on the Hugging Face hub,
+            ``diffusers:PLACE``, a folder or id in the layout of diffusers' `AutoencoderKL`, or ``demo``.
         device: where to put it.
         parts: networks by the names 'encoder', 'decoder', 'discriminator' to load the weights into, for custom ones.
         which: of a run's models, that of its last or of its best snapshot.

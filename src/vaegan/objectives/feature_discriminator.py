@@ -32,7 +32,7 @@ class FeatureDiscriminator:
         augment: applied by `each` to all images; None for none.
 
     Raises:
-        UserError: if the discriminator has no module of that name.
+        UserError: if the discriminator has no module of that name; in a pass, if that module did not run.
     """
 
     def __init__(
@@ -72,7 +72,12 @@ class FeatureDiscriminator:
             raise UserError(
                 f"the discriminator gave {logits.shape[0]} logits for {x.shape[0]} images; it must give one per image"
             )
-        features, self._caught = (logits if self._caught is None else self._caught), None
+        if self.layer == "logit":
+            return logits, logits
+        if self._caught is None:
+            what = f"'{self.layer}' did not run in the discriminator's forward"
+            raise UserError(f"loss.feature-layer: {what}; name a module that it calls")
+        features, self._caught = self._caught, None
         return logits, features
 
     def _logits(self, x: Tensor, *c: Tensor) -> Tensor:
@@ -118,8 +123,13 @@ def couples_images(module: nn.Module) -> bool:
 
 
 def draws_random_numbers(module: nn.Module) -> bool:
-    """Whether the module has dropout."""
-    return any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in module.modules())
+    """Whether the module may draw random numbers: it has dropout, or modules that are neither torch's nor ours."""
+    return any(
+        type(m).__module__.partition(".")[0] not in ("torch", "vaegan")
+        or isinstance(m, (nn.RReLU, nn.MultiheadAttention))
+        or (isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0)
+        for m in module.modules()
+    )
 
 
 @contextlib.contextmanager

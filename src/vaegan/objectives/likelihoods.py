@@ -89,7 +89,7 @@ class GaussianPixels(_OfPixels):
 
     Args:
         image_range: lowest and highest value inside the network.
-        variance: variance of a pixel; where learned, the first value.
+        variance: variance of a pixel, above 0; where learned, the first value.
         learned: whether it is trained.
     """
 

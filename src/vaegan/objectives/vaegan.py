@@ -67,7 +67,8 @@ class VAEGANObjective:
         kl_weight: weight of L_prior at the encoder.
         free_bits: nats per latent dimension that are free of penalty.
         feature_layer: layer l, by name; see `FeatureDiscriminator`.
-        joint_batch: whether Dis sees x, x_tilde and x_p as one batch; see `FeatureDiscriminator`.
+        joint_batch: whether Dis sees x, x_tilde and x_p as one batch; see `FeatureDiscriminator`. No gradient goes
+            through the statistics of its batch norms to fakes that a loss is not of: from L_llike to x_p.
         augment: applied to all images that Dis gets; see `diff_augment`.
         code_losses: of codes that are maps; `balance` compares with L_llike alone.
         balance: norm of the adversarial gradient relative to that of gamma L_llike (see `balance`); None leaves it
@@ -113,6 +114,7 @@ class VAEGANObjective:
         self.encoder_llike_weight, self.kl_weight, self.free_bits = encoder_llike_weight, kl_weight, free_bits
         self.autocast, self.balance, self.code_losses = autocast, balance, code_losses or CodeLosses()
         self.trains = {name: bool(weights) for name, weights in self.weights.items()}
+        one_of("balance_at", balance_at, ("images", "last-layer"))
         at_last = balance is not None and balance_at == "last-layer" and self.trains["decoder"]
         self.last_weight = last_weight(decoder) if at_last else None
         self._random = any(draws_random_numbers(part) for part in self.parts.values())

@@ -59,7 +59,8 @@ def fit_priors(
         a `score`.
 
     Raises:
-        UserError: if a name is unknown, there are too few codes, or they are not finite.
+        UserError: if a name is unknown, there are too few codes, they are not finite, or labels or steps are too small
+            or large.
     """
     names = DEFAULT if names is None else names
     for name in names:
@@ -69,6 +70,10 @@ def fit_priors(
         raise UserError(f"only {len(codes)} codes to fit a prior to, and {_FEWEST} are needed; use more images")
     if not codes.isfinite().all():
         raise UserError("some codes are not finite, so no prior can be fitted: the training diverged")
+    if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < num_labels:
+        raise UserError(f"labels must be from 0 to num_labels - 1, which is {num_labels - 1}")
+    if flow_steps is not None and flow_steps < 1:
+        raise UserError(f"flow_steps must be at least 1, not {flow_steps}")
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
     held_out, train = order.tensor_split([max(2, int(_HELD_OUT * len(codes)))])
     labels = None if labels is None else labels.cpu().long()
@@ -83,7 +88,7 @@ def fit_priors(
         options: dict[str, Any] = {"seed": seed, "on_progress": lambda text, name=name: report(f"{name}: {text}")}
         prior: Prior
         if kind is Flow:  # one network for all labels
-            options |= {"code_shape": code_shape, "device": device} | ({"steps": flow_steps} if flow_steps else {})
+            options |= {"code_shape": code_shape, "device": device} | {"steps": flow_steps}
             options |= {} if labels is None else {"labels": labels[train], "num_labels": num_labels}
             prior = Flow.fit(**data, **options)
         elif labels is None or kind is Normal:

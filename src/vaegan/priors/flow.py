@@ -143,12 +143,17 @@ class Flow(FittedPrior):
     def set_solver(self, steps: int | None = None, guidance: float | None = None) -> None:
         """Set the solver's steps, and classifier-free guidance (Ho and Salimans, arXiv:2207.12598), which is saved.
 
-        Above 1, draws follow their labels more closely and differ less. UserError if training never left out labels.
+        Above 1, draws follow their labels more closely and differ less. UserError if training never left out labels,
+        there is no step, or the guidance is not finite.
         """
         if guidance is not None and not self.code_shape:
             raise UserError("--guidance is for codes that are maps, and those of this flow are vectors; leave it out")
         if guidance is not None and not self.num_labels:
             raise UserError("--guidance needs a flow by label: vaegan priors RUN --priors flow --by-label")
+        if steps is not None and steps < 1:
+            raise UserError(f"a flow is solved in at least 1 step, not {steps}")
+        if guidance is not None and not math.isfinite(guidance):
+            raise UserError(f"guidance must be a finite number, not {guidance}")
         self.solver_steps = self.solver_steps if steps is None else steps
         self.guidance = self.guidance if guidance is None else guidance
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distributed import World
-from ..errors import UserError
+from ..errors import UserError, one_of
 from ..objectives import Noise, Objective, trainable
 from ..objectives.balance import BalanceGate
 from ..objectives.diff_augment import AdaptiveProbability, DiscriminatorAugment
@@ -22,7 +22,7 @@ from ..objectives.feature_discriminator import frozen, r1_gradients
 from ..objectives.interface import Autocast, Losses, StepResult
 from ..objectives.micro_batches import accumulated_step, micro_batches
 from ..pixels import BYTES, ImageRange, PixelFormat
-from ..schedules import Cadence, KLContext, Plateau, kl_factor, lr_factor
+from ..schedules import KL_SCHEDULES, LR_SCHEDULES, Cadence, KLContext, Plateau, kl_factor, lr_factor
 from .optimisers import Averages, assign_gradients, clip_gradients, laid_out
 
 
@@ -97,6 +97,9 @@ class LoopSettings:
         lr: part -> learning rate that the schedule starts from; of a part not named, that of its optimiser.
         draws: codes drawn for each image.
         accumulate: micro-batches in which each process computes its share of a batch; see `micro_batches`.
+
+    Raises:
+        UserError: if a number is too small, a schedule is unknown, or there are more micro-batches than images.
     """
 
     batch_size: int
@@ -117,6 +120,17 @@ class LoopSettings:
     r1_every: int = 16
     accumulate: int = 1
     draws: int = 1
+
+    def __post_init__(self) -> None:
+        one_of("lr_schedule", self.lr_schedule, LR_SCHEDULES)
+        one_of("kl_schedule", self.kl_schedule, KL_SCHEDULES)
+        for name in ("batch_size", "epoch_images", "latent_dim", "r1_every", "accumulate", "draws"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.kl_epochs <= 0:
+            raise UserError(f"kl_epochs must be above 0, not {self.kl_epochs}")
+        if self.accumulate > self.batch_size:
+            raise UserError(f"a batch of {self.batch_size} images cannot be cut into {self.accumulate} micro-batches")
 
 
 class Trainer:
@@ -215,6 +229,10 @@ class Trainer:
         """One step of all parts; ``record`` measures each loss's gradient norm, ``keep`` returns the gradients."""
         s = self.settings
         x = self.network_range(self.batches(self.images))
+        if len(x) * self.world.size != s.batch_size:
+            raise UserError(
+                f"batches gave {len(x)} images to each of {self.world.size} processes, and batch_size is {s.batch_size}"
+            )
         c = None if self.conditions is None else self.conditions(self.images).to(self.device, non_blocking=True)
         noise = Noise.draw(
             s.batch_size,

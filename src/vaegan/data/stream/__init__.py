@@ -8,6 +8,7 @@ import contextlib
 import logging
 import tarfile
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -48,7 +49,8 @@ class StreamedData(ImageData):
     def summary(self) -> tuple[str, str]:
         """Return two lines on what the data are."""
         images, labels = super().summary()
-        shards = f"streamed from {len(self.stream.index.urls):,} shards"
+        num = len(self.stream.index.urls)
+        shards = f"streamed from {num:,} shard{'s' * (num > 1)}"
         return f"{images}; {shards}; priors, scores and views use {len(self.train):,} of them", labels
 
 
@@ -91,7 +93,7 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path, where: str) -> 
     stamps = [Path(url).stat().st_mtime_ns for url, _ in facts if not is_remote(url)]
     path = folder / f"{short_hash(repr([index.fingerprint(), facts, stamps]))}.tar"
     with contextlib.suppress(UserError):  # missing or damaged
-        return list_shards(path, named)
+        return _listed(path, where, named)
     log.info("copying images for priors, scores and views from %d of %d shards", len(chosen), len(index.urls))
     with written_beside(path) as beside, tarfile.open(beside, "w") as out:
         for shard, nums in chosen:
@@ -99,8 +101,14 @@ def _samples(index: ShardIndex, store: ShardStore, folder: Path, where: str) -> 
                 _copy(index, store, shard, nums, out)
             except Unavailable as error:
                 raise UserError(f"{error}; try again later, or leave this shard out of --data") from error
+    return _listed(path, where, named)
+
+
+def _listed(path: Path, where: str, named: Callable[[str], str]) -> Collection:
+    """Return the samples in a shard of the cache, which is called as the user calls them."""
     with naming(path, where):
-        return list_shards(path, named)
+        samples = list_shards(path, named)
+    return replace(samples, notes=tuple(note.replace(str(path), where) for note in samples.notes))
 
 
 def _compared(samples: Collection, index: ShardIndex, where: str) -> Collection:

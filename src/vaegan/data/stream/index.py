@@ -95,6 +95,8 @@ def read_index(settings: DataSettings, store: ShardStore) -> ShardIndex:
         held_out = hashed_split([*map(shard_name, urls)], settings.held_out).test
         test = np.where(np.isin(np.arange(len(urls)), held_out), counts, 0)
     train = counts - test
+    if not counts.sum():
+        raise UserError(f"{shown(source)}: no images found in {len(urls):,} shard{'s' * (len(urls) > 1)}")
     if not train.sum() or not test.sum():
         what = "hold out" if train.sum() else "train on"
         raise UserError(f"{shown(source)}: none of {counts.sum():,} images is left to {what}; change --data.held-out")

@@ -167,7 +167,7 @@ def open_learned(
         total = len(data.train)
         num = num_images_for(total, data.image_shape)
         passes = max(1, round(num / total))
-        size = f"{min(num, total):,} images, {passes:,} pass{'es' * (passes > 1)}"
+        size = f"{min(num, total):,} image{'s' * (total > 1)}, {passes:,} pass{'es' * (passes > 1)}"
         about = "labels and attributes" if name == "classifier" else "rotations"
         log.info("training the feature extractor '%s' of %s to predict %s, on %s", name, use, about, size)
         return fit(task.loss, total, data.image_shape, task.num_outputs, seed=seed, num_images=num)
