@@ -404,6 +404,14 @@ def test_the_library_takes_numbers_of_numpy(monkeypatch, tmp_path):
     assert (configs[2].loss.gamma, configs[2].loss.kl_weight, configs[3].seed) == (2.0, 3.0, 3)
 
 
+def test_the_library_takes_data_by_name_or_as_a_group(monkeypatch, tmp_path):
+    configs = []
+    monkeypatch.setattr("vaegan.training.train", lambda config, *rest, **named: configs.append(config))
+    vaegan.train("digits", data="shapes", out=tmp_path)
+    vaegan.train("digits", data={"source": "shapes", "limit": 100}, out=tmp_path)
+    assert [(config.data.source, config.data.limit) for config in configs] == [("shapes", None), ("shapes", 100)]
+
+
 @pytest.mark.parametrize(
     ("settings", "option"),
     [

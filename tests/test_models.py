@@ -320,3 +320,23 @@ def test_what_is_not_understood_is_refused(model, x, call, message):
     with pytest.raises(UserError) as error:
         call(model, x)
     assert str(error.value).startswith(message)
+
+
+def test_custom_networks_that_are_not_what_the_model_says_are_refused():
+    def model(**changes):
+        encoder = nn.Sequential(nn.Flatten(), nn.Linear(16, 4))
+        decoder = nn.Sequential(nn.Linear(4, 16), nn.Unflatten(1, (1, 4, 4)))
+        own = {"kind": "ae", "image_shape": (1, 4, 4), "latent_dim": 4} | changes
+        return Model(encoder=encoder, decoder=decoder, **own)
+
+    assert model().decode(model().encode(torch.zeros(2, 1, 4, 4))).shape == (2, 1, 4, 4)
+    with pytest.raises(UserError, match=r"the encoder gave float32 \(2, 4\), and this model needs \(B, 5\)"):
+        model(latent_dim=5).encode(torch.zeros(2, 1, 4, 4))
+    with pytest.raises(
+        UserError, match=r"the decoder gave float32 \(2, 1, 4, 4\), and this model needs \(B, 1, 2, 8\)"
+    ):
+        model(image_shape=(1, 2, 8)).decode(torch.zeros(2, 4))
+    with pytest.raises(UserError, match=r"image_shape must be \(channels, height, width\), not \(4, 4\)"):
+        model(image_shape=(4, 4))
+    with pytest.raises(UserError, match=r"codes of \(2, 3, 4\) have 24 numbers, not 4"):
+        model(code_shape=(2, 3, 4))

@@ -241,7 +241,9 @@ class InferenceModel(nn.Module):
         size = [side * (self.factor or 1) for side in z.shape[2:]] if is_map else self.image_shape[1:]
         if is_in_tiles(self, size):
             return torch.cat([rows for _, rows in decode_tiles(self, self.maps(z), batch_size)], 2)
-        return self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size, prod(size))[0]
+        (x_tilde,) = self._in_batches(lambda z, *c: (self.to_public(decoder(z, *c)),), inputs, batch_size, prod(size))
+        _check_made("decoder", x_tilde, (self.image_shape[0], *size))
+        return x_tilde
 
     def logits(self, z: Tensor, *, condition: Tensor | None = None, batch_size: int = 256) -> Tensor:
         """Return what `decode` takes the sigmoid of, `(B, C, H, W)`, of codes `(B, Z)`; UserError if it takes none."""
@@ -397,6 +399,8 @@ class InferenceModel(nn.Module):
 
         inputs = (x, *self._condition_args(condition, len(x)))
         outputs = self._in_batches(codes, inputs, batch_size, prod(x.shape[2:]))
+        if code in (None, self.code_shape):
+            _check_made("encoder", outputs[0], (self.latent_dim,))
         return outputs if code in (None, self.code_shape) else tuple(each.reshape(-1, *code) for each in outputs)
 
     def _in_batches(
@@ -420,6 +424,12 @@ class InferenceModel(nn.Module):
 def _check_tensor(what: str, x: object) -> None:
     if not isinstance(x, Tensor):
         raise UserError(f"{what} must be a tensor, not {type(x).__name__}; torch.as_tensor makes one")
+
+
+def _check_made(part: str, made: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise UserError if a custom network gives something else than the model says."""
+    if tuple(made.shape[1:]) != shape:
+        raise UserError(f"the {part} gave {_described(made)}, and this model needs (B, {', '.join(map(str, shape))})")
 
 
 def _described(x: Tensor) -> str:
