@@ -44,6 +44,8 @@ def test_a_recipe_builds_for_sides_that_differ(name, size):
     model, channels = RECIPES[name].config.model.model_dump(), RECIPES[name].image_shape[0]
     if model["kind"] == "vae-dis-l":
         model["kind"] = "vaegan"
+    if name == "photos-64":  # sides must be multiples of 16
+        size = tuple(-(-side // 16) * 16 for side in size)
     with torch.device("meta"):
         x = torch.empty(2, channels, *size)
         parts = build_parts(**model, image_shape=x.shape[1:])

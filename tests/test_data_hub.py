@@ -186,7 +186,7 @@ def test_what_cannot_be_loaded(opened, error):
 
 def test_missing_library_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(UserError, match=r"pip install vaegan\[hf\]"):
+    with pytest.raises(UserError, match=r"pip install 'vaegan\[hf\]'"):
         open_data("hf:some/set")
 
 

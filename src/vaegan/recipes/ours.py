@@ -127,8 +127,8 @@ def _photographs(
 ) -> Recipe:
     """For thousands of photographs, from which it learns to sample: plain convolutions and small codes.
 
-    A map of 8x4x4 is small enough for a prior to be fitted to, and with a KL weight of 10 or 30 it holds no more than
-    the decoder needs. In the decoder, kernels of 4 leave none of the checkerboard artefacts of kernels of 3;
+    A map of 8x4x4 is small enough for a prior to be fitted to, and with a KL weight of 10 it holds no more than the
+    decoder needs. In the decoder, kernels of 4 leave none of the checkerboard artefacts of kernels of 3;
     docs/results.md has what else was tried.
     """
     model = ModelSettings(
@@ -203,8 +203,8 @@ ALL = (
         64,
         (32, 64, 128, 128),
         (128, 96, 64, 32),
-        _perceptual(pixel_variance=0.01, perceptual_weight=8.0, balance=1.0, kl_weight=30.0),
-        epochs=15,
+        _perceptual(pixel_variance=0.01, perceptual_weight=8.0, balance=1.0, kl_weight=10.0),
+        epochs=17,
         num_images=12_000,
     ),
     _on_yours(
