@@ -36,7 +36,7 @@ from torch import Tensor
 from vaegan.cli import main as vaegan
 from vaegan.data import ImageData
 from vaegan.errors import UserError
-from vaegan.files import read_json, write_json
+from vaegan.files import read_json, write_json, written_beside
 from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.extractors.features import FeatureExtractor, open_extractor
 from vaegan.models import Model
@@ -48,7 +48,7 @@ COLUMNS = ("reconstructions", "N(0, I)", "mixture", "second VAE", "between two i
 KINDS = {"ae": "AE", "vae": "VAE", "vaegan": "VAE/GAN"}
 SHARED = {"model.latent-dim": "16", "train.priors": "mixture", "train.best-metric": "none"}
 SECOND: side_by_side.Settings = {
-    "model.kind": "vae", "model.latent-dim": "16", "loss.likelihood": "gaussian-learned", "loss.pixel-variance": "0.01",
+    "model.kind": "vae", "loss.likelihood": "gaussian-learned", "loss.pixel-variance": "0.01",
     "loss.kl-weight": "1", "train.precision": "fp32", "train.priors": "", "train.best-metric": "none",
 }  # fmt: skip
 SECOND |= {f"model.{part}.hidden": "1024,1024,1024" for part in ("encoder", "decoder")}
@@ -67,16 +67,18 @@ def second_codes(run: Path, model: Model, data: ImageData, num: int, epochs: flo
     """Return codes `(num, Z)` drawn from a second VAE, of the codes of a run's training images, trained unless it was.
 
     To it codes are images of one row, whose lowest number is 0 and highest 1. They are in RUN-codes.npy, the VAE in
-    RUN-second.
+    RUN-second-EPOCHS.
     """
-    file, out = run.with_name(f"{run.name}-codes.npy"), run.with_name(f"{run.name}-second")
+    file, out = run.with_name(f"{run.name}-codes.npy"), run.with_name(f"{run.name}-second-{epochs:g}")
     if not file.exists():
         x = to_unit(torch.from_numpy(data.train.images))
-        np.save(file, model.encode(x, sample=model.kind != "ae", seed=0)[:, None].numpy())
+        with written_beside(file) as beside, beside.open("wb") as opened:
+            np.save(opened, model.encode(x, sample=model.kind != "ae", seed=0)[:, None].numpy())
     codes = torch.from_numpy(np.load(file))
     low, high = codes.min().item(), codes.max().item()
     words = ["mnist-mlp", "--data", str(file), "--data.size", f"1x{model.latent_dim}", "--data.channels", "1"]
-    words += ["--data.range", str(low), str(high), "--train.epochs", f"{epochs:g}", "--out", str(out)]
+    words += ["--data.range", str(low), str(high), "--model.latent-dim", str(model.latent_dim)]
+    words += ["--train.epochs", f"{epochs:g}", "--out", str(out)]
     words += [word for name, value in SECOND.items() for word in (f"--{name}", value)]
     if vaegan(["train", *words]):
         raise UserError(f"the second VAE of {run} was not trained")
@@ -86,7 +88,7 @@ def second_codes(run: Path, model: Model, data: ImageData, num: int, epochs: flo
 def noisy(second: Model, x: Tensor, num: int) -> Tensor:
     """Return samples of a VAE of images like ``x``, `(N, 1, 1, Z)`, as rows `(num, Z)`, with the noise of p(x|z).
 
-    The variance of the noise is the mean squared error of reconstructions, which is its likeliest value.
+    The variance of the noise is the mean squared error of reconstructions, the maximum-likelihood estimate.
     """
     error = second.decode(second.encode(x, sample=True, seed=0)) - x
     noise = torch.randn(num, x.shape[-1], generator=torch.Generator().manual_seed(0))
@@ -112,9 +114,14 @@ def unfitted(
     return distance(noise), distance(second), distance(0.5 * (z + z.roll(1, 0)))
 
 
+def unfitted_name(num: int, extractor: str, epochs: float) -> str:
+    """Return the name of the file in a run that has `unfitted` measured like this."""
+    return f"unfitted-{extractor}-{num}-{epochs:g}.json"
+
+
 def measure_unfitted(run: Path, num: int, extractor: str, epochs: float) -> None:
     """Write `unfitted` of a run into its folder, unless it is there."""
-    file = run / f"unfitted-{extractor}-{num}.json"
+    file = run / unfitted_name(num, extractor, epochs)
     if not file.exists():
         opened = OpenedRun(run)
         model, data = opened.model(), opened.data()
@@ -122,7 +129,7 @@ def measure_unfitted(run: Path, num: int, extractor: str, epochs: float) -> None
         write_json(file, unfitted(model, data, open_extractor(extractor, data), num, second))
 
 
-def results(seeds: Sequence[int], out: Path, num: int, extractor: str) -> tuple[Distances, float]:
+def results(seeds: Sequence[int], out: Path, num: int, extractor: str, epochs: float) -> tuple[Distances, float]:
     """Return all distances, and that of the real-data baseline."""
     distances: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
     real = 0.0
@@ -131,7 +138,7 @@ def results(seeds: Sequence[int], out: Path, num: int, extractor: str) -> tuple[
             found = read_json(run / "evaluation.json")
             groups = found["reconstructions"], found["samples"]["mixture"]
             reconstructions, mixture = (group["frechet_distance"]["value"] for group in groups)
-            normal, second, between = read_json(run / f"unfitted-{extractor}-{num}.json")
+            normal, second, between = read_json(run / unfitted_name(num, extractor, epochs))
             rows.append([reconstructions, normal, mixture, second, between])
             real = found["yardstick"]["frechet_distance"]["value"]
     return distances, real
@@ -168,7 +175,7 @@ def main() -> int:
 
     if code := side_by_side.carry_out(commands, measure):
         return code
-    distances, real = results(options.seeds, options.out, options.num, options.extractor)
+    distances, real = results(options.seeds, options.out, options.num, options.extractor, options.second_epochs)
     text = table(distances, real)
     write_json(options.out / "fitted_priors.json", {"real": real, "distances": distances})
     (options.out / "fitted_priors.md").write_text(text, encoding="utf-8")

@@ -88,7 +88,7 @@ def test_mistakes_are_told_in_one_line(run, command, capsys, words, told):
 
 def test_a_model_that_is_nowhere_is_named(command, capsys):
     assert command("priors", "gone") == 2
-    assert "no run or saved model at gone" in capsys.readouterr().err
+    assert "gone is not a local folder; check the path, or set --out FOLDER" in capsys.readouterr().err
 
 
 def test_a_model_told_nothing_draws_a_label_where_its_prior_knows_labels(told_images, tiny, command, tmp_path, capsys):

@@ -212,12 +212,12 @@ def test_every_recipe_can_be_exported(name, exported, tmp_path):
         setattr(model, part, None)
     checks = export_model(model, tmp_path / "export", ["onnx", "torch"])
     assert {(check.part, check.form) for check in checks} == {(p, form) for p in new for form in GRAPHS}
-    assert all(check.difference < 1e-5 for check in checks)
+    most = 1e-5
+    assert all(check.difference < most for check in checks)
     for part in new:
         x = torch.randn(4, model.latent_dim) if part == "decoder" else images(model, 4)
-        assert all(values.std(0).mean() > 0.0002 for values in outputs_of_model(model, part, x, None)), (
-            "nothing to compare"
-        )
+        outputs = outputs_of_model(model, part, x, None)
+        assert all(values.std(0).mean() > 20 * most for values in outputs), "nothing to compare"
 
 
 def test_the_graph_holds_plain_layers_and_the_model_keeps_its_own():

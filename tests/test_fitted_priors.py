@@ -77,8 +77,8 @@ def test_the_table_has_each_distance_and_its_ratio_to_real_images(script, tmp_pa
             found = {"reconstructions": at[0], "samples": {"mixture": at[1]}}
             found["yardstick"] = {"frechet_distance": {"value": 0.5}}
             (run / "evaluation.json").write_text(json.dumps(found))
-            (run / "unfitted-classifier-10.json").write_text(json.dumps([4.0 + change, 5.0, 6.0]))
-    distances, real = script.results([0, 1], tmp_path, 10, "classifier")
+            (run / "unfitted-classifier-10-2.json").write_text(json.dumps([4.0 + change, 5.0, 6.0]))
+    distances, real = script.results([0, 1], tmp_path, 10, "classifier", 2.0)
     lines = script.table(distances, real).splitlines()
     ours = ["2.0 ± 1.3 (4.00", "4.0 ± 1.3 (8.00", "3.0 ± 1.3 (6.00", "5.00 ± 0.00 (10.0", "6.00 ± 0.00 (12.0"]
     assert lines[2] == f"| AE | {' times real) | '.join(ours)} times real) |"

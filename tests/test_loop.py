@@ -142,7 +142,7 @@ def test_a_part_without_an_optimiser_is_named() -> None:
 
 
 def test_batches_of_another_size_are_refused() -> None:
-    with pytest.raises(UserError, match=r"batches gave 4 images to each of 1 processes, and batch_size is 8"):
+    with pytest.raises(UserError, match="the batch has 4 images, not 8: batch_size is 8; change one of them"):
         vaegan(batch_size=8).step()
 
 

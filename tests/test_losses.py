@@ -103,7 +103,8 @@ def test_gaussian_pixels_with_their_constant(variance: float) -> None:
 
 def test_reconstructions_of_another_shape_are_refused() -> None:
     x_tilde, x = torch.rand(5, 1, 4, 4), torch.rand(5, 3, 4, 4)
-    for loss, *scale in ((gaussian_feature_loss,), (gaussian_pixel_loss,), (laplace_pixel_loss, 1.0)):
+    pairs = ((gaussian_feature_loss,), (gaussian_pixel_loss,), (laplace_pixel_loss, 1.0), (kl_per_dimension,))
+    for loss, *scale in pairs:
         with pytest.raises(UserError, match="shapes must be equal"):
             loss(x_tilde, x, *scale)
 

@@ -71,7 +71,7 @@ def test_ssim_falls_with_noise_and_is_symmetric() -> None:
 
 def test_other_shapes_are_not_compared() -> None:
     """Torch would repeat the one channel."""
-    for function in (mean_squared_error, psnr):
+    for function in (mean_squared_error, psnr, ssim):
         with pytest.raises(UserError, match=r"\(2, 3, 4, 4\) cannot be compared with \(2, 1, 4, 4\): shapes must be"):
             function(torch.rand(2, 3, 4, 4), torch.rand(2, 1, 4, 4))
 

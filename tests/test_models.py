@@ -332,6 +332,10 @@ def test_custom_networks_that_are_not_what_the_model_says_are_refused():
     assert model().decode(model().encode(torch.zeros(2, 1, 4, 4))).shape == (2, 1, 4, 4)
     with pytest.raises(UserError, match=r"the encoder gave float32 \(2, 4\), and this model needs \(B, 5\)"):
         model(latent_dim=5).encode(torch.zeros(2, 1, 4, 4))
+    shared = Encoder()
+    shared.forward = lambda x: (x.flatten(1)[:, :4], x.flatten(1)[:, :1])  # one variance for all dimensions
+    with pytest.raises(UserError, match=r"the encoder gave float32 \(2, 1\), and this model needs \(B, 4\); correct"):
+        Model(encoder=shared, kind="vae", image_shape=(1, 4, 4), latent_dim=4).posterior(torch.zeros(2, 1, 4, 4))
     with pytest.raises(
         UserError, match=r"the decoder gave float32 \(2, 1, 4, 4\), and this model needs \(B, 1, 2, 8\)"
     ):

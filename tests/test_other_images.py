@@ -148,6 +148,14 @@ def test_some_of_sixteen_bits_and_some_of_eight(tmp_path, caplog):
     assert [int(name.split(".")[0]) for name in data.train.names] == data.train.images[:, 0, 0, 0].tolist()
 
 
+def test_bytes_outside_of_a_model_s_range_of_floats_need_none(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(30 * 16, dtype=np.uint8).reshape(30, 4, 4) % 200)
+    own = PixelFormat("float32")
+    with pytest.raises(UserError, match=r"outside of -5 to 5; set --data.range none, as their values are integers$"):
+        open_data(tmp_path / "a.npy", cache=tmp_path / "cache", range=(-5.0, 5.0), pixels=own)
+    open_data(tmp_path / "a.npy", cache=tmp_path / "cache", pixels=own)
+
+
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_a_deep_png_is_read_as_pillow_reads_it_but_for_its_bits(tmp_path, channels):
     """Upright, on white or with opacity, as grey or colour; and as bytes exactly as before."""

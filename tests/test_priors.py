@@ -373,7 +373,12 @@ def test_what_cannot_be_fitted_is_told(codes, names, told):
     with pytest.raises(UserError, match=told) as error:
         fit_priors(codes, names=names, seed=0)
     assert "\n" not in str(error.value)
-    with pytest.raises(UserError, match="labels must be from 0 to num_labels - 1, which is 1"):
+
+
+def test_labels_and_steps_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match="99 labels for 100 codes; give one label for each code"):
+        fit_priors(normal(100, Z), names=["gaussian"], labels=torch.arange(99) % 3, num_labels=3, seed=0)
+    with pytest.raises(UserError, match="labels are from 0 to 2, not from 0 to 1; set num_labels"):
         fit_priors(normal(100, Z), names=["gaussian"], labels=torch.arange(100) % 3, num_labels=2, seed=0)
     with pytest.raises(UserError, match="flow_steps must be at least 1, not -5"):
         fit_priors(normal(100, Z), names=["flow"], flow_steps=-5, seed=0)

@@ -58,11 +58,14 @@ def train(
 
     if not logging.getLogger("vaegan").hasHandlers():
         set_up()
+    if data is not None:
+        settings = {"data": data, **settings}
     overrides: dict[str, Any] = {}
-    for name, value in settings.items() if data is None else {"data": data, **settings}.items():
-        nested = value if isinstance(value, dict) else None
-        own = {"data.source" if name == "data" else name: value}
-        overrides |= own if nested is None else {f"{name}.{key}": inner for key, inner in nested.items()}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            overrides |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            overrides["data.source" if name == "data" else name] = value
     overrides = {name: value.item() if isinstance(value, np.generic) else value for name, value in overrides.items()}
     folder = expanded(Path("runs") / recipe if out is None else out)
     config = configured(named(recipe).config, overrides, folder, overwrite=overwrite)

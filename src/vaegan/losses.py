@@ -43,6 +43,7 @@ def kl_per_dimension(mu: Tensor, logvar: Tensor) -> Tensor:
     Returns:
         Nats, (B, Z), at least 0.
     """
+    check_shapes(mu, logvar)
     mu, logvar = wide(mu), wide(logvar)
     return 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar)
 

@@ -142,7 +142,7 @@ class DataSettings(Settings):
     workers: Annotated[int, Field(gt=0, le=256)] | None = None
     """Processes that decode images; default: the number of cores."""
     cache: Path | None = None
-    """Folder for decoded images and fetched shards; default: ~/.cache/vaegan."""
+    """Folder for decoded images and fetched shards; default: vaegan in $XDG_CACHE_HOME or ~/.cache."""
     stream: bool = False
     """Read .tar shards during training, fetched as they are needed, instead of decoding all images first. They may be
     on a web server or in a bucket (S3, Google Cloud); braces stand for several: train-{000..099}.tar."""

@@ -87,13 +87,13 @@ def _held(folder: Path) -> contextlib.AbstractContextManager[None]:
 def _folder(options: Options) -> Path:
     """Return the folder that the model is saved into; UserError if there is no model, or it may not be replaced."""
     from ..files import check_folder
-    from ..runs.locate import find_model, locate
+    from ..runs.locate import find_model
     from ..runs.run_folder import MODEL_CONFIG
 
     if options.out is None:
         if not Path(options.run).is_dir():
-            locate(options.run)  # that there is no such model is the first thing to say
-            raise UserError(f"{options.run} is not a local folder; set --out FOLDER to save the model with its priors")
+            what = "check the path, or set --out FOLDER to save a model of the hub with its priors"
+            raise UserError(f"{options.run} is not a local folder; {what}")
         return find_model(options.run)
     check_folder(options.out, MODEL_CONFIG, "vaegan", options.overwrite)
     return options.out

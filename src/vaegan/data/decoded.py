@@ -177,7 +177,7 @@ class _Preparation:
         source = next(iter(refused.values())).source
         outside = f"{some} have values outside of {source.low:g} to {source.high:g}"
         if self.pixels and self.first and self.first.depth != "float32":  # a range of the model's own floats
-            return UserError(f"{where}: {outside}; set --data.range none, as they are whole numbers")
+            return UserError(f"{where}: {outside}; set --data.range none, as their values are integers")
         return UserError(f"{where}: {outside}; set --data.range {as_range(*_extremes(values))}, which holds all values")
 
     def _target(self) -> Target:

@@ -55,7 +55,8 @@ def evaluate(
         split: 'test' or 'train', the reference to measure against.
         seed: of samples, choice of images and resampling.
         batch_size: images at a time.
-        cache: folder for trained extractors and features of real images; ``~/.cache/vaegan`` if None.
+        cache: folder for trained extractors and features of real images; ``vaegan`` in $XDG_CACHE_HOME or ~/.cache if
+            None.
         world: of the processes that share the work; all get the same figures, whatever their number.
         published: networks that measure reconstructions, too, see `metrics.extractors.features.open_published`.
         draws: codes of each image for the importance-weighted bound; if None, 64 for 256 images.

@@ -61,7 +61,11 @@ def ssim(x_tilde: Tensor, x: Tensor, *, window: int = 11, sigma: float = 1.5) ->
 
     Returns:
         `(B,)` in [-1, 1]; 1 only where both images are the same.
+
+    Raises:
+        UserError: if the shapes differ.
     """
+    check_shapes(x_tilde, x)
     x_tilde, x = x_tilde.double(), x.double()
     height, width = x.shape[-2:]
     smaller = min(height, width)

@@ -400,7 +400,8 @@ class InferenceModel(nn.Module):
         inputs = (x, *self._condition_args(condition, len(x)))
         outputs = self._in_batches(codes, inputs, batch_size, prod(x.shape[2:]))
         if code in (None, self.code_shape):
-            _check_made("encoder", outputs[0], (self.latent_dim,))
+            for made in outputs:
+                _check_made("encoder", made, (self.latent_dim,))
         return outputs if code in (None, self.code_shape) else tuple(each.reshape(-1, *code) for each in outputs)
 
     def _in_batches(
@@ -429,7 +430,8 @@ def _check_tensor(what: str, x: object) -> None:
 def _check_made(part: str, made: Tensor, shape: tuple[int, ...]) -> None:
     """Raise UserError if a custom network gives something else than the model says."""
     if tuple(made.shape[1:]) != shape:
-        raise UserError(f"the {part} gave {_described(made)}, and this model needs (B, {', '.join(map(str, shape))})")
+        needed = f"this model needs (B, {', '.join(map(str, shape))}); correct the network, image_shape or latent_dim"
+        raise UserError(f"the {part} gave {_described(made)}, and {needed}")
 
 
 def _described(x: Tensor) -> str:

@@ -123,10 +123,11 @@ def couples_images(module: nn.Module) -> bool:
 
 
 def draws_random_numbers(module: nn.Module) -> bool:
-    """Whether the module may draw random numbers: it has dropout, or modules that are neither torch's nor ours."""
+    """Whether the module may draw random numbers: it has dropout, other layers that draw, or modules of others."""
+    drawing = (nn.RReLU, nn.MultiheadAttention, nn.RNNBase, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
     return any(
         type(m).__module__.partition(".")[0] not in ("torch", "vaegan")
-        or isinstance(m, (nn.RReLU, nn.MultiheadAttention))
+        or isinstance(m, drawing)
         or (isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0)
         for m in module.modules()
     )

@@ -59,8 +59,8 @@ def fit_priors(
         a `score`.
 
     Raises:
-        UserError: if a name is unknown, there are too few codes, they are not finite, or labels or steps are too small
-            or large.
+        UserError: if a name is unknown, there are too few codes, they are not finite, labels do not fit, or flow_steps
+            is below 1.
     """
     names = DEFAULT if names is None else names
     for name in names:
@@ -70,8 +70,12 @@ def fit_priors(
         raise UserError(f"only {len(codes)} codes to fit a prior to, and {_FEWEST} are needed; use more images")
     if not codes.isfinite().all():
         raise UserError("some codes are not finite, so no prior can be fitted: the training diverged")
-    if labels is not None and not 0 <= int(labels.min()) <= int(labels.max()) < num_labels:
-        raise UserError(f"labels must be from 0 to num_labels - 1, which is {num_labels - 1}")
+    if labels is not None:
+        if len(labels) != len(codes):
+            raise UserError(f"{len(labels)} labels for {len(codes)} codes; give one label for each code")
+        low, high = int(labels.min()), int(labels.max())
+        if not 0 <= low <= high < num_labels:
+            raise UserError(f"labels are from {low} to {high}, not from 0 to {num_labels - 1}; set num_labels")
     if flow_steps is not None and flow_steps < 1:
         raise UserError(f"flow_steps must be at least 1, not {flow_steps}")
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))

@@ -123,7 +123,13 @@ def _of_maps(size: int, channels: tuple[int, ...], latent_dim: int) -> Recipe:
 
 
 def _photographs(
-    size: int, encoder: tuple[int, ...], decoder: tuple[int, ...], loss: LossSettings, epochs: int, num_images: int
+    size: int,
+    encoder: tuple[int, ...],
+    decoder: tuple[int, ...],
+    *,
+    perceptual_weight: float,
+    epochs: int,
+    num_images: int,
 ) -> Recipe:
     """For thousands of photographs, from which it learns to sample: plain convolutions and small codes.
 
@@ -138,6 +144,7 @@ def _photographs(
         decoder=DecoderSettings(first_channels=128, channels=decoder, kernel=4, output_kernel=3),
         discriminator=_PATCHES,
     )
+    loss = _perceptual(pixel_variance=0.01, perceptual_weight=perceptual_weight, balance=1.0, kl_weight=10.0)
     train = TrainSettings(epochs=epochs, batch_size=32)
     summary = "fast; codes are maps of 8x4x4; for many photographs"
     origin = "ours: the paper's pattern without dense layers, likelihood of arXiv:2006.13202"
@@ -191,22 +198,8 @@ ALL = (
     _few_images(),
     _of_maps(32, (16, 32, 64), 8),
     _of_maps(64, (16, 32, 64, 64), 8),
-    _photographs(
-        32,
-        (32, 64, 128),
-        (96, 64, 32),
-        _perceptual(pixel_variance=0.01, perceptual_weight=3.0, balance=1.0, kl_weight=10.0),
-        epochs=10,
-        num_images=50_000,
-    ),
-    _photographs(
-        64,
-        (32, 64, 128, 128),
-        (128, 96, 64, 32),
-        _perceptual(pixel_variance=0.01, perceptual_weight=8.0, balance=1.0, kl_weight=10.0),
-        epochs=17,
-        num_images=12_000,
-    ),
+    _photographs(32, (32, 64, 128), (96, 64, 32), perceptual_weight=3.0, epochs=10, num_images=50_000),
+    _photographs(64, (32, 64, 128, 128), (128, 96, 64, 32), perceptual_weight=8.0, epochs=17, num_images=12_000),
     _on_yours(
         "conv-32",
         "the authors' 32x32 network, for any folder of images",

@@ -226,12 +226,16 @@ class Trainer:
         return (phase := self.phase(images)) is not None and phase.name == "ae"
 
     def step(self, *, record: bool = False, keep: bool = False) -> Record:
-        """One step of all parts; ``record`` measures each loss's gradient norm, ``keep`` returns the gradients."""
+        """One step of all parts; ``record`` measures each loss's gradient norm, ``keep`` returns the gradients.
+
+        UserError if the batch is not one of `LoopSettings.batch_size` images over all processes.
+        """
         s = self.settings
         x = self.network_range(self.batches(self.images))
         if len(x) * self.world.size != s.batch_size:
+            own = s.batch_size // self.world.size
             raise UserError(
-                f"batches gave {len(x)} images to each of {self.world.size} processes, and batch_size is {s.batch_size}"
+                f"the batch has {len(x)} images, not {own}: batch_size is {s.batch_size}; change one of them"
             )
         c = None if self.conditions is None else self.conditions(self.images).to(self.device, non_blocking=True)
         noise = Noise.draw(

@@ -116,7 +116,7 @@ def open_extractor(
         name: one of `EXTRACTORS`; the default of these data if None.
         data: images it is trained and used on, in the size it will see.
         seed: of the training of our own networks.
-        cache: folder of trained networks and weights; ``~/.cache/vaegan`` if None.
+        cache: folder of trained networks and weights; ``vaegan`` in $XDG_CACHE_HOME or ~/.cache if None.
         weights: file of the weights of a published network.
         device: where it computes.
         bands: channels that a published network sees, as `pixels.Shown`; our own networks see all.
