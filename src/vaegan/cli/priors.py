@@ -92,7 +92,7 @@ def _folder(options: Options) -> Path:
 
     if options.out is None:
         if not Path(options.run).is_dir():
-            what = "check the path, or set --out FOLDER to save a model of the hub with its priors"
+            what = "check the path, or set --out FOLDER to save the model with its priors"
             raise UserError(f"{options.run} is not a local folder; {what}")
         return find_model(options.run)
     check_folder(options.out, MODEL_CONFIG, "vaegan", options.overwrite)
