@@ -33,7 +33,10 @@ class MetricOptions(CommandOptions):
     """File with the weights of inception or dinov2, or folder with those of published networks; default: the cache."""
 
     def networks(self, data: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
-        """Return the extractor and the published networks for an `ImageData`; UserError if --weights fit neither."""
+        """Return the extractor and the published networks for an `ImageData`.
+
+        UserError if no image is held out, or --weights fit neither network.
+        """
         from ..metrics.extractors.features import open_extractor, open_published
 
         data.check_held_out(data.name)  # before a network is trained on a single image
