@@ -29,12 +29,7 @@ from vaegan.runs.opened import OpenedRun
 RECIPE = "photos-32"
 SHARED = {"data.flip": "True", "train.images": "500000", "train.priors": "none", "train.best_metric": "none"}
 KINDS: dict[str, side_by_side.Settings] = {
-    "vae": {
-        "loss.likelihood": "gaussian-learned",
-        "loss.pixel-variance": "0.01",
-        "loss.perceptual": "none",
-        "loss.kl-weight": "1",
-    },
+    "vae": side_by_side.SIGMA_VAE,
     "vaegan": {"loss.perceptual": "rotations"},
 }
 """Kind of model -> further changes to the recipe."""
@@ -72,14 +67,11 @@ def main() -> int:
 
     def fit(run: Path) -> int:
         opened = OpenedRun(run)
-        model = opened.model()
-        prior = PRIORS[model.kind]
-        if prior in model.priors:
-            return 0
+        prior = PRIORS[opened.config.model.kind]
         how = ["--flow-steps", str(options.flow_steps)] if prior == "flow" else []
         if how and opened.data().train.labels is not None:
             how += ["--by-label", "--guidance", str(options.guidance)]
-        return vaegan(["priors", str(run), "--priors", prior, *how])
+        return side_by_side.fitted(run, prior, *how)
 
     code = side_by_side.carry_out(commands, fit) or vaegan(last)
     if not code:

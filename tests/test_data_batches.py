@@ -88,6 +88,8 @@ def test_a_batch_may_be_changed_without_harm():
 def test_uneven_shares_are_refused():
     with pytest.raises(UserError, match=r"--train.batch-size 10 .* 4 processes"):
         Batches(numbered(20), 10, seed=0, world_size=4)
+    with pytest.raises(UserError, match="a batch needs at least 1 image, not 0"):
+        Batches(numbered(20), 0, seed=0)
 
 
 def test_forgetting_pages_keeps_a_mapped_array_intact(tmp_path, monkeypatch):

@@ -313,6 +313,7 @@ def test_labels_with_hardly_any_codes_are_named_and_their_prior_is_saved_once(tm
     torch.testing.assert_close(loaded.log_prob(codes), of_labels.logsumexp(0))
     chosen = torch.arange(70) % 7
     assert torch.equal(loaded.sample(70, seed=0, labels=chosen), prior.sample(70, seed=0, labels=chosen))
+    assert torch.equal(prior.sample(70, seed=0, labels=chosen.tolist()), prior.sample(70, seed=0, labels=chosen))
 
 
 def test_all_priors_are_scored_by_the_same_codes():

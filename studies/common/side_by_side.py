@@ -21,6 +21,18 @@ Settings = dict[str, str]
 """What a run changes in its recipe: option name without leading dashes -> value."""
 Training = tuple[list[str], float]
 """Arguments of `vaegan`, and the expected minutes on two cores."""
+SIGMA_VAE: Settings = {
+    "loss.likelihood": "gaussian-learned",
+    "loss.pixel-variance": "0.01",
+    "loss.perceptual": "none",
+    "loss.kl-weight": "1",
+}
+"""Changes that make the VAE of a recipe for photographs one whose pixels are Gaussian with the best-fitting variance
+(sigma-VAE, arXiv:2006.13202), so that its likelihood and KL need no weights.
+
+The standard deviation starts at 0.1: its logarithm moves by at most the learning rate per step, so from 1 it would not
+get near its optimum in a short training.
+"""
 
 
 def trainings(
@@ -85,6 +97,13 @@ def carry_out(commands: Iterable[Training], measure: Callable[[Path], int] = lam
         if code := vaegan(words) or measure(Path(words[-1])):
             return code
     return 0
+
+
+def fitted(run: Path, prior: str, *how: str) -> int:
+    """Fit a prior to a run's codes with further arguments of `vaegan priors`, unless the run has one of that name."""
+    if prior in OpenedRun(run).model().priors:
+        return 0
+    return vaegan(["priors", str(run), "--priors", prior, *how])
 
 
 def evaluated(

@@ -41,7 +41,7 @@ class Batches:
         pixels: type and range of the numbers.
 
     Raises:
-        UserError: if the batch does not divide evenly.
+        UserError: if the batch is empty or does not divide evenly.
     """
 
     def __init__(
@@ -121,7 +121,9 @@ class StreamBatches:
 
 
 def share_of(batch_size: int, rank: int, world_size: int) -> slice:
-    """Return which images of a batch are a rank's; UserError if the batch does not divide evenly."""
+    """Return which images of a batch are a rank's; UserError if the batch is empty or does not divide evenly."""
+    if batch_size < 1:
+        raise UserError(f"a batch needs at least 1 image, not {batch_size}")
     if batch_size % world_size:
         raise UserError(
             f"--train.batch-size {batch_size} cannot be split evenly over {world_size} processes; "

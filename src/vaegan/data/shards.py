@@ -163,7 +163,7 @@ def members(shard: int, path: Path) -> list[File]:
             if stat.st_size < archive.offset + tarfile.BLOCKSIZE:  # no block marks the end
                 raise tarfile.ReadError("cut short")
     except (OSError, ValueError, OverflowError, tarfile.TarError) as error:
-        raise UserError(f"{path}: not a readable .tar ({error}); copy or download it again") from error
+        raise UserError(f"{path}: not a readable .tar ({error}); unpack it if compressed, or copy it again") from error
     return files
 
 

@@ -7,7 +7,7 @@ saved model: from a run, a folder, or the Hugging Face hub.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -183,7 +183,7 @@ class Model(InferenceModel):
         num: int,
         seed: int | None = 0,
         prior: str | None = None,
-        labels: Tensor | None = None,
+        labels: Tensor | Sequence[int] | None = None,
         *,
         condition: Tensor | None = None,
     ) -> Tensor:
@@ -218,7 +218,7 @@ class Model(InferenceModel):
         num: int,
         seed: int | None = 0,
         prior: str | None = None,
-        labels: Tensor | None = None,
+        labels: Tensor | Sequence[int] | None = None,
         *,
         condition: Tensor | None = None,
         batch_size: int = 256,

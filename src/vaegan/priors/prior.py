@@ -2,7 +2,7 @@
 
 import abc
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
@@ -54,13 +54,13 @@ class Prior(abc.ABC):
     score: Score | None = None
     seconds: float | None = None
 
-    def sample(self, num: int, *, seed: int | None, labels: Tensor | None = None) -> Tensor:
+    def sample(self, num: int, *, seed: int | None, labels: Tensor | Sequence[int] | None = None) -> Tensor:
         """Draw codes, float32 `(num, Z)` on the CPU.
 
         Args:
             num: number of codes.
             seed: the same seed gives the same codes; taken from torch's global generator if None.
-            labels: int `(num,)`, the label of each; None for a draw over all labels.
+            labels: int `(num,)`, the label of each, also a list or an array; None for a draw over all labels.
 
         Raises:
             UserError: if this prior has no such labels, or ``num`` is negative.
@@ -68,6 +68,7 @@ class Prior(abc.ABC):
         if num < 0:
             raise UserError(f"the number of codes must be at least 0, not {num}")
         if labels is not None:
+            labels = torch.as_tensor(labels).cpu()
             self._check_labels(num, labels)
         return self._draw(num, seeded(seed), labels)
 
