@@ -59,7 +59,7 @@ class Canvas:
     def lay(
         self,
         distance: Floats,
-        colour: Floats,
+        colour: Floats | tuple[float, ...],
         window: tuple[slice, slice, slice] = np.s_[:, :, :],
         opacity: Floats | None = None,
     ) -> None:
@@ -69,7 +69,7 @@ class Canvas:
         np.clip(coverage, 0, 1, out=coverage)
         if opacity is not None:
             coverage *= opacity[:, None, None]
-        colours = np.broadcast_to(colour, (self.planes.shape[1], 3))
+        colours = np.broadcast_to(np.asarray(colour, np.float32), (self.planes.shape[1], 3))
         for plane, value in zip(self.planes, colours.T, strict=True):
             layer = plane[window]
             layer += coverage * (value[:, None, None] - layer)

@@ -7,7 +7,9 @@ changes is never hidden by another: bangs end above the brows and show below a h
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,9 @@ BINARY = ("smiling", "eyeglasses", "hat", "beard", "mustache", "bangs", "blond_h
 CONTINUOUS = ("hair_length", "skin_tone", "eyebrow_thickness", "head_tilt", "head_width", "background", "shirt")
 _MAX_TILT = math.radians(12.0)
 _NECK = 0.75  # v of the point around which the head tilts
-_INK = (0.16, 0.13, 0.17)
+_INK, _WHITE = (0.16, 0.13, 0.17), (1.0, 1.0, 1.0)
 _EYE_U, _EYE_V = 0.2, 0.06
+_Lay = Callable[..., None]  # `Canvas.lay` in some window
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class _Face:
     skin: Floats  # colour ``(B, 3)``
     hair: Floats  # likewise
     beard: Floats  # likewise; more saturated than any skin, so that it stands out from all
+
+    def within(self, left: float, top: float, right: float, bottom: float) -> tuple[Floats, Floats, _Lay]:
+        """Return u and v ``(B, h, w)`` inside these bounds of the canvas, and what paints on it there."""
+        window = self.canvas.window(left, top, right, bottom)
+        return self.u[window], self.v[window], partial(self.canvas.lay, window=window)
 
 
 def paint_faces(factors: Floats, size: Size) -> NDArray[np.uint8]:
@@ -72,109 +80,100 @@ def _body(face: _Face) -> None:
     window = canvas.window(-1, 0.7, 1, canvas.bottom)
     shirt = np.broadcast_to(ellipse(u, np.minimum(v - 1.25, 0), 0.78, 0.5), face.u.shape)
     canvas.lay(shirt[window], hue_colour(face.is_on["shirt"], 0.6, 0.75), window)
-    window = canvas.window(-0.4, 0.5, 0.4, 0.98)
-    distance = box(face.u[window], face.v[window] - 0.68, 0.16, 0.2, 0.12)
-    canvas.lay(distance, face.skin * 0.84, window)
+    u, v, lay = face.within(-0.4, 0.5, 0.4, 0.98)
+    lay(box(u, v - 0.68, 0.16, 0.2, 0.12), face.skin * 0.84)
 
 
 def _head(face: _Face) -> None:
-    window = face.canvas.window(-0.8, -0.7, 0.8, 0.8)
-    u, v, half_width = np.abs(face.u[window]), face.v[window], face.half_width
-    ears = ellipse(u - half_width, v - 0.1, 0.075, 0.11)
-    face.canvas.lay(ears, face.skin * 0.9, window)
-    face.canvas.lay(ellipse(u, v - 0.07, half_width, 0.58), face.skin, window)
+    u, v, lay = face.within(-0.8, -0.7, 0.8, 0.8)
+    u = np.abs(u)
+    lay(ellipse(u - face.half_width, v - 0.1, 0.075, 0.11), face.skin * 0.9)
+    lay(ellipse(u, v - 0.07, face.half_width, 0.58), face.skin)
 
 
 def _cheeks(face: _Face) -> None:
-    window = face.canvas.window(-0.7, -0.05, 0.7, 0.6)
-    distance = ellipse(np.abs(face.u[window]) - 0.24, face.v[window] - 0.25, 0.095, 0.07)
+    u, v, lay = face.within(-0.7, -0.05, 0.7, 0.6)
     rosy = face.skin * 0.6 + np.array((0.38, 0.10, 0.12), np.float32)
-    face.canvas.lay(distance, rosy, window, opacity=face.is_on["rosy_cheeks"])
+    lay(ellipse(np.abs(u) - 0.24, v - 0.25, 0.095, 0.07), rosy, opacity=face.is_on["rosy_cheeks"])
 
 
 def _beard(face: _Face) -> None:
-    window = face.canvas.window(-0.8, -0.1, 0.8, 0.9)
-    u, v = face.u[window], face.v[window]
+    u, v, lay = face.within(-0.8, -0.1, 0.8, 0.9)
     jaw = ellipse(u, v - 0.1, face.half_width + 0.02, 0.62)
     free = ellipse(u, v - 0.05, face.half_width * 0.96, 0.36)
     distance = np.maximum(np.maximum(jaw, -free), 0.1 - v)
-    face.canvas.lay(distance, face.beard, window, opacity=face.is_on["beard"])
+    lay(distance, face.beard, opacity=face.is_on["beard"])
 
 
 def _front_hair(face: _Face) -> None:
-    window = face.canvas.window(-0.85, -0.75, 0.85, 0.3)
-    u, v = face.u[window], face.v[window]
+    u, v, lay = face.within(-0.85, -0.75, 0.85, 0.3)
     skull = ellipse(u, v - 0.02, face.half_width + 0.07, 0.62)
     free = ellipse(u, v - 0.26, face.half_width * 0.9, 0.62)
-    face.canvas.lay(np.maximum(np.maximum(skull, -free), v - 0.05), face.hair, window)
+    lay(np.maximum(np.maximum(skull, -free), v - 0.05), face.hair)
     fringe = np.maximum(skull, v + 0.20 + 0.1 * np.abs(u))
-    face.canvas.lay(fringe, face.hair, window, opacity=face.is_on["bangs"])
+    lay(fringe, face.hair, opacity=face.is_on["bangs"])
 
 
 def _nose(face: _Face) -> None:
-    window = face.canvas.window(-0.3, 0.0, 0.3, 0.4)
-    distance = ellipse(face.u[window], face.v[window] - 0.2, 0.055, 0.05)
-    face.canvas.lay(distance, face.skin * 0.78, window)
+    u, v, lay = face.within(-0.3, 0.0, 0.3, 0.4)
+    lay(ellipse(u, v - 0.2, 0.055, 0.05), face.skin * 0.78)
 
 
 def _eyes(face: _Face) -> None:
-    window = face.canvas.window(-0.5, -0.25, 0.5, 0.35)
-    u, v = np.abs(face.u[window]) - _EYE_U, face.v[window] - _EYE_V
+    u, v, lay = face.within(-0.5, -0.25, 0.5, 0.35)
+    u, v = np.abs(u) - _EYE_U, v - _EYE_V
     is_open = face.is_on["eyes_open"]
-    face.canvas.lay(ellipse(u, v, 0.115, 0.095), np.ones(3, np.float32), window, opacity=is_open)
-    face.canvas.lay(ellipse(u, v, 0.055, 0.065), np.array(_INK, np.float32), window, opacity=is_open)
+    lay(ellipse(u, v, 0.115, 0.095), _WHITE, opacity=is_open)
+    lay(ellipse(u, v, 0.055, 0.065), _INK, opacity=is_open)
     lid = np.maximum(np.abs(v - 0.035 + 4 * u * u) - 0.022, np.abs(u) - 0.11)
-    face.canvas.lay(lid, np.array(_INK, np.float32), window, opacity=1 - is_open)
+    lay(lid, _INK, opacity=1 - is_open)
 
 
 def _brows(face: _Face) -> None:
-    window = face.canvas.window(-0.55, -0.4, 0.55, 0.2)
-    u, v = np.abs(face.u[window]) - _EYE_U, face.v[window] + 0.14
+    u, v, lay = face.within(-0.55, -0.4, 0.55, 0.2)
+    u, v = np.abs(u) - _EYE_U, v + 0.14
     thickness = between(0.014, 0.048, face.is_on["eyebrow_thickness"])
     distance = np.maximum(np.abs(v + 1.5 * u * u) - thickness, np.abs(u) - 0.12)
-    colour = face.beard * np.array((0.7, 0.5, 0.15), np.float32)
-    face.canvas.lay(distance, colour, window)
+    lay(distance, face.beard * np.array((0.7, 0.5, 0.15), np.float32))
 
 
 def _mouth(face: _Face) -> None:
-    window = face.canvas.window(-0.45, 0.2, 0.45, 0.75)
-    u, v = face.u[window], face.v[window] - 0.4
+    u, v, lay = face.within(-0.45, 0.2, 0.45, 0.75)
+    v = v - 0.4
     smile = np.maximum(ellipse(u, v, 0.21, 0.15), -v)
     smiling = face.is_on["smiling"]
-    face.canvas.lay(smile, np.array((0.68, 0.16, 0.20), np.float32), window, opacity=smiling)
+    lay(smile, (0.68, 0.16, 0.20), opacity=smiling)
     teeth = np.maximum(smile + 0.02, v - 0.06)
-    face.canvas.lay(teeth, np.ones(3, np.float32), window, opacity=smiling)
+    lay(teeth, _WHITE, opacity=smiling)
     line = box(u, v - 0.045 - 0.5 * u * u, 0.13, 0.028, 0.028)
-    face.canvas.lay(line, np.array((0.68, 0.16, 0.20), np.float32), window, opacity=1 - smiling)
+    lay(line, (0.68, 0.16, 0.20), opacity=1 - smiling)
 
 
 def _mustache(face: _Face) -> None:
-    window = face.canvas.window(-0.5, 0.1, 0.5, 0.6)
-    u, v = np.abs(face.u[window]) - 0.1, face.v[window] - 0.31
-    distance = ellipse(u, v - 0.3 * u, 0.13, 0.055)
-    face.canvas.lay(distance, face.beard * 0.8, window, opacity=face.is_on["mustache"])
+    u, v, lay = face.within(-0.5, 0.1, 0.5, 0.6)
+    u, v = np.abs(u) - 0.1, v - 0.31
+    lay(ellipse(u, v - 0.3 * u, 0.13, 0.055), face.beard * 0.8, opacity=face.is_on["mustache"])
 
 
 def _glasses(face: _Face) -> None:
-    window = face.canvas.window(-0.85, -0.25, 0.85, 0.4)
-    u, v = np.abs(face.u[window]), face.v[window] - _EYE_V
+    u, v, lay = face.within(-0.85, -0.25, 0.85, 0.4)
+    u, v = np.abs(u), v - _EYE_V
     worn = face.is_on["eyeglasses"]
     lens = box(u - 0.215, v, 0.165, 0.13, 0.1)
-    face.canvas.lay(lens, np.array((0.75, 0.9, 1.0), np.float32), window, opacity=worn * 0.25)
+    lay(lens, (0.75, 0.9, 1.0), opacity=worn * 0.25)
     rim = np.abs(lens) - 0.022
     bars = np.maximum(np.abs(v + 0.03) - 0.018, np.minimum(u - 0.06, np.abs(u - 0.42) - 0.05))
-    face.canvas.lay(np.minimum(rim, bars), np.array(_INK, np.float32), window, opacity=worn)
+    lay(np.minimum(rim, bars), _INK, opacity=worn)
 
 
 def _hat(face: _Face) -> None:
-    window = face.canvas.window(-1, -1, 1, 0)
-    u, v, half_width = face.u[window], face.v[window], face.half_width
-    crown = box(u, v + 0.66, half_width * 0.86, 0.26, 0.12)
-    brim = box(u, v + 0.40, half_width + 0.17, 0.05, 0.05)
+    u, v, lay = face.within(-1, -1, 1, 0)
+    crown = box(u, v + 0.66, face.half_width * 0.86, 0.26, 0.12)
+    brim = box(u, v + 0.40, face.half_width + 0.17, 0.05, 0.05)
     band = np.maximum(crown, np.abs(v + 0.50) - 0.05)
     worn = face.is_on["hat"]
-    face.canvas.lay(np.minimum(crown, brim), np.array((0.25, 0.28, 0.42), np.float32), window, opacity=worn)
-    face.canvas.lay(band, np.array((0.86, 0.30, 0.28), np.float32), window, opacity=worn)
+    lay(np.minimum(crown, brim), (0.25, 0.28, 0.42), opacity=worn)
+    lay(band, (0.86, 0.30, 0.28), opacity=worn)
 
 
 FACES_SOURCE = Drawing(
