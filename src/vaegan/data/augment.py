@@ -65,21 +65,19 @@ def _moved(x: Tensor, by: AugmentSettings, right: Tensor, down: Tensor, larger: 
     shrink, angle = torch.exp(-by.scale * larger), by.rotation * turned
     cos, sin = shrink * torch.cos(angle), shrink * torch.sin(angle)
     # Sampling positions in [-1, 1]; the sides' ratio keeps a rotation rigid where images are not square.
-    rows = [
-        torch.stack([cos, -sin * height / width, -2.0 * by.shift * right / width], 1),
-        torch.stack([sin * width / height, cos, -2.0 * by.shift * down / height], 1),
-    ]
-    where = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
+    across = [cos, -sin * height / width, -2.0 * by.shift * right / width]
+    along = [sin * width / height, cos, -2.0 * by.shift * down / height]
+    where = F.affine_grid(torch.stack(across + along, 1).view(-1, 2, 3), list(x.shape), align_corners=False)
     return F.grid_sample(x, where, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _recoloured(x: Tensor, by: AugmentSettings, draws: Tensor) -> Tensor:
     """Change gamma, contrast and hue."""
     if by.gamma:
-        x = x.clamp(min=0.0) ** _per_image(torch.exp(by.gamma * draws[4]))
+        x = x.clamp(min=0.0) ** torch.exp(by.gamma * draws[4]).view(-1, 1, 1, 1)
     if by.contrast:
         mean = x.mean((1, 2, 3), keepdim=True)
-        x = mean + (x - mean) * _per_image(torch.exp(by.contrast * draws[5]))
+        x = mean + (x - mean) * torch.exp(by.contrast * draws[5]).view(-1, 1, 1, 1)
     if by.hue and x.shape[1] == 3:
         x = _turn_hue(x, 2.0 * math.pi * by.hue * draws[6])
     return x.clamp(0.0, 1.0)
@@ -90,16 +88,10 @@ def _generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]) >> 1)
 
 
-def _per_image(values: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1)
-
-
 def _turn_hue(x: Tensor, angle: Tensor) -> Tensor:
     """Turn the colours of RGB images by an angle per image around the grey axis."""
     to_yiq = _YIQ.to(x)
     cos, sin, zero, one = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
-    turn = torch.stack(
-        [torch.stack([one, zero, zero], 1), torch.stack([zero, cos, -sin], 1), torch.stack([zero, sin, cos], 1)], 1
-    )
+    turn = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], 1).view(-1, 3, 3)
     matrix = torch.linalg.inv(to_yiq) @ turn @ to_yiq
     return torch.einsum("bij,bjhw->bihw", matrix, x)
