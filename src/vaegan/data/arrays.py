@@ -1,6 +1,7 @@
 """Images that are rows of an array: of a .npy or .npz file, or of a data set that is a single array."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ _KEYS = (("images", "labels"), ("x", "y"))
 _MAX_RATIO = 100  # of a large array's bytes to those in the .npz; images take up no less
 
 
+@dataclass(frozen=True)
 class ArrayItems:
-    """Rows of an array ``(N, H, W, C)`` as images; its fingerprint changes with them."""
+    """Rows of an array as images."""
 
-    def __init__(self, images: NDArray[Any], where: str, fingerprint: str) -> None:
-        self.images, self.where, self.fingerprint = images, where, fingerprint
+    images: NDArray[Any]  # ``(N, H, W, C)``
+    fingerprint: str  # changes with them
 
     def __len__(self) -> int:
         return len(self.images)
@@ -40,11 +42,10 @@ class ArrayItems:
 def collect_array(name: str, images: NDArray[Any], fingerprint: str, where: str = "", **fields: Any) -> Collection:
     """Return the collection of an array; ``where`` is the name if empty, ``fields`` are others of `Collection`."""
     num_images, height, width, channels = images.shape
-    where = where or name
     own = None if _is_picture(images) else channels
     header = ImageHeader(width, height, channels == 3, own, depth_of(images.dtype), alpha=False)
-    items = ArrayItems(images, where, fingerprint)
-    return Collection(name, where, items, [str(i) for i in range(num_images)], header=header, **fields)
+    names = [str(i) for i in range(num_images)]
+    return Collection(name, where or name, ArrayItems(images, fingerprint), names, header=header, **fields)
 
 
 def _is_picture(images: NDArray[Any]) -> bool:
