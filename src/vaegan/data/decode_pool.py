@@ -36,7 +36,7 @@ _items: Items | None
 _one_hides = threading.Lock()
 
 
-@dataclass(frozen=True)
+@dataclass
 class DecodedChunk:
     """Images decoded together, ``(n, H, W, C)``, their positions, and why others cannot be read, or must not be."""
 
@@ -59,30 +59,26 @@ def decode_chunk(items: Items, positions: Positions, target: Target) -> DecodedC
     if hasattr(items, "read_chunk") and target.channels in (1, 3):
         made = target.pixels.converted(items.read_chunk(positions, target), target.source("uint8"))
         return DecodedChunk(made, positions.tolist(), [])
-    images = np.empty((len(positions), *target.shape), target.dtype)
-    readable: list[int] = []
-    unreadable: list[tuple[int, str]] = []
-    refused: list[tuple[int, OutOfRangeError]] = []
-    values: list[float] = []
-    num_deeper = 0
+    chunk = DecodedChunk(np.empty((len(positions), *target.shape), target.dtype), [], [])
     with warnings.catch_warnings(action="ignore"):  # Pillow's; what matters of them ends as an exception
         for i in positions.tolist():
             try:
                 with items[i] as image:
-                    num_deeper += target.pixels.dtype == BYTES.dtype and read_header(image).depth != BYTES.dtype
-                    images[len(readable)] = prepare(image, target, values)
+                    chunk.num_deeper += target.pixels.dtype == BYTES.dtype and read_header(image).depth != BYTES.dtype
+                    chunk.images[len(chunk.positions)] = prepare(image, target, chunk.values)
             except UserError:
                 raise
             except OutOfRangeError as error:
-                refused.append((i, error))
-                values += [error.low, error.high]
+                chunk.refused.append((i, error))
+                chunk.values += [error.low, error.high]
             except Exception as error:  # damaged images make Pillow raise nearly anything
                 reason = getattr(error, "strerror", None) or str(error).split("\n")[0] or type(error).__name__
-                unreadable.append((i, "not an image" if isinstance(error, UnidentifiedImageError) else reason))
+                chunk.unreadable.append((i, "not an image" if isinstance(error, UnidentifiedImageError) else reason))
             else:
-                readable.append(i)
-    values = [min(values), max(values)] if values else []
-    return DecodedChunk(images[: len(readable)], readable, unreadable, refused, values, num_deeper)
+                chunk.positions.append(i)
+    chunk.images = chunk.images[: len(chunk.positions)]
+    chunk.values = [min(chunk.values), max(chunk.values)] if chunk.values else []
+    return chunk
 
 
 def read_headers(items: Items, positions: Positions) -> set[ImageHeader]:
