@@ -90,8 +90,7 @@ class RecordSet:
     def _labels(self, path: Path, count: int) -> NDArray[np.int64]:
         """Return the labels of a file's images, int64 ``(count,)``."""
         if self.label_bytes:
-            content = np.fromfile(path, np.uint8).reshape(count, -1)[:, 0]
-            return content.astype(np.int64)
+            return np.fromfile(path, np.uint8).reshape(count, -1)[:, 0].astype(np.int64)
         beside = path.with_name(path.name.replace("_X", "_y"))
         if not beside.is_file():
             return np.full(count, len(self.label_names) - 1, np.int64)

@@ -64,11 +64,8 @@ def list_celeba(settings: DataSettings) -> Collection:
     )
     if settings.crop == "center" and settings.crop_size is None and settings.is_square:
         assert isinstance(collection.items, FileItems)
-        items = FileItems(
-            partial(_open_cropped, collection.items.open),
-            collection.items.places,
-            f"cut {collection.items.fingerprint}",
-        )
+        cropped = partial(_open_cropped, collection.items.open)
+        items = replace(collection.items, open=cropped, fingerprint=f"cut {collection.items.fingerprint}")
         return replace(collection, items=items, header=ImageHeader(148, 148, True))
     return collection
 

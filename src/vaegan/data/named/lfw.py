@@ -25,8 +25,7 @@ SIZE = 64
 CROP = 150
 _HELD_OUT = 0.1
 _BELOW = ("", "lfw", "lfw-py")
-_FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw")
-_ARCHIVES = {"lfw-deepfunneled.tgz": "lfw-deepfunneled", "lfw-funneled.tgz": "lfw_funneled", "lfw.tgz": "lfw"}
+_FOLDERS = {"lfw-deepfunneled.tgz": "lfw-deepfunneled", "lfw-funneled.tgz": "lfw_funneled", "lfw.tgz": "lfw"}
 _CHECKSUM = "md5:68331da3eb755a505a502b5aacb3c201"  # of lfw-deepfunneled.tgz
 _ATTRIBUTES = "lfw_attributes.txt"
 _URL = "http://vis-www.cs.umass.edu/lfw"
@@ -55,14 +54,14 @@ def list_lfw(settings: DataSettings) -> Collection:
 
 def _find_images(root: Path) -> Path:
     """Return the folder of people, unpacked or downloaded if missing."""
-    for name in _FOLDERS:
+    for name in _FOLDERS.values():
         places = (root / below / name for below in _BELOW)
         folder = next((path for path in places if any(path.rglob("*_0001.jpg"))), None)
         if folder is not None:
             return folder
-    archive = find(root, _BELOW, list(_ARCHIVES))
+    archive = find(root, _BELOW, list(_FOLDERS))
     archive = archive or download("lfw", "lfw-deepfunneled.tgz", _CHECKSUM, root, urls=(_URL,))
-    return unpacked(archive, _ARCHIVES[archive.name])
+    return unpacked(archive, _FOLDERS[archive.name])
 
 
 def read_attributes(path: Path, names: Sequence[str]) -> tuple[NDArray[np.float32], tuple[str, ...]]:

@@ -116,10 +116,8 @@ def list_digits(settings: DataSettings) -> Collection:
     images = np.round(values.reshape(-1, 8, 8, 1) * (WHITE / 16)).astype(np.uint8)  # values are 0 to 16
     split = hashed_split([str(i) for i in range(len(images))], _HELD_OUT)
     fingerprint = hashlib.sha256(images.tobytes()).hexdigest()
-    label_names = tuple("0123456789")
-    return collect_array(
-        "digits", images, fingerprint, split=split, labels=labels.astype(np.int64), label_names=label_names
-    )
+    labels = labels.astype(np.int64)
+    return collect_array("digits", images, fingerprint, split=split, labels=labels, label_names=MNIST.label_names)
 
 
 def read_idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
