@@ -81,15 +81,14 @@ class ShardReader:
     def prefetch(self, order: ShardOrder, place: int) -> None:
         """Fetch the shards of the window at a place, and those of the next one as far as there is room."""
         now, following = order.shards_around(place)
-        later = order.shards_around(following)[0]
-        needed = {*now.tolist(), *later.tolist()}
+        self._now, later = now.tolist(), order.shards_around(following)[0].tolist()
+        needed = {*self._now, *later}
         for shard in [shard for shard, fetch in self._fetches.items() if shard not in needed and fetch.done()]:
             del self._fetches[shard]
             self._sizes.pop(shard, None)
-        for shard in now.tolist():
+        for shard in self._now:
             self._fetch(shard)
-        self._now = now.tolist()
-        for shard in later.tolist():
+        for shard in later:
             waiting = sum(not fetch.done() for fetch in self._fetches.values())
             expected = sum(self._sizes.values()) + (waiting + 1) * max(self._sizes.values(), default=0)
             if waiting >= FETCHES or expected > self._store.limit:
@@ -147,8 +146,7 @@ class ShardReader:
             for shard in np.unique(pending.shards[dropped]).tolist():
                 self._fetches.pop(shard, None)
             images[dropped], again = self.collect(self.submit(pending.shards[dropped], pending.samples[dropped]))
-            for i in dropped.tolist():
-                del unreadable[i]
+            unreadable = {i: reason for i, reason in unreadable.items() if reason != _DROPPED}
             unreadable |= {int(dropped[i]): reason for i, reason in again.items()}
         return images, unreadable
 

@@ -76,7 +76,7 @@ class ShardStore:
         path = self.folder / f"{name}.tar"
         with contextlib.nullcontext() if _touched(path) else self._lock(name[:2]):
             if not _touched(path):
-                self._retried(url, lambda: self._fetch(url, path))
+                self._retried(url, lambda: self._fetch(url, path), WAITS)
         return path
 
     def read(self, url: str) -> bytes:
@@ -92,8 +92,7 @@ class ShardStore:
 
         return self._retried(url, read, WAITS[:2])
 
-    def _retried(self, url: str, attempt: Callable[[], T], waits: Sequence[float] | None = None) -> T:
-        waits = WAITS if waits is None else waits
+    def _retried(self, url: str, attempt: Callable[[], T], waits: Sequence[float]) -> T:
         for wait in (*waits, None):
             try:
                 return attempt()
