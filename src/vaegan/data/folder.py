@@ -11,6 +11,7 @@ import hashlib
 import io
 import itertools
 import os
+import posixpath
 import stat
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -194,9 +195,8 @@ def _is_hidden(name: str) -> bool:
 
 def common_folder(names: Sequence[str]) -> str:
     """Return the folders, if any, that all files are in: ``"a/b/"``."""
-    folders = [name.split("/")[:-1] for name in names]
-    both = zip(min(folders), max(folders), strict=False)  # what the extremes share, all share
-    return "".join(f"{a}/" for a, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], both))
+    common = posixpath.commonpath([posixpath.dirname(name) for name in names])
+    return f"{common}/" if common else ""
 
 
 def split_folders(names: Sequence[str]) -> dict[str, bool]:
