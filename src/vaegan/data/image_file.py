@@ -117,18 +117,19 @@ def prepare(image: Opened, target: Target, values: list[float] | None = None) ->
     """
     if is_deep(image) and (target.range or target.dtype != np.uint8):
         image = deep_png(image, _orientation(image))
-    scale, source = 1.0, target.source(_depth(image))
-    if not isinstance(image, ArrayImage):
+    source = target.source(_depth(image))
+    if isinstance(image, ArrayImage):
+        numbers, has_alpha, scale = image.read(), image.alpha, 1.0
+    else:
         image, scale = _decoded(image, target)
         if source == BYTES:
             return target.pixels.converted(_fitted(_flat(image, target.channels), target, scale), source)
-    numbers = image.read() if isinstance(image, ArrayImage) else _numbers(image, target)
+        numbers, has_alpha = _numbers(image, target), False
     extremes = check_range(numbers, source)
     if values is not None:
         values.extend(extremes)
     numbers = target.pixels.converted(numbers, source)
-    has_alpha = isinstance(image, ArrayImage) and image.alpha
-    picture = _picture(numbers, has_alpha=has_alpha)
+    picture = _picture(numbers, has_alpha)
     layers = _with_channels(numbers, target, has_alpha) if picture is None else _flat(picture, target.channels)
     fitted = np.clip(_fitted(layers, target, scale), target.pixels.low, target.pixels.high)  # resizing overshoots
     return fitted.astype(target.dtype, copy=False)
@@ -226,7 +227,7 @@ def _numbers(image: Image.Image, target: Target) -> Numbers:
     return numbers.reshape(image.height, image.width, -1)
 
 
-def _picture(numbers: Numbers, *, has_alpha: bool) -> Image.Image | None:
+def _picture(numbers: Numbers, has_alpha: bool) -> Image.Image | None:
     """Return an array of bytes as a picture; None if it is not one."""
     channels = numbers.shape[2]
     if numbers.dtype != np.uint8 or not (channels in (1, 3) or (channels == 4 and has_alpha)):

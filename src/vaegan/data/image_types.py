@@ -39,27 +39,24 @@ _BY_PILLOW = (0, 3, 5, 6, 8)  # TIFF 6.0: white is zero, palette, CMYK, YCbCr, C
 class ArrayImage:
     """An image as an array, which is read when it is needed; a context manager, as Pillow's images are.
 
-    Raises ValueError if its type is not uint8, uint16 or float, or it is too large.
+    ``read`` returns the numbers `(H, W, C)` in their type; floats as float32 or float64, as stored. Raises ValueError
+    if that is not uint8, uint16 or float, or the image is too large.
     """
 
     def __init__(
         self,
-        read: Callable[[], NDArray[Any]],  # returns the array, `(H, W, C)`
+        read: Callable[[], Numbers],
         shape: tuple[int, int, int],
         dtype: np.dtype[Any],
         *,
         alpha: bool = False,  # whether the last channel is opacity
         close: Callable[[], None] = lambda: None,
     ) -> None:
-        self._read, self._close, self.alpha = read, close, alpha
+        self.read, self._close, self.alpha = read, close, alpha
         self.height, self.width, self.channels = shape
         self.depth: Depth = depth_of(dtype)
         if self.height * self.width * max(1.0, self.channels / 4) > MAX_PIXELS or self.channels > MAX_CHANNELS:
             raise ValueError(f"{self.width}x{self.height} pixels with {self.channels} channels are too large")
-
-    def read(self) -> Numbers:
-        """Return the numbers `(H, W, C)` in their type; floats as float32 or float64, as stored."""
-        return self._read()
 
     def __enter__(self) -> "ArrayImage":
         return self
