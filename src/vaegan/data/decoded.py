@@ -237,13 +237,13 @@ class _Preparation:
         if not (train.positions and test.positions):
             what = f"; {self._summary(unreadable)}" if unreadable else ""
             raise UserError(f"{where}: too few readable images to train on some and hold out others{what}")
-        fingerprint = cache.fingerprint(train.hash, test.hash)
-        more: dict[str, Any] = (
-            {} if target.pixels == BYTES and not target.pixels.alpha else {"pixels": target.pixels.as_json()}
-        )
+        index: dict[str, Any] = {"train": train.positions, "test": test.positions, "bad": unreadable}
+        index["fingerprint"] = cache.fingerprint(train.hash, test.hash)
+        if target.pixels != BYTES or target.pixels.alpha:
+            index["pixels"] = target.pixels.as_json()
         if values and target.pixels.dtype != BYTES.dtype and target.pixels == target.source(target.pixels.dtype):
-            more["values"] = _extremes(values)
-        return {"train": train.positions, "test": test.positions, "bad": unreadable, "fingerprint": fingerprint, **more}
+            index["values"] = _extremes(values)
+        return index
 
     def _check_unreadable(self, unreadable: list[tuple[str, str]]) -> None:
         if len(unreadable) > (most := self.settings.max_unreadable) * len(self.split):
