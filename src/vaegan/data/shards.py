@@ -79,15 +79,15 @@ def list_shards(pattern: Path, named: Callable[[str], str] = str) -> Collection:
     """
     paths = expand(str(pattern))
     files = [file for shard, path in enumerate(paths) for file in members(shard, path)]
-    texts = {sample_of(file): file.place for file in files if sample_of(file)[2] in BESIDE}
-    files = [file for file in files if sample_of(file) not in texts]
-    samples = {file.place: sample_of(file)[:2] for file in files}
+    samples = {file.place: sample_of(file) for file in files}
+    texts = {sample: place for place, sample in samples.items() if sample[2] in BESIDE}
+    files = [file for file in files if samples[file.place] not in texts]
     read = partial(content, paths)
     collection = collect_files(pattern, files, partial(open_member, paths), read, named)
     assert isinstance(collection.items, FileItems)
     places = collection.items.places
     beside = [
-        {suffix: texts[*samples[place], suffix] for suffix in BESIDE if (*samples[place], suffix) in texts}
+        {suffix: texts[*samples[place][:2], suffix] for suffix in BESIDE if (*samples[place][:2], suffix) in texts}
         for place in places
     ]
     wheres = [f"{paths[place[0]]}/{name}" for place, name in zip(places, collection.names, strict=True)]
