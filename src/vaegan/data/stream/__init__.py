@@ -63,7 +63,6 @@ def open_stream(
     store.make_folder()
     index, where = read_index(settings, store), shown(settings.source)
     samples = _compared(_samples(index, store, folder, where), index, where)
-    samples = replace(samples, name=Path(where).stem, where=where)
     data = prepare_data(samples, settings, on_progress, pixels)
     channels, height, width = data.image_shape
     target = Target(height, width, channels, settings.crop, settings.crop_size, data.pixels, settings.range)
@@ -108,7 +107,8 @@ def _listed(path: Path, where: str, named: Callable[[str], str]) -> Collection:
     """Return the samples in a shard of the cache, which is called as the user calls them."""
     with naming(path, where):
         samples = list_shards(path, named)
-    return replace(samples, notes=tuple(note.replace(str(path), where) for note in samples.notes))
+    notes = tuple(note.replace(str(path), where) for note in samples.notes)
+    return replace(samples, name=Path(where).stem, where=where, notes=notes)
 
 
 def _compared(samples: Collection, index: ShardIndex, where: str) -> Collection:
