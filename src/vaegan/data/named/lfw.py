@@ -6,6 +6,7 @@ centre-cropped to 150 x 150 pixels, as in the code of Larsen et al. (lfw_aegan.p
 torchvision's source; none was published for the attributes.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -54,11 +55,9 @@ def list_lfw(settings: DataSettings) -> Collection:
 
 def _find_images(root: Path) -> Path:
     """Return the folder of people, unpacked or downloaded if missing."""
-    for name in _FOLDERS.values():
-        places = (root / below / name for below in _BELOW)
-        folder = next((path for path in places if any(path.rglob("*_0001.jpg"))), None)
-        if folder is not None:
-            return folder
+    for name, below in itertools.product(_FOLDERS.values(), _BELOW):
+        if any((root / below / name).rglob("*_0001.jpg")):
+            return root / below / name
     archive = find(root, _BELOW, list(_FOLDERS))
     archive = archive or download("lfw", "lfw-deepfunneled.tgz", _CHECKSUM, root, urls=(_URL,))
     return unpacked(archive, _FOLDERS[archive.name])
