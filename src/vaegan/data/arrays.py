@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..errors import UserError, first_line, printable
 from ..files import MAX_FILE
 from .dataset import Collection, index_labels
 from .downloads import stamp
 from .image_file import ImageHeader
-from .image_types import MAX_CHANNELS, ArrayImage, Opened, depth_of
+from .image_types import MAX_CHANNELS, ArrayImage, Opened, as_picture, depth_of
 
 log = logging.getLogger("vaegan")
 _KEYS = (("images", "labels"), ("x", "y"))
@@ -34,23 +33,16 @@ class ArrayItems:
     def __getitem__(self, index: int) -> Opened:
         """Return one row."""
         row = np.asarray(self.images[index])
-        if not _is_picture(row):
-            return ArrayImage(lambda: row, row.shape, row.dtype)
-        return Image.fromarray(row[..., 0] if row.shape[-1] == 1 else np.ascontiguousarray(row))
+        return as_picture(row) or ArrayImage(lambda: row, row.shape, row.dtype)
 
 
 def collect_array(name: str, images: NDArray[Any], fingerprint: str, where: str = "", **fields: Any) -> Collection:
     """Return the collection of an array; ``where`` is the name if empty, ``fields`` are others of `Collection`."""
     num_images, height, width, channels = images.shape
-    own = None if _is_picture(images) else channels
+    own = None if images.dtype == np.uint8 and channels in (1, 3) else channels
     header = ImageHeader(width, height, channels == 3, own, depth_of(images.dtype), alpha=False)
     names = [str(i) for i in range(num_images)]
     return Collection(name, where or name, ArrayItems(images, fingerprint), names, header=header, **fields)
-
-
-def _is_picture(images: NDArray[Any]) -> bool:
-    """Whether images are grey or colour of 8 bits."""
-    return images.dtype == np.uint8 and images.shape[-1] in (1, 3)
 
 
 def list_array(path: Path) -> Collection:

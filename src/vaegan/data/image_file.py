@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..files import MAX_PIXELS
 from ..pixels import BYTES, Depth, Numbers, PixelFormat
-from .image_types import ArrayImage, Opened, deep_png, is_deep
+from .image_types import ArrayImage, Opened, as_picture, deep_png, is_deep
 
 _ORIENTATION = 0x0112  # EXIF 2.3, table 4; values 5 to 8 exchange width and height
 _UPRIGHT = {
@@ -129,7 +129,7 @@ def prepare(image: Opened, target: Target, values: list[float] | None = None) ->
     if values is not None:
         values.extend(extremes)
     numbers = target.pixels.converted(numbers, source)
-    picture = _picture(numbers, has_alpha)
+    picture = as_picture(numbers, alpha=has_alpha)
     layers = _with_channels(numbers, target, has_alpha) if picture is None else _flat(picture, target.channels)
     fitted = np.clip(_fitted(layers, target, scale), target.pixels.low, target.pixels.high)  # resizing overshoots
     return fitted.astype(target.dtype, copy=False)
@@ -225,14 +225,6 @@ def _numbers(image: Image.Image, target: Target) -> Numbers:
     if depth == "uint16":  # Pillow may have more bits
         numbers = np.clip(numbers, 0, 65535).astype(np.uint16)
     return numbers.reshape(image.height, image.width, -1)
-
-
-def _picture(numbers: Numbers, has_alpha: bool) -> Image.Image | None:
-    """Return an array of bytes as a picture; None if it is not one."""
-    channels = numbers.shape[2]
-    if numbers.dtype != np.uint8 or not (channels in (1, 3) or (channels == 4 and has_alpha)):
-        return None
-    return Image.fromarray(numbers[..., 0] if channels == 1 else np.ascontiguousarray(numbers))
 
 
 def _with_channels(numbers: Numbers, target: Target, has_alpha: bool) -> Numbers:

@@ -79,6 +79,14 @@ def depth_of(dtype: np.dtype[Any]) -> Depth:
     return cast(Depth, native.name)
 
 
+def as_picture(numbers: Numbers, *, alpha: bool = False) -> Image.Image | None:
+    """Return an array `(H, W, C)` of bytes as a picture, None if it is none; ``alpha``: whether a 4th is opacity."""
+    channels = numbers.shape[2]
+    if numbers.dtype != np.uint8 or not (channels in (1, 3) or (channels == 4 and alpha)):
+        return None
+    return Image.fromarray(numbers[..., 0] if channels == 1 else np.ascontiguousarray(numbers))
+
+
 def open_image(file: Any) -> Opened:
     """Open the image in a file, a path or an `io.BytesIO`; UserError if its type needs an extra that is missing."""
     try:
