@@ -137,12 +137,12 @@ def collect_files(
     images = [file for file in whole if is_image(file.name)]
     if not images:
         among = f" among {some_of((file.name for file in files), 'files')}" if files else ""
+        fix = f"it needs {TYPES} files, or a subfolder per class"
         if any(file.name.lower().endswith((".npy", ".npz", ".zip", ".tar")) for file in whole):
             fix = (
                 "give one of the .npy, .npz, .zip or .tar files as --data, or all .tar files by a pattern such as *.tar"
             )
-            raise UserError(f"{path}: no images found{among}; {fix}")
-        raise UserError(f"{path}: no images found{among}; it needs {TYPES} files, or a subfolder per class")
+        raise UserError(f"{path}: no images found{among}; {fix}")
     wrapper = common_folder([file.name for file in images])
     sides = split_folders([file.name.removeprefix(wrapper) for file in images])
     inside = [file for file in images if not sides or file.name.removeprefix(wrapper).split("/")[0] in sides]
