@@ -47,9 +47,7 @@ class IdxSet:
     def open(self, settings: DataSettings) -> Collection:
         """Find or download the files, and read them."""
         paths = self._find(settings)
-        train, train_labels, test, test_labels = (
-            read_idx(path, axes) for path, axes in zip(paths, (3, 1, 3, 1), strict=True)
-        )
+        train, train_labels, test, test_labels = map(read_idx, paths, (3, 1, 3, 1))
         for images, labels, path in ((train, train_labels, paths[1]), (test, test_labels, paths[3])):
             if len(images) != len(labels) or labels.max(initial=0) >= len(self.label_names):
                 raise UserError(f"{path}: does not fit the images beside it; download both again")
