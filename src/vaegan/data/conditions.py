@@ -175,4 +175,4 @@ def _threshold(values: Tensor) -> Tensor:
         return values.new_tensor(torch.nan)
     middle = (distinct[-2] + distinct[-1]) / 2
     median = values.median()
-    return middle if len(distinct) == 2 or not (values > median).any() else median
+    return middle if len(distinct) == 2 or median == distinct[-1] else median
