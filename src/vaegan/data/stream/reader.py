@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import itertools
 import logging
 import os
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -177,7 +176,7 @@ class ShardReader:
             wanted = np.flatnonzero(np.isin(places, starts))
             decoded = [future.result() for future in self._decode(images.items, wanted)]
             path.stat()  # FileNotFoundError where it is gone
-            for i, why in itertools.chain.from_iterable(chunk.refused for chunk in decoded):
+            for i, why in (one for chunk in decoded for one in chunk.refused):
                 raise UserError(f"{shown(url)}/{printable(images.names[i])}: {why}; set --data.range LOW HIGH")
             rows = np.array([i for chunk in decoded for i in chunk.positions], np.int64)
             unreadable = [one for chunk in decoded for one in chunk.unreadable]
