@@ -41,7 +41,8 @@ def write_animation(path: Path, pictures: Sequence[Path], max_frames: int = 100)
     Damaged pictures and those of another size than the last one are left out; of more than ``max_frames``, evenly
     spaced ones are used. Without pictures, nothing is written.
     """
-    whole = [_array(image) for path in evenly(pictures, max_frames) if (image := read_picture(path)) is not None]
+    read = map(read_picture, evenly(pictures, max_frames))
+    whole = [np.atleast_3d(np.asarray(image)) for image in read if image is not None]
     if not whole:
         return 0
     frames = [frame for frame in whole if frame.shape == whole[-1].shape]
@@ -70,11 +71,6 @@ def read_picture(path: Path) -> Image.Image | None:
             return image.copy()
     except (OSError, SyntaxError, ValueError):  # Pillow raises them all for a damaged file
         return None
-
-
-def _array(image: Image.Image) -> NDArray[np.uint8]:
-    array = np.asarray(image)
-    return array[:, :, None] if array.ndim == 2 else array
 
 
 def evenly(items: Sequence[_Item], num: int) -> list[_Item]:
