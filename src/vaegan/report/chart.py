@@ -52,7 +52,7 @@ class ChartLine:
     @property
     def faint(self) -> str:
         """SVG path of the raw line, or empty."""
-        return svg_path(self.raw_points) if self.raw_points else ""
+        return svg_path(self.raw_points)
 
     @property
     def last(self) -> str:
