@@ -9,7 +9,6 @@ Exit codes: 0 done, 2 the user's mistake (one line), 130 interrupted (one line),
 """
 
 import importlib
-import logging
 import os
 import sys
 import time
@@ -84,7 +83,7 @@ def _code_of(words: list[str], who: str) -> int:
         _run(words, who)
         took = time.monotonic() - begin
         if took >= _LONG and words[0] not in ("train", "studio", "serve"):
-            logging.getLogger("vaegan").info("done in %s", duration(took))
+            console.log.info("done in %s", duration(took))
     except UserError as error:
         console.complain(who, str(error))
         return 2

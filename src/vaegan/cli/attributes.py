@@ -1,20 +1,17 @@
 """``vaegan attributes``: vectors that add an attribute to an image; sheets, sweeps, and a check that they work."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..settings import Count, PositiveFloat
 from .common import DataPictureOptions, chosen_images, open_run, output_of, write_and_say
-from .console import show, show_table
+from .console import log, show, show_table
 
 if TYPE_CHECKING:
     from ..latent.attribute_check import Effect
     from ..latent.attribute_vectors import AttributeVectors
     from ..metrics.figures import Figure
-
-_log = logging.getLogger("vaegan")
 
 
 class Options(DataPictureOptions):
@@ -74,7 +71,7 @@ def run(options: Options) -> None:
     write_and_say(view, out, overwrite, len(wanted.names), "attribute vectors")
     if not options.check:
         return
-    _log.info("training a classifier on %d images", len(train))
+    log.info("training a classifier on %d images", len(train))
     held_out = opened.images("test", options.check_images, options.seed)
     effects, measured = attribute_effects(
         opened, vectors, wanted, train, held_out, strengths=options.check_strength, seed=options.seed
@@ -83,7 +80,7 @@ def run(options: Options) -> None:
     _show_bases(measured["attributes"])
     _show_effects(effects)
     show(_summary(len(wanted.names), measured["work"]))
-    _log.info("check on %d held-out images: %s", len(held_out), report)
+    log.info("check on %d held-out images: %s", len(held_out), report)
 
 
 def _save(options: Options, vectors: "AttributeVectors", weights: str) -> None:
@@ -92,14 +89,14 @@ def _save(options: Options, vectors: "AttributeVectors", weights: str) -> None:
     from ..runs.run_folder import CARD
 
     if not Path(options.run).is_dir():
-        _log.warning("%s is not a local folder: its vectors are not saved", options.run)
+        log.warning("%s is not a local folder: its vectors are not saved", options.run)
         return
     folder = find_model(options.run)
     save_vectors(folder, vectors, weights)
     num = len(vectors.names)
-    _log.info("vectors of %d attribute%s saved into %s", num, "" if num == 1 else "s", folder)
+    log.info("vectors of %d attribute%s saved into %s", num, "" if num == 1 else "s", folder)
     if (folder / CARD).is_file():
-        _log.warning(
+        log.warning(
             "%s still describes the model without these vectors; `vaegan push` writes a new card", folder / CARD
         )
 

@@ -1,6 +1,5 @@
 """``vaegan cluster``: clusters of codes, their galleries, and how well they match the labels."""
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,7 +9,7 @@ from ..errors import UserError
 from ..metrics.figures import info_of
 from ..settings import Count
 from .common import DataPictureOptions, open_run, output_of, watched
-from .console import show, show_table
+from .console import log, show, show_table
 from .options import Arg
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from ..latent.clustering import Clusters
     from ..runs.opened import OpenedRun
 
-_log = logging.getLogger("vaegan")
 _FIT_IMAGES = 60_000
 
 
@@ -98,7 +96,7 @@ def run(options: Options) -> None:
     _show_scores(records)
     show(f"{conclusion(first, images)}.")
     of = f" found among {len(among):,} training images" if num_fit else ""
-    _log.info("%d clusters%s, with %s images in them: %s", k, of, f"{len(images):,}", folder)
+    log.info("%d clusters%s, with %s images in them: %s", k, of, f"{len(images):,}", folder)
 
 
 def _write(

@@ -1,7 +1,6 @@
 """What commands that open a run have in common: options, the opened run, the default place for output."""
 
 import contextlib
-import logging
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from ..progress import paced
 from ..runs.trained_on import data_of_model, data_of_run
 from ..settings import Bands, Count, DataSettings, PositiveInt, Seed, Settings
 from ..settings_io import checked, put
-from .console import is_first_process
+from .console import is_first_process, log
 from .options import Arg, CommandOptions
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from ..views.view import View
 
 _Step = TypeVar("_Step")
-_log = logging.getLogger("vaegan")
 _DIFFUSERS = "diffusers:PATH (a diffusers model: a folder or an id on the hub)"
 
 
@@ -121,7 +119,7 @@ def chosen_images(options: DataPictureOptions, run: "OpenedRun", num: int) -> "I
     images = run.images(options.split, num, options.seed)
     if len(images) < num:
         which, more = (f"{options.split} ", "; --split all has both") if options.split != "all" else ("", "")
-        _log.warning("there are only %d %simages, not %d%s", len(images), which, num, more)
+        log.warning("there are only %d %simages, not %d%s", len(images), which, num, more)
     return images
 
 
@@ -186,7 +184,7 @@ def write_and_say(view: "View", out: Path, overwrite: bool, num: int, what: str)
 
 def say_where(num: int, what: str, out: Path) -> None:
     """Say what has been written, and where."""
-    _log.info("%d %s: %s", num, what if num > 1 else re.sub(r"s\b", "", what), out)
+    log.info("%d %s: %s", num, what if num > 1 else re.sub(r"s\b", "", what), out)
 
 
 def watched(steps: Iterable[_Step], num: int, what: str) -> Iterable[_Step]:

@@ -10,14 +10,12 @@ from ..files import expanded
 from ..runs.trained_on import shared_data
 from ..settings import Count, DataSettings, Seed
 from .common import BatchSize, Device, RunNames, ShownBands
-from .console import show, show_table
+from .console import log, show, show_table
 from .evaluate import MetricOptions
 from .options import Arg
 
 if TYPE_CHECKING:
     from ..runs.compared_runs import Comparison
-
-_log = logging.getLogger("vaegan")
 
 
 class Options(MetricOptions):
@@ -62,7 +60,7 @@ def run(options: Options) -> None:
     from ..training.device import pick_device
 
     if options.markdown == "-":
-        _log.setLevel(logging.WARNING)
+        log.setLevel(logging.WARNING)
     device, cache = pick_device(options.device), options.data.cache
     how: dict[str, Any] = {"device": device, "batch_size": options.batch_size, "bands": options.bands}
     runs = open_runs(options.runs, options.data, **how)
@@ -78,7 +76,7 @@ def run(options: Options) -> None:
     _show_or_write(options, comparison)
     num = len(comparison.models)
     models = f"{num} model{'s' if num > 1 else ''}"
-    _log.info("%d runs of %s: %s and %s", len(runs), models, out, out.with_suffix(".json").name)
+    log.info("%d runs of %s: %s and %s", len(runs), models, out, out.with_suffix(".json").name)
 
 
 def _outputs(options: Options) -> Path:

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
+log = logging.getLogger("vaegan")
 _ASCII = {"−": "-", "–": "-", "±": "+-", "×": "x", "“": '"', "”": '"', "é": "e"}
 _FORMAT = logging.Formatter("vaegan: %(message)s")
 
@@ -61,25 +62,24 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
 
 def prefix_warnings() -> None:
     """Print warnings and log lines of other libraries like ours: with the prefix, a warning in one line."""
-    warnings.showwarning = lambda message, *_: logging.getLogger("vaegan").warning("%s", " ".join(str(message).split()))
+    warnings.showwarning = lambda message, *_: log.warning("%s", " ".join(str(message).split()))
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_FORMAT)
 
 
 def set_up() -> None:
     """Send the lines of ``logging.getLogger("vaegan")`` to the streams as they are now."""
-    logger = logging.getLogger("vaegan")
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-    logger.propagate = False
-    logger.setLevel(logging.INFO if is_first_process() else logging.ERROR)
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+    log.propagate = False
+    log.setLevel(logging.INFO if is_first_process() else logging.ERROR)
     progress = _progress_handler()
     progress.addFilter(lambda record: record.levelno < logging.WARNING)
-    logger.addHandler(progress)
+    log.addHandler(progress)
     errors = _Lines(sys.stderr)
     errors.setLevel(logging.WARNING)
     errors.setFormatter(_FORMAT)
-    logger.addHandler(errors)
+    log.addHandler(errors)
 
 
 class _Lines(logging.StreamHandler[TextIO]):

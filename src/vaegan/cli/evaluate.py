@@ -1,7 +1,6 @@
 """``vaegan evaluate``: metrics of a model, as a table and as JSON."""
 
 import contextlib
-import logging
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,8 @@ from ..errors import UserError
 from ..metrics.figures import BETTER, GROUPS, SHARE_OF, info_of, plain, prior_in_words, shown_in
 from ..settings import Count
 from .common import DataPictureOptions, open_run, place_of
-from .console import show, show_table
+from .console import log, show, show_table
 from .options import Arg, CommandOptions
-
-_log = logging.getLogger("vaegan")
 
 
 class MetricOptions(CommandOptions):
@@ -106,8 +103,8 @@ def run(options: Options) -> None:
     show_table(head, list(_rows(report)))
     show(f"{report['conclusion'] or 'Nothing could be measured'}.")
     for what, why in report["left_out"].items():
-        _log.info("%s not measured: %s", what, why)
-    _log.info("measured in %.0f s, extractor %s: %s", report["seconds"], report["extractor"]["name"], out)
+        log.info("%s not measured: %s", what, why)
+    log.info("measured in %.0f s, extractor %s: %s", report["seconds"], report["extractor"]["name"], out)
 
 
 def _output(options: Options) -> Path:

@@ -1,14 +1,11 @@
 """``vaegan export``: a model's parts as files for other programs."""
 
-import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
 from .common import RunName, place_of
-from .console import show_table
+from .console import log, show_table
 from .options import Arg, CommandOptions
-
-_log = logging.getLogger("vaegan")
 
 
 class Options(CommandOptions):
@@ -54,10 +51,10 @@ def run(options: Options) -> None:
     show_table(("network", "format", "file", "largest difference"), rows)
     num = len({check.file for check in checks})
     if any(check.difference is None for check in checks):
-        _log.warning("diffusers is not installed, so its files are not checked: pip install 'vaegan[diffusers]'")
+        log.warning("diffusers is not installed, so its files are not checked: pip install 'vaegan[diffusers]'")
     if removed := [path.relative_to(place).as_posix() for path in earlier if not path.exists()]:
-        _log.info("files of the earlier export are removed: %s", ", ".join(removed))
-    _log.info("%d file%s, checked against the model: %s", num, "" if num == 1 else "s", folder)
+        log.info("files of the earlier export are removed: %s", ", ".join(removed))
+    log.info("%d file%s, checked against the model: %s", num, "" if num == 1 else "s", folder)
 
 
 def _in_words(difference: float | None) -> str:

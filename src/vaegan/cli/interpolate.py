@@ -1,12 +1,10 @@
 """``vaegan interpolate``: paths between images or codes, decoded."""
 
-import logging
 from typing import Literal
 
 from ..settings import Count, Steps
 from .common import DataPictureOptions, chosen_images, open_run, output_of, refuse_data, write_and_say
-
-_log = logging.getLogger("vaegan")
+from .console import log
 
 
 class Options(DataPictureOptions):
@@ -41,4 +39,4 @@ def run(options: Options) -> None:
         images = chosen_images(options, opened, num)
         view = image_paths(opened, images, options.steps, options.method, is_square=is_square)
     write_and_say(view, out, overwrite, len(view.images), "paths")
-    _log.info("smoothness: %s", ", ".join(f"{name} {value}" for name, value in view.facts))
+    log.info("smoothness: %s", ", ".join(f"{name} {value}" for name, value in view.facts))

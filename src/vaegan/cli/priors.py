@@ -1,17 +1,14 @@
 """``vaegan priors``: distributions fitted to a model's codes, saved with the model."""
 
 import contextlib
-import logging
 from pathlib import Path
 from typing import Annotated, Literal
 
 from ..errors import UserError
 from ..settings import Count, Guidance, PositiveInt
 from .common import DataPictureOptions, open_run
-from .console import show_table
+from .console import log, show_table
 from .options import Arg
-
-_log = logging.getLogger("vaegan")
 
 
 class Options(DataPictureOptions):
@@ -59,7 +56,7 @@ def run(options: Options) -> None:
             by_label=options.by_label,
             seed=options.seed,
             batch_size=options.batch_size,
-            on_progress=lambda text: _log.info("  %s", text),
+            on_progress=lambda text: log.info("  %s", text),
             flow_steps=options.flow_steps,
             guidance=options.guidance,
         )
@@ -70,7 +67,7 @@ def run(options: Options) -> None:
         for name, p in fitted.items()
     ]
     show_table(("prior", "nats per held-out code", "seconds", "what"), rows)
-    _log.info(
+    log.info(
         "priors fitted to the codes of %s images, default '%s': %s", f"{len(images):,}", model.default_prior, folder
     )
 

@@ -1,13 +1,11 @@
 """``vaegan push``: a model with its card to the Hugging Face hub, or into a folder for review."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 from .common import RunName
+from .console import log
 from .options import Arg, CommandOptions
-
-_log = logging.getLogger("vaegan")
 
 
 class Options(CommandOptions):
@@ -51,7 +49,7 @@ def run(options: Options) -> None:
     model = load(options.run)
     if out is not None:
         model.save_pretrained(out, repo_id=options.name, license=options.license)
-        _log.info("model and card written, nothing uploaded: %s", out)
+        log.info("model and card written, nothing uploaded: %s", out)
         return
     address = model.push_to_hub(
         options.name,
@@ -60,4 +58,4 @@ def run(options: Options) -> None:
         private=options.private or None,
         create_pr=options.create_pr or None,
     )
-    _log.info("model and card uploaded: %s", address)
+    log.info("model and card uploaded: %s", address)

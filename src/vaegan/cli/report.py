@@ -1,6 +1,5 @@
 """``vaegan report``: one run as one self-contained HTML page."""
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,12 +7,11 @@ from ..errors import UserError
 from ..runs.trained_on import data_of_run
 from ..settings import Count
 from .common import DataPictureOptions, open_run, place_of
+from .console import log
 from .options import Arg
 
 if TYPE_CHECKING:
     from ..runs.opened import OpenedRun
-
-_log = logging.getLogger("vaegan")
 
 
 class Options(DataPictureOptions):
@@ -49,8 +47,8 @@ def run(options: Options) -> None:
     write_text(out, page)
     for section in sections:
         if section.missing:
-            _log.info("section %s left out: %s", section.title, section.missing)
-    _log.info("report of %.1f MB: %s", out.stat().st_size / 1e6, out)
+            log.info("section %s left out: %s", section.title, section.missing)
+    log.info("report of %.1f MB: %s", out.stat().st_size / 1e6, out)
 
 
 def _no_images(options: Options, opened: "OpenedRun") -> str:
@@ -62,6 +60,6 @@ def _no_images(options: Options, opened: "OpenedRun") -> str:
     except UserError as error:
         if options.data != data_of_run(options.run):
             raise
-        _log.warning("%s", error)
+        log.warning("%s", error)
         return "its training images are not available; name them with --data"
     return ""

@@ -1,7 +1,6 @@
 """``vaegan serve``: a model as a JSON API, for programs; and what ``vaegan studio`` shares with it."""
 
 import importlib.util
-import logging
 import secrets
 from collections.abc import Sequence
 from functools import partial
@@ -14,9 +13,8 @@ from ..errors import UserError
 from ..runs.trained_on import data_of_model
 from ..settings import Count, DataSettings
 from .common import Device, RunName, ShownBands, with_explicit
+from .console import log
 from .options import CommandOptions
-
-_log = logging.getLogger("vaegan")
 
 
 class ServerOptions(CommandOptions):
@@ -75,9 +73,9 @@ def serve(options: ServerOptions, runs: Sequence[str], *, page: bool) -> None:
     def announce() -> None:
         address = address_of(listening, options.host)
         fragment = f"#token={quote(token, safe='')}" if token and page else ""
-        _log.info("%s: %s%s (Ctrl-C to stop)", ", ".join(registry), address, fragment if page else "docs")
+        log.info("%s: %s%s (Ctrl-C to stop)", ", ".join(registry), address, fragment if page else "docs")
         if token:
-            _log.info("token: %s", token)
+            log.info("token: %s", token)
 
     start(app, listening, announce)
 

@@ -1,13 +1,11 @@
 """``vaegan traverse``: one code dimension at a time, the most used first."""
 
-import logging
 from typing import Literal
 
 from ..errors import UserError
 from ..settings import KINDS, Count, PositiveFloat, Steps
 from .common import DataPictureOptions, open_run, output_of, refuse_data, write_and_say
-
-_log = logging.getLogger("vaegan")
+from .console import log
 
 
 class Options(DataPictureOptions):
@@ -45,4 +43,4 @@ def run(options: Options) -> None:
         refuse_data(options, "this model has no encoder, so no image has a code")
     view = traversals(opened, images, options.num, options.steps, options.range, start, from_origin=from_origin)
     write_and_say(view, out, overwrite, len(view.images), "dimensions")
-    _log.info("%s", ", ".join(f"{name}: {value}" for name, value in view.facts))
+    log.info("%s", ", ".join(f"{name}: {value}" for name, value in view.facts))
