@@ -17,7 +17,7 @@ _WHERE = {"source", "root", "workers", "cache", "max_unreadable", "store_size"} 
 def data_of_run(path: str) -> DataSettings:
     """Return the data settings of a run, source '' for anything else; UserError if its config.yaml cannot be read."""
     place = _place(path)
-    return DataSettings(source="") if place is None or place.run is None else _settings(place.run)
+    return _settings(place.run if place else None)
 
 
 def data_of_model(path: str) -> DataSettings:
@@ -25,12 +25,11 @@ def data_of_model(path: str) -> DataSettings:
 
     Raises UserError if there is none, or its config.yaml cannot be read.
     """
-    run = locate(path).run
-    return DataSettings(source="") if run is None else _settings(run)
+    return _settings(locate(path).run)
 
 
-def _settings(run: Path) -> DataSettings:
-    return own_data(load_yaml(run / SETTINGS), run)
+def _settings(run: Path | None) -> DataSettings:
+    return DataSettings(source="") if run is None else own_data(load_yaml(run / SETTINGS), run)
 
 
 def own_data(config: Config, run: Path) -> DataSettings:
