@@ -35,13 +35,13 @@ def configured(base: Config, named: Mapping[str, Any], out: Path, *, overwrite: 
     if start in (None, YOUR_MODEL):
         return with_settings(base, named, typed=True)
     before = load_yaml(out / SETTINGS) if (out / SETTINGS).is_file() and not overwrite else None
-    resumes = before is not None and is_same_start(before.init_from, str(start))
-    source: dict[str, Any] = {} if resumes else _description_of(str(start), out)
-    if before is not None and resumes:
+    source: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    if before is not None and is_same_start(before.init_from, str(start)):
         names = [*setting_names(ModelSettings, "model."), "data.size", "data.channels", "train.pretrain_epochs"]
         values = {name: value_at(before.model_dump(), name) for name in names}
-        own: dict[str, Any] = {}
     else:
+        source = _description_of(str(start), out)
         own = _networks_of(str(start), source, str(named.get("model.kind", base.model.kind)), base)
         values = own | {"train.pretrain_epochs": 0.0}
         if start == base.init_from:  # of a file of settings, which may say more of the networks
