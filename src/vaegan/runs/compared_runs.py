@@ -151,7 +151,9 @@ def compare_runs(
         cost = cost_of(model, run.config, run.records(), data.image_shape[1:])
         return MeasuredRun(run.name, trained_with, evaluation, cost, own if own in evaluation["samples"] else None)
 
-    groups = [[runs[i] for i in group] for group in group_by_seed([(run.config, stage_of(run)) for run in runs])]
+    stages: list[Stage] = ["best" if run.place.which == "best" else run.model().info.get("images") for run in runs]
+    settings = [run.config for run in runs]
+    groups = [[runs[i] for i in group] for group in group_by_seed(list(zip(settings, stages, strict=True)))]
     models: list[ComparedModel] = []
     for name, group in zip(group_names(groups), groups, strict=True):
         of_runs = [measured(run) for run in group]
@@ -184,12 +186,6 @@ def _current_evaluation(
     except (KeyError, TypeError, AttributeError):  # not written by us
         return None
     return evaluation | {"samples": {name: evaluation["samples"][name] for name in priors}} if is_same else None
-
-
-def stage_of(run: OpenedRun) -> Stage:
-    """Return how far the training of a run's model was."""
-    images: int | None = run.model().info.get("images")
-    return "best" if run.place.which == "best" else images
 
 
 def group_names(groups: Sequence[Sequence[OpenedRun]]) -> list[str]:
