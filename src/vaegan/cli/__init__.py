@@ -87,7 +87,9 @@ def _code_of(words: list[str], who: str) -> int:
     except UserError as error:
         console.complain(who, str(error))
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if hasattr(stop, "exit_code"):  # `training.Stopped`: all is saved, and it has been said
+            return int(stop.exit_code)
         console.complain(who, "interrupted")
         return 130
     except SystemExit as leaving:

@@ -73,14 +73,10 @@ def run(options: Options) -> None:
     from ..pages.paper import write_paper
     from ..reproducing.experiment import reproduce
     from ..reproducing.results import MeasureOptions
-    from ..training import Stopped
 
     how = MeasureOptions(options.num, options.samples, options.regressor_images, options.batch_size)
-    try:
-        for results in reproduce(options.settings, out, num_seeds=seeds, options=how, overwrite=options.overwrite):
-            write_paper(results, out)
-    except Stopped as stopped:
-        raise SystemExit(stopped.exit_code) from stopped
+    for results in reproduce(options.settings, out, num_seeds=seeds, options=how, overwrite=options.overwrite):
+        write_paper(results, out)
 
 
 def _list(trainings: list[Training]) -> None:

@@ -56,9 +56,6 @@ def run(options: Options) -> None:
     if is_path(config.data.source) and not out.exists():  # a run's own images are also looked for beside it
         existing(config.data.source)
         check_apart(out, absolute(config.data)[config.data.source], around=True)
-    from ..training import Stopped, train
+    from ..training import train
 
-    try:
-        train(config, out, overwrite=options.overwrite)
-    except Stopped as stopped:
-        raise SystemExit(stopped.exit_code) from stopped
+    train(config, out, overwrite=options.overwrite)
