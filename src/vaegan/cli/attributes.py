@@ -59,14 +59,15 @@ def run(options: Options) -> None:
     report = out.with_name(f"{out.stem}-check.json")
     if options.check:
         check_free(report, overwrite)
-    weights = file_digest(find_model(options.run) / WEIGHTS)  # before they are read: training may save others
+    folder = find_model(options.run)
+    weights = file_digest(folder / WEIGHTS)  # before they are read: training may save others
     opened = open_run(options)
     train = opened.images("train", options.images, options.seed)
     names = attribute_names(train, options.attribute, opened.data().name)
     vectors = vectors_of(opened, train, names, options.method, orthogonalise=options.orthogonalise)
     wanted = vectors.only(options.attribute) if options.attribute else vectors
     if options.save:
-        _save(options, vectors, weights)
+        _save(options, folder, vectors, weights)
     view = attribute_edits(opened, chosen_images(options, opened, options.num), wanted, options.strength)
     write_and_say(view, out, overwrite, len(wanted.names), "attribute vectors")
     if not options.check:
@@ -83,15 +84,13 @@ def run(options: Options) -> None:
     log.info("check on %d held-out images: %s", len(held_out), report)
 
 
-def _save(options: Options, vectors: "AttributeVectors", weights: str) -> None:
+def _save(options: Options, folder: Path, vectors: "AttributeVectors", weights: str) -> None:
     from ..latent.attribute_vectors import save_vectors
-    from ..runs.locate import find_model
     from ..runs.run_folder import CARD
 
     if not Path(options.run).is_dir():
         log.warning("%s is not a local folder: its vectors are not saved", options.run)
         return
-    folder = find_model(options.run)
     save_vectors(folder, vectors, weights)
     num = len(vectors.names)
     log.info("vectors of %d attribute%s saved into %s", num, "" if num == 1 else "s", folder)

@@ -62,13 +62,11 @@ def run(options: Options) -> None:
     if options.markdown == "-":
         log.setLevel(logging.WARNING)
     device, cache = pick_device(options.device), options.data.cache
-    how: dict[str, Any] = {"device": device, "batch_size": options.batch_size, "bands": options.bands}
-    runs = open_runs(options.runs, options.data, **how)
+    runs = open_runs(options.runs, options.data, device=device, batch_size=options.batch_size, bands=options.bands)
     if not options.data.source:
         raise UserError(f"{shared_data(options.runs)[1]}; name images for all with --data SOURCE")
     priors = common_priors(runs, options.prior)  # before a network is trained
-    how = {"device": device, "cache": cache, "bands": runs[0].shown.bands}
-    extractor, published = options.networks(runs[0].data(), **how)
+    extractor, published = options.networks(runs[0].data(), device=device, cache=cache, bands=runs[0].shown.bands)
     shared: dict[str, Any] = {"num": options.num, "seed": options.seed, "cache": cache, "published": published}
     comparison = compare_runs(runs, extractor, priors=priors, **shared)
     write_json(out.with_suffix(".json"), comparison.as_json())  # first: it took long to measure

@@ -47,7 +47,10 @@ def run(options: Options) -> None:
     place = expanded(folder)
     earlier = [path for path in sorted(place.rglob("*")) if path.is_file()]
     checks = export_model(model, folder, options.format, overwrite=overwrite)
-    rows = [[check.part, check.form, check.file, _in_words(check.difference)] for check in checks]
+    rows = [
+        (check.part, check.form, check.file, "not checked" if check.difference is None else f"{check.difference:.1e}")
+        for check in checks
+    ]
     show_table(("network", "format", "file", "largest difference"), rows)
     num = len({check.file for check in checks})
     if any(check.difference is None for check in checks):
@@ -55,7 +58,3 @@ def run(options: Options) -> None:
     if removed := [path.relative_to(place).as_posix() for path in earlier if not path.exists()]:
         log.info("files of the earlier export are removed: %s", ", ".join(removed))
     log.info("%d file%s, checked against the model: %s", num, "" if num == 1 else "s", folder)
-
-
-def _in_words(difference: float | None) -> str:
-    return "not checked" if difference is None else f"{difference:.1e}"
