@@ -19,7 +19,7 @@ from pathlib import Path
 from ..errors import UserError, is_out_of_memory
 from ..errors import nearest as nearest_word  # 'nearest' becomes the command of that name, once imported
 from ..files import OF_A_DISK, remedy_of
-from ..progress import duration
+from ..progress import duration, log
 from ..version import __version__
 from . import console
 from .console import show, show_table
@@ -83,7 +83,7 @@ def _code_of(words: list[str], who: str) -> int:
         _run(words, who)
         took = time.monotonic() - begin
         if took >= _LONG and words[0] not in ("train", "studio", "serve"):
-            console.log.info("done in %s", duration(took))
+            log.info("done in %s", duration(took))
     except UserError as error:
         console.complain(who, str(error))
         return 2

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..progress import log
 from ..settings import Count, PositiveFloat
 from .common import DataPictureOptions, chosen_images, open_run, output_of, write_and_say
-from .console import log, show, show_table
+from .console import show, show_table
 
 if TYPE_CHECKING:
     from ..latent.attribute_check import Effect

@@ -7,9 +7,10 @@ from pydantic import Field
 
 from ..errors import UserError
 from ..metrics.figures import info_of
+from ..progress import log
 from ..settings import Count
 from .common import DataPictureOptions, open_run, output_of, watched
-from .console import log, show, show_table
+from .console import show, show_table
 from .options import Arg
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from pydantic import Field
 
 from ..errors import UserError
 from ..files import check_apart, expanded
-from ..progress import paced
+from ..progress import log, paced
 from ..runs.trained_on import data_of_model, data_of_run
 from ..settings import Bands, Count, DataSettings, PositiveInt, Seed, Settings
 from ..settings_io import checked, put
-from .console import is_first_process, log
+from .console import is_first_process
 from .options import Arg, CommandOptions
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from ..errors import UserError
 from ..files import expanded
+from ..progress import log
 from ..runs.trained_on import shared_data
 from ..settings import Count, DataSettings, Seed
 from .common import BatchSize, Device, RunNames, ShownBands
-from .console import log, show, show_table
+from .console import show, show_table
 from .evaluate import MetricOptions
 from .options import Arg
 

@@ -15,7 +15,8 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
-log = logging.getLogger("vaegan")
+from ..progress import log
+
 _ASCII = {"−": "-", "–": "-", "±": "+-", "×": "x", "“": '"', "”": '"', "é": "e"}
 _FORMAT = logging.Formatter("vaegan: %(message)s")
 

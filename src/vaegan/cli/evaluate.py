@@ -10,9 +10,10 @@ from pydantic import Field
 
 from ..errors import UserError
 from ..metrics.figures import BETTER, GROUPS, SHARE_OF, info_of, plain, prior_in_words, shown_in
+from ..progress import log
 from ..settings import Count
 from .common import DataPictureOptions, open_run, place_of
-from .console import log, show, show_table
+from .console import show, show_table
 from .options import Arg, CommandOptions
 
 

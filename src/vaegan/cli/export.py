@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+from ..progress import log
 from .common import RunName, place_of
-from .console import log, show_table
+from .console import show_table
 from .options import Arg, CommandOptions
 
 

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
+from ..progress import log
 from ..settings import Count, Steps
 from .common import DataPictureOptions, chosen_images, open_run, output_of, refuse_data, write_and_say
-from .console import log
 
 
 class Options(DataPictureOptions):

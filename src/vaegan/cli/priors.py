@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ..errors import UserError
+from ..progress import log
 from ..settings import Count, Guidance, PositiveInt
 from .common import DataPictureOptions, open_run
-from .console import log, show_table
+from .console import show_table
 from .options import Arg
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
+from ..progress import log
 from .common import RunName
-from .console import log
 from .options import Arg, CommandOptions
 
 

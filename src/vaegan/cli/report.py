@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from ..errors import UserError
+from ..progress import log
 from ..runs.trained_on import data_of_run
 from ..settings import Count
 from .common import DataPictureOptions, open_run, place_of
-from .console import log
 from .options import Arg
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from urllib.parse import quote
 from pydantic import Field
 
 from ..errors import UserError
+from ..progress import log
 from ..runs.trained_on import data_of_model
 from ..settings import Count, DataSettings
 from .common import Device, RunName, ShownBands, with_explicit
-from .console import log
 from .options import CommandOptions
 
 

@@ -3,9 +3,9 @@
 from typing import Literal
 
 from ..errors import UserError
+from ..progress import log
 from ..settings import KINDS, Count, PositiveFloat, Steps
 from .common import DataPictureOptions, open_run, output_of, refuse_data, write_and_say
-from .console import log
 
 
 class Options(DataPictureOptions):

@@ -6,7 +6,6 @@ largest value where that is above 1, so that large logits need no more digits th
 
 import copy
 import functools
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,13 +18,11 @@ from ..errors import UserError, one_of
 from ..files import check_folder, expanded, folder_beside, write_json
 from ..models import Model, load
 from ..models.serialization import copy_vectors
-from ..progress import paced_lines
+from ..progress import log, paced_lines
 from ..runs.run_folder import DIFFUSERS_WEIGHTS, EXPORTED, OF_AN_EXPORT
 from ..version import __version__
 from .diffusers import outputs_of, read_diffusers, write_diffusers
 from .graphs import GRAPHS, PublicPart, Run, from_model, import_onnxruntime, traced
-
-_log = logging.getLogger("vaegan")
 
 FORMATS = ("safetensors", *GRAPHS)
 """Formats of every model."""
@@ -70,7 +67,7 @@ def export_model(
         model = copy.deepcopy(model).cpu()
     parts, say = {name: PublicPart(model, name) for name in model.parts}, paced_lines()
     checks: list[Check] = []
-    _log.info("exporting %s as %s", ", ".join(parts), ", ".join(formats))
+    log.info("exporting %s as %s", ", ".join(parts), ", ".join(formats))
     with folder_beside(Path(folder)) as beside:
         for file, part, form, run in _written(model, parts, formats, beside):
             checks.append(Check(file, part, form, None if run is None else _difference(model, parts[part], form, run)))

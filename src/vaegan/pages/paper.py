@@ -1,12 +1,12 @@
 """The page of the paper's experiments, and Table 2 in Markdown, from the results of `vaegan.reproducing`."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..data.dataset import ImageSet
 from ..files import write_json, write_text
 from ..metrics.figures import Figures, info_of
+from ..progress import log
 from ..reproducing import paper_images
 from ..reproducing.measurements import MAIN_SIMILARITIES, PIXEL_FIGURES, SIMILARITIES
 from ..reproducing.paper_images import Named, plain_name
@@ -20,7 +20,6 @@ from .comparison_tables import cell_of, cell_text, cells_of, markdown_table
 from .content import Block, Cell, Facts, Fold, Matrix, Note, Section, Strips, Table
 from .render import named_strips, render_page, strips
 
-log = logging.getLogger("vaegan")
 NAME = "paper"
 """Of the page, the JSON and the table in Markdown."""
 NUM_SAMPLES, LINES = 20, 2

@@ -4,11 +4,10 @@ Pillow's own lacks most that is not ASCII; matplotlib's lacks Chinese, Japanese 
 """
 
 import functools
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-_log = logging.getLogger("vaegan")
+from ..progress import log
 
 
 def font_for(texts: Iterable[str]) -> Path:
@@ -31,7 +30,7 @@ def _font_with(letters: frozenset[str]) -> Path:
         if "LastResort" not in font.name and needed <= _codes_of(font):  # that one has boxes for all letters
             return font
     some = "".join(sorted(lacking)[:10])
-    _log.warning(
+    log.warning(
         "no installed font has all of the letters %s: pictures show boxes; install one that does, such as a Noto font",
         some,
     )

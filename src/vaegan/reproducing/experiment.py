@@ -5,7 +5,6 @@ computed from. The same call resumes where another stopped.
 """
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ..metrics import figures
 from ..metrics.figures import Figures
 from ..models import load
 from ..models.serialization import file_digest
+from ..progress import log
 from ..runs.run_folder import MODEL, WEIGHTS
 from ..training import train
 from ..training.device import pick_device
@@ -27,8 +27,6 @@ from . import measurements
 from .measurements import Regressor, open_regressor, r_squared
 from .plan import TITLES, Training, plan
 from .results import FORMAT, MeasureOptions, Results
-
-log = logging.getLogger("vaegan")
 
 
 def reproduce(

@@ -13,7 +13,6 @@ images with their own attributes, where all error is the regressor's, but with o
 and K others drawn at random, as if y were ignored.
 """
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +31,8 @@ from ..metrics.extractors.learned import fingerprint_of, num_images_for
 from ..metrics.figures import Figures
 from ..metrics.image_quality import laplacian_variance, mean_squared_error
 from ..models import Model
+from ..progress import log
 
-log = logging.getLogger("vaegan")
 MAIN_SIMILARITIES = ("cosine", "centred_cosine", "mse")
 """Figures of Table 2; the paper does not have the second."""
 SIMILARITIES = (*MAIN_SIMILARITIES, "mean_cosine", "mean_centred_cosine", "mean_mse")

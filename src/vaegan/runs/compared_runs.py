@@ -1,7 +1,6 @@
 """Several runs: opened, checked to fit each other, put together where they differ in their seed alone, and measured."""
 
 import contextlib
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from ..evaluation.measure import FORMAT, evaluate
 from ..evaluation.reference import open_real_images, priors_of
 from ..kinds import ended_in_pretraining
 from ..metrics.extractors.features import FeatureExtractor
+from ..progress import log
 from ..settings import KINDS, DataSettings
 from ..settings_io import load_yaml, setting_names, value_at
 from ..training.profiling import cost_of
@@ -32,7 +32,6 @@ from .locate import published as published_place
 from .opened import OpenedRun
 from .run_folder import EVALUATION, MODEL, SETTINGS
 
-_log = logging.getLogger("vaegan")
 # Settings that do not make another model: chosen by the machine, or where files are. How long it trained does.
 _IRRELEVANT = (MAY_CHANGE - {"train.epochs", "train.images"}) | {"format", "seed", "train.memory_format"}
 Stage = int | str | None
@@ -90,7 +89,7 @@ def _common_size(runs: Sequence[OpenedRun], wanted: tuple[int, int] | None) -> t
             "channels and compatible sizes"
         )
     if any(model.image_shape[1:] != size for model in models):
-        _log.info("all models are measured on images of %dx%d; --data.size sets another size", *size)
+        log.info("all models are measured on images of %dx%d; --data.size sets another size", *size)
     return size
 
 
@@ -139,10 +138,10 @@ def compare_runs(
         own_priors = [name for name in priors_of(model) if name in priors]
         evaluation = _current_evaluation(run, data, own_priors, shared)
         if evaluation is None:
-            _log.info("measuring %s", run.path)
+            log.info("measuring %s", run.path)
             evaluation = evaluate(model, data, priors=own_priors, batch_size=run.batch_size, on_values=keep, **shared)
         else:
-            _log.info("%s: metrics from its %s", run.path, EVALUATION)
+            log.info("%s: metrics from its %s", run.path, EVALUATION)
             if evaluation["reconstructions"]:
                 real = open_real_images(data, batch_size=run.batch_size, **shared)
                 reconstruction_figures(model, real, keep)

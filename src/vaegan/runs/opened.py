@@ -23,14 +23,13 @@ from ..models import Model
 from ..models.inference import at_once
 from ..models.tiles import decode_tiles, is_in_tiles
 from ..pixels import Numbers, Shown, channels_in_words
-from ..progress import Watch, unwatched
+from ..progress import Watch, log, unwatched
 from ..settings import DataSettings
 from ..settings_io import load_yaml
 from .locate import Place, locate, run_name
 from .run_folder import DATA, RECORDS, SETTINGS, Record, read_records
 from .trained_on import own_data
 
-_log = logging.getLogger("vaegan")
 _LARGE = 2**28  # bytes
 
 
@@ -146,16 +145,16 @@ class OpenedRun:
             self._data = opened_as, data
             if record.get("fingerprint") != data.fingerprint:  # of its own images, training has said them
                 for note in data.notes:
-                    _log.warning("%s", note)
+                    log.warning("%s", note)
             if model.factor and [height, width] == own and max(np.subtract(data.original_size or own, own)) > 0:
                 sizes = ["x".join(map(str, each)) for each in (data.original_size or own, own)]
                 text = "%s: %s images are resized to the model's %s; compare, encode and reconstruct accept --data.size"
-                _log.info(text, shown(settings.source), *sizes)
+                log.info(text, shown(settings.source), *sizes)
             if [height, width] == own and record.get("fingerprint", data.fingerprint) != data.fingerprint:
                 # Of another source that is plain to see.
                 level = logging.WARNING if record.get("name") == data.name else logging.INFO
                 text = "%s: these are not the images that %s was trained on, or they are prepared differently"
-                _log.log(level, text, shown(settings.source), self.path)
+                log.log(level, text, shown(settings.source), self.path)
         return self._data[1]
 
     def images(self, split: str = "test", num: int | None = None, seed: int = 0) -> ImageSet:

@@ -1,6 +1,5 @@
 """Attribute vectors computed from the codes of training images, and images with them added."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -16,10 +15,10 @@ from ..latent.attribute_check import LEVEL, NUM_DRAWS, Effect, check_vectors
 from ..latent.attribute_vectors import AttributeVectors, VectorMethod, find_attribute, find_vectors, sweep
 from ..metrics.extractors.classifier import balanced_accuracy, train_classifier
 from ..metrics.figures import finite_or_none
+from ..progress import log
 from ..runs.opened import OpenedRun
 from .view import View
 
-_log = logging.getLogger("vaegan")
 _ENOUGH = 50  # images with an attribute, and without it; the vector of fewer is mostly noise
 SWEEP = (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0)
 
@@ -51,7 +50,7 @@ def attribute_names(images: ImageSet, wanted: Sequence[str] = (), source: str = 
     names = [*names, *(name for name in wanted if name not in names)]
     differ = (_fewer_of(images, names) > 0).tolist()
     if same := [name for name, differs in zip(names, differ, strict=True) if not differs and name not in wanted]:
-        _log.warning("left out, as the same for all %s images: %s", f"{len(images):,}", ", ".join(same))
+        log.warning("left out, as the same for all %s images: %s", f"{len(images):,}", ", ".join(same))
     if len(same) == len(names):
         raise UserError("no attribute or label separates the images: each is the same for all; use more images")
     return [name for name in names if name not in same]
@@ -86,7 +85,7 @@ def vectors_of(
     values = attribute_values(images, names)
     vectors = find_vectors(run.encode(images)[0], values, list(names), method=method, orthogonalise=orthogonalise)
     if rare := [name for name, num in zip(names, vectors.counts.amin(1).tolist(), strict=True) if num < _ENOUGH]:
-        _log.warning(
+        log.warning(
             "fewer than %d images with, or without, %s; their attribute vectors are unreliable, use more images",
             _ENOUGH, ", ".join(rare[:3]) + (f" and {len(rare) - 3:,} others" if rare[3:] else ""),
         )  # fmt: skip
