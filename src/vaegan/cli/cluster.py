@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..metrics.figures import info_of
 from ..progress import log
 from ..settings import Count
-from .common import DataPictureOptions, open_run, output_of, watched
+from .common import DataPictureOptions, open_run, place_of, watched
 from .console import show, show_table
 from .options import Arg
 
@@ -60,10 +60,10 @@ def run(options: Options) -> None:
     """Cluster, draw, score."""
     from ..files import check_folder, write_json
     from ..latent.clustering import MAPS, check_enough, default_k, import_tsne, pick_algorithm
-    from ..runs.run_folder import CLUSTERS
+    from ..runs.run_folder import CLUSTERS, PICTURES
     from ..views.clusters import clusterings, conclusion, label_scores
 
-    folder, overwrite = output_of(options, "cluster", is_view=False)
+    folder, overwrite = place_of(options, f"{PICTURES}/cluster")
     if folder.suffix:
         raise UserError(f"--out {folder}: this command writes several files; name a folder")
     check_folder(folder, CLUSTERS, "scores", overwrite)

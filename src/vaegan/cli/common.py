@@ -160,17 +160,16 @@ def place_of(options: Any, name: str) -> tuple[Path, bool]:
     return out, options.overwrite or (options.out is None and is_local)
 
 
-def output_of(options: PictureOptions, name: str, *, is_view: bool = True) -> tuple[Path, bool]:
-    """Return the output path (default: ``name`` in the run's ``pictures/``), and whether it may be replaced.
+def output_of(options: PictureOptions, name: str) -> tuple[Path, bool]:
+    """Return where a view goes (default: ``name`` in the run's ``pictures/``), and whether it may be replaced.
 
-    UserError as `check_output` if a view cannot be written there.
+    UserError as `check_output` if it cannot be written there.
     """
     from ..runs.run_folder import PICTURES
     from ..views.write import check_output
 
     out, overwrite = place_of(options, f"{PICTURES}/{name}")
-    if is_view:
-        check_output(out, overwrite)
+    check_output(out, overwrite)
     return out, overwrite
 
 

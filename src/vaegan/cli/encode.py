@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from ..errors import UserError
 from ..settings import Count, PositiveInt
-from .common import DataPictureOptions, TileSide, open_run, output_of, say_where
+from .common import DataPictureOptions, TileSide, open_run, place_of, say_where
 from .options import Arg
 
 _ENDINGS = ("", ".npz", ".parquet")
@@ -96,9 +96,10 @@ def _process(options: Options) -> tuple[int, int]:
 def _output(options: Options) -> tuple[Path, bool]:
     """Return where codes go, and whether what is there may be replaced; UserError if they cannot go there."""
     from ..files import check_free
+    from ..runs.run_folder import PICTURES
     from ..settings_io import number_in
 
-    out, overwrite = output_of(options, "latents" if options.format else "codes.npz", is_view=False)
+    out, overwrite = place_of(options, f"{PICTURES}/{'latents' if options.format else 'codes.npz'}")
     if options.format and out.suffix:
         raise UserError(f"--out {out}: --format {options.format} writes a folder; give a name without an extension")
     if not options.format:
