@@ -67,16 +67,17 @@ def locate(path: str | Path, which: Which = "last", **hub: Any) -> Place:
     above = folder if which == "best" else folder.parent
     if which == "best" or (folder.name == BEST and not folder.exists() and (above / SETTINGS).is_file()):
         raise UserError(f"{above} has no best model; train it with --train.best-metric fd, or use its last model")
+    run = folder if (folder / SETTINGS).is_file() else None
     if _is_model(folder):
         _refuse_published(folder, str(path))
         resolved = folder.resolve()
         if resolved.name in (MODEL, BEST) and (resolved.parent / SETTINGS).is_file():
             return Place(folder, resolved.parent, "best" if resolved.name == BEST else "last")
-        return Place(folder, folder if (folder / SETTINGS).is_file() else None)
+        return Place(folder, run)
     if _is_model(folder / MODEL):
-        return Place(folder / MODEL, folder if (folder / SETTINGS).is_file() else None)
-    if (folder / SETTINGS).is_file():
-        return Place(None, folder)
+        return Place(folder / MODEL, run)
+    if run is not None:
+        return Place(None, run)
     if str(path) == DEMO:
         packaged = Path(__file__).parents[1] / DEMO
         return Place(packaged, packaged)
