@@ -30,30 +30,28 @@ _ENDINGS = (".png", ".gif", ".npz")
 _OURS, _SOFTWARE = re.compile(r"\d{5,}(_original)?\.png"), ("Software", "vaegan")
 
 
-def check_output(out: str | Path, overwrite: bool = False) -> None:
+def check_output(out: Path, overwrite: bool = False) -> None:
     """Refuse, before any work is done, a path that `write_view` would refuse.
 
     Raises UserError if the format is unknown, nothing can be written there, or something exists that may not be
     replaced. A folder is only replaced if it contains nothing but numbered PNGs that we wrote.
     """
-    out = Path(out)
     folder = _is_folder(out)
     if not folder and out.suffix.lower() not in _ENDINGS:
         raise UserError(f"cannot tell from {out} what to write; end it in {_FORMS}")
     check_writable(out)
     if not out.exists():
         return
-    if folder != out.is_dir():
-        raise UserError(f"{out} is a {'file' if folder else 'folder'}; choose another name, ending in {_FORMS}")
+    if folder and not out.is_dir():
+        raise UserError(f"{out} is a file; choose another name, ending in {_FORMS}")
     if folder and (others := [entry.name for entry in sorted(out.iterdir()) if not _is_ours(entry)]):
         raise UserError(f"folder {out} contains other files ({others[0]}); choose a new one")
     if not folder or any(out.iterdir()):
         check_free(out, overwrite)
 
 
-def write_view(out: str | Path, view: View, *, overwrite: bool = False) -> None:
+def write_view(out: Path, view: View, *, overwrite: bool = False) -> None:
     """Write a view in the form that the ending of `out` names; raises UserError as `check_output` does."""
-    out = Path(out)
     check_output(out, overwrite)
     ending = "" if _is_folder(out) else out.suffix.lower()
     if ending == ".png":
