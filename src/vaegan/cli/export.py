@@ -35,7 +35,6 @@ class Options(CommandOptions):
 def run(options: Options) -> None:
     """Load, export, print the comparisons."""
     from ..exporting import check_free_for_export, export_model
-    from ..files import expanded
     from ..latent.latent_shards import statistics_of
     from ..models import load
     from ..runs.run_folder import EXPORT
@@ -45,8 +44,7 @@ def run(options: Options) -> None:
     model = load(options.run)
     if options.latent_statistics is not None:
         model.info |= statistics_of(options.latent_statistics, model)
-    place = expanded(folder)
-    earlier = [path for path in sorted(place.rglob("*")) if path.is_file()]
+    earlier = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     checks = export_model(model, folder, options.format, overwrite=overwrite)
     rows = [
         (check.part, check.form, check.file, "not checked" if check.difference is None else f"{check.difference:.1e}")
@@ -56,6 +54,6 @@ def run(options: Options) -> None:
     num = len({check.file for check in checks})
     if any(check.difference is None for check in checks):
         log.warning("diffusers is not installed, so its files are not checked: pip install 'vaegan[diffusers]'")
-    if removed := [path.relative_to(place).as_posix() for path in earlier if not path.exists()]:
+    if removed := [path.relative_to(folder).as_posix() for path in earlier if not path.exists()]:
         log.info("files of the earlier export are removed: %s", ", ".join(removed))
     log.info("%d file%s, checked against the model: %s", num, "" if num == 1 else "s", folder)
