@@ -388,7 +388,7 @@ def test_the_page_shows_originals_of_any_type_and_channels_as_it_shows_results(b
     run = OpenedRun("demo", model=model)
     monkeypatch.setattr(Results, "opened", lambda self, conditional: {"VAE/GAN": run})
     _, (strips, _), vectors = (section.blocks for section in paper._unconditional_sections(results))
-    some = results.some_images(paper.NUM_IMAGES)
+    some = results.images.some(paper.NUM_IMAGES, results.base.seed)
     names = [name for name, _, _ in strips.rows]
     assert names == ["original", "VAE/GAN"]
     made = pixels.from_unit(model.reconstruct(some.unit()))

@@ -72,7 +72,7 @@ def _unconditional_sections(results: Results) -> Iterator[Section]:
     made = {name: samples(run, NUM_SAMPLES, seed, "normal").images[0] for name, run in runs.items()}
     caption = f"{NUM_SAMPLES} samples of each model, from the same codes of N(0, I), seed {seed}."
     yield Section("Samples", [_strips(results, made, caption, LINES)], "Unconditional models (section 4.1).")
-    images = results.some_images(NUM_IMAGES)
+    images = results.images.some(NUM_IMAGES, seed)
     able = {name: run for name, run in runs.items() if run.model().encoder is not None}
     rows: Named = {"original": images.images}
     rows |= {name: reconstructions(run, images).images[0] for name, run in able.items()}
@@ -113,7 +113,7 @@ def _conditional_sections(results: Results) -> Iterator[Section]:
         return
     models = {name: run.model() for name, run in results.opened(conditional=True).items()}
     seed = results.base.seed
-    images = results.some_images(NUM_IMAGES, seed_offset=1)
+    images = results.images.some(NUM_IMAGES, seed + 1)
     rows: Named = {"attributes of": images.images, **paper_images.conditional_samples(models, images, seed)}
     caption = (
         f"Top row: held-out images, whose {len(images.attribute_names)} attributes the models are conditioned on. "

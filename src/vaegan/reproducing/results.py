@@ -66,10 +66,6 @@ class Results:
         else:
             self.pixels[training.kind] = measured
 
-    def some_images(self, num: int, seed_offset: int = 0) -> ImageSet:
-        """Return some of the held-out images."""
-        return self.images.some(num, self.base.seed + seed_offset)
-
     def opened(self, *, conditional: bool) -> dict[str, OpenedRun]:
         """Return the first run of each kind by its title."""
         size = self.options.batch_size
