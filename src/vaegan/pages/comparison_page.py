@@ -53,13 +53,10 @@ def comparison_page(comparison: Comparison, seed: int) -> str:
     names = [model.name for model in comparison.models]
     title = f"{', '.join(names[:-1])} and {names[-1]}" if names[1:] else names[0]
     num = sum(len(model.runs) for model in comparison.models)
-    lead = f"{_count(num, 'run')} of {_count(len(names), 'model')}, with the same images, counts and seeds for all."
+    models = f"{len(names)} model{'s' if len(names) > 1 else ''}"
+    lead = f"{num} runs of {models}, with the same images, counts and seeds for all."
     lead = " ".join(filter(None, (lead, tables.verdict_of(comparison.groups, comparison.models), comparison.answer)))
     return render_page(title, lead, facts, _sections(comparison, seed), "vaegan compare")
-
-
-def _count(num: int, what: str) -> str:
-    return f"{num} {what}" if num == 1 else f"{num} {what}s"
 
 
 def _sections(comparison: Comparison, seed: int) -> list[Section]:
