@@ -21,7 +21,7 @@ from ..report.animation import evenly, numbered_pictures, read_picture
 from ..report.chart import Line, draw_chart
 from ..report.curves import Lines, collect_lines, line_of, loss_charts, phase_marks, rate_chart, score_chart
 from ..settings import PARTS
-from .content import Block, Facts, Fold, Note, Section, Table
+from .content import Facts, Fold, Note, Section, Table
 from .render import data_uri
 
 
@@ -249,14 +249,12 @@ def timing_section(records: Sequence[Mapping[str, Any]], config: Config | None, 
         pairs += [("memory format", t.memory_format.replace("_", " ")), ("batch", f"{t.batch_size} images")]
     line = speeds(records)
     if line is None:
-        blocks: list[Block] = [Note("No speed recorded yet.")]
-        return Section("Timing", blocks + ([Facts(pairs)] if pairs else []))
+        return Section("Timing", [Note("No speed recorded yet."), *([Facts(pairs)] if pairs else [])])
     seconds = float(window_seconds(line).sum())
     per_image = seconds / line[0][-1]
-    times = [("training", duration(seconds)), ("mean", f"{1 / per_image:,.0f} images/s")]
-    epochs = [record["epoch"] for record in records if "epoch" in record]
-    if epochs and epochs[-1] > 0:
-        times.insert(1, ("per epoch", duration(seconds / epochs[-1])))
+    epochs = next((record["epoch"] for record in reversed(records) if "epoch" in record), 0)
+    per_epoch = [("per epoch", duration(seconds / epochs))] if epochs > 0 else []
+    times = [("training", duration(seconds)), *per_epoch, ("mean", f"{1 / per_image:,.0f} images/s")]
     chart = draw_chart(
         "speed", "Training speed, averaged between records.", [("images/s", 0, False, line)], from_zero=True
     )
