@@ -30,7 +30,7 @@ from .results import FORMAT, MeasureOptions, Results
 
 
 def reproduce(
-    base: Config, out: Path, *, num_seeds: int, options: MeasureOptions | None = None, overwrite: bool = False
+    base: Config, out: Path, *, num_seeds: int, options: MeasureOptions, overwrite: bool
 ) -> Iterator[Results]:
     """Train and measure all models, or resume where an earlier call stopped; yield the results after each seed.
 
@@ -39,7 +39,7 @@ def reproduce(
     Stopped after Ctrl-C or SIGTERM.
     """
     trainings = plan(base, num_seeds, out)
-    lab = _Lab(base, out, options or MeasureOptions())
+    lab = _Lab(base, out, options)
     results = lab.without_models()
     for number, training in enumerate(trainings, 1):
         log.info("%d of %d: %s", number, len(trainings), training.title)
