@@ -14,7 +14,7 @@ from vaegan.errors import UserError
 from vaegan.metrics.extractors import dinov2, inception, lpips, weights
 from vaegan.metrics.extractors.dinov2 import in_authors_layout
 from vaegan.metrics.extractors.features import open_extractor, open_layers
-from vaegan.metrics.extractors.inception import InceptionV3
+from vaegan.metrics.extractors.inception import inception_v3
 
 DATA = ImageData("x", *[ImageSet(np.zeros((2, 8, 8, 3), np.uint8), ["0", "1"])] * 2, fingerprint="x")
 
@@ -23,7 +23,7 @@ DATA = ImageData("x", *[ImageSet(np.zeros((2, 8, 8, 3), np.uint8), ["0", "1"])] 
 def inception_file(tmp_path_factory):
     """Random weights in the published layout, with the outputs that nothing reads."""
     torch.manual_seed(0)
-    tensors = {**InceptionV3().layers.state_dict(), "fc.weight": torch.randn(1008, 2048), "fc.bias": torch.zeros(1008)}
+    tensors = {**inception_v3().state_dict(), "fc.weight": torch.randn(1008, 2048), "fc.bias": torch.zeros(1008)}
     path = tmp_path_factory.mktemp("weights") / "inception.pth"
     torch.save(tensors, path)
     return path
@@ -31,10 +31,10 @@ def inception_file(tmp_path_factory):
 
 def test_inception_has_the_size_that_is_published():
     with torch.device("meta"):
-        network = InceptionV3()
+        network = inception_v3()
     # torchvision tells 27,161,264 with its side branch (3,326,696) and 1000 outputs of 2048 features.
     assert sum(p.numel() for p in network.parameters()) == 27_161_264 - 3_326_696 - (2048 * 1000 + 1000)
-    names = network.layers.state_dict()
+    names = network.state_dict()
     assert names["Mixed_6e.branch7x7dbl_4.conv.weight"].shape == (192, 192, 7, 1)
     assert names["Mixed_7c.branch3x3dbl_3b.conv.weight"].shape == (384, 384, 3, 1)
     assert names["Mixed_5b.branch_pool.bn.running_var"].shape == (32,)
@@ -60,7 +60,7 @@ def test_inceptions_first_layers_and_means_are_what_they_should_be(inception_fil
     assert (features.shape, features.dtype) == ((3, 2048), torch.float32)
     torch.testing.assert_close(features[:1], extractor.features(x[:1].expand(-1, 3, -1, -1)), atol=1e-4, rtol=1e-3)
     assert not torch.allclose(features[0], features[1])
-    layers, tensors = extractor._network.layers, torch.load(inception_file, weights_only=True)
+    layers, tensors = extractor._network, torch.load(inception_file, weights_only=True)
     image = torch.rand(1, 3, 299, 299)
     with torch.inference_mode():
         sizes = [image.shape[2]]

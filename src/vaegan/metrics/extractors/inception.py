@@ -9,8 +9,8 @@ It is our own because of these differences from torchvision, which is then not n
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,19 +30,9 @@ _AT_A_TIME = 32
 _LAST_OF_SIZE = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A convolution to be made: name, channels that come out, kernel, stride."""
-
-    name: str
-    num_out: int
-    kernel: tuple[int, int] = (1, 1)
-    stride: int = 1
-
-
 _Size = tuple[int, int]
-Branch = list[list[_Plan]]
-"""Convolutions one after another; two in one place stand side by side."""
+Branch = list[dict[str, tuple[Any, ...]]]
+"""Convolutions one after another, by name: channels that come out, kernel, stride. Two in a place are side by side."""
 
 
 class _Conv(nn.Module):
@@ -69,17 +59,17 @@ class _Mixed(nn.Module):
         super().__init__()
         for branch in branches:
             width = num_in
-            for plans in branch:
-                for plan in plans:
-                    self.add_module(plan.name, _Conv(width, plan.num_out, plan.kernel, plan.stride))
-                width = plans[0].num_out
-        self._names = [[[plan.name for plan in plans] for plans in branch] for branch in branches]
+            for convs in branch:
+                for name, (num_out, *rest) in convs.items():
+                    self.add_module(name, _Conv(width, num_out, *rest))
+                width = num_out
+        self._branches = branches
         self._pool = pool
         self.branch_pool = _Conv(num_in, pooled, (1, 1)) if pooled else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         outputs = []
-        for branch in self._names:
+        for branch in self._branches:
             y = x
             for names in branch:
                 y = torch.cat([self.get_submodule(name)(y) for name in names], 1)
@@ -94,7 +84,7 @@ class _Mixed(nn.Module):
 def _row(name: str, *convs: tuple[int, _Size] | tuple[int, _Size, int]) -> Branch:
     """Return a branch of convolutions called NAME_1, NAME_2 ...; NAME if there is but one."""
     several = len(convs) > 1
-    return [[_Plan(f"{name}_{i}" if several else name, *conv)] for i, conv in enumerate(convs, 1)]
+    return [{f"{name}_{i}" if several else name: conv} for i, conv in enumerate(convs, 1)]
 
 
 _1, _3, _5, _1X7, _7X1 = (1, 1), (3, 3), (5, 5), (1, 7), (7, 1)
@@ -122,46 +112,36 @@ def _mixed_d(num_in: int) -> _Mixed:
 
 
 def _mixed_e(num_in: int, pool: str) -> _Mixed:
-    def split(name: str) -> list[_Plan]:
-        return [_Plan(f"{name}a", 384, (1, 3)), _Plan(f"{name}b", 384, (3, 1))]
-
-    once = [[_Plan("branch3x3_1", 384)], split("branch3x3_2")]
-    twice = [*_row("branch3x3dbl", (448, _1), (384, _3)), split("branch3x3dbl_3")]
+    once = [{"branch3x3_1": (384, _1)}, {"branch3x3_2a": (384, (1, 3)), "branch3x3_2b": (384, (3, 1))}]
+    last = {"branch3x3dbl_3a": (384, (1, 3)), "branch3x3dbl_3b": (384, (3, 1))}
+    twice = [*_row("branch3x3dbl", (448, _1), (384, _3)), last]
     return _Mixed(num_in, [_row("branch1x1", (320, _1)), once, twice], pool, 192)
 
 
-class InceptionV3(nn.Module):
-    """Images `(B, 3, 299, 299)` in [-1, 1] to features `(B, 2048)`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            OrderedDict(
-                Conv2d_1a_3x3=_Conv(3, 32, _3, 2),
-                Conv2d_2a_3x3=_Conv(32, 32, _3, pad=False),
-                Conv2d_2b_3x3=_Conv(32, 64, _3),
-                pool_1=nn.MaxPool2d(3, 2),
-                Conv2d_3b_1x1=_Conv(64, 80, _1),
-                Conv2d_4a_3x3=_Conv(80, 192, _3, pad=False),
-                pool_2=nn.MaxPool2d(3, 2),
-                Mixed_5b=_mixed_a(192, 32),
-                Mixed_5c=_mixed_a(256, 64),
-                Mixed_5d=_mixed_a(288, 64),
-                Mixed_6a=_mixed_b(288),
-                Mixed_6b=_mixed_c(768, 128),
-                Mixed_6c=_mixed_c(768, 160),
-                Mixed_6d=_mixed_c(768, 160),
-                Mixed_6e=_mixed_c(768, 192),
-                Mixed_7a=_mixed_d(768),
-                Mixed_7b=_mixed_e(1280, "mean"),
-                Mixed_7c=_mixed_e(2048, "max"),
-            )
+def inception_v3() -> nn.Sequential:
+    """Return the layers from images `(B, 3, 299, 299)` in [-1, 1] to the last maps, whose means are the features."""
+    return nn.Sequential(
+        OrderedDict(
+            Conv2d_1a_3x3=_Conv(3, 32, _3, 2),
+            Conv2d_2a_3x3=_Conv(32, 32, _3, pad=False),
+            Conv2d_2b_3x3=_Conv(32, 64, _3),
+            pool_1=nn.MaxPool2d(3, 2),
+            Conv2d_3b_1x1=_Conv(64, 80, _1),
+            Conv2d_4a_3x3=_Conv(80, 192, _3, pad=False),
+            pool_2=nn.MaxPool2d(3, 2),
+            Mixed_5b=_mixed_a(192, 32),
+            Mixed_5c=_mixed_a(256, 64),
+            Mixed_5d=_mixed_a(288, 64),
+            Mixed_6a=_mixed_b(288),
+            Mixed_6b=_mixed_c(768, 128),
+            Mixed_6c=_mixed_c(768, 160),
+            Mixed_6d=_mixed_c(768, 160),
+            Mixed_6e=_mixed_c(768, 192),
+            Mixed_7a=_mixed_d(768),
+            Mixed_7b=_mixed_e(1280, "mean"),
+            Mixed_7c=_mixed_e(2048, "max"),
         )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the means over the last maps."""
-        means: Tensor = self.layers(x).mean((2, 3))
-        return means
+    )
 
 
 class Inception:
@@ -173,12 +153,12 @@ class Inception:
     def __init__(self, weights: Path | None, folder: Path, device: torch.device | str = "cpu") -> None:
         tensors = read_weights(PUBLISHED, weights, folder)
         with torch.device("meta"):
-            network = InceptionV3()
-        shapes = {key: tensor.shape for key, tensor in network.layers.state_dict().items()}
+            network = inception_v3()
+        shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
         counters = {key: torch.zeros((), dtype=torch.long) for key in shapes if key.endswith("num_batches_tracked")}
         needed = {key: shapes[key] for key in shapes if key not in counters}
         loaded = checked_weights(PUBLISHED, tensors, needed, weights or folder)
-        network.layers.load_state_dict(loaded | counters, assign=True)
+        network.load_state_dict(loaded | counters, assign=True)
         self.fingerprint = fingerprint_of(loaded)
         self._network = network.to(device).eval().requires_grad_(False)
         self._device = device
@@ -187,12 +167,12 @@ class Inception:
     def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Return features `(B, 2048)`, on the CPU, of images `(B, C, H, W)` in [0, 1], C 1 or 3."""
         size = min(batch_size, _AT_A_TIME)
-        return in_batches(lambda chunk: self._network(_sized(chunk)), x, size, self._device)
+        return in_batches(lambda chunk: self._network(_sized(chunk)).mean((2, 3)), x, size, self._device)
 
     def layers(self, x: Tensor) -> list[Tensor]:
         """Return maps at each size, `(B, C, h, w)` on the device, differentiable in the images."""
         maps, h = [], _sized(x)
-        for name, layer in self._network.layers.named_children():
+        for name, layer in self._network.named_children():
             h = layer(h)
             if name in _LAST_OF_SIZE:
                 maps.append(h)
