@@ -33,11 +33,11 @@ from vaegan.data import open_data
 from vaegan.evaluation.image_metrics import label_figures
 from vaegan.evaluation.reference import (
     RealImages,
+    decoded,
     distribution_figures,
     features_of,
     open_real_images,
     reconstructions_of,
-    samples_of,
 )
 from vaegan.files import write_json, write_text
 from vaegan.latent.fit_priors import fit_model_priors
@@ -85,7 +85,8 @@ def sample_figures(model: Model, real: RealImages, seed: int) -> FiguresJson:
     """Return figures of samples; prior fit and samples both use ``seed``."""
     model.priors = {}  # fitted at the end of the run
     fit_model_priors(model, real.data.train, names=[PRIOR], seed=seed)
-    features = features_of(real.extractor, samples_of(model, real.num_samples, seed, PRIOR, real.batch_size))
+    codes = model.sample_codes(real.num_samples, seed, PRIOR)
+    features = features_of(real.extractor, decoded(model, codes, real.batch_size))
     return figures_of(features, real) | as_json(label_figures(features, real))
 
 

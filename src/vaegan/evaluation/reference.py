@@ -152,11 +152,6 @@ def reconstructions_of(
         yield x, model.reconstruct(x, condition=c, batch_size=batch_size).cpu()
 
 
-def samples_of(model: Model, num: int, seed: int, prior: str, batch_size: int) -> Iterator[Tensor]:
-    """Yield samples of an unconditional model, float `(B, C, H, W)` in [0, 1], on the CPU."""
-    yield from decoded(model, model.sample_codes(num, seed, prior), batch_size)
-
-
 def decoded(
     model: Model, codes: Tensor, batch_size: int, condition: Tensor | None = None, world: World = ALONE
 ) -> Iterator[Tensor]:

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..data.conditions import Conditioning, conditioning_of
 from ..data.dataset import ImageData, ImageSet
 from ..errors import UserError
-from ..evaluation.reference import batches_of, decoded, reconstructions_of, samples_of
+from ..evaluation.reference import batches_of, decoded, reconstructions_of
 from ..files import short_hash
 from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.extractors.classifier import Classifier, fit, saved_or_trained
@@ -158,8 +158,8 @@ def pixels_of_model(model: Model, images: ImageSet, *, seed: int, batch_size: in
         for x, x_tilde in reconstructions_of(model, images, batch_size):
             values.setdefault("reconstruction_mse", []).append(mean_squared_error(x_tilde, x))
             values.setdefault("reconstruction_sharpness", []).append(laplacian_variance(x_tilde))
-    samples = samples_of(model, len(images), seed, "normal", batch_size)
-    values["sample_sharpness"] = [laplacian_variance(x_p) for x_p in samples]
+    codes = model.sample_codes(len(images), seed, "normal")
+    values["sample_sharpness"] = [laplacian_variance(x_p) for x_p in decoded(model, codes, batch_size)]
     return {name: bootstrap_mean(torch.cat(batches), seed=seed) for name, batches in values.items()}
 
 
