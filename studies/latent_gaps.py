@@ -38,7 +38,7 @@ def gap_metrics(model: Model, reference: ReferenceData) -> Metrics:
     ends = image_metrics(model.decode(z), reference)
     between = model.decode(0.5 * (z + other))
     middle = image_metrics(between, reference)
-    probabilities = reference.extractor.probabilities(between)
+    probabilities = reference.extractor.label_probabilities(reference.extractor.features(between))
     path = interpolate(z[:200], other[:200], PATH)
     images = model.decode(path.flatten(0, 1)).reshape(*path.shape[:2], *reference.x.shape[1:])
     return {

@@ -190,7 +190,7 @@ def test_labels_of_samples_are_counted_as_the_classifier_sees_them(data, tmp_pat
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 3000)
     extractor = open_extractor("classifier", data, cache=tmp_path)
     real = open_real_images(data, extractor, num=1000, cache=tmp_path)
-    told = extractor.probabilities(unit(real.images)).argmax(1)
+    told = extractor.label_probabilities(extractor.features(unit(real.images))).argmax(1)
     few = torch.cat([torch.arange(len(told))[told == label][: 1 if label == 3 else 20] for label in range(10)])
     found = label_figures(real.reference.features[few], real)
     num = len(few)

@@ -94,10 +94,11 @@ def test_a_classifier_tells_labels_and_attributes_at_once(tmp_path, longer):
     assert extractor.label_names == ["left", "right"]
     assert extractor.attribute_names == ["right", "size"]  # what is the same in all images cannot be told
     x, labels = unit(data.test), torch.from_numpy(data.test.labels)
-    probabilities = extractor.probabilities(x)
+    features = extractor.features(x)
+    probabilities = extractor.label_probabilities(features)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(200))
     assert (probabilities.argmax(1) == labels).float().mean() > 0.97
-    attributes = extractor.attribute_probabilities(extractor.features(x))
+    attributes = extractor.attribute_probabilities(features)
     assert ((attributes[:, 0] > 0.5) == labels.bool()).float().mean() > 0.97
 
 
@@ -168,7 +169,7 @@ def test_on_mnist_it_is_right_in_97_of_a_hundred(tmp_path, monkeypatch):
     monkeypatch.setattr(learned, "num_images_for", lambda num, shape: 24_000)
     data = open_data("mnist", root=root)
     extractor = open_extractor(None, data, cache=tmp_path)
-    told = extractor.probabilities(unit(data.test)).argmax(1)
+    told = extractor.label_probabilities(extractor.features(unit(data.test))).argmax(1)
     assert (told == torch.from_numpy(data.test.labels)).float().mean() > 0.975
 
 

@@ -25,6 +25,7 @@ log = logging.getLogger("vaegan")
 
 NUM_FEATURES = 128
 _WIDTHS = (32, 64, 128, 128)
+_BATCH, _LR = 64, 2e-3
 
 
 class Classifier(nn.Module):
@@ -94,22 +95,20 @@ def fit(
     *,
     seed: int,
     num_images: int,
-    batch_size: int = 64,
-    lr: float = 2e-3,
 ) -> Classifier:
     """Train a classifier by AdamW on ``num`` images until it has seen ``num_images``, over all passes.
 
     ``loss`` returns that of a batch from the classifier and the indices int64 `(B,)`. First weights, order and dropout
-    come from the seed, not from torch's global generator. The learning rate rises to ``lr`` over the first tenth and
-    falls to 0 along a cosine.
+    come from the seed, not from torch's global generator. The learning rate rises over the first tenth and falls to 0
+    along a cosine.
     """
-    batch_size = min(batch_size, num)
+    batch_size = min(_BATCH, num)
     num_steps = -(-num_images // batch_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         classifier = Classifier(image_shape, num_outputs).train()
         optimiser = torch.optim.AdamW(classifier.parameters(), weight_decay=1e-2)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, num_steps, pct_start=0.1)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LR, num_steps, pct_start=0.1)
         order = torch.cat([torch.randperm(num) for _ in range(-(-num_steps * batch_size // num))])
         beat = Beat("training a classifier", num_steps * batch_size, "images")
         for step in range(num_steps):

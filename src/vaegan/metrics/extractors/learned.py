@@ -135,13 +135,9 @@ class Learned:
         """Return the maps behind each convolution, `(B, C, h, w)` on the device, differentiable in the images."""
         return self._classifier.layers(x)
 
-    def probabilities(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
-        """Return the probability of each label `(B, K)`, on the CPU; without columns if it has no labels."""
-        return self.label_probabilities(self.features(x, batch_size=batch_size))
-
     @torch.inference_mode()
     def label_probabilities(self, features: Tensor) -> Tensor:
-        """Return the probability of each label `(B, K)` from features `(B, 128)`, both on the CPU."""
+        """Return the probability of each label `(B, K)`, K 0 without labels, from features `(B, 128)`, on the CPU."""
         logits: Tensor = self._classifier.head(features.to(self._device))
         return logits[:, : len(self.label_names)].softmax(1).cpu()
 
