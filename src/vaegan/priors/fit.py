@@ -86,20 +86,18 @@ def fit_priors(
     report = on_progress or (lambda text: None)
     priors: dict[str, Prior] = {}
     for name in names:
-        start = time.perf_counter()
-        kind = PRIORS[name]
-        data: dict[str, Any] = {"codes": codes[train], "held_out": codes[held_out]}
-        options: dict[str, Any] = {"seed": seed, "on_progress": lambda text, name=name: report(f"{name}: {text}")}
+        start, kind = time.perf_counter(), PRIORS[name]
+        shared: dict[str, Any] = {"codes": codes[train], "held_out": codes[held_out], "seed": seed}
+        shared["on_progress"] = lambda text, name=name: report(f"{name}: {text}")
+        by_label: dict[str, Any] = {} if labels is None else {"labels": labels[train], "num_labels": num_labels}
         prior: Prior
         if kind is Flow:  # one network for all labels
-            options |= {"code_shape": code_shape, "device": device} | {"steps": flow_steps}
-            options |= {} if labels is None else {"labels": labels[train], "num_labels": num_labels}
-            prior = Flow.fit(**data, **options)
+            prior = Flow.fit(**shared, **by_label, code_shape=code_shape, device=device, steps=flow_steps)
         elif labels is None or kind is Normal:
-            prior = kind.fit(**data, **options)
+            prior = kind.fit(**shared)
         else:
-            of_both: Any = {"labels": labels[train], "held_out_labels": labels[held_out], "num_labels": num_labels}
-            prior = ByLabel.fit_each(kind, **data, **of_both, **options, label_names=label_names)
+            by_label |= {"held_out_labels": labels[held_out], "label_names": label_names}
+            prior = ByLabel.fit_each(kind, **shared, **by_label)
         prior.seconds = time.perf_counter() - start
         priors[name] = prior
     priors |= others

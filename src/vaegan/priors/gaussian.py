@@ -48,13 +48,11 @@ class Gaussian(FittedPrior):
 
     def whiten(self, z: Tensor) -> Tensor:
         """Return y of codes z, both `(B, Z)`."""
-        mean, axes, scales = (t.to(z) for t in (self.mean, self.axes, self.scales))
-        return (z - mean) @ axes / scales
+        return (z - self.mean.to(z)) @ self.axes.to(z) / self.scales.to(z)
 
     def unwhiten(self, y: Tensor) -> Tensor:
         """Return codes z of y, both `(B, Z)`."""
-        mean, axes, scales = (t.to(y) for t in (self.mean, self.axes, self.scales))
-        return mean + (y * scales) @ axes.T
+        return self.mean.to(y) + (y * self.scales.to(y)) @ self.axes.to(y).T
 
     @property
     def log_det(self) -> float:

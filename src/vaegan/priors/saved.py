@@ -28,23 +28,19 @@ def save_priors(folder: Path, priors: Mapping[str, Prior], model: Mapping[str, b
 
     Raises UserError if the folder cannot be written.
     """
-    contents = {**(model or {}), **_files(priors)}
+    contents = dict(model or {})
+    if priors:
+        tensors = {name: tensor.detach().contiguous().clone() for name, tensor in tensors_of(priors).items()}
+        content = safetensors.torch.save(tensors)
+        described = {name: prior.description() for name, prior in priors.items()}
+        description = to_json({"sha256": hashlib.sha256(content).hexdigest(), "priors": described})
+        contents |= {PRIOR_TENSORS: content, DESCRIPTION: description.encode()}
     write_together(folder, contents, replaced=(DESCRIPTION, PRIOR_TENSORS)[: 1 if priors else 2])
 
 
 def tensors_of(priors: Mapping[str, Prior]) -> dict[str, Tensor]:
     """Return the tensors of priors, by the name of the prior and its own, such as ``mixture/weights``."""
     return {f"{name}/{key}": tensor for name, prior in priors.items() for key, tensor in prior.tensors().items()}
-
-
-def _files(priors: Mapping[str, Prior]) -> dict[str, bytes]:
-    if not priors:
-        return {}
-    tensors = {name: tensor.detach().contiguous().clone() for name, tensor in tensors_of(priors).items()}
-    content = safetensors.torch.save(tensors)
-    described = {name: prior.description() for name, prior in priors.items()}
-    description = to_json({"sha256": hashlib.sha256(content).hexdigest(), "priors": described})
-    return {PRIOR_TENSORS: content, DESCRIPTION: description.encode()}
 
 
 def load_priors(folder: Path, latent_dim: int) -> dict[str, Prior]:
