@@ -97,13 +97,9 @@ class Checkpoints:
 
     def _newest(self, before: Path | None = None) -> Path | None:
         """The first process's newest checkpoint, or the newest before another one, in all processes."""
-
-        def newest() -> str | None:
-            path = newest_checkpoint(self.folder.checkpoints, before)
-            return None if path is None else str(path)
-
-        shared = self.world.from_first(newest)
-        return None if shared is None else Path(shared)
+        folder = self.folder.checkpoints
+        name = self.world.from_first(lambda: getattr(newest_checkpoint(folder, before), "name", None))
+        return None if name is None else folder / name
 
     def _restore(self, path: Path | None) -> Path | None:
         """Restore a checkpoint, or the first before it whose content fits; return which one."""

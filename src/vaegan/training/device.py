@@ -53,7 +53,7 @@ def _leave_busy_cores() -> None:
         )  # fmt: skip
 
 
-def _busy_cores(seconds: float = 0.2) -> float:
+def _busy_cores() -> float:
     """Cores that other programs use on average, of those this process may run on; 0 where the system does not say."""
 
     def used() -> float:
@@ -65,15 +65,10 @@ def _busy_cores(seconds: float = 0.2) -> float:
 
     try:
         before, begin = used(), time.perf_counter()
-        time.sleep(seconds)
+        time.sleep(0.2)
         return max(0.0, (used() - before) / (time.perf_counter() - begin))
     except OSError:
         return 0.0
-
-
-def describe_device(device: torch.device) -> str:
-    """Return its display name: ``cpu``, ``mps``, or ``cuda`` with the name of the GPU."""
-    return f"cuda, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
 
 
 def autocast_for(precision: str, device: torch.device) -> Autocast:

@@ -62,8 +62,7 @@ def examine(window: Records, snapshots: Records, phase_start: int = 0) -> list[F
         window = [record for record in window if record["images"] >= phase_start + AFTER_SWITCH]
     if not window or window[-1]["images"] < FIRST_IMAGES:
         return []
-    findings = [check(window, snapshots) for check in CHECKS]
-    return [finding for finding in findings if finding is not None]
+    return [finding for check in CHECKS if (finding := check(window, snapshots)) is not None]
 
 
 def check_discriminator(window: Records, snapshots: Records) -> Finding | None:

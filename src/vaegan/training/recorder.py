@@ -6,7 +6,7 @@ Only the first process writes; in the others a recorder accepts steps and stays 
 import contextlib
 import threading
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,11 +53,6 @@ class Recorder:
             self.folder.add_record(start)
             self._health.add(start)
         bar.warnings(self._health.warnings)
-
-    @property
-    def shows_gradients(self) -> bool:
-        """Whether a snapshot needs the gradients of its step."""
-        return self.tensorboard is not None
 
     def add(self, step: Record) -> None:
         """Record one step."""
@@ -152,8 +147,7 @@ class RunningMeans:
     def __init__(self) -> None:
         self.steps = 0
         self._sums: dict[tuple[str, ...], Tensor] = {}
-        self._counts: dict[tuple[str, ...], int] = defaultdict(int)
-        self._skipped: dict[str, int] = defaultdict(int)
+        self._counts, self._skipped = Counter[tuple[str, ...]](), Counter[str]()
 
     def add(self, record: Record) -> None:
         """Take in one step."""
@@ -165,8 +159,7 @@ class RunningMeans:
             self._add(("gradients", part), norm)
         for name, value in record.routes.items():
             self._add(("routes", name), value)
-        for part in record.skipped:
-            self._skipped[part] += 1
+        self._skipped.update(record.skipped)
 
     def _add(self, key: tuple[str, ...], value: Tensor) -> None:
         value = value.detach()

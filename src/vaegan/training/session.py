@@ -191,8 +191,8 @@ class Session:
                 recorder.restart()
 
     def _run_steps(self, recorder: Recorder, stop: StopRequest) -> bool:
-        keep_gradients = self.snapshots.due if recorder.shows_gradients else lambda images: False
-        for step in self.trainer.run(self._is_logged, keep_gradients):
+        shows_gradients = recorder.tensorboard is not None
+        for step in self.trainer.run(self._is_logged, lambda images: shows_gradients and self.snapshots.due(images)):
             recorder.add(step)
             asks = step.images < self.total and self.signals.due(step.steps)
             stops = asks and self.world.any(bool(stop))

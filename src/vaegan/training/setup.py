@@ -26,7 +26,7 @@ from ..runs.run_folder import IMAGES, INITIAL, RunFolder
 from ..runs.trained_on import located
 from ..settings import PARTS
 from . import factories
-from .device import computes_bf16, describe_device, layout_of, memory_of, number_format
+from .device import computes_bf16, layout_of, memory_of, number_format
 from .loop import Trainer
 from .optimisers import Averages
 from .profiling import work_of_step
@@ -168,7 +168,7 @@ def _describe(config: Config, data: ImageData, device: torch.device) -> dict[str
         "label_names": list(data.train.label_names),
         "attribute_names": list(data.train.attribute_names),
         "seed": config.seed,
-        "device": describe_device(device),
+        "device": f"cuda, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type,
     }
     if data.pixels != BYTES or data.pixels.alpha:
         info["pixels"] = data.pixels.as_json()
