@@ -5,7 +5,7 @@ A model is one run, or several that differ in their seed alone (see `seed_groups
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -138,7 +138,7 @@ def as_json(models: Sequence[ComparedModel], groups: Sequence[FigureGroup]) -> d
         "vaegan": __version__,
         **{name: first[name] for name in ("data", "extractor", "seed", "yardstick")},
         "models": [_model_json(model) for model in models],
-        "figures": {group.name: dict(_rows_json(group, models)) for group in groups},
+        "figures": {group.name: _rows_json(group, [model.name for model in models]) for group in groups},
     }
 
 
@@ -148,16 +148,14 @@ def _model_json(model: ComparedModel) -> dict[str, Any]:
     return {"name": model.name, "kind": first["kind"], "latent_dim": first["latent_dim"], "runs": runs}
 
 
-def _rows_json(group: FigureGroup, models: Sequence[ComparedModel]) -> Iterator[tuple[str, dict[str, Any]]]:
-    names = [model.name for model in models]
-    for row in group.rows:
-        yield (
-            row.name,
-            {
-                "better": row.better,
-                "real": finite_or_none(row.real),
-                "models": {name: figure.as_json() for name, figure in zip(names, row.models, strict=True)},
-                "best": None if row.verdict.best is None else names[row.verdict.best],
-                "overlapping": [names[i] for i in row.verdict.overlapping],
-            },
-        )
+def _rows_json(group: FigureGroup, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        row.name: {
+            "better": row.better,
+            "real": finite_or_none(row.real),
+            "models": {name: figure.as_json() for name, figure in zip(names, row.models, strict=True)},
+            "best": None if row.verdict.best is None else names[row.verdict.best],
+            "overlapping": [names[i] for i in row.verdict.overlapping],
+        }
+        for row in group.rows
+    }
