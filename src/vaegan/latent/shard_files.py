@@ -77,8 +77,8 @@ def check_shards(
     Without ``restart`` these are refused. ``latents`` is the digest of latents, and which process (r, n) writes them:
     each removes only its own, as others may have written theirs. UserError if other things are in the folder.
     """
-    present = sorted(folder.iterdir()) if folder.is_dir() else []  # before another process writes an index
-    present = [path for path in present if path.name != LOCK]
+    # Listed before another process writes an index.
+    present = sorted(path for path in folder.iterdir() if path.name != LOCK) if folder.is_dir() else []
     before, index = read_mapping(folder / INDEX_NAME), json.loads(json.dumps(index))
     if not _is_index(before) and (before or not all(map(is_leftover, present))):
         raise UserError(f"folder {folder} contains other files; choose a new one")

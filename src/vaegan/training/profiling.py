@@ -102,22 +102,18 @@ def cost_of(
     parameters = {name: float(num) for name, num in model.num_parameters.items()}
     encoding, decoding = _operations_of_parts(model, size or model.image_shape[1:])
     both = None if encoding is None or decoding is None else encoding + decoding
+    training = None
+    if config is not None and model.architecture is not None:
+        training = work_of_step(config, model.image_shape, model.architecture).operations / config.train.batch_size
     return {
         "training_seconds": seconds,
         "images_per_second": seen / seconds if seen and seconds else None,
         "images_seen": seen,
-        "training_operations": _training_operations(model, config),
+        "training_operations": training,
         "reconstruction_operations": both,
         "sample_operations": decoding,
         **{f"{part}_parameters": parameters.get(part) for part in PARTS},
     }
-
-
-def _training_operations(model: Model, config: Config | None) -> float | None:
-    if config is None or model.architecture is None:
-        return None
-    work = work_of_step(config, model.image_shape, model.architecture)
-    return work.operations / config.train.batch_size
 
 
 def _operations_of_parts(model: Model, size: Sequence[int]) -> tuple[float | None, float | None]:

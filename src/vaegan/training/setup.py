@@ -141,15 +141,14 @@ def _resolve_auto(
     """Settings with what 'auto' means for these data, or meant when the run was started."""
     data = config.data.for_shape(images.image_shape)
     per_snapshot = config.train.snapshot_epochs * images.num_train
-    train = config.train.model_copy(
-        update={"log_images": config.train.log_images or max(1, round(per_snapshot / RECORDS_PER_SNAPSHOT))}
-    )
-    if device.type == "cpu" and not train.threads:
-        kept = before.train.threads if before and "OMP_NUM_THREADS" not in os.environ else None
-        train = train.model_copy(update={"threads": kept or torch.get_num_threads()})
-    of = train if before is None else before.train
+    of = (before or config).train
     chosen = world.from_first(lambda: number_format(of.precision, of.memory_format, config.model.network, device))
-    train = train.model_copy(update={"precision": chosen[0], "memory_format": chosen[1]})
+    own: dict[str, Any] = {"precision": chosen[0], "memory_format": chosen[1]}
+    own["log_images"] = config.train.log_images or max(1, round(per_snapshot / RECORDS_PER_SNAPSHOT))
+    if device.type == "cpu" and not config.train.threads:
+        kept = before.train.threads if before and "OMP_NUM_THREADS" not in os.environ else None
+        own["threads"] = kept or torch.get_num_threads()
+    train = config.train.model_copy(update=own)
     if train.precision == "bf16" and not computes_bf16(device):
         log.warning("bf16 is only emulated here: steps are 10 to 100 times slower than with --train.precision fp32")
     used = ["perceptual", *(["alignment"] if config.loss.alignment_weight else [])]
