@@ -50,7 +50,8 @@ class Mixture(FittedPrior):
         dim = codes.shape[1]
         block = min(dim, BLOCK)
         y = whitening.whiten(codes[: _NUMBERS // _num_monomials(dim, block)])
-        best = cls(whitening, Components.one(dim, block))
+        one = Components(torch.ones(1), torch.zeros(1, dim), torch.eye(block)[None], torch.ones(1, dim - block))
+        best = cls(whitening, one)
         before = float(best.log_prob(held_out).mean())
         on_progress(f"1 Gaussian: {before:.2f} nats per held-out code")
         for num in SIZES:
@@ -101,12 +102,6 @@ class Components:
     means: Tensor  # `(K, D)`
     covariances: Tensor  # `(K, b, b)`
     variances: Tensor  # `(K, D - b)`
-
-    @classmethod
-    def one(cls, dim: int, block: int) -> "Components":
-        """Return a single component, N(0, I)."""
-        eye = torch.eye(block).expand(1, block, block)
-        return cls(torch.ones(1), torch.zeros(1, dim), eye, torch.ones(1, dim - block))
 
     @property
     def block(self) -> int:

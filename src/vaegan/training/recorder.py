@@ -152,19 +152,15 @@ class RunningMeans:
     def add(self, record: Record) -> None:
         """Take in one step."""
         self.steps += 1
-        for part, terms in record.losses.items():
-            for name, value in terms.items():
-                self._add(("losses", part, name), value)
-        for part, norm in record.gradients.items():
-            self._add(("gradients", part), norm)
-        for name, value in record.routes.items():
-            self._add(("routes", name), value)
         self._skipped.update(record.skipped)
-
-    def _add(self, key: tuple[str, ...], value: Tensor) -> None:
-        value = value.detach()
-        self._sums[key] = self._sums[key] + value if key in self._sums else value
-        self._counts[key] += 1
+        values: dict[tuple[str, ...], Tensor] = {
+            ("losses", part, name): value for part, terms in record.losses.items() for name, value in terms.items()
+        }
+        values |= {("gradients", part): norm for part, norm in record.gradients.items()}
+        values |= {("routes", name): value for name, value in record.routes.items()}
+        for key, value in values.items():
+            self._counts[key] += 1
+            self._sums[key] = self._sums[key] + value.detach() if key in self._sums else value.detach()
 
     def means(self) -> dict[str, Any]:
         """Return the means as nested plain numbers."""
