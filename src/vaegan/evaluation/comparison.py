@@ -31,6 +31,8 @@ class MeasuredRun:
 
     def figures(self, of: str, prior: str = "") -> Figures:
         """Return the figures of a group; samples without a prior are those of the default prior."""
+        if of == "cost":
+            return {name: Figure(math.nan if value is None else value) for name, value in self.cost.items()}
         group = self.evaluation["samples"].get(prior or self.prior, {}) if of == "samples" else self.evaluation[of]
         return from_json(group)
 
@@ -77,12 +79,8 @@ def compare(models: Sequence[ComparedModel]) -> list[FigureGroup]:
     priors = list(dict.fromkeys(prior for run in runs for prior in run.evaluation["samples"]))
     priors.sort(key=lambda prior: prior != "normal")
     samples = [("samples", prior) for prior in (["", *priors] if len(priors) > 1 else priors)]
-    others = [(of, "") for of in ("reconstructions", "likelihood", "codes")]
+    others = [(of, "") for of in ("reconstructions", "likelihood", "codes", "cost")]
     groups = [_group(models, of, prior) for of, prior in samples + others]
-    names = dict.fromkeys(name for run in runs for name in run.cost)
-    costs = [[[_cost(run.cost.get(name)) for run in model.runs] for model in models] for name in names]
-    rows = [row_of(name, of_runs, {}) for name, of_runs in zip(names, costs, strict=True)]
-    groups.append(FigureGroup("cost", "", rows))
     return [group for group in groups if group.rows]
 
 
@@ -108,10 +106,6 @@ def row_of(
     better = info_of(name, group).better
     value = real[name].value if name in real else math.nan
     return FigureRow(name, better, value, models, rank([figure.mean for figure in models], better, value))
-
-
-def _cost(value: float | None) -> Figure | None:
-    return None if value is None else Figure(value)
 
 
 def spreads(groups: Sequence[FigureGroup]) -> list[tuple[FigureGroup, list[FigureRow]]]:

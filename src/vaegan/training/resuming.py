@@ -82,18 +82,18 @@ def check_same(before: Config, now: Config, out: Path) -> None:
     old, new = before.model_dump(), now.model_dump()
     free = MAY_CHANGE - OF_PLATEAUS if before.optim.schedule == "plateau" else MAY_CHANGE
     for name in setting_names():
-        if name in free:
-            continue
         a, b = value_at(old, name), value_at(new, name)
+        if a == b or name in free:
+            continue
         if name == "data.source" and not {a, b} & SOURCES.keys():
             continue  # a folder may be moved; `check_same_data` compares the images
         if name in ("loss.perceptual_file", "loss.metric") and None not in (a, b):
             continue  # likewise
         if name == "init_from" and is_same_start(a, b):
             continue
-        if a != b and why_without_effect(before, name) and why_without_effect(now, name):
+        if why_without_effect(before, name) and why_without_effect(now, name):
             continue  # earlier versions took it
-        if a != b and not (name in RESOLVED and b in ("auto", None)):
+        if not (name in RESOLVED and b in ("auto", None)):
             what = f"{name.replace('_', '-')} {_words(name, a)}, not {_words(name, b)}"
             raise UserError(f"--out {out} is a run with {what}; {remedy}")
 
