@@ -24,7 +24,6 @@ PUBLISHED = Published(
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
     "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
 )
-NUM_FEATURES = 2048
 _SIDE = 299
 _AT_A_TIME = 32
 _LAST_OF_SIZE = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixed_7c")
@@ -148,7 +147,7 @@ class Inception:
     """Inception-v3 as a `features.FeatureExtractor`; weights and errors as in `weights.read_weights`."""
 
     name = "inception"
-    dim = NUM_FEATURES
+    dim = 2048
 
     def __init__(self, weights: Path | None, folder: Path, device: torch.device | str = "cpu") -> None:
         tensors = read_weights(PUBLISHED, weights, folder)
