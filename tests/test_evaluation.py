@@ -25,7 +25,7 @@ from vaegan.metrics.distances import Moments, frechet_distance
 from vaegan.metrics.extractors import learned
 from vaegan.metrics.extractors.features import open_extractor
 from vaegan.metrics.image_quality import laplacian_variance
-from vaegan.models import Model
+from vaegan.models import Model, inference
 from vaegan.recipes import config_for
 
 
@@ -255,6 +255,14 @@ def test_codes_are_read_by_both_probes(data, real):
 def test_sharpness_of_the_baseline_is_that_of_its_images(real):
     found = baseline_figures(real)
     assert found["sharpness"].value == pytest.approx(float(laplacian_variance(unit(real.baseline_images)).mean()))
+
+
+def test_every_large_image_has_its_code(real, monkeypatch):
+    model = make_model("vae")
+    codes = code_metrics._codes(model, real.images, real)
+    monkeypatch.setattr(inference, "MOST_PIXELS", 16)  # larger ones are encoded one at a time
+    for of_all, one_by_one in zip(codes, code_metrics._codes(model, real.images, real), strict=True):
+        torch.testing.assert_close(one_by_one, of_all)
 
 
 def test_likelihood_is_that_of_a_gaussian_around_decoded_codes(data, real):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
-from ..latent.encoding import encode_batches
+from ..latent.encoding import encode_images
 from ..losses import kl_per_dimension
 from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.codes import active_units, linear_probe, neighbour_probe, prior_gap
@@ -32,7 +32,7 @@ from ..metrics.likelihood import (
     optimal_variance,
 )
 from ..models import Model
-from ..progress import Beat, paced
+from ..progress import Beat, paced, unwatched
 from .reference import RealImages
 
 _NUM_BOUND = 256  # images at a time of the importance-weighted bound; of one with _NUM_DRAWS, all, by the seed
@@ -131,8 +131,8 @@ def _codes(model: Model, images: ImageSet, real: RealImages) -> tuple[Tensor, Te
 
     def row(start: int) -> dict[str, Tensor]:
         some = images.take(slice(start, start + real.batch_size))
-        c = model.condition_of(some)
-        mu, logvar = next(encode_batches(model, some.images, condition=c, batch_size=real.batch_size))
+        c, size = model.condition_of(some), real.batch_size
+        mu, logvar = encode_images(model, some.images, condition=c, batch_size=size, watch=unwatched)
         return {"mu": mu} if logvar is None else {"mu": mu, "logvar": logvar}
 
     starts = real.world.own(range(0, len(images), real.batch_size))
