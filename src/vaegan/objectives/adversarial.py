@@ -14,7 +14,7 @@ A patch discriminator has P logits a_ij of image i, and each loss is the mean ov
 one factor per image, and the last case holds, unless the form is minimax.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..errors import one_of
 from ..losses import ADVERSARIAL_FORMS, AdversarialForm, wide
-from .feature_discriminator import FeatureDiscriminator, couples_images
+from .feature_discriminator import FeatureDiscriminator
 from .interface import Noise, gradients_of, leaf, trainable
 
 FAKES = ("reconstruction", "prior")
@@ -109,17 +109,15 @@ class AdversarialLoss:
             One gradient per trainable parameter of Dis; kind -> gradient at that fake, of its mean loss.
         """
         weights = trainable(dis.discriminator)
-        couples = couples_images(dis.discriminator)
-        kinds, images = list(fakes), list(fakes.values())
-        cotangents = {kind: self._cotangent(kind, a, noise) for kind, a in logits.items()}
+        # Our networks have this attribute; of other modules it is assumed, which is correct and costs two more passes.
+        couples = bool(getattr(dis.discriminator, "couples_images", True))
+        kinds, images, outputs = list(fakes), list(fakes.values()), list(logits.values())
+        cotangents = _slopes(lambda kind, a: self.weight(kind) * self.discriminator_loss(kind, a, noise), logits)
         if not moves_fakes:
-            return (
-                gradients_of(list(logits.values()), list(weights), _like(cotangents, logits)) if weights else []
-            ), {}
-        decoder_cotangents = {kind: self._decoder_cotangent(logits[kind]) for kind in kinds}
+            return gradients_of(outputs, weights, list(cotangents.values())), {}
+        logits_of_fakes = {kind: logits[kind] for kind in kinds}
+        decoder_cotangents = _slopes(lambda _, a: self.decoder_loss(a), logits_of_fakes)
         clean = not self.label_noise and not self.label_flip and all(self.weight(kind) > 0 for kind in kinds)
-        outputs = list(logits.values())
-        outputs_of_fakes = [logits[kind] for kind in kinds]
         # Together, the reals' loss reaches the fakes as well, over the shared statistics.
         negated = self._form.negated and clean and not (dis.joint_batch and couples)
         underflows = any(a.dtype == torch.float16 for a in logits.values())
@@ -132,25 +130,20 @@ class AdversarialLoss:
                     cotangents[kind], factors[kind] = _never_zero(
                         cotangents[kind], decoder_cotangents[kind], logits[kind].dtype
                     )
-            gradients = gradients_of(outputs, [*weights, *images], _like(cotangents, logits))
+            gradients = gradients_of(outputs, [*weights, *images], list(cotangents.values()))
             of_weights, at_images = gradients[: len(weights)], gradients[len(weights) :]
             scaled = {k: g * _per_image(factors[k], g) for k, g in zip(kinds, at_images, strict=True)}
             return of_weights, scaled
-        of_weights = gradients_of(outputs, list(weights), _like(cotangents, logits), retain=True) if weights else []
-        at_images = gradients_of(outputs_of_fakes, images, _like(decoder_cotangents, logits))
+        of_weights = gradients_of(outputs, weights, list(cotangents.values()), retain=True)
+        at_images = gradients_of(list(logits_of_fakes.values()), images, list(decoder_cotangents.values()))
         return of_weights, dict(zip(kinds, at_images, strict=True))
 
-    def _cotangent(self, kind: str, logits: Tensor, noise: Noise) -> Tensor:
-        """C = dL_dis/da of one kind, its weight included."""
-        a = leaf(wide(logits))
-        (c,) = torch.autograd.grad(self.weight(kind) * self.discriminator_loss(kind, a, noise), a)
-        return c
 
-    def _decoder_cotangent(self, logits: Tensor) -> Tensor:
-        """U = dL_dec/da."""
-        a = leaf(wide(logits))
-        (u,) = torch.autograd.grad(self.decoder_loss(a), a)
-        return u
+def _slopes(loss: Callable[[str, Tensor], Tensor], logits: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the derivative of the loss of each kind of logits, by kind: c or u above, in float32 or wider."""
+    leaves = {kind: leaf(wide(a)) for kind, a in logits.items()}
+    slopes = gradients_of([loss(kind, a) for kind, a in leaves.items()], list(leaves.values()))
+    return dict(zip(leaves, slopes, strict=True))
 
 
 def _never_zero(c: Tensor, u: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -159,11 +152,6 @@ def _never_zero(c: Tensor, u: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tenso
     c = torch.where(c.abs() < least, torch.copysign(torch.full_like(c, least), c), c)
     c = c.to(dtype).to(c.dtype)
     return c, u / c
-
-
-def _like(cotangents: dict[str, Tensor], logits: dict[str, Tensor]) -> list[Tensor | None]:
-    """Cotangents of all logits that have one, in their order and precision."""
-    return [cotangents[kind].to(a.dtype) for kind, a in logits.items() if kind in cotangents]
 
 
 def _per_image(factor: Tensor | float, image: Tensor) -> Tensor | float:

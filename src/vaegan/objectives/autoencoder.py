@@ -14,6 +14,7 @@ where the weights w_k, the terms of the sum above over their total, are held con
 
 import contextlib
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,8 +23,8 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..losses import prior_loss, wide
 from .code_losses import CodeLosses
-from .feature_discriminator import FeatureDiscriminator, draws_random_numbers, evaluation_mode, seeded
-from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf, trainable
+from .feature_discriminator import FeatureDiscriminator, ObjectiveOfParts, evaluation_mode
+from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_by_name, gradients_of, leaf
 from .likelihoods import GaussianPixels, Likelihood
 
 
@@ -49,7 +50,7 @@ class _Terms(NamedTuple):
     bound: Tensor | None = None  # the loss of K draws
 
 
-class AutoencoderObjective:
+class AutoencoderObjective(ObjectiveOfParts):
     """Losses and gradients of models without an adversarial loss.
 
     Args:
@@ -79,12 +80,8 @@ class AutoencoderObjective:
         autocast: Autocast = contextlib.nullcontext,
     ) -> None:
         self.likelihood: Likelihood = likelihood or GaussianPixels()
-        self.parts: dict[str, nn.Module] = {"encoder": encoder, "decoder": decoder}
-        if isinstance(self.likelihood, nn.Module) and trainable(self.likelihood):
-            self.parts["likelihood"] = self.likelihood
-        if code_losses is not None and code_losses.alignment is not None:
-            self.parts["alignment"] = code_losses.alignment
-        self.weights = {name: trainable(part) for name, part in self.parts.items()}
+        self.code_losses = code_losses or CodeLosses()
+        super().__init__({"encoder": encoder, "decoder": decoder}, self.likelihood, self.code_losses.alignment)
         if self.likelihood.in_features and metric is None:
             raise UserError(
                 "loss.likelihood feature: this kind of model has no discriminator to take features from; choose "
@@ -94,33 +91,27 @@ class AutoencoderObjective:
             FeatureDiscriminator(metric.requires_grad_(False).eval(), feature_layer) if metric is not None else None
         )
         self.gamma, self.encoder_llike_weight = gamma, encoder_llike_weight
-        self.code_losses = code_losses or CodeLosses()
         self.kl_weight, self.free_bits, self.autocast = kl_weight, free_bits, autocast
-        self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
     def step(
         self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
     ) -> StepResult:
         """Losses and gradients of one batch ``x`` (B, C, H, W) in the network's range."""
         z, z_leaf, terms = self._forward(x, noise, *condition_args(c))
-        weights = {name: list(self.weights.get(name, [])) for name in ("encoder", "decoder", "likelihood")}
-        inputs = [*([z_leaf] if weights["encoder"] else []), *weights["decoder"], *weights["likelihood"]]
-        rest = gradients_of([terms.llike], inputs)
-        of_z = [rest.pop(0)] if weights["encoder"] else []
-        of_dec, of_likelihood = rest[: len(weights["decoder"])], rest[len(weights["decoder"]) :]
+        inputs: dict[str, Sequence[Tensor]] = {part: self.weights.get(part, []) for part in ("decoder", "likelihood")}
+        inputs["z"] = [z_leaf] if self.weights["encoder"] else []
+        gradients = {"encoder": [], **gradients_by_name(terms.llike, inputs)}
         if self.gamma != 1.0:
-            of_dec = [self.gamma * g for g in of_dec]
-        gradients: dict[str, list[Tensor]] = {"encoder": [], "decoder": of_dec, "likelihood": of_likelihood, "z": of_z}
-        losses, routes = self._losses(terms, kl_factor), dict[str, Tensor]()
+            gradients["decoder"] = [self.gamma * g for g in gradients["decoder"]]
+        losses = self._losses(terms, kl_factor)
         at_z = self.code_losses.add(self, gradients, losses, z_leaf, x, noise, *condition_args(c))
         for of_code in gradients.pop("z"):
             outputs, cotangents = [z], [self.encoder_llike_weight * of_code]
             if terms.kl is not None:
                 outputs.append(terms.kl)
                 cotangents.append(torch.full_like(terms.kl, self.kl_weight * kl_factor))
-            gradients["encoder"] = gradients_of(outputs, weights["encoder"], list(cotangents))
-        if record:
-            routes = {f"encoder/{name}": (self.encoder_llike_weight * each).norm() for name, each in at_z.items()}
+            gradients["encoder"] = gradients_of(outputs, self.weights["encoder"], cotangents)
+        routes = {f"encoder/{name}": (self.encoder_llike_weight * g).norm() for name, g in at_z.items() if record}
         gradients = {part: of_part for part, of_part in gradients.items() if of_part}
         return StepResult(losses, gradients, routes)
 
@@ -132,8 +123,7 @@ class AutoencoderObjective:
 
     def _forward(self, x: Tensor, noise: Noise, *c: Tensor) -> tuple[Tensor, Tensor, _Terms]:
         """Z with Enc's graph, (B, Z) or of K draws (K B, Z), its cut copy, and the terms, L_llike from the copy on."""
-        masks = seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
-        with self.autocast(), masks:
+        with self.autocast(), self.masks(noise, x):
             code = self.parts["encoder"](x, *c)
             kl = ratio = None
             if isinstance(code, Tensor):

@@ -14,14 +14,14 @@ with an equilibrium cross entropy e and a margin m, Dis skips its step if its lo
 Dec skips its own if either is above e + m; if both would skip, both step. Enc always steps.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..losses import wide
-from .interface import Losses, gradients_of, trainable
+from .interface import Losses, trainable
 
 MOST = 1e4
 """Upper bound of the adaptive weight (as in the code of Esser et al.)."""
@@ -41,12 +41,6 @@ def adaptive_weight(llike: Tensor, adversarial: Iterable[Tensor], ratio: float, 
 def last_weight(decoder: nn.Module) -> nn.Parameter:
     """Return the weight of the decoder's last layer: of its trainable parameters the last that is no bias or scale."""
     return [weight for weight in trainable(decoder) if weight.dim() >= 2][-1]
-
-
-def gradient_at_weight(weight: Tensor, outputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> Tensor:
-    """Return the gradient of one weight from gradients at a decoder's outputs; the graph is retained."""
-    (gradient,) = gradients_of(outputs, [weight], cotangents, retain=True)
-    return gradient
 
 
 @dataclass(frozen=True)

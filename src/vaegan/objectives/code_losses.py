@@ -32,7 +32,7 @@ from ..networks.recompute import frozen_statistics
 from ..pixels import ImageRange
 from .balance import adaptive_weight
 from .feature_discriminator import seeded
-from .interface import Autocast, Losses, Noise, gradients_of
+from .interface import Autocast, Losses, Noise, gradients_by_name, gradients_of
 from .likelihoods import Layers, Likelihood
 
 Gradients = dict[str, list[Tensor]]
@@ -60,8 +60,7 @@ class Equivariance:
             y = self.likelihood.decode(decoder, transformed(z.reshape(-1, *self.code_shape), size, turns), *c)
         target = transformed(x, (pixels * size[0], pixels * size[1]), turns)
         loss = self.likelihood.loss(y, target).mean()
-        of_all = iter(gradients_of([self.weight * loss], [each for some in inputs.values() for each in some]))
-        return loss.detach(), {name: [next(of_all) for _ in some] for name, some in inputs.items()}
+        return loss.detach(), gradients_by_name(self.weight * loss, inputs)
 
     def transform(self, noise: Noise) -> tuple[tuple[int, int], int]:
         """Return the height and width that a code is scaled to, and by how many times 90 degrees it is rotated."""

@@ -1,6 +1,7 @@
 """Forward passes through the discriminator: logits with the features of layer l, and the R1 penalty.
 
-Also the contexts of a pass: equal dropout masks, batch statistics that are used but not recorded, evaluation mode.
+Also what objectives share, and the contexts of a pass: equal dropout masks, batch statistics that are used but not
+recorded, evaluation mode.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from ..losses import r1_penalty
 from ..networks.parts import evaluating
 from ..networks.recompute import frozen_statistics
 from .diff_augment import DiscriminatorAugment
-from .interface import Autocast, condition_args, gradients_of, trainable
+from .interface import Autocast, Noise, condition_args, gradients_of, trainable
 
 
 class FeatureDiscriminator:
@@ -113,15 +114,6 @@ class FeatureDiscriminator:
         return dict(zip(images, pairs, strict=True))
 
 
-def couples_images(module: nn.Module) -> bool:
-    """Whether one image's output may depend on the others of its batch.
-
-    Our networks have an attribute ``couples_images``; of other modules it is assumed, which is always correct and costs
-    two more passes in some forms of the adversarial loss.
-    """
-    return bool(getattr(module, "couples_images", True))
-
-
 def draws_random_numbers(module: nn.Module) -> bool:
     """Whether the module may draw random numbers: it has dropout, other layers that draw, or modules of others."""
     drawing = (nn.RReLU, nn.MultiheadAttention, nn.RNNBase, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
@@ -140,6 +132,28 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
+
+
+class ObjectiveOfParts:
+    """What all objectives have: parts by name, the weights of each that are trained, and dropout masks.
+
+    Beside ``networks``, a likelihood that has something to learn is a part, and so is the alignment of codes.
+    """
+
+    def __init__(
+        self, networks: dict[str, nn.Module], likelihood: object = None, alignment: nn.Module | None = None
+    ) -> None:
+        self.parts = dict(networks)
+        if isinstance(likelihood, nn.Module) and trainable(likelihood):
+            self.parts["likelihood"] = likelihood
+        if alignment is not None:
+            self.parts["alignment"] = alignment
+        self.weights = {name: trainable(part) for name, part in self.parts.items()}
+        self._random = any(draws_random_numbers(part) for part in self.parts.values())
+
+    def masks(self, noise: Noise, x: Tensor) -> AbstractContextManager[None]:
+        """Make the context of a pass: the same masks in each of a step, as the same features are to be compared."""
+        return seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -185,4 +199,4 @@ def r1_gradients(
     with autocast(), seeded(seed, x.device), frozen_statistics(discriminator):  # x was counted in the step
         logits = discriminator(x, *condition_args(c)).flatten()
     penalty = r1_penalty(logits, x)
-    return penalty.detach(), gradients_of([weight * penalty], list(trainable(discriminator)))
+    return penalty.detach(), gradients_of([weight * penalty], trainable(discriminator))

@@ -7,7 +7,7 @@ A step costs 3d + 6s, or one s more where `adversarial` says so.
 """
 
 import contextlib
-from contextlib import AbstractContextManager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,11 @@ from torch.nn.utils import parametrize
 
 from .adversarial import AdversarialLoss, logit_routes
 from .diff_augment import DiscriminatorAugment, mean_sign
-from .feature_discriminator import FeatureDiscriminator, draws_random_numbers, evaluation_mode, seeded
-from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf, trainable
+from .feature_discriminator import FeatureDiscriminator, ObjectiveOfParts, evaluation_mode
+from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf
 
 
-class GANObjective:
+class GANObjective(ObjectiveOfParts):
     """Losses and gradients of a GAN.
 
     Args:
@@ -40,11 +40,9 @@ class GANObjective:
         augment: DiscriminatorAugment | None = None,
         autocast: Autocast = contextlib.nullcontext,
     ) -> None:
-        self.parts: dict[str, nn.Module] = {"decoder": decoder, "discriminator": discriminator}
-        self.weights = {name: trainable(part) for name, part in self.parts.items()}
+        super().__init__({"decoder": decoder, "discriminator": discriminator})
         self.dis = FeatureDiscriminator(discriminator, "logit", joint_batch=joint_batch, augment=augment)
         self.adversarial, self.autocast = adversarial or AdversarialLoss(), autocast
-        self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
     def step(
         self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
@@ -53,7 +51,7 @@ class GANObjective:
         x_p, x_p_leaf, logits = self._forward(x, noise, *condition_args(c))
         moves = bool(self.weights["decoder"])
         of_dis, at_fakes = self.adversarial.gradients(self.dis, logits, {"prior": x_p_leaf}, noise, moves_fakes=moves)
-        of_dec = gradients_of([x_p], list(self.weights["decoder"]), [at_fakes["prior"]]) if moves else []
+        of_dec = gradients_of([x_p], self.weights["decoder"], [at_fakes["prior"]]) if moves else []
         routes: dict[str, Tensor] = {}
         if record:
             routes |= {f"decoder/adversarial-{kind}": g.float().norm() for kind, g in at_fakes.items()}
@@ -69,10 +67,7 @@ class GANObjective:
 
     def _forward(self, x: Tensor, noise: Noise, *c: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """x_p with Dec's graph, its cut copy, and Dis's logits of x and of the copy."""
-
-        def masks() -> AbstractContextManager[None]:
-            return seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
-
+        masks = partial(self.masks, noise, x)
         with self.autocast(), parametrize.cached():  # spectral norm: the same weights in each pass
             with masks():
                 x_p = self.parts["decoder"](noise.z_p, *c)

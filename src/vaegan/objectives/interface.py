@@ -1,6 +1,6 @@
 """The interface of objectives: the noise of a step goes in, losses and gradients come out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -138,14 +138,26 @@ def trainable(module: nn.Module) -> list[nn.Parameter]:
 def gradients_of(
     outputs: Sequence[Tensor],
     inputs: Sequence[Tensor],
-    cotangents: Sequence[Tensor | None] | None = None,
+    cotangents: Sequence[Tensor] | None = None,
     *,
     retain: bool = False,
 ) -> list[Tensor]:
-    """`torch.autograd.grad`, with zeros for inputs that the outputs do not depend on."""
+    """`torch.autograd.grad`, with zeros for inputs that the outputs do not depend on; none if there are no inputs.
+
+    Cotangents are rounded to the precision of their outputs.
+    """
+    if not inputs:
+        return []
+    rounded = cotangents and [given.to(output.dtype) for given, output in zip(cotangents, outputs, strict=True)]
     return list(
-        torch.autograd.grad(outputs, inputs, cotangents, retain_graph=retain, allow_unused=True, materialize_grads=True)
+        torch.autograd.grad(outputs, inputs, rounded, retain_graph=retain, allow_unused=True, materialize_grads=True)
     )
+
+
+def gradients_by_name(output: Tensor, inputs: Mapping[str, Sequence[Tensor]]) -> dict[str, list[Tensor]]:
+    """`gradients_of` a scalar at inputs that have names."""
+    of_all = iter(gradients_of([output], [each for some in inputs.values() for each in some]))
+    return {name: [next(of_all) for _ in some] for name, some in inputs.items()}
 
 
 def leaf(tensor: Tensor, is_needed: bool = True) -> Tensor:

@@ -14,6 +14,7 @@ c of the batch's images, as in conditional GANs (arXiv:1411.1784): so real and f
 
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,16 +24,11 @@ from ..errors import one_of
 from ..losses import prior_loss, wide
 from ..networks.recompute import frozen_statistics
 from .adversarial import FAKES, AdversarialLoss, logit_routes
-from .balance import adaptive_weight, gradient_at_weight, last_weight
+from .balance import adaptive_weight, last_weight
 from .code_losses import CodeLosses
 from .diff_augment import DiscriminatorAugment, mean_sign
-from .feature_discriminator import (
-    FeatureDiscriminator,
-    draws_random_numbers,
-    evaluation_mode,
-    seeded,
-)
-from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf, trainable
+from .feature_discriminator import FeatureDiscriminator, ObjectiveOfParts, evaluation_mode
+from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf
 from .likelihoods import FeatureLikelihood, Likelihood
 
 
@@ -51,7 +47,7 @@ class _Forward:
     llike: Tensor
 
 
-class VAEGANObjective:
+class VAEGANObjective(ObjectiveOfParts):
     """Losses and gradients of VAE/GAN.
 
     Args:
@@ -100,24 +96,20 @@ class VAEGANObjective:
         autocast: Autocast = contextlib.nullcontext,
     ) -> None:
         self.likelihood: Likelihood = likelihood or FeatureLikelihood()
-        self.parts: dict[str, nn.Module] = {"encoder": encoder, "decoder": decoder, "discriminator": discriminator}
-        if isinstance(self.likelihood, nn.Module) and trainable(self.likelihood):
-            self.parts["likelihood"] = self.likelihood
-        if code_losses is not None and code_losses.alignment is not None:
-            self.parts["alignment"] = code_losses.alignment
-        self.weights = {name: trainable(part) for name, part in self.parts.items()}
+        self.code_losses = code_losses or CodeLosses()
+        networks = {"encoder": encoder, "decoder": decoder, "discriminator": discriminator}
+        super().__init__(networks, self.likelihood, self.code_losses.alignment)
         self.dis = FeatureDiscriminator(discriminator, feature_layer, joint_batch=joint_batch, augment=augment)
         self.adversarial = adversarial or AdversarialLoss()
         kinds = {"both": FAKES, "prior": ("prior",), "reconstructions": ("reconstruction",)}
         self.kinds = kinds[one_of("fakes", fakes, kinds)]
         self.gamma, self.adversarial_weight = gamma, adversarial_weight
         self.encoder_llike_weight, self.kl_weight, self.free_bits = encoder_llike_weight, kl_weight, free_bits
-        self.autocast, self.balance, self.code_losses = autocast, balance, code_losses or CodeLosses()
+        self.autocast, self.balance = autocast, balance
         self.trains = {name: bool(weights) for name, weights in self.weights.items()}
         one_of("balance_at", balance_at, ("images", "last-layer"))
         at_last = balance is not None and balance_at == "last-layer" and self.trains["decoder"]
         self.last_weight = last_weight(decoder) if at_last else None
-        self._random = any(draws_random_numbers(part) for part in self.parts.values())
 
     def step(
         self, x: Tensor, noise: Noise, kl_factor: float = 1.0, *, c: Tensor | None = None, record: bool = False
@@ -150,7 +142,7 @@ class VAEGANObjective:
         for of_code in gradients.pop("z"):
             gradients["encoder"] = gradients_of(
                 [f.z, f.kl],
-                list(self.weights["encoder"]),
+                self.weights["encoder"],
                 [self.encoder_llike_weight * of_code, torch.full_like(f.kl, self.kl_weight * kl_factor)],
             )
         gradients = {part: of_part for part, of_part in gradients.items() if of_part}
@@ -168,12 +160,7 @@ class VAEGANObjective:
 
     def _forward(self, x: Tensor, noise: Noise, *c: Tensor) -> _Forward:
         """The one forward pass: Enc once, Dec on z and z_p, Dis on x, x_tilde and x_p."""
-        encoder, decoder = self.parts["encoder"], self.parts["decoder"]
-
-        def masks() -> contextlib.AbstractContextManager[None]:
-            # The same dropout masks in each pass: x and x_tilde must be compared by the same features.
-            return seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
-
+        encoder, decoder, masks = self.parts["encoder"], self.parts["decoder"], partial(self.masks, noise, x)
         with self.autocast(), parametrize.cached():  # spectral norm: the same weights in each pass
             with masks():
                 mu, logvar = (wide(t) for t in encoder(x, *c))
@@ -215,8 +202,9 @@ class VAEGANObjective:
             return adaptive_weight(llike, ascent.values(), ratio)
         outputs = {"reconstruction": f.y, "prior": f.x_p}
         fakes = [output for kind in ascent if (output := outputs[kind]) is not None]
-        adversarial = gradient_at_weight(self.last_weight, fakes, list(ascent.values()))
-        return adaptive_weight(gradient_at_weight(self.last_weight, [f.y], [llike]), [adversarial], ratio)
+        adversarial = gradients_of(fakes, [self.last_weight], list(ascent.values()), retain=True)
+        (of_llike,) = gradients_of([f.y], [self.last_weight], [llike], retain=True)
+        return adaptive_weight(of_llike, adversarial, ratio)
 
     def _decoder_gradients(
         self, f: _Forward, of_y: Tensor, ascent: dict[str, Tensor], *, record: bool
@@ -234,7 +222,7 @@ class VAEGANObjective:
             cotangents.append(ascent["prior"])
         if record:
             routes |= {f"decoder/adversarial-{kind}": g.float().norm() for kind, g in ascent.items()}
-        return gradients_of(outputs, list(self.weights["decoder"]), list(cotangents)), of_z, routes
+        return gradients_of(outputs, self.weights["decoder"], cotangents), of_z, routes
 
     def _losses(self, f: _Forward, noise: Noise, kl_factor: float, balance: Tensor | float = 1.0) -> Losses:
         """All losses by part, detached; ``total`` is what the part descends (held out: without `balance`)."""
