@@ -157,11 +157,8 @@ def bernoulli_loss(logits: Tensor, x: Tensor) -> Tensor:
     Returns:
         Nats per image, (B,).
     """
-    return (
-        F.binary_cross_entropy_with_logits(wide(logits), wide(x).to(wide(logits).dtype), reduction="none")
-        .flatten(1)
-        .sum(1)
-    )
+    logits = wide(logits)
+    return F.binary_cross_entropy_with_logits(logits, x.to(logits.dtype), reduction="none").flatten(1).sum(1)
 
 
 @dataclass(frozen=True)

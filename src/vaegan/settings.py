@@ -155,7 +155,7 @@ class DataSettings(Settings):
     where an index.json beside the shards counts their images, else 'name', for which each shard is read once first."""
 
     @model_validator(mode="after")
-    def _refuse_other_streams(self) -> Self:
+    def _refuse_contradictions(self) -> Self:
         place = shown(self.source)
         if self.stream and place and not place.lower().endswith(".tar"):
             raise ValueError(
@@ -163,10 +163,6 @@ class DataSettings(Settings):
             )
         if not self.stream and "://" in self.source:
             raise ValueError("--data with an address needs --data.stream, which reads .tar shards")
-        return self
-
-    @model_validator(mode="after")
-    def _refuse_contradictions(self) -> Self:
         if self.stream and self.binarize != "none":
             raise ValueError("--data.binarize does not work with --data.stream; leave one out")
         if self.binarize == "fixed" and self.augment != AugmentSettings():

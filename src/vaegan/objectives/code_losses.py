@@ -38,7 +38,6 @@ from .likelihoods import Layers, Likelihood
 Gradients = dict[str, list[Tensor]]
 _UNIT = ImageRange()
 _MOST_PLACES = 32
-_DECODING = ("decoder", "likelihood")
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class CodeLosses:
         """
         at_z = dict(zip(["llike"], gradients["z"], strict=False))
         if self.equivariance is not None and (gradients["z"] or gradients["decoder"]):
-            inputs: dict[str, Sequence[Tensor]] = {part: to.weights.get(part, []) for part in _DECODING}
+            inputs: dict[str, Sequence[Tensor]] = {part: to.weights.get(part, []) for part in ("decoder", "likelihood")}
             inputs["z"] = [z for _ in gradients["z"]]
             loss, more = self.equivariance.gradients(to.parts["decoder"], z, x, noise, inputs, *c)
             for part, of_part in more.items():

@@ -92,7 +92,7 @@ def _perceptual(**more: Any) -> LossSettings:
     )  # fmt: skip
 
 
-def _of_maps(size: int, channels: tuple[int, ...], latent_dim: int) -> Recipe:
+def _of_maps(size: int, channels: tuple[int, ...]) -> Recipe:
     """For photographs, from a few hundred on: codes that are maps, with the same few weights at each place.
 
     A dense layer between maps and code memorises a few hundred photographs, and others become grey blur. The
@@ -103,7 +103,7 @@ def _of_maps(size: int, channels: tuple[int, ...], latent_dim: int) -> Recipe:
     model = ModelSettings(
         network="residual",
         latent="map",
-        latent_dim=latent_dim,
+        latent_dim=8,
         output="centred",
         init="torch",
         encoder=PartSettings(channels=channels, **part),
@@ -114,7 +114,7 @@ def _of_maps(size: int, channels: tuple[int, ...], latent_dim: int) -> Recipe:
     rates = adam(5e-4, beta1=0.5, beta2=0.9, schedule="cosine", final_lr_factor=0.1)
     train = TrainSettings(epochs=75, batch_size=32, snapshot_epochs=15)
     factor = 2 ** (len(channels) - 1)
-    summary = f"codes are maps of {latent_dim}x{size // factor}x{size // factor}; for few or many photographs"
+    summary = f"codes are maps of 8x{size // factor}x{size // factor}; for few or many photographs"
     origin = "ours: narrow networks of kl-f4, likelihood of arXiv:2006.13202"
     return recipe(
         f"map-{size}", summary, f"{size}x{size} images", origin, (data_of(YOURS, size, 3), model, loss, rates, train),
@@ -196,8 +196,8 @@ ALL = (
         epochs=8,
     ),
     _few_images(),
-    _of_maps(32, (16, 32, 64), 8),
-    _of_maps(64, (16, 32, 64, 64), 8),
+    _of_maps(32, (16, 32, 64)),
+    _of_maps(64, (16, 32, 64, 64)),
     _photographs(32, (32, 64, 128), (96, 64, 32), perceptual_weight=3.0, epochs=10, num_images=50_000),
     _photographs(64, (32, 64, 128, 128), (128, 96, 64, 32), perceptual_weight=8.0, epochs=17, num_images=12_000),
     _on_yours(

@@ -79,16 +79,13 @@ class Guard:
                 MutableHeaders(scope=message).update(SAFE_HEADERS)
             await send(message)
 
-        await self._guarded(scope, receive, send_safely)
-
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         limit = MAX_UPLOAD if headers.get("content-type", "").startswith("multipart/") else MAX_JSON
         refusal = self._refusal(scope, headers) or _too_long(headers.get("content-length"), limit)
         if refusal is not None:
-            await error_response(*refusal)(scope, receive, send)
-            return
-        await self._counted(scope, receive, send, limit)
+            await error_response(*refusal)(scope, receive, send_safely)
+        else:
+            await self._counted(scope, receive, send_safely, limit)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         path, host = scope["path"], headers.get("host", "")

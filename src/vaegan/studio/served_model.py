@@ -5,7 +5,6 @@ decoded by the next while training saves. Slow results, such as the codes of man
 version.
 """
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
-from ..files import expanded
+from ..files import expanded, short_hash
 from ..latent.attribute_vectors import AttributeVectors
 from ..latent.fit_priors import fit_model_priors
 from ..priors import Prior
@@ -81,9 +80,7 @@ class ServedModel:
                 raise Refused(409, f"{self.name} has no saved model yet; its first snapshot makes one")
             if self._version is None or stamp not in (None, self._stamp):  # None while a run starts over
                 try:
-                    self._version = ModelVersion(
-                        self, self._opened(), hashlib.sha256(repr(stamp).encode()).hexdigest()[:12]
-                    )
+                    self._version = ModelVersion(self, self._opened(), short_hash(repr(stamp))[:12])
                     self._stamp = stamp
                 except UserError:  # it is just being written: use the previous version
                     if self._version is None:
