@@ -58,6 +58,15 @@ function complain(error) {
   $("problem").hidden = false;
 }
 
+/* Names and values of a list, numbers rounded; those without a value are left out. */
+const facts = (...rows) => rows.filter(([, value]) => value != null).map(([name, value]) =>
+  make("div", {}, make("dt", {}, name), make("dd", {}, typeof value === "number" ? round(value) : value)));
+
+function showFigure(id, uri, words) {
+  $(id).querySelector("img").src = uri;
+  $(id).querySelector("figcaption").textContent = words;
+}
+
 /* Places for images that are still to come. */
 const placeholders = (num) => Array.from({ length: num }, () => make("span", { class: "wait", "aria-hidden": true }));
 

@@ -59,8 +59,7 @@ async function comparedCard(one, picture) {
     const from = picture.isFile ? "Cropped and resized" : `Resized from ${sizeOf(model)}`;
     card.append(make("p", { class: "quiet resized" }, `${from} to ${sizeOf(one)}.`));
   }
-  const facts = [["per-pixel MSE", reconstruction.mean_squared_error], ["KL, nats", reconstruction.kl]].filter(([, value]) => value != null);
-  card.append(make("dl", { class: "facts" }, ...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, round(value))))));
+  card.append(make("dl", { class: "facts" }, ...facts(["per-pixel MSE", reconstruction.mean_squared_error], ["KL, nats", reconstruction.kl])));
   return card;
 }
 
@@ -98,7 +97,7 @@ function conditionFor(one, { label, attributes = {} }) {
 async function comparedImage(one, picture) {
   if (!picture || !hasEncoder(one)) return null;
   if (one.name === model.name && image?.original) return image;
-  return postJson(`${of(one.name)}/reconstruct`, uploadBody(picture.file, conditionFor(one, picture.told ?? {}), picture.isShown));
+  return askJson(`${of(one.name)}/reconstruct`, uploadBody(picture.file, conditionFor(one, picture.told ?? {}), picture.isShown));
 }
 
 async function anotherImage() {

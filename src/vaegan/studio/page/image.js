@@ -23,7 +23,7 @@ function openSource(source) {
 async function sendFile(file) {
   if (!file) return;
   checkEncoder();
-  const answer = await postJson(`${here()}/reconstruct`, uploadBody(file));
+  const answer = await askJson(`${here()}/reconstruct`, uploadBody(file));
   const whole = `png:${toText(toBytes(answer.original.split(",")[1]))}`;
   const fits = whole.length <= longest && model.shows_all_channels;
   const source = fits ? whole : `z:${packCode(answer.code)}`;
@@ -58,12 +58,12 @@ async function fetchSource(source) {
   if (kind === "png" || lastFile?.source === source) {
     const isFile = lastFile?.source === source;
     const body = uploadBody(isFile ? lastFile.file : pngFile(rest), condition(), !isFile);
-    return { ...(await postJson(`${here()}/reconstruct`, body)), title: "Your image" };
+    return { ...(await askJson(`${here()}/reconstruct`, body)), title: "Your image" };
   }
   const [packed] = rest.split(":", 1);
   const [code, told] = [unpackCode(packed), conditionOf(readJson(rest.slice(packed.length + 1)))];
   if (!code) return null;
-  const answer = await postJson(`${here()}/decode`, { codes: [code], told });
+  const answer = await askJson(`${here()}/decode`, { codes: [code], told });
   return { code, told, reconstruction: answer.images[0], title: "A code" };
 }
 
@@ -115,9 +115,8 @@ const showImage = latest(async () => {
     if (uri) $(`figure-${part}`).querySelector("img").src = uri;
   }
   $("figure-reconstruction").querySelector("figcaption").textContent = image.original ? "Reconstruction" : "Decoded";
-  const facts = [["KL, nats", image.kl], ["per-pixel MSE", image.mean_squared_error], ["per-pixel MAE", image.mean_absolute_error]];
-  $("image-facts").replaceChildren(...facts.filter(([, value]) => value != null).map(([name, value]) =>
-    make("div", {}, make("dt", {}, name), make("dd", {}, round(value)))));
+  const { kl, mean_squared_error: mse, mean_absolute_error: mae } = image;
+  $("image-facts").replaceChildren(...facts(["KL, nats", kl], ["per-pixel MSE", mse], ["per-pixel MAE", mae]));
   await edit();
   await fillSliders();  // the first time it may take a while
 });
@@ -194,13 +193,12 @@ const edit = latest(async () => {
   const edited = image;
   if (!edited) return;
   const body = { codes: [edited.code], attributes: pairs(get("attributes")), dimensions: pairs(get("dimensions")), told: conditionOf(edited.told) };
-  const { images, codes } = await postJson(`${here()}/decode`, body);
+  const { images, codes } = await askJson(`${here()}/decode`, body);
   if (image !== edited) return;  // another is on its way, and is edited then
   image.edited = codes[0];
-  $("figure-edited").querySelector("img").src = images[0];
   const changes = { ...body.attributes, ...Object.fromEntries(Object.entries(body.dimensions).map(([d, v]) => [`z${d}`, v])) };
   const words = Object.entries(changes).map(([name, value]) => `${name.replaceAll("_", " ")} ${round(value, 2)}`).join(", ");
-  $("figure-edited").querySelector("figcaption").textContent = words ? `Edited: ${words}` : "Edited: no changes";
+  showFigure("figure-edited", images[0], `Edited: ${words || "no changes"}`);
   $("preview").querySelector("img").src = images[0];
   $("preview").querySelector("span").textContent = words || "No changes";
   drawCode();

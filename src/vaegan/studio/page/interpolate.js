@@ -58,7 +58,7 @@ const showInterpolate = latest(async () => {
   $("down-part").hidden = count() === 2;
   $("corners-note").textContent = sharedCondition();
   const used = corners.slice(0, count());
-  const { images } = await postJson(`${here()}/interpolate`, { codes: used, steps: 2, told: condition() });
+  const { images } = await askJson(`${here()}/interpolate`, { codes: used, steps: 2, told: condition() });
   await refill($("corners"), ...used.map((_, index) => cornerRow(index, images[index])));
   await drawPad(used);
   await blend();
@@ -84,7 +84,7 @@ function cornerRow(index, uri) {
 async function sendCorner(index, file) {
   if (!file) return;
   checkEncoder();
-  setCorner(index, (await postJson(`${here()}/encode`, uploadBody(file))).code);
+  setCorner(index, (await askJson(`${here()}/encode`, uploadBody(file))).code);
 }
 
 function setCorner(index, code) {
@@ -96,7 +96,7 @@ function setCorner(index, code) {
 async function drawPad(used) {
   const steps = count() === 2 ? 9 : 7;
   const body = { codes: used, steps, how: get("how"), told: condition() };
-  const { images } = await postJson(`${here()}/interpolate`, body);
+  const { images } = await askJson(`${here()}/interpolate`, body);
   $("pad-images").style.gridTemplateColumns = `repeat(${steps}, 1fr)`;
   $("pad-images").replaceChildren(...images.map((uri) => make("img", { src: uri, alt: "" })));
 }
@@ -109,12 +109,11 @@ const blend = latest(async () => {
   $("handle").style.left = `${100 * x}%`;
   $("handle").style.top = `${100 * y}%`;
   const body = { codes: corners.slice(0, count()), places: [[x, count() === 2 ? 0 : y]], how: get("how"), told: condition() };
-  const { images, codes } = await postJson(`${here()}/interpolate`, body);
+  const { images, codes } = await askJson(`${here()}/interpolate`, body);
   $("figure-blend").dataset.code = JSON.stringify(codes[0]);
   $("blend-edit").disabled = false;
-  $("figure-blend").querySelector("img").src = images[0];
   const words = `${Math.round(100 * x)} % to the right${count() === 2 ? "" : `, ${Math.round(100 * y)} % down`}`;
-  $("figure-blend").querySelector("figcaption").textContent = words;
+  showFigure("figure-blend", images[0], words);
 });
 
 function moveTo(x, y) {

@@ -5,10 +5,7 @@
 let codeMap = null;
 let box = null;  // the visible part of the map: centre x, centre y, units per pixel
 
-function mapQuery() {
-  return { how: get("place"), num: get("points"), split: get("split"), k: get("k"), by: get("by") };
-}
-
+const mapQuery = () => ({ how: get("place"), num: get("points"), split: get("split"), k: get("k"), by: get("by") });
 const clustersQuery = () => ({ k: get("k"), how: get("by"), num: get("points"), split: get("split") });
 
 const showMap = latest(async () => {
@@ -163,9 +160,7 @@ async function pick(index) {
   if (get("picked") !== String(index)) return;
   $("picked-empty").hidden = true;
   $("picked-shown").hidden = false;
-  $("picked-original").querySelector("img").src = answer.original;
-  $("picked-reconstruction").querySelector("img").src = answer.reconstruction;
-  for (const part of ["original", "reconstruction"]) $(`picked-${part}`).querySelector("figcaption").textContent = capital(part);
+  for (const part of ["original", "reconstruction"]) showFigure(`picked-${part}`, answer[part], capital(part));
   const row = codeMap.rows.get(index);
   const words = [answer.label && `label ${answer.label}`, row !== undefined && `cluster ${codeMap.clusters[row]}`];
   $("picked-text").textContent = `Image ${index}: ${words.filter(Boolean).join(", ")}`;

@@ -45,21 +45,16 @@ async function savePicture(rows, name) {
   download(await canvasBlob(canvas), name);
 }
 
+const inAllForms = (save) => ({ PNG: () => save("png"), GIF: () => save("gif"), npz: () => save("npz") });
 const SAVES = {
-  samples: {
-    PNG: () => saveSamples("png"), GIF: () => saveSamples("gif"), npz: () => saveSamples("npz"),
-  },
-  image: { PNG: () => saveImage("png"), GIF: () => saveImage("gif"), npz: () => saveImage("npz") },
-  interpolate: {
-    PNG: () => saveInterpolation("png"), GIF: () => saveInterpolation("gif"), npz: () => saveInterpolation("npz"),
-  },
+  samples: inAllForms((form) => saveSamples(form)),
+  image: inAllForms((form) => saveImage(form)),
+  interpolate: inAllForms((form) => saveInterpolation(form)),
   map: {
     PNG: async () => download(await canvasBlob($("map-canvas")), `${model.name}-map.png`),
     npz: () => saveAnswer(`${here()}/map?${query({ ...mapQuery(), form: "npz" })}`, null, `${model.name}-map.npz`),
   },
-  clusters: {
-    PNG: () => saveClusters("png"), GIF: () => saveClusters("gif"), npz: () => saveClusters("npz"),
-  },
+  clusters: inAllForms((form) => saveClusters(form)),
   training: { PNG: () => saveSnapshot(), GIF: () => saveAnimation(), npz: () => saveCurves() },
   compare: { PNG: () => saveCompared() },
 };

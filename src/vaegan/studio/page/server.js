@@ -26,7 +26,6 @@ async function ask(path, body) {
 const of = (name) => `api/models/${encodeURIComponent(name)}`;
 const query = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value != null));
 const fetchJson = (path, values = {}) => askJson(`${path}?${query(values)}`);
-const postJson = (path, body) => askJson(path, body);
 
 /* The value of an answer about a model; if another model has been selected meanwhile, nobody waits for it. */
 async function askJson(path, body) {

@@ -18,12 +18,11 @@ const showTraining = latest(async () => {
   const [ofImages, ofEpochs] = [goal.images ? images / goal.images : 0, goal.epochs ? epoch / goal.epochs : 0];
   $("progress").value = state === "finished" ? 1 : Math.min(1, Math.max(ofImages, ofEpochs));
   const byImages = goal.images && ofImages >= ofEpochs;
-  const facts = [
+  $("training-facts").replaceChildren(...facts(
     ["images seen", grouped(images) + (byImages ? ` of ${grouped(goal.images)}` : "")],
     ["epochs", round(epoch) + (goal.epochs && !byImages ? ` of ${round(goal.epochs)}` : "")],
-    ["phase", trained.phase], ["images/s", speed && grouped(speed)],
-  ];
-  $("training-facts").replaceChildren(...facts.filter(([, value]) => value).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+    ["phase", trained.phase], ["images/s", speed ? grouped(speed) : null],
+  ));
   $("health").replaceChildren(...trained.health.map(({ state: how, sentence, remedy }) =>
     make("li", { class: how === "ok" ? "" : "bad" }, sentence + (remedy ? `: ${remedy}` : ""))), ...Object.values(trained.not_checked).map((why) => make("li", { class: "none" }, `label coverage not checked: ${why}`)));
   drawCharts();
