@@ -6,7 +6,7 @@ Nothing is unpickled, and what is missing, damaged or newer than this version is
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +108,10 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
 
     Raises UserError if they are missing, damaged or unlike ``wanted``: names and shapes first, before any is read.
     """
-    path = _weights_path(folder)
+    path = folder / next((name for name in (WEIGHTS, *DIFFUSERS_FILES) if (folder / name).is_file()), WEIGHTS)
     with _weights_errors(path), safetensors.safe_open(path, "pt") as file:
-        names = _own_names(path, file.keys(), wanted)
+        theirs = list(file.keys())
+        names = own_names(theirs, wanted) if path.name in DIFFUSERS_FILES else dict(zip(theirs, theirs, strict=True))
         shapes = {own: tuple(file.get_slice(name).get_shape()) for name, own in names.items()}
     problems = {
         "missing": [name for name in wanted if name not in shapes],
@@ -120,7 +121,7 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
     _refuse(folder, problems)
     with _weights_errors(path):
         saved: dict[str, Tensor] = safetensors.torch.load_file(path)
-    tensors = {own: saved[name] for name, own in _own_names(path, saved, wanted).items()}
+    tensors = {own: saved[name] for name, own in names.items()}
     floats = [name for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.element_size() > 1]
     others = [name for name in tensors if name not in floats and tensors[name].dtype != wanted[name].dtype]
     problems = {"of a type other than 16, 32 or 64-bit floats": others}
@@ -128,15 +129,6 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
     own = {name: tensor.to(wanted[name].dtype, copy=True) for name, tensor in tensors.items()}  # not the file's map
     _refuse(folder, {"not finite": [name for name in floats if not own[name].isfinite().all()]})  # 1e300 is no float32
     return own
-
-
-def _weights_path(folder: Path) -> Path:
-    there = (name for name in (WEIGHTS, *DIFFUSERS_FILES) if (folder / name).is_file())
-    return folder / next(there, WEIGHTS)
-
-
-def _own_names(path: Path, names: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
-    return own_names(names, wanted) if path.name in DIFFUSERS_FILES else {name: name for name in names}
 
 
 @contextlib.contextmanager

@@ -6,10 +6,9 @@ const chosenModels = () => models.filter(({ name, ready }) => ready && (get("mod
 
 const showCompare = latest(async () => {
   await refill($("chosen-models"), ...models.filter(({ ready }) => ready).map(({ name }) => {
-    const box = make("input", { type: "checkbox", checked: chosenModels().some((one) => one.name === name) });
+    const box = make("input", { type: "checkbox", value: name, checked: chosenModels().some((one) => one.name === name) });
     box.addEventListener("change", () => {
-      const names = [...$("chosen-models").querySelectorAll("input")].map((one, index) => [one.checked, models.filter(({ ready }) => ready)[index].name]);
-      set("models", names.filter(([checked]) => checked).map(([, one]) => one).join("/") || "-");
+      set("models", [...$("chosen-models").querySelectorAll(":checked")].map(({ value }) => value).join("/") || "-");
       showCompare();
     });
     return make("label", {}, box, name);

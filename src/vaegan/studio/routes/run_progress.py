@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -34,7 +34,7 @@ from ..served_model import ServedModel
 
 router = APIRouter(tags=["training"])
 SnapshotKind = Literal["samples", "reconstructions", "triptychs"]
-KINDS: tuple[SnapshotKind, ...] = ("samples", "reconstructions", "triptychs")
+KINDS: tuple[SnapshotKind, ...] = get_args(SnapshotKind)
 _MAX_FRAMES = 60
 _MAX_RECORDS = 4000
 _MAX_POINTS = 300
@@ -99,15 +99,15 @@ class RunProgress:
         with self._lock:
             self._read_on()
             train, test = self._records["train"], self._records["test"]
-            last = max((r["images"] for r in (*train[-1:], *test[-1:])), default=0)
+            last = [*train[-1:], *test[-1:]]
             curves = list(_curves([*train, *test]))
             charts = [*loss_charts([*train, *test]), rate_chart(train), score_chart(test)]
         newest, goal = train[-1] if train else {}, self._goal()
         checked: dict[str, Any] = next((record for record in reversed(test) if "health" in record), {})
         return {
             "state": self._state(goal),
-            "images": last,
-            "epoch": max((r.get("epoch", 0.0) for r in (*train[-1:], *test[-1:])), default=0.0),
+            "images": max((record["images"] for record in last), default=0),
+            "epoch": max((record.get("epoch", 0.0) for record in last), default=0.0),
             "images_per_second": newest.get("images_per_second"),
             "goal": goal,
             "curves": curves,
