@@ -199,7 +199,8 @@ class ConvDecoder(Decoder):
             conv = upsampling(inputs, outputs, sizes[i], sizes[i + 1], kernel, strides[i], bias)
             maps[f"up{i + 1}"] = ConvBlock(conv, norm, activation, order)
             inputs = outputs
-        maps["output"] = upsampling(inputs, image_shape[0], *sizes[-2:], output_kernel, output_stride, bias=True)
+        size, target = sizes[-2:]
+        maps["output"] = upsampling(inputs, image_shape[0], size, target, output_kernel, output_stride, bias=True)
         if not of_maps:
             layers["unflatten"] = Unflatten((first_channels, *sizes[0]), behind=maps[next(iter(maps))])
         super().__init__(layers | maps, output)
