@@ -8,8 +8,9 @@ import threading
 
 import pytest
 
+from vaegan.errors import Stopped
 from vaegan.training import terminal
-from vaegan.training.terminal import ECHO_SECONDS, Stopped, StopRequest, stop_on_signals
+from vaegan.training.terminal import ECHO_SECONDS, StopRequest, stop_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

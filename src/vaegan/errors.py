@@ -1,8 +1,9 @@
-"""Errors of the user, in one line: what is wrong, where, and how to fix it."""
+"""Errors of the user, in one line: what is wrong, where, and how to fix it; and that training was stopped."""
 
 import difflib
 import os
 import re
+import signal
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,19 @@ class UserError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+class Stopped(KeyboardInterrupt):
+    """Training was stopped by a signal (its ``number``), with everything saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of a process that a signal ended, as shells have it: 128 + its number."""
+        return 128 + self.number
 
 
 def is_out_of_memory(error: BaseException) -> bool:

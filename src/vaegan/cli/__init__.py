@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import UserError, is_out_of_memory
+from ..errors import Stopped, UserError, is_out_of_memory
 from ..errors import nearest as nearest_word  # 'nearest' becomes the command of that name, once imported
 from ..files import OF_A_DISK, remedy_of
 from ..progress import duration, log
@@ -87,9 +87,9 @@ def _code_of(words: list[str], who: str) -> int:
     except UserError as error:
         console.complain(who, str(error))
         return 2
-    except KeyboardInterrupt as stop:
-        if hasattr(stop, "exit_code"):  # `training.Stopped`: all is saved, and it has been said
-            return int(stop.exit_code)
+    except Stopped as stop:  # all is saved, and it has been said
+        return stop.exit_code
+    except KeyboardInterrupt:
         console.complain(who, "interrupted")
         return 130
     except SystemExit as leaving:

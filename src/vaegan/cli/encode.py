@@ -99,7 +99,8 @@ def _output(options: Options) -> tuple[Path, bool]:
     from ..runs.run_folder import PICTURES
     from ..settings_io import number_in
 
-    out, overwrite = place_of(options, f"{PICTURES}/{'latents' if options.format else 'codes.npz'}")
+    name = "latents" if options.format else "codes.npz"
+    out, overwrite = place_of(options, f"{PICTURES}/{name}")
     if options.format and out.suffix:
         raise UserError(f"--out {out}: --format {options.format} writes a folder; give a name without an extension")
     if not options.format:

@@ -65,9 +65,9 @@ def _moved(x: Tensor, by: AugmentSettings, right: Tensor, down: Tensor, larger: 
     shrink, angle = torch.exp(-by.scale * larger), by.rotation * turned
     cos, sin = shrink * torch.cos(angle), shrink * torch.sin(angle)
     # Sampling positions in [-1, 1]; the sides' ratio keeps a rotation rigid where images are not square.
-    across = [cos, -sin * height / width, -2.0 * by.shift * right / width]
-    along = [sin * width / height, cos, -2.0 * by.shift * down / height]
-    where = F.affine_grid(torch.stack(across + along, 1).view(-1, 2, 3), list(x.shape), align_corners=False)
+    to_x = [cos, -sin * height / width, -2.0 * by.shift * right / width]
+    to_y = [sin * width / height, cos, -2.0 * by.shift * down / height]
+    where = F.affine_grid(torch.stack(to_x + to_y, 1).view(-1, 2, 3), list(x.shape), align_corners=False)
     return F.grid_sample(x, where, mode="bilinear", padding_mode="border", align_corners=False)
 
 
@@ -92,6 +92,7 @@ def _turn_hue(x: Tensor, angle: Tensor) -> Tensor:
     """Turn the colours of RGB images by an angle per image around the grey axis."""
     to_yiq = _YIQ.to(x)
     cos, sin, zero, one = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle), torch.ones_like(angle)
-    turn = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], 1).view(-1, 3, 3)
+    rows = [one, zero, zero], [zero, cos, -sin], [zero, sin, cos]
+    turn = torch.stack([each for row in rows for each in row], 1).view(-1, 3, 3)
     matrix = torch.linalg.inv(to_yiq) @ turn @ to_yiq
     return torch.einsum("bij,bjhw->bihw", matrix, x)

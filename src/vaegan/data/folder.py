@@ -194,7 +194,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def common_folder(names: Sequence[str]) -> str:
-    """Return the folders, if any, that all files are in: ``"a/b/"``."""
+    """Return the folders, if any, that all files are in: ``"a/b/"``; names are as `plain_name` returns them."""
     common = posixpath.commonpath([posixpath.dirname(name) for name in names])
     return f"{common}/" if common else ""
 

@@ -87,8 +87,8 @@ def list_shards(pattern: Path, named: Callable[[str], str] = str) -> Collection:
     assert isinstance(collection.items, FileItems)
     places = collection.items.places
     beside = [
-        {suffix: texts[*samples[place][:2], suffix] for suffix in BESIDE if (*samples[place][:2], suffix) in texts}
-        for place in places
+        {suffix: texts[shard, name, suffix] for suffix in BESIDE if (shard, name, suffix) in texts}
+        for shard, name, _ in (samples[place] for place in places)
     ]
     wheres = [f"{paths[place[0]]}/{name}" for place, name in zip(places, collection.names, strict=True)]
     if len(paths) > 1 and len(set(collection.names)) < len(collection.names):

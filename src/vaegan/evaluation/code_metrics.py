@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..data.dataset import ImageSet, some_rows
 from ..errors import UserError
-from ..latent.encoding import encode_images
+from ..latent.encoding import encode_batches
 from ..losses import kl_per_dimension
 from ..metrics.bootstrap import bootstrap_mean
 from ..metrics.codes import active_units, linear_probe, neighbour_probe, prior_gap
@@ -32,7 +32,8 @@ from ..metrics.likelihood import (
     optimal_variance,
 )
 from ..models import Model
-from ..progress import Beat, paced, unwatched
+from ..models.inference import at_once
+from ..progress import Beat, paced
 from .reference import RealImages
 
 _NUM_BOUND = 256  # images at a time of the importance-weighted bound; of one with _NUM_DRAWS, all, by the seed
@@ -64,7 +65,8 @@ def likelihood_figures(model: Model, real: RealImages, draws: int | None = None)
 
 
 def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor, draws: int | None) -> Figures:
-    images, seed, size, world = real.images, real.seed, real.batch_size, real.world
+    images, seed, world = real.images, real.seed, real.world
+    size, size_of_bound = (at_once(images.images.shape[1:3], num) for num in (real.batch_size, _NUM_BOUND))
     condition = model.condition_of(real.images)
     num_dims, cell = images.images[0].size, images.pixels.cell
     is_binary = real.data.grey is not None
@@ -93,8 +95,8 @@ def _bounds(model: Model, real: RealImages, mu: Tensor, logvar: Tensor, draws: i
 
     chosen = torch.from_numpy(some_rows(len(mu), len(mu) if draws else _NUM_BOUND, seed))
     bounds, beat = list[Tensor](), Beat("measuring the importance-weighted bound", len(chosen), "images")
-    bound = partial(importance_bound, num_draws=draws or _NUM_DRAWS, batch_size=_NUM_BOUND, world=world)
-    for number, rows in enumerate(torch.split(chosen, _NUM_BOUND)):
+    bound = partial(importance_bound, num_draws=draws or _NUM_DRAWS, batch_size=size_of_bound, world=world)
+    for number, rows in enumerate(torch.split(chosen, size_of_bound)):
         decoder = decoder_of(rows)
         pixels = bernoulli_pixels(decoder) if is_binary else gaussian_pixels(decoder, variance, cell)
         bounds.append(bound(pixels, *arguments(rows), seed=seed + _NUM_BOUND * number))
@@ -128,13 +130,14 @@ def code_figures(model: Model, real: RealImages) -> Figures:
 
 def _codes(model: Model, images: ImageSet, real: RealImages) -> tuple[Tensor, Tensor | None]:
     """Return mu and logvar of images, of which each process encodes some batches."""
+    size = at_once(images.images.shape[1:3], real.batch_size)
 
     def row(start: int) -> dict[str, Tensor]:
-        some = images.take(slice(start, start + real.batch_size))
-        c, size = model.condition_of(some), real.batch_size
-        mu, logvar = encode_images(model, some.images, condition=c, batch_size=size, watch=unwatched)
+        some = images.take(slice(start, start + size))
+        c = model.condition_of(some)
+        mu, logvar = next(encode_batches(model, some.images, condition=c, batch_size=real.batch_size))
         return {"mu": mu} if logvar is None else {"mu": mu, "logvar": logvar}
 
-    starts = real.world.own(range(0, len(images), real.batch_size))
+    starts = real.world.own(range(0, len(images), size))
     codes = real.world.gathered(map(row, paced(starts, len(starts), "encoding")))
     return codes["mu"], codes.get("logvar")

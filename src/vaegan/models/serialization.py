@@ -108,10 +108,11 @@ def read_tensors(folder: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor
 
     Raises UserError if they are missing, damaged or unlike ``wanted``: names and shapes first, before any is read.
     """
-    path = folder / next((name for name in (WEIGHTS, *DIFFUSERS_FILES) if (folder / name).is_file()), WEIGHTS)
+    there = (name for name in (WEIGHTS, *DIFFUSERS_FILES) if (folder / name).is_file())
+    path = folder / next(there, WEIGHTS)
     with _weights_errors(path), safetensors.safe_open(path, "pt") as file:
         theirs = list(file.keys())
-        names = own_names(theirs, wanted) if path.name in DIFFUSERS_FILES else dict(zip(theirs, theirs, strict=True))
+        names = own_names(theirs, wanted) if path.name in DIFFUSERS_FILES else {name: name for name in theirs}
         shapes = {own: tuple(file.get_slice(name).get_shape()) for name, own in names.items()}
     problems = {
         "missing": [name for name in wanted if name not in shapes],

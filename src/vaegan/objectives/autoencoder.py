@@ -111,7 +111,9 @@ class AutoencoderObjective(ObjectiveOfParts):
                 outputs.append(terms.kl)
                 cotangents.append(torch.full_like(terms.kl, self.kl_weight * kl_factor))
             gradients["encoder"] = gradients_of(outputs, self.weights["encoder"], cotangents)
-        routes = {f"encoder/{name}": (self.encoder_llike_weight * g).norm() for name, g in at_z.items() if record}
+        routes = (
+            {f"encoder/{name}": (self.encoder_llike_weight * g).norm() for name, g in at_z.items()} if record else {}
+        )
         gradients = {part: of_part for part, of_part in gradients.items() if of_part}
         return StepResult(losses, gradients, routes)
 

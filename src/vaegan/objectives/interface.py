@@ -142,15 +142,16 @@ def gradients_of(
     *,
     retain: bool = False,
 ) -> list[Tensor]:
-    """`torch.autograd.grad`, with zeros for inputs that the outputs do not depend on; none if there are no inputs.
+    """`torch.autograd.grad`, with zeros for inputs that the outputs do not depend on; an empty list without inputs.
 
     Cotangents are rounded to the precision of their outputs.
     """
     if not inputs:
         return []
-    rounded = cotangents and [given.to(output.dtype) for given, output in zip(cotangents, outputs, strict=True)]
+    if cotangents is not None:
+        cotangents = [given.to(output.dtype) for given, output in zip(cotangents, outputs, strict=True)]
     return list(
-        torch.autograd.grad(outputs, inputs, rounded, retain_graph=retain, allow_unused=True, materialize_grads=True)
+        torch.autograd.grad(outputs, inputs, cotangents, retain_graph=retain, allow_unused=True, materialize_grads=True)
     )
 
 

@@ -150,9 +150,10 @@ def compare_runs(
         cost = cost_of(model, run.config, run.records(), data.image_shape[1:])
         return MeasuredRun(run.name, trained_with, evaluation, cost, own if own in evaluation["samples"] else None)
 
-    stages: list[Stage] = ["best" if run.place.which == "best" else run.model().info.get("images") for run in runs]
-    settings = [run.config for run in runs]
-    groups = [[runs[i] for i in group] for group in group_by_seed(list(zip(settings, stages, strict=True)))]
+    def stage(run: OpenedRun) -> Stage:
+        return "best" if run.place.which == "best" else run.model().info.get("images")
+
+    groups = [[runs[i] for i in group] for group in group_by_seed([(run.config, stage(run)) for run in runs])]
     models: list[ComparedModel] = []
     for name, group in zip(group_names(groups), groups, strict=True):
         of_runs = [measured(run) for run in group]

@@ -98,7 +98,7 @@ class Checkpoints:
     def _newest(self, before: Path | None = None) -> Path | None:
         """The first process's newest checkpoint, or the newest before another one, in all processes."""
         folder = self.folder.checkpoints
-        name = self.world.from_first(lambda: getattr(newest_checkpoint(folder, before), "name", None))
+        name = self.world.from_first(lambda: (path := newest_checkpoint(folder, before)) and path.name)
         return None if name is None else folder / name
 
     def _restore(self, path: Path | None) -> Path | None:

@@ -13,7 +13,7 @@ from ..config import Config
 from ..data.batches import share_of
 from ..data.stream import StreamedData
 from ..distributed import World, joined
-from ..errors import UserError
+from ..errors import Stopped, UserError
 from ..files import OF_A_DISK, expanded, read_mapping, remedy_of
 from ..models import load
 from ..progress import duration
@@ -31,7 +31,7 @@ from .recorder import Recorder
 from .resuming import open_run
 from .setup import set_up
 from .snapshots import Terms, first_held_out, held_out_losses
-from .terminal import Stopped, StopRequest, show_progress, stop_on_signals
+from .terminal import StopRequest, show_progress, stop_on_signals
 
 log = logging.getLogger("vaegan")
 

@@ -143,8 +143,11 @@ def _resolve_auto(
     per_snapshot = config.train.snapshot_epochs * images.num_train
     of = (before or config).train
     chosen = world.from_first(lambda: number_format(of.precision, of.memory_format, config.model.network, device))
-    own: dict[str, Any] = {"precision": chosen[0], "memory_format": chosen[1]}
-    own["log_images"] = config.train.log_images or max(1, round(per_snapshot / RECORDS_PER_SNAPSHOT))
+    own: dict[str, Any] = {
+        "precision": chosen[0],
+        "memory_format": chosen[1],
+        "log_images": config.train.log_images or max(1, round(per_snapshot / RECORDS_PER_SNAPSHOT)),
+    }
     if device.type == "cpu" and not config.train.threads:
         kept = before.train.threads if before and "OMP_NUM_THREADS" not in os.environ else None
         own["threads"] = kept or torch.get_num_threads()

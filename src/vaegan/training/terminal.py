@@ -24,19 +24,6 @@ ECHO_SECONDS = 1.0
 """A second signal within this time is the first one: torchrun repeats a terminal's Ctrl-C to its processes."""
 
 
-class Stopped(KeyboardInterrupt):
-    """Training was stopped by a signal (its ``number``), with everything saved."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code of a process that a signal ended, as shells have it: 128 + its number."""
-        return 128 + self.number
-
-
 class StopRequest:
     """Records a signal to stop: ``number`` is that of the signal, or None."""
 

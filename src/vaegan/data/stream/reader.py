@@ -80,7 +80,8 @@ class ShardReader:
     def prefetch(self, order: ShardOrder, place: int) -> None:
         """Fetch the shards of the window at a place, and those of the next one as far as there is room."""
         now, following = order.shards_around(place)
-        self._now, later = now.tolist(), order.shards_around(following)[0].tolist()
+        self._now = now.tolist()
+        later = order.shards_around(following)[0].tolist()
         needed = {*self._now, *later}
         for shard in [shard for shard, fetch in self._fetches.items() if shard not in needed and fetch.done()]:
             del self._fetches[shard]

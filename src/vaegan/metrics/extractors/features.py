@@ -14,7 +14,6 @@ LPIPS compares pairs of images and has no features; it is a perceptual loss and 
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,8 +67,11 @@ class Pixels:
 
     def features(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
         """Return pixels `(B, D)`, on the CPU."""
-        shrink = partial(F.adaptive_avg_pool2d, output_size=self.size)
-        return in_batches(lambda chunk: shrink(chunk).flatten(1).float(), x, batch_size, x.device)
+
+        def shrunk(chunk: Tensor) -> Tensor:
+            return F.adaptive_avg_pool2d(chunk, self.size).flatten(1).float()
+
+        return in_batches(shrunk, x, batch_size, x.device)
 
 
 class OfBands:

@@ -10,7 +10,6 @@ It is our own because of these differences from torchvision, which is then not n
 
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +29,8 @@ _LAST_OF_SIZE = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "Mixe
 
 
 _Size = tuple[int, int]
-Branch = list[dict[str, tuple[Any, ...]]]
+_Plan = tuple[int, _Size] | tuple[int, _Size, int]
+Branch = list[dict[str, _Plan]]
 """Convolutions one after another, by name: channels that come out, kernel, stride. Two in a place are side by side."""
 
 
@@ -59,9 +59,9 @@ class _Mixed(nn.Module):
         for branch in branches:
             width = num_in
             for convs in branch:
-                for name, (num_out, *rest) in convs.items():
-                    self.add_module(name, _Conv(width, num_out, *rest))
-                width = num_out
+                for name, plan in convs.items():
+                    self.add_module(name, _Conv(width, *plan))
+                width = plan[0]
         self._branches = branches
         self._pool = pool
         self.branch_pool = _Conv(num_in, pooled, (1, 1)) if pooled else nn.Identity()
@@ -70,8 +70,8 @@ class _Mixed(nn.Module):
         outputs = []
         for branch in self._branches:
             y = x
-            for names in branch:
-                y = torch.cat([self.get_submodule(name)(y) for name in names], 1)
+            for convs in branch:
+                y = torch.cat([self.get_submodule(name)(y) for name in convs], 1)
             outputs.append(y)
         if self._pool == "mean":
             pooled = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
@@ -80,7 +80,7 @@ class _Mixed(nn.Module):
         return torch.cat([*outputs, self.branch_pool(pooled)], 1)
 
 
-def _row(name: str, *convs: tuple[int, _Size] | tuple[int, _Size, int]) -> Branch:
+def _row(name: str, *convs: _Plan) -> Branch:
     """Return a branch of convolutions called NAME_1, NAME_2 ...; NAME if there is but one."""
     several = len(convs) > 1
     return [{f"{name}_{i}" if several else name: conv} for i, conv in enumerate(convs, 1)]
@@ -111,8 +111,8 @@ def _mixed_d(num_in: int) -> _Mixed:
 
 
 def _mixed_e(num_in: int, pool: str) -> _Mixed:
-    once = [{"branch3x3_1": (384, _1)}, {"branch3x3_2a": (384, (1, 3)), "branch3x3_2b": (384, (3, 1))}]
-    last = {"branch3x3dbl_3a": (384, (1, 3)), "branch3x3dbl_3b": (384, (3, 1))}
+    once: Branch = [{"branch3x3_1": (384, _1)}, {"branch3x3_2a": (384, (1, 3)), "branch3x3_2b": (384, (3, 1))}]
+    last: dict[str, _Plan] = {"branch3x3dbl_3a": (384, (1, 3)), "branch3x3dbl_3b": (384, (3, 1))}
     twice = [*_row("branch3x3dbl", (448, _1), (384, _3)), last]
     return _Mixed(num_in, [_row("branch1x1", (320, _1)), once, twice], pool, 192)
 

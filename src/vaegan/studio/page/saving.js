@@ -45,6 +45,7 @@ async function savePicture(rows, name) {
   download(await canvasBlob(canvas), name);
 }
 
+/* In arrows, as these functions come from later scripts. */
 const inAllForms = (save) => ({ PNG: () => save("png"), GIF: () => save("gif"), npz: () => save("npz") });
 const SAVES = {
   samples: inAllForms((form) => saveSamples(form)),
