@@ -23,8 +23,18 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..losses import prior_loss, wide
 from .code_losses import CodeLosses
-from .feature_discriminator import FeatureDiscriminator, ObjectiveOfParts, evaluation_mode
-from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_by_name, gradients_of, leaf
+from .feature_discriminator import FeatureDiscriminator, evaluation_mode
+from .interface import (
+    Autocast,
+    Losses,
+    Noise,
+    ObjectiveOfParts,
+    StepResult,
+    condition_args,
+    gradients_by_name,
+    gradients_of,
+    leaf,
+)
 from .likelihoods import GaussianPixels, Likelihood
 
 

@@ -31,8 +31,7 @@ from ..losses import alignment_loss, wide
 from ..networks.recompute import frozen_statistics
 from ..pixels import ImageRange
 from .balance import adaptive_weight
-from .feature_discriminator import seeded
-from .interface import Autocast, Losses, Noise, gradients_by_name, gradients_of
+from .interface import Autocast, Losses, Noise, gradients_by_name, gradients_of, seeded
 from .likelihoods import Layers, Likelihood
 
 Gradients = dict[str, list[Tensor]]

@@ -1,7 +1,6 @@
 """Forward passes through the discriminator: logits with the features of layer l, and the R1 penalty.
 
-Also what objectives share, and the contexts of a pass: equal dropout masks, batch statistics that are used but not
-recorded, evaluation mode.
+Also the contexts of a pass: batch statistics that are used but not recorded, evaluation mode.
 """
 
 import contextlib
@@ -17,7 +16,7 @@ from ..losses import r1_penalty
 from ..networks.parts import evaluating
 from ..networks.recompute import frozen_statistics
 from .diff_augment import DiscriminatorAugment
-from .interface import Autocast, Noise, condition_args, gradients_of, trainable
+from .interface import Autocast, condition_args, gradients_of, seeded, trainable
 
 
 class FeatureDiscriminator:
@@ -112,48 +111,6 @@ class FeatureDiscriminator:
             logits, features = self(torch.cat(list(images.values())), *(torch.cat([t] * len(images)) for t in c))
         pairs = zip(logits.chunk(len(images)), features.chunk(len(images)), strict=True)
         return dict(zip(images, pairs, strict=True))
-
-
-def draws_random_numbers(module: nn.Module) -> bool:
-    """Whether the module may draw random numbers: it has dropout, other layers that draw, or modules of others."""
-    drawing = (nn.RReLU, nn.MultiheadAttention, nn.RNNBase, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
-    return any(
-        type(m).__module__.partition(".")[0] not in ("torch", "vaegan")
-        or isinstance(m, drawing)
-        or (isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0)
-        for m in module.modules()
-    )
-
-
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Run a block with torch's global generator at ``seed``, and restore the generator afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
-
-
-class ObjectiveOfParts:
-    """What all objectives have: parts by name, the weights of each that are trained, and dropout masks.
-
-    Beside ``networks``, a likelihood that has something to learn is a part, and so is the alignment of codes.
-    """
-
-    def __init__(
-        self, networks: dict[str, nn.Module], likelihood: object = None, alignment: nn.Module | None = None
-    ) -> None:
-        self.parts = dict(networks)
-        if isinstance(likelihood, nn.Module) and trainable(likelihood):
-            self.parts["likelihood"] = likelihood
-        if alignment is not None:
-            self.parts["alignment"] = alignment
-        self.weights = {name: trainable(part) for name, part in self.parts.items()}
-        self._random = any(draws_random_numbers(part) for part in self.parts.values())
-
-    def masks(self, noise: Noise, x: Tensor) -> AbstractContextManager[None]:
-        """Make the context of a pass: the same masks in each of a step, as the same features are to be compared."""
-        return seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

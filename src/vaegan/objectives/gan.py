@@ -15,8 +15,8 @@ from torch.nn.utils import parametrize
 
 from .adversarial import AdversarialLoss, logit_routes
 from .diff_augment import DiscriminatorAugment, mean_sign
-from .feature_discriminator import FeatureDiscriminator, ObjectiveOfParts, evaluation_mode
-from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf
+from .feature_discriminator import FeatureDiscriminator, evaluation_mode
+from .interface import Autocast, Losses, Noise, ObjectiveOfParts, StepResult, condition_args, gradients_of, leaf
 
 
 class GANObjective(ObjectiveOfParts):

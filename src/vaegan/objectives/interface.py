@@ -1,6 +1,7 @@
-"""The interface of objectives: the noise of a step goes in, losses and gradients come out."""
+"""The interface of objectives, and what they share: the noise of a step goes in, losses and gradients come out."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -8,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from .likelihoods import Likelihood
 
 Autocast = Callable[[], AbstractContextManager[object]]
 """Makes the context that forward passes run in, such as one of mixed precision."""
@@ -164,3 +167,45 @@ def gradients_by_name(output: Tensor, inputs: Mapping[str, Sequence[Tensor]]) ->
 def leaf(tensor: Tensor, is_needed: bool = True) -> Tensor:
     """Cut the graph: the same values as a new leaf that takes a gradient, if that is needed (and gradients are on)."""
     return tensor.detach().requires_grad_(is_needed and torch.is_grad_enabled())
+
+
+def draws_random_numbers(module: nn.Module) -> bool:
+    """Whether the module may draw random numbers: it has dropout, other layers that draw, or modules of others."""
+    drawing = (nn.RReLU, nn.MultiheadAttention, nn.RNNBase, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
+    return any(
+        type(m).__module__.partition(".")[0] not in ("torch", "vaegan")
+        or isinstance(m, drawing)
+        or (isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0)
+        for m in module.modules()
+    )
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Run a block with torch's global generator at ``seed``, and restore the generator afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+class ObjectiveOfParts:
+    """What all objectives have: parts by name, the weights of each that are trained, and dropout masks.
+
+    Beside ``networks``, a likelihood that has something to learn is a part, and so is the alignment of codes.
+    """
+
+    def __init__(
+        self, networks: dict[str, nn.Module], likelihood: Likelihood | None = None, alignment: nn.Module | None = None
+    ) -> None:
+        self.parts = dict(networks)
+        if isinstance(likelihood, nn.Module) and trainable(likelihood):
+            self.parts["likelihood"] = likelihood
+        if alignment is not None:
+            self.parts["alignment"] = alignment
+        self.weights = {name: trainable(part) for name, part in self.parts.items()}
+        self._random = any(draws_random_numbers(part) for part in self.parts.values())
+
+    def masks(self, noise: Noise, x: Tensor) -> AbstractContextManager[None]:
+        """Make the context of a pass: the same masks in each of a step, as the same features are to be compared."""
+        return seeded(noise.seed, x.device) if self._random else contextlib.nullcontext()

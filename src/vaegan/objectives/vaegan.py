@@ -27,8 +27,8 @@ from .adversarial import FAKES, AdversarialLoss, logit_routes
 from .balance import adaptive_weight, last_weight
 from .code_losses import CodeLosses
 from .diff_augment import DiscriminatorAugment, mean_sign
-from .feature_discriminator import FeatureDiscriminator, ObjectiveOfParts, evaluation_mode
-from .interface import Autocast, Losses, Noise, StepResult, condition_args, gradients_of, leaf
+from .feature_discriminator import FeatureDiscriminator, evaluation_mode
+from .interface import Autocast, Losses, Noise, ObjectiveOfParts, StepResult, condition_args, gradients_of, leaf
 from .likelihoods import FeatureLikelihood, Likelihood
 
 
