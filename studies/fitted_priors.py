@@ -47,9 +47,8 @@ RECIPE = "mnist-conv"
 COLUMNS = ("reconstructions", "N(0, I)", "mixture", "second VAE", "between two images")
 KINDS = {"ae": "AE", "vae": "VAE", "vaegan": "VAE/GAN"}
 SHARED = {"model.latent-dim": "16", "train.priors": "mixture", "train.best-metric": "none"}
-SECOND: side_by_side.Settings = {
-    "model.kind": "vae", "loss.likelihood": "gaussian-learned", "loss.pixel-variance": "0.01",
-    "loss.kl-weight": "1", "train.precision": "fp32", "train.priors": "", "train.best-metric": "none",
+SECOND = side_by_side.SIGMA_VAE | {
+    "model.kind": "vae", "train.precision": "fp32", "train.priors": "", "train.best-metric": "none",
 }  # fmt: skip
 SECOND |= {f"model.{part}.hidden": "1024,1024,1024" for part in ("encoder", "decoder")}
 """Changes to the recipe mnist-mlp for the VAE of codes."""

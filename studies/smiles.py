@@ -93,8 +93,11 @@ def main() -> int:
     if options.list:
         return 0
     runs = [Path(words[-1]) for words, _ in commands]
-    code = side_by_side.carry_out(commands, lambda run: side_by_side.fitted(run, "mixture", "--by-label") or check(run))
-    if code := code or vaegan(last):
+
+    def measure(run: Path) -> int:
+        return side_by_side.fitted(run, "mixture", "--by-label") or check(run)
+
+    if code := side_by_side.carry_out(commands, measure) or vaegan(last):
         return code
     checks = {run.name: json.loads(check_path(run).read_text(encoding="utf-8")) for run in runs}
     write_text(options.out / "flips.md", table(checks))

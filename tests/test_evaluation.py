@@ -265,6 +265,15 @@ def test_every_large_image_has_its_code(real, monkeypatch):
         torch.testing.assert_close(one_by_one, of_all)
 
 
+def test_large_images_are_decoded_one_at_a_time(real, monkeypatch):
+    model = make_model("vae")
+    decode, nums = model.decode, []
+    monkeypatch.setattr(inference, "MOST_PIXELS", 16)
+    monkeypatch.setattr(model, "decode", lambda z, **how: nums.append(len(z)) or decode(z, **how))
+    likelihood_figures(model, real)
+    assert set(nums) == {1}
+
+
 def test_likelihood_is_that_of_a_gaussian_around_decoded_codes(data, real):
     model = make_model("vae")
     found = likelihood_figures(model, real)

@@ -27,8 +27,8 @@ SIGMA_VAE: Settings = {
     "loss.perceptual": "none",
     "loss.kl-weight": "1",
 }
-"""Changes that make the VAE of a recipe for photographs one whose pixels are Gaussian with the best-fitting variance
-(sigma-VAE, arXiv:2006.13202), so that its likelihood and KL need no weights.
+"""Changes that make the VAE of a recipe one whose pixels are Gaussian with the best-fitting variance (sigma-VAE,
+arXiv:2006.13202), so that its likelihood and KL need no weights.
 
 The standard deviation starts at 0.1: its logarithm moves by at most the learning rate per step, so from 1 it would not
 get near its optimum in a short training.
